@@ -1,0 +1,1 @@
+"""Register a face once, from every angle, and recognize it anywhere."""

@@ -1,0 +1,279 @@
+"""Everything that facepool raises on purpose.
+
+Each error says *what* happened, *why*, and how to *fix* it, and carries a stable ``code`` that programs may
+compare; the wording may change, the code does not.
+
+FacepoolError
+├── ConfigError                 exit 2   a setting that cannot be used
+├── InputError                  exit 3   what was to be looked at
+│   ├── PathMissing
+│   ├── ImageUnreadable
+│   ├── VideoUnreadable
+│   ├── SourceEmpty
+│   ├── CameraUnavailable
+│   ├── StreamUnavailable
+│   ├── StreamLost
+│   ├── NoFace
+│   └── ManyFaces
+├── PoolError                   exit 4   where people are kept
+│   ├── PoolCorrupt
+│   ├── PoolLocked
+│   ├── PoolTooNew
+│   ├── SpaceMismatch
+│   ├── InvalidEmbedding
+│   ├── UnknownPerson
+│   ├── PersonExists
+│   └── IdentityConflict
+├── ModelError                  exit 5   the networks
+│   ├── UnknownModel
+│   ├── ModelUnavailable
+│   ├── ModelCorrupt
+│   ├── ModelUnsupported
+│   └── LicenceNotAccepted
+├── DeviceError                 exit 6   what they run and show on
+│   ├── DeviceUnavailable
+│   ├── EngineMissing
+│   └── DisplayUnavailable
+└── StorageError                exit 7   the disk
+    ├── NotWritable
+    └── DiskFull
+"""
+
+from typing import ClassVar
+
+
+class FacepoolError(Exception):
+    """The root of the tree.
+
+    Args:
+        what: What happened, as a sentence without its full stop.
+        why: The reason, where it is known.
+        fix: What the user can do next.
+    """
+
+    code: ClassVar[str] = "facepool"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, *, why: str = "", fix: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.fix = fix
+
+    def __str__(self) -> str:
+        """The message in one line: what, why, and what to do."""
+        reason = f": {self.why.rstrip('.')}" if self.why else ""
+        remedy = f". {self.fix.rstrip('.')}" if self.fix else ""
+        return f"{self.what.rstrip('.')}{reason}{remedy}."
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep why and fix when the error crosses a process boundary."""
+        return (_rebuild, (type(self), self.what, self.why, self.fix))
+
+
+def _rebuild(kind: type[FacepoolError], what: str, why: str, fix: str) -> FacepoolError:
+    return kind(what, why=why, fix=fix)
+
+
+class ConfigError(FacepoolError):
+    """A setting that cannot be used: misspelt, out of range, or contradicting another."""
+
+    code = "config_invalid"
+    exit_code = 2
+
+
+class InputError(FacepoolError):
+    """Something is wrong with the pictures, video or camera."""
+
+    code = "input"
+    exit_code = 3
+
+
+class PathMissing(InputError):
+    """A file or folder that was named does not exist."""
+
+    code = "path_missing"
+
+
+class ImageUnreadable(InputError):
+    """A picture cannot be decoded."""
+
+    code = "image_unreadable"
+
+
+class VideoUnreadable(InputError):
+    """A video cannot be opened, holds no frame, or breaks off."""
+
+    code = "video_unreadable"
+
+
+class SourceEmpty(InputError):
+    """A folder or list of pictures holds none."""
+
+    code = "source_empty"
+
+
+class CameraUnavailable(InputError):
+    """A local camera is absent, busy, or not permitted."""
+
+    code = "camera_unavailable"
+
+
+class StreamUnavailable(InputError):
+    """A network stream never opened."""
+
+    code = "stream_unavailable"
+
+
+class StreamLost(InputError):
+    """A live source died and did not come back."""
+
+    code = "stream_lost"
+
+
+class NoFace(InputError):
+    """A picture that needs a face has none."""
+
+    code = "no_face"
+
+
+class ManyFaces(InputError):
+    """A picture that needs exactly one face has several."""
+
+    code = "many_faces"
+
+
+class PoolError(FacepoolError):
+    """Something is wrong with the pool."""
+
+    code = "pool"
+    exit_code = 4
+
+
+class PoolCorrupt(PoolError):
+    """The pool's files are not a pool, or contradict each other."""
+
+    code = "pool_corrupt"
+
+
+class PoolLocked(PoolError):
+    """Another process holds the pool for longer than we wait."""
+
+    code = "pool_locked"
+
+
+class PoolTooNew(PoolError):
+    """The pool was written by a newer facepool."""
+
+    code = "pool_too_new"
+
+
+class SpaceMismatch(PoolError):
+    """Embeddings of one space were offered to a pool of another."""
+
+    code = "space_mismatch"
+
+
+class InvalidEmbedding(PoolError):
+    """An embedding has NaN, infinity, zero length or the wrong shape."""
+
+    code = "embedding_invalid"
+
+
+class UnknownPerson(PoolError):
+    """The pool has nobody of that name."""
+
+    code = "person_unknown"
+
+
+class PersonExists(PoolError):
+    """The name is taken."""
+
+    code = "person_exists"
+
+
+class IdentityConflict(PoolError):
+    """The face that is to be registered already belongs to somebody else."""
+
+    code = "identity_conflict"
+
+
+class ModelError(FacepoolError):
+    """Something is wrong with a network or its file."""
+
+    code = "model"
+    exit_code = 5
+
+
+class UnknownModel(ModelError):
+    """The catalog has no model or pack of that name."""
+
+    code = "model_unknown"
+
+
+class ModelUnavailable(ModelError):
+    """No source of a model could be reached."""
+
+    code = "model_unavailable"
+
+
+class ModelCorrupt(ModelError):
+    """A model file's bytes are not the ones that the catalog promises."""
+
+    code = "model_corrupt"
+
+
+class ModelUnsupported(ModelError):
+    """A model or checkpoint is of a kind that facepool cannot run."""
+
+    code = "model_unsupported"
+
+
+class LicenceNotAccepted(ModelError):
+    """A model's licence restricts its use and has not been accepted."""
+
+    code = "licence_not_accepted"
+
+
+class DeviceError(FacepoolError):
+    """Something is wrong with what the networks run on or pictures are shown on."""
+
+    code = "device"
+    exit_code = 6
+
+
+class DeviceUnavailable(DeviceError):
+    """The device that was asked for cannot be used."""
+
+    code = "device_unavailable"
+
+
+class EngineMissing(DeviceError):
+    """No inference engine is installed that runs on the device."""
+
+    code = "engine_missing"
+
+
+class DisplayUnavailable(DeviceError):
+    """No window can be opened."""
+
+    code = "display_unavailable"
+
+
+class StorageError(FacepoolError):
+    """Something is wrong with the disk."""
+
+    code = "storage"
+    exit_code = 7
+
+
+class NotWritable(StorageError):
+    """A file or folder may not be written."""
+
+    code = "not_writable"
+
+
+class DiskFull(StorageError):
+    """The disk has no room left."""
+
+    code = "disk_full"

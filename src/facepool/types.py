@@ -1,0 +1,252 @@
+"""The words of the domain as frozen data: what stages hand to each other.
+
+Collections are columnar: one array a column, one row a face. Coordinates are float32 pixels of the source image,
+x to the right, y downwards, origin at the top-left corner of the top-left pixel.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+"""(H, W, 3) uint8, channel order given by the variable's suffix (``_bgr`` or ``_rgb``)."""
+Floats = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
+
+Reason = Literal[
+    "match",
+    "below_threshold",
+    "ambiguous",
+    "low_quality",
+    "empty_pool",
+]
+"""Why a decision came out as it did. ``match`` is the only one that names a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture of a source.
+
+    Attributes:
+        image_bgr: (H, W, 3) uint8, BGR, upright (EXIF orientation applied).
+        source: What the user named: a path, a URL or a camera number.
+        index: 0-based number of the frame within its source.
+        time_s: Seconds since the start of the source; None for a still picture.
+    """
+
+    image_bgr: Image
+    source: str
+    index: int = 0
+    time_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """The faces of one image, best score first.
+
+    Attributes:
+        boxes: (N, 4) float32, xyxy, source pixels; may reach beyond the image where a face is cut by the border.
+        scores: (N,) float32 in 0..1, the detector's own score.
+        landmarks: (N, 5, 2) float32, source pixels: image-left eye, image-right eye, nose tip, image-left mouth
+            corner, image-right mouth corner.
+    """
+
+    boxes: Floats
+    scores: Floats
+    landmarks: Floats
+
+    def __post_init__(self) -> None:
+        """Refuse columns that do not describe the same faces."""
+        count = len(self.scores)
+        shapes = (self.boxes.shape, self.scores.shape, self.landmarks.shape)
+        if shapes != ((count, 4), (count,), (count, 5, 2)):
+            raise ValueError(f"columns of Detections disagree: boxes, scores, landmarks have shapes {shapes}")
+
+    @classmethod
+    def empty(cls) -> Self:
+        """No face: arrays of length 0."""
+        return cls(
+            boxes=np.zeros((0, 4), np.float32),
+            scores=np.zeros(0, np.float32),
+            landmarks=np.zeros((0, 5, 2), np.float32),
+        )
+
+    def __len__(self) -> int:
+        """Number of faces."""
+        return len(self.scores)
+
+    def __getitem__(self, rows: Indices | Mask | slice) -> "Detections":
+        """The given rows, in the given order: an index array, a boolean mask or a slice."""
+        return Detections(self.boxes[rows], self.scores[rows], self.landmarks[rows])
+
+    @property
+    def sizes(self) -> Floats:
+        """(N,) float32: the shorter side of each box in pixels."""
+        return np.asarray(np.minimum(self.boxes[:, 2] - self.boxes[:, 0], self.boxes[:, 3] - self.boxes[:, 1]))
+
+
+@dataclass(frozen=True, slots=True)
+class AlignedFaces:
+    """Faces turned upright and cut out on one template.
+
+    Attributes:
+        images_bgr: (N, S, S, 3) uint8, BGR.
+        template: Name of the alignment template, part of the embedding space.
+    """
+
+    images_bgr: Image
+    template: str
+
+    def __len__(self) -> int:
+        """Number of faces."""
+        return len(self.images_bgr)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingSpace:
+    """What two embeddings must share to be comparable.
+
+    Attributes:
+        model: The embedder's name in the catalog; shown to people, not part of the identity.
+        weights_sha256: Digest of the weights as fetched, before any clean-up.
+        preprocessing: Version of the pixel preprocessing, for example ``rgb-0-255/1``.
+        template: Name of the alignment template, for example ``arcface-112``.
+        mirrored: Whether the embedding averages the face and its mirror image.
+        dimension: Length of a vector.
+    """
+
+    model: str
+    weights_sha256: str
+    preprocessing: str
+    template: str
+    mirrored: bool
+    dimension: int
+
+    @property
+    def id(self) -> str:
+        """16 hex digits over everything but the name."""
+        identity = [self.weights_sha256, self.preprocessing, self.template, self.mirrored, self.dimension]
+        return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+
+    def __str__(self) -> str:
+        """For people: name, dimension, averaging and id."""
+        mirrored = ", mirror-averaged" if self.mirrored else ""
+        return f"{self.model} ({self.dimension}-d{mirrored}, space {self.id})"
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """Head pose in degrees, relative to the camera.
+
+    Attributes:
+        yaw: Positive when the face turns towards the image's right side.
+        pitch: Positive when the face looks up.
+        roll: Positive when the head tilts towards the image's right side (clockwise as seen).
+    """
+
+    yaw: float
+    pitch: float
+    roll: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One captured face, ready to become a template.
+
+    Attributes:
+        embedding: (D,) float32, L2 norm 1.
+        source: Where it came from: path, URL or camera number.
+        time_s: Seconds since the start of the source; None for a still picture.
+        pose: None where it could not be measured.
+        quality: 0..100, higher is better; None where it was not measured.
+        score: The detector's score in 0..1.
+        size_px: Shorter side of the face's box in source pixels.
+        frame: Number of the frame within its source.
+    """
+
+    embedding: Floats
+    source: str = ""
+    time_s: float | None = None
+    pose: Pose | None = None
+    quality: float | None = None
+    score: float | None = None
+    size_px: float | None = None
+    frame: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A sample that a pool keeps, with where and when it came from.
+
+    Attributes:
+        id: The pool's own number, unique within the pool.
+        person: Name of the person it belongs to.
+        sample: What was captured.
+        created_at: ISO 8601 in UTC with seconds; empty where the format does not keep it.
+        model: Name of the embedder that made it; empty where the format does not keep it.
+    """
+
+    id: int
+    person: str
+    sample: Sample
+    created_at: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One entry of the pool's list.
+
+    Attributes:
+        name: Unique within the pool, any script.
+        templates: How many are stored.
+        created_at: ISO 8601 in UTC with seconds; empty where the format does not keep it.
+    """
+
+    name: str
+    templates: int
+    created_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A person that a probe may be.
+
+    Attributes:
+        person: Name.
+        similarity: Cosine in -1..1 of the probe and the person's templates, merged by the search's rule.
+        template_id: The template that spoke loudest.
+    """
+
+    person: str
+    similarity: float
+    template_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Person or unknown, and why.
+
+    Attributes:
+        person: Name, or None for unknown.
+        similarity: Of the best candidate; None when the pool is empty.
+        threshold: The similarity from which on a candidate is a match.
+        margin: Best candidate minus runner-up; None with fewer than two people.
+        frames: Number of frames that the decision rests on.
+        reason: A code; ``match`` is the only one that comes with a person.
+        candidates: The nearest people, best first.
+    """
+
+    person: str | None
+    similarity: float | None
+    threshold: float
+    margin: float | None
+    reason: Reason
+    frames: int = 1
+    candidates: Sequence[Candidate] = field(default=())
