@@ -1,0 +1,33 @@
+# What a newcomer types. Every target sets itself up; `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(PYTHON) tools/setup_venv.py --venv $(VENV)
+
+.PHONY: help demo test check lock clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+demo: ## Register two people, recognize them and two strangers, look at the pictures
+	@$(SETUP) --lock requirements.lock
+	@$(BIN)/facepool demo
+
+test: ## Run the whole test suite
+	@$(SETUP) --lock requirements-dev.lock
+	@$(BIN)/python -m pytest -q
+
+check: ## Lint, types, layers, dependencies: zero warnings
+	@$(SETUP) --lock requirements-dev.lock
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/deptry .
+
+lock: ## Resolve the dependencies anew (needs uv) and write both lock files
+	@$(PYTHON) tools/lock.py
+
+clean: ## Remove the virtual environment and what tools left behind
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-output

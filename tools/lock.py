@@ -1,0 +1,20 @@
+"""Resolve the dependencies for every platform and write both lock files, with hashes and without any host name."""
+
+import subprocess
+import sys
+
+LOCKS = {"requirements.lock": "build", "requirements-dev.lock": "dev"}
+
+
+def main() -> int:
+    """Call uv once a lock file."""
+    for lock, group in LOCKS.items():
+        command = ["uv", "pip", "compile", "pyproject.toml", "--group", group, "--output-file", lock, "--quiet"]
+        shape = ["--universal", "--python-version", "3.11", "--generate-hashes", "--upgrade"]
+        bare = ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
+        subprocess.run([*command, *shape, *bare], check=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
