@@ -1,0 +1,184 @@
+"""RetinaFace: where the faces are, and their five landmarks.
+
+Deng et al., "RetinaFace: Single-shot Multi-level Face Localisation in the Wild", CVPR 2020. The decoding follows
+SSD (Liu et al., 2016): a network's deltas move a fixed grid of prior boxes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from facepool.geometry import non_maximum_suppression
+from facepool.models.specs import RetinaFaceSpec
+from facepool.runtime import Graph
+from facepool.types import Detections, Floats, Image
+
+CANDIDATES = 1000
+"""Boxes that reach non-maximum suppression: its cost grows with their square; a crowd has a few hundred."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectOptions:
+    """What counts as a face.
+
+    Attributes:
+        size: Long side in pixels at which a picture is looked at; larger pictures are shrunk to it, smaller ones
+            are left as they are. At 640 a 640x480 frame keeps faces down to about 20 px.
+        threshold: Detector score in 0..1 from which on a box is a face.
+        iou_threshold: Overlap in 0..1 above which two boxes are one face.
+    """
+
+    size: int = 640
+    threshold: float = 0.6
+    iou_threshold: float = 0.4
+
+
+class RetinaFace:
+    """Finds faces with a RetinaFace graph.
+
+    Args:
+        graph: The network.
+        spec: How the network is fed and read.
+        options: What counts as a face.
+    """
+
+    def __init__(self, graph: Graph, spec: RetinaFaceSpec, options: DetectOptions | None = None) -> None:
+        self.options = options or DetectOptions()
+        self._graph = graph
+        self._spec = spec
+        self._outputs = [graph.outputs.index(name) for name in spec.outputs]
+
+    def detect(self, images_bgr: Sequence[Image]) -> list[Detections]:
+        """Find the faces of each image.
+
+        A picture in which nothing is found at full size is looked at once more at a third of it: a face that fills
+        the frame is larger than the largest prior.
+
+        Args:
+            images_bgr: (H, W, 3) uint8 BGR each; sizes may differ. Images of one size run as one batch.
+
+        Returns:
+            One ``Detections`` an image, in pixels of that image, best score first; empty where there is no face.
+            An empty list for an empty list.
+        """
+        found = self._detect_at(images_bgr, self.options.size)
+        missed = [i for i, detections in enumerate(found) if len(detections) == 0]
+        if missed:
+            second_look = self._detect_at([images_bgr[i] for i in missed], self.options.size // 3)
+            for i, detections in zip(missed, second_look, strict=True):
+                found[i] = detections
+        return found
+
+    def _detect_at(self, images_bgr: Sequence[Image], size: int) -> list[Detections]:
+        groups: dict[tuple[int, int], list[int]] = {}
+        for i, image in enumerate(images_bgr):
+            groups.setdefault(image.shape[:2], []).append(i)
+        found = [Detections.empty()] * len(images_bgr)
+        for members in groups.values():
+            for i, detections in zip(
+                members, self._detect_same_size([images_bgr[i] for i in members], size), strict=True
+            ):
+                found[i] = detections
+        return found
+
+    def _detect_same_size(self, images_bgr: Sequence[Image], size: int) -> list[Detections]:
+        source_hw = images_bgr[0].shape[:2]
+        scale = min(1.0, size / max(source_hw))
+        scaled_wh = (max(1, round(source_hw[1] * scale)), max(1, round(source_hw[0] * scale)))
+        batch = self._fill_batch(images_bgr, scaled_wh)
+        raw = self._graph.run(batch)
+        deltas, scores, landmarks = (raw[i] for i in self._outputs)
+        priors = prior_boxes(batch.shape[2:], self._spec.strides, self._spec.prior_sizes)
+        to_source = np.array([source_hw[1] / scaled_wh[0], source_hw[0] / scaled_wh[1]], np.float32)
+        return [
+            self._decode(deltas[i], scores[i, :, 1], landmarks[i], priors, to_source) for i in range(len(images_bgr))
+        ]
+
+    def _fill_batch(self, images_bgr: Sequence[Image], scaled_wh: tuple[int, int]) -> Floats:
+        """(N, 3, H, W) float32 with H and W rounded up to the coarsest stride; the padding is the mean, that is 0."""
+        step = max(self._spec.strides)
+        height, width = (-(-side // step) * step for side in (scaled_wh[1], scaled_wh[0]))
+        batch = np.zeros((len(images_bgr), 3, height, width), np.float32)
+        mean = np.array(self._spec.mean, np.float32)[:, None, None]
+        for slot, image in zip(batch, images_bgr, strict=True):
+            scaled = image
+            if (image.shape[1], image.shape[0]) != scaled_wh:
+                scaled = np.asarray(cv2.resize(image, scaled_wh, interpolation=cv2.INTER_AREA), np.uint8)
+            planes = scaled.transpose(2, 0, 1)
+            ordered = planes if self._spec.channel_order == "bgr" else planes[::-1]
+            np.subtract(ordered, mean, out=slot[:, : scaled_wh[1], : scaled_wh[0]])
+        return batch
+
+    def _decode(
+        self, deltas: Floats, scores: Floats, landmark_deltas: Floats, priors: Floats, to_source: Floats
+    ) -> Detections:
+        rows = np.flatnonzero(scores >= self.options.threshold)
+        if len(rows) == 0:
+            return Detections.empty()
+        if len(rows) > CANDIDATES:
+            rows = rows[np.argpartition(-scores[rows], CANDIDATES)[:CANDIDATES]]
+        scores = scores[rows]
+        boxes = decode_boxes(deltas[rows], priors[rows], self._spec.variances)
+        kept = non_maximum_suppression(boxes, scores, self.options.iou_threshold)
+        landmarks = decode_landmarks(landmark_deltas[rows[kept]], priors[rows[kept]], self._spec.variances)
+        return Detections(boxes[kept] * np.tile(to_source, 2), scores[kept], landmarks * to_source)
+
+
+@lru_cache(maxsize=16)
+def prior_boxes(canvas_hw: tuple[int, int], strides: tuple[int, ...], sizes: tuple[tuple[int, ...], ...]) -> Floats:
+    """The grid of prior boxes of a canvas, cached because a video asks for the same one at every frame.
+
+    Args:
+        canvas_hw: Height and width in pixels, multiples of every stride.
+        strides: Pixels between centres, one a pyramid level.
+        sizes: Sides of the squares in pixels, one tuple a level.
+
+    Returns:
+        (A, 4) float32, read-only: centre x, centre y, width, height in pixels; level by level, row by row, and all
+        sizes of a cell together, which is the order of the network's outputs.
+    """
+    levels = []
+    for stride, squares in zip(strides, sizes, strict=True):
+        rows, columns = canvas_hw[0] // stride, canvas_hw[1] // stride
+        grid = np.empty((rows, columns, len(squares), 4), np.float32)
+        grid[..., 0] = ((np.arange(columns) + 0.5) * stride)[None, :, None]
+        grid[..., 1] = ((np.arange(rows) + 0.5) * stride)[:, None, None]
+        grid[..., 2] = grid[..., 3] = np.array(squares)
+        levels.append(grid.reshape(-1, 4))
+    priors = np.concatenate(levels)
+    priors.flags.writeable = False
+    return priors
+
+
+def decode_boxes(deltas: Floats, priors: Floats, variances: tuple[float, float]) -> Floats:
+    """Move and stretch priors by the network's box deltas (SSD, eq. 2 inverted).
+
+    Args:
+        deltas: (K, 4) float32.
+        priors: (K, 4) float32, centre and size.
+        variances: Scale of the centre and of the size deltas.
+
+    Returns:
+        (K, 4) float32 xyxy in the priors' pixels.
+    """
+    centres = priors[:, :2] + deltas[:, :2] * variances[0] * priors[:, 2:]
+    halves = priors[:, 2:] * np.exp(deltas[:, 2:] * variances[1]) / 2
+    return np.asarray(np.concatenate([centres - halves, centres + halves], axis=1), np.float32)
+
+
+def decode_landmarks(deltas: Floats, priors: Floats, variances: tuple[float, float]) -> Floats:
+    """Place the five landmarks relative to their priors.
+
+    Args:
+        deltas: (K, 10) float32, x and y of the five points in turn.
+        priors: (K, 4) float32, centre and size.
+        variances: Scale of the centre and of the size deltas; points use the first.
+
+    Returns:
+        (K, 5, 2) float32 in the priors' pixels.
+    """
+    offsets = deltas.reshape(-1, 5, 2) * variances[0] * priors[:, None, 2:]
+    return np.asarray(priors[:, None, :2] + offsets, np.float32)

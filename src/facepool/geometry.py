@@ -1,0 +1,108 @@
+"""Geometry of boxes and landmarks in pure NumPy: no image, no model.
+
+Boxes are (N, 4) float32 xyxy, points are (..., 2) float32 xy, both in pixels.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from facepool.types import Floats, Indices
+
+ARCFACE_112: Floats = np.array(
+    [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ],
+    dtype=np.float32,
+)
+"""(5, 2) landmarks of an upright face on a 112x112 picture, in the order of ``Detections.landmarks``.
+
+Source: the alignment of ArcFace (Deng et al., 2019), as used by the whole family of embedders.
+"""
+
+
+def areas(boxes: Floats) -> Floats:
+    """(N,) float32 areas of (N, 4) boxes; 0 for a box that is inside out. Empty in, empty out."""
+    sides = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None)
+    return np.asarray(sides[:, 0] * sides[:, 1], dtype=np.float32)
+
+
+def iou(boxes_a: Floats, boxes_b: Floats) -> Floats:
+    """Intersection over union of every pair.
+
+    Returns:
+        (A, B) float32 in 0..1; 0 where both boxes are empty. Shape (0, B) or (A, 0) for empty input.
+    """
+    top_left = np.maximum(boxes_a[:, None, :2], boxes_b[None, :, :2])
+    bottom_right = np.minimum(boxes_a[:, None, 2:], boxes_b[None, :, 2:])
+    sides = np.clip(bottom_right - top_left, 0, None)
+    intersection = sides[..., 0] * sides[..., 1]
+    union = areas(boxes_a)[:, None] + areas(boxes_b)[None, :] - intersection
+    return np.asarray(
+        np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0), dtype=np.float32
+    )
+
+
+def non_maximum_suppression(boxes: Floats, scores: Floats, iou_threshold: float) -> Indices:
+    """Greedy non-maximum suppression.
+
+    Args:
+        boxes: (N, 4) float32 xyxy.
+        scores: (N,) float32.
+        iou_threshold: In 0..1; a box that overlaps a better one by more is dropped.
+
+    Returns:
+        (K,) intp rows that stay, best score first; ties keep their input order. Empty for empty input.
+    """
+    order = np.argsort(-scores, kind="stable")
+    overlap = iou(boxes[order], boxes[order]) > iou_threshold
+    suppressed = np.zeros(len(order), dtype=np.bool_)
+    for row in range(len(order)):
+        if not suppressed[row]:
+            suppressed[row + 1 :] |= overlap[row, row + 1 :]
+    return np.asarray(order[~suppressed], dtype=np.intp)
+
+
+def similarity_transforms(points: Floats, template: Floats) -> Floats:
+    """Least-squares rotation, scale and shift that move each face's landmarks onto the template.
+
+    The closed form for two dimensions: with both point sets centred and read as complex numbers, the best factor is
+    <p, t> / <p, p>. It equals Umeyama's solution (IEEE PAMI 13(4), 1991, eq. 40-42) without reflection.
+
+    Args:
+        points: (N, K, 2) float32 landmarks.
+        template: (K, 2) float32 where they should come to lie.
+
+    Returns:
+        (N, 2, 3) float32 affine matrices from image to template pixels; (0, 2, 3) for no face. Landmarks that all
+        lie on one point have no rotation; they get the matrix that moves that point to the template's centre with
+        scale 0.
+    """
+    source = np.asarray(points, dtype=np.float64)
+    target = np.asarray(template, dtype=np.float64)
+    source_centre = source.mean(axis=1)
+    target_centre = target.mean(axis=0)
+    p = _as_complex(source - source_centre[:, None])
+    t = _as_complex(target - target_centre)
+    energy = (np.abs(p) ** 2).sum(axis=1)
+    factor = np.divide((np.conj(p) * t).sum(axis=1), energy, out=np.zeros(len(source), np.complex128), where=energy > 0)
+
+    matrices = np.empty((len(source), 2, 3), dtype=np.float64)
+    matrices[:, 0, 0] = matrices[:, 1, 1] = factor.real
+    matrices[:, 0, 1] = -factor.imag
+    matrices[:, 1, 0] = factor.imag
+    matrices[:, :, 2] = target_centre - np.einsum("nij,nj->ni", matrices[:, :, :2], source_centre)
+    return matrices.astype(np.float32)
+
+
+def transform_points(matrices: Floats, points: Floats) -> Floats:
+    """Apply (N, 2, 3) affine matrices to (N, K, 2) points; returns (N, K, 2) float32."""
+    moved = np.einsum("nij,nkj->nki", matrices[:, :, :2], points) + matrices[:, None, :, 2]
+    return np.asarray(moved, dtype=np.float32)
+
+
+def _as_complex(points: npt.NDArray[np.float64]) -> npt.NDArray[np.complex128]:
+    return points[..., 0] + 1j * points[..., 1]
