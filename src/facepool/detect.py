@@ -54,9 +54,6 @@ class RetinaFace:
     def detect(self, images_bgr: Sequence[Image]) -> list[Detections]:
         """Find the faces of each image.
 
-        A picture in which nothing is found at full size is looked at once more at a third of it: a face that fills
-        the frame is larger than the largest prior.
-
         Args:
             images_bgr: (H, W, 3) uint8 BGR each; sizes may differ. Images of one size run as one batch.
 
@@ -64,29 +61,18 @@ class RetinaFace:
             One ``Detections`` an image, in pixels of that image, best score first; empty where there is no face.
             An empty list for an empty list.
         """
-        found = self._detect_at(images_bgr, self.options.size)
-        missed = [i for i, detections in enumerate(found) if len(detections) == 0]
-        if missed:
-            second_look = self._detect_at([images_bgr[i] for i in missed], self.options.size // 3)
-            for i, detections in zip(missed, second_look, strict=True):
-                found[i] = detections
-        return found
-
-    def _detect_at(self, images_bgr: Sequence[Image], size: int) -> list[Detections]:
-        groups: dict[tuple[int, int], list[int]] = {}
+        groups: dict[tuple[int, ...], list[int]] = {}
         for i, image in enumerate(images_bgr):
             groups.setdefault(image.shape[:2], []).append(i)
         found = [Detections.empty()] * len(images_bgr)
         for members in groups.values():
-            for i, detections in zip(
-                members, self._detect_same_size([images_bgr[i] for i in members], size), strict=True
-            ):
+            for i, detections in zip(members, self._detect_same_size([images_bgr[i] for i in members]), strict=True):
                 found[i] = detections
         return found
 
-    def _detect_same_size(self, images_bgr: Sequence[Image], size: int) -> list[Detections]:
+    def _detect_same_size(self, images_bgr: Sequence[Image]) -> list[Detections]:
         source_hw = images_bgr[0].shape[:2]
-        scale = min(1.0, size / max(source_hw))
+        scale = min(1.0, self.options.size / max(source_hw))
         scaled_wh = (max(1, round(source_hw[1] * scale)), max(1, round(source_hw[0] * scale)))
         batch = self._fill_batch(images_bgr, scaled_wh)
         raw = self._graph.run(batch)
