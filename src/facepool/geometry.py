@@ -24,6 +24,10 @@ Source: the alignment of ArcFace (Deng et al., 2019), as used by the whole famil
 """
 
 
+_POINT = 1e-6
+"""Landmarks whose squared distances to their centre sum to less lie on one point (square pixels)."""
+
+
 def areas(boxes: Floats) -> Floats:
     """(N,) float32 areas of (N, 4) boxes; 0 for a box that is inside out. Empty in, empty out."""
     sides = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None)
@@ -88,7 +92,7 @@ def similarity_transforms(points: Floats, template: Floats) -> Floats:
     p = _as_complex(source - source_centre[:, None])
     t = _as_complex(target - target_centre)
     energy = (np.abs(p) ** 2).sum(axis=1)
-    factor = np.divide((np.conj(p) * t).sum(axis=1), energy, out=np.zeros(len(source), np.complex128), where=energy > 0)
+    factor = np.divide((np.conj(p) * t).sum(axis=1), energy, out=np.zeros(len(source), np.complex128), where=energy > _POINT)
 
     matrices = np.empty((len(source), 2, 3), dtype=np.float64)
     matrices[:, 0, 0] = matrices[:, 1, 1] = factor.real

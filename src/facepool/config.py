@@ -1,0 +1,135 @@
+"""Settings: defaults < TOML file < environment < flags, one frozen object built at the entry point.
+
+Nothing below this module sees it: each stage gets its own small options, made here.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import platformdirs
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from facepool.decide import TARGET_FPIR
+from facepool.detect import DetectOptions
+from facepool.errors import ConfigError, PathMissing
+from facepool.pipelines.enroll import EnrollOptions
+from facepool.pipelines.recognize import RecognizeOptions
+
+ENVIRONMENT_PREFIX = "FACEPOOL_"
+_DETECT = DetectOptions()
+_ENROLL = EnrollOptions()
+_RECOGNIZE = RecognizeOptions()
+
+
+def default_pool() -> Path:
+    """Where people are kept when no pool is named: one for the user, whatever the folder."""
+    return Path(platformdirs.user_data_dir("facepool", appauthor=False)) / "pool.db"
+
+
+def default_config() -> Path:
+    """Where settings are looked for when no file is named."""
+    return Path(platformdirs.user_config_dir("facepool", appauthor=False)) / "config.toml"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Each name is a TOML key, ``FACEPOOL_<NAME>``, and ``--name`` on the command line."""
+
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, frozen=True, extra="forbid")
+    toml_file: ClassVar[Path | None] = None
+
+    pool: Path = Field(default_factory=default_pool, description="Where people are kept: a .db file or a .npy file")
+    pack: str = Field("open", description="Detector and embedder that go together: facepool models list")
+    detector: str | None = Field(None, description="Another detector than the pack's")
+    embedder: str | None = Field(None, description="Another embedder than the pack's")
+    models_dir: Path | None = Field(None, description="Where models are kept")
+    offline_dir: Path | None = Field(None, description="Folder with model files, for machines without a network")
+    device: str = Field("auto", description="auto, cpu, cuda:N, tensorrt:N or coreml")
+    threads: int | None = Field(None, ge=1, description="CPU threads; all cores by default")
+    detect_size: int = Field(_DETECT.size, ge=64, le=8192, description="Long side in pixels at which faces are sought")
+    detect_threshold: float = Field(_DETECT.threshold, ge=0, le=1, description="Detector score that makes a face")
+    register_threshold: float = Field(
+        _ENROLL.novelty, ge=-1, le=1, description="A view is stored if less similar than this to the person's others"
+    )
+    max_templates: int = Field(_ENROLL.max_templates, ge=1, description="Views kept of a person")
+    min_face: float = Field(_ENROLL.min_size_px, ge=0, description="Smallest face to register, in pixels")
+    min_sharpness: float = Field(_ENROLL.min_sharpness, ge=0, description="Blurriest face to register")
+    threshold: float | None = Field(None, ge=-1, le=1, description="Similarity that makes a match; follows the pool")
+    target_fpir: float = Field(TARGET_FPIR, gt=0, le=1, description="Share of strangers that may be named")
+    min_margin: float = Field(
+        _RECOGNIZE.min_margin, ge=0, le=2, description="Lead over the runner-up that a name needs"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, then environment, then TOML; no .env file and no secrets folder, which nobody expects here."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=cls.toml_file)
+
+    def detect_options(self) -> DetectOptions:
+        """What counts as a face."""
+        return DetectOptions(size=self.detect_size, threshold=self.detect_threshold)
+
+    def enroll_options(self, *, allow_lookalike: bool = False) -> EnrollOptions:
+        """Which views are worth keeping."""
+        return EnrollOptions(
+            novelty=self.register_threshold,
+            max_templates=self.max_templates,
+            min_size_px=self.min_face,
+            min_sharpness=self.min_sharpness,
+            allow_lookalike=allow_lookalike,
+        )
+
+    def recognize_options(self) -> RecognizeOptions:
+        """When a face is not named although somebody is near."""
+        return RecognizeOptions(min_margin=self.min_margin)
+
+
+def load_settings(flags: Mapping[str, Any], config: Path | None = None) -> Settings:
+    """Build the settings.
+
+    Args:
+        flags: What the command line says; a value of None means that it says nothing.
+        config: TOML file; by default the user's, if there is one.
+
+    Raises:
+        PathMissing: The file was named and does not exist.
+        ConfigError: A value cannot be used, or a key of the file is unknown.
+    """
+    if config is not None and not config.is_file():
+        raise PathMissing(f"There is no settings file {config}", fix="Check --config")
+    file = config or default_config()
+
+    class FromFile(Settings):
+        """The settings with the file that this call names."""
+
+        toml_file: ClassVar[Path | None] = file
+
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return FromFile(**given)
+    except ValidationError as error:
+        raise _explain(error, file) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file} is not valid TOML", why=str(error), fix="Correct the file") from error
+
+
+def _explain(error: ValidationError, file: Path) -> ConfigError:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return ConfigError(f"There is no setting {name!r}", fix=f"Known settings: {', '.join(Settings.model_fields)}")
+    return ConfigError(
+        f"The setting {name!r} cannot be {first['input']!r}",
+        why=first["msg"],
+        fix=f"Change --{name.replace('_', '-')}, {ENVIRONMENT_PREFIX}{name.upper()} or {file}",
+    )

@@ -1,0 +1,82 @@
+"""Recognition: every face of an image is somebody of the pool or unknown."""
+
+from dataclasses import dataclass
+
+from facepool.decide import Threshold, ThresholdPolicy, decide
+from facepool.gallery import Pool, search
+from facepool.pipelines.analyze import Analyzer
+from facepool.types import Decision, Detections, Image
+
+CANDIDATES = 5
+"""People that a decision lists beside the best."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecognizeOptions:
+    """When a face is not named although somebody is near.
+
+    Attributes:
+        min_margin: By how much the best must beat a runner-up who matches too; otherwise the face is ambiguous.
+        min_size_px: A face whose shorter side is below this in source pixels is too small to name anybody.
+    """
+
+    min_margin: float = 0.02
+    min_size_px: float = 16.0
+
+
+@dataclass(frozen=True, slots=True)
+class RecognizedFaces:
+    """The faces of one image with a decision each, best detector score first.
+
+    Attributes:
+        detections: N boxes, scores and landmarks in pixels of the image.
+        decisions: N decisions.
+    """
+
+    detections: Detections
+    decisions: tuple[Decision, ...]
+
+    def __len__(self) -> int:
+        """Number of faces."""
+        return len(self.decisions)
+
+    @property
+    def names(self) -> tuple[str | None, ...]:
+        """Who each face is; None for unknown."""
+        return tuple(decision.person for decision in self.decisions)
+
+
+class Recognizer:
+    """Names the faces of images by a pool, which may change meanwhile.
+
+    Args:
+        analyzer: Turns images into faces.
+        pool: Who is known; of the analyzer's embedding space.
+        policy: Chooses the threshold for the pool's size.
+        options: When a face is not named although somebody is near.
+    """
+
+    def __init__(
+        self, analyzer: Analyzer, pool: Pool, policy: ThresholdPolicy, options: RecognizeOptions | None = None
+    ) -> None:
+        self._analyzer = analyzer
+        self._pool = pool
+        self._policy = policy
+        self._options = options or RecognizeOptions()
+
+    @property
+    def threshold(self) -> Threshold:
+        """The threshold for the pool as it is now."""
+        return self._policy.identification(len(self._pool.matrix()))
+
+    def recognize(self, image_bgr: Image) -> RecognizedFaces:
+        """Recognize everybody in one image, (H, W, 3) uint8 BGR. Without a face there is no decision."""
+        faces = self._analyzer.analyze(image_bgr)
+        nearest = search(self._pool.matrix(), faces.embeddings, top=CANDIDATES)
+        threshold = self.threshold.value
+        usable = faces.measures.size_px >= self._options.min_size_px
+        decisions = tuple(
+            decide(candidates, threshold, min_margin=self._options.min_margin, usable=bool(good))
+            for candidates, good in zip(nearest, usable, strict=True)
+        )
+        return RecognizedFaces(faces.detections, decisions)

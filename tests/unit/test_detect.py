@@ -1,0 +1,96 @@
+"""The detector around its network: a fake graph stands in, so that every number is known."""
+
+import numpy as np
+import pytest
+
+from facepool.detect import DetectOptions, RetinaFace, decode_boxes, decode_landmarks, prior_boxes
+from facepool.models.specs import RetinaFaceSpec
+from facepool.types import Floats
+
+SPEC = RetinaFaceSpec()
+STRIDES, SIZES = SPEC.strides, SPEC.prior_sizes
+
+
+class OneFaceGraph:
+    """Says that one prior is a face, and remembers what it was fed."""
+
+    engine = "fake"
+    device = "cpu"
+    outputs = ("landmarks", "conf", "loc")  # another order than the spec's: outputs go by name
+
+    def __init__(self, prior: int, score: float = 0.9) -> None:
+        self.prior = prior
+        self.score = score
+        self.batches: list[Floats] = []
+
+    def run(self, batch: Floats) -> tuple[Floats, ...]:
+        self.batches.append(batch.copy())
+        count = len(prior_boxes(batch.shape[2:], STRIDES, SIZES))
+        conf = np.zeros((len(batch), count, 2), np.float32)
+        conf[:, self.prior, 1] = self.score
+        return np.zeros((len(batch), count, 10), np.float32), conf, np.zeros((len(batch), count, 4), np.float32)
+
+
+def test_priors_come_level_by_level_row_by_row_and_size_by_size() -> None:
+    priors = prior_boxes((64, 32), STRIDES, SIZES)
+    assert len(priors) == 2 * (8 * 4 + 4 * 2 + 2 * 1)
+    np.testing.assert_array_equal(priors[:3], [[4, 4, 16, 16], [4, 4, 32, 32], [12, 4, 16, 16]])
+    np.testing.assert_array_equal(priors[-1], [16, 48, 512, 512])
+
+
+def test_zero_deltas_give_the_priors_themselves() -> None:
+    priors = np.array([[100, 50, 16, 32]], np.float32)
+    np.testing.assert_allclose(decode_boxes(np.zeros((1, 4), np.float32), priors, (0.1, 0.2)), [[92, 34, 108, 66]])
+    points = decode_landmarks(np.zeros((1, 10), np.float32), priors, (0.1, 0.2))
+    np.testing.assert_allclose(points, np.full((1, 5, 2), [100, 50]))
+
+
+def test_deltas_move_by_the_prior_and_stretch_exponentially() -> None:
+    priors = np.array([[100, 100, 20, 20]], np.float32)
+    deltas = np.array([[1, -1, np.log(2) / 0.2, 0]], np.float32)
+    np.testing.assert_allclose(decode_boxes(deltas, priors, (0.1, 0.2)), [[82, 88, 122, 108]], rtol=1e-5)
+
+
+def test_a_picture_that_is_shrunk_reports_in_its_own_pixels() -> None:
+    graph = OneFaceGraph(prior=0)
+    found = RetinaFace(graph, SPEC, DetectOptions(size=64)).detect([np.zeros((256, 128, 3), np.uint8)])[0]
+    assert graph.batches[0].shape == (1, 3, 64, 32)
+    np.testing.assert_allclose(found.boxes, [[-16, -16, 48, 48]])  # prior of 16 px at (4, 4), four times as large
+
+
+def test_a_small_picture_is_padded_with_the_mean_and_not_enlarged() -> None:
+    graph = OneFaceGraph(prior=0)
+    picture = np.full((33, 20, 3), 255, np.uint8)
+    RetinaFace(graph, SPEC).detect([picture])
+    batch = graph.batches[0]
+    assert batch.shape == (1, 3, 64, 32)
+    np.testing.assert_allclose(batch[0, :, 0, 0], [255 - 104, 255 - 117, 255 - 123])
+    assert not batch[0, :, 33:].any()
+    assert not batch[0, :, :, 20:].any()
+
+
+def test_channels_are_fed_in_the_order_that_the_network_takes() -> None:
+    blue = np.zeros((32, 32, 3), np.uint8)
+    blue[..., 0] = 200
+    graph = OneFaceGraph(prior=0)
+    RetinaFace(graph, RetinaFaceSpec(channel_order="rgb", mean=(0, 0, 0))).detect([blue])
+    assert graph.batches[0][0, :, 0, 0].tolist() == [0, 0, 200]
+
+
+def test_pictures_of_one_size_share_a_batch_and_keep_their_order() -> None:
+    graph = OneFaceGraph(prior=0)
+    small, large = np.zeros((32, 32, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)
+    found = RetinaFace(graph, SPEC).detect([small, large, small])
+    assert [batch.shape[0] for batch in graph.batches] == [2, 1]
+    assert [len(detections) for detections in found] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("threshold", "faces"), [(0.9, 1), (0.91, 0)])
+def test_the_threshold_itself_is_a_face(threshold: float, faces: int) -> None:
+    graph = OneFaceGraph(prior=3, score=np.float32(0.9).item())
+    found = RetinaFace(graph, SPEC, DetectOptions(threshold=threshold)).detect([np.zeros((64, 64, 3), np.uint8)])[0]
+    assert len(found) == faces
+
+
+def test_no_picture_gives_no_answer() -> None:
+    assert RetinaFace(OneFaceGraph(0), SPEC).detect([]) == []

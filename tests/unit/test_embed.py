@@ -1,0 +1,67 @@
+"""The embedder around its network: a fake graph shows what it was fed."""
+
+import numpy as np
+import pytest
+
+from facepool.embed import Embedder
+from facepool.errors import ModelUnsupported, SpaceMismatch
+from facepool.models.specs import EmbedderSpec
+from facepool.types import AlignedFaces, EmbeddingSpace, Floats
+
+SPACE = EmbeddingSpace("fake", "0" * 64, "rgb-0-1/1", "arcface-112", mirrored=False, dimension=3)
+
+
+class CornerGraph:
+    """Embeds a face as the three channel values of its top-left pixel."""
+
+    engine = "fake"
+    device = "cpu"
+    outputs = ("embedding",)
+
+    def run(self, batch: Floats) -> tuple[Floats, ...]:
+        return (batch[:, :, 0, 0].copy(),)
+
+
+def faces(*corners: tuple[int, int, int]) -> AlignedFaces:
+    images = np.zeros((len(corners), 112, 112, 3), np.uint8)
+    images[:, 0, 0] = np.reshape(corners, (-1, 3))
+    return AlignedFaces(images, "arcface-112")
+
+
+def test_vectors_have_length_one_and_channels_the_order_of_the_network() -> None:
+    embedder = Embedder(CornerGraph(), EmbedderSpec(dimension=3, mirrored=False), SPACE)
+    np.testing.assert_allclose(embedder.embed(faces((0, 3, 4))), [[0.8, 0.6, 0]], rtol=1e-6)
+
+
+def test_pixels_are_shifted_and_scaled() -> None:
+    embedder = Embedder(CornerGraph(), EmbedderSpec(dimension=3, mean=127.5, scale=127.5, mirrored=False), SPACE)
+    np.testing.assert_allclose(embedder.embed(faces((0, 255, 255))), np.array([[1, 1, -1]]) / np.sqrt(3), rtol=1e-6)
+
+
+def test_mirror_averaging_weighs_both_views_alike() -> None:
+    crop = faces((0, 0, 200))
+    crop.images_bgr[0, 0, -1] = (10, 0, 0)  # the mirror image's corner: a much shorter vector
+    embedder = Embedder(CornerGraph(), EmbedderSpec(dimension=3), SPACE)
+    np.testing.assert_allclose(embedder.embed(crop), np.array([[1, 0, 1]]) / np.sqrt(2), rtol=1e-6)
+
+
+def test_no_face_gives_no_vector() -> None:
+    assert Embedder(CornerGraph(), EmbedderSpec(dimension=3), SPACE).embed(faces()).shape == (0, 3)
+
+
+def test_more_faces_than_a_batch_come_back_in_order() -> None:
+    crops = faces(*[(0, 0, i + 1) if i % 2 else (0, i + 1, 0) for i in range(70)])
+    vectors = Embedder(CornerGraph(), EmbedderSpec(dimension=3, mirrored=False), SPACE).embed(crops)
+    assert vectors.argmax(axis=1).tolist() == [0 if i % 2 else 1 for i in range(70)]
+
+
+def test_faces_of_another_template_are_refused() -> None:
+    with pytest.raises(SpaceMismatch, match="other"):
+        Embedder(CornerGraph(), EmbedderSpec(dimension=3), SPACE).embed(
+            AlignedFaces(np.zeros((1, 112, 112, 3), np.uint8), "other")
+        )
+
+
+def test_a_network_that_breaks_its_promise_is_refused() -> None:
+    with pytest.raises(ModelUnsupported, match="5 numbers"):
+        Embedder(CornerGraph(), EmbedderSpec(dimension=5), SPACE).embed(faces((1, 2, 3)))

@@ -1,0 +1,31 @@
+import pytest
+
+from facepool.errors import ConfigError, DeviceUnavailable, EngineMissing
+from facepool.runtime import Device, Runtime, default_threads
+
+
+@pytest.mark.parametrize("text", ["auto", "cpu", "cuda:0", "cuda:3", "tensorrt:1", "coreml"])
+def test_a_device_reads_back_as_it_was_written(text: str) -> None:
+    assert str(Device.parse(text)) == text
+
+
+def test_cuda_without_a_number_is_the_first() -> None:
+    assert Device.parse(" CUDA ") == Device("cuda", 0)
+
+
+@pytest.mark.parametrize("text", ["gpu", "cuda:x", "cpu:0", "cuda:-1", "", "cuda:"])
+def test_a_device_that_does_not_exist_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="auto, cpu, cuda:0"):
+        Device.parse(text)
+
+
+def test_a_gpu_that_is_not_there_is_an_error_and_never_the_cpu() -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this machine's ONNX Runtime has CUDA")
+    with pytest.raises((DeviceUnavailable, EngineMissing), match="--device cpu"):
+        Runtime(Device("cuda", 0))
+
+
+def test_at_least_one_thread() -> None:
+    assert default_threads() >= 1
