@@ -1,0 +1,98 @@
+"""Turn what the user named into a source of frames."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from facepool.capture.camera import CameraConnector
+from facepool.capture.folders import is_picture_name, pictures_or_error
+from facepool.capture.live import Connector, LiveSource
+from facepool.capture.pictures import DECODE_ERRORS, TOO_LARGE, open_picture, quiet_pillow
+from facepool.capture.source import CaptureOptions, FrameSource, OnSkip, OnStatus
+from facepool.capture.stills import AnimationSource, PictureSource, is_animation
+from facepool.capture.stream import STREAM_SCHEMES, StreamConnector, mask_credentials, url_scheme
+from facepool.capture.video import VideoSource
+from facepool.errors import PathMissing, StreamUnavailable, VideoUnreadable
+
+_VIDEO_DEVICE = "/dev/video"
+
+
+def open_source(
+    spec: str | int | Path,
+    options: CaptureOptions | None = None,
+    *,
+    on_skip: OnSkip | None = None,
+    on_status: OnStatus | None = None,
+) -> FrameSource:
+    """Open a camera, stream, folder, video or picture.
+
+    Args:
+        spec: A number (also as text, or Linux' ``/dev/videoN``) is a camera; what begins with ``rtsp://``,
+            ``http://`` and the like is a stream; anything else is a path. Whether a file is a picture or a video is
+            told from its content.
+        options: For cameras and streams.
+        on_skip: Told of each picture of a folder that cannot be read.
+        on_status: Told of a live source's news.
+
+    Raises:
+        PathMissing: There is no such file or folder.
+        SourceEmpty: The folder holds no picture.
+        VideoUnreadable: The file is neither a picture nor a video.
+        CameraUnavailable: There is no such camera, or it cannot be used.
+        StreamUnavailable: The stream does not open in time.
+    """
+    options = options or CaptureOptions()
+    text = str(spec)
+    number = text.removeprefix(_VIDEO_DEVICE)
+    if number.isascii() and number.isdigit():
+        return _open_live(CameraConnector(int(number), options), options, on_status)
+    scheme = url_scheme(text)
+    if scheme == "file":
+        return _open_path(Path(url2pathname(urlsplit(text).path)), on_skip)
+    if scheme:
+        return _open_live(_stream(text, scheme, options), options, on_status)
+    return _open_path(Path(text), on_skip)
+
+
+def _open_live(connector: Connector, options: CaptureOptions, on_status: OnStatus | None) -> LiveSource:
+    source = LiveSource(connector, options.reconnect, on_status)
+    # A stream may use its time to open and then wait for its first picture; the thread reports either by itself.
+    source.open(options.open_timeout_s + options.read_timeout_s)
+    return source
+
+
+def _stream(url: str, scheme: str, options: CaptureOptions) -> StreamConnector:
+    if scheme not in STREAM_SCHEMES:
+        raise StreamUnavailable(
+            f"The address {mask_credentials(url)} cannot be opened",
+            why=f"{scheme}:// is not a kind of stream that is known",
+            fix=f"Use one of {', '.join(sorted(STREAM_SCHEMES))}",
+        )
+    return StreamConnector(url, options)
+
+
+def _open_path(path: Path, on_skip: OnSkip | None) -> FrameSource:
+    if path.is_dir():
+        return PictureSource(pictures_or_error(path), str(path), on_skip)
+    if not path.exists():
+        raise PathMissing(f"There is no file or folder {path}", fix="Check the spelling of the path")
+    if not path.is_file():
+        raise VideoUnreadable(f"{path} cannot be read", why="it is neither a file nor a folder")
+    kind = _picture_kind(path)
+    if kind == "animation":
+        return AnimationSource(path)
+    if kind == "picture" or is_picture_name(path):
+        return PictureSource([path], str(path), on_skip)
+    return VideoSource(path)
+
+
+def _picture_kind(path: Path) -> str:
+    """``picture`` or ``animation`` by the file's content; empty where Pillow does not know it."""
+    with quiet_pillow():
+        try:
+            with open_picture(path) as image:
+                return "animation" if is_animation(image) else "picture"
+        except TOO_LARGE:
+            return "picture"
+        except DECODE_ERRORS:
+            return ""

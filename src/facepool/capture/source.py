@@ -1,0 +1,137 @@
+"""What every source of frames has in common, and the options of opening one."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Protocol, Self
+
+from facepool.errors import InputError
+from facepool.types import Frame
+
+
+class FrameSource(Protocol):
+    """Pictures, a video, a camera or a stream, read once from front to back.
+
+    Frames come upright, (H, W, 3) uint8 BGR and C-contiguous, with rising ``index``. Iterating again goes on where
+    the last loop stopped; after the end, or after ``close``, it yields nothing.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the user named; a password in a URL is masked."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """The kind of source and its name, for people."""
+        ...
+
+    @property
+    def live(self) -> bool:
+        """Whether frames that nobody takes in time are lost."""
+        ...
+
+    @property
+    def frame_count(self) -> int | None:
+        """Estimated number of frames, for a progress bar; None where nobody knows."""
+        ...
+
+    @property
+    def fps(self) -> float | None:
+        """Frames per second: as the file states it, measured for a live source; None for pictures."""
+        ...
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The frames that are left.
+
+        Raises:
+            InputError: The source broke; the frames before it have been yielded.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the file, camera or connection. May be called again, and while a loop is running."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class ClosesOnExit(ABC):
+    """The ``with`` statement for whatever has ``close``."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of everything."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@dataclass(frozen=True, slots=True)
+class ReconnectPolicy:
+    """How long to insist on a live source that died.
+
+    Attributes:
+        first_wait_s: Pause before the first attempt; each further pause is twice as long.
+        longest_wait_s: No pause is longer.
+        give_up_s: After that long without a picture the source is lost.
+        max_attempts: After that many attempts, too; None for no such limit.
+    """
+
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 8.0
+    give_up_s: float = 60.0
+    max_attempts: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureOptions:
+    """How cameras and streams are opened; pictures and video files need no options.
+
+    Attributes:
+        open_timeout_s: How long a camera or stream may take until its first picture.
+        read_timeout_s: How long a stream may stay silent before it counts as dead.
+        reconnect: What happens then.
+        camera_wh: Size to ask a camera for; None leaves it to the camera.
+        rtsp_transport: ``tcp`` loses no packets, ``udp`` has less delay.
+    """
+
+    open_timeout_s: float = 10.0
+    read_timeout_s: float = 5.0
+    reconnect: ReconnectPolicy = field(default_factory=ReconnectPolicy)
+    camera_wh: tuple[int, int] | None = None
+    rtsp_transport: Literal["tcp", "udp"] = "tcp"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveStatus:
+    """News of a live source.
+
+    Attributes:
+        state: ``connected``, ``reconnecting`` or ``lost``.
+        attempt: Number of the attempt, from 1; 0 unless reconnecting.
+        wait_s: Pause before that attempt.
+        reason: What went wrong, in one line; empty when nothing did.
+    """
+
+    state: Literal["connected", "reconnecting", "lost"]
+    attempt: int = 0
+    wait_s: float = 0.0
+    reason: str = ""
+
+
+OnSkip = Callable[[Path, InputError], None]
+"""Told of each picture that was left out, and why."""
+OnStatus = Callable[[LiveStatus], None]
+"""Told of a live source's news, in the thread that takes the frames."""

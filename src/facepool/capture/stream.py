@@ -1,0 +1,135 @@
+"""Network streams: RTSP, HTTP, RTMP and whatever else FFmpeg speaks."""
+
+import re
+
+import av
+import av.container
+
+from facepool.capture.decoding import Decoder, Shot
+from facepool.capture.source import CaptureOptions
+from facepool.errors import StreamLost, StreamUnavailable
+
+STREAM_SCHEMES = frozenset(["rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "udp", "tcp", "mms", "http", "https"])
+"""The kinds of address that are opened; FFmpeg knows more, some of which read local files."""
+
+_URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+_CREDENTIALS = re.compile(r"//[^/]*@")
+_FILE_SCHEMES = frozenset({"http", "https"})
+
+
+def url_scheme(text: str) -> str:
+    """The lower-case scheme of a URL; empty for what is not one, such as a path."""
+    match = _URL.match(text)
+    return match[1].lower() if match else ""
+
+
+def mask_credentials(url: str) -> str:
+    """The URL with user name and password replaced, fit for the screen, logs and the pool."""
+    return _CREDENTIALS.sub("//***@", url, count=1)
+
+
+class StreamConnector:
+    """Opens one URL.
+
+    Args:
+        url: With its credentials, if it needs any.
+        options: Timeouts and the RTSP transport.
+    """
+
+    def __init__(self, url: str, options: CaptureOptions) -> None:
+        self.name = mask_credentials(url)
+        self.description = f"stream {self.name}"
+        self._url = url
+        self._options = options
+
+    def connect(self) -> "StreamConnection":
+        """Open it and decode a first picture.
+
+        Raises:
+            StreamUnavailable: It does not open, or sends no picture.
+        """
+        options = self._options
+        try:
+            container = av.open(
+                self._url,
+                options={"rtsp_transport": options.rtsp_transport} if url_scheme(self._url).startswith("rtsp") else {},
+                metadata_errors="replace",  # titles are not always UTF-8
+                timeout=(options.open_timeout_s, options.read_timeout_s),
+            )
+        except av.FFmpegError as error:
+            raise self.unavailable(_reason(error, options.open_timeout_s)) from error
+        try:
+            return StreamConnection(container, self)
+        except (LookupError, StreamLost) as error:
+            container.close()
+            why = error.why if isinstance(error, StreamLost) else error.args[0]
+            raise self.unavailable(why) from error
+
+    def read_failure(self, error: av.FFmpegError) -> StreamLost:
+        """The error for a connection on which reading failed."""
+        return self.lost(_reason(error, self._options.read_timeout_s))
+
+    def unavailable(self, why: str) -> StreamUnavailable:
+        """The error for a stream that never opened."""
+        return StreamUnavailable(
+            f"The stream {self.name} cannot be opened",
+            why=why,
+            fix="Check the address, the user name and password in it, and that the camera is on",
+        )
+
+    def lost(self, why: str) -> StreamLost:
+        """The error for a stream that died."""
+        return StreamLost(f"The stream {self.name} was lost", why=why, fix="Check the camera and the network")
+
+
+class StreamConnection:
+    """An open stream whose first picture has been decoded.
+
+    Raises:
+        LookupError: It carries no video that can be decoded.
+        StreamLost: It ends before the first picture.
+    """
+
+    def __init__(self, container: av.container.InputContainer, connector: StreamConnector) -> None:
+        self._container = container
+        self._connector = connector
+        is_finite = container.duration is not None or container.size > 0
+        self.every_frame = is_finite and url_scheme(container.name) in _FILE_SCHEMES
+        self._is_finite = is_finite
+        self._decoder = Decoder(container, low_delay=not self.every_frame)
+        self._shots = self._decoder.shots()
+        self._first = self._read()
+        if self._first is None:
+            raise connector.lost("it sends no picture")
+
+    def read(self) -> Shot | None:
+        """The next picture; None when a file that was sent has come to its end.
+
+        Raises:
+            StreamLost: The connection is dead, or silent for too long.
+        """
+        first, self._first = self._first, None
+        return first or self._read()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._container.close()
+
+    def _read(self) -> Shot | None:
+        try:
+            shot = next(self._shots, None)
+        except av.FFmpegError as error:
+            raise self._connector.read_failure(error) from error
+        if shot is None and (self._decoder.broken or not self._is_finite):
+            raise self._connector.lost("the other side stopped sending")
+        return shot
+
+
+def _reason(error: av.FFmpegError, timeout_s: float) -> str:
+    if isinstance(error, av.error.ExitError):
+        return f"no answer within {timeout_s:g} s"
+    if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
+        return "the user name or password is missing or wrong"
+    if isinstance(error, av.error.InvalidDataError):
+        return "what it sends is not a video"
+    return str(error.strerror)
