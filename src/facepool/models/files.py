@@ -68,6 +68,7 @@ def only_writer(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.touch()
     with closing(sqlite3.connect(lock, timeout=0.2, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = OFF")  # nothing is ever written, so there is nothing to roll back
         while not _try_lock(connection):
             pass  # each try waits 0.2 s, short enough for Ctrl-C
         yield

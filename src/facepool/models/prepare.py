@@ -57,7 +57,7 @@ def parse(content: bytes) -> ModelProto:
     """
     try:
         onnx.checker.check_model(content)
-    except onnx.checker.ValidationError as error:
+    except (onnx.checker.ValidationError, ValueError) as error:
         raise ModelUnsupported("The file is no valid ONNX graph", why=str(error).splitlines()[0]) from error
     return onnx.load_model_from_string(content)
 

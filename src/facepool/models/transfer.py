@@ -14,6 +14,8 @@ Report = Callable[[int, int | None], None]
 _PAUSES_S = (0.0, 0.5, 2.0)
 """Before each try. The client has no retries of its own that survive a break in the middle of a body."""
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
+_PARTIAL = 206
+_NOTHING_MORE = 416
 _LARGEST = 2**31
 
 
@@ -53,10 +55,10 @@ def _go_on(client: httpx2.Client, url: str, part: Path, report: Report) -> None:
     done = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
     with client.stream("GET", url, headers=headers) as response:
-        if done and response.status_code == httpx2.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+        if done and response.status_code == _NOTHING_MORE:
             return  # nothing is missing, or the bytes are not this file's: the digest tells
         response.raise_for_status()
-        if response.status_code != httpx2.codes.PARTIAL_CONTENT:
+        if response.status_code != _PARTIAL:
             done = 0
         length = response.headers.get("Content-Length")
         total = done + int(length) if length else None
