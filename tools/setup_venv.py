@@ -20,7 +20,8 @@ def main() -> int:
     parser.add_argument("--lock", type=Path, required=True)
     options = parser.parse_args()
     if sys.version_info < MINIMUM:
-        return _fail(f"facepool needs Python 3.11 or newer, this is {sys.version.split()[0]}. Try: make PYTHON=python3.12 …")
+        version = sys.version.split()[0]
+        return _fail(f"facepool needs Python 3.11 or newer, this is {version}. Try: make PYTHON=python3.12 …")
 
     stamp = options.venv / f"{options.lock.name}.installed"
     wanted = hashlib.sha256(options.lock.read_bytes() + (ROOT / "pyproject.toml").read_bytes()).hexdigest()

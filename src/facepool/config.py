@@ -98,7 +98,7 @@ def load_settings(flags: Mapping[str, Any], config: Path | None = None) -> Setti
     """Build the settings.
 
     Args:
-        flags: What the command line says; a value of None means that it says nothing.
+        flags: What the command line says, by name of the setting.
         config: TOML file; by default the user's, if there is one.
 
     Raises:
@@ -114,9 +114,8 @@ def load_settings(flags: Mapping[str, Any], config: Path | None = None) -> Setti
 
         toml_file: ClassVar[Path | None] = file
 
-    given = {name: value for name, value in flags.items() if value is not None}
     try:
-        return FromFile(**given)
+        return FromFile(**flags)
     except ValidationError as error:
         raise _explain(error, file) from error
     except tomllib.TOMLDecodeError as error:

@@ -51,6 +51,11 @@ class RetinaFace:
         self._spec = spec
         self._outputs = [graph.outputs.index(name) for name in spec.outputs]
 
+    @property
+    def runs_on(self) -> str:
+        """Engine and device, for people."""
+        return f"{self._graph.engine} ({self._graph.device})"
+
     def detect(self, images_bgr: Sequence[Image]) -> list[Detections]:
         """Find the faces of each image.
 

@@ -6,7 +6,7 @@ The family of ArcFace (Deng et al., CVPR 2019): networks trained so that the ang
 import numpy as np
 
 from facepool.errors import ModelUnsupported, SpaceMismatch
-from facepool.models.specs import EmbedderSpec
+from facepool.models.specs import EmbedderSpec, FmrCurve
 from facepool.runtime import Graph
 from facepool.types import AlignedFaces, EmbeddingSpace, Floats, Image
 
@@ -27,6 +27,16 @@ class Embedder:
         self.space = space
         self._graph = graph
         self._spec = spec
+
+    @property
+    def fmr(self) -> FmrCurve | None:
+        """How similar strangers get; None when nobody has measured it."""
+        return self._spec.fmr
+
+    @property
+    def runs_on(self) -> str:
+        """Engine and device, for people."""
+        return f"{self._graph.engine} ({self._graph.device})"
 
     def embed(self, faces: AlignedFaces) -> Floats:
         """Embed faces.

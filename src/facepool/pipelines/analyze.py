@@ -8,6 +8,7 @@ import numpy as np
 from facepool.align import Aligner
 from facepool.detect import RetinaFace
 from facepool.embed import Embedder
+from facepool.models.specs import FmrCurve
 from facepool.pose import estimate_pose
 from facepool.quality import FaceMeasures, measure
 from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Image, Pose, Sample
@@ -65,6 +66,16 @@ class Analyzer:
     def space(self) -> EmbeddingSpace:
         """The embedding space of the vectors; a pool has to be of the same."""
         return self._embedder.space
+
+    @property
+    def fmr(self) -> FmrCurve | None:
+        """How similar strangers get in that space; None when nobody has measured it."""
+        return self._embedder.fmr
+
+    @property
+    def runs_on(self) -> str:
+        """Engine and device of both networks, for people."""
+        return " and ".join(dict.fromkeys((self._detector.runs_on, self._embedder.runs_on)))
 
     def analyze(self, image_bgr: Image) -> Faces:
         """Analyze one image, (H, W, 3) uint8 BGR. Without a face every column has length 0."""

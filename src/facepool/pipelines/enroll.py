@@ -1,15 +1,15 @@
 """Enrollment: which views of a person go into the pool, and why the others do not."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from facepool.decide import Threshold
-from facepool.gallery import Pool, search
+from facepool.decide import ThresholdPolicy
+from facepool.gallery import Pool, clean_name, search
 from facepool.pipelines.analyze import Analyzer, Faces
-from facepool.types import Candidate, Floats, Frame, Sample
+from facepool.types import Candidate, Floats, Frame, Image, Sample
 
 Outcome = Literal[
     "taken",
@@ -80,6 +80,10 @@ class Offer:
     rival: str | None = None
     similarity: float | None = None
 
+    def without_pixels(self) -> "Offer":
+        """The same without the picture, to keep."""
+        return replace(self, frame=_without_pixels(self.frame))
+
     def __str__(self) -> str:
         """The outcome in words, with the rival's name."""
         words = OUTCOMES[self.outcome]
@@ -88,33 +92,35 @@ class Offer:
         return words if self.similarity is None or self.outcome == "taken" else f"{words} ({self.similarity:.2f})"
 
 
-@dataclass(slots=True)
 class Enrollment:
     """One person's registration while it runs. Nothing reaches the pool before ``commit``.
 
-    Attributes:
+    Args:
         person: Name that the views are stored under; new or known to the pool.
         analyzer: Turns frames into faces.
-        pool: Where the views go.
-        identification: A face that is this similar to somebody else belongs to them.
-        same_person: Two captures that are this similar show one person.
+        pool: Where the views go; of the analyzer's embedding space.
+        policy: From which similarity on a face belongs to somebody else, and two captures show one person.
         options: Which views are worth keeping.
     """
 
-    person: str
-    analyzer: Analyzer
-    pool: Pool
-    identification: Threshold
-    same_person: Threshold
-    options: EnrollOptions = field(default_factory=EnrollOptions)
-    _own: list[Floats] = field(init=False)
-    _taken: list[Sample] = field(init=False, default_factory=list)
-
-    def __post_init__(self) -> None:
-        """Begin with the views that the pool has of this person."""
-        known = any(person.name == self.person for person in self.pool.people())
-        stored = self.pool.templates(self.person) if known else []
-        self._own = [template.sample.embedding for template in stored]
+    def __init__(
+        self,
+        person: str,
+        analyzer: Analyzer,
+        pool: Pool,
+        policy: ThresholdPolicy | None = None,
+        options: EnrollOptions | None = None,
+    ) -> None:
+        self.person = clean_name(person)
+        self.options = options or EnrollOptions()
+        self._analyzer = analyzer
+        self._pool = pool
+        policy = policy or ThresholdPolicy(analyzer.fmr)
+        self._belongs_to_rival = policy.identification(len(pool.matrix())).value
+        self._same_person = policy.same_person().value
+        known = any(entry.name == self.person for entry in pool.people())
+        self._own = [template.sample.embedding for template in pool.templates(self.person)] if known else []
+        self._taken: list[Sample] = []
 
     @property
     def taken(self) -> int:
@@ -128,7 +134,7 @@ class Enrollment:
 
     def offer(self, frame: Frame) -> Offer:
         """Look at one frame and take its face if it is a new, good view of this person alone."""
-        return self._consider(frame, self.analyzer.analyze(frame.image_bgr))
+        return self._consider(frame, self._analyzer.analyze(frame.image_bgr))
 
     def offer_pictures(self, frames: Iterable[Frame]) -> list[Offer]:
         """Look at a set of stills, most typical face first, so that a stray picture cannot take the lead.
@@ -137,7 +143,7 @@ class Enrollment:
             One offer a frame, in the frames' order.
         """
         # The pixels are let go of at once: a folder may hold thousands of pictures.
-        looked_at = [(_without_pixels(frame), self.analyzer.analyze(frame.image_bgr)) for frame in frames]
+        looked_at = [(_without_pixels(frame), self._analyzer.analyze(frame.image_bgr)) for frame in frames]
         order = _typical_first([faces for _, faces in looked_at])
         offers = {i: self._consider(*looked_at[i]) for i in order}
         return [offers[i] for i in range(len(looked_at))]
@@ -150,7 +156,7 @@ class Enrollment:
         """
         if not self._taken:
             return 0
-        stored = self.pool.register(self.person, self._taken)
+        stored = self._pool.register(self.person, self._taken)
         self._taken = []
         return stored
 
@@ -163,7 +169,7 @@ class Enrollment:
         rival = self._rival(embedding, nearest)
         if rival is not None and not self.options.allow_lookalike:
             return Offer(frame, faces, "other_person", rival.person, rival.similarity)
-        if nearest is not None and nearest < self.same_person.value:
+        if nearest is not None and nearest < self._same_person:
             return Offer(frame, faces, "not_the_same_person", similarity=nearest)
         if nearest is not None and nearest >= self.options.novelty:
             return Offer(frame, faces, "known_view", similarity=nearest)
@@ -190,10 +196,10 @@ class Enrollment:
         return float(np.max(np.stack(self._own) @ embedding)) if self._own else None
 
     def _rival(self, embedding: Floats, nearest_own: float | None) -> Candidate | None:
-        candidates = search(self.pool.matrix(), embedding[None], top=2)[0]
+        candidates = search(self._pool.matrix(), embedding[None], top=2)[0]
         for candidate in candidates:
             closer = nearest_own is None or candidate.similarity > nearest_own
-            if candidate.person != self.person and candidate.similarity >= self.identification.value and closer:
+            if candidate.person != self.person and candidate.similarity >= self._belongs_to_rival and closer:
                 return candidate
         return None
 
@@ -210,4 +216,22 @@ def _typical_first(faces_of: Sequence[Faces]) -> list[int]:
 
 
 def _without_pixels(frame: Frame) -> Frame:
-    return Frame(frame.image_bgr[:0, :0], frame.source, frame.index, frame.time_s)
+    return replace(frame, image_bgr=np.empty((0, 0, 3), np.uint8))
+
+
+def register(person: str, images_bgr: Iterable[Image], analyzer: Analyzer, pool: Pool) -> list[Offer]:
+    """Register a person from pictures with the default options, and store what is good.
+
+    Args:
+        person: New or known to the pool.
+        images_bgr: (H, W, 3) uint8 BGR each, one face in each.
+        analyzer: Turns images into faces.
+        pool: Where the views go; of the analyzer's embedding space.
+
+    Returns:
+        What became of each picture.
+    """
+    enrollment = Enrollment(person, analyzer, pool)
+    offers = enrollment.offer_pictures(Frame(image, "array", index) for index, image in enumerate(images_bgr))
+    enrollment.commit()
+    return offers

@@ -52,16 +52,20 @@ class Recognizer:
     Args:
         analyzer: Turns images into faces.
         pool: Who is known; of the analyzer's embedding space.
-        policy: Chooses the threshold for the pool's size.
+        policy: Chooses the threshold for the pool's size; by default at most 1 % of strangers are named.
         options: When a face is not named although somebody is near.
     """
 
     def __init__(
-        self, analyzer: Analyzer, pool: Pool, policy: ThresholdPolicy, options: RecognizeOptions | None = None
+        self,
+        analyzer: Analyzer,
+        pool: Pool,
+        policy: ThresholdPolicy | None = None,
+        options: RecognizeOptions | None = None,
     ) -> None:
         self._analyzer = analyzer
         self._pool = pool
-        self._policy = policy
+        self._policy = policy or ThresholdPolicy(analyzer.fmr)
         self._options = options or RecognizeOptions()
 
     @property

@@ -1,0 +1,1 @@
+"""The command line: parse, call a pipeline, present. Each command is a module; none of them computes."""

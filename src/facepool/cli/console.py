@@ -1,0 +1,114 @@
+"""What commands print: results to standard output, everything else to standard error."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console as RichConsole
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from facepool.errors import FacepoolError
+
+STYLES = {"good": "green", "bad": "red", "faint": "dim"}
+
+
+class Console:
+    """Results on standard output, remarks and progress on standard error.
+
+    Args:
+        json_lines: Print results as one JSON object a line, for programs.
+    """
+
+    def __init__(self, *, json_lines: bool = False) -> None:
+        self.json_lines = json_lines
+        self._out = RichConsole(highlight=False)
+        self._err = RichConsole(stderr=True, highlight=False)
+
+    def say(self, text: str, style: str = "") -> None:
+        """A line of the result for people; nothing in JSON mode."""
+        if not self.json_lines:
+            self._out.print(Text(text, style=STYLES.get(style, style)), soft_wrap=True)
+
+    def emit(self, record: Mapping[str, object]) -> None:
+        """A result for programs, one line; nothing outside JSON mode."""
+        if self.json_lines:
+            sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
+            sys.stdout.flush()
+
+    def note(self, text: str) -> None:
+        """A remark that is not part of the result."""
+        self._err.print(Text(text, style="dim"), soft_wrap=True)
+
+    def fail(self, error: FacepoolError) -> None:
+        """An error in one line, with its code."""
+        if self.json_lines:
+            sys.stderr.write(json.dumps({"error": error.code, "message": str(error)}, ensure_ascii=False) + "\n")
+            return
+        line = Text("error ", style="bold red")
+        line.append(f"[{error.code}] ", style="red")
+        line.append(str(error), style="default")
+        self._err.print(line, soft_wrap=True)
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str | Text]], title: str = "") -> None:
+        """A table for people; nothing in JSON mode. A column whose name begins with ``>`` is set to the right."""
+        if self.json_lines:
+            return
+        table = Table(title=title or None, title_justify="left", header_style="bold", pad_edge=False, box=None)
+        for column in columns:
+            table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+        self._out.print(table)
+
+    @contextmanager
+    def counting(self, what: str, total: int | None) -> Iterator["Counter"]:
+        """A progress bar over a known or unknown number of things."""
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=self._err, transient=True, redirect_stdout=False) as progress:
+            yield Counter(progress, what, total)
+
+    @contextmanager
+    def downloads(self) -> Iterator["Downloads"]:
+        """Progress bars of downloads, one a file, which appear when something is fetched."""
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=self._err, redirect_stdout=False) as progress:
+            yield Downloads(progress)
+
+
+class Counter:
+    """A progress bar that counts.
+
+    Args:
+        progress: Where it is drawn.
+        what: Its label.
+        total: How many there will be; None when nobody knows.
+    """
+
+    def __init__(self, progress: Progress, what: str, total: int | None) -> None:
+        self._progress = progress
+        self._task = progress.add_task(what, total=total)
+
+    def step(self) -> None:
+        """One more is done."""
+        self._progress.advance(self._task)
+
+
+class Downloads:
+    """Progress bars by file name; the callable that a model store reports to.
+
+    Args:
+        progress: Where they are drawn.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, object] = {}
+
+    def __call__(self, name: str, done: int, total: int | None) -> None:
+        """So many of so many bytes of a file are here."""
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name, total=total)
+        self._progress.update(self._tasks[name], completed=done, total=total)  # type: ignore[arg-type]  # rich's TaskID

@@ -1,0 +1,144 @@
+"""``facepool models``."""
+
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from facepool.cli.options import Flags, json_option, settings_options
+from facepool.cli.workbench import Workbench
+from facepool.models.catalog import PACKS
+from facepool.models.entries import ModelEntry, space_of
+from facepool.models.specs import EmbedderSpec
+
+CORRUPT = 5
+_STORE = ("models_dir",)
+_FETCH = ("models_dir", "offline_dir")
+
+
+@click.group(short_help="List, pull, verify, show and import networks.")
+def models() -> None:
+    """The networks that find and embed faces."""
+
+
+@models.command("list")
+@settings_options(*_STORE)
+@json_option
+def list_models(flags: Flags, json_lines: bool) -> None:
+    """List packs and models: what is here, what it costs, under which licence."""
+    workbench = Workbench(flags, json_lines=json_lines)
+    store, console = workbench.store(), workbench.console
+    here = {model.entry.name for model in store.installed()}
+    rows = []
+    for entry in store.entries().values():
+        console.emit(_record(entry, here=entry.name in here))
+        size = "" if entry.size_bytes is None else f"{entry.size_bytes / 1e6:.1f} MB"
+        terms = Text(entry.licence.name, style="yellow" if entry.licence.restricts_use else "")
+        rows.append((entry.name, entry.task, size, "here" if entry.name in here else "", terms))
+    console.table(("pack", "detector", "embedder", "what it is"), [_pack_row(name) for name in PACKS])
+    console.say("")
+    console.table(("model", "task", ">size", "here", "licence"), rows)
+
+
+@models.command()
+@click.argument("names", nargs=-1)
+@click.option("--accept-licence", is_flag=True, help="Accept terms that restrict the use of a model.")
+@settings_options("pack", *_FETCH)
+def pull(flags: Flags, names: tuple[str, ...], accept_licence: bool) -> None:
+    """Fetch packs or models; the pack of the settings by default. With --offline-dir, copy them there as well.
+
+    A machine without a network then uses the same folder: facepool models pull --offline-dir DIR.
+    """
+    workbench = Workbench(flags, accept_licence=accept_licence)
+    console = workbench.console
+    with console.downloads() as progress:
+        store = workbench.store(progress)
+        for name in names or (workbench.settings.pack,):
+            members = (PACKS[name].detector, PACKS[name].embedder) if name in PACKS else (name,)
+            for member in members:
+                entry = store.resolve(member)
+                path = store.pull(entry)
+                console.say(f"{entry.name}: {path}", "good")
+                console.note(f"  licence: {entry.licence.name}. {entry.licence.summary}")
+
+
+@models.command()
+@settings_options(*_STORE)
+@json_option
+def verify(flags: Flags, json_lines: bool) -> int:
+    """Check every model file against its digest; exit code 5 if one is damaged."""
+    workbench = Workbench(flags, json_lines=json_lines)
+    verdicts = workbench.store().verify()
+    for verdict in verdicts:
+        workbench.console.emit({"model": verdict.entry.name, "problem": verdict.problem})
+        outcome = "good" if verdict.problem is None else verdict.problem
+        workbench.console.say(f"{verdict.entry.name}: {outcome}", "bad" if verdict.problem else "good")
+    if any(verdict.problem for verdict in verdicts):
+        workbench.console.note("A damaged file is fetched again when it is next used, or now: facepool models pull")
+        return CORRUPT
+    return 0
+
+
+@models.command()
+@click.argument("name")
+@settings_options(*_STORE)
+@json_option
+def info(flags: Flags, name: str, json_lines: bool) -> None:
+    """Show what is known of one model."""
+    workbench = Workbench(flags, json_lines=json_lines)
+    store = workbench.store()
+    entry = store.resolve(name)
+    here = any(model.entry.name == name for model in store.installed())
+    record = _record(entry, here=here)
+    workbench.console.emit(record)
+    workbench.console.table(("", ""), [(key.replace("_", " "), _shown(value)) for key, value in record.items()])
+
+
+@models.command("import")
+@click.argument("description", type=click.Path(path_type=Path))
+@settings_options(*_STORE)
+def import_model(flags: Flags, description: Path) -> None:
+    """Take in an ONNX detector or embedder of your own, described by a small TOML file beside it.
+
+    \b
+    name = "my-embedder"
+    task = "embed"                  # or "detect", for a RetinaFace
+    file = "my-embedder.onnx"
+    dimension = 512
+    channel_order = "rgb"
+    mean = 127.5
+    scale = 127.5
+    """
+    workbench = Workbench(flags)
+    entry = workbench.store().import_model(description)
+    option = "--detector" if entry.task == "detect" else "--embedder"
+    workbench.console.say(f"{entry.name} imported; use it with {option} {entry.name}", "good")
+
+
+def _pack_row(name: str) -> tuple[str, ...]:
+    pack = PACKS[name]
+    return (pack.name, pack.detector, pack.embedder, pack.description)
+
+
+def _record(entry: ModelEntry, *, here: bool) -> dict[str, object]:
+    record: dict[str, object] = {
+        "model": entry.name,
+        "task": entry.task,
+        "here": here,
+        "licence": entry.licence.name,
+        "restricts_use": entry.licence.restricts_use,
+        "terms": f"{entry.licence.summary} {entry.licence.url}".strip(),
+        "sha256": entry.sha256,
+        "size_bytes": entry.size_bytes,
+        "sources": [str(source) for source in entry.sources],
+    }
+    if isinstance(entry.spec, EmbedderSpec):
+        record["space"] = space_of(entry).id
+        record["dimension"] = entry.spec.dimension
+        record["mirrored"] = entry.spec.mirrored
+        record["error_rates"] = entry.spec.fmr.source if entry.spec.fmr else None
+    return record
+
+
+def _shown(value: object) -> str:
+    return "\n".join(str(part) for part in value) if isinstance(value, list) else str(value)

@@ -1,0 +1,148 @@
+"""``facepool people``."""
+
+from pathlib import Path
+
+import click
+
+from facepool.cli.options import Flags, json_option, settings_options
+from facepool.cli.workbench import Workbench
+from facepool.gallery import open_pool, transfer
+from facepool.types import Template
+
+
+@click.group(short_help="List, show, rename, merge, remove, export and import people.")
+def people() -> None:
+    """Who is in the pool."""
+
+
+@people.command("list")
+@settings_options("pool")
+@json_option
+def list_people(flags: Flags, json_lines: bool) -> None:
+    """List everybody with the number of their views."""
+    workbench = Workbench(flags, json_lines=json_lines)
+    with workbench.open_pool(must_exist=True) as pool:
+        entries = pool.people()
+        for entry in entries:
+            workbench.console.emit(
+                {"person": entry.name, "templates": entry.templates, "created_at": entry.created_at or None}
+            )
+        rows = [(entry.name, str(entry.templates), entry.created_at) for entry in entries]
+        workbench.console.table(("person", ">views", "since"), rows)
+        space = f", {pool.space}" if pool.space else ""
+        workbench.console.note(f"{len(entries)} people in {pool.path}{space}")
+
+
+@people.command()
+@click.argument("name")
+@settings_options("pool")
+@json_option
+def show(flags: Flags, name: str, json_lines: bool) -> None:
+    """Show the views of one person: where they came from, how good they are."""
+    workbench = Workbench(flags, json_lines=json_lines)
+    with workbench.open_pool(must_exist=True) as pool:
+        templates = pool.templates(name)
+    for template in templates:
+        workbench.console.emit(_record(template))
+    columns = (">view", ">quality", ">size", ">yaw", ">pitch", ">roll", "source", ">time", "stored", "model")
+    workbench.console.table(columns, [_row(template) for template in templates], title=name)
+
+
+@people.command()
+@click.argument("old")
+@click.argument("new")
+@settings_options("pool")
+def rename(flags: Flags, old: str, new: str) -> None:
+    """Give OLD the name NEW, which nobody may have yet."""
+    workbench = Workbench(flags)
+    with workbench.open_pool(must_exist=True) as pool:
+        pool.rename(old, new)
+    workbench.console.say(f"{old} is now {new}", "good")
+
+
+@people.command()
+@click.argument("source")
+@click.argument("target")
+@settings_options("pool")
+def merge(flags: Flags, source: str, target: str) -> None:
+    """Give all views of SOURCE to TARGET; SOURCE is gone."""
+    workbench = Workbench(flags)
+    with workbench.open_pool(must_exist=True) as pool:
+        moved = pool.merge(source, target)
+    workbench.console.say(f"{moved} views of {source} now belong to {target}", "good")
+
+
+@people.command()
+@click.argument("name")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@settings_options("pool")
+def remove(flags: Flags, name: str, yes: bool) -> None:
+    """Erase NAME and everything stored about them."""
+    workbench = Workbench(flags)
+    with workbench.open_pool(must_exist=True) as pool:
+        count = len(pool.templates(name))
+        if not yes:
+            click.confirm(f"Erase {name} and {count} views for good?", abort=True, err=True)
+        erased = pool.remove(name)
+    workbench.console.say(f"{name} erased, {erased} views", "good")
+
+
+@people.command("export")
+@click.argument("target", type=click.Path(path_type=Path))
+@settings_options("pool")
+def export_people(flags: Flags, target: Path) -> None:
+    """Copy everybody into TARGET: a .db file or a model_faces.npy."""
+    workbench = Workbench(flags)
+    with workbench.open_pool(must_exist=True) as pool, open_pool(target, pool.space) as other:
+        _report(workbench, target, transfer(pool, other).added)
+
+
+@people.command("import")
+@click.argument("source", type=click.Path(path_type=Path))
+@settings_options("pool")
+def import_people(flags: Flags, source: Path) -> None:
+    """Copy everybody of SOURCE, a .db file or a model_faces.npy, into the pool; who is in both gets both's views."""
+    workbench = Workbench(flags)
+    with open_pool(source, must_exist=True) as other, workbench.open_pool(other.space, must_exist=False) as pool:
+        _report(workbench, pool.path, transfer(other, pool).added)
+
+
+def _report(workbench: Workbench, path: Path, added: int) -> None:
+    workbench.console.say(f"{added} views copied to {path}", "good")
+
+
+def _record(template: Template) -> dict[str, object]:
+    sample = template.sample
+    pose = sample.pose
+    return {
+        "id": template.id,
+        "person": template.person,
+        "source": sample.source,
+        "frame": sample.frame,
+        "time_s": sample.time_s,
+        "pose": None if pose is None else {"yaw": pose.yaw, "pitch": pose.pitch, "roll": pose.roll},
+        "quality": sample.quality,
+        "size_px": sample.size_px,
+        "score": sample.score,
+        "created_at": template.created_at or None,
+        "model": template.model or None,
+    }
+
+
+def _row(template: Template) -> tuple[str, ...]:
+    sample = template.sample
+    angles = (None, None, None) if sample.pose is None else (sample.pose.yaw, sample.pose.pitch, sample.pose.roll)
+    return (
+        str(template.id),
+        _number(sample.quality),
+        _number(sample.size_px),
+        *(_number(angle) for angle in angles),
+        Path(sample.source).name,
+        "" if sample.time_s is None else f"{sample.time_s:.1f} s",
+        template.created_at,
+        template.model,
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f}"

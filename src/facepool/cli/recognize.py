@@ -1,0 +1,117 @@
+"""``facepool recognize``."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from facepool.capture import FrameSource, open_source
+from facepool.cli.console import Console
+from facepool.cli.options import DECISION, DETECTION, MODELS, Flags, json_option, settings_options
+from facepool.cli.presence import Presence
+from facepool.cli.records import face_records, label_of
+from facepool.cli.sources import announce, more_sources, report_skipped, report_status, source_option
+from facepool.cli.viewer import Viewer, is_still, open_recording
+from facepool.cli.workbench import Workbench
+from facepool.overlay import Painter
+from facepool.pipelines.recognize import RecognizedFaces, Recognizer
+from facepool.types import Frame
+from facepool.window import Window
+
+
+@click.command(short_help="Say who is in a camera's view, a video or pictures.")
+@more_sources
+@source_option
+@settings_options("pool", *DECISION, *MODELS, *DETECTION)
+@click.option("--window/--headless", default=None, help="Show a window or not; by default for anything that moves.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Keep annotated frames: a video, a picture or a folder."
+)
+@json_option
+def recognize(
+    flags: Flags,
+    sources: tuple[str, ...],
+    more: tuple[str, ...],
+    window: bool | None,
+    output: Path | None,
+    json_lines: bool,
+) -> int:
+    """Say who is in a camera's view, a video or pictures.
+
+    \b
+    facepool recognize                                live, with a window: Q quits
+    facepool recognize photo.jpg                      one picture
+    facepool recognize -s party.mp4 --headless -o named.mp4
+    facepool recognize -s rtsp://host/stream --headless --json
+    """
+    specs = (*sources, *more) or ("0",)
+    return recognize_sources(specs, Workbench(flags, json_lines=json_lines), window=window, output=output)
+
+
+def recognize_sources(specs: tuple[str, ...], workbench: Workbench, *, window: bool | None, output: Path | None) -> int:
+    """Recognize everybody in some sources, one after the other."""
+    console = workbench.console
+    painter = Painter()
+    with ExitStack() as stack:
+        pool = stack.enter_context(workbench.open_pool(workbench.analyzer.space, must_exist=True))
+        recognizer = Recognizer(workbench.analyzer, pool, workbench.policy, workbench.settings.recognize_options())
+        threshold = recognizer.threshold
+        console.note(f"{len(pool.people())} people in {pool.path}")
+        console.note(f"Threshold {threshold.value:.3f}: {threshold.meaning}")
+        for spec in specs:
+            source = stack.enter_context(
+                open_source(spec, on_skip=report_skipped(console), on_status=report_status(console))
+            )
+            announce(console, source)
+            show = (not is_still(source)) if window is None else window
+            screen = stack.enter_context(Window()) if show else None
+            recording = stack.enter_context(open_recording(output, source.fps)) if output else None
+            viewer = Viewer(painter, screen, recording, paced=not source.live)
+            if not _recognize_source(source, recognizer, viewer, console):
+                break
+    return 0
+
+
+def _recognize_source(source: FrameSource, recognizer: Recognizer, viewer: Viewer, console: Console) -> bool:
+    """Returns False when the user has asked to end."""
+    still = is_still(source)
+    presence = Presence()
+    rows: list[tuple[str | Text, ...]] = []
+    going_on = True
+    with console.counting("Recognizing", source.frame_count) as counter:
+        for frame in source:
+            faces = recognizer.recognize(frame.image_bgr)
+            for record in face_records(frame, faces, say_when_empty=still):
+                console.emit(record)
+            labels = [label_of(faces, row) for row in range(len(faces))]
+            going_on = viewer.show(frame, labels) and (not still or viewer.wait_for_next())
+            if still:
+                rows += _rows(frame, faces)
+            elif (change := presence.change(faces.names)) is not None:
+                console.say(f"{_clock(frame)}  {change}")
+            counter.step()
+            if not going_on:
+                break
+    if rows:
+        console.table(("picture", "person", ">similarity", ">threshold", "reason"), rows)
+    return going_on
+
+
+def _rows(frame: Frame, faces: RecognizedFaces) -> list[tuple[str | Text, ...]]:
+    if len(faces) == 0:
+        return [(frame.source, Text("no face", style="dim"), "", "", "no_face")]
+    return [decision_row(frame.source, faces, row) for row in range(len(faces))]
+
+
+def decision_row(picture: str, faces: RecognizedFaces, row: int) -> tuple[str | Text, ...]:
+    """One face as a row of a table: picture, person, similarity, threshold, reason."""
+    decision = faces.decisions[row]
+    person = Text(decision.person, style="green") if decision.person else Text("unknown", style="red")
+    similarity = "" if decision.similarity is None else f"{decision.similarity:.3f}"
+    return (picture, person, similarity, f"{decision.threshold:.3f}", decision.reason)
+
+
+def _clock(frame: Frame) -> str:
+    seconds = frame.time_s or 0.0
+    return f"{int(seconds // 60):02d}:{seconds % 60:04.1f}"

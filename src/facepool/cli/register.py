@@ -1,0 +1,205 @@
+"""``facepool register``."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from facepool.capture import FrameSource, is_person_tree, iter_person_tree, open_source, read_image
+from facepool.cli.console import Console
+from facepool.cli.options import DECISION, DETECTION, MODELS, REGISTRATION, Flags, json_option, settings_options
+from facepool.cli.sources import announce, more_sources, report_skipped, report_status, source_option
+from facepool.cli.viewer import Viewer, is_still
+from facepool.cli.workbench import Workbench
+from facepool.errors import IdentityConflict, InputError, NoFace
+from facepool.gallery import Pool
+from facepool.overlay import Label, Painter
+from facepool.pipelines.enroll import OUTCOMES, Enrollment, Offer, Outcome
+from facepool.types import Frame
+from facepool.window import Window
+
+NOTHING_STORED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A picture that was not stored, and why."""
+
+    person: str
+    picture: str
+    reason: str
+    why: str
+
+
+@click.command(short_help="Add a person, or a folder of people, to the pool.")
+@click.argument("name", required=False)
+@more_sources
+@source_option
+@settings_options("pool", *REGISTRATION, *DECISION, *MODELS, *DETECTION)
+@click.option("--allow-lookalike", is_flag=True, help="Store a face although it matches somebody else in the pool.")
+@click.option("--window/--headless", default=None, help="Show a window or not; by default for anything that moves.")
+@json_option
+def register(
+    flags: Flags,
+    name: str | None,
+    sources: tuple[str, ...],
+    more: tuple[str, ...],
+    window: bool | None,
+    allow_lookalike: bool,
+    json_lines: bool,
+) -> int:
+    """Add a person, or a folder of people, to the pool.
+
+    \b
+    facepool register Ada                            with the camera: Q saves, Ctrl-C does not
+    facepool register Ada -s ada.mp4                 from a video
+    facepool register Ada ada1.jpg ada2.jpg          from pictures
+    facepool register -s people/                     everybody in people/NAME/*.jpg and people/NAME.jpg
+
+    Only views that differ from what is stored of the person are kept. A frame with two faces is not stored, nor is
+    a face that belongs to somebody else.
+    """
+    workbench = Workbench(flags, json_lines=json_lines)
+    specs = (*sources, *more)
+    if name is None:
+        return _register_tree(specs, workbench, allow_lookalike=allow_lookalike)
+    return register_person(name, specs or ("0",), workbench, window=window, allow_lookalike=allow_lookalike)
+
+
+def register_person(
+    name: str, specs: Sequence[str], workbench: Workbench, *, window: bool | None, allow_lookalike: bool = False
+) -> int:
+    """Register one person from some sources; stores once, at the end."""
+    console = workbench.console
+    with ExitStack() as stack:
+        pool = stack.enter_context(workbench.open_pool(workbench.analyzer.space, must_exist=False))
+        enrollment = _enrollment(name, workbench, pool, allow_lookalike=allow_lookalike)
+        offers: list[Offer] = []
+        for spec in specs:
+            source = stack.enter_context(
+                open_source(spec, on_skip=report_skipped(console), on_status=report_status(console))
+            )
+            announce(console, source)
+            show = (not is_still(source)) if window is None else window
+            viewer = Viewer(Painter(), stack.enter_context(Window()) if show else None, paced=not source.live)
+            offers += _offer_source(source, enrollment, viewer, console)
+        stored = enrollment.commit()
+        _report_person(enrollment, offers, stored, pool, console)
+    return 0
+
+
+def _enrollment(name: str, workbench: Workbench, pool: Pool, *, allow_lookalike: bool) -> Enrollment:
+    options = workbench.settings.enroll_options(allow_lookalike=allow_lookalike)
+    return Enrollment(name, workbench.analyzer, pool, workbench.policy, options)
+
+
+def _offer_source(source: FrameSource, enrollment: Enrollment, viewer: Viewer, console: Console) -> list[Offer]:
+    with console.counting(f"Registering {enrollment.person}", source.frame_count) as counter:
+        if is_still(source):
+            return enrollment.offer_pictures(_counted(source, counter.step))
+        offers = []
+        for frame in source:
+            offer = enrollment.offer(frame)
+            offers.append(offer.without_pixels())
+            counter.step()
+            if not viewer.show(frame, _labels(offer, enrollment.person), _hud(offer, enrollment)):
+                break
+            if enrollment.full and not source.live:
+                break
+    return offers
+
+
+def _counted(frames: Iterable[Frame], step: Callable[[], None]) -> Iterable[Frame]:
+    for frame in frames:
+        yield frame
+        step()
+
+
+def _labels(offer: Offer, person: str) -> list[Label]:
+    good = offer.outcome in {"taken", "known_view", "enough"}
+    boxes = [tuple(float(edge) for edge in box) for box in offer.faces.detections.boxes]
+    text = person if good else ""
+    return [Label((x1, y1, x2, y2), text, "known" if good else "unknown") for x1, y1, x2, y2 in boxes]
+
+
+def _hud(offer: Offer, enrollment: Enrollment) -> list[str]:
+    return [f"{enrollment.person}: {enrollment.taken} new views", str(offer), "Q saves and quits, Ctrl-C discards"]
+
+
+def _report_person(enrollment: Enrollment, offers: Sequence[Offer], stored: int, pool: Pool, console: Console) -> None:
+    outcomes = Counter(offer.outcome for offer in offers)
+    console.emit({"person": enrollment.person, "stored": stored, "frames": len(offers), "outcomes": dict(outcomes)})
+    for outcome, count in outcomes.most_common():
+        if outcome != "taken":
+            console.note(f"{count} not stored: {OUTCOMES[outcome]}")
+    _refuse_nothing(enrollment, offers, outcomes)
+    console.say(f"{enrollment.person}: {stored} new views stored in {pool.path}", "good")
+
+
+def _refuse_nothing(enrollment: Enrollment, offers: Sequence[Offer], outcomes: Counter[Outcome]) -> None:
+    """An error unless something was stored, or everything that matters was stored before."""
+    if outcomes["taken"] or outcomes["known_view"] or outcomes["enough"]:
+        return
+    for offer in offers:
+        if offer.outcome == "other_person":
+            raise IdentityConflict(
+                f"{enrollment.person} was not registered",
+                why=f"the face {offer}",
+                fix=f"Register it as {offer.rival}, or add --allow-lookalike if they are two people",
+            )
+    if not offers:
+        raise NoFace(f"{enrollment.person} was not registered", why="there was no frame to look at")
+    worst, count = outcomes.most_common(1)[0]
+    raise NoFace(
+        f"{enrollment.person} was not registered",
+        why=f"{OUTCOMES[worst]} in {count} of {len(offers)} frames",
+        fix="Show one face, close enough, sharp and upright",
+    )
+
+
+def _register_tree(specs: Sequence[str], workbench: Workbench, *, allow_lookalike: bool) -> int:
+    if len(specs) != 1 or not is_person_tree(specs[0]):
+        raise click.UsageError("Say who it is (facepool register NAME), or name one folder: --source ROOT/NAME/*.jpg")
+    console = workbench.console
+    people = list(iter_person_tree(specs[0]))
+    left_out: list[LeftOut] = []
+    stored_total = 0
+    with (
+        workbench.open_pool(workbench.analyzer.space, must_exist=False) as pool,
+        console.counting("Registering", sum(len(paths) for _, paths in people)) as counter,
+    ):
+        for name, paths in people:
+            enrollment = _enrollment(name, workbench, pool, allow_lookalike=allow_lookalike)
+            frames = _readable(name, paths, left_out, counter.step)
+            offers = enrollment.offer_pictures(frames)
+            stored = enrollment.commit()
+            stored_total += stored
+            unused = [offer for offer in offers if offer.outcome != "taken"]
+            left_out += [LeftOut(name, offer.frame.source, offer.outcome, str(offer)) for offer in unused]
+            console.emit({"person": name, "stored": stored, "pictures": len(paths)})
+    _report_tree(left_out, console)
+    console.say(f"{len(people)} people, {stored_total} views stored in {pool.path}", "good")
+    return 0 if stored_total or not left_out else NOTHING_STORED
+
+
+def _readable(name: str, paths: Sequence[Path], left_out: list[LeftOut], step: Callable[[], None]) -> Iterable[Frame]:
+    if not paths:
+        left_out.append(LeftOut(name, "", "source_empty", "the folder holds no picture"))
+    for index, path in enumerate(paths):
+        try:
+            yield Frame(read_image(path), str(path), index)
+        except InputError as error:
+            left_out.append(LeftOut(name, str(path), error.code, str(error)))
+        step()
+
+
+def _report_tree(left_out: Sequence[LeftOut], console: Console) -> None:
+    for entry in left_out:
+        console.emit({"person": entry.person, "picture": entry.picture, "reason": entry.reason, "why": entry.why})
+    if left_out:
+        rows = [(entry.person, Path(entry.picture).name, Text(entry.why, style="yellow")) for entry in left_out]
+        console.table(("person", "left out", "why"), rows)
