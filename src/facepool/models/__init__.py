@@ -10,6 +10,7 @@ from facepool.models.entries import (
     ModelEntry,
     Pack,
     PackageMember,
+    Progress,
     space_of,
 )
 from facepool.models.store import ModelStore, Verdict, default_root, find_pack
@@ -28,6 +29,7 @@ __all__ = [
     "ModelStore",
     "Pack",
     "PackageMember",
+    "Progress",
     "Verdict",
     "default_root",
     "find_pack",

@@ -1,5 +1,6 @@
 """What a model is, where its bytes can be had, and under which terms: frozen data, no behaviour."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,8 @@ from facepool.types import EmbeddingSpace
 
 Task = Literal["detect", "embed"]
 Preparation = Literal["none", "dequantize"]
+Progress = Callable[[str, int, int | None], None]
+"""Called with what is being fetched, the bytes that are there, and the bytes that are to be (None: unknown)."""
 
 
 @dataclass(frozen=True, slots=True)

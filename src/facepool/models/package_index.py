@@ -72,7 +72,7 @@ class PackageIndex:
             fitting = [link for link in archives if _fits(link, wanted)]
             yield from fitting
             if not fitting:
-                found = "its archive has another sha256" if archives else f"it has no {wanted}"
+                found = "its archive has another sha256" if archives else "not there"
                 yield NotThere(place, complaint or found)
 
     def _finders(self) -> Iterator[PackageFinder]:

@@ -1,20 +1,18 @@
 """Fetch a file whose sha256 is known from the first of its sources that delivers it."""
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 
 from unearth import Link
 
 from facepool.errors import ModelUnavailable
 from facepool.models.archives import ArchiveUnreadable, read_member
-from facepool.models.entries import Download, PackageMember, Source
+from facepool.models.entries import Download, PackageMember, Progress, Source
 from facepool.models.files import digest_of
 from facepool.models.package_index import NotThere, PackageIndex
 from facepool.models.transfer import TransferFailed, download
 
-Progress = Callable[[str, int, int | None], None]
-"""Called with what is being fetched, the bytes that are there, and the bytes that are to be (None: unknown)."""
+__all__ = ["Fetcher", "Progress", "SourceFailed"]
 
 
 class SourceFailed(Exception):

@@ -25,14 +25,14 @@ import platformdirs
 
 from facepool.errors import ModelCorrupt, UnknownModel
 from facepool.models.catalog import CATALOG, PACKS
-from facepool.models.entries import Asset, InstalledModel, ModelEntry, Pack
+from facepool.models.entries import Asset, InstalledModel, ModelEntry, Pack, Progress
 from facepool.models.files import digest_of, only_writer, sweep, write_whole
 from facepool.models.imports import Imports
 from facepool.models.licences import Licences
 
 if TYPE_CHECKING:
     from facepool.models.package_index import PackageIndex
-    from facepool.models.sources import Fetcher, Progress
+    from facepool.models.sources import Fetcher
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class ModelStore:
         root: Path,
         *,
         offline_dir: Path | None = None,
-        progress: "Progress" = lambda _name, _done, _total: None,
+        progress: Progress = lambda _name, _done, _total: None,
         accept_licence: Callable[[ModelEntry], bool] = lambda _entry: False,
         index: "PackageIndex | None" = None,
     ) -> None:
