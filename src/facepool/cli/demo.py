@@ -22,7 +22,7 @@ REGISTERED = {"Person A": "person_a_1.jpg", "Person B": "person_b_1.jpg"}
 PROBES = ("person_a_2.jpg", "person_b_2.jpg", "impostor_1.jpg", "impostor_2.jpg")
 
 
-@click.command(short_help="Try it with photos that come along: two people and two strangers.")
+@click.command()
 @click.option(
     "-o",
     "--output",

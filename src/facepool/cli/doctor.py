@@ -35,7 +35,7 @@ class Finding:
     healthy: bool = True
 
 
-@click.command(short_help="Say what this machine can do, and what is missing.")
+@click.command()
 @settings_options("pool", *MODELS)
 @json_option
 def doctor(flags: Flags, json_lines: bool) -> int:

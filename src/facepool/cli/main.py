@@ -1,7 +1,9 @@
 """The entry point: the group of commands, the log, and errors as one clear line."""
 
+import importlib
 import logging
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -12,35 +14,51 @@ from facepool.errors import FacepoolError
 
 INTERRUPTED = 130
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A command that is imported when it is called.
+
+    Attributes:
+        module: Where it is; its attribute has the command's name.
+        summary: What ``facepool --help`` says of it.
+    """
+
+    module: str
+    summary: str
+
+
 COMMANDS = {
-    "demo": "facepool.cli.demo:demo",
-    "register": "facepool.cli.register:register",
-    "recognize": "facepool.cli.recognize:recognize",
-    "verify": "facepool.cli.verify:verify",
-    "people": "facepool.cli.people:people",
-    "models": "facepool.cli.models:models",
-    "doctor": "facepool.cli.doctor:doctor",
+    "demo": Entry("facepool.cli.demo", "Try it with photos that come along: two people and two strangers."),
+    "register": Entry("facepool.cli.register", "Add a person, or a folder of people, to the pool."),
+    "recognize": Entry("facepool.cli.recognize", "Say who is in a camera's view, a video or pictures."),
+    "verify": Entry("facepool.cli.verify", "Say whether two pictures show one person."),
+    "people": Entry("facepool.cli.people", "List, show, rename, merge, remove, export and import people."),
+    "models": Entry("facepool.cli.models", "List, pull, verify, show and import networks."),
+    "doctor": Entry("facepool.cli.doctor", "Say what this machine can do, and what is missing."),
 }
-"""Name to module and attribute: a command's module is imported when the command is called."""
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are needed, in the order of ``COMMANDS``."""
+    """A group that lists its commands without importing them, in the order in which a newcomer meets them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order in which a newcomer meets them."""
+        """The names."""
         del ctx
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command, imported now."""
+        """The command, imported now; None if there is none of that name."""
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        module_name, _, attribute = COMMANDS[cmd_name].partition(":")
-        module = __import__(module_name, fromlist=[attribute])
-        command: click.Command = getattr(module, attribute)
+        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name].module), cmd_name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Names and summaries."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -16,7 +16,7 @@ _STORE = ("models_dir",)
 _FETCH = ("models_dir", "offline_dir")
 
 
-@click.group(short_help="List, pull, verify, show and import networks.")
+@click.group()
 def models() -> None:
     """The networks that find and embed faces."""
 

@@ -10,7 +10,7 @@ from facepool.gallery import open_pool, transfer
 from facepool.types import Template
 
 
-@click.group(short_help="List, show, rename, merge, remove, export and import people.")
+@click.group()
 def people() -> None:
     """Who is in the pool."""
 

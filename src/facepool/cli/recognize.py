@@ -20,7 +20,7 @@ from facepool.types import Frame
 from facepool.window import Window
 
 
-@click.command(short_help="Say who is in a camera's view, a video or pictures.")
+@click.command()
 @more_sources
 @source_option
 @settings_options("pool", *DECISION, *MODELS, *DETECTION)

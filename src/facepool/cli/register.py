@@ -35,7 +35,7 @@ class LeftOut:
     why: str
 
 
-@click.command(short_help="Add a person, or a folder of people, to the pool.")
+@click.command()
 @click.argument("name", required=False)
 @more_sources
 @source_option

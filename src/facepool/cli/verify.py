@@ -11,7 +11,7 @@ from facepool.types import Frame
 NO_MATCH = 1
 
 
-@click.command(short_help="Say whether two pictures show one person.")
+@click.command()
 @click.argument("picture_a")
 @click.argument("picture_b")
 @settings_options("threshold", *MODELS, *DETECTION)
