@@ -1,0 +1,69 @@
+"""Where people are kept: pools, their matrix, and the exact search over it."""
+
+from pathlib import Path
+
+from facepool.errors import ConfigError
+from facepool.gallery.base import Pool
+from facepool.gallery.checks import clean_name
+from facepool.gallery.index import best_template, search
+from facepool.gallery.matrix import PoolMatrix
+from facepool.gallery.npy import NpyPool
+from facepool.gallery.sqlite import SqlitePool
+from facepool.gallery.transfer import TransferReport, transfer
+from facepool.types import EmbeddingSpace
+
+__all__ = [
+    "NpyPool",
+    "Pool",
+    "PoolMatrix",
+    "SqlitePool",
+    "TransferReport",
+    "best_template",
+    "clean_name",
+    "open_pool",
+    "search",
+    "transfer",
+]
+
+_SQLITE_SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
+
+
+def open_pool(
+    path: Path | str,
+    space: EmbeddingSpace | None = None,
+    *,
+    ids_path: Path | str | None = None,
+    must_exist: bool = False,
+    timeout_s: float = 5.0,
+) -> Pool:
+    """Open the pool in a file, of the kind that its ending tells.
+
+    Args:
+        path: ``*.db``, ``*.sqlite``, ``*.sqlite3``: SQLite. ``*.npy``: the original pair's vectors.
+        space: What the caller's embeddings are; None to look at people without a model.
+        ids_path: The original pair's names; None: ``model_face_ids.npy`` beside ``model_faces.npy``, and
+            ``NAME_ids.npy`` beside any other ``NAME.npy``.
+        must_exist: Whether a pool that does not exist is an error. Otherwise it is made when something is stored.
+        timeout_s: How long to wait for other processes.
+
+    Raises:
+        ConfigError: The ending is another one.
+        PathMissing: The pool must exist and does not.
+        PoolError: The files are no pool, or do not fit `space`.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix in _SQLITE_SUFFIXES:
+        return SqlitePool(path, space, must_exist=must_exist, timeout_s=timeout_s)
+    if suffix == ".npy":
+        return NpyPool(path, Path(ids_path or _ids_beside(path)), space, must_exist=must_exist, timeout_s=timeout_s)
+    raise ConfigError(
+        f"{path} cannot be a pool",
+        why=f"its ending is {suffix!r}",
+        fix="Name a file that ends in .db (SQLite) or .npy (the original pair)",
+    )
+
+
+def _ids_beside(vectors_path: Path) -> Path:
+    stem = "model_face" if vectors_path.stem == "model_faces" else vectors_path.stem
+    return vectors_path.with_name(f"{stem}_ids.npy")

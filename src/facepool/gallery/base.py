@@ -1,0 +1,150 @@
+"""What every pool can do, whatever it is kept in."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from facepool.gallery.matrix import PoolMatrix
+from facepool.types import EmbeddingSpace, Person, Sample, Template
+
+
+class Pool(Protocol):
+    """People and their templates, in one file or pair of files that several processes may use at once.
+
+    A change is all or nothing, and on the disk when the call returns. Names are compared after `clean_name`.
+    Use a pool from the thread that opened it; every thread may open its own.
+
+    Any call may raise `PoolLocked` when another process keeps the pool busy, `PoolCorrupt` when the files turn out
+    to be damaged, and, where it writes, `NotWritable` and `DiskFull`.
+    """
+
+    @property
+    def path(self) -> Path:
+        """The file that the user named; a new pool has none until something is stored."""
+        ...
+
+    @property
+    def space(self) -> EmbeddingSpace | None:
+        """What the vectors are comparable with; None where the files do not say."""
+        ...
+
+    @property
+    def dimension(self) -> int | None:
+        """Length of a vector; None for a new pool without a space."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks for the user, one line each."""
+        ...
+
+    def revision(self) -> int:
+        """A number that differs after any process has changed the pool. Cheap: ask before each frame."""
+        ...
+
+    def people(self) -> list[Person]:
+        """Everybody, sorted by name."""
+        ...
+
+    def templates(self, person: str | None = None) -> list[Template]:
+        """The templates of one person, or of everybody, oldest first.
+
+        Raises:
+            UnknownPerson: Nobody has that name.
+        """
+        ...
+
+    def matrix(self) -> PoolMatrix:
+        """All templates as they are now. Kept between calls, so cheap while the pool does not change."""
+        ...
+
+    def register(self, person: str, samples: Sequence[Sample]) -> int:
+        """Store samples of a new or known person as templates of the pool's space.
+
+        Returns:
+            How many were stored. No samples store nothing, and make nobody known.
+
+        Raises:
+            ConfigError: The name cannot be used.
+            InvalidEmbedding: An embedding is not (D,) float32 of norm 1.
+            SpaceMismatch: The pool was opened without a space and has none of its own.
+        """
+        ...
+
+    def add(self, templates: Sequence[Template], space: EmbeddingSpace | None) -> int:
+        """Store templates that exist already, with their provenance; the pool gives them numbers of its own.
+
+        Args:
+            templates: Of any people, new or known.
+            space: Which space they are of; None: not known, they are taken for the pool's.
+
+        Returns:
+            How many were stored.
+
+        Raises:
+            ConfigError: A name cannot be used.
+            InvalidEmbedding: An embedding is not (D,) float32 of norm 1.
+            SpaceMismatch: The pool is of another space, or neither side knows its own.
+        """
+        ...
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a person another name.
+
+        Raises:
+            UnknownPerson: Nobody is called `old`.
+            PersonExists: Somebody else is called `new`.
+            ConfigError: The new name cannot be used.
+        """
+        ...
+
+    def merge(self, source: str, target: str) -> int:
+        """Give all templates of one person to another; the first one is gone.
+
+        Returns:
+            How many templates moved.
+
+        Raises:
+            UnknownPerson: One of them is not there.
+            ConfigError: Both are the same person.
+        """
+        ...
+
+    def remove(self, person: str) -> int:
+        """Erase a person and all their templates.
+
+        Returns:
+            How many templates were erased.
+
+        Raises:
+            UnknownPerson: Nobody has that name.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the files. A closed pool cannot be used; closing again does nothing."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def new_templates(person: str, samples: Sequence[Sample], model: str) -> list[Template]:
+    """Stamp samples with the time and the model; the pool numbers them when it stores them."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return [Template(id=0, person=person, sample=sample, created_at=now, model=model) for sample in samples]
+
+
+def plain_number(value: float | None) -> float | None:
+    """A Python number in place of a NumPy one, which neither SQLite nor JSON takes."""
+    return None if value is None else float(value)
+
+
+def plain_text(value: str) -> str:
+    """Text that can be stored: file names that are no valid Unicode come as half characters, which cannot."""
+    return value.encode("utf-8", "backslashreplace").decode()

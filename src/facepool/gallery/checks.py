@@ -1,0 +1,153 @@
+"""What a pool refuses to store: names that nobody can read, vectors that are no embeddings, spaces that differ."""
+
+import difflib
+import unicodedata
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from facepool.errors import ConfigError, InvalidEmbedding, PersonExists, SpaceMismatch, UnknownPerson
+from facepool.types import EmbeddingSpace, Floats, Sample
+
+NAME_LIMIT = 200
+NORM_TOLERANCE = 1e-3
+_UNREADABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+def clean_name(name: str) -> str:
+    """The one spelling of a person's name: NFC, without blanks around it.
+
+    Any script is welcome.
+
+    Raises:
+        ConfigError: The name is empty, longer than 200 characters, or has control characters or line breaks.
+    """
+    cleaned = unicodedata.normalize("NFC", name).strip()
+    if not cleaned:
+        raise ConfigError("A person needs a name", why="the one given is empty", fix="Give a name, in any script")
+    if len(cleaned) > NAME_LIMIT:
+        raise ConfigError(
+            f"The name {cleaned[:20]!r}... is too long",
+            why=f"it has {len(cleaned)} characters, the limit is {NAME_LIMIT}",
+            fix="Give a shorter one",
+        )
+    if any(unicodedata.category(character) in _UNREADABLE for character in cleaned):
+        raise ConfigError(
+            f"The name {cleaned!r} cannot be used",
+            why="it has control characters or line breaks",
+            fix="Give a name that can be printed on one line",
+        )
+    return cleaned
+
+
+def clean_pair(source: str, target: str) -> tuple[str, str]:
+    """The names of two people who are to become one.
+
+    Raises:
+        ConfigError: They are the same, or one cannot be used.
+    """
+    source, target = clean_name(source), clean_name(target)
+    if source == target:
+        raise ConfigError(f"{source!r} cannot be merged with itself", fix="Name two people")
+    return source, target
+
+
+def person_exists(old: str, new: str) -> PersonExists:
+    """The error for a new name that is taken."""
+    return PersonExists(
+        f"{old!r} cannot be renamed to {new!r}",
+        why="somebody else has that name",
+        fix="Take another name, or make the two one: facepool people merge",
+    )
+
+
+def unknown_person(name: str, known: Collection[str]) -> UnknownPerson:
+    """The error for a name that the pool does not have, with the closest ones that it has."""
+    close = difflib.get_close_matches(name, known, n=3)
+    fix = f"Perhaps {' or '.join(map(repr, close))} is meant" if close else "`facepool people list` shows who is there"
+    return UnknownPerson(f"The pool has nobody called {name!r}", fix=fix)
+
+
+def check_vectors(vectors: Floats, *, what: str) -> None:
+    """Refuse rows that are no unit vectors.
+
+    Args:
+        vectors: (N, D) float32; N may be 0.
+        what: Names a row in the message, for example ``"Row"`` gives ``Row 7 of ...``.
+
+    Raises:
+        InvalidEmbedding: A row has NaN or infinity, or its L2 norm differs from 1 by more than 1e-3.
+    """
+    norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
+    wrong = np.flatnonzero(~(np.abs(norms - 1.0) <= NORM_TOLERANCE))  # negated: NaN compares false
+    if not len(wrong):
+        return
+    row = int(wrong[0])
+    why = f"its L2 norm is {norms[row]:.4g}, not 1" if np.isfinite(norms[row]) else "it has NaN or infinite values"
+    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+    raise InvalidEmbedding(f"{what} {row}{more} is not an embedding", why=why, fix="Compute it anew from the picture")
+
+
+def check_samples(samples: Sequence[Sample], dimension: int | None) -> None:
+    """Refuse samples whose embeddings cannot be compared with those of a pool.
+
+    Args:
+        samples: Any number.
+        dimension: What the pool holds; None: that of the first sample.
+
+    Raises:
+        InvalidEmbedding: An embedding is not (D,) float32 of norm 1.
+    """
+    for row, sample in enumerate(samples):
+        embedding = sample.embedding
+        dimension = embedding.size if dimension is None else dimension
+        if embedding.dtype != np.float32 or embedding.shape != (dimension,):
+            raise InvalidEmbedding(
+                f"The embedding of sample {row} does not fit the pool",
+                why=f"it is {embedding.dtype} of shape {embedding.shape}, not float32 of shape ({dimension},)",
+                fix="Use the model that made the pool",
+            )
+    if samples:
+        check_vectors(np.stack([sample.embedding for sample in samples]), what="The embedding of sample")
+
+
+def check_space(pool: Path, pinned: EmbeddingSpace | None, offered: EmbeddingSpace | None) -> None:
+    """Refuse to mix embedding spaces. Nothing is refused where one of the two is unknown.
+
+    Raises:
+        SpaceMismatch: Both are known and differ.
+    """
+    if pinned is None or offered is None or pinned.id == offered.id:
+        return
+    raise SpaceMismatch(
+        f"The pool {pool.name} holds embeddings of {pinned}, not of {offered}",
+        why="vectors of different embedding spaces cannot be compared",
+        fix=f"Recognize with the model {pinned.model}, or register the people again into a new pool with "
+        f"{offered.model}: facepool register --source FOLDER --pool NEW.db",
+    )
+
+
+def check_dimension(pool: Path, held: int | None, offered: EmbeddingSpace | None) -> None:
+    """Refuse by length alone where a pool does not say which embedding space its vectors have.
+
+    Raises:
+        SpaceMismatch: Both are known and differ.
+    """
+    if held is None or offered is None or held == offered.dimension:
+        return
+    raise SpaceMismatch(
+        f"The pool {pool.name} holds {held}-d vectors of an unknown embedding space, not of {offered}",
+        why=f"{held} and {offered.dimension} numbers cannot be compared",
+        fix=f"Recognize with the model that made the pool, or register the people again into a new pool with "
+        f"{offered.model}: facepool register --source FOLDER --pool NEW.db",
+    )
+
+
+def space_needed(pool: Path) -> SpaceMismatch:
+    """The error for templates that are to be stored although nobody says which model made them."""
+    return SpaceMismatch(
+        f"Nothing can be stored in {pool.name}",
+        why="the embedding space of the new templates is not known",
+        fix="Open the pool with the embedding space of the model that made them",
+    )

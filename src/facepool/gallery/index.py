@@ -1,0 +1,88 @@
+"""Exact search: the nearest people by one matrix product. The oracle that faster indexes are measured against."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from facepool.errors import InvalidEmbedding
+from facepool.gallery.checks import check_vectors
+from facepool.gallery.matrix import PoolMatrix
+from facepool.types import Candidate, Floats
+
+Rule = Callable[[Floats, PoolMatrix], Floats]
+"""From (P, T) similarities of probes and templates to (P, N) similarities of probes and people, N at least 1."""
+
+_BLOCK_VALUES = 1 << 24  # similarities held at a time (64 MiB); more probes than fit are searched in blocks
+
+
+def best_template(similarities: Floats, matrix: PoolMatrix) -> Floats:
+    """A person is as similar as the best of their templates."""
+    return np.asarray(np.maximum.reduceat(similarities, matrix.starts, axis=1))
+
+
+def search(
+    matrix: PoolMatrix, probes: Floats, top: int = 2, *, rule: Rule = best_template
+) -> list[tuple[Candidate, ...]]:
+    """The people nearest to each probe.
+
+    Args:
+        matrix: The pool.
+        probes: (P, D) float32, rows of L2 norm 1; P may be 0.
+        top: How many people a probe, at least 1. Fewer come back from a pool with fewer people.
+        rule: Turns the similarities of a person's templates into one.
+
+    Returns:
+        P tuples, best candidate first, equal ones by name. Empty tuples from an empty pool.
+
+    Raises:
+        InvalidEmbedding: The probes do not have the pool's dimension, or are no unit vectors.
+    """
+    if top < 1:
+        raise ValueError(f"top is {top}, but at least one candidate must be asked for")
+    if not len(probes) or not len(matrix):
+        return [() for _ in range(len(probes))]
+    _check_probes(matrix, probes)
+    size = max(1, _BLOCK_VALUES // len(matrix))
+    found: list[tuple[Candidate, ...]] = []
+    for first in range(0, len(probes), size):
+        found += _search_block(matrix, probes[first : first + size], top, rule)
+    return found
+
+
+def _check_probes(matrix: PoolMatrix, probes: Floats) -> None:
+    dimension = matrix.vectors.shape[1]
+    if probes.ndim != 2 or probes.shape[1] != dimension:
+        raise InvalidEmbedding(
+            f"Probes of shape {probes.shape} cannot be searched in the pool",
+            why=f"its templates have {dimension} dimensions",
+            fix="Use the model that made the pool",
+        )
+    check_vectors(probes, what="Probe")
+
+
+def _search_block(matrix: PoolMatrix, probes: Floats, top: int, rule: Rule) -> list[tuple[Candidate, ...]]:
+    similarities = probes @ matrix.vectors.T
+    # Rounding takes the product of two unit vectors beyond 1 now and then.
+    people = np.clip(rule(similarities, matrix), -1.0, 1.0)
+    return [
+        tuple(_candidate(matrix, similarities[row], people[row], int(person)) for person in _best(people[row], top))
+        for row in range(len(probes))
+    ]
+
+
+def _best(people: Floats, top: int) -> list[int]:
+    """The `top` highest of (N,), best first, equal ones by position, which is by name."""
+    if top < len(people):
+        least = np.partition(people, len(people) - top)[len(people) - top]
+        contenders = np.flatnonzero(people >= least)
+    else:
+        contenders = np.arange(len(people))
+    order = np.argsort(-people[contenders], kind="stable")
+    return [int(index) for index in contenders[order][:top]]
+
+
+def _candidate(matrix: PoolMatrix, similarities: Floats, people: Floats, person: int) -> Candidate:
+    first = matrix.starts[person]
+    end = matrix.starts[person + 1] if person + 1 < len(matrix.starts) else len(matrix)
+    loudest = first + np.argmax(similarities[first:end])
+    return Candidate(matrix.names[person], float(people[person]), int(matrix.template_ids[loudest]))

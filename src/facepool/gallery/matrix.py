@@ -1,0 +1,74 @@
+"""All templates of a pool as one matrix: what the search runs on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from facepool.types import Floats, Indices
+
+
+@dataclass(frozen=True, slots=True)
+class PoolMatrix:
+    """A pool's templates at one revision, the rows of a person next to each other.
+
+    The arrays are read-only, and never change: a changed pool has a new matrix.
+
+    Attributes:
+        vectors: (T, D) float32, C-contiguous, rows of L2 norm 1. (0, D) for an empty pool; D is 0 where it does not
+            know its dimension yet.
+        person_of: (T,) intp, index into ``names``, never falling.
+        names: P names, sorted; each has at least one row.
+        template_ids: (T,) int64, rising within a person.
+        starts: (P,) intp, the first row of each person.
+        revision: The pool's revision that this is a picture of.
+    """
+
+    vectors: Floats
+    person_of: Indices
+    names: tuple[str, ...]
+    template_ids: npt.NDArray[np.int64]
+    starts: Indices
+    revision: int
+
+    def __len__(self) -> int:
+        """Number of templates."""
+        return len(self.vectors)
+
+
+def grouped(
+    vectors: Floats,
+    owner_ids: npt.NDArray[np.int64],
+    template_ids: npt.NDArray[np.int64],
+    owners: Mapping[int, str],
+    revision: int,
+) -> PoolMatrix:
+    """Bring rows into the order of a `PoolMatrix`: by name, then by template.
+
+    Args:
+        vectors: (T, D) float32.
+        owner_ids: (T,) number of the person of each row.
+        template_ids: (T,) number of the template in each row.
+        owners: Name of each person number; people without a row are left out.
+        revision: Passed through.
+    """
+    present, owner_of = np.unique(owner_ids, return_inverse=True)
+    names = [owners[int(owner)] for owner in present]
+    by_name = sorted(range(len(names)), key=names.__getitem__)
+    rank = np.empty(len(names), np.intp)
+    rank[by_name] = np.arange(len(names))
+    person_of = rank[owner_of.reshape(-1)]
+    order = np.lexsort((template_ids, person_of))
+    person_of = person_of[order]
+    matrix = PoolMatrix(
+        vectors=np.ascontiguousarray(vectors[order], dtype=np.float32),
+        person_of=person_of,
+        names=tuple(names[index] for index in by_name),
+        template_ids=template_ids[order],
+        starts=np.searchsorted(person_of, np.arange(len(names))),
+        revision=revision,
+    )
+    for array in (matrix.vectors, matrix.person_of, matrix.template_ids, matrix.starts):
+        array.setflags(write=False)
+    return matrix

@@ -1,0 +1,304 @@
+"""The pool in the original project's two .npy files: equal in use, rewritten as a whole by every change."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from facepool.errors import PathMissing, PoolError, PoolLocked
+from facepool.gallery.base import new_templates
+from facepool.gallery.checks import (
+    check_dimension,
+    check_samples,
+    check_space,
+    clean_name,
+    clean_pair,
+    person_exists,
+    space_needed,
+    unknown_person,
+)
+from facepool.gallery.commit import FileSet
+from facepool.gallery.disk import exists, storage_error
+from facepool.gallery.matrix import PoolMatrix, grouped
+from facepool.gallery.pair import PairContent, PairPaths, contents, read
+from facepool.types import EmbeddingSpace, Person, Sample, Template
+
+_NOT_READ: tuple[tuple[int, int, int], ...] = ()
+
+
+class NpyPool:
+    """A `Pool` in ``model_faces.npy`` and ``model_face_ids.npy``.
+
+    A JSON file beside the vectors keeps embedding space and provenance. A pair without one is taken as it is, checked
+    by dimension only; it stays of unknown space when templates are added. Every change writes all files anew and every
+    template is an object in memory, so large pools belong into ``pool.db``.
+
+    Args:
+        vectors_path: The vectors.
+        ids_path: The names.
+        space: What the caller's embeddings are; None: only what the pool itself says.
+        must_exist: Whether files that do not exist are an error.
+        timeout_s: How long to wait for other processes.
+
+    Raises:
+        PathMissing: The files must exist and do not.
+        PoolCorrupt: The files are no pool, or contradict each other.
+        PoolTooNew: A newer facepool wrote them.
+        PoolLocked: Another process kept them locked for `timeout_s`.
+        InvalidEmbedding: A row is no unit vector.
+        SpaceMismatch: The pool holds embeddings of another space or dimension.
+    """
+
+    def __init__(
+        self,
+        vectors_path: Path,
+        ids_path: Path,
+        space: EmbeddingSpace | None = None,
+        *,
+        must_exist: bool = False,
+        timeout_s: float = 5.0,
+    ) -> None:
+        self.path = vectors_path
+        self._offered = space
+        # A move onto a link would replace the link.
+        self._paths = PairPaths(vectors_path.resolve(), ids_path.resolve())
+        self._files = FileSet(self._paths.all)
+        self._timeout_s = timeout_s
+        self._closed = False
+        self._seen = _NOT_READ
+        self._content: PairContent | None = None
+        self._matrix: PoolMatrix | None = None
+        if must_exist and not (exists(vectors_path) or exists(ids_path)):
+            raise PathMissing(
+                f"The pool {vectors_path} does not exist", fix="Register somebody first, or name another pool"
+            )
+        self._check_fit(self._current(), space)
+
+    @property
+    def space(self) -> EmbeddingSpace | None:
+        """What the vectors are; None for a pair that does not say; for an empty one, what it was opened with."""
+        content = self._current()
+        return content.space if content.templates else content.space or self._offered
+
+    @property
+    def dimension(self) -> int | None:
+        """Length of a vector; None for a new pool without a space."""
+        content = self._current()
+        if content.dimension is not None:
+            return content.dimension
+        return self._offered.dimension if self._offered else None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks for the user, one line each."""
+        content = self._current()
+        if content.space or not content.templates:
+            return ()
+        if not content.labelled:
+            return (f"{self.path.name} has no sidecar: its embedding space is unknown; checked by dimension only.",)
+        return (f"{self.path.name} has rows of an unknown embedding space; checked by dimension only.",)
+
+    def revision(self) -> int:
+        """A number made of the files' identities, times and sizes."""
+        return hash(self._current_signature())
+
+    def people(self) -> list[Person]:
+        """Everybody, sorted by name."""
+        stored: dict[str, list[str]] = {}
+        for template in self._current().templates:
+            stored.setdefault(template.person, []).append(template.created_at)
+        return [
+            Person(name, len(times), min(filter(None, times), default="")) for name, times in sorted(stored.items())
+        ]
+
+    def templates(self, person: str | None = None) -> list[Template]:
+        """The templates of one person, or of everybody, oldest first."""
+        templates = self._current().templates
+        if person is None:
+            return list(templates)
+        name = clean_name(person)
+        _check_known(templates, name)
+        return [template for template in templates if template.person == name]
+
+    def matrix(self) -> PoolMatrix:
+        """All templates as they are now."""
+        content = self._current()
+        revision = hash(self._seen)
+        if self._matrix is None or self._matrix.revision != revision:
+            self._matrix = _matrix(content.templates, self.dimension or 0, revision)
+        return self._matrix
+
+    def register(self, person: str, samples: Sequence[Sample]) -> int:
+        """Store samples of a new or known person, all or none."""
+        space = self._offered or self.space
+        return self.add(new_templates(person, samples, space.model if space else ""), space)
+
+    def add(self, templates: Sequence[Template], space: EmbeddingSpace | None) -> int:
+        """Store templates with their provenance, all or none."""
+        named = [replace(template, person=clean_name(template.person)) for template in templates]
+        if not named:
+            return 0
+        space = space or self.space or self._offered
+        if space is None:
+            raise space_needed(self.path)
+        samples = [template.sample for template in named]
+        self._check_fit(self._current(), space)
+        check_samples(samples, space.dimension)
+        with self._locked() as content:
+            self._check_fit(content, space)
+            numbered = [replace(template, id=content.next_id + row) for row, template in enumerate(named)]
+            self._store(
+                PairContent(
+                    space=content.space if content.templates else space,
+                    templates=(*content.templates, *numbered),
+                    next_id=content.next_id + len(numbered),
+                    labelled=True,
+                )
+            )
+        return len(named)
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a person another name."""
+        old, new = clean_name(old), clean_name(new)
+        with self._rewrite(old) as content:
+            if new != old and any(template.person == new for template in content.templates):
+                raise person_exists(old, new)
+            self._keep(content, [_renamed(template, old, new) for template in content.templates])
+
+    def merge(self, source: str, target: str) -> int:
+        """Give all templates of `source` to `target`; `source` is gone."""
+        source, target = clean_pair(source, target)
+        with self._rewrite(source) as content:
+            _check_known(content.templates, target)
+            self._keep(content, [_renamed(template, source, target) for template in content.templates])
+        return sum(template.person == source for template in content.templates)
+
+    def remove(self, person: str) -> int:
+        """Erase a person and all their templates. The old files are deleted; their blocks are not overwritten."""
+        name = clean_name(person)
+        with self._rewrite(name) as content:
+            kept = [template for template in content.templates if template.person != name]
+            self._keep(content, kept)
+        return len(content.templates) - len(kept)
+
+    def close(self) -> None:
+        """Let go of what was read; no file is open between calls."""
+        self._closed = True
+        self._content = self._matrix = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _current_signature(self) -> tuple[tuple[int, int, int], ...]:
+        self._current()
+        return self._seen
+
+    def _current(self) -> PairContent:
+        """What the files say now, read without a lock: again until no other process wrote meanwhile."""
+        if self._closed:
+            raise ValueError(f"the pool {self.path} is closed")
+        while True:
+            seen = self._files.signature()
+            if self._files.interrupted:
+                with self._lock():
+                    self._files.recover()
+                continue
+            if self._content is not None and seen == self._seen:
+                return self._content
+            content = self._read_unless_changed(seen)
+            if content is not None:
+                self._content, self._seen = content, seen
+                return content
+
+    def _read_unless_changed(self, seen: tuple[tuple[int, int, int], ...]) -> PairContent | None:
+        """None when another process wrote while the files were read; then what was found wrong may not be."""
+        try:
+            content = read(self._paths)
+        except (PoolError, FileNotFoundError):
+            if self._files.signature() == seen and not self._files.interrupted:
+                raise
+            return None
+        return content if self._files.signature() == seen and not self._files.interrupted else None
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """Keep other writers out; the operating system lets go when the process dies."""
+        folder = self._paths.vectors.parent
+        if not folder.is_dir():
+            raise PathMissing(
+                f"The pool {self.path} cannot be made", why="its folder does not exist", fix=f"Make the folder {folder}"
+            )
+        lock = FileLock(self._paths.vectors.with_name(self._paths.vectors.name + ".lock"), timeout=self._timeout_s)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise PoolLocked(
+                f"The pool {self.path} cannot be used",
+                why="another process is writing to it",
+                fix="Try again, or end the other process",
+            ) from error
+        except OSError as error:
+            raise storage_error(self.path, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def _locked(self) -> Iterator[PairContent]:
+        """The pool's content, which nobody else changes inside the block."""
+        with self._lock():
+            self._files.recover()
+            yield self._current()
+
+    @contextmanager
+    def _rewrite(self, person: str) -> Iterator[PairContent]:
+        """The same for a change to somebody who is there; a pool without them is not even locked."""
+        _check_known(self._current().templates, person)
+        with self._locked() as content:
+            _check_known(content.templates, person)
+            yield content
+
+    def _keep(self, content: PairContent, templates: Sequence[Template]) -> None:
+        self._store(replace(content, templates=tuple(templates), labelled=True))
+
+    def _store(self, content: PairContent) -> None:
+        self._files.replace(contents(self._paths, content))
+        self._content, self._seen = content, self._files.signature()
+
+    def _check_fit(self, content: PairContent, space: EmbeddingSpace | None) -> None:
+        check_space(self.path, content.space, space)
+        check_dimension(self.path, content.dimension, space)
+
+
+def _check_known(templates: Sequence[Template], name: str) -> None:
+    names = {template.person for template in templates}
+    if name not in names:
+        raise unknown_person(name, names)
+
+
+def _renamed(template: Template, old: str, new: str) -> Template:
+    return replace(template, person=new) if template.person == old else template
+
+
+def _matrix(templates: Sequence[Template], dimension: int, revision: int) -> PoolMatrix:
+    names = sorted({template.person for template in templates})
+    number_of = {name: number for number, name in enumerate(names)}
+    vectors = np.array([template.sample.embedding for template in templates], np.float32)
+    return grouped(
+        vectors.reshape(len(templates), dimension),
+        np.array([number_of[template.person] for template in templates], np.int64),
+        np.array([template.id for template in templates], np.int64),
+        dict(enumerate(names)),
+        revision,
+    )

@@ -1,0 +1,194 @@
+"""The original two files, ``model_faces.npy`` and ``model_face_ids.npy``, and their sidecar: bytes to templates."""
+
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from facepool.errors import ConfigError, PoolCorrupt
+from facepool.gallery import sidecar
+from facepool.gallery.checks import check_vectors, clean_name
+from facepool.gallery.disk import storage_error
+from facepool.types import EmbeddingSpace, Floats, Sample, Template
+
+
+@dataclass(frozen=True, slots=True)
+class PairPaths:
+    """Where the files are.
+
+    Attributes:
+        vectors: (T, D) float32, unit rows.
+        ids: (T,) unicode, the name of each row.
+    """
+
+    vectors: Path
+    ids: Path
+
+    @property
+    def sidecar(self) -> Path:
+        """The JSON file beside the vectors."""
+        return self.vectors.with_suffix(".json")
+
+    @property
+    def all(self) -> tuple[Path, Path, Path]:
+        """Vectors, ids, sidecar."""
+        return (self.vectors, self.ids, self.sidecar)
+
+
+@dataclass(frozen=True, slots=True)
+class PairContent:
+    """What the files say.
+
+    Attributes:
+        space: None where they do not tell.
+        templates: In the order of the rows.
+        next_id: The number that the next template gets.
+        labelled: Whether there is a sidecar.
+    """
+
+    space: EmbeddingSpace | None
+    templates: tuple[Template, ...]
+    next_id: int
+    labelled: bool
+
+    @property
+    def dimension(self) -> int | None:
+        """Length of a vector; None where nothing says it."""
+        if self.space:
+            return self.space.dimension
+        return self.templates[0].sample.embedding.size if self.templates else None
+
+
+NO_PAIR = PairContent(space=None, templates=(), next_id=1, labelled=True)
+
+
+def read(paths: PairPaths) -> PairContent:
+    """Read and check the files.
+
+    Raises:
+        PoolCorrupt: A file is missing, damaged, pickled, or they contradict each other.
+        PoolTooNew: A newer facepool wrote the sidecar.
+        InvalidEmbedding: A row is no unit vector.
+    """
+    present = [path for path in (paths.vectors, paths.ids) if path.exists()]
+    if not present:
+        return NO_PAIR
+    if len(present) == 1:
+        missing = paths.ids if present == [paths.vectors] else paths.vectors
+        raise PoolCorrupt(
+            f"{present[0]} cannot be used alone", why=f"{missing} does not exist", fix="Name the two files together"
+        )
+    vector_bytes, id_bytes = _bytes(paths.vectors), _bytes(paths.ids)
+    vectors = _vectors(paths.vectors, vector_bytes)
+    names = _names(paths.ids, id_bytes)
+    if len(vectors) != len(names):
+        raise PoolCorrupt(
+            f"{paths.vectors} and {paths.ids.name} do not belong together",
+            why=f"they have {len(vectors)} vectors and {len(names)} names",
+            fix="Restore both from the same backup",
+        )
+    if not paths.sidecar.exists():
+        return _unlabelled(vectors, names)
+    label = sidecar.load(_bytes(paths.sidecar), paths.sidecar)
+    if (label.vectors_sha256, label.ids_sha256) != (_sha256(vector_bytes), _sha256(id_bytes)):
+        raise PoolCorrupt(
+            f"{paths.vectors.name}, {paths.ids.name} and {paths.sidecar} do not belong together",
+            why="another program has changed one of them, or they are of different pools",
+            fix=f"Restore all from the same backup, or move {paths.sidecar.name} away to use the others without it, "
+            "checked by dimension only",
+        )
+    if label.space and label.space.dimension != vectors.shape[1]:
+        raise PoolCorrupt(
+            f"{paths.vectors} and {paths.sidecar.name} do not belong together",
+            why=f"vectors of {vectors.shape[1]} dimensions cannot be of {label.space}",
+            fix="Restore all from the same backup",
+        )
+    templates = sidecar.templates_of(label, names, vectors, paths.sidecar)
+    return PairContent(label.space, templates, label.next_id, labelled=True)
+
+
+def contents(paths: PairPaths, content: PairContent) -> dict[Path, bytes]:
+    """The bytes of the three files."""
+    rows = [template.sample.embedding for template in content.templates]
+    names = [template.person for template in content.templates]
+    vector_bytes = _npy(np.array(rows, "<f4").reshape(len(rows), content.dimension or 0))
+    id_bytes = _npy(np.array(names, dtype=np.str_))
+    label = sidecar.Sidecar(
+        space=content.space,
+        vectors_sha256=_sha256(vector_bytes),
+        ids_sha256=_sha256(id_bytes),
+        next_id=content.next_id,
+        rows=tuple(sidecar.row_of(template) for template in content.templates),
+    )
+    return {paths.vectors: vector_bytes, paths.ids: id_bytes, paths.sidecar: sidecar.dump(label)}
+
+
+def _unlabelled(vectors: Floats, names: Sequence[str]) -> PairContent:
+    templates = tuple(
+        Template(number, name, Sample(embedding=vector))
+        for number, (name, vector) in enumerate(zip(names, vectors, strict=True), start=1)
+    )
+    return PairContent(None, templates, len(templates) + 1, labelled=False)
+
+
+def _vectors(path: Path, data: bytes) -> Floats:
+    array = _array(path, data)
+    if array.dtype != np.float32 or array.ndim != 2:
+        raise PoolCorrupt(
+            f"{path} holds no embeddings",
+            why=f"it is {array.dtype} of shape {array.shape}, not float32 of shape (templates, dimensions)",
+            fix="Name the file of vectors",
+        )
+    vectors = np.ascontiguousarray(array, np.float32)
+    check_vectors(vectors, what=f"{path}: row")
+    return vectors
+
+
+def _names(path: Path, data: bytes) -> list[str]:
+    array = _array(path, data)
+    if array.dtype.kind != "U" or array.ndim != 1:
+        raise PoolCorrupt(
+            f"{path} holds no names",
+            why=f"it is {array.dtype} of shape {array.shape}, not unicode of shape (templates,)",
+            fix="Name the file of names",
+        )
+    raw: list[str] = array.tolist()
+    try:
+        clean = {name: clean_name(name) for name in dict.fromkeys(raw)}
+    except ConfigError as error:
+        raise PoolCorrupt(f"{path} holds a name that cannot be used", why=str(error), fix="Correct the name") from error
+    return [clean[name] for name in raw]
+
+
+def _array(path: Path, data: bytes) -> npt.NDArray[np.generic]:
+    try:
+        array = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        pickled = "pickle" in str(error).lower() or "object arrays" in str(error).lower()
+        raise PoolCorrupt(
+            f"{path} cannot be read",
+            why="it holds pickled objects, which could run any code" if pickled else f"it is no .npy file ({error})",
+            fix="Restore it from a backup, or name another file",
+        ) from error
+    return np.asarray(array)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+def _npy(array: npt.NDArray[np.generic]) -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array(file, array, allow_pickle=False)
+    return file.getvalue()
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,90 @@
+"""Rows of a pool.db as facepool's types, and back. Transactions and errors are the caller's."""
+
+import sqlite3
+from typing import Any
+
+import numpy as np
+
+from facepool.gallery.base import plain_number, plain_text
+from facepool.types import EmbeddingSpace, Person, Pose, Sample, Template
+
+_TEMPLATES = """
+    SELECT templates.id, persons.name, templates.embedding, templates.created_at, templates.model, samples.source,
+        samples.time_s, samples.yaw, samples.pitch, samples.roll, samples.quality, samples.score, samples.size_px,
+        samples.frame
+    FROM templates JOIN samples ON samples.id = templates.sample_id JOIN persons ON persons.id = samples.person_id
+    WHERE ?1 IS NULL OR persons.name = ?1 ORDER BY templates.id
+"""
+_PEOPLE = """
+    SELECT persons.name, count(*), coalesce(min(nullif(templates.created_at, '')), '')
+    FROM templates JOIN samples ON samples.id = templates.sample_id JOIN persons ON persons.id = samples.person_id
+    GROUP BY persons.id
+"""
+
+
+def read_space(db: sqlite3.Connection) -> EmbeddingSpace | None:
+    """The space that the pool is pinned to; None before its first template."""
+    row = db.execute("SELECT model, weights_sha256, preprocessing, template, mirrored, dimension FROM space").fetchone()
+    if row is None:
+        return None
+    model, weights_sha256, preprocessing, template, mirrored, dimension = row
+    return EmbeddingSpace(model, weights_sha256, preprocessing, template, bool(mirrored), dimension)
+
+
+def write_space(db: sqlite3.Connection, space: EmbeddingSpace) -> None:
+    """Pin the pool."""
+    db.execute(
+        "INSERT INTO space (id, model, weights_sha256, preprocessing, template, mirrored, dimension) "
+        "VALUES (1, ?, ?, ?, ?, ?, ?)",
+        (
+            space.model,
+            space.weights_sha256,
+            space.preprocessing,
+            space.template,
+            space.mirrored,
+            space.dimension,
+        ),
+    )
+
+
+def read_people(db: sqlite3.Connection) -> list[Person]:
+    """Everybody, sorted by name."""
+    return sorted((Person(*row) for row in db.execute(_PEOPLE)), key=lambda person: person.name)
+
+
+def read_templates(db: sqlite3.Connection, name: str | None) -> list[Template]:
+    """The templates of one person, or with None of everybody, oldest first."""
+    return [_template(row) for row in db.execute(_TEMPLATES, (name,)).fetchall()]
+
+
+def insert_template(db: sqlite3.Connection, name: str, template: Template) -> None:
+    """Store one template of a new or known person."""
+    sample = template.sample
+    pose = (sample.pose.yaw, sample.pose.pitch, sample.pose.roll) if sample.pose else (None, None, None)
+    # sqlite3 would store NumPy's own numbers as bytes.
+    measures = [plain_number(value) for value in (sample.time_s, *pose, sample.quality, sample.score, sample.size_px)]
+    db.execute("INSERT OR IGNORE INTO persons (name) VALUES (?)", (name,))
+    sample_id = db.execute(
+        """INSERT INTO samples (person_id, source, frame, time_s, yaw, pitch, roll, quality, score, size_px)
+        VALUES ((SELECT id FROM persons WHERE name = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        (name, plain_text(sample.source), int(sample.frame), *measures),
+    ).lastrowid
+    db.execute(
+        "INSERT INTO templates (sample_id, embedding, model, created_at) VALUES (?, ?, ?, ?)",
+        (sample_id, sample.embedding.astype("<f4").tobytes(), template.model, template.created_at),
+    )
+
+
+def _template(row: tuple[Any, ...]) -> Template:
+    number, person, blob, created_at, model, source, time_s, yaw, pitch, roll, quality, score, size_px, frame = row
+    sample = Sample(
+        embedding=np.frombuffer(blob, "<f4").astype(np.float32),
+        source=source,
+        time_s=time_s,
+        pose=None if yaw is None else Pose(yaw, pitch, roll),
+        quality=quality,
+        score=score,
+        size_px=size_px,
+        frame=frame,
+    )
+    return Template(number, person, sample, created_at, model)

@@ -1,0 +1,302 @@
+"""The pool in one SQLite file: the store of record."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, overload
+
+import numpy as np
+
+from facepool.errors import PathMissing, PoolCorrupt
+from facepool.gallery.base import new_templates
+from facepool.gallery.checks import (
+    check_samples,
+    check_space,
+    check_vectors,
+    clean_name,
+    clean_pair,
+    person_exists,
+    space_needed,
+    unknown_person,
+)
+from facepool.gallery.disk import exists
+from facepool.gallery.matrix import PoolMatrix, grouped
+from facepool.gallery.records import insert_template, read_people, read_space, read_templates, write_space
+from facepool.gallery.schema import connect, explain, explained
+from facepool.types import EmbeddingSpace, Floats, Person, Sample, Template
+
+
+class SqlitePool:
+    """A `Pool` in one file, ``pool.db``.
+
+    A new pool's file is made, readable by its owner only, when the first template is stored.
+
+    Args:
+        path: The file.
+        space: What the caller's embeddings are; None: only what the pool itself says.
+        must_exist: Whether a file that does not exist is an error.
+        timeout_s: How long to wait for other processes.
+
+    Raises:
+        PathMissing: The file must exist and does not.
+        PoolCorrupt: The file is no pool.
+        PoolTooNew: A newer facepool wrote it.
+        PoolLocked: Another process kept it locked for `timeout_s`.
+        SpaceMismatch: The pool holds embeddings of another space.
+        NotWritable: The file or its folder may not be written (readers leave marks in the write-ahead log too).
+    """
+
+    def __init__(
+        self, path: Path, space: EmbeddingSpace | None = None, *, must_exist: bool = False, timeout_s: float = 5.0
+    ) -> None:
+        self.path = path
+        self._offered = space
+        self._timeout_s = timeout_s
+        self._db: sqlite3.Connection | None = None
+        self._closed = False
+        self._notes: list[str] = []
+        self._matrix: PoolMatrix | None = None
+        self._matrix_rewritten = 0
+        if must_exist and not exists(path):
+            raise PathMissing(f"The pool {path} does not exist", fix="Register somebody first, or name another pool")
+        try:
+            check_space(path, self._pinned(), space)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def space(self) -> EmbeddingSpace | None:
+        """The space that the pool is pinned to; for a new pool, the one that it was opened with."""
+        return self._pinned() or self._offered
+
+    @property
+    def dimension(self) -> int | None:
+        """Length of a vector; None for a new pool without a space."""
+        space = self.space
+        return space.dimension if space else None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks for the user, one line each."""
+        return tuple(self._notes)
+
+    def revision(self) -> int:
+        """The number of changes since the pool was made."""
+        db = self._connection()
+        if db is None:
+            return 0
+        with explained(self.path):
+            return int(db.execute("SELECT revision FROM state").fetchone()[0])
+
+    def people(self) -> list[Person]:
+        """Everybody, sorted by name."""
+        db = self._connection()
+        if db is None:
+            return []
+        with explained(self.path):
+            return read_people(db)
+
+    def templates(self, person: str | None = None) -> list[Template]:
+        """The templates of one person, or of everybody, oldest first."""
+        name = None if person is None else clean_name(person)
+        db = self._connection()
+        with explained(self.path):
+            found = read_templates(db, name) if db else []
+        if name is not None and not found:
+            raise unknown_person(name, [person.name for person in self.people()])
+        return found
+
+    def matrix(self) -> PoolMatrix:
+        """All templates as they are now; only what was appended since the last call is read."""
+        if self._matrix is not None and self._matrix.revision == self.revision():
+            return self._matrix
+        db = self._connection()
+        if db is None:
+            none = np.zeros(0, np.int64)
+            return grouped(np.zeros((0, self.dimension or 0), np.float32), none, none, {}, 0)
+        with explained(self.path), _snapshot(db):
+            self._matrix, self._matrix_rewritten = self._read_matrix(db)
+        return self._matrix
+
+    def register(self, person: str, samples: Sequence[Sample]) -> int:
+        """Store samples of a new or known person, all or none."""
+        space = self._offered or self.space
+        return self.add(new_templates(person, samples, space.model if space else ""), space)
+
+    def add(self, templates: Sequence[Template], space: EmbeddingSpace | None) -> int:
+        """Store templates with their provenance, all or none."""
+        names = [clean_name(template.person) for template in templates]
+        if not templates:
+            return 0
+        pinned = self.space
+        space = space or pinned
+        if space is None:
+            raise space_needed(self.path)
+        check_space(self.path, pinned, space)
+        check_samples([template.sample for template in templates], space.dimension)
+        with self._transaction() as db:
+            self._pin(db, space)
+            for name, template in zip(names, templates, strict=True):
+                insert_template(db, name, template)
+        return len(templates)
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a person another name."""
+        old, new = clean_name(old), clean_name(new)
+        with self._rewrite(old) as (db, person):
+            if new != old and db.execute("SELECT 1 FROM persons WHERE name = ?", (new,)).fetchone():
+                raise person_exists(old, new)
+            db.execute("UPDATE persons SET name = ? WHERE id = ?", (new, person))
+
+    def merge(self, source: str, target: str) -> int:
+        """Give all templates of `source` to `target`; `source` is gone."""
+        source, target = clean_pair(source, target)
+        with self._rewrite(source) as (db, leaving):
+            staying = self._person_id(db, target)
+            moved = db.execute("UPDATE samples SET person_id = ? WHERE person_id = ?", (staying, leaving)).rowcount
+            db.execute("DELETE FROM persons WHERE id = ?", (leaving,))
+        return moved
+
+    def remove(self, person: str) -> int:
+        """Erase a person and all their templates, and wipe the bytes: file and write-ahead log are written anew.
+
+        Where another process keeps the log in use, or the disk has no room for a second copy of the file, the person
+        is gone all the same, and `notes` says that traces remain.
+        """
+        with self._rewrite(clean_name(person)) as (db, leaving):
+            (erased,) = db.execute("SELECT count(*) FROM samples WHERE person_id = ?", (leaving,)).fetchone()
+            db.execute("DELETE FROM persons WHERE id = ?", (leaving,))
+        self._wipe(db)
+        return int(erased)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._closed = True
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @overload
+    def _connection(self, *, create: Literal[True]) -> sqlite3.Connection: ...
+
+    @overload
+    def _connection(self, *, create: bool = ...) -> sqlite3.Connection | None: ...
+
+    def _connection(self, *, create: bool = False) -> sqlite3.Connection | None:
+        """The connection; None while there is no file."""
+        if self._closed:
+            raise ValueError(f"the pool {self.path} is closed")
+        if self._db is None and (create or exists(self.path)):
+            self._db = connect(self.path, self._timeout_s, create=create)
+        return self._db
+
+    def _pinned(self) -> EmbeddingSpace | None:
+        db = self._connection()
+        if db is None:
+            return None
+        with explained(self.path):
+            return read_space(db)
+
+    @contextmanager
+    def _rewrite(self, person: str) -> Iterator[tuple[sqlite3.Connection, int]]:
+        """A transaction that does more than append; gives the number of the person whom it is about."""
+        if self._connection() is None:
+            raise unknown_person(person, ())
+        with self._transaction() as db:
+            yield db, self._person_id(db, person)
+            db.execute("UPDATE state SET rewritten = rewritten + 1")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """One change, undone by whatever is raised inside, Ctrl-C included."""
+        db = self._connection(create=True)
+        with explained(self.path):
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("UPDATE state SET revision = revision + 1")
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:  # SQLite undoes by itself where the disk failed
+                    db.execute("ROLLBACK")
+                raise
+
+    def _pin(self, db: sqlite3.Connection, space: EmbeddingSpace) -> None:
+        pinned = read_space(db)  # anew: another process may have stored the first template just now
+        check_space(self.path, pinned, space)
+        if pinned is None:
+            write_space(db, space)
+
+    def _person_id(self, db: sqlite3.Connection, name: str) -> int:
+        row = db.execute("SELECT id FROM persons WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            raise unknown_person(name, [known for (known,) in db.execute("SELECT name FROM persons")])
+        return int(row[0])
+
+    def _read_matrix(self, db: sqlite3.Connection) -> tuple[PoolMatrix, int]:
+        revision, rewritten = db.execute("SELECT revision, rewritten FROM state").fetchone()
+        owners = dict(db.execute("SELECT id, name FROM persons").fetchall())
+        known = self._matrix if self._matrix_rewritten == rewritten else None
+        last = int(known.template_ids.max(initial=0)) if known else 0
+        ids, owner_ids, vectors = self._read_vectors(db, last)
+        if known:
+            id_of = {name: number for number, name in owners.items()}
+            known_owners = np.array([id_of[name] for name in known.names], np.int64)[known.person_of]
+            ids = np.concatenate([known.template_ids, ids])
+            owner_ids = np.concatenate([known_owners, owner_ids])
+            vectors = np.concatenate([known.vectors, vectors])
+        return grouped(vectors, owner_ids, ids, owners, revision), rewritten
+
+    def _read_vectors(self, db: sqlite3.Connection, last: int) -> tuple[Any, Any, Floats]:
+        dimension = self.dimension or 0
+        rows = db.execute(
+            """SELECT templates.id, samples.person_id, templates.embedding
+            FROM templates JOIN samples ON samples.id = templates.sample_id WHERE templates.id > ?""",
+            (last,),
+        ).fetchall()
+        blobs = [blob for _, _, blob in rows]
+        if any(len(blob) != 4 * dimension for blob in blobs):
+            raise PoolCorrupt(
+                f"The pool {self.path} is damaged",
+                why=f"it holds vectors that do not have {dimension} dimensions",
+                fix="Restore it from a backup",
+            )
+        vectors = np.frombuffer(b"".join(blobs), "<f4").reshape(len(rows), dimension)
+        check_vectors(vectors, what=f"The pool {self.path} is damaged: its row")
+        ids = np.array([number for number, _, _ in rows], np.int64)
+        return ids, np.array([owner for _, owner, _ in rows], np.int64), vectors
+
+    def _wipe(self, db: sqlite3.Connection) -> None:
+        # secure_delete alone leaves copies behind in pages that SQLite had rearranged; VACUUM writes them all anew.
+        try:
+            db.execute("VACUUM")
+            (busy, *_) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            why = "another process is using the pool" if busy else ""
+        except sqlite3.OperationalError as error:
+            explanation = explain(self.path, error)
+            if explanation is None:
+                raise
+            why = explanation.why
+        if why:
+            self._notes.append(f"Traces of what was removed may remain in {self.path.name} and its log: {why}.")
+
+
+@contextmanager
+def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
+    """Several queries see the pool at one moment."""
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        db.execute("ROLLBACK")

@@ -1,0 +1,57 @@
+"""From one pool into another, whatever they are kept in."""
+
+from dataclasses import dataclass
+
+from facepool.gallery.base import Pool
+from facepool.types import Template
+
+
+@dataclass(frozen=True, slots=True)
+class TransferReport:
+    """What a transfer did.
+
+    Attributes:
+        created: Names that the target did not have, sorted.
+        extended: Names that it had, and that got templates, sorted.
+        added: Templates stored.
+        skipped: Templates that the target had already: same person, same numbers.
+        notes: Remarks for the user, one line each.
+    """
+
+    created: tuple[str, ...]
+    extended: tuple[str, ...]
+    added: int
+    skipped: int
+    notes: tuple[str, ...]
+
+
+def transfer(source: Pool, target: Pool) -> TransferReport:
+    """Copy everybody with all provenance; people who are in both get the templates of both. All or nothing.
+
+    A source that does not know its embedding space is taken for the target's, checked by dimension; the report says so.
+
+    Raises:
+        SpaceMismatch: The two are of different spaces, or neither knows its own.
+        InvalidEmbedding: The source does not know its space, and the dimensions differ.
+    """
+    had = {person.name for person in target.people()}
+    seen = {_key(template) for template in target.templates()}
+    offered = source.templates()
+    fresh: list[Template] = []
+    for template in offered:
+        if _key(template) not in seen:
+            seen.add(_key(template))
+            fresh.append(template)
+    target.add(fresh, source.space)
+    touched = {template.person for template in fresh}
+    return TransferReport(
+        created=tuple(sorted(touched - had)),
+        extended=tuple(sorted(touched & had)),
+        added=len(fresh),
+        skipped=len(offered) - len(fresh),
+        notes=(*source.notes, *target.notes),
+    )
+
+
+def _key(template: Template) -> tuple[str, bytes]:
+    return template.person, template.sample.embedding.tobytes()

@@ -1,0 +1,277 @@
+"""Every kind of pool keeps the same promises."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facepool.errors import (
+    ConfigError,
+    InvalidEmbedding,
+    PathMissing,
+    PersonExists,
+    SpaceMismatch,
+    UnknownPerson,
+)
+from facepool.gallery import Pool, open_pool, search, transfer
+from facepool.types import Pose, Sample, Template
+from pool_kit import BACKENDS, DIMENSION, opened, samples, space, unit, units
+
+pytestmark = pytest.mark.parametrize("backend", BACKENDS)
+
+
+@pytest.fixture
+def pool(tmp_path: Path, backend: str) -> Iterator[Pool]:
+    with opened(tmp_path, backend) as pool:
+        yield pool
+
+
+def names(pool: Pool) -> dict[str, int]:
+    return {person.name: person.templates for person in pool.people()}
+
+
+def test_a_new_pool_is_empty_and_makes_no_file(pool: Pool, tmp_path: Path) -> None:
+    assert pool.people() == []
+    assert pool.templates() == []
+    assert pool.matrix().vectors.shape == (0, DIMENSION)
+    assert search(pool.matrix(), units(2)) == [(), ()]
+    with pytest.raises(UnknownPerson):
+        pool.rename("Ada", "Eve")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pool_that_must_exist_and_does_not_is_refused(tmp_path: Path, backend: str) -> None:
+    with pytest.raises(PathMissing):
+        open_pool(tmp_path / backend, must_exist=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_registered_is_there_after_opening_again(pool: Pool, tmp_path: Path, backend: str) -> None:
+    assert pool.register("Ada", samples(1, 2)) == 2
+    assert pool.register("Bob", samples(3)) == 1
+    assert pool.register("Ada", samples(4)) == 1
+    with open_pool(tmp_path / backend, must_exist=True) as again:
+        assert names(again) == {"Ada": 3, "Bob": 1}
+        assert again.space == space()
+        assert [template.sample.embedding.tolist() for template in again.templates("Ada")] == [
+            unit(seed).tolist() for seed in (1, 2, 4)
+        ]
+
+
+def test_no_samples_make_nobody_known(pool: Pool) -> None:
+    assert pool.register("Ada", []) == 0
+    assert pool.people() == []
+
+
+def test_provenance_comes_back_as_it_was_given(pool: Pool, tmp_path: Path, backend: str) -> None:
+    sample = Sample(unit(1), "rtsp://cam \udcff", 1.5, Pose(10.0, -5.0, 0.5), 88.0, 0.99, 120.0, 37)
+    bare = Sample(unit(2))
+    measured = replace(bare, quality=np.float32(0.5), frame=np.int64(3))  # type: ignore[arg-type] # NumPy's numbers
+    pool.register("Ada", [sample, bare, measured])
+    with open_pool(tmp_path / backend) as again:
+        first, second, third = again.templates()
+    assert (first.person, first.model) == ("Ada", "test-net")
+    assert first.created_at.endswith("+00:00")
+    assert replace(first.sample, embedding=sample.embedding, source=sample.source) == sample
+    assert first.sample.source == r"rtsp://cam \udcff"
+    assert replace(second.sample, embedding=bare.embedding) == bare
+    assert (third.sample.quality, third.sample.frame) == (0.5, 3)
+    assert first.sample.embedding.dtype == np.float32
+
+
+def test_the_matrix_keeps_a_person_together_and_follows_the_pool(pool: Pool) -> None:
+    pool.register("Bob", samples(1))
+    pool.register("Ada", samples(2))
+    assert pool.matrix() is pool.matrix()
+    pool.register("Bob", samples(3))
+    matrix = pool.matrix()
+    assert matrix.names == ("Ada", "Bob")
+    assert matrix.person_of.tolist() == [0, 1, 1]
+    assert matrix.starts.tolist() == [0, 1]
+    assert matrix.vectors.tolist() == [unit(seed).tolist() for seed in (2, 1, 3)]
+    assert [template.id for template in pool.templates("Bob")] == matrix.template_ids[1:].tolist()
+    assert matrix.vectors.flags.c_contiguous
+    assert not matrix.vectors.flags.writeable
+
+
+def test_the_matrix_follows_what_another_process_writes(pool: Pool, tmp_path: Path, backend: str) -> None:
+    pool.register("Ada", samples(1))
+    before = pool.revision(), pool.matrix()
+    with opened(tmp_path, backend) as other:
+        other.register("Bob", samples(2))
+        assert pool.revision() != before[0]
+        assert pool.matrix().names == ("Ada", "Bob")
+        other.rename("Ada", "Zoe")
+        assert pool.matrix().names == ("Bob", "Zoe")
+        other.remove("Bob")
+        assert pool.matrix().names == ("Zoe",)
+        assert pool.matrix().revision == pool.revision()
+    assert before[1].names == ("Ada",)
+
+
+def test_renaming_keeps_the_templates_and_refuses_a_name_that_is_taken(pool: Pool) -> None:
+    pool.register("Ada", samples(1, 2))
+    pool.register("Bob", samples(3))
+    pool.rename("Ada", "Ada Lovelace")
+    pool.rename("Bob", " Bob ")
+    assert names(pool) == {"Ada Lovelace": 2, "Bob": 1}
+    with pytest.raises(PersonExists):
+        pool.rename("Bob", "Ada Lovelace")
+    with pytest.raises(UnknownPerson, match="Perhaps 'Ada Lovelace' is meant"):
+        pool.rename("Ada Lovelac", "Eve")
+
+
+def test_merging_moves_the_templates(pool: Pool) -> None:
+    pool.register("Ada", samples(1, 2))
+    pool.register("Ada L.", samples(3))
+    assert pool.merge("Ada L.", "Ada") == 1
+    assert names(pool) == {"Ada": 3}
+    with pytest.raises(UnknownPerson):
+        pool.merge("Ada", "Ada L.")
+    with pytest.raises(ConfigError):
+        pool.merge("Ada", "Ada")
+    assert names(pool) == {"Ada": 3}
+
+
+def test_a_removed_person_leaves_no_bytes_behind(pool: Pool, tmp_path: Path) -> None:
+    for seed in range(40):
+        pool.register(f"person {seed % 8}", samples(seed))
+    for number in (3, 1, 6):
+        assert pool.remove(f"person {number}") == 5
+    left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    gone = [seed for seed in range(40) if seed % 8 in (1, 3, 6)]
+    assert not [seed for seed in gone if unit(seed).tobytes() in left]
+    assert unit(0).tobytes() in left
+    assert names(pool) == {f"person {number}": 5 for number in (0, 2, 4, 5, 7)}
+    with pytest.raises(UnknownPerson):
+        pool.remove("person 3")
+
+
+def test_template_numbers_are_not_used_again(pool: Pool) -> None:
+    pool.register("Ada", samples(1))
+    pool.register("Bob", samples(2))
+    erased = {template.id for template in pool.templates("Bob")}
+    pool.remove("Bob")
+    pool.register("Eve", samples(3))
+    assert not erased & {template.id for template in pool.templates()}
+
+
+def test_an_emptied_pool_works_on(pool: Pool, tmp_path: Path, backend: str) -> None:
+    pool.register("Ada", samples(1))
+    pool.remove("Ada")
+    assert len(pool.matrix()) == 0
+    with opened(tmp_path, backend) as again:
+        assert again.space == space()
+        again.register("Bob", samples(2))
+    assert names(pool) == {"Bob": 1}
+
+
+@pytest.mark.parametrize("name", ["李小龍", "Олег", "محمد", "José", "O'Neil; DROP TABLE", "👩‍🚀", "x" * 200])
+def test_names_of_any_script_are_kept(pool: Pool, tmp_path: Path, backend: str, name: str) -> None:
+    pool.register(name, samples(1))
+    with open_pool(tmp_path / backend) as again:
+        assert names(again) == {name: 1}
+
+
+def test_two_spellings_of_one_name_are_one_person(pool: Pool) -> None:
+    pool.register("Jose\u0301", samples(1))
+    pool.register("  José\t", samples(2))
+    assert names(pool) == {"José": 2}
+    assert len(pool.templates("Jose\u0301")) == 2
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\x00", "\ud800", "x" * 201])
+def test_names_that_cannot_be_read_are_refused(pool: Pool, name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        pool.register(name, samples(1))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "embedding",
+    [
+        np.full(DIMENSION, np.nan, np.float32),
+        np.zeros(DIMENSION, np.float32),
+        unit(1) * np.float32(1.1),
+        unit(1, DIMENSION + 1),
+        unit(1).astype(np.float64),
+        unit(1)[None],
+    ],
+    ids=["NaN", "zero", "not unit", "too long", "float64", "two axes"],
+)
+def test_a_bad_embedding_stores_nothing_of_the_registration(
+    pool: Pool, embedding: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+) -> None:
+    pool.register("Ada", samples(1))
+    with pytest.raises(InvalidEmbedding):
+        pool.register("Bob", [*samples(2), Sample(embedding)])
+    assert names(pool) == {"Ada": 1}
+
+
+def test_another_embedding_space_is_refused_with_both_names(pool: Pool, tmp_path: Path, backend: str) -> None:
+    pool.register("Ada", samples(1))
+    other = space(model="other-net", weights="cd" * 32)
+    with pytest.raises(SpaceMismatch, match=r"test-net.*other-net"):
+        open_pool(tmp_path / backend, other)
+    with pytest.raises(SpaceMismatch):
+        pool.add([Template(0, "Bob", samples(2)[0])], other)
+    assert names(pool) == {"Ada": 1}
+    with open_pool(tmp_path / backend, space(model="the same under another name")) as same:
+        assert same.register("Bob", samples(2)) == 1
+
+
+def test_a_new_pool_is_pinned_to_whoever_stores_first(pool: Pool, tmp_path: Path, backend: str) -> None:
+    with open_pool(tmp_path / backend, space(model="other-net", weights="cd" * 32)) as other:
+        pool.register("Ada", samples(1))
+        with pytest.raises(SpaceMismatch):
+            other.register("Bob", samples(2))
+    assert names(pool) == {"Ada": 1}
+
+
+def test_nothing_is_stored_without_an_embedding_space(tmp_path: Path, backend: str) -> None:
+    with open_pool(tmp_path / backend) as pool:
+        assert (pool.space, pool.dimension) == (None, None)
+        with pytest.raises(SpaceMismatch):
+            pool.register("Ada", samples(1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pool_is_private_to_its_owner(pool: Pool) -> None:
+    pool.register("Ada", samples(1))
+    assert pool.path.stat().st_mode & 0o077 == 0
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path: Path, backend: str) -> None:
+    with open_pool(tmp_path / "nowhere" / backend, space()) as pool, pytest.raises(PathMissing, match="nowhere"):
+        pool.register("Ada", samples(1))
+
+
+def test_a_closed_pool_says_so(pool: Pool) -> None:
+    pool.register("Ada", samples(1))
+    pool.close()
+    pool.close()
+    with pytest.raises(ValueError, match="closed"):
+        pool.people()
+
+
+@pytest.mark.parametrize("target_backend", BACKENDS)
+def test_a_transfer_keeps_everything_and_skips_what_is_there(
+    pool: Pool, tmp_path: Path, backend: str, target_backend: str
+) -> None:
+    pool.register("Ada", [Sample(unit(1), "a.mp4", 2.0, Pose(1.0, 2.0, 3.0), 50.0, 0.9, 80.0, 60), *samples(2)])
+    pool.register("Bob", samples(3))
+    (tmp_path / "target").mkdir()
+    with open_pool(tmp_path / "target" / target_backend) as target:
+        report = transfer(pool, target)
+        assert (report.created, report.extended, report.added, report.skipped) == (("Ada", "Bob"), (), 3, 0)
+        assert target.space == pool.space
+        for mine, theirs in zip(pool.templates(), target.templates(), strict=True):
+            assert mine.sample.embedding.tobytes() == theirs.sample.embedding.tobytes()
+            assert replace(theirs.sample, embedding=mine.sample.embedding) == mine.sample
+            assert (mine.created_at, mine.model, mine.person) == (theirs.created_at, theirs.model, theirs.person)
+        pool.register("Bob", samples(4))
+        report = transfer(pool, target)
+        assert (report.created, report.extended, report.added, report.skipped) == ((), ("Bob",), 1, 3)
+        assert target.people() == pool.people()

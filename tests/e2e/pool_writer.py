@@ -1,0 +1,25 @@
+"""A process that registers people one after the other and acknowledges each on its standard output."""
+
+import sys
+from pathlib import Path
+
+from facepool.gallery import open_pool
+from facepool.types import Sample
+from pool_kit import space, unit
+
+TEMPLATES = 3
+
+
+def main(path: str, prefix: str, count: str) -> None:
+    with open_pool(Path(path), space(), timeout_s=30) as pool:
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        for number in range(int(count)):
+            name = f"{prefix}-{number}"
+            pool.register(name, [Sample(unit(number * TEMPLATES + row)) for row in range(TEMPLATES)])
+            sys.stdout.write(f"{name}\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,144 @@
+"""Real processes, killed, crowded, out of disk space, without permission: a pool keeps all that it acknowledged."""
+
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from facepool.gallery import open_pool
+from pool_kit import BACKENDS, samples, space, unit
+
+TESTS = Path(__file__).parents[1]
+WRITER = Path(__file__).with_name("pool_writer.py")
+TEMPLATES = 3
+
+pytestmark = pytest.mark.parametrize("backend", BACKENDS)
+
+
+def start(path: Path, prefix: str, count: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, WRITER, path, prefix, str(count)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(TESTS)},
+    )
+
+
+def people(path: Path) -> dict[str, int]:
+    with open_pool(path, space()) as pool:
+        assert len(pool.matrix()) == len(pool.templates())
+        return {person.name: person.templates for person in pool.people()}
+
+
+def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path, backend: str) -> None:
+    path = tmp_path / backend
+    chance = random.Random(7)
+    acknowledged: set[str] = set()
+    for round_number in range(4):
+        process = start(path, f"round{round_number}", 100_000)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(chance.uniform(0.02, 0.2))
+        process.kill()
+        said = process.stdout.read().split("\n")
+        process.stdout.close()
+        process.wait()
+        acknowledged |= set(said[:-1])  # the last one was cut off, or is empty
+        stored = people(path)
+        assert acknowledged <= stored.keys()
+        assert set(stored.values()) <= {TEMPLATES}
+        assert len(stored) - len(acknowledged) <= round_number + 1  # stored, but killed before it could say so
+    assert acknowledged
+
+
+def test_two_processes_at_once_lose_nothing_of_each_other(tmp_path: Path, backend: str) -> None:
+    path = tmp_path / backend
+    processes = [start(path, prefix, 15) for prefix in ("left", "right")]
+    for process in processes:
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    assert people(path) == {f"{prefix}-{number}": TEMPLATES for prefix in ("left", "right") for number in range(15)}
+
+
+def run_limited(script: str, path: Path) -> str:
+    """Run a script that is to fail with one of our errors; returns its code."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, path],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(TESTS)},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from facepool.errors import FacepoolError
+from facepool.gallery import open_pool
+from pool_kit import samples, space
+with open_pool(Path(sys.argv[1]), space()) as pool:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+    try:
+        pool.register("Bob", samples(*range(5000)))
+    except FacepoolError as error:
+        print(error.code)
+    print(len(pool.people()))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such limit there")
+def test_a_full_disk_is_told_and_leaves_the_pool_as_it_was(tmp_path: Path, backend: str) -> None:
+    path = tmp_path / backend
+    with open_pool(path, space()) as pool:
+        pool.register("Ada", samples(1))
+    assert run_limited(FULL_DISK, path).split() == ["disk_full", "1"]
+    with open_pool(path, space()) as pool:
+        assert pool.templates()[0].sample.embedding.tolist() == unit(1).tolist()
+        pool.register("Bob", samples(2))
+    assert people(path) == {"Ada": 1, "Bob": 1}
+    assert not list(tmp_path.glob("*.new"))
+
+
+NO_PERMISSION = """
+import os, sys
+from pathlib import Path
+from facepool.errors import FacepoolError
+from facepool.gallery import open_pool
+from pool_kit import samples, space
+if os.geteuid() == 0:
+    os.seteuid(65534)  # permissions mean nothing to root
+try:
+    with open_pool(Path(sys.argv[1]), space()) as pool:
+        pool.register("Bob", samples(2))
+except FacepoolError as error:
+    print(error.code)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions work otherwise there")
+@pytest.mark.parametrize(
+    ("exists", "mode"), [(True, 0o555), (False, 0o555), (True, 0o000)], ids=["old pool", "new pool", "closed folder"]
+)
+def test_missing_permission_is_told(backend: str, *, exists: bool, mode: int) -> None:
+    with tempfile.TemporaryDirectory() as name:  # unlike tmp_path, in a folder that everybody may enter
+        Path(name).chmod(0o755)
+        folder = Path(name) / "locked"
+        folder.mkdir()
+        if exists:
+            with open_pool(folder / backend, space()) as pool:
+                pool.register("Ada", samples(1))
+        for file in folder.iterdir():
+            file.chmod(0o444)
+        folder.chmod(mode)
+        try:
+            assert run_limited(NO_PERMISSION, folder / backend) == "not_writable"
+        finally:
+            folder.chmod(0o755)

@@ -1,0 +1,160 @@
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from facepool.errors import (
+    DiskFull,
+    FacepoolError,
+    InvalidEmbedding,
+    NotWritable,
+    PoolCorrupt,
+    PoolLocked,
+    PoolTooNew,
+)
+from facepool.gallery import SqlitePool
+from facepool.gallery.schema import APPLICATION_ID, explain
+from pool_kit import samples, space, unit
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "pool.db"
+    with SqlitePool(path, space()) as pool:
+        for seed in range(30):
+            pool.register(f"person {seed}", samples(seed))
+    return path
+
+
+def change(path: Path, statement: str, *values: object) -> None:
+    db = sqlite3.connect(path)
+    db.execute(statement, values)
+    db.commit()
+    db.close()
+
+
+def test_the_file_tells_whose_it_is_and_keeps_a_write_ahead_log(path: Path) -> None:
+    db = sqlite3.connect(path)
+    assert db.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+    assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    db.close()
+
+
+@pytest.mark.parametrize("content", [b"not a database, but long enough to be taken for one" * 50, b"short"])
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "pool.db"
+    path.write_bytes(content)
+    with pytest.raises(PoolCorrupt):
+        SqlitePool(path)
+    assert path.read_bytes() == content
+
+
+def test_a_truncated_file_is_refused(path: Path) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(PoolCorrupt, match="cut off"):
+        SqlitePool(path)
+
+
+def test_a_file_of_no_bytes_is_a_new_pool(tmp_path: Path) -> None:
+    path = tmp_path / "pool.db"
+    path.touch()
+    with SqlitePool(path, space()) as pool:
+        assert pool.register("Ada", samples(1)) == 1
+
+
+def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "pool.db"
+    change(path, "CREATE TABLE songs (title TEXT)")
+    before = path.read_bytes()
+    with pytest.raises(PoolCorrupt, match="another program"):
+        SqlitePool(path, space())
+    assert path.read_bytes() == before
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PoolCorrupt, match="folder"):
+        SqlitePool(tmp_path)
+
+
+def test_a_pool_of_a_newer_version_is_refused(path: Path) -> None:
+    change(path, "PRAGMA user_version = 99")
+    with pytest.raises(PoolTooNew, match="Update facepool"):
+        SqlitePool(path)
+
+
+def test_a_pool_that_another_process_is_writing_can_be_read_but_not_written(path: Path) -> None:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with SqlitePool(path, space(), timeout_s=0.05) as pool:
+        assert len(pool.people()) == 30
+        with pytest.raises(PoolLocked, match="another process"):
+            pool.register("Ada", samples(1))
+        other.execute("ROLLBACK")
+        assert pool.register("Ada", samples(1)) == 1
+    other.close()
+
+
+def test_a_full_disk_undoes_the_registration_and_loses_nothing(path: Path) -> None:
+    with SqlitePool(path, space()) as pool:
+        db = pool._connection()
+        assert db is not None
+        (pages,) = db.execute("PRAGMA page_count").fetchone()
+        db.execute(f"PRAGMA max_page_count = {pages + 1}")
+        with pytest.raises(DiskFull):
+            pool.register("Ada", samples(*range(500)))
+        assert len(pool.people()) == 30
+        db.execute("PRAGMA max_page_count = 100000")
+        assert pool.register("Ada", samples(1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (sqlite3.SQLITE_READONLY_DIRECTORY, NotWritable),
+        (sqlite3.SQLITE_CANTOPEN, NotWritable),
+        (sqlite3.SQLITE_IOERR_WRITE, DiskFull),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, PoolLocked),
+    ],
+)
+def test_errors_of_sqlite_are_told_in_our_words(tmp_path: Path, code: int, kind: type[FacepoolError]) -> None:
+    error = sqlite3.OperationalError("raw")
+    error.sqlite_errorcode = code
+    assert type(explain(tmp_path, error)) is kind
+
+
+def test_a_mistake_of_ours_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    assert explain(tmp_path, sqlite3.OperationalError("syntax error")) is None
+
+
+@pytest.mark.parametrize(
+    ("blob", "kind"),
+    [(unit(1)[:5].tobytes(), PoolCorrupt), ((unit(1) * float("nan")).tobytes(), InvalidEmbedding)],
+)
+def test_damaged_vectors_are_found_when_they_are_read(path: Path, blob: bytes, kind: type[FacepoolError]) -> None:
+    change(path, "UPDATE templates SET embedding = ? WHERE id = 7", blob)
+    with SqlitePool(path) as pool, pytest.raises(kind, match=r"pool\.db is damaged"):
+        pool.matrix()
+
+
+def test_removing_says_when_another_process_keeps_traces_alive(path: Path) -> None:
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM templates").fetchone()
+    with SqlitePool(path, space(), timeout_s=0.05) as pool:
+        assert pool.remove("person 3") == 1
+        assert len(pool.people()) == 29
+        assert "Traces" in pool.notes[0]
+    reader.close()
+
+
+def test_an_appended_row_is_read_without_reading_the_others_again(path: Path) -> None:
+    with SqlitePool(path, space()) as pool:
+        pool.matrix()
+        db = pool._connection()
+        assert db is not None
+        queries: list[str] = []
+        db.set_trace_callback(queries.append)
+        pool.register("person 3", samples(99))
+        assert len(pool.matrix()) == 31
+        assert any("templates.id > 30" in query for query in queries)
