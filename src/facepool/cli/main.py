@@ -14,6 +14,7 @@ from facepool.errors import FacepoolError
 
 INTERRUPTED = 130
 
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A command that is imported when it is called.

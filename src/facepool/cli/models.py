@@ -1,5 +1,6 @@
 """``facepool models``."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ from facepool.cli.workbench import Workbench
 from facepool.models.catalog import PACKS
 from facepool.models.entries import ModelEntry, space_of
 from facepool.models.specs import EmbedderSpec
+from facepool.models.store import ModelStore
 
 CORRUPT = 5
 _STORE = ("models_dir",)
@@ -50,16 +52,23 @@ def pull(flags: Flags, names: tuple[str, ...], accept_licence: bool) -> None:
     A machine without a network then uses the same folder: facepool models pull --offline-dir DIR.
     """
     workbench = Workbench(flags, accept_licence=accept_licence)
-    console = workbench.console
+    console, settings = workbench.console, workbench.settings
     with console.downloads() as progress:
         store = workbench.store(progress)
-        for name in names or (workbench.settings.pack,):
-            members = (PACKS[name].detector, PACKS[name].embedder) if name in PACKS else (name,)
-            for member in members:
-                entry = store.resolve(member)
-                path = store.pull(entry)
-                console.say(f"{entry.name}: {path}", "good")
-                console.note(f"  licence: {entry.licence.name}. {entry.licence.summary}")
+        for entry in _named(store, names or (settings.pack,)):
+            path = store.pull(entry)
+            console.say(f"{entry.name}: {path}", "good")
+            console.note(f"  licence: {entry.licence.name}. {entry.licence.summary}")
+            if settings.offline_dir is not None:
+                store.export(entry, settings.offline_dir)
+    if settings.offline_dir is not None:
+        console.note(f"{settings.offline_dir} now serves machines without a network: carry it over, run the same there")
+
+
+def _named(store: ModelStore, names: Sequence[str]) -> list[ModelEntry]:
+    """The models of packs and models by name."""
+    members = [(PACKS[name].detector, PACKS[name].embedder) if name in PACKS else (name,) for name in names]
+    return [store.resolve(name) for pair in members for name in pair]
 
 
 @models.command()
@@ -102,8 +111,11 @@ def import_model(flags: Flags, description: Path) -> None:
 
     \b
     name = "my-embedder"
-    task = "embed"                  # or "detect", for a RetinaFace
+    task = "embed"                  # or "detect", for a RetinaFace, with a table [detect]
     file = "my-embedder.onnx"
+    [licence]
+    name = "MIT"
+    [embed]
     dimension = 512
     channel_order = "rgb"
     mean = 127.5

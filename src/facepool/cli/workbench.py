@@ -11,8 +11,7 @@ from facepool.cli.options import Flags
 from facepool.config import Settings, load_settings
 from facepool.decide import ThresholdPolicy
 from facepool.gallery import Pool, open_pool
-from facepool.models.entries import ModelEntry
-from facepool.models.sources import Progress
+from facepool.models.entries import ModelEntry, Progress
 from facepool.models.store import ModelStore, default_root
 from facepool.pipelines.analyze import Analyzer
 from facepool.pipelines.load import ModelChoice, load_analyzer

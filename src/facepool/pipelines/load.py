@@ -7,7 +7,6 @@ from facepool.align import Aligner
 from facepool.detect import DetectOptions, RetinaFace
 from facepool.embed import Embedder
 from facepool.errors import ModelUnsupported, PathMissing
-from facepool.models.checkpoints import convert_checkpoint
 from facepool.models.entries import InstalledModel, Licence, ModelEntry, space_of
 from facepool.models.specs import EmbedderSpec, RetinaFaceSpec
 from facepool.models.store import ModelStore, default_root, find_pack
@@ -85,6 +84,9 @@ def _find(name: str, store: ModelStore) -> InstalledModel:
 
 def from_checkpoint(path: Path, store: ModelStore) -> InstalledModel:
     """A PyTorch checkpoint of the original project's kind as a model, converted once and kept by content."""
+    # Building graphs takes onnx, 0.2 s to import, and most runs convert nothing.
+    from facepool.models.checkpoints import convert_checkpoint  # noqa: PLC0415 -- see above
+
     converted = convert_checkpoint(path, store.root / "converted")
     entry = ModelEntry(
         name=path.name,
