@@ -79,14 +79,14 @@ class Settings(BaseSettings):
         """What counts as a face."""
         return DetectOptions(size=self.detect_size, threshold=self.detect_threshold)
 
-    def enroll_options(self, *, allow_lookalike: bool = False) -> EnrollOptions:
+    def enroll_options(self, *, force: bool = False) -> EnrollOptions:
         """Which views are worth keeping."""
         return EnrollOptions(
             novelty=self.register_threshold,
             max_templates=self.max_templates,
             min_size_px=self.min_face,
             min_sharpness=self.min_sharpness,
-            allow_lookalike=allow_lookalike,
+            force=force,
         )
 
     def recognize_options(self) -> RecognizeOptions:

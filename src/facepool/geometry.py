@@ -92,7 +92,9 @@ def similarity_transforms(points: Floats, template: Floats) -> Floats:
     p = _as_complex(source - source_centre[:, None])
     t = _as_complex(target - target_centre)
     energy = (np.abs(p) ** 2).sum(axis=1)
-    factor = np.divide((np.conj(p) * t).sum(axis=1), energy, out=np.zeros(len(source), np.complex128), where=energy > _POINT)
+    factor = np.divide(
+        (np.conj(p) * t).sum(axis=1), energy, out=np.zeros(len(source), np.complex128), where=energy > _POINT
+    )
 
     matrices = np.empty((len(source), 2, 3), dtype=np.float64)
     matrices[:, 0, 0] = matrices[:, 1, 1] = factor.real

@@ -40,7 +40,9 @@ class LeftOut:
 @more_sources
 @source_option
 @settings_options("pool", *REGISTRATION, *DECISION, *MODELS, *DETECTION)
-@click.option("--allow-lookalike", is_flag=True, help="Store a face although it matches somebody else in the pool.")
+@click.option(
+    "--force", is_flag=True, help="Store a face although it belongs to somebody else, or looks like somebody else."
+)
 @click.option("--window/--headless", default=None, help="Show a window or not; by default for anything that moves.")
 @json_option
 def register(
@@ -49,7 +51,7 @@ def register(
     sources: tuple[str, ...],
     more: tuple[str, ...],
     window: bool | None,
-    allow_lookalike: bool,
+    force: bool,
     json_lines: bool,
 ) -> int:
     """Add a person, or a folder of people, to the pool.
@@ -66,18 +68,18 @@ def register(
     workbench = Workbench(flags, json_lines=json_lines)
     specs = (*sources, *more)
     if name is None:
-        return _register_tree(specs, workbench, allow_lookalike=allow_lookalike)
-    return register_person(name, specs or ("0",), workbench, window=window, allow_lookalike=allow_lookalike)
+        return _register_tree(specs, workbench, force=force)
+    return register_person(name, specs or ("0",), workbench, window=window, force=force)
 
 
 def register_person(
-    name: str, specs: Sequence[str], workbench: Workbench, *, window: bool | None, allow_lookalike: bool = False
+    name: str, specs: Sequence[str], workbench: Workbench, *, window: bool | None, force: bool = False
 ) -> int:
     """Register one person from some sources; stores once, at the end."""
     console = workbench.console
     with ExitStack() as stack:
         pool = stack.enter_context(workbench.open_pool(workbench.analyzer.space, must_exist=False))
-        enrollment = _enrollment(name, workbench, pool, allow_lookalike=allow_lookalike)
+        enrollment = _enrollment(name, workbench, pool, force=force)
         offers: list[Offer] = []
         for spec in specs:
             source = stack.enter_context(
@@ -92,8 +94,8 @@ def register_person(
     return 0
 
 
-def _enrollment(name: str, workbench: Workbench, pool: Pool, *, allow_lookalike: bool) -> Enrollment:
-    options = workbench.settings.enroll_options(allow_lookalike=allow_lookalike)
+def _enrollment(name: str, workbench: Workbench, pool: Pool, *, force: bool) -> Enrollment:
+    options = workbench.settings.enroll_options(force=force)
     return Enrollment(name, workbench.analyzer, pool, workbench.policy, options)
 
 
@@ -149,7 +151,7 @@ def _refuse_nothing(enrollment: Enrollment, offers: Sequence[Offer], outcomes: C
             raise IdentityConflict(
                 f"{enrollment.person} was not registered",
                 why=f"the face {offer}",
-                fix=f"Register it as {offer.rival}, or add --allow-lookalike if they are two people",
+                fix=f"Register it as {offer.rival}, or add --force if they are two people",
             )
     if not offers:
         raise NoFace(f"{enrollment.person} was not registered", why="there was no frame to look at")
@@ -161,28 +163,29 @@ def _refuse_nothing(enrollment: Enrollment, offers: Sequence[Offer], outcomes: C
     )
 
 
-def _register_tree(specs: Sequence[str], workbench: Workbench, *, allow_lookalike: bool) -> int:
+def _register_tree(specs: Sequence[str], workbench: Workbench, *, force: bool) -> int:
     if len(specs) != 1 or not is_person_tree(specs[0]):
         raise click.UsageError("Say who it is (facepool register NAME), or name one folder: --source ROOT/NAME/*.jpg")
     console = workbench.console
     people = list(iter_person_tree(specs[0]))
     left_out: list[LeftOut] = []
-    stored_total = 0
+    stored_total = registered = 0
     with (
         workbench.open_pool(workbench.analyzer.space, must_exist=False) as pool,
         console.counting("Registering", sum(len(paths) for _, paths in people)) as counter,
     ):
         for name, paths in people:
-            enrollment = _enrollment(name, workbench, pool, allow_lookalike=allow_lookalike)
+            enrollment = _enrollment(name, workbench, pool, force=force)
             frames = _readable(name, paths, left_out, counter.step)
             offers = enrollment.offer_pictures(frames)
             stored = enrollment.commit()
             stored_total += stored
+            registered += stored > 0
             unused = [offer for offer in offers if offer.outcome != "taken"]
             left_out += [LeftOut(name, offer.frame.source, offer.outcome, str(offer)) for offer in unused]
             console.emit({"person": name, "stored": stored, "pictures": len(paths)})
     _report_tree(left_out, console)
-    console.say(f"{len(people)} people, {stored_total} views stored in {pool.path}", "good")
+    console.say(f"{registered} of {len(people)} people registered, {stored_total} views stored in {pool.path}", "good")
     return 0 if stored_total or not left_out else NOTHING_STORED
 
 

@@ -51,7 +51,7 @@ class EnrollOptions:
         min_size_px: Shorter side of the face's box in source pixels.
         min_sharpness: Variance of the Laplacian of the aligned face; see ``facepool.quality``.
         min_score: The detector's score in 0..1; stricter than for finding faces, because a template stays.
-        allow_lookalike: Store a face although it matches another person of the pool.
+        force: Store a face although it belongs to another person of the pool, or does not look like this one.
     """
 
     novelty: float = 0.8
@@ -59,7 +59,7 @@ class EnrollOptions:
     min_size_px: float = 48.0
     min_sharpness: float = 15.0
     min_score: float = 0.9
-    allow_lookalike: bool = False
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class Enrollment:
         """
         # The pixels are let go of at once: a folder may hold thousands of pictures.
         looked_at = [(_without_pixels(frame), self._analyzer.analyze(frame.image_bgr)) for frame in frames]
-        order = _typical_first([faces for _, faces in looked_at])
+        order = self._typical_first([faces for _, faces in looked_at])
         offers = {i: self._consider(*looked_at[i]) for i in order}
         return [offers[i] for i in range(len(looked_at))]
 
@@ -167,9 +167,9 @@ class Enrollment:
         embedding = faces.embeddings[0]
         nearest = self._nearest_own(embedding)
         rival = self._rival(embedding, nearest)
-        if rival is not None and not self.options.allow_lookalike:
+        if rival is not None and not self.options.force:
             return Offer(frame, faces, "other_person", rival.person, rival.similarity)
-        if nearest is not None and nearest < self._same_person:
+        if nearest is not None and nearest < self._same_person and not self.options.force:
             return Offer(frame, faces, "not_the_same_person", similarity=nearest)
         if nearest is not None and nearest >= self.options.novelty:
             return Offer(frame, faces, "known_view", similarity=nearest)
@@ -182,9 +182,10 @@ class Enrollment:
     def _flaw(self, faces: Faces) -> Outcome | None:
         if len(faces) == 0:
             return "no_face"
-        if len(faces) > 1:
+        clear = self._clear_faces(faces)
+        if clear > 1:
             return "several_faces"
-        if faces.detections.scores[0] < self.options.min_score:
+        if clear == 0:
             return "uncertain_face"
         if faces.measures.size_px[0] < self.options.min_size_px:
             return "too_small"
@@ -192,8 +193,22 @@ class Enrollment:
             return "blurred"
         return None
 
+    def _clear_faces(self, faces: Faces) -> int:
+        """How many detections are clearly faces; they come first. A figure in the background is not a second person."""
+        return int(np.count_nonzero(faces.detections.scores >= self.options.min_score))
+
     def _nearest_own(self, embedding: Floats) -> float | None:
         return float(np.max(np.stack(self._own) @ embedding)) if self._own else None
+
+    def _typical_first(self, faces_of: Sequence[Faces]) -> list[int]:
+        """Indices of pictures: those of one face by its mean similarity to the others, then the rest."""
+        single = [i for i, faces in enumerate(faces_of) if self._clear_faces(faces) == 1]
+        rest = [i for i in range(len(faces_of)) if i not in set(single)]
+        if not single:
+            return rest
+        vectors = np.stack([faces_of[i].embeddings[0] for i in single])
+        typicality = vectors @ vectors.mean(axis=0)
+        return [single[i] for i in np.argsort(-typicality, kind="stable")] + rest
 
     def _rival(self, embedding: Floats, nearest_own: float | None) -> Candidate | None:
         candidates = search(self._pool.matrix(), embedding[None], top=2)[0]
@@ -202,17 +217,6 @@ class Enrollment:
             if candidate.person != self.person and candidate.similarity >= self._belongs_to_rival and closer:
                 return candidate
         return None
-
-
-def _typical_first(faces_of: Sequence[Faces]) -> list[int]:
-    """Indices of pictures, those with one face ordered by their mean similarity to the others, then the rest."""
-    single = [i for i, faces in enumerate(faces_of) if len(faces) == 1]
-    if not single:
-        return list(range(len(faces_of)))
-    vectors = np.concatenate([faces_of[i].embeddings for i in single])
-    typicality = vectors @ vectors.mean(axis=0)
-    ordered = [single[i] for i in np.argsort(-typicality, kind="stable")]
-    return ordered + [i for i in range(len(faces_of)) if i not in set(single)]
 
 
 def _without_pixels(frame: Frame) -> Frame:
