@@ -3,10 +3,18 @@
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from rich.console import Console as RichConsole
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -67,15 +75,21 @@ class Console:
     def counting(self, what: str, total: int | None) -> Iterator["Counter"]:
         """A progress bar over a known or unknown number of things."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=self._err, transient=True, redirect_stdout=False) as progress:
-            yield Counter(progress, what, total)
+        bars = Progress(*columns, console=self._err, transient=True, redirect_stdout=False)
+        # Where nobody watches, rich would leave an empty line instead of a bar.
+        with bars if self._err.is_terminal else nullcontext():
+            yield Counter(bars, what, total)
 
     @contextmanager
     def downloads(self) -> Iterator["Downloads"]:
         """Progress bars of downloads, one a file, which appear when something is fetched."""
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=self._err, redirect_stdout=False) as progress:
-            yield Downloads(progress)
+        bars = Progress(*columns, console=self._err, redirect_stdout=False)
+        downloads = Downloads(bars)
+        try:
+            yield downloads
+        finally:
+            downloads.stop()
 
 
 class Counter:
@@ -105,10 +119,17 @@ class Downloads:
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._tasks: dict[str, object] = {}
+        self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, name: str, done: int, total: int | None) -> None:
         """So many of so many bytes of a file are here."""
+        if not self._tasks:
+            self._progress.start()  # only now: an empty display would leave a blank line
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, total=total)
-        self._progress.update(self._tasks[name], completed=done, total=total)  # type: ignore[arg-type]  # rich's TaskID
+        self._progress.update(self._tasks[name], completed=done, total=total)
+
+    def stop(self) -> None:
+        """Leave the bars as they are, if there are any."""
+        if self._tasks:
+            self._progress.stop()

@@ -1,5 +1,6 @@
 """``facepool people``."""
 
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -27,7 +28,7 @@ def list_people(flags: Flags, json_lines: bool) -> None:
             workbench.console.emit(
                 {"person": entry.name, "templates": entry.templates, "created_at": entry.created_at or None}
             )
-        rows = [(entry.name, str(entry.templates), entry.created_at) for entry in entries]
+        rows = [(entry.name, str(entry.templates), _local(entry.created_at)) for entry in entries]
         workbench.console.table(("person", ">views", "since"), rows)
         space = f", {pool.space}" if pool.space else ""
         workbench.console.note(f"{len(entries)} people in {pool.path}{space}")
@@ -139,9 +140,14 @@ def _row(template: Template) -> tuple[str, ...]:
         *(_number(angle) for angle in angles),
         Path(sample.source).name,
         "" if sample.time_s is None else f"{sample.time_s:.1f} s",
-        template.created_at,
+        _local(template.created_at),
         template.model,
     )
+
+
+def _local(iso: str) -> str:
+    """A stored UTC time as the clock on the wall shows it; empty for empty."""
+    return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M") if iso else ""
 
 
 def _number(value: float | None) -> str:

@@ -23,6 +23,7 @@ from facepool.types import Frame
 from facepool.window import Window
 
 NOTHING_STORED = 3
+_STORED_BEFORE: frozenset[Outcome] = frozenset({"known_view", "enough"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ def _counted(frames: Iterable[Frame], step: Callable[[], None]) -> Iterable[Fram
 
 
 def _labels(offer: Offer, person: str) -> list[Label]:
-    good = offer.outcome in {"taken", "known_view", "enough"}
+    good = offer.outcome in {"taken", *_STORED_BEFORE}
     boxes = [tuple(float(edge) for edge in box) for box in offer.faces.detections.boxes]
     text = person if good else ""
     return [Label((x1, y1, x2, y2), text, "known" if good else "unknown") for x1, y1, x2, y2 in boxes]
@@ -144,7 +145,7 @@ def _report_person(enrollment: Enrollment, offers: Sequence[Offer], stored: int,
 
 def _refuse_nothing(enrollment: Enrollment, offers: Sequence[Offer], outcomes: Counter[Outcome]) -> None:
     """An error unless something was stored, or everything that matters was stored before."""
-    if outcomes["taken"] or outcomes["known_view"] or outcomes["enough"]:
+    if outcomes.keys() & {"taken", *_STORED_BEFORE}:
         return
     for offer in offers:
         if offer.outcome == "other_person":
@@ -186,7 +187,8 @@ def _register_tree(specs: Sequence[str], workbench: Workbench, *, force: bool) -
             console.emit({"person": name, "stored": stored, "pictures": len(paths)})
     _report_tree(left_out, console)
     console.say(f"{registered} of {len(people)} people registered, {stored_total} views stored in {pool.path}", "good")
-    return 0 if stored_total or not left_out else NOTHING_STORED
+    failed = [entry for entry in left_out if entry.reason not in _STORED_BEFORE]
+    return NOTHING_STORED if failed and not stored_total else 0
 
 
 def _readable(name: str, paths: Sequence[Path], left_out: list[LeftOut], step: Callable[[], None]) -> Iterable[Frame]:
