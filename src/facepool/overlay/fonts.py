@@ -5,7 +5,6 @@ begins with its script (``ARABIC LETTER MEEM``): the first guess needs no table.
 found by drawing it and comparing with what the font draws for a character that it cannot have.
 """
 
-import importlib
 import logging
 import re
 import unicodedata
@@ -66,7 +65,7 @@ class FontBook:
     def __init__(self) -> None:
         self._scripts = {face.script: face for face in _packaged_scripts()}
         self._cjk = {face.script: face for face in _packaged_cjk()}
-        self._fonts: dict[tuple[Typeface, int], ImageFont.FreeTypeFont | None] = {}
+        self._fonts: dict[tuple[Typeface, int, ImageFont.Layout | None], ImageFont.FreeTypeFont | None] = {}
         self._covered: dict[tuple[Typeface, str], bool] = {}
         self._chosen: dict[tuple[str, str], Typeface] = {}
 
@@ -100,7 +99,7 @@ class FontBook:
     def covers(self, face: Typeface, char: str) -> bool:
         """Whether ``face`` has a glyph for ``char``."""
         if (face, char) not in self._covered:
-            font = self._open(face, _PROBE_SIZE)
+            font = self._open(face, _PROBE_SIZE, ImageFont.Layout.BASIC)
             self._covered[face, char] = font is not None and _has_glyph(font, char)
         return self._covered[face, char]
 
@@ -120,13 +119,14 @@ class FontBook:
         yield from self._scripts.values()
         yield from (Typeface(name) for name in _SYSTEM_FILES)
 
-    def _open(self, face: Typeface, size: int) -> ImageFont.FreeTypeFont | None:
-        if (face, size) not in self._fonts:
-            self._fonts[face, size] = _load(face, size)
-        return self._fonts[face, size]
+    def _open(self, face: Typeface, size: int, layout: ImageFont.Layout | None = None) -> ImageFont.FreeTypeFont | None:
+        key = (face, size, layout)
+        if key not in self._fonts:
+            self._fonts[key] = _load(face, size, layout)
+        return self._fonts[key]
 
     def _built_in(self, size: int) -> ImageFont.FreeTypeFont:
-        key = (Typeface(""), size)
+        key = (Typeface(""), size, None)
         font = self._fonts.get(key)
         if font is None:
             loaded = ImageFont.load_default(size)
@@ -175,9 +175,9 @@ def _has_glyph(font: ImageFont.FreeTypeFont, char: str) -> bool:
     return char.isspace() or (drawn.size, bytes(drawn)) != (missing.size, bytes(missing))
 
 
-def _load(face: Typeface, size: int) -> ImageFont.FreeTypeFont | None:
+def _load(face: Typeface, size: int, layout: ImageFont.Layout | None) -> ImageFont.FreeTypeFont | None:
     try:
-        font = ImageFont.truetype(face.file, size, index=face.index)
+        font = ImageFont.truetype(face.file, size, index=face.index, layout_engine=layout)
     except OSError:  # not on this machine, or not a font
         return None
     try:
@@ -189,7 +189,9 @@ def _load(face: Typeface, size: int) -> ImageFont.FreeTypeFont | None:
 
 def _packaged_scripts() -> Iterator[Typeface]:
     with suppress(ImportError):  # the system's fonts serve
-        for path in _files_beside(importlib.import_module("manimgx_fonts")):
+        import manimgx_fonts  # noqa: PLC0415 -- drawing goes on without it
+
+        for path in _files_beside(manimgx_fonts):
             match = _FILE.fullmatch(path.name)
             if match:
                 yield Typeface(str(path), match["script"])
@@ -197,7 +199,9 @@ def _packaged_scripts() -> Iterator[Typeface]:
 
 def _packaged_cjk() -> Iterator[Typeface]:
     with suppress(ImportError):
-        for path in _files_beside(importlib.import_module("manimgx_fonts_cjk")):
+        import manimgx_fonts_cjk  # noqa: PLC0415 -- drawing goes on without it
+
+        for path in _files_beside(manimgx_fonts_cjk):
             if path.name == _CJK_FILE:
                 yield from (Typeface(str(path), region, index) for region, index in _CJK_FACES.items())
 

@@ -50,7 +50,10 @@ class ShapedFonts:
         self._fonts: dict[tuple[str, int], Font] = {}
 
     def render(self, text: str, file: str, size: int, tag: str, *, rtl: bool) -> tuple[npt.NDArray[np.uint8], int]:
-        """Coverage (H, W) uint8 of ``text``, 255 where the ink is, and the rows above its baseline."""
+        """Coverage (H, W) uint8 of ``text``, 255 where the ink is, and the rows above its baseline.
+
+        Text without width gives an array of size 0.
+        """
         with environment(PYGAME_HIDE_SUPPORT_PROMPT="1"):
             import pygame  # noqa: PLC0415 -- slow, and only needed on machines whose Pillow cannot shape
             import pygame.font  # noqa: PLC0415 -- as above
@@ -62,6 +65,8 @@ class ShapedFonts:
         font = self._fonts[key]
         font.set_script(tag)
         font.set_direction(pygame.DIRECTION_RTL if rtl else pygame.DIRECTION_LTR)
+        if font.size(text)[0] == 0:  # a joiner or mark by itself
+            return np.zeros((0, 0), np.uint8), 0
         surface = font.render(text, True, (255, 255, 255))  # noqa: FBT003 -- pygame takes no keyword for antialiasing
         rgba = np.frombuffer(pygame.image.tobytes(surface, "RGBA"), np.uint8)
         return rgba.reshape(surface.get_height(), surface.get_width(), 4)[..., 3].copy(), font.get_ascent()
