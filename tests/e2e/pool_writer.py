@@ -1,4 +1,7 @@
-"""A process that registers people one after the other and acknowledges each on its standard output."""
+"""A process that registers people one after the other and acknowledges each on its standard output.
+
+It begins when a line arrives on its standard input, so that several can begin together.
+"""
 
 import sys
 from pathlib import Path
@@ -14,6 +17,7 @@ def main(path: str, prefix: str, count: str) -> None:
     with open_pool(Path(path), space(), timeout_s=30) as pool:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
+        sys.stdin.readline()
         for number in range(int(count)):
             name = f"{prefix}-{number}"
             pool.register(name, [Sample(unit(number * TEMPLATES + row)) for row in range(TEMPLATES)])

@@ -20,13 +20,26 @@ TEMPLATES = 3
 pytestmark = pytest.mark.parametrize("backend", BACKENDS)
 
 
-def start(path: Path, prefix: str, count: int) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, WRITER, path, prefix, str(count)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(TESTS)},
-    )
+def start(path: Path, *prefixes: str, count: int) -> list[subprocess.Popen[str]]:
+    """One process a prefix; all begin to register at the same time."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, WRITER, path, prefix, str(count)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(TESTS)},
+        )
+        for prefix in prefixes
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    return processes
 
 
 def people(path: Path) -> dict[str, int]:
@@ -40,14 +53,10 @@ def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path, bac
     chance = random.Random(7)
     acknowledged: set[str] = set()
     for round_number in range(4):
-        process = start(path, f"round{round_number}", 100_000)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+        (process,) = start(path, f"round{round_number}", count=100_000)
         time.sleep(chance.uniform(0.02, 0.2))
         process.kill()
-        said = process.stdout.read().split("\n")
-        process.stdout.close()
-        process.wait()
+        said = process.communicate()[0].split("\n")
         acknowledged |= set(said[:-1])  # the last one was cut off, or is empty
         stored = people(path)
         assert acknowledged <= stored.keys()
@@ -58,11 +67,10 @@ def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path, bac
 
 def test_two_processes_at_once_lose_nothing_of_each_other(tmp_path: Path, backend: str) -> None:
     path = tmp_path / backend
-    processes = [start(path, prefix, 15) for prefix in ("left", "right")]
-    for process in processes:
+    for process in start(path, "left", "right", count=30):
         process.communicate(timeout=60)
         assert process.returncode == 0
-    assert people(path) == {f"{prefix}-{number}": TEMPLATES for prefix in ("left", "right") for number in range(15)}
+    assert people(path) == {f"{prefix}-{number}": TEMPLATES for prefix in ("left", "right") for number in range(30)}
 
 
 def run_limited(script: str, path: Path) -> str:

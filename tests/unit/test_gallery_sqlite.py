@@ -1,3 +1,4 @@
+import random
 import sqlite3
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from facepool.errors import (
 )
 from facepool.gallery import SqlitePool
 from facepool.gallery.schema import APPLICATION_ID, explain
+from facepool.types import Sample
 from pool_kit import samples, space, unit
 
 
@@ -158,3 +160,20 @@ def test_an_appended_row_is_read_without_reading_the_others_again(path: Path) ->
         pool.register("person 3", samples(99))
         assert len(pool.matrix()) == 31
         assert any("templates.id > 30" in query for query in queries)
+
+
+def test_removing_wipes_what_sqlite_had_copied_to_other_pages(tmp_path: Path) -> None:
+    # This order leaves a vector behind when secure_delete alone is relied on.
+    chance = random.Random(3)
+    owners = [row % 12 for row in range(144)]
+    chance.shuffle(owners)
+    with SqlitePool(tmp_path / "pool.db", space(128)) as pool:
+        for row, owner in enumerate(owners):
+            pool.register(str(owner), [Sample(unit(row, 128), source="x" * chance.randrange(50))])
+        leaving = list(range(12))
+        chance.shuffle(leaving)
+        for count in range(1, 12):
+            pool.remove(str(leaving[count - 1]))
+            left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+            gone = [row for row, owner in enumerate(owners) if owner in leaving[:count]]
+            assert not [row for row in gone if unit(row, 128).tobytes()[-64:] in left]

@@ -139,6 +139,17 @@ def explained(path: Path) -> Iterator[None]:
         raise explanation from error
 
 
+@contextmanager
+def snapshot(db: sqlite3.Connection) -> Iterator[None]:
+    """Several queries see the pool at one moment."""
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if db.in_transaction:  # SQLite has ended it where the disk failed
+            db.execute("ROLLBACK")
+
+
 def explain(path: Path, error: sqlite3.DatabaseError) -> FacepoolError | None:
     """What an error of SQLite means to the user; None when it is no news about the file."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
@@ -179,7 +190,9 @@ def _prepare(db: sqlite3.Connection, path: Path, timeout_s: float) -> None:
 
 
 def _bring_up_to_date(db: sqlite3.Connection, path: Path) -> None:
-    if _version(db, path) == len(MIGRATIONS):
+    with snapshot(db):  # another process may be making the tables just now
+        version = _version(db, path)
+    if version == len(MIGRATIONS):
         return
     db.execute("BEGIN IMMEDIATE")
     try:

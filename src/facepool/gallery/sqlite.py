@@ -24,7 +24,7 @@ from facepool.gallery.checks import (
 from facepool.gallery.disk import exists
 from facepool.gallery.matrix import PoolMatrix, grouped
 from facepool.gallery.records import insert_template, read_people, read_space, read_templates, write_space
-from facepool.gallery.schema import connect, explain, explained
+from facepool.gallery.schema import connect, explain, explained, snapshot
 from facepool.types import EmbeddingSpace, Floats, Person, Sample, Template
 
 
@@ -117,7 +117,7 @@ class SqlitePool:
         if db is None:
             none = np.zeros(0, np.int64)
             return grouped(np.zeros((0, self.dimension or 0), np.float32), none, none, {}, 0)
-        with explained(self.path), _snapshot(db):
+        with explained(self.path), snapshot(db):
             self._matrix, self._matrix_rewritten = self._read_matrix(db)
         return self._matrix
 
@@ -290,13 +290,3 @@ class SqlitePool:
             why = explanation.why
         if why:
             self._notes.append(f"Traces of what was removed may remain in {self.path.name} and its log: {why}.")
-
-
-@contextmanager
-def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
-    """Several queries see the pool at one moment."""
-    db.execute("BEGIN")
-    try:
-        yield
-    finally:
-        db.execute("ROLLBACK")
