@@ -56,7 +56,7 @@ def projected(yaw: float, pitch: float, roll: float, shift_mm: tuple[float, floa
     turn_pitch = np.array([[1, 0, 0], [0, np.cos(p), np.sin(p)], [0, -np.sin(p), np.cos(p)]])
     turn_roll = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
     points = _FACE_MM @ (turn_yaw @ turn_pitch @ turn_roll).T + shift_mm
-    return (points[:, :2] / points[:, 2:] * max(WH) + np.array(WH) / 2).astype(np.float32)
+    return np.asarray(points[:, :2] / points[:, 2:] * max(WH) + np.array(WH) / 2, np.float32)
 
 
 @pytest.mark.parametrize(

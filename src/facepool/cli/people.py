@@ -7,7 +7,7 @@ import click
 
 from facepool.cli.options import Flags, json_option, settings_options
 from facepool.cli.workbench import Workbench
-from facepool.gallery import open_pool, transfer
+from facepool.gallery import TransferReport, open_pool, transfer
 from facepool.types import Template
 
 
@@ -92,24 +92,34 @@ def remove(flags: Flags, name: str, yes: bool) -> None:
 @click.argument("target", type=click.Path(path_type=Path))
 @settings_options("pool")
 def export_people(flags: Flags, target: Path) -> None:
-    """Copy everybody into TARGET: a .db file or a model_faces.npy."""
+    """Copy everybody into TARGET: a .db file or a model_faces.npy. What is there already stays and is added to."""
     workbench = Workbench(flags)
     with workbench.open_pool(must_exist=True) as pool, open_pool(target, pool.space) as other:
-        _report(workbench, target, transfer(pool, other).added)
+        _report(workbench, target, transfer(pool, other))
 
 
 @people.command("import")
 @click.argument("source", type=click.Path(path_type=Path))
-@settings_options("pool")
+@settings_options("pool", "pack", "embedder", "models_dir")
 def import_people(flags: Flags, source: Path) -> None:
-    """Copy everybody of SOURCE, a .db file or a model_faces.npy, into the pool; who is in both gets both's views."""
+    """Copy everybody of SOURCE, a .db file or a model_faces.npy, into the pool; who is in both gets both's views.
+
+    An original pair without model_faces.json does not say which model made it; it is taken for --embedder's.
+    """
     workbench = Workbench(flags)
-    with open_pool(source, must_exist=True) as other, workbench.open_pool(other.space, must_exist=False) as pool:
-        _report(workbench, pool.path, transfer(other, pool).added)
+    with open_pool(source, must_exist=True) as other:
+        space = other.space or workbench.named_space()
+        with workbench.open_pool(space, must_exist=False) as pool:
+            _report(workbench, pool.path, transfer(other, pool))
 
 
-def _report(workbench: Workbench, path: Path, added: int) -> None:
-    workbench.console.say(f"{added} views copied to {path}", "good")
+def _report(workbench: Workbench, path: Path, report: TransferReport) -> None:
+    for remark in report.notes:
+        workbench.console.note(remark)
+    if report.skipped:
+        workbench.console.note(f"{report.skipped} views were there already")
+    people_count = len(report.created) + len(report.extended)
+    workbench.console.say(f"{report.added} views of {people_count} people copied to {path}", "good")
 
 
 def _record(template: Template) -> dict[str, object]:

@@ -11,8 +11,8 @@ from facepool.cli.options import Flags
 from facepool.config import Settings, load_settings
 from facepool.decide import ThresholdPolicy
 from facepool.gallery import Pool, open_pool
-from facepool.models.entries import ModelEntry, Progress
-from facepool.models.store import ModelStore, default_root
+from facepool.models.entries import ModelEntry, Progress, space_of
+from facepool.models.store import ModelStore, default_root, find_pack
 from facepool.pipelines.analyze import Analyzer
 from facepool.pipelines.load import ModelChoice, load_analyzer
 from facepool.types import EmbeddingSpace
@@ -65,6 +65,11 @@ class Workbench:
             progress=progress,
             accept_licence=self._ask_for_licence,
         )
+
+    def named_space(self) -> EmbeddingSpace:
+        """The space of the embedder that the settings name, without loading it."""
+        store = self.store()
+        return space_of(store.resolve(self.settings.embedder or find_pack(self.settings.pack).embedder))
 
     def open_pool(self, space: EmbeddingSpace | None = None, *, must_exist: bool) -> Pool:
         """The pool of the settings; passes its remarks on."""

@@ -6,9 +6,10 @@ from enum import Enum, auto
 class Event(Enum):
     """A wish of the user's.
 
-    ``MIRROR`` and ``FULL_SCREEN`` are already done when they are reported.
+    ``QUIT`` ends, and keeps what was done; ``NEXT`` asks for the next picture. ``MIRROR`` and ``FULL_SCREEN`` are already done when they are reported.
     """
 
     QUIT = auto()
+    NEXT = auto()
     MIRROR = auto()
     FULL_SCREEN = auto()

@@ -30,6 +30,9 @@ _HINTS = {
 _KEYS = {
     pygame.K_q: Event.QUIT,
     pygame.K_ESCAPE: Event.QUIT,
+    pygame.K_SPACE: Event.NEXT,
+    pygame.K_RETURN: Event.NEXT,
+    pygame.K_RIGHT: Event.NEXT,
     pygame.K_f: Event.FULL_SCREEN,
     pygame.K_m: Event.MIRROR,
 }

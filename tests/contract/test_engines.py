@@ -1,0 +1,78 @@
+"""What every engine must do with the same graphs: the same numbers, whatever the batch and the size."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facepool.errors import ModelCorrupt
+from facepool.models import InstalledModel
+from facepool.runtime import Device, Graph, Loader, _load_onnxruntime, _load_openvino
+from facepool.types import Floats
+
+LOADERS = {"openvino": _load_openvino, "onnxruntime": _load_onnxruntime}
+CPU = Device("cpu")
+
+
+@pytest.fixture(params=LOADERS)
+def loader(request: pytest.FixtureRequest) -> Loader:
+    pytest.importorskip(request.param)
+    return LOADERS[request.param]
+
+
+@pytest.fixture
+def detector(loader: Loader, open_detector: InstalledModel) -> Graph:
+    return loader(open_detector.graph, CPU, 1)
+
+
+@pytest.fixture
+def embedder(loader: Loader, open_embedder: InstalledModel) -> Graph:
+    return loader(open_embedder.graph, CPU, 1)
+
+
+def noise(count: int, height: int, width: int) -> Floats:
+    return np.random.default_rng(height * width).uniform(0, 255, (count, 3, height, width)).astype(np.float32)
+
+
+def test_it_says_what_it_is_and_where_it_runs(detector: Graph) -> None:
+    assert detector.device == "cpu"
+    assert any(name in detector.engine for name in ("OpenVINO", "ONNX Runtime"))
+    assert detector.outputs == ("loc", "conf", "landmarks")
+
+
+@pytest.mark.parametrize("side_hw", [(32, 32), (64, 96), (480, 640), (64, 96)])
+def test_sizes_may_change_from_call_to_call(detector: Graph, side_hw: tuple[int, int]) -> None:
+    cells = sum((side_hw[0] // s) * (side_hw[1] // s) * 2 for s in (8, 16, 32))
+    loc, conf, landmarks = detector.run(noise(1, *side_hw) - 110)
+    assert (loc.shape, conf.shape, landmarks.shape) == ((1, cells, 4), (1, cells, 2), (1, cells, 10))
+    np.testing.assert_allclose(conf.sum(axis=2), 1, atol=1e-5)
+
+
+def test_one_is_a_batch_of_one(embedder: Graph) -> None:
+    faces = noise(5, 112, 112)
+    together = embedder.run(faces)[0]
+    apart = np.concatenate([embedder.run(faces[i : i + 1])[0] for i in range(len(faces))])
+    np.testing.assert_allclose(together, apart, rtol=1e-3, atol=1e-3)
+
+
+def test_results_belong_to_the_caller(embedder: Graph) -> None:
+    first = embedder.run(noise(1, 112, 112))[0]
+    kept = first.copy()
+    embedder.run(np.zeros((1, 3, 112, 112), np.float32))
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_a_file_that_is_no_network_is_refused(loader: Loader, tmp_path: Path) -> None:
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(b"this is not a network")
+    with pytest.raises(ModelCorrupt, match=r"broken\.onnx"):
+        loader(path, CPU, 1)
+
+
+def test_engines_agree(open_embedder: InstalledModel, open_detector: InstalledModel) -> None:
+    for name in LOADERS:
+        pytest.importorskip(name)
+    for model, batch in ((open_embedder, noise(2, 112, 112)), (open_detector, noise(1, 64, 96) - 110)):
+        ours, theirs = (load(model.graph, CPU, 1).run(batch) for load in LOADERS.values())
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-3)

@@ -1,0 +1,82 @@
+"""Stand-ins for the analyzer: each picture says itself what is in it, so that every similarity is known."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from facepool.align import Aligner
+from facepool.models.specs import FmrCurve
+from facepool.pipelines.analyze import Analyzer, Faces
+from facepool.quality import FaceMeasures
+from facepool.types import Detections, EmbeddingSpace, Floats, Frame, Image
+
+SPACE = EmbeddingSpace("stand-in", "0" * 64, "rgb-0-1/1", "arcface-112", mirrored=False, dimension=8)
+CURVE = FmrCurve(((1e-2, 0.303), (1e-3, 0.370), (1e-4, 0.426), (1e-5, 0.477)), "made up")
+
+
+def unit(*values: float) -> Floats:
+    """A unit vector of the space that begins with the given values."""
+    vector = np.zeros(SPACE.dimension, np.float32)
+    vector[: len(values)] = values
+    return vector / np.linalg.norm(vector)
+
+
+def view(person: int, angle_degrees: float) -> Floats:
+    """A person's face from an angle: the cosine of the difference of two angles is the similarity."""
+    vector = np.zeros(SPACE.dimension, np.float32)
+    vector[2 * person], vector[2 * person + 1] = np.cos(np.radians(angle_degrees)), np.sin(np.radians(angle_degrees))
+    return vector
+
+
+class Scene:
+    """What a picture shows: faces with vector, score, size and sharpness."""
+
+    def __init__(
+        self, *vectors: Floats, scores: Sequence[float] = (), size: float = 100, sharpness: float = 200
+    ) -> None:
+        self.vectors = vectors
+        self.scores = list(scores) or [0.99] * len(vectors)
+        self.size = size
+        self.sharpness = sharpness
+
+
+class StageAnalyzer(Analyzer):
+    """Knows what each picture shows by the number painted into its first pixel."""
+
+    def __init__(self) -> None:
+        self._scenes: list[Scene] = []
+        self._aligner = Aligner()
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        return SPACE
+
+    @property
+    def fmr(self) -> FmrCurve:
+        return CURVE
+
+    @property
+    def runs_on(self) -> str:
+        return "a stage"
+
+    def frame(self, *vectors: Floats, scores: Sequence[float] = (), size: float = 100, sharpness: float = 200) -> Frame:
+        """A picture of the given faces."""
+        self._scenes.append(Scene(*vectors, scores=scores, size=size, sharpness=sharpness))
+        image = np.zeros((4, 4, 3), np.uint8)
+        image[0, 0, 0] = len(self._scenes) - 1
+        return Frame(image, f"picture-{len(self._scenes) - 1}", len(self._scenes) - 1)
+
+    def analyze_batch(self, images_bgr: Sequence[Image]) -> list[Faces]:
+        return [self._faces(self._scenes[int(image[0, 0, 0])]) for image in images_bgr]
+
+    def _faces(self, scene: Scene) -> Faces:
+        count = len(scene.vectors)
+
+        def column(value: float) -> Floats:
+            return np.full(count, value, np.float32)
+
+        boxes = np.tile(np.array([0, 0, scene.size, scene.size], np.float32), (count, 1))
+        detections = Detections(boxes, np.array(scene.scores, np.float32), np.zeros((count, 5, 2), np.float32))
+        vectors = np.array(scene.vectors, np.float32).reshape(count, SPACE.dimension)
+        measures = FaceMeasures(column(scene.size), column(scene.sharpness), column(128), column(50))
+        return Faces(detections, vectors, measures, [None] * count)

@@ -1,0 +1,150 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facepool import Enrollment, EnrollOptions, Pool, open_pool
+from facepool.errors import ConfigError
+from stand_ins import SPACE, StageAnalyzer, unit, view
+
+ADA, BOB = 0, 1
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Iterator[Pool]:
+    with open_pool(tmp_path / "pool.db", SPACE) as opened:
+        yield opened
+
+
+@pytest.fixture
+def stage() -> StageAnalyzer:
+    return StageAnalyzer()
+
+
+def enrolled(pool: Pool, name: str) -> int:
+    return {person.name: person.templates for person in pool.people()}.get(name, 0)
+
+
+def test_views_that_differ_are_taken_and_views_that_are_alike_are_not(pool: Pool, stage: StageAnalyzer) -> None:
+    ada = Enrollment("Ada", stage, pool)
+    outcomes = [ada.offer(stage.frame(view(ADA, angle))).outcome for angle in (0, 10, 40, 45, 80)]
+    assert outcomes == ["taken", "known_view", "taken", "known_view", "taken"]
+    assert ada.commit() == 3
+    assert enrolled(pool, "Ada") == 3
+
+
+def test_nothing_reaches_the_pool_before_commit(pool: Pool, stage: StageAnalyzer) -> None:
+    ada = Enrollment("Ada", stage, pool)
+    ada.offer(stage.frame(view(ADA, 0)))
+    assert (ada.taken, pool.people()) == (1, [])
+
+
+def test_a_second_commit_stores_nothing_twice(pool: Pool, stage: StageAnalyzer) -> None:
+    ada = Enrollment("Ada", stage, pool)
+    ada.offer(stage.frame(view(ADA, 0)))
+    assert (ada.commit(), ada.commit()) == (1, 0)
+
+
+def test_a_known_person_gets_only_what_is_new(pool: Pool, stage: StageAnalyzer) -> None:
+    first = Enrollment("Ada", stage, pool)
+    first.offer(stage.frame(view(ADA, 0)))
+    first.commit()
+    again = Enrollment("Ada", stage, pool)
+    assert [again.offer(stage.frame(view(ADA, angle))).outcome for angle in (5, 50)] == ["known_view", "taken"]
+    again.commit()
+    assert enrolled(pool, "Ada") == 2
+
+
+def test_a_lookalike_in_the_pool_does_not_make_a_view_known(pool: Pool, stage: StageAnalyzer) -> None:
+    """The original compared with the whole pool, so that a look-alike registered nothing."""
+    bob = Enrollment("Bob", stage, pool)
+    bob.offer(stage.frame(unit(1, 0, 0.9)))
+    bob.commit()
+    ada = Enrollment("Ada", stage, pool, options=EnrollOptions(force=True))
+    assert ada.offer(stage.frame(unit(1, 0, 0.8))).outcome == "taken"
+
+
+def test_a_face_of_somebody_else_is_refused_by_name(pool: Pool, stage: StageAnalyzer) -> None:
+    bob = Enrollment("Bob", stage, pool)
+    bob.offer(stage.frame(view(BOB, 0)))
+    bob.commit()
+    offer = Enrollment("Ada", stage, pool).offer(stage.frame(view(BOB, 20)))
+    assert (offer.outcome, offer.rival) == ("other_person", "Bob")
+    assert str(offer) == "belongs to Bob (0.94)"
+
+
+def test_a_stranger_in_the_middle_of_a_registration_is_not_stored(pool: Pool, stage: StageAnalyzer) -> None:
+    ada = Enrollment("Ada", stage, pool)
+    ada.offer(stage.frame(view(ADA, 0)))
+    assert ada.offer(stage.frame(view(BOB, 0))).outcome == "not_the_same_person"
+    forced = Enrollment("Ada", stage, pool, options=EnrollOptions(force=True))
+    forced.offer(stage.frame(view(ADA, 0)))
+    assert forced.offer(stage.frame(view(BOB, 0))).outcome == "taken"
+
+
+@pytest.mark.parametrize("stray_at", [0, 1, 3])
+def test_a_stray_picture_does_not_take_the_lead_wherever_it_lies(
+    stray_at: int, pool: Pool, stage: StageAnalyzer
+) -> None:
+    frames = [stage.frame(view(ADA, angle)) for angle in (0, 40, 60)]
+    frames.insert(stray_at, stage.frame(view(BOB, 0)))
+    offers = Enrollment("Ada", stage, pool).offer_pictures(frames)
+    assert [offer.frame.source for offer in offers] == [frame.source for frame in frames]
+    outcomes = [offer.outcome for offer in offers]
+    assert outcomes.pop(stray_at) == "not_the_same_person"
+    assert outcomes.count("taken") >= 2
+
+
+def test_two_faces_are_not_stored(pool: Pool, stage: StageAnalyzer) -> None:
+    ada = Enrollment("Ada", stage, pool)
+    assert ada.offer(stage.frame(view(ADA, 0), view(BOB, 0))).outcome == "several_faces"
+    assert ada.taken == 0
+
+
+def test_a_figure_in_the_background_is_not_a_second_person(pool: Pool, stage: StageAnalyzer) -> None:
+    offer = Enrollment("Ada", stage, pool).offer(stage.frame(view(ADA, 0), view(BOB, 0), scores=(0.99, 0.7)))
+    assert offer.outcome == "taken"
+
+
+def test_poor_faces_are_refused_each_for_its_reason(pool: Pool, stage: StageAnalyzer) -> None:
+    ada = Enrollment("Ada", stage, pool)
+    frames = [
+        stage.frame(),
+        stage.frame(view(ADA, 0), scores=[0.8]),
+        stage.frame(view(ADA, 0), size=30),
+        stage.frame(view(ADA, 0), sharpness=3),
+    ]
+    assert [ada.offer(frame).outcome for frame in frames] == ["no_face", "uncertain_face", "too_small", "blurred"]
+
+
+def test_views_are_capped(pool: Pool, stage: StageAnalyzer) -> None:
+    ada = Enrollment("Ada", stage, pool, options=EnrollOptions(max_templates=2))
+    outcomes = [ada.offer(stage.frame(view(ADA, angle))).outcome for angle in (0, 40, 80)]
+    assert outcomes == ["taken", "taken", "enough"]
+    assert ada.full
+
+
+def test_provenance_is_stored(pool: Pool, stage: StageAnalyzer) -> None:
+    ada = Enrollment("Ada", stage, pool)
+    frame = stage.frame(view(ADA, 0))
+    ada.offer(frame)
+    ada.commit()
+    sample = pool.templates("Ada")[0].sample
+    assert (sample.source, sample.frame, sample.size_px) == (frame.source, frame.index, 100)
+    assert sample.quality is not None
+    np.testing.assert_allclose(sample.embedding, view(ADA, 0))
+
+
+def test_a_name_is_cleaned_before_it_is_looked_up(pool: Pool, stage: StageAnalyzer) -> None:
+    for name in ("Zoe\u0301", " Zo\u00e9 "):  # decomposed and composed
+        enrollment = Enrollment(name, stage, pool)
+        enrollment.offer(stage.frame(view(ADA, 0)))
+        enrollment.commit()
+    assert [person.name for person in pool.people()] == ["Zo\u00e9"]
+    assert enrolled(pool, "Zo\u00e9") == 1
+
+
+def test_a_name_of_nothing_is_refused(pool: Pool, stage: StageAnalyzer) -> None:
+    with pytest.raises(ConfigError):
+        Enrollment("  ", stage, pool)

@@ -1,0 +1,102 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facepool import Pool, RecognizeOptions, Recognizer, ThresholdPolicy, open_pool
+from facepool.cli.presence import Presence
+from facepool.cli.records import face_records
+from facepool.types import Sample
+from stand_ins import CURVE, SPACE, StageAnalyzer, unit, view
+
+ADA, BOB, STRANGER = 0, 1, 2
+
+
+@pytest.fixture
+def stage() -> StageAnalyzer:
+    return StageAnalyzer()
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Iterator[Pool]:
+    with open_pool(tmp_path / "pool.db", SPACE) as opened:
+        opened.register("Ada", [Sample(view(ADA, 0)), Sample(view(ADA, 60))])
+        opened.register("Bob", [Sample(view(BOB, 0))])
+        yield opened
+
+
+def test_each_face_of_a_picture_gets_its_own_decision(pool: Pool, stage: StageAnalyzer) -> None:
+    frame = stage.frame(view(BOB, 20), view(STRANGER, 0), view(ADA, 50))
+    faces = Recognizer(stage, pool).recognize(frame.image_bgr)
+    assert faces.names == ("Bob", None, "Ada")
+    assert [decision.reason for decision in faces.decisions] == ["match", "below_threshold", "match"]
+    assert faces.decisions[2].similarity == pytest.approx(np.cos(np.radians(10)), abs=1e-5)
+
+
+def test_the_pool_may_grow_meanwhile_and_the_threshold_with_it(pool: Pool, stage: StageAnalyzer) -> None:
+    recognizer = Recognizer(stage, pool)
+    before = recognizer.threshold.value
+    frame = stage.frame(view(STRANGER, 0))
+    assert recognizer.recognize(frame.image_bgr).names == (None,)
+    pool.register("Eve", [Sample(view(STRANGER, 5))])
+    assert recognizer.recognize(frame.image_bgr).names == ("Eve",)
+    assert recognizer.threshold.value > before
+
+
+def test_two_people_who_match_alike_are_not_told_apart(pool: Pool, stage: StageAnalyzer) -> None:
+    frame = stage.frame(unit(1, 0, 1))
+    assert Recognizer(stage, pool).recognize(frame.image_bgr).decisions[0].reason == "ambiguous"
+
+
+def test_a_face_too_small_to_tell_is_unknown(pool: Pool, stage: StageAnalyzer) -> None:
+    options = RecognizeOptions(min_size_px=40)
+    frame = stage.frame(view(ADA, 0), size=39)
+    decision = Recognizer(stage, pool, options=options).recognize(frame.image_bgr).decisions[0]
+    assert (decision.person, decision.reason) == (None, "low_quality")
+
+
+def test_an_empty_pool_names_nobody(tmp_path: Path, stage: StageAnalyzer) -> None:
+    with open_pool(tmp_path / "empty.db", SPACE) as empty:
+        faces = Recognizer(stage, empty).recognize(stage.frame(view(ADA, 0)).image_bgr)
+    assert (faces.names, faces.decisions[0].reason) == ((None,), "empty_pool")
+
+
+def test_a_picture_without_a_face_has_no_decision(pool: Pool, stage: StageAnalyzer) -> None:
+    assert len(Recognizer(stage, pool).recognize(stage.frame().image_bgr)) == 0
+
+
+def test_the_users_threshold_is_kept(pool: Pool, stage: StageAnalyzer) -> None:
+    recognizer = Recognizer(stage, pool, ThresholdPolicy(CURVE, fixed=0.99))
+    assert recognizer.recognize(stage.frame(view(ADA, 10)).image_bgr).names == (None,)
+
+
+def test_records_carry_every_field_also_when_there_is_nothing(pool: Pool, stage: StageAnalyzer) -> None:
+    recognizer = Recognizer(stage, pool)
+    frame, empty = stage.frame(view(ADA, 0)), stage.frame()
+    keys = ["source", "frame", "time_s", "bbox", "score", "person", "similarity", "threshold", "margin", "reason"]
+    record = face_records(frame, recognizer.recognize(frame.image_bgr), say_when_empty=True)[0]
+    nothing = face_records(empty, recognizer.recognize(empty.image_bgr), say_when_empty=True)[0]
+    assert list(record) == list(nothing) == keys
+    assert (record["person"], nothing["person"], nothing["reason"]) == ("Ada", None, "no_face")
+    assert face_records(empty, recognizer.recognize(empty.image_bgr), say_when_empty=False) == []
+
+
+def test_presence_speaks_only_when_somebody_comes_or_goes() -> None:
+    presence = Presence(patience=2)
+    frames: list[list[str | None]] = [
+        ["Ada"],
+        ["Ada"],
+        ["Ada"],
+        [None],
+        ["Ada"],
+        ["Ada", None],
+        ["Ada", None],
+        [],
+        [],
+        [None, None],
+        [None, None],
+    ]
+    said = [presence.change(names) for names in frames]
+    assert [line for line in said if line] == ["Ada", "Ada, unknown", "nobody", "2 unknown"]
+    assert said[1] == "Ada"
