@@ -184,6 +184,8 @@ class LiveSource(ClosesOnExit):
 
     def close(self) -> None:
         """Stop at once; the thread lets go of the device as soon as its read returns."""
+        if self._stop.is_set():
+            return
         with self._changed:
             self._stop.set()
             self._newest = None
