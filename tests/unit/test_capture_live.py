@@ -147,7 +147,7 @@ def test_a_source_that_dies_is_opened_again_and_counts_on() -> None:
         ("connected", 0, ""),
         ("reconnecting", 1, "cable pulled"),
         ("reconnecting", 2, "no route"),
-        ("connected", 0, ""),
+        ("connected", 2, ""),
     ]
 
 

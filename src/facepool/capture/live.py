@@ -102,6 +102,7 @@ class LiveSource(ClosesOnExit):
         self._clock = clock
         self._thread = threading.Thread(target=self._run, name=f"capture {self.name}", daemon=True)
         self._stop = threading.Event()
+        self._attempts = 0  # the thread's own
         # All below is shared with the thread and guarded by this.
         self._changed = threading.Condition()
         self._newest: Frame | None = None
@@ -234,7 +235,7 @@ class LiveSource(ClosesOnExit):
     def _capture(self, connection: Connection) -> Connection | None:
         """Read until the end or, when the connection dies, return the next one."""
         with closing(connection):
-            self._announce(LiveStatus("connected"))
+            self._announce(LiveStatus("connected", self._attempts))
             self.live = not connection.every_frame
             try:
                 self._read_all(connection)
@@ -273,7 +274,7 @@ class LiveSource(ClosesOnExit):
         policy = self._policy
         died_at, wait_s, attempt = self._clock(), policy.first_wait_s, 0
         while not self._stop.is_set():
-            attempt += 1
+            self._attempts = attempt = attempt + 1
             is_late = self._clock() - died_at + wait_s > policy.give_up_s
             if is_late or (policy.max_attempts is not None and attempt > policy.max_attempts):
                 reason = f"{_reason(cause)}; {attempt - 1} attempts to reconnect failed"

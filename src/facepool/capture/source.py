@@ -120,7 +120,8 @@ class LiveStatus:
 
     Attributes:
         state: ``connected``, ``reconnecting`` or ``lost``.
-        attempt: Number of the attempt, from 1; 0 unless reconnecting.
+        attempt: Number of the attempt that begins (``reconnecting``) or that worked (``connected``), from 1; 0 for
+            the first connection.
         wait_s: Pause before that attempt.
         reason: What went wrong, in one line; empty when nothing did.
     """
