@@ -9,44 +9,10 @@
 Images are (H, W, 3) uint8 BGR. Errors derive from ``FacepoolError``; ``facepool.errors`` has the tree.
 """
 
-from facepool.capture import open_source, read_image
-from facepool.decide import ThresholdPolicy
-from facepool.detect import DetectOptions
-from facepool.errors import FacepoolError
-from facepool.gallery import Pool, open_pool
-from facepool.models.store import ModelStore
-from facepool.pipelines.analyze import Analyzer, Faces
-from facepool.pipelines.enroll import Enrollment, EnrollOptions, Offer, register
-from facepool.pipelines.load import ModelChoice, load_analyzer
-from facepool.pipelines.recognize import RecognizedFaces, Recognizer, RecognizeOptions
-from facepool.pipelines.verify import Verification, verify
-from facepool.types import Decision, Detections, Frame
+import lazy_loader
+
+# What is exported, and from where, stands in __init__.pyi. Each name is imported when it is first used, so that a
+# program that only prints its --help does not load codecs and linear algebra.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 __version__ = "0.1.0"
-
-__all__ = [
-    "Analyzer",
-    "Decision",
-    "DetectOptions",
-    "Detections",
-    "EnrollOptions",
-    "Enrollment",
-    "FacepoolError",
-    "Faces",
-    "Frame",
-    "ModelChoice",
-    "ModelStore",
-    "Offer",
-    "Pool",
-    "RecognizeOptions",
-    "RecognizedFaces",
-    "Recognizer",
-    "ThresholdPolicy",
-    "Verification",
-    "load_analyzer",
-    "open_pool",
-    "open_source",
-    "read_image",
-    "register",
-    "verify",
-]

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import cv2
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from facepool.errors import ConfigError, DeviceUnavailable, EngineMissing, ModelCorrupt
 from facepool.types import Floats
@@ -98,6 +100,15 @@ def default_threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return os.cpu_count() or 1
+
+
+def limit_threads(threads: int) -> None:
+    """Hold everything else in this process that spreads over cores to the same budget: OpenCV and BLAS.
+
+    The networks get it from their ``Runtime``. Stages run in turn, so one budget for all keeps the promise.
+    """
+    cv2.setNumThreads(threads)
+    threadpool_limits(limits=threads)
 
 
 class Runtime:

@@ -1,7 +1,7 @@
 import pytest
 
 from facepool.errors import ConfigError, DeviceUnavailable, EngineMissing
-from facepool.runtime import Device, Runtime, default_threads
+from facepool.runtime import Device, Runtime, default_threads, limit_threads
 
 
 @pytest.mark.parametrize("text", ["auto", "cpu", "cuda:0", "cuda:3", "tensorrt:1", "coreml"])
@@ -29,3 +29,16 @@ def test_a_gpu_that_is_not_there_is_an_error_and_never_the_cpu() -> None:
 
 def test_at_least_one_thread() -> None:
     assert default_threads() >= 1
+
+
+def test_one_budget_holds_for_everything_that_spreads_over_cores() -> None:
+    import cv2
+    from threadpoolctl import threadpool_info
+
+    before = cv2.getNumThreads(), max(pool["num_threads"] for pool in threadpool_info())
+    try:
+        limit_threads(1)
+        assert cv2.getNumThreads() == 1
+        assert {pool["num_threads"] for pool in threadpool_info()} == {1}
+    finally:
+        limit_threads(max(before))
