@@ -1,15 +1,15 @@
-from facepool.capture import open_source, read_image
-from facepool.decide import ThresholdPolicy
-from facepool.detect import DetectOptions
-from facepool.errors import FacepoolError
-from facepool.gallery import Pool, open_pool
-from facepool.models.store import ModelStore
-from facepool.pipelines.analyze import Analyzer, Faces
-from facepool.pipelines.enroll import Enrollment, EnrollOptions, Offer, register
-from facepool.pipelines.load import ModelChoice, load_analyzer
-from facepool.pipelines.recognize import RecognizedFaces, Recognizer, RecognizeOptions
-from facepool.pipelines.verify import Verification, verify
-from facepool.types import Decision, Detections, Frame
+from .capture import open_source, read_image
+from .decide import ThresholdPolicy
+from .detect import DetectOptions
+from .errors import FacepoolError
+from .gallery import Pool, open_pool
+from .models.store import ModelStore
+from .pipelines.analyze import Analyzer, Faces
+from .pipelines.enroll import Enrollment, EnrollOptions, Offer, register
+from .pipelines.load import ModelChoice, load_analyzer
+from .pipelines.recognize import RecognizedFaces, RecognizeOptions, Recognizer
+from .pipelines.verify import Verification, verify
+from .types import Decision, Detections, Frame
 
 __version__: str
 
