@@ -3,6 +3,7 @@
 Nothing below this module sees it: each stage gets its own small options, made here.
 """
 
+import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -126,7 +127,11 @@ def _explain(error: ValidationError, file: Path) -> ConfigError:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return ConfigError(f"There is no setting {name!r}", fix=f"Known settings: {', '.join(Settings.model_fields)}")
+        close = difflib.get_close_matches(name, Settings.model_fields, n=1)
+        known = f"Known settings: {', '.join(Settings.model_fields)}"
+        return ConfigError(
+            f"There is no setting {name!r} in {file}", fix=f"Perhaps {close[0]!r} is meant" if close else known
+        )
     return ConfigError(
         f"The setting {name!r} cannot be {first['input']!r}",
         why=first["msg"],

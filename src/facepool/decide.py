@@ -76,7 +76,7 @@ class ThresholdPolicy:
         value = similarity_at(self._curve, self._target_fpir / templates)
         return Threshold(
             value,
-            f"about {self._target_fpir:.1%} of strangers would be named in a pool of {_count(templates, 'template')}",
+            f"{_share(self._target_fpir)} strangers would be named in a pool of {_count(templates, 'template')}",
         )
 
     def verification(self) -> Threshold:
@@ -99,7 +99,7 @@ class ThresholdPolicy:
         if self._curve is None:
             return "set by you; nobody has measured this model's error rates"
         fpir = 1 - (1 - fmr_at(self._curve, value)) ** templates
-        return f"set by you; about {_percent(fpir)} of strangers would pass with {_count(templates, 'template')}"
+        return f"set by you; {_share(fpir)} strangers would be named in a pool of {_count(templates, 'template')}"
 
 
 _UNMEASURED = "a guess: nobody has measured this model's error rates; set your own with --threshold"
@@ -143,8 +143,11 @@ def _interpolate(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
     return float(ys[piece] + slope * (x - xs[piece]))
 
 
-def _percent(share: float) -> str:
-    return f"{share:.1%}" if share >= 0.001 else f"{share:.1e}"
+def _share(share: float) -> str:
+    """``about 1.0% of``, or ``about 1 in 90,000``: a rate of 0.0% would promise too much."""
+    if share >= 0.001:
+        return f"about {share:.1%} of"
+    return f"about 1 in {1 / share:,.0f}" if share >= 1e-9 else "fewer than 1 in a billion"
 
 
 def _count(number: int, noun: str) -> str:

@@ -57,7 +57,7 @@ def test_a_detector_has_no_embedding_space() -> None:
 
 
 def test_a_mistyped_pack_brings_up_the_right_one() -> None:
-    with pytest.raises(UnknownModel, match="did you mean arcface-r50"):
+    with pytest.raises(UnknownModel, match="Perhaps 'arcface-r50'"):
         find_pack("arcface-r5")
 
 

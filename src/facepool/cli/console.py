@@ -20,6 +20,7 @@ from rich.text import Text
 
 from facepool.errors import FacepoolError
 
+_WIDE = 1000
 STYLES = {"good": "green", "bad": "red", "faint": "dim"}
 
 
@@ -33,6 +34,8 @@ class Console:
     def __init__(self, *, json_lines: bool = False) -> None:
         self.json_lines = json_lines
         self._out = RichConsole(highlight=False)
+        if not self._out.is_terminal:
+            self._out.width = _WIDE  # a file or another program wants whole rows, not folded ones
         self._err = RichConsole(stderr=True, highlight=False)
 
     def say(self, text: str, style: str = "") -> None:
@@ -43,7 +46,9 @@ class Console:
     def emit(self, record: Mapping[str, object]) -> None:
         """A result for programs, one line; nothing outside JSON mode."""
         if self.json_lines:
-            sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
+            # Names stay readable wherever the other side can read them.
+            readable = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+            sys.stdout.write(json.dumps(record, ensure_ascii=not readable) + "\n")
             sys.stdout.flush()
 
     def note(self, text: str) -> None:
@@ -53,7 +58,7 @@ class Console:
     def fail(self, error: FacepoolError) -> None:
         """An error in one line, with its code."""
         if self.json_lines:
-            sys.stderr.write(json.dumps({"error": error.code, "message": str(error)}, ensure_ascii=False) + "\n")
+            sys.stderr.write(json.dumps({"error": error.code, "message": str(error)}) + "\n")
             return
         line = Text("error ", style="bold red")
         line.append(f"[{error.code}] ", style="red")
@@ -65,6 +70,7 @@ class Console:
         if self.json_lines:
             return
         table = Table(title=title or None, title_justify="left", header_style="bold", pad_edge=False, box=None)
+        table.show_header = any(columns)
         for column in columns:
             table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
         for row in rows:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 import facepool
 from facepool.cli.options import MODELS, Flags, json_option, settings_options
+from facepool.cli.wording import people_count
 from facepool.cli.workbench import Workbench
 from facepool.errors import FacepoolError
 from facepool.models.store import find_pack
@@ -95,7 +96,7 @@ def _pool(workbench: Workbench) -> Finding:
         return Finding("pool", f"{path}: not there yet: facepool register NAME")
     try:
         with workbench.open_pool(must_exist=True) as pool:
-            return Finding("pool", f"{path}: {len(pool.people())} people, {pool.space or 'space unknown'}")
+            return Finding("pool", f"{path}: {people_count(len(pool.people()))}, {pool.space or 'space unknown'}")
     except FacepoolError as error:
         return Finding("pool", str(error), healthy=False)
 
@@ -104,5 +105,5 @@ def _display() -> Finding:
     try:
         check_display()
     except FacepoolError as error:
-        return Finding("display", f"{error} (everything else works)")
+        return Finding("display", f"none, so no window: {error.why or error.what} (everything else works)")
     return Finding("display", "there is one")

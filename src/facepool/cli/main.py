@@ -1,5 +1,6 @@
 """The entry point: the group of commands, the log, and errors as one clear line."""
 
+import errno
 import importlib
 import logging
 import sys
@@ -10,7 +11,7 @@ import click
 
 import facepool
 from facepool.cli.console import Console
-from facepool.errors import FacepoolError
+from facepool.errors import ConfigError, DiskFull, FacepoolError, NotWritable, StorageError
 
 INTERRUPTED = 130
 
@@ -89,21 +90,45 @@ def set_up_log(verbose: int) -> None:
 def run(command: click.Command, arguments: list[str] | None = None) -> int:
     """Run a command and turn errors into one line and an exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    console = Console(json_lines="--json" in arguments)
     try:
         outcome: Any = command.main(arguments, standalone_mode=False)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return error.exit_code
+    except click.ClickException as error:
+        return _fail(console, _in_our_words(error))
     except FacepoolError as error:
-        Console(json_lines="--json" in arguments).fail(error)
-        return error.exit_code
+        return _fail(console, error)
     except (click.Abort, KeyboardInterrupt):
+        console.note("Interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone; there is nobody left to tell.
         sys.stderr.close()
         return 0
+    except OSError as error:
+        return _fail(console, _of_the_disk(error))
     return outcome if isinstance(outcome, int) else 0
+
+
+def _fail(console: Console, error: FacepoolError) -> int:
+    console.fail(error)
+    return error.exit_code
+
+
+def _in_our_words(error: click.ClickException) -> FacepoolError:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return ConfigError(error.format_message(), fix=f"See {context.command_path} --help" if context else "")
+
+
+def _of_the_disk(error: OSError) -> StorageError:
+    """What the modules below did not put into words of their own: folders that cannot be made, and the like."""
+    where = error.filename or "A file"
+    kind = DiskFull if error.errno in {errno.ENOSPC, errno.EFBIG} else NotWritable
+    return kind(
+        f"{where} cannot be used", why=error.strerror or str(error), fix="Check the path, its permissions and the disk"
+    )
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from facepool.cli.options import Flags, json_option, settings_options
+from facepool.cli.wording import counted, people_count
 from facepool.cli.workbench import Workbench
 from facepool.gallery import TransferReport, open_pool, transfer
 from facepool.types import Template
@@ -31,7 +32,7 @@ def list_people(flags: Flags, json_lines: bool) -> None:
         rows = [(entry.name, str(entry.templates), _local(entry.created_at)) for entry in entries]
         workbench.console.table(("person", ">views", "since"), rows)
         space = f", {pool.space}" if pool.space else ""
-        workbench.console.note(f"{len(entries)} people in {pool.path}{space}")
+        workbench.console.note(f"{people_count(len(entries))} in {pool.path}{space}")
 
 
 @people.command()
@@ -70,7 +71,7 @@ def merge(flags: Flags, source: str, target: str) -> None:
     workbench = Workbench(flags)
     with workbench.open_pool(must_exist=True) as pool:
         moved = pool.merge(source, target)
-    workbench.console.say(f"{moved} views of {source} now belong to {target}", "good")
+    workbench.console.say(f"{counted(moved, 'view')} of {source} moved to {target}", "good")
 
 
 @people.command()
@@ -83,9 +84,12 @@ def remove(flags: Flags, name: str, yes: bool) -> None:
     with workbench.open_pool(must_exist=True) as pool:
         count = len(pool.templates(name))
         if not yes:
-            click.confirm(f"Erase {name} and {count} views for good?", abort=True, err=True)
+            click.confirm(f"Erase {name} and {counted(count, 'view')} for good?", abort=True, err=True)
+        remarks = len(pool.notes)
         erased = pool.remove(name)
-    workbench.console.say(f"{name} erased, {erased} views", "good")
+        for remark in pool.notes[remarks:]:
+            workbench.console.note(remark)
+    workbench.console.say(f"{name} erased, with {counted(erased, 'view')}", "good")
 
 
 @people.command("export")
@@ -117,9 +121,9 @@ def _report(workbench: Workbench, path: Path, report: TransferReport) -> None:
     for remark in report.notes:
         workbench.console.note(remark)
     if report.skipped:
-        workbench.console.note(f"{report.skipped} views were there already")
-    people_count = len(report.created) + len(report.extended)
-    workbench.console.say(f"{report.added} views of {people_count} people copied to {path}", "good")
+        workbench.console.note(f"{counted(report.skipped, 'view')} already there")
+    touched = len(report.created) + len(report.extended)
+    workbench.console.say(f"{counted(report.added, 'view')} of {people_count(touched)} copied to {path}", "good")
 
 
 def _record(template: Template) -> dict[str, object]:

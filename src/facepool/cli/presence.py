@@ -37,6 +37,10 @@ class Presence:
         self._stated = seen
         return describe(seen)
 
+    def last_word(self) -> str | None:
+        """A line at the end of what was too short to have one, such as an animation of two frames."""
+        return None if self._stated is not None or self._seen is None else describe(self._seen)
+
 
 def describe(seen: Counter[str]) -> str:
     """``Ada, Bob, 2 unknown``; ``nobody`` for nobody."""

@@ -300,6 +300,5 @@ def _unknown(kind: str, name: str, known: Iterable[str]) -> UnknownModel:
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     return UnknownModel(
         f"There is no {kind} called {name!r}",
-        why=f"did you mean {' or '.join(close)}?" if close else "",
-        fix="`facepool models list` shows all",
+        fix=f"Perhaps {' or '.join(map(repr, close))} is meant" if close else "`facepool models list` shows all",
     )
