@@ -4,7 +4,7 @@ A threshold belongs to an error rate and to a pool size: a stranger is compared 
 that one of them matches grows with their number. FMR, FPIR: ISO/IEC 19795-1 and NIST FRTE 1:N.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,12 @@ VERIFY_FMR = 1e-3
 """False match rate of ``verify``, which compares once."""
 SAME_PERSON_FMR = 1e-2
 """False match rate at which two captures are taken to show one person, while registering."""
+SAME_SCAN_FMR = 1e-5
+"""False match rate at which two frames of one guided scan are taken to show one person: light and camera are the same
+and poses are close, so that a person resembles themselves far more than here."""
+LOOK_ALIKE_MARGIN = 0.1
+"""By how much one of two people who are flagged as look-alikes must beat the other: about the standard deviation of
+similarities between strangers, several times the margin that other people need."""
 UNMEASURED_THRESHOLD = 0.5
 """For an embedder whose false match rate nobody has measured. A guess, and shown as one."""
 
@@ -88,12 +94,11 @@ class ThresholdPolicy:
         value = similarity_at(self._curve, VERIFY_FMR)
         return Threshold(value, f"{VERIFY_FMR:.1%} of pairs of different people would pass (FMR)")
 
-    def same_person(self) -> Threshold:
+    def same_person(self, fmr: float = SAME_PERSON_FMR) -> Threshold:
         """The threshold at which two captures of one registration are taken to show one person."""
         if self._curve is None:
             return Threshold(UNMEASURED_THRESHOLD, _UNMEASURED)
-        value = similarity_at(self._curve, SAME_PERSON_FMR)
-        return Threshold(value, f"{SAME_PERSON_FMR:.1%} of pairs of different people would pass (FMR)")
+        return Threshold(similarity_at(self._curve, fmr), f"{_share(fmr)} pairs of different people would pass (FMR)")
 
     def _meaning_of_fixed(self, value: float, templates: int) -> str:
         if self._curve is None:
@@ -106,7 +111,12 @@ _UNMEASURED = "a guess: nobody has measured this model's error rates; set your o
 
 
 def decide(
-    candidates: Sequence[Candidate], threshold: float, *, min_margin: float = 0.0, usable: bool = True
+    candidates: Sequence[Candidate],
+    threshold: float,
+    *,
+    min_margin: float = 0.0,
+    usable: bool = True,
+    look_alikes: Collection[frozenset[str]] = (),
 ) -> Decision:
     """Name the nearest person, or nobody.
 
@@ -115,6 +125,7 @@ def decide(
         threshold: A candidate matches at this similarity or above.
         min_margin: By how much the best must beat a runner-up who also matches; otherwise ``ambiguous``.
         usable: False when the face is too poor to name anybody: ``low_quality``.
+        look_alikes: Pairs of people of whom one must beat the other by ``LOOK_ALIKE_MARGIN``, matching or not.
     """
     if not candidates:
         return Decision(None, None, threshold, None, "empty_pool")
@@ -126,7 +137,16 @@ def decide(
         return Decision(None, best.similarity, threshold, margin, "below_threshold", candidates=tuple(candidates))
     if margin is not None and margin < min_margin and candidates[1].similarity >= threshold:
         return Decision(None, best.similarity, threshold, margin, "ambiguous", candidates=tuple(candidates))
+    if _near_look_alike(best, candidates[1:], look_alikes):
+        return Decision(None, best.similarity, threshold, margin, "ambiguous", candidates=tuple(candidates))
     return Decision(best.person, best.similarity, threshold, margin, "match", candidates=tuple(candidates))
+
+
+def _near_look_alike(best: Candidate, others: Sequence[Candidate], look_alikes: Collection[frozenset[str]]) -> bool:
+    return any(
+        best.similarity - other.similarity < LOOK_ALIKE_MARGIN and frozenset((best.person, other.person)) in look_alikes
+        for other in others
+    )
 
 
 def _columns(curve: FmrCurve) -> tuple[list[float], list[float]]:

@@ -168,6 +168,8 @@ class Sample:
         score: The detector's score in 0..1.
         size_px: Shorter side of the face's box in source pixels.
         frame: Number of the frame within its source.
+        appearance: Which of the person's looks it shows, for example ``glasses``; empty for the usual one.
+        partial: Whether it comes from a guided scan that was accepted although directions were missing.
     """
 
     embedding: Floats
@@ -178,6 +180,8 @@ class Sample:
     score: float | None = None
     size_px: float | None = None
     frame: int = 0
+    appearance: str = ""
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,9 @@ def test_no_samples_make_nobody_known(pool: Pool) -> None:
 
 
 def test_provenance_comes_back_as_it_was_given(pool: Pool, tmp_path: Path, backend: str) -> None:
-    sample = Sample(unit(1), "rtsp://cam \udcff", 1.5, Pose(10.0, -5.0, 0.5), 88.0, 0.99, 120.0, 37)
+    sample = Sample(
+        unit(1), "rtsp://cam \udcff", 1.5, Pose(10.0, -5.0, 0.5), 88.0, 0.99, 120.0, 37, "glasses", partial=True
+    )
     bare = Sample(unit(2))
     measured = replace(bare, quality=np.float32(0.5), frame=np.int64(3))  # type: ignore[arg-type] # NumPy's numbers
     pool.register("Ada", [sample, bare, measured])
@@ -275,3 +277,52 @@ def test_a_transfer_keeps_everything_and_skips_what_is_there(
         report = transfer(pool, target)
         assert (report.created, report.extended, report.added, report.skipped) == ((), ("Bob",), 1, 3)
         assert target.people() == pool.people()
+
+
+def flags(pool: Pool) -> set[tuple[str, ...]]:
+    return {tuple(sorted(pair)) for pair in pool.matrix().look_alikes}
+
+
+def test_look_alikes_are_flagged_with_the_registration_and_follow_their_people(
+    pool: Pool, tmp_path: Path, backend: str
+) -> None:
+    for name, seed in (("Ada", 1), ("Bob", 2), ("Eve", 3)):
+        pool.register(name, samples(seed))
+    assert flags(pool) == set()
+    pool.register("Ann", samples(4), look_alikes=["Ada", "Eve", " Ada "])
+    assert flags(pool) == {("Ada", "Ann"), ("Ann", "Eve")}
+    with open_pool(tmp_path / backend) as again:
+        assert flags(again) == {("Ada", "Ann"), ("Ann", "Eve")}
+    pool.rename("Ann", "Anna")
+    assert flags(pool) == {("Ada", "Anna"), ("Anna", "Eve")}
+    pool.merge("Eve", "Bob")
+    assert flags(pool) == {("Ada", "Anna"), ("Anna", "Bob")}
+    pool.merge("Anna", "Ada")
+    assert flags(pool) == {("Ada", "Bob")}
+    pool.remove("Bob")
+    assert flags(pool) == set()
+
+
+def test_a_look_alike_who_is_not_there_undoes_the_registration(pool: Pool) -> None:
+    pool.register("Ada", samples(1))
+    with pytest.raises(UnknownPerson):
+        pool.register("Ann", samples(2), look_alikes=["Adda"])
+    with pytest.raises(ConfigError):
+        pool.register("Ann", samples(2), look_alikes=["Ann"])
+    assert (names(pool), flags(pool)) == ({"Ada": 1}, set())
+
+
+@pytest.mark.parametrize("target_backend", BACKENDS)
+def test_a_transfer_takes_look_alikes_along(pool: Pool, tmp_path: Path, backend: str, target_backend: str) -> None:
+    pool.register("Ada", samples(1))
+    pool.register("Ann", samples(2))
+    (tmp_path / "target").mkdir()
+    with open_pool(tmp_path / "target" / target_backend) as target:
+        transfer(pool, target)
+        pool.register("Ann", samples(3), look_alikes=["Ada"])
+        pool.register("Eve", samples(4))
+        transfer(pool, target)
+        assert flags(target) == {("Ada", "Ann")}
+        revision = target.revision()
+        transfer(pool, target)
+        assert target.revision() == revision

@@ -95,3 +95,12 @@ def test_a_person_is_named_exactly_when_the_reason_is_match(
     if decision.person is not None:
         assert decision.similarity is not None
         assert decision.similarity >= threshold
+
+
+@pytest.mark.parametrize(("rival", "named"), [(0.69, True), (0.71, False), (0.41, True)])
+def test_look_alikes_need_a_larger_margin_even_over_one_who_does_not_match(rival: float, named: bool) -> None:
+    candidates = [candidate("Ada", 0.8), candidate("Bob", 0.75), candidate("Ann", rival)]
+    pairs = {frozenset(("Ada", "Ann"))}
+    assert (decide(candidates, 0.74, look_alikes=pairs).person == "Ada") is named
+    assert decide(candidates, 0.74).person == "Ada"
+    assert decide(candidates, 0.74, look_alikes=pairs).reason == ("match" if named else "ambiguous")

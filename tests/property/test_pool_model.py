@@ -24,6 +24,7 @@ class PoolMachine(RuleBasedStateMachine):
         # Two views of one pool, as two processes have them.
         self.pools: list[Pool] = [opened(Path(self.folder.name), self.backend) for _ in range(2)]
         self.model: dict[str, list[int]] = {}
+        self.flags: set[frozenset[str]] = set()
 
     def teardown(self) -> None:
         for pool in self.pools:
@@ -36,6 +37,23 @@ class PoolMachine(RuleBasedStateMachine):
         if seeds:
             self.model.setdefault(name, []).extend(seeds)
 
+    @rule(view=st.integers(0, 1), name=NAMES, other=NAMES)
+    def register_look_alike(self, view: int, name: str, other: str) -> None:
+        if name == other:
+            with pytest.raises(ConfigError):
+                self.pools[view].register(name, samples(7), look_alikes=[other])
+        elif other not in self.model:
+            with pytest.raises(UnknownPerson):
+                self.pools[view].register(name, samples(7), look_alikes=[other])
+        else:
+            self.pools[view].register(name, samples(7), look_alikes=[other])
+            self.model.setdefault(name, []).append(7)
+            self.flags.add(frozenset((name, other)))
+
+    def now_called(self, old: str, new: str) -> None:
+        renamed = {frozenset(new if name == old else name for name in pair) for pair in self.flags}
+        self.flags = {pair for pair in renamed if len(pair) > 1}
+
     @rule(view=st.integers(0, 1), old=NAMES, new=NAMES)
     def rename(self, view: int, old: str, new: str) -> None:
         if old not in self.model:
@@ -47,6 +65,7 @@ class PoolMachine(RuleBasedStateMachine):
         else:
             self.pools[view].rename(old, new)
             self.model[new] = self.model.pop(old)
+            self.now_called(old, new)
 
     @rule(view=st.integers(0, 1), old=NAMES, new=NAMES)
     def merge(self, view: int, old: str, new: str) -> None:
@@ -60,6 +79,7 @@ class PoolMachine(RuleBasedStateMachine):
             moved = self.model.pop(old)
             assert self.pools[view].merge(old, new) == len(moved)
             self.model[new] += moved
+            self.now_called(old, new)
 
     @rule(view=st.integers(0, 1), name=NAMES)
     def remove(self, view: int, name: str) -> None:
@@ -68,6 +88,7 @@ class PoolMachine(RuleBasedStateMachine):
                 self.pools[view].remove(name)
         else:
             assert self.pools[view].remove(name) == len(self.model.pop(name))
+            self.flags = {pair for pair in self.flags if name not in pair}
 
     @invariant()
     def both_views_agree_with_the_dictionary(self) -> None:
@@ -78,6 +99,7 @@ class PoolMachine(RuleBasedStateMachine):
                 name: len(seeds) for name, seeds in self.model.items()
             }
             assert matrix.names == tuple(sorted(self.model))
+            assert matrix.look_alikes == self.flags
             found: dict[str, list[bytes]] = {}
             for person, vector in zip(matrix.person_of, matrix.vectors, strict=True):
                 found.setdefault(matrix.names[person], []).append(vector.tobytes())

@@ -249,3 +249,16 @@ def test_the_sample_pool_of_the_original_project_loads() -> None:
     with open_pool(SEED / "model_faces.npy", must_exist=True) as pool:
         assert {person.name: person.templates for person in pool.people()} == {"Tin": 6, "Tri": 3}
         assert pool.dimension == 512
+
+
+def test_a_sidecar_of_the_first_version_is_read(tmp_path: Path) -> None:
+    with opened(tmp_path, "model_faces.npy") as pool:
+        pool.register("Ada", samples(1))
+        path = pool.path.with_suffix(".json")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["look_alikes"], content["templates"][0]["appearance"], content["templates"][0]["partial"]
+    path.write_text(json.dumps(content | {"version": 1}), encoding="utf-8")
+    with opened(tmp_path, "model_faces.npy") as again:
+        (template,) = again.templates()
+        assert (template.sample.appearance, template.sample.partial) == ("", False)
+        assert again.matrix().look_alikes == frozenset()

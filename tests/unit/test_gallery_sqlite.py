@@ -1,5 +1,6 @@
 import random
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,24 @@ from facepool.errors import (
 )
 from facepool.gallery import SqlitePool
 from facepool.gallery.schema import APPLICATION_ID, explain
-from facepool.types import Sample
+from facepool.types import Pose, Sample
 from pool_kit import samples, space, unit
+
+VERSION_1 = """
+CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), revision INTEGER NOT NULL, rewritten INTEGER NOT NULL);
+INSERT INTO state VALUES (1, 0, 0);
+CREATE TABLE space (id INTEGER PRIMARY KEY CHECK (id = 1), model TEXT NOT NULL, weights_sha256 TEXT NOT NULL,
+    preprocessing TEXT NOT NULL, template TEXT NOT NULL, mirrored INTEGER NOT NULL, dimension INTEGER NOT NULL);
+CREATE TABLE persons (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE);
+CREATE TABLE samples (id INTEGER PRIMARY KEY AUTOINCREMENT, person_id INTEGER NOT NULL REFERENCES persons ON DELETE
+    CASCADE, source TEXT NOT NULL, frame INTEGER NOT NULL, time_s REAL, yaw REAL, pitch REAL, roll REAL, quality
+    REAL, score REAL, size_px REAL);
+CREATE TABLE templates (id INTEGER PRIMARY KEY AUTOINCREMENT, sample_id INTEGER NOT NULL REFERENCES samples ON
+    DELETE CASCADE, embedding BLOB NOT NULL, model TEXT NOT NULL, created_at TEXT NOT NULL);
+CREATE INDEX samples_of_person ON samples (person_id);
+CREATE INDEX templates_of_sample ON templates (sample_id);
+"""
+"""The tables as the first release made them; never to be changed here."""
 
 
 @pytest.fixture
@@ -83,6 +100,34 @@ def test_a_pool_of_a_newer_version_is_refused(path: Path) -> None:
     change(path, "PRAGMA user_version = 99")
     with pytest.raises(PoolTooNew, match="Update facepool"):
         SqlitePool(path)
+
+
+def test_a_pool_of_the_first_version_is_brought_up_to_date_and_keeps_everything(tmp_path: Path) -> None:
+    path = tmp_path / "pool.db"
+    db = sqlite3.connect(path)
+    db.executescript(VERSION_1)
+    db.execute("INSERT INTO space VALUES (1, ?, ?, ?, ?, 1, 8)", ("test-net", "ab" * 32, "rgb-0-1/1", "arcface-112"))
+    db.execute("INSERT INTO persons VALUES (1, 'Ada')")
+    db.execute("INSERT INTO samples VALUES (5, 1, 'a.mp4', 3, 0.1, 10, -5, 1, 88, 0.99, 120)")
+    db.execute("INSERT INTO templates VALUES (9, 5, ?, 'test-net', '2024-01-01T00:00:00+00:00')", (unit(1).tobytes(),))
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    db.execute("PRAGMA user_version = 1")
+    db.commit()
+    db.close()
+    with SqlitePool(path, space()) as pool:
+        (template,) = pool.templates()
+        assert (template.id, template.created_at) == (9, "2024-01-01T00:00:00+00:00")
+        expected = Sample(unit(1), "a.mp4", 0.1, Pose(10, -5, 1), 88, 0.99, 120, 3)
+        assert replace(template.sample, embedding=expected.embedding) == expected
+        assert pool.matrix().vectors.tolist() == [unit(1).tolist()]
+        assert pool.matrix().look_alikes == frozenset()
+        pool.register("Ann", [Sample(unit(2), appearance="hat", partial=True)], look_alikes=["Ada"])
+    with SqlitePool(path) as again:
+        assert again.matrix().look_alikes == {frozenset(("Ada", "Ann"))}
+        assert [(kept.sample.appearance, kept.sample.partial) for kept in again.templates()] == [
+            ("", False),
+            ("hat", True),
+        ]
 
 
 def test_a_pool_that_another_process_is_writing_can_be_read_but_not_written(path: Path) -> None:

@@ -1,12 +1,14 @@
 """What every pool can do, whatever it is kept in."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from facepool.gallery.matrix import PoolMatrix
+from facepool.errors import ConfigError
+from facepool.gallery.checks import clean_name
+from facepool.gallery.matrix import LookAlikes, PoolMatrix
 from facepool.types import EmbeddingSpace, Person, Sample, Template
 
 
@@ -60,31 +62,41 @@ class Pool(Protocol):
         """All templates as they are now. Kept between calls, so cheap while the pool does not change."""
         ...
 
-    def register(self, person: str, samples: Sequence[Sample]) -> int:
+    def register(self, person: str, samples: Sequence[Sample], look_alikes: Collection[str] = ()) -> int:
         """Store samples of a new or known person as templates of the pool's space.
+
+        Args:
+            person: The name.
+            samples: Any number.
+            look_alikes: People of the pool who are easily taken for this one; ``matrix().look_alikes`` has the pairs.
 
         Returns:
             How many were stored. No samples store nothing, and make nobody known.
 
         Raises:
-            ConfigError: The name cannot be used.
+            ConfigError: The name cannot be used, or is among its own look-alikes.
+            UnknownPerson: A look-alike is not there.
             InvalidEmbedding: An embedding is not (D,) float32 of norm 1.
             SpaceMismatch: The pool was opened without a space and has none of its own.
         """
         ...
 
-    def add(self, templates: Sequence[Template], space: EmbeddingSpace | None) -> int:
+    def add(
+        self, templates: Sequence[Template], space: EmbeddingSpace | None, look_alikes: Collection[LookAlikes] = ()
+    ) -> int:
         """Store templates that exist already, with their provenance; the pool gives them numbers of its own.
 
         Args:
             templates: Of any people, new or known.
             space: Which space they are of; None: not known, they are taken for the pool's.
+            look_alikes: Pairs to flag, of people who are in the pool or among the templates.
 
         Returns:
             How many were stored.
 
         Raises:
             ConfigError: A name cannot be used.
+            UnknownPerson: A look-alike is not there.
             InvalidEmbedding: An embedding is not (D,) float32 of norm 1.
             SpaceMismatch: The pool is of another space, or neither side knows its own.
         """
@@ -132,6 +144,19 @@ class Pool(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+def pairs_of(person: str, look_alikes: Collection[str]) -> list[LookAlikes]:
+    """A person with each of their look-alikes.
+
+    Raises:
+        ConfigError: A name cannot be used, or a person is to be their own look-alike.
+    """
+    person = clean_name(person)
+    others = [clean_name(other) for other in look_alikes]
+    if person in others:
+        raise ConfigError(f"{person!r} cannot be their own look-alike", fix="Name somebody else")
+    return [frozenset((person, other)) for other in others]
 
 
 def new_templates(person: str, samples: Sequence[Sample], model: str) -> list[Template]:

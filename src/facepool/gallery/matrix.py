@@ -8,6 +8,9 @@ import numpy.typing as npt
 
 from facepool.types import Floats, Indices
 
+LookAlikes = frozenset[str]
+"""The names of two people who are easily taken for each other."""
+
 
 @dataclass(frozen=True, slots=True)
 class PoolMatrix:
@@ -23,6 +26,7 @@ class PoolMatrix:
         template_ids: (T,) int64, rising within a person.
         starts: (P,) intp, the first row of each person.
         revision: The pool's revision that this is a picture of.
+        look_alikes: Pairs of people who need a larger margin to be told apart.
     """
 
     vectors: Floats
@@ -31,6 +35,7 @@ class PoolMatrix:
     template_ids: npt.NDArray[np.int64]
     starts: Indices
     revision: int
+    look_alikes: frozenset[LookAlikes] = frozenset()
 
     def __len__(self) -> int:
         """Number of templates."""
@@ -43,6 +48,7 @@ def grouped(
     template_ids: npt.NDArray[np.int64],
     owners: Mapping[int, str],
     revision: int,
+    look_alikes: frozenset[LookAlikes] = frozenset(),
 ) -> PoolMatrix:
     """Bring rows into the order of a `PoolMatrix`: by name, then by template.
 
@@ -52,6 +58,7 @@ def grouped(
         template_ids: (T,) number of the template in each row.
         owners: Name of each person number; people without a row are left out.
         revision: Passed through.
+        look_alikes: Passed through.
     """
     present, owner_of = np.unique(owner_ids, return_inverse=True)
     names = [owners[int(owner)] for owner in present]
@@ -68,6 +75,7 @@ def grouped(
         template_ids=template_ids[order],
         starts=np.searchsorted(person_of, np.arange(len(names))),
         revision=revision,
+        look_alikes=look_alikes,
     )
     for array in (matrix.vectors, matrix.person_of, matrix.template_ids, matrix.starts):
         array.setflags(write=False)

@@ -1,6 +1,6 @@
 """The pool in the original project's two .npy files: equal in use, rewritten as a whole by every change."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from facepool.errors import PathMissing, PoolError, PoolLocked
-from facepool.gallery.base import new_templates
+from facepool.gallery.base import new_templates, pairs_of
 from facepool.gallery.checks import (
     check_dimension,
     check_samples,
@@ -24,7 +24,7 @@ from facepool.gallery.checks import (
 )
 from facepool.gallery.commit import FileSet
 from facepool.gallery.disk import exists, storage_error
-from facepool.gallery.matrix import PoolMatrix, grouped
+from facepool.gallery.matrix import LookAlikes, PoolMatrix, grouped
 from facepool.gallery.pair import PairContent, PairPaths, contents, read
 from facepool.types import EmbeddingSpace, Person, Sample, Template
 
@@ -130,18 +130,21 @@ class NpyPool:
         content = self._current()
         revision = hash(self._seen)
         if self._matrix is None or self._matrix.revision != revision:
-            self._matrix = _matrix(content.templates, self.dimension or 0, revision)
+            self._matrix = _matrix(content, self.dimension or 0, revision)
         return self._matrix
 
-    def register(self, person: str, samples: Sequence[Sample]) -> int:
+    def register(self, person: str, samples: Sequence[Sample], look_alikes: Collection[str] = ()) -> int:
         """Store samples of a new or known person, all or none."""
         space = self._offered or self.space
-        return self.add(new_templates(person, samples, space.model if space else ""), space)
+        templates = new_templates(person, samples, space.model if space else "")
+        return self.add(templates, space, pairs_of(person, look_alikes) if templates else ())
 
-    def add(self, templates: Sequence[Template], space: EmbeddingSpace | None) -> int:
+    def add(
+        self, templates: Sequence[Template], space: EmbeddingSpace | None, look_alikes: Collection[LookAlikes] = ()
+    ) -> int:
         """Store templates with their provenance, all or none."""
         named = [replace(template, person=clean_name(template.person)) for template in templates]
-        if not named:
+        if not named and not look_alikes:
             return 0
         space = space or self.space or self._offered
         if space is None:
@@ -152,12 +155,16 @@ class NpyPool:
         with self._locked() as content:
             self._check_fit(content, space)
             numbered = [replace(template, id=content.next_id + row) for row, template in enumerate(named)]
+            together = (*content.templates, *numbered)
+            for name in frozenset[str]().union(*look_alikes):
+                _check_known(together, name)
             self._store(
                 PairContent(
                     space=content.space if content.templates else space,
-                    templates=(*content.templates, *numbered),
+                    templates=together,
                     next_id=content.next_id + len(numbered),
                     labelled=True,
+                    look_alikes=content.look_alikes.union(look_alikes),
                 )
             )
         return len(named)
@@ -168,22 +175,23 @@ class NpyPool:
         with self._rewrite(old) as content:
             if new != old and any(template.person == new for template in content.templates):
                 raise person_exists(old, new)
-            self._keep(content, [_renamed(template, old, new) for template in content.templates])
+            self._rename_in(content, old, new)
 
     def merge(self, source: str, target: str) -> int:
         """Give all templates of `source` to `target`; `source` is gone."""
         source, target = clean_pair(source, target)
         with self._rewrite(source) as content:
             _check_known(content.templates, target)
-            self._keep(content, [_renamed(template, source, target) for template in content.templates])
+            self._rename_in(content, source, target)
         return sum(template.person == source for template in content.templates)
 
     def remove(self, person: str) -> int:
         """Erase a person and all their templates. The old files are deleted; their blocks are not overwritten."""
         name = clean_name(person)
         with self._rewrite(name) as content:
-            kept = [template for template in content.templates if template.person != name]
-            self._keep(content, kept)
+            kept = tuple(template for template in content.templates if template.person != name)
+            pairs = frozenset(pair for pair in content.look_alikes if name not in pair)
+            self._store(replace(content, templates=kept, look_alikes=pairs, labelled=True))
         return len(content.templates) - len(kept)
 
     def close(self) -> None:
@@ -269,8 +277,14 @@ class NpyPool:
             _check_known(content.templates, person)
             yield content
 
-    def _keep(self, content: PairContent, templates: Sequence[Template]) -> None:
-        self._store(replace(content, templates=tuple(templates), labelled=True))
+    def _rename_in(self, content: PairContent, old: str, new: str) -> None:
+        templates = tuple(
+            replace(template, person=new) if template.person == old else template for template in content.templates
+        )
+        pairs = [frozenset(new if name == old else name for name in pair) for pair in content.look_alikes]
+        # Two who have become one are nobody's look-alike.
+        two = frozenset(pair for pair in pairs if len(pair) > 1)
+        self._store(replace(content, templates=templates, look_alikes=two, labelled=True))
 
     def _store(self, content: PairContent) -> None:
         self._files.replace(contents(self._paths, content))
@@ -287,11 +301,8 @@ def _check_known(templates: Sequence[Template], name: str) -> None:
         raise unknown_person(name, names)
 
 
-def _renamed(template: Template, old: str, new: str) -> Template:
-    return replace(template, person=new) if template.person == old else template
-
-
-def _matrix(templates: Sequence[Template], dimension: int, revision: int) -> PoolMatrix:
+def _matrix(content: PairContent, dimension: int, revision: int) -> PoolMatrix:
+    templates = content.templates
     names = sorted({template.person for template in templates})
     number_of = {name: number for number, name in enumerate(names)}
     vectors = np.array([template.sample.embedding for template in templates], np.float32)
@@ -301,4 +312,5 @@ def _matrix(templates: Sequence[Template], dimension: int, revision: int) -> Poo
         np.array([template.id for template in templates], np.int64),
         dict(enumerate(names)),
         revision,
+        content.look_alikes,
     )

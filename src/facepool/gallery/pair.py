@@ -13,6 +13,7 @@ from facepool.errors import ConfigError, PoolCorrupt
 from facepool.gallery import sidecar
 from facepool.gallery.checks import check_vectors, clean_name
 from facepool.gallery.disk import storage_error
+from facepool.gallery.matrix import LookAlikes
 from facepool.types import EmbeddingSpace, Floats, Sample, Template
 
 
@@ -48,12 +49,14 @@ class PairContent:
         templates: In the order of the rows.
         next_id: The number that the next template gets.
         labelled: Whether there is a sidecar.
+        look_alikes: Pairs of people who are easily taken for each other.
     """
 
     space: EmbeddingSpace | None
     templates: tuple[Template, ...]
     next_id: int
     labelled: bool
+    look_alikes: frozenset[LookAlikes] = frozenset()
 
     @property
     def dimension(self) -> int | None:
@@ -108,7 +111,7 @@ def read(paths: PairPaths) -> PairContent:
             fix="Restore all from the same backup",
         )
     templates = sidecar.templates_of(label, names, vectors, paths.sidecar)
-    return PairContent(label.space, templates, label.next_id, labelled=True)
+    return PairContent(label.space, templates, label.next_id, labelled=True, look_alikes=label.look_alikes)
 
 
 def contents(paths: PairPaths, content: PairContent) -> dict[Path, bytes]:
@@ -123,6 +126,7 @@ def contents(paths: PairPaths, content: PairContent) -> dict[Path, bytes]:
         ids_sha256=_sha256(id_bytes),
         next_id=content.next_id,
         rows=tuple(sidecar.row_of(template) for template in content.templates),
+        look_alikes=content.look_alikes,
     )
     return {paths.vectors: vector_bytes, paths.ids: id_bytes, paths.sidecar: sidecar.dump(label)}
 

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 
 from facepool.gallery.base import plain_number, plain_text
+from facepool.gallery.matrix import LookAlikes
 from facepool.types import EmbeddingSpace, Person, Pose, Sample, Template
 
 _TEMPLATES = """
     SELECT templates.id, persons.name, templates.embedding, templates.created_at, templates.model, samples.source,
         samples.time_s, samples.yaw, samples.pitch, samples.roll, samples.quality, samples.score, samples.size_px,
-        samples.frame
+        samples.frame, samples.appearance, samples.partial
     FROM templates JOIN samples ON samples.id = templates.sample_id JOIN persons ON persons.id = samples.person_id
     WHERE ?1 IS NULL OR persons.name = ?1 ORDER BY templates.id
 """
@@ -19,6 +20,10 @@ _PEOPLE = """
     SELECT persons.name, count(*), coalesce(min(nullif(templates.created_at, '')), '')
     FROM templates JOIN samples ON samples.id = templates.sample_id JOIN persons ON persons.id = samples.person_id
     GROUP BY persons.id
+"""
+_LOOK_ALIKES = """
+    SELECT one.name, other.name FROM look_alikes
+    JOIN persons AS one ON one.id = look_alikes.person_id JOIN persons AS other ON other.id = look_alikes.other_id
 """
 
 
@@ -65,9 +70,17 @@ def insert_template(db: sqlite3.Connection, name: str, template: Template) -> No
     measures = [plain_number(value) for value in (sample.time_s, *pose, sample.quality, sample.score, sample.size_px)]
     db.execute("INSERT OR IGNORE INTO persons (name) VALUES (?)", (name,))
     sample_id = db.execute(
-        """INSERT INTO samples (person_id, source, frame, time_s, yaw, pitch, roll, quality, score, size_px)
-        VALUES ((SELECT id FROM persons WHERE name = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-        (name, plain_text(sample.source), int(sample.frame), *measures),
+        """INSERT INTO samples (person_id, source, frame, appearance, partial, time_s, yaw, pitch, roll, quality, score,
+            size_px)
+        VALUES ((SELECT id FROM persons WHERE name = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        (
+            name,
+            plain_text(sample.source),
+            int(sample.frame),
+            plain_text(sample.appearance),
+            bool(sample.partial),
+            *measures,
+        ),
     ).lastrowid
     db.execute(
         "INSERT INTO templates (sample_id, embedding, model, created_at) VALUES (?, ?, ?, ?)",
@@ -75,8 +88,31 @@ def insert_template(db: sqlite3.Connection, name: str, template: Template) -> No
     )
 
 
+def read_look_alikes(db: sqlite3.Connection) -> frozenset[LookAlikes]:
+    """The pairs of people who are easily taken for each other."""
+    return frozenset(frozenset(row) for row in db.execute(_LOOK_ALIKES))
+
+
+def insert_look_alikes(db: sqlite3.Connection, person_id: int, other_id: int) -> None:
+    """Flag a pair; one that is flagged stays so."""
+    db.execute("INSERT OR IGNORE INTO look_alikes VALUES (?, ?)", sorted((person_id, other_id)))
+
+
+def move_look_alikes(db: sqlite3.Connection, leaving: int, staying: int) -> None:
+    """Give the pairs of a person to another who takes their place; the pair of the two is not moved."""
+    others = db.execute(
+        """SELECT CASE person_id WHEN ?1 THEN other_id ELSE person_id END FROM look_alikes
+        WHERE ?1 IN (person_id, other_id)""",
+        (leaving,),
+    ).fetchall()
+    for (other,) in others:
+        if other != staying:
+            insert_look_alikes(db, staying, other)
+
+
 def _template(row: tuple[Any, ...]) -> Template:
-    number, person, blob, created_at, model, source, time_s, yaw, pitch, roll, quality, score, size_px, frame = row
+    number, person, blob, created_at, model, source, time_s, yaw, pitch, roll, quality, score, size_px, *rest = row
+    frame, appearance, partial = rest
     sample = Sample(
         embedding=np.frombuffer(blob, "<f4").astype(np.float32),
         source=source,
@@ -86,5 +122,7 @@ def _template(row: tuple[Any, ...]) -> Template:
         score=score,
         size_px=size_px,
         frame=frame,
+        appearance=appearance,
+        partial=bool(partial),
     )
     return Template(number, person, sample, created_at, model)

@@ -65,6 +65,17 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX samples_of_person ON samples (person_id)",
         "CREATE INDEX templates_of_sample ON templates (sample_id)",
     ),
+    (
+        "ALTER TABLE samples ADD COLUMN appearance TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE samples ADD COLUMN partial INTEGER NOT NULL DEFAULT 0",
+        """CREATE TABLE look_alikes (
+            person_id INTEGER NOT NULL REFERENCES persons ON DELETE CASCADE,
+            other_id INTEGER NOT NULL REFERENCES persons ON DELETE CASCADE,
+            PRIMARY KEY (person_id, other_id),
+            CHECK (person_id < other_id)
+        ) WITHOUT ROWID""",
+        "CREATE INDEX look_alikes_of_other ON look_alikes (other_id)",
+    ),
 )
 """What takes a pool from version n to n + 1. Append only: pools of every earlier version are out there.
 

@@ -10,10 +10,11 @@ import numpy as np
 
 from facepool.errors import PoolCorrupt, PoolTooNew
 from facepool.gallery.base import plain_number, plain_text
+from facepool.gallery.matrix import LookAlikes
 from facepool.types import EmbeddingSpace, Floats, Pose, Sample, Template
 
 FORMAT = "facepool-pair"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Sidecar:
         ids_sha256: Digest of the names' file that it describes.
         next_id: The number that the next template gets; none is used twice.
         rows: One entry a template: everything but name and vector.
+        look_alikes: Pairs of names; version 1 had none.
     """
 
     space: EmbeddingSpace | None
@@ -33,6 +35,7 @@ class Sidecar:
     ids_sha256: str
     next_id: int
     rows: tuple[dict[str, Any], ...]
+    look_alikes: frozenset[LookAlikes] = frozenset()
 
 
 def dump(sidecar: Sidecar) -> bytes:
@@ -44,6 +47,7 @@ def dump(sidecar: Sidecar) -> bytes:
         "vectors_sha256": sidecar.vectors_sha256,
         "ids_sha256": sidecar.ids_sha256,
         "next_id": sidecar.next_id,
+        "look_alikes": sorted(sorted(pair) for pair in sidecar.look_alikes),
         "templates": sidecar.rows,
     }
     return json.dumps(content, ensure_ascii=False, indent=1).encode()
@@ -82,6 +86,7 @@ def _parse(content: dict[str, Any], path: Path) -> Sidecar:
         ids_sha256=str(content["ids_sha256"]),
         next_id=int(content["next_id"]),
         rows=tuple(content["templates"]),
+        look_alikes=frozenset(frozenset(map(str, pair)) for pair in content.get("look_alikes", ())),
     )
 
 
@@ -100,6 +105,8 @@ def row_of(template: Template) -> dict[str, Any]:
         "quality": plain_number(sample.quality),
         "score": plain_number(sample.score),
         "size_px": plain_number(sample.size_px),
+        "appearance": plain_text(sample.appearance),
+        "partial": bool(sample.partial),
     }
 
 
@@ -137,5 +144,7 @@ def _template(row: dict[str, Any], name: str, vector: Floats) -> Template:
         score=row["score"],
         size_px=row["size_px"],
         frame=row["frame"],
+        appearance=row.get("appearance", ""),  # version 1 had neither
+        partial=row.get("partial", False),
     )
     return Template(int(row["id"]), name, sample, row["created_at"], row["model"])

@@ -1,7 +1,7 @@
 """The pool in one SQLite file: the store of record."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, overload
 import numpy as np
 
 from facepool.errors import PathMissing, PoolCorrupt
-from facepool.gallery.base import new_templates
+from facepool.gallery.base import new_templates, pairs_of
 from facepool.gallery.checks import (
     check_samples,
     check_space,
@@ -22,8 +22,17 @@ from facepool.gallery.checks import (
     unknown_person,
 )
 from facepool.gallery.disk import exists
-from facepool.gallery.matrix import PoolMatrix, grouped
-from facepool.gallery.records import insert_template, read_people, read_space, read_templates, write_space
+from facepool.gallery.matrix import LookAlikes, PoolMatrix, grouped
+from facepool.gallery.records import (
+    insert_look_alikes,
+    insert_template,
+    move_look_alikes,
+    read_look_alikes,
+    read_people,
+    read_space,
+    read_templates,
+    write_space,
+)
 from facepool.gallery.schema import connect, explain, explained, snapshot
 from facepool.types import EmbeddingSpace, Floats, Person, Sample, Template
 
@@ -121,15 +130,18 @@ class SqlitePool:
             self._matrix, self._matrix_rewritten = self._read_matrix(db)
         return self._matrix
 
-    def register(self, person: str, samples: Sequence[Sample]) -> int:
+    def register(self, person: str, samples: Sequence[Sample], look_alikes: Collection[str] = ()) -> int:
         """Store samples of a new or known person, all or none."""
         space = self._offered or self.space
-        return self.add(new_templates(person, samples, space.model if space else ""), space)
+        templates = new_templates(person, samples, space.model if space else "")
+        return self.add(templates, space, pairs_of(person, look_alikes) if templates else ())
 
-    def add(self, templates: Sequence[Template], space: EmbeddingSpace | None) -> int:
+    def add(
+        self, templates: Sequence[Template], space: EmbeddingSpace | None, look_alikes: Collection[LookAlikes] = ()
+    ) -> int:
         """Store templates with their provenance, all or none."""
         names = [clean_name(template.person) for template in templates]
-        if not templates:
+        if not templates and not look_alikes:
             return 0
         pinned = self.space
         space = space or pinned
@@ -141,6 +153,8 @@ class SqlitePool:
             self._pin(db, space)
             for name, template in zip(names, templates, strict=True):
                 insert_template(db, name, template)
+            for pair in look_alikes:
+                insert_look_alikes(db, *(self._person_id(db, name) for name in pair))
         return len(templates)
 
     def rename(self, old: str, new: str) -> None:
@@ -157,6 +171,7 @@ class SqlitePool:
         with self._rewrite(source) as (db, leaving):
             staying = self._person_id(db, target)
             moved = db.execute("UPDATE samples SET person_id = ? WHERE person_id = ?", (staying, leaving)).rowcount
+            move_look_alikes(db, leaving, staying)
             db.execute("DELETE FROM persons WHERE id = ?", (leaving,))
         return moved
 
@@ -256,7 +271,7 @@ class SqlitePool:
             ids = np.concatenate([known.template_ids, ids])
             owner_ids = np.concatenate([known_owners, owner_ids])
             vectors = np.concatenate([known.vectors, vectors])
-        return grouped(vectors, owner_ids, ids, owners, revision), rewritten
+        return grouped(vectors, owner_ids, ids, owners, revision, read_look_alikes(db)), rewritten
 
     def _read_vectors(self, db: sqlite3.Connection, last: int) -> tuple[Any, Any, Floats]:
         dimension = self.dimension or 0

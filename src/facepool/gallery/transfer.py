@@ -42,7 +42,7 @@ def transfer(source: Pool, target: Pool) -> TransferReport:
         if _key(template) not in seen:
             seen.add(_key(template))
             fresh.append(template)
-    target.add(fresh, source.space)
+    target.add(fresh, source.space, source.matrix().look_alikes - target.matrix().look_alikes)
     touched = {template.person for template in fresh}
     return TransferReport(
         created=tuple(sorted(touched - had)),

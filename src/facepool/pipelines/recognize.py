@@ -76,11 +76,18 @@ class Recognizer:
     def recognize(self, image_bgr: Image) -> RecognizedFaces:
         """Recognize everybody in one image, (H, W, 3) uint8 BGR. Without a face there is no decision."""
         faces = self._analyzer.analyze(image_bgr)
-        nearest = search(self._pool.matrix(), faces.embeddings, top=CANDIDATES)
+        matrix = self._pool.matrix()
+        nearest = search(matrix, faces.embeddings, top=CANDIDATES)
         threshold = self.threshold.value
         usable = faces.measures.size_px >= self._options.min_size_px
         decisions = tuple(
-            decide(candidates, threshold, min_margin=self._options.min_margin, usable=bool(good))
+            decide(
+                candidates,
+                threshold,
+                min_margin=self._options.min_margin,
+                usable=bool(good),
+                look_alikes=matrix.look_alikes,
+            )
             for candidates, good in zip(nearest, usable, strict=True)
         )
         return RecognizedFaces(faces.detections, decisions)

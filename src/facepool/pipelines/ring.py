@@ -1,0 +1,175 @@
+"""The ring around a person's frontal pose: which way a head is turned, how far, and which way is missing.
+
+Pure geometry. Angles on the ring are those of the picture, counter-clockwise, in degrees: 0 is a face turned towards
+the picture's right side (the person's own left), 90 one that looks up. A head turns less far up and down than
+sideways, and five landmarks see it less well there, so the ring is an ellipse in yaw and pitch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from facepool.types import Pose
+
+Zone = Literal["frontal", "between", "near", "far"]
+"""How far a head is turned; ``between`` is too far for frontal and not far enough for the ring."""
+Amplitude = Literal["near", "far"]
+AMPLITUDES: tuple[Amplitude, ...] = ("near", "far")
+Doubles = npt.NDArray[np.float64]
+
+_WORDS = ("left", "up and left", "up", "up and right", "right", "down and right", "down", "down and left")
+
+
+@dataclass(frozen=True, slots=True)
+class RingOptions:
+    """Where the ring lies. Degrees from the person's own frontal pose, as (yaw, pitch).
+
+    Attributes:
+        directions: Into how many equal parts the ring is divided; the first is centred on angle 0.
+        frontal_deg: Turned less counts as frontal.
+        near_deg: From here on a direction is covered.
+        far_deg: From here on a view is of the outer ring, which nobody has to reach.
+    """
+
+    directions: int = 12
+    frontal_deg: tuple[float, float] = (8.0, 6.0)
+    near_deg: tuple[float, float] = (14.0, 9.0)
+    far_deg: tuple[float, float] = (24.0, 15.0)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Slot:
+    """One place of the ring that keeps one view.
+
+    Attributes:
+        direction: 0-based, counter-clockwise.
+        amplitude: Which of the two rings.
+    """
+
+    direction: int
+    amplitude: Amplitude
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A head's pose as seen from the ring's centre.
+
+    Attributes:
+        angle_deg: 0 up to 360, the way that it is turned.
+        reach: How far: 1 is the near ring's inner edge.
+        direction: The part of the ring that the angle lies in.
+        zone: How far, in words.
+    """
+
+    angle_deg: float
+    reach: float
+    direction: int
+    zone: Zone
+
+    @property
+    def slot(self) -> Slot | None:
+        """The place that keeps such a view; None inside the ring."""
+        if self.zone == "near" or self.zone == "far":
+            return Slot(self.direction, self.zone)
+        return None
+
+
+def relative(pose: Pose, reference: Pose) -> Pose:
+    """A pose as the reference pose's owner feels it: (0, 0, 0) is the reference itself.
+
+    The reference is undone as a rotation. Subtracting its angles would bend the ring of a person who is seen from
+    above or below, whose turns to the side the camera sees as turns to the side and upwards.
+    """
+    x, y, z = _upright(reference) @ _facing(pose)
+    return Pose(
+        yaw=float(np.degrees(np.arctan2(x, z))),
+        pitch=float(np.degrees(np.arcsin(np.clip(y, -1, 1)))),
+        roll=(pose.roll - reference.roll + 180) % 360 - 180,
+    )
+
+
+def angle_between(pose_a: Pose, pose_b: Pose) -> float:
+    """Degrees between the directions that two heads face, 0 to 180; roll does not count."""
+    return float(np.degrees(np.arccos(np.clip(_facing(pose_a) @ _facing(pose_b), -1, 1))))
+
+
+def place(offset: Pose, options: RingOptions) -> Turn:
+    """Where on the ring a relative pose lies."""
+    width = 360 / options.directions
+    yaw, pitch = options.near_deg
+    angle = float(np.degrees(np.arctan2(offset.pitch / pitch, offset.yaw / yaw))) % 360
+    direction = int((angle + width / 2) // width) % options.directions
+    return Turn(angle, _reach(offset, options.near_deg), direction, _zone(offset, options))
+
+
+def direction_angle(direction: int, options: RingOptions) -> float:
+    """The angle of a direction's middle, 0 up to 360."""
+    return direction * 360 / options.directions
+
+
+def direction_words(angle_deg: float) -> str:
+    """The way as the person feels it: ``left`` is the person's own left, the picture's right."""
+    return _WORDS[round(angle_deg / 45) % 8]
+
+
+def largest_gap(covered: Sequence[bool]) -> list[int]:
+    """The longest run of directions that are not covered, in order; the first of several. Empty when all are."""
+    count = len(covered)
+    if not any(covered):
+        return list(range(count))
+    runs: list[list[int]] = []
+    first_covered = list(covered).index(True)
+    for step in range(count):
+        direction = (first_covered + step) % count
+        if covered[direction]:
+            runs.append([])
+        else:
+            runs[-1].append(direction)
+    return max(runs, key=len)
+
+
+def next_direction(covered: Sequence[bool], turn: Turn | None, options: RingOptions) -> int | None:
+    """Where to send the person: into the largest gap, at its end that is nearest to where the head is now.
+
+    Returns:
+        None when nothing is missing.
+    """
+    gap = largest_gap(covered)
+    if not gap:
+        return None
+    if turn is None or turn.zone == "frontal":
+        return gap[0] if len(gap) == options.directions else gap[len(gap) // 2]
+    return min(gap, key=lambda direction: (_apart(direction_angle(direction, options), turn.angle_deg), direction))
+
+
+def _apart(angle_a: float, angle_b: float) -> float:
+    return abs((angle_a - angle_b + 180) % 360 - 180)
+
+
+def _reach(offset: Pose, radii: tuple[float, float]) -> float:
+    return float(np.hypot(offset.yaw / radii[0], offset.pitch / radii[1]))
+
+
+def _zone(offset: Pose, options: RingOptions) -> Zone:
+    if _reach(offset, options.far_deg) >= 1:
+        return "far"
+    if _reach(offset, options.near_deg) >= 1:
+        return "near"
+    return "frontal" if _reach(offset, options.frontal_deg) < 1 else "between"
+
+
+def _facing(pose: Pose) -> Doubles:
+    """The way a head faces as a unit vector: x to the picture's right, y up, z towards the camera."""
+    yaw, pitch = np.radians((pose.yaw, pose.pitch))
+    return np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
+
+
+def _upright(pose: Pose) -> Doubles:
+    """The rotation that turns a pose's facing to the z axis: pitch undone after yaw."""
+    yaw, pitch = np.radians((pose.yaw, pose.pitch))
+    undo_yaw = np.array([[np.cos(yaw), 0, -np.sin(yaw)], [0, 1, 0], [np.sin(yaw), 0, np.cos(yaw)]])
+    undo_pitch = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
+    return np.asarray(undo_pitch @ undo_yaw)
