@@ -1,0 +1,142 @@
+"""Tracks keep their numbers, whatever the order of the detections."""
+
+from itertools import permutations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facepool.assignment import assign
+from facepool.track import Tracker, TrackOptions
+from facepool.types import Detections, Floats
+
+FRAME_S = 1 / 25
+
+
+def faces(*places: tuple[float, float], side: float = 40) -> Detections:
+    """Square faces with their centres at the given places."""
+    centres = np.array(places, np.float32).reshape(-1, 2)
+    boxes = np.concatenate([centres - side / 2, centres + side / 2], axis=1)
+    return Detections(boxes, np.full(len(boxes), 0.99, np.float32), np.repeat(centres[:, None], 5, axis=1))
+
+
+def ids(tracker: Tracker, time_s: float, *places: tuple[float, float]) -> list[int]:
+    return [int(number) for number in tracker.update(faces(*places), time_s).ids]
+
+
+@given(st.lists(st.tuples(st.floats(-150, 150), st.floats(-150, 150)), min_size=1, max_size=6), st.integers(2, 40))
+def test_faces_on_lanes_of_their_own_keep_their_numbers(velocities: list[tuple[float, float]], frames: int) -> None:
+    tracker = Tracker()
+    for frame in range(frames):
+        time_s = frame * FRAME_S
+        places = [
+            (300 + 90 * lane + 25 * np.sin(vx * time_s / 25), 300 + 25 * np.sin(vy * time_s / 25))
+            for lane, (vx, vy) in enumerate(velocities)
+        ]
+        assert ids(tracker, time_s, *places) == list(range(1, len(velocities) + 1))
+
+
+@given(st.permutations(range(4)), st.lists(st.permutations(range(4)), min_size=3, max_size=3))
+def test_the_order_of_the_detections_changes_nothing(first: list[int], later: list[list[int]]) -> None:
+    tracker = Tracker()
+    places = [(100.0 * lane, 50.0 * (lane % 2)) for lane in range(4)]
+    for frame, order in enumerate([first, *later]):
+        found = ids(tracker, frame * FRAME_S, *(places[lane] for lane in order))
+        assert dict(zip(order, found, strict=True)) == {0: 1, 1: 2, 2: 3, 3: 4}
+
+
+@given(st.data(), st.integers(0, 4), st.integers(0, 4))
+def test_the_assignment_is_as_good_as_the_best_of_all(data: st.DataObject, rows: int, columns: int) -> None:
+    value = st.floats(-1, 1, allow_subnormal=False)
+    gains = np.array([[data.draw(value) for _ in range(columns)] for _ in range(rows)], np.float32)
+    gains = gains.reshape(rows, columns)
+    pairs = assign(gains)
+    assert all(gains[pair] > 0 for pair in pairs)
+    assert len({row for row, _ in pairs}) == len({column for _, column in pairs}) == len(pairs)
+    assert abs(sum(float(gains[pair]) for pair in pairs) - best_of_all(gains)) < 1e-5
+
+
+def best_of_all(gains: Floats) -> float:
+    worth = np.maximum(gains if gains.shape[0] <= gains.shape[1] else gains.T, 0)
+    orders = permutations(range(worth.shape[1]), worth.shape[0])
+    return max((float(sum(worth[row, column] for row, column in enumerate(order))) for order in orders), default=0.0)
+
+
+def test_nobody_has_no_track() -> None:
+    tracks = Tracker().update(Detections.empty(), 0.0)
+    assert (len(tracks), tracks.lost, tracks.cut) == (0, (), False)
+
+
+def test_a_gap_is_bridged_and_the_link_over_it_is_not_sure() -> None:
+    tracker = Tracker(TrackOptions(gap_s=1.0))
+    ids(tracker, 0.0, (100, 100))
+    assert ids(tracker, 0.5) == []
+    back = tracker.update(faces((110, 100)), 0.9)
+    assert (back.ids.tolist(), back.sure.tolist(), back.hits.tolist()) == ([1], [False], [2])
+
+
+def test_a_face_away_for_too_long_is_lost_and_comes_back_as_another() -> None:
+    tracker = Tracker(TrackOptions(gap_s=1.0))
+    ids(tracker, 0.0, (100, 100))
+    assert tracker.update(Detections.empty(), 1.1).lost == (1,)
+    assert ids(tracker, 1.2, (100, 100)) == [2]
+
+
+def test_two_faces_that_pass_each_other_keep_their_numbers_by_their_motion() -> None:
+    tracker = Tracker()
+    for frame in range(30):
+        x = 8.0 * frame
+        found = ids(tracker, frame * FRAME_S, (100 + x, 100), (340 - x, 130))
+    assert found == [1, 2]
+
+
+def test_when_most_faces_jump_at_once_the_scene_was_cut() -> None:
+    tracker = Tracker()
+    ids(tracker, 0.0, (100, 100), (200, 100), (300, 100))
+    tracks = tracker.update(faces((130, 120), (185, 80), (322, 122)), FRAME_S)
+    assert tracks.cut
+    assert set(tracks.lost) == {1, 2, 3}
+    assert tracks.ids.tolist() == [4, 5, 6]  # new ones from left to right
+
+
+def test_when_the_camera_moves_all_faces_move_alike_and_stay_who_they_are() -> None:
+    tracker = Tracker()
+    ids(tracker, 0.0, (100, 100), (200, 100), (300, 100))
+    tracks = tracker.update(faces((122, 105), (222, 105), (322, 105)), FRAME_S)
+    assert (tracks.ids.tolist(), tracks.cut, tracks.sure.tolist()) == ([1, 2, 3], False, [False] * 3)
+
+
+def test_one_face_that_jumps_is_not_sure() -> None:
+    tracker = Tracker()
+    ids(tracker, 0.0, (100, 100), (300, 100))
+    tracks = tracker.update(faces((120, 110), (301, 100)), FRAME_S)
+    assert (tracks.ids.tolist(), tracks.sure.tolist()) == ([1, 2], [False, True])
+
+
+def test_a_face_of_another_size_is_another_face() -> None:
+    tracker = Tracker()
+    ids(tracker, 0.0, (100, 100))
+    assert tracker.update(faces((100, 100), side=90), FRAME_S).ids.tolist() == [2]
+
+
+def test_a_split_face_goes_on_under_a_new_number() -> None:
+    tracker = Tracker()
+    ids(tracker, 0.0, (100, 100))
+    assert tracker.split(1) == 2
+    assert ids(tracker, FRAME_S, (101, 100)) == [2]
+
+
+def test_between_detections_faces_are_where_they_were_going() -> None:
+    tracker = Tracker()
+    for frame in range(20):
+        ids(tracker, frame * FRAME_S, (100 + 4 * frame, 100))
+    detections, tracks = tracker.coast(20 * FRAME_S)
+    assert tracks.ids.tolist() == [1]
+    assert abs(float(detections.boxes[0, [0, 2]].mean()) - 180) < 1
+    assert ids(tracker, 21 * FRAME_S, (184, 100)) == [1]
+
+
+def test_a_clock_that_goes_back_breaks_nothing() -> None:
+    tracker = Tracker()
+    ids(tracker, 5.0, (100, 100))
+    assert ids(tracker, 1.0, (101, 100)) == [1]
