@@ -1,11 +1,18 @@
 """What all tests share: the open pack, pulled once into a store that outlives the run."""
 
 import os
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from facepool.models import InstalledModel, ModelStore, default_root
+from facepool import read_image
+from facepool.detect import RetinaFace
+from facepool.models import DEMO_PHOTOS, InstalledModel, ModelStore, default_root
+from facepool.models.specs import RetinaFaceSpec
+from facepool.runtime import Device, Runtime
+from synthetic_camera import SyntheticHead
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +32,22 @@ def open_detector(open_store: ModelStore) -> InstalledModel:
 def open_embedder(open_store: ModelStore) -> InstalledModel:
     """The open pack's SFace."""
     return open_store.load("sface")
+
+
+@pytest.fixture(scope="session")
+def retinaface(open_detector: InstalledModel) -> RetinaFace:
+    """The open pack's detector, ready to run."""
+    assert isinstance(open_detector.entry.spec, RetinaFaceSpec)
+    return RetinaFace(Runtime(Device("cpu")).load(open_detector.graph), open_detector.entry.spec)
+
+
+@pytest.fixture(scope="session")
+def head_of(open_store: ModelStore, retinaface: RetinaFace) -> Callable[[str], SyntheticHead]:
+    """A synthetic head by the name of a demo photo: ``person_a_1`` to ``impostor_2``."""
+
+    @cache
+    def make(name: str) -> SyntheticHead:
+        photo = read_image(open_store.pull_asset(DEMO_PHOTOS) / f"{name}.jpg")
+        return SyntheticHead(photo, retinaface.detect([photo])[0].landmarks[0])
+
+    return make

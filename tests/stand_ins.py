@@ -78,5 +78,13 @@ class StageAnalyzer(Analyzer):
         boxes = np.tile(np.array([0, 0, scene.size, scene.size], np.float32), (count, 1))
         detections = Detections(boxes, np.array(scene.scores, np.float32), np.zeros((count, 5, 2), np.float32))
         vectors = np.array(scene.vectors, np.float32).reshape(count, SPACE.dimension)
-        measures = FaceMeasures(column(scene.size), column(scene.sharpness), column(128), column(50))
+        measures = FaceMeasures(
+            size_px=column(scene.size),
+            sharpness=column(scene.sharpness),
+            brightness=column(128),
+            contrast=column(50),
+            detail=column(0.3),
+            misfit_mm=column(1),
+            score=detections.scores,
+        )
         return Faces(detections, vectors, measures, [None] * count)

@@ -9,7 +9,7 @@ from facepool.align import Aligner
 from facepool.detect import RetinaFace
 from facepool.embed import Embedder
 from facepool.models.specs import FmrCurve
-from facepool.pose import estimate_pose
+from facepool.pose import fit_heads
 from facepool.quality import FaceMeasures, measure
 from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Image, Pose, Sample
 
@@ -21,7 +21,7 @@ class Faces:
     Attributes:
         detections: Boxes, scores and landmarks in pixels of the image.
         embeddings: (N, D) float32, L2 norm 1.
-        measures: Size, sharpness, brightness and contrast.
+        measures: How good each capture is; see ``facepool.quality``.
         poses: N poses; None where one could not be measured.
     """
 
@@ -46,6 +46,27 @@ class Faces:
             size_px=float(self.measures.size_px[row]),
             frame=frame.index,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """Faces of one image before they are embedded, one row a face.
+
+    Attributes:
+        detections: Boxes, scores and landmarks in pixels of the image.
+        aligned: The faces, upright, on the embedder's template.
+        measures: How good each capture is; see ``facepool.quality``.
+        poses: N poses; None where one could not be measured.
+    """
+
+    detections: Detections
+    aligned: AlignedFaces
+    measures: FaceMeasures
+    poses: Sequence[Pose | None]
+
+    def __len__(self) -> int:
+        """Number of faces."""
+        return len(self.detections)
 
 
 class Analyzer:
@@ -90,24 +111,44 @@ class Analyzer:
         Returns:
             One ``Faces`` an image; an empty list for an empty list.
         """
-        found = self._detector.detect(images_bgr)
-        aligned = [
-            self._aligner.align(image, detections.landmarks)
-            for image, detections in zip(images_bgr, found, strict=True)
+        looks = [
+            self.look(image, detections)
+            for image, detections in zip(images_bgr, self._detector.detect(images_bgr), strict=True)
         ]
-        vectors = self._embed_together(aligned)
-        return [
-            Faces(detections, embeddings, measure(detections, faces), _poses(detections, image))
-            for image, detections, faces, embeddings in zip(images_bgr, found, aligned, vectors, strict=True)
-        ]
+        vectors = self._embed_together([seen.aligned for seen in looks])
+        return [_faces(seen, embeddings) for seen, embeddings in zip(looks, vectors, strict=True)]
+
+    def find(self, image_bgr: Image) -> Detections:
+        """Find the faces of one image, (H, W, 3) uint8 BGR, and nothing else."""
+        return self._detector.detect([image_bgr])[0]
+
+    def look(self, image_bgr: Image, detections: Detections) -> Looks:
+        """Align and measure some faces of an image without embedding them, which costs most.
+
+        Args:
+            image_bgr: (H, W, 3) uint8 BGR.
+            detections: What ``find`` found in it, or some rows of that.
+        """
+        aligned = self._aligner.align(image_bgr, detections.landmarks)
+        heads = fit_heads(detections.landmarks, (image_bgr.shape[1], image_bgr.shape[0]))
+        return Looks(detections, aligned, measure(detections, aligned, heads.misfit_mm), heads.poses)
+
+    def embed(self, aligned: AlignedFaces) -> Floats:
+        """Embed faces that were looked at: (N, D) float32, L2 norm 1; (0, D) for no face."""
+        return self._embedder.embed(aligned)
+
+    def describe(self, image_bgr: Image, detections: Detections) -> Faces:
+        """Look at some faces of an image and embed them; ``analyze`` is ``find`` and then ``describe``."""
+        looks = self.look(image_bgr, detections)
+        return _faces(looks, self.embed(looks.aligned))
 
     def _embed_together(self, aligned: Sequence[AlignedFaces]) -> list[Floats]:
         if not aligned:
             return []
         crops = AlignedFaces(np.concatenate([faces.images_bgr for faces in aligned]), self._aligner.template)
         ends = np.cumsum([len(faces) for faces in aligned])
-        return np.split(self._embedder.embed(crops), ends[:-1])
+        return np.split(self.embed(crops), ends[:-1])
 
 
-def _poses(detections: Detections, image_bgr: Image) -> list[Pose | None]:
-    return estimate_pose(detections.landmarks, (image_bgr.shape[1], image_bgr.shape[0]))
+def _faces(looks: Looks, embeddings: Floats) -> Faces:
+    return Faces(looks.detections, embeddings, looks.measures, looks.poses)

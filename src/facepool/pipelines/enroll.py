@@ -9,20 +9,12 @@ import numpy as np
 from facepool.decide import ThresholdPolicy
 from facepool.gallery import Pool, clean_name, search
 from facepool.pipelines.analyze import Analyzer, Faces
+from facepool.quality import Flaw, QualityPolicy
 from facepool.types import Candidate, Floats, Frame, Image, Sample
 
-Outcome = Literal[
-    "taken",
-    "known_view",
-    "no_face",
-    "several_faces",
-    "too_small",
-    "blurred",
-    "uncertain_face",
-    "other_person",
-    "not_the_same_person",
-    "enough",
-]
+Outcome = (
+    Literal["taken", "known_view", "no_face", "several_faces", "other_person", "not_the_same_person", "enough"] | Flaw
+)
 """What became of a frame. Only ``taken`` adds a template."""
 
 OUTCOMES: dict[Outcome, str] = {
@@ -31,7 +23,12 @@ OUTCOMES: dict[Outcome, str] = {
     "no_face": "no face found",
     "several_faces": "more than one face",
     "too_small": "face too small, come closer",
+    "too_dark": "face too dark, add light",
+    "too_bright": "face too bright, dim the light",
+    "low_contrast": "face without contrast, light it from one side",
     "blurred": "face blurred, hold still or add light",
+    "covered": "eyes or mouth covered",
+    "implausible_landmarks": "half of the face hidden, or no face",
     "uncertain_face": "not clearly a face",
     "other_person": "belongs to another person of the pool",
     "not_the_same_person": "does not look like the other pictures of this person",
@@ -56,10 +53,15 @@ class EnrollOptions:
 
     novelty: float = 0.8
     max_templates: int = 16
-    min_size_px: float = 48.0
-    min_sharpness: float = 15.0
-    min_score: float = 0.9
+    min_size_px: float = QualityPolicy().min_size_px
+    min_sharpness: float = QualityPolicy().min_sharpness
+    min_score: float = QualityPolicy().min_score
     force: bool = False
+
+    @property
+    def quality(self) -> QualityPolicy:
+        """Which faces are good enough: these limits, and the usual ones for light and hidden parts."""
+        return QualityPolicy(min_score=self.min_score, min_size_px=self.min_size_px, min_sharpness=self.min_sharpness)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +187,9 @@ class Enrollment:
         clear = self._clear_faces(faces)
         if clear > 1:
             return "several_faces"
-        if clear == 0:
-            return "uncertain_face"
-        if faces.measures.size_px[0] < self.options.min_size_px:
-            return "too_small"
-        if faces.measures.sharpness[0] < self.options.min_sharpness:
-            return "blurred"
-        return None
+        # The best score comes first, so a face that is not clearly one counts only where no other does.
+        flaws = self.options.quality.flaws(faces.measures)[0]
+        return flaws[0] if flaws else None
 
     def _clear_faces(self, faces: Faces) -> int:
         """How many detections are clearly faces; they come first. A figure in the background is not a second person."""
