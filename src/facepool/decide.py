@@ -4,13 +4,14 @@ A threshold belongs to an error rate and to a pool size: a stranger is compared 
 that one of them matches grows with their number. FMR, FPIR: ISO/IEC 19795-1 and NIST FRTE 1:N.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from facepool.assignment import assign
 from facepool.models.specs import FmrCurve
-from facepool.types import Candidate, Decision
+from facepool.types import Candidate, Decision, Reason
 
 TARGET_FPIR = 0.01
 """Share of strangers that may be named, by default."""
@@ -24,6 +25,7 @@ and poses are close, so that a person resembles themselves far more than here.""
 LOOK_ALIKE_MARGIN = 0.1
 """By how much one of two people who are flagged as look-alikes must beat the other: about the standard deviation of
 similarities between strangers, several times the margin that other people need."""
+_LEAST_GAIN = 1e-6  # the threshold itself is a match
 UNMEASURED_THRESHOLD = 0.5
 """For an embedder whose false match rate nobody has measured. A guess, and shown as one."""
 
@@ -117,6 +119,8 @@ def decide(
     min_margin: float = 0.0,
     usable: bool = True,
     look_alikes: Collection[frozenset[str]] = (),
+    held: str | None = None,
+    hysteresis: float = 0.0,
 ) -> Decision:
     """Name the nearest person, or nobody.
 
@@ -126,27 +130,155 @@ def decide(
         min_margin: By how much the best must beat a runner-up who also matches; otherwise ``ambiguous``.
         usable: False when the face is too poor to name anybody: ``low_quality``.
         look_alikes: Pairs of people of whom one must beat the other by ``LOOK_ALIKE_MARGIN``, matching or not.
+        held: Who the face has been until now, if it was anybody.
+        hysteresis: What that person is ahead by, so that a name does not come and go.
     """
     if not candidates:
         return Decision(None, None, threshold, None, "empty_pool")
-    best = candidates[0]
-    margin = best.similarity - candidates[1].similarity if len(candidates) > 1 else None
-    if not usable:
-        return Decision(None, best.similarity, threshold, margin, "low_quality", candidates=tuple(candidates))
-    if best.similarity < threshold:
-        return Decision(None, best.similarity, threshold, margin, "below_threshold", candidates=tuple(candidates))
-    if margin is not None and margin < min_margin and candidates[1].similarity >= threshold:
-        return Decision(None, best.similarity, threshold, margin, "ambiguous", candidates=tuple(candidates))
-    if _near_look_alike(best, candidates[1:], look_alikes):
-        return Decision(None, best.similarity, threshold, margin, "ambiguous", candidates=tuple(candidates))
-    return Decision(best.person, best.similarity, threshold, margin, "match", candidates=tuple(candidates))
+    if held is not None:
+        candidates = sorted(candidates, key=lambda candidate: -_favoured(candidate, held, hysteresis))
+    best, others = candidates[0], candidates[1:]
+    margin = best.similarity - others[0].similarity if others else None
+    favour = hysteresis if best.person == held else 0.0
+    criteria = Criteria(threshold, min_margin, look_alikes)
+    reason = _reason(best, others, favour, criteria) if usable else "low_quality"
+    person = best.person if reason == "match" else None
+    return Decision(person, best.similarity, threshold, margin, reason, candidates=tuple(candidates))
 
 
-def _near_look_alike(best: Candidate, others: Sequence[Candidate], look_alikes: Collection[frozenset[str]]) -> bool:
-    return any(
-        best.similarity - other.similarity < LOOK_ALIKE_MARGIN and frozenset((best.person, other.person)) in look_alikes
-        for other in others
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """What it takes to be named; see ``decide``."""
+
+    threshold: float
+    min_margin: float = 0.0
+    look_alikes: Collection[frozenset[str]] = ()
+    hysteresis: float = 0.0
+
+    def margin_between(self, one: str, other: str) -> float:
+        """By how much one of two people must beat the other."""
+        return LOOK_ALIKE_MARGIN if frozenset((one, other)) in self.look_alikes else self.min_margin
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One of several faces that are in view together.
+
+    Attributes:
+        candidates: Best first, one a person.
+        usable: False when the face is too poor to name anybody.
+        held: Who the face has been until now, if it was anybody.
+        frames: Number of frames that the similarities rest on.
+    """
+
+    candidates: Sequence[Candidate]
+    usable: bool = True
+    held: str | None = None
+    frames: int = 1
+
+
+def decide_together(claims: Sequence[Claim], criteria: Criteria) -> list[Decision]:
+    """Name the faces of one picture. Nobody is two of them.
+
+    Each face claims the people whom it cannot tell from its best match; people are given to faces so that the
+    similarities above the threshold add up to the most (exactly, see ``facepool.assignment``). A face whose person
+    went to another one is ``already_in_view``: it is not given somebody whom it resembles less. A face between two
+    people of whom one is clearly another face of the picture is the other one.
+
+    Args:
+        claims: One a face, in any order.
+        criteria: What it takes to be named.
+
+    Returns:
+        One decision a claim. Of a single claim it is the plain decision.
+    """
+    alone = [_decide_claim(claim, claim.candidates, criteria) for claim in claims]
+    given = _give_out(claims, criteria)
+    clearly = {
+        decision.person: index
+        for index, decision in enumerate(alone)
+        if decision.person is not None and given.get(index) == decision.person
+    }
+    return [
+        replace(
+            _settle(index, claim, decision, clearly, given, criteria),
+            frames=claim.frames,
+            candidates=tuple(claim.candidates),
+        )
+        for index, (claim, decision) in enumerate(zip(claims, alone, strict=True))
+    ]
+
+
+def _settle(
+    index: int,
+    claim: Claim,
+    alone: Decision,
+    clearly: Mapping[str, int],
+    given: Mapping[int, str],
+    criteria: Criteria,
+) -> Decision:
+    """What a claim's own decision becomes next to the other claims."""
+    if alone.person is not None and clearly.get(alone.person) != index:
+        return replace(alone, person=None, reason="already_in_view")
+    if alone.reason != "ambiguous":
+        return alone
+    elsewhere = {person for person, holder in clearly.items() if holder != index}
+    left = [candidate for candidate in claim.candidates if candidate.person not in elsewhere]
+    resolved = _decide_claim(claim, left, criteria)
+    return resolved if resolved.person is not None and resolved.person == given.get(index) else alone
+
+
+def _decide_claim(claim: Claim, candidates: Sequence[Candidate], criteria: Criteria) -> Decision:
+    return decide(
+        candidates,
+        criteria.threshold,
+        min_margin=criteria.min_margin,
+        usable=claim.usable,
+        look_alikes=criteria.look_alikes,
+        held=claim.held,
+        hysteresis=criteria.hysteresis,
     )
+
+
+def _give_out(claims: Sequence[Claim], criteria: Criteria) -> dict[int, str]:
+    """Which claim gets whom."""
+    wanted = [_wanted(claim, criteria) for claim in claims]
+    people = sorted({person for gains in wanted for person in gains})
+    gains = np.array([[row.get(person, 0.0) for person in people] for row in wanted], np.float32)
+    pairs = assign(gains.reshape(len(claims), len(people)))
+    return {index: people[column] for index, column in pairs}
+
+
+def _wanted(claim: Claim, criteria: Criteria) -> dict[str, float]:
+    """What each person whom a face may be is worth to it: above 0, more for more similarity."""
+    if not claim.usable or not claim.candidates:
+        return {}
+    value = {
+        candidate.person: _favoured(candidate, claim.held, criteria.hysteresis) - criteria.threshold
+        for candidate in claim.candidates
+    }
+    best = max(value, key=lambda person: value[person])
+    return {
+        person: worth + _LEAST_GAIN
+        for person, worth in value.items()
+        if worth >= 0 and (person == best or value[best] - worth < criteria.margin_between(best, person))
+    }
+
+
+def _favoured(candidate: Candidate, held: str | None, hysteresis: float) -> float:
+    return candidate.similarity + (hysteresis if candidate.person == held else 0.0)
+
+
+def _reason(best: Candidate, others: Sequence[Candidate], favour: float, criteria: Criteria) -> Reason:
+    similarity = best.similarity + favour
+    if similarity < criteria.threshold:
+        return "below_threshold"
+    for rank, other in enumerate(others):
+        flagged = frozenset((best.person, other.person)) in criteria.look_alikes
+        rival = flagged or (rank == 0 and other.similarity >= criteria.threshold)
+        if rival and similarity - other.similarity < criteria.margin_between(best.person, other.person):
+            return "ambiguous"
+    return "match"
 
 
 def _columns(curve: FmrCurve) -> tuple[list[float], list[float]]:

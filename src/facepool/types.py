@@ -23,6 +23,7 @@ Reason = Literal[
     "match",
     "below_threshold",
     "ambiguous",
+    "already_in_view",
     "low_quality",
     "empty_pool",
 ]
@@ -106,6 +107,10 @@ class AlignedFaces:
     def __len__(self) -> int:
         """Number of faces."""
         return len(self.images_bgr)
+
+    def __getitem__(self, rows: Indices | Mask | slice) -> "AlignedFaces":
+        """The given rows, in the given order: an index array, a boolean mask or a slice."""
+        return AlignedFaces(self.images_bgr[rows], self.template)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from facepool.errors import ConfigError
 from facepool.gallery.base import Pool
 from facepool.gallery.checks import clean_name
-from facepool.gallery.index import best_template, search
+from facepool.gallery.index import best_template, search, search_merged
 from facepool.gallery.matrix import PoolMatrix
 from facepool.gallery.npy import NpyPool
 from facepool.gallery.sqlite import SqlitePool
@@ -22,6 +22,7 @@ __all__ = [
     "clean_name",
     "open_pool",
     "search",
+    "search_merged",
     "transfer",
 ]
 

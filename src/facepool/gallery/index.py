@@ -12,6 +12,9 @@ from facepool.types import Candidate, Floats
 Rule = Callable[[Floats, PoolMatrix], Floats]
 """From (P, T) similarities of probes and templates to (P, N) similarities of probes and people, N at least 1."""
 
+Merge = Callable[[Floats], Floats]
+"""From (V, N) similarities of several views of one face and N people to (N,)."""
+
 _BLOCK_VALUES = 1 << 24  # similarities held at a time (64 MiB); more probes than fit are searched in blocks
 
 
@@ -47,6 +50,33 @@ def search(
     for first in range(0, len(probes), size):
         found += _search_block(matrix, probes[first : first + size], top, rule)
     return found
+
+
+def search_merged(
+    matrix: PoolMatrix, probes: Floats, merge: Merge, top: int = 2, *, rule: Rule = best_template
+) -> tuple[Candidate, ...]:
+    """The people nearest to one face that was seen several times.
+
+    Args:
+        matrix: The pool.
+        probes: (V, D) float32 views of the one face, rows of L2 norm 1; at least one.
+        merge: Makes one of the views' similarities.
+        top: How many people, at least 1.
+        rule: Turns the similarities of a person's templates into one.
+
+    Returns:
+        Best candidate first, equal ones by name; nobody from an empty pool.
+
+    Raises:
+        InvalidEmbedding: The probes do not have the pool's dimension, or are no unit vectors.
+    """
+    if not len(matrix):
+        return ()
+    _check_probes(matrix, probes)
+    similarities = probes @ matrix.vectors.T
+    people = np.clip(merge(rule(similarities, matrix)), -1.0, 1.0)
+    loudest = similarities.max(axis=0)
+    return tuple(_candidate(matrix, loudest, people, person) for person in _best(people, top))
 
 
 def _check_probes(matrix: PoolMatrix, probes: Floats) -> None:

@@ -1,0 +1,103 @@
+"""Fusion: several sightings of one face become one answer.
+
+What is averaged is each person's similarity, weighted by how much a sighting can tell. Averaging embeddings instead
+finds a few more of the registered, but raises everybody's similarity, so that strangers pass a threshold that was
+measured on single comparisons two to three times as often (docs/adr/0009-tracking.md).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from facepool.types import Floats, Pose
+
+LEAST_WEIGHT = 0.05
+"""Of a sighting that tells next to nothing, so that a track of such sightings still has an average."""
+_POSE_UNKNOWN = 0.5
+"""Share that a sighting counts whose pose could not be measured: that of 60 degrees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One embedded face of a track.
+
+    Attributes:
+        embedding: (D,) float32, L2 norm 1.
+        weight: How much it counts, above 0 and at most 1; see ``weigh``.
+        pose: None where it could not be measured.
+        size_px: Shorter side of the face's box in source pixels.
+        time_s: When it was seen.
+    """
+
+    embedding: Floats
+    weight: float
+    pose: Pose | None
+    size_px: float
+    time_s: float
+
+
+def weigh(quality: float, pose: Pose | None) -> float:
+    """How much a sighting counts: its quality, less the more the face is turned away.
+
+    Args:
+        quality: 0..100.
+        pose: None where it could not be measured.
+
+    Returns:
+        ``LEAST_WEIGHT``..1; 1 for a perfect frontal face.
+    """
+    frontal = _POSE_UNKNOWN if pose is None else np.cos(np.radians(pose.yaw)) * np.cos(np.radians(pose.pitch))
+    return float(max(LEAST_WEIGHT, quality / 100 * max(0.0, frontal)))
+
+
+def fuse(similarities: Floats, weights: Sequence[float]) -> Floats:
+    """The similarity of a track to each person: the weighted mean over its sightings.
+
+    Args:
+        similarities: (V, P) float32 of V sightings, at least one, and P people.
+        weights: V weights above 0.
+
+    Returns:
+        (P,) float32. Of one sighting it is that sighting's own row. The order of the sightings does not matter.
+    """
+    shares = np.asarray(weights, np.float64)
+    return np.asarray((shares / shares.sum()) @ similarities, np.float32)
+
+
+def keep(
+    sightings: Sequence[Sighting], new: Sighting, *, capacity: int, per_pose: int, same_pose_degrees: float
+) -> tuple[Sighting, ...]:
+    """What a track remembers after one more sighting: the best few of each pose, the best of all poses.
+
+    Args:
+        sightings: What it remembers so far.
+        new: The sighting to add. Of two that weigh the same the newer one stays.
+        capacity: How many sightings are remembered, at least 1.
+        per_pose: How many of them of one pose, at least 1.
+        same_pose_degrees: Sightings that differ by less in yaw and pitch together are of one pose.
+    """
+    alike = [old for old in sightings if _same_pose(old.pose, new.pose, same_pose_degrees)]
+    crowded = alike if len(alike) >= per_pose else sightings if len(sightings) >= capacity else ()
+    if not crowded:
+        return (*sightings, new)
+    weakest = min(crowded, key=lambda old: (old.weight, old.time_s))
+    if weakest.weight > new.weight:
+        return tuple(sightings)
+    return (*(old for old in sightings if old is not weakest), new)
+
+
+def likeness(sightings: Sequence[Sighting], embedding: Floats) -> float:
+    """How much a face resembles the sighting that it resembles most, at least one; cosine in -1..1."""
+    return float(np.max(np.stack([sighting.embedding for sighting in sightings]) @ embedding))
+
+
+def is_new_pose(sightings: Sequence[Sighting], pose: Pose | None, same_pose_degrees: float) -> bool:
+    """Whether no sighting shows the face from there. A pose that could not be measured is never new."""
+    return pose is not None and not any(_same_pose(old.pose, pose, same_pose_degrees) for old in sightings)
+
+
+def _same_pose(one: Pose | None, other: Pose | None, degrees: float) -> bool:
+    if one is None or other is None:
+        return one is other
+    return bool(np.hypot(one.yaw - other.yaw, one.pitch - other.pitch) < degrees)
