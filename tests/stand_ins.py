@@ -29,15 +29,23 @@ def view(person: int, angle_degrees: float) -> Floats:
 
 
 class Scene:
-    """What a picture shows: faces with vector, score, size and sharpness."""
+    """What a picture shows: faces with vector and score, and how well they were captured."""
 
     def __init__(
-        self, *vectors: Floats, scores: Sequence[float] = (), size: float = 100, sharpness: float = 200
+        self,
+        *vectors: Floats,
+        scores: Sequence[float] = (),
+        size: float = 100,
+        sharpness: float = 200,
+        brightness: float = 128,
+        misfit_mm: float = 1,
     ) -> None:
         self.vectors = vectors
         self.scores = list(scores) or [0.99] * len(vectors)
         self.size = size
         self.sharpness = sharpness
+        self.brightness = brightness
+        self.misfit_mm = misfit_mm
 
 
 class StageAnalyzer(Analyzer):
@@ -61,7 +69,11 @@ class StageAnalyzer(Analyzer):
 
     def frame(self, *vectors: Floats, scores: Sequence[float] = (), size: float = 100, sharpness: float = 200) -> Frame:
         """A picture of the given faces."""
-        self._scenes.append(Scene(*vectors, scores=scores, size=size, sharpness=sharpness))
+        return self.frame_of(Scene(*vectors, scores=scores, size=size, sharpness=sharpness))
+
+    def frame_of(self, scene: Scene) -> Frame:
+        """A picture of a scene."""
+        self._scenes.append(scene)
         image = np.zeros((4, 4, 3), np.uint8)
         image[0, 0, 0] = len(self._scenes) - 1
         return Frame(image, f"picture-{len(self._scenes) - 1}", len(self._scenes) - 1)
@@ -81,10 +93,10 @@ class StageAnalyzer(Analyzer):
         measures = FaceMeasures(
             size_px=column(scene.size),
             sharpness=column(scene.sharpness),
-            brightness=column(128),
+            brightness=column(scene.brightness),
             contrast=column(50),
             detail=column(0.3),
-            misfit_mm=column(1),
+            misfit_mm=column(scene.misfit_mm),
             score=detections.scores,
         )
         return Faces(detections, vectors, measures, [None] * count)

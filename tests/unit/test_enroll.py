@@ -118,6 +118,24 @@ def test_poor_faces_are_refused_each_for_its_reason(pool: Pool, stage: StageAnal
     assert [ada.offer(frame).outcome for frame in frames] == ["no_face", "uncertain_face", "too_small", "blurred"]
 
 
+def test_light_and_hidden_faces_have_their_own_reasons(pool: Pool, stage: StageAnalyzer) -> None:
+    ada = Enrollment("Ada", stage, pool)
+    scenes = [
+        Scene(view(ADA, 0), brightness=10),
+        Scene(view(ADA, 0), brightness=250),
+        Scene(view(ADA, 0), misfit_mm=6),
+        Scene(view(ADA, 0), size=30, brightness=10),
+    ]
+    outcomes = [ada.offer(stage.frame_of(scene)).outcome for scene in scenes]
+    assert outcomes == ["too_dark", "too_bright", "implausible_landmarks", "too_small"]
+
+
+def test_the_limits_of_the_options_hold(pool: Pool, stage: StageAnalyzer) -> None:
+    ada = Enrollment("Ada", stage, pool, options=EnrollOptions(min_size_px=20, min_sharpness=2, min_score=0.5))
+    poor = stage.frame(view(ADA, 0), size=30, sharpness=3, scores=[0.6])
+    assert ada.offer(poor).outcome == "taken"
+
+
 def test_views_are_capped(pool: Pool, stage: StageAnalyzer) -> None:
     ada = Enrollment("Ada", stage, pool, options=EnrollOptions(max_templates=2))
     outcomes = [ada.offer(stage.frame(view(ADA, angle))).outcome for angle in (0, 40, 80)]
