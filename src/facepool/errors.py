@@ -14,7 +14,8 @@ FacepoolError
 │   ├── StreamUnavailable
 │   ├── StreamLost
 │   ├── NoFace
-│   └── ManyFaces
+│   ├── ManyFaces
+│   └── ScanIncomplete
 ├── PoolError                   exit 4   where people are kept
 │   ├── PoolCorrupt
 │   ├── PoolLocked
@@ -141,6 +142,12 @@ class ManyFaces(InputError):
     """A picture that needs exactly one face has several."""
 
     code = "many_faces"
+
+
+class ScanIncomplete(InputError):
+    """A guided scan ended before enough directions were captured."""
+
+    code = "scan_incomplete"
 
 
 class PoolError(FacepoolError):

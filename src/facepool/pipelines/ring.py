@@ -35,12 +35,12 @@ class RingOptions:
     """
 
     directions: int = 12
-    frontal_deg: tuple[float, float] = (8.0, 6.0)
-    near_deg: tuple[float, float] = (14.0, 9.0)
-    far_deg: tuple[float, float] = (24.0, 15.0)
+    frontal_deg: tuple[float, float] = (8.0, 4.0)
+    near_deg: tuple[float, float] = (12.0, 7.0)
+    far_deg: tuple[float, float] = (22.0, 12.0)
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Slot:
     """One place of the ring that keeps one view.
 
