@@ -6,7 +6,7 @@ import pytest
 
 from facepool import Enrollment, EnrollOptions, Pool, open_pool
 from facepool.errors import ConfigError
-from stand_ins import SPACE, StageAnalyzer, unit, view
+from stand_ins import SPACE, Scene, StageAnalyzer, unit, view
 
 ADA, BOB = 0, 1
 
