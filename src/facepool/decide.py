@@ -19,9 +19,10 @@ VERIFY_FMR = 1e-3
 """False match rate of ``verify``, which compares once."""
 SAME_PERSON_FMR = 1e-2
 """False match rate at which two captures are taken to show one person, while registering."""
-SAME_SCAN_FMR = 1e-5
-"""False match rate at which two frames of one guided scan are taken to show one person: light and camera are the same
-and poses are close, so that a person resembles themselves far more than here."""
+SAME_SCAN_FMR = 1e-6
+"""False match rate at which two frames of one guided scan are taken to show one person. Light and camera are the same
+and poses are close: on five clips nobody fell below a similarity of 0.63 to their own views, with SFace, where this
+rate stands at 0.53."""
 LOOK_ALIKE_MARGIN = 0.1
 """By how much one of two people who are flagged as look-alikes must beat the other: about the standard deviation of
 similarities between strangers, several times the margin that other people need."""

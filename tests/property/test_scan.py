@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from facepool.errors import ScanIncomplete
 from facepool.gallery import open_pool
 from facepool.pipelines.guided import GuidedEnrollment, GuidedOptions
+from facepool.pipelines.ring import Slot
 from scan_stage import ME, OTHER, SPACE, Head, ScanStage, circle, still
 
 POSES = st.tuples(st.floats(-60, 60), st.floats(-30, 30), st.floats(70, 112))
@@ -20,7 +21,7 @@ WHO = st.sampled_from(["me", "other", "both", "nobody"])
 FULL_SCAN = [*still(), *circle()]
 
 
-def scan(heads_of: Sequence[tuple[Head, ...]], **options: object) -> tuple[GuidedEnrollment, list[dict[object, float]]]:
+def scan(heads_of: Sequence[tuple[Head, ...]], **options: object) -> tuple[GuidedEnrollment, list[dict[Slot, float]]]:
     """Run a scan against an empty pool; the quality in each place after each frame."""
     stage = ScanStage()
     with tempfile.TemporaryDirectory() as folder, open_pool(Path(folder) / "pool.db", SPACE) as pool:
