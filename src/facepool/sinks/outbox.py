@@ -1,0 +1,175 @@
+"""A bounded queue with a thread that delivers what is in it."""
+
+import json
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_after_delay,
+    stop_any,
+    stop_when_event_set,
+    wait_random_exponential,
+)
+
+_log = logging.getLogger(__name__)
+
+Event = Mapping[str, object]
+"""What happened, as JSON knows it: ``event`` says what, ``person`` who (or None)."""
+
+_LONGEST_WAIT_S = 30.0
+_GIVE_UP_S = 600.0
+"""News that is older than this is none."""
+
+
+class Unreachable(Exception):
+    """The other side cannot be reached, or is overloaded: worth another attempt."""
+
+
+class Rejected(Exception):
+    """The other side does not want this event, and will not want it the next time."""
+
+
+class Outbox:
+    """Takes events in no time and delivers them in order, each until it has arrived.
+
+    A delivery that fails is tried again after a pause, which doubles; after ten minutes the event is dropped. A full
+    queue drops its oldest event. Nothing here ever raises into the program that tells of an event: what goes wrong is
+    logged once when it begins, once when it ends, and counted.
+
+    Args:
+        deliver: Sends one event, given with its JSON text in UTF-8; called from the outbox's own thread. Raises
+            ``Unreachable`` or ``Rejected``.
+        where: The other side, for the log; without passwords.
+        capacity: Events that may wait.
+        first_wait_s: Longest pause before the second attempt; the pauses are random, so that many clients of a server
+            that comes back do not come all at once.
+    """
+
+    def __init__(
+        self,
+        deliver: Callable[[Event, bytes], None],
+        where: str,
+        *,
+        capacity: int = 1000,
+        first_wait_s: float = 0.5,
+    ) -> None:
+        self._deliver = deliver
+        self._where = where
+        self._waiting: deque[tuple[Event, bytes]] = deque()
+        self._capacity = capacity
+        self._changed = threading.Condition()
+        self._closing = threading.Event()
+        self._deadline_s = float("inf")
+        self._failing = False
+        self._delivered = 0
+        self._dropped = 0
+        self._told = ""
+        self._retrying = Retrying(
+            retry=retry_if_exception_type(Unreachable),
+            wait=wait_random_exponential(multiplier=first_wait_s, max=_LONGEST_WAIT_S),
+            stop=stop_any(stop_after_delay(_GIVE_UP_S), stop_when_event_set(self._closing)),
+            sleep=sleep_using_event(self._closing),
+            before_sleep=self._tell_of_failure,
+            reraise=True,
+        )
+        # A daemon: a server that hangs must not keep the process alive.
+        self._thread = threading.Thread(target=self._run, name=f"events to {where}", daemon=True)
+        self._thread.start()
+
+    @property
+    def delivered(self) -> int:
+        """Events that arrived."""
+        return self._delivered
+
+    @property
+    def dropped(self) -> int:
+        """Events that never will."""
+        return self._dropped
+
+    def put(self, event: Event) -> None:
+        """Take an event; returns at once. After ``close`` events are dropped."""
+        try:
+            item = dict(event), json.dumps(event, ensure_ascii=False, allow_nan=False).encode()
+        except (TypeError, ValueError) as error:  # not JSON, or not text
+            self._drop(f"it cannot be written as JSON ({error})")
+            return
+        with self._changed:
+            if self._closing.is_set():
+                self._drop("it came after the end")
+                return
+            if len(self._waiting) >= self._capacity:
+                self._waiting.popleft()
+                self._drop(f"more than {self._capacity} wait")
+            self._waiting.append(item)
+            self._changed.notify()
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Deliver what waits, for so long at most, and end. The first failure now drops the rest."""
+        self._deadline_s = time.monotonic() + timeout_s
+        with self._changed:
+            self._closing.set()
+            self._changed.notify()
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            self._drop("the other side does not answer")
+            self._give_up()
+        if self._dropped:
+            _log.warning("Events to %s: %d delivered, %d dropped", self._where, self._delivered, self._dropped)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self) -> None:
+        while (item := self._next()) is not None:
+            try:
+                self._retrying(self._deliver, *item)
+            except Rejected as error:
+                self._drop(str(error))
+            except Unreachable as error:
+                self._drop(str(error))
+                if self._closing.is_set():
+                    self._give_up()
+            else:
+                self._delivered += 1
+                if self._failing:
+                    self._failing = False
+                    _log.warning("Events to %s arrive again", self._where)
+
+    def _next(self) -> tuple[Event, bytes] | None:
+        """The event to deliver now; None at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closing.is_set())
+            if time.monotonic() > self._deadline_s:
+                self._give_up()
+            return self._waiting.popleft() if self._waiting else None
+
+    def _give_up(self) -> None:
+        with self._changed:
+            self._dropped += len(self._waiting)
+            self._waiting.clear()
+
+    def _drop(self, why: str) -> None:
+        with self._changed:
+            self._dropped += 1
+            told, self._told = self._told, why
+        if why != told:
+            _log.warning("An event to %s is dropped: %s", self._where, why)
+
+    def _tell_of_failure(self, state: RetryCallState) -> None:
+        if not self._failing and state.outcome is not None:
+            self._failing = True
+            _log.warning("Events to %s wait: %s", self._where, state.outcome.exception())

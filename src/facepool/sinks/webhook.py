@@ -1,0 +1,75 @@
+"""Events as HTTP requests."""
+
+from urllib.parse import urlsplit
+
+import httpx2
+
+from facepool.errors import ConfigError
+from facepool.sinks.outbox import Event, Outbox, Rejected, Unreachable
+
+_TIMEOUT_S = 5.0
+_COME_BACK = frozenset({408, 425, 429})
+"""Client errors that say that the same request may do well later."""
+
+
+class WebhookSink:
+    """Posts each event as a JSON object to an address, in order.
+
+    Args:
+        url: ``http://`` or ``https://``, with ``user:password@`` where the server asks for them.
+        capacity: Events that may wait while the server is away; see :class:`Outbox`.
+        first_wait_s: Longest pause before the second attempt.
+
+    Raises:
+        ConfigError: The address is no such URL.
+    """
+
+    def __init__(self, url: str, *, capacity: int = 1000, first_wait_s: float = 0.5) -> None:
+        self._url = url
+        where = _check(url)
+        self._client = httpx2.Client(timeout=_TIMEOUT_S, headers={"Content-Type": "application/json"})
+        self._outbox = Outbox(self._deliver, where, capacity=capacity, first_wait_s=first_wait_s)
+
+    @property
+    def delivered(self) -> int:
+        """Events that the server has acknowledged."""
+        return self._outbox.delivered
+
+    @property
+    def dropped(self) -> int:
+        """Events that never will arrive."""
+        return self._outbox.dropped
+
+    def put(self, event: Event) -> None:
+        """Take an event; returns at once and never raises."""
+        self._outbox.put(event)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Deliver what waits, for so long at most, and end."""
+        self._outbox.close(timeout_s)
+        self._client.close()
+
+    def _deliver(self, event: Event, body: bytes) -> None:
+        del event
+        try:
+            response = self._client.post(self._url, content=body)
+        except httpx2.HTTPError as error:
+            raise Unreachable(str(error) or type(error).__name__) from error
+        if response.is_success:
+            return
+        answer = f"the server answers {response.status_code} {response.reason_phrase}"
+        if response.is_server_error or response.status_code in _COME_BACK:
+            raise Unreachable(answer)
+        raise Rejected(answer)
+
+
+def _check(url: str) -> str:
+    """The URL for people: without user, password and query."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or parts.scheme not in {"http", "https"}:
+        raise ConfigError("A webhook's address cannot be used", why="it is no http:// or https:// URL")
+    return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
