@@ -48,7 +48,8 @@ def weigh(quality: float, pose: Pose | None) -> float:
         ``LEAST_WEIGHT``..1; 1 for a perfect frontal face.
     """
     frontal = _POSE_UNKNOWN if pose is None else np.cos(np.radians(pose.yaw)) * np.cos(np.radians(pose.pitch))
-    return float(max(LEAST_WEIGHT, quality / 100 * max(0.0, frontal)))
+    # Squared: what is half as good tells far less than half, and is what occlusion and blur look like.
+    return float(max(LEAST_WEIGHT, (quality / 100) ** 2 * np.sqrt(max(0.0, frontal))))
 
 
 def fuse(similarities: Floats, weights: Sequence[float]) -> Floats:
@@ -92,9 +93,9 @@ def likeness(sightings: Sequence[Sighting], embedding: Floats) -> float:
     return float(np.max(np.stack([sighting.embedding for sighting in sightings]) @ embedding))
 
 
-def is_new_pose(sightings: Sequence[Sighting], pose: Pose | None, same_pose_degrees: float) -> bool:
-    """Whether no sighting shows the face from there. A pose that could not be measured is never new."""
-    return pose is not None and not any(_same_pose(old.pose, pose, same_pose_degrees) for old in sightings)
+def weight_to_beat(sightings: Sequence[Sighting], pose: Pose | None, same_pose_degrees: float) -> float | None:
+    """The weight of the weakest sighting of a pose; None where nothing shows the face from there."""
+    return min((old.weight for old in sightings if _same_pose(old.pose, pose, same_pose_degrees)), default=None)
 
 
 def _same_pose(one: Pose | None, other: Pose | None, degrees: float) -> bool:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facepool.decide import Claim, Criteria, decide, decide_together
-from facepool.fuse import LEAST_WEIGHT, Sighting, fuse, is_new_pose, keep, likeness, weigh
+from facepool.fuse import LEAST_WEIGHT, Sighting, fuse, keep, likeness, weigh, weight_to_beat
 from facepool.types import Candidate, Floats, Pose
 
 PEOPLE = 3
@@ -82,11 +82,12 @@ def test_one_pose_does_not_crowd_out_the_others() -> None:
     assert sorted(one.time_s for one in remembered)[1:] == [7, 8, 9]
 
 
-def test_a_new_pose_is_one_that_nothing_shows() -> None:
-    remembered = kept(sighting(0.5, 0), sighting(0.5, 30))
-    assert is_new_pose(remembered, Pose(15, 0, 0), 12)
-    assert not is_new_pose(remembered, Pose(25, 0, 0), 12)
-    assert not is_new_pose(remembered, None, 12)
+def test_a_sighting_has_to_beat_the_weakest_of_its_pose() -> None:
+    remembered = kept(sighting(0.5, 0), sighting(0.3, 3), sighting(0.8, 30), sighting(0.1, None))
+    assert weight_to_beat(remembered, Pose(5, 0, 0), 12) == 0.3
+    assert weight_to_beat(remembered, Pose(25, 0, 0), 12) == 0.8
+    assert weight_to_beat(remembered, Pose(15, 0, 0), 12) is None
+    assert weight_to_beat(remembered, None, 12) == 0.1
 
 
 def test_likeness_is_to_the_nearest_sighting() -> None:
