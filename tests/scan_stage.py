@@ -33,10 +33,10 @@ class Head:
 
 def embedding(head: Head) -> Floats:
     """People are at right angles to each other; a turn of 15 degrees leaves a similarity of 0.87 to the front, none
-    less than 0.5."""
+    less than 0.64."""
     vector = np.zeros(SPACE.dimension, np.float64)
     angle = np.arctan2(head.pitch, head.yaw)
-    away = np.radians(min(60.0, 2 * float(np.hypot(head.yaw, head.pitch))))
+    away = np.radians(min(50.0, 2 * float(np.hypot(head.yaw, head.pitch))))
     start = 8 * head.person
     vector[start : start + 3] = np.cos(away), np.sin(away) * np.cos(angle), np.sin(away) * np.sin(angle)
     vector[start + 3] = (head.size % 7) * 1e-3  # two pictures of different quality are never the same to the bit

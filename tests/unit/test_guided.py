@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facepool.decide import ThresholdPolicy
-from facepool.errors import IdentityConflict, ScanIncomplete
+from facepool.errors import ConfigError, IdentityConflict, ScanIncomplete
 from facepool.gallery import Pool, open_pool
 from facepool.pipelines.guided import GuidedEnrollment, GuidedOptions
 from facepool.pipelines.scanning import Scan
@@ -240,6 +240,16 @@ def test_a_second_appearance_adds_to_the_same_person(stage: ScanStage, pool: Poo
     assert enrollment(stage, pool, appearance="glasses", max_templates=4).room == 0
 
 
+def test_a_look_has_one_spelling_and_a_readable_one(stage: ScanStage, pool: Pool) -> None:
+    glasses = enrollment(stage, pool, appearance=" lunettes e\u0301paisses ")
+    offer(glasses, stage, [*still(), *circle()])
+    glasses.commit()
+    assert {template.sample.appearance for template in pool.templates("Ada")} == {"lunettes épaisses"}
+    assert enrollment(stage, pool, appearance="lunettes épaisses", max_templates=1).room == 0
+    with pytest.raises(ConfigError):
+        enrollment(stage, pool, appearance="hat\x00")
+
+
 def test_views_that_are_stored_already_are_not_stored_again(stage: ScanStage, pool: Pool) -> None:
     for expected in (True, False):
         ada = enrollment(stage, pool)
@@ -317,7 +327,7 @@ def test_the_report_says_where_it_is_thin_and_what_would_be_missed(stage: ScanSt
 
 def test_a_view_unlike_all_stored_ones_is_predicted_to_be_missed(stage: ScanStage, pool: Pool) -> None:
     ada = GuidedEnrollment(
-        "Ada", stage, pool, ThresholdPolicy(CURVE, fixed=0.6), GuidedOptions(partial=True, max_templates=1)
+        "Ada", stage, pool, ThresholdPolicy(CURVE, fixed=0.7), GuidedOptions(partial=True, max_templates=1)
     )
     offer(ada, stage, [*still(), Head(yaw=18), Head(yaw=40)])
     report = ada.finish()

@@ -24,6 +24,9 @@ _RETURN_FRAMES = 2
 class Binding:
     """The face that a scan belongs to: where it was last, and what it looks like.
 
+    A profile that resembles the front only by way of views between counts once those are there, which they are when a
+    head turns; nowhere else does the order of frames matter.
+
     Args:
         reference: (D,) float32, the face from the front.
         box: (4,) float32 xyxy where it is.

@@ -60,6 +60,7 @@ class GuidedEnrollment:
     ) -> None:
         self.person = clean_name(person)
         self.options = options or GuidedOptions()
+        self._appearance = clean_name(self.options.appearance) if self.options.appearance else ""
         self._analyzer = analyzer
         self._pool = pool
         self._thresholds = policy or ThresholdPolicy(analyzer.fmr)
@@ -101,7 +102,7 @@ class GuidedEnrollment:
             self.options.scan.ring,
             self._thresholds.identification(len(self._pool.matrix()) + len(chosen)),
             person=self.person,
-            appearance=self.options.appearance,
+            appearance=self._appearance,
             partial=self._is_partial,
         )
 
@@ -148,8 +149,7 @@ class GuidedEnrollment:
                 fix="Say whether they are the same person, or two who look alike",
             )
         samples = [
-            replace(view.sample, appearance=self.options.appearance, partial=self._is_partial)
-            for view in self._chosen()
+            replace(view.sample, appearance=self._appearance, partial=self._is_partial) for view in self._chosen()
         ]
         different = [name for name, resolution in self._resolved.items() if resolution == "different"]
         return self._pool.register(self._goes_to, samples, look_alikes=different)
@@ -179,7 +179,7 @@ class GuidedEnrollment:
         return self._pool.templates(name) if self._is_known(name) else []
 
     def _stored_of_appearance(self) -> list[Template]:
-        return [template for template in self._stored() if template.sample.appearance == self.options.appearance]
+        return [template for template in self._stored() if template.sample.appearance == self._appearance]
 
     def _vectors(self, templates: list[Template]) -> Floats:
         rows = [template.sample.embedding for template in templates]
