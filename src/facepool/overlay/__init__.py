@@ -1,7 +1,22 @@
-"""What people see: boxes and names on pictures, and pictures side by side."""
+"""What people see: boxes and names on pictures, the screen of a scan, and pictures side by side."""
 
 from facepool.overlay.environment import environment
 from facepool.overlay.painter import Label, Painter, Style, mirror
+from facepool.overlay.presence import PresencePanel, Present
+from facepool.overlay.ring import RingPainter, RingPart, RingPhase, RingView
 from facepool.overlay.sheet import contact_sheet
 
-__all__ = ["Label", "Painter", "Style", "contact_sheet", "environment", "mirror"]
+__all__ = [
+    "Label",
+    "Painter",
+    "PresencePanel",
+    "Present",
+    "RingPainter",
+    "RingPart",
+    "RingPhase",
+    "RingView",
+    "Style",
+    "contact_sheet",
+    "environment",
+    "mirror",
+]

@@ -1,0 +1,313 @@
+"""The enrollment screen: a face oval, around it the ring that fills as the head turns, and what to do next."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from facepool.overlay.oval import RING, Box, Follower, Oval, Room
+from facepool.overlay.painter import Color, Painter
+from facepool.overlay.shapes import SHIFT, draw_bar, draw_pill, fixed, ink
+from facepool.overlay.text import Alpha, Cache
+from facepool.types import Image
+
+RingPhase = Literal["frontal", "ring", "enough", "done", "paused"]
+
+_WHITE: Color = (245, 245, 245)
+_GREEN: Color = (96, 214, 48)
+_DULL_GREEN: Color = (74, 128, 66)
+_AMBER: Color = (40, 170, 255)
+_DARK: Color = (20, 22, 26)
+_SURROUNDINGS = 0.38
+"""What is left of the light around the oval."""
+_DONE_LIGHT = 0.6
+"""What is left of it on the face behind the check mark."""
+_PENDING = 84
+_EDGE = 200
+_KEYS = 190
+_TICKS = 60
+"""About so many ticks around the oval; each direction has the same number."""
+_SPREAD = 0.86
+"""Share of a direction's arc that its ticks take, so that directions can be told apart."""
+# Distances from the oval's outline, as shares of half its height.
+_NEAR = (0.075, 0.165)
+_FAR = (0.205, 0.265)
+_TARGET = (0.315, 0.375)
+_HALO_DEG = 16.0
+"""Ticks this close to where the head points stand out."""
+_FAINTEST = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class RingPart:
+    """One direction of the ring.
+
+    Attributes:
+        angle_deg: Of its middle: 0 is the picture's right side, 90 up.
+        near: 0..100, quality of the view on the inner ring; None while there is none.
+        far: The same on the outer ring.
+    """
+
+    angle_deg: float
+    near: float | None = None
+    far: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RingView:
+    """What the screen shows in one frame. Angles and box are those of the picture as the camera sees it.
+
+    Attributes:
+        phase: ``paused`` is amber, ``done`` has a check mark, ``frontal`` fills the oval's outline with the progress.
+        parts: The directions, evenly spread.
+        hint: The large line; empty for none.
+        person: Stands at the top left; empty for none.
+        keys: The small line; empty for none.
+        progress: 0..1.
+        box: xyxy in pixels of the face that the oval surrounds; None for nobody.
+        heading_deg: Where the head points; None while that is not known.
+        reach: How far it points there: 1 is the inner ring.
+        target_deg: Where it is to point next; None for nowhere.
+    """
+
+    phase: RingPhase
+    parts: tuple[RingPart, ...]
+    hint: str = ""
+    person: str = ""
+    keys: str = ""
+    progress: float = 0.0
+    box: Box | None = None
+    heading_deg: float | None = None
+    reach: float = 0.0
+    target_deg: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """Sizes in pixels that follow the picture's."""
+
+    hint: int
+    small: int
+    pad: int
+    bar: int
+
+    @classmethod
+    def of(cls, height: int, width: int) -> "_Sizes":
+        side = min(height, width)
+        small = min(max(round(5 + 0.017 * side), 10), 60)
+        return cls(hint=round(small * 1.7), small=small, pad=max(3, round(0.018 * side)), bar=max(3, round(side / 100)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Patch:
+    """The ring and the oval's outline, drawn once for as long as they do not change.
+
+    Attributes:
+        keep: (S, S, 3) uint8, what is left of the picture, 255 for all of it.
+        ink_bgr: (S, S, 3) uint8, what is added to that.
+    """
+
+    keep: Image
+    ink_bgr: Image
+
+
+class RingPainter:
+    """Draws the screen; keeps fonts, drawn parts and where the oval is, so make one for each scan.
+
+    Args:
+        painter: Draws the text; a new one by default.
+    """
+
+    def __init__(self, painter: Painter | None = None) -> None:
+        self._painter = painter or Painter()
+        self._follower = Follower()
+        self._patches: Cache[tuple[object, ...], _Patch] = Cache(4)
+
+    def draw(self, image_bgr: Image, view: RingView, *, mirrored: bool = False) -> Image:
+        """The screen for one frame.
+
+        Args:
+            image_bgr: (H, W, 3) uint8, BGR, as the camera gives it; not changed.
+            view: What to show.
+            mirrored: Show everything but the text as a mirror does.
+
+        Returns:
+            (H, W, 3) uint8, BGR, contiguous, of the same size.
+        """
+        height, width = image_bgr.shape[:2]
+        sizes = _Sizes.of(height, width)
+        lines = self._lines(view, sizes, width)
+        text_h = sum(line.shape[0] for line in lines) + sizes.bar + 7 * sizes.pad // 2
+        room = Room(sizes.pad / 2, sizes.pad / 2, width - 1 - sizes.pad / 2, max(height - text_h, height / 2))
+        oval = self._follower.follow(view.box, room)
+        if mirrored:
+            image_bgr, view, oval = image_bgr[:, ::-1], _flip(view), replace(oval, x=width - 1 - oval.x)
+        canvas = np.asarray(cv2.convertScaleAbs(image_bgr, alpha=_SURROUNDINGS), np.uint8)
+        self._lay_ring(canvas, image_bgr, view, oval)
+        if view.phase == "frontal" and view.progress > 0:
+            _draw_arc(canvas, oval, min(view.progress, 1.0), _GREEN, 2 * _edge_width(oval))
+        _draw_heading(canvas, view, oval)
+        if view.phase == "done":
+            _draw_check(canvas, oval)
+        self._draw_lines(canvas, view, sizes, lines)
+        return canvas
+
+    def _lines(self, view: RingView, sizes: _Sizes, width: int) -> tuple[Alpha, Alpha]:
+        """The hint, smaller where it would not fit, and the keys."""
+        room = max(width - 4 * sizes.pad, 1)
+        for size in (sizes.hint, round(sizes.hint * 0.85)):
+            hint = self._painter.text(view.hint, size, 100 * width)
+            if hint.shape[1] <= room:
+                break
+        else:
+            hint = self._painter.text(view.hint, round(sizes.hint * 0.7), room)
+        return hint, self._painter.text(view.keys, sizes.small, room)
+
+    def _lay_ring(self, canvas: Image, image_bgr: Image, view: RingView, oval: Oval) -> None:
+        """Put the patch on the canvas; what would fall outside is cut off."""
+        half_h = max(1, round(oval.half_h))
+        patch = self._patches.get((half_h, view.phase, view.parts), lambda: _draw_patch(half_h, view))
+        size = len(patch.keep)
+        left, top = round(oval.x) - size // 2, round(oval.y) - size // 2
+        x1, y1 = max(left, 0), max(top, 0)
+        x2, y2 = min(left + size, canvas.shape[1]), min(top + size, canvas.shape[0])
+        if x1 >= x2 or y1 >= y2:
+            return
+        inside = np.s_[y1 - top : y2 - top, x1 - left : x2 - left]
+        kept = cv2.multiply(np.ascontiguousarray(image_bgr[y1:y2, x1:x2]), patch.keep[inside], scale=1 / 255)
+        canvas[y1:y2, x1:x2] = cv2.add(kept, patch.ink_bgr[inside])
+
+    def _draw_lines(self, canvas: Image, view: RingView, sizes: _Sizes, lines: tuple[Alpha, Alpha]) -> None:
+        height, width = canvas.shape[:2]
+        hint, keys = lines
+        y = height - sizes.pad - keys.shape[0]
+        ink(canvas, keys, (width - keys.shape[1]) // 2, y, _WHITE, _KEYS)
+        y -= sizes.pad // 2 + sizes.bar
+        length = round(min(width * 0.4, height * 0.6))
+        filled = _WHITE if view.phase == "frontal" else _GREEN
+        draw_bar(canvas, ((width - length) // 2, y, length, sizes.bar), view.progress, filled, _WHITE)
+        y -= sizes.pad + hint.shape[0]
+        color = {"paused": _DARK, "done": _GREEN, "enough": _GREEN}.get(view.phase, _WHITE)
+        x = (width - hint.shape[1]) // 2
+        if view.phase == "paused" and hint.shape[1]:
+            draw_pill(canvas, (x - sizes.pad, y, hint.shape[1] + 2 * sizes.pad, hint.shape[0]), _AMBER)
+        ink(canvas, hint, x, y, color)
+        name = self._painter.text(view.person, round(sizes.small * 1.25), max(width // 3, 1))
+        ink(canvas, name, sizes.pad, sizes.pad // 2, _WHITE)
+
+
+def _flip(view: RingView) -> RingView:
+    """What a mirror shows. The box has done its work by then."""
+    return replace(
+        view,
+        parts=tuple(replace(part, angle_deg=180 - part.angle_deg) for part in view.parts),
+        heading_deg=None if view.heading_deg is None else 180 - view.heading_deg,
+        target_deg=None if view.target_deg is None else 180 - view.target_deg,
+    )
+
+
+def _draw_patch(half_h: int, view: RingView) -> _Patch:
+    reach = math.ceil(half_h * (1 + RING)) + 2
+    oval = Oval(reach, reach, half_h)
+    drawn = np.zeros((2 * reach + 1, 2 * reach + 1, 4), np.uint8)  # premultiplied BGRA
+    for part in view.parts:
+        for quality, (start, end) in ((part.near, _NEAR), (part.far, _FAR)):
+            if quality is None and view.phase == "done":
+                continue
+            color = _faded(_WHITE, _PENDING) if quality is None else (*_shade(quality), 255)
+            for angle_deg in _tick_angles(part.angle_deg, len(view.parts)):
+                _stroke(drawn, oval, angle_deg, start, end, color, _tick_width(oval))
+    edge = {"paused": (*_AMBER, 255), "done": (*_GREEN, 255)}.get(view.phase, _faded(_WHITE, _EDGE))
+    _draw_arc(drawn, oval, 1.0, edge, _edge_width(oval))
+    light = np.full(drawn.shape[:2], round(255 * _SURROUNDINGS), np.uint8)
+    inside = round(255 * _DONE_LIGHT) if view.phase == "done" else 255
+    axes = fixed((oval.half_w, oval.half_h))
+    cv2.ellipse(light, fixed((oval.x, oval.y)), axes, 0, 0, 360, (inside,), -1, cv2.LINE_AA, SHIFT)
+    blue, green, red, alpha = cv2.split(drawn)
+    keep = cv2.multiply(cv2.bitwise_not(alpha), light, scale=1 / 255)
+    return _Patch(np.asarray(cv2.merge([keep] * 3), np.uint8), np.asarray(cv2.merge([blue, green, red]), np.uint8))
+
+
+def _draw_arc(canvas: Image, oval: Oval, share: float, color: tuple[int, ...], width: int) -> None:
+    """The oval's outline, or a share of it, clockwise from the top."""
+    centre, axes = fixed((oval.x, oval.y)), fixed((oval.half_w, oval.half_h))
+    cv2.ellipse(canvas, centre, axes, 0, -90, -90 + 360 * share, color, width, cv2.LINE_AA, SHIFT)
+
+
+def _draw_heading(canvas: Image, view: RingView, oval: Oval) -> None:
+    """Ticks where the head points grow; a chevron stands where it is to point."""
+    if view.phase in {"done", "paused"}:
+        return
+    if view.heading_deg is not None and view.phase != "frontal":
+        for part in view.parts:
+            for angle_deg in _tick_angles(part.angle_deg, len(view.parts)):
+                away = abs((angle_deg - view.heading_deg + 180) % 360 - 180)
+                weight = math.exp(-((away / _HALO_DEG * 2) ** 2)) * min(view.reach, 1.0)
+                if away <= _HALO_DEG and weight > _FAINTEST:
+                    color = _WHITE if part.near is None and part.far is None else _brighter(_GREEN)
+                    start, end = _NEAR[0] - 0.03 * weight, _NEAR[1] + 0.03 * weight
+                    width = _tick_width(oval) * (1 + 0.5 * weight)
+                    _stroke(canvas, oval, angle_deg, start, end, color, round(width))
+    if view.target_deg is not None:
+        _draw_chevron(canvas, oval, view.target_deg)
+
+
+def _draw_chevron(canvas: Image, oval: Oval, angle_deg: float) -> None:
+    inner, outer = (share * oval.half_h for share in _TARGET)
+    half = math.degrees((outer - inner) / oval.half_h)
+    wings = [
+        oval.point(angle_deg - half, inner),
+        oval.point(angle_deg, outer),
+        oval.point(angle_deg + half, inner),
+    ]
+    points = np.array([fixed(point) for point in wings], np.int32)
+    cv2.polylines(canvas, [points], False, _WHITE, max(2, round(oval.half_h * 0.03)), cv2.LINE_AA, SHIFT)  # noqa: FBT003 -- open
+
+
+def _draw_check(canvas: Image, oval: Oval) -> None:
+    size = oval.half_h * 0.5
+    corners = ((-0.75, 0.05), (-0.2, 0.6), (0.8, -0.6))
+    points = np.array([fixed((oval.x + x * size, oval.y + y * size)) for x, y in corners], np.int32)
+    cv2.polylines(canvas, [points], False, _GREEN, max(2, round(size * 0.16)), cv2.LINE_AA, SHIFT)  # noqa: FBT003 -- open
+
+
+def _tick_angles(middle_deg: float, directions: int) -> Iterator[float]:
+    count = max(1, round(_TICKS / directions))
+    arc = 360 / directions * _SPREAD
+    return (middle_deg + ((tick + 0.5) / count - 0.5) * arc for tick in range(count))
+
+
+def _edge_width(oval: Oval) -> int:
+    return max(2, round(oval.half_h * 0.019))
+
+
+def _tick_width(oval: Oval) -> int:
+    return max(1, round(oval.half_h * 0.026))
+
+
+def _stroke(
+    canvas: Image, oval: Oval, angle_deg: float, start: float, end: float, color: tuple[int, ...], width: int
+) -> None:
+    inner, outer = (fixed(oval.point(angle_deg, share * oval.half_h)) for share in (start, end))
+    cv2.line(canvas, inner, outer, color, width, cv2.LINE_AA, SHIFT)
+
+
+def _shade(quality: float) -> Color:
+    """Duller for poorer views."""
+    share = min(max(quality / 100, 0.0), 1.0)
+    blue, green, red = (round(low + share * (high - low)) for low, high in zip(_DULL_GREEN, _GREEN, strict=True))
+    return blue, green, red
+
+
+def _brighter(color: Color) -> Color:
+    blue, green, red = (round(value + 0.45 * (255 - value)) for value in color)
+    return blue, green, red
+
+
+def _faded(color: Color, alpha: int) -> tuple[int, int, int, int]:
+    """Premultiplied BGRA."""
+    blue, green, red = (round(value * alpha / 255) for value in color)
+    return blue, green, red, alpha
