@@ -107,6 +107,7 @@ class LiveSource(ClosesOnExit):
         self._changed = threading.Condition()
         self._newest: Frame | None = None
         self._news: deque[LiveStatus] = deque()
+        self._status: LiveStatus | None = None
         self._captured_at: deque[float] = deque(maxlen=_FPS_WINDOW)
         self._started_at = 0.0
         self._captured = 0
@@ -128,6 +129,12 @@ class LiveSource(ClosesOnExit):
         """Whether no frame will come any more and no error is left to raise."""
         with self._changed:
             return self._stop.is_set() or (self._settled and self._newest is None and self._error is None)
+
+    @property
+    def status(self) -> LiveStatus | None:
+        """The latest news; None before the first connection."""
+        with self._changed:
+            return self._status
 
     def open(self, timeout_s: float) -> None:
         """Start, and wait until the first picture is there; the loop calls for it by itself without a limit.
@@ -292,6 +299,7 @@ class LiveSource(ClosesOnExit):
 
     def _announce(self, status: LiveStatus) -> None:
         with self._changed:
+            self._status = status
             self._news.append(status)
             self._changed.notify_all()
 

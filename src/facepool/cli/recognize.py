@@ -57,6 +57,7 @@ def recognize_sources(specs: tuple[str, ...], workbench: Workbench, *, window: b
         pool = stack.enter_context(workbench.open_pool(workbench.analyzer.space, must_exist=True))
         recognizer = Recognizer(workbench.analyzer, pool, workbench.policy, workbench.settings.recognize_options())
         threshold = recognizer.threshold
+        screen = stack.enter_context(Window())  # one for all sources; it opens with the first picture
         console.note(f"{len(pool.people())} people in {pool.path}")
         console.note(f"Threshold {threshold.value:.3f}: {threshold.meaning}")
         for spec in specs:
@@ -65,37 +66,32 @@ def recognize_sources(specs: tuple[str, ...], workbench: Workbench, *, window: b
             )
             announce(console, source)
             show = (not is_still(source)) if window is None else window
-            screen = stack.enter_context(Window()) if show else None
             recording = stack.enter_context(open_recording(output, source.fps)) if output else None
-            viewer = Viewer(painter, screen, recording, paced=not source.live)
-            if not _recognize_source(source, recognizer, viewer, console):
+            viewer = Viewer(painter, screen if show else None, recording)
+            _recognize_source(source, recognizer, viewer, console)
+            if viewer.ended:
                 break
     return 0
 
 
-def _recognize_source(source: FrameSource, recognizer: Recognizer, viewer: Viewer, console: Console) -> bool:
-    """Returns False when the user has asked to end."""
+def _recognize_source(source: FrameSource, recognizer: Recognizer, viewer: Viewer, console: Console) -> None:
     still = is_still(source)
     presence = Presence()
     rows: list[tuple[str | Text, ...]] = []
-    going_on = True
     with console.counting("Recognizing", source.frame_count) as counter:
-        for frame in source:
+        for frame in viewer.frames(source):
             faces = recognizer.recognize(frame.image_bgr)
             for record in face_records(frame, faces, say_when_empty=still):
                 console.emit(record)
-            labels = [label_of(faces, row) for row in range(len(faces))]
-            going_on = viewer.show(frame, labels) and (not still or viewer.wait_for_next())
+            viewer.show(frame, [label_of(faces, row) for row in range(len(faces))])
             if still:
                 rows += _rows(frame, faces)
+                viewer.wait_for_next()
             elif (change := presence.change(faces.names)) is not None:
                 console.say(f"{_clock(frame)}  {change}")
             counter.step()
-            if not going_on:
-                break
     if rows:
         console.table(("picture", "person", ">similarity", ">threshold", "reason"), rows)
-    return going_on
 
 
 def _rows(frame: Frame, faces: RecognizedFaces) -> list[tuple[str | Text, ...]]:

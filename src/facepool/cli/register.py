@@ -77,10 +77,11 @@ def register_person(
     name: str, specs: Sequence[str], workbench: Workbench, *, window: bool | None, force: bool = False
 ) -> int:
     """Register one person from some sources; stores once, at the end."""
-    console = workbench.console
+    console, painter = workbench.console, Painter()
     with ExitStack() as stack:
         pool = stack.enter_context(workbench.open_pool(workbench.analyzer.space, must_exist=False))
         enrollment = _enrollment(name, workbench, pool, force=force)
+        screen = stack.enter_context(Window())  # one for all sources; it opens with the first picture
         offers: list[Offer] = []
         for spec in specs:
             source = stack.enter_context(
@@ -88,8 +89,10 @@ def register_person(
             )
             announce(console, source)
             show = (not is_still(source)) if window is None else window
-            viewer = Viewer(Painter(), stack.enter_context(Window()) if show else None, paced=not source.live)
+            viewer = Viewer(painter, screen if show else None)
             offers += _offer_source(source, enrollment, viewer, console)
+            if viewer.ended:
+                break
         stored = enrollment.commit()
         _report_person(enrollment, offers, stored, pool, console)
     return 0
@@ -105,12 +108,11 @@ def _offer_source(source: FrameSource, enrollment: Enrollment, viewer: Viewer, c
         if is_still(source):
             return enrollment.offer_pictures(_counted(source, counter.step))
         offers = []
-        for frame in source:
+        for frame in viewer.frames(source):
             offer = enrollment.offer(frame)
             offers.append(offer.without_pixels())
             counter.step()
-            if not viewer.show(frame, _labels(offer, enrollment.person), _hud(offer, enrollment)):
-                break
+            viewer.show(frame, _labels(offer, enrollment.person), _hud(offer, enrollment))
             if enrollment.full and not source.live:
                 break
     return offers
