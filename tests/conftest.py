@@ -1,11 +1,12 @@
-"""What all tests share: the open pack, pulled once into a store that outlives the run."""
+"""What all tests share: the open pack, pulled once into a store that outlives the run, and commands that use it."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from facepool.models import InstalledModel, ModelStore, default_root
+from commands import Commands
+from facepool.models import DEMO_PHOTOS, InstalledModel, ModelStore, default_root
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +26,28 @@ def open_detector(open_store: ModelStore) -> InstalledModel:
 def open_embedder(open_store: ModelStore) -> InstalledModel:
     """The open pack's SFace."""
     return open_store.load("sface")
+
+
+@pytest.fixture(scope="session")
+def photos(open_store: ModelStore, open_detector: InstalledModel, open_embedder: InstalledModel) -> Path:
+    """The folder with two photos each of two people, and two strangers; the pack is there too."""
+    return open_store.pull_asset(DEMO_PHOTOS)
+
+
+@pytest.fixture
+def facepool(tmp_path: Path, photos: Path, open_store: ModelStore) -> Commands:
+    """Commands with an empty pool, in a folder of their own."""
+    return Commands(tmp_path, open_store.root)
+
+
+@pytest.fixture(scope="session")
+def crowd(tmp_path_factory: pytest.TempPathFactory, photos: Path, open_store: ModelStore) -> Commands:
+    """Commands with a pool that holds one photo each of Ada and Bob; nobody changes it."""
+    commands = Commands(tmp_path_factory.mktemp("crowd"), open_store.root)
+    tree = commands.folder / "people"
+    tree.mkdir()
+    (tree / "Ada.jpg").write_bytes((photos / "person_a_1.jpg").read_bytes())
+    (tree / "Bob.jpg").write_bytes((photos / "person_b_1.jpg").read_bytes())
+    outcome = commands("register", "-s", "people")
+    assert outcome.code == 0, outcome.err
+    return commands

@@ -5,7 +5,7 @@
 
 from facepool.capture.folders import find_pictures, is_person_tree, iter_person_tree
 from facepool.capture.live import LiveSource
-from facepool.capture.opening import open_source
+from facepool.capture.opening import is_picture_file, open_source
 from facepool.capture.pictures import read_image
 from facepool.capture.record import VideoWriter, write_image
 from facepool.capture.source import (
@@ -34,6 +34,7 @@ __all__ = [
     "VideoWriter",
     "find_pictures",
     "is_person_tree",
+    "is_picture_file",
     "iter_person_tree",
     "mask_credentials",
     "open_source",

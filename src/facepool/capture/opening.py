@@ -43,15 +43,33 @@ def open_source(
     """
     options = options or CaptureOptions()
     text = str(spec)
-    number = text.removeprefix(_VIDEO_DEVICE)
-    if number.isascii() and number.isdigit():
-        return _open_live(CameraConnector(int(number), options), options, on_status)
+    number = _camera_number(text)
+    if number is not None:
+        return _open_live(CameraConnector(number, options), options, on_status)
     scheme = url_scheme(text)
     if scheme == "file":
         return _open_path(Path(url2pathname(urlsplit(text).path)), on_skip)
     if scheme:
         return _open_live(_stream(text, scheme, options), options, on_status)
     return _open_path(Path(text), on_skip)
+
+
+def is_picture_file(spec: str) -> bool:
+    """Whether ``open_source`` would take this for a single still picture."""
+    path = Path(spec)
+    if _camera_number(spec) is not None or url_scheme(spec) or not path.is_file():
+        return False
+    return _is_still(path, _picture_kind(path))
+
+
+def _camera_number(spec: str) -> int | None:
+    number = spec.removeprefix(_VIDEO_DEVICE)
+    return int(number) if number.isascii() and number.isdigit() else None
+
+
+def _is_still(path: Path, kind: str) -> bool:
+    # A damaged picture is still a picture: its reader says best what is wrong with it.
+    return kind == "picture" or (not kind and is_picture_name(path))
 
 
 def _open_live(connector: Connector, options: CaptureOptions, on_status: OnStatus | None) -> LiveSource:
@@ -81,7 +99,7 @@ def _open_path(path: Path, on_skip: OnSkip | None) -> FrameSource:
     kind = _picture_kind(path)
     if kind == "animation":
         return AnimationSource(path)
-    if kind == "picture" or is_picture_name(path):
+    if _is_still(path, kind):
         return PictureSource([path], str(path), on_skip)
     return VideoSource(path)
 

@@ -9,20 +9,20 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from facepool.capture import FrameSource, is_person_tree, iter_person_tree, open_source, read_image
+from facepool.capture import FrameSource, is_person_tree, iter_person_tree, read_image
 from facepool.cli.console import Console
 from facepool.cli.options import DECISION, DETECTION, MODELS, REGISTRATION, Flags, json_option, settings_options
-from facepool.cli.sources import announce, more_sources, report_skipped, report_status, source_option
+from facepool.cli.sources import Tour, more_sources, source_option
 from facepool.cli.viewer import Viewer, is_still
+from facepool.cli.wording import counted, people_count
 from facepool.cli.workbench import Workbench
-from facepool.errors import IdentityConflict, InputError, NoFace
+from facepool.errors import ConfigError, IdentityConflict, InputError, NoFace
 from facepool.gallery import Pool
 from facepool.overlay import Label, Painter
 from facepool.pipelines.enroll import OUTCOMES, Enrollment, Offer, Outcome
 from facepool.types import Frame
 from facepool.window import Window
 
-NOTHING_STORED = 3
 _STORED_BEFORE: frozenset[Outcome] = frozenset({"known_view", "enough"})
 
 
@@ -34,6 +34,7 @@ class LeftOut:
     picture: str
     reason: str
     why: str
+    unreadable: bool = False
 
 
 @click.command()
@@ -68,9 +69,20 @@ def register(
     """
     workbench = Workbench(flags, json_lines=json_lines)
     specs = (*sources, *more)
+    if name is not None and not specs and Path(name).exists():
+        raise _name_forgotten(name)
     if name is None:
         return _register_tree(specs, workbench, force=force)
     return register_person(name, specs or ("0",), workbench, window=window, force=force)
+
+
+def _name_forgotten(path: str) -> ConfigError:
+    meant = f"--source {path}" if Path(path).is_dir() else f"NAME {path}"
+    return ConfigError(
+        f"{path} is taken for a name",
+        why="and it is the name of a file or folder",
+        fix=f"Say `facepool register {meant}`, or `facepool register {path} --source 0` for the camera",
+    )
 
 
 def register_person(
@@ -78,24 +90,24 @@ def register_person(
 ) -> int:
     """Register one person from some sources; stores once, at the end."""
     console, painter = workbench.console, Painter()
+    tour = Tour(specs, console)
     with ExitStack() as stack:
         pool = stack.enter_context(workbench.open_pool(workbench.analyzer.space, must_exist=False))
         enrollment = _enrollment(name, workbench, pool, force=force)
         screen = stack.enter_context(Window())  # one for all sources; it opens with the first picture
         offers: list[Offer] = []
-        for spec in specs:
-            source = stack.enter_context(
-                open_source(spec, on_skip=report_skipped(console), on_status=report_status(console))
-            )
-            announce(console, source)
-            show = (not is_still(source)) if window is None else window
-            viewer = Viewer(painter, screen if show else None)
-            offers += _offer_source(source, enrollment, viewer, console)
-            if viewer.ended:
-                break
+        for stop in tour.stops:
+            # What a source gave before it broke is good, and is stored.
+            with tour.telling(), tour.open(stop) as source:
+                show = (not is_still(source)) if window is None else window
+                viewer = Viewer(painter, screen if show else None)
+                _offer_source(source, enrollment, viewer, console, offers)
+                if viewer.ended:
+                    break
         stored = enrollment.commit()
-        _report_person(enrollment, offers, stored, pool, console)
-    return 0
+        if offers or not tour.exit_code:
+            _report_person(enrollment, offers, stored, pool, console)
+    return tour.exit_code
 
 
 def _enrollment(name: str, workbench: Workbench, pool: Pool, *, force: bool) -> Enrollment:
@@ -103,19 +115,20 @@ def _enrollment(name: str, workbench: Workbench, pool: Pool, *, force: bool) -> 
     return Enrollment(name, workbench.analyzer, pool, workbench.policy, options)
 
 
-def _offer_source(source: FrameSource, enrollment: Enrollment, viewer: Viewer, console: Console) -> list[Offer]:
+def _offer_source(
+    source: FrameSource, enrollment: Enrollment, viewer: Viewer, console: Console, offers: list[Offer]
+) -> None:
     with console.counting(f"Registering {enrollment.person}", source.frame_count) as counter:
         if is_still(source):
-            return enrollment.offer_pictures(_counted(source, counter.step))
-        offers = []
+            offers += enrollment.offer_pictures(_counted(source, counter.step))
+            return
         for frame in viewer.frames(source):
             offer = enrollment.offer(frame)
             offers.append(offer.without_pixels())
             counter.step()
             viewer.show(frame, _labels(offer, enrollment.person), _hud(offer, enrollment))
             if enrollment.full and not source.live:
-                break
-    return offers
+                return
 
 
 def _counted(frames: Iterable[Frame], step: Callable[[], None]) -> Iterable[Frame]:
@@ -142,7 +155,7 @@ def _report_person(enrollment: Enrollment, offers: Sequence[Offer], stored: int,
         if outcome != "taken":
             console.note(f"{count} not stored: {OUTCOMES[outcome]}")
     _refuse_nothing(enrollment, offers, outcomes)
-    console.say(f"{enrollment.person}: {stored} new views stored in {pool.path}", "good")
+    console.say(f"{enrollment.person}: {counted(stored, 'new view')} stored in {pool.path}", "good")
 
 
 def _refuse_nothing(enrollment: Enrollment, offers: Sequence[Offer], outcomes: Counter[Outcome]) -> None:
@@ -188,9 +201,12 @@ def _register_tree(specs: Sequence[str], workbench: Workbench, *, force: bool) -
             left_out += [LeftOut(name, offer.frame.source, offer.outcome, str(offer)) for offer in unused]
             console.emit({"person": name, "stored": stored, "pictures": len(paths)})
     _report_tree(left_out, console)
-    console.say(f"{registered} of {len(people)} people registered, {stored_total} views stored in {pool.path}", "good")
+    summary = f"{registered} of {people_count(len(people))} registered, {counted(stored_total, 'view')}"
+    console.say(f"{summary} stored in {pool.path}", "good")
     failed = [entry for entry in left_out if entry.reason not in _STORED_BEFORE]
-    return NOTHING_STORED if failed and not stored_total else 0
+    if any(entry.unreadable for entry in left_out) or (failed and not stored_total):
+        return InputError.exit_code
+    return 0
 
 
 def _readable(name: str, paths: Sequence[Path], left_out: list[LeftOut], step: Callable[[], None]) -> Iterable[Frame]:
@@ -200,7 +216,7 @@ def _readable(name: str, paths: Sequence[Path], left_out: list[LeftOut], step: C
         try:
             yield Frame(read_image(path), str(path), index)
         except InputError as error:
-            left_out.append(LeftOut(name, str(path), error.code, str(error)))
+            left_out.append(LeftOut(name, str(path), error.code, error.why or str(error), unreadable=True))
         step()
 
 

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from facepool import read_image
 from facepool.capture import VideoWriter
 from facepool.types import Image
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 SEED = SHARED / "data" / "seed"
 FRAME_WH = (320, 400)
@@ -70,15 +70,17 @@ class Commands:
         }
 
     def __call__(self, *words: str | Path, **env: str) -> Outcome:
-        """``facepool WORDS``."""
-        return self.script("-m", "facepool", *words, **env)
+        """``facepool WORDS``, with further environment variables."""
+        return self.python("-m", "facepool", *words, env=env)
 
-    def script(self, *words: str | Path, preexec: Callable[[], None] | None = None, **env: str) -> Outcome:
+    def python(
+        self, *words: str | Path, env: Mapping[str, str] | None = None, preexec: Callable[[], None] | None = None
+    ) -> Outcome:
         """``python WORDS``; ``preexec`` runs in the child before."""
         done = subprocess.run(
             [sys.executable, *map(str, words)],
             cwd=self.folder,
-            env=self.env | env,
+            env=self.env | dict(env or {}),
             capture_output=True,
             encoding="utf-8",
             stdin=subprocess.DEVNULL,
