@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from facepool import read_image
+from facepool import open_pool, read_image
 from facepool.capture import VideoWriter
 from facepool.types import Image
 
@@ -103,10 +103,9 @@ class Commands:
         )
 
     def people(self) -> dict[str, int]:
-        """Who is in the pool with how many views, by the command itself."""
-        outcome = self("people", "list", "--json")
-        assert outcome.code == 0, outcome.err
-        return {str(record["person"]): int(str(record["templates"])) for record in outcome.records}
+        """Who is in the pool with how many views."""
+        with open_pool(self.pool) as pool:
+            return {person.name: person.templates for person in pool.people()}
 
 
 def interrupt(process: "subprocess.Popen[str]", when_it_says: str) -> Outcome:

@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import io
 import logging
 import sys
 from dataclasses import dataclass
@@ -90,6 +91,7 @@ def set_up_log(verbose: int) -> None:
 def run(command: click.Command, arguments: list[str] | None = None) -> int:
     """Run a command and turn errors into one line and an exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    _survive_narrow_encodings()
     console = Console(json_lines="--json" in arguments)
     try:
         outcome: Any = command.main(arguments, standalone_mode=False)
@@ -100,8 +102,8 @@ def run(command: click.Command, arguments: list[str] | None = None) -> int:
         return _fail(console, _in_our_words(error))
     except FacepoolError as error:
         return _fail(console, error)
-    except (click.Abort, KeyboardInterrupt):
-        console.note("Interrupted")
+    except (click.Abort, KeyboardInterrupt) as interruption:
+        console.note(": ".join(["Interrupted", *map(str, interruption.args)]))
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone; there is nobody left to tell.
@@ -110,6 +112,13 @@ def run(command: click.Command, arguments: list[str] | None = None) -> int:
     except OSError as error:
         return _fail(console, _of_the_disk(error))
     return outcome if isinstance(outcome, int) else 0
+
+
+def _survive_narrow_encodings() -> None:
+    """A name that the terminal cannot show comes out as escapes, rather than ending the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _fail(console: Console, error: FacepoolError) -> int:

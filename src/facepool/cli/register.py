@@ -96,14 +96,17 @@ def register_person(
         enrollment = _enrollment(name, workbench, pool, force=force)
         screen = stack.enter_context(Window())  # one for all sources; it opens with the first picture
         offers: list[Offer] = []
-        for stop in tour.stops:
-            # What a source gave before it broke is good, and is stored.
-            with tour.telling(), tour.open(stop) as source:
-                show = (not is_still(source)) if window is None else window
-                viewer = Viewer(painter, screen if show else None)
-                _offer_source(source, enrollment, viewer, console, offers)
-                if viewer.ended:
-                    break
+        try:
+            for stop in tour.stops:
+                # What a source gave before it broke is good, and is stored.
+                with tour.telling(), tour.open(stop) as source:
+                    show = (not is_still(source)) if window is None else window
+                    viewer = Viewer(painter, screen if show else None)
+                    _offer_source(source, enrollment, viewer, console, offers)
+                    if viewer.ended:
+                        break
+        except KeyboardInterrupt:
+            raise click.Abort(f"nothing was stored of {enrollment.person}") from None
         stored = enrollment.commit()
         if offers or not tour.exit_code:
             _report_person(enrollment, offers, stored, pool, console)
@@ -185,26 +188,28 @@ def _register_tree(specs: Sequence[str], workbench: Workbench, *, force: bool) -
     console = workbench.console
     people = list(iter_person_tree(specs[0]))
     left_out: list[LeftOut] = []
-    stored_total = registered = 0
+    stored: dict[str, int] = {}
     with (
         workbench.open_pool(workbench.analyzer.space, must_exist=False) as pool,
         console.counting("Registering", sum(len(paths) for _, paths in people)) as counter,
     ):
-        for name, paths in people:
-            enrollment = _enrollment(name, workbench, pool, force=force)
-            frames = _readable(name, paths, left_out, counter.step)
-            offers = enrollment.offer_pictures(frames)
-            stored = enrollment.commit()
-            stored_total += stored
-            registered += stored > 0
-            unused = [offer for offer in offers if offer.outcome != "taken"]
-            left_out += [LeftOut(name, offer.frame.source, offer.outcome, str(offer)) for offer in unused]
-            console.emit({"person": name, "stored": stored, "pictures": len(paths)})
+        try:
+            for name, paths in people:
+                enrollment = _enrollment(name, workbench, pool, force=force)
+                offers = enrollment.offer_pictures(_readable(name, paths, left_out, counter.step))
+                stored[name] = enrollment.commit()
+                unused = [offer for offer in offers if offer.outcome != "taken"]
+                left_out += [LeftOut(name, offer.frame.source, offer.outcome, str(offer)) for offer in unused]
+                console.emit({"person": name, "stored": stored[name], "pictures": len(paths)})
+        except KeyboardInterrupt:
+            progress = f"{len(stored)} of {people_count(len(people))} done and stored"
+            raise click.Abort(f"{progress}; run it again for the rest") from None
     _report_tree(left_out, console)
-    summary = f"{registered} of {people_count(len(people))} registered, {counted(stored_total, 'view')}"
+    registered, views = sum(count > 0 for count in stored.values()), sum(stored.values())
+    summary = f"{registered} of {people_count(len(people))} registered, {counted(views, 'view')}"
     console.say(f"{summary} stored in {pool.path}", "good")
     failed = [entry for entry in left_out if entry.reason not in _STORED_BEFORE]
-    if any(entry.unreadable for entry in left_out) or (failed and not stored_total):
+    if any(entry.unreadable for entry in left_out) or (failed and not views):
         return InputError.exit_code
     return 0
 
