@@ -24,6 +24,7 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 _JOINERS = "\u200c\u200d"
+_TURN = "\u200e"  # LEFT-TO-RIGHT MARK: no glyph; what follows belongs to the line, not to the Arabic before it
 _ELLIPSIS = "…"
 
 
@@ -137,7 +138,8 @@ class TextRenderer:
         kinds = list(zip(levels(text), faces, word_numbers, strict=False))
         words: list[tuple[str, int, Typeface]] = []
         for (level, face, _), group in groupby(range(len(text)), key=kinds.__getitem__):
-            words.append(("".join(text[i] for i in group), level, face))
+            if word := "".join(text[i] for i in group if text[i] != _TURN):
+                words.append((word, level, face))
         order = visual_order([level for _, level, _ in words])
         return [(words[i][0], words[i][2], words[i][1] % 2 == 1) for i in order]
 
@@ -158,9 +160,14 @@ class TextRenderer:
         return _draw(plain[::-1] if rtl else plain, font, direction=None)
 
 
+def before_number(text: str) -> str:
+    """``text``, so that a number written after it stays after it, even where the text runs from right to left."""
+    return text + _TURN
+
+
 def clean(text: str) -> str:
     """One line without control and formatting characters (which could turn a name round), composed (NFC)."""
-    kept = (char for char in text if char in _JOINERS or char.isspace() or unicodedata.category(char)[0] != "C")
+    kept = (char for char in text if char in _JOINERS + _TURN or char.isspace() or unicodedata.category(char)[0] != "C")
     return unicodedata.normalize("NFC", " ".join("".join(kept).split()))
 
 
