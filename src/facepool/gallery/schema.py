@@ -72,6 +72,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 used twice, so that rows above the last one seen are the new ones.
 """
 
+# A quota or a limit on file sizes comes as a refused write; the index of the log is the first to miss room.
+_NO_ROOM = frozenset({sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE})
 _READABLE_REASONS: dict[int, tuple[type[FacepoolError], str, str]] = {
     sqlite3.SQLITE_BUSY: (
         PoolLocked,
@@ -153,8 +155,7 @@ def snapshot(db: sqlite3.Connection) -> Iterator[None]:
 def explain(path: Path, error: sqlite3.DatabaseError) -> FacepoolError | None:
     """What an error of SQLite means to the user; None when it is no news about the file."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-    # A quota or a limit on file sizes comes as a refused write.
-    primary = sqlite3.SQLITE_FULL if code == sqlite3.SQLITE_IOERR_WRITE else code & 0xFF
+    primary = sqlite3.SQLITE_FULL if code in _NO_ROOM else code & 0xFF
     if primary not in _READABLE_REASONS:
         return None
     kind, why, fix = _READABLE_REASONS[primary]
