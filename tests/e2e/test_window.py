@@ -33,10 +33,10 @@ def window(monkeypatch: pytest.MonkeyPatch) -> Iterator[Window]:
         yield window
 
 
-def press(key: int, scancode: int = 0) -> None:
+def press(key: int, scancode: int = 0, mod: int = 0) -> None:
     import pygame
 
-    pygame.event.post(pygame.Event(pygame.KEYDOWN, key=key, scancode=scancode, mod=0, unicode=""))
+    pygame.event.post(pygame.Event(pygame.KEYDOWN, key=key, scancode=scancode, mod=mod, unicode=""))
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,15 @@ def test_a_key_is_reported_once(window: Window, key: str, expected: Event) -> No
     press(ord(key))
     assert window.poll() == (expected,)
     assert window.poll() == ()
+
+
+def test_ctrl_c_in_the_window_asks_to_cancel(window: Window) -> None:
+    import pygame
+
+    press(ord("c"), mod=pygame.KMOD_LCTRL)
+    press(ord("с"), pygame.KSCAN_C, mod=pygame.KMOD_RCTRL)  # noqa: RUF001 -- the Cyrillic letter
+    press(ord("c"))
+    assert window.poll() == (Event.CANCEL, Event.CANCEL)
 
 
 def test_keys_work_on_a_keyboard_without_latin_letters(window: Window) -> None:

@@ -112,6 +112,12 @@ def test_q_ends_it_while_a_live_source_is_silent(silent: OnePicture) -> None:
     assert polls == [1, 1, 1]
 
 
+def test_ctrl_c_in_the_window_is_ctrl_c(silent: OnePicture) -> None:
+    viewer = Viewer(NotingPainter(), ScriptedWindow(lambda _: (Event.CANCEL,)))
+    with pytest.raises(KeyboardInterrupt):
+        take_all(viewer, LiveSource(silent))
+
+
 def test_a_window_says_that_it_is_reconnecting_over_a_dimmed_picture() -> None:
     def quits_when_something_is_said(window: ScriptedWindow) -> tuple[Event, ...]:
         return (Event.QUIT,) if len(window.shown) == 2 else ()

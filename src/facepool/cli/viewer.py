@@ -103,6 +103,8 @@ def open_recording(path: Path, fps: float | None) -> Recording:
 class Viewer:
     """Hands out the frames of a source, and shows and keeps what became of them.
 
+    Ctrl-C in the window raises KeyboardInterrupt, as in the terminal.
+
     Args:
         painter: Draws boxes and text.
         window: Where they are shown; None for nowhere.
@@ -183,6 +185,8 @@ class Viewer:
 
     def _poll(self) -> Sequence[Event]:
         events = self._window.poll() if self._window is not None else ()
+        if Event.CANCEL in events:
+            raise KeyboardInterrupt
         self._ended = self._ended or Event.QUIT in events
         return events
 
