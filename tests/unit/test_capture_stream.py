@@ -123,7 +123,7 @@ def test_credentials_are_masked() -> None:
 def test_a_port_where_nobody_listens_is_unavailable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    with pytest.raises(StreamUnavailable):
+    with pytest.raises(StreamUnavailable, match="nobody answers at this address"):
         open_source(f"http://127.0.0.1:{port}/", OPTIONS)
 
 

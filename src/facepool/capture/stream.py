@@ -1,5 +1,6 @@
 """Network streams: RTSP, HTTP, RTMP and whatever else FFmpeg speaks."""
 
+import errno
 import re
 
 import av
@@ -14,6 +15,10 @@ STREAM_SCHEMES = frozenset(["rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "udp
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"//[^/]*@")
+_IN_WORDS = {
+    errno.EIO: "the connection broke off",
+    errno.ECONNREFUSED: "nobody answers at this address",
+}
 _FILE_SCHEMES = frozenset({"http", "https"})
 
 
@@ -132,4 +137,4 @@ def _reason(error: av.FFmpegError, timeout_s: float) -> str:
         return "the user name or password is missing or wrong"
     if isinstance(error, av.error.InvalidDataError):
         return "what it sends is not a video"
-    return str(error.strerror)
+    return _IN_WORDS.get(error.errno or 0, str(error.strerror))

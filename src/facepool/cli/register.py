@@ -23,6 +23,13 @@ from facepool.pipelines.enroll import OUTCOMES, Enrollment, Offer, Outcome
 from facepool.types import Frame
 from facepool.window import Window
 
+_KEYS = "Q saves and quits · Ctrl-C discards · M mirrors"
+_HINTS: dict[Outcome, str] = {
+    "taken": "got it",
+    "known_view": "known view, turn your head a little",
+    "enough": "that is enough, press Q",
+}
+"""What to do now, where the outcome's own words do not say so."""
 _STORED_BEFORE: frozenset[Outcome] = frozenset({"known_view", "enough"})
 
 
@@ -148,7 +155,8 @@ def _labels(offer: Offer, person: str) -> list[Label]:
 
 
 def _hud(offer: Offer, enrollment: Enrollment) -> list[str]:
-    return [f"{enrollment.person}: {enrollment.taken} new views", str(offer), "Q saves and quits, Ctrl-C discards"]
+    hint = _HINTS.get(offer.outcome, str(offer))
+    return [f"Registering {enrollment.person}", f"{counted(enrollment.taken, 'new view')} · {hint}", _KEYS]
 
 
 def _report_person(enrollment: Enrollment, offers: Sequence[Offer], stored: int, pool: Pool, console: Console) -> None:

@@ -16,6 +16,9 @@ VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 _FPS_UNKNOWN = 25.0
 _POLL_S = 0.03
 _SILENT_S = 1.0
+_KEYS_S = 5.0
+_MOVING_KEYS = "Q quits · M mirrors · F full screen"
+_STILL_KEYS = "Space shows the next · Q quits"
 _MADE_UP_S = 0.5
 
 
@@ -119,6 +122,8 @@ class Viewer:
         self._newest: Image | None = None
         self._notice = ""
         self._ended = False
+        self._is_still = False
+        self._opened_s: float | None = None
 
     @property
     def ended(self) -> bool:
@@ -132,22 +137,31 @@ class Viewer:
             InputError: The source broke.
         """
         self._pace = None if source.live else Pace()
+        self._is_still = is_still(source)
         for frame in self._live_frames(source) if isinstance(source, LiveSource) else source:
             yield frame
             if self._ended:
                 return
 
     def show(self, frame: Frame, labels: Sequence[Label], hud: Sequence[str] = ()) -> None:
-        """Show and keep one frame; the frames of a file at the speed that they were taken at."""
+        """Show and keep one frame; the frames of a file at the speed that they were taken at.
+
+        Args:
+            frame: The frame.
+            labels: Boxes and names.
+            hud: Lines of status; without any, the window says for a while what its keys do.
+        """
         if self._recording is not None:
             self._recording.write(self._painter.draw(frame.image_bgr, labels, hud), frame)
         if self._window is None:
             return
         self._keep_pace(frame)
+        if self._ended:
+            return
         image_bgr = frame.image_bgr
         if self._window.mirrored:
             image_bgr, labels = mirror(image_bgr, labels)
-        self._window.show(self._painter.draw(image_bgr, labels, hud))
+        self._window.show(self._painter.draw(image_bgr, labels, hud or self._keys()))
         self._newest, self._notice = image_bgr, ""
         self._poll()
 
@@ -174,6 +188,13 @@ class Viewer:
             self._window.show(self._painter.draw(self._newest // 2, (), [notice]))
             self._notice = notice
         self._poll()
+
+    def _keys(self) -> Sequence[str]:
+        """What the keys do: in the beginning, and as long as a picture waits for one."""
+        if self._is_still:
+            return (_STILL_KEYS,)
+        self._opened_s = self._opened_s or time.monotonic()
+        return (_MOVING_KEYS,) if time.monotonic() - self._opened_s < _KEYS_S else ()
 
     def _keep_pace(self, frame: Frame) -> None:
         if self._pace is None or frame.time_s is None:
