@@ -15,10 +15,6 @@ STREAM_SCHEMES = frozenset(["rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "udp
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"//[^/]*@")
-_IN_WORDS = {
-    errno.EIO: "the connection broke off",
-    errno.ECONNREFUSED: "nobody answers at this address",
-}
 _FILE_SCHEMES = frozenset({"http", "https"})
 
 
@@ -137,4 +133,6 @@ def _reason(error: av.FFmpegError, timeout_s: float) -> str:
         return "the user name or password is missing or wrong"
     if isinstance(error, av.error.InvalidDataError):
         return "what it sends is not a video"
-    return _IN_WORDS.get(error.errno or 0, str(error.strerror))
+    if isinstance(error, av.error.ConnectionRefusedError):
+        return "nobody answers at this address"
+    return "the connection broke off" if error.errno == errno.EIO else str(error.strerror)
