@@ -91,9 +91,9 @@ class Commands:
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     def start(self, *words: str | Path) -> "subprocess.Popen[str]":
-        """``facepool WORDS``, not waited for."""
+        """``python WORDS``, not waited for."""
         return subprocess.Popen(
-            [sys.executable, "-m", "facepool", *map(str, words)],
+            [sys.executable, *map(str, words)],
             cwd=self.folder,
             env=self.env,
             stdout=subprocess.PIPE,

@@ -243,7 +243,10 @@ def files_of_at_most(size: int) -> Callable[[], None]:
 def test_no_write_permission(facepool: Commands, photo: Path, tmp_path: Path, command: str) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o555)
-    where = {"register": ["-p", closed / "new" / "pool.db", "Ada"], "recognize": ["-o", closed / "new", "-p", "all.db"]}
+    where: dict[str, list[str | Path]] = {
+        "register": ["-p", closed / "new" / "pool.db", "Ada"],
+        "recognize": ["-o", closed / "new", "-p", "all.db"],
+    }
     assert facepool("register", "Ada", photo, "-p", "all.db").code == 0
     outcome = facepool.python("-m", "facepool", command, *where[command], photo, preexec=like_any_user)
     assert outcome.code == 7
@@ -279,7 +282,7 @@ def test_a_full_disk_while_pulling_a_model(facepool: Commands, tmp_path: Path) -
 
 def test_a_killed_pull_is_taken_up_again(facepool: Commands, tmp_path: Path) -> None:
     with pulling(facepool, tmp_path) as (command, store):
-        process = facepool.start(*command)
+        process = facepool.start("-m", "facepool", *command)
         while not list(store.rglob("*.onnx")) and process.poll() is None:
             pass
         process.send_signal(signal.SIGKILL)
@@ -355,7 +358,7 @@ def test_errors_are_objects_for_programs(crowd: Commands) -> None:
 
 
 def test_whoever_reads_may_stop_reading(crowd: Commands) -> None:
-    process = crowd.start("models", "list")
+    process = crowd.start("-m", "facepool", "models", "list")
     assert process.stdout is not None
     process.stdout.close()
     assert process.stderr is not None
@@ -367,7 +370,7 @@ def test_whoever_reads_may_stop_reading(crowd: Commands) -> None:
 def test_a_pool_that_fails_is_left_readable(facepool: Commands, photos: Path) -> None:
     """Killed at any moment of a registration, the pool holds whole registrations only."""
     for name, photo in (("Ada", "person_a_1.jpg"), ("Bob", "person_b_1.jpg")):
-        process = facepool.start("register", name, photos / photo)
+        process = facepool.start("-m", "facepool", "register", name, photos / photo)
         while not facepool.pool.exists() and process.poll() is None:
             pass
         process.kill()

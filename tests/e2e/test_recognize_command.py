@@ -129,7 +129,9 @@ def test_an_animation_too_short_for_news_still_has_a_last_word(crowd: Commands, 
 
 def test_ctrl_c_finishes_the_recording(crowd: Commands, photos: Path, tmp_path: Path) -> None:
     film(tmp_path / "long.mp4", pan(photos / "person_a_2.jpg", 15) * 20)
-    process = crowd.start("recognize", tmp_path / "long.mp4", "--headless", "-o", tmp_path / "named.mp4", "--json")
+    process = crowd.start(
+        "-m", "facepool", "recognize", tmp_path / "long.mp4", "--headless", "-o", tmp_path / "named.mp4", "--json"
+    )
     assert process.stdout is not None
     for _ in range(3):
         process.stdout.readline()

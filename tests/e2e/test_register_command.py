@@ -138,7 +138,9 @@ def test_names_reach_a_terminal_that_cannot_show_them(facepool: Commands, photos
 def test_ctrl_c_leaves_the_pool_as_it_was(facepool: Commands, photos: Path, tmp_path: Path) -> None:
     assert facepool("register", "Ada", photos / "person_a_1.jpg").code == 0
     film(tmp_path / "bob.mp4", pan(photos / "person_b_1.jpg", 15) * 20)
-    outcome = interrupt(facepool.start("register", "Bob", tmp_path / "bob.mp4", "--headless"), "Looking at")
+    outcome = interrupt(
+        facepool.start("-m", "facepool", "register", "Bob", tmp_path / "bob.mp4", "--headless"), "Looking at"
+    )
     assert outcome.code == 130
     assert "Traceback" not in outcome.err
     assert "nothing was stored of Bob" in outcome.err.splitlines()[-1]
@@ -149,7 +151,7 @@ def test_ctrl_c_leaves_the_pool_as_it_was(facepool: Commands, photos: Path, tmp_
 def test_a_killed_registration_leaves_the_pool_as_it_was(facepool: Commands, photos: Path, tmp_path: Path) -> None:
     assert facepool("register", "Ada", photos / "person_a_1.jpg").code == 0
     film(tmp_path / "bob.mp4", pan(photos / "person_b_1.jpg", 15) * 20)
-    process = facepool.start("register", "Bob", tmp_path / "bob.mp4", "--headless")
+    process = facepool.start("-m", "facepool", "register", "Bob", tmp_path / "bob.mp4", "--headless")
     assert process.stderr is not None
     while "Looking at" not in process.stderr.readline():
         assert process.poll() is None
@@ -161,7 +163,7 @@ def test_a_killed_registration_leaves_the_pool_as_it_was(facepool: Commands, pho
 
 def test_two_processes_register_at_once(facepool: Commands, photos: Path) -> None:
     running = [
-        facepool.start("register", name, photos / photo)
+        facepool.start("-m", "facepool", "register", name, photos / photo)
         for name, photo in (("Ada", "person_a_1.jpg"), ("Bob", "person_b_1.jpg"), ("Eve", "impostor_1.jpg"))
     ]
     for process in running:
