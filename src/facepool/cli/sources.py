@@ -66,7 +66,7 @@ class Tour:
 
     def _news(self, status: LiveStatus) -> None:
         if status.state == "reconnecting":
-            self._console.note(f"Connection lost ({status.reason}); attempt {status.attempt} in {status.wait_s:.0f} s")
+            self._console.note(f"Connection lost ({status.reason}); attempt {status.attempt} in {status.wait_s:g} s")
         elif status.state == "connected" and status.attempt:
             self._console.note("Connected again")
 
