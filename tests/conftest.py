@@ -1,12 +1,20 @@
 """What all tests share: the open pack, pulled once into a store that outlives the run, and commands that use it."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from commands import Commands
 from facepool.models import DEMO_PHOTOS, InstalledModel, ModelStore, default_root
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _children_hear_ctrl_c() -> None:
+    """A shell makes what runs in its background deaf to Ctrl-C, and every process that a test starts would be, too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
