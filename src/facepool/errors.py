@@ -13,8 +13,7 @@ FacepoolError
 │   ├── CameraUnavailable
 │   ├── StreamUnavailable
 │   ├── StreamLost
-│   ├── NoFace
-│   └── ManyFaces
+│   └── NoFace
 ├── PoolError                   exit 4   where people are kept
 │   ├── PoolCorrupt
 │   ├── PoolLocked
@@ -135,12 +134,6 @@ class NoFace(InputError):
     """A picture that needs a face has none."""
 
     code = "no_face"
-
-
-class ManyFaces(InputError):
-    """A picture that needs exactly one face has several."""
-
-    code = "many_faces"
 
 
 class PoolError(FacepoolError):

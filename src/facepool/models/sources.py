@@ -12,8 +12,6 @@ from facepool.models.files import digest_of
 from facepool.models.package_index import NotThere, PackageIndex
 from facepool.models.transfer import TransferFailed, download
 
-__all__ = ["Fetcher", "Progress", "SourceFailed"]
-
 
 class SourceFailed(Exception):
     """One source did not deliver; the next is tried."""
