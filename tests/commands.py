@@ -102,6 +102,10 @@ class Commands:
             encoding="utf-8",
         )
 
+    def take_pool_of(self, other: "Commands") -> None:
+        """Begin with a copy of another's pool."""
+        self.pool.write_bytes(other.pool.read_bytes())
+
     def people(self) -> dict[str, int]:
         """Who is in the pool with how many views."""
         with open_pool(self.pool) as pool:

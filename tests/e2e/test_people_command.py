@@ -12,7 +12,7 @@ from facepool import open_pool
 @pytest.fixture
 def pool(facepool: Commands, crowd: Commands) -> Commands:
     """Commands with a pool of one's own that holds a view each of Ada and Bob."""
-    facepool.pool.write_bytes(crowd.pool.read_bytes())
+    facepool.take_pool_of(crowd)
     return facepool
 
 

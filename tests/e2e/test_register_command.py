@@ -72,16 +72,18 @@ def test_a_frame_with_two_faces_is_not_stored(facepool: Commands, photos: Path, 
     assert facepool.people() == {}
 
 
-def test_a_face_that_belongs_to_somebody_else_is_refused_unless_forced(facepool: Commands, photos: Path) -> None:
-    assert facepool("register", "Ada", photos / "person_a_1.jpg").code == 0
+def test_a_face_that_belongs_to_somebody_else_is_refused_unless_forced(
+    facepool: Commands, crowd: Commands, photos: Path
+) -> None:
+    facepool.take_pool_of(crowd)
     refused = facepool("register", "Eve", photos / "person_a_2.jpg")
     assert refused.code == 4
     assert "[identity_conflict]" in refused.error
     assert "belongs to Ada" in refused.error
     assert "--force" in refused.error
-    assert facepool.people() == {"Ada": 1}
+    assert facepool.people() == {"Ada": 1, "Bob": 1}
     assert facepool("register", "Eve", photos / "person_a_2.jpg", "--force").code == 0
-    assert facepool.people() == {"Ada": 1, "Eve": 1}
+    assert facepool.people() == {"Ada": 1, "Bob": 1, "Eve": 1}
 
 
 def test_a_folder_tree_registers_with_a_report_of_what_was_left_out(
@@ -135,30 +137,32 @@ def test_names_reach_a_terminal_that_cannot_show_them(facepool: Commands, photos
     assert outcome.records[0]["person"] == "李小龙"
 
 
-def test_ctrl_c_leaves_the_pool_as_it_was(facepool: Commands, photos: Path, tmp_path: Path) -> None:
-    assert facepool("register", "Ada", photos / "person_a_1.jpg").code == 0
-    film(tmp_path / "bob.mp4", pan(photos / "person_b_1.jpg", 15) * 20)
+def test_ctrl_c_leaves_the_pool_as_it_was(facepool: Commands, crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    facepool.take_pool_of(crowd)
+    film(tmp_path / "eve.mp4", pan(photos / "impostor_1.jpg", 15) * 20)
     outcome = interrupt(
-        facepool.start("-m", "facepool", "register", "Bob", tmp_path / "bob.mp4", "--headless"), "Looking at"
+        facepool.start("-m", "facepool", "register", "Eve", tmp_path / "eve.mp4", "--headless"), "Looking at"
     )
     assert outcome.code == 130
     assert "Traceback" not in outcome.err
-    assert "nothing was stored of Bob" in outcome.err.splitlines()[-1]
-    assert facepool.people() == {"Ada": 1}
+    assert "nothing was stored of Eve" in outcome.err.splitlines()[-1]
+    assert facepool.people() == {"Ada": 1, "Bob": 1}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such signal there")
-def test_a_killed_registration_leaves_the_pool_as_it_was(facepool: Commands, photos: Path, tmp_path: Path) -> None:
-    assert facepool("register", "Ada", photos / "person_a_1.jpg").code == 0
-    film(tmp_path / "bob.mp4", pan(photos / "person_b_1.jpg", 15) * 20)
-    process = facepool.start("-m", "facepool", "register", "Bob", tmp_path / "bob.mp4", "--headless")
+def test_a_killed_registration_leaves_the_pool_as_it_was(
+    facepool: Commands, crowd: Commands, photos: Path, tmp_path: Path
+) -> None:
+    facepool.take_pool_of(crowd)
+    film(tmp_path / "eve.mp4", pan(photos / "impostor_1.jpg", 15) * 20)
+    process = facepool.start("-m", "facepool", "register", "Eve", tmp_path / "eve.mp4", "--headless")
     assert process.stderr is not None
     while "Looking at" not in process.stderr.readline():
         assert process.poll() is None
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    assert facepool.people() == {"Ada": 1}
+    assert facepool.people() == {"Ada": 1, "Bob": 1}
 
 
 def test_two_processes_register_at_once(facepool: Commands, photos: Path) -> None:

@@ -105,10 +105,6 @@ def run(command: click.Command, arguments: list[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt) as interruption:
         console.note(": ".join(["Interrupted", *map(str, interruption.args)]))
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has gone; there is nobody left to tell.
-        sys.stderr.close()
-        return 0
     except OSError as error:
         return _fail(console, _of_the_disk(error))
     return outcome if isinstance(outcome, int) else 0

@@ -214,8 +214,8 @@ def _register_tree(specs: Sequence[str], workbench: Workbench, *, force: bool) -
             raise click.Abort(f"{progress}; run it again for the rest") from None
     _report_tree(left_out, console)
     registered, views = sum(count > 0 for count in stored.values()), sum(stored.values())
-    summary = f"{registered} of {people_count(len(people))} registered, {counted(views, 'view')}"
-    console.say(f"{summary} stored in {pool.path}", "good")
+    summary = f"{counted(views, 'new view')} of {people_count(registered)} stored in {pool.path}"
+    console.say(f"{summary}, {counted(len(left_out), 'picture')} left out" if left_out else summary, "good")
     failed = [entry for entry in left_out if entry.reason not in _STORED_BEFORE]
     if any(entry.unreadable for entry in left_out) or (failed and not views):
         return InputError.exit_code
