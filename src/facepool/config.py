@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import platformdirs
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from facepool.decide import TARGET_FPIR
@@ -62,6 +62,12 @@ class Settings(BaseSettings):
     min_margin: float = Field(
         _RECOGNIZE.min_margin, ge=0, le=2, description="Lead over the runner-up that a name needs"
     )
+
+    @field_validator("pool", "models_dir", "offline_dir")
+    @classmethod
+    def _expand_home(cls, path: Path | None) -> Path | None:
+        """``~`` means the home folder here as it does in a shell."""
+        return None if path is None else path.expanduser()
 
     @classmethod
     def settings_customise_sources(

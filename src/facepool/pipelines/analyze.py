@@ -8,6 +8,7 @@ import numpy as np
 from facepool.align import Aligner
 from facepool.detect import RetinaFace
 from facepool.embed import Embedder
+from facepool.errors import ImageUnreadable
 from facepool.models.specs import FmrCurve
 from facepool.pose import estimate_pose
 from facepool.quality import FaceMeasures, measure
@@ -89,7 +90,12 @@ class Analyzer:
 
         Returns:
             One ``Faces`` an image; an empty list for an empty list.
+
+        Raises:
+            ImageUnreadable: One of them is not such an array.
         """
+        for image_bgr in images_bgr:
+            _check_image(image_bgr)
         found = self._detector.detect(images_bgr)
         aligned = [
             self._aligner.align(image, detections.landmarks)
@@ -107,6 +113,20 @@ class Analyzer:
         crops = AlignedFaces(np.concatenate([faces.images_bgr for faces in aligned]), self._aligner.template)
         ends = np.cumsum([len(faces) for faces in aligned])
         return np.split(self._embedder.embed(crops), ends[:-1])
+
+
+def _check_image(image_bgr: Image) -> None:
+    """Refuse what would be looked at wrongly in silence: floats in 0..1, 16 bits, an alpha channel, no pixels."""
+    given = getattr(image_bgr, "shape", None), getattr(image_bgr, "dtype", None)
+    shape, dtype = given
+    if shape is not None and len(shape) == 3 and shape[2] == 3 and min(shape[:2]) > 0 and dtype == np.uint8:
+        return
+    described = "no array" if shape is None else f"an array of shape {shape} and type {dtype}"
+    raise ImageUnreadable(
+        "An image cannot be analyzed",
+        why=f"it is {described}, not (height, width, 3) of type uint8",
+        fix="Load pictures with facepool.read_image, or convert to 8 bits and three channels in the order BGR",
+    )
 
 
 def _poses(detections: Detections, image_bgr: Image) -> list[Pose | None]:

@@ -11,7 +11,7 @@ from facepool.models.entries import InstalledModel, Licence, ModelEntry, space_o
 from facepool.models.specs import EmbedderSpec, RetinaFaceSpec
 from facepool.models.store import ModelStore, default_root, find_pack
 from facepool.pipelines.analyze import Analyzer
-from facepool.runtime import Device, Runtime
+from facepool.runtime import Device, Runtime, limit_threads
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".tar")
 _MAKERS_TERMS = Licence(
@@ -47,7 +47,7 @@ def load_analyzer(
     Args:
         choice: Which networks; the pack ``open`` by default.
         device: ``auto``, ``cpu``, ``cuda:N``, ``tensorrt:N`` or ``coreml``.
-        threads: CPU threads; all cores by default.
+        threads: CPU threads for everything in this process that spreads over cores; all cores by default.
         detect: What counts as a face.
         store: Where models are kept; the user's by default.
 
@@ -58,6 +58,8 @@ def load_analyzer(
         PathMissing: A checkpoint does not exist.
     """
     choice = choice or ModelChoice()
+    if threads is not None:
+        limit_threads(threads)
     runtime = Runtime(Device.parse(device), threads)
     store = store or ModelStore(default_root())
     pack = find_pack(choice.pack)
