@@ -24,13 +24,16 @@ class ScriptedWindow(Window):
     def __init__(self, on_poll: Callable[["ScriptedWindow"], tuple[Event, ...]]) -> None:
         super().__init__()
         self.shown: list[Image] = []
+        self.polls: list[None] = []
         self._on_poll = on_poll
 
     def show(self, image_bgr: Image) -> None:
         self.shown.append(image_bgr)
 
     def poll(self) -> tuple[Event, ...]:
-        return self._on_poll(self)
+        events = self._on_poll(self)
+        self.polls.append(None)
+        return events
 
 
 class NotingPainter(Painter):
@@ -129,6 +132,34 @@ def test_a_window_says_that_it_is_reconnecting_over_a_dimmed_picture() -> None:
     assert painter.lines[1:] == ["Connection lost: cable pulled. Trying again, attempt 1"]
     assert [int(image[0, 0, 0]) for image in window.shown] == [200, 100]
     assert source.status == LiveStatus("reconnecting", 1, HANG_GUARD_S, "cable pulled")
+
+
+def test_a_dimmed_picture_grows_no_darker_while_the_wait_goes_on() -> None:
+    def quits_when_two_things_are_said(window: ScriptedWindow) -> tuple[Event, ...]:
+        return (Event.QUIT,) if len(window.shown) == 3 else ()
+
+    window = ScriptedWindow(quits_when_two_things_are_said)
+    policy = ReconnectPolicy(first_wait_s=0.1, longest_wait_s=0.1)
+    take_all(Viewer(NotingPainter(), window), LiveSource(OnePicture(dies=True), policy))
+    assert [int(image[0, 0, 0]) for image in window.shown] == [200, 100, 100]
+
+
+def test_m_turns_a_picture_that_waits() -> None:
+    half_dark = PICTURE.copy()
+    half_dark[:, :32] = 0
+
+    def presses_m_then_space(window: ScriptedWindow) -> tuple[Event, ...]:
+        if len(window.shown) == 2:
+            return (Event.NEXT,)
+        window.mirrored = len(window.polls) == 1
+        return (Event.MIRROR,) if window.mirrored else ()
+
+    window = ScriptedWindow(presses_m_then_space)
+    viewer = Viewer(NotingPainter(), window)
+    viewer.show(Frame(half_dark, "photo.jpg"), ())
+    viewer.wait_for_next()
+    assert [int(image[0, 0, 0]) for image in window.shown] == [0, 200]
+    assert not viewer.ended
 
 
 def test_a_file_is_shown_at_its_own_speed() -> None:

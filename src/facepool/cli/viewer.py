@@ -119,7 +119,7 @@ class Viewer:
         self._window = window
         self._recording = recording
         self._pace: Pace | None = None
-        self._newest: Image | None = None
+        self._newest: tuple[Image, Sequence[Label], Sequence[str]] | None = None
         self._notice = ""
         self._ended = False
         self._is_still = False
@@ -158,16 +158,15 @@ class Viewer:
         self._keep_pace(frame)
         if self._ended:
             return
-        image_bgr = frame.image_bgr
-        if self._window.mirrored:
-            image_bgr, labels = mirror(image_bgr, labels)
-        self._window.show(self._painter.draw(image_bgr, labels, hud or self._keys()))
-        self._newest, self._notice = image_bgr, ""
+        self._newest, self._notice = (frame.image_bgr, labels, hud or self._keys()), ""
+        self._paint(self._window, *self._newest)
         self._poll()
 
     def wait_for_next(self) -> None:
         """Leave a picture on the screen until the user asks for the next or to end."""
-        while self._window is not None and not self._ended and Event.NEXT not in self._poll():
+        while self._window is not None and not self._ended and Event.NEXT not in (events := self._poll()):
+            if Event.MIRROR in events and self._newest is not None:
+                self._paint(self._window, *self._newest)
             time.sleep(_POLL_S)
 
     def _live_frames(self, source: LiveSource) -> Iterator[Frame]:
@@ -185,9 +184,15 @@ class Viewer:
         if self._window is None:
             return
         if notice != self._notice and self._newest is not None:
-            self._window.show(self._painter.draw(self._newest // 2, (), [notice]))
+            image_bgr, _, _ = self._newest
+            self._paint(self._window, image_bgr // 2, (), [notice])
             self._notice = notice
         self._poll()
+
+    def _paint(self, window: Window, image_bgr: Image, labels: Sequence[Label], hud: Sequence[str]) -> None:
+        if window.mirrored:
+            image_bgr, labels = mirror(image_bgr, labels)
+        window.show(self._painter.draw(image_bgr, labels, hud))
 
     def _keys(self) -> Sequence[str]:
         """What the keys do: in the beginning, and as long as a picture waits for one."""
