@@ -84,6 +84,13 @@ def test_a_file_that_cannot_hold_everything_is_refused_before_the_work(
     assert not (tmp_path / output).exists()
 
 
+def test_a_kind_of_file_that_is_not_made_is_no_folder(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    outcome = crowd("recognize", photos / "person_a_2.jpg", "-o", tmp_path / "all.avi")
+    assert outcome.code == 2
+    assert "end it in .mp4" in outcome.error
+    assert not (tmp_path / "all.avi").exists()
+
+
 @pytest.mark.parametrize(
     ("flags", "threshold", "meaning"),
     [

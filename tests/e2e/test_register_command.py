@@ -149,6 +149,20 @@ def test_ctrl_c_leaves_the_pool_as_it_was(facepool: Commands, crowd: Commands, p
     assert facepool.people() == {"Ada": 1, "Bob": 1}
 
 
+def test_ctrl_c_in_a_folder_tree_keeps_who_is_done(facepool: Commands, photos: Path, tmp_path: Path) -> None:
+    copy(photos / "person_a_1.jpg", tmp_path / "people" / "Ada" / "1.jpg")
+    for number in range(300):
+        copy(photos / "impostor_1.jpg", tmp_path / "people" / "Eve" / f"{number}.jpg")
+    process = facepool.start("-m", "facepool", "register", "-s", "people", "--json")
+    assert process.stdout is not None
+    assert '"Ada"' in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "Interrupted: 1 of 2 people done and stored; run it again for the rest"
+    assert facepool.people() == {"Ada": 1}
+
+
 @pytest.mark.skipif(os.name == "nt", reason="no such signal there")
 def test_a_killed_registration_leaves_the_pool_as_it_was(
     facepool: Commands, crowd: Commands, photos: Path, tmp_path: Path

@@ -21,6 +21,11 @@ from facepool.pipelines.recognize import RecognizedFaces, Recognizer
 from facepool.types import Frame
 from facepool.window import Window
 
+_UNWRITTEN_SUFFIXES = frozenset(
+    (".avi", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".ogv", ".gif", ".tiff", ".heic", ".avif")
+)
+"""Endings that mean a file to everybody, and would otherwise name a folder."""
+
 
 @click.command()
 @more_sources
@@ -55,6 +60,12 @@ def recognize_sources(specs: tuple[str, ...], workbench: Workbench, *, window: b
     """Recognize everybody in some sources, one after the other."""
     console = workbench.console
     painter, tour = Painter(), Tour(specs, console)
+    if output is not None and output.suffix.lower() in _UNWRITTEN_SUFFIXES:
+        raise ConfigError(
+            f"{output} cannot be written",
+            why=f"{output.suffix} is not a kind of file that is made here",
+            fix=f"Name a folder, or end it in {', '.join((*VIDEO_SUFFIXES, *PICTURE_SUFFIXES))}",
+        )
     with ExitStack() as stack:
         pool = stack.enter_context(workbench.open_pool(workbench.analyzer.space, must_exist=True))
         recognizer = Recognizer(workbench.analyzer, pool, workbench.policy, workbench.settings.recognize_options())
