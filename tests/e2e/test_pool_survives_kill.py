@@ -95,7 +95,7 @@ from pool_kit import samples, space
 with open_pool(Path(sys.argv[1]), space()) as pool:
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
     try:
-        pool.register("Bob", samples(*range(5000)))
+        pool.register("Bob", samples(*range(5000)), space())
     except FacepoolError as error:
         print(error.code)
     print(len(pool.people()))
@@ -106,11 +106,11 @@ with open_pool(Path(sys.argv[1]), space()) as pool:
 def test_a_full_disk_is_told_and_leaves_the_pool_as_it_was(tmp_path: Path, backend: str) -> None:
     path = tmp_path / backend
     with open_pool(path, space()) as pool:
-        pool.register("Ada", samples(1))
+        pool.register("Ada", samples(1), space())
     assert run_limited(FULL_DISK, path).split() == ["disk_full", "1"]
     with open_pool(path, space()) as pool:
         assert pool.templates()[0].sample.embedding.tolist() == unit(1).tolist()
-        pool.register("Bob", samples(2))
+        pool.register("Bob", samples(2), space())
     assert people(path) == {"Ada": 1, "Bob": 1}
     assert not list(tmp_path.glob("*.new"))
 
@@ -125,7 +125,7 @@ if os.geteuid() == 0:
     os.seteuid(65534)  # permissions mean nothing to root
 try:
     with open_pool(Path(sys.argv[1]), space()) as pool:
-        pool.register("Bob", samples(2))
+        pool.register("Bob", samples(2), space())
 except FacepoolError as error:
     print(error.code)
 """
@@ -142,7 +142,7 @@ def test_missing_permission_is_told(backend: str, *, exists: bool, mode: int) ->
         folder.mkdir()
         if exists:
             with open_pool(folder / backend, space()) as pool:
-                pool.register("Ada", samples(1))
+                pool.register("Ada", samples(1), space())
         for file in folder.iterdir():
             file.chmod(0o444)
         folder.chmod(mode)

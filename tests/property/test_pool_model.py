@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from facepool.errors import ConfigError, PersonExists, UnknownPerson
 from facepool.gallery import Pool
-from pool_kit import opened, samples, unit
+from pool_kit import opened, samples, space, unit
 
 NAMES = st.sampled_from(["Ada", "Bob", "李", "zoe"])
 
@@ -32,7 +32,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule(view=st.integers(0, 1), name=NAMES, seeds=st.lists(st.integers(0, 50), max_size=3))
     def register(self, view: int, name: str, seeds: list[int]) -> None:
-        assert self.pools[view].register(name, samples(*seeds)) == len(seeds)
+        assert self.pools[view].register(name, samples(*seeds), space()) == len(seeds)
         if seeds:
             self.model.setdefault(name, []).extend(seeds)
 

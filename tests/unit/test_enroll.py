@@ -1,11 +1,12 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from facepool import Enrollment, EnrollOptions, Pool, open_pool
-from facepool.errors import ConfigError
+from facepool.errors import ConfigError, SpaceMismatch
 from stand_ins import SPACE, StageAnalyzer, unit, view
 
 ADA, BOB = 0, 1
@@ -143,6 +144,20 @@ def test_a_name_is_cleaned_before_it_is_looked_up(pool: Pool, stage: StageAnalyz
         enrollment.commit()
     assert [person.name for person in pool.people()] == ["Zo\u00e9"]
     assert enrolled(pool, "Zo\u00e9") == 1
+
+
+def test_a_pool_of_another_space_is_refused_however_it_was_opened(tmp_path: Path, stage: StageAnalyzer) -> None:
+    other = replace(SPACE, model="other-net", weights_sha256="1" * 64)
+    with open_pool(tmp_path / "other.db", other) as pool, pytest.raises(SpaceMismatch, match=r"other-net.*stand-in"):
+        Enrollment("Ada", stage, pool)
+
+
+def test_views_are_stored_under_the_analyzers_space(tmp_path: Path, stage: StageAnalyzer) -> None:
+    with open_pool(tmp_path / "nameless.db") as pool:
+        ada = Enrollment("Ada", stage, pool)
+        ada.offer(stage.frame(view(ADA, 0)))
+        ada.commit()
+        assert pool.space == SPACE
 
 
 def test_a_name_of_nothing_is_refused(pool: Pool, stage: StageAnalyzer) -> None:

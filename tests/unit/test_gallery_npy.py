@@ -17,7 +17,7 @@ from facepool.errors import (
     PoolTooNew,
     SpaceMismatch,
 )
-from facepool.gallery import NpyPool, open_pool, search, transfer
+from facepool.gallery import NpyPool, check_pool, open_pool, search, transfer
 from pool_kit import opened, samples, space, unit, units
 
 SEED = Path(__file__).parents[2].parent / "shared" / "data" / "seed"
@@ -47,9 +47,9 @@ def test_a_pair_of_the_original_project_is_read_with_one_remark(legacy: Path) ->
 
 def test_the_original_project_can_read_what_we_write(tmp_path: Path) -> None:
     with opened(tmp_path, "model_faces.npy") as pool:
-        pool.register("李", samples(1))
-        pool.register("Ada", samples(2))
-        pool.register("李", samples(3))
+        pool.register("李", samples(1), space())
+        pool.register("Ada", samples(2), space())
+        pool.register("李", samples(3), space())
     vectors = np.load(tmp_path / "model_faces.npy", allow_pickle=False)
     ids = np.load(tmp_path / "model_face_ids.npy", allow_pickle=False)
     assert vectors.dtype == np.float32
@@ -59,20 +59,22 @@ def test_the_original_project_can_read_what_we_write(tmp_path: Path) -> None:
 
 def test_templates_added_to_an_unlabelled_pair_do_not_label_the_others(legacy: Path) -> None:
     with open_pool(legacy, space()) as pool:
-        pool.register("Eve", samples(9))
+        pool.register("Eve", samples(9), space())
     with open_pool(legacy, space()) as again:
         assert again.space is None
         assert "unknown embedding space" in again.notes[0]
         assert [template.model for template in again.templates()] == ["", "", "", "test-net"]
         for name in ("Ada", "Bob", "Eve"):
             again.remove(name)
-        again.register("New", samples(5))
+        again.register("New", samples(5), space())
         assert again.space == space()
 
 
 def test_an_unlabelled_pair_of_another_dimension_is_refused(legacy: Path) -> None:
     with pytest.raises(SpaceMismatch, match=r"8-d.*test-net \(16-d"):
         open_pool(legacy, space(16))
+    with open_pool(legacy) as pool, pytest.raises(SpaceMismatch, match=r"8-d.*test-net \(16-d"):
+        check_pool(pool, space(16))
 
 
 def test_an_unlabelled_pair_moves_into_a_database_on_the_users_word_only(legacy: Path, tmp_path: Path) -> None:
@@ -123,7 +125,7 @@ def test_a_missing_or_broken_half_is_refused(legacy: Path, name: str, content: b
 
 def test_files_changed_behind_the_sidecars_back_are_refused(tmp_path: Path) -> None:
     with opened(tmp_path, "model_faces.npy") as pool:
-        pool.register("Ada", samples(1, 2))
+        pool.register("Ada", samples(1, 2), space())
     write_pair(tmp_path, units(2), np.array(["Ada", "Bob"]))
     with pytest.raises(PoolCorrupt, match="another program"):
         opened(tmp_path, "model_faces.npy")
@@ -146,7 +148,7 @@ def test_a_sidecar_that_does_not_fit_is_refused(
     tmp_path: Path, change: dict[str, Any], kind: type[FacepoolError]
 ) -> None:
     with opened(tmp_path, "model_faces.npy") as pool:
-        pool.register("Ada", samples(1))
+        pool.register("Ada", samples(1), space())
     path = tmp_path / "model_faces.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(kind, match=r"model_faces\.json"):
@@ -163,10 +165,10 @@ def test_a_file_of_another_program_in_the_sidecars_place_is_not_overwritten(lega
 
 def test_a_lock_held_by_another_process_is_told(tmp_path: Path) -> None:
     with opened(tmp_path, "model_faces.npy", timeout_s=0.05) as pool:
-        pool.register("Ada", samples(1))
+        pool.register("Ada", samples(1), space())
         with FileLock(tmp_path / "model_faces.npy.lock"), pytest.raises(PoolLocked):
-            pool.register("Bob", samples(2))
-        assert pool.register("Bob", samples(2)) == 1
+            pool.register("Bob", samples(2), space())
+        assert pool.register("Bob", samples(2), space()) == 1
 
 
 @pytest.mark.parametrize("moved", range(3))
@@ -174,7 +176,7 @@ def test_an_interrupted_commit_is_finished_by_the_next_reader(
     tmp_path: Path, moved: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool = opened(tmp_path, "model_faces.npy")
-    pool.register("Ada", samples(1))
+    pool.register("Ada", samples(1), space())
     moves = 0
     really_move = Path.replace
 
@@ -188,7 +190,7 @@ def test_an_interrupted_commit_is_finished_by_the_next_reader(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", dies)
         with pytest.raises(SystemExit):
-            pool.register("Bob", samples(2))
+            pool.register("Bob", samples(2), space())
     with opened(tmp_path, "model_faces.npy") as again:
         assert [person.name for person in again.people()] == ["Ada", "Bob"]
         assert [person.name for person in pool.people()] == ["Ada", "Bob"]
@@ -197,11 +199,11 @@ def test_an_interrupted_commit_is_finished_by_the_next_reader(
 
 def test_an_uncommitted_write_is_thrown_away_by_the_next_writer(tmp_path: Path) -> None:
     with opened(tmp_path, "model_faces.npy") as pool:
-        pool.register("Ada", samples(1))
+        pool.register("Ada", samples(1), space())
         for name in ("model_faces.npy", "model_face_ids.npy", "model_faces.npy.commit"):
             (tmp_path / f"{name}.new").write_bytes(b"half")
         assert len(pool.people()) == 1
-        pool.register("Bob", samples(2))
+        pool.register("Bob", samples(2), space())
     assert not list(tmp_path.glob("*.new"))
 
 
@@ -214,7 +216,7 @@ def test_an_interrupted_commit_of_other_files_is_not_applied(legacy: Path) -> No
 def test_files_keep_the_permissions_that_the_user_gave_them(legacy: Path) -> None:
     legacy.chmod(0o644)
     with open_pool(legacy, space()) as pool:
-        pool.register("Eve", samples(9))
+        pool.register("Eve", samples(9), space())
     assert legacy.stat().st_mode & 0o777 == 0o644
 
 
@@ -225,7 +227,7 @@ def test_a_link_to_the_pool_stays_a_link(legacy: Path, tmp_path: Path) -> None:
     for path in (legacy, legacy.with_name("model_face_ids.npy")):
         (folder / path.name).symlink_to(path)
     with open_pool(folder / "model_faces.npy", space()) as pool:
-        pool.register("Eve", samples(9))
+        pool.register("Eve", samples(9), space())
     assert (folder / "model_faces.npy").is_symlink()
     with open_pool(legacy) as original:
         assert len(original.people()) == 3

@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "pool.db"
     with SqlitePool(path, space()) as pool:
         for seed in range(30):
-            pool.register(f"person {seed}", samples(seed))
+            pool.register(f"person {seed}", samples(seed), space())
     return path
 
 
@@ -62,7 +62,7 @@ def test_a_file_of_no_bytes_is_a_new_pool(tmp_path: Path) -> None:
     path = tmp_path / "pool.db"
     path.touch()
     with SqlitePool(path, space()) as pool:
-        assert pool.register("Ada", samples(1)) == 1
+        assert pool.register("Ada", samples(1), space()) == 1
 
 
 def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
@@ -91,9 +91,9 @@ def test_a_pool_that_another_process_is_writing_can_be_read_but_not_written(path
     with SqlitePool(path, space(), timeout_s=0.05) as pool:
         assert len(pool.people()) == 30
         with pytest.raises(PoolLocked, match="another process"):
-            pool.register("Ada", samples(1))
+            pool.register("Ada", samples(1), space())
         other.execute("ROLLBACK")
-        assert pool.register("Ada", samples(1)) == 1
+        assert pool.register("Ada", samples(1), space()) == 1
     other.close()
 
 
@@ -104,10 +104,10 @@ def test_a_full_disk_undoes_the_registration_and_loses_nothing(path: Path) -> No
         (pages,) = db.execute("PRAGMA page_count").fetchone()
         db.execute(f"PRAGMA max_page_count = {pages + 1}")
         with pytest.raises(DiskFull):
-            pool.register("Ada", samples(*range(500)))
+            pool.register("Ada", samples(*range(500)), space())
         assert len(pool.people()) == 30
         db.execute("PRAGMA max_page_count = 100000")
-        assert pool.register("Ada", samples(1)) == 1
+        assert pool.register("Ada", samples(1), space()) == 1
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_an_appended_row_is_read_without_reading_the_others_again(path: Path) ->
         assert db is not None
         queries: list[str] = []
         db.set_trace_callback(queries.append)
-        pool.register("person 3", samples(99))
+        pool.register("person 3", samples(99), space())
         assert len(pool.matrix()) == 31
         assert any("templates.id > 30" in query for query in queries)
 
@@ -169,7 +169,7 @@ def test_removing_wipes_what_sqlite_had_copied_to_other_pages(tmp_path: Path) ->
     chance.shuffle(owners)
     with SqlitePool(tmp_path / "pool.db", space(128)) as pool:
         for row, owner in enumerate(owners):
-            pool.register(str(owner), [Sample(unit(row, 128), source="x" * chance.randrange(50))])
+            pool.register(str(owner), [Sample(unit(row, 128), source="x" * chance.randrange(50))], space(128))
         leaving = list(range(12))
         chance.shuffle(leaving)
         for count in range(1, 12):

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from facepool.gallery.checks import check_dimension, check_space
 from facepool.gallery.matrix import PoolMatrix
 from facepool.types import EmbeddingSpace, Person, Sample, Template
 
@@ -60,8 +61,13 @@ class Pool(Protocol):
         """All templates as they are now. Kept between calls, so cheap while the pool does not change."""
         ...
 
-    def register(self, person: str, samples: Sequence[Sample]) -> int:
-        """Store samples of a new or known person as templates of the pool's space.
+    def register(self, person: str, samples: Sequence[Sample], space: EmbeddingSpace) -> int:
+        """Store samples of a new or known person.
+
+        Args:
+            person: New or known to the pool.
+            samples: Any number.
+            space: Which space they are of: that of the model that made them.
 
         Returns:
             How many were stored. No samples store nothing, and make nobody known.
@@ -69,7 +75,7 @@ class Pool(Protocol):
         Raises:
             ConfigError: The name cannot be used.
             InvalidEmbedding: An embedding is not (D,) float32 of norm 1.
-            SpaceMismatch: The pool was opened without a space and has none of its own.
+            SpaceMismatch: The pool is of another space.
         """
         ...
 
@@ -132,6 +138,22 @@ class Pool(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+def check_pool(pool: Pool, space: EmbeddingSpace) -> None:
+    """Refuse a pool whose vectors cannot be compared with those of a model, however it was opened.
+
+    Args:
+        pool: One that does not know its space is checked by dimension only; a new one of no space fits.
+        space: That of the model.
+
+    Raises:
+        SpaceMismatch: They are not of one space.
+    """
+    pinned = pool.space
+    check_space(pool.path, pinned, space)
+    if pinned is None:
+        check_dimension(pool.path, pool.dimension, space)
 
 
 def new_templates(person: str, samples: Sequence[Sample], model: str) -> list[Template]:

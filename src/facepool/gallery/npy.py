@@ -11,7 +11,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from facepool.errors import PathMissing, PoolError, PoolLocked
-from facepool.gallery.base import new_templates
+from facepool.gallery.base import check_pool, new_templates
 from facepool.gallery.checks import (
     check_dimension,
     check_samples,
@@ -133,10 +133,9 @@ class NpyPool:
             self._matrix = _matrix(content.templates, self.dimension or 0, revision)
         return self._matrix
 
-    def register(self, person: str, samples: Sequence[Sample]) -> int:
+    def register(self, person: str, samples: Sequence[Sample], space: EmbeddingSpace) -> int:
         """Store samples of a new or known person, all or none."""
-        space = self._offered or self.space
-        return self.add(new_templates(person, samples, space.model if space else ""), space)
+        return self.add(new_templates(person, samples, space.model), space)
 
     def add(self, templates: Sequence[Template], space: EmbeddingSpace | None) -> int:
         """Store templates with their provenance, all or none."""
@@ -146,8 +145,8 @@ class NpyPool:
         space = space or self.space or self._offered
         if space is None:
             raise space_needed(self.path)
+        check_pool(self, space)
         samples = [template.sample for template in named]
-        self._check_fit(self._current(), space)
         check_samples(samples, space.dimension)
         with self._locked() as content:
             self._check_fit(content, space)

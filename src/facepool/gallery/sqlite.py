@@ -121,10 +121,9 @@ class SqlitePool:
             self._matrix, self._matrix_rewritten = self._read_matrix(db)
         return self._matrix
 
-    def register(self, person: str, samples: Sequence[Sample]) -> int:
+    def register(self, person: str, samples: Sequence[Sample], space: EmbeddingSpace) -> int:
         """Store samples of a new or known person, all or none."""
-        space = self._offered or self.space
-        return self.add(new_templates(person, samples, space.model if space else ""), space)
+        return self.add(new_templates(person, samples, space.model), space)
 
     def add(self, templates: Sequence[Template], space: EmbeddingSpace | None) -> int:
         """Store templates with their provenance, all or none."""

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from facepool.decide import ThresholdPolicy
-from facepool.gallery import Pool, clean_name, search
+from facepool.gallery import Pool, check_pool, clean_name, search
 from facepool.pipelines.analyze import Analyzer, Faces
 from facepool.types import Candidate, Floats, Frame, Image, Sample
 
@@ -101,6 +101,10 @@ class Enrollment:
         pool: Where the views go; of the analyzer's embedding space.
         policy: From which similarity on a face belongs to somebody else, and two captures show one person.
         options: Which views are worth keeping.
+
+    Raises:
+        ConfigError: The name cannot be used.
+        SpaceMismatch: The pool is of another embedding space.
     """
 
     def __init__(
@@ -115,6 +119,7 @@ class Enrollment:
         self.options = options or EnrollOptions()
         self._analyzer = analyzer
         self._pool = pool
+        check_pool(pool, analyzer.space)
         policy = policy or ThresholdPolicy(analyzer.fmr)
         self._belongs_to_rival = policy.identification(len(pool.matrix())).value
         self._same_person = policy.same_person().value
@@ -156,7 +161,7 @@ class Enrollment:
         """
         if not self._taken:
             return 0
-        stored = self._pool.register(self.person, self._taken)
+        stored = self._pool.register(self.person, self._taken, self._analyzer.space)
         self._taken = []
         return stored
 

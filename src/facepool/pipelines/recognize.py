@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from facepool.decide import Threshold, ThresholdPolicy, decide
-from facepool.gallery import Pool, search
+from facepool.gallery import Pool, PoolMatrix, check_pool, search
 from facepool.pipelines.analyze import Analyzer
 from facepool.types import Decision, Detections, Image
 
@@ -54,6 +54,9 @@ class Recognizer:
         pool: Who is known; of the analyzer's embedding space.
         policy: Chooses the threshold for the pool's size; by default at most 1 % of strangers are named.
         options: When a face is not named although somebody is near.
+
+    Raises:
+        SpaceMismatch: The pool is of another embedding space.
     """
 
     def __init__(
@@ -67,16 +70,17 @@ class Recognizer:
         self._pool = pool
         self._policy = policy or ThresholdPolicy(analyzer.fmr)
         self._options = options or RecognizeOptions()
+        check_pool(pool, analyzer.space)
 
     @property
     def threshold(self) -> Threshold:
         """The threshold for the pool as it is now."""
-        return self._policy.identification(len(self._pool.matrix()))
+        return self._policy.identification(len(self._matrix()))
 
     def recognize(self, image_bgr: Image) -> RecognizedFaces:
         """Recognize everybody in one image, (H, W, 3) uint8 BGR. Without a face there is no decision."""
         faces = self._analyzer.analyze(image_bgr)
-        nearest = search(self._pool.matrix(), faces.embeddings, top=CANDIDATES)
+        nearest = search(self._matrix(), faces.embeddings, top=CANDIDATES)
         threshold = self.threshold.value
         usable = faces.measures.size_px >= self._options.min_size_px
         decisions = tuple(
@@ -84,3 +88,8 @@ class Recognizer:
             for candidates, good in zip(nearest, usable, strict=True)
         )
         return RecognizedFaces(faces.detections, decisions)
+
+    def _matrix(self) -> PoolMatrix:
+        matrix = self._pool.matrix()
+        check_pool(self._pool, self._analyzer.space)  # each time: what was a new pool may have become another model's
+        return matrix
