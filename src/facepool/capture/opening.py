@@ -5,12 +5,13 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from facepool.capture.camera import CameraConnector
+from facepool.capture.credentials import mask_credentials
 from facepool.capture.folders import is_picture_name, pictures_or_error
 from facepool.capture.live import Connector, LiveSource
 from facepool.capture.pictures import DECODE_ERRORS, TOO_LARGE, open_picture, quiet_pillow
 from facepool.capture.source import CaptureOptions, FrameSource, OnSkip, OnStatus
 from facepool.capture.stills import AnimationSource, PictureSource, is_animation
-from facepool.capture.stream import STREAM_SCHEMES, StreamConnector, mask_credentials, url_scheme
+from facepool.capture.stream import STREAM_SCHEMES, StreamConnector, url_scheme
 from facepool.capture.video import VideoSource
 from facepool.errors import PathMissing, StreamUnavailable, VideoUnreadable
 

@@ -6,6 +6,7 @@ import re
 import av
 import av.container
 
+from facepool.capture.credentials import mask_credentials
 from facepool.capture.decoding import Decoder, Shot
 from facepool.capture.source import CaptureOptions
 from facepool.errors import StreamLost, StreamUnavailable
@@ -14,7 +15,6 @@ STREAM_SCHEMES = frozenset(["rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "udp
 """The kinds of address that are opened; FFmpeg knows more, some of which read local files."""
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
-_CREDENTIALS = re.compile(r"//[^/]*@")
 _FILE_SCHEMES = frozenset({"http", "https"})
 
 
@@ -22,11 +22,6 @@ def url_scheme(text: str) -> str:
     """The lower-case scheme of a URL; empty for what is not one, such as a path."""
     match = _URL.match(text)
     return match[1].lower() if match else ""
-
-
-def mask_credentials(url: str) -> str:
-    """The URL with user name and password replaced, fit for the screen, logs and the pool."""
-    return _CREDENTIALS.sub("//***@", url, count=1)
 
 
 class StreamConnector:
@@ -58,7 +53,8 @@ class StreamConnector:
                 timeout=(options.open_timeout_s, options.read_timeout_s),
             )
         except av.FFmpegError as error:
-            raise self.unavailable(_reason(error, options.open_timeout_s)) from error
+            # FFmpeg's error names the address with its password, so it is not kept as the cause.
+            raise self.unavailable(_reason(error, options.open_timeout_s)) from None
         try:
             return StreamConnection(container, self)
         except (LookupError, StreamLost) as error:
@@ -120,7 +116,7 @@ class StreamConnection:
         try:
             shot = next(self._shots, None)
         except av.FFmpegError as error:
-            raise self._connector.read_failure(error) from error
+            raise self._connector.read_failure(error) from None  # as above: it may name the address
         if shot is None and (self._decoder.broken or not self._is_finite):
             raise self._connector.lost("the other side stopped sending")
         return shot
