@@ -22,6 +22,7 @@ FacepoolError
 │   ├── InvalidEmbedding
 │   ├── UnknownPerson
 │   ├── PersonExists
+│   ├── PoolChanged
 │   └── IdentityConflict
 ├── ModelError                  exit 5   the networks
 │   ├── UnknownModel
@@ -183,6 +184,12 @@ class PersonExists(PoolError):
     """The name is taken."""
 
     code = "person_exists"
+
+
+class PoolChanged(PoolError):
+    """Another process has changed the pool since it was last looked at."""
+
+    code = "pool_changed"
 
 
 class IdentityConflict(PoolError):

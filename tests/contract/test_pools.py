@@ -12,6 +12,7 @@ from facepool.errors import (
     InvalidEmbedding,
     PathMissing,
     PersonExists,
+    PoolChanged,
     SpaceMismatch,
     UnknownPerson,
 )
@@ -58,6 +59,16 @@ def test_what_was_registered_is_there_after_opening_again(pool: Pool, tmp_path: 
         assert [template.sample.embedding.tolist() for template in again.templates("Ada")] == [
             unit(seed).tolist() for seed in (1, 2, 4)
         ]
+
+
+def test_a_registration_decided_on_an_older_revision_is_refused(pool: Pool, tmp_path: Path, backend: str) -> None:
+    seen = pool.revision()
+    with opened(tmp_path, backend) as other:
+        other.register("Eve", samples(1), space())
+    with pytest.raises(PoolChanged):
+        pool.register("Ada", samples(2), space(), expected_revision=seen)
+    assert names(pool) == {"Eve": 1}
+    assert pool.register("Ada", samples(2), space(), expected_revision=pool.matrix().revision) == 1
 
 
 def test_no_samples_make_nobody_known(pool: Pool) -> None:

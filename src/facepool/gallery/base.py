@@ -61,13 +61,16 @@ class Pool(Protocol):
         """All templates as they are now. Kept between calls, so cheap while the pool does not change."""
         ...
 
-    def register(self, person: str, samples: Sequence[Sample], space: EmbeddingSpace) -> int:
+    def register(
+        self, person: str, samples: Sequence[Sample], space: EmbeddingSpace, *, expected_revision: int | None = None
+    ) -> int:
         """Store samples of a new or known person.
 
         Args:
             person: New or known to the pool.
             samples: Any number.
             space: Which space they are of: that of the model that made them.
+            expected_revision: The revision that the decision to store them rests on; None: whatever it is now.
 
         Returns:
             How many were stored. No samples store nothing, and make nobody known.
@@ -75,6 +78,7 @@ class Pool(Protocol):
         Raises:
             ConfigError: The name cannot be used.
             InvalidEmbedding: An embedding is not (D,) float32 of norm 1.
+            PoolChanged: The pool is of another revision than the expected one.
             SpaceMismatch: The pool is of another space.
         """
         ...

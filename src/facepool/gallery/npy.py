@@ -19,6 +19,7 @@ from facepool.gallery.checks import (
     clean_name,
     clean_pair,
     person_exists,
+    pool_changed,
     space_needed,
     unknown_person,
 )
@@ -133,33 +134,15 @@ class NpyPool:
             self._matrix = _matrix(content.templates, self.dimension or 0, revision)
         return self._matrix
 
-    def register(self, person: str, samples: Sequence[Sample], space: EmbeddingSpace) -> int:
+    def register(
+        self, person: str, samples: Sequence[Sample], space: EmbeddingSpace, *, expected_revision: int | None = None
+    ) -> int:
         """Store samples of a new or known person, all or none."""
-        return self.add(new_templates(person, samples, space.model), space)
+        return self._add(new_templates(person, samples, space.model), space, expected_revision)
 
     def add(self, templates: Sequence[Template], space: EmbeddingSpace | None) -> int:
         """Store templates with their provenance, all or none."""
-        named = [replace(template, person=clean_name(template.person)) for template in templates]
-        if not named:
-            return 0
-        space = space or self.space or self._offered
-        if space is None:
-            raise space_needed(self.path)
-        check_pool(self, space)
-        samples = [template.sample for template in named]
-        check_samples(samples, space.dimension)
-        with self._locked() as content:
-            self._check_fit(content, space)
-            numbered = [replace(template, id=content.next_id + row) for row, template in enumerate(named)]
-            self._store(
-                PairContent(
-                    space=content.space if content.templates else space,
-                    templates=(*content.templates, *numbered),
-                    next_id=content.next_id + len(numbered),
-                    labelled=True,
-                )
-            )
-        return len(named)
+        return self._add(templates, space, None)
 
     def rename(self, old: str, new: str) -> None:
         """Give a person another name."""
@@ -259,6 +242,31 @@ class NpyPool:
         with self._lock():
             self._files.recover()
             yield self._current()
+
+    def _add(self, templates: Sequence[Template], space: EmbeddingSpace | None, expected_revision: int | None) -> int:
+        named = [replace(template, person=clean_name(template.person)) for template in templates]
+        if not named:
+            return 0
+        space = space or self.space or self._offered
+        if space is None:
+            raise space_needed(self.path)
+        check_pool(self, space)
+        samples = [template.sample for template in named]
+        check_samples(samples, space.dimension)
+        with self._locked() as content:
+            if expected_revision is not None and hash(self._seen) != expected_revision:
+                raise pool_changed(self.path)
+            self._check_fit(content, space)
+            numbered = [replace(template, id=content.next_id + row) for row, template in enumerate(named)]
+            self._store(
+                PairContent(
+                    space=content.space if content.templates else space,
+                    templates=(*content.templates, *numbered),
+                    next_id=content.next_id + len(numbered),
+                    labelled=True,
+                )
+            )
+        return len(named)
 
     @contextmanager
     def _rewrite(self, person: str) -> Iterator[PairContent]:

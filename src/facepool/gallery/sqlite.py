@@ -18,6 +18,7 @@ from facepool.gallery.checks import (
     clean_name,
     clean_pair,
     person_exists,
+    pool_changed,
     space_needed,
     unknown_person,
 )
@@ -121,26 +122,15 @@ class SqlitePool:
             self._matrix, self._matrix_rewritten = self._read_matrix(db)
         return self._matrix
 
-    def register(self, person: str, samples: Sequence[Sample], space: EmbeddingSpace) -> int:
+    def register(
+        self, person: str, samples: Sequence[Sample], space: EmbeddingSpace, *, expected_revision: int | None = None
+    ) -> int:
         """Store samples of a new or known person, all or none."""
-        return self.add(new_templates(person, samples, space.model), space)
+        return self._add(new_templates(person, samples, space.model), space, expected_revision)
 
     def add(self, templates: Sequence[Template], space: EmbeddingSpace | None) -> int:
         """Store templates with their provenance, all or none."""
-        names = [clean_name(template.person) for template in templates]
-        if not templates:
-            return 0
-        pinned = self.space
-        space = space or pinned
-        if space is None:
-            raise space_needed(self.path)
-        check_space(self.path, pinned, space)
-        check_samples([template.sample for template in templates], space.dimension)
-        with self._transaction() as db:
-            self._pin(db, space)
-            for name, template in zip(names, templates, strict=True):
-                insert_template(db, name, template)
-        return len(templates)
+        return self._add(templates, space, None)
 
     def rename(self, old: str, new: str) -> None:
         """Give a person another name."""
@@ -207,6 +197,23 @@ class SqlitePool:
         with explained(self.path):
             return read_space(db)
 
+    def _add(self, templates: Sequence[Template], space: EmbeddingSpace | None, expected_revision: int | None) -> int:
+        names = [clean_name(template.person) for template in templates]
+        if not templates:
+            return 0
+        pinned = self.space
+        space = space or pinned
+        if space is None:
+            raise space_needed(self.path)
+        check_space(self.path, pinned, space)
+        check_samples([template.sample for template in templates], space.dimension)
+        with self._transaction() as db:
+            self._check_revision(db, expected_revision)
+            self._pin(db, space)
+            for name, template in zip(names, templates, strict=True):
+                insert_template(db, name, template)
+        return len(templates)
+
     @contextmanager
     def _rewrite(self, person: str) -> Iterator[tuple[sqlite3.Connection, int]]:
         """A transaction that does more than append; gives the number of the person whom it is about."""
@@ -230,6 +237,11 @@ class SqlitePool:
                 if db.in_transaction:  # SQLite undoes by itself where the disk failed
                     db.execute("ROLLBACK")
                 raise
+
+    def _check_revision(self, db: sqlite3.Connection, expected: int | None) -> None:
+        (revision,) = db.execute("SELECT revision FROM state").fetchone()
+        if expected is not None and revision != expected:
+            raise pool_changed(self.path)
 
     def _pin(self, db: sqlite3.Connection, space: EmbeddingSpace) -> None:
         pinned = read_space(db)  # anew: another process may have stored the first template just now
