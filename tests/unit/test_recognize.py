@@ -9,6 +9,7 @@ from facepool import Pool, RecognizeOptions, Recognizer, ThresholdPolicy, open_p
 from facepool.cli.presence import Presence
 from facepool.cli.records import face_records
 from facepool.errors import SpaceMismatch
+from facepool.gallery import PoolMatrix
 from facepool.types import Sample
 from stand_ins import CURVE, SPACE, StageAnalyzer, unit, view
 
@@ -62,6 +63,33 @@ def test_an_empty_pool_names_nobody(tmp_path: Path, stage: StageAnalyzer) -> Non
     with open_pool(tmp_path / "empty.db", SPACE) as empty:
         faces = Recognizer(stage, empty).recognize(stage.frame(view(ADA, 0)).image_bgr)
     assert (faces.names, faces.decisions[0].reason) == ((None,), "empty_pool")
+
+
+def test_a_batch_gives_what_each_picture_alone_gives(pool: Pool, stage: StageAnalyzer) -> None:
+    images = [stage.frame(*vectors).image_bgr for vectors in ([view(BOB, 20), view(STRANGER, 0)], [], [view(ADA, 50)])]
+    recognizer = Recognizer(stage, pool)
+    batch = recognizer.recognize_batch(images)
+    assert stage.batches == [3]
+    assert [faces.names for faces in batch] == [("Bob", None), (), ("Ada",)]
+    assert [faces.decisions for faces in batch] == [recognizer.recognize(image).decisions for image in images]
+    assert recognizer.recognize_batch([]) == []
+
+
+def test_threshold_and_candidates_are_of_one_revision(
+    pool: Pool, stage: StageAnalyzer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recognizer = Recognizer(stage, pool)
+    expected = recognizer.threshold.value
+    really_matrix = pool.matrix
+
+    def grows_after() -> PoolMatrix:
+        matrix = really_matrix()
+        pool.register("Eve", [Sample(view(STRANGER, 5))], SPACE)
+        return matrix
+
+    monkeypatch.setattr(pool, "matrix", grows_after)
+    decision = recognizer.recognize(stage.frame(view(STRANGER, 0)).image_bgr).decisions[0]
+    assert (decision.person, decision.threshold) == (None, expected)
 
 
 def test_a_pool_of_another_space_is_refused_however_it_was_opened(tmp_path: Path, stage: StageAnalyzer) -> None:

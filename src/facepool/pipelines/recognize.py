@@ -1,10 +1,11 @@
 """Recognition: every face of an image is somebody of the pool or unknown."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from facepool.decide import Threshold, ThresholdPolicy, decide
 from facepool.gallery import Pool, PoolMatrix, check_pool, search
-from facepool.pipelines.analyze import Analyzer
+from facepool.pipelines.analyze import Analyzer, Faces
 from facepool.types import Decision, Detections, Image
 
 CANDIDATES = 5
@@ -79,9 +80,24 @@ class Recognizer:
 
     def recognize(self, image_bgr: Image) -> RecognizedFaces:
         """Recognize everybody in one image, (H, W, 3) uint8 BGR. Without a face there is no decision."""
-        faces = self._analyzer.analyze(image_bgr)
-        nearest = search(self._matrix(), faces.embeddings, top=CANDIDATES)
-        threshold = self.threshold.value
+        return self.recognize_batch([image_bgr])[0]
+
+    def recognize_batch(self, images_bgr: Sequence[Image]) -> list[RecognizedFaces]:
+        """Recognize everybody in several images, by one state of the pool.
+
+        Args:
+            images_bgr: (H, W, 3) uint8 BGR each; sizes may differ.
+
+        Returns:
+            One ``RecognizedFaces`` an image; an empty list for an empty list.
+        """
+        analyzed = self._analyzer.analyze_batch(images_bgr)
+        matrix = self._matrix()
+        threshold = self._policy.identification(len(matrix)).value
+        return [self._decided(faces, matrix, threshold) for faces in analyzed]
+
+    def _decided(self, faces: Faces, matrix: PoolMatrix, threshold: float) -> RecognizedFaces:
+        nearest = search(matrix, faces.embeddings, top=CANDIDATES)
         usable = faces.measures.size_px >= self._options.min_size_px
         decisions = tuple(
             decide(candidates, threshold, min_margin=self._options.min_margin, usable=bool(good))
