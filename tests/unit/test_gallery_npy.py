@@ -123,6 +123,55 @@ def test_a_missing_or_broken_half_is_refused(legacy: Path, name: str, content: b
         open_pool(legacy)
 
 
+INFINITE_SIDECAR = """{"format": "facepool-pair", "version": 1, "space": null, "vectors_sha256": "", "ids_sha256": "",
+"next_id": Infinity, "templates": []}"""
+
+
+def npy_file(header: str) -> bytes:
+    """A .npy file of a header as it is written, and 64 bytes of numbers."""
+    padded = header.encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded + bytes(64)
+
+
+@pytest.mark.parametrize("name", ["model_faces.npy", "model_face_ids.npy"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 512)}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 0)}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (-1, -16)}",
+        "{'descr': '<U0', 'fortran_order': False, 'shape': (1000000000000,)}",
+        "{'descr': '<U4', 'fortran_order': False, 'shape': (1000000000000,)}",
+        f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({10**40},)}}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 8), 1: 2}",
+        "{'descr': 'nonsense', 'fortran_order': False, 'shape': (2, 8)}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 8",
+        "{'descr': '",
+        "(" * 100,
+        "{[1]: 2}",
+        "\x00",
+    ],
+)
+def test_a_header_that_lies_or_cannot_be_read_is_told(legacy: Path, name: str, header: str) -> None:
+    legacy.with_name(name).write_bytes(npy_file(header))
+    with pytest.raises(PoolCorrupt, match=name):
+        open_pool(legacy)
+
+
+def test_letters_that_do_not_exist_are_told(legacy: Path) -> None:
+    header = "{'descr': '<U4', 'fortran_order': False, 'shape': (4,)}"
+    legacy.with_name("model_face_ids.npy").write_bytes(npy_file(header)[:-4] + b"\xff" * 4)
+    with pytest.raises(PoolCorrupt, match=r"model_face_ids\.npy"):
+        open_pool(legacy)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, INFINITE_SIDECAR])
+def test_a_sidecar_that_cannot_be_parsed_is_told(legacy: Path, content: str) -> None:
+    legacy.with_suffix(".json").write_text(content)
+    with pytest.raises(PoolCorrupt, match=r"model_faces\.json"):
+        open_pool(legacy)
+
+
 def test_files_changed_behind_the_sidecars_back_are_refused(tmp_path: Path) -> None:
     with opened(tmp_path, "model_faces.npy") as pool:
         pool.register("Ada", samples(1, 2), space())
@@ -161,6 +210,29 @@ def test_a_file_of_another_program_in_the_sidecars_place_is_not_overwritten(lega
     with pytest.raises(PoolCorrupt, match="sidecar"):
         open_pool(legacy)
     assert legacy.with_suffix(".json").read_text() == content
+
+
+def test_a_file_of_another_program_is_not_taken_for_the_sidecar_of_a_new_pool(tmp_path: Path) -> None:
+    (tmp_path / "data.json").write_text('{"their": "data"}')
+    with pytest.raises(PoolCorrupt, match=r"data\.json"):
+        open_pool(tmp_path / "data.npy", space())
+    assert [path.name for path in tmp_path.iterdir()] == ["data.json"]
+
+
+def test_a_file_that_appears_in_the_sidecars_place_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    with open_pool(tmp_path / "data.npy", space()) as pool:
+        (tmp_path / "data.json").write_text('{"their": "data"}')
+        with pytest.raises(PoolCorrupt, match=r"data\.json"):
+            pool.register("Ada", samples(1), space())
+    assert (tmp_path / "data.json").read_text() == '{"their": "data"}'
+
+
+@pytest.mark.parametrize("ids", ["faces.npy", "faces.json", "link.npy", "../{folder}/faces.npy"])
+def test_two_files_of_a_pool_in_one_place_are_refused(tmp_path: Path, ids: str) -> None:
+    if os.name != "nt":
+        (tmp_path / "link.npy").symlink_to(tmp_path / "faces.npy")
+    with pytest.raises(ConfigError, match=r"faces\."):
+        open_pool(tmp_path / "faces.npy", space(), ids_path=tmp_path / ids.format(folder=tmp_path.name))
 
 
 def test_a_lock_held_by_another_process_is_told(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ class NpyPool:
         timeout_s: How long to wait for other processes.
 
     Raises:
+        ConfigError: The two paths are the same, or one is the sidecar's.
         PathMissing: The files must exist and do not.
         PoolCorrupt: The files are no pool, or contradict each other.
         PoolTooNew: A newer facepool wrote them.
@@ -68,6 +69,7 @@ class NpyPool:
         self._offered = space
         # A move onto a link would replace the link.
         self._paths = PairPaths(vectors_path.resolve(), ids_path.resolve())
+        self._paths.check_distinct()
         self._files = FileSet(self._paths.all)
         self._timeout_s = timeout_s
         self._closed = False
