@@ -152,3 +152,12 @@ def test_ctrl_c_finishes_the_recording(crowd: Commands, photos: Path, tmp_path: 
 def _green(image_bgr: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]") -> int:
     blue, green, red = (image_bgr[:, :, channel].astype(int) for channel in range(3))
     return int(np.count_nonzero((green > blue + 60) & (green > red + 60)))
+
+
+def test_an_annotated_copy_does_not_replace_the_picture(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "mine.jpg"
+    picture.write_bytes((photos / "person_a_2.jpg").read_bytes())
+    outcome = crowd("recognize", picture, "-o", picture)
+    assert outcome.code == 2
+    assert "replaced" in outcome.error
+    assert picture.read_bytes() == (photos / "person_a_2.jpg").read_bytes()

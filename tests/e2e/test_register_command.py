@@ -197,3 +197,15 @@ def test_a_forgotten_name_is_noticed(facepool: Commands, photos: Path, tmp_path:
     assert outcome.code == 2
     assert f"{target} is taken for a name" in outcome.error
     assert facepool.people() == {}
+
+
+def test_a_folder_whose_name_no_pool_takes_does_not_stop_the_others(facepool: Commands, photos: Path) -> None:
+    for name, photo in (("Ada", "person_a_1.jpg"), ("B\x07d", "impostor_1.jpg"), ("Cleo", "person_b_1.jpg")):
+        (facepool.folder / "people" / name).mkdir(parents=True)
+        (facepool.folder / "people" / name / photo).write_bytes((photos / photo).read_bytes())
+    outcome = facepool("register", "-s", "people")
+    assert outcome.code == 3
+    assert "control" in outcome.out + outcome.err
+    assert "\x07" not in outcome.out + outcome.err
+    listed = facepool("people", "list", "--json").records
+    assert [entry["person"] for entry in listed] == ["Ada", "Cleo"]

@@ -10,9 +10,10 @@ from facepool.capture import FrameSource
 from facepool.cli.console import Console
 from facepool.cli.options import DECISION, DETECTION, MODELS, Flags, json_option, settings_options
 from facepool.cli.presence import Presence
+from facepool.cli.recording import PICTURE_SUFFIXES, VIDEO_SUFFIXES, open_recording
 from facepool.cli.records import face_records, label_of
 from facepool.cli.sources import Tour, more_sources, source_option
-from facepool.cli.viewer import PICTURE_SUFFIXES, VIDEO_SUFFIXES, Viewer, is_still, open_recording
+from facepool.cli.viewer import Viewer, is_still
 from facepool.cli.wording import people_count
 from facepool.cli.workbench import Workbench
 from facepool.errors import ConfigError
@@ -20,11 +21,6 @@ from facepool.overlay import Painter
 from facepool.pipelines.recognize import RecognizedFaces, Recognizer
 from facepool.types import Frame
 from facepool.window import Window
-
-_UNWRITTEN_SUFFIXES = frozenset(
-    (".avi", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".ogv", ".gif", ".tiff", ".heic", ".avif")
-)
-"""Endings that mean a file to everybody, and would otherwise name a folder."""
 
 
 @click.command()
@@ -60,25 +56,18 @@ def recognize_sources(specs: tuple[str, ...], workbench: Workbench, *, window: b
     """Recognize everybody in some sources, one after the other."""
     console = workbench.console
     painter, tour = Painter(), Tour(specs, console)
-    if output is not None and output.suffix.lower() in _UNWRITTEN_SUFFIXES:
-        raise ConfigError(
-            f"{output} cannot be written",
-            why=f"{output.suffix} is not a kind of file that is made here",
-            fix=f"Name a folder, or end it in {', '.join((*VIDEO_SUFFIXES, *PICTURE_SUFFIXES))}",
-        )
     with ExitStack() as stack:
         pool = stack.enter_context(workbench.open_pool(workbench.analyzer.space, must_exist=True))
         recognizer = Recognizer(workbench.analyzer, pool, workbench.policy, workbench.settings.recognize_options())
         threshold = recognizer.threshold
+        recording = stack.enter_context(open_recording(output)) if output else None
         screen = stack.enter_context(Window())  # one for all sources; it opens with the first picture
         console.note(f"{people_count(len(pool.people()))} in {pool.path}")
         console.note(f"Threshold {threshold.value:.3f}: {threshold.meaning}")
         for stop in tour.stops:
-            with tour.telling(), ExitStack() as visit:
-                source = visit.enter_context(tour.open(stop))
+            with tour.telling(), tour.open(stop) as source:
                 _check_output(output, source, tour)
                 show = (not is_still(source)) if window is None else window
-                recording = visit.enter_context(open_recording(output, source.fps)) if output else None
                 viewer = Viewer(painter, screen if show else None, recording)
                 _recognize_source(source, recognizer, viewer, console)
                 if viewer.ended:
@@ -87,9 +76,13 @@ def recognize_sources(specs: tuple[str, ...], workbench: Workbench, *, window: b
 
 
 def _check_output(output: Path | None, source: FrameSource, tour: Tour) -> None:
-    """Refuse a file that would hold the last picture or video only."""
+    """Refuse a file that would hold the last picture or video only, or that replaces what is looked at."""
     if output is None or output.suffix.lower() not in (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES):
         return
+    if output.resolve() == Path(source.name).resolve():
+        raise ConfigError(
+            f"{output} would be replaced by its annotated copy", fix="Name another file or a folder with --output"
+        )
     is_picture = output.suffix.lower() in PICTURE_SUFFIXES
     if len(tour.stops) > 1 or (is_picture and not (is_still(source) and source.frame_count == 1)):
         raise ConfigError(

@@ -203,7 +203,11 @@ def _register_tree(specs: Sequence[str], workbench: Workbench, *, force: bool) -
     ):
         try:
             for name, paths in people:
-                enrollment = _enrollment(name, workbench, pool, force=force)
+                try:
+                    enrollment = _enrollment(name, workbench, pool, force=force)
+                except ConfigError as error:  # a name that no pool takes; the others go on
+                    left_out.append(LeftOut(name, "", error.code, str(error), unreadable=True))
+                    continue
                 offers = enrollment.offer_pictures(_readable(name, paths, left_out, counter.step))
                 stored[name] = enrollment.commit()
                 unused = [offer for offer in offers if offer.outcome != "taken"]

@@ -2,105 +2,19 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
 
-from facepool.capture import FrameSource, LiveSource, LiveStatus, PictureSource, VideoWriter, write_image
+from facepool.capture import FrameSource, LiveSource, LiveStatus, PictureSource
+from facepool.cli.recording import Recording
 from facepool.overlay import Label, Painter, mirror
 from facepool.types import Frame, Image
 from facepool.window import Event, Window
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif")
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
-_FPS_UNKNOWN = 25.0
 _POLL_S = 0.03
 _SILENT_S = 1.0
 _KEYS_S = 5.0
 _MOVING_KEYS = "Q quits · M mirrors · F full screen"
 _STILL_KEYS = "Space shows the next · Q quits"
 _MADE_UP_S = 0.5
-
-
-class Recording(Protocol):
-    """Where annotated frames are kept."""
-
-    def write(self, image_bgr: Image, frame: Frame) -> None:
-        """Keep one annotated frame."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-class VideoRecording:
-    """One video, begun with the first frame, whose size it takes.
-
-    Args:
-        path: The video file.
-        fps: Rate for frames without a time.
-    """
-
-    def __init__(self, path: Path, fps: float) -> None:
-        self._path = path
-        self._fps = fps
-        self._writer: VideoWriter | None = None
-
-    def write(self, image_bgr: Image, frame: Frame) -> None:
-        """Add one annotated frame."""
-        if self._writer is None:
-            self._writer = VideoWriter(self._path, self._fps, (image_bgr.shape[1], image_bgr.shape[0]))
-        self._writer.write(image_bgr, frame.time_s)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._writer is not None:
-            self._writer.__exit__(kind, error, trace)
-
-
-class PictureRecording:
-    """One picture a frame, in a folder or as a single file.
-
-    Args:
-        path: A picture file, or a folder, which is made if it is missing.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._file = path if path.suffix.lower() in PICTURE_SUFFIXES else None
-        self._folder = path.parent if self._file else path
-
-    def write(self, image_bgr: Image, frame: Frame) -> None:
-        """Keep one annotated frame as a picture."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        write_image(self._file or self._folder / self._name(frame), image_bgr)
-
-    def _name(self, frame: Frame) -> str:
-        stem = Path(frame.source).stem or "frame"
-        # A picture keeps its name; the frames of a video, and pictures of one name, are told apart by number.
-        if frame.time_s is None and not (self._folder / f"{stem}.jpg").exists():
-            return f"{stem}.jpg"
-        return f"{stem}-{frame.index:06d}.jpg"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Nothing is held open between frames."""
-
-
-def open_recording(path: Path, fps: float | None) -> Recording:
-    """A recording of the kind that the name asks for: a video, a picture, or a folder of pictures."""
-    if path.suffix.lower() in VIDEO_SUFFIXES:
-        return VideoRecording(path, fps or _FPS_UNKNOWN)
-    return PictureRecording(path)
 
 
 class Viewer:
