@@ -165,7 +165,7 @@ def test_a_camera_that_is_not_there_says_so_quietly(spec: int | str, capfd: pyte
 
 
 def test_a_camera_source_is_named_by_its_number() -> None:
-    source = LiveSource(CameraConnector(2, OPTIONS))
+    source = LiveSource(CameraConnector(2))
     assert (source.name, source.description) == ("2", "camera 2")
 
 

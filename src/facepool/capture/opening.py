@@ -31,7 +31,7 @@ def open_source(
         spec: A number (also as text, or Linux' ``/dev/videoN``) is a camera; what begins with ``rtsp://``,
             ``http://`` and the like is a stream; anything else is a path. Whether a file is a picture or a video is
             told from its content.
-        options: For cameras and streams.
+        options: Patience with cameras and streams, threads for videos and streams.
         on_skip: Told of each picture of a folder that cannot be read.
         on_status: Told of a live source's news.
 
@@ -46,13 +46,13 @@ def open_source(
     text = str(spec)
     number = _camera_number(text)
     if number is not None:
-        return _open_live(CameraConnector(number, options), options, on_status)
+        return _open_live(CameraConnector(number), options, on_status)
     scheme = url_scheme(text)
     if scheme == "file":
-        return _open_path(Path(url2pathname(urlsplit(text).path)), on_skip)
+        return _open_path(Path(url2pathname(urlsplit(text).path)), options, on_skip)
     if scheme:
         return _open_live(_stream(text, scheme, options), options, on_status)
-    return _open_path(Path(text), on_skip)
+    return _open_path(Path(text), options, on_skip)
 
 
 def is_picture_file(spec: str) -> bool:
@@ -90,7 +90,7 @@ def _stream(url: str, scheme: str, options: CaptureOptions) -> StreamConnector:
     return StreamConnector(url, options)
 
 
-def _open_path(path: Path, on_skip: OnSkip | None) -> FrameSource:
+def _open_path(path: Path, options: CaptureOptions, on_skip: OnSkip | None) -> FrameSource:
     if path.is_dir():
         return PictureSource(pictures_or_error(path), str(path), on_skip)
     if not path.exists():
@@ -102,7 +102,7 @@ def _open_path(path: Path, on_skip: OnSkip | None) -> FrameSource:
         return AnimationSource(path)
     if _is_still(path, kind):
         return PictureSource([path], str(path), on_skip)
-    return VideoSource(path)
+    return VideoSource(path, options.threads)
 
 
 def _picture_kind(path: Path) -> str:

@@ -61,6 +61,7 @@ class VideoWriter:
         path: .mp4, .m4v, .mov or .mkv; replaces a file of that name.
         fps: Rate for frames that come without a time.
         size_wh: Size of the video; an odd side gets one row or column more, frames of another size are fitted in.
+        threads: CPU threads that encode; None leaves their number to the encoder.
 
     Raises:
         ConfigError: The name ends in nothing that is known.
@@ -68,7 +69,7 @@ class VideoWriter:
         ValueError: `fps` or `size_wh` is not positive.
     """
 
-    def __init__(self, path: str | Path, fps: float, size_wh: tuple[int, int]) -> None:
+    def __init__(self, path: str | Path, fps: float, size_wh: tuple[int, int], threads: int | None = None) -> None:
         if fps <= 0 or min(size_wh) <= 0:
             raise ValueError(f"a video needs a positive rate and size, not {fps} and {size_wh}")
         self.path = Path(path)
@@ -84,6 +85,7 @@ class VideoWriter:
             self._temporary.touch(exist_ok=False)  # FFmpeg would notice a missing permission at the first frame only
             self._container = av.open(f"file:{self._temporary}", "w")
         self._stream = self._add_stream(fps)
+        self._stream.thread_count = threads or 0
 
     def write(self, image_bgr: Image, time_s: float | None = None) -> None:
         """Add a frame.

@@ -97,21 +97,19 @@ class ReconnectPolicy:
 
 @dataclass(frozen=True, slots=True)
 class CaptureOptions:
-    """How cameras and streams are opened; pictures and video files need no options.
+    """How sources are opened.
 
     Attributes:
         open_timeout_s: How long a camera or stream may take until its first picture.
         read_timeout_s: How long a stream may stay silent before it counts as dead.
         reconnect: What happens then.
-        camera_wh: Size to ask a camera for; None leaves it to the camera.
-        rtsp_transport: ``tcp`` loses no packets, ``udp`` has less delay.
+        threads: CPU threads that decode a video or stream; None leaves their number to FFmpeg.
     """
 
     open_timeout_s: float = 10.0
     read_timeout_s: float = 5.0
     reconnect: ReconnectPolicy = field(default_factory=ReconnectPolicy)
-    camera_wh: tuple[int, int] | None = None
-    rtsp_transport: Literal["tcp", "udp"] = "tcp"
+    threads: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ STREAM_SCHEMES = frozenset(["rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "udp
 """The kinds of address that are opened; FFmpeg knows more, some of which read local files."""
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+_RTSP_OPTIONS = {"rtsp_transport": "tcp"}  # loses no packets, for a little more delay
 _FILE_SCHEMES = frozenset({"http", "https"})
 
 
@@ -29,7 +30,7 @@ class StreamConnector:
 
     Args:
         url: With its credentials, if it needs any.
-        options: Timeouts and the RTSP transport.
+        options: Timeouts and threads.
     """
 
     def __init__(self, url: str, options: CaptureOptions) -> None:
@@ -48,7 +49,7 @@ class StreamConnector:
         try:
             container = av.open(
                 self._url,
-                options={"rtsp_transport": options.rtsp_transport} if url_scheme(self._url).startswith("rtsp") else {},
+                options=_RTSP_OPTIONS if url_scheme(self._url).startswith("rtsp") else {},
                 metadata_errors="replace",  # titles are not always UTF-8
                 timeout=(options.open_timeout_s, options.read_timeout_s),
             )
@@ -56,7 +57,7 @@ class StreamConnector:
             # FFmpeg's error names the address with its password, so it is not kept as the cause.
             raise self.unavailable(_reason(error, options.open_timeout_s)) from None
         try:
-            return StreamConnection(container, self)
+            return StreamConnection(container, self, options.threads)
         except (LookupError, StreamLost) as error:
             container.close()
             why = error.why if isinstance(error, StreamLost) else error.args[0]
@@ -87,13 +88,13 @@ class StreamConnection:
         StreamLost: It ends before the first picture.
     """
 
-    def __init__(self, container: av.container.InputContainer, connector: StreamConnector) -> None:
+    def __init__(self, container: av.container.InputContainer, connector: StreamConnector, threads: int | None) -> None:
         self._container = container
         self._connector = connector
         is_finite = container.duration is not None or container.size > 0
         self.every_frame = is_finite and url_scheme(container.name) in _FILE_SCHEMES
         self._is_finite = is_finite
-        self._decoder = Decoder(container, low_delay=not self.every_frame)
+        self._decoder = Decoder(container, low_delay=not self.every_frame, threads=threads)
         self._shots = self._decoder.shots()
         self._first = self._read()
         if self._first is None:
