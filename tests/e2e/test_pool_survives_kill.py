@@ -115,6 +115,60 @@ def test_a_full_disk_is_told_and_leaves_the_pool_as_it_was(tmp_path: Path, backe
     assert not list(tmp_path.glob("*.new"))
 
 
+READ_ONLY = """
+import os, sys
+from pathlib import Path
+from facepool.errors import FacepoolError
+from facepool.gallery import open_pool
+from pool_kit import samples, space
+if os.geteuid() == 0:
+    os.seteuid(65534)  # permissions mean nothing to root
+with open_pool(Path(sys.argv[1]), space()) as pool:
+    print(*pool.matrix().names, len(pool.templates("Ada")))
+    for change in (lambda: pool.register("Bob", samples(2), space()), lambda: pool.remove("Ada")):
+        try:
+            change()
+        except FacepoolError as error:
+            print(error.code)
+    print(*pool.matrix().names)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(*pool.matrix().names, end="")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions work otherwise there")
+@pytest.mark.parametrize("writer_is_open", [False, True])
+def test_a_pool_that_may_only_be_read_names_people_and_follows_its_owner(backend: str, *, writer_is_open: bool) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        path = Path(name) / backend
+        owner = open_pool(path, space())
+        owner.register("Ada", samples(1), space())
+        if not writer_is_open:
+            owner.close()
+        for file in Path(name).iterdir():
+            file.chmod(0o644)
+        before = sorted(file.name for file in Path(name).iterdir())
+        reader = subprocess.Popen(
+            [sys.executable, "-c", READ_ONLY, path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(TESTS)},
+        )
+        assert reader.stdout is not None
+        said = [reader.stdout.readline().strip() for _ in range(5)]
+        assert said == ["Ada 1", "not_writable", "not_writable", "Ada", "ready"]
+        assert sorted(file.name for file in Path(name).iterdir()) == before
+        with open_pool(path, space()) as writer:
+            writer.register("Eve", samples(3), space())
+            for file in Path(name).iterdir():
+                file.chmod(0o644)
+            assert reader.communicate("go\n", timeout=60)[0] == "Ada Eve"
+        owner.close()
+
+
 NO_PERMISSION = """
 import os, sys
 from pathlib import Path

@@ -1,5 +1,7 @@
+import os
 import random
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,11 +12,13 @@ from facepool.errors import (
     InvalidEmbedding,
     NotWritable,
     PoolCorrupt,
+    PoolError,
     PoolLocked,
     PoolTooNew,
 )
-from facepool.gallery import SqlitePool
-from facepool.gallery.schema import APPLICATION_ID, explain
+from facepool.gallery import SqlitePool, transfer
+from facepool.gallery.connection import explain
+from facepool.gallery.schema import APPLICATION_ID
 from facepool.types import Sample
 from pool_kit import samples, space, unit
 
@@ -137,6 +141,55 @@ def test_damaged_vectors_are_found_when_they_are_read(path: Path, blob: bytes, k
     change(path, "UPDATE templates SET embedding = ? WHERE id = 7", blob)
     with SqlitePool(path) as pool, pytest.raises(kind, match=r"pool\.db is damaged"):
         pool.matrix()
+
+
+@pytest.mark.parametrize("blob", [b"abc", unit(1)[:5].tobytes(), 7, "text"])
+def test_a_damaged_blob_is_found_when_templates_are_read(path: Path, blob: object) -> None:
+    change(path, "UPDATE templates SET embedding = ? WHERE id = 7", blob)
+    with SqlitePool(path) as pool:
+        for read in (pool.templates, pool.matrix, lambda: pool.templates("person 6")):
+            with pytest.raises(PoolCorrupt, match=r"pool\.db is damaged"):
+                read()
+        assert len(pool.templates("person 5")) == 1
+
+
+@pytest.mark.parametrize("table", ["state", "persons", "samples", "templates", "space"])
+def test_a_missing_table_is_told(path: Path, table: str) -> None:
+    change(path, f"DROP TABLE {table}")
+    with pytest.raises(PoolCorrupt, match=rf"no such table: \S*{table}"), SqlitePool(path, space()) as pool:
+        transfer(pool, pool)
+
+
+def test_a_missing_revision_is_told(path: Path) -> None:
+    change(path, "DELETE FROM state")
+    with SqlitePool(path, space()) as pool:
+        for use in (pool.revision, pool.matrix, lambda: pool.register("Ada", samples(1), space())):
+            with pytest.raises(PoolCorrupt, match=r"pool\.db is damaged"):
+                use()
+
+
+def lose(path: Path) -> None:
+    for file in path.parent.iterdir():
+        file.unlink()
+
+
+def swap(path: Path) -> None:
+    lose(path)
+    with SqlitePool(path, space()) as new:
+        new.register("Eve", samples(3), space())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file cannot be deleted there")
+@pytest.mark.parametrize("happens", [lose, swap])
+def test_a_file_deleted_or_replaced_meanwhile_is_told(path: Path, happens: Callable[[Path], None]) -> None:
+    with SqlitePool(path, space()) as pool:
+        assert len(pool.matrix()) == 30
+        happens(path)
+        for use in (lambda: pool.register("Ada", samples(1), space()), pool.matrix, lambda: pool.remove("person 3")):
+            with pytest.raises(PoolError, match="deleted or replaced"):
+                use()
+    with SqlitePool(path, space()) as again:
+        assert [person.name for person in again.people()] == (["Eve"] if happens is swap else [])
 
 
 def test_removing_says_when_another_process_keeps_traces_alive(path: Path) -> None:

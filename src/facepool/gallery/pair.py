@@ -18,7 +18,6 @@ from facepool.gallery.checks import check_vectors, clean_name
 from facepool.gallery.disk import storage_error
 from facepool.types import EmbeddingSpace, Floats, Sample, Template
 
-
 _HEADER_READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, overload
 
 import numpy as np
 
-from facepool.errors import PathMissing, PoolCorrupt
+from facepool.errors import PathMissing
 from facepool.gallery.base import new_templates
 from facepool.gallery.checks import (
     check_samples,
@@ -22,17 +22,28 @@ from facepool.gallery.checks import (
     space_needed,
     unknown_person,
 )
+from facepool.gallery.connection import Link, connect, explain, explained
 from facepool.gallery.disk import exists
 from facepool.gallery.matrix import PoolMatrix, grouped
-from facepool.gallery.records import insert_template, read_people, read_space, read_templates, write_space
-from facepool.gallery.schema import connect, explain, explained, snapshot
+from facepool.gallery.records import (
+    check_blobs,
+    insert_template,
+    read_people,
+    read_space,
+    read_state,
+    read_templates,
+    write_space,
+)
+from facepool.gallery.schema import snapshot
 from facepool.types import EmbeddingSpace, Floats, Person, Sample, Template
 
 
 class SqlitePool:
     """A `Pool` in one file, ``pool.db``.
 
-    A new pool's file is made, readable by its owner only, when the first template is stored.
+    A new pool's file is made, readable by its owner only, when the first template is stored. One that may not be
+    written can be read; whatever would change it raises `NotWritable`. Every call raises `PoolError` once the file has
+    been deleted or replaced.
 
     Args:
         path: The file.
@@ -46,7 +57,7 @@ class SqlitePool:
         PoolTooNew: A newer facepool wrote it.
         PoolLocked: Another process kept it locked for `timeout_s`.
         SpaceMismatch: The pool holds embeddings of another space.
-        NotWritable: The file or its folder may not be written (readers leave marks in the write-ahead log too).
+        NotWritable: The file may not be read.
     """
 
     def __init__(
@@ -55,7 +66,7 @@ class SqlitePool:
         self.path = path
         self._offered = space
         self._timeout_s = timeout_s
-        self._db: sqlite3.Connection | None = None
+        self._link: Link | None = None
         self._closed = False
         self._notes: list[str] = []
         self._matrix: PoolMatrix | None = None
@@ -90,7 +101,7 @@ class SqlitePool:
         if db is None:
             return 0
         with explained(self.path):
-            return int(db.execute("SELECT revision FROM state").fetchone()[0])
+            return read_state(db, self.path)[0]
 
     def people(self) -> list[Person]:
         """Everybody, sorted by name."""
@@ -105,7 +116,7 @@ class SqlitePool:
         name = None if person is None else clean_name(person)
         db = self._connection()
         with explained(self.path):
-            found = read_templates(db, name) if db else []
+            found = read_templates(db, name, self.dimension or 0, self.path) if db else []
         if name is not None and not found:
             raise unknown_person(name, [person.name for person in self.people()])
         return found
@@ -164,9 +175,7 @@ class SqlitePool:
     def close(self) -> None:
         """Let go of the file."""
         self._closed = True
-        if self._db is not None:
-            self._db.close()
-            self._db = None
+        self._disconnect()
 
     def __enter__(self) -> Self:
         return self
@@ -186,9 +195,21 @@ class SqlitePool:
         """The connection; None while there is no file."""
         if self._closed:
             raise ValueError(f"the pool {self.path} is closed")
-        if self._db is None and (create or exists(self.path)):
-            self._db = connect(self.path, self._timeout_s, create=create)
-        return self._db
+        self._check_unmoved()
+        if self._link is not None and self._link.outdated:
+            self._disconnect()
+        if self._link is None and (create or exists(self.path)):
+            self._link = connect(self.path, self._timeout_s, create=create)
+        return self._link.db if self._link else None
+
+    def _check_unmoved(self) -> None:
+        if self._link is not None:
+            self._link.check()
+
+    def _disconnect(self) -> None:
+        if self._link is not None:
+            self._link.db.close()
+            self._link = None
 
     def _pinned(self) -> EmbeddingSpace | None:
         db = self._connection()
@@ -207,8 +228,7 @@ class SqlitePool:
             raise space_needed(self.path)
         check_space(self.path, pinned, space)
         check_samples([template.sample for template in templates], space.dimension)
-        with self._transaction() as db:
-            self._check_revision(db, expected_revision)
+        with self._transaction(expected_revision) as db:
             self._pin(db, space)
             for name, template in zip(names, templates, strict=True):
                 insert_template(db, name, template)
@@ -224,12 +244,14 @@ class SqlitePool:
             db.execute("UPDATE state SET rewritten = rewritten + 1")
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, expected_revision: int | None = None) -> Iterator[sqlite3.Connection]:
         """One change, undone by whatever is raised inside, Ctrl-C included."""
         db = self._connection(create=True)
         with explained(self.path):
             db.execute("BEGIN IMMEDIATE")
             try:
+                self._check_unmoved()  # again: it may have waited for another process
+                self._check_revision(db, expected_revision)
                 yield db
                 db.execute("UPDATE state SET revision = revision + 1")
                 db.execute("COMMIT")
@@ -239,7 +261,7 @@ class SqlitePool:
                 raise
 
     def _check_revision(self, db: sqlite3.Connection, expected: int | None) -> None:
-        (revision,) = db.execute("SELECT revision FROM state").fetchone()
+        revision, _ = read_state(db, self.path)
         if expected is not None and revision != expected:
             raise pool_changed(self.path)
 
@@ -256,7 +278,7 @@ class SqlitePool:
         return int(row[0])
 
     def _read_matrix(self, db: sqlite3.Connection) -> tuple[PoolMatrix, int]:
-        revision, rewritten = db.execute("SELECT revision, rewritten FROM state").fetchone()
+        revision, rewritten = read_state(db, self.path)
         owners = dict(db.execute("SELECT id, name FROM persons").fetchall())
         known = self._matrix if self._matrix_rewritten == rewritten else None
         last = int(known.template_ids.max(initial=0)) if known else 0
@@ -277,12 +299,7 @@ class SqlitePool:
             (last,),
         ).fetchall()
         blobs = [blob for _, _, blob in rows]
-        if any(len(blob) != 4 * dimension for blob in blobs):
-            raise PoolCorrupt(
-                f"The pool {self.path} is damaged",
-                why=f"it holds vectors that do not have {dimension} dimensions",
-                fix="Restore it from a backup",
-            )
+        check_blobs(blobs, dimension, self.path)
         vectors = np.frombuffer(b"".join(blobs), "<f4").reshape(len(rows), dimension)
         check_vectors(vectors, what=f"The pool {self.path} is damaged: its row")
         ids = np.array([number for number, _, _ in rows], np.int64)
