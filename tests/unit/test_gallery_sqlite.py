@@ -16,7 +16,7 @@ from facepool.errors import (
     PoolLocked,
     PoolTooNew,
 )
-from facepool.gallery import SqlitePool, transfer
+from facepool.gallery import SqlitePool
 from facepool.gallery.connection import explain
 from facepool.gallery.schema import APPLICATION_ID
 from facepool.types import Sample
@@ -153,11 +153,16 @@ def test_a_damaged_blob_is_found_when_templates_are_read(path: Path, blob: objec
         assert len(pool.templates("person 5")) == 1
 
 
+def read_all(pool: SqlitePool) -> None:
+    pool.matrix()
+    pool.templates()
+
+
 @pytest.mark.parametrize("table", ["state", "persons", "samples", "templates", "space"])
 def test_a_missing_table_is_told(path: Path, table: str) -> None:
     change(path, f"DROP TABLE {table}")
     with pytest.raises(PoolCorrupt, match=rf"no such table: \S*{table}"), SqlitePool(path, space()) as pool:
-        transfer(pool, pool)
+        read_all(pool)
 
 
 def test_a_missing_revision_is_told(path: Path) -> None:
