@@ -21,6 +21,9 @@ from facepool.models.torch_pickle import RESAVE, Storage, Tensor, refuse_corrupt
 
 Array = npt.NDArray[Any]
 
+CHECKPOINT_SUFFIXES = (".pth", ".pt", ".tar")
+"""How the names of checkpoints end."""
+
 _ZIP_MAGIC = b"PK\x03\x04"
 _PICKLE_MAGIC = b"\x80"
 _STREAM_MAGIC = 0x1950A86A20F9469CFC6C
