@@ -19,8 +19,8 @@ from facepool.errors import (
     PoolLocked,
     StorageError,
 )
+from facepool.files import storage_error, storage_errors
 from facepool.gallery.checks import damaged
-from facepool.gallery.disk import storage_error
 from facepool.gallery.schema import bring_up_to_date
 
 # A quota or a limit on file sizes comes as a refused write; the index of the log is the first to miss room.
@@ -182,17 +182,15 @@ def _file(path: Path) -> tuple[int, int]:
     except FileNotFoundError:
         return (0, 0)
     except OSError as error:
-        raise storage_error(path, error) from error
+        raise storage_error(path, error, "cannot be used") from error
     return (status.st_dev, status.st_ino)
 
 
 def _looks(path: Path) -> tuple[int, ...]:
     """What differs after somebody has written to the file or its log."""
-    try:
+    with storage_errors(path, "cannot be used"):
         status = path.stat()
         return (status.st_mtime_ns, status.st_size, _size(_beside(path, "-wal")))
-    except OSError as error:
-        raise storage_error(path, error) from error
 
 
 def _check_place(path: Path, *, create: bool) -> None:
@@ -212,7 +210,7 @@ def _make_private(path: Path) -> None:
     except FileExistsError:
         return
     except OSError as error:
-        raise storage_error(path, error) from error
+        raise storage_error(path, error, "cannot be used") from error
 
 
 def _prepare_for_writing(db: sqlite3.Connection, timeout_s: float) -> None:

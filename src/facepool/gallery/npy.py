@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from facepool.errors import PathMissing, PoolError, PoolLocked
+from facepool.files import exists, only_writer
 from facepool.gallery.base import check_pool, new_templates
 from facepool.gallery.checks import (
     check_dimension,
@@ -24,7 +24,6 @@ from facepool.gallery.checks import (
     unknown_person,
 )
 from facepool.gallery.commit import FileSet
-from facepool.gallery.disk import exists, storage_error
 from facepool.gallery.matrix import PoolMatrix, grouped
 from facepool.gallery.pair import PairContent, PairPaths, contents, read
 from facepool.types import EmbeddingSpace, Person, Sample, Template
@@ -222,21 +221,13 @@ class NpyPool:
             raise PathMissing(
                 f"The pool {self.path} cannot be made", why="its folder does not exist", fix=f"Make the folder {folder}"
             )
-        lock = FileLock(self._paths.vectors.with_name(self._paths.vectors.name + ".lock"), timeout=self._timeout_s)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise PoolLocked(
-                f"The pool {self.path} cannot be used",
-                why="another process is writing to it",
-                fix="Try again, or end the other process",
-            ) from error
-        except OSError as error:
-            raise storage_error(self.path, error) from error
-        try:
+        busy = PoolLocked(
+            f"The pool {self.path} cannot be used",
+            why="another process is writing to it",
+            fix="Try again, or end the other process",
+        )
+        with only_writer(self._paths.vectors.with_name(self._paths.vectors.name + ".lock"), self._timeout_s, busy):
             yield
-        finally:
-            lock.release()
 
     @contextmanager
     def _locked(self) -> Iterator[PairContent]:

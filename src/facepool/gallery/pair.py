@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from facepool.errors import ConfigError, PoolCorrupt
+from facepool.files import storage_errors
 from facepool.gallery import sidecar
 from facepool.gallery.checks import check_vectors, clean_name
-from facepool.gallery.disk import storage_error
 from facepool.types import EmbeddingSpace, Floats, Sample, Template
 
 _HEADER_READERS = {
@@ -240,10 +240,8 @@ def _unreadable(path: Path, why: str) -> PoolCorrupt:
 
 
 def _bytes(path: Path) -> bytes:
-    try:
+    with storage_errors(path, "cannot be read"):
         return path.read_bytes()
-    except OSError as error:
-        raise storage_error(path, error) from error
 
 
 def _npy(array: npt.NDArray[np.generic]) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, overload
 import numpy as np
 
 from facepool.errors import PathMissing
+from facepool.files import exists
 from facepool.gallery.base import new_templates
 from facepool.gallery.checks import (
     check_samples,
@@ -23,7 +24,6 @@ from facepool.gallery.checks import (
     unknown_person,
 )
 from facepool.gallery.connection import Link, connect, explain, explained
-from facepool.gallery.disk import exists
 from facepool.gallery.matrix import PoolMatrix, grouped
 from facepool.gallery.records import (
     check_blobs,
