@@ -13,6 +13,7 @@ import platformdirs
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from facepool.capture import CaptureOptions
 from facepool.decide import TARGET_FPIR
 from facepool.detect import DetectOptions
 from facepool.errors import ConfigError, PathMissing
@@ -85,6 +86,10 @@ class Settings(BaseSettings):
     def detect_options(self) -> DetectOptions:
         """What counts as a face."""
         return DetectOptions(size=self.detect_size, threshold=self.detect_threshold)
+
+    def capture_options(self) -> CaptureOptions:
+        """How videos, cameras and streams are opened."""
+        return CaptureOptions(threads=self.threads)
 
     def enroll_options(self, *, force: bool = False) -> EnrollOptions:
         """Which views are worth keeping."""

@@ -55,12 +55,12 @@ def recognize(
 def recognize_sources(specs: tuple[str, ...], workbench: Workbench, *, window: bool | None, output: Path | None) -> int:
     """Recognize everybody in some sources, one after the other."""
     console = workbench.console
-    painter, tour = Painter(), Tour(specs, console)
+    painter, tour = Painter(), Tour(specs, console, workbench.settings.capture_options())
     with ExitStack() as stack:
         pool = stack.enter_context(workbench.open_pool(workbench.analyzer.space, must_exist=True))
         recognizer = Recognizer(workbench.analyzer, pool, workbench.policy, workbench.settings.recognize_options())
         threshold = recognizer.threshold
-        recording = stack.enter_context(open_recording(output)) if output else None
+        recording = stack.enter_context(open_recording(output, workbench.settings.threads)) if output else None
         screen = stack.enter_context(Window())  # one for all sources; it opens with the first picture
         console.note(f"{people_count(len(pool.people()))} in {pool.path}")
         console.note(f"Threshold {threshold.value:.3f}: {threshold.meaning}")

@@ -35,16 +35,20 @@ class VideoRecording:
 
     Args:
         path: The video file.
+        threads: CPU threads that encode; None leaves their number to the encoder.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, threads: int | None = None) -> None:
         self._path = path
+        self._threads = threads
         self._writer: VideoWriter | None = None
 
     def write(self, image_bgr: Image, frame: Frame) -> None:
         """Add one annotated frame."""
         if self._writer is None:
-            self._writer = VideoWriter(self._path, _NOMINAL_FPS, (image_bgr.shape[1], image_bgr.shape[0]))
+            self._writer = VideoWriter(
+                self._path, _NOMINAL_FPS, (image_bgr.shape[1], image_bgr.shape[0]), self._threads
+            )
         self._writer.write(image_bgr, frame.time_s)
 
     def __enter__(self) -> Self:
@@ -103,7 +107,7 @@ class PictureRecording:
         """Nothing is held open between frames."""
 
 
-def open_recording(path: Path) -> Recording:
+def open_recording(path: Path, threads: int | None = None) -> Recording:
     """A recording of the kind that the name asks for: a video, a picture, or a folder of pictures.
 
     Raises:
@@ -116,4 +120,4 @@ def open_recording(path: Path) -> Recording:
             why=f"{suffix} is not a kind of file that is made here",
             fix=f"Name a folder, or end it in {', '.join((*VIDEO_SUFFIXES, *PICTURE_SUFFIXES))}",
         )
-    return VideoRecording(path) if suffix in VIDEO_SUFFIXES else PictureRecording(path)
+    return VideoRecording(path, threads) if suffix in VIDEO_SUFFIXES else PictureRecording(path)

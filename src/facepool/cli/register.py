@@ -97,7 +97,7 @@ def register_person(
 ) -> int:
     """Register one person from some sources; stores once, at the end."""
     console, painter = workbench.console, Painter()
-    tour = Tour(specs, console)
+    tour = Tour(specs, console, workbench.settings.capture_options())
     with ExitStack() as stack:
         pool = stack.enter_context(workbench.open_pool(workbench.analyzer.space, must_exist=False))
         enrollment = _enrollment(name, workbench, pool, force=force)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from facepool.capture import FrameSource, LiveStatus, PictureSource, is_picture_file, open_source
+from facepool.capture import CaptureOptions, FrameSource, LiveStatus, PictureSource, is_picture_file, open_source
 from facepool.cli.console import Console
 from facepool.errors import InputError
 
@@ -30,16 +30,18 @@ class Tour:
     Args:
         specs: What the user named.
         console: Where people are told.
+        options: How videos, cameras and streams are opened.
 
     Attributes:
         stops: The sources, not opened yet. Pictures that follow one another are one, as if a folder held them.
         exit_code: 0 as long as everything could be read.
     """
 
-    def __init__(self, specs: Sequence[str], console: Console) -> None:
+    def __init__(self, specs: Sequence[str], console: Console, options: CaptureOptions) -> None:
         self.stops = _stops(specs)
         self.exit_code = 0
         self._console = console
+        self._options = options
 
     @contextmanager
     def telling(self) -> Iterator[None]:
@@ -55,7 +57,7 @@ class Tour:
         if len(stop) > 1:
             source: FrameSource = PictureSource(stop, _span(stop), self._skipped)
         else:
-            source = open_source(stop[0], on_skip=self._skipped, on_status=self._news)
+            source = open_source(stop[0], self._options, on_skip=self._skipped, on_status=self._news)
         rate = f", {source.fps:.0f} frames a second" if source.fps else ""
         self._console.note(f"Looking at {source.description}{rate}")
         return source
