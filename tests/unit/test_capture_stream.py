@@ -16,9 +16,9 @@ from facepool.capture.camera import CameraConnector
 from facepool.errors import CameraUnavailable, StreamLost, StreamUnavailable
 
 HANG_GUARD_S = 30
-ONCE_MORE = ReconnectPolicy(first_wait_s=0.0, longest_wait_s=0.0, max_attempts=1)
-OPTIONS = CaptureOptions(open_timeout_s=HANG_GUARD_S, read_timeout_s=HANG_GUARD_S, reconnect=ONCE_MORE)
-IMPATIENT = CaptureOptions(open_timeout_s=0.3, read_timeout_s=0.3, reconnect=ONCE_MORE)
+NEVER_AGAIN = ReconnectPolicy(give_up_s=0.0)
+OPTIONS = CaptureOptions(open_timeout_s=HANG_GUARD_S, read_timeout_s=HANG_GUARD_S, reconnect=NEVER_AGAIN)
+IMPATIENT = CaptureOptions(open_timeout_s=0.3, read_timeout_s=0.3, reconnect=NEVER_AGAIN)
 
 
 @pytest.fixture(autouse=True)
@@ -53,13 +53,16 @@ def test_a_stream_that_stops_is_opened_again_and_then_lost() -> None:
         if len(visits) <= 2:
             client.sendall(MJPEG_HEAD + b"".join(mjpeg_part(step) for step in range(3)))
 
+    options = CaptureOptions(reconnect=ReconnectPolicy(first_wait_s=0.3, give_up_s=0.8))
     with (
         server(answer) as address,
-        open_source(f"http://{address}/", OPTIONS, on_status=news.append) as source,
+        open_source(f"http://{address}/", options, on_status=news.append) as source,
         pytest.raises(StreamLost),
     ):
         list(source)
-    assert [status.state for status in news] == ["connected", "reconnecting", "connected", "reconnecting", "lost"]
+    states = [status.state for status in news]
+    assert states[:4] == ["connected", "reconnecting", "connected", "reconnecting"]
+    assert states[-1] == "lost"
 
 
 def take_all(url: str, options: CaptureOptions) -> None:

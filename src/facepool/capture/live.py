@@ -282,8 +282,7 @@ class LiveSource(ClosesOnExit):
         died_at, wait_s, attempt = self._clock(), policy.first_wait_s, 0
         while not self._stop.is_set():
             self._attempts = attempt = attempt + 1
-            is_late = self._clock() - died_at + wait_s > policy.give_up_s
-            if is_late or (policy.max_attempts is not None and attempt > policy.max_attempts):
+            if self._clock() - died_at + wait_s > policy.give_up_s:
                 reason = f"{_reason(cause)}; {attempt - 1} attempts to reconnect failed"
                 self._announce(LiveStatus("lost", reason=reason))
                 raise self._connector.lost(reason) from cause

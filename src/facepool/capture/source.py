@@ -85,14 +85,12 @@ class ReconnectPolicy:
     Attributes:
         first_wait_s: Pause before the first attempt; each further pause is twice as long.
         longest_wait_s: No pause is longer.
-        give_up_s: After that long without a picture the source is lost.
-        max_attempts: After that many attempts, too; None for no such limit.
+        give_up_s: After that long without a picture the source is lost; 0 makes no attempt.
     """
 
     first_wait_s: float = 0.5
     longest_wait_s: float = 8.0
     give_up_s: float = 60.0
-    max_attempts: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
