@@ -131,3 +131,16 @@ def _refuse_another_space(commands: Commands, photos: Path, theirs: str, other: 
 
 def _seed() -> tuple[str, str]:
     return ("-p", str(SEED / "model_faces.npy"))
+
+
+def test_a_removed_model_is_gone_from_the_disk_and_the_list_of_what_is_here(
+    facepool: Commands, open_store: ModelStore, tmp_path: Path
+) -> None:
+    offline, store = tmp_path / "offline", tmp_path / "store"
+    for name in ("retinaface-mnet025", "sface"):
+        open_store.export(open_store.resolve(name), offline)
+    places = ("--offline-dir", offline, "--models-dir", store)
+    assert facepool("models", "pull", "sface", *places).code == 0
+    assert facepool("models", "remove", "sface", "--models-dir", store).code == 0
+    assert not list(store.rglob("*.onnx"))
+    assert not facepool("models", "info", "sface", "--models-dir", store, "--json").records[0]["here"]

@@ -10,10 +10,10 @@ from facepool.errors import ModelUnsupported, PathMissing
 from facepool.models.entries import InstalledModel, Licence, ModelEntry, space_of
 from facepool.models.specs import EmbedderSpec, RetinaFaceSpec
 from facepool.models.store import ModelStore, default_root, find_pack
+from facepool.models.torch_file import CHECKPOINT_SUFFIXES
 from facepool.pipelines.analyze import Analyzer
 from facepool.runtime import Device, Runtime, limit_threads
 
-CHECKPOINT_SUFFIXES = (".pth", ".pt", ".tar")
 _MAKERS_TERMS = Licence(
     name="as its maker states", url="", restricts_use=False, summary="A file of yours; its maker's terms hold."
 )
