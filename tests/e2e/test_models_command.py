@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from commands import SEED, SHARED, Commands
-from facepool.models import InstalledModel
+from facepool.models import InstalledModel, ModelStore
 
 W600K = SHARED / "data" / "models" / "arcface" / "w600k_mbf_int8.onnx"
 

@@ -1,18 +1,19 @@
 """The entry point: the group of commands, the log, and errors as one clear line."""
 
-import errno
 import importlib
 import io
 import logging
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
 
 import facepool
 from facepool.cli.console import Console
-from facepool.errors import ConfigError, DiskFull, FacepoolError, NotWritable, StorageError
+from facepool.errors import ConfigError, FacepoolError
+from facepool.files import storage_error
 
 INTERRUPTED = 130
 
@@ -106,7 +107,8 @@ def run(command: click.Command, arguments: list[str] | None = None) -> int:
         console.note(": ".join(["Interrupted", *map(str, interruption.args)]))
         return INTERRUPTED
     except OSError as error:
-        return _fail(console, _of_the_disk(error))
+        # What the modules below did not put into words of their own: folders that cannot be made, and the like.
+        return _fail(console, storage_error(Path(error.filename or "A file"), error, "cannot be used"))
     return outcome if isinstance(outcome, int) else 0
 
 
@@ -125,15 +127,6 @@ def _fail(console: Console, error: FacepoolError) -> int:
 def _in_our_words(error: click.ClickException) -> FacepoolError:
     context = error.ctx if isinstance(error, click.UsageError) else None
     return ConfigError(error.format_message(), fix=f"See {context.command_path} --help" if context else "")
-
-
-def _of_the_disk(error: OSError) -> StorageError:
-    """What the modules below did not put into words of their own: folders that cannot be made, and the like."""
-    where = error.filename or "A file"
-    kind = DiskFull if error.errno in {errno.ENOSPC, errno.EFBIG} else NotWritable
-    return kind(
-        f"{where} cannot be used", why=error.strerror or str(error), fix="Check the path, its permissions and the disk"
-    )
 
 
 def main() -> None:

@@ -1,6 +1,5 @@
 """``facepool register``."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,13 +12,14 @@ from facepool.capture import FrameSource, is_person_tree, iter_person_tree, read
 from facepool.cli.console import Console
 from facepool.cli.options import DECISION, DETECTION, MODELS, REGISTRATION, Flags, json_option, settings_options
 from facepool.cli.sources import Tour, more_sources, source_option
+from facepool.cli.tally import STORED_BEFORE, Tally
 from facepool.cli.viewer import Viewer, is_still
 from facepool.cli.wording import counted, people_count
 from facepool.cli.workbench import Workbench
-from facepool.errors import ConfigError, IdentityConflict, InputError, NoFace
+from facepool.errors import ConfigError, InputError
 from facepool.gallery import Pool
 from facepool.overlay import Label, Painter
-from facepool.pipelines.enroll import OUTCOMES, Enrollment, Offer, Outcome
+from facepool.pipelines.enroll import Enrollment, Offer, Outcome
 from facepool.types import Frame
 from facepool.window import Window
 
@@ -30,7 +30,6 @@ _HINTS: dict[Outcome, str] = {
     "enough": "that is enough, press Q",
 }
 """What to do now, where the outcome's own words do not say so."""
-_STORED_BEFORE: frozenset[Outcome] = frozenset({"known_view", "enough"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,21 +101,21 @@ def register_person(
         pool = stack.enter_context(workbench.open_pool(workbench.analyzer.space, must_exist=False))
         enrollment = _enrollment(name, workbench, pool, force=force)
         screen = stack.enter_context(Window())  # one for all sources; it opens with the first picture
-        offers: list[Offer] = []
+        tally = Tally()
         try:
             for stop in tour.stops:
                 # What a source gave before it broke is good, and is stored.
                 with tour.telling(), tour.open(stop) as source:
                     show = (not is_still(source)) if window is None else window
                     viewer = Viewer(painter, screen if show else None)
-                    _offer_source(source, enrollment, viewer, console, offers)
+                    _offer_source(source, enrollment, viewer, console, tally)
                     if viewer.ended:
                         break
         except KeyboardInterrupt:
             raise click.Abort(f"nothing was stored of {enrollment.person}") from None
         stored = enrollment.commit()
-        if offers or not tour.exit_code:
-            _report_person(enrollment, offers, stored, pool, console)
+        if tally.frames or not tour.exit_code:
+            _report_person(enrollment, tally, stored, pool, console)
     return tour.exit_code
 
 
@@ -125,16 +124,15 @@ def _enrollment(name: str, workbench: Workbench, pool: Pool, *, force: bool) -> 
     return Enrollment(name, workbench.analyzer, pool, workbench.policy, options)
 
 
-def _offer_source(
-    source: FrameSource, enrollment: Enrollment, viewer: Viewer, console: Console, offers: list[Offer]
-) -> None:
+def _offer_source(source: FrameSource, enrollment: Enrollment, viewer: Viewer, console: Console, tally: Tally) -> None:
     with console.counting(f"Registering {enrollment.person}", source.frame_count) as counter:
         if is_still(source):
-            offers += enrollment.offer_pictures(_counted(source, counter.step))
+            for offer in enrollment.offer_pictures(_counted(source, counter.step)):
+                tally.add(offer)
             return
         for frame in viewer.frames(source):
             offer = enrollment.offer(frame)
-            offers.append(offer.without_pixels())
+            tally.add(offer)
             counter.step()
             viewer.show(frame, _labels(offer, enrollment.person), _hud(offer, enrollment))
             if enrollment.full and not source.live:
@@ -148,7 +146,7 @@ def _counted(frames: Iterable[Frame], step: Callable[[], None]) -> Iterable[Fram
 
 
 def _labels(offer: Offer, person: str) -> list[Label]:
-    good = offer.outcome in {"taken", *_STORED_BEFORE}
+    good = offer.outcome in {"taken", *STORED_BEFORE}
     boxes = [tuple(float(edge) for edge in box) for box in offer.faces.detections.boxes]
     text = person if good else ""
     return [Label((x1, y1, x2, y2), text, "known" if good else "unknown") for x1, y1, x2, y2 in boxes]
@@ -159,35 +157,22 @@ def _hud(offer: Offer, enrollment: Enrollment) -> list[str]:
     return [f"Registering {enrollment.person}", f"{counted(enrollment.taken, 'new view')} · {hint}", _KEYS]
 
 
-def _report_person(enrollment: Enrollment, offers: Sequence[Offer], stored: int, pool: Pool, console: Console) -> None:
-    outcomes = Counter(offer.outcome for offer in offers)
-    console.emit({"person": enrollment.person, "stored": stored, "frames": len(offers), "outcomes": dict(outcomes)})
-    for outcome, count in outcomes.most_common():
-        if outcome != "taken":
-            console.note(f"{count} not stored: {OUTCOMES[outcome]}")
-    _refuse_nothing(enrollment, offers, outcomes)
-    console.say(f"{enrollment.person}: {counted(stored, 'new view')} stored in {pool.path}", "good")
-
-
-def _refuse_nothing(enrollment: Enrollment, offers: Sequence[Offer], outcomes: Counter[Outcome]) -> None:
-    """An error unless something was stored, or everything that matters was stored before."""
-    if outcomes.keys() & {"taken", *_STORED_BEFORE}:
-        return
-    for offer in offers:
-        if offer.outcome == "other_person":
-            raise IdentityConflict(
-                f"{enrollment.person} was not registered",
-                why=f"the face {offer}",
-                fix=f"Register it as {offer.rival}, or add --force if they are two people",
-            )
-    if not offers:
-        raise NoFace(f"{enrollment.person} was not registered", why="there was no frame to look at")
-    worst, count = outcomes.most_common(1)[0]
-    raise NoFace(
-        f"{enrollment.person} was not registered",
-        why=f"{OUTCOMES[worst]} in {count} of {len(offers)} frames",
-        fix="Show one face, close enough, sharp and upright",
+def _report_person(enrollment: Enrollment, tally: Tally, stored: int, pool: Pool, console: Console) -> None:
+    tally.withdraw(enrollment.withdrawn)
+    console.emit(
+        {
+            "person": enrollment.person,
+            "stored": stored,
+            "frames": tally.frames,
+            "outcomes": dict(tally.outcomes),
+        }
     )
+    for remark in tally.remarks():
+        console.note(remark)
+    failure = tally.failure(enrollment.person)
+    if failure is not None:
+        raise failure
+    console.say(f"{enrollment.person}: {counted(stored, 'new view')} stored in {pool.path}", "good")
 
 
 def _register_tree(specs: Sequence[str], workbench: Workbench, *, force: bool) -> int:
@@ -220,7 +205,7 @@ def _register_tree(specs: Sequence[str], workbench: Workbench, *, force: bool) -
     registered, views = sum(count > 0 for count in stored.values()), sum(stored.values())
     summary = f"{counted(views, 'new view')} of {people_count(registered)} stored in {pool.path}"
     console.say(f"{summary}, {counted(len(left_out), 'picture')} left out" if left_out else summary, "good")
-    failed = [entry for entry in left_out if entry.reason not in _STORED_BEFORE]
+    failed = [entry for entry in left_out if entry.reason not in STORED_BEFORE]
     if any(entry.unreadable for entry in left_out) or (failed and not views):
         return InputError.exit_code
     return 0
