@@ -82,7 +82,7 @@ def register_portraits(folder: Path, names: Iterable[str], analyzer: Analyzer, p
         image = read_image(folder / f"{name}.png")
         faces = analyzer.analyze(image)
         largest = int(faces.measures.size_px.argmax())
-        pool.register(name, [faces.sample(largest, Frame(image, name))])
+        pool.register(name, [faces.sample(largest, Frame(image, name))], analyzer.space)
 
 
 def by_frame(analyzer: Analyzer, pool: Pool) -> Callable[[Frame], tuple[Detections, Names, int]]:

@@ -108,3 +108,8 @@ def server(answer: Answer) -> Iterator[str]:
                 endpoint.shutdown(socket.SHUT_RDWR)
     for thread in (accepting, *threads):
         thread.join(5)
+
+
+def threads_of_this_process() -> int:
+    """All that the operating system runs, FFmpeg's included; Linux only."""
+    return len(list(Path("/proc/self/task").iterdir()))

@@ -1,18 +1,27 @@
-"""What all tests share: the open pack, pulled once into a store that outlives the run."""
+"""What all tests share: the open pack, pulled once into a store that outlives the run, and commands that use it."""
 
 import os
+import signal
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from commands import Commands
 from facepool import read_image
 from facepool.detect import RetinaFace
 from facepool.models import DEMO_PHOTOS, InstalledModel, ModelStore, default_root
 from facepool.models.specs import RetinaFaceSpec
 from facepool.runtime import Device, Runtime
 from synthetic_camera import SyntheticHead
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _children_hear_ctrl_c() -> None:
+    """A shell makes what runs in its background deaf to Ctrl-C, and every process that a test starts would be, too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +60,28 @@ def head_of(open_store: ModelStore, retinaface: RetinaFace) -> Callable[[str], S
         return SyntheticHead(photo, retinaface.detect([photo])[0].landmarks[0])
 
     return make
+
+
+@pytest.fixture(scope="session")
+def photos(open_store: ModelStore, open_detector: InstalledModel, open_embedder: InstalledModel) -> Path:
+    """The folder with two photos each of two people, and two strangers; the pack is there too."""
+    return open_store.pull_asset(DEMO_PHOTOS)
+
+
+@pytest.fixture
+def facepool(tmp_path: Path, photos: Path, open_store: ModelStore) -> Commands:
+    """Commands with an empty pool, in a folder of their own."""
+    return Commands(tmp_path, open_store.root)
+
+
+@pytest.fixture(scope="session")
+def crowd(tmp_path_factory: pytest.TempPathFactory, photos: Path, open_store: ModelStore) -> Commands:
+    """Commands with a pool that holds one photo each of Ada and Bob; nobody changes it."""
+    commands = Commands(tmp_path_factory.mktemp("crowd"), open_store.root)
+    tree = commands.folder / "people"
+    tree.mkdir()
+    (tree / "Ada.jpg").write_bytes((photos / "person_a_1.jpg").read_bytes())
+    (tree / "Bob.jpg").write_bytes((photos / "person_b_1.jpg").read_bytes())
+    outcome = commands("register", "-s", "people")
+    assert outcome.code == 0, outcome.err
+    return commands

@@ -53,6 +53,7 @@ class StageAnalyzer(Analyzer):
 
     def __init__(self) -> None:
         self._scenes: list[Scene] = []
+        self.batches: list[int] = []
         self._aligner = Aligner()
 
     @property
@@ -79,6 +80,7 @@ class StageAnalyzer(Analyzer):
         return Frame(image, f"picture-{len(self._scenes) - 1}", len(self._scenes) - 1)
 
     def analyze_batch(self, images_bgr: Sequence[Image]) -> list[Faces]:
+        self.batches.append(len(images_bgr))
         return [self._faces(self._scenes[int(image[0, 0, 0])]) for image in images_bgr]
 
     def _faces(self, scene: Scene) -> Faces:

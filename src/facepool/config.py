@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import platformdirs
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from facepool.capture import CaptureOptions
 from facepool.decide import TARGET_FPIR
 from facepool.detect import DetectOptions
 from facepool.errors import ConfigError, PathMissing
@@ -63,6 +64,12 @@ class Settings(BaseSettings):
         _RECOGNIZE.min_margin, ge=0, le=2, description="Lead over the runner-up that a name needs"
     )
 
+    @field_validator("pool", "models_dir", "offline_dir")
+    @classmethod
+    def _expand_home(cls, path: Path | None) -> Path | None:
+        """``~`` means the home folder here as it does in a shell."""
+        return None if path is None else path.expanduser()
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -79,6 +86,10 @@ class Settings(BaseSettings):
     def detect_options(self) -> DetectOptions:
         """What counts as a face."""
         return DetectOptions(size=self.detect_size, threshold=self.detect_threshold)
+
+    def capture_options(self) -> CaptureOptions:
+        """How videos, cameras and streams are opened."""
+        return CaptureOptions(threads=self.threads)
 
     def enroll_options(self, *, force: bool = False) -> EnrollOptions:
         """Which views are worth keeping."""

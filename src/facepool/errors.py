@@ -14,7 +14,6 @@ FacepoolError
 │   ├── StreamUnavailable
 │   ├── StreamLost
 │   ├── NoFace
-│   ├── ManyFaces
 │   └── ScanIncomplete
 ├── PoolError                   exit 4   where people are kept
 │   ├── PoolCorrupt
@@ -24,6 +23,7 @@ FacepoolError
 │   ├── InvalidEmbedding
 │   ├── UnknownPerson
 │   ├── PersonExists
+│   ├── PoolChanged
 │   └── IdentityConflict
 ├── ModelError                  exit 5   the networks
 │   ├── UnknownModel
@@ -138,12 +138,6 @@ class NoFace(InputError):
     code = "no_face"
 
 
-class ManyFaces(InputError):
-    """A picture that needs exactly one face has several."""
-
-    code = "many_faces"
-
-
 class ScanIncomplete(InputError):
     """A guided scan ended before enough directions were captured."""
 
@@ -197,6 +191,12 @@ class PersonExists(PoolError):
     """The name is taken."""
 
     code = "person_exists"
+
+
+class PoolChanged(PoolError):
+    """Another process has changed the pool since it was last looked at."""
+
+    code = "pool_changed"
 
 
 class IdentityConflict(PoolError):

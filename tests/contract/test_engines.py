@@ -1,5 +1,6 @@
 """What every engine must do with the same graphs: the same numbers, whatever the batch and the size."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,10 @@ import pytest
 
 from facepool.errors import ModelCorrupt
 from facepool.models import InstalledModel
-from facepool.runtime import Device, Graph, Loader, _load_onnxruntime, _load_openvino
+from facepool.runtime import Device, Graph, Loader, onnxruntime_engine, openvino_engine
 from facepool.types import Floats
 
-LOADERS = {"openvino": _load_openvino, "onnxruntime": _load_onnxruntime}
+LOADERS = {"openvino": openvino_engine.load, "onnxruntime": onnxruntime_engine.load}
 CPU = Device("cpu")
 
 
@@ -40,12 +41,12 @@ def test_it_says_what_it_is_and_where_it_runs(detector: Graph) -> None:
     assert detector.outputs == ("loc", "conf", "landmarks")
 
 
-@pytest.mark.parametrize("side_hw", [(32, 32), (64, 96), (480, 640), (64, 96)])
-def test_sizes_may_change_from_call_to_call(detector: Graph, side_hw: tuple[int, int]) -> None:
-    cells = sum((side_hw[0] // s) * (side_hw[1] // s) * 2 for s in (8, 16, 32))
-    loc, conf, landmarks = detector.run(noise(1, *side_hw) - 110)
-    assert (loc.shape, conf.shape, landmarks.shape) == ((1, cells, 4), (1, cells, 2), (1, cells, 10))
-    np.testing.assert_allclose(conf.sum(axis=2), 1, atol=1e-5)
+def test_sizes_may_change_from_call_to_call(detector: Graph) -> None:
+    for height, width in ((32, 32), (64, 96), (480, 640), (64, 96), (256, 32)):
+        cells = sum((height // stride) * (width // stride) * 2 for stride in (8, 16, 32))
+        loc, conf, landmarks = detector.run(noise(1, height, width) - 110)
+        assert (loc.shape, conf.shape, landmarks.shape) == ((1, cells, 4), (1, cells, 2), (1, cells, 10))
+        np.testing.assert_allclose(conf.sum(axis=2), 1, atol=1e-5)
 
 
 def test_one_is_a_batch_of_one(embedder: Graph) -> None:
@@ -76,3 +77,11 @@ def test_engines_agree(open_embedder: InstalledModel, open_detector: InstalledMo
         ours, theirs = (load(model.graph, CPU, 1).run(batch) for load in LOADERS.values())
         for a, b in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-3)
+
+
+def test_several_threads_may_run_one_graph(embedder: Graph) -> None:
+    faces = noise(6, 112, 112)
+    alone = embedder.run(faces)[0]
+    with ThreadPoolExecutor(3) as threads:
+        together = list(threads.map(lambda i: embedder.run(faces[i : i + 1])[0], range(len(faces))))
+    np.testing.assert_allclose(np.concatenate(together), alone, rtol=1e-3, atol=1e-3)

@@ -16,7 +16,7 @@ from facepool.errors import StreamLost
 
 HANG_GUARD_S = 30
 OPTIONS = CaptureOptions(
-    open_timeout_s=HANG_GUARD_S, read_timeout_s=HANG_GUARD_S, reconnect=ReconnectPolicy(max_attempts=0)
+    open_timeout_s=HANG_GUARD_S, read_timeout_s=HANG_GUARD_S, reconnect=ReconnectPolicy(give_up_s=0.0)
 )
 OpenAgain = Callable[[], FrameSource]
 

@@ -12,10 +12,11 @@ from facepool.errors import (
     InvalidEmbedding,
     PathMissing,
     PersonExists,
+    PoolChanged,
     SpaceMismatch,
     UnknownPerson,
 )
-from facepool.gallery import Pool, open_pool, search, transfer
+from facepool.gallery import Pool, check_pool, open_pool, search, transfer
 from facepool.types import Pose, Sample, Template
 from pool_kit import BACKENDS, DIMENSION, opened, samples, space, unit, units
 
@@ -49,9 +50,9 @@ def test_a_pool_that_must_exist_and_does_not_is_refused(tmp_path: Path, backend:
 
 
 def test_what_was_registered_is_there_after_opening_again(pool: Pool, tmp_path: Path, backend: str) -> None:
-    assert pool.register("Ada", samples(1, 2)) == 2
-    assert pool.register("Bob", samples(3)) == 1
-    assert pool.register("Ada", samples(4)) == 1
+    assert pool.register("Ada", samples(1, 2), space()) == 2
+    assert pool.register("Bob", samples(3), space()) == 1
+    assert pool.register("Ada", samples(4), space()) == 1
     with open_pool(tmp_path / backend, must_exist=True) as again:
         assert names(again) == {"Ada": 3, "Bob": 1}
         assert again.space == space()
@@ -60,8 +61,18 @@ def test_what_was_registered_is_there_after_opening_again(pool: Pool, tmp_path: 
         ]
 
 
+def test_a_registration_decided_on_an_older_revision_is_refused(pool: Pool, tmp_path: Path, backend: str) -> None:
+    seen = pool.revision()
+    with opened(tmp_path, backend) as other:
+        other.register("Eve", samples(1), space())
+    with pytest.raises(PoolChanged):
+        pool.register("Ada", samples(2), space(), expected_revision=seen)
+    assert names(pool) == {"Eve": 1}
+    assert pool.register("Ada", samples(2), space(), expected_revision=pool.matrix().revision) == 1
+
+
 def test_no_samples_make_nobody_known(pool: Pool) -> None:
-    assert pool.register("Ada", []) == 0
+    assert pool.register("Ada", [], space()) == 0
     assert pool.people() == []
 
 
@@ -71,7 +82,7 @@ def test_provenance_comes_back_as_it_was_given(pool: Pool, tmp_path: Path, backe
     )
     bare = Sample(unit(2))
     measured = replace(bare, quality=np.float32(0.5), frame=np.int64(3))  # type: ignore[arg-type] # NumPy's numbers
-    pool.register("Ada", [sample, bare, measured])
+    pool.register("Ada", [sample, bare, measured], space())
     with open_pool(tmp_path / backend) as again:
         first, second, third = again.templates()
     assert (first.person, first.model) == ("Ada", "test-net")
@@ -84,10 +95,10 @@ def test_provenance_comes_back_as_it_was_given(pool: Pool, tmp_path: Path, backe
 
 
 def test_the_matrix_keeps_a_person_together_and_follows_the_pool(pool: Pool) -> None:
-    pool.register("Bob", samples(1))
-    pool.register("Ada", samples(2))
+    pool.register("Bob", samples(1), space())
+    pool.register("Ada", samples(2), space())
     assert pool.matrix() is pool.matrix()
-    pool.register("Bob", samples(3))
+    pool.register("Bob", samples(3), space())
     matrix = pool.matrix()
     assert matrix.names == ("Ada", "Bob")
     assert matrix.person_of.tolist() == [0, 1, 1]
@@ -99,10 +110,10 @@ def test_the_matrix_keeps_a_person_together_and_follows_the_pool(pool: Pool) -> 
 
 
 def test_the_matrix_follows_what_another_process_writes(pool: Pool, tmp_path: Path, backend: str) -> None:
-    pool.register("Ada", samples(1))
+    pool.register("Ada", samples(1), space())
     before = pool.revision(), pool.matrix()
     with opened(tmp_path, backend) as other:
-        other.register("Bob", samples(2))
+        other.register("Bob", samples(2), space())
         assert pool.revision() != before[0]
         assert pool.matrix().names == ("Ada", "Bob")
         other.rename("Ada", "Zoe")
@@ -114,8 +125,8 @@ def test_the_matrix_follows_what_another_process_writes(pool: Pool, tmp_path: Pa
 
 
 def test_renaming_keeps_the_templates_and_refuses_a_name_that_is_taken(pool: Pool) -> None:
-    pool.register("Ada", samples(1, 2))
-    pool.register("Bob", samples(3))
+    pool.register("Ada", samples(1, 2), space())
+    pool.register("Bob", samples(3), space())
     pool.rename("Ada", "Ada Lovelace")
     pool.rename("Bob", " Bob ")
     assert names(pool) == {"Ada Lovelace": 2, "Bob": 1}
@@ -126,8 +137,8 @@ def test_renaming_keeps_the_templates_and_refuses_a_name_that_is_taken(pool: Poo
 
 
 def test_merging_moves_the_templates(pool: Pool) -> None:
-    pool.register("Ada", samples(1, 2))
-    pool.register("Ada L.", samples(3))
+    pool.register("Ada", samples(1, 2), space())
+    pool.register("Ada L.", samples(3), space())
     assert pool.merge("Ada L.", "Ada") == 1
     assert names(pool) == {"Ada": 3}
     with pytest.raises(UnknownPerson):
@@ -139,7 +150,7 @@ def test_merging_moves_the_templates(pool: Pool) -> None:
 
 def test_a_removed_person_leaves_no_bytes_behind(pool: Pool, tmp_path: Path) -> None:
     for seed in range(40):
-        pool.register(f"person {seed % 8}", samples(seed))
+        pool.register(f"person {seed % 8}", samples(seed), space())
     for number in (3, 1, 6):
         assert pool.remove(f"person {number}") == 5
     left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
@@ -152,34 +163,34 @@ def test_a_removed_person_leaves_no_bytes_behind(pool: Pool, tmp_path: Path) -> 
 
 
 def test_template_numbers_are_not_used_again(pool: Pool) -> None:
-    pool.register("Ada", samples(1))
-    pool.register("Bob", samples(2))
+    pool.register("Ada", samples(1), space())
+    pool.register("Bob", samples(2), space())
     erased = {template.id for template in pool.templates("Bob")}
     pool.remove("Bob")
-    pool.register("Eve", samples(3))
+    pool.register("Eve", samples(3), space())
     assert not erased & {template.id for template in pool.templates()}
 
 
 def test_an_emptied_pool_works_on(pool: Pool, tmp_path: Path, backend: str) -> None:
-    pool.register("Ada", samples(1))
+    pool.register("Ada", samples(1), space())
     pool.remove("Ada")
     assert len(pool.matrix()) == 0
     with opened(tmp_path, backend) as again:
         assert again.space == space()
-        again.register("Bob", samples(2))
+        again.register("Bob", samples(2), space())
     assert names(pool) == {"Bob": 1}
 
 
 @pytest.mark.parametrize("name", ["李小龍", "Олег", "محمد", "José", "O'Neil; DROP TABLE", "👩‍🚀", "x" * 200])
 def test_names_of_any_script_are_kept(pool: Pool, tmp_path: Path, backend: str, name: str) -> None:
-    pool.register(name, samples(1))
+    pool.register(name, samples(1), space())
     with open_pool(tmp_path / backend) as again:
         assert names(again) == {name: 1}
 
 
 def test_two_spellings_of_one_name_are_one_person(pool: Pool) -> None:
-    pool.register("Jose\u0301", samples(1))
-    pool.register("  José\t", samples(2))
+    pool.register("Jose\u0301", samples(1), space())
+    pool.register("  José\t", samples(2), space())
     assert names(pool) == {"José": 2}
     assert len(pool.templates("Jose\u0301")) == 2
 
@@ -187,7 +198,7 @@ def test_two_spellings_of_one_name_are_one_person(pool: Pool) -> None:
 @pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\x00", "\ud800", "x" * 201])
 def test_names_that_cannot_be_read_are_refused(pool: Pool, name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
-        pool.register(name, samples(1))
+        pool.register(name, samples(1), space())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -206,29 +217,31 @@ def test_names_that_cannot_be_read_are_refused(pool: Pool, name: str, tmp_path: 
 def test_a_bad_embedding_stores_nothing_of_the_registration(
     pool: Pool, embedding: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 ) -> None:
-    pool.register("Ada", samples(1))
+    pool.register("Ada", samples(1), space())
     with pytest.raises(InvalidEmbedding):
-        pool.register("Bob", [*samples(2), Sample(embedding)])
+        pool.register("Bob", [*samples(2), Sample(embedding)], space())
     assert names(pool) == {"Ada": 1}
 
 
 def test_another_embedding_space_is_refused_with_both_names(pool: Pool, tmp_path: Path, backend: str) -> None:
-    pool.register("Ada", samples(1))
+    pool.register("Ada", samples(1), space())
     other = space(model="other-net", weights="cd" * 32)
     with pytest.raises(SpaceMismatch, match=r"test-net.*other-net"):
         open_pool(tmp_path / backend, other)
     with pytest.raises(SpaceMismatch):
         pool.add([Template(0, "Bob", samples(2)[0])], other)
     assert names(pool) == {"Ada": 1}
-    with open_pool(tmp_path / backend, space(model="the same under another name")) as same:
-        assert same.register("Bob", samples(2)) == 1
+    renamed = space(model="the same under another name")
+    with open_pool(tmp_path / backend, renamed) as same:
+        assert same.register("Bob", samples(2), renamed) == 1
 
 
 def test_a_new_pool_is_pinned_to_whoever_stores_first(pool: Pool, tmp_path: Path, backend: str) -> None:
-    with open_pool(tmp_path / backend, space(model="other-net", weights="cd" * 32)) as other:
-        pool.register("Ada", samples(1))
+    other_space = space(model="other-net", weights="cd" * 32)
+    with open_pool(tmp_path / backend, other_space) as other:
+        pool.register("Ada", samples(1), space())
         with pytest.raises(SpaceMismatch):
-            other.register("Bob", samples(2))
+            other.register("Bob", samples(2), other_space)
     assert names(pool) == {"Ada": 1}
 
 
@@ -236,22 +249,46 @@ def test_nothing_is_stored_without_an_embedding_space(tmp_path: Path, backend: s
     with open_pool(tmp_path / backend) as pool:
         assert (pool.space, pool.dimension) == (None, None)
         with pytest.raises(SpaceMismatch):
-            pool.register("Ada", samples(1))
+            pool.add([Template(0, "Ada", samples(1)[0])], None)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_samples_are_of_the_space_that_they_come_with_not_of_the_one_that_the_pool_was_opened_with(
+    pool: Pool, tmp_path: Path, backend: str
+) -> None:
+    other = space(model="other-net", weights="cd" * 32)
+    with pytest.raises(SpaceMismatch, match=r"test-net.*other-net"):
+        pool.register("Ada", samples(1), other)
+    assert list(tmp_path.iterdir()) == []
+    with open_pool(tmp_path / backend) as nameless:
+        nameless.register("Ada", samples(1), other)
+        assert nameless.space == other
+    with pytest.raises(SpaceMismatch, match=r"other-net.*test-net"):
+        pool.register("Bob", samples(2), space())
+
+
+def test_a_pool_is_asked_whether_it_fits_before_it_is_used(pool: Pool, tmp_path: Path, backend: str) -> None:
+    other = space(model="other-net", weights="cd" * 32)
+    check_pool(pool, space())
+    with pytest.raises(SpaceMismatch, match=r"test-net.*other-net"):  # new, but meant for another space
+        check_pool(pool, other)
+    pool.register("Ada", samples(1), space())
+    with open_pool(tmp_path / backend) as nameless, pytest.raises(SpaceMismatch, match=r"test-net.*other-net"):
+        check_pool(nameless, other)
+
+
 def test_a_pool_is_private_to_its_owner(pool: Pool) -> None:
-    pool.register("Ada", samples(1))
+    pool.register("Ada", samples(1), space())
     assert pool.path.stat().st_mode & 0o077 == 0
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path, backend: str) -> None:
     with open_pool(tmp_path / "nowhere" / backend, space()) as pool, pytest.raises(PathMissing, match="nowhere"):
-        pool.register("Ada", samples(1))
+        pool.register("Ada", samples(1), space())
 
 
 def test_a_closed_pool_says_so(pool: Pool) -> None:
-    pool.register("Ada", samples(1))
+    pool.register("Ada", samples(1), space())
     pool.close()
     pool.close()
     with pytest.raises(ValueError, match="closed"):
@@ -262,8 +299,10 @@ def test_a_closed_pool_says_so(pool: Pool) -> None:
 def test_a_transfer_keeps_everything_and_skips_what_is_there(
     pool: Pool, tmp_path: Path, backend: str, target_backend: str
 ) -> None:
-    pool.register("Ada", [Sample(unit(1), "a.mp4", 2.0, Pose(1.0, 2.0, 3.0), 50.0, 0.9, 80.0, 60), *samples(2)])
-    pool.register("Bob", samples(3))
+    pool.register(
+        "Ada", [Sample(unit(1), "a.mp4", 2.0, Pose(1.0, 2.0, 3.0), 50.0, 0.9, 80.0, 60), *samples(2)], space()
+    )
+    pool.register("Bob", samples(3), space())
     (tmp_path / "target").mkdir()
     with open_pool(tmp_path / "target" / target_backend) as target:
         report = transfer(pool, target)
@@ -273,7 +312,7 @@ def test_a_transfer_keeps_everything_and_skips_what_is_there(
             assert mine.sample.embedding.tobytes() == theirs.sample.embedding.tobytes()
             assert replace(theirs.sample, embedding=mine.sample.embedding) == mine.sample
             assert (mine.created_at, mine.model, mine.person) == (theirs.created_at, theirs.model, theirs.person)
-        pool.register("Bob", samples(4))
+        pool.register("Bob", samples(4), space())
         report = transfer(pool, target)
         assert (report.created, report.extended, report.added, report.skipped) == ((), ("Bob",), 1, 3)
         assert target.people() == pool.people()
@@ -287,9 +326,9 @@ def test_look_alikes_are_flagged_with_the_registration_and_follow_their_people(
     pool: Pool, tmp_path: Path, backend: str
 ) -> None:
     for name, seed in (("Ada", 1), ("Bob", 2), ("Eve", 3)):
-        pool.register(name, samples(seed))
+        pool.register(name, samples(seed), space())
     assert flags(pool) == set()
-    pool.register("Ann", samples(4), look_alikes=["Ada", "Eve", " Ada "])
+    pool.register("Ann", samples(4), space(), look_alikes=["Ada", "Eve", " Ada "])
     assert flags(pool) == {("Ada", "Ann"), ("Ann", "Eve")}
     with open_pool(tmp_path / backend) as again:
         assert flags(again) == {("Ada", "Ann"), ("Ann", "Eve")}
@@ -304,23 +343,23 @@ def test_look_alikes_are_flagged_with_the_registration_and_follow_their_people(
 
 
 def test_a_look_alike_who_is_not_there_undoes_the_registration(pool: Pool) -> None:
-    pool.register("Ada", samples(1))
+    pool.register("Ada", samples(1), space())
     with pytest.raises(UnknownPerson):
-        pool.register("Ann", samples(2), look_alikes=["Adda"])
+        pool.register("Ann", samples(2), space(), look_alikes=["Adda"])
     with pytest.raises(ConfigError):
-        pool.register("Ann", samples(2), look_alikes=["Ann"])
+        pool.register("Ann", samples(2), space(), look_alikes=["Ann"])
     assert (names(pool), flags(pool)) == ({"Ada": 1}, set())
 
 
 @pytest.mark.parametrize("target_backend", BACKENDS)
 def test_a_transfer_takes_look_alikes_along(pool: Pool, tmp_path: Path, backend: str, target_backend: str) -> None:
-    pool.register("Ada", samples(1))
-    pool.register("Ann", samples(2))
+    pool.register("Ada", samples(1), space())
+    pool.register("Ann", samples(2), space())
     (tmp_path / "target").mkdir()
     with open_pool(tmp_path / "target" / target_backend) as target:
         transfer(pool, target)
-        pool.register("Ann", samples(3), look_alikes=["Ada"])
-        pool.register("Eve", samples(4))
+        pool.register("Ann", samples(3), space(), look_alikes=["Ada"])
+        pool.register("Eve", samples(4), space())
         transfer(pool, target)
         assert flags(target) == {("Ada", "Ann")}
         revision = target.revision()

@@ -20,7 +20,7 @@ def main(path: str, prefix: str, count: str) -> None:
         sys.stdin.readline()
         for number in range(int(count)):
             name = f"{prefix}-{number}"
-            pool.register(name, [Sample(unit(number * TEMPLATES + row)) for row in range(TEMPLATES)])
+            pool.register(name, [Sample(unit(number * TEMPLATES + row)) for row in range(TEMPLATES)], space())
             sys.stdout.write(f"{name}\n")
             sys.stdout.flush()
 

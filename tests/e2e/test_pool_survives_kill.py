@@ -95,7 +95,7 @@ from pool_kit import samples, space
 with open_pool(Path(sys.argv[1]), space()) as pool:
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
     try:
-        pool.register("Bob", samples(*range(5000)))
+        pool.register("Bob", samples(*range(5000)), space())
     except FacepoolError as error:
         print(error.code)
     print(len(pool.people()))
@@ -106,13 +106,67 @@ with open_pool(Path(sys.argv[1]), space()) as pool:
 def test_a_full_disk_is_told_and_leaves_the_pool_as_it_was(tmp_path: Path, backend: str) -> None:
     path = tmp_path / backend
     with open_pool(path, space()) as pool:
-        pool.register("Ada", samples(1))
+        pool.register("Ada", samples(1), space())
     assert run_limited(FULL_DISK, path).split() == ["disk_full", "1"]
     with open_pool(path, space()) as pool:
         assert pool.templates()[0].sample.embedding.tolist() == unit(1).tolist()
-        pool.register("Bob", samples(2))
+        pool.register("Bob", samples(2), space())
     assert people(path) == {"Ada": 1, "Bob": 1}
     assert not list(tmp_path.glob("*.new"))
+
+
+READ_ONLY = """
+import os, sys
+from pathlib import Path
+from facepool.errors import FacepoolError
+from facepool.gallery import open_pool
+from pool_kit import samples, space
+if os.geteuid() == 0:
+    os.seteuid(65534)  # permissions mean nothing to root
+with open_pool(Path(sys.argv[1]), space()) as pool:
+    print(*pool.matrix().names, len(pool.templates("Ada")))
+    for change in (lambda: pool.register("Bob", samples(2), space()), lambda: pool.remove("Ada")):
+        try:
+            change()
+        except FacepoolError as error:
+            print(error.code)
+    print(*pool.matrix().names)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(*pool.matrix().names, end="")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions work otherwise there")
+@pytest.mark.parametrize("writer_is_open", [False, True])
+def test_a_pool_that_may_only_be_read_names_people_and_follows_its_owner(backend: str, *, writer_is_open: bool) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        path = Path(name) / backend
+        owner = open_pool(path, space())
+        owner.register("Ada", samples(1), space())
+        if not writer_is_open:
+            owner.close()
+        for file in Path(name).iterdir():
+            file.chmod(0o644)
+        before = sorted(file.name for file in Path(name).iterdir())
+        reader = subprocess.Popen(
+            [sys.executable, "-c", READ_ONLY, path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(TESTS)},
+        )
+        assert reader.stdout is not None
+        said = [reader.stdout.readline().strip() for _ in range(5)]
+        assert said == ["Ada 1", "not_writable", "not_writable", "Ada", "ready"]
+        assert sorted(file.name for file in Path(name).iterdir()) == before
+        with open_pool(path, space()) as writer:
+            writer.register("Eve", samples(3), space())
+            for file in Path(name).iterdir():
+                file.chmod(0o644)
+            assert reader.communicate("go\n", timeout=60)[0] == "Ada Eve"
+        owner.close()
 
 
 NO_PERMISSION = """
@@ -125,7 +179,7 @@ if os.geteuid() == 0:
     os.seteuid(65534)  # permissions mean nothing to root
 try:
     with open_pool(Path(sys.argv[1]), space()) as pool:
-        pool.register("Bob", samples(2))
+        pool.register("Bob", samples(2), space())
 except FacepoolError as error:
     print(error.code)
 """
@@ -142,7 +196,7 @@ def test_missing_permission_is_told(backend: str, *, exists: bool, mode: int) ->
         folder.mkdir()
         if exists:
             with open_pool(folder / backend, space()) as pool:
-                pool.register("Ada", samples(1))
+                pool.register("Ada", samples(1), space())
         for file in folder.iterdir():
             file.chmod(0o444)
         folder.chmod(mode)

@@ -1,22 +1,19 @@
 """The window: on SDL's own display in memory, and on a real X server where one can be started."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from PIL import ImageGrab, features
 
 from facepool.errors import DisplayUnavailable
 from facepool.types import Image
 from facepool.window import Event, Window, check_display
+from screen import DISPLAY_VARIABLES, Screen, open_screen, until
 
-DISPLAY_VARIABLES = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
 on_linux = pytest.mark.skipif(sys.platform in {"win32", "darwin"}, reason="other systems always have a display")
 
 
@@ -33,10 +30,10 @@ def window(monkeypatch: pytest.MonkeyPatch) -> Iterator[Window]:
         yield window
 
 
-def press(key: int, scancode: int = 0) -> None:
+def press(key: int, scancode: int = 0, mod: int = 0) -> None:
     import pygame
 
-    pygame.event.post(pygame.Event(pygame.KEYDOWN, key=key, scancode=scancode, mod=0, unicode=""))
+    pygame.event.post(pygame.Event(pygame.KEYDOWN, key=key, scancode=scancode, mod=mod, unicode=""))
 
 
 @pytest.mark.parametrize(
@@ -48,6 +45,15 @@ def test_a_key_is_reported_once(window: Window, key: str, expected: Event) -> No
     press(ord(key))
     assert window.poll() == (expected,)
     assert window.poll() == ()
+
+
+def test_ctrl_c_in_the_window_asks_to_cancel(window: Window) -> None:
+    import pygame
+
+    press(ord("c"), mod=pygame.KMOD_LCTRL)
+    press(ord("с"), pygame.KSCAN_C, mod=pygame.KMOD_RCTRL)  # noqa: RUF001 -- the Cyrillic letter
+    press(ord("c"))
+    assert window.poll() == (Event.CANCEL, Event.CANCEL)
 
 
 def test_keys_work_on_a_keyboard_without_latin_letters(window: Window) -> None:
@@ -185,58 +191,29 @@ def test_signals_stay_with_python(number: signal.Signals, code: int) -> None:
 
 
 @pytest.fixture
-def x_display() -> Iterator[str]:
-    server, xdotool = shutil.which("Xvfb"), shutil.which("xdotool")
-    if server is None or xdotool is None:
-        pytest.skip("needs Xvfb and xdotool")
-    if not features.check("xcb"):
-        pytest.skip("Pillow cannot read an X screen here")
-    read, write = os.pipe()
-    command = [server, "-displayfd", str(write), "-screen", "0", "800x600x24", "-nolisten", "tcp"]
-    process = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
-    os.close(write)
-    with os.fdopen(read) as numbers:
-        number = numbers.readline().strip()
-    yield f":{number}"
-    process.terminate()
-    process.wait(timeout=10)
+def screen() -> Iterator[Screen]:
+    with open_screen("800x600", manager=False) as screen:
+        yield screen
 
 
-def xdotool(display: str, *arguments: str) -> str:
-    environment = {**os.environ, "DISPLAY": display}
-    command = ["xdotool", *arguments]
-    return subprocess.run(
-        command, env=environment, check=True, stdout=subprocess.PIPE, text=True, timeout=20
-    ).stdout.strip()
-
-
-def until(condition: Callable[[], bool]) -> bool:
-    """Whether the condition comes true within ten seconds."""
-    end = time.monotonic() + 10
-    while not (met := condition()) and time.monotonic() < end:
-        time.sleep(0.05)
-    return met
-
-
-def test_a_person_sees_the_picture_and_quits_with_q(x_display: str) -> None:
-    environment = {name: value for name, value in os.environ.items() if name not in DISPLAY_VARIABLES}
-    process = start({**environment, "DISPLAY": x_display})
+def test_a_person_sees_the_picture_and_quits_with_q(screen: Screen) -> None:
+    process = start(screen.environment)
     try:
-        window = xdotool(x_display, "search", "--class", "facepool").split()[0]
-        assert xdotool(x_display, "getwindowname", window) == "Face Recognition"
-        xdotool(x_display, "windowmove", window, "0", "0")
-        xdotool(x_display, "windowsize", window, "700", "300")
-        xdotool(x_display, "windowfocus", window)
-        xdotool(x_display, "mousemove", "790", "590")
+        window = screen.window()
+        assert screen.do("getwindowname", window) == "Face Recognition"
+        screen.do("windowmove", window, "0", "0")
+        screen.do("windowsize", window, "700", "300")
+        screen.do("windowfocus", window)
+        screen.do("mousemove", "790", "590")
 
         def letterboxed() -> bool:  # 400 x 300 in the middle of 700 x 300
-            screen = ImageGrab.grab(xdisplay=x_display)
-            seen = [screen.getpixel((x, 150)) for x in (145, 155, 545, 555)]
+            picture = screen.grab()
+            seen = [picture.getpixel((x, 150)) for x in (145, 155, 545, 555)]
             return seen == [(18, 18, 20), (30, 200, 10), (30, 200, 10), (18, 18, 20)]
 
         assert until(letterboxed)
-        xdotool(x_display, "key", "m")
-        xdotool(x_display, "key", "q")
+        screen.do("key", "m")
+        screen.do("key", "q")
         output, _ = process.communicate(timeout=20)
     finally:
         process.kill()

@@ -1,10 +1,12 @@
 """The default pack on the demo's photos: boxes, landmarks, vectors, same against different people."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from facepool import Analyzer, Faces, Frame, ModelStore, load_analyzer, read_image, verify
-from facepool.decide import ThresholdPolicy
+from facepool.errors import ImageUnreadable
 from facepool.models import DEMO_PHOTOS
 
 NAMES = ("person_a_1", "person_a_2", "person_b_1", "person_b_2", "impostor_1", "impostor_2")
@@ -107,9 +109,25 @@ def test_a_face_that_fills_the_frame_is_found(analyzer: Analyzer, frames: dict[s
 
 
 def test_verification_tells_the_people_apart(analyzer: Analyzer, frames: dict[str, Frame]) -> None:
-    threshold = ThresholdPolicy(analyzer.fmr).verification()
-    assert verify(analyzer, frames["person_a_1"], frames["person_a_2"], threshold).match
-    assert not verify(analyzer, frames["person_a_1"], frames["impostor_1"], threshold).match
+    images = {name: frame.image_bgr for name, frame in frames.items()}
+    assert verify(images["person_a_1"], images["person_a_2"], analyzer).match
+    assert not verify(images["person_a_1"], images["impostor_1"], analyzer).match
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((48, 64, 3), np.float32),
+        np.zeros((48, 64, 3), np.uint16),
+        np.zeros((48, 64), np.uint8),
+        np.zeros((48, 64, 4), np.uint8),
+        np.zeros((0, 64, 3), np.uint8),
+        None,
+    ],
+)
+def test_an_image_that_would_be_looked_at_wrongly_is_refused(analyzer: Analyzer, image: Any) -> None:
+    with pytest.raises(ImageUnreadable, match="uint8"):
+        analyzer.analyze(image)
 
 
 def _shrunk(frame: Frame, scale: float) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":

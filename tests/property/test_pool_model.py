@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from facepool.errors import ConfigError, PersonExists, UnknownPerson
 from facepool.gallery import Pool
-from pool_kit import opened, samples, unit
+from pool_kit import opened, samples, space, unit
 
 NAMES = st.sampled_from(["Ada", "Bob", "李", "zoe"])
 
@@ -33,7 +33,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule(view=st.integers(0, 1), name=NAMES, seeds=st.lists(st.integers(0, 50), max_size=3))
     def register(self, view: int, name: str, seeds: list[int]) -> None:
-        assert self.pools[view].register(name, samples(*seeds)) == len(seeds)
+        assert self.pools[view].register(name, samples(*seeds), space()) == len(seeds)
         if seeds:
             self.model.setdefault(name, []).extend(seeds)
 
@@ -41,12 +41,12 @@ class PoolMachine(RuleBasedStateMachine):
     def register_look_alike(self, view: int, name: str, other: str) -> None:
         if name == other:
             with pytest.raises(ConfigError):
-                self.pools[view].register(name, samples(7), look_alikes=[other])
+                self.pools[view].register(name, samples(7), space(), look_alikes=[other])
         elif other not in self.model:
             with pytest.raises(UnknownPerson):
-                self.pools[view].register(name, samples(7), look_alikes=[other])
+                self.pools[view].register(name, samples(7), space(), look_alikes=[other])
         else:
-            self.pools[view].register(name, samples(7), look_alikes=[other])
+            self.pools[view].register(name, samples(7), space(), look_alikes=[other])
             self.model.setdefault(name, []).append(7)
             self.flags.add(frozenset((name, other)))
 

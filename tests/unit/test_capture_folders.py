@@ -20,8 +20,8 @@ def test_pictures_are_found_at_any_depth_in_order_without_hidden_ones(tmp_path: 
 
 
 def test_a_folder_below_a_hidden_one_is_searched(tmp_path: Path) -> None:
-    touch(tmp_path, ".hidden/root/a.jpg")
-    assert len(find_pictures(tmp_path / ".hidden" / "root")) == 1
+    touch(tmp_path, ".hidden/folder/a.jpg")
+    assert len(find_pictures(tmp_path / ".hidden" / "folder")) == 1
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from facepool.capture import LiveSource, LiveStatus, ReconnectPolicy
 from facepool.capture.decoding import Shot
 from facepool.errors import InputError, StreamLost, StreamUnavailable
 
-AT_ONCE = ReconnectPolicy(first_wait_s=0.0, longest_wait_s=0.0, max_attempts=3)
+AT_ONCE = ReconnectPolicy(first_wait_s=0.0, longest_wait_s=0.0)
 HANG_GUARD_S = 20.0
 END = None
 
@@ -151,50 +151,42 @@ def test_a_source_that_dies_is_opened_again_and_counts_on() -> None:
     ]
 
 
-def test_a_source_that_stays_dead_is_lost() -> None:
-    first = FakeConnection()
-    news: list[LiveStatus] = []
-    source = LiveSource(FakeConnector(first, *[StreamUnavailable("off", why="off")] * 3), AT_ONCE, news.append)
-    source._start()
-    first.send(10)
-    first.stop(StreamLost("died", why="died"))
-    assert gray(source) == 10
-    with pytest.raises(StreamLost, match="3 attempts"):
-        list(source)
-    assert news[-1].state == "lost"
-    assert list(source) == []
+def no_route(clock: ManualClock) -> Iterator[InputError]:
+    """Each attempt takes 7 s and fails."""
+    while True:
+        clock.now += 7.0
+        yield StreamUnavailable("off", why="off")
 
 
-def test_giving_up_follows_the_clock() -> None:
-    first, clock = FakeConnection(), ManualClock()
-
-    def no_route() -> Iterator[InputError]:
-        while True:
-            clock.now += 7.0
-            yield StreamUnavailable("off", why="off")
-
-    policy = ReconnectPolicy(first_wait_s=0.0, longest_wait_s=0.0, give_up_s=30.0)
+def lose(policy: ReconnectPolicy) -> tuple[StreamLost, list[LiveStatus]]:
+    """The error and the news of a source that dies after a picture and stays dead."""
+    first, clock, news = FakeConnection(), ManualClock(), list[LiveStatus]()
     connector = FakeConnector(first)
-    source = LiveSource(connector, policy, clock=clock)
+    source = LiveSource(connector, policy, news.append, clock=clock)
     source._start()
     first.send(10)
-    connector._outcomes = no_route()
+    connector._outcomes = no_route(clock)
     first.stop(StreamLost("died", why="died"))
     assert gray(source) == 10
-    with pytest.raises(StreamLost, match="5 attempts"):
+    with pytest.raises(StreamLost) as caught:
         list(source)
+    assert list(source) == []
+    return caught.value, news
+
+
+def test_a_source_that_stays_dead_is_given_up_by_the_clock() -> None:
+    error, news = lose(ReconnectPolicy(first_wait_s=0.0, longest_wait_s=0.0, give_up_s=30.0))
+    assert "5 attempts" in error.why
+    assert news[-1].state == "lost"
+
+
+def test_a_source_is_not_insisted_on_where_there_is_no_time_for_it() -> None:
+    error, _ = lose(ReconnectPolicy(first_wait_s=1.0, give_up_s=0.0))
+    assert "0 attempts" in error.why
 
 
 def test_pauses_double_up_to_the_longest() -> None:
-    first = FakeConnection()
-    news: list[LiveStatus] = []
-    policy = ReconnectPolicy(first_wait_s=0.001, longest_wait_s=0.004, max_attempts=4)
-    source = LiveSource(FakeConnector(first, *[StreamUnavailable("off")] * 4), policy, news.append)
-    source._start()
-    first.send(10)
-    first.stop(StreamLost("died"))
-    with pytest.raises(StreamLost):
-        list(source)
+    _, news = lose(ReconnectPolicy(first_wait_s=0.001, longest_wait_s=0.004, give_up_s=27.0))
     assert [status.wait_s for status in news if status.state == "reconnecting"] == [0.001, 0.002, 0.004, 0.004]
 
 

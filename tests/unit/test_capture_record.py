@@ -9,7 +9,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from capture_media import gradient
+from capture_media import gradient, threads_of_this_process
 from facepool.capture import VideoSource, VideoWriter, read_image, write_image
 from facepool.errors import ConfigError, DiskFull, NotWritable, StreamLost
 from facepool.types import Image
@@ -44,6 +44,14 @@ def test_a_recording_holds_the_frames_in_h264(tmp_path: Path, name: str) -> None
     assert np.abs(frames[10].image_bgr.astype(int) - gradient(10)).mean() < 6
     with av.open(f"file:{path}") as container:
         assert container.streams.video[0].codec_context.name in {"h264", "mpeg4"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the threads that Linux lists")
+def test_one_thread_records_without_another(tmp_path: Path) -> None:
+    before = threads_of_this_process()
+    with VideoWriter(tmp_path / "out.mp4", 25, (640, 480), threads=1) as writer:
+        writer.write(gradient(size_wh=(640, 480)))
+        assert threads_of_this_process() == before
 
 
 def test_uneven_times_are_kept_and_begin_at_zero(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from capture_media import FPS, gradient, jpeg, make_animation, make_sound, make_video, truncate
-from facepool.capture import AnimationSource, PictureSource, VideoSource, open_source
+from capture_media import FPS, gradient, jpeg, make_animation, make_sound, make_video, threads_of_this_process, truncate
+from facepool.capture import AnimationSource, CaptureOptions, PictureSource, VideoSource, open_source
 from facepool.errors import ImageUnreadable, PathMissing, SourceEmpty, StreamUnavailable, VideoUnreadable
 from facepool.types import Frame
 
@@ -18,6 +19,16 @@ def test_every_frame_of_a_video_comes_in_order_with_its_time(tmp_path: Path, nam
     assert [frame.index for frame in frames] == list(range(50))
     assert [frame.time_s for frame in frames] == pytest.approx([index / FPS for index in range(50)], abs=0.001)
     assert np.abs(frames[30].image_bgr.astype(int) - gradient(30)).mean() < 10
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the threads that Linux lists")
+@pytest.mark.parametrize(("threads", "added"), [(1, 0), (3, 3)])
+def test_a_video_is_decoded_by_as_many_threads_as_allowed(tmp_path: Path, threads: int, added: int) -> None:
+    path = make_video(tmp_path / "clip.mp4")
+    before = threads_of_this_process()
+    with open_source(path, CaptureOptions(threads=threads)) as source:
+        next(iter(source))
+        assert threads_of_this_process() - before == added
 
 
 @pytest.mark.parametrize("degrees", [90, -90, 180])

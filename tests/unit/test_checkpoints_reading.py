@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checkpoint_files import FORMATS, Format, Raw, call, checkpoint, encode, named, pack, storage, tensor
+from checkpoint_files import FORMATS, Format, Raw, call, checkpoint, encode, named, pack, pickled, storage, tensor
 from facepool.errors import ModelCorrupt, ModelError, ModelUnsupported
 from facepool.models.torch_file import read_state_dict
 
@@ -150,6 +150,40 @@ def test_a_storage_that_is_not_in_the_archive_is_named() -> None:
 def test_a_memo_number_that_would_fill_the_memory_is_refused() -> None:
     with pytest.raises(ModelCorrupt, match="memo"):
         read_state_dict(pack(Raw(b"Nr\xff\xff\xff\xff"), {}, "stream"), "model.pth")
+
+
+NESTED = Raw(b"N" + b"\x85" * 100_000)
+"""Tuples in tuples: whatever hashes or prints the outermost overflows the stack and takes the process with it."""
+
+
+@pytest.mark.parametrize("layout", FORMATS)
+@pytest.mark.parametrize(
+    "value",
+    [
+        Raw(b"}" + NESTED.code + b"Ns"),
+        Raw(b"}(" + encode("a") + b"N" + NESTED.code + b"Nu"),
+        Raw(b"}(" + encode("a") + NESTED.code + b"q\x07h\x07Nu"),
+        call(named("collections", "OrderedDict"), [[NESTED, None]]),
+        call(named("torch._utils", "_rebuild_parameter"), NESTED),
+        Raw(encode(("storage", NESTED, "0", "cpu", 1)) + b"Q"),
+    ],
+)
+def test_only_text_and_numbers_may_be_keys(layout: Format, value: Raw) -> None:
+    with pytest.raises(ModelCorrupt):
+        read_state_dict(pack({"a": value}, {}, layout), "model.pth")
+
+
+def test_the_storages_of_a_stream_are_listed_by_name() -> None:
+    head = (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}, {"a": None}, [NESTED])
+    with pytest.raises(ModelCorrupt, match="list of storages"):
+        read_state_dict(b"".join(map(pickled, head)), "model.pth")
+
+
+@pytest.mark.parametrize("layout", FORMATS)
+def test_an_ordered_dictionary_may_come_as_pairs(layout: Format) -> None:
+    place = storage("0", NUMBERS, stream=layout == "stream")
+    value = call(named("collections", "OrderedDict"), [["a", tensor(place, (12,), (1,))]])
+    np.testing.assert_array_equal(read_state_dict(pack(value, {"0": NUMBERS}, layout), "model.pth")["a"], NUMBERS)
 
 
 def test_a_compressed_archive_is_refused_before_it_is_unpacked() -> None:

@@ -1,11 +1,16 @@
+import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from facepool import Enrollment, EnrollOptions, Pool, open_pool
-from facepool.errors import ConfigError
+from facepool.errors import ConfigError, PoolChanged, SpaceMismatch
+from facepool.pipelines.enroll import PICTURES_AT_ONCE
+from facepool.types import Floats, Frame
 from stand_ins import SPACE, Scene, StageAnalyzer, unit, view
 
 ADA, BOB = 0, 1
@@ -143,6 +148,109 @@ def test_views_are_capped(pool: Pool, stage: StageAnalyzer) -> None:
     assert ada.full
 
 
+@pytest.fixture
+def elsewhere(tmp_path: Path, pool: Pool) -> Iterator[Pool]:
+    """The same pool as another process has it."""
+    with open_pool(tmp_path / "pool.db", SPACE) as opened:
+        yield opened
+
+
+def registered(pool: Pool, stage: StageAnalyzer, name: str, *vectors: Floats) -> None:
+    enrollment = Enrollment(name, stage, pool)
+    for vector in vectors:
+        assert enrollment.offer(stage.frame(vector)).outcome == "taken"
+    assert enrollment.commit() == len(vectors)
+
+
+def test_another_person_stored_under_the_name_meanwhile_is_not_mixed_in(
+    pool: Pool, elsewhere: Pool, stage: StageAnalyzer
+) -> None:
+    ada = Enrollment("Ada", stage, pool)
+    ada.offer(stage.frame(view(ADA, 0)))
+    registered(elsewhere, stage, "Ada", view(BOB, 0))
+    assert ada.commit() == 0
+    assert [offer.outcome for offer in ada.withdrawn] == ["not_the_same_person"]
+    assert enrolled(pool, "Ada") == 1
+
+
+def test_a_face_stored_under_another_name_meanwhile_is_not_stored_twice(
+    pool: Pool, elsewhere: Pool, stage: StageAnalyzer
+) -> None:
+    ada = Enrollment("Ada", stage, pool)
+    ada.offer(stage.frame(view(ADA, 0)))
+    registered(elsewhere, stage, "Eve", view(ADA, 10))
+    assert (ada.taken, ada.commit(), ada.taken) == (1, 0, 0)
+    assert [(offer.outcome, offer.rival) for offer in ada.withdrawn] == [("other_person", "Eve")]
+    assert [person.name for person in pool.people()] == ["Eve"]
+
+
+def test_views_stored_meanwhile_count_for_novelty_and_for_the_cap(
+    pool: Pool, elsewhere: Pool, stage: StageAnalyzer
+) -> None:
+    ada = Enrollment("Ada", stage, pool, options=EnrollOptions(max_templates=3))
+    for angle in (0, 45, 90):
+        ada.offer(stage.frame(view(ADA, angle)))
+    registered(elsewhere, stage, "Ada", view(ADA, 5), view(ADA, -60))
+    assert ada.commit() == 1
+    assert [offer.outcome for offer in ada.withdrawn] == ["known_view", "enough"]
+    assert enrolled(pool, "Ada") == 3
+
+
+def test_a_person_removed_meanwhile_does_not_come_back(pool: Pool, elsewhere: Pool, stage: StageAnalyzer) -> None:
+    registered(elsewhere, stage, "Ada", view(ADA, 0))
+    ada = Enrollment("Ada", stage, pool)
+    ada.offer(stage.frame(view(ADA, 40)))
+    elsewhere.remove("Ada")
+    with pytest.raises(PoolChanged, match=r"Ada.*no longer"):
+        ada.commit()
+    assert pool.people() == []
+
+
+def test_a_change_between_the_last_look_and_the_transaction_is_seen(
+    pool: Pool, elsewhere: Pool, stage: StageAnalyzer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = Enrollment("Ada", stage, pool)
+    ada.offer(stage.frame(view(ADA, 0)))
+    ada.offer(stage.frame(view(ADA, 50)))
+    really_register = pool.register
+    rivals = ["Bob", "Eve"]
+
+    def overtaken(*args: Any, **kwargs: Any) -> int:
+        if rivals:
+            registered(elsewhere, stage, rivals.pop(), view(BOB, 90 * len(rivals)))
+        return really_register(*args, **kwargs)
+
+    monkeypatch.setattr(pool, "register", overtaken)
+    assert ada.commit() == 2
+    assert [person.name for person in pool.people()] == ["Ada", "Bob", "Eve"]
+    assert ada.withdrawn == []
+
+
+def test_an_enrollment_goes_on_after_a_commit(pool: Pool, stage: StageAnalyzer) -> None:
+    ada = Enrollment("Ada", stage, pool)
+    ada.offer(stage.frame(view(ADA, 0)))
+    ada.commit()
+    assert [ada.offer(stage.frame(view(ADA, angle))).outcome for angle in (5, 50)] == ["known_view", "taken"]
+    assert ada.commit() == 1
+    assert (ada.withdrawn, enrolled(pool, "Ada")) == ([], 2)
+
+
+def test_pictures_are_looked_at_a_few_at_a_time(pool: Pool, stage: StageAnalyzer) -> None:
+    alive: list[int] = []
+
+    def frames() -> Iterator[Frame]:
+        for number in range(20):
+            frame = stage.frame(view(ADA, number))
+            weakref.finalize(frame.image_bgr, alive.remove, number)
+            alive.append(number)
+            assert len(alive) <= PICTURES_AT_ONCE
+            yield frame
+
+    offers = Enrollment("Ada", stage, pool).offer_pictures(frames())
+    assert [offer.frame.index for offer in offers] == list(range(20))
+    assert stage.batches == [PICTURES_AT_ONCE, PICTURES_AT_ONCE, 20 - 2 * PICTURES_AT_ONCE]
+
+
 def test_provenance_is_stored(pool: Pool, stage: StageAnalyzer) -> None:
     ada = Enrollment("Ada", stage, pool)
     frame = stage.frame(view(ADA, 0))
@@ -161,6 +269,20 @@ def test_a_name_is_cleaned_before_it_is_looked_up(pool: Pool, stage: StageAnalyz
         enrollment.commit()
     assert [person.name for person in pool.people()] == ["Zo\u00e9"]
     assert enrolled(pool, "Zo\u00e9") == 1
+
+
+def test_a_pool_of_another_space_is_refused_however_it_was_opened(tmp_path: Path, stage: StageAnalyzer) -> None:
+    other = replace(SPACE, model="other-net", weights_sha256="1" * 64)
+    with open_pool(tmp_path / "other.db", other) as pool, pytest.raises(SpaceMismatch, match=r"other-net.*stand-in"):
+        Enrollment("Ada", stage, pool)
+
+
+def test_views_are_stored_under_the_analyzers_space(tmp_path: Path, stage: StageAnalyzer) -> None:
+    with open_pool(tmp_path / "nameless.db") as pool:
+        ada = Enrollment("Ada", stage, pool)
+        ada.offer(stage.frame(view(ADA, 0)))
+        ada.commit()
+        assert pool.space == SPACE
 
 
 def test_a_name_of_nothing_is_refused(pool: Pool, stage: StageAnalyzer) -> None:

@@ -17,7 +17,7 @@ from facepool.errors import (
     PoolTooNew,
     SpaceMismatch,
 )
-from facepool.gallery import NpyPool, open_pool, search, transfer
+from facepool.gallery import NpyPool, check_pool, open_pool, search, transfer
 from pool_kit import opened, samples, space, unit, units
 
 SEED = Path(__file__).parents[2].parent / "shared" / "data" / "seed"
@@ -47,9 +47,9 @@ def test_a_pair_of_the_original_project_is_read_with_one_remark(legacy: Path) ->
 
 def test_the_original_project_can_read_what_we_write(tmp_path: Path) -> None:
     with opened(tmp_path, "model_faces.npy") as pool:
-        pool.register("李", samples(1))
-        pool.register("Ada", samples(2))
-        pool.register("李", samples(3))
+        pool.register("李", samples(1), space())
+        pool.register("Ada", samples(2), space())
+        pool.register("李", samples(3), space())
     vectors = np.load(tmp_path / "model_faces.npy", allow_pickle=False)
     ids = np.load(tmp_path / "model_face_ids.npy", allow_pickle=False)
     assert vectors.dtype == np.float32
@@ -59,20 +59,22 @@ def test_the_original_project_can_read_what_we_write(tmp_path: Path) -> None:
 
 def test_templates_added_to_an_unlabelled_pair_do_not_label_the_others(legacy: Path) -> None:
     with open_pool(legacy, space()) as pool:
-        pool.register("Eve", samples(9))
+        pool.register("Eve", samples(9), space())
     with open_pool(legacy, space()) as again:
         assert again.space is None
         assert "unknown embedding space" in again.notes[0]
         assert [template.model for template in again.templates()] == ["", "", "", "test-net"]
         for name in ("Ada", "Bob", "Eve"):
             again.remove(name)
-        again.register("New", samples(5))
+        again.register("New", samples(5), space())
         assert again.space == space()
 
 
 def test_an_unlabelled_pair_of_another_dimension_is_refused(legacy: Path) -> None:
     with pytest.raises(SpaceMismatch, match=r"8-d.*test-net \(16-d"):
         open_pool(legacy, space(16))
+    with open_pool(legacy) as pool, pytest.raises(SpaceMismatch, match=r"8-d.*test-net \(16-d"):
+        check_pool(pool, space(16))
 
 
 def test_an_unlabelled_pair_moves_into_a_database_on_the_users_word_only(legacy: Path, tmp_path: Path) -> None:
@@ -121,9 +123,58 @@ def test_a_missing_or_broken_half_is_refused(legacy: Path, name: str, content: b
         open_pool(legacy)
 
 
+INFINITE_SIDECAR = """{"format": "facepool-pair", "version": 1, "space": null, "vectors_sha256": "", "ids_sha256": "",
+"next_id": Infinity, "templates": []}"""
+
+
+def npy_file(header: str) -> bytes:
+    """A .npy file of a header as it is written, and 64 bytes of numbers."""
+    padded = header.encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded + bytes(64)
+
+
+@pytest.mark.parametrize("name", ["model_faces.npy", "model_face_ids.npy"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 512)}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 0)}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (-1, -16)}",
+        "{'descr': '<U0', 'fortran_order': False, 'shape': (1000000000000,)}",
+        "{'descr': '<U4', 'fortran_order': False, 'shape': (1000000000000,)}",
+        f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({10**40},)}}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 8), 1: 2}",
+        "{'descr': 'nonsense', 'fortran_order': False, 'shape': (2, 8)}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 8",
+        "{'descr': '",
+        "(" * 100,
+        "{[1]: 2}",
+        "\x00",
+    ],
+)
+def test_a_header_that_lies_or_cannot_be_read_is_told(legacy: Path, name: str, header: str) -> None:
+    legacy.with_name(name).write_bytes(npy_file(header))
+    with pytest.raises(PoolCorrupt, match=name):
+        open_pool(legacy)
+
+
+def test_letters_that_do_not_exist_are_told(legacy: Path) -> None:
+    header = "{'descr': '<U4', 'fortran_order': False, 'shape': (4,)}"
+    legacy.with_name("model_face_ids.npy").write_bytes(npy_file(header)[:-4] + b"\xff" * 4)
+    with pytest.raises(PoolCorrupt, match=r"model_face_ids\.npy"):
+        open_pool(legacy)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, INFINITE_SIDECAR])
+def test_a_sidecar_that_cannot_be_parsed_is_told(legacy: Path, content: str) -> None:
+    legacy.with_suffix(".json").write_text(content)
+    with pytest.raises(PoolCorrupt, match=r"model_faces\.json"):
+        open_pool(legacy)
+
+
 def test_files_changed_behind_the_sidecars_back_are_refused(tmp_path: Path) -> None:
     with opened(tmp_path, "model_faces.npy") as pool:
-        pool.register("Ada", samples(1, 2))
+        pool.register("Ada", samples(1, 2), space())
     write_pair(tmp_path, units(2), np.array(["Ada", "Bob"]))
     with pytest.raises(PoolCorrupt, match="another program"):
         opened(tmp_path, "model_faces.npy")
@@ -146,7 +197,7 @@ def test_a_sidecar_that_does_not_fit_is_refused(
     tmp_path: Path, change: dict[str, Any], kind: type[FacepoolError]
 ) -> None:
     with opened(tmp_path, "model_faces.npy") as pool:
-        pool.register("Ada", samples(1))
+        pool.register("Ada", samples(1), space())
     path = tmp_path / "model_faces.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(kind, match=r"model_faces\.json"):
@@ -161,12 +212,35 @@ def test_a_file_of_another_program_in_the_sidecars_place_is_not_overwritten(lega
     assert legacy.with_suffix(".json").read_text() == content
 
 
+def test_a_file_of_another_program_is_not_taken_for_the_sidecar_of_a_new_pool(tmp_path: Path) -> None:
+    (tmp_path / "data.json").write_text('{"their": "data"}')
+    with pytest.raises(PoolCorrupt, match=r"data\.json"):
+        open_pool(tmp_path / "data.npy", space())
+    assert [path.name for path in tmp_path.iterdir()] == ["data.json"]
+
+
+def test_a_file_that_appears_in_the_sidecars_place_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    with open_pool(tmp_path / "data.npy", space()) as pool:
+        (tmp_path / "data.json").write_text('{"their": "data"}')
+        with pytest.raises(PoolCorrupt, match=r"data\.json"):
+            pool.register("Ada", samples(1), space())
+    assert (tmp_path / "data.json").read_text() == '{"their": "data"}'
+
+
+@pytest.mark.parametrize("ids", ["faces.npy", "faces.json", "link.npy", "../{folder}/faces.npy"])
+def test_two_files_of_a_pool_in_one_place_are_refused(tmp_path: Path, ids: str) -> None:
+    if os.name != "nt":
+        (tmp_path / "link.npy").symlink_to(tmp_path / "faces.npy")
+    with pytest.raises(ConfigError, match=r"faces\."):
+        open_pool(tmp_path / "faces.npy", space(), ids_path=tmp_path / ids.format(folder=tmp_path.name))
+
+
 def test_a_lock_held_by_another_process_is_told(tmp_path: Path) -> None:
     with opened(tmp_path, "model_faces.npy", timeout_s=0.05) as pool:
-        pool.register("Ada", samples(1))
+        pool.register("Ada", samples(1), space())
         with FileLock(tmp_path / "model_faces.npy.lock"), pytest.raises(PoolLocked):
-            pool.register("Bob", samples(2))
-        assert pool.register("Bob", samples(2)) == 1
+            pool.register("Bob", samples(2), space())
+        assert pool.register("Bob", samples(2), space()) == 1
 
 
 @pytest.mark.parametrize("moved", range(3))
@@ -174,7 +248,7 @@ def test_an_interrupted_commit_is_finished_by_the_next_reader(
     tmp_path: Path, moved: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool = opened(tmp_path, "model_faces.npy")
-    pool.register("Ada", samples(1))
+    pool.register("Ada", samples(1), space())
     moves = 0
     really_move = Path.replace
 
@@ -188,7 +262,7 @@ def test_an_interrupted_commit_is_finished_by_the_next_reader(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", dies)
         with pytest.raises(SystemExit):
-            pool.register("Bob", samples(2))
+            pool.register("Bob", samples(2), space())
     with opened(tmp_path, "model_faces.npy") as again:
         assert [person.name for person in again.people()] == ["Ada", "Bob"]
         assert [person.name for person in pool.people()] == ["Ada", "Bob"]
@@ -197,11 +271,11 @@ def test_an_interrupted_commit_is_finished_by_the_next_reader(
 
 def test_an_uncommitted_write_is_thrown_away_by_the_next_writer(tmp_path: Path) -> None:
     with opened(tmp_path, "model_faces.npy") as pool:
-        pool.register("Ada", samples(1))
+        pool.register("Ada", samples(1), space())
         for name in ("model_faces.npy", "model_face_ids.npy", "model_faces.npy.commit"):
             (tmp_path / f"{name}.new").write_bytes(b"half")
         assert len(pool.people()) == 1
-        pool.register("Bob", samples(2))
+        pool.register("Bob", samples(2), space())
     assert not list(tmp_path.glob("*.new"))
 
 
@@ -214,7 +288,7 @@ def test_an_interrupted_commit_of_other_files_is_not_applied(legacy: Path) -> No
 def test_files_keep_the_permissions_that_the_user_gave_them(legacy: Path) -> None:
     legacy.chmod(0o644)
     with open_pool(legacy, space()) as pool:
-        pool.register("Eve", samples(9))
+        pool.register("Eve", samples(9), space())
     assert legacy.stat().st_mode & 0o777 == 0o644
 
 
@@ -225,7 +299,7 @@ def test_a_link_to_the_pool_stays_a_link(legacy: Path, tmp_path: Path) -> None:
     for path in (legacy, legacy.with_name("model_face_ids.npy")):
         (folder / path.name).symlink_to(path)
     with open_pool(folder / "model_faces.npy", space()) as pool:
-        pool.register("Eve", samples(9))
+        pool.register("Eve", samples(9), space())
     assert (folder / "model_faces.npy").is_symlink()
     with open_pool(legacy) as original:
         assert len(original.people()) == 3
@@ -253,7 +327,7 @@ def test_the_sample_pool_of_the_original_project_loads() -> None:
 
 def test_a_sidecar_of_the_first_version_is_read(tmp_path: Path) -> None:
     with opened(tmp_path, "model_faces.npy") as pool:
-        pool.register("Ada", samples(1))
+        pool.register("Ada", samples(1), space())
         path = pool.path.with_suffix(".json")
     content = json.loads(path.read_text(encoding="utf-8"))
     del content["look_alikes"], content["templates"][0]["appearance"], content["templates"][0]["partial"]

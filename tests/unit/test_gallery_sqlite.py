@@ -1,5 +1,7 @@
+import os
 import random
 import sqlite3
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +13,13 @@ from facepool.errors import (
     InvalidEmbedding,
     NotWritable,
     PoolCorrupt,
+    PoolError,
     PoolLocked,
     PoolTooNew,
 )
 from facepool.gallery import SqlitePool
-from facepool.gallery.schema import APPLICATION_ID, explain
+from facepool.gallery.connection import explain
+from facepool.gallery.schema import APPLICATION_ID
 from facepool.types import Pose, Sample
 from pool_kit import samples, space, unit
 
@@ -41,7 +45,7 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "pool.db"
     with SqlitePool(path, space()) as pool:
         for seed in range(30):
-            pool.register(f"person {seed}", samples(seed))
+            pool.register(f"person {seed}", samples(seed), space())
     return path
 
 
@@ -79,7 +83,7 @@ def test_a_file_of_no_bytes_is_a_new_pool(tmp_path: Path) -> None:
     path = tmp_path / "pool.db"
     path.touch()
     with SqlitePool(path, space()) as pool:
-        assert pool.register("Ada", samples(1)) == 1
+        assert pool.register("Ada", samples(1), space()) == 1
 
 
 def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
@@ -121,7 +125,7 @@ def test_a_pool_of_the_first_version_is_brought_up_to_date_and_keeps_everything(
         assert replace(template.sample, embedding=expected.embedding) == expected
         assert pool.matrix().vectors.tolist() == [unit(1).tolist()]
         assert pool.matrix().look_alikes == frozenset()
-        pool.register("Ann", [Sample(unit(2), appearance="hat", partial=True)], look_alikes=["Ada"])
+        pool.register("Ann", [Sample(unit(2), appearance="hat", partial=True)], space(), look_alikes=["Ada"])
     with SqlitePool(path) as again:
         assert again.matrix().look_alikes == {frozenset(("Ada", "Ann"))}
         assert [(kept.sample.appearance, kept.sample.partial) for kept in again.templates()] == [
@@ -136,9 +140,9 @@ def test_a_pool_that_another_process_is_writing_can_be_read_but_not_written(path
     with SqlitePool(path, space(), timeout_s=0.05) as pool:
         assert len(pool.people()) == 30
         with pytest.raises(PoolLocked, match="another process"):
-            pool.register("Ada", samples(1))
+            pool.register("Ada", samples(1), space())
         other.execute("ROLLBACK")
-        assert pool.register("Ada", samples(1)) == 1
+        assert pool.register("Ada", samples(1), space()) == 1
     other.close()
 
 
@@ -149,10 +153,10 @@ def test_a_full_disk_undoes_the_registration_and_loses_nothing(path: Path) -> No
         (pages,) = db.execute("PRAGMA page_count").fetchone()
         db.execute(f"PRAGMA max_page_count = {pages + 1}")
         with pytest.raises(DiskFull):
-            pool.register("Ada", samples(*range(500)))
+            pool.register("Ada", samples(*range(500)), space())
         assert len(pool.people()) == 30
         db.execute("PRAGMA max_page_count = 100000")
-        assert pool.register("Ada", samples(1)) == 1
+        assert pool.register("Ada", samples(1), space()) == 1
 
 
 @pytest.mark.parametrize(
@@ -184,6 +188,60 @@ def test_damaged_vectors_are_found_when_they_are_read(path: Path, blob: bytes, k
         pool.matrix()
 
 
+@pytest.mark.parametrize("blob", [b"abc", unit(1)[:5].tobytes(), 7, "text"])
+def test_a_damaged_blob_is_found_when_templates_are_read(path: Path, blob: object) -> None:
+    change(path, "UPDATE templates SET embedding = ? WHERE id = 7", blob)
+    with SqlitePool(path) as pool:
+        for read in (pool.templates, pool.matrix, lambda: pool.templates("person 6")):
+            with pytest.raises(PoolCorrupt, match=r"pool\.db is damaged"):
+                read()
+        assert len(pool.templates("person 5")) == 1
+
+
+def read_all(pool: SqlitePool) -> None:
+    pool.matrix()
+    pool.templates()
+
+
+@pytest.mark.parametrize("table", ["state", "persons", "samples", "templates", "space"])
+def test_a_missing_table_is_told(path: Path, table: str) -> None:
+    change(path, f"DROP TABLE {table}")
+    with pytest.raises(PoolCorrupt, match=rf"no such table: \S*{table}"), SqlitePool(path, space()) as pool:
+        read_all(pool)
+
+
+def test_a_missing_revision_is_told(path: Path) -> None:
+    change(path, "DELETE FROM state")
+    with SqlitePool(path, space()) as pool:
+        for use in (pool.revision, pool.matrix, lambda: pool.register("Ada", samples(1), space())):
+            with pytest.raises(PoolCorrupt, match=r"pool\.db is damaged"):
+                use()
+
+
+def lose(path: Path) -> None:
+    for file in path.parent.iterdir():
+        file.unlink()
+
+
+def swap(path: Path) -> None:
+    lose(path)
+    with SqlitePool(path, space()) as new:
+        new.register("Eve", samples(3), space())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file cannot be deleted there")
+@pytest.mark.parametrize("happens", [lose, swap])
+def test_a_file_deleted_or_replaced_meanwhile_is_told(path: Path, happens: Callable[[Path], None]) -> None:
+    with SqlitePool(path, space()) as pool:
+        assert len(pool.matrix()) == 30
+        happens(path)
+        for use in (lambda: pool.register("Ada", samples(1), space()), pool.matrix, lambda: pool.remove("person 3")):
+            with pytest.raises(PoolError, match="deleted or replaced"):
+                use()
+    with SqlitePool(path, space()) as again:
+        assert [person.name for person in again.people()] == (["Eve"] if happens is swap else [])
+
+
 def test_removing_says_when_another_process_keeps_traces_alive(path: Path) -> None:
     reader = sqlite3.connect(path, isolation_level=None)
     reader.execute("BEGIN")
@@ -202,7 +260,7 @@ def test_an_appended_row_is_read_without_reading_the_others_again(path: Path) ->
         assert db is not None
         queries: list[str] = []
         db.set_trace_callback(queries.append)
-        pool.register("person 3", samples(99))
+        pool.register("person 3", samples(99), space())
         assert len(pool.matrix()) == 31
         assert any("templates.id > 30" in query for query in queries)
 
@@ -214,7 +272,7 @@ def test_removing_wipes_what_sqlite_had_copied_to_other_pages(tmp_path: Path) ->
     chance.shuffle(owners)
     with SqlitePool(tmp_path / "pool.db", space(128)) as pool:
         for row, owner in enumerate(owners):
-            pool.register(str(owner), [Sample(unit(row, 128), source="x" * chance.randrange(50))])
+            pool.register(str(owner), [Sample(unit(row, 128), source="x" * chance.randrange(50))], space(128))
         leaving = list(range(12))
         chance.shuffle(leaving)
         for count in range(1, 12):

@@ -220,7 +220,7 @@ def test_two_who_alternate_never_get_a_reference(stage: ScanStage, pool: Pool) -
 
 
 def test_who_is_stored_under_the_name_has_to_be_the_one_who_is_scanned(stage: ScanStage, pool: Pool) -> None:
-    pool.register("Ada", [Sample(embedding(Head(OTHER)))])
+    pool.register("Ada", [Sample(embedding(Head(OTHER)))], SPACE)
     ada = enrollment(stage, pool)
     assert offer(ada, stage, still())[-1].hint.text == "this does not look like Ada as registered"
     forced = enrollment(stage, pool, force=True)
@@ -278,8 +278,8 @@ def twin() -> Sample:
 
 
 def test_look_alikes_have_to_be_resolved_before_anything_is_stored(stage: ScanStage, pool: Pool) -> None:
-    pool.register("Ann", [twin()])
-    pool.register("Eve", [Sample(embedding(Head(THIRD)))])
+    pool.register("Ann", [twin()], SPACE)
+    pool.register("Eve", [Sample(embedding(Head(THIRD)))], SPACE)
     ada = scanned(stage, pool)
     (ann,) = ada.lookalikes()
     assert (ann.person, ann.views_matched, ann.views, ann.probably_same) == ("Ann", 13, 13, True)
@@ -295,7 +295,7 @@ def test_look_alikes_have_to_be_resolved_before_anything_is_stored(stage: ScanSt
 
 
 def test_a_look_alike_who_is_the_same_person_gets_the_views(stage: ScanStage, pool: Pool) -> None:
-    pool.register("Ann", [twin()])
+    pool.register("Ann", [twin()], SPACE)
     ada = scanned(stage, pool)
     ada.resolve("Ann", "same")
     ada.commit()
@@ -304,8 +304,8 @@ def test_a_look_alike_who_is_the_same_person_gets_the_views(stage: ScanStage, po
 
 
 def test_two_people_of_the_pool_are_not_made_one_by_a_scan(stage: ScanStage, pool: Pool) -> None:
-    pool.register("Ann", [twin()])
-    pool.register("Ada", [Sample(embedding(Head(ME)))])
+    pool.register("Ann", [twin()], SPACE)
+    pool.register("Ada", [Sample(embedding(Head(ME)))], SPACE)
     ada = scanned(stage, pool)
     with pytest.raises(IdentityConflict, match="people merge"):
         ada.resolve("Ann", "same")

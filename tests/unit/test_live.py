@@ -24,8 +24,8 @@ def stage() -> LiveStage:
 @pytest.fixture
 def pool(tmp_path: Path) -> Iterator[Pool]:
     with open_pool(tmp_path / "pool.db", SPACE) as opened:
-        opened.register("Ada", [Sample(view(ADA, 0))])
-        opened.register("Bob", [Sample(view(BOB, 0))])
+        opened.register("Ada", [Sample(view(ADA, 0))], SPACE)
+        opened.register("Bob", [Sample(view(BOB, 0))], SPACE)
         yield opened
 
 
@@ -173,7 +173,7 @@ def test_a_face_between_two_people_is_ambiguous(stage: LiveStage, pool: Pool) ->
 
 
 def test_people_who_look_alike_and_are_flagged_need_a_larger_lead(stage: LiveStage, pool: Pool) -> None:
-    pool.register("Ada", [Sample(view(ADA, 5))], look_alikes=["Bob"])
+    pool.register("Ada", [Sample(view(ADA, 5))], SPACE, look_alikes=["Bob"])
     seen = Show(stage, pool).play(Actor(mixed(0.6, 0.53)), frames=30)
     assert seen.decisions[0] is not None
     assert seen.decisions[0].reason == "ambiguous"
@@ -189,7 +189,7 @@ def test_who_is_registered_meanwhile_is_recognized_without_embedding_again(stage
     show = Show(stage, pool, LiveOptions(evidence=EvidenceOptions(retry_every_s=1000)))
     show.play(face(STRANGER), frames=30)
     before = sum(stage.embedded)
-    pool.register("Eve", [Sample(view(STRANGER, 0))])
+    pool.register("Eve", [Sample(view(STRANGER, 0))], SPACE)
     assert show.play(face(STRANGER)).names == ("Eve",)
     assert sum(stage.embedded) == before
     pool.remove("Eve")

@@ -190,7 +190,7 @@ def test_an_asset_is_a_folder_of_verified_files(store: ModelStore, server: FakeS
 
 
 def test_a_mistyped_model_brings_up_the_right_one(store: ModelStore) -> None:
-    with pytest.raises(UnknownModel, match="Perhaps 'sface' is meant"):
+    with pytest.raises(UnknownModel, match="Perhaps 'sface' or"):
         store.resolve("sfaces")
 
 

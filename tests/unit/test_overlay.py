@@ -10,7 +10,7 @@ from PIL import features
 from facepool.overlay import Label, Painter, contact_sheet, mirror
 from facepool.overlay.bidi import levels, visual_order
 from facepool.overlay.fonts import FontBook, han_region
-from facepool.overlay.text import TextRenderer, clean
+from facepool.overlay.text import TextRenderer, before_number, clean
 from facepool.types import Image
 
 NAMES = {
@@ -130,6 +130,14 @@ def test_runs_are_reversed_from_the_highest_level_down() -> None:
     assert visual_order([]) == []
     assert visual_order([1, 2, 1]) == [2, 1, 0]
     assert visual_order([0, 1, 2, 1, 0]) == [0, 3, 2, 1, 4]
+
+
+@pytest.mark.parametrize("name", ["Đặng 田中 محمد", "Ada"])
+def test_a_number_stays_after_the_name(renderer: TextRenderer, name: str) -> None:
+    number = renderer.render("0.98", 24)
+    end = renderer.render(f"{before_number(name)} 0.98", 24)[:, -number.shape[1] :]
+    np.testing.assert_array_equal(end[end.any(axis=1)], number[number.any(axis=1)])
+    assert np.array_equal(renderer.render(before_number(name), 24), renderer.render(name, 24))
 
 
 def test_characters_that_would_turn_or_break_a_line_are_left_out() -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 from facepool import Pool, RecognizeOptions, Recognizer, ThresholdPolicy, open_pool
 from facepool.cli.presence import Presence
 from facepool.cli.records import face_records
+from facepool.errors import SpaceMismatch
+from facepool.gallery import PoolMatrix
 from facepool.types import Sample
 from stand_ins import CURVE, SPACE, StageAnalyzer, unit, view
 
@@ -21,8 +24,8 @@ def stage() -> StageAnalyzer:
 @pytest.fixture
 def pool(tmp_path: Path) -> Iterator[Pool]:
     with open_pool(tmp_path / "pool.db", SPACE) as opened:
-        opened.register("Ada", [Sample(view(ADA, 0)), Sample(view(ADA, 60))])
-        opened.register("Bob", [Sample(view(BOB, 0))])
+        opened.register("Ada", [Sample(view(ADA, 0)), Sample(view(ADA, 60))], SPACE)
+        opened.register("Bob", [Sample(view(BOB, 0))], SPACE)
         yield opened
 
 
@@ -39,7 +42,7 @@ def test_the_pool_may_grow_meanwhile_and_the_threshold_with_it(pool: Pool, stage
     before = recognizer.threshold.value
     frame = stage.frame(view(STRANGER, 0))
     assert recognizer.recognize(frame.image_bgr).names == (None,)
-    pool.register("Eve", [Sample(view(STRANGER, 5))])
+    pool.register("Eve", [Sample(view(STRANGER, 5))], SPACE)
     assert recognizer.recognize(frame.image_bgr).names == ("Eve",)
     assert recognizer.threshold.value > before
 
@@ -60,6 +63,52 @@ def test_an_empty_pool_names_nobody(tmp_path: Path, stage: StageAnalyzer) -> Non
     with open_pool(tmp_path / "empty.db", SPACE) as empty:
         faces = Recognizer(stage, empty).recognize(stage.frame(view(ADA, 0)).image_bgr)
     assert (faces.names, faces.decisions[0].reason) == ((None,), "empty_pool")
+
+
+def test_a_batch_gives_what_each_picture_alone_gives(pool: Pool, stage: StageAnalyzer) -> None:
+    images = [stage.frame(*vectors).image_bgr for vectors in ([view(BOB, 20), view(STRANGER, 0)], [], [view(ADA, 50)])]
+    recognizer = Recognizer(stage, pool)
+    batch = recognizer.recognize_batch(images)
+    assert stage.batches == [3]
+    assert [faces.names for faces in batch] == [("Bob", None), (), ("Ada",)]
+    assert [faces.decisions for faces in batch] == [recognizer.recognize(image).decisions for image in images]
+    assert recognizer.recognize_batch([]) == []
+
+
+def test_threshold_and_candidates_are_of_one_revision(
+    pool: Pool, stage: StageAnalyzer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recognizer = Recognizer(stage, pool)
+    expected = recognizer.threshold.value
+    really_matrix = pool.matrix
+
+    def grows_after() -> PoolMatrix:
+        matrix = really_matrix()
+        pool.register("Eve", [Sample(view(STRANGER, 5))], SPACE)
+        return matrix
+
+    monkeypatch.setattr(pool, "matrix", grows_after)
+    decision = recognizer.recognize(stage.frame(view(STRANGER, 0)).image_bgr).decisions[0]
+    assert (decision.person, decision.threshold) == (None, expected)
+
+
+def test_a_pool_of_another_space_is_refused_however_it_was_opened(tmp_path: Path, stage: StageAnalyzer) -> None:
+    other = replace(SPACE, model="other-net", weights_sha256="1" * 64)
+    with open_pool(tmp_path / "other.db", other) as pool:
+        with pytest.raises(SpaceMismatch, match=r"other-net.*stand-in"):
+            Recognizer(stage, pool)
+        pool.register("Ada", [Sample(view(ADA, 0))], other)
+    with open_pool(tmp_path / "other.db") as nameless, pytest.raises(SpaceMismatch, match=r"other-net.*stand-in"):
+        Recognizer(stage, nameless)
+
+
+def test_a_pool_that_becomes_one_of_another_space_meanwhile_is_refused(tmp_path: Path, stage: StageAnalyzer) -> None:
+    other = replace(SPACE, model="other-net", weights_sha256="1" * 64)
+    with open_pool(tmp_path / "new.db") as pool, open_pool(tmp_path / "new.db", other) as somebody_elses:
+        recognizer = Recognizer(stage, pool)
+        somebody_elses.register("Ada", [Sample(view(ADA, 0))], other)
+        with pytest.raises(SpaceMismatch, match=r"other-net.*stand-in"):
+            recognizer.recognize(stage.frame(view(ADA, 0)).image_bgr)
 
 
 def test_a_picture_without_a_face_has_no_decision(pool: Pool, stage: StageAnalyzer) -> None:

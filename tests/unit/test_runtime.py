@@ -1,3 +1,8 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from facepool.errors import ConfigError, DeviceUnavailable, EngineMissing
@@ -42,3 +47,15 @@ def test_one_budget_holds_for_everything_that_spreads_over_cores() -> None:
         assert {pool["num_threads"] for pool in threadpool_info()} == {1}
     finally:
         limit_threads(max(before))
+
+
+def test_loading_an_engine_reports_to_nobody(tmp_path: Path) -> None:
+    """Both engines' telemetry works out of Python's sight, but leaves an identifier in the user's home."""
+    code = (
+        "from facepool.runtime import installed_engines; installed_engines(); import sys;"
+        "print(sys.modules.get('openvino_telemetry'))"
+    )
+    environment = os.environ | {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+    shown = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
+    assert shown.stdout.strip() == "None"
+    assert list(tmp_path.rglob("*")) == []

@@ -3,9 +3,10 @@
 ``open_source`` turns a camera number, URL, folder or file into a ``FrameSource``.
 """
 
+from facepool.capture.credentials import mask_credentials
 from facepool.capture.folders import find_pictures, is_person_tree, iter_person_tree
 from facepool.capture.live import LiveSource
-from facepool.capture.opening import open_source
+from facepool.capture.opening import is_picture_file, open_source
 from facepool.capture.pictures import read_image
 from facepool.capture.record import VideoWriter, write_image
 from facepool.capture.source import (
@@ -17,7 +18,6 @@ from facepool.capture.source import (
     ReconnectPolicy,
 )
 from facepool.capture.stills import AnimationSource, PictureSource
-from facepool.capture.stream import mask_credentials
 from facepool.capture.video import VideoSource
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "VideoWriter",
     "find_pictures",
     "is_person_tree",
+    "is_picture_file",
     "iter_person_tree",
     "mask_credentials",
     "open_source",

@@ -11,7 +11,6 @@ import cv2.utils.logging as cv2_logging
 import numpy as np
 
 from facepool.capture.decoding import Shot
-from facepool.capture.source import CaptureOptions
 from facepool.errors import CameraUnavailable
 from facepool.types import Image
 
@@ -27,14 +26,12 @@ class CameraConnector:
 
     Args:
         number: 0 for the first.
-        options: The size to ask for.
     """
 
-    def __init__(self, number: int, options: CaptureOptions) -> None:
+    def __init__(self, number: int) -> None:
         self.name = str(number)
         self.description = f"camera {number}"
         self._number = number
-        self._options = options
 
     def connect(self) -> "CameraConnection":
         """Open it and wait for a first picture.
@@ -45,10 +42,6 @@ class CameraConnector:
         capture = self._open()
         if capture is None:
             raise self.unavailable(_why_closed(self._number))
-        if self._options.camera_wh:
-            width, height = self._options.camera_wh
-            capture.set(cv2.CAP_PROP_FRAME_WIDTH, width)
-            capture.set(cv2.CAP_PROP_FRAME_HEIGHT, height)
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         is_read, image = capture.read()
         if not is_read:

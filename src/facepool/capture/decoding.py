@@ -32,6 +32,7 @@ class Decoder:
     Args:
         container: Opened for reading; stays the caller's.
         low_delay: Give each picture as soon as it is there, rather than decode several at once.
+        threads: CPU threads that decode; None leaves their number to FFmpeg.
 
     Raises:
         LookupError: The container has no video stream that can be decoded; says why.
@@ -41,13 +42,14 @@ class Decoder:
         end_s: When the last picture ceases to be shown.
     """
 
-    def __init__(self, container: av.container.InputContainer, *, low_delay: bool) -> None:
+    def __init__(self, container: av.container.InputContainer, *, low_delay: bool, threads: int | None) -> None:
         self.broken = False
         self.end_s = 0.0
         self._container = container
         self._stream = _video_stream(container)
         # Decoding whole frames in parallel is fastest, but holds back one frame a thread.
         self._stream.thread_type = ThreadType.SLICE if low_delay else ThreadType.AUTO
+        self._stream.thread_count = threads or 0
         self._start = self._stream.start_time or 0
 
     @property
@@ -96,7 +98,8 @@ class Decoder:
                     yield self._shot(frame)
 
     def _shot(self, frame: VideoFrame) -> Shot:
-        image_bgr = np.asarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8)
+        # One thread changes the format as fast as several that must be started for it.
+        image_bgr = np.asarray(frame.reformat(format="bgr24", threads=1).to_ndarray(), dtype=np.uint8)
         if turns := round(frame.rotation / _QUARTER_TURN) % 4:
             image_bgr = np.rot90(image_bgr, turns)
         return Shot(np.ascontiguousarray(image_bgr), self._time_s(frame))

@@ -107,6 +107,7 @@ class LiveSource(ClosesOnExit):
         self._changed = threading.Condition()
         self._newest: Frame | None = None
         self._news: deque[LiveStatus] = deque()
+        self._status: LiveStatus | None = None
         self._captured_at: deque[float] = deque(maxlen=_FPS_WINDOW)
         self._started_at = 0.0
         self._captured = 0
@@ -128,6 +129,12 @@ class LiveSource(ClosesOnExit):
         """Whether no frame will come any more and no error is left to raise."""
         with self._changed:
             return self._stop.is_set() or (self._settled and self._newest is None and self._error is None)
+
+    @property
+    def status(self) -> LiveStatus | None:
+        """The latest news; None before the first connection."""
+        with self._changed:
+            return self._status
 
     def open(self, timeout_s: float) -> None:
         """Start, and wait until the first picture is there; the loop calls for it by itself without a limit.
@@ -275,8 +282,7 @@ class LiveSource(ClosesOnExit):
         died_at, wait_s, attempt = self._clock(), policy.first_wait_s, 0
         while not self._stop.is_set():
             self._attempts = attempt = attempt + 1
-            is_late = self._clock() - died_at + wait_s > policy.give_up_s
-            if is_late or (policy.max_attempts is not None and attempt > policy.max_attempts):
+            if self._clock() - died_at + wait_s > policy.give_up_s:
                 reason = f"{_reason(cause)}; {attempt - 1} attempts to reconnect failed"
                 self._announce(LiveStatus("lost", reason=reason))
                 raise self._connector.lost(reason) from cause
@@ -292,6 +298,7 @@ class LiveSource(ClosesOnExit):
 
     def _announce(self, status: LiveStatus) -> None:
         with self._changed:
+            self._status = status
             self._news.append(status)
             self._changed.notify_all()
 

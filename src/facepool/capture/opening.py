@@ -5,12 +5,13 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from facepool.capture.camera import CameraConnector
+from facepool.capture.credentials import mask_credentials
 from facepool.capture.folders import is_picture_name, pictures_or_error
 from facepool.capture.live import Connector, LiveSource
 from facepool.capture.pictures import DECODE_ERRORS, TOO_LARGE, open_picture, quiet_pillow
 from facepool.capture.source import CaptureOptions, FrameSource, OnSkip, OnStatus
 from facepool.capture.stills import AnimationSource, PictureSource, is_animation
-from facepool.capture.stream import STREAM_SCHEMES, StreamConnector, mask_credentials, url_scheme
+from facepool.capture.stream import STREAM_SCHEMES, StreamConnector, url_scheme
 from facepool.capture.video import VideoSource
 from facepool.errors import PathMissing, StreamUnavailable, VideoUnreadable
 
@@ -30,7 +31,7 @@ def open_source(
         spec: A number (also as text, or Linux' ``/dev/videoN``) is a camera; what begins with ``rtsp://``,
             ``http://`` and the like is a stream; anything else is a path. Whether a file is a picture or a video is
             told from its content.
-        options: For cameras and streams.
+        options: Patience with cameras and streams, threads for videos and streams.
         on_skip: Told of each picture of a folder that cannot be read.
         on_status: Told of a live source's news.
 
@@ -43,15 +44,33 @@ def open_source(
     """
     options = options or CaptureOptions()
     text = str(spec)
-    number = text.removeprefix(_VIDEO_DEVICE)
-    if number.isascii() and number.isdigit():
-        return _open_live(CameraConnector(int(number), options), options, on_status)
+    number = _camera_number(text)
+    if number is not None:
+        return _open_live(CameraConnector(number), options, on_status)
     scheme = url_scheme(text)
     if scheme == "file":
-        return _open_path(Path(url2pathname(urlsplit(text).path)), on_skip)
+        return _open_path(Path(url2pathname(urlsplit(text).path)), options, on_skip)
     if scheme:
         return _open_live(_stream(text, scheme, options), options, on_status)
-    return _open_path(Path(text), on_skip)
+    return _open_path(Path(text), options, on_skip)
+
+
+def is_picture_file(spec: str) -> bool:
+    """Whether ``open_source`` would take this for a single still picture."""
+    path = Path(spec)
+    if _camera_number(spec) is not None or url_scheme(spec) or not path.is_file():
+        return False
+    return _is_still(path, _picture_kind(path))
+
+
+def _camera_number(spec: str) -> int | None:
+    number = spec.removeprefix(_VIDEO_DEVICE)
+    return int(number) if number.isascii() and number.isdigit() else None
+
+
+def _is_still(path: Path, kind: str) -> bool:
+    # A damaged picture is still a picture: its reader says best what is wrong with it.
+    return kind == "picture" or (not kind and is_picture_name(path))
 
 
 def _open_live(connector: Connector, options: CaptureOptions, on_status: OnStatus | None) -> LiveSource:
@@ -71,7 +90,7 @@ def _stream(url: str, scheme: str, options: CaptureOptions) -> StreamConnector:
     return StreamConnector(url, options)
 
 
-def _open_path(path: Path, on_skip: OnSkip | None) -> FrameSource:
+def _open_path(path: Path, options: CaptureOptions, on_skip: OnSkip | None) -> FrameSource:
     if path.is_dir():
         return PictureSource(pictures_or_error(path), str(path), on_skip)
     if not path.exists():
@@ -81,9 +100,9 @@ def _open_path(path: Path, on_skip: OnSkip | None) -> FrameSource:
     kind = _picture_kind(path)
     if kind == "animation":
         return AnimationSource(path)
-    if kind == "picture" or is_picture_name(path):
+    if _is_still(path, kind):
         return PictureSource([path], str(path), on_skip)
-    return VideoSource(path)
+    return VideoSource(path, options.threads)
 
 
 def _picture_kind(path: Path) -> str:

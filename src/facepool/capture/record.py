@@ -1,8 +1,6 @@
 """Write videos and pictures so that a half-written one is never seen."""
 
-import errno
 import io
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -16,7 +14,8 @@ import numpy as np
 import PIL.Image
 from av.video.stream import VideoStream
 
-from facepool.errors import ConfigError, DiskFull, InputError, NotWritable, StorageError
+from facepool.errors import ConfigError, InputError, StorageError
+from facepool.files import appearing, storage_errors, unfinished_name
 from facepool.types import Image
 
 _PICTURE_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".tif": "TIFF"}
@@ -24,7 +23,6 @@ _VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 _JPEG_QUALITY = 95
 # MPEG-4 allows no finer clock than 65535; this one divides evenly by the usual frame rates.
 _TICKS_PER_S = 60_000
-_DISK_FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
 def write_image(path: str | Path, image_bgr: Image) -> None:
@@ -46,7 +44,7 @@ def write_image(path: str | Path, image_bgr: Image) -> None:
     encoded = io.BytesIO()
     rgb = np.ascontiguousarray(image_bgr[:, :, ::-1])
     PIL.Image.fromarray(rgb).save(encoded, format=kind, quality=_JPEG_QUALITY)
-    with _appearing(target) as temporary:
+    with appearing(target) as temporary:
         temporary.write_bytes(encoded.getbuffer())
 
 
@@ -61,6 +59,7 @@ class VideoWriter:
         path: .mp4, .m4v, .mov or .mkv; replaces a file of that name.
         fps: Rate for frames that come without a time.
         size_wh: Size of the video; an odd side gets one row or column more, frames of another size are fitted in.
+        threads: CPU threads that encode; None leaves their number to the encoder.
 
     Raises:
         ConfigError: The name ends in nothing that is known.
@@ -68,7 +67,7 @@ class VideoWriter:
         ValueError: `fps` or `size_wh` is not positive.
     """
 
-    def __init__(self, path: str | Path, fps: float, size_wh: tuple[int, int]) -> None:
+    def __init__(self, path: str | Path, fps: float, size_wh: tuple[int, int], threads: int | None = None) -> None:
         if fps <= 0 or min(size_wh) <= 0:
             raise ValueError(f"a video needs a positive rate and size, not {fps} and {size_wh}")
         self.path = Path(path)
@@ -79,11 +78,12 @@ class VideoWriter:
         self._first_time_s: float | None = None
         self._last_pts = -1
         self._is_open = True
-        self._temporary = _temporary_name(self.path)
-        with _storage_errors(self.path):
+        self._temporary = unfinished_name(self.path)
+        with storage_errors(self.path):
             self._temporary.touch(exist_ok=False)  # FFmpeg would notice a missing permission at the first frame only
             self._container = av.open(f"file:{self._temporary}", "w")
         self._stream = self._add_stream(fps)
+        self._stream.thread_count = threads or 0
 
     def write(self, image_bgr: Image, time_s: float | None = None) -> None:
         """Add a frame.
@@ -171,44 +171,11 @@ class VideoWriter:
     @contextmanager
     def _abandoned_on_error(self) -> Iterator[None]:
         try:
-            with _storage_errors(self.path):
+            with storage_errors(self.path):
                 yield
         except StorageError:
             self.abandon()
             raise
-
-
-@contextmanager
-def _appearing(target: Path) -> Iterator[Path]:
-    """A name beside the target to write to, which becomes the target if all goes well."""
-    temporary = _temporary_name(target)
-    try:
-        with _storage_errors(target):
-            yield temporary
-            temporary.replace(target)
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _storage_errors(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _DISK_FULL:
-            raise DiskFull(
-                f"{target} cannot be written", why="the disk is full", fix="Make room and try again"
-            ) from error
-        raise NotWritable(
-            f"{target} cannot be written",
-            why=error.strerror or str(error),
-            fix="Check that the folder exists and that you may write to it",
-        ) from error
-
-
-def _temporary_name(target: Path) -> Path:
-    return target.with_name(f".{target.stem}.{os.getpid()}.partial{target.suffix}")
 
 
 def _fit(image_bgr: Image, size_wh: tuple[int, int]) -> Image:

@@ -85,33 +85,29 @@ class ReconnectPolicy:
     Attributes:
         first_wait_s: Pause before the first attempt; each further pause is twice as long.
         longest_wait_s: No pause is longer.
-        give_up_s: After that long without a picture the source is lost.
-        max_attempts: After that many attempts, too; None for no such limit.
+        give_up_s: After that long without a picture the source is lost; 0 makes no attempt.
     """
 
     first_wait_s: float = 0.5
     longest_wait_s: float = 8.0
     give_up_s: float = 60.0
-    max_attempts: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CaptureOptions:
-    """How cameras and streams are opened; pictures and video files need no options.
+    """How sources are opened.
 
     Attributes:
         open_timeout_s: How long a camera or stream may take until its first picture.
         read_timeout_s: How long a stream may stay silent before it counts as dead.
         reconnect: What happens then.
-        camera_wh: Size to ask a camera for; None leaves it to the camera.
-        rtsp_transport: ``tcp`` loses no packets, ``udp`` has less delay.
+        threads: CPU threads that decode a video or stream; None leaves their number to FFmpeg.
     """
 
     open_timeout_s: float = 10.0
     read_timeout_s: float = 5.0
     reconnect: ReconnectPolicy = field(default_factory=ReconnectPolicy)
-    camera_wh: tuple[int, int] | None = None
-    rtsp_transport: Literal["tcp", "udp"] = "tcp"
+    threads: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ class PictureSource(ClosesOnExit):
     Args:
         paths: The files.
         name: What the user named; the first file's path by default.
-        on_skip: Told at once of each picture that is left out.
+        on_skip: Told at once of each picture that is left out; not of an only one, whose error is raised.
 
     Raises:
         SourceEmpty: The list is empty.
@@ -76,7 +76,7 @@ class PictureSource(ClosesOnExit):
 
     def _skip(self, path: Path, error: InputError) -> None:
         self.skipped.append((path, error))
-        if self._on_skip:
+        if self._on_skip and self.frame_count != 1:
             self._on_skip(path, error)
 
     def _nothing_readable(self) -> InputError:

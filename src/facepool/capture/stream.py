@@ -1,10 +1,12 @@
 """Network streams: RTSP, HTTP, RTMP and whatever else FFmpeg speaks."""
 
+import errno
 import re
 
 import av
 import av.container
 
+from facepool.capture.credentials import mask_credentials
 from facepool.capture.decoding import Decoder, Shot
 from facepool.capture.source import CaptureOptions
 from facepool.errors import StreamLost, StreamUnavailable
@@ -13,7 +15,7 @@ STREAM_SCHEMES = frozenset(["rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "udp
 """The kinds of address that are opened; FFmpeg knows more, some of which read local files."""
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
-_CREDENTIALS = re.compile(r"//[^/]*@")
+_RTSP_OPTIONS = {"rtsp_transport": "tcp"}  # loses no packets, for a little more delay
 _FILE_SCHEMES = frozenset({"http", "https"})
 
 
@@ -23,17 +25,12 @@ def url_scheme(text: str) -> str:
     return match[1].lower() if match else ""
 
 
-def mask_credentials(url: str) -> str:
-    """The URL with user name and password replaced, fit for the screen, logs and the pool."""
-    return _CREDENTIALS.sub("//***@", url, count=1)
-
-
 class StreamConnector:
     """Opens one URL.
 
     Args:
         url: With its credentials, if it needs any.
-        options: Timeouts and the RTSP transport.
+        options: Timeouts and threads.
     """
 
     def __init__(self, url: str, options: CaptureOptions) -> None:
@@ -52,14 +49,15 @@ class StreamConnector:
         try:
             container = av.open(
                 self._url,
-                options={"rtsp_transport": options.rtsp_transport} if url_scheme(self._url).startswith("rtsp") else {},
+                options=_RTSP_OPTIONS if url_scheme(self._url).startswith("rtsp") else {},
                 metadata_errors="replace",  # titles are not always UTF-8
                 timeout=(options.open_timeout_s, options.read_timeout_s),
             )
         except av.FFmpegError as error:
-            raise self.unavailable(_reason(error, options.open_timeout_s)) from error
+            # FFmpeg's error names the address with its password, so it is not kept as the cause.
+            raise self.unavailable(_reason(error, options.open_timeout_s)) from None
         try:
-            return StreamConnection(container, self)
+            return StreamConnection(container, self, options.threads)
         except (LookupError, StreamLost) as error:
             container.close()
             why = error.why if isinstance(error, StreamLost) else error.args[0]
@@ -90,13 +88,13 @@ class StreamConnection:
         StreamLost: It ends before the first picture.
     """
 
-    def __init__(self, container: av.container.InputContainer, connector: StreamConnector) -> None:
+    def __init__(self, container: av.container.InputContainer, connector: StreamConnector, threads: int | None) -> None:
         self._container = container
         self._connector = connector
         is_finite = container.duration is not None or container.size > 0
         self.every_frame = is_finite and url_scheme(container.name) in _FILE_SCHEMES
         self._is_finite = is_finite
-        self._decoder = Decoder(container, low_delay=not self.every_frame)
+        self._decoder = Decoder(container, low_delay=not self.every_frame, threads=threads)
         self._shots = self._decoder.shots()
         self._first = self._read()
         if self._first is None:
@@ -119,7 +117,7 @@ class StreamConnection:
         try:
             shot = next(self._shots, None)
         except av.FFmpegError as error:
-            raise self._connector.read_failure(error) from error
+            raise self._connector.read_failure(error) from None  # as above: it may name the address
         if shot is None and (self._decoder.broken or not self._is_finite):
             raise self._connector.lost("the other side stopped sending")
         return shot
@@ -132,4 +130,6 @@ def _reason(error: av.FFmpegError, timeout_s: float) -> str:
         return "the user name or password is missing or wrong"
     if isinstance(error, av.error.InvalidDataError):
         return "what it sends is not a video"
-    return str(error.strerror)
+    if isinstance(error, av.error.ConnectionRefusedError):
+        return "nobody answers at this address"
+    return "the connection broke off" if error.errno == errno.EIO else str(error.strerror)

@@ -19,6 +19,7 @@ class VideoSource(ClosesOnExit):
 
     Args:
         path: Anything that FFmpeg can read: MP4, Matroska, AVI, MPEG-TS, ...
+        threads: CPU threads that decode; None leaves their number to FFmpeg.
 
     Raises:
         PathMissing: There is no such file.
@@ -27,11 +28,11 @@ class VideoSource(ClosesOnExit):
 
     live = False
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, threads: int | None = None) -> None:
         self.name = str(path)
         self._container = _open(Path(path))
         try:
-            self._decoder = Decoder(self._container, low_delay=False)
+            self._decoder = Decoder(self._container, low_delay=False, threads=threads)
         except LookupError as error:
             self._container.close()
             raise VideoUnreadable(f"The file {path} is not a video", why=error.args[0]) from error

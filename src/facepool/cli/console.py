@@ -2,6 +2,7 @@
 
 import json
 import sys
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 
@@ -41,7 +42,7 @@ class Console:
     def say(self, text: str, style: str = "") -> None:
         """A line of the result for people; nothing in JSON mode."""
         if not self.json_lines:
-            self._out.print(Text(text, style=STYLES.get(style, style)), soft_wrap=True)
+            self._out.print(Text(printable(text), style=STYLES.get(style, style)), soft_wrap=True)
 
     def emit(self, record: Mapping[str, object]) -> None:
         """A result for programs, one line; nothing outside JSON mode."""
@@ -53,7 +54,7 @@ class Console:
 
     def note(self, text: str) -> None:
         """A remark that is not part of the result."""
-        self._err.print(Text(text, style="dim"), soft_wrap=True)
+        self._err.print(Text(printable(text), style="dim"), soft_wrap=True)
 
     def fail(self, error: FacepoolError) -> None:
         """An error in one line, with its code."""
@@ -62,7 +63,7 @@ class Console:
             return
         line = Text("error ", style="bold red")
         line.append(f"[{error.code}] ", style="red")
-        line.append(str(error), style="default")
+        line.append(printable(str(error)), style="default")
         self._err.print(line, soft_wrap=True)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str | Text]], title: str = "") -> None:
@@ -74,7 +75,7 @@ class Console:
         for column in columns:
             table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
         for row in rows:
-            table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+            table.add_row(*(_cell(cell) for cell in row))
         self._out.print(table)
 
     @contextmanager
@@ -96,6 +97,17 @@ class Console:
             yield downloads
         finally:
             downloads.stop()
+
+
+def printable(text: str) -> str:
+    """The text without control characters: a file name or a stranger's pool must not steer the terminal."""
+    return "".join("\ufffd" if unicodedata.category(char) == "Cc" and char not in "\n\t" else char for char in text)
+
+
+def _cell(cell: str | Text) -> Text:
+    text = Text(cell) if isinstance(cell, str) else cell
+    text.plain = printable(text.plain)
+    return text
 
 
 class Counter:

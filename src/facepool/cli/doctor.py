@@ -66,12 +66,19 @@ def _examine(workbench: Workbench) -> Iterator[Finding]:
 
 def _device(workbench: Workbench) -> Finding:
     settings = workbench.settings
+    threads = settings.threads or default_threads()
     try:
+        if _models_are_here(workbench):
+            return Finding("device", f"{settings.device}: {workbench.analyzer.runs_on}, {threads} CPU threads")
         Runtime(Device.parse(settings.device), settings.threads)
     except FacepoolError as error:
         return Finding("device", str(error), healthy=False)
-    threads = settings.threads or default_threads()
-    return Finding("device", f"{settings.device} can be used, {threads} CPU threads")
+    return Finding("device", f"{settings.device}: installed; whether it works shows when models are here")
+
+
+def _models_are_here(workbench: Workbench) -> bool:
+    pack = find_pack(workbench.settings.pack)
+    return {pack.detector, pack.embedder} <= {model.entry.name for model in workbench.store().installed()}
 
 
 def _models(workbench: Workbench) -> Iterator[Finding]:

@@ -1,17 +1,19 @@
 """The entry point: the group of commands, the log, and errors as one clear line."""
 
-import errno
 import importlib
+import io
 import logging
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
 
 import facepool
 from facepool.cli.console import Console
-from facepool.errors import ConfigError, DiskFull, FacepoolError, NotWritable, StorageError
+from facepool.errors import ConfigError, FacepoolError
+from facepool.files import storage_error
 
 INTERRUPTED = 130
 
@@ -90,6 +92,7 @@ def set_up_log(verbose: int) -> None:
 def run(command: click.Command, arguments: list[str] | None = None) -> int:
     """Run a command and turn errors into one line and an exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    _survive_narrow_encodings()
     console = Console(json_lines="--json" in arguments)
     try:
         outcome: Any = command.main(arguments, standalone_mode=False)
@@ -100,16 +103,20 @@ def run(command: click.Command, arguments: list[str] | None = None) -> int:
         return _fail(console, _in_our_words(error))
     except FacepoolError as error:
         return _fail(console, error)
-    except (click.Abort, KeyboardInterrupt):
-        console.note("Interrupted")
+    except (click.Abort, KeyboardInterrupt) as interruption:
+        console.note(": ".join(["Interrupted", *map(str, interruption.args)]))
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has gone; there is nobody left to tell.
-        sys.stderr.close()
-        return 0
     except OSError as error:
-        return _fail(console, _of_the_disk(error))
+        # What the modules below did not put into words of their own: folders that cannot be made, and the like.
+        return _fail(console, storage_error(Path(error.filename or "A file"), error, "cannot be used"))
     return outcome if isinstance(outcome, int) else 0
+
+
+def _survive_narrow_encodings() -> None:
+    """A name that the terminal cannot show comes out as escapes, rather than ending the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _fail(console: Console, error: FacepoolError) -> int:
@@ -120,15 +127,6 @@ def _fail(console: Console, error: FacepoolError) -> int:
 def _in_our_words(error: click.ClickException) -> FacepoolError:
     context = error.ctx if isinstance(error, click.UsageError) else None
     return ConfigError(error.format_message(), fix=f"See {context.command_path} --help" if context else "")
-
-
-def _of_the_disk(error: OSError) -> StorageError:
-    """What the modules below did not put into words of their own: folders that cannot be made, and the like."""
-    where = error.filename or "A file"
-    kind = DiskFull if error.errno in {errno.ENOSPC, errno.EFBIG} else NotWritable
-    return kind(
-        f"{where} cannot be used", why=error.strerror or str(error), fix="Check the path, its permissions and the disk"
-    )
 
 
 def main() -> None:

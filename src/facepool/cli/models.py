@@ -103,6 +103,17 @@ def info(flags: Flags, name: str, json_lines: bool) -> None:
     workbench.console.table(("", ""), [(key.replace("_", " "), _shown(value)) for key, value in record.items()])
 
 
+@models.command()
+@click.argument("name")
+@settings_options(*_STORE)
+def remove(flags: Flags, name: str) -> None:
+    """Delete a model's files; one of the catalog is fetched again when it is next used."""
+    workbench = Workbench(flags)
+    store = workbench.store()
+    store.remove(store.resolve(name))
+    workbench.console.say(f"{name} removed", "good")
+
+
 @models.command("import")
 @click.argument("description", type=click.Path(path_type=Path))
 @settings_options(*_STORE)

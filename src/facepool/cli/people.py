@@ -83,8 +83,8 @@ def remove(flags: Flags, name: str, yes: bool) -> None:
     workbench = Workbench(flags)
     with workbench.open_pool(must_exist=True) as pool:
         count = len(pool.templates(name))
-        if not yes:
-            click.confirm(f"Erase {name} and {counted(count, 'view')} for good?", abort=True, err=True)
+        if not (yes or click.confirm(f"Erase {name} and {counted(count, 'view')} for good?", err=True)):
+            raise click.Abort("nothing was erased")
         remarks = len(pool.notes)
         erased = pool.remove(name)
         for remark in pool.notes[remarks:]:

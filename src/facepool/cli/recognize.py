@@ -6,14 +6,17 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from facepool.capture import FrameSource, open_source
+from facepool.capture import FrameSource
 from facepool.cli.console import Console
 from facepool.cli.options import DECISION, DETECTION, MODELS, Flags, json_option, settings_options
 from facepool.cli.presence import Presence
+from facepool.cli.recording import PICTURE_SUFFIXES, VIDEO_SUFFIXES, open_recording
 from facepool.cli.records import face_records, label_of
-from facepool.cli.sources import announce, more_sources, report_skipped, report_status, source_option
-from facepool.cli.viewer import Viewer, is_still, open_recording
+from facepool.cli.sources import Tour, more_sources, source_option
+from facepool.cli.viewer import Viewer, is_still
+from facepool.cli.wording import people_count
 from facepool.cli.workbench import Workbench
+from facepool.errors import ConfigError
 from facepool.overlay import Painter
 from facepool.pipelines.recognize import RecognizedFaces, Recognizer
 from facepool.types import Frame
@@ -52,50 +55,63 @@ def recognize(
 def recognize_sources(specs: tuple[str, ...], workbench: Workbench, *, window: bool | None, output: Path | None) -> int:
     """Recognize everybody in some sources, one after the other."""
     console = workbench.console
-    painter = Painter()
+    painter, tour = Painter(), Tour(specs, console, workbench.settings.capture_options())
     with ExitStack() as stack:
         pool = stack.enter_context(workbench.open_pool(workbench.analyzer.space, must_exist=True))
         recognizer = Recognizer(workbench.analyzer, pool, workbench.policy, workbench.settings.recognize_options())
         threshold = recognizer.threshold
-        console.note(f"{len(pool.people())} people in {pool.path}")
+        recording = stack.enter_context(open_recording(output, workbench.settings.threads)) if output else None
+        screen = stack.enter_context(Window())  # one for all sources; it opens with the first picture
+        console.note(f"{people_count(len(pool.people()))} in {pool.path}")
         console.note(f"Threshold {threshold.value:.3f}: {threshold.meaning}")
-        for spec in specs:
-            source = stack.enter_context(
-                open_source(spec, on_skip=report_skipped(console), on_status=report_status(console))
-            )
-            announce(console, source)
-            show = (not is_still(source)) if window is None else window
-            screen = stack.enter_context(Window()) if show else None
-            recording = stack.enter_context(open_recording(output, source.fps)) if output else None
-            viewer = Viewer(painter, screen, recording, paced=not source.live)
-            if not _recognize_source(source, recognizer, viewer, console):
-                break
-    return 0
+        for stop in tour.stops:
+            with tour.telling(), tour.open(stop) as source:
+                _check_output(output, source, tour)
+                show = (not is_still(source)) if window is None else window
+                viewer = Viewer(painter, screen if show else None, recording)
+                _recognize_source(source, recognizer, viewer, console)
+                if viewer.ended:
+                    break
+    return tour.exit_code
 
 
-def _recognize_source(source: FrameSource, recognizer: Recognizer, viewer: Viewer, console: Console) -> bool:
-    """Returns False when the user has asked to end."""
+def _check_output(output: Path | None, source: FrameSource, tour: Tour) -> None:
+    """Refuse a file that would hold the last picture or video only, or that replaces what is looked at."""
+    if output is None or output.suffix.lower() not in (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES):
+        return
+    if output.resolve() == Path(source.name).resolve():
+        raise ConfigError(
+            f"{output} would be replaced by its annotated copy", fix="Name another file or a folder with --output"
+        )
+    is_picture = output.suffix.lower() in PICTURE_SUFFIXES
+    if len(tour.stops) > 1 or (is_picture and not (is_still(source) and source.frame_count == 1)):
+        raise ConfigError(
+            f"{output} cannot hold everything that is recognized",
+            why="it is one picture" if is_picture else "it is one video, and there are several sources",
+            fix="Name a folder with --output" + ("" if is_picture else ", or take one source at a time"),
+        )
+
+
+def _recognize_source(source: FrameSource, recognizer: Recognizer, viewer: Viewer, console: Console) -> None:
     still = is_still(source)
     presence = Presence()
     rows: list[tuple[str | Text, ...]] = []
-    going_on = True
     with console.counting("Recognizing", source.frame_count) as counter:
-        for frame in source:
+        for frame in viewer.frames(source):
             faces = recognizer.recognize(frame.image_bgr)
             for record in face_records(frame, faces, say_when_empty=still):
                 console.emit(record)
-            labels = [label_of(faces, row) for row in range(len(faces))]
-            going_on = viewer.show(frame, labels) and (not still or viewer.wait_for_next())
+            viewer.show(frame, [label_of(faces, row) for row in range(len(faces))])
             if still:
                 rows += _rows(frame, faces)
+                viewer.wait_for_next()
             elif (change := presence.change(faces.names)) is not None:
                 console.say(f"{_clock(frame)}  {change}")
             counter.step()
-            if not going_on:
-                break
+    if (last := presence.last_word()) is not None:
+        console.say(last)
     if rows:
         console.table(("picture", "person", ">similarity", ">threshold", "reason"), rows)
-    return going_on
 
 
 def _rows(frame: Frame, faces: RecognizedFaces) -> list[tuple[str | Text, ...]]:

@@ -1,6 +1,6 @@
 """Recognized faces as records for programs and as labels for people."""
 
-from facepool.overlay import Label
+from facepool.overlay import Label, before_number
 from facepool.pipelines.recognize import RecognizedFaces
 from facepool.types import Frame
 
@@ -22,7 +22,7 @@ def label_of(faces: RecognizedFaces, row: int) -> Label:
     x1, y1, x2, y2 = (float(edge) for edge in faces.detections.boxes[row])
     if decision.person is None:
         return Label((x1, y1, x2, y2), UNKNOWN_LABEL, "unknown")
-    return Label((x1, y1, x2, y2), f"{decision.person} {decision.similarity:.2f}", "known")
+    return Label((x1, y1, x2, y2), f"{before_number(decision.person)} {decision.similarity:.2f}", "known")
 
 
 def _face(faces: RecognizedFaces, row: int) -> dict[str, object]:

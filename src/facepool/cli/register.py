@@ -1,6 +1,5 @@
 """``facepool register``."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -9,21 +8,28 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from facepool.capture import FrameSource, is_person_tree, iter_person_tree, open_source, read_image
+from facepool.capture import FrameSource, is_person_tree, iter_person_tree, read_image
 from facepool.cli.console import Console
 from facepool.cli.options import DECISION, DETECTION, MODELS, REGISTRATION, Flags, json_option, settings_options
-from facepool.cli.sources import announce, more_sources, report_skipped, report_status, source_option
+from facepool.cli.sources import Tour, more_sources, source_option
+from facepool.cli.tally import STORED_BEFORE, Tally
 from facepool.cli.viewer import Viewer, is_still
+from facepool.cli.wording import counted, people_count
 from facepool.cli.workbench import Workbench
-from facepool.errors import IdentityConflict, InputError, NoFace
+from facepool.errors import ConfigError, InputError
 from facepool.gallery import Pool
 from facepool.overlay import Label, Painter
-from facepool.pipelines.enroll import OUTCOMES, Enrollment, Offer, Outcome
+from facepool.pipelines.enroll import Enrollment, Offer, Outcome
 from facepool.types import Frame
 from facepool.window import Window
 
-NOTHING_STORED = 3
-_STORED_BEFORE: frozenset[Outcome] = frozenset({"known_view", "enough"})
+_KEYS = "Q saves and quits · Ctrl-C discards · M mirrors"
+_HINTS: dict[Outcome, str] = {
+    "taken": "got it",
+    "known_view": "known view, turn your head a little",
+    "enough": "that is enough, press Q",
+}
+"""What to do now, where the outcome's own words do not say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,7 @@ class LeftOut:
     picture: str
     reason: str
     why: str
+    unreadable: bool = False
 
 
 @click.command()
@@ -68,31 +75,48 @@ def register(
     """
     workbench = Workbench(flags, json_lines=json_lines)
     specs = (*sources, *more)
+    if name is not None and not specs and Path(name).exists():
+        raise _name_forgotten(name)
     if name is None:
         return _register_tree(specs, workbench, force=force)
     return register_person(name, specs or ("0",), workbench, window=window, force=force)
+
+
+def _name_forgotten(path: str) -> ConfigError:
+    meant = f"--source {path}" if Path(path).is_dir() else f"NAME {path}"
+    return ConfigError(
+        f"{path} is taken for a name",
+        why="and it is the name of a file or folder",
+        fix=f"Say `facepool register {meant}`, or `facepool register {path} --source 0` for the camera",
+    )
 
 
 def register_person(
     name: str, specs: Sequence[str], workbench: Workbench, *, window: bool | None, force: bool = False
 ) -> int:
     """Register one person from some sources; stores once, at the end."""
-    console = workbench.console
+    console, painter = workbench.console, Painter()
+    tour = Tour(specs, console, workbench.settings.capture_options())
     with ExitStack() as stack:
         pool = stack.enter_context(workbench.open_pool(workbench.analyzer.space, must_exist=False))
         enrollment = _enrollment(name, workbench, pool, force=force)
-        offers: list[Offer] = []
-        for spec in specs:
-            source = stack.enter_context(
-                open_source(spec, on_skip=report_skipped(console), on_status=report_status(console))
-            )
-            announce(console, source)
-            show = (not is_still(source)) if window is None else window
-            viewer = Viewer(Painter(), stack.enter_context(Window()) if show else None, paced=not source.live)
-            offers += _offer_source(source, enrollment, viewer, console)
+        screen = stack.enter_context(Window())  # one for all sources; it opens with the first picture
+        tally = Tally()
+        try:
+            for stop in tour.stops:
+                # What a source gave before it broke is good, and is stored.
+                with tour.telling(), tour.open(stop) as source:
+                    show = (not is_still(source)) if window is None else window
+                    viewer = Viewer(painter, screen if show else None)
+                    _offer_source(source, enrollment, viewer, console, tally)
+                    if viewer.ended:
+                        break
+        except KeyboardInterrupt:
+            raise click.Abort(f"nothing was stored of {enrollment.person}") from None
         stored = enrollment.commit()
-        _report_person(enrollment, offers, stored, pool, console)
-    return 0
+        if tally.frames or not tour.exit_code:
+            _report_person(enrollment, tally, stored, pool, console)
+    return tour.exit_code
 
 
 def _enrollment(name: str, workbench: Workbench, pool: Pool, *, force: bool) -> Enrollment:
@@ -100,20 +124,19 @@ def _enrollment(name: str, workbench: Workbench, pool: Pool, *, force: bool) -> 
     return Enrollment(name, workbench.analyzer, pool, workbench.policy, options)
 
 
-def _offer_source(source: FrameSource, enrollment: Enrollment, viewer: Viewer, console: Console) -> list[Offer]:
+def _offer_source(source: FrameSource, enrollment: Enrollment, viewer: Viewer, console: Console, tally: Tally) -> None:
     with console.counting(f"Registering {enrollment.person}", source.frame_count) as counter:
         if is_still(source):
-            return enrollment.offer_pictures(_counted(source, counter.step))
-        offers = []
-        for frame in source:
+            for offer in enrollment.offer_pictures(_counted(source, counter.step)):
+                tally.add(offer)
+            return
+        for frame in viewer.frames(source):
             offer = enrollment.offer(frame)
-            offers.append(offer.without_pixels())
+            tally.add(offer)
             counter.step()
-            if not viewer.show(frame, _labels(offer, enrollment.person), _hud(offer, enrollment)):
-                break
+            viewer.show(frame, _labels(offer, enrollment.person), _hud(offer, enrollment))
             if enrollment.full and not source.live:
-                break
-    return offers
+                return
 
 
 def _counted(frames: Iterable[Frame], step: Callable[[], None]) -> Iterable[Frame]:
@@ -123,45 +146,33 @@ def _counted(frames: Iterable[Frame], step: Callable[[], None]) -> Iterable[Fram
 
 
 def _labels(offer: Offer, person: str) -> list[Label]:
-    good = offer.outcome in {"taken", *_STORED_BEFORE}
+    good = offer.outcome in {"taken", *STORED_BEFORE}
     boxes = [tuple(float(edge) for edge in box) for box in offer.faces.detections.boxes]
     text = person if good else ""
     return [Label((x1, y1, x2, y2), text, "known" if good else "unknown") for x1, y1, x2, y2 in boxes]
 
 
 def _hud(offer: Offer, enrollment: Enrollment) -> list[str]:
-    return [f"{enrollment.person}: {enrollment.taken} new views", str(offer), "Q saves and quits, Ctrl-C discards"]
+    hint = _HINTS.get(offer.outcome, str(offer))
+    return [f"Registering {enrollment.person}", f"{counted(enrollment.taken, 'new view')} · {hint}", _KEYS]
 
 
-def _report_person(enrollment: Enrollment, offers: Sequence[Offer], stored: int, pool: Pool, console: Console) -> None:
-    outcomes = Counter(offer.outcome for offer in offers)
-    console.emit({"person": enrollment.person, "stored": stored, "frames": len(offers), "outcomes": dict(outcomes)})
-    for outcome, count in outcomes.most_common():
-        if outcome != "taken":
-            console.note(f"{count} not stored: {OUTCOMES[outcome]}")
-    _refuse_nothing(enrollment, offers, outcomes)
-    console.say(f"{enrollment.person}: {stored} new views stored in {pool.path}", "good")
-
-
-def _refuse_nothing(enrollment: Enrollment, offers: Sequence[Offer], outcomes: Counter[Outcome]) -> None:
-    """An error unless something was stored, or everything that matters was stored before."""
-    if outcomes.keys() & {"taken", *_STORED_BEFORE}:
-        return
-    for offer in offers:
-        if offer.outcome == "other_person":
-            raise IdentityConflict(
-                f"{enrollment.person} was not registered",
-                why=f"the face {offer}",
-                fix=f"Register it as {offer.rival}, or add --force if they are two people",
-            )
-    if not offers:
-        raise NoFace(f"{enrollment.person} was not registered", why="there was no frame to look at")
-    worst, count = outcomes.most_common(1)[0]
-    raise NoFace(
-        f"{enrollment.person} was not registered",
-        why=f"{OUTCOMES[worst]} in {count} of {len(offers)} frames",
-        fix="Show one face, close enough, sharp and upright",
+def _report_person(enrollment: Enrollment, tally: Tally, stored: int, pool: Pool, console: Console) -> None:
+    tally.withdraw(enrollment.withdrawn)
+    console.emit(
+        {
+            "person": enrollment.person,
+            "stored": stored,
+            "frames": tally.frames,
+            "outcomes": dict(tally.outcomes),
+        }
     )
+    for remark in tally.remarks():
+        console.note(remark)
+    failure = tally.failure(enrollment.person)
+    if failure is not None:
+        raise failure
+    console.say(f"{enrollment.person}: {counted(stored, 'new view')} stored in {pool.path}", "good")
 
 
 def _register_tree(specs: Sequence[str], workbench: Workbench, *, force: bool) -> int:
@@ -170,25 +181,34 @@ def _register_tree(specs: Sequence[str], workbench: Workbench, *, force: bool) -
     console = workbench.console
     people = list(iter_person_tree(specs[0]))
     left_out: list[LeftOut] = []
-    stored_total = registered = 0
+    stored: dict[str, int] = {}
     with (
         workbench.open_pool(workbench.analyzer.space, must_exist=False) as pool,
         console.counting("Registering", sum(len(paths) for _, paths in people)) as counter,
     ):
-        for name, paths in people:
-            enrollment = _enrollment(name, workbench, pool, force=force)
-            frames = _readable(name, paths, left_out, counter.step)
-            offers = enrollment.offer_pictures(frames)
-            stored = enrollment.commit()
-            stored_total += stored
-            registered += stored > 0
-            unused = [offer for offer in offers if offer.outcome != "taken"]
-            left_out += [LeftOut(name, offer.frame.source, offer.outcome, str(offer)) for offer in unused]
-            console.emit({"person": name, "stored": stored, "pictures": len(paths)})
+        try:
+            for name, paths in people:
+                try:
+                    enrollment = _enrollment(name, workbench, pool, force=force)
+                except ConfigError as error:  # a name that no pool takes; the others go on
+                    left_out.append(LeftOut(name, "", error.code, str(error), unreadable=True))
+                    continue
+                offers = enrollment.offer_pictures(_readable(name, paths, left_out, counter.step))
+                stored[name] = enrollment.commit()
+                unused = [offer for offer in offers if offer.outcome != "taken"]
+                left_out += [LeftOut(name, offer.frame.source, offer.outcome, str(offer)) for offer in unused]
+                console.emit({"person": name, "stored": stored[name], "pictures": len(paths)})
+        except KeyboardInterrupt:
+            progress = f"{len(stored)} of {people_count(len(people))} done and stored"
+            raise click.Abort(f"{progress}; run it again for the rest") from None
     _report_tree(left_out, console)
-    console.say(f"{registered} of {len(people)} people registered, {stored_total} views stored in {pool.path}", "good")
-    failed = [entry for entry in left_out if entry.reason not in _STORED_BEFORE]
-    return NOTHING_STORED if failed and not stored_total else 0
+    registered, views = sum(count > 0 for count in stored.values()), sum(stored.values())
+    summary = f"{counted(views, 'new view')} of {people_count(registered)} stored in {pool.path}"
+    console.say(f"{summary}, {counted(len(left_out), 'picture')} left out" if left_out else summary, "good")
+    failed = [entry for entry in left_out if entry.reason not in STORED_BEFORE]
+    if any(entry.unreadable for entry in left_out) or (failed and not views):
+        return InputError.exit_code
+    return 0
 
 
 def _readable(name: str, paths: Sequence[Path], left_out: list[LeftOut], step: Callable[[], None]) -> Iterable[Frame]:
@@ -198,7 +218,7 @@ def _readable(name: str, paths: Sequence[Path], left_out: list[LeftOut], step: C
         try:
             yield Frame(read_image(path), str(path), index)
         except InputError as error:
-            left_out.append(LeftOut(name, str(path), error.code, str(error)))
+            left_out.append(LeftOut(name, str(path), error.code, error.why or str(error), unreadable=True))
         step()
 
 

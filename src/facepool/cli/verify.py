@@ -6,7 +6,6 @@ from facepool.capture import read_image
 from facepool.cli.options import DETECTION, MODELS, Flags, json_option, settings_options
 from facepool.cli.workbench import Workbench
 from facepool.pipelines.verify import verify as compare
-from facepool.types import Frame
 
 NO_MATCH = 1
 
@@ -23,12 +22,13 @@ def verify(flags: Flags, picture_a: str, picture_b: str, json_lines: bool) -> in
     different people pass.
     """
     workbench = Workbench(flags, json_lines=json_lines)
-    frames = [Frame(read_image(picture), picture) for picture in (picture_a, picture_b)]
-    result = compare(workbench.analyzer, frames[0], frames[1], workbench.policy.verification())
+    pictures = (picture_a, picture_b)
+    image_a, image_b = (read_image(picture) for picture in pictures)
+    result = compare(image_a, image_b, workbench.analyzer, workbench.policy)
     console = workbench.console
-    for frame, faces in zip(frames, result.faces, strict=True):
+    for picture, faces in zip(pictures, result.faces, strict=True):
         if len(faces) > 1:
-            console.note(f"{frame.source} has {len(faces)} faces; the largest is compared")
+            console.note(f"{picture} has {len(faces)} faces; the largest is compared")
     verdict = "same person" if result.match else "different people"
     console.say(f"similarity {result.similarity:.3f}, threshold {result.threshold.value:.3f}: {verdict}")
     console.note(result.threshold.meaning)

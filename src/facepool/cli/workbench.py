@@ -15,7 +15,6 @@ from facepool.models.entries import ModelEntry, Progress, space_of
 from facepool.models.store import ModelStore, default_root, find_pack
 from facepool.pipelines.analyze import Analyzer
 from facepool.pipelines.load import ModelChoice, load_analyzer
-from facepool.runtime import limit_threads
 from facepool.types import EmbeddingSpace
 
 
@@ -41,8 +40,6 @@ class Workbench:
     def analyzer(self) -> Analyzer:
         """The networks; says what they run on."""
         settings = self.settings
-        if settings.threads is not None:
-            limit_threads(settings.threads)
         choice = ModelChoice(settings.pack, settings.detector, settings.embedder)
         with self.console.downloads() as progress:
             analyzer = load_analyzer(

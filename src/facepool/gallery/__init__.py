@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from facepool.errors import ConfigError
-from facepool.gallery.base import Pool
+from facepool.gallery.base import Pool, check_pool
 from facepool.gallery.checks import clean_name
 from facepool.gallery.index import best_template, search, search_merged
 from facepool.gallery.matrix import PoolMatrix
@@ -19,6 +19,7 @@ __all__ = [
     "SqlitePool",
     "TransferReport",
     "best_template",
+    "check_pool",
     "clean_name",
     "open_pool",
     "search",

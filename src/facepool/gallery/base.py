@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from facepool.errors import ConfigError
-from facepool.gallery.checks import clean_name
+from facepool.gallery.checks import check_dimension, check_space, clean_name
 from facepool.gallery.matrix import LookAlikes, PoolMatrix
 from facepool.types import EmbeddingSpace, Person, Sample, Template
 
@@ -62,13 +62,23 @@ class Pool(Protocol):
         """All templates as they are now. Kept between calls, so cheap while the pool does not change."""
         ...
 
-    def register(self, person: str, samples: Sequence[Sample], look_alikes: Collection[str] = ()) -> int:
-        """Store samples of a new or known person as templates of the pool's space.
+    def register(
+        self,
+        person: str,
+        samples: Sequence[Sample],
+        space: EmbeddingSpace,
+        *,
+        look_alikes: Collection[str] = (),
+        expected_revision: int | None = None,
+    ) -> int:
+        """Store samples of a new or known person.
 
         Args:
-            person: The name.
+            person: New or known to the pool.
             samples: Any number.
+            space: Which space they are of: that of the model that made them.
             look_alikes: People of the pool who are easily taken for this one; ``matrix().look_alikes`` has the pairs.
+            expected_revision: The revision that the decision to store them rests on; None: whatever it is now.
 
         Returns:
             How many were stored. No samples store nothing, and make nobody known.
@@ -77,7 +87,8 @@ class Pool(Protocol):
             ConfigError: The name cannot be used, or is among its own look-alikes.
             UnknownPerson: A look-alike is not there.
             InvalidEmbedding: An embedding is not (D,) float32 of norm 1.
-            SpaceMismatch: The pool was opened without a space and has none of its own.
+            PoolChanged: The pool is of another revision than the expected one.
+            SpaceMismatch: The pool is of another space.
         """
         ...
 
@@ -157,6 +168,22 @@ def pairs_of(person: str, look_alikes: Collection[str]) -> list[LookAlikes]:
     if person in others:
         raise ConfigError(f"{person!r} cannot be their own look-alike", fix="Name somebody else")
     return [frozenset((person, other)) for other in others]
+
+
+def check_pool(pool: Pool, space: EmbeddingSpace) -> None:
+    """Refuse a pool whose vectors cannot be compared with those of a model, however it was opened.
+
+    Args:
+        pool: One that does not know its space is checked by dimension only; a new one of no space fits.
+        space: That of the model.
+
+    Raises:
+        SpaceMismatch: They are not of one space.
+    """
+    pinned = pool.space
+    check_space(pool.path, pinned, space)
+    if pinned is None:
+        check_dimension(pool.path, pool.dimension, space)
 
 
 def new_templates(person: str, samples: Sequence[Sample], model: str) -> list[Template]:

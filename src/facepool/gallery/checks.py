@@ -7,7 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from facepool.errors import ConfigError, InvalidEmbedding, PersonExists, SpaceMismatch, UnknownPerson
+from facepool.errors import (
+    ConfigError,
+    InvalidEmbedding,
+    PersonExists,
+    PoolChanged,
+    PoolCorrupt,
+    SpaceMismatch,
+    UnknownPerson,
+)
 from facepool.types import EmbeddingSpace, Floats, Sample
 
 NAME_LIMIT = 200
@@ -141,6 +149,18 @@ def check_dimension(pool: Path, held: int | None, offered: EmbeddingSpace | None
         why=f"{held} and {offered.dimension} numbers cannot be compared",
         fix=f"Recognize with the model that made the pool, or register the people again into a new pool with "
         f"{offered.model}: facepool register --source FOLDER --pool NEW.db",
+    )
+
+
+def damaged(pool: Path, why: str) -> PoolCorrupt:
+    """The error for a file that is a pool, and not a whole one."""
+    return PoolCorrupt(f"The pool {pool} is damaged", why=why, fix="Restore it from a backup")
+
+
+def pool_changed(pool: Path) -> PoolChanged:
+    """The error for a decision that rests on an older revision."""
+    return PoolChanged(
+        f"Nothing was stored in {pool.name}", why="another process has changed it meanwhile", fix="Try again"
     )
 
 

@@ -6,13 +6,12 @@ the moves, and new content without a record is thrown away.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from facepool.errors import PoolCorrupt
-from facepool.gallery.disk import exists, storage_error
+from facepool.files import exists, storage_error, storage_errors, sync_folders, write_new
 
 
 class FileSet:
@@ -42,13 +41,11 @@ class FileSet:
             PoolCorrupt: What it left behind concerns other files than these.
             NotWritable: The files may not be written.
         """
-        try:
+        with storage_errors(self._paths[0], "cannot be used"):
             if self.interrupted:
                 self._check_record()
                 self._finish()
             self._discard()
-        except OSError as error:
-            raise storage_error(self._paths[0], error) from error
 
     def replace(self, contents: Mapping[Path, bytes]) -> None:
         """Replace the files; new ones are readable by their owner only, others keep their permissions.
@@ -61,19 +58,22 @@ class FileSet:
             NotWritable: The files may not be written. Nothing changed.
         """
         try:
-            for path in self._paths:
-                _write(_pending(path), contents[path], like=path)
-            record = _pending(self._record)
-            _write(record, json.dumps([path.name for path in self._paths]).encode(), like=self._record)
-            record.replace(self._record)
-        except BaseException as error:
-            if self.interrupted:  # committed all the same: whoever comes next moves the files
-                raise
-            self._discard()
-            if isinstance(error, OSError):
-                raise storage_error(self._paths[0], error) from error
+            with storage_errors(self._paths[0]):
+                self._prepare(contents)
+        except BaseException:
+            if not self.interrupted:  # else committed all the same: whoever comes next moves the files
+                self._discard()
             raise
         self.recover()
+
+    def _prepare(self, contents: Mapping[Path, bytes]) -> None:
+        for path in self._paths:
+            write_new(_pending(path), contents[path], 0o600)
+            if path.exists():
+                shutil.copymode(path, _pending(path))
+        record = _pending(self._record)
+        write_new(record, json.dumps([path.name for path in self._paths]).encode(), 0o600)
+        record.replace(self._record)
 
     def _check_record(self) -> None:
         names = [path.name for path in self._paths]
@@ -90,7 +90,7 @@ class FileSet:
             pending = _pending(path)
             if pending.exists():  # else it was moved before the process died
                 pending.replace(path)
-        _sync_folders(self._paths)
+        sync_folders(self._paths)
         self._record.unlink()
 
     def _discard(self) -> None:
@@ -112,29 +112,5 @@ def _identity(path: Path) -> tuple[int, int, int]:
     except FileNotFoundError:
         return (0, 0, 0)
     except OSError as error:
-        raise storage_error(path, error) from error
+        raise storage_error(path, error, "cannot be used") from error
     return (status.st_ino, status.st_mtime_ns, status.st_size)
-
-
-def _write(path: Path, content: bytes, *, like: Path) -> None:
-    path.unlink(missing_ok=True)
-    with os.fdopen(
-        os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o600), "wb"
-    ) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    if like.exists():
-        shutil.copymode(like, path)
-
-
-def _sync_folders(paths: Sequence[Path]) -> None:
-    """Make the moves survive a power cut, where a folder can be opened for that (not on Windows)."""
-    if os.name == "nt":
-        return
-    for folder in {path.parent for path in paths}:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -8,10 +8,10 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from facepool.errors import PathMissing, PoolError, PoolLocked
-from facepool.gallery.base import new_templates, pairs_of
+from facepool.files import exists, only_writer
+from facepool.gallery.base import check_pool, new_templates, pairs_of
 from facepool.gallery.checks import (
     check_dimension,
     check_samples,
@@ -19,11 +19,11 @@ from facepool.gallery.checks import (
     clean_name,
     clean_pair,
     person_exists,
+    pool_changed,
     space_needed,
     unknown_person,
 )
 from facepool.gallery.commit import FileSet
-from facepool.gallery.disk import exists, storage_error
 from facepool.gallery.matrix import LookAlikes, PoolMatrix, grouped
 from facepool.gallery.pair import PairContent, PairPaths, contents, read
 from facepool.types import EmbeddingSpace, Person, Sample, Template
@@ -46,6 +46,7 @@ class NpyPool:
         timeout_s: How long to wait for other processes.
 
     Raises:
+        ConfigError: The two paths are the same, or one is the sidecar's.
         PathMissing: The files must exist and do not.
         PoolCorrupt: The files are no pool, or contradict each other.
         PoolTooNew: A newer facepool wrote them.
@@ -67,6 +68,7 @@ class NpyPool:
         self._offered = space
         # A move onto a link would replace the link.
         self._paths = PairPaths(vectors_path.resolve(), ids_path.resolve())
+        self._paths.check_distinct()
         self._files = FileSet(self._paths.all)
         self._timeout_s = timeout_s
         self._closed = False
@@ -133,41 +135,24 @@ class NpyPool:
             self._matrix = _matrix(content, self.dimension or 0, revision)
         return self._matrix
 
-    def register(self, person: str, samples: Sequence[Sample], look_alikes: Collection[str] = ()) -> int:
+    def register(
+        self,
+        person: str,
+        samples: Sequence[Sample],
+        space: EmbeddingSpace,
+        *,
+        look_alikes: Collection[str] = (),
+        expected_revision: int | None = None,
+    ) -> int:
         """Store samples of a new or known person, all or none."""
-        space = self._offered or self.space
-        templates = new_templates(person, samples, space.model if space else "")
-        return self.add(templates, space, pairs_of(person, look_alikes) if templates else ())
+        templates = new_templates(person, samples, space.model)
+        return self._add(templates, space, pairs_of(person, look_alikes) if templates else (), expected_revision)
 
     def add(
         self, templates: Sequence[Template], space: EmbeddingSpace | None, look_alikes: Collection[LookAlikes] = ()
     ) -> int:
         """Store templates with their provenance, all or none."""
-        named = [replace(template, person=clean_name(template.person)) for template in templates]
-        if not named and not look_alikes:
-            return 0
-        space = space or self.space or self._offered
-        if space is None:
-            raise space_needed(self.path)
-        samples = [template.sample for template in named]
-        self._check_fit(self._current(), space)
-        check_samples(samples, space.dimension)
-        with self._locked() as content:
-            self._check_fit(content, space)
-            numbered = [replace(template, id=content.next_id + row) for row, template in enumerate(named)]
-            together = (*content.templates, *numbered)
-            for name in frozenset[str]().union(*look_alikes):
-                _check_known(together, name)
-            self._store(
-                PairContent(
-                    space=content.space if content.templates else space,
-                    templates=together,
-                    next_id=content.next_id + len(numbered),
-                    labelled=True,
-                    look_alikes=content.look_alikes.union(look_alikes),
-                )
-            )
-        return len(named)
+        return self._add(templates, space, look_alikes, None)
 
     def rename(self, old: str, new: str) -> None:
         """Give a person another name."""
@@ -246,21 +231,13 @@ class NpyPool:
             raise PathMissing(
                 f"The pool {self.path} cannot be made", why="its folder does not exist", fix=f"Make the folder {folder}"
             )
-        lock = FileLock(self._paths.vectors.with_name(self._paths.vectors.name + ".lock"), timeout=self._timeout_s)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise PoolLocked(
-                f"The pool {self.path} cannot be used",
-                why="another process is writing to it",
-                fix="Try again, or end the other process",
-            ) from error
-        except OSError as error:
-            raise storage_error(self.path, error) from error
-        try:
+        busy = PoolLocked(
+            f"The pool {self.path} cannot be used",
+            why="another process is writing to it",
+            fix="Try again, or end the other process",
+        )
+        with only_writer(self._paths.vectors.with_name(self._paths.vectors.name + ".lock"), self._timeout_s, busy):
             yield
-        finally:
-            lock.release()
 
     @contextmanager
     def _locked(self) -> Iterator[PairContent]:
@@ -268,6 +245,41 @@ class NpyPool:
         with self._lock():
             self._files.recover()
             yield self._current()
+
+    def _add(
+        self,
+        templates: Sequence[Template],
+        space: EmbeddingSpace | None,
+        look_alikes: Collection[LookAlikes],
+        expected_revision: int | None,
+    ) -> int:
+        named = [replace(template, person=clean_name(template.person)) for template in templates]
+        if not named and not look_alikes:
+            return 0
+        space = space or self.space or self._offered
+        if space is None:
+            raise space_needed(self.path)
+        check_pool(self, space)
+        samples = [template.sample for template in named]
+        check_samples(samples, space.dimension)
+        with self._locked() as content:
+            if expected_revision is not None and hash(self._seen) != expected_revision:
+                raise pool_changed(self.path)
+            self._check_fit(content, space)
+            numbered = [replace(template, id=content.next_id + row) for row, template in enumerate(named)]
+            together = (*content.templates, *numbered)
+            for name in frozenset[str]().union(*look_alikes):
+                _check_known(together, name)
+            self._store(
+                PairContent(
+                    space=content.space if content.templates else space,
+                    templates=together,
+                    next_id=content.next_id + len(numbered),
+                    labelled=True,
+                    look_alikes=content.look_alikes.union(look_alikes),
+                )
+            )
+        return len(named)
 
     @contextmanager
     def _rewrite(self, person: str) -> Iterator[PairContent]:

@@ -2,19 +2,39 @@
 
 import hashlib
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from facepool.errors import ConfigError, PoolCorrupt
+from facepool.files import storage_errors
 from facepool.gallery import sidecar
 from facepool.gallery.checks import check_vectors, clean_name
-from facepool.gallery.disk import storage_error
 from facepool.gallery.matrix import LookAlikes
 from facepool.types import EmbeddingSpace, Floats, Sample, Template
+
+_HEADER_READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+# A header is a Python literal, which NumPy lets Python parse.
+_UNREADABLE_HEADER = (
+    ValueError,
+    EOFError,
+    SyntaxError,
+    TokenError,
+    TypeError,
+    KeyError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +58,23 @@ class PairPaths:
     def all(self) -> tuple[Path, Path, Path]:
         """Vectors, ids, sidecar."""
         return (self.vectors, self.ids, self.sidecar)
+
+    def check_distinct(self) -> None:
+        """Refuse paths of which one would overwrite another.
+
+        Raises:
+            ConfigError: Two of the three are the same file.
+        """
+        if self.ids in (self.vectors, self.sidecar):
+            raise ConfigError(
+                f"The names cannot be kept in {self.ids}",
+                why="the vectors are kept there" if self.ids == self.vectors else "the sidecar is kept there",
+                fix="Name another file for the names",
+            )
+        if self.vectors == self.sidecar:
+            raise ConfigError(
+                f"The vectors cannot be kept in {self.vectors}", why="the sidecar is kept there", fix="End it in .npy"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +116,7 @@ def read(paths: PairPaths) -> PairContent:
     """
     present = [path for path in (paths.vectors, paths.ids) if path.exists()]
     if not present:
-        return NO_PAIR
+        return _no_pair(paths)
     if len(present) == 1:
         missing = paths.ids if present == [paths.vectors] else paths.vectors
         raise PoolCorrupt(
@@ -131,6 +168,12 @@ def contents(paths: PairPaths, content: PairContent) -> dict[Path, bytes]:
     return {paths.vectors: vector_bytes, paths.ids: id_bytes, paths.sidecar: sidecar.dump(label)}
 
 
+def _no_pair(paths: PairPaths) -> PairContent:
+    if paths.sidecar.exists():
+        sidecar.load(_bytes(paths.sidecar), paths.sidecar)  # a file of another program is not to be written over
+    return NO_PAIR
+
+
 def _unlabelled(vectors: Floats, names: Sequence[str]) -> PairContent:
     templates = tuple(
         Template(number, name, Sample(embedding=vector))
@@ -147,6 +190,8 @@ def _vectors(path: Path, data: bytes) -> Floats:
             why=f"it is {array.dtype} of shape {array.shape}, not float32 of shape (templates, dimensions)",
             fix="Name the file of vectors",
         )
+    if not array.size and len(array):
+        raise PoolCorrupt(f"{path} holds no embeddings", why="its rows have no numbers", fix="Name the file of vectors")
     vectors = np.ascontiguousarray(array, np.float32)
     check_vectors(vectors, what=f"{path}: row")
     return vectors
@@ -160,32 +205,47 @@ def _names(path: Path, data: bytes) -> list[str]:
             why=f"it is {array.dtype} of shape {array.shape}, not unicode of shape (templates,)",
             fix="Name the file of names",
         )
-    raw: list[str] = array.tolist()
     try:
+        raw: list[str] = array.tolist()
         clean = {name: clean_name(name) for name in dict.fromkeys(raw)}
-    except ConfigError as error:
+    except (ConfigError, ValueError) as error:  # ValueError: numbers that are no letters
         raise PoolCorrupt(f"{path} holds a name that cannot be used", why=str(error), fix="Correct the name") from error
     return [clean[name] for name in raw]
 
 
 def _array(path: Path, data: bytes) -> npt.NDArray[np.generic]:
     try:
-        array = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        pickled = "pickle" in str(error).lower() or "object arrays" in str(error).lower()
-        raise PoolCorrupt(
-            f"{path} cannot be read",
-            why="it holds pickled objects, which could run any code" if pickled else f"it is no .npy file ({error})",
-            fix="Restore it from a backup, or name another file",
-        ) from error
-    return np.asarray(array)
+        shape, dtype, start = _header(data)
+    except _UNREADABLE_HEADER as error:
+        raise _unreadable(path, f"it is no .npy file ({error})") from error
+    if dtype.hasobject:
+        raise _unreadable(path, "it holds pickled objects, which could run any code")
+    promised, found = math.prod(shape) * dtype.itemsize, len(data) - start
+    if promised != found or min(shape, default=0) < 0 or dtype.itemsize == 0:
+        raise _unreadable(path, f"it promises {promised} bytes of {dtype} {shape} and holds {found}")
+    try:
+        return np.asarray(np.lib.format.read_array(io.BytesIO(data), allow_pickle=False))
+    except (ValueError, OverflowError) as error:  # more rows of nothing than can be counted
+        raise _unreadable(path, f"it is no .npy file ({error})") from error
+
+
+def _header(data: bytes) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    """Shape, type, and where the numbers begin."""
+    file = io.BytesIO(data)
+    version = np.lib.format.read_magic(file)
+    if version not in _HEADER_READERS:
+        raise ValueError(f"its version is {version}")
+    shape, _, dtype = _HEADER_READERS[version](file)
+    return shape, dtype, file.tell()
+
+
+def _unreadable(path: Path, why: str) -> PoolCorrupt:
+    return PoolCorrupt(f"{path} cannot be read", why=why, fix="Restore it from a backup, or name another file")
 
 
 def _bytes(path: Path) -> bytes:
-    try:
+    with storage_errors(path, "cannot be read"):
         return path.read_bytes()
-    except OSError as error:
-        raise storage_error(path, error) from error
 
 
 def _npy(array: npt.NDArray[np.generic]) -> bytes:

@@ -1,11 +1,14 @@
 """Rows of a pool.db as facepool's types, and back. Transactions and errors are the caller's."""
 
 import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from facepool.gallery.base import plain_number, plain_text
+from facepool.gallery.checks import damaged
 from facepool.gallery.matrix import LookAlikes
 from facepool.types import EmbeddingSpace, Person, Pose, Sample, Template
 
@@ -52,14 +55,42 @@ def write_space(db: sqlite3.Connection, space: EmbeddingSpace) -> None:
     )
 
 
+def read_state(db: sqlite3.Connection, path: Path) -> tuple[int, int]:
+    """How often the pool has changed, and how often other than by appending.
+
+    Raises:
+        PoolCorrupt: The pool does not say.
+    """
+    row = db.execute("SELECT revision, rewritten FROM state").fetchone()
+    if row is None:
+        raise damaged(path, "it does not say its revision")
+    return int(row[0]), int(row[1])
+
+
 def read_people(db: sqlite3.Connection) -> list[Person]:
     """Everybody, sorted by name."""
     return sorted((Person(*row) for row in db.execute(_PEOPLE)), key=lambda person: person.name)
 
 
-def read_templates(db: sqlite3.Connection, name: str | None) -> list[Template]:
-    """The templates of one person, or with None of everybody, oldest first."""
-    return [_template(row) for row in db.execute(_TEMPLATES, (name,)).fetchall()]
+def read_templates(db: sqlite3.Connection, name: str | None, dimension: int, path: Path) -> list[Template]:
+    """The templates of one person, or with None of everybody, oldest first.
+
+    Raises:
+        PoolCorrupt: A vector does not have that dimension.
+    """
+    rows = db.execute(_TEMPLATES, (name,)).fetchall()
+    check_blobs([blob for _, _, blob, *_ in rows], dimension, path)
+    return [_template(row) for row in rows]
+
+
+def check_blobs(blobs: Sequence[object], dimension: int, path: Path) -> None:
+    """Refuse what cannot be vectors.
+
+    Raises:
+        PoolCorrupt: One is no float32 vector of that dimension.
+    """
+    if any(not isinstance(blob, bytes) or len(blob) != 4 * dimension for blob in blobs):
+        raise damaged(path, f"it holds vectors that do not have {dimension} dimensions")
 
 
 def insert_template(db: sqlite3.Connection, name: str, template: Template) -> None:

@@ -1,23 +1,11 @@
-"""pool.db on the disk: its tables, how they came to be, and what SQLite's errors mean to a user."""
+"""The tables of pool.db, and how they came to be."""
 
-import os
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from facepool.errors import (
-    DiskFull,
-    FacepoolError,
-    NotWritable,
-    PathMissing,
-    PoolCorrupt,
-    PoolLocked,
-    PoolTooNew,
-    StorageError,
-)
-from facepool.gallery.disk import storage_error
+from facepool.errors import PoolCorrupt, PoolTooNew
 
 APPLICATION_ID = 0x66706F6F  # "fpoo", in the header of every pool.db
 
@@ -83,72 +71,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 used twice, so that rows above the last one seen are the new ones.
 """
 
-_READABLE_REASONS: dict[int, tuple[type[FacepoolError], str, str]] = {
-    sqlite3.SQLITE_BUSY: (
-        PoolLocked,
-        "another process is writing to it",
-        "Try again, or end the other process",
-    ),
-    sqlite3.SQLITE_FULL: (DiskFull, "the disk has no room left", "Free some space; nothing was lost"),
-    sqlite3.SQLITE_READONLY: (
-        NotWritable,
-        "there is no write permission",
-        "Check the permissions of the file and of its folder",
-    ),
-    sqlite3.SQLITE_CANTOPEN: (
-        NotWritable,
-        "it cannot be opened for reading and writing",
-        "Check the permissions of the file and of its folder",
-    ),
-    sqlite3.SQLITE_NOTADB: (
-        PoolCorrupt,
-        "it is no SQLite file",
-        "Name another file, or restore it from a backup",
-    ),
-    sqlite3.SQLITE_CORRUPT: (
-        PoolCorrupt,
-        "the file is damaged or cut off",
-        "Restore it from a backup",
-    ),
-    sqlite3.SQLITE_IOERR: (StorageError, "the disk reports an error", "Check the disk"),
-}
-_READABLE_REASONS[sqlite3.SQLITE_LOCKED] = _READABLE_REASONS[sqlite3.SQLITE_BUSY]
-_READABLE_REASONS[sqlite3.SQLITE_PERM] = _READABLE_REASONS[sqlite3.SQLITE_CANTOPEN]
-
-
-def connect(path: Path, timeout_s: float, *, create: bool) -> sqlite3.Connection:
-    """Open a pool.db, creating its tables or bringing them up to date where that is needed.
-
-    Args:
-        path: The file.
-        timeout_s: How long to wait for other processes, at each step.
-        create: Whether a file that does not exist is made, readable and writable by its owner only.
-
-    Returns:
-        A connection in autocommit mode.
-    """
-    with explained(path):
-        _check_place(path, create=create)
-        db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=timeout_s, isolation_level=None)
-        try:
-            _prepare(db, path, timeout_s)
-        except BaseException:
-            db.close()
-            raise
-    return db
-
-
-@contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn what SQLite raises inside the block into facepool's errors."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        explanation = explain(path, error)
-        if explanation is None:
-            raise
-        raise explanation from error
-
 
 @contextmanager
 def snapshot(db: sqlite3.Connection) -> Iterator[None]:
@@ -161,46 +83,13 @@ def snapshot(db: sqlite3.Connection) -> Iterator[None]:
             db.execute("ROLLBACK")
 
 
-def explain(path: Path, error: sqlite3.DatabaseError) -> FacepoolError | None:
-    """What an error of SQLite means to the user; None when it is no news about the file."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-    # A quota or a limit on file sizes comes as a refused write.
-    primary = sqlite3.SQLITE_FULL if code == sqlite3.SQLITE_IOERR_WRITE else code & 0xFF
-    if primary not in _READABLE_REASONS:
-        return None
-    kind, why, fix = _READABLE_REASONS[primary]
-    return kind(f"The pool {path} cannot be used", why=why, fix=fix)
+def bring_up_to_date(db: sqlite3.Connection, path: Path) -> None:
+    """Make the tables, or bring those of an earlier version up to date.
 
-
-def _check_place(path: Path, *, create: bool) -> None:
-    if path.is_dir():
-        raise PoolCorrupt(f"The pool {path} cannot be used", why="it is a folder", fix="Name a file in it")
-    if not path.parent.is_dir():
-        raise PathMissing(
-            f"The pool {path} cannot be made", why="its folder does not exist", fix=f"Make the folder {path.parent}"
-        )
-    if create:
-        _make_private(path)
-
-
-def _make_private(path: Path) -> None:
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except FileExistsError:
-        return
-    except OSError as error:
-        raise storage_error(path, error) from error
-
-
-def _prepare(db: sqlite3.Connection, path: Path, timeout_s: float) -> None:
-    _bring_up_to_date(db, path)
-    _use_wal(db, timeout_s)
-    db.execute("PRAGMA synchronous = FULL")
-    db.execute("PRAGMA foreign_keys = ON")
-    db.execute("PRAGMA secure_delete = ON")
-
-
-def _bring_up_to_date(db: sqlite3.Connection, path: Path) -> None:
+    Raises:
+        PoolCorrupt: The file is another program's.
+        PoolTooNew: A newer facepool wrote it.
+    """
     with snapshot(db):  # another process may be making the tables just now
         version = _version(db, path)
     if version == len(MIGRATIONS):
@@ -237,15 +126,3 @@ def _version(db: sqlite3.Connection, path: Path) -> int:
             fix="Update facepool",
         )
     return int(version)
-
-
-def _use_wal(db: sqlite3.Connection, timeout_s: float) -> None:
-    """Switch to write-ahead logging; SQLite does not wait here when another process does the same."""
-    deadline = time.monotonic() + timeout_s
-    while db.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-        try:
-            db.execute("PRAGMA journal_mode = WAL").fetchone()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)

@@ -62,7 +62,7 @@ def load(data: bytes, path: Path) -> Sidecar:
     """
     try:
         return _parse(json.loads(data), path)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise PoolCorrupt(
             f"{path} cannot be read",
             why=f"it is no pool's sidecar, or damaged ({type(error).__name__}: {error})",

@@ -9,7 +9,8 @@ from typing import Any, Literal, Self, overload
 
 import numpy as np
 
-from facepool.errors import PathMissing, PoolCorrupt
+from facepool.errors import PathMissing
+from facepool.files import exists
 from facepool.gallery.base import new_templates, pairs_of
 from facepool.gallery.checks import (
     check_samples,
@@ -18,29 +19,34 @@ from facepool.gallery.checks import (
     clean_name,
     clean_pair,
     person_exists,
+    pool_changed,
     space_needed,
     unknown_person,
 )
-from facepool.gallery.disk import exists
+from facepool.gallery.connection import Link, connect, explain, explained
 from facepool.gallery.matrix import LookAlikes, PoolMatrix, grouped
 from facepool.gallery.records import (
+    check_blobs,
     insert_look_alikes,
     insert_template,
     move_look_alikes,
     read_look_alikes,
     read_people,
     read_space,
+    read_state,
     read_templates,
     write_space,
 )
-from facepool.gallery.schema import connect, explain, explained, snapshot
+from facepool.gallery.schema import snapshot
 from facepool.types import EmbeddingSpace, Floats, Person, Sample, Template
 
 
 class SqlitePool:
     """A `Pool` in one file, ``pool.db``.
 
-    A new pool's file is made, readable by its owner only, when the first template is stored.
+    A new pool's file is made, readable by its owner only, when the first template is stored. One that may not be
+    written can be read; whatever would change it raises `NotWritable`. Every call raises `PoolError` once the file has
+    been deleted or replaced.
 
     Args:
         path: The file.
@@ -54,7 +60,7 @@ class SqlitePool:
         PoolTooNew: A newer facepool wrote it.
         PoolLocked: Another process kept it locked for `timeout_s`.
         SpaceMismatch: The pool holds embeddings of another space.
-        NotWritable: The file or its folder may not be written (readers leave marks in the write-ahead log too).
+        NotWritable: The file may not be read.
     """
 
     def __init__(
@@ -63,7 +69,7 @@ class SqlitePool:
         self.path = path
         self._offered = space
         self._timeout_s = timeout_s
-        self._db: sqlite3.Connection | None = None
+        self._link: Link | None = None
         self._closed = False
         self._notes: list[str] = []
         self._matrix: PoolMatrix | None = None
@@ -98,7 +104,7 @@ class SqlitePool:
         if db is None:
             return 0
         with explained(self.path):
-            return int(db.execute("SELECT revision FROM state").fetchone()[0])
+            return read_state(db, self.path)[0]
 
     def people(self) -> list[Person]:
         """Everybody, sorted by name."""
@@ -113,7 +119,7 @@ class SqlitePool:
         name = None if person is None else clean_name(person)
         db = self._connection()
         with explained(self.path):
-            found = read_templates(db, name) if db else []
+            found = read_templates(db, name, self.dimension or 0, self.path) if db else []
         if name is not None and not found:
             raise unknown_person(name, [person.name for person in self.people()])
         return found
@@ -130,32 +136,24 @@ class SqlitePool:
             self._matrix, self._matrix_rewritten = self._read_matrix(db)
         return self._matrix
 
-    def register(self, person: str, samples: Sequence[Sample], look_alikes: Collection[str] = ()) -> int:
+    def register(
+        self,
+        person: str,
+        samples: Sequence[Sample],
+        space: EmbeddingSpace,
+        *,
+        look_alikes: Collection[str] = (),
+        expected_revision: int | None = None,
+    ) -> int:
         """Store samples of a new or known person, all or none."""
-        space = self._offered or self.space
-        templates = new_templates(person, samples, space.model if space else "")
-        return self.add(templates, space, pairs_of(person, look_alikes) if templates else ())
+        templates = new_templates(person, samples, space.model)
+        return self._add(templates, space, pairs_of(person, look_alikes) if templates else (), expected_revision)
 
     def add(
         self, templates: Sequence[Template], space: EmbeddingSpace | None, look_alikes: Collection[LookAlikes] = ()
     ) -> int:
         """Store templates with their provenance, all or none."""
-        names = [clean_name(template.person) for template in templates]
-        if not templates and not look_alikes:
-            return 0
-        pinned = self.space
-        space = space or pinned
-        if space is None:
-            raise space_needed(self.path)
-        check_space(self.path, pinned, space)
-        check_samples([template.sample for template in templates], space.dimension)
-        with self._transaction() as db:
-            self._pin(db, space)
-            for name, template in zip(names, templates, strict=True):
-                insert_template(db, name, template)
-            for pair in look_alikes:
-                insert_look_alikes(db, *(self._person_id(db, name) for name in pair))
-        return len(templates)
+        return self._add(templates, space, look_alikes, None)
 
     def rename(self, old: str, new: str) -> None:
         """Give a person another name."""
@@ -190,9 +188,7 @@ class SqlitePool:
     def close(self) -> None:
         """Let go of the file."""
         self._closed = True
-        if self._db is not None:
-            self._db.close()
-            self._db = None
+        self._disconnect()
 
     def __enter__(self) -> Self:
         return self
@@ -212,9 +208,21 @@ class SqlitePool:
         """The connection; None while there is no file."""
         if self._closed:
             raise ValueError(f"the pool {self.path} is closed")
-        if self._db is None and (create or exists(self.path)):
-            self._db = connect(self.path, self._timeout_s, create=create)
-        return self._db
+        self._check_unmoved()
+        if self._link is not None and self._link.outdated:
+            self._disconnect()
+        if self._link is None and (create or exists(self.path)):
+            self._link = connect(self.path, self._timeout_s, create=create)
+        return self._link.db if self._link else None
+
+    def _check_unmoved(self) -> None:
+        if self._link is not None:
+            self._link.check()
+
+    def _disconnect(self) -> None:
+        if self._link is not None:
+            self._link.db.close()
+            self._link = None
 
     def _pinned(self) -> EmbeddingSpace | None:
         db = self._connection()
@@ -222,6 +230,30 @@ class SqlitePool:
             return None
         with explained(self.path):
             return read_space(db)
+
+    def _add(
+        self,
+        templates: Sequence[Template],
+        space: EmbeddingSpace | None,
+        look_alikes: Collection[LookAlikes],
+        expected_revision: int | None,
+    ) -> int:
+        names = [clean_name(template.person) for template in templates]
+        if not templates and not look_alikes:
+            return 0
+        pinned = self.space
+        space = space or pinned
+        if space is None:
+            raise space_needed(self.path)
+        check_space(self.path, pinned, space)
+        check_samples([template.sample for template in templates], space.dimension)
+        with self._transaction(expected_revision) as db:
+            self._pin(db, space)
+            for name, template in zip(names, templates, strict=True):
+                insert_template(db, name, template)
+            for pair in look_alikes:
+                insert_look_alikes(db, *(self._person_id(db, name) for name in pair))
+        return len(templates)
 
     @contextmanager
     def _rewrite(self, person: str) -> Iterator[tuple[sqlite3.Connection, int]]:
@@ -233,12 +265,14 @@ class SqlitePool:
             db.execute("UPDATE state SET rewritten = rewritten + 1")
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, expected_revision: int | None = None) -> Iterator[sqlite3.Connection]:
         """One change, undone by whatever is raised inside, Ctrl-C included."""
         db = self._connection(create=True)
         with explained(self.path):
             db.execute("BEGIN IMMEDIATE")
             try:
+                self._check_unmoved()  # again: it may have waited for another process
+                self._check_revision(db, expected_revision)
                 yield db
                 db.execute("UPDATE state SET revision = revision + 1")
                 db.execute("COMMIT")
@@ -246,6 +280,11 @@ class SqlitePool:
                 if db.in_transaction:  # SQLite undoes by itself where the disk failed
                     db.execute("ROLLBACK")
                 raise
+
+    def _check_revision(self, db: sqlite3.Connection, expected: int | None) -> None:
+        revision, _ = read_state(db, self.path)
+        if expected is not None and revision != expected:
+            raise pool_changed(self.path)
 
     def _pin(self, db: sqlite3.Connection, space: EmbeddingSpace) -> None:
         pinned = read_space(db)  # anew: another process may have stored the first template just now
@@ -260,7 +299,7 @@ class SqlitePool:
         return int(row[0])
 
     def _read_matrix(self, db: sqlite3.Connection) -> tuple[PoolMatrix, int]:
-        revision, rewritten = db.execute("SELECT revision, rewritten FROM state").fetchone()
+        revision, rewritten = read_state(db, self.path)
         owners = dict(db.execute("SELECT id, name FROM persons").fetchall())
         known = self._matrix if self._matrix_rewritten == rewritten else None
         last = int(known.template_ids.max(initial=0)) if known else 0
@@ -281,12 +320,7 @@ class SqlitePool:
             (last,),
         ).fetchall()
         blobs = [blob for _, _, blob in rows]
-        if any(len(blob) != 4 * dimension for blob in blobs):
-            raise PoolCorrupt(
-                f"The pool {self.path} is damaged",
-                why=f"it holds vectors that do not have {dimension} dimensions",
-                fix="Restore it from a backup",
-            )
+        check_blobs(blobs, dimension, self.path)
         vectors = np.frombuffer(b"".join(blobs), "<f4").reshape(len(rows), dimension)
         check_vectors(vectors, what=f"The pool {self.path} is damaged: its row")
         ids = np.array([number for number, _, _ in rows], np.int64)

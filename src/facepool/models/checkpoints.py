@@ -8,8 +8,8 @@ from pathlib import Path
 import onnx
 
 from facepool.errors import ModelUnavailable, ModelUnsupported, PathMissing
+from facepool.files import digest_of, write_whole
 from facepool.models import ir50_graph, retinaface_graph
-from facepool.models.files import digest_of, write_whole
 from facepool.models.specs import EmbedderSpec, RetinaFaceSpec
 from facepool.models.state_dict import StateDict, shorten
 from facepool.models.torch_file import is_checkpoint, read_state_dict

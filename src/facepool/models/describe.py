@@ -24,7 +24,8 @@ An embedder::
     points = [[1e-2, 0.25], [1e-3, 0.32], [1e-4, 0.38]]
     source = "2 million impostor pairs of our own cameras"
 
-A detector of the RetinaFace family has ``task = "detect"`` and, instead of ``[embed]``::
+A detector of the RetinaFace family takes any number of pictures of any size, has ``task = "detect"`` and, instead of
+``[embed]``::
 
     [detect]                         # each key optional, with the value of RetinaFace MobileNet-0.25
     channel_order = "bgr"
@@ -46,7 +47,8 @@ from facepool.errors import ConfigError, PathMissing
 from facepool.models.entries import Licence, Task
 from facepool.models.specs import ChannelOrder, EmbedderSpec, FmrCurve, NetworkSpec, RetinaFaceSpec
 
-TEMPLATES = ("arcface-112",)
+TEMPLATES = {"arcface-112": 112}
+"""Alignment templates, and the side of the square pictures that faces are aligned on, in pixels."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 _TYPES = {str: "text", bool: "true or false", int: "a whole number", float: "a number", list: "a list", dict: "a table"}
 
@@ -201,7 +203,7 @@ def _embedder(table: _Table) -> EmbedderSpec:
         channel_order=cast("ChannelOrder", table.choice("channel_order", get_args(ChannelOrder))),
         mean=table.number("mean", 0.0),
         scale=scale,
-        template=table.choice("template", TEMPLATES, TEMPLATES[0]),
+        template=table.choice("template", tuple(TEMPLATES), "arcface-112"),
         mirrored=table.flag("mirrored", default=True),
         fmr=_fmr(table.table("fmr")) if table.has("fmr") else None,
     )

@@ -10,7 +10,7 @@ from facepool.models.specs import EmbedderSpec, NetworkSpec
 from facepool.types import EmbeddingSpace
 
 Task = Literal["detect", "embed"]
-Preparation = Literal["none", "dequantize"]
+Preparation = Literal["none", "dequantize", "free-batch"]
 Progress = Callable[[str, int, int | None], None]
 """Called with what is being fetched, the bytes that are there, and the bytes that are to be (None: unknown)."""
 

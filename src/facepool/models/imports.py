@@ -5,17 +5,14 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import cast
 
-from facepool.errors import ConfigError, ModelUnsupported, PathMissing
-from facepool.models.catalog import CATALOG
+from facepool.errors import ConfigError, PathMissing
+from facepool.files import write_whole
+from facepool.models.catalog import CATALOG, PACKS
 from facepool.models.describe import Description, parse_description, read_description
-from facepool.models.entries import ModelEntry
-from facepool.models.files import write_whole
-from facepool.models.specs import EmbedderSpec
-
-if TYPE_CHECKING:
-    from onnx import ModelProto, ValueInfoProto
+from facepool.models.entries import ModelEntry, Preparation
+from facepool.models.torch_file import CHECKPOINT_SUFFIXES
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +36,8 @@ class Imports:
             try:
                 record = json.loads(path.read_bytes())
                 description = parse_description(record["description"], str(path))
-                found.append(_entry(description, str(record["sha256"]), int(record["size_bytes"])))
+                preparation = cast("Preparation", record.get("preparation", "none"))
+                found.append(_entry(description, str(record["sha256"]), int(record["size_bytes"]), preparation))
             except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
                 _log.warning("%s is left out: %s", path, error)
         return found
@@ -47,8 +45,7 @@ class Imports:
     def add(self, path: Path) -> ModelEntry:
         """Check and take in the model that a TOML file describes; see ``ModelStore.import_model`` for the errors."""
         description, tables = read_description(path)
-        if description.name in CATALOG:
-            raise ConfigError(f"{path}: `name` is {description.name}, which the catalog has", fix="Choose another name")
+        _require_free_name(description.name, path)
         file = path.parent / description.file
         try:
             content = file.read_bytes()
@@ -56,9 +53,17 @@ class Imports:
             raise PathMissing(
                 f"{file} cannot be read", why=error.strerror or "", fix=f"Correct `file` in {path}"
             ) from error
-        _require_fit(content, description)
-        entry = _entry(description, hashlib.sha256(content).hexdigest(), len(content))
-        record = {"sha256": entry.sha256, "size_bytes": entry.size_bytes, "description": tables}
+        # onnx takes 0.2 s to import, and only importing a model needs it
+        from facepool.models.fit import check_fit  # noqa: PLC0415 -- see above
+
+        preparation = check_fit(content, description)
+        entry = _entry(description, hashlib.sha256(content).hexdigest(), len(content), preparation)
+        record = {
+            "sha256": entry.sha256,
+            "size_bytes": entry.size_bytes,
+            "preparation": preparation,
+            "description": tables,
+        }
         write_whole(self._original(entry.sha256), content)
         write_whole(self._path(entry.name), json.dumps(record, indent=1).encode())
         return entry
@@ -71,7 +76,15 @@ class Imports:
         return self._folder / f"{name}.json"
 
 
-def _entry(description: Description, sha256: str, size_bytes: int) -> ModelEntry:
+def _require_free_name(name: str, path: Path) -> None:
+    if name in CATALOG or name in PACKS:
+        raise ConfigError(f"{path}: `name` is {name}, which the catalog has", fix="Choose another name")
+    if name.endswith(CHECKPOINT_SUFFIXES):
+        suffix = Path(name).suffix
+        raise ConfigError(f"{path}: `name` ends in {suffix}, as checkpoints do", fix=f"Leave {suffix} out of it")
+
+
+def _entry(description: Description, sha256: str, size_bytes: int, preparation: Preparation) -> ModelEntry:
     return ModelEntry(
         name=description.name,
         task=description.task,
@@ -79,41 +92,6 @@ def _entry(description: Description, sha256: str, size_bytes: int) -> ModelEntry
         size_bytes=size_bytes,
         licence=description.licence,
         sources=(),
-        preparation="none",
+        preparation=preparation,
         spec=description.spec,
     )
-
-
-def _require_fit(content: bytes, description: Description) -> None:
-    """Refuse a graph that cannot be what its description says."""
-    # onnx takes 0.2 s to import, and only importing a model needs it
-    from facepool.models.prepare import parse  # noqa: PLC0415 -- see above
-
-    graph = parse(content)
-    images = [value for value in _true_inputs(graph) if len(_shape(value)) == 4 and _shape(value)[1] in (0, 3)]
-    if len(_true_inputs(graph)) != 1 or not images:
-        _refuse(description, "it does not have one input of shape (N, 3, H, W)")
-    spec = description.spec
-    if isinstance(spec, EmbedderSpec):
-        dimension = _shape(graph.graph.output[0])[-1:]
-        if dimension not in ((0,), (spec.dimension,)):
-            _refuse(description, f"`embed.dimension` is {spec.dimension}, but its first output is {dimension} wide")
-        return
-    missing = set(spec.outputs) - {value.name for value in graph.graph.output}
-    if missing:
-        names = ", ".join(value.name for value in graph.graph.output)
-        _refuse(description, f"`detect.outputs` names {', '.join(sorted(missing))}, but it has {names}")
-
-
-def _refuse(description: Description, why: str) -> None:
-    raise ModelUnsupported(f"{description.file} does not fit its description", why=why)
-
-
-def _true_inputs(graph: "ModelProto") -> list["ValueInfoProto"]:
-    weights = {tensor.name for tensor in graph.graph.initializer}
-    return [value for value in graph.graph.input if value.name not in weights]
-
-
-def _shape(value: "ValueInfoProto") -> tuple[int, ...]:
-    """Sides, 0 where they are free."""
-    return tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from facepool.errors import LicenceNotAccepted
+from facepool.files import write_whole
 from facepool.models.entries import ModelEntry
-from facepool.models.files import only_writer, write_whole
+from facepool.models.folder import only_writer_of
 
 
 class Licences:
@@ -36,7 +37,7 @@ class Licences:
                 why=f"{licence.summary} {licence.url}".strip(),
                 fix=f"Read them, then `facepool models pull {entry.name} --accept-licence`",
             )
-        with only_writer(self._path.parent):
+        with only_writer_of(self._path.parent):
             write_whole(self._path, json.dumps(sorted({*self._accepted(), licence.name}), indent=1).encode())
 
     def _accepted(self) -> set[str]:

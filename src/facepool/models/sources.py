@@ -6,13 +6,11 @@ from pathlib import Path
 from unearth import Link
 
 from facepool.errors import ModelUnavailable
+from facepool.files import digest_of
 from facepool.models.archives import ArchiveUnreadable, read_member
 from facepool.models.entries import Download, PackageMember, Progress, Source
-from facepool.models.files import digest_of
 from facepool.models.package_index import NotThere, PackageIndex
 from facepool.models.transfer import TransferFailed, download
-
-__all__ = ["Fetcher", "Progress", "SourceFailed"]
 
 
 class SourceFailed(Exception):

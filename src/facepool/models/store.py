@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from facepool.errors import ModelCorrupt, UnknownModel
+from facepool.files import digest_of, sweep, write_whole
 from facepool.models.catalog import CATALOG, PACKS
 from facepool.models.entries import Asset, InstalledModel, ModelEntry, Pack, Progress
-from facepool.models.files import digest_of, only_writer, sweep, write_whole
+from facepool.models.folder import only_writer_of
 from facepool.models.imports import Imports
 from facepool.models.licences import Licences
 
@@ -129,7 +130,7 @@ class ModelStore:
         """
         self._licences.require(entry)
         if self._problem(entry) is not None:
-            with only_writer(self.root):
+            with only_writer_of(self.root):
                 self._install(entry)
         return self._graph(entry)
 
@@ -138,7 +139,7 @@ class ModelStore:
         folder = self.root / "assets" / asset.name
         missing = [file for file in asset.files if _mismatch(folder / file.name, file.sha256)]
         if missing:
-            with only_writer(self.root), self._fetching() as fetcher:
+            with only_writer_of(self.root), self._fetching() as fetcher:
                 for file in missing:
                     write_whole(folder / file.name, fetcher.fetch(file.name, file.sha256, file.sources))
         return folder
@@ -172,7 +173,7 @@ class ModelStore:
         Raises:
             NotWritable: No permission.
         """
-        with only_writer(self.root):
+        with only_writer_of(self.root):
             self._imports.remove(entry.name)
             if any(other.sha256 == entry.sha256 and other.name != entry.name for other in self.entries().values()):
                 return
@@ -187,13 +188,15 @@ class ModelStore:
 
         Raises:
             PathMissing: A file does not exist.
-            ConfigError: The description has a mistake, or takes a name of the catalog.
+            ConfigError: The description has a mistake, or takes a name that is not free.
             ModelUnsupported: The ONNX file does not do what the description says.
             DiskFull: No room.
             NotWritable: No permission.
         """
-        with only_writer(self.root):
-            return self._imports.add(description)
+        with only_writer_of(self.root):
+            entry = self._imports.add(description)
+            self._install(entry)
+            return entry
 
     def _problem(self, entry: ModelEntry) -> str | None:
         """What is wrong with the file to run; None if it may be run."""
@@ -222,12 +225,14 @@ class ModelStore:
 
     def _prepare(self, entry: ModelEntry, problem: str) -> None:
         # onnx takes 0.2 s to import, and most runs find the graph prepared
+        from facepool.models.batch import free_batch  # noqa: PLC0415 -- see above
         from facepool.models.prepare import clean  # noqa: PLC0415 -- see above
 
         graph, manifest = self._prepared(entry)
         if manifest.exists():
             _log.warning("The prepared graph of %s cannot be used (%s); it is made again", entry.name, problem)
-        content = clean(self._original(entry.sha256).read_bytes())
+        make = clean if entry.preparation == "dequantize" else free_batch
+        content = make(self._original(entry.sha256).read_bytes())
         record = {"sha256": hashlib.sha256(content).hexdigest(), "recipe": _recipe(entry)}
         write_whole(graph, content)
         write_whole(manifest, json.dumps(record, indent=1).encode())

@@ -21,6 +21,9 @@ from facepool.models.torch_pickle import RESAVE, Storage, Tensor, refuse_corrupt
 
 Array = npt.NDArray[Any]
 
+CHECKPOINT_SUFFIXES = (".pth", ".pt", ".tar")
+"""How the names of checkpoints end."""
+
 _ZIP_MAGIC = b"PK\x03\x04"
 _PICKLE_MAGIC = b"\x80"
 _STREAM_MAGIC = 0x1950A86A20F9469CFC6C
@@ -113,9 +116,9 @@ def _read_stream(content: bytes, name: str) -> tuple[object, dict[str, bytes]]:
         raise ModelUnsupported(f"{name} was saved on a machine or by a PyTorch of another kind", fix=RESAVE)
     checkpoint, storages = unpickle(stream, name)
     keys, _ = unpickle(stream, name)
-    if not isinstance(keys, list) or len(keys) != len(storages) or set(map(str, keys)) != set(storages):
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or sorted(keys) != sorted(storages):
         refuse_corrupt(name, "its list of storages does not fit its tensors")
-    return checkpoint, {key: _read_storage(stream, storages[key], name) for key in map(str, keys)}
+    return checkpoint, {key: _read_storage(stream, storages[key], name) for key in keys}
 
 
 def _read_storage(stream: io.BytesIO, storage: Storage, name: str) -> bytes:

@@ -7,12 +7,13 @@ the stand-ins cannot be changed by the file (pickle's BUILD step sets attributes
 import io
 import pickle
 import pickletools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, NoReturn, TypeGuard
 
 import numpy as np
 
 from facepool.errors import ModelCorrupt, ModelUnsupported
+from facepool.models.torch_stack import PickleStack
 
 RESAVE = "Save it again in PyTorch with torch.save(model.state_dict(), path)"
 
@@ -134,8 +135,17 @@ def _rebuild_tensor(storage: object, offset: object, shape: object, strides: obj
     return Tensor(storage, offset, shape, strides)
 
 
-def _rebuild_parameter(data: object, *_: object) -> object:
+def _rebuild_parameter(data: object, *_: object) -> Tensor:
+    if not isinstance(data, Tensor):
+        raise TypeError("a parameter is not a tensor")
     return data
+
+
+def _rebuild_mapping(pairs: Iterable[tuple[object, object]] = ()) -> _Mapping:
+    listed = [(key, value) for key, value in pairs]
+    if not all(isinstance(key, str | int) for key, _ in listed):
+        raise TypeError("a dictionary has a key that is neither text nor a number")
+    return _Mapping(listed)
 
 
 def _is_count(value: object) -> TypeGuard[int]:
@@ -147,7 +157,7 @@ def _are_counts(sides: object) -> TypeGuard[tuple[int, ...]]:
 
 
 _REBUILDERS = {
-    ("collections", "OrderedDict"): _Mapping,
+    ("collections", "OrderedDict"): _Rebuilder(_rebuild_mapping),
     ("torch._utils", "_rebuild_tensor"): _Rebuilder(_rebuild_tensor),
     ("torch._utils", "_rebuild_tensor_v2"): _Rebuilder(_rebuild_tensor),
     ("torch._utils", "_rebuild_parameter"): _Rebuilder(_rebuild_parameter),
@@ -180,7 +190,7 @@ class _DataUnpickler(pickle.Unpickler):
 
     def persistent_load(self, reference: Any) -> Storage:  # noqa: ANN401 -- the base class's signature
         kind, type_name, key, _location, count, *view = reference
-        if kind != "storage" or not isinstance(key, str) or not _is_count(count):
+        if kind != "storage" or not isinstance(type_name, str) or not isinstance(key, str) or not _is_count(count):
             raise ValueError("a storage is not described by a type, a key and a size")
         if view not in ([], [None]):
             raise ModelUnsupported(f"{self._name} holds views of storages", why="its format is too old", fix=RESAVE)
@@ -198,9 +208,11 @@ def unpickle(stream: io.BytesIO, name: str) -> tuple[object, dict[str, Storage]]
         ModelUnsupported: It holds something else than dictionaries, lists, tuples, tensors and plain values.
     """
     start = stream.tell()
+    stack = PickleStack()
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
             _check_step(opcode.name, argument, count, name)
+            stack.step(opcode, argument)
         unpickler = _DataUnpickler(stream.getvalue()[start : stream.tell()], name)
         return unpickler.load(), unpickler.storages
     except _UNPICKLING_ERRORS as error:

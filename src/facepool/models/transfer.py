@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx2
 
-from facepool.models.files import storage_errors
+from facepool.files import storage_errors
 
 Report = Callable[[int, int | None], None]
 """Called with the bytes that are there and the bytes that are to be; None where the server does not say."""

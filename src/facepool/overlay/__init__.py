@@ -5,6 +5,7 @@ from facepool.overlay.painter import Label, Painter, Style, mirror
 from facepool.overlay.presence import PresencePanel, Present
 from facepool.overlay.ring import RingPainter, RingPart, RingPhase, RingView
 from facepool.overlay.sheet import contact_sheet
+from facepool.overlay.text import before_number
 
 __all__ = [
     "Label",
@@ -16,6 +17,7 @@ __all__ = [
     "RingPhase",
     "RingView",
     "Style",
+    "before_number",
     "contact_sheet",
     "environment",
     "mirror",

@@ -29,7 +29,7 @@ _CIRCLE = np.array(
 """Points of the unit circle, clockwise from the left, those between two quarters twice: a rounded box's corners."""
 _QUADRANTS = np.repeat(np.array([(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)]), _ARC_STEPS + 1, axis=0)
 """The corner that each of them belongs to."""
-_HUD_OPACITY = 0.72
+_HUD_OPACITY = 184  # of 255
 _HUD_PLATE: Color = (24, 20, 18)
 _HUD_INK: Color = (245, 245, 245)
 
@@ -147,9 +147,10 @@ class Painter:
         drawn = [self.text(line, metrics.font, room) for line in lines]
         width = max(alpha.shape[1] for alpha in drawn) + 2 * pad
         height = sum(alpha.shape[0] for alpha in drawn) + pad
-        plate = canvas[margin : margin + height, margin : margin + width]
-        tint = np.full_like(plate, _HUD_PLATE)
-        plate[:] = cv2.addWeighted(plate, 1 - _HUD_OPACITY, tint, _HUD_OPACITY, 0) if plate.size else plate
+        plate = np.zeros((height, width), np.uint8)
+        outline = _rounded((0, 0, width - 1, height - 1), metrics.radius)
+        cv2.fillPoly(plate, [_subpixels(outline)], _HUD_OPACITY, cv2.LINE_AA, _SUBPIXEL_BITS)
+        blend(canvas, plate, margin, margin, _HUD_PLATE)
         y = margin + pad // 2
         for alpha in drawn:
             blend(canvas, alpha, margin + pad, y, _HUD_INK)
@@ -187,7 +188,7 @@ def _clip(
 def _draw_box(canvas: Image, box: tuple[float, float, float, float], look: _Look, metrics: _Metrics) -> None:
     """A rounded outline on a hairline of shade, at fractions of a pixel so that it glides rather than jumps."""
     outline = _rounded(box, metrics.radius * 1.5)
-    points = np.round(outline * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+    points = _subpixels(outline)
     for color, thickness in ((look.shade, metrics.line + 2), (look.line, metrics.line)):
         cv2.polylines(canvas, [points], True, color, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)  # noqa: FBT003 -- closed
 
@@ -198,6 +199,11 @@ def _rounded(box: tuple[float, float, float, float], radius: float) -> npt.NDArr
     radius = min(radius, (x2 - x1) / 2, (y2 - y1) / 2)
     centre, half = np.array([x1 + x2, y1 + y2]) / 2, np.array([x2 - x1, y2 - y1]) / 2
     return np.asarray(centre + _QUADRANTS * (half - radius) + _CIRCLE * radius)
+
+
+def _subpixels(points: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
+    """As OpenCV takes points at fractions of a pixel."""
+    return np.round(points * (1 << _SUBPIXEL_BITS)).astype(np.int32)
 
 
 def _place(
@@ -220,7 +226,7 @@ def _overlap(a: Rect, b: Rect) -> bool:
 
 def _draw_plate(canvas: Image, rect: Rect, radius: int, color: Color, shade: Color) -> None:
     x, y, width, height = rect
-    points = np.round(_rounded((x, y, x + width - 1, y + height - 1), radius) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+    points = _subpixels(_rounded((x, y, x + width - 1, y + height - 1), radius))
     cv2.fillPoly(canvas, [points], color, cv2.LINE_AA, _SUBPIXEL_BITS)
     cv2.polylines(canvas, [points], True, shade, 1, cv2.LINE_AA, _SUBPIXEL_BITS)  # noqa: FBT003 -- closed
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 import cv2
@@ -11,7 +12,7 @@ import numpy as np
 from facepool.overlay.oval import RING, Box, Follower, Oval, Room
 from facepool.overlay.painter import Color, Painter
 from facepool.overlay.shapes import SHIFT, draw_bar, draw_pill, fixed, ink
-from facepool.overlay.text import Alpha, Cache
+from facepool.overlay.text import Alpha
 from facepool.types import Image
 
 RingPhase = Literal["frontal", "ring", "enough", "done", "paused"]
@@ -124,7 +125,7 @@ class RingPainter:
     def __init__(self, painter: Painter | None = None) -> None:
         self._painter = painter or Painter()
         self._follower = Follower()
-        self._patches: Cache[tuple[object, ...], _Patch] = Cache(4)
+        self._patch = lru_cache(4)(_draw_patch)
 
     def draw(self, image_bgr: Image, view: RingView, *, mirrored: bool = False) -> Image:
         """The screen for one frame.
@@ -169,7 +170,7 @@ class RingPainter:
     def _lay_ring(self, canvas: Image, image_bgr: Image, view: RingView, oval: Oval) -> None:
         """Put the patch on the canvas; what would fall outside is cut off."""
         half_h = max(1, round(oval.half_h))
-        patch = self._patches.get((half_h, view.phase, view.parts), lambda: _draw_patch(half_h, view))
+        patch = self._patch(half_h, view.phase, view.parts)
         size = len(patch.keep)
         left, top = round(oval.x) - size // 2, round(oval.y) - size // 2
         x1, y1 = max(left, 0), max(top, 0)
@@ -209,21 +210,21 @@ def _flip(view: RingView) -> RingView:
     )
 
 
-def _draw_patch(half_h: int, view: RingView) -> _Patch:
+def _draw_patch(half_h: int, phase: RingPhase, parts: tuple[RingPart, ...]) -> _Patch:
     reach = math.ceil(half_h * (1 + RING)) + 2
     oval = Oval(reach, reach, half_h)
     drawn = np.zeros((2 * reach + 1, 2 * reach + 1, 4), np.uint8)  # premultiplied BGRA
-    for part in view.parts:
+    for part in parts:
         for quality, (start, end) in ((part.near, _NEAR), (part.far, _FAR)):
-            if quality is None and view.phase == "done":
+            if quality is None and phase == "done":
                 continue
             color = _faded(_WHITE, _PENDING) if quality is None else (*_shade(quality), 255)
-            for angle_deg in _tick_angles(part.angle_deg, len(view.parts)):
+            for angle_deg in _tick_angles(part.angle_deg, len(parts)):
                 _stroke(drawn, oval, angle_deg, start, end, color, _tick_width(oval))
-    edge = {"paused": (*_AMBER, 255), "done": (*_GREEN, 255)}.get(view.phase, _faded(_WHITE, _EDGE))
+    edge = {"paused": (*_AMBER, 255), "done": (*_GREEN, 255)}.get(phase, _faded(_WHITE, _EDGE))
     _draw_arc(drawn, oval, 1.0, edge, _edge_width(oval))
     light = np.full(drawn.shape[:2], round(255 * _SURROUNDINGS), np.uint8)
-    inside = round(255 * _DONE_LIGHT) if view.phase == "done" else 255
+    inside = round(255 * _DONE_LIGHT) if phase == "done" else 255
     axes = fixed((oval.half_w, oval.half_h))
     cv2.ellipse(light, fixed((oval.x, oval.y)), axes, 0, 0, 360, (inside,), -1, cv2.LINE_AA, SHIFT)
     blue, green, red, alpha = cv2.split(drawn)

@@ -2,11 +2,9 @@
 
 import logging
 import unicodedata
-from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate, groupby
-from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +18,9 @@ from facepool.overlay.harfbuzz import ShapedFonts, script_tag
 _log = logging.getLogger(__name__)
 
 Alpha = npt.NDArray[np.uint8]
-Key = TypeVar("Key")
-Value = TypeVar("Value")
 
 _JOINERS = "\u200c\u200d"
+_TURN = "\u200e"  # LEFT-TO-RIGHT MARK: no glyph; what follows belongs to the line, not to the Arabic before it
 _ELLIPSIS = "…"
 
 
@@ -44,24 +41,6 @@ class Glyphs:
     advance: int
 
 
-class Cache(Generic[Key, Value]):
-    """Keeps what was made for a key, and of the keys those used last."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._kept: OrderedDict[Key, Value] = OrderedDict()
-
-    def get(self, key: Key, make: Callable[[], Value]) -> Value:
-        """What is kept under ``key``, made now if it is not there."""
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
-        made = self._kept[key] = make()
-        if len(self._kept) > self._size:
-            self._kept.popitem(last=False)
-        return made
-
-
 class TextRenderer:
     """Draws lines of text: each part in a font that has it, shaped, in the order in which it is read.
 
@@ -77,8 +56,8 @@ class TextRenderer:
             _log.debug("Pillow has no text shaping here (FriBiDi is missing); complex scripts go through pygame")
         self._book = FontBook()
         self._shaped = ShapedFonts()
-        self._lines: Cache[tuple[str, int], Alpha] = Cache(cache_size)
-        self._words: Cache[tuple[str, Typeface, int, bool], Glyphs] = Cache(4 * cache_size)
+        self._line = lru_cache(cache_size)(self._compose)
+        self._word = lru_cache(4 * cache_size)(self._glyphs)
 
     def render(self, text: str, size: int) -> Alpha:
         """``text`` in one line as (H, W) uint8 coverage, 255 where the ink is.
@@ -91,7 +70,7 @@ class TextRenderer:
             text: Any text.
             size: Pixels an em, at least 1.
         """
-        return self._lines.get((text, size), lambda: self._compose(clean(text), size))
+        return self._line(text, size)
 
     def fit(self, text: str, size: int, width: int) -> str:
         """``text``, or as much of its beginning as ``width`` pixels hold, with an ellipsis."""
@@ -107,7 +86,7 @@ class TextRenderer:
 
     def _compose(self, text: str, size: int) -> Alpha:
         ascent, descent = self._book.font(self._book.default, size).getmetrics()
-        runs = [self._word(word, face, size, rtl=rtl) for word, face, rtl in self._visual_words(text)]
+        runs = [self._word(word, face, size, rtl=rtl) for word, face, rtl in self._visual_words(clean(text))]
         if not runs:
             return np.zeros((ascent + descent, 0), np.uint8)
         pens = np.cumsum([0] + [run.advance for run in runs])
@@ -137,12 +116,10 @@ class TextRenderer:
         kinds = list(zip(levels(text), faces, word_numbers, strict=False))
         words: list[tuple[str, int, Typeface]] = []
         for (level, face, _), group in groupby(range(len(text)), key=kinds.__getitem__):
-            words.append(("".join(text[i] for i in group), level, face))
+            if word := "".join(text[i] for i in group if text[i] != _TURN):
+                words.append((word, level, face))
         order = visual_order([level for _, level, _ in words])
         return [(words[i][0], words[i][2], words[i][1] % 2 == 1) for i in order]
-
-    def _word(self, word: str, face: Typeface, size: int, *, rtl: bool) -> Glyphs:
-        return self._words.get((word, face, size, rtl), lambda: self._glyphs(word, face, size, rtl=rtl))
 
     def _glyphs(self, run: str, face: Typeface, size: int, *, rtl: bool) -> Glyphs:
         font = self._book.font(face, size)
@@ -158,9 +135,14 @@ class TextRenderer:
         return _draw(plain[::-1] if rtl else plain, font, direction=None)
 
 
+def before_number(text: str) -> str:
+    """``text``, so that a number written after it stays after it, even where the text runs from right to left."""
+    return text + _TURN
+
+
 def clean(text: str) -> str:
     """One line without control and formatting characters (which could turn a name round), composed (NFC)."""
-    kept = (char for char in text if char in _JOINERS or char.isspace() or unicodedata.category(char)[0] != "C")
+    kept = (char for char in text if char in _JOINERS + _TURN or char.isspace() or unicodedata.category(char)[0] != "C")
     return unicodedata.normalize("NFC", " ".join("".join(kept).split()))
 
 

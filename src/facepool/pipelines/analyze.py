@@ -8,6 +8,7 @@ import numpy as np
 from facepool.align import Aligner
 from facepool.detect import RetinaFace
 from facepool.embed import Embedder
+from facepool.errors import ImageUnreadable
 from facepool.models.specs import FmrCurve
 from facepool.pose import fit_heads
 from facepool.quality import FaceMeasures, measure
@@ -110,7 +111,12 @@ class Analyzer:
 
         Returns:
             One ``Faces`` an image; an empty list for an empty list.
+
+        Raises:
+            ImageUnreadable: One of them is not such an array.
         """
+        for image_bgr in images_bgr:
+            _check_image(image_bgr)
         looks = [
             self.look(image, detections)
             for image, detections in zip(images_bgr, self._detector.detect(images_bgr), strict=True)
@@ -119,7 +125,12 @@ class Analyzer:
         return [_faces(seen, embeddings) for seen, embeddings in zip(looks, vectors, strict=True)]
 
     def find(self, image_bgr: Image) -> Detections:
-        """Find the faces of one image, (H, W, 3) uint8 BGR, and nothing else."""
+        """Find the faces of one image, (H, W, 3) uint8 BGR, and nothing else.
+
+        Raises:
+            ImageUnreadable: It is not such an array.
+        """
+        _check_image(image_bgr)
         return self._detector.detect([image_bgr])[0]
 
     def look(self, image_bgr: Image, detections: Detections) -> Looks:
@@ -152,3 +163,17 @@ class Analyzer:
 
 def _faces(looks: Looks, embeddings: Floats) -> Faces:
     return Faces(looks.detections, embeddings, looks.measures, looks.poses)
+
+
+def _check_image(image_bgr: Image) -> None:
+    """Refuse what would be looked at wrongly in silence: floats in 0..1, 16 bits, an alpha channel, no pixels."""
+    given = getattr(image_bgr, "shape", None), getattr(image_bgr, "dtype", None)
+    shape, dtype = given
+    if shape is not None and len(shape) == 3 and shape[2] == 3 and min(shape[:2]) > 0 and dtype == np.uint8:
+        return
+    described = "no array" if shape is None else f"an array of shape {shape} and type {dtype}"
+    raise ImageUnreadable(
+        "An image cannot be analyzed",
+        why=f"it is {described}, not (height, width, 3) of type uint8",
+        fix="Load pictures with facepool.read_image, or convert to 8 bits and three channels in the order BGR",
+    )

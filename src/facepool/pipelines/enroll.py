@@ -1,16 +1,18 @@
 """Enrollment: which views of a person go into the pool, and why the others do not."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Literal
 
 import numpy as np
 
 from facepool.decide import ThresholdPolicy
-from facepool.gallery import Pool, clean_name, search
+from facepool.errors import PoolChanged
+from facepool.gallery import Pool, PoolMatrix, check_pool, clean_name, search
 from facepool.pipelines.analyze import Analyzer, Faces
 from facepool.quality import Flaw, QualityPolicy
-from facepool.types import Candidate, Floats, Frame, Image, Sample
+from facepool.types import Candidate, Floats, Frame, Image
 
 Outcome = (
     Literal["taken", "known_view", "no_face", "several_faces", "other_person", "not_the_same_person", "enough"] | Flaw
@@ -35,6 +37,9 @@ OUTCOMES: dict[Outcome, str] = {
     "enough": "enough views are stored",
 }
 """Each outcome in words."""
+
+PICTURES_AT_ONCE = 8
+"""Stills that are in memory together, to run the networks on; photos of 24 megapixels take 72 MB each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,10 @@ class Enrollment:
         pool: Where the views go; of the analyzer's embedding space.
         policy: From which similarity on a face belongs to somebody else, and two captures show one person.
         options: Which views are worth keeping.
+
+    Raises:
+        ConfigError: The name cannot be used.
+        SpaceMismatch: The pool is of another embedding space.
     """
 
     def __init__(
@@ -117,12 +126,13 @@ class Enrollment:
         self.options = options or EnrollOptions()
         self._analyzer = analyzer
         self._pool = pool
-        policy = policy or ThresholdPolicy(analyzer.fmr)
-        self._belongs_to_rival = policy.identification(len(pool.matrix())).value
-        self._same_person = policy.same_person().value
-        known = any(entry.name == self.person for entry in pool.people())
-        self._own = [template.sample.embedding for template in pool.templates(self.person)] if known else []
-        self._taken: list[Sample] = []
+        self._policy = policy or ThresholdPolicy(analyzer.fmr)
+        self._same_person = self._policy.same_person().value
+        self._must_be_known = False
+        self._taken: list[Offer] = []
+        self._withdrawn: list[Offer] = []
+        check_pool(pool, analyzer.space)
+        self._look(pool.matrix())
 
     @property
     def taken(self) -> int:
@@ -130,12 +140,21 @@ class Enrollment:
         return len(self._taken)
 
     @property
+    def withdrawn(self) -> list[Offer]:
+        """Views that had been taken and are not stored, with the reason: another process has changed the pool."""
+        return list(self._withdrawn)
+
+    @property
     def full(self) -> bool:
         """Whether the person has as many views as are kept."""
         return len(self._own) >= self.options.max_templates
 
     def offer(self, frame: Frame) -> Offer:
-        """Look at one frame and take its face if it is a new, good view of this person alone."""
+        """Look at one frame and take its face if it is a new, good view of this person alone.
+
+        Raises:
+            PoolChanged: The person, known before, is no longer in the pool.
+        """
         return self._consider(frame, self._analyzer.analyze(frame.image_bgr))
 
     def offer_pictures(self, frames: Iterable[Frame]) -> list[Offer]:
@@ -143,29 +162,85 @@ class Enrollment:
 
         Returns:
             One offer a frame, in the frames' order.
+
+        Raises:
+            PoolChanged: The person, known before, is no longer in the pool.
         """
-        # The pixels are let go of at once: a folder may hold thousands of pictures.
-        looked_at = [(_without_pixels(frame), self._analyzer.analyze(frame.image_bgr)) for frame in frames]
+        looked_at: list[tuple[Frame, Faces]] = []
+        frames = iter(frames)
+        while batch := self._look_at_some(frames):
+            looked_at += batch
         order = self._typical_first([faces for _, faces in looked_at])
         offers = {i: self._consider(*looked_at[i]) for i in order}
         return [offers[i] for i in range(len(looked_at))]
 
     def commit(self) -> int:
-        """Store the new views in one transaction.
+        """Store the new views in one transaction; those that the pool as it is now speaks against are `withdrawn`.
 
         Returns:
             How many were stored; 0 changes nothing.
+
+        Raises:
+            PoolChanged: The person, known before, is no longer in the pool. Nothing was stored.
         """
-        if not self._taken:
-            return 0
-        stored = self._pool.register(self.person, self._taken)
-        self._taken = []
-        return stored
+        while self._taken:
+            self._follow()
+            samples = [offer.faces.sample(0, offer.frame) for offer in self._taken]
+            try:
+                stored = self._pool.register(
+                    self.person, samples, self._analyzer.space, expected_revision=self._known.revision
+                )
+            except PoolChanged:
+                continue  # another process was faster: look again
+            self._taken = []
+            self._must_be_known = self._must_be_known or stored > 0
+            return stored
+        return 0
+
+    def _follow(self) -> None:
+        """Judge what was taken anew, in the same order, if another process has changed the pool."""
+        known = self._pool.matrix()
+        if known.revision == self._known.revision:
+            return
+        self._look(known)
+        taken, self._taken = self._taken, []
+        for offer in taken:
+            judged = self._compare(offer.frame, offer.faces)
+            if judged.outcome != "taken":
+                self._withdrawn.append(judged)
+
+    def _look(self, known: PoolMatrix) -> None:
+        """Take one state of the pool as what everything is compared with."""
+        is_known = self.person in known.names
+        if self._must_be_known and not is_known:
+            raise PoolChanged(
+                f"Nothing was stored of {self.person}",
+                why=f"{self.person} is no longer in the pool: removed, renamed or merged meanwhile",
+                fix="Register again if that is wanted",
+            )
+        self._must_be_known = is_known
+        self._known = known
+        self._belongs_to_rival = self._policy.identification(len(known)).value
+        row = known.names.index(self.person) if is_known else -1
+        self._own = list(known.vectors[known.person_of == row])
+
+    def _look_at_some(self, frames: Iterator[Frame]) -> list[tuple[Frame, Faces]]:
+        """The next few frames, without their pixels, which are let go of: a folder may hold thousands of pictures."""
+        batch = list(islice(frames, PICTURES_AT_ONCE))
+        if not batch:
+            return []
+        found = self._analyzer.analyze_batch([frame.image_bgr for frame in batch])
+        return list(zip(map(_without_pixels, batch), found, strict=True))
 
     def _consider(self, frame: Frame, faces: Faces) -> Offer:
         flaw = self._flaw(faces)
         if flaw is not None:
             return Offer(frame, faces, flaw)
+        self._follow()
+        return self._compare(frame, faces)
+
+    def _compare(self, frame: Frame, faces: Faces) -> Offer:
+        """Take the one good face of a frame, unless the pool or the views so far speak against it."""
         embedding = faces.embeddings[0]
         nearest = self._nearest_own(embedding)
         rival = self._rival(embedding, nearest)
@@ -178,8 +253,9 @@ class Enrollment:
         if self.full:
             return Offer(frame, faces, "enough")
         self._own.append(embedding)
-        self._taken.append(faces.sample(0, frame))
-        return Offer(frame, faces, "taken", similarity=nearest)
+        offer = Offer(frame, faces, "taken", similarity=nearest)
+        self._taken.append(offer.without_pixels())
+        return offer
 
     def _flaw(self, faces: Faces) -> Outcome | None:
         if len(faces) == 0:
@@ -201,7 +277,8 @@ class Enrollment:
     def _typical_first(self, faces_of: Sequence[Faces]) -> list[int]:
         """Indices of pictures: those of one face by its mean similarity to the others, then the rest."""
         single = [i for i, faces in enumerate(faces_of) if self._clear_faces(faces) == 1]
-        rest = [i for i in range(len(faces_of)) if i not in set(single)]
+        chosen = set(single)
+        rest = [i for i in range(len(faces_of)) if i not in chosen]
         if not single:
             return rest
         vectors = np.stack([faces_of[i].embeddings[0] for i in single])
@@ -209,7 +286,7 @@ class Enrollment:
         return [single[i] for i in np.argsort(-typicality, kind="stable")] + rest
 
     def _rival(self, embedding: Floats, nearest_own: float | None) -> Candidate | None:
-        candidates = search(self._pool.matrix(), embedding[None], top=2)[0]
+        candidates = search(self._known, embedding[None], top=2)[0]
         for candidate in candidates:
             closer = nearest_own is None or candidate.similarity > nearest_own
             if candidate.person != self.person and candidate.similarity >= self._belongs_to_rival and closer:

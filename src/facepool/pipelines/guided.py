@@ -6,15 +6,15 @@ from typing import Literal
 import numpy as np
 
 from facepool.decide import SAME_SCAN_FMR, ThresholdPolicy
-from facepool.errors import IdentityConflict, ScanIncomplete
-from facepool.gallery import Pool, clean_name
+from facepool.errors import IdentityConflict, PoolChanged, ScanIncomplete
+from facepool.gallery import Pool, PoolMatrix, check_pool, clean_name
 from facepool.pipelines.analyze import Analyzer
 from facepool.pipelines.coverage import Coverage, report
 from facepool.pipelines.look_alikes import LookAlike, find_look_alikes
 from facepool.pipelines.ring import direction_angle, direction_words
 from facepool.pipelines.scanning import Known, RingScan, Scan, ScanOptions
 from facepool.pipelines.views import View, choose
-from facepool.types import Floats, Frame, Template
+from facepool.types import Floats, Frame, Sample, Template
 
 Resolution = Literal["same", "different"]
 """What the user says about a look-alike."""
@@ -48,6 +48,10 @@ class GuidedEnrollment:
         pool: Where the views go; of the analyzer's embedding space.
         policy: From which similarity on a face is somebody.
         options: What the scan keeps.
+
+    Raises:
+        ConfigError: The name, or that of the appearance, cannot be used.
+        SpaceMismatch: The pool is of another embedding space.
     """
 
     def __init__(
@@ -65,7 +69,9 @@ class GuidedEnrollment:
         self._pool = pool
         self._thresholds = policy or ThresholdPolicy(analyzer.fmr)
         self._resolved: dict[str, Resolution] = {}
-        known = Known(self._vectors([] if self.options.force else self._stored()), self._thresholds.same_person().value)
+        check_pool(pool, analyzer.space)
+        self._must_be_known = self._is_known(self.person)
+        known = self._known()
         same_scan = self._thresholds.same_person(SAME_SCAN_FMR).value
         self._scan = RingScan(self.person, known, same_scan, self.options.scan)
 
@@ -100,7 +106,7 @@ class GuidedEnrollment:
             self._scan.views,
             chosen,
             self.options.scan.ring,
-            self._thresholds.identification(len(self._pool.matrix()) + len(chosen)),
+            self._thresholds.identification(len(self._matrix()) + len(chosen)),
             person=self.person,
             appearance=self._appearance,
             partial=self._is_partial,
@@ -108,7 +114,7 @@ class GuidedEnrollment:
 
     def lookalikes(self) -> tuple[LookAlike, ...]:
         """People of the pool who match a view of this scan, likeliest first; to be resolved before ``commit``."""
-        matrix = self._pool.matrix()
+        matrix = self._matrix()
         threshold = self._thresholds.identification(len(matrix)).value
         return find_look_alikes(self.person, self._scan.views.all(), matrix, threshold)
 
@@ -120,27 +126,55 @@ class GuidedEnrollment:
         """
         name = clean_name(name)
         if resolution == "same":
-            rival = next((taken for taken in self._already_the_same() if taken != name), None)
-            if rival is not None:
-                raise IdentityConflict(
-                    f"{name} and {rival} are both in the pool",
-                    why="they would have to become one person",
-                    fix=f"Make them one, then scan again: facepool people merge {name!r} {rival!r}",
-                )
+            self._check_one_person(name)
         self._resolved[name] = resolution
 
     def commit(self) -> int:
-        """Store the chosen views, and who looks alike, in one transaction.
+        """Store the chosen views, and who looks alike, in one transaction, as the pool is then.
 
         Returns:
             How many were stored.
 
         Raises:
             ScanIncomplete: Too many directions are missing, and a partial scan was not asked for.
-            IdentityConflict: A look-alike is not resolved.
+            IdentityConflict: A look-alike is not resolved, or somebody else is stored under the name meanwhile.
+            PoolChanged: Whoever is to get the views is no longer in the pool. Nothing was stored.
         """
         if not self.can_finish:
             raise self._incomplete()
+        while True:
+            revision = self._pool.revision()  # first: what is read after it is of this revision, or register refuses
+            self._check_identity()
+            try:
+                stored = self._pool.register(
+                    self._goes_to,
+                    self._samples(),
+                    self._analyzer.space,
+                    look_alikes=self._different(),
+                    expected_revision=revision,
+                )
+            except PoolChanged:
+                continue  # another process was faster: look again
+            self._must_be_known = self._must_be_known or stored > 0
+            return stored
+
+    def _check_identity(self) -> None:
+        """Refuse to store the views if the pool as it is now speaks against it."""
+        name = self._goes_to
+        if (self._must_be_known or name != self.person) and not self._is_known(name):
+            raise PoolChanged(
+                f"Nothing was stored of {name}",
+                why=f"{name} is no longer in the pool: removed, renamed or merged meanwhile",
+                fix="Scan again if that is wanted",
+            )
+        self._check_one_person(name)
+        front = self._scan.views.at(None)
+        if name == self.person and front is not None and self._known().contradicts(front.sample.embedding):
+            raise IdentityConflict(
+                f"The scan does not look like {name} of the pool",
+                why=f"somebody else is stored as {name}",
+                fix="Scan again under another name",
+            )
         unresolved = [alike.person for alike in self.lookalikes() if not self._is_resolved(alike.person)]
         if unresolved:
             raise IdentityConflict(
@@ -148,11 +182,34 @@ class GuidedEnrollment:
                 why="nobody has said whether they are the same person",
                 fix="Say whether they are the same person, or two who look alike",
             )
-        samples = [
-            replace(view.sample, appearance=self._appearance, partial=self._is_partial) for view in self._chosen()
-        ]
+
+    def _check_one_person(self, name: str) -> None:
+        rival = next((taken for taken in self._already_the_same() if taken != name), None)
+        if rival is None:
+            return
+        raise IdentityConflict(
+            f"{name} and {rival} are both in the pool",
+            why="they would have to become one person",
+            fix=f"Make them one, then scan again: facepool people merge {name!r} {rival!r}",
+        )
+
+    def _samples(self) -> list[Sample]:
+        return [replace(view.sample, appearance=self._appearance, partial=self._is_partial) for view in self._chosen()]
+
+    def _different(self) -> list[str]:
+        """Who looks alike and is somebody else; who is gone needs no flag any more."""
         different = [name for name, resolution in self._resolved.items() if resolution == "different"]
-        return self._pool.register(self._goes_to, samples, look_alikes=different)
+        return [name for name in different if self._is_known(name)]
+
+    def _known(self) -> Known:
+        """What the pool has now of the person, for comparison."""
+        stored = [] if self.options.force else self._stored()
+        return Known(self._vectors(stored), self._thresholds.same_person().value)
+
+    def _matrix(self) -> PoolMatrix:
+        matrix = self._pool.matrix()
+        check_pool(self._pool, self._analyzer.space)  # each time: what was a new pool may have become another model's
+        return matrix
 
     @property
     def _is_partial(self) -> bool:
@@ -168,7 +225,7 @@ class GuidedEnrollment:
         return [*same, self.person] if self._is_known(self.person) else same
 
     def _is_resolved(self, name: str) -> bool:
-        return name in self._resolved or frozenset((name, self.person)) in self._pool.matrix().look_alikes
+        return name in self._resolved or frozenset((name, self.person)) in self._matrix().look_alikes
 
     def _is_known(self, name: str) -> bool:
         return any(entry.name == name for entry in self._pool.people())

@@ -7,7 +7,7 @@ import numpy as np
 
 from facepool.decide import Claim, Criteria, Threshold, ThresholdPolicy, decide_together
 from facepool.fuse import Sighting, weigh
-from facepool.gallery import Pool
+from facepool.gallery import Pool, PoolMatrix, check_pool
 from facepool.pipelines.analyze import Analyzer, Looks
 from facepool.pipelines.identity import EvidenceOptions, Identity, Need, Sameness
 from facepool.pipelines.live_view import Event, EventKind, EventReason, LiveView
@@ -51,6 +51,9 @@ class LiveRecognizer:
         policy: Chooses the threshold for the pool's size; by default at most 1 % of strangers are named.
         tracker: Follows faces from frame to frame; one of its own for each source.
         options: When a decision appears, and what is spent on it.
+
+    Raises:
+        SpaceMismatch: The pool is of another embedding space.
     """
 
     def __init__(
@@ -70,11 +73,12 @@ class LiveRecognizer:
         self._identities: dict[int, Identity] = {}
         self._frames = 0
         self._waited: dict[int, int] = {}
+        check_pool(pool, analyzer.space)
 
     @property
     def threshold(self) -> Threshold:
         """The threshold for the pool as it is now."""
-        return self._policy.identification(len(self._pool.matrix()))
+        return self._policy.identification(len(self._matrix()))
 
     def process(self, frame: Frame) -> LiveView:
         """Take in the next frame of the source."""
@@ -188,7 +192,7 @@ class LiveRecognizer:
         return track
 
     def _decide(self, ids: Indices, time_s: float) -> list[Event | None]:
-        matrix = self._pool.matrix()
+        matrix = self._matrix()
         criteria = Criteria(
             threshold=self._policy.identification(len(matrix)).value,
             min_margin=self._options.min_margin,
@@ -205,6 +209,11 @@ class LiveRecognizer:
         for track in ids:
             events += self._show(int(track), decisions.get(int(track)), time_s)
         return events
+
+    def _matrix(self) -> PoolMatrix:
+        matrix = self._pool.matrix()
+        check_pool(self._pool, self._analyzer.space)  # each time: what was a new pool may have become another model's
+        return matrix
 
     def _show(self, track: int, decision: Decision | None, time_s: float) -> list[Event | None]:
         """Let a decision stand if it is firm, and tell what is new."""

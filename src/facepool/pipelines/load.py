@@ -10,10 +10,10 @@ from facepool.errors import ModelUnsupported, PathMissing
 from facepool.models.entries import InstalledModel, Licence, ModelEntry, space_of
 from facepool.models.specs import EmbedderSpec, RetinaFaceSpec
 from facepool.models.store import ModelStore, default_root, find_pack
+from facepool.models.torch_file import CHECKPOINT_SUFFIXES
 from facepool.pipelines.analyze import Analyzer
-from facepool.runtime import Device, Runtime
+from facepool.runtime import Device, Runtime, limit_threads
 
-CHECKPOINT_SUFFIXES = (".pth", ".pt", ".tar")
 _MAKERS_TERMS = Licence(
     name="as its maker states", url="", restricts_use=False, summary="A file of yours; its maker's terms hold."
 )
@@ -47,7 +47,7 @@ def load_analyzer(
     Args:
         choice: Which networks; the pack ``open`` by default.
         device: ``auto``, ``cpu``, ``cuda:N``, ``tensorrt:N`` or ``coreml``.
-        threads: CPU threads; all cores by default.
+        threads: CPU threads for everything in this process that spreads over cores; all cores by default.
         detect: What counts as a face.
         store: Where models are kept; the user's by default.
 
@@ -58,6 +58,8 @@ def load_analyzer(
         PathMissing: A checkpoint does not exist.
     """
     choice = choice or ModelChoice()
+    if threads is not None:
+        limit_threads(threads)
     runtime = Runtime(Device.parse(device), threads)
     store = store or ModelStore(default_root())
     pack = find_pack(choice.pack)

@@ -1,10 +1,11 @@
 """Recognition: every face of an image is somebody of the pool or unknown."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from facepool.decide import Threshold, ThresholdPolicy, decide
-from facepool.gallery import Pool, search
-from facepool.pipelines.analyze import Analyzer
+from facepool.gallery import Pool, PoolMatrix, check_pool, search
+from facepool.pipelines.analyze import Analyzer, Faces
 from facepool.types import Decision, Detections, Image
 
 CANDIDATES = 5
@@ -54,6 +55,9 @@ class Recognizer:
         pool: Who is known; of the analyzer's embedding space.
         policy: Chooses the threshold for the pool's size; by default at most 1 % of strangers are named.
         options: When a face is not named although somebody is near.
+
+    Raises:
+        SpaceMismatch: The pool is of another embedding space.
     """
 
     def __init__(
@@ -67,18 +71,33 @@ class Recognizer:
         self._pool = pool
         self._policy = policy or ThresholdPolicy(analyzer.fmr)
         self._options = options or RecognizeOptions()
+        check_pool(pool, analyzer.space)
 
     @property
     def threshold(self) -> Threshold:
         """The threshold for the pool as it is now."""
-        return self._policy.identification(len(self._pool.matrix()))
+        return self._policy.identification(len(self._matrix()))
 
     def recognize(self, image_bgr: Image) -> RecognizedFaces:
         """Recognize everybody in one image, (H, W, 3) uint8 BGR. Without a face there is no decision."""
-        faces = self._analyzer.analyze(image_bgr)
-        matrix = self._pool.matrix()
+        return self.recognize_batch([image_bgr])[0]
+
+    def recognize_batch(self, images_bgr: Sequence[Image]) -> list[RecognizedFaces]:
+        """Recognize everybody in several images, by one state of the pool.
+
+        Args:
+            images_bgr: (H, W, 3) uint8 BGR each; sizes may differ.
+
+        Returns:
+            One ``RecognizedFaces`` an image; an empty list for an empty list.
+        """
+        analyzed = self._analyzer.analyze_batch(images_bgr)
+        matrix = self._matrix()
+        threshold = self._policy.identification(len(matrix)).value
+        return [self._decided(faces, matrix, threshold) for faces in analyzed]
+
+    def _decided(self, faces: Faces, matrix: PoolMatrix, threshold: float) -> RecognizedFaces:
         nearest = search(matrix, faces.embeddings, top=CANDIDATES)
-        threshold = self.threshold.value
         usable = faces.measures.size_px >= self._options.min_size_px
         decisions = tuple(
             decide(
@@ -91,3 +110,8 @@ class Recognizer:
             for candidates, good in zip(nearest, usable, strict=True)
         )
         return RecognizedFaces(faces.detections, decisions)
+
+    def _matrix(self) -> PoolMatrix:
+        matrix = self._pool.matrix()
+        check_pool(self._pool, self._analyzer.space)  # each time: what was a new pool may have become another model's
+        return matrix

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facepool.decide import Threshold
+from facepool.decide import Threshold, ThresholdPolicy
 from facepool.errors import NoFace
 from facepool.pipelines.analyze import Analyzer, Faces
-from facepool.types import Frame
+from facepool.types import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +32,31 @@ class Verification:
         return self.similarity >= self.threshold.value
 
 
-def verify(analyzer: Analyzer, frame_a: Frame, frame_b: Frame, threshold: Threshold) -> Verification:
+def verify(
+    image_a_bgr: Image, image_b_bgr: Image, analyzer: Analyzer, policy: ThresholdPolicy | None = None
+) -> Verification:
     """Compare the largest face of each of two images.
+
+    Args:
+        image_a_bgr: (H, W, 3) uint8 BGR.
+        image_b_bgr: Likewise, of any size.
+        analyzer: Turns images into faces.
+        policy: Chooses the threshold; by default one in a thousand pairs of different people passes.
 
     Raises:
         NoFace: One of them has none.
     """
-    faces_a, faces_b = analyzer.analyze_batch([frame_a.image_bgr, frame_b.image_bgr])
-    row_a, row_b = _largest(faces_a, frame_a), _largest(faces_b, frame_b)
+    faces_a, faces_b = analyzer.analyze_batch([image_a_bgr, image_b_bgr])
+    row_a, row_b = _largest(faces_a, "first"), _largest(faces_b, "second")
     similarity = float(np.clip(faces_a.embeddings[row_a] @ faces_b.embeddings[row_b], -1, 1))
+    threshold = (policy or ThresholdPolicy(analyzer.fmr)).verification()
     return Verification(similarity, threshold, (row_a, row_b), (faces_a, faces_b))
 
 
-def _largest(faces: Faces, frame: Frame) -> int:
+def _largest(faces: Faces, which: str) -> int:
     if len(faces) == 0:
         raise NoFace(
-            f"No face was found in {frame.source}",
+            f"No face was found in the {which} picture",
             fix="Use a picture in which the face is larger, upright and unobstructed",
         )
     return int(np.argmax(faces.measures.size_px))

@@ -32,9 +32,10 @@ def check_display() -> None:
 class Window:
     """Shows pictures, scaled to fit, and reports what the user asks for.
 
-    Opens with the first picture. ``Q``, ``Esc`` and the close button ask to save and quit, space, return and the
-    right arrow for the next picture; ``F`` turns full screen on and off, ``M`` the mirror. Use it from the main thread, and call :meth:`poll` with every picture, or at least ten
-    times a second, to keep it alive. Ctrl-C stays Python's KeyboardInterrupt.
+    Opens with the first picture. ``Q``, ``Esc`` and the close button ask to save and quit, Ctrl-C to quit without
+    saving, space, return and the right arrow for the next picture; ``F`` turns full screen on and off, ``M`` the
+    mirror. Use it from the main thread, and call :meth:`poll` with every picture, or at least ten times a second, to
+    keep it alive. Ctrl-C in the terminal stays Python's KeyboardInterrupt.
 
     Args:
         title: In the title bar.

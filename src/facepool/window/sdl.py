@@ -138,9 +138,11 @@ def _meaning(event: pygame.Event) -> Event | None:
         return Event.QUIT
     if event.type != pygame.KEYDOWN:
         return None
-    if _LAST_LATIN < event.key < _FIRST_NAMED_KEY:
-        return _PLACES.get(event.scancode)
-    return _KEYS.get(event.key)
+    by_place = _LAST_LATIN < event.key < _FIRST_NAMED_KEY
+    is_c = event.scancode == pygame.KSCAN_C if by_place else event.key == pygame.K_c
+    if is_c and event.mod & pygame.KMOD_CTRL:
+        return Event.CANCEL
+    return _PLACES.get(event.scancode) if by_place else _KEYS.get(event.key)
 
 
 def _icon() -> pygame.Surface:

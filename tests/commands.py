@@ -5,18 +5,18 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from facepool import read_image
+from facepool import open_pool, read_image
 from facepool.capture import VideoWriter
 from facepool.types import Image
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 SEED = SHARED / "data" / "seed"
 FRAME_WH = (320, 400)
@@ -70,15 +70,17 @@ class Commands:
         }
 
     def __call__(self, *words: str | Path, **env: str) -> Outcome:
-        """``facepool WORDS``."""
-        return self.script("-m", "facepool", *words, **env)
+        """``facepool WORDS``, with further environment variables."""
+        return self.python("-m", "facepool", *words, env=env)
 
-    def script(self, *words: str | Path, preexec: Callable[[], None] | None = None, **env: str) -> Outcome:
+    def python(
+        self, *words: str | Path, env: Mapping[str, str] | None = None, preexec: Callable[[], None] | None = None
+    ) -> Outcome:
         """``python WORDS``; ``preexec`` runs in the child before."""
         done = subprocess.run(
             [sys.executable, *map(str, words)],
             cwd=self.folder,
-            env=self.env | env,
+            env=self.env | dict(env or {}),
             capture_output=True,
             encoding="utf-8",
             stdin=subprocess.DEVNULL,
@@ -89,9 +91,9 @@ class Commands:
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     def start(self, *words: str | Path) -> "subprocess.Popen[str]":
-        """``facepool WORDS``, not waited for."""
+        """``python WORDS``, not waited for."""
         return subprocess.Popen(
-            [sys.executable, "-m", "facepool", *map(str, words)],
+            [sys.executable, *map(str, words)],
             cwd=self.folder,
             env=self.env,
             stdout=subprocess.PIPE,
@@ -100,11 +102,14 @@ class Commands:
             encoding="utf-8",
         )
 
+    def take_pool_of(self, other: "Commands") -> None:
+        """Begin with a copy of another's pool."""
+        self.pool.write_bytes(other.pool.read_bytes())
+
     def people(self) -> dict[str, int]:
-        """Who is in the pool with how many views, by the command itself."""
-        outcome = self("people", "list", "--json")
-        assert outcome.code == 0, outcome.err
-        return {str(record["person"]): int(str(record["templates"])) for record in outcome.records}
+        """Who is in the pool with how many views."""
+        with open_pool(self.pool) as pool:
+            return {person.name: person.templates for person in pool.people()}
 
 
 def interrupt(process: "subprocess.Popen[str]", when_it_says: str) -> Outcome:

@@ -1,0 +1,232 @@
+"""The connection to a pool.db: opened for writing or reading, and what SQLite's errors mean to a user."""
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from facepool.errors import (
+    DiskFull,
+    FacepoolError,
+    NotWritable,
+    PathMissing,
+    PoolCorrupt,
+    PoolError,
+    PoolLocked,
+    StorageError,
+)
+from facepool.files import storage_error, storage_errors
+from facepool.gallery.checks import damaged
+from facepool.gallery.schema import bring_up_to_date
+
+# A quota or a limit on file sizes comes as a refused write; the index of the log is the first to miss room.
+_NO_ROOM = frozenset({sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE})
+_READABLE_REASONS: dict[int, tuple[type[FacepoolError], str, str]] = {
+    sqlite3.SQLITE_BUSY: (
+        PoolLocked,
+        "another process is writing to it",
+        "Try again, or end the other process",
+    ),
+    sqlite3.SQLITE_FULL: (DiskFull, "the disk has no room left", "Free some space; nothing was lost"),
+    sqlite3.SQLITE_READONLY: (
+        NotWritable,
+        "there is no write permission",
+        "Check the permissions of the file and of its folder",
+    ),
+    sqlite3.SQLITE_CANTOPEN: (
+        NotWritable,
+        "it cannot be opened for reading and writing",
+        "Check the permissions of the file and of its folder",
+    ),
+    sqlite3.SQLITE_NOTADB: (
+        PoolCorrupt,
+        "it is no SQLite file",
+        "Name another file, or restore it from a backup",
+    ),
+    sqlite3.SQLITE_CORRUPT: (
+        PoolCorrupt,
+        "the file is damaged or cut off",
+        "Restore it from a backup",
+    ),
+    sqlite3.SQLITE_IOERR: (StorageError, "the disk reports an error", "Check the disk"),
+}
+_READABLE_REASONS[sqlite3.SQLITE_LOCKED] = _READABLE_REASONS[sqlite3.SQLITE_BUSY]
+_READABLE_REASONS[sqlite3.SQLITE_PERM] = _READABLE_REASONS[sqlite3.SQLITE_CANTOPEN]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A connection to a pool.db, and which file it was opened on.
+
+    Attributes:
+        db: In autocommit mode.
+        path: The file.
+        file: Its device and number: the same as long as nobody deletes or replaces it.
+        frozen: What it looked like when it was opened as a file that nobody changes; None: SQLite sees changes itself.
+    """
+
+    db: sqlite3.Connection
+    path: Path
+    file: tuple[int, int]
+    frozen: tuple[int, ...] | None = None
+
+    def check(self) -> None:
+        """Refuse to go on with a file that nobody can find any more: what is written there is lost.
+
+        Raises:
+            PoolError: The file was deleted or replaced.
+        """
+        if _file(self.path) == self.file:
+            return
+        raise PoolError(
+            f"The pool {self.path} cannot be used",
+            why="its file was deleted or replaced while it was open",
+            fix="Open it again",
+        )
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the file has to be opened again to see what others have written."""
+        return self.frozen is not None and self.frozen != _looks(self.path)
+
+
+def connect(path: Path, timeout_s: float, *, create: bool) -> Link:
+    """Open a pool.db, creating its tables or bringing them up to date where that is needed.
+
+    A file that may not be written, or whose folder may not, is opened for reading.
+
+    Args:
+        path: The file.
+        timeout_s: How long to wait for other processes, at each step.
+        create: Whether a file that does not exist is made, readable and writable by its owner only.
+    """
+    with explained(path):
+        _check_place(path, create=create)
+        mode = _mode(path)
+        frozen = _looks(path) if mode == "immutable=1" else None
+        db = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, timeout=timeout_s, isolation_level=None)
+        try:
+            bring_up_to_date(db, path)
+            if mode == "mode=rw":
+                _prepare_for_writing(db, timeout_s)
+        except BaseException:
+            db.close()
+            raise
+    return Link(db, path, _file(path), frozen)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what SQLite raises inside the block into facepool's errors."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        explanation = explain(path, error)
+        if explanation is None:
+            raise
+        raise explanation from error
+
+
+def explain(path: Path, error: sqlite3.DatabaseError) -> FacepoolError | None:
+    """What an error of SQLite means to the user; None when it is no news about the file."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    primary = sqlite3.SQLITE_FULL if code in _NO_ROOM else code & 0xFF
+    if str(error).startswith("no such table"):
+        return damaged(path, str(error))
+    if primary not in _READABLE_REASONS:
+        return None
+    kind, why, fix = _READABLE_REASONS[primary]
+    return kind(f"The pool {path} cannot be used", why=why, fix=fix)
+
+
+def _mode(path: Path) -> Literal["mode=rw", "mode=ro", "immutable=1"]:
+    """How SQLite is to open a file.
+
+    Readers of a write-ahead log take part in its index, a file beside the pool. Where they may not make one and there
+    is none, because nobody has the pool open, only a file that counts as unchangeable can be read.
+    """
+    if _may_write(path) and _may_write(path.parent):
+        return "mode=rw"
+    if _beside(path, "-shm").exists():
+        return "mode=ro"
+    if _size(_beside(path, "-wal")) > 0:
+        raise NotWritable(
+            f"The pool {path} cannot be used",
+            why="its write-ahead log is not merged yet, which takes write permission",
+            fix="Let its owner open it once, for example: facepool people list",
+        )
+    return "immutable=1"
+
+
+def _may_write(path: Path) -> bool:
+    # Not by opening it: closing the file would let go of the locks that other connections of this process hold.
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _beside(path: Path, ending: str) -> Path:
+    path = path.resolve()
+    return path.with_name(path.name + ending)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _file(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return (0, 0)
+    except OSError as error:
+        raise storage_error(path, error, "cannot be used") from error
+    return (status.st_dev, status.st_ino)
+
+
+def _looks(path: Path) -> tuple[int, ...]:
+    """What differs after somebody has written to the file or its log."""
+    with storage_errors(path, "cannot be used"):
+        status = path.stat()
+        return (status.st_mtime_ns, status.st_size, _size(_beside(path, "-wal")))
+
+
+def _check_place(path: Path, *, create: bool) -> None:
+    if path.is_dir():
+        raise PoolCorrupt(f"The pool {path} cannot be used", why="it is a folder", fix="Name a file in it")
+    if not path.parent.is_dir():
+        raise PathMissing(
+            f"The pool {path} cannot be made", why="its folder does not exist", fix=f"Make the folder {path.parent}"
+        )
+    if create:
+        _make_private(path)
+
+
+def _make_private(path: Path) -> None:
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise storage_error(path, error, "cannot be used") from error
+
+
+def _prepare_for_writing(db: sqlite3.Connection, timeout_s: float) -> None:
+    _use_wal(db, timeout_s)
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA foreign_keys = ON")
+    db.execute("PRAGMA secure_delete = ON")
+
+
+def _use_wal(db: sqlite3.Connection, timeout_s: float) -> None:
+    """Switch to write-ahead logging; SQLite does not wait here when another process does the same."""
+    deadline = time.monotonic() + timeout_s
+    while db.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        try:
+            db.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)

@@ -1,0 +1,133 @@
+"""The only package that imports an inference engine.
+
+A *graph* is a network loaded on a device. OpenVINO runs graphs on x86 CPUs, ONNX Runtime everywhere else. Engines are
+imported when the first graph is loaded, never by importing this package.
+
+Device truth: ``auto`` takes CUDA where it works and the CPU otherwise (TensorRT and CoreML compile for every new
+picture size, so they are taken only by name); a device that was named and cannot be used is an error.
+"""
+
+import logging
+import os
+from pathlib import Path
+
+import cv2
+from threadpoolctl import threadpool_limits
+
+from facepool.errors import DeviceUnavailable, EngineMissing
+from facepool.runtime import onnxruntime_engine, openvino_engine
+from facepool.runtime.device import Device, DeviceKind
+from facepool.runtime.graph import EngineReport, Graph, Loader
+
+__all__ = [
+    "Device",
+    "EngineReport",
+    "Graph",
+    "Loader",
+    "Runtime",
+    "default_threads",
+    "installed_engines",
+    "limit_threads",
+]
+
+log = logging.getLogger(__name__)
+
+
+def default_threads() -> int:
+    """Number of CPU cores that this process may use, at least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+def limit_threads(threads: int) -> None:
+    """Hold everything else in this process that spreads over cores to the same budget: OpenCV and BLAS.
+
+    The networks get it from their ``Runtime``. Stages run in turn, so one budget for all keeps the promise.
+    """
+    cv2.setNumThreads(threads)
+    threadpool_limits(limits=threads)
+
+
+class Runtime:
+    """Loads graphs on one device within one thread budget.
+
+    Args:
+        device: What to run on; ``auto`` by default.
+        threads: CPU threads that all graphs of this runtime share in turn; the process's cores by default.
+
+    Raises:
+        DeviceUnavailable: The device was named, and the installed engine was built without it.
+        EngineMissing: No engine is installed that runs on it.
+    """
+
+    def __init__(self, device: Device | None = None, threads: int | None = None) -> None:
+        self.threads = threads or default_threads()
+        self.device = device or Device("auto")
+        self._load = _choose_loader(self.device)
+
+    def load(self, path: Path) -> Graph:
+        """Load an ONNX file.
+
+        Raises:
+            ModelCorrupt: The engine cannot read the file.
+            DeviceUnavailable: The named device refused the network.
+        """
+        graph = self._load(path, self.device, self.threads)
+        log.info("%s: %s on %s, %d threads", path.name, graph.engine, graph.device, self.threads)
+        return graph
+
+
+def _choose_loader(device: Device) -> Loader:
+    if device.kind == "cpu":
+        return _cpu_loader()
+    if device.kind == "auto":
+        has_cuda = onnxruntime_engine.is_installed() and onnxruntime_engine.offers("cuda")
+        return _load_on_cuda_or_cpu if has_cuda else _cpu_loader()
+    if not onnxruntime_engine.is_installed():
+        raise EngineMissing(
+            f"{device} needs ONNX Runtime, which is not installed",
+            fix=f"{_how_to_install(device.kind)}, or use --device cpu",
+        )
+    if not onnxruntime_engine.offers(device.kind):
+        raise DeviceUnavailable(
+            f"{device} cannot be used",
+            why=f"the installed ONNX Runtime was built without {onnxruntime_engine.PROVIDERS[device.kind]}",
+            fix=f"{_how_to_install(device.kind)}, or use --device cpu or --device auto",
+        )
+    return onnxruntime_engine.load
+
+
+def _cpu_loader() -> Loader:
+    if openvino_engine.is_usable():
+        return openvino_engine.load
+    if onnxruntime_engine.is_installed():
+        return onnxruntime_engine.load
+    raise EngineMissing(
+        "No inference engine is installed", fix="Run: pip install openvino (x86) or pip install onnxruntime"
+    )
+
+
+def _load_on_cuda_or_cpu(path: Path, device: Device, threads: int) -> Graph:
+    del device
+    try:
+        return onnxruntime_engine.load(path, Device("cuda"), threads)
+    except DeviceUnavailable as error:
+        log.warning("CUDA is installed but does not work, so the CPU is used: %s", error.why)
+        return _cpu_loader()(path, Device("cpu"), threads)
+
+
+def _how_to_install(kind: DeviceKind) -> str:
+    if kind == "coreml":
+        return "CoreML needs macOS and: pip install 'facepool[onnxruntime]'"
+    return "Install the GPU engine in place of the CPU one: pip uninstall onnxruntime; pip install 'facepool[cuda]'"
+
+
+def installed_engines() -> tuple[EngineReport, ...]:
+    """The engines that are installed and what they offer; imports them."""
+    reports = []
+    if openvino_engine.is_usable():
+        reports.append(openvino_engine.report())
+    if onnxruntime_engine.is_installed():
+        reports.append(onnxruntime_engine.report())
+    return tuple(reports)

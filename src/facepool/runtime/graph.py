@@ -1,0 +1,65 @@
+"""What every engine offers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from facepool.errors import ModelCorrupt
+from facepool.runtime.device import Device
+from facepool.types import Floats
+
+
+class Graph(Protocol):
+    """A network on a device, ready to run, from several threads at once if need be."""
+
+    @property
+    def engine(self) -> str:
+        """Name and version of the engine, for people."""
+
+    @property
+    def device(self) -> str:
+        """The device in use, for people: ``cpu``, ``cuda:0``."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs, in the order in which ``run`` returns them."""
+
+    def run(self, batch: Floats) -> tuple[Floats, ...]:
+        """Run the network once.
+
+        Args:
+            batch: (N, C, H, W) float32, C-contiguous, N of at least 1.
+
+        Returns:
+            One float32 array an output, owned by the caller, N rows each.
+        """
+
+
+Loader = Callable[[Path, Device, int], Graph]
+"""Loads an ONNX file on a device with so many CPU threads; raises ModelCorrupt or DeviceUnavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineReport:
+    """An installed engine, for ``facepool doctor``.
+
+    Attributes:
+        name: For people.
+        version: As the engine states it.
+        devices: What it says it can run on.
+    """
+
+    name: str
+    version: str
+    devices: tuple[str, ...]
+
+
+def unreadable(path: Path, engine: str, error: Exception) -> ModelCorrupt:
+    """The error of a file that an engine cannot load, with the first line of the engine's own words."""
+    words = str(error).strip().splitlines()
+    return ModelCorrupt(
+        f"{engine} cannot load {path.name}",
+        why=words[0] if words else "no reason given",
+        fix="Fetch it again: facepool models pull, or check the file that you imported",
+    )

@@ -1,0 +1,90 @@
+"""ONNX Runtime, for every other CPU, and for CUDA, TensorRT and CoreML."""
+
+import importlib.util
+import os
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from facepool.errors import DeviceUnavailable
+from facepool.runtime.device import NUMBERED, Device, DeviceKind
+from facepool.runtime.graph import EngineReport, Graph, unreadable
+from facepool.types import Floats
+
+PROVIDERS: dict[DeviceKind, str] = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+}
+
+
+def is_installed() -> bool:
+    """Whether ONNX Runtime is installed, in whatever build."""
+    return importlib.util.find_spec("onnxruntime") is not None
+
+
+def offers(kind: DeviceKind) -> bool:
+    """Whether the installed build has been made for a kind of device; whether it works, only loading shows."""
+    return PROVIDERS[kind] in _onnxruntime().get_available_providers()
+
+
+def report() -> EngineReport:
+    """What is installed."""
+    return EngineReport("ONNX Runtime", _onnxruntime().__version__, tuple(kind for kind in PROVIDERS if offers(kind)))
+
+
+def load(path: Path, device: Device, threads: int) -> Graph:
+    """Load a graph on exactly the device that is named; see ``Loader``."""
+    onnxruntime = _onnxruntime()
+    kind: DeviceKind = "cpu" if device.kind == "auto" else device.kind
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    placed = (PROVIDERS[kind], {"device_id": device.index}) if kind in NUMBERED else PROVIDERS[kind]
+    try:
+        # The fall-back would take the CPU without being asked, and say so on standard output.
+        session = onnxruntime.InferenceSession(str(path), options, providers=[placed], enable_fallback=False)
+    except (RuntimeError, ValueError, onnxruntime.capi.onnxruntime_pybind11_state.InvalidProtobuf) as error:
+        if kind != "cpu":
+            raise _refused(device, str(error)) from error
+        raise unreadable(path, "ONNX Runtime", error) from error
+    if session.get_providers()[0] != PROVIDERS[kind]:
+        raise _refused(device, "ONNX Runtime could not start it and would have run on the CPU")
+    return _OnnxRuntimeGraph(session, str(Device(kind, device.index)), onnxruntime.__version__)
+
+
+class _OnnxRuntimeGraph:
+    """A graph in a session, which several threads may run at once."""
+
+    def __init__(self, session: Any, device: str, version: str) -> None:  # noqa: ANN401 -- ONNX Runtime ships no types
+        self.engine = f"ONNX Runtime {version}"
+        self.device = device
+        self.outputs = tuple(output.name for output in session.get_outputs())
+        self._session = session
+        self._input = session.get_inputs()[0].name
+
+    def run(self, batch: Floats) -> tuple[Floats, ...]:
+        return tuple(self._session.run(None, {self._input: batch}))
+
+
+def _onnxruntime() -> ModuleType:
+    """The engine, imported when it is first asked for, and without its telemetry.
+
+    Since 1.29 the official builds report sessions, models and a device identifier to their maker unless the
+    environment forbids it before the import. Nothing that sees faces may do that.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime  # noqa: PLC0415 -- see above
+
+    onnxruntime.disable_telemetry_events()
+    module: ModuleType = onnxruntime
+    return module
+
+
+def _refused(device: Device, why: str) -> DeviceUnavailable:
+    return DeviceUnavailable(
+        f"{device} cannot be used",
+        why=why.strip().splitlines()[0],
+        fix="Check the driver (nvidia-smi), or use --device cpu or --device auto",
+    )

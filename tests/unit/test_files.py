@@ -1,0 +1,104 @@
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from facepool.errors import DiskFull, NotWritable, PoolLocked, StorageError
+from facepool.files import appearing, digest_of, exists, only_writer, storage_errors, sweep, write_whole
+from facepool.models.folder import only_writer_of
+
+HOLDER = """
+import sys
+from filelock import FileLock
+with FileLock(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def broken_disk(*_: object) -> int:
+    raise OSError(errno.EIO, "Input/output error")
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.ENOSPC, DiskFull),
+        (errno.EFBIG, DiskFull),
+        (errno.EACCES, NotWritable),
+        (errno.EROFS, NotWritable),
+        (errno.ENOENT, NotWritable),
+        (errno.EIO, StorageError),
+    ],
+)
+def test_what_the_disk_says_is_told_in_our_words(number: int, kind: type[StorageError], tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="out cannot be written") as caught, storage_errors(tmp_path / "out"):
+        raise OSError(number, "raw")
+    assert type(caught.value) is kind
+
+
+def test_a_file_appears_whole_with_its_folder(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "file"
+    for content in (b"first", b"second"):
+        write_whole(path, content, 0o600)
+        assert path.read_bytes() == content
+    assert [entry.name for entry in path.parent.iterdir()] == ["file"]
+    assert exists(path)
+    assert digest_of(path) == "16367aacb67a4a017c8da8ab95682ccb390863780f7114dda0a0e0c55644c7c4"
+    if os.name != "nt":
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_write_that_fails_changes_nothing_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    write_whole(path, b"before")
+    monkeypatch.setattr(os, "fsync", broken_disk)
+    with pytest.raises(StorageError, match="Input/output error"):
+        write_whole(path, b"after")
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_an_error_interrupts_does_not_appear(tmp_path: Path) -> None:
+    def write_half(unfinished: Path) -> None:
+        assert unfinished.suffix == ".mp4"
+        unfinished.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), appearing(tmp_path / "video.mp4") as unfinished:
+        write_half(unfinished)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_what_was_left_unfinished_is_swept(tmp_path: Path) -> None:
+    for name in (".unfinished-1-model.onnx", "model.onnx", ".lock"):
+        (tmp_path / name).touch()
+    sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "model.onnx"]
+
+
+def test_another_process_is_waited_for_and_then_named_until_it_dies(tmp_path: Path) -> None:
+    lock = tmp_path / ".lock"
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(PoolLocked, match="busy"), only_writer(lock, 0.05, PoolLocked("It is busy")):
+        pass
+    with pytest.raises(NotWritable, match="another process"), only_writer_of(tmp_path, 0.05):
+        pass
+    other.kill()
+    other.communicate()
+    with only_writer(lock, 5, PoolLocked("It is busy")):
+        pass
+
+
+def test_an_error_inside_lets_go_of_the_lock(tmp_path: Path) -> None:
+    with pytest.raises(FileExistsError), only_writer(tmp_path / ".lock", 0, PoolLocked("It is busy")):
+        raise FileExistsError  # not one of the lock's own: it passes as it is
+    with only_writer(tmp_path / ".lock", 0, PoolLocked("It is busy")):
+        pass

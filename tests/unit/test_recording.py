@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facepool.capture import read_image, write_image
+from facepool.cli.console import printable
+from facepool.cli.recording import open_recording
+from facepool.errors import ConfigError
+from facepool.types import Frame
+
+PICTURE = np.full((24, 32, 3), 120, np.uint8)
+
+
+def kept(folder: Path, *frames: Frame) -> list[str]:
+    with open_recording(folder) as recording:
+        for frame in frames:
+            recording.write(PICTURE, frame)
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_pictures_keep_their_names_and_two_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    frames = [Frame(PICTURE, "a/face.png"), Frame(PICTURE, "b/face.jpg", index=1)]
+    assert kept(tmp_path / "out", *frames) == ["face-000001.jpg", "face.jpg"]
+
+
+def test_a_second_run_replaces_the_pictures_of_the_first(tmp_path: Path) -> None:
+    first = kept(tmp_path / "out", Frame(PICTURE, "face.png"))
+    assert kept(tmp_path / "out", Frame(PICTURE, "face.png")) == first == ["face.jpg"]
+
+
+def test_frames_of_a_video_are_numbered(tmp_path: Path) -> None:
+    frames = [Frame(PICTURE, "film.mp4", index, index / 10) for index in range(2)]
+    assert kept(tmp_path / "out", *frames) == ["film-000000.jpg", "film-000001.jpg"]
+
+
+def test_the_pictures_that_are_looked_at_are_never_replaced(tmp_path: Path) -> None:
+    write_image(tmp_path / "face.jpg", PICTURE)
+    with open_recording(tmp_path) as recording, pytest.raises(ConfigError, match="another folder"):
+        recording.write(PICTURE * 0, Frame(PICTURE, str(tmp_path / "face.jpg")))
+    assert read_image(tmp_path / "face.jpg").mean() > 100
+
+
+def test_a_terminal_is_not_steered_by_a_name() -> None:
+    assert printable("Eve\x1b[2J\x07\u4e2d\n") == "Eve\ufffd[2J\ufffd\u4e2d\n"
