@@ -1,5 +1,7 @@
 """What people see: boxes and names on pictures, the screen of a scan, and pictures side by side."""
 
+from facepool.overlay.coverage import coverage_picture
+from facepool.overlay.coverage_words import COLUMNS, coverage_advice, coverage_rows, coverage_summary, coverage_title
 from facepool.overlay.environment import environment
 from facepool.overlay.painter import Label, Painter, Style, mirror
 from facepool.overlay.presence import PresencePanel, Present
@@ -7,6 +9,7 @@ from facepool.overlay.ring import RingPainter, RingPart, RingPhase, RingView
 from facepool.overlay.sheet import contact_sheet
 
 __all__ = [
+    "COLUMNS",
     "Label",
     "Painter",
     "PresencePanel",
@@ -17,6 +20,11 @@ __all__ = [
     "RingView",
     "Style",
     "contact_sheet",
+    "coverage_advice",
+    "coverage_picture",
+    "coverage_rows",
+    "coverage_summary",
+    "coverage_title",
     "environment",
     "mirror",
 ]
