@@ -69,19 +69,29 @@ def timed(step: Callable[[Frame], int], frames: list[Frame]) -> tuple[float, flo
     )
 
 
+def detection(analyzer: Analyzer) -> Callable[[Frame], int]:
+    return lambda frame: 0 * len(analyzer.find(frame.image_bgr))
+
+
+def by_frame(recognizer: Recognizer) -> Callable[[Frame], int]:
+    return lambda frame: len(recognizer.recognize(frame.image_bgr))
+
+
+def by_track(recognizer: LiveRecognizer) -> Callable[[Frame], int]:
+    return lambda frame: int(recognizer.process(frame).embedded.sum())
+
+
 def speed(analyzer: Analyzer, pool: Pool, shared: Path, frame_count: int) -> None:
     print(f"{'faces':>6} {'what':<28}{'frames/s':>9}{'CPU ms':>8}{'embeddings a frame':>20}")
     for picture, wanted in PICTURES:
         frames = swaying(canvas(read_image(shared / "data" / picture)), frame_count)
         faces = len(analyzer.find(frames[0].image_bgr))
-        recognizer = Recognizer(analyzer, pool)
-        live = LiveRecognizer(analyzer, pool)
-        second = LiveRecognizer(analyzer, pool, options=LiveOptions(detect_every=2))
+        second = LiveOptions(detect_every=2)
         ways: list[tuple[str, Callable[[Frame], int]]] = [
-            ("detection alone", lambda frame: 0 * len(analyzer.find(frame.image_bgr))),
-            ("every frame by itself", lambda frame, use=recognizer: len(use.recognize(frame.image_bgr))),
-            ("by track", lambda frame, use=live: int(use.process(frame).embedded.sum())),
-            ("by track, detect every 2nd", lambda frame, use=second: int(use.process(frame).embedded.sum())),
+            ("detection alone", detection(analyzer)),
+            ("every frame by itself", by_frame(Recognizer(analyzer, pool))),
+            ("by track", by_track(LiveRecognizer(analyzer, pool))),
+            ("by track, detect every 2nd", by_track(LiveRecognizer(analyzer, pool, options=second))),
         ]
         for title, step in ways:
             rate, worked_ms, embedded = timed(step, frames)
