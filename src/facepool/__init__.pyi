@@ -6,6 +6,8 @@ from .gallery import Pool, open_pool
 from .models.store import ModelStore
 from .pipelines.analyze import Analyzer, Faces
 from .pipelines.enroll import Enrollment, EnrollOptions, Offer, register
+from .pipelines.live import LiveOptions, LiveRecognizer
+from .pipelines.live_view import Event, LiveView
 from .pipelines.load import ModelChoice, load_analyzer
 from .pipelines.recognize import RecognizedFaces, RecognizeOptions, Recognizer
 from .pipelines.verify import Verification, verify
@@ -20,9 +22,13 @@ __all__ = [
     "Detections",
     "EnrollOptions",
     "Enrollment",
+    "Event",
     "FacepoolError",
     "Faces",
     "Frame",
+    "LiveOptions",
+    "LiveRecognizer",
+    "LiveView",
     "ModelChoice",
     "ModelStore",
     "Offer",

@@ -2,7 +2,7 @@
 
 What is averaged is each person's similarity, weighted by how much a sighting can tell. Averaging embeddings instead
 finds a few more of the registered, but raises everybody's similarity, so that strangers pass a threshold that was
-measured on single comparisons two to three times as often (docs/adr/0009-tracking.md).
+measured on single comparisons two to three times as often (docs/adr/0010-tracking.md).
 """
 
 from collections.abc import Sequence

@@ -29,7 +29,7 @@ def ring(near: dict[int, float], far: dict[int, float] | None = None, directions
 
 def greens(image: Image) -> Mask:
     blue, green, red = (image[..., channel].astype(int) for channel in range(3))
-    return (green > red + 25) & (green > blue + 25)
+    return (green > red + 60) & (green > blue + 60)
 
 
 def angles_of(mask: Mask) -> Floats64:
@@ -88,7 +88,7 @@ def test_better_views_are_a_brighter_green() -> None:
     brightness = []
     for quality in (20, 60, 100):
         drawn = RingPainter().draw(gray(), RingView("ring", ring(dict.fromkeys(range(12), quality))))
-        brightness.append(drawn[greens(drawn)][:, 1].mean())
+        brightness.append(drawn[..., 1][greens(drawn)].mean())
     assert brightness == sorted(brightness)
     assert brightness[2] > brightness[0] + 40
 

@@ -56,6 +56,11 @@ class RingPart:
     near: float | None = None
     far: float | None = None
 
+    @property
+    def covered(self) -> bool:
+        """Whether there is a view on either ring; the other one then is faintly green."""
+        return self.near is not None or self.far is not None
+
 
 @dataclass(frozen=True, slots=True)
 class RingView:
@@ -216,9 +221,7 @@ def _draw_patch(half_h: int, phase: RingPhase, parts: tuple[RingPart, ...]) -> _
     drawn = np.zeros((2 * reach + 1, 2 * reach + 1, 4), np.uint8)  # premultiplied BGRA
     for part in parts:
         for quality, (start, end) in ((part.near, _NEAR), (part.far, _FAR)):
-            if quality is None and phase == "done":
-                continue
-            color = _faded(_WHITE, _PENDING) if quality is None else (*_shade(quality), 255)
+            color = _faded(_GREEN if part.covered else _WHITE, _PENDING) if quality is None else (*_shade(quality), 255)
             for angle_deg in _tick_angles(part.angle_deg, len(parts)):
                 _stroke(drawn, oval, angle_deg, start, end, color, _tick_width(oval))
     edge = {"paused": (*_AMBER, 255), "done": (*_GREEN, 255)}.get(phase, _faded(_WHITE, _EDGE))
@@ -248,7 +251,7 @@ def _draw_heading(canvas: Image, view: RingView, oval: Oval) -> None:
                 away = abs((angle_deg - view.heading_deg + 180) % 360 - 180)
                 weight = math.exp(-((away / _HALO_DEG * 2) ** 2)) * min(view.reach, 1.0)
                 if away <= _HALO_DEG and weight > _FAINTEST:
-                    color = _WHITE if part.near is None and part.far is None else _brighter(_GREEN)
+                    color = _brighter(_GREEN) if part.covered else _WHITE
                     start, end = _NEAR[0] - 0.03 * weight, _NEAR[1] + 0.03 * weight
                     width = _tick_width(oval) * (1 + 0.5 * weight)
                     _stroke(canvas, oval, angle_deg, start, end, color, round(width))

@@ -52,7 +52,7 @@ class EvidenceOptions:
     better: float = 1.25
     look_every_s: float = 0.2
     confirm_every_s: float = 2.0
-    retry_every_s: float = 0.5
+    retry_every_s: float = 1.0
     min_weight: float = 0.1
     min_size_px: float = 16.0
 

@@ -37,7 +37,7 @@ class LiveOptions:
     hysteresis: float = 0.05
     min_hits: int = 3
     unknown_after_s: float = 0.6
-    max_embeddings: int = 4
+    max_embeddings: int = 2
     detect_every: int = 1
     keep_crops: bool = False
 
