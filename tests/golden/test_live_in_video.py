@@ -38,7 +38,7 @@ def test_the_registered_are_named_and_nobody_else_across_cuts(open_store: ModelS
             picture = read_image(CLIP / "faces" / f"{name}.png")
             faces = analyzer.analyze(picture)
             largest = int(faces.measures.size_px.argmax())
-            pool.register(name, [faces.sample(largest, Frame(picture, name))])
+            pool.register(name, [faces.sample(largest, Frame(picture, name))], analyzer.space)
         live = LiveRecognizer(analyzer, pool)
         for frame in source:
             if frame.index % EVERY:

@@ -106,7 +106,8 @@ def test_a_pool_of_a_newer_version_is_refused(path: Path) -> None:
         SqlitePool(path)
 
 
-def test_a_pool_of_the_first_version_is_brought_up_to_date_and_keeps_everything(tmp_path: Path) -> None:
+@pytest.fixture
+def first_version(tmp_path: Path) -> Path:
     path = tmp_path / "pool.db"
     db = sqlite3.connect(path)
     db.executescript(VERSION_1)
@@ -118,7 +119,11 @@ def test_a_pool_of_the_first_version_is_brought_up_to_date_and_keeps_everything(
     db.execute("PRAGMA user_version = 1")
     db.commit()
     db.close()
-    with SqlitePool(path, space()) as pool:
+    return path
+
+
+def test_a_pool_of_the_first_version_is_brought_up_to_date_and_keeps_everything(first_version: Path) -> None:
+    with SqlitePool(first_version, space()) as pool:
         (template,) = pool.templates()
         assert (template.id, template.created_at) == (9, "2024-01-01T00:00:00+00:00")
         expected = Sample(unit(1), "a.mp4", 0.1, Pose(10, -5, 1), 88, 0.99, 120, 3)
@@ -126,12 +131,20 @@ def test_a_pool_of_the_first_version_is_brought_up_to_date_and_keeps_everything(
         assert pool.matrix().vectors.tolist() == [unit(1).tolist()]
         assert pool.matrix().look_alikes == frozenset()
         pool.register("Ann", [Sample(unit(2), appearance="hat", partial=True)], space(), look_alikes=["Ada"])
-    with SqlitePool(path) as again:
+    with SqlitePool(first_version) as again:
         assert again.matrix().look_alikes == {frozenset(("Ada", "Ann"))}
         assert [(kept.sample.appearance, kept.sample.partial) for kept in again.templates()] == [
             ("", False),
             ("hat", True),
         ]
+
+
+def test_a_pool_of_the_first_version_that_may_not_be_written_says_what_to_do(
+    first_version: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facepool.gallery.connection._may_write", lambda _: False)
+    with pytest.raises(NotWritable, match=r"earlier facepool.*owner"):
+        SqlitePool(first_version)
 
 
 def test_a_pool_that_another_process_is_writing_can_be_read_but_not_written(path: Path) -> None:
@@ -203,7 +216,7 @@ def read_all(pool: SqlitePool) -> None:
     pool.templates()
 
 
-@pytest.mark.parametrize("table", ["state", "persons", "samples", "templates", "space"])
+@pytest.mark.parametrize("table", ["state", "persons", "samples", "templates", "space", "look_alikes"])
 def test_a_missing_table_is_told(path: Path, table: str) -> None:
     change(path, f"DROP TABLE {table}")
     with pytest.raises(PoolCorrupt, match=rf"no such table: \S*{table}"), SqlitePool(path, space()) as pool:

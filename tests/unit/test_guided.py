@@ -1,16 +1,17 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from facepool.decide import ThresholdPolicy
-from facepool.errors import ConfigError, IdentityConflict, ScanIncomplete
+from facepool.errors import ConfigError, IdentityConflict, PoolChanged, ScanIncomplete, SpaceMismatch
 from facepool.gallery import Pool, open_pool
 from facepool.pipelines.guided import GuidedEnrollment, GuidedOptions
 from facepool.pipelines.scanning import Scan
-from facepool.types import Sample
+from facepool.types import EmbeddingSpace, Sample
 from scan_stage import CURVE, ME, OTHER, SPACE, THIRD, Head, ScanStage, circle, embedding, still
 
 
@@ -309,6 +310,73 @@ def test_two_people_of_the_pool_are_not_made_one_by_a_scan(stage: ScanStage, poo
     ada = scanned(stage, pool)
     with pytest.raises(IdentityConflict, match="people merge"):
         ada.resolve("Ann", "same")
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, pool: Pool) -> Iterator[Pool]:
+    """The same pool as another process has it."""
+    with open_pool(pool.path, SPACE) as other:
+        yield other
+
+
+def test_a_pool_of_another_model_is_refused(stage: ScanStage, tmp_path: Path) -> None:
+    other = EmbeddingSpace("other", "1" * 64, "rgb-0-1/1", "arcface-112", mirrored=False, dimension=32)
+    with open_pool(tmp_path / "other.db", other) as pool, pytest.raises(SpaceMismatch):
+        enrollment(stage, pool)
+
+
+def test_who_is_registered_during_the_scan_has_to_be_resolved_too(
+    stage: ScanStage, pool: Pool, elsewhere: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = scanned(stage, pool)
+    really_register = pool.register
+
+    def overtaken(*args: Any, **kwargs: Any) -> int:
+        monkeypatch.undo()
+        elsewhere.register("Ann", [twin()], SPACE)
+        return really_register(*args, **kwargs)
+
+    monkeypatch.setattr(pool, "register", overtaken)
+    with pytest.raises(IdentityConflict, match="Ann"):
+        ada.commit()
+    assert [person.name for person in pool.people()] == ["Ann"]
+    ada.resolve("Ann", "different")
+    elsewhere.rename("Ann", "Anna")
+    with pytest.raises(IdentityConflict, match="Anna"):
+        ada.commit()
+    elsewhere.remove("Anna")
+    assert ada.commit() > 0
+    assert pool.matrix().look_alikes == frozenset()
+
+
+def test_the_cap_holds_when_two_scan_one_person_at_once(stage: ScanStage, pool: Pool, elsewhere: Pool) -> None:
+    here, there = (enrollment(stage, opened, max_templates=8) for opened in (pool, elsewhere))
+    offer(here, stage, [*still(), *circle()])
+    offer(there, stage, [*still(), *circle(35, 18)])
+    assert there.commit() + here.commit() == len(pool.templates("Ada")) == 8
+
+
+def test_somebody_else_who_got_the_name_during_the_scan_keeps_it(stage: ScanStage, pool: Pool, elsewhere: Pool) -> None:
+    ada = scanned(stage, pool)
+    elsewhere.register("Ada", [Sample(embedding(Head(OTHER)))], SPACE)
+    with pytest.raises(IdentityConflict, match="somebody else"):
+        ada.commit()
+    assert stored_people(pool) == {OTHER}
+
+
+@pytest.mark.parametrize("resolved", [True, False])
+def test_who_is_gone_when_the_scan_ends_does_not_come_back_by_it(
+    stage: ScanStage, pool: Pool, elsewhere: Pool, *, resolved: bool
+) -> None:
+    name = "Ann" if resolved else "Ada"
+    pool.register(name, [twin()], SPACE)
+    ada = scanned(stage, pool)
+    if resolved:
+        ada.resolve(name, "same")
+    elsewhere.remove(name)
+    with pytest.raises(PoolChanged, match=rf"{name} is no longer"):
+        ada.commit()
+    assert pool.people() == []
 
 
 def test_the_report_says_where_it_is_thin_and_what_would_be_missed(stage: ScanStage, pool: Pool) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from facepool import Pool, open_pool
+from facepool.errors import SpaceMismatch
 from facepool.pipelines.identity import EvidenceOptions
 from facepool.pipelines.live import LiveOptions, LiveRecognizer
 from facepool.pipelines.live_view import Event, LiveView
@@ -195,6 +196,18 @@ def test_who_is_registered_meanwhile_is_recognized_without_embedding_again(stage
     pool.remove("Eve")
     assert show.play(face(STRANGER)).names == (None,)
     assert show.story == [("appeared", None), ("recognized", "Eve"), ("changed", None)]
+
+
+def test_a_pool_of_another_model_is_refused(stage: LiveStage, tmp_path: Path) -> None:
+    other = replace(SPACE, weights_sha256="1" * 64)
+    with open_pool(tmp_path / "other.db") as new:
+        live = LiveRecognizer(stage, new)
+        with open_pool(new.path, other) as others:
+            others.register("Eve", [Sample(view(STRANGER, 0))], other)
+        with pytest.raises(SpaceMismatch):
+            live.process(stage.frame(face(ADA)))
+        with pytest.raises(SpaceMismatch):
+            LiveRecognizer(stage, new)
 
 
 def test_an_empty_pool_says_so(stage: LiveStage, tmp_path: Path) -> None:

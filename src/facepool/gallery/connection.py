@@ -110,7 +110,7 @@ def connect(path: Path, timeout_s: float, *, create: bool) -> Link:
         frozen = _looks(path) if mode == "immutable=1" else None
         db = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, timeout=timeout_s, isolation_level=None)
         try:
-            bring_up_to_date(db, path)
+            bring_up_to_date(db, path, may_write=mode == "mode=rw")
             if mode == "mode=rw":
                 _prepare_for_writing(db, timeout_s)
         except BaseException:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from facepool.errors import PoolCorrupt, PoolTooNew
+from facepool.errors import NotWritable, PoolCorrupt, PoolTooNew
 
 APPLICATION_ID = 0x66706F6F  # "fpoo", in the header of every pool.db
 
@@ -83,17 +83,24 @@ def snapshot(db: sqlite3.Connection) -> Iterator[None]:
             db.execute("ROLLBACK")
 
 
-def bring_up_to_date(db: sqlite3.Connection, path: Path) -> None:
+def bring_up_to_date(db: sqlite3.Connection, path: Path, *, may_write: bool) -> None:
     """Make the tables, or bring those of an earlier version up to date.
 
     Raises:
         PoolCorrupt: The file is another program's.
         PoolTooNew: A newer facepool wrote it.
+        NotWritable: An earlier one wrote it, and it may not be written.
     """
     with snapshot(db):  # another process may be making the tables just now
         version = _version(db, path)
     if version == len(MIGRATIONS):
         return
+    if version and not may_write:
+        raise NotWritable(
+            f"The pool {path} cannot be used",
+            why="an earlier facepool wrote it, and bringing it up to date takes write permission",
+            fix="Let its owner open it once, for example: facepool people list",
+        )
     db.execute("BEGIN IMMEDIATE")
     try:
         for number in range(_version(db, path), len(MIGRATIONS)):  # another process may have been faster
