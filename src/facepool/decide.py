@@ -194,6 +194,14 @@ def decide_together(claims: Sequence[Claim], criteria: Criteria) -> list[Decisio
         One decision a claim. Of a single claim it is the plain decision.
     """
     alone = [_decide_claim(claim, claim.candidates, criteria) for claim in claims]
+    settled = _settle_all(claims, alone, criteria) if len(claims) > 1 else alone
+    return [
+        replace(decision, frames=claim.frames, candidates=tuple(claim.candidates))
+        for claim, decision in zip(claims, settled, strict=True)
+    ]
+
+
+def _settle_all(claims: Sequence[Claim], alone: Sequence[Decision], criteria: Criteria) -> list[Decision]:
     given = _give_out(claims, criteria)
     clearly = {
         decision.person: index
@@ -201,11 +209,7 @@ def decide_together(claims: Sequence[Claim], criteria: Criteria) -> list[Decisio
         if decision.person is not None and given.get(index) == decision.person
     }
     return [
-        replace(
-            _settle(index, claim, decision, clearly, given, criteria),
-            frames=claim.frames,
-            candidates=tuple(claim.candidates),
-        )
+        _settle(index, claim, decision, clearly, given, criteria)
         for index, (claim, decision) in enumerate(zip(claims, alone, strict=True))
     ]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from facepool.decide import Claim, Criteria, decide, decide_together
@@ -106,6 +106,7 @@ def together(*claims: Claim, margin: float = 0.05) -> list[tuple[str | None, str
 
 
 @given(st.lists(st.floats(-1, 1), max_size=4), st.floats(-1, 1), st.floats(0, 0.2), st.sampled_from([None, "p0", "p1"]))
+@example([0.0, 3e-186], -1.0, 0.0, None).via("a lead that is lost in rounding")
 def test_a_single_face_gets_the_plain_decision(
     similarities: list[float], threshold: float, margin: float, held: str | None
 ) -> None:
