@@ -28,8 +28,10 @@ def test_a_gpu_that_is_not_there_is_an_error_and_never_the_cpu() -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this machine's ONNX Runtime has CUDA")
-    with pytest.raises((DeviceUnavailable, EngineMissing), match="--device cpu"):
+    with pytest.raises((DeviceUnavailable, EngineMissing), match="--device cpu") as told:
         Runtime(Device("cuda", 0))
+    # The package itself: an extra of ours could only be installed from an index that has us.
+    assert "pip install onnxruntime-gpu" in str(told.value)
 
 
 def test_at_least_one_thread() -> None:

@@ -119,8 +119,9 @@ def _load_on_cuda_or_cpu(path: Path, device: Device, threads: int) -> Graph:
 
 def _how_to_install(kind: DeviceKind) -> str:
     if kind == "coreml":
-        return "CoreML needs macOS and: pip install 'facepool[onnxruntime]'"
-    return "Install the GPU engine in place of the CPU one: pip uninstall onnxruntime; pip install 'facepool[cuda]'"
+        return "CoreML needs macOS and: pip install onnxruntime"
+    replaced = "pip uninstall onnxruntime; " if onnxruntime_engine.is_installed() else ""
+    return f"Install the engine that is built for it: {replaced}pip install onnxruntime-gpu"
 
 
 def installed_engines() -> tuple[EngineReport, ...]:

@@ -188,7 +188,7 @@ def _paho(broker: Broker) -> Client:
         from paho.mqtt.enums import CallbackAPIVersion  # noqa: PLC0415 -- an extra
     except ImportError as error:
         raise ConfigError(
-            "Events cannot go to an MQTT broker", why="paho-mqtt is not installed", fix="pip install 'facepool[mqtt]'"
+            "Events cannot go to an MQTT broker", why="paho-mqtt is not installed", fix="Run: pip install paho-mqtt"
         ) from error
     client = PahoClient(CallbackAPIVersion.VERSION2)
     client.reconnect_delay_set(*_RECONNECT_S)
