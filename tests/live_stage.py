@@ -25,6 +25,7 @@ class Actor:
     size: float = 112
     sharpness: float = 200
     yaw: float | None = 0
+    score: float = 0.99
 
 
 class LiveStage(Analyzer):
@@ -62,7 +63,8 @@ class LiveStage(Analyzer):
         landmarks = np.zeros((len(actors), 5, 2), np.float32)
         landmarks[..., 0] = number
         landmarks[..., 1] = np.arange(len(actors))[:, None]
-        return Detections(np.array(boxes, np.float32).reshape(-1, 4), np.full(len(actors), 0.99, np.float32), landmarks)
+        scores = np.array([actor.score for actor in actors], np.float32)
+        return Detections(np.array(boxes, np.float32).reshape(-1, 4), scores, landmarks)
 
     def look(self, image_bgr: Image, detections: Detections) -> Looks:
         del image_bgr

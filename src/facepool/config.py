@@ -18,12 +18,18 @@ from facepool.decide import TARGET_FPIR
 from facepool.detect import DetectOptions
 from facepool.errors import ConfigError, PathMissing
 from facepool.pipelines.enroll import EnrollOptions
+from facepool.pipelines.guided import GuidedOptions
+from facepool.pipelines.identity import EvidenceOptions
+from facepool.pipelines.live import LiveOptions
 from facepool.pipelines.recognize import RecognizeOptions
+from facepool.pipelines.scan_policy import ScanPolicy
+from facepool.pipelines.scanning import ScanOptions
 
 ENVIRONMENT_PREFIX = "FACEPOOL_"
 _DETECT = DetectOptions()
 _ENROLL = EnrollOptions()
 _RECOGNIZE = RecognizeOptions()
+_LIVE = LiveOptions()
 
 
 def default_pool() -> Path:
@@ -63,6 +69,15 @@ class Settings(BaseSettings):
     min_margin: float = Field(
         _RECOGNIZE.min_margin, ge=0, le=2, description="Lead over the runner-up that a name needs"
     )
+    firm_frames: int = Field(
+        _LIVE.evidence.min_frames, ge=1, description="Sightings of a moving face that a name needs before it is said"
+    )
+    unknown_after: float = Field(
+        _LIVE.unknown_after_s, ge=0, description="Seconds that a moving face is looked at before it is called unknown"
+    )
+    detect_every: int = Field(
+        _LIVE.detect_every, ge=1, description="Seek faces in every k-th frame only; boxes move on in between"
+    )
 
     @field_validator("pool", "models_dir", "offline_dir")
     @classmethod
@@ -101,9 +116,30 @@ class Settings(BaseSettings):
             force=force,
         )
 
+    def guided_options(self, *, appearance: str = "", partial: bool = False, force: bool = False) -> GuidedOptions:
+        """What a guided scan keeps."""
+        quality = self.enroll_options().quality
+        return GuidedOptions(
+            appearance=appearance,
+            partial=partial,
+            force=force,
+            max_templates=self.max_templates,
+            scan=ScanOptions(policy=ScanPolicy(quality=quality)),
+        )
+
     def recognize_options(self) -> RecognizeOptions:
         """When a face is not named although somebody is near."""
         return RecognizeOptions(min_margin=self.min_margin)
+
+    def live_options(self, *, keep_crops: bool = False) -> LiveOptions:
+        """When a face that moves is named, and what is spent on it."""
+        return LiveOptions(
+            evidence=EvidenceOptions(min_frames=self.firm_frames),
+            min_margin=self.min_margin,
+            unknown_after_s=self.unknown_after,
+            detect_every=self.detect_every,
+            keep_crops=keep_crops,
+        )
 
 
 def load_settings(flags: Mapping[str, Any], config: Path | None = None) -> Settings:

@@ -72,6 +72,20 @@ def test_a_name_appears_once_it_is_firm_and_is_told_once(stage: LiveStage, pool:
     assert (recognized.frames, recognized.reason, recognized.bbox) == (3, "match", (44, 44, 156, 156))
 
 
+def test_what_the_detector_is_never_sure_of_is_not_told_of(stage: LiveStage, pool: Pool) -> None:
+    show = Show(stage, pool)
+    show.play(face(STRANGER, score=0.8), frames=30)
+    assert show.story == []
+    show.play(face(STRANGER, score=0.95))
+    assert show.story == [("appeared", None)]
+
+
+def test_what_the_evidence_says_is_there_before_it_is_firm(stage: LiveStage, pool: Pool) -> None:
+    seen = Show(stage, pool).play(face(ADA))
+    assert seen.decisions == (None,)
+    assert [decision.person for decision in seen.tentative if decision] == ["Ada"]
+
+
 def test_a_stranger_is_unknown_after_a_longer_look(stage: LiveStage, pool: Pool) -> None:
     show = Show(stage, pool)
     decisions = [show.play(face(STRANGER)).decisions[0] for _ in range(40)]

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from facepool import Pool, RecognizeOptions, Recognizer, ThresholdPolicy, open_pool
-from facepool.cli.presence import Presence
 from facepool.cli.records import face_records
 from facepool.errors import SpaceMismatch
 from facepool.gallery import PoolMatrix
@@ -129,23 +128,3 @@ def test_records_carry_every_field_also_when_there_is_nothing(pool: Pool, stage:
     assert list(record) == list(nothing) == keys
     assert (record["person"], nothing["person"], nothing["reason"]) == ("Ada", None, "no_face")
     assert face_records(empty, recognizer.recognize(empty.image_bgr), say_when_empty=False) == []
-
-
-def test_presence_speaks_only_when_somebody_comes_or_goes() -> None:
-    presence = Presence(patience=2)
-    frames: list[list[str | None]] = [
-        ["Ada"],
-        ["Ada"],
-        ["Ada"],
-        [None],
-        ["Ada"],
-        ["Ada", None],
-        ["Ada", None],
-        [],
-        [],
-        [None, None],
-        [None, None],
-    ]
-    said = [presence.change(names) for names in frames]
-    assert [line for line in said if line] == ["Ada", "Ada, unknown", "nobody", "2 unknown"]
-    assert said[1] == "Ada"

@@ -1,7 +1,10 @@
 """What the viewer does while there is no frame, and how fast it shows those of a file."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from facepool.capture import LiveSource, LiveStatus, ReconnectPolicy
 from facepool.capture.decoding import Shot
 from facepool.cli.viewer import Pace, Viewer
 from facepool.errors import StreamLost, StreamUnavailable
-from facepool.overlay import Label, Painter
+from facepool.overlay import Canvas, Label, Painter
 from facepool.types import Frame, Image
 from facepool.window import Event, Window
 
@@ -92,11 +95,19 @@ def silent() -> Iterator[OnePicture]:
     connection.released.set()
 
 
+def _nothing(frame: Frame) -> None:
+    """Work that is done at once."""
+
+
+def _plain(canvas: Canvas, result: object) -> Image:
+    image_bgr = canvas.image_bgr
+    return image_bgr[:, ::-1] if canvas.mirrored else image_bgr
+
+
 def take_all(viewer: Viewer, source: LiveSource) -> int:
     taken = 0
     with source:
-        for frame in viewer.frames(source):
-            viewer.show(frame, ())
+        for _ in viewer.play(source, _nothing, _plain):
             taken += 1
     return taken
 
@@ -156,7 +167,7 @@ def test_m_turns_a_picture_that_waits() -> None:
 
     window = ScriptedWindow(presses_m_then_space)
     viewer = Viewer(NotingPainter(), window)
-    viewer.show(Frame(half_dark, "photo.jpg"), ())
+    viewer.show(Frame(half_dark, "photo.jpg"), partial(_plain, result=None))
     viewer.wait_for_next()
     assert [int(image[0, 0, 0]) for image in window.shown] == [0, 200]
     assert not viewer.ended
@@ -206,6 +217,91 @@ def test_q_ends_it_between_two_frames_of_a_file() -> None:
         return (Event.QUIT,) if len(polls) == 2 else ()
 
     viewer = Viewer(NotingPainter(), ScriptedWindow(quits_at_the_second))
-    for frame in viewer.frames(TwoFrames()):
-        viewer.show(frame, ())
+    for _ in viewer.play(TwoFrames(), _nothing, _plain):
+        pass
     assert viewer.ended
+
+
+class Film:
+    """A camera that gives numbered pictures as fast as they are taken."""
+
+    name = "fake"
+    description = "fake camera"
+    every_frame = False
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    def connect(self) -> "Film":
+        return self
+
+    def read(self) -> Shot | None:
+        self._number = min(self._number + 1, 255)
+        time.sleep(0.005)
+        return Shot(np.full((48, 64, 3), self._number, np.uint8), None)
+
+    def close(self) -> None:
+        pass
+
+    def unavailable(self, why: str) -> StreamUnavailable:
+        return StreamUnavailable("unavailable", why=why)
+
+    def lost(self, why: str) -> StreamLost:
+        return StreamLost("lost", why=why)
+
+
+def test_a_camera_is_shown_while_work_on_a_frame_of_it_goes_on() -> None:
+    done = threading.Event()
+    drawn: list[tuple[int, int | None]] = []
+
+    def works_until_ten_were_shown(frame: Frame) -> int:
+        assert done.wait(HANG_GUARD_S)
+        return int(frame.image_bgr[0, 0, 0])
+
+    def draws(canvas: Canvas, result: int) -> Image:
+        drawn.append((int(canvas.image_bgr[0, 0, 0]), result))
+        return canvas.image_bgr
+
+    def quits_when_the_result_was_drawn(window: ScriptedWindow) -> tuple[Event, ...]:
+        if len(window.shown) == 10:
+            done.set()
+        return (Event.QUIT,) if drawn else ()
+
+    window = ScriptedWindow(quits_when_the_result_was_drawn)
+    with (
+        LiveSource(Film()) as source,
+        closing(Viewer(NotingPainter(), window).play(source, works_until_ten_were_shown, draws)) as played,
+    ):
+        frame, result = next(played)
+        assert result == int(frame.image_bgr[0, 0, 0])
+        for _ in played:
+            pass
+    assert len(window.shown) > 10
+    assert drawn[0][0] > drawn[0][1] == result  # an old result on a newer picture
+
+
+def test_what_the_work_raises_reaches_the_caller() -> None:
+    def fails(frame: Frame) -> None:
+        raise StreamLost("no good")
+
+    with LiveSource(Film()) as source, pytest.raises(StreamLost, match="no good"):
+        for _ in Viewer(NotingPainter(), ScriptedWindow(lambda _: ())).play(source, fails, _plain):
+            pass
+
+
+def test_pictures_are_drawn_at_the_size_at_which_they_are_shown() -> None:
+    class LargeWindow(ScriptedWindow):
+        def fit_wh(self, image_wh: tuple[int, int]) -> tuple[int, int]:
+            return 10 * image_wh[0], 10 * image_wh[1]
+
+    seen: list[tuple[float, tuple[int, ...]]] = []
+
+    def draws(canvas: Canvas) -> Image:
+        seen.append((canvas.scale, canvas.image_bgr.shape))
+        return canvas.image_bgr
+
+    window = LargeWindow(lambda _: ())
+    Viewer(NotingPainter(), window).show(Frame(PICTURE, "photo.jpg"), draws)
+    huge = np.zeros((480, 640, 3), np.uint8)
+    Viewer(NotingPainter(), window).show(Frame(huge, "photo.jpg"), draws)
+    assert seen == [(10.0, (480, 640, 3)), (2.0, (960, 1280, 3))]

@@ -15,6 +15,7 @@ Command = Callable[..., Any]
 MODELS = ("pack", "detector", "embedder", "device", "threads", "models_dir", "offline_dir")
 DETECTION = ("detect_size", "detect_threshold")
 DECISION = ("threshold", "target_fpir", "min_margin")
+LIVE = ("firm_frames", "unknown_after", "detect_every")
 REGISTRATION = ("register_threshold", "max_templates", "min_face", "min_sharpness")
 
 _SHORT = {"pool": "-p", "threshold": "-t"}

@@ -11,8 +11,8 @@ import click
 
 from facepool.cli.main import set_up_log
 from facepool.cli.options import Flags
-from facepool.cli.recognize import recognize_sources
-from facepool.cli.register import register_person
+from facepool.cli.recognize import Reporting, recognize_sources
+from facepool.cli.unguided import register_unguided
 from facepool.cli.workbench import Workbench
 from facepool.errors import PathMissing
 
@@ -73,7 +73,7 @@ def register(
     models = _models(detect_face_model, detect_face_backbone, recognized_model)
     given = models | _pool_and_device(model_registered, device) | {"detect_threshold": detect_threshold}
     workbench = _workbench(given | {"register_threshold": register_threshold}, model_ids)
-    return register_person(register_name, (camera_url,), workbench, window=not headless)
+    return register_unguided(register_name, camera_url, workbench, window=not headless)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -102,7 +102,7 @@ def recognize(
     given = models | _pool_and_device(model_registered, device) | {"detect_threshold": detect_threshold}
     if recognized_threshold is not None:
         given["threshold"] = recognized_threshold
-    return recognize_sources((camera_url,), _workbench(given, model_ids), window=not headless, output=None)
+    return recognize_sources((camera_url,), _workbench(given, model_ids), Reporting(), window=not headless)
 
 
 def _models(detector: str | None, backbone: str | None, embedder: str | None) -> dict[str, object]:

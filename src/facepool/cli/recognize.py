@@ -1,6 +1,9 @@
 """``facepool recognize``."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -8,28 +11,55 @@ from rich.text import Text
 
 from facepool.capture import FrameSource
 from facepool.cli.console import Console
-from facepool.cli.options import DECISION, DETECTION, MODELS, Flags, json_option, settings_options
-from facepool.cli.presence import Presence
+from facepool.cli.options import DECISION, DETECTION, LIVE, MODELS, Flags, json_option, settings_options
+from facepool.cli.outlets import Outlets, open_sinks
 from facepool.cli.recording import PICTURE_SUFFIXES, VIDEO_SUFFIXES, open_recording
 from facepool.cli.records import face_records, label_of
 from facepool.cli.sources import Tour, more_sources, source_option
 from facepool.cli.viewer import Viewer, is_still
+from facepool.cli.watching import Watch
 from facepool.cli.wording import people_count
 from facepool.cli.workbench import Workbench
 from facepool.errors import ConfigError
-from facepool.overlay import Painter
+from facepool.overlay import Canvas, Painter
+from facepool.pipelines.live import LiveRecognizer
 from facepool.pipelines.recognize import RecognizedFaces, Recognizer
-from facepool.types import Frame
+from facepool.types import Frame, Image
 from facepool.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Reporting:
+    """Where what is seen goes beside the terminal.
+
+    Attributes:
+        output: Annotated frames: a video, a picture or a folder.
+        crops: Folder for the faces of events.
+        webhooks: Addresses that events are posted to.
+        brokers: Addresses that events are published at.
+    """
+
+    output: Path | None = None
+    crops: Path | None = None
+    webhooks: Sequence[str] = ()
+    brokers: Sequence[str] = ()
 
 
 @click.command()
 @more_sources
 @source_option
-@settings_options("pool", *DECISION, *MODELS, *DETECTION)
+@settings_options("pool", *DECISION, *LIVE, *MODELS, *DETECTION)
 @click.option("--window/--headless", default=None, help="Show a window or not; by default for anything that moves.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Keep annotated frames: a video, a picture or a folder."
+)
+@click.option("--save-crops", type=click.Path(path_type=Path), help="Folder for the face of each event.")
+@click.option("--webhook", multiple=True, metavar="URL", help="Post each event to this address; may be repeated.")
+@click.option(
+    "--mqtt",
+    multiple=True,
+    metavar="URL",
+    help="Publish each event: mqtt://user:password@host/prefix; needs facepool[mqtt].",
 )
 @json_option
 def recognize(
@@ -38,38 +68,55 @@ def recognize(
     more: tuple[str, ...],
     window: bool | None,
     output: Path | None,
+    save_crops: Path | None,
+    webhook: tuple[str, ...],
+    mqtt: tuple[str, ...],
     json_lines: bool,
 ) -> int:
     """Say who is in a camera's view, a video or pictures.
+
+    In anything that moves, faces are followed, and each is named once it was seen often enough. With --json every
+    face of every frame is an object, and so is every event: somebody appeared, was recognized, changed or was lost.
 
     \b
     facepool recognize                                live, with a window: Q quits
     facepool recognize photo.jpg                      one picture
     facepool recognize -s party.mp4 --headless -o named.mp4
     facepool recognize -s rtsp://host/stream --headless --json
+    facepool recognize --webhook http://home/hook     tell another program who comes and goes
     """
     specs = (*sources, *more) or ("0",)
-    return recognize_sources(specs, Workbench(flags, json_lines=json_lines), window=window, output=output)
+    reporting = Reporting(output, save_crops, webhook, mqtt)
+    return recognize_sources(specs, Workbench(flags, json_lines=json_lines), reporting, window=window)
 
 
-def recognize_sources(specs: tuple[str, ...], workbench: Workbench, *, window: bool | None, output: Path | None) -> int:
+def recognize_sources(
+    specs: tuple[str, ...], workbench: Workbench, reporting: Reporting, *, window: bool | None
+) -> int:
     """Recognize everybody in some sources, one after the other."""
-    console = workbench.console
-    painter, tour = Painter(), Tour(specs, console, workbench.settings.capture_options())
+    console, settings, output = workbench.console, workbench.settings, reporting.output
+    painter, tour = Painter(), Tour(specs, console, settings.capture_options())
     with ExitStack() as stack:
+        sinks = stack.enter_context(open_sinks(reporting.webhooks, reporting.brokers, console))
+        outlets = Outlets(console, sinks, reporting.crops)
         pool = stack.enter_context(workbench.open_pool(workbench.analyzer.space, must_exist=True))
-        recognizer = Recognizer(workbench.analyzer, pool, workbench.policy, workbench.settings.recognize_options())
+        recognizer = Recognizer(workbench.analyzer, pool, workbench.policy, settings.recognize_options())
         threshold = recognizer.threshold
-        recording = stack.enter_context(open_recording(output, workbench.settings.threads)) if output else None
+        recording = stack.enter_context(open_recording(output, settings.threads)) if output else None
         screen = stack.enter_context(Window())  # one for all sources; it opens with the first picture
         console.note(f"{people_count(len(pool.people()))} in {pool.path}")
         console.note(f"Threshold {threshold.value:.3f}: {threshold.meaning}")
+        live_options = settings.live_options(keep_crops=reporting.crops is not None)
         for stop in tour.stops:
             with tour.telling(), tour.open(stop) as source:
                 _check_output(output, source, tour)
                 show = (not is_still(source)) if window is None else window
                 viewer = Viewer(painter, screen if show else None, recording)
-                _recognize_source(source, recognizer, viewer, console)
+                if is_still(source):
+                    _recognize_pictures(source, recognizer, viewer, console, painter)
+                else:
+                    live = LiveRecognizer(workbench.analyzer, pool, workbench.policy, options=live_options)
+                    Watch(live, outlets, console, painter).run(source, viewer)
                 if viewer.ended:
                     break
     return tour.exit_code
@@ -92,26 +139,24 @@ def _check_output(output: Path | None, source: FrameSource, tour: Tour) -> None:
         )
 
 
-def _recognize_source(source: FrameSource, recognizer: Recognizer, viewer: Viewer, console: Console) -> None:
-    still = is_still(source)
-    presence = Presence()
+def _recognize_pictures(
+    source: FrameSource, recognizer: Recognizer, viewer: Viewer, console: Console, painter: Painter
+) -> None:
     rows: list[tuple[str | Text, ...]] = []
     with console.counting("Recognizing", source.frame_count) as counter:
-        for frame in viewer.frames(source):
+        for frame in viewer.pictures(source):
             faces = recognizer.recognize(frame.image_bgr)
-            for record in face_records(frame, faces, say_when_empty=still):
+            for record in face_records(frame, faces, say_when_empty=True):
                 console.emit(record)
-            viewer.show(frame, [label_of(faces, row) for row in range(len(faces))])
-            if still:
-                rows += _rows(frame, faces)
-                viewer.wait_for_next()
-            elif (change := presence.change(faces.names)) is not None:
-                console.say(f"{_clock(frame)}  {change}")
+            rows += _rows(frame, faces)
+            viewer.show(frame, partial(_draw, painter, faces))
+            viewer.wait_for_next()
             counter.step()
-    if (last := presence.last_word()) is not None:
-        console.say(last)
-    if rows:
-        console.table(("picture", "person", ">similarity", ">threshold", "reason"), rows)
+    console.table(("picture", "person", ">similarity", ">threshold", "reason"), rows)
+
+
+def _draw(painter: Painter, faces: RecognizedFaces, canvas: Canvas) -> Image:
+    return canvas.paint(painter, [label_of(faces, row) for row in range(len(faces))])
 
 
 def _rows(frame: Frame, faces: RecognizedFaces) -> list[tuple[str | Text, ...]]:
@@ -126,8 +171,3 @@ def decision_row(picture: str, faces: RecognizedFaces, row: int) -> tuple[str | 
     person = Text(decision.person, style="green") if decision.person else Text("unknown", style="red")
     similarity = "" if decision.similarity is None else f"{decision.similarity:.3f}"
     return (picture, person, similarity, f"{decision.threshold:.3f}", decision.reason)
-
-
-def _clock(frame: Frame) -> str:
-    seconds = frame.time_s or 0.0
-    return f"{int(seconds // 60):02d}:{seconds % 60:04.1f}"

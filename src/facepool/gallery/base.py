@@ -16,7 +16,7 @@ class Pool(Protocol):
     """People and their templates, in one file or pair of files that several processes may use at once.
 
     A change is all or nothing, and on the disk when the call returns. Names are compared after `clean_name`.
-    Use a pool from the thread that opened it; every thread may open its own.
+    Use a pool from one thread at a time; threads that use one at the same time open one each.
 
     Any call may raise `PoolLocked` when another process keeps the pool busy, `PoolCorrupt` when the files turn out
     to be damaged, and, where it writes, `NotWritable` and `DiskFull`.

@@ -108,7 +108,9 @@ def connect(path: Path, timeout_s: float, *, create: bool) -> Link:
         _check_place(path, create=create)
         mode = _mode(path)
         frozen = _looks(path) if mode == "immutable=1" else None
-        db = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, timeout=timeout_s, isolation_level=None)
+        uri = f"{path.resolve().as_uri()}?{mode}"
+        # Pool asks for one thread at a time, not always the same.
+        db = sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False)
         try:
             bring_up_to_date(db, path, may_write=mode == "mode=rw")
             if mode == "mode=rw":

@@ -1,5 +1,6 @@
 """What people see: boxes and names on pictures, the screen of a scan, and pictures side by side."""
 
+from facepool.overlay.canvas import Canvas
 from facepool.overlay.coverage import coverage_picture
 from facepool.overlay.coverage_words import COLUMNS, coverage_advice, coverage_rows, coverage_summary, coverage_title
 from facepool.overlay.environment import environment
@@ -11,6 +12,7 @@ from facepool.overlay.text import before_number
 
 __all__ = [
     "COLUMNS",
+    "Canvas",
     "Label",
     "Painter",
     "PresencePanel",

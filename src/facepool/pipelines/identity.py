@@ -81,6 +81,7 @@ class Identity:
         announced: Whether its appearance was told.
         crop_bgr: The best aligned face, where crops are kept.
         seen: Frames that it was seen in.
+        best_score: How sure the detector was of it in the best of them, 0..1.
         bbox: Where it was seen last: left, top, right, bottom in pixels.
     """
 
@@ -92,6 +93,7 @@ class Identity:
     announced: bool = False
     crop_bgr: Image | None = None
     seen: int = 0
+    best_score: float = 0.0
     bbox: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     _latest: Sighting | None = None
     _doubts: tuple[Sighting, ...] = ()
@@ -111,11 +113,12 @@ class Identity:
         """Who the track is taken for."""
         return None if self.shown is None else self.shown.person
 
-    def see(self, box: Floats) -> None:
-        """Note where the face is in one more frame; box is (4,) xyxy in pixels."""
+    def see(self, box: Floats, score: float) -> None:
+        """Note where the face is in one more frame, (4,) xyxy in pixels, and how sure the detector is of it, 0..1."""
         left, top, right, bottom = (float(edge) for edge in box)
         self.bbox = (left, top, right, bottom)
         self.seen += 1
+        self.best_score = max(self.best_score, score)
 
     def pressing(self, time_s: float, *, sure: bool) -> Need | None:
         """Why the face has to be embedded whatever it looks like; None: it does not have to."""

@@ -26,6 +26,7 @@ class LiveOptions:
         min_margin: By how much the best must beat a runner-up who matches too; otherwise the face is ambiguous.
         hysteresis: Similarity that the person a face is taken for is ahead by, so that names do not flicker.
         min_hits: Frames that a face must be detected in before it is told of.
+        min_score: Detector score in 0..1 that one of them must have: hands and patterns stay below, faces do not.
         unknown_after_s: How long a face is looked at before it is called unknown; names come sooner.
         max_embeddings: Faces embedded in one frame, beside those that may have jumped to another face.
         detect_every: Detect in every k-th frame, and let boxes move on as they did in between.
@@ -36,6 +37,7 @@ class LiveOptions:
     min_margin: float = 0.02
     hysteresis: float = 0.05
     min_hits: int = 3
+    min_score: float = 0.9
     unknown_after_s: float = 0.6
     max_embeddings: int = 2
     detect_every: int = 1
@@ -94,12 +96,15 @@ class LiveRecognizer:
         if detecting:
             embedded[:] = self._embed_some(frame, detections, tracks, ids, time_s, events)
         for row, track in enumerate(ids):
-            self._identities[int(track)].see(detections.boxes[row])
-        events += self._decide(ids, time_s)
+            self._identities[int(track)].see(detections.boxes[row], float(detections.scores[row]))
+        tentative = self._decide(ids)
+        for track in ids:
+            events += self._show(int(track), tentative.get(int(track)), time_s)
         return LiveView(
             detections=detections,
             track_ids=ids,
             decisions=tuple(self._identities[int(track)].shown for track in ids),
+            tentative=tuple(tentative.get(int(track)) for track in ids),
             embedded=embedded,
             events=tuple(event for event in events if event is not None),
             time_s=time_s,
@@ -191,7 +196,8 @@ class LiveRecognizer:
         identity.absorb(sighting, crop_bgr)
         return track
 
-    def _decide(self, ids: Indices, time_s: float) -> list[Event | None]:
+    def _decide(self, ids: Indices) -> dict[int, Decision]:
+        """A decision for each track of the frame that was ever embedded."""
         matrix = self._matrix()
         criteria = Criteria(
             threshold=self._policy.identification(len(matrix)).value,
@@ -204,11 +210,7 @@ class LiveRecognizer:
             Claim(identity.nearest(matrix), identity.usable, identity.held, identity.frames)
             for identity in (self._identities[track] for track in known)
         ]
-        decisions = dict(zip(known, decide_together(claims, criteria), strict=True))
-        events: list[Event | None] = []
-        for track in ids:
-            events += self._show(int(track), decisions.get(int(track)), time_s)
-        return events
+        return dict(zip(known, decide_together(claims, criteria), strict=True))
 
     def _matrix(self) -> PoolMatrix:
         matrix = self._pool.matrix()
@@ -222,7 +224,7 @@ class LiveRecognizer:
         if decision is not None and (before is not None or self._is_firm(identity, decision, time_s)):
             identity.shown = decision
         events: list[Event | None] = []
-        if not identity.announced and (identity.seen >= self._options.min_hits or identity.held is not None):
+        if not identity.announced and self._is_worth_telling(identity):
             identity.announced = True
             events.append(self._event("appeared", track, time_s, "new"))
         if identity.shown is None or not identity.announced:
@@ -232,6 +234,10 @@ class LiveRecognizer:
             kind: EventKind = "recognized" if previous is None else "changed"
             events.append(self._event(kind, track, time_s, identity.shown.reason, previous))
         return events
+
+    def _is_worth_telling(self, identity: Identity) -> bool:
+        there = identity.seen >= self._options.min_hits and identity.best_score >= self._options.min_score
+        return there or identity.held is not None
 
     def _is_firm(self, identity: Identity, decision: Decision, time_s: float) -> bool:
         if identity.frames < self._options.evidence.min_frames:

@@ -52,6 +52,7 @@ class LiveView:
         detections: N boxes, scores and landmarks in pixels of the image.
         track_ids: (N,) intp.
         decisions: N decisions; None for a face that is not decided yet.
+        tentative: N decisions by the evidence so far, firm or not; None for a face that was not embedded yet.
         embedded: (N,) bool, which faces were embedded in this frame.
         events: What happened with this frame, in order.
         time_s: Of the frame.
@@ -60,6 +61,7 @@ class LiveView:
     detections: Detections
     track_ids: Indices
     decisions: tuple[Decision | None, ...]
+    tentative: tuple[Decision | None, ...]
     embedded: Mask
     events: tuple[Event, ...]
     time_s: float

@@ -72,6 +72,13 @@ class Window:
             self._sdl = _open(self._title, image_bgr)
         self._sdl.show(image_bgr)
 
+    def fit_wh(self, image_wh: tuple[int, int]) -> tuple[int, int]:
+        """The size in pixels at which a picture will be shown: what is drawn at that size is sharp.
+
+        Before the first picture it is the picture's own.
+        """
+        return image_wh if self._sdl is None else self._sdl.fit_wh(image_wh)
+
     def poll(self) -> tuple[Event, ...]:
         """What the user asked for since the last call, oldest first; empty before the first picture."""
         if self._sdl is None:

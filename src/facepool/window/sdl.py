@@ -5,9 +5,7 @@ Only :mod:`facepool.window` imports this module, when a window opens.
 
 import os
 
-import cv2
-
-from facepool.overlay import environment
+from facepool.overlay import Canvas, environment
 from facepool.types import Image
 from facepool.window.events import Event
 
@@ -75,6 +73,11 @@ class SdlWindow:
         self._image_bgr = image_bgr
         self._present()
 
+    def fit_wh(self, image_wh: tuple[int, int]) -> tuple[int, int]:
+        """The size at which a picture of some size fills the window as it is now."""
+        _, _, width, height = letterbox(image_wh, self._window.get_surface().get_size())
+        return width, height
+
     def poll(self) -> tuple[Event, ...]:
         """What the user asked for since the last call; the picture is drawn anew where the window has changed."""
         events = pygame.event.get()
@@ -101,11 +104,7 @@ class SdlWindow:
             return
         surface = self._window.get_surface()
         x, y, width, height = letterbox((self._image_bgr.shape[1], self._image_bgr.shape[0]), surface.get_size())
-        # Averaging whole areas costs five times as much as interpolating, and shows only where much is left out.
-        much_smaller = 2 * width <= self._image_bgr.shape[1]
-        scaled_bgr = cv2.resize(
-            self._image_bgr, (width, height), interpolation=cv2.INTER_AREA if much_smaller else cv2.INTER_LINEAR
-        )
+        scaled_bgr = Canvas.of(self._image_bgr, (width, height)).image_bgr
         surface.fill(_BACKDROP)
         surface.blit(pygame.image.frombuffer(scaled_bgr.tobytes(), (width, height), "BGR"), (x, y))
         self._window.flip()
