@@ -1,5 +1,10 @@
 """``facepool recognize`` on pictures, folders and videos, as a user runs it."""
 
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -45,23 +50,92 @@ def test_a_picture_without_a_face_gives_one_line_that_says_so(crowd: Commands, t
 def test_a_video_says_who_is_in_view_whenever_that_changes(crowd: Commands, photos: Path, tmp_path: Path) -> None:
     both = [np.hstack([shot(photos / "person_a_2.jpg", n), shot(photos / "person_b_2.jpg", n)]) for n in range(4)]
     wide = [np.pad(frame, ((0, 0), (0, 320), (0, 0))) for frame in pan(photos / "person_a_2.jpg", 4)]
-    film(tmp_path / "party.mp4", [*wide, *both, *(np.pad(n, ((0, 0), (0, 320), (0, 0))) for n in nobody(4))])
+    film(tmp_path / "party.mp4", [*wide, *both, *(np.pad(n, ((0, 0), (0, 320), (0, 0))) for n in nobody(15))])
     outcome = crowd("recognize", "-s", tmp_path / "party.mp4", "--headless", "-o", tmp_path / "named.mp4")
     assert outcome.code == 0, outcome.err
     assert [line.split("  ")[1] for line in outcome.out.splitlines()] == ["Ada", "Ada, Bob", "nobody"]
     with VideoSource(tmp_path / "party.mp4") as before, VideoSource(tmp_path / "named.mp4") as after:
         pairs = [(a.image_bgr, b.image_bgr) for a, b in zip(before, after, strict=True)]
-    assert len(pairs) == 12
-    assert _green(pairs[0][1]) > _green(pairs[0][0]) + 100  # the box
+    assert len(pairs) == 23
+    assert _green(pairs[3][1]) > _green(pairs[3][0]) + 100  # the box
     assert _green(pairs[-1][1]) < 10  # nobody, no box
 
 
-def test_the_faces_of_a_video_come_with_frame_and_time(crowd: Commands, photos: Path, tmp_path: Path) -> None:
-    film(tmp_path / "a.mp4", [*pan(photos / "person_a_2.jpg", 2), *nobody(2)])
+def test_the_faces_of_a_video_come_with_frame_time_and_track(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    film(tmp_path / "a.mp4", [*pan(photos / "person_a_2.jpg", 4), *nobody(2)])
     outcome = crowd("recognize", tmp_path / "a.mp4", "--headless", "--json")
     assert outcome.code == 0, outcome.err
-    assert [(record["frame"], record["time_s"]) for record in outcome.records] == [(0, 0.0), (1, 0.1)]
-    assert all(tuple(record) == KEYS for record in outcome.records)
+    faces = [record for record in outcome.records if record["event"] is None]
+    assert [(face["frame"], face["time_s"], face["track"]) for face in faces] == [
+        (0, 0.0, 1),
+        (1, 0.1, 1),
+        (2, 0.2, 1),
+        (3, 0.3, 1),
+    ]
+    assert [(face["person"], face["reason"]) for face in faces] == [
+        *[(None, "undecided")] * 2,
+        *[("Ada", "match")] * 2,
+    ]
+    assert all(set(KEYS) <= set(face) for face in faces)
+
+
+def test_events_say_who_came_and_went_and_keep_the_face(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    film(tmp_path / "a.mp4", [*pan(photos / "person_a_2.jpg", 5), *nobody(15)])
+    outcome = crowd("recognize", tmp_path / "a.mp4", "--headless", "--json", "--save-crops", tmp_path / "crops")
+    assert outcome.code == 0, outcome.err
+    events = [record for record in outcome.records if record["event"] is not None]
+    assert [(event["event"], event["person"], event["frame"]) for event in events] == [
+        ("appeared", None, 2),
+        ("recognized", "Ada", 2),
+        ("lost", "Ada", 15),
+    ]
+    crops = [Path(str(event["crop"])) for event in events]
+    assert sorted(crops) == sorted((tmp_path / "crops").iterdir())
+    assert {read_image(crop).shape for crop in crops} == {(112, 112, 3)}
+    assert "Ada" not in {part for crop in crops for part in crop.name.split("-")}
+
+
+def test_a_face_that_is_in_view_at_the_end_is_lost_then(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    film(tmp_path / "a.mp4", pan(photos / "person_a_2.jpg", 4))
+    outcome = crowd("recognize", tmp_path / "a.mp4", "--headless", "--json")
+    assert (outcome.records[-1]["event"], outcome.records[-1]["person"]) == ("lost", "Ada")
+
+
+def test_how_soon_a_name_is_said_can_be_set(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    film(tmp_path / "a.mp4", pan(photos / "person_a_2.jpg", 4))
+    outcome = crowd("recognize", tmp_path / "a.mp4", "--headless", "--json", "--firm-frames", "1")
+    assert [record["person"] for record in outcome.records if record["event"] is None] == ["Ada"] * 4
+
+
+def test_another_program_is_told_of_events(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    film(tmp_path / "a.mp4", pan(photos / "person_a_2.jpg", 4))
+    with listener() as (url, heard):
+        outcome = crowd("recognize", tmp_path / "a.mp4", "--headless", "--webhook", url)
+    assert outcome.code == 0, outcome.err
+    assert [(event["event"], event["person"]) for event in heard] == [
+        ("appeared", None),
+        ("recognized", "Ada"),
+        ("lost", "Ada"),
+    ]
+    assert all(event["at"] for event in heard)
+
+
+def test_a_program_that_is_not_there_holds_nothing_up_and_is_told_of(
+    crowd: Commands, photos: Path, tmp_path: Path
+) -> None:
+    film(tmp_path / "a.mp4", pan(photos / "person_a_2.jpg", 4))
+    with listener() as (url, _):
+        pass
+    outcome = crowd("recognize", tmp_path / "a.mp4", "--headless", "--webhook", url)
+    assert outcome.code == 0
+    assert "Ada" in outcome.out
+    assert "3 events could not be delivered" in outcome.err
+
+
+def test_an_address_that_cannot_be_one_is_refused_before_the_work(crowd: Commands, photos: Path) -> None:
+    outcome = crowd("recognize", photos / "person_a_2.jpg", "--webhook", "home")
+    assert outcome.code == 2
+    assert "webhook" in outcome.error
 
 
 def test_annotated_pictures_go_to_a_folder(crowd: Commands, photos: Path, tmp_path: Path) -> None:
@@ -161,3 +235,26 @@ def test_an_annotated_copy_does_not_replace_the_picture(crowd: Commands, photos:
     assert outcome.code == 2
     assert "replaced" in outcome.error
     assert picture.read_bytes() == (photos / "person_a_2.jpg").read_bytes()
+
+
+@contextmanager
+def listener() -> Iterator[tuple[str, list[dict[str, object]]]]:
+    """A program that takes events, and what it was told."""
+    heard: list[dict[str, object]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- http.server's name
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/", heard
+    finally:
+        server.shutdown()
+        server.server_close()
