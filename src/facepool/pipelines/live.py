@@ -105,6 +105,7 @@ class LiveRecognizer:
             track_ids=ids,
             decisions=tuple(self._identities[int(track)].shown for track in ids),
             tentative=tuple(tentative.get(int(track)) for track in ids),
+            told=np.array([self._identities[int(track)].announced for track in ids], np.bool_),
             embedded=embedded,
             events=tuple(event for event in events if event is not None),
             time_s=time_s,
