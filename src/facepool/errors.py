@@ -24,6 +24,7 @@ FacepoolError
 │   ├── UnknownPerson
 │   ├── PersonExists
 │   ├── PoolChanged
+│   ├── PersonFull
 │   └── IdentityConflict
 ├── ModelError                  exit 5   the networks
 │   ├── UnknownModel
@@ -197,6 +198,12 @@ class PoolChanged(PoolError):
     """Another process has changed the pool since it was last looked at."""
 
     code = "pool_changed"
+
+
+class PersonFull(PoolError):
+    """A person has as many views of one look as are kept."""
+
+    code = "person_full"
 
 
 class IdentityConflict(PoolError):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 
 from rich.console import Console as RichConsole
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -121,11 +122,15 @@ class Counter:
 
     def __init__(self, progress: Progress, what: str, total: int | None) -> None:
         self._progress = progress
-        self._task = progress.add_task(what, total=total)
+        self._task = progress.add_task(escape(printable(what)), total=total)
 
     def step(self) -> None:
         """One more is done."""
         self._progress.advance(self._task)
+
+    def describe(self, text: str) -> None:
+        """Change the label."""
+        self._progress.update(self._task, description=escape(printable(text)))
 
 
 class Downloads:

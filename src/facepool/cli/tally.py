@@ -3,11 +3,24 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from facepool.errors import FacepoolError, IdentityConflict, NoFace
+from facepool.errors import FacepoolError, IdentityConflict, NoFace, ScanIncomplete
 from facepool.pipelines.enroll import OUTCOMES, Offer, Outcome
+from facepool.pipelines.scanning import Outcome as ScanOutcome
+from facepool.pipelines.scanning import Scan
 
 STORED_BEFORE: frozenset[Outcome] = frozenset({"known_view", "enough"})
 """Outcomes of frames that are not stored because the pool has what they show."""
+
+_SCAN_FLAWS: dict[str, str] = {
+    **{outcome: words for outcome, words in OUTCOMES.items() if outcome not in {"taken", *STORED_BEFORE}},
+    "too_large": "face too large, move back",
+    "cut_off": "face at the edge of the picture",
+    "no_pose": "where the head points cannot be measured",
+    "other": "somebody else",
+    "another_face": "a face jumped or changed",
+    "not_the_registered": "does not look like the person as registered",
+}
+"""Why a scan could not use a frame, in words; outcomes that are no flaw, such as a head between two places, lack."""
 
 
 class Tally:
@@ -65,3 +78,56 @@ class Tally:
             why=f"{OUTCOMES[worst]} in {count} of {self.frames} frames",
             fix="Show one face, close enough, sharp and upright",
         )
+
+
+class ScanTally:
+    """Counts the frames of a scan by outcome.
+
+    Attributes:
+        outcomes: Number of frames of each outcome.
+    """
+
+    def __init__(self) -> None:
+        self.outcomes: Counter[ScanOutcome] = Counter()
+
+    @property
+    def frames(self) -> int:
+        """Number of frames."""
+        return self.outcomes.total()
+
+    def add(self, scan: Scan) -> None:
+        """One more frame."""
+        self.outcomes[scan.outcome] += 1
+
+    def remarks(self) -> list[str]:
+        """One line for each reason of not using frames, the commonest first."""
+        flaws = self._flaws().most_common()
+        return [f"{count} of {self.frames} frames not used: {_SCAN_FLAWS[outcome]}" for outcome, count in flaws]
+
+    def failure(self, person: str) -> FacepoolError:
+        """Why a scan that captured nothing did not."""
+        what = f"{person} was not registered"
+        if not self.frames:
+            return NoFace(what, why="there was no frame to look at")
+        flaws = self._flaws()
+        if not flaws or flaws.total() < self.frames / 2:
+            return ScanIncomplete(
+                what,
+                why="nobody looked straight ahead and kept still for a moment",
+                fix="Look straight at the camera first, then slowly around",
+            )
+        worst, count = flaws.most_common(1)[0]
+        if worst == "not_the_registered":
+            return IdentityConflict(
+                what,
+                why=f"the face does not look like {person} as registered",
+                fix="Register it under another name, or add --force if it is the same person",
+            )
+        return NoFace(
+            what,
+            why=f"{_SCAN_FLAWS[worst]} in {count} of {self.frames} frames",
+            fix="Show one face, close enough, sharp and upright",
+        )
+
+    def _flaws(self) -> Counter[ScanOutcome]:
+        return Counter({outcome: count for outcome, count in self.outcomes.items() if outcome in _SCAN_FLAWS})
