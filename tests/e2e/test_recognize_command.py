@@ -129,7 +129,7 @@ def test_a_program_that_is_not_there_holds_nothing_up_and_is_told_of(
     outcome = crowd("recognize", tmp_path / "a.mp4", "--headless", "--webhook", url)
     assert outcome.code == 0
     assert "Ada" in outcome.out
-    assert "3 events could not be delivered" in outcome.err
+    assert "0 delivered, 3 dropped" in outcome.err
 
 
 def test_an_address_that_cannot_be_one_is_refused_before_the_work(crowd: Commands, photos: Path) -> None:

@@ -1,7 +1,7 @@
 """Where events go: to standard output as JSON, to files with crops, and to other programs over the network."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -9,7 +9,6 @@ from typing import Protocol
 from facepool.capture import write_image
 from facepool.cli.console import Console
 from facepool.cli.records import event_record
-from facepool.cli.wording import counted
 from facepool.pipelines.live_view import Event
 from facepool.types import Frame
 
@@ -17,17 +16,8 @@ from facepool.types import Frame
 class Sink(Protocol):
     """Another program that is told."""
 
-    @property
-    def dropped(self) -> int:
-        """Events that never will arrive."""
-        ...
-
     def put(self, event: Mapping[str, object]) -> None:
         """Take an event; returns at once."""
-        ...
-
-    def close(self, timeout_s: float = 5.0) -> None:
-        """Deliver what waits, and end."""
         ...
 
 
@@ -64,8 +54,8 @@ class Outlets:
 
 
 @contextmanager
-def open_sinks(webhooks: Sequence[str], brokers: Sequence[str], console: Console) -> Iterator[list[Sink]]:
-    """Sinks for addresses. At the end what waits is delivered, and what never arrived is told of.
+def open_sinks(webhooks: Sequence[str], brokers: Sequence[str]) -> Iterator[list[Sink]]:
+    """Sinks for addresses. At the end what waits is delivered; what never arrived, the log says.
 
     Raises:
         ConfigError: An address cannot be used, or the client for it is not installed.
@@ -75,16 +65,8 @@ def open_sinks(webhooks: Sequence[str], brokers: Sequence[str], console: Console
         return
     from facepool.sinks import MqttSink, WebhookSink  # noqa: PLC0415 -- HTTP takes long to import, and few tell others
 
-    sinks: dict[str, Sink] = {}
-    try:
-        for url in webhooks:
-            sinks[url] = WebhookSink(url)
-        for url in brokers:
-            sinks[url] = MqttSink(url)
-        yield list(sinks.values())
-    finally:
-        for sink in sinks.values():
-            sink.close()
-        lost = sum(sink.dropped for sink in sinks.values())
-        if lost:
-            console.note(f"{counted(lost, 'event')} could not be delivered")
+    with ExitStack() as stack:
+        yield [
+            *(stack.enter_context(closing(WebhookSink(url))) for url in webhooks),
+            *(stack.enter_context(closing(MqttSink(url))) for url in brokers),
+        ]

@@ -97,7 +97,7 @@ def recognize_sources(
     console, settings, output = workbench.console, workbench.settings, reporting.output
     painter, tour = Painter(), Tour(specs, console, settings.capture_options())
     with ExitStack() as stack:
-        sinks = stack.enter_context(open_sinks(reporting.webhooks, reporting.brokers, console))
+        sinks = stack.enter_context(open_sinks(reporting.webhooks, reporting.brokers))
         outlets = Outlets(console, sinks, reporting.crops)
         pool = stack.enter_context(workbench.open_pool(workbench.analyzer.space, must_exist=True))
         recognizer = Recognizer(workbench.analyzer, pool, workbench.policy, settings.recognize_options())
