@@ -114,9 +114,10 @@ class GuidedEnrollment:
 
     def lookalikes(self) -> tuple[LookAlike, ...]:
         """People of the pool who match a view of this scan, likeliest first; to be resolved before ``commit``."""
-        matrix = self._matrix()
-        threshold = self._thresholds.identification(len(matrix)).value
-        return find_look_alikes(self.person, self._scan.views.all(), matrix, threshold)
+        matrix, views = self._matrix(), self._scan.views.all()
+        # Each view is one more chance to resemble somebody: about 1 % of scans, not of views, are to raise the question.
+        threshold = self._thresholds.identification(len(matrix) * len(views)).value
+        return find_look_alikes(self.person, views, matrix, threshold)
 
     def resolve(self, name: str, resolution: Resolution) -> None:
         """Decide on a look-alike: the same person, to whom the views then go, or somebody else, flagged as a pair.
