@@ -30,16 +30,6 @@ def test_views_that_differ_are_stored_and_known_ones_are_not(facepool: Commands,
     assert facepool.people() == {"Ada": 2}
 
 
-def test_a_video_gives_the_views_that_differ(facepool: Commands, photos: Path, tmp_path: Path) -> None:
-    frames = [*pan(photos / "person_a_1.jpg", 5), *nobody(2), *pan(photos / "person_a_2.jpg", 5)]
-    outcome = facepool("register", "Ada", "-s", film(tmp_path / "ada.mp4", frames), "--headless", "--json")
-    assert outcome.code == 0, outcome.err
-    (record,) = outcome.records
-    assert record["frames"] == 12
-    assert 2 <= int(str(record["stored"])) <= 4
-    assert facepool.people() == {"Ada": record["stored"]}
-
-
 def test_the_register_threshold_decides_how_many_views_differ(facepool: Commands, photos: Path) -> None:
     both = (photos / "person_a_1.jpg", photos / "person_a_2.jpg")
     outcome = facepool("register", "Ada", *both, "--register-threshold", "0.5")
