@@ -1,12 +1,7 @@
 """Registering and recognizing live, as a person does it: in a window, before a camera that comes and goes."""
 
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import pytest
@@ -15,62 +10,9 @@ from commands import ROOT, Commands
 from facepool import read_image
 from facepool.models import ModelStore
 from facepool.types import Image
+from live_command import IN_MEMORY, INTERRUPTED, Live
 from loopback_camera import LoopbackCamera, camera_before, moving, write_video
-from screen import GREEN, PATIENCE_S, RED, Screen, open_screen, until
-
-INTERRUPTED = 130
-PROXIES = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
-
-
-class Live:
-    """A command that is running; killed at the end of the block.
-
-    Args:
-        commands: Says where and with which pool and models.
-        words: Of the command, after ``python``.
-        display: Variables that say where its window opens.
-    """
-
-    def __init__(self, commands: Commands, words: Sequence[str | Path], display: dict[str, str]) -> None:
-        env = {name: value for name, value in commands.env.items() if name not in PROXIES}
-        self._log = commands.folder / "said.txt"
-        with self._log.open("w") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *map(str, words)],
-                cwd=commands.folder,
-                env=env | display,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-
-    @property
-    def said(self) -> str:
-        """Everything that it has printed."""
-        return self._log.read_text(encoding="utf-8")
-
-    def says(self, text: str, times: int = 1) -> bool:
-        """Whether it prints this, so often, in time."""
-        return until(lambda: self.said.count(text) >= times)
-
-    def interrupt(self) -> None:
-        """Press Ctrl-C in its terminal."""
-        self.process.send_signal(signal.SIGINT)
-
-    def ends(self) -> int:
-        """Its exit code, waited for."""
-        code = self.process.wait(PATIENCE_S)
-        assert "Traceback" not in self.said
-        return code
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.process.kill()
-        self.process.wait()
+from screen import GREEN, RED, Screen, open_screen, until
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +51,6 @@ def at_crowd(tmp_path: Path, crowd: Commands, open_store: ModelStore) -> Command
     return commands
 
 
-IN_MEMORY = {"SDL_VIDEODRIVER": "dummy"}
-
-
 def test_ctrl_c_leaves_no_pool_behind(facepool: Commands, camera: LoopbackCamera) -> None:
     with Live(facepool, ["-m", "facepool", "register", "Ada", "-s", camera.url], IN_MEMORY) as live:
         assert live.says("Looking at")
@@ -129,33 +68,9 @@ def test_ctrl_c_ends_it_while_the_camera_is_silent(at_crowd: Commands, camera: L
 
 
 def test_the_end_of_a_film_saves_as_q_does(facepool: Commands, film: Path) -> None:
-    with Live(facepool, ["-m", "facepool", "register", "Ada", "--window", film], IN_MEMORY) as live:
+    with Live(facepool, ["-m", "facepool", "register", "Ada", "--window", "--partial", film], IN_MEMORY) as live:
         assert live.ends() == 0, live.said
     assert facepool.people() == {"Ada": 1}
-
-
-@pytest.mark.parametrize(
-    "leave",
-    [lambda screen: screen.press("q"), lambda screen: screen.press("Escape"), Screen.close_window],
-    ids=["q", "escape", "close button"],
-)
-def test_a_person_registers_and_leaves(
-    facepool: Commands, camera: LoopbackCamera, screen: Screen, leave: Callable[[Screen], None]
-) -> None:
-    with Live(facepool, ["-m", "facepool", "register", "Ada", "-s", camera.url], screen.environment) as live:
-        assert screen.do("getwindowname", screen.window()) == "Face Recognition"
-        assert screen.shows(GREEN)
-        leave(screen)
-        assert live.ends() == 0, live.said
-    assert facepool.people() == {"Ada": 1}
-
-
-def test_ctrl_c_in_the_window_discards(facepool: Commands, camera: LoopbackCamera, screen: Screen) -> None:
-    with Live(facepool, ["-m", "facepool", "register", "Ada", "-s", camera.url], screen.environment) as live:
-        assert screen.shows(GREEN)
-        screen.press("ctrl+c")
-        assert live.ends() == INTERRUPTED
-    assert not facepool.pool.exists()
 
 
 def test_the_known_are_green_and_strangers_red_even_after_the_camera_was_off(

@@ -154,7 +154,8 @@ def test_progress_is_of_the_front_and_then_of_the_ring(pool: Pool) -> None:
 
 
 def test_keys_and_refusal_say_what_there_is_and_what_is_needed(pool: Pool) -> None:
-    (*_, (_, scan)) = scans(pool, [*still(), Head(yaw=18)])
+    (_, first), *_, (_, scan) = scans(pool, [*still(), Head(yaw=18)])
+    assert refusal_words(first, 0.8) == "Not yet: look straight at the camera first"
     assert captured(scan) == (1, 12)
     assert refusal_words(scan, 0.8) == "Not yet: 1 of 12 directions, 10 are needed"
     assert keys_line(can_finish=False).startswith("Q ends")

@@ -49,7 +49,7 @@ class ScanScreen:
 
     def draw(self, canvas: Canvas, step: Step) -> Image:
         """The screen for one frame and the newest step, which may be of an earlier frame."""
-        refused = time.monotonic() < self._refused_until_s and step.scan.phase != "done"
+        refused = time.monotonic() < self._refused_until_s and not step.can_finish
         hint = self._refusal if refused else sentence(step.scan.hint.text)
         view = ring_view(step.scan, canvas, title=self._title, hint=hint, keys=keys_line(can_finish=step.can_finish))
         return self._ring.draw(canvas.image_bgr, view, mirrored=canvas.mirrored)
@@ -94,6 +94,8 @@ def keys_line(*, can_finish: bool) -> str:
 
 def refusal_words(scan: Scan, enough: float) -> str:
     """Why the scan cannot be finished yet."""
+    if scan.steady < 1:
+        return "Not yet: look straight at the camera first"
     done, count = captured(scan)
     return f"Not yet: {done} of {count} directions, {math.ceil(enough * count)} are needed"
 
