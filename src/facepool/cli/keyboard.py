@@ -12,13 +12,20 @@ def terminal_listens() -> bool:
 
 def enter_pressed() -> bool:
     """Whether Enter was pressed in the terminal since the last call; False without one."""
-    if not terminal_listens():
+    if not sys.stdin.isatty():
         return False
     if sys.platform == "win32":
         import msvcrt  # noqa: PLC0415 -- only there
 
         return bool(msvcrt.kbhit()) and msvcrt.getwch() == "\r"
-    if os.tcgetpgrp(sys.stdin.fileno()) != os.getpgrp():
-        return False  # in the shell's background: reading what is typed there would stop us
+    if _in_background(sys.stdin.fileno()):
+        return False  # reading what is typed for the shell would stop us
     ready, _, _ = select.select([sys.stdin], [], [], 0)
     return bool(ready) and bool(sys.stdin.readline())
+
+
+def _in_background(terminal: int) -> bool:
+    try:
+        return os.tcgetpgrp(terminal) != os.getpgrp()
+    except OSError:  # a terminal, but not the one that we were started from: it has no background
+        return False
