@@ -14,7 +14,8 @@ FacepoolError
 │   ├── StreamUnavailable
 │   ├── StreamLost
 │   ├── NoFace
-│   └── ScanIncomplete
+│   ├── ScanIncomplete
+│   └── ProtocolInvalid
 ├── PoolError                   exit 4   where people are kept
 │   ├── PoolCorrupt
 │   ├── PoolLocked
@@ -142,6 +143,12 @@ class ScanIncomplete(InputError):
     """A guided scan ended before enough directions were captured."""
 
     code = "scan_incomplete"
+
+
+class ProtocolInvalid(InputError):
+    """A list of pairs, a folder of people or annotated boxes that nothing can be measured with."""
+
+    code = "protocol_invalid"
 
 
 class PoolError(FacepoolError):
