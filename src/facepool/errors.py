@@ -15,6 +15,8 @@ FacepoolError
 │   ├── StreamLost
 │   ├── NoFace
 │   ├── ScanIncomplete
+│   ├── NotEnoughScores
+│   ├── InvalidScores
 │   └── ProtocolInvalid
 ├── PoolError                   exit 4   where people are kept
 │   ├── PoolCorrupt
@@ -143,6 +145,18 @@ class ScanIncomplete(InputError):
     """A guided scan ended before enough directions were captured."""
 
     code = "scan_incomplete"
+
+
+class NotEnoughScores(InputError):
+    """There are too few comparisons, or only of one kind, to measure an error rate."""
+
+    code = "not_enough_scores"
+
+
+class InvalidScores(InputError):
+    """Scores of an evaluation that are no numbers, or columns that do not belong together."""
+
+    code = "scores_invalid"
 
 
 class ProtocolInvalid(InputError):
