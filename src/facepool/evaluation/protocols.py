@@ -45,6 +45,19 @@ class Pairs:
 
 
 @dataclass(frozen=True, slots=True)
+class People:
+    """A folder of people.
+
+    Attributes:
+        paths: N pictures.
+        people: N names.
+    """
+
+    paths: tuple[Path, ...]
+    people: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Split:
     """A folder of people, parted into those who are registered and strangers.
 
@@ -224,8 +237,8 @@ def _leader(leader: list[int], row: int) -> int:
     return row
 
 
-def all_pairs(root: Path) -> Pairs:
-    """Every picture of a folder of people with every other one.
+def read_people(root: Path) -> People:
+    """A folder of people, to compare every picture with every other one.
 
     Args:
         root: ``root/Person/*``, at any depth below the person; loose pictures are people of their own.
@@ -242,10 +255,7 @@ def all_pairs(root: Path) -> Pairs:
         raise ProtocolInvalid(
             f"Nobody in {root} has two pictures", why="comparing a person with themselves takes two", fix=_LAYOUT
         )
-    paths, people = _rows(tree)
-    first, second = np.triu_indices(len(paths), 1)
-    number = np.unique(people, return_inverse=True)[1].reshape(-1)
-    return Pairs(paths, people, first, second, number[first] == number[second])
+    return People(*_rows(tree))
 
 
 _LAYOUT = "Give a folder with one folder a person: root/Ada/1.jpg, root/Ada/2.jpg, root/Bob/1.jpg"

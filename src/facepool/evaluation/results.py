@@ -15,11 +15,12 @@ from facepool.evaluation.average_precision import PrecisionRecall
 from facepool.evaluation.bootstrap import IdentificationIntervals, Interval, VerificationIntervals
 from facepool.evaluation.discard import Breakdown, DiscardCurve
 from facepool.evaluation.metrics import EqualError, ErrorCurve, FoldAccuracy, OperatingPoint
-from facepool.evaluation.open_set import IdentificationPoint, OpenSetCurve
+from facepool.evaluation.open_set import IdentificationPoint, MatedSearches, OpenSetCurve
+from facepool.evaluation.ranking import Values
 from facepool.types import Floats, Indices, Mask
 
-NOT_ACQUIRED = -1.0
-"""The similarity of a comparison of which one side has no face: the least there is, so that it never matches."""
+NOT_ACQUIRED = float("-inf")
+"""The similarity of a comparison of which one side has no face: below every threshold, so that it never matches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,28 +108,49 @@ class Comparisons:
         second: (P,) likewise.
         same: (P,) whether both show one person.
         similarities: (P,) float32 in -1..1; ``NOT_ACQUIRED`` where a side has no face.
+        weights: (P,) float64, how many pairs each one stands for: 1, but where all pairs of a folder are too many.
+        exact_from: Impostor pairs at this similarity or above are all here; minus infinity where all are.
         fold_of: (P,) number of the fold; None where the protocol has none.
+        left_out: Number of pairs left out because a picture is not there.
     """
 
     first: Indices
     second: Indices
     same: Mask
     similarities: Floats
+    weights: Values
+    exact_from: float = float("-inf")
     fold_of: Indices | None = None
+    left_out: int = 0
 
     def __len__(self) -> int:
-        """Number of pairs."""
+        """Number of rows."""
         return len(self.same)
 
     @property
     def genuine(self) -> Floats:
-        """Similarities of the pairs that show one person."""
+        """Similarities of the pairs that show one person; they have equal weights."""
         return np.asarray(self.similarities[self.same])
 
     @property
     def impostor(self) -> Floats:
         """Similarities of the pairs that show two."""
         return np.asarray(self.similarities[~self.same])
+
+    @property
+    def impostor_weights(self) -> Values:
+        """How many pairs each of those stands for."""
+        return np.asarray(self.weights[~self.same])
+
+    @property
+    def genuine_count(self) -> int:
+        """Number of pairs that show one person."""
+        return round(float(self.weights[self.same].sum()))
+
+    @property
+    def impostor_count(self) -> int:
+        """Number of pairs that show two."""
+        return round(float(self.impostor_weights.sum()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +230,7 @@ class Probes:
         right_rows: (Q,) rows of ``Captures``: the template that it comes from; -1 where there is none.
         other: (Q,) float32, similarity to the nearest of all others; ``NOT_ACQUIRED`` without a face.
         other_rows: (Q,) rows of ``Captures``: the template that it comes from; -1 where there is none.
-        ranks: (Q,) how many people are nearer than the right one, plus 1; 0 where there is no right one.
+        ranks: (Q,) how many others are as similar or more, plus 1; 0 where there is no similarity to the right one.
     """
 
     rows: Indices
@@ -222,6 +244,11 @@ class Probes:
     def __len__(self) -> int:
         """Number of probes."""
         return len(self.rows)
+
+    @property
+    def searches(self) -> MatedSearches:
+        """The registered people's probes alone."""
+        return MatedSearches(self.right[self.mated], self.other[self.mated], self.ranks[self.mated])
 
     @property
     def strangers(self) -> Floats:
