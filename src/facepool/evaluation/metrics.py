@@ -226,8 +226,7 @@ class Folds:
         right = gains[:, self._starts] + (by_fold * self._same).sum(axis=1, keepdims=True)
         elsewhere = np.where(self._allowed, right.sum(axis=0) - right, -1.0)
         best = elsewhere == elsewhere.max(axis=1, keepdims=True)
-        middle = (best.sum(axis=1, keepdims=True) + 1) // 2
-        place = np.argmax(np.cumsum(best, axis=1) == middle, axis=1)
+        place = [places[(len(places) - 1) // 2] for places in map(np.flatnonzero, best)]
         found = right[np.arange(len(right)), place]
         total = by_fold.sum(axis=1)
         return np.divide(found, total, out=np.full(len(total), np.nan), where=total > 0), self._thresholds[place]
