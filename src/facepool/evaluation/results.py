@@ -182,9 +182,9 @@ class VerificationResults:
         accuracy: Of the folds; None where the protocol has none.
         intervals: Of the figures above, by bootstrap over people.
         default: What ``facepool verify`` does here.
-        by_pose: Errors by the larger yaw of a genuine pair's two faces.
-        by_quality: Errors by the lesser quality of the two.
-        discard: What is left of the misses when the pairs of least quality are left out.
+        by_pose: Misses at the default threshold by the larger yaw of a genuine pair's faces, in degrees to either side.
+        by_quality: Likewise by the lesser of their qualities, 0..100.
+        discard: What is left of those misses when the pairs of least quality are left out.
     """
 
     run: Run
