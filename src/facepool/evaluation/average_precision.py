@@ -128,7 +128,7 @@ def average_precision_interval(
     """The interval of the average precision, by bootstrap over pictures: faces of one picture fail together.
 
     Raises:
-        NotEnoughScores: No annotated face counts, or there are fewer than two pictures.
+        NotEnoughScores: No annotated face counts.
     """
     judged = _judge(images, least_overlap)
     areas = [

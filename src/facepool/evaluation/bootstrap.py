@@ -7,16 +7,17 @@ again, threshold and all. Percentile intervals.
 
 Where nothing went wrong, every replicate says so too, and percentiles would claim certainty. There the bound is the
 exact binomial one (Clopper and Pearson 1934) for as many trials as there are people: no error among 100 people
-excludes rates above 3.6 %, at a level of 95 %.
+excludes rates above 3.6 %, at a level of 95 %. Where there are too few people for any of this, the ends are NaN.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from facepool.errors import InvalidScores, NotEnoughScores
+from facepool.errors import InvalidScores
 from facepool.evaluation.metrics import Folds
 from facepool.evaluation.open_set import MatedSearches
 from facepool.evaluation.ranking import Ranking, Rates, Scores, Values
@@ -34,14 +35,19 @@ class Interval:
     """Where a figure would lie if other people of the same kind had taken part.
 
     Attributes:
-        low: Lower end.
-        high: Upper end.
+        low: Lower end; NaN where too few people took part to say.
+        high: Upper end; NaN likewise.
         level: Share of such intervals that hold the true figure, 0.95 by default.
     """
 
     low: float
     high: float
     level: float = LEVEL
+
+    @property
+    def known(self) -> bool:
+        """Whether enough people took part."""
+        return not math.isnan(self.low)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +95,10 @@ class IdentificationIntervals:
 def draws(count: int, replicates: int, seed: int) -> Iterator[Values]:
     """How often each of so many people is drawn: (count,) a replicate, adding up to count. Same seed, same draws.
 
-    Raises:
-        NotEnoughScores: There are fewer than two to draw from.
+    Nothing comes of fewer than two people: they would be the same in each replicate, as if there were no doubt.
     """
-    if count < 2:
-        raise NotEnoughScores(
-            "There is no interval", why=f"it is taken over people, of whom there is {count or 'none'}", fix="Add people"
-        )
     random = np.random.default_rng(seed)
-    for _ in range(replicates):
+    for _ in range(replicates if count > 1 else 0):
         yield np.bincount(random.integers(count, size=count), minlength=count).astype(np.float64)
 
 
@@ -110,13 +111,13 @@ def percentiles(samples: Sequence[float] | Values, level: float, people: int | N
         people: For a rate, the number of people that it is over: an interval that is all 0 or all 1 gets the exact
             binomial bound. None for what is no rate.
 
-    Raises:
-        NotEnoughScores: More than half of the replicates measured nothing.
+    Returns:
+        Ends of NaN where there is no replicate, or more than half of them measured nothing.
     """
     values = np.asarray(samples, np.float64)
     values = values[~np.isnan(values)]
     if 2 * len(values) < len(samples) or not len(values):
-        raise NotEnoughScores("There is no interval", why="it rests on too few people", fix="Add people")
+        return Interval(math.nan, math.nan, level)
     low, high = (float(end) for end in np.quantile(values, ((1 - level) / 2, (1 + level) / 2)))
     bound = 1 - ((1 - level) / 2) ** (1 / people) if people else 0.0
     if low == high == 1.0:
@@ -139,7 +140,6 @@ def rate_interval(
         level: See ``Interval``.
 
     Raises:
-        NotEnoughScores: There are fewer than two people.
         InvalidScores: The columns have different lengths.
     """
     _check_columns(len(wrong), people)
@@ -178,7 +178,7 @@ def verification_intervals(
         level: See ``Interval``.
 
     Raises:
-        NotEnoughScores: One kind of pair is missing, or there are too few people.
+        NotEnoughScores: One kind of pair is missing.
         InvalidScores: A similarity is NaN or infinitely high, or columns have different lengths.
     """
     count = len(similarities)
@@ -193,7 +193,7 @@ def verification_intervals(
         rows.append([rates.equal_error()[0] if rates.usable else np.nan, *_points(rates, fmrs)])
         if folds is not None:
             accuracies.append(_mean(folds.judge(pairs.times(drawn))[0]))
-    columns = np.array(rows).T
+    columns = _columns(rows, fmrs)
     genuine_people = pairs.genuine_people
     return VerificationIntervals(
         accuracy=None if folds is None else percentiles(accuracies, level, len(names)),
@@ -229,7 +229,7 @@ def identification_intervals(
         level: See ``Interval``.
 
     Raises:
-        NotEnoughScores: There is no probe of one kind, or there are fewer than two people of it.
+        NotEnoughScores: There is no probe of one kind.
         InvalidScores: A similarity is NaN or infinitely high, or columns have different lengths.
     """
     _check_columns(len(mated), mated_people)
@@ -237,6 +237,7 @@ def identification_intervals(
     ranking = Ranking(mated.found, strangers)
     mated_names, mated_numbers = np.unique(np.asarray(mated_people), return_inverse=True)
     stranger_names, stranger_numbers = np.unique(np.asarray(stranger_people), return_inverse=True)
+    replicates = replicates if len(mated_names) > 1 and len(stranger_names) > 1 else 0
     first = (mated.ranks == 1).astype(np.float64)
     rows: list[list[float]] = []
     both = zip(draws(len(mated_names), replicates, seed), draws(len(stranger_names), replicates, seed + 1), strict=True)
@@ -244,7 +245,7 @@ def identification_intervals(
         times = drawn_mated[mated_numbers]
         rates = ranking.rates(times, drawn_strangers[stranger_numbers])
         rows.append([float(times @ first / times.sum()), *_points(rates, fpirs)])
-    columns = np.array(rows).T
+    columns = _columns(rows, fpirs)
     return IdentificationIntervals(
         rank_one=percentiles(columns[0], level, len(mated_names)),
         fnir_at_fpir=_intervals(fpirs, 1.0 - columns[1::2], level, len(mated_names)),
@@ -302,6 +303,11 @@ def _points(rates: Rates, asked: Sequence[float]) -> list[float]:
         return [np.nan] * (2 * len(asked))
     thresholds = [rates.threshold_at(rate) for rate in asked]
     return [figure for threshold in thresholds for figure in (1.0 - rates.fnmr(threshold), threshold)]
+
+
+def _columns(rows: list[list[float]], asked: Sequence[float]) -> Values:
+    """(1 + 2 per rate, replicates)."""
+    return np.array(rows).reshape(len(rows), 1 + 2 * len(asked)).T
 
 
 def _intervals(asked: Sequence[float], columns: Values, level: float, people: int | None) -> dict[float, Interval]:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from facepool.errors import InvalidScores, NotEnoughScores
+from facepool.errors import InvalidScores
 from facepool.evaluation.bootstrap import Interval, People, rate_interval
 from facepool.evaluation.ranking import Scores, Values, checked
 from facepool.types import Mask
@@ -50,7 +50,7 @@ class Bin:
         errors: How many of them went wrong.
         rate: Share; NaN without a trial.
         people: Whose trials they are, how many; 0 where it was not said.
-        interval: Of the rate, by bootstrap over people; None where there are fewer than two.
+        interval: Of the rate, by bootstrap over people; None where these are not known.
     """
 
     low: float
@@ -139,12 +139,5 @@ def _bin(low: float, high: float, wrong: Mask, people: People | None, seed: int)
         errors=errors,
         rate=errors / count if count else float("nan"),
         people=0 if people is None else len(np.unique(np.asarray(people))),
-        interval=None if people is None else _interval_of(wrong, people, seed),
+        interval=None if people is None else rate_interval(wrong, people, seed=seed),
     )
-
-
-def _interval_of(wrong: Mask, people: People, seed: int) -> Interval | None:
-    try:
-        return rate_interval(wrong, people, seed=seed)
-    except NotEnoughScores:
-        return None
