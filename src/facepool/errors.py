@@ -27,6 +27,7 @@ FacepoolError
 │   ├── UnknownPerson
 │   ├── PersonExists
 │   ├── PoolChanged
+│   ├── InsufficientData
 │   └── IdentityConflict
 ├── ModelError                  exit 5   the networks
 │   ├── UnknownModel
@@ -218,6 +219,12 @@ class PoolChanged(PoolError):
     """Another process has changed the pool since it was last looked at."""
 
     code = "pool_changed"
+
+
+class InsufficientData(PoolError):
+    """The pool is too small for what is to be measured on it."""
+
+    code = "insufficient_data"
 
 
 class IdentityConflict(PoolError):

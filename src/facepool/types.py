@@ -224,6 +224,44 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibration:
+    """How often a pool would name strangers, as measured on the pool itself.
+
+    Counts and rates over everybody: nothing in it is about one person.
+
+    Attributes:
+        threshold: Cosine similarity at which the target was expected to be met.
+        target_fpir: Share of strangers that may be named.
+        low: Lower end of the 95 % interval of the share that is named at the threshold.
+        high: Upper end of it.
+        points: (share of strangers named, similarity) pairs around the threshold, shares falling, at this pool's size.
+        people: How many the pool had.
+        templates: How many they had.
+        comparisons: Similarities of different people that were looked at.
+        borrowed: 0..1, how much of the tail's shape came from elsewhere than the pool.
+        created_at: ISO 8601 in UTC with seconds.
+        space_id: Of the pool's embedding space; empty where the pool does not know it.
+    """
+
+    threshold: float
+    target_fpir: float
+    low: float
+    high: float
+    points: tuple[tuple[float, float], ...]
+    people: int
+    templates: int
+    comparisons: int
+    borrowed: float
+    created_at: str
+    space_id: str
+
+    @property
+    def date(self) -> str:
+        """The day, in UTC: 2026-11-23."""
+        return self.created_at[:10]
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A person that a probe may be.
 

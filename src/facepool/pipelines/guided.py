@@ -101,12 +101,12 @@ class GuidedEnrollment:
 
     def coverage(self) -> Coverage:
         """The report on the scan as it is now."""
-        chosen = self._chosen()
+        chosen, matrix = self._chosen(), self._matrix()
         return report(
             self._scan.views,
             chosen,
             self.options.scan.ring,
-            self._thresholds.identification(len(self._matrix()) + len(chosen)),
+            self._thresholds.identification(len(matrix) + len(chosen), matrix.calibration),
             person=self.person,
             appearance=self._appearance,
             partial=self._is_partial,
@@ -115,7 +115,7 @@ class GuidedEnrollment:
     def lookalikes(self) -> tuple[LookAlike, ...]:
         """People of the pool who match a view of this scan, likeliest first; to be resolved before ``commit``."""
         matrix = self._matrix()
-        threshold = self._thresholds.identification(len(matrix)).value
+        threshold = self._thresholds.identification(len(matrix), matrix.calibration).value
         return find_look_alikes(self.person, self._scan.views.all(), matrix, threshold)
 
     def resolve(self, name: str, resolution: Resolution) -> None:

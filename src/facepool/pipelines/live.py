@@ -78,7 +78,8 @@ class LiveRecognizer:
     @property
     def threshold(self) -> Threshold:
         """The threshold for the pool as it is now."""
-        return self._policy.identification(len(self._matrix()))
+        matrix = self._matrix()
+        return self._policy.identification(len(matrix), matrix.calibration)
 
     def process(self, frame: Frame) -> LiveView:
         """Take in the next frame of the source."""
@@ -194,10 +195,11 @@ class LiveRecognizer:
     def _decide(self, ids: Indices, time_s: float) -> list[Event | None]:
         matrix = self._matrix()
         criteria = Criteria(
-            threshold=self._policy.identification(len(matrix)).value,
+            threshold=self._policy.identification(len(matrix), matrix.calibration).value,
             min_margin=self._options.min_margin,
             look_alikes=matrix.look_alikes,
             hysteresis=self._options.hysteresis,
+            margins=matrix.margins,
         )
         known = [int(track) for track in ids if self._identities[int(track)].frames]
         claims = [

@@ -1,0 +1,71 @@
+"""How far two look-alikes must be apart before one of them is named: measured on the pair's own templates."""
+
+from collections.abc import Collection, Mapping
+from statistics import NormalDist
+
+import numpy as np
+
+from facepool.types import Floats
+
+CONFUSED = 0.01
+"""Share of a look-alike's faces that may be named as the other one."""
+_LEAST = 4
+"""Templates of a pair, of people who have two or more, below which their spread says nothing."""
+
+
+def measured_margins(pairs: Collection[frozenset[str]], vectors: Mapping[str, Floats]) -> dict[frozenset[str], float]:
+    """The margin of each pair that has templates enough.
+
+    Each template is taken for a new face of its person: it is ahead of the other person by its similarity to the
+    person's other templates, minus that to the other's. How far ahead faces are is taken for normal; a face would be
+    named as the other person if it were behind by the margin, and the margin is such that `CONFUSED` of the faces are.
+    It is that of a prediction from few values (Student's t), and of the person of the two who is told apart worse. The
+    templates of a person were chosen to differ from each other, so faces in use are rather further ahead.
+
+    Args:
+        pairs: Names of two people each.
+        vectors: (T, D) float32 unit rows, one array a person.
+
+    Returns:
+        Similarity, 0 or more, by pair. Pairs that cannot be measured are left out.
+    """
+    found = {}
+    for pair in pairs:
+        margin = _margin(*(vectors.get(name) for name in sorted(pair)))
+        if margin is not None:
+            found[pair] = margin
+    return found
+
+
+def _margin(one: Floats | None, other: Floats | None) -> float | None:
+    if one is None or other is None:
+        return None  # known by name only
+    sides = [lead for lead in (_leads(one, other), _leads(other, one)) if len(lead)]
+    count = sum(map(len, sides))
+    if count < _LEAST:
+        return None
+    # One spread for both, so that a person of two templates does not decide by chance.
+    degrees = count - len(sides)
+    spread = np.sqrt(sum(float(((side - side.mean()) ** 2).sum()) for side in sides) / degrees)
+    needed = [_t_quantile(1 - CONFUSED, degrees) * spread * np.sqrt(1 + 1 / len(side)) - side.mean() for side in sides]
+    return max(0.0, float(max(needed)))
+
+
+def _leads(own: Floats, other: Floats) -> Floats:
+    """(T,) by how much each template is ahead of the other person; (0,) for a person of one template."""
+    if len(own) < 2:
+        return np.zeros(0, np.float32)
+    within = own @ own.T
+    np.fill_diagonal(within, -np.inf)
+    return np.asarray(within.max(axis=1) - (own @ other.T).max(axis=1), np.float32)
+
+
+def _t_quantile(share: float, degrees: int) -> float:
+    """Of Student's t, by the expansion of Cornish and Fisher (Abramowitz and Stegun 26.7.5); 2 degrees or more."""
+    z = NormalDist().inv_cdf(share)
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+    )
+    return z + sum(float(term / degrees**power) for power, term in enumerate(terms, start=1))
