@@ -71,9 +71,10 @@ def pairs(
     no_cache: bool,
     json_lines: bool,
 ) -> None:
-    """Verification on the PAIRS of a list: LFW's pairs.txt, or lines of: picture picture 1 (one person) or 0 (two).
+    """Verification on the pairs of a list.
 
-    Accuracy over LFW's folds, TAR at several false match rates, equal error rate.
+    PAIRS is LFW's pairs.txt, or has lines of: picture picture 1, or 0 for two people; a fourth column is the fold.
+    Tells the accuracy over the folds, TAR at several false match rates and the equal error rate.
     """
     listed = read_pairs(pairs_file, root, allow_missing=allow_missing)
     study = Study(flags, pairs_file, output, json_lines=json_lines)
@@ -95,7 +96,10 @@ def pairs(
 def folder(
     flags: Flags, people: Path, output: Path | None, cache: Path | None, no_cache: bool, json_lines: bool
 ) -> None:
-    """Verification of every picture with every other one in PEOPLE, a folder with a folder for each person."""
+    """Verification of every picture with every other one.
+
+    PEOPLE is a folder with a folder for each person. Tells TAR at several false match rates and the equal error rate.
+    """
     listed = read_people(people)
     study = Study(flags, people, output, json_lines=json_lines)
     study.console.note(f"{counted(len(listed.paths), 'picture')} of {people_count(len(set(listed.people)))}")
@@ -132,10 +136,11 @@ def identify(
     no_cache: bool,
     json_lines: bool,
 ) -> None:
-    """Open-set identification in PEOPLE, a folder with a folder for each person.
+    """Open-set identification: registered people and strangers.
 
-    People with enough pictures are registered with their first ones and looked for with the others; everybody else is
-    a stranger, whom nobody should be taken for. Your pool is not touched.
+    PEOPLE is a folder with a folder for each person. Those with enough pictures are registered with their first ones
+    and looked for with the others; everybody else is a stranger, whom nobody should be taken for. Your pool is not
+    touched.
     """
     parted = split(people, templates=templates, people=registered, seed=seed)
     study = Study(flags, people, output, json_lines=json_lines)
@@ -167,7 +172,10 @@ def identify(
 def detection(
     flags: Flags, truth: Path, root: Path, ignore_below: float, output: Path | None, json_lines: bool
 ) -> None:
-    """Average precision of the detector on annotated boxes in the format of WIDER FACE."""
+    """Average precision of the detector.
+
+    TRUTH has annotated boxes in the format of WIDER FACE: picture, number of faces, then x y w h ... of each.
+    """
     annotated = read_ground_truth(truth, root)
     study = Study(flags, truth, output, json_lines=json_lines, least_score=SCORE_FLOOR)
     if annotated.missing:
