@@ -94,7 +94,7 @@ class _Judged:
         times = np.ones(len(self.faces)) if times is None else times
         counts = times[self.picture]
         found, kept = np.cumsum(counts * self.right), np.cumsum(counts)
-        ends = np.flatnonzero(np.append(np.diff(self.scores) != 0, np.ones(len(self.scores) > 0, np.bool_)))
+        ends = np.flatnonzero(np.diff(self.scores, append=-np.inf))
         precision = np.divide(found, kept, out=np.ones(len(kept)), where=kept > 0)
         return ends, (found / (times @ self.faces))[ends], precision[ends]
 

@@ -199,7 +199,7 @@ class Folds:
         self._same = np.asarray(same, np.bool_)[self._order]
         self._member = fold[self._order] == np.arange(len(numbers))[:, None]  # (F, P)
         distinct, self._starts = np.unique(ordered, return_index=True)
-        # A threshold is a similarity of the other folds, not of the fold that is judged, or lies above them all.
+        # A threshold is a similarity of the other folds, not of the fold that is judged, or matches nothing.
         elsewhere = np.add.reduceat(~self._member, self._starts, axis=1) > 0
         self._allowed = np.concatenate([elsewhere, np.ones((len(numbers), 1), np.bool_)], axis=1)
         self._starts = np.append(self._starts, len(ordered))
