@@ -13,6 +13,7 @@ from facepool.capture import write_image
 from facepool.errors import StorageError
 from facepool.evaluation.acquisition import NO_FACE, Acquired, acquire, choose_face
 from facepool.evaluation.embedding_cache import FILE_NAME, EmbeddingCache, NoMemory
+from facepool.pipelines.analyze import Faces
 from facepool.types import Image
 from pool_kit import DIMENSION
 from stand_ins import Scene, StageAnalyzer, unit, view
@@ -118,10 +119,10 @@ def test_the_same_content_twice_is_looked_at_once(stage: StageAnalyzer, tmp_path
 class Interrupted(StageAnalyzer):
     """Somebody presses Ctrl-C while it looks at the third batch."""
 
-    def analyze_batch(self, images_bgr: Sequence[Image]) -> list[object]:  # type: ignore[override]
+    def analyze_batch(self, images_bgr: Sequence[Image]) -> list[Faces]:
         if len(self.batches) == 2:
             raise KeyboardInterrupt
-        return list(super().analyze_batch(images_bgr))
+        return super().analyze_batch(images_bgr)
 
 
 def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:

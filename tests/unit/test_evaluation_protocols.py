@@ -126,14 +126,14 @@ def test_what_does_not_exist_is_named(lfw: Path, tmp_path: Path) -> None:
         read_pairs(tmp_path / "nothing.txt", lfw)
     with pytest.raises(PathMissing, match="--root"):
         read_pairs(listed(tmp_path, *LFW_LINES), tmp_path / "nowhere")
-    with pytest.raises(PathMissing, match="None of the pictures is there.*Ada/Ada_0001.jpg"):
+    with pytest.raises(PathMissing, match=r"None of the pictures is there.*Ada/Ada_0001.jpg"):
         read_pairs(listed(tmp_path, *LFW_LINES), tmp_path)
 
 
 def test_pairs_without_pictures_are_refused_or_left_out_and_counted(lfw: Path, tmp_path: Path) -> None:
     (lfw / "Ada/Ada_0010.jpg").unlink()
     file = listed(tmp_path, *LFW_LINES)
-    with pytest.raises(PathMissing, match="1 of 5 pictures .*Ada_0010.jpg.*--allow-missing"):
+    with pytest.raises(PathMissing, match=r"1 of 5 pictures .*Ada_0010.jpg.*--allow-missing"):
         read_pairs(file, lfw)
     pairs = read_pairs(file, lfw, allow_missing=True)
     assert pairs.left_out == 1
@@ -170,7 +170,9 @@ def test_a_folder_that_compares_nothing(
 
 @pytest.fixture
 def town(tmp_path: Path) -> Path:
-    names = [f"{name}/{number}.jpg" for name, count in (("A", 4), ("B", 3), ("C", 2), ("D", 1)) for number in range(count)]
+    names = [
+        f"{name}/{number}.jpg" for name, count in (("A", 4), ("B", 3), ("C", 2), ("D", 1)) for number in range(count)
+    ]
     return pictures(tmp_path / "town", *names)
 
 
@@ -186,7 +188,9 @@ def test_those_with_enough_pictures_are_registered_the_rest_are_strangers(town: 
 
 
 def test_the_draw_of_people_depends_on_the_seed_alone(town: Path) -> None:
-    drawn = [{split(town, people=1, seed=seed).people[split(town, people=1, seed=seed).templates[0]]} for seed in range(20)]
+    drawn = [
+        {split(town, people=1, seed=seed).people[split(town, people=1, seed=seed).templates[0]]} for seed in range(20)
+    ]
     assert set.union(*drawn) == {"A", "B", "C"}
     parted = split(town, people=1, seed=3)
     assert len(parted.templates) == 1
@@ -194,12 +198,12 @@ def test_the_draw_of_people_depends_on_the_seed_alone(town: Path) -> None:
 
 
 def test_a_split_that_leaves_nobody(town: Path) -> None:
-    with pytest.raises(ProtocolInvalid, match="0 people .* can be registered"):
+    with pytest.raises(ProtocolInvalid, match=r"0 people .* can be registered"):
         split(town, templates=4)
-    with pytest.raises(ProtocolInvalid, match="3 people .* can be registered, 4 are needed"):
+    with pytest.raises(ProtocolInvalid, match=r"3 people .* can be registered, 4 are needed"):
         split(town, people=4)
     (town / "D/0.jpg").unlink()
-    with pytest.raises(ProtocolInvalid, match="left as a stranger.*--people"):
+    with pytest.raises(ProtocolInvalid, match=r"left as a stranger.*--people"):
         split(town)
 
 
@@ -253,5 +257,5 @@ def test_a_file_that_is_no_ground_truth_says_where(tmp_path: Path, lines: tuple[
 
 
 def test_ground_truth_without_its_pictures(tmp_path: Path) -> None:
-    with pytest.raises(PathMissing, match="None of the 4 pictures.*0--Parade/a.jpg.*--root"):
+    with pytest.raises(PathMissing, match=r"None of the 4 pictures.*0--Parade/a.jpg.*--root"):
         read_ground_truth(listed(tmp_path, *WIDER), tmp_path)

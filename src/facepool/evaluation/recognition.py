@@ -249,4 +249,5 @@ def _search_block(
 def _loudest(similarities: Floats, people: Indices, matrix: PoolMatrix) -> Indices:
     """(Q,) template number of each probe's most similar one among those of a person."""
     elsewhere = matrix.person_of[None, :] != people[:, None]
-    return matrix.template_ids[np.argmax(np.where(elsewhere, -np.inf, similarities), axis=1)].astype(np.intp)
+    loudest = np.argmax(np.where(elsewhere, -np.inf, similarities), axis=1)
+    return np.asarray(matrix.template_ids[loudest], np.intp)
