@@ -3,7 +3,9 @@
 The convention of WIDER FACE (Yang et al., 2016): each detection, best score first, belongs to the annotated face that
 it overlaps most. If the overlap is enough and the face counts, the first detection finds it and each further one is
 false; if the face does not count, neither does the detection. The area lies under the precision envelope, as in
-PASCAL VOC since 2010, over every score that occurs rather than over WIDER's thousand steps.
+PASCAL VOC since 2010, over every score that occurs rather than over WIDER's thousand steps. Overlaps are those of
+continuous boxes; WIDER's program counts pixels and makes each side one longer, which forgives more of small faces:
+two points of average precision on pictures of which half of the faces are below 16 pixels.
 """
 
 from collections.abc import Sequence
