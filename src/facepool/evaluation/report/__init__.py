@@ -11,7 +11,7 @@ from facepool.evaluation.report.identification import identification_page
 from facepool.evaluation.report.page import Page, render
 from facepool.evaluation.report.verification import verification_page
 from facepool.evaluation.results import DetectionResults, IdentificationResults, Results, VerificationResults
-from facepool.files import storage_errors, write_whole
+from facepool.files import write_whole
 
 __all__ = ["html_report", "write_html_report"]
 
@@ -30,14 +30,13 @@ def write_html_report(results: Results, path: Path) -> None:
 
     Args:
         results: What was found; see ``html_report``.
-        path: The file; its folder exists.
+        path: The file; its folder is made.
 
     Raises:
         StorageError: It cannot be written.
     """
     content = html_report(results).encode("utf-8", "replace")  # a path may hold bytes that are no text
-    with storage_errors(path):
-        write_whole(path, content)
+    write_whole(path, content)
 
 
 def _page(results: Results) -> Page:

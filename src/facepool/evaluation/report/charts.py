@@ -28,6 +28,7 @@ Values = npt.NDArray[np.floating]
 _SIZE_IN = (5.0, 3.3)
 """At 72 points an inch 360 wide: about the width of a phone, so that letters stay readable there."""
 _BAR_IN = 0.34
+_BAR_TICKS = 4
 _RIGHT_ABOVE, _RIGHT_BELOW, _LEFT_BELOW = (6, 6), (7, -12), (-70, -12)
 """Where a label stands beside its point, in points: off the line."""
 _FONT = 10.5
@@ -252,8 +253,10 @@ def bars(rows: Sequence[Bar], label: str) -> str:
         axes.grid(visible=False, axis="y")
         axes.spines["left"].set_visible(False)
         axes.set_xlim(0, reach * 1.45)
-        axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value)))
+        ticks = [tick for tick in MaxNLocator(_BAR_TICKS).tick_values(0, reach) if tick <= min(1.0, 1.3 * reach)]
+        axes.xaxis.set_major_locator(FixedLocator(ticks))
+        digits = max(0, -2 - math.floor(math.log10(ticks[-1] / _BAR_TICKS)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value, digits)))
         axes.set_xlabel(label)
         return _svg(figure)
 
@@ -270,7 +273,7 @@ def _canvas(size_in: tuple[float, float] = _SIZE_IN) -> tuple[Figure, Axes]:
 def _steps(rates: Values, misses: Values, floor: float) -> tuple[Values, Values]:
     """The fewest misses at each rate of false alarms or below, from ``floor`` to 1; no more points than can be seen."""
     if not len(rates):
-        return np.array([floor, 1.0]), np.array([np.nan, np.nan])
+        return np.array([floor, 1.0]), np.ones(2)
     order = np.argsort(rates, kind="stable")
     fewest = np.minimum.accumulate(misses[order])
     x = np.unique(np.clip(np.concatenate([np.geomspace(floor, 1.0, _MOST_POINTS), rates]), floor, 1.0))

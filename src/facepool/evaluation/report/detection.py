@@ -129,7 +129,7 @@ def _scene(picture: PictureOfFaces, threshold: float) -> Card:
     drawn = picture.boxes[picture.scores >= threshold]
     boxes = [(picture.truth[found], FOUND), (picture.truth[~found], MISSED), (drawn[~right], FALSE)]
     missed, false = int((~found).sum()), int((~right).sum())
-    note = f"{missed:,} of {count(len(picture.truth), 'face')} missed, {count(false, 'box', 'boxes')} beside a face"
+    note = f"{missed:,} of {count(len(picture.truth), 'face')} missed, {count(false, 'box', 'boxes')} without one"
     return Card([Picture(scene_picture(picture.path, boxes), "", short(picture.path))], note=note)
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 
 _MOST_COLUMNS = 4
 _JOINTS = re.compile(r"(?<=[_/\\.-])(?=.)")
+"""Where a browser may break a name or path, because a person would."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +152,6 @@ class Page:
 def render(page: Page) -> str:
     """The page as one HTML document that asks nobody for anything."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["jointed"] = _jointed
+    environment.filters["joints"] = _JOINTS.split
     template = files(__package__).joinpath("page.html.jinja").read_text(encoding="utf-8")
     return environment.from_string(template).render(page=page)
-
-
-def _jointed(text: str) -> Markup:
-    """A name or path that a browser may break where a person would."""
-    return Markup("<wbr>").join(_JOINTS.split(text))
