@@ -84,14 +84,17 @@ def test_intervals_hold_the_figures_they_belong_to() -> None:
 
 def test_a_replicate_is_the_figure_of_pairs_repeated_as_often_as_their_people_were_drawn() -> None:
     similarities, same, a, b = trial(30, seed=3, spread=0.3)
-    tars = []
+    points = []
     for times in draws(30, 40, seed=7):
         count = np.where(same, times[a], times[a] * times[b]).astype(np.intp)
         repeated, kind = np.repeat(similarities, count), np.repeat(same, count)
-        tars.append(tar_at_fmr(repeated[kind], repeated[~kind], 0.05).tar)
-    found = verification_intervals(similarities, same, a, b, (0.05,), replicates=40, seed=7).tar_at_fmr[0.05]
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(tars, (0.025, 0.975))))
-    assert found.low < 0.9
+        points.append(tar_at_fmr(repeated[kind], repeated[~kind], 0.05))
+    found = verification_intervals(similarities, same, a, b, (0.05,), replicates=40, seed=7)
+    tar, threshold = found.tar_at_fmr[0.05], found.threshold_at_fmr[0.05]
+    assert (tar.low, tar.high) == pytest.approx(tuple(np.quantile([p.tar for p in points], (0.025, 0.975))))
+    assert (threshold.low, threshold.high) == pytest.approx(
+        tuple(np.quantile([p.threshold for p in points], (0.025, 0.975)))
+    )
 
 
 def test_a_weight_is_as_many_pairs() -> None:
