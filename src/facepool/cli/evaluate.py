@@ -179,7 +179,8 @@ def detection(
     annotated = read_ground_truth(truth, root)
     study = Study(flags, truth, output, json_lines=json_lines, least_score=SCORE_FLOOR)
     if annotated.missing:
-        study.console.note(f"{annotated.missing:,} pictures of {truth} are not there, and left out")
+        verb = "is" if annotated.missing == 1 else "are"
+        study.console.note(f"{counted(annotated.missing, 'picture')} of {truth} {verb} not there, and left out")
     analyzer = study.analyzer
     with study.console.counting("Looking at pictures", len(annotated.pictures)) as counter:
         results = evaluate_detection(

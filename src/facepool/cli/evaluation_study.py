@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
 
+import click
 import cv2
 import numpy as np
 import platformdirs
@@ -92,12 +93,10 @@ class Study:
             try:
                 with self.console.counting("Looking at pictures", len(paths)) as counter:
                     acquired = acquire(paths, people, analyzer, memory, counter.step)
-            except KeyboardInterrupt as interruption:
+            except KeyboardInterrupt:
                 if not keep:
                     raise
-                raise KeyboardInterrupt(
-                    "what was done so far is kept, and the same command goes on from there"
-                ) from interruption
+                raise click.Abort("what was done so far is kept, and the same command goes on from there") from None
         if acquired.from_memory:
             self.console.note(f"{acquired.from_memory:,} of {len(paths):,} pictures were known from an earlier run")
         return acquired

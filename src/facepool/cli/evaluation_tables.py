@@ -59,7 +59,7 @@ def _show_verification(results: VerificationResults, console: Console) -> None:
     rows.append(("FNMR of facepool verify", _percent(default.misses), "", threshold, "one person taken for two"))
     rows.append(_failures_row(results.captures))
     console.say(
-        f"{_pairs(comparisons.genuine_count)} of one person, {comparisons.impostor_count:,} of two; "
+        f"{counted(comparisons.genuine_count, 'pair')} of one person, {comparisons.impostor_count:,} of two; "
         f"{counted(len(results.captures), 'picture')} of {people_count(len(set(results.captures.people)))}"
     )
     console.table(_COLUMNS, rows)
@@ -146,10 +146,6 @@ def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
-def _pairs(number: int) -> str:
-    return "1 pair" if number == 1 else f"{number:,} pairs"
-
-
 def _size(low: float, high: float) -> str:
     return f"{low:.0f} px and more" if math.isinf(high) else f"{low:.0f} to {high:.0f} px"
 
@@ -166,4 +162,6 @@ def _rate(rate: float) -> str:
 
 
 def _interval(interval: Interval | None) -> str:
-    return "" if interval is None else f"{_percent(interval.low)} .. {_percent(interval.high)}"
+    if interval is None or math.isnan(interval.low):
+        return ""
+    return f"{_percent(interval.low)} to {_percent(interval.high)}"
