@@ -162,6 +162,15 @@ def test_the_best_template_of_a_person_speaks() -> None:
     assert results.probes.right_rows[0] == 1
 
 
+def test_a_threshold_that_is_read_off_the_record_keeps_out_whom_it_promises_to() -> None:
+    like_bob = view(1, 40)  # 0.7660444, which rounds down
+    town = faces(("Ada", view(0, 0)), ("Ada", view(0, 10)), ("Bob", view(1, 0)), ("Bob", view(1, 5)), ("Dan", like_bob))
+    record = to_record(evaluate_split(parted(town, [0, 2], [1, 3], [4]), town, RUN, POLICY))
+    point = record["fnir_at_fpir"]["0.01"]  # type: ignore[index]
+    assert point["fpir"] == 0
+    assert point["threshold"] > float(view(1, 0) @ like_bob)
+
+
 def test_nobody_registered_is_an_error() -> None:
     with pytest.raises(NotEnoughScores, match="Nobody could be registered"):
         evaluate_split(parted(TOWN, [5], [6], [7]), TOWN, RUN, POLICY)

@@ -80,7 +80,7 @@ def _verification(results: VerificationResults) -> Record:
             _key(point.fmr_asked): {
                 "tar": _number(point.tar),
                 "interval": _interval(intervals.tar_at_fmr[point.fmr_asked]),
-                "threshold": _number(point.threshold),
+                "threshold": _threshold(point.threshold),
                 "fmr": _number(point.fmr),
                 "resolved": point.resolved,
             }
@@ -116,7 +116,7 @@ def _identification(results: IdentificationResults) -> Record:
             _key(point.fpir_asked): {
                 "fnir": _number(point.fnir),
                 "interval": _interval(intervals.fnir_at_fpir[point.fpir_asked]),
-                "threshold": _number(point.threshold),
+                "threshold": _threshold(point.threshold),
                 "fpir": _number(point.fpir),
                 "misnamed": _number(point.misnamed),
                 "resolved": point.resolved,
@@ -214,6 +214,11 @@ def _interval(interval: Interval | None) -> list[float | None] | None:
 
 def _number(value: float) -> float | None:
     return round(float(value), _DIGITS) if math.isfinite(value) else None
+
+
+def _threshold(value: float) -> float:
+    """Rounded up: a little less would let in the impostor whom the threshold keeps out."""
+    return math.ceil(value * 10**_DIGITS) / 10**_DIGITS
 
 
 def _key(rate: float) -> str:
