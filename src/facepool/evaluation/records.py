@@ -218,7 +218,8 @@ def _number(value: float) -> float | None:
 
 def _threshold(value: float) -> float:
     """Rounded up: a little less would let in the impostor whom the threshold keeps out."""
-    return math.ceil(value * 10**_DIGITS) / 10**_DIGITS
+    scale = 10.0**_DIGITS
+    return math.ceil(value * scale) / scale
 
 
 def _key(rate: float) -> str:
