@@ -46,7 +46,7 @@ def test_a_folder_gives_a_table_and_two_reports(facepool: Commands, people: Path
     outcome = facepool("evaluate", "folder", people, "--output", "out")
     assert outcome.code == 0, outcome.err
     assert "TAR at FMR 1%" in outcome.out
-    assert "too few pairs of different people" in outcome.out
+    assert "too few pairs of two" in outcome.out
     assert re.search(r"failures to acquire +14.29% +1 of 7 pictures", outcome.out)
     assert "wall.png: no face was found" in outcome.err
     record = report(facepool.folder / "out")

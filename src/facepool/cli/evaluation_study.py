@@ -104,7 +104,7 @@ class Study:
     @contextmanager
     def computing(self) -> Iterator[None]:
         """Say that the error rates are being computed, which takes seconds."""
-        with self.console.counting("Computing intervals", None):
+        with self.console.working("Computing error rates and intervals"):
             yield
 
     def run(self, from_cache: int = 0, *, embedded: bool = True) -> Run:
@@ -138,7 +138,8 @@ class Study:
 
         text = json.dumps(record, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
         write_whole(self._output / JSON_NAME, text.encode("utf-8", "surrogateescape"))
-        write_html_report(results, self._output / HTML_NAME)
+        with self.console.working("Writing the report"):
+            write_html_report(results, self._output / HTML_NAME)
         self.console.note(f"The report is in {self._output / HTML_NAME}, its figures in {JSON_NAME} beside it")
 
     @contextmanager

@@ -34,7 +34,7 @@ def _show_verification(results: VerificationResults, console: Console) -> None:
     rows: list[tuple[str, ...]] = []
     if results.accuracy is not None:
         mean = _percent(results.accuracy.mean)
-        deviation = f"{len(results.accuracy.folds)} folds, deviation {_percent(results.accuracy.std)}"
+        deviation = f"{len(results.accuracy.folds)} folds, sd {_percent(results.accuracy.std)}"
         rows.append(("accuracy", mean, _interval(intervals.accuracy), "", deviation))
     for point in results.points:
         label = f"TAR at FMR {_rate(point.fmr_asked)}"
@@ -42,21 +42,19 @@ def _show_verification(results: VerificationResults, console: Console) -> None:
             interval = _interval(intervals.tar_at_fmr[point.fmr_asked])
             rows.append((label, _percent(point.tar), interval, f"{point.threshold:.3f}", ""))
         else:
-            rows.append((label, "-", "", "", f"too few pairs of different people ({point.impostors:,})"))
+            rows.append((label, "-", "", "", "too few pairs of two"))
     rows.append(
         (
             "equal error rate",
             _percent(results.eer.rate),
             _interval(intervals.eer),
             f"{results.eer.threshold:.3f}",
-            "FMR and FNMR alike",
+            "FMR = FNMR",
         )
     )
     threshold = f"{default.threshold.value:.3f}"
-    rows.append(
-        ("FMR of facepool verify", _percent(default.false_matches), "", threshold, "different people taken for one")
-    )
-    rows.append(("FNMR of facepool verify", _percent(default.misses), "", threshold, "one person taken for two"))
+    rows.append(("FMR by default", _percent(default.false_matches), "", threshold, "facepool verify"))
+    rows.append(("FNMR by default", _percent(default.misses), "", threshold, "facepool verify"))
     rows.append(_failures_row(results.captures))
     console.say(
         f"{counted(comparisons.genuine_count, 'pair')} of one person, {comparisons.impostor_count:,} of two; "
@@ -75,13 +73,11 @@ def _show_identification(results: IdentificationResults, console: Console) -> No
             interval = _interval(intervals.fnir_at_fpir[point.fpir_asked])
             rows.append((label, _percent(point.fnir), interval, f"{point.threshold:.3f}", ""))
         else:
-            rows.append((label, "-", "", "", f"too few pictures of strangers ({point.strangers:,})"))
+            rows.append((label, "-", "", "", "too few strangers"))
     rows.append(("rank 1", _percent(results.rank_one), _interval(intervals.rank_one), "", "nearest is right"))
     threshold = f"{default.threshold.value:.3f}"
-    rows.append(
-        ("FPIR of facepool recognize", _percent(default.false_matches), "", threshold, "strangers who are named")
-    )
-    rows.append(("FNIR of facepool recognize", _percent(default.misses), "", threshold, "registered people missed"))
+    rows.append(("FPIR by default", _percent(default.false_matches), "", threshold, "strangers named"))
+    rows.append(("FNIR by default", _percent(default.misses), "", threshold, "people missed"))
     enrolled = len(gallery.people) + len(gallery.failed)
     share = len(gallery.failed) / enrolled
     rows.append(("failures to enroll", _percent(share), "", "", f"{len(gallery.failed):,} of {people_count(enrolled)}"))
@@ -105,8 +101,8 @@ def _show_detection(results: DetectionResults, console: Console) -> None:
         ("", ">", "95 % interval", ""),
         [
             ("average precision", _percent(results.curve.ap), _interval(results.interval), "IoU 0.5"),
-            ("recall", _percent(results.recall), "", f"{at}: faces that are found"),
-            ("precision", _percent(results.precision), "", f"{at}: boxes that are faces"),
+            ("recall", _percent(results.recall), "", f"of the faces, {at}"),
+            ("precision", _percent(results.precision), "", f"of the boxes, {at}"),
         ],
     )
     console.say("")

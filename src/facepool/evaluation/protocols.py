@@ -290,7 +290,7 @@ def split(root: Path, *, templates: int = 1, people: int | None = None, seed: in
     if len(registered) == len(tree):
         raise ProtocolInvalid(
             f"Nobody in {root} is left as a stranger",
-            why=f"all {len(tree)} people have more than {templates} pictures, and are registered",
+            why=f"all {len(tree)} people have enough pictures to be registered",
             fix="Register fewer, for example half of them: --people " + str(max(1, len(tree) // 2)),
         )
     paths, names = _rows(tree)
