@@ -30,7 +30,7 @@ from facepool.evaluation.results import (
     Run,
     VerificationResults,
 )
-from facepool.gallery.index import Rule, best_template
+from facepool.gallery.index import Rule, against_the_pool
 from facepool.gallery.matrix import PoolMatrix, grouped
 from facepool.types import Floats, Indices, Mask
 
@@ -150,7 +150,7 @@ def _numbers(people: Sequence[str]) -> Indices:
 
 
 def evaluate_split(
-    split: Split, acquired: Acquired, run: Run, policy: ThresholdPolicy, *, rule: Rule = best_template
+    split: Split, acquired: Acquired, run: Run, policy: ThresholdPolicy, *, rule: Rule = against_the_pool
 ) -> IdentificationResults:
     """Error rates of registered people and strangers against a gallery.
 

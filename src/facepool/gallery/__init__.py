@@ -5,7 +5,7 @@ from pathlib import Path
 from facepool.errors import ConfigError
 from facepool.gallery.base import Pool, check_pool
 from facepool.gallery.checks import clean_name
-from facepool.gallery.index import best_template, search, search_merged
+from facepool.gallery.index import against_the_pool, best_and_mean, best_template, search, search_merged, search_others
 from facepool.gallery.matrix import PoolMatrix
 from facepool.gallery.npy import NpyPool
 from facepool.gallery.sqlite import SqlitePool
@@ -18,12 +18,15 @@ __all__ = [
     "PoolMatrix",
     "SqlitePool",
     "TransferReport",
+    "against_the_pool",
+    "best_and_mean",
     "best_template",
     "check_pool",
     "clean_name",
     "open_pool",
     "search",
     "search_merged",
+    "search_others",
     "transfer",
 ]
 

@@ -41,10 +41,31 @@ class PoolMatrix:
     look_alikes: frozenset[LookAlikes] = frozenset()
     margins: Mapping[LookAlikes, float] = field(default_factory=dict)
     calibration: Calibration | None = None
+    lengths: Floats = field(init=False, compare=False)
+    likeness: Floats = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Measure once what each search needs of all templates."""
+        means = self._means()
+        squares = np.einsum("nd,nd->n", means, means)
+        likeness = means @ means.sum(axis=0, dtype=np.float64) - squares
+        object.__setattr__(self, "lengths", np.sqrt(squares).astype(np.float32))
+        object.__setattr__(self, "likeness", likeness.astype(np.float32))
 
     def __len__(self) -> int:
         """Number of templates."""
         return len(self.vectors)
+
+    @property
+    def templates_of(self) -> Indices:
+        """(P,) how many templates each person has."""
+        return np.diff(self.starts, append=len(self))
+
+    def _means(self) -> Floats:
+        if not len(self):
+            return np.zeros((0, self.vectors.shape[1]), np.float32)
+        sums = np.add.reduceat(self.vectors, self.starts, axis=0)
+        return np.asarray(sums / self.templates_of[:, None], np.float32)
 
 
 def grouped(
