@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,12 @@ def test_what_cannot_be_evaluated_is_one_clear_line(
     assert outcome.code == code
     assert says in outcome.error
     assert not outcome.out
+
+
+def test_plots_are_not_loaded_before_there_is_a_report() -> None:
+    code = "import facepool.cli.evaluate, sys; print({'matplotlib', 'jinja2'} & set(sys.modules))"
+    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert shown.stdout.strip() == "set()"
 
 
 def test_a_folder_of_one_person_says_what_is_missing(facepool: Commands, people: Path) -> None:

@@ -115,6 +115,19 @@ def test_a_file_that_is_no_list_of_pairs_says_where(
     assert says in str(raised.value)
 
 
+@pytest.mark.parametrize(("verdict", "kind"), [("1", "one person"), ("0", "two people")])
+def test_a_list_of_one_kind_is_refused_before_any_picture_is_looked_at(
+    lfw: Path, tmp_path: Path, verdict: str, kind: str
+) -> None:
+    with pytest.raises(ProtocolInvalid, match=f"only pairs of {kind}"):
+        read_pairs(listed(tmp_path, f"Ada/Ada_0001.jpg Ada/Ada_0002.jpg {verdict}"), lfw)
+
+
+def test_a_picture_elsewhere_is_named_in_full(lfw: Path, tmp_path: Path) -> None:
+    with pytest.raises(PathMissing, match=f"{tmp_path}/gone.jpg"):
+        read_pairs(listed(tmp_path, f"{tmp_path}/gone.jpg Ada/Ada_0002.jpg 1"), lfw)
+
+
 def test_a_picture_is_no_list_of_pairs(lfw: Path, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe")
     with pytest.raises(ProtocolInvalid, match="no text"):

@@ -93,7 +93,11 @@ def read_pairs(file: Path, root: Path, *, allow_missing: bool = False) -> Pairs:
     lines = _lines(file)
     header = _lfw_header(lines[0][1])
     entries = _lfw_pairs(file, lines[1:], header, root) if header else _plain_pairs(file, lines, root)
-    return _collect(entries, root, allow_missing=allow_missing)
+    pairs = _collect(entries, root, allow_missing=allow_missing)
+    if pairs.same.all() or not pairs.same.any():
+        kind = "one person" if len(pairs.same) and pairs.same.all() else "two people"
+        raise ProtocolInvalid(f"{file} has only pairs of {kind}", why="error rates need both kinds", fix=_FORMATS)
+    return pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +212,14 @@ def _collect(entries: Iterable[_Pair], root: Path, *, allow_missing: bool) -> Pa
 def _missing(missing: Sequence[Path], total: int, root: Path) -> PathMissing:
     share = "None" if len(missing) == total else f"{len(missing)} of {total}"
     what = f"{share} of the pictures is there" if share == "None" else f"{share} pictures are not there"
-    examples = ", ".join(str(path.relative_to(root)) for path in missing[:_NAMED])
+    examples = ", ".join(str(_below(root, path)) for path in missing[:_NAMED])
     more = ", ..." if len(missing) > _NAMED else ""
     skip = "" if len(missing) == total else ", or leave their pairs out: --allow-missing"
     return PathMissing(what, why=f"{root} has no {examples}{more}", fix=f"Check --root{skip}")
+
+
+def _below(root: Path, path: Path) -> Path:
+    return path.relative_to(root) if path.is_relative_to(root) else path
 
 
 def _people_of(paths: Sequence[Path], first: Indices, second: Indices, same: Mask) -> list[str]:
