@@ -12,6 +12,10 @@ from facepool.evaluation.report.words import count, percent, similarity
 from facepool.evaluation.results import VerificationResults
 
 _MOST_DISCARDED = 0.3
+_INTERVALS = (
+    "Lines through the bars are 95 % intervals, cut off where they are very long; where they overlap, chance may be "
+    "all there is."
+)
 _MISSED = "same person refused (FNMR)"
 
 
@@ -34,7 +38,7 @@ def where_it_goes_wrong(results: VerificationResults) -> Section:
             ),
             _discard(results),
         ],
-        notes=["Lines through the bars are 95 % intervals; where they overlap widely, chance may be all there is."],
+        notes=[_INTERVALS],
     )
 
 

@@ -29,12 +29,17 @@ _SIZE_IN = (5.0, 3.3)
 """At 72 points an inch 360 wide: about the width of a phone, so that letters stay readable there."""
 _BAR_IN = 0.34
 _BAR_TICKS = 4
+_LABEL_ROW = 0.09
+"""Height of a label as a share of the chart's."""
 _RIGHT_ABOVE, _RIGHT_BELOW, _LEFT_BELOW = (6, 6), (7, -12), (-70, -12)
 """Where a label stands beside its point, in points: off the line."""
 _FONT = 10.5
 _BINS = 60
 _FEWEST_DECADES = 2
-_LEAST_RATE = 1e-9
+_LEAST_RATE = 1e-5
+"""Below it a curve of even 30 million pairs is about wrong names in the data."""
+_WIDEST = 3.0
+"""Intervals are cut off at so many times the largest bar: one of a few trials would leave no room for the others."""
 _MOST_POINTS = 400
 """A curve of a million pairs has a million steps; no screen shows many more than these."""
 _INKS = {"ink": "#010203", "faint": "#020304", "grid": "#030405", "a": "#040506", "b": "#050607", "mark": "#060708"}
@@ -142,7 +147,7 @@ def histogram(hills: tuple[Spread, Spread], marks: Sequence[Mark], of: str) -> s
             shares = hill.shares(edges)
             axes.stairs(shares, edges, fill=True, color=_INKS[ink], alpha=0.25)
             axes.stairs(shares, edges, color=_INKS[ink], linewidth=1.4, label=hill.name)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, axes.get_ylim()[1] * (1 + _LABEL_ROW * len(marks)))
         _mark_lines(axes, marks)
         axes.set_xlabel("similarity")
         axes.set_ylabel(f"share of the {of}")
@@ -238,12 +243,14 @@ def bars(rows: Sequence[Bar], label: str) -> str:
         figure, axes = _canvas((_SIZE_IN[0], 0.75 + _BAR_IN * max(len(rows), 1)))
         places = np.arange(len(rows))
         axes.barh(places, np.nan_to_num([row.value for row in rows]), height=0.62, color=_INKS["a"], alpha=0.55)
-        for place, row in zip(places, rows, strict=True):
-            if row.low is not None and row.high is not None:
-                axes.plot([row.low, row.high], [place, place], color=_INKS["ink"], linewidth=1.2)
-        ends = np.nan_to_num([row.value if row.high is None else row.high for row in rows])
+        values = np.nan_to_num([row.value for row in rows])
+        ends = np.maximum(values, [row.high or 0.0 for row in rows])
+        widest = _WIDEST * np.max(values, initial=0.0) or np.inf
+        ends = np.minimum(ends, widest)
         reach = max(float(np.max(ends, initial=0.0)), 1e-3)
         for place, row, end in zip(places, rows, ends, strict=True):
+            if row.low is not None:
+                axes.plot([min(row.low, end), end], [place, place], color=_INKS["ink"], linewidth=1.2)
             words = f"{percent(row.value)} of {row.count:,}" if row.count else "none"
             axes.text(end + 0.02 * reach, float(place), words, va="center")
         axes.set_yticks(places, [row.label for row in rows])
@@ -287,7 +294,7 @@ def _mark_lines(axes: Axes, marks: Sequence[Mark]) -> None:
     """Dashed lines, each lower than the one to its left, so that no label is crossed."""
     top = axes.get_ylim()[1]
     for row, mark in enumerate(sorted(marks, key=lambda mark: mark.x)):
-        height = top * (0.98 - 0.09 * row)
+        height = top * (0.98 - _LABEL_ROW * row)
         axes.plot([mark.x, mark.x], [0, height], color=_INKS["mark"], linewidth=1.1, linestyle=(0, (4, 3)))
         axes.annotate(
             mark.label, (mark.x, height), xytext=(4, 1), textcoords="offset points", va="top", color=_INKS["mark"]

@@ -105,7 +105,7 @@ def _thresholds(results: VerificationResults) -> Section:
             "facepool's default",
             similarity(default.threshold.value),
             percent(default.false_matches),
-            percent(1 - default.misses),
+            percent(1 - default.misses, 2),
             "",
             f"meant: {default.threshold.meaning}",
         ]
@@ -134,7 +134,7 @@ def _row(results: VerificationResults, point: OperatingPoint) -> list[str]:
         asked,
         similarity(point.threshold),
         percent(point.fmr),
-        percent(point.tar),
+        percent(point.tar, 2),
         interval_words(results.intervals.tar_at_fmr.get(point.fmr_asked)),
         f"different people pass: {in_a_thousand(point.fmr)}; same person refused: {in_a_thousand(1 - point.tar)}",
     ]

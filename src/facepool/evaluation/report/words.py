@@ -20,7 +20,8 @@ def percent(share: float, digits: int | None = None) -> str:
         return "n/a"
     if digits is None:
         nearest = min(abs(share), abs(1 - share)) * 100
-        digits = min(max(1, 1 - math.floor(math.log10(nearest))), _MOST_DIGITS) if nearest > 0 else 0
+        rounded = float(f"{nearest:.1e}")
+        digits = min(max(1, 1 - math.floor(math.log10(rounded))), _MOST_DIGITS) if rounded > 0 else 0
     return f"{share * 100:.{digits}f}{_NARROW}%"
 
 
