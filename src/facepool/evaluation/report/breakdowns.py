@@ -43,10 +43,15 @@ def where_it_goes_wrong(results: VerificationResults) -> Section:
 
 
 def _rows(breakdown: Breakdown, label: Callable[[Bin], str]) -> list[Bar]:
-    return [
-        Bar(label(each), each.rate, each.count, *((each.interval.low, each.interval.high) if each.interval else ()))
-        for each in breakdown.bins
-    ]
+    return [Bar(label(each), each.rate, each.count, *_ends(each)) for each in breakdown.bins]
+
+
+def _ends(each: Bin) -> tuple[float | None, float | None]:
+    """The interval; of fewer than two people there is none."""
+    interval = each.interval
+    if interval is None or not np.isfinite([interval.low, interval.high]).all():
+        return None, None
+    return interval.low, interval.high
 
 
 def _yaw(each: Bin) -> str:
