@@ -130,6 +130,11 @@ def _failures_row(captures: Captures) -> tuple[str, ...]:
 
 
 def _list_failures(captures: Captures, console: Console) -> None:
+    several = int((captures.face_counts > 1).sum())
+    if several:
+        console.note(
+            f"{counted(several, 'picture')} with several faces: the largest and nearest to the centre was taken"
+        )
     failures = captures.failures
     for row in failures[:_NAMED]:
         console.note(f"Counted as an error: {captures.paths[row]}: {captures.problems[row]}")

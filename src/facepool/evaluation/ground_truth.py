@@ -16,7 +16,7 @@ from facepool.types import Floats, Mask
 
 _INVALID = 7  # the column of the flag "invalid"
 _BELOW_ROOT = (".", "images", "WIDER_val/images", "WIDER_train/images")
-_FORMAT = "Give WIDER FACE's wider_face_val_bbx_gt.txt, or a file like it: picture, number of faces, x y w h ..."
+_FORMAT = "Give WIDER FACE's wider_face_val_bbx_gt.txt, or a file like it: picture, number of faces, x y w h of each"
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,7 +213,7 @@ def _missing(missing: Sequence[Path], total: int, root: Path) -> PathMissing:
     share = "None" if len(missing) == total else f"{len(missing)} of {total}"
     what = f"{share} of the pictures is there" if share == "None" else f"{share} pictures are not there"
     examples = ", ".join(str(_below(root, path)) for path in missing[:_NAMED])
-    more = ", ..." if len(missing) > _NAMED else ""
+    more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
     skip = "" if len(missing) == total else ", or leave their pairs out: --allow-missing"
     return PathMissing(what, why=f"{root} has no {examples}{more}", fix=f"Check --root{skip}")
 
@@ -291,7 +291,7 @@ def split(root: Path, *, templates: int = 1, people: int | None = None, seed: in
     if len(able) < (people or 1):
         raise ProtocolInvalid(
             f"{len(able)} people in {root} can be registered, {people or 1} are needed",
-            why=f"that takes {templates} pictures to register and one more to look for",
+            why=f"that takes {templates + 1} pictures of a person: {templates} to register and one to look for",
             fix="Give fewer --people or --templates" if able else _LAYOUT,
         )
     registered = set(able if people is None else np.random.default_rng(seed).permutation(able)[:people].tolist())
