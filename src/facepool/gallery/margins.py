@@ -9,6 +9,10 @@ from facepool.types import Floats
 
 CONFUSED = 0.01
 """Share of a look-alike's faces that may be named as the other one."""
+_EXPECTED_SPREAD = 0.07
+"""Standard deviation of how far faces of one person are ahead of another person: LFW, four templates, SFace."""
+_EXPECTED_DEGREES = 4
+"""So many templates say as much of it as this expectation."""
 _LEAST = 4
 """Templates of a pair, of people who have two or more, below which their spread says nothing."""
 
@@ -44,9 +48,10 @@ def _margin(one: Floats | None, other: Floats | None) -> float | None:
     count = sum(map(len, sides))
     if count < _LEAST:
         return None
-    # One spread for both, so that a person of two templates does not decide by chance.
-    degrees = count - len(sides)
-    spread = np.sqrt(sum(float(((side - side.mean()) ** 2).sum()) for side in sides) / degrees)
+    # One spread for both, and what is expected of it, so that two templates do not decide by chance.
+    degrees = count - len(sides) + _EXPECTED_DEGREES
+    squares = sum(float(((side - side.mean()) ** 2).sum()) for side in sides)
+    spread = np.sqrt((squares + _EXPECTED_DEGREES * _EXPECTED_SPREAD**2) / degrees)
     needed = [_t_quantile(1 - CONFUSED, degrees) * spread * np.sqrt(1 + 1 / len(side)) - side.mean() for side in sides]
     return max(0.0, float(max(needed)))
 
@@ -55,9 +60,16 @@ def _leads(own: Floats, other: Floats) -> Floats:
     """(T,) by how much each template is ahead of the other person; (0,) for a person of one template."""
     if len(own) < 2:
         return np.zeros(0, np.float32)
-    within = own @ own.T
-    np.fill_diagonal(within, -np.inf)
-    return np.asarray(within.max(axis=1) - (own @ other.T).max(axis=1), np.float32)
+    return np.array(
+        [_score(face, np.delete(own, row, axis=0)) - _score(face, other) for row, face in enumerate(own)], np.float32
+    )
+
+
+def _score(face: Floats, templates: Floats) -> float:
+    """What ``best_and_mean`` of the search makes of one face and (T, D) templates of one person."""
+    similarities = templates @ face
+    length = max(float(np.linalg.norm(templates.mean(axis=0))), 1e-3)
+    return float(similarities.max() + similarities.mean() / length) / 2
 
 
 def _t_quantile(share: float, degrees: int) -> float:
