@@ -1,6 +1,7 @@
 """What poor pictures cost: dark, small, blurred, masked, turned or half-hidden faces against one good photo each.
 
     python benchmarks/accuracy/limits.py                  # LFW beside this checkout, about 4 minutes on two cores
+    python benchmarks/accuracy/limits.py --clips a.mp4 b.mp4    # one person each, turning the head: misses by yaw
 
 Two photos each of some people: the first is registered as it is, the second is changed and looked for. Misses are
 shares of the changed photos, those in which no face is found included; intervals are drawn over people. The changes are
@@ -8,21 +9,25 @@ made by arithmetic and paint, so they tell which way and how much, not what your
 """
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from facepool import Analyzer, load_analyzer, read_image
+from facepool import Analyzer, load_analyzer, open_source, read_image
 from facepool.decide import ThresholdPolicy
 from facepool.evaluation.acquisition import choose_face
 from facepool.evaluation.bootstrap import rate_interval
-from facepool.types import Floats, Image
+from facepool.gallery.index import search
+from facepool.gallery.matrix import grouped
+from facepool.types import Floats, Image, Mask
 
 LFW = Path(__file__).parents[2].parent / "shared" / "data" / "lfw"
-TEMPLATES = 240
-"""Of a pool of 60 people with 4 templates each: what the second threshold is for."""
+YAW_EDGES = (0, 15, 30, 45, 60, 90)
+EVERY = 5
+"""Frames of a clip between two that are looked at."""
 Change = Callable[[Image, Floats], Image]
 """From a picture and the landmarks (5, 2) of its face to the changed picture."""
 
@@ -131,46 +136,95 @@ def look(analyzer: Analyzer, image: Image) -> tuple[Floats, Floats] | None:
     return faces.embeddings[row], faces.detections.landmarks[row]
 
 
+def by_yaw(analyzer: Analyzer, clips: Sequence[Path], threshold: float) -> None:
+    """Frames of a head that turns, against the frame of the same clip that looks straight ahead."""
+    print(
+        f"of {len(clips)} people; refused by verify at {threshold:.3f}\n| yaw | frames | refused | median similarity |"
+    )
+    print("|---|---|---|---|")
+    yaws, similarities = [], []
+    for clip in clips:
+        turned, seen = frames_of(analyzer, clip)
+        straight = seen[int(np.argmin(np.abs(turned)))]
+        yaws.append(np.abs(turned))
+        similarities.append(seen @ straight)
+    yaw, similarity = np.concatenate(yaws), np.concatenate(similarities)
+    for low, high in pairwise(YAW_EDGES):
+        inside = (yaw >= low) & (yaw < high)
+        if inside.any():
+            missed = percent(float((similarity[inside] < threshold).mean()))
+            print(f"| {low}° to {high}° | {inside.sum()} | {missed} | {np.median(similarity[inside]):.2f} |")
+
+
+def frames_of(analyzer: Analyzer, clip: Path) -> tuple[Floats, Floats]:
+    """Yaw (N,) and embeddings (N, D) of the largest face of some of a clip's frames."""
+    turned, seen = [], []
+    with open_source(str(clip)) as source:
+        for frame in source:
+            if frame.index % EVERY:
+                continue
+            faces = analyzer.analyze(frame.image_bgr)
+            row = int(np.argmax(faces.measures.size_px)) if len(faces) else -1
+            pose = faces.poses[row] if len(faces) else None
+            if pose is not None:
+                turned.append(pose.yaw)
+                seen.append(faces.embeddings[row])
+    return np.array(turned, np.float32), np.array(seen, np.float32)
+
+
 def percent(share: float) -> str:
     return f"{share:.1%}"
+
+
+def by_change(analyzer: Analyzer, root: Path, people: int) -> None:
+    """Changed photos of people of whom another photo is registered as it is."""
+    folders = sorted(path for path in root.iterdir() if len(list(path.glob("*.jpg"))) > 1)
+    folders = [folders[row] for row in np.random.default_rng(0).permutation(len(folders))[:people]]
+    pairs = [sorted(folder.glob("*.jpg"))[:2] for folder in folders]
+    looks = [look(analyzer, read_image(first)) for first, _ in pairs]
+    probes = [read_image(second) for (_, second), seen in zip(pairs, looks, strict=True) if seen]
+    rows = np.arange(len(probes))
+    references = np.array([seen[0] for seen in looks if seen])
+    pool = grouped(references, rows, rows, {int(row): f"{row:04d}" for row in rows}, revision=1)
+    there = [look(analyzer, probe) for probe in probes]
+    policy = ThresholdPolicy(analyzer.fmr)
+    verify, identify = policy.verification().value, policy.identification(len(pool)).value
+    print(f"{len(rows)} people; verify at {verify:.3f}, {len(rows) * (len(rows) - 1):,} comparisons of strangers; "
+          f"recognize at {identify:.3f} in the pool of all of them")  # fmt: skip
+    print("| second photo | no face found | refused by verify | not named by recognize | strangers that pass verify |")
+    print("|---|---|---|---|---|")
+    for name, change in CHANGES.items():
+        similarities = np.full((len(rows), len(rows)), -np.inf)
+        named = np.zeros(len(rows), np.bool_)
+        for row, (probe, seen) in enumerate(zip(probes, there, strict=True)):
+            found = look(analyzer, change(probe, seen[1])) if seen else None
+            if found:
+                similarities[row] = references @ found[0]
+                best = search(pool, found[0][None], top=1)[0][0]
+                named[row] = best.similarity >= identify and best.person == f"{row:04d}"
+        own = np.diag(similarities)
+        others = similarities[~np.eye(len(rows), dtype=bool)]
+        cells = [percent(float(np.isinf(own).mean())), missed(own < verify), missed(~named)]
+        print(f"| {name} | {' | '.join(cells)} | {float((others >= verify).mean()):.2%} |", flush=True)
+
+
+def missed(wrong: Mask) -> str:
+    """A share with its interval over people."""
+    interval = rate_interval(wrong, np.arange(len(wrong)))
+    return f"{percent(float(wrong.mean()))} ({interval.low * 100:.1f} to {interval.high * 100:.1f})"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, default=LFW, help="folder with a folder for each person")
     parser.add_argument("--people", type=int, default=200)
+    parser.add_argument("--clips", type=Path, nargs="+", help="videos, one person each, instead of photos")
     arguments = parser.parse_args()
     analyzer = load_analyzer()
-    policy = ThresholdPolicy(analyzer.fmr)
-    thresholds = (policy.verification().value, policy.identification(TEMPLATES).value)
-    folders = sorted(path for path in arguments.root.iterdir() if len(list(path.glob("*.jpg"))) > 1)
-    folders = [folders[row] for row in np.random.default_rng(0).permutation(len(folders))[: arguments.people]]
-    pairs = [sorted(folder.glob("*.jpg"))[:2] for folder in folders]
-    looks = [look(analyzer, read_image(first)) for first, _ in pairs]
-    pairs = [pair for pair, seen in zip(pairs, looks, strict=True) if seen]
-    references = np.array([seen[0] for seen in looks if seen])
-    probes = [read_image(second) for _, second in pairs]
-    there = [look(analyzer, probe) for probe in probes]
-    print(f"{len(pairs)} people; refused by verify at {thresholds[0]:.3f}, unknown in a pool of {TEMPLATES} templates "
-          f"at {thresholds[1]:.3f}; strangers that pass verify: of {len(pairs) * (len(pairs) - 1):,} comparisons")  # fmt: skip
-    print("| second photo | no face found | refused by verify | unknown in the pool | strangers that pass verify |")
-    print("|---|---|---|---|---|")
-    for name, change in CHANGES.items():
-        similarities = np.full((len(pairs), len(pairs)), -np.inf)
-        for row, (probe, seen) in enumerate(zip(probes, there, strict=True)):
-            found = look(analyzer, change(probe, seen[1])) if seen else None
-            if found:
-                similarities[row] = references @ found[0]
-        own = np.diag(similarities)
-        cells = [percent(float(np.isinf(own).mean()))]
-        for threshold in thresholds:
-            interval = rate_interval(own < threshold, np.arange(len(own)))
-            cells.append(
-                f"{percent(float((own < threshold).mean()))} ({interval.low * 100:.1f}..{interval.high * 100:.1f})"
-            )
-        others = similarities[~np.eye(len(pairs), dtype=bool)]
-        cells.append(f"{float((others >= thresholds[0]).mean()):.2%}")
-        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    if arguments.clips:
+        by_yaw(analyzer, arguments.clips, ThresholdPolicy(analyzer.fmr).verification().value)
+    else:
+        by_change(analyzer, arguments.root, arguments.people)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
-from matplotlib.typing import RcKeyType
 
 from facepool.evaluation.report.words import percent
 
@@ -43,7 +42,7 @@ _WIDEST = 3.0
 _MOST_POINTS = 400
 """A curve of a million pairs has a million steps; no screen shows many more than these."""
 _INKS = {"ink": "#010203", "faint": "#020304", "grid": "#030405", "a": "#040506", "b": "#050607", "mark": "#060708"}
-_STYLE: dict[RcKeyType, Any] = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "facepool",
     "font.size": _FONT,

@@ -71,7 +71,7 @@ def _summary(results: IdentificationResults) -> list[str]:
     gallery, default = results.gallery, results.default
     pool = f"a pool of {count(len(gallery.people), 'person', 'people')} with {count(len(gallery.rows), 'template')}"
     default_words = (
-        f"By itself, before any calibration, facepool takes {similarity(default.threshold.value)} as the threshold of "
+        f"As it is set, without calibration, facepool takes {similarity(default.threshold.value)} as the threshold of "
         f"{pool}. Here it names {in_a_thousand(default.false_matches, 'strangers')} and misses "
         f"{in_a_thousand(default.misses, 'photos of registered people')}."
     )
@@ -109,7 +109,7 @@ def _thresholds(results: IdentificationResults) -> Section:
     rows = [_row(results, point) for point in results.points]
     rows.append(
         [
-            "facepool's default",
+            "facepool as it is set",
             similarity(default.threshold.value),
             percent(default.false_matches),
             percent(default.misses),

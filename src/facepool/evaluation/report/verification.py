@@ -62,7 +62,7 @@ def _summary(results: VerificationResults) -> list[str]:
     point = _headline(results)
     default = results.default
     default_words = (
-        f"By itself, facepool takes a similarity of {similarity(default.threshold.value)} as the threshold. Here it "
+        f"As it is set, facepool takes a similarity of {similarity(default.threshold.value)} as the threshold. Here it "
         f"passes {in_a_thousand(default.false_matches, 'pairs of different people')} and refuses "
         f"{in_a_thousand(default.misses, 'pairs of the same person')}."
     )
@@ -102,7 +102,7 @@ def _thresholds(results: VerificationResults) -> Section:
     rows = [_row(results, point) for point in results.points]
     rows.append(
         [
-            "facepool's default",
+            "facepool as it is set",
             similarity(default.threshold.value),
             percent(default.false_matches),
             percent(1 - default.misses, 2),
