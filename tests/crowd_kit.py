@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from facepool.gallery import PoolMatrix, against_the_pool
+from facepool.gallery import PoolMatrix, net_similarities
 from facepool.gallery.matrix import grouped
 from facepool.models.specs import FmrCurve
 from facepool.types import Floats
@@ -36,7 +36,7 @@ def pool_of(vectors: Floats, names: Sequence[str] | None = None) -> PoolMatrix:
 def share_named(matrix: PoolMatrix, strangers: Floats, threshold: float) -> float:
     """Share of (S, T, D) pictures of strangers that reach the threshold."""
     probes = strangers.reshape(-1, strangers.shape[-1])
-    return float((against_the_pool(probes @ matrix.vectors.T, matrix).max(axis=1) >= threshold).mean())
+    return float((net_similarities(probes @ matrix.vectors.T, matrix).max(axis=1) >= threshold).mean())
 
 
 def cohort() -> FmrCurve:

@@ -30,7 +30,8 @@ from facepool.evaluation.results import (
     Run,
     VerificationResults,
 )
-from facepool.gallery.index import Rule, against_the_pool
+from facepool.gallery.bars import net_similarities
+from facepool.gallery.index import Rule, best_template
 from facepool.gallery.matrix import PoolMatrix, grouped
 from facepool.types import Floats, Indices, Mask
 
@@ -150,7 +151,7 @@ def _numbers(people: Sequence[str]) -> Indices:
 
 
 def evaluate_split(
-    split: Split, acquired: Acquired, run: Run, policy: ThresholdPolicy, *, rule: Rule = against_the_pool
+    split: Split, acquired: Acquired, run: Run, policy: ThresholdPolicy, *, rule: Rule | None = None
 ) -> IdentificationResults:
     """Error rates of registered people and strangers against a gallery.
 
@@ -159,7 +160,7 @@ def evaluate_split(
         acquired: A face of each of its pictures, row by row.
         run: Passed through.
         policy: The threshold that ``facepool recognize`` would use.
-        rule: Makes one similarity of those to a person's templates; that of recognition.
+        rule: Makes one similarity of those to a person's templates; by default as recognition does.
 
     Raises:
         NotEnoughScores: Nobody could be registered, or there is no probe of one kind.
@@ -167,6 +168,7 @@ def evaluate_split(
     captures = acquired.captures
     gallery = _register(split, captures)
     matrix = _matrix(gallery, captures)
+    rule = rule or (net_similarities if policy.follows_pool else best_template)
     probes = _search(split, captures, matrix, rule)
     threshold = policy.identification(len(matrix))
     people = np.array(captures.people)[probes.rows]

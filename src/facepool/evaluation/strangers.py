@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from facepool.gallery import PoolMatrix, against_the_pool
+from facepool.gallery import PoolMatrix, net_similarities
 from facepool.types import Floats, Indices, Mask
 
 Numbers = npt.NDArray[np.float64]
@@ -109,7 +109,7 @@ def leave_one_out(matrix: PoolMatrix, rng: np.random.Generator, limit: int = 500
     size = max(1, _BLOCK_VALUES // len(matrix))
     for start in range(0, len(rows), size):
         block = slice(start, start + size)
-        scores = against_the_pool(matrix.vectors[rows[block]] @ matrix.vectors.T, matrix, owners[block])
+        scores = net_similarities(matrix.vectors[rows[block]] @ matrix.vectors.T, matrix, owners[block])
         bulk.add(owners[block], scores)
         best = _best(scores, min(_DEPTH, people - 1))
         nearest.append(best)

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from facepool.errors import ConfigError
+from facepool.gallery.bars import net_similarities
 from facepool.gallery.base import Pool, check_pool
 from facepool.gallery.checks import clean_name
-from facepool.gallery.index import against_the_pool, best_and_mean, best_template, search, search_merged, search_others
+from facepool.gallery.index import best_template, search, search_merged
 from facepool.gallery.matrix import PoolMatrix
 from facepool.gallery.npy import NpyPool
 from facepool.gallery.sqlite import SqlitePool
@@ -18,15 +19,13 @@ __all__ = [
     "PoolMatrix",
     "SqlitePool",
     "TransferReport",
-    "against_the_pool",
-    "best_and_mean",
     "best_template",
     "check_pool",
     "clean_name",
+    "net_similarities",
     "open_pool",
     "search",
     "search_merged",
-    "search_others",
     "transfer",
 ]
 

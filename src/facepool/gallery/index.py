@@ -1,13 +1,15 @@
 """Exact search: the nearest people by one matrix product. The oracle that faster indexes are measured against."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from facepool.errors import InvalidEmbedding
+from facepool.gallery.bars import bars_of
 from facepool.gallery.checks import check_vectors
 from facepool.gallery.matrix import PoolMatrix
-from facepool.types import Candidate, Floats, Indices
+from facepool.types import Candidate, Floats
 
 Rule = Callable[[Floats, PoolMatrix], Floats]
 """From (P, T) similarities of probes and templates to (P, N) similarities of probes and people, N at least 1."""
@@ -15,10 +17,8 @@ Rule = Callable[[Floats, PoolMatrix], Floats]
 Merge = Callable[[Floats], Floats]
 """From (V, N) similarities of several views of one face and N people to (N,)."""
 
-_PRIOR_PEOPLE = 8.0
-"""How many people it takes to measure what a probe has in common with all, as well as it is known without measuring:
-similarities of one probe to strangers deviate by 0.087, their means from probe to probe by about 0.03 (SFace, LFW)."""
-_LEAST_LENGTH = 1e-3  # templates that cancel out have no mean direction
+SHORTLIST = 16
+"""People who are ranked anew by what they have beyond their bars, at least: a bar moves nobody from further behind."""
 
 _BLOCK_VALUES = 1 << 24  # similarities held at a time (64 MiB); more probes than fit are searched in blocks
 
@@ -28,61 +28,8 @@ def best_template(similarities: Floats, matrix: PoolMatrix) -> Floats:
     return np.asarray(np.maximum.reduceat(similarities, matrix.starts, axis=1))
 
 
-def best_and_mean(similarities: Floats, matrix: PoolMatrix) -> Floats:
-    """Halfway between the best of a person's templates and their mean vector.
-
-    The best one knows the pose, the mean has what all of them agree on; a stranger who happens to be near one template
-    is seldom near the mean.
-    """
-    return _with_mean(similarities, _mean_similarities(similarities, matrix), matrix)
-
-
-def against_the_pool(similarities: Floats, matrix: PoolMatrix, without: Indices | None = None) -> Floats:
-    """`best_and_mean`, less what the probe has in common with the rest of the pool.
-
-    A sharp face resembles strangers more than a blurred or dark one does, friends and all. So what it has in common
-    with everybody but the person nearest to it is measured against what the pool's people have in common with each
-    other, and what is over is taken off (score normalization by a cohort, which is the pool itself: Auckenthaler et
-    al. 2000). That is one number a probe: who is nearest, and by how much, stays. The fewer people, the less is taken
-    off, and nothing with two or less.
-
-    Args:
-        similarities: (P, T) cosines of probes and templates.
-        matrix: The pool, of at least one person.
-        without: (P,) a person for each probe, who is treated as if they were not in the pool: minus infinity.
-
-    Returns:
-        (P, N) float32, on the scale of the cosine.
-    """
-    means = _mean_similarities(similarities, matrix)
-    people = _with_mean(similarities, means, matrix)
-    present = np.full(len(people), len(matrix.names))
-    total, likeness = means.sum(axis=1), np.full(len(people), matrix.likeness.sum(dtype=np.float64))
-    rows = np.arange(len(people))
-    if without is not None:
-        present -= 1
-        people[rows, without] = -np.inf
-        total -= means[rows, without]
-        likeness -= 2 * matrix.likeness[without]
-    others = present - 1
-    measured = others > 1
-    here = (total - means[rows, people.argmax(axis=1)]) / np.maximum(others, 1)
-    usual = likeness / np.maximum(present * others, 1)
-    weight = np.where(measured, others / (others + _PRIOR_PEOPLE), 0.0)
-    return np.asarray(people - (weight * (here - usual))[:, None], np.float32)
-
-
-def _with_mean(similarities: Floats, means: Floats, matrix: PoolMatrix) -> Floats:
-    to_mean_vector = means / np.maximum(matrix.lengths, _LEAST_LENGTH)
-    return np.asarray((best_template(similarities, matrix) + to_mean_vector) / 2)
-
-
-def _mean_similarities(similarities: Floats, matrix: PoolMatrix) -> Floats:
-    return np.asarray(np.add.reduceat(similarities, matrix.starts, axis=1) / matrix.templates_of, np.float32)
-
-
 def search(
-    matrix: PoolMatrix, probes: Floats, top: int = 2, *, rule: Rule = against_the_pool
+    matrix: PoolMatrix, probes: Floats, top: int = 2, *, rule: Rule = best_template, bars: bool = False
 ) -> list[tuple[Candidate, ...]]:
     """The people nearest to each probe.
 
@@ -91,6 +38,7 @@ def search(
         probes: (P, D) float32, rows of L2 norm 1; P may be 0.
         top: How many people a probe, at least 1. Fewer come back from a pool with fewer people.
         rule: Turns the similarities of a person's templates into one.
+        bars: Whether candidates get bars, see ``facepool.gallery.bars``. They are ranked by what is beyond it.
 
     Returns:
         P tuples, best candidate first, equal ones by name. Empty tuples from an empty pool.
@@ -106,40 +54,12 @@ def search(
     size = max(1, _BLOCK_VALUES // len(matrix))
     found: list[tuple[Candidate, ...]] = []
     for first in range(0, len(probes), size):
-        found += _search_block(matrix, probes[first : first + size], top, rule)
-    return found
-
-
-def search_others(matrix: PoolMatrix, rows: Indices, top: int = 2) -> list[tuple[Candidate, ...]]:
-    """Search a pool for its own templates, each as if the person it belongs to were not in it.
-
-    Args:
-        matrix: The pool.
-        rows: (R,) rows of the templates to search for.
-        top: How many people, at least 1.
-
-    Returns:
-        R tuples, best candidate first, equal ones by name; empty ones from a pool of one person.
-    """
-    others = min(top, len(matrix.names) - 1)
-    found: list[tuple[Candidate, ...]] = []
-    size = max(1, _BLOCK_VALUES // max(1, len(matrix)))
-    for first in range(0, len(rows), size):
-        block = rows[first : first + size]
-        similarities = matrix.vectors[block] @ matrix.vectors.T
-        people = np.clip(against_the_pool(similarities, matrix, matrix.person_of[block]), -1.0, 1.0)
-        people[np.arange(len(block)), matrix.person_of[block]] = -np.inf
-        found += [
-            tuple(_candidate(matrix, similarities[row], people[row], one) for one in _best(people[row], others))
-            if others
-            else ()
-            for row in range(len(block))
-        ]
+        found += _search_block(matrix, probes[first : first + size], top, rule, bars=bars)
     return found
 
 
 def search_merged(
-    matrix: PoolMatrix, probes: Floats, merge: Merge, top: int = 2, *, rule: Rule = against_the_pool
+    matrix: PoolMatrix, probes: Floats, merge: Merge, top: int = 2, *, rule: Rule = best_template, bars: bool = False
 ) -> tuple[Candidate, ...]:
     """The people nearest to one face that was seen several times.
 
@@ -149,6 +69,7 @@ def search_merged(
         merge: Makes one of the views' similarities.
         top: How many people, at least 1.
         rule: Turns the similarities of a person's templates into one.
+        bars: Whether candidates get bars, merged as the similarities are.
 
     Returns:
         Best candidate first, equal ones by name; nobody from an empty pool.
@@ -160,9 +81,19 @@ def search_merged(
         return ()
     _check_probes(matrix, probes)
     similarities = probes @ matrix.vectors.T
-    people = np.clip(merge(rule(similarities, matrix)), -1.0, 1.0)
+    views = rule(similarities, matrix)
+    people = np.clip(merge(views), -1.0, 1.0)
     loudest = similarities.max(axis=0)
-    return tuple(_candidate(matrix, loudest, people, person) for person in _best(people, top))
+    listed = _best(people, max(top, SHORTLIST) if bars else top)
+    found = [_candidate(matrix, loudest, people, person) for person in listed]
+    if not bars:
+        return tuple(found)
+    chosen = np.array(listed)
+    nearest_first = np.argsort(-views[:, chosen], axis=1, kind="stable")
+    rows = np.arange(len(probes))[:, None]
+    of_views = np.empty((len(probes), len(chosen)), np.float32)
+    of_views[rows, nearest_first] = bars_of(matrix, probes, views[rows, chosen[nearest_first]], chosen[nearest_first])
+    return _ranked(found, merge(of_views), top)
 
 
 def _check_probes(matrix: PoolMatrix, probes: Floats) -> None:
@@ -176,14 +107,26 @@ def _check_probes(matrix: PoolMatrix, probes: Floats) -> None:
     check_vectors(probes, what="Probe")
 
 
-def _search_block(matrix: PoolMatrix, probes: Floats, top: int, rule: Rule) -> list[tuple[Candidate, ...]]:
+def _search_block(
+    matrix: PoolMatrix, probes: Floats, top: int, rule: Rule, *, bars: bool
+) -> list[tuple[Candidate, ...]]:
     similarities = probes @ matrix.vectors.T
     # Rounding takes the product of two unit vectors beyond 1 now and then.
     people = np.clip(rule(similarities, matrix), -1.0, 1.0)
-    return [
-        tuple(_candidate(matrix, similarities[row], people[row], int(person)) for person in _best(people[row], top))
+    listed = np.array([_best(row, max(top, SHORTLIST) if bars else top) for row in people], np.intp)
+    found = [
+        [_candidate(matrix, similarities[row], people[row], int(person)) for person in listed[row]]
         for row in range(len(probes))
     ]
+    if not bars:
+        return [tuple(candidates) for candidates in found]
+    of_people = bars_of(matrix, probes, np.take_along_axis(people, listed, axis=1), listed)
+    return [_ranked(candidates, of_people[row], top) for row, candidates in enumerate(found)]
+
+
+def _ranked(candidates: list[Candidate], bars: Floats, top: int) -> tuple[Candidate, ...]:
+    raised = [replace(candidate, bar=float(bar)) for candidate, bar in zip(candidates, bars, strict=True)]
+    return tuple(sorted(raised, key=lambda candidate: -candidate.net)[:top])
 
 
 def _best(people: Floats, top: int) -> list[int]:

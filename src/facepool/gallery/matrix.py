@@ -43,14 +43,16 @@ class PoolMatrix:
     calibration: Calibration | None = None
     lengths: Floats = field(init=False, compare=False)
     likeness: Floats = field(init=False, compare=False)
+    total: Floats = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         """Measure once what each search needs of all templates."""
-        means = self._means()
+        means = self.means(np.arange(len(self.names))) if len(self) else self.vectors
         squares = np.einsum("nd,nd->n", means, means)
-        likeness = means @ means.sum(axis=0, dtype=np.float64) - squares
+        total = means.sum(axis=0, dtype=np.float64)
         object.__setattr__(self, "lengths", np.sqrt(squares).astype(np.float32))
-        object.__setattr__(self, "likeness", likeness.astype(np.float32))
+        object.__setattr__(self, "likeness", (means @ total - squares).astype(np.float32))
+        object.__setattr__(self, "total", total.astype(np.float32))
 
     def __len__(self) -> int:
         """Number of templates."""
@@ -61,11 +63,14 @@ class PoolMatrix:
         """(P,) how many templates each person has."""
         return np.diff(self.starts, append=len(self))
 
-    def _means(self) -> Floats:
-        if not len(self):
-            return np.zeros((0, self.vectors.shape[1]), np.float32)
-        sums = np.add.reduceat(self.vectors, self.starts, axis=0)
-        return np.asarray(sums / self.templates_of[:, None], np.float32)
+    def means(self, people: Indices) -> Floats:
+        """(..., D) float32: the mean of the templates of each of (...) people, of at least one person."""
+        wanted, place = np.unique(people, return_inverse=True)
+        counts = self.templates_of[wanted]
+        ends = np.cumsum(counts)
+        rows = np.arange(ends[-1]) + np.repeat(self.starts[wanted] - (ends - counts), counts)
+        sums = np.add.reduceat(self.vectors[rows], ends - counts, axis=0)
+        return np.asarray((sums / counts[:, None])[place.reshape(people.shape)], np.float32)
 
 
 def grouped(

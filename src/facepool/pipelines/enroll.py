@@ -9,7 +9,7 @@ import numpy as np
 
 from facepool.decide import ThresholdPolicy
 from facepool.errors import PoolChanged
-from facepool.gallery import Pool, PoolMatrix, best_template, check_pool, clean_name, search
+from facepool.gallery import Pool, PoolMatrix, check_pool, clean_name, search
 from facepool.pipelines.analyze import Analyzer, Faces
 from facepool.quality import Flaw, QualityPolicy
 from facepool.types import Candidate, Floats, Frame, Image
@@ -286,7 +286,7 @@ class Enrollment:
         return [single[i] for i in np.argsort(-typicality, kind="stable")] + rest
 
     def _rival(self, embedding: Floats, nearest_own: float | None) -> Candidate | None:
-        candidates = search(self._known, embedding[None], top=2, rule=best_template)[0]
+        candidates = search(self._known, embedding[None], top=2)[0]
         for candidate in candidates:
             closer = nearest_own is None or candidate.similarity > nearest_own
             if candidate.person != self.person and candidate.similarity >= self._belongs_to_rival and closer:

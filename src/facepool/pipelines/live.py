@@ -203,7 +203,12 @@ class LiveRecognizer:
         )
         known = [int(track) for track in ids if self._identities[int(track)].frames]
         claims = [
-            Claim(identity.nearest(matrix), identity.usable, identity.held, identity.frames)
+            Claim(
+                identity.nearest(matrix, bars=self._policy.follows_pool),
+                identity.usable,
+                identity.held,
+                identity.frames,
+            )
             for identity in (self._identities[track] for track in known)
         ]
         decisions = dict(zip(known, decide_together(claims, criteria), strict=True))

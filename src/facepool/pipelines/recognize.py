@@ -98,7 +98,7 @@ class Recognizer:
         return [self._decided(faces, matrix, threshold) for faces in analyzed]
 
     def _decided(self, faces: Faces, matrix: PoolMatrix, threshold: float) -> RecognizedFaces:
-        nearest = search(matrix, faces.embeddings, top=CANDIDATES)
+        nearest = search(matrix, faces.embeddings, top=CANDIDATES, bars=self._policy.follows_pool)
         usable = faces.measures.size_px >= self._options.min_size_px
         decisions = tuple(
             decide(
