@@ -20,11 +20,11 @@ _MISSED = "same person refused (FNMR)"
 
 
 def where_it_goes_wrong(results: VerificationResults) -> Section:
-    """Misses by pose and quality, at facepool's threshold as it is set."""
+    """Misses by pose and quality, at the threshold that is set."""
     threshold = results.default.threshold.value
     return Section(
         "When the right person is refused",
-        lead=f"Shares of the pairs of one person that stay below {similarity(threshold)}, facepool's threshold as it is set.",
+        lead=f"Shares of the pairs of one person that stay below {similarity(threshold)}, the threshold that is set.",
         charts=[
             Chart(
                 "By pose",
