@@ -1,6 +1,6 @@
 """How far two look-alikes must be apart before one of them is named: measured on the pair's own templates."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -44,32 +44,42 @@ def measured_margins(pairs: Collection[frozenset[str]], vectors: Mapping[str, Fl
 def _margin(one: Floats | None, other: Floats | None) -> float | None:
     if one is None or other is None:
         return None  # known by name only
-    sides = [lead for lead in (_leads(one, other), _leads(other, one)) if len(lead)]
-    count = sum(map(len, sides))
-    if count < _LEAST:
+    if sum(len(templates) for templates in (one, other) if len(templates) > 1) < _LEAST:
         return None
+    # In a small pool the best template counts, in a large one it and the mean by half: whichever asks for more.
+    measured = (
+        _needed([_leads(*sides, mean_counts) for sides in ((one, other), (other, one)) if len(sides[0]) > 1])
+        for mean_counts in (0.0, 0.5)
+    )
+    return max(0.0, *measured)
+
+
+def _needed(sides: Sequence[Floats]) -> float:
+    """The margin by how far the templates of each person are ahead of the other."""
     # One spread for both, and what is expected of it, so that two templates do not decide by chance.
-    degrees = count - len(sides) + _EXPECTED_DEGREES
+    degrees = sum(map(len, sides)) - len(sides) + _EXPECTED_DEGREES
     squares = sum(float(((side - side.mean()) ** 2).sum()) for side in sides)
     spread = np.sqrt((squares + _EXPECTED_DEGREES * _EXPECTED_SPREAD**2) / degrees)
-    needed = [_t_quantile(1 - CONFUSED, degrees) * spread * np.sqrt(1 + 1 / len(side)) - side.mean() for side in sides]
-    return max(0.0, float(max(needed)))
+    reach = _t_quantile(1 - CONFUSED, degrees) * spread
+    return max(float(reach * np.sqrt(1 + 1 / len(side)) - side.mean()) for side in sides)
 
 
-def _leads(own: Floats, other: Floats) -> Floats:
-    """(T,) by how much each template is ahead of the other person; (0,) for a person of one template."""
-    if len(own) < 2:
-        return np.zeros(0, np.float32)
+def _leads(own: Floats, other: Floats, mean_counts: float) -> Floats:
+    """(T,) by how much each template is ahead of the other person, judged by the person's other templates."""
     return np.array(
-        [_score(face, np.delete(own, row, axis=0)) - _score(face, other) for row, face in enumerate(own)], np.float32
+        [
+            _score(face, np.delete(own, row, axis=0), mean_counts) - _score(face, other, mean_counts)
+            for row, face in enumerate(own)
+        ],
+        np.float32,
     )
 
 
-def _score(face: Floats, templates: Floats) -> float:
-    """What ``best_and_mean`` of the search makes of one face and (T, D) templates of one person."""
+def _score(face: Floats, templates: Floats, mean_counts: float) -> float:
+    """One face and (T, D) templates of one person, as in ``facepool.gallery.bars``."""
     similarities = templates @ face
     length = max(float(np.linalg.norm(templates.mean(axis=0))), 1e-3)
-    return float(similarities.max() + similarities.mean() / length) / 2
+    return float((1 - mean_counts) * similarities.max() + mean_counts * similarities.mean() / length)
 
 
 def _t_quantile(share: float, degrees: int) -> float:
