@@ -66,7 +66,7 @@ class Settings(BaseSettings):
         None,
         ge=-1,
         le=1,
-        description="Similarity that makes a match; follows the pool, and is higher for a face that resembles everybody",
+        description="Similarity that makes a match; follows the pool, and is higher for faces that resemble everybody",
     )
     target_fpir: float = Field(TARGET_FPIR, gt=0, le=1, description="Share of strangers that may be named")
     min_margin: float = Field(
