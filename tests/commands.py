@@ -66,6 +66,7 @@ class Commands:
             "FACEPOOL_POOL": str(self.pool),
             "FACEPOOL_MODELS_DIR": str(models_dir),
             "XDG_CONFIG_HOME": str(folder / "config"),
+            "XDG_CACHE_HOME": str(folder / "cache"),
             "PYTHONIOENCODING": "utf-8",
         }
 

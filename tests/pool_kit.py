@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from facepool.gallery import Pool, open_pool
-from facepool.types import EmbeddingSpace, Floats, Sample
+from facepool.types import Calibration, EmbeddingSpace, Floats, Sample
 
 BACKENDS = ("pool.db", "model_faces.npy")
 DIMENSION = 8
@@ -30,3 +30,18 @@ def samples(*seeds: int) -> list[Sample]:
 
 def opened(folder: Path, backend: str, *, timeout_s: float = 5.0) -> Pool:
     return open_pool(folder / backend, space(), timeout_s=timeout_s)
+
+
+MEASURED = Calibration(
+    threshold=0.42,
+    target_fpir=0.01,
+    low=0.003,
+    high=0.02,
+    points=((0.1, 0.36), (0.01, 0.42), (0.001, 0.47)),
+    people=60,
+    templates=240,
+    comparisons=56_640,
+    borrowed=0.7,
+    created_at="2026-11-23T10:00:00+00:00",
+    space_id=space().id,
+)

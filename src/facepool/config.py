@@ -6,6 +6,7 @@ Nothing below this module sees it: each stage gets its own small options, made h
 import difflib
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from facepool.capture import CaptureOptions
 from facepool.decide import TARGET_FPIR
-from facepool.detect import DetectOptions
+from facepool.detect import QUALITIES, DetectOptions, Quality
 from facepool.errors import ConfigError, PathMissing
 from facepool.pipelines.enroll import EnrollOptions
 from facepool.pipelines.guided import GuidedOptions
@@ -56,7 +57,10 @@ class Settings(BaseSettings):
     offline_dir: Path | None = Field(None, description="Folder with model files, for machines without a network")
     device: str = Field("auto", description="auto, cpu, cuda:N, tensorrt:N or coreml")
     threads: int | None = Field(None, ge=1, description="CPU threads; all cores by default")
-    detect_size: int = Field(_DETECT.size, ge=64, le=8192, description="Long side in pixels at which faces are sought")
+    quality: Quality = Field("balanced", description="How thoroughly faces are sought: fast, balanced or best")
+    detect_size: int | None = Field(
+        None, ge=64, le=8192, description="Long side in pixels at which faces are sought; follows --quality"
+    )
     detect_threshold: float = Field(_DETECT.threshold, ge=0, le=1, description="Detector score that makes a face")
     register_threshold: float = Field(
         _ENROLL.novelty, ge=-1, le=1, description="A view is stored if less similar than this to the person's others"
@@ -64,7 +68,12 @@ class Settings(BaseSettings):
     max_templates: int = Field(_ENROLL.max_templates, ge=1, description="Views kept of a person")
     min_face: float = Field(_ENROLL.min_size_px, ge=0, description="Smallest face to register, in pixels")
     min_sharpness: float = Field(_ENROLL.min_sharpness, ge=0, description="Blurriest face to register")
-    threshold: float | None = Field(None, ge=-1, le=1, description="Similarity that makes a match; follows the pool")
+    threshold: float | None = Field(
+        None,
+        ge=-1,
+        le=1,
+        description="Similarity that makes a match; follows the pool, and is higher for faces that resemble everybody",
+    )
     target_fpir: float = Field(TARGET_FPIR, gt=0, le=1, description="Share of strangers that may be named")
     min_margin: float = Field(
         _RECOGNIZE.min_margin, ge=0, le=2, description="Lead over the runner-up that a name needs"
@@ -100,7 +109,10 @@ class Settings(BaseSettings):
 
     def detect_options(self) -> DetectOptions:
         """What counts as a face."""
-        return DetectOptions(size=self.detect_size, threshold=self.detect_threshold)
+        chosen = replace(QUALITIES[self.quality], threshold=self.detect_threshold)
+        if self.detect_size is None:
+            return chosen
+        return replace(chosen, size=self.detect_size, second_size=None)
 
     def capture_options(self) -> CaptureOptions:
         """How videos, cameras and streams are opened."""

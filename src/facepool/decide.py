@@ -5,13 +5,14 @@ that one of them matches grows with their number. FMR, FPIR: ISO/IEC 19795-1 and
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import numpy as np
 
 from facepool.assignment import assign
 from facepool.models.specs import FmrCurve
-from facepool.types import Candidate, Decision, Reason
+from facepool.types import Calibration, Candidate, Decision, Reason
 
 TARGET_FPIR = 0.01
 """Share of strangers that may be named, by default."""
@@ -24,8 +25,11 @@ SAME_SCAN_FMR = 1e-6
 and poses are close: on five clips nobody fell below a similarity of 0.63 to their own views, with SFace, where this
 rate stands at 0.53."""
 LOOK_ALIKE_MARGIN = 0.1
-"""By how much one of two people who are flagged as look-alikes must beat the other: about the standard deviation of
-similarities between strangers, several times the margin that other people need."""
+"""By how much one of two people who are flagged as look-alikes must beat the other, where their templates do not
+suffice to measure it: about the standard deviation of similarities between strangers, several times the margin that
+other people need."""
+OUTGROWN = 1.5
+"""How many times as many templates a pool may have as when it was calibrated before the user is told."""
 _LEAST_GAIN = 1e-6  # the threshold itself is a match
 UNMEASURED_THRESHOLD = 0.5
 """For an embedder whose false match rate nobody has measured. A guess, and shown as one."""
@@ -51,13 +55,13 @@ def similarity_at(curve: FmrCurve, fmr: float) -> float:
         curve: Measured points.
         fmr: Above 0, at most 1.
     """
-    rates, similarities = _columns(curve)
+    rates, similarities = _columns(curve.points)
     return _interpolate(np.log10(fmr), rates, similarities)
 
 
 def fmr_at(curve: FmrCurve, similarity: float) -> float:
     """The rate at which strangers match at a threshold; the inverse of ``similarity_at``, at most 1."""
-    rates, similarities = _columns(curve)
+    rates, similarities = _columns(curve.points)
     return min(1.0, 10 ** _interpolate(similarity, similarities, rates))
 
 
@@ -66,27 +70,42 @@ class ThresholdPolicy:
 
     Args:
         curve: The embedder's false match rates; None when nobody has measured them.
-        target_fpir: Share of strangers that may be named, above 0 and at most 1.
+        target_fpir: Share of strangers that may be named, above 0 and at most 1; None: what a pool was calibrated for,
+            1 % for others.
         fixed: A threshold that the user insists on.
     """
 
-    def __init__(self, curve: FmrCurve | None, target_fpir: float = TARGET_FPIR, fixed: float | None = None) -> None:
+    def __init__(self, curve: FmrCurve | None, target_fpir: float | None = None, fixed: float | None = None) -> None:
         self._curve = curve
         self._target_fpir = target_fpir
         self._fixed = fixed
 
-    def identification(self, templates: int) -> Threshold:
-        """The threshold for one probe against a pool of so many templates."""
+    def identification(self, templates: int, calibration: Calibration | None = None) -> Threshold:
+        """The threshold for one probe against a pool of so many templates.
+
+        Args:
+            templates: How many there are now.
+            calibration: What was measured on the pool, which then speaks instead of the embedder's curve. Where the
+                pool has grown or shrunk since, strangers have so many more or fewer chances.
+        """
         templates = max(1, templates)
         if self._fixed is not None:
-            return Threshold(self._fixed, self._meaning_of_fixed(self._fixed, templates))
+            return Threshold(self._fixed, self._meaning_of_fixed(self._fixed, templates, calibration))
+        if calibration is not None:
+            return _calibrated(calibration, self._target_fpir or calibration.target_fpir, templates)
         if self._curve is None:
             return Threshold(UNMEASURED_THRESHOLD, _UNMEASURED)
-        value = similarity_at(self._curve, self._target_fpir / templates)
+        target_fpir = self._target_fpir or TARGET_FPIR
+        value = similarity_at(self._curve, target_fpir / templates)
         return Threshold(
             value,
-            f"{_share(self._target_fpir)} strangers would be named in a pool of {_count(templates, 'template')}",
+            f"{_share(target_fpir)} strangers would be named in a pool of {_count(templates, 'template')}",
         )
+
+    @property
+    def follows_pool(self) -> bool:
+        """Whether the threshold is chosen for the pool; one that the user insists on knows no bars."""
+        return self._fixed is None
 
     def verification(self) -> Threshold:
         """The threshold for comparing two faces once."""
@@ -103,11 +122,30 @@ class ThresholdPolicy:
             return Threshold(UNMEASURED_THRESHOLD, _UNMEASURED)
         return Threshold(similarity_at(self._curve, fmr), f"{_share(fmr)} pairs of different people would pass (FMR)")
 
-    def _meaning_of_fixed(self, value: float, templates: int) -> str:
-        if self._curve is None:
+    def _meaning_of_fixed(self, value: float, templates: int, calibration: Calibration | None = None) -> str:
+        if calibration is not None:
+            rates, similarities = _columns(calibration.points)
+            fpir = min(1.0, 10 ** _interpolate(value, similarities, rates) * templates / calibration.templates)
+        elif self._curve is not None:
+            fpir = 1 - (1 - fmr_at(self._curve, value)) ** templates
+        else:
             return "set by you; nobody has measured this model's error rates"
-        fpir = 1 - (1 - fmr_at(self._curve, value)) ** templates
         return f"set by you; {_share(fpir)} strangers would be named in a pool of {_count(templates, 'template')}"
+
+
+def _calibrated(calibration: Calibration, target_fpir: float, templates: int) -> Threshold:
+    """The threshold that a pool's own measurement gives for its size of now."""
+    growth = templates / calibration.templates
+    rates, similarities = _columns(calibration.points)
+    meaning = (
+        f"{_share(target_fpir)} strangers would be named; calibrated {calibration.date} on "
+        f"{_count(calibration.people, 'person', 'people')}, {_count(calibration.templates, 'template')}"
+    )
+    if target_fpir == calibration.target_fpir:
+        meaning += f" (95% interval {calibration.low:.2%} to {calibration.high:.2%})"
+    if not 1 / OUTGROWN <= growth <= OUTGROWN:
+        meaning += f"; the pool has {templates} templates by now, calibrate it again: facepool calibrate"
+    return Threshold(_interpolate(np.log10(target_fpir / growth), rates, similarities), meaning)
 
 
 _UNMEASURED = "a guess: nobody has measured this model's error rates; set your own with --threshold"
@@ -120,6 +158,7 @@ def decide(
     min_margin: float = 0.0,
     usable: bool = True,
     look_alikes: Collection[frozenset[str]] = (),
+    margins: Mapping[frozenset[str], float] = MappingProxyType({}),
     held: str | None = None,
     hysteresis: float = 0.0,
 ) -> Decision:
@@ -127,10 +166,11 @@ def decide(
 
     Args:
         candidates: Best first, one a person.
-        threshold: A candidate matches at this similarity or above.
+        threshold: A candidate matches at this similarity or above, once its bar is taken off.
         min_margin: By how much the best must beat a runner-up who also matches; otherwise ``ambiguous``.
         usable: False when the face is too poor to name anybody: ``low_quality``.
-        look_alikes: Pairs of people of whom one must beat the other by ``LOOK_ALIKE_MARGIN``, matching or not.
+        look_alikes: Pairs of people of whom one must beat the other by a margin of its own, matching or not.
+        margins: That margin of each pair that was measured; ``LOOK_ALIKE_MARGIN`` for the others.
         held: Who the face has been until now, if it was anybody.
         hysteresis: What that person is ahead by, so that a name does not come and go.
     """
@@ -139,12 +179,12 @@ def decide(
     if held is not None:
         candidates = sorted(candidates, key=lambda candidate: -_favoured(candidate, held, hysteresis))
     best, others = candidates[0], candidates[1:]
-    margin = best.similarity - others[0].similarity if others else None
+    margin = best.net - others[0].net if others else None
     favour = hysteresis if best.person == held else 0.0
-    criteria = Criteria(threshold, min_margin, look_alikes)
+    criteria = Criteria(threshold, min_margin, look_alikes, margins=margins)
     reason = _reason(best, others, favour, criteria) if usable else "low_quality"
     person = best.person if reason == "match" else None
-    return Decision(person, best.similarity, threshold, margin, reason, candidates=tuple(candidates))
+    return Decision(person, best.similarity, threshold + best.bar, margin, reason, candidates=tuple(candidates))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +195,14 @@ class Criteria:
     min_margin: float = 0.0
     look_alikes: Collection[frozenset[str]] = ()
     hysteresis: float = 0.0
+    margins: Mapping[frozenset[str], float] = field(default_factory=dict)
 
     def margin_between(self, one: str, other: str) -> float:
         """By how much one of two people must beat the other."""
-        return LOOK_ALIKE_MARGIN if frozenset((one, other)) in self.look_alikes else self.min_margin
+        pair = frozenset((one, other))
+        if pair not in self.look_alikes:
+            return self.min_margin
+        return max(self.min_margin, self.margins.get(pair, LOOK_ALIKE_MARGIN))
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +284,7 @@ def _decide_claim(claim: Claim, candidates: Sequence[Candidate], criteria: Crite
         min_margin=criteria.min_margin,
         usable=claim.usable,
         look_alikes=criteria.look_alikes,
+        margins=criteria.margins,
         held=claim.held,
         hysteresis=criteria.hysteresis,
     )
@@ -271,23 +316,22 @@ def _wanted(claim: Claim, criteria: Criteria) -> dict[str, float]:
 
 
 def _favoured(candidate: Candidate, held: str | None, hysteresis: float) -> float:
-    return candidate.similarity + (hysteresis if candidate.person == held else 0.0)
+    return candidate.net + (hysteresis if candidate.person == held else 0.0)
 
 
 def _reason(best: Candidate, others: Sequence[Candidate], favour: float, criteria: Criteria) -> Reason:
-    similarity = best.similarity + favour
-    if similarity < criteria.threshold:
+    if best.similarity + favour < criteria.threshold + best.bar:
         return "below_threshold"
     for rank, other in enumerate(others):
         flagged = frozenset((best.person, other.person)) in criteria.look_alikes
-        rival = flagged or (rank == 0 and other.similarity >= criteria.threshold)
-        if rival and similarity - other.similarity < criteria.margin_between(best.person, other.person):
+        rival = flagged or (rank == 0 and other.net >= criteria.threshold)
+        if rival and best.net + favour - other.net < criteria.margin_between(best.person, other.person):
             return "ambiguous"
     return "match"
 
 
-def _columns(curve: FmrCurve) -> tuple[list[float], list[float]]:
-    points = sorted(curve.points)
+def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    points = sorted(points)
     return [float(np.log10(rate)) for rate, _ in points], [similarity for _, similarity in points]
 
 
@@ -307,5 +351,5 @@ def _share(share: float) -> str:
     return f"about 1 in {1 / share:,.0f}" if share >= 1e-9 else "fewer than 1 in a billion"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _count(number: int, noun: str, nouns: str = "") -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {nouns or noun + 's'}"

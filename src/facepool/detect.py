@@ -4,9 +4,11 @@ Deng et al., "RetinaFace: Single-shot Multi-level Face Localisation in the Wild"
 SSD (Liu et al., 2016): a network's deltas move a fixed grid of prior boxes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -21,7 +23,14 @@ CANDIDATES = 1000
 
 
 BATCH = 8
-"""Images in one run of the network: each takes about 25 MB of it at 640x480."""
+"""Images in one run of the network at most."""
+BATCH_PIXELS = 8 * 640 * 640
+"""Pixels in one run of the network at most: 640x480 of them take about 25 MB of it."""
+ENLARGED = 2.0
+"""How much a second look enlarges a picture at most: there is nothing to see beyond."""
+
+Quality = Literal["fast", "balanced", "best"]
+"""How thoroughly faces are sought; see ``QUALITIES``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +40,8 @@ class DetectOptions:
     Attributes:
         size: Long side in pixels at which a picture is looked at; larger pictures are shrunk to it, smaller ones
             are left as they are. At 640 a 640x480 frame keeps faces down to about 20 px.
+        second_size: Long side of a second look, for faces that are too small for the first; smaller pictures are
+            enlarged to it, ``ENLARGED`` times at most. None: one look.
         threshold: Detector score in 0..1 from which on a box is a face.
         iou_threshold: Overlap in 0..1 above which two boxes are one face.
     """
@@ -38,6 +49,17 @@ class DetectOptions:
     size: int = 640
     threshold: float = 0.6
     iou_threshold: float = 0.4
+    second_size: int | None = None
+
+
+QUALITIES: Mapping[Quality, DetectOptions] = MappingProxyType(
+    {
+        "fast": DetectOptions(size=384),
+        "balanced": DetectOptions(),
+        "best": DetectOptions(second_size=1280),
+    }
+)
+"""What the settings offer; ``docs/accuracy.md`` has what each finds and takes."""
 
 
 class RetinaFace:
@@ -70,21 +92,36 @@ class RetinaFace:
             One ``Detections`` an image, in pixels of that image, best score first; empty where there is no face.
             An empty list for an empty list.
         """
-        groups: dict[tuple[int, ...], list[int]] = {}
+        groups: dict[tuple[int, int], list[int]] = {}
         for i, image in enumerate(images_bgr):
-            groups.setdefault(image.shape[:2], []).append(i)
+            groups.setdefault((image.shape[0], image.shape[1]), []).append(i)
         found = [Detections.empty()] * len(images_bgr)
-        for members in groups.values():
-            for start in range(0, len(members), BATCH):
-                batch = members[start : start + BATCH]
-                for i, detections in zip(batch, self._detect_same_size([images_bgr[i] for i in batch]), strict=True):
-                    found[i] = detections
+        for source_hw, members in groups.items():
+            looks = [self._look([images_bgr[i] for i in members], scale) for scale in self._scales(source_hw)]
+            for i, seen in zip(members, zip(*looks, strict=True), strict=True):
+                found[i] = seen[0] if len(seen) == 1 else self._together(seen)
         return found
 
-    def _detect_same_size(self, images_bgr: Sequence[Image]) -> list[Detections]:
+    def _scales(self, source_hw: tuple[int, int]) -> list[float]:
+        """By how much a picture is enlarged for each look."""
+        scales = [min(1.0, self.options.size / max(source_hw))]
+        if self.options.second_size is not None:
+            second = min(ENLARGED, self.options.second_size / max(source_hw))
+            scales += [second] if second > scales[0] else []
+        return scales
+
+    def _look(self, images_bgr: Sequence[Image], scale: float) -> list[Detections]:
+        """The faces of images of one size at one scale."""
         source_hw = images_bgr[0].shape[:2]
-        scale = min(1.0, self.options.size / max(source_hw))
         scaled_wh = (max(1, round(source_hw[1] * scale)), max(1, round(source_hw[0] * scale)))
+        size = min(BATCH, max(1, BATCH_PIXELS // (scaled_wh[0] * scaled_wh[1])))
+        found: list[Detections] = []
+        for start in range(0, len(images_bgr), size):
+            found += self._look_at_batch(images_bgr[start : start + size], scaled_wh)
+        return found
+
+    def _look_at_batch(self, images_bgr: Sequence[Image], scaled_wh: tuple[int, int]) -> list[Detections]:
+        source_hw = images_bgr[0].shape[:2]
         batch = self._fill_batch(images_bgr, scaled_wh)
         raw = self._graph.run(batch)
         deltas, scores, landmarks = (raw[i] for i in self._outputs)
@@ -93,6 +130,14 @@ class RetinaFace:
         return [
             self._decode(deltas[i], scores[i, :, 1], landmarks[i], priors, to_source) for i in range(len(images_bgr))
         ]
+
+    def _together(self, looks: Sequence[Detections]) -> Detections:
+        """One face for what several looks say of it: what the surest one says."""
+        boxes, scores, landmarks = (
+            np.concatenate([getattr(seen, column) for seen in looks]) for column in ("boxes", "scores", "landmarks")
+        )
+        kept = non_maximum_suppression(boxes, scores, self.options.iou_threshold)
+        return Detections(boxes[kept], scores[kept], landmarks[kept])
 
     def _fill_batch(self, images_bgr: Sequence[Image], scaled_wh: tuple[int, int]) -> Floats:
         """(N, 3, H, W) float32 with H and W rounded up to the coarsest stride; the padding is the mean, that is 0."""
@@ -103,7 +148,8 @@ class RetinaFace:
         for slot, image in zip(batch, images_bgr, strict=True):
             scaled = image
             if (image.shape[1], image.shape[0]) != scaled_wh:
-                scaled = np.asarray(cv2.resize(image, scaled_wh, interpolation=cv2.INTER_AREA), np.uint8)
+                flags = cv2.INTER_AREA if max(scaled_wh) < max(image.shape) else cv2.INTER_LINEAR
+                scaled = np.asarray(cv2.resize(image, scaled_wh, interpolation=flags), np.uint8)
             planes = scaled.transpose(2, 0, 1)
             ordered = planes if self._spec.channel_order == "bgr" else planes[::-1]
             np.subtract(ordered, mean, out=slot[:, : scaled_wh[1], : scaled_wh[0]])

@@ -14,7 +14,10 @@ FacepoolError
 │   ├── StreamUnavailable
 │   ├── StreamLost
 │   ├── NoFace
-│   └── ScanIncomplete
+│   ├── ScanIncomplete
+│   ├── NotEnoughScores
+│   ├── InvalidScores
+│   └── ProtocolInvalid
 ├── PoolError                   exit 4   where people are kept
 │   ├── PoolCorrupt
 │   ├── PoolLocked
@@ -25,6 +28,7 @@ FacepoolError
 │   ├── PersonExists
 │   ├── PoolChanged
 │   ├── PersonFull
+│   ├── InsufficientData
 │   └── IdentityConflict
 ├── ModelError                  exit 5   the networks
 │   ├── UnknownModel
@@ -145,6 +149,24 @@ class ScanIncomplete(InputError):
     code = "scan_incomplete"
 
 
+class NotEnoughScores(InputError):
+    """There are too few comparisons, or only of one kind, to measure an error rate."""
+
+    code = "not_enough_scores"
+
+
+class InvalidScores(InputError):
+    """Scores of an evaluation that are no numbers, or columns that do not belong together."""
+
+    code = "scores_invalid"
+
+
+class ProtocolInvalid(InputError):
+    """A list of pairs, a folder of people or annotated boxes that nothing can be measured with."""
+
+    code = "protocol_invalid"
+
+
 class PoolError(FacepoolError):
     """Something is wrong with the pool."""
 
@@ -204,6 +226,12 @@ class PersonFull(PoolError):
     """A person has as many views of one look as are kept."""
 
     code = "person_full"
+
+
+class InsufficientData(PoolError):
+    """The pool is too small for what is to be measured on it."""
+
+    code = "insufficient_data"
 
 
 class IdentityConflict(PoolError):

@@ -224,6 +224,44 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibration:
+    """How often a pool would name strangers, as measured on the pool itself.
+
+    Counts and rates over everybody: nothing in it is about one person.
+
+    Attributes:
+        threshold: Cosine similarity at which the target was expected to be met.
+        target_fpir: Share of strangers that may be named.
+        low: Lower end of the 95 % interval of the share that is named at the threshold.
+        high: Upper end of it.
+        points: (share of strangers named, similarity) pairs around the threshold, shares falling, at this pool's size.
+        people: How many the pool had.
+        templates: How many they had.
+        comparisons: Similarities of different people that were looked at.
+        borrowed: 0..1, how much of the tail's shape came from elsewhere than the pool.
+        created_at: ISO 8601 in UTC with seconds.
+        space_id: Of the pool's embedding space; empty where the pool does not know it.
+    """
+
+    threshold: float
+    target_fpir: float
+    low: float
+    high: float
+    points: tuple[tuple[float, float], ...]
+    people: int
+    templates: int
+    comparisons: int
+    borrowed: float
+    created_at: str
+    space_id: str
+
+    @property
+    def date(self) -> str:
+        """The day, in UTC: 2026-11-23."""
+        return self.created_at[:10]
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A person that a probe may be.
 
@@ -231,11 +269,19 @@ class Candidate:
         person: Name.
         similarity: Cosine in -1..1 of the probe and the person's templates, merged by the search's rule.
         template_id: The template that spoke loudest.
+        bar: How much more similarity than usual it takes here: more for a face that resembles everybody, or only one
+            of the person's templates; less where it is negative. 0 in small pools and for thresholds of the user.
     """
 
     person: str
     similarity: float
     template_id: int
+    bar: float = 0.0
+
+    @property
+    def net(self) -> float:
+        """What is left of the similarity beyond the bar; candidates are ranked by it."""
+        return self.similarity - self.bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +291,9 @@ class Decision:
     Attributes:
         person: Name, or None for unknown.
         similarity: Of the best candidate; None when the pool is empty.
-        threshold: The similarity from which on a candidate is a match.
-        margin: Best candidate minus runner-up; None with fewer than two people.
+        threshold: The similarity from which on the best candidate is a match: the pool's threshold and the candidate's
+            bar, so it is higher for a face that resembles everybody.
+        margin: Best candidate minus runner-up, each less its bar; None with fewer than two people.
         frames: Number of frames that the decision rests on.
         reason: A code; ``match`` is the only one that comes with a person.
         candidates: The nearest people, best first.

@@ -18,7 +18,7 @@ from facepool.errors import (
 )
 from facepool.gallery import Pool, check_pool, open_pool, search, transfer
 from facepool.types import Pose, Sample, Template
-from pool_kit import BACKENDS, DIMENSION, opened, samples, space, unit, units
+from pool_kit import BACKENDS, DIMENSION, MEASURED, opened, samples, space, unit, units
 
 pytestmark = pytest.mark.parametrize("backend", BACKENDS)
 
@@ -365,3 +365,73 @@ def test_a_transfer_takes_look_alikes_along(pool: Pool, tmp_path: Path, backend:
         revision = target.revision()
         transfer(pool, target)
         assert target.revision() == revision
+
+
+def test_a_calibration_is_kept_with_the_pool_and_seen_by_other_processes(
+    pool: Pool, tmp_path: Path, backend: str
+) -> None:
+    pool.register("Ada", samples(1), space())
+    with opened(tmp_path, backend) as other:
+        assert other.matrix().calibration is None
+        pool.set_calibration(MEASURED)
+        assert other.revision() == pool.revision()
+        assert other.matrix().calibration == MEASURED
+        other.register("Bob", samples(2), space(), look_alikes=["Ada"])
+        other.rename("Ada", "Zoe")
+        assert pool.matrix().calibration == MEASURED
+        other.set_calibration(replace(MEASURED, threshold=0.5))
+    with open_pool(tmp_path / backend) as again:
+        assert again.matrix().calibration == replace(MEASURED, threshold=0.5)
+        again.set_calibration(None)
+    assert pool.matrix().calibration is None
+    assert names(pool) == {"Zoe": 1, "Bob": 1}
+
+
+def test_a_calibration_that_was_measured_on_an_older_revision_is_refused(
+    pool: Pool, tmp_path: Path, backend: str
+) -> None:
+    pool.register("Ada", samples(1), space())
+    seen = pool.matrix().revision
+    with opened(tmp_path, backend) as other:
+        other.register("Eve", samples(2), space())
+    with pytest.raises(PoolChanged):
+        pool.set_calibration(MEASURED, expected_revision=seen)
+    assert pool.matrix().calibration is None
+    pool.set_calibration(MEASURED, expected_revision=pool.matrix().revision)
+    assert pool.matrix().calibration == MEASURED
+
+
+def test_erasing_a_person_leaves_a_calibration_that_says_nothing_of_them(
+    pool: Pool, tmp_path: Path, backend: str
+) -> None:
+    pool.register("Ada", samples(1), space())
+    pool.register("Bob", samples(2), space(), look_alikes=["Ada"])
+    pool.set_calibration(MEASURED)
+    pool.remove("Ada")
+    assert pool.matrix().calibration == MEASURED  # counts and rates over everybody
+    assert (pool.matrix().look_alikes, pool.matrix().margins) == (frozenset(), {})
+    left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"Ada" not in left
+    assert "Ada".encode("utf-32-le") not in left
+
+
+def test_forgetting_what_was_never_measured_changes_nothing(pool: Pool, tmp_path: Path) -> None:
+    pool.set_calibration(None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_calibration_of_another_space_is_not_used(pool: Pool) -> None:
+    pool.register("Ada", samples(1), space())
+    pool.set_calibration(replace(MEASURED, space_id="0123456789abcdef"))
+    assert pool.matrix().calibration is None
+
+
+def test_margins_follow_the_templates_of_a_pair(pool: Pool) -> None:
+    pool.register("Ada", samples(1, 2), space())
+    pool.register("Ann", samples(3), space(), look_alikes=["Ada"])
+    assert pool.matrix().margins == {}
+    pool.register("Ann", samples(4), space())
+    before = pool.matrix().margins
+    assert set(before) == {frozenset({"Ada", "Ann"})}
+    pool.register("Ann", samples(5), space())
+    assert pool.matrix().margins != before

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from facepool import Analyzer, Faces, Frame, ModelStore, load_analyzer, read_image, verify
+from facepool.detect import QUALITIES, Quality
 from facepool.errors import ImageUnreadable
 from facepool.models import DEMO_PHOTOS
 
@@ -134,3 +135,27 @@ def _shrunk(frame: Frame, scale: float) -> "np.ndarray[tuple[int, ...], np.dtype
     import cv2
 
     return np.asarray(cv2.resize(frame.image_bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def test_the_best_quality_finds_a_face_that_the_default_is_too_coarse_for(
+    open_store: ModelStore, analyzer: Analyzer, frames: dict[str, Frame]
+) -> None:
+    canvas = np.full((480, 640, 3), 110, np.uint8)
+    tiny = _shrunk(frames["person_b_2"], 8 / 275.5)
+    canvas[200 : 200 + tiny.shape[0], 300 : 300 + tiny.shape[1]] = tiny
+    thorough = load_analyzer(store=open_store, device="cpu", detect=QUALITIES["best"])
+    assert len(analyzer.find(canvas)) == 0
+    found = thorough.find(canvas)
+    assert len(found) == 1
+    assert 5 < found.sizes[0] < 12
+
+
+@pytest.mark.parametrize("quality", ["fast", "best"])
+def test_every_quality_finds_the_photos_faces_where_they_are(
+    quality: Quality, open_store: ModelStore, frames: dict[str, Frame], faces: dict[str, Faces]
+) -> None:
+    analyzer = load_analyzer(store=open_store, device="cpu", detect=QUALITIES[quality])
+    for name in BOXES:
+        seen = analyzer.analyze(frames[name].image_bgr)
+        assert len(seen) == 1
+        assert seen.embeddings[0] @ faces[name].embeddings[0] > 0.9

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from facepool.detect import DetectOptions, RetinaFace, decode_boxes, decode_landmarks, prior_boxes
+from facepool.detect import QUALITIES, DetectOptions, RetinaFace, decode_boxes, decode_landmarks, prior_boxes
 from facepool.models.specs import RetinaFaceSpec
 from facepool.types import Floats
 
@@ -83,6 +83,55 @@ def test_pictures_of_one_size_share_a_batch_and_keep_their_order() -> None:
     found = RetinaFace(graph, SPEC).detect([small, large, small])
     assert [batch.shape[0] for batch in graph.batches] == [2, 1]
     assert [len(detections) for detections in found] == [1, 1, 1]
+
+
+class SizedGraph(OneFaceGraph):
+    """Sees one face, surer of it in a larger picture, in the first prior of 16 pixels of each."""
+
+    def run(self, batch: Floats) -> tuple[Floats, ...]:
+        self.score = 0.7 if batch.shape[3] < 128 else 0.9
+        return super().run(batch)
+
+
+def test_a_second_look_enlarges_a_picture_and_finds_smaller_faces() -> None:
+    graph = SizedGraph(prior=0)
+    options = DetectOptions(second_size=200, iou_threshold=0.2)
+    found = RetinaFace(graph, SPEC, options).detect([np.zeros((64, 64, 3), np.uint8)])[0]
+    assert [batch.shape[2:] for batch in graph.batches] == [(64, 64), (128, 128)]  # enlarged twice at most
+    np.testing.assert_allclose(found.scores, [0.9])  # the surer look speaks where both see a face
+    np.testing.assert_allclose(found.boxes, [[-2, -2, 6, 6]])
+
+
+def test_looks_that_see_different_faces_both_count() -> None:
+    graph = SizedGraph(prior=0)
+    options = DetectOptions(second_size=200, iou_threshold=0.3)  # a box of 8 px inside one of 16: 0.25
+    found = RetinaFace(graph, SPEC, options).detect([np.zeros((64, 64, 3), np.uint8)])[0]
+    np.testing.assert_allclose(found.scores, [0.9, 0.7])
+    np.testing.assert_allclose(found.boxes, [[-2, -2, 6, 6], [-4, -4, 12, 12]])
+
+
+def test_a_large_picture_is_shrunk_less_for_the_second_look() -> None:
+    graph = OneFaceGraph(prior=0)
+    RetinaFace(graph, SPEC, DetectOptions(size=64, second_size=128)).detect([np.zeros((256, 256, 3), np.uint8)])
+    assert [batch.shape[2:] for batch in graph.batches] == [(64, 64), (128, 128)]
+
+
+def test_a_second_look_that_shows_no_more_is_left_out() -> None:
+    graph = OneFaceGraph(prior=0)
+    RetinaFace(graph, SPEC, DetectOptions(size=64, second_size=64)).detect([np.zeros((256, 256, 3), np.uint8)])
+    assert len(graph.batches) == 1
+
+
+def test_many_large_pictures_do_not_share_one_run() -> None:
+    graph = OneFaceGraph(prior=0)
+    RetinaFace(graph, SPEC, DetectOptions(size=1280)).detect([np.zeros((1280, 1280, 3), np.uint8)] * 3)
+    assert [len(batch) for batch in graph.batches] == [2, 1]
+
+
+def test_what_is_asked_for_by_quality_gets_more_thorough() -> None:
+    fast, balanced, best = QUALITIES["fast"], QUALITIES["balanced"], QUALITIES["best"]
+    assert balanced == DetectOptions()
+    assert fast.size < balanced.size == best.size < (best.second_size or 0)
 
 
 @pytest.mark.parametrize(("threshold", "faces"), [(0.9, 1), (0.91, 0)])

@@ -1,5 +1,6 @@
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from facepool.errors import (
     SpaceMismatch,
 )
 from facepool.gallery import NpyPool, check_pool, open_pool, search, transfer
-from pool_kit import opened, samples, space, unit, units
+from pool_kit import MEASURED, opened, samples, space, unit, units
 
 SEED = Path(__file__).parents[2].parent / "shared" / "data" / "seed"
 
@@ -336,3 +337,27 @@ def test_a_sidecar_of_the_first_version_is_read(tmp_path: Path) -> None:
         (template,) = again.templates()
         assert (template.sample.appearance, template.sample.partial) == ("", False)
         assert again.matrix().look_alikes == frozenset()
+
+
+def test_a_sidecar_of_the_second_version_is_read(tmp_path: Path) -> None:
+    with opened(tmp_path, "model_faces.npy") as pool:
+        pool.register("Ada", samples(1), space())
+        path = pool.path.with_suffix(".json")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["calibration"]
+    path.write_text(json.dumps(content | {"version": 2}), encoding="utf-8")
+    with opened(tmp_path, "model_faces.npy") as again:
+        assert again.matrix().calibration is None
+        again.set_calibration(MEASURED)
+        assert again.matrix().calibration == MEASURED
+
+
+def test_a_pair_of_unknown_space_is_calibrated_as_such(tmp_path: Path) -> None:
+    with opened(tmp_path, "model_faces.npy") as pool:
+        pool.register("Ada", samples(1), space())
+        pool.path.with_suffix(".json").unlink()
+        pool.set_calibration(replace(MEASURED, space_id=""))
+        assert pool.space is None
+        assert pool.matrix().calibration == replace(MEASURED, space_id="")
+        pool.set_calibration(MEASURED)  # of a space that the pair does not claim
+        assert pool.matrix().calibration is None

@@ -21,7 +21,7 @@ from facepool.gallery import SqlitePool
 from facepool.gallery.connection import explain
 from facepool.gallery.schema import APPLICATION_ID
 from facepool.types import Pose, Sample
-from pool_kit import samples, space, unit
+from pool_kit import MEASURED, samples, space, unit
 
 VERSION_1 = """
 CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), revision INTEGER NOT NULL, rewritten INTEGER NOT NULL);
@@ -137,6 +137,31 @@ def test_a_pool_of_the_first_version_is_brought_up_to_date_and_keeps_everything(
             ("", False),
             ("hat", True),
         ]
+
+
+def test_a_pool_of_the_second_version_gets_room_for_a_calibration_and_keeps_everything(path: Path) -> None:
+    with SqlitePool(path, space()) as pool:
+        pool.register("Ada", [Sample(unit(1))], space())
+        pool.register("Ann", [Sample(unit(2))], space(), look_alikes=["Ada"])
+        before = pool.templates()
+    change(path, "DROP TABLE calibration")
+    change(path, "PRAGMA user_version = 2")
+    with SqlitePool(path, space()) as pool:
+        assert [template.id for template in pool.templates()] == [template.id for template in before]
+        assert pool.matrix().calibration is None
+        assert pool.matrix().look_alikes == {frozenset(("Ada", "Ann"))}
+        pool.set_calibration(MEASURED)
+        assert pool.matrix().calibration == MEASURED
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"threshold": 0.4}', "null"])
+def test_a_damaged_calibration_is_a_damaged_pool(path: Path, content: str) -> None:
+    with SqlitePool(path, space()) as pool:
+        pool.register("Ada", [Sample(unit(1))], space())
+        pool.set_calibration(MEASURED)
+    change(path, f"UPDATE calibration SET content = '{content}'")
+    with SqlitePool(path) as pool, pytest.raises(PoolCorrupt, match="calibration"):
+        pool.matrix()
 
 
 def test_a_pool_of_the_first_version_that_may_not_be_written_says_what_to_do(

@@ -128,3 +128,42 @@ def test_records_carry_every_field_also_when_there_is_nothing(pool: Pool, stage:
     assert list(record) == list(nothing) == keys
     assert (record["person"], nothing["person"], nothing["reason"]) == ("Ada", None, "no_face")
     assert face_records(empty, recognizer.recognize(empty.image_bgr), say_when_empty=False) == []
+
+
+@pytest.fixture
+def town(tmp_path: Path) -> Iterator[Pool]:
+    """Twelve people who have something in common: enough for bars."""
+    with open_pool(tmp_path / "town.db", SPACE) as opened:
+        for number in range(12):
+            direction = np.random.default_rng(number).normal(size=SPACE.dimension).astype(np.float32)
+            opened.register(f"Person {number:02}", [Sample(unit(*(direction / np.linalg.norm(direction))))], SPACE)
+        yield opened
+
+
+def test_a_face_that_resembles_everybody_needs_more_and_its_decision_says_so(town: Pool, stage: StageAnalyzer) -> None:
+    matrix = town.matrix()
+    crowd = stage.frame(unit(*(matrix.vectors[0] + matrix.vectors.sum(axis=0))))
+    recognizer = Recognizer(stage, town)
+    decision = recognizer.recognize(crowd.image_bgr).decisions[0]
+    best = decision.candidates[0]
+    assert best.bar > 0.03
+    assert decision.threshold == pytest.approx(recognizer.threshold.value + best.bar)
+    assert decision.similarity == best.similarity
+    assert decision.margin == pytest.approx(best.net - decision.candidates[1].net)
+
+
+def test_a_match_is_a_similarity_of_at_least_the_threshold(town: Pool, stage: StageAnalyzer) -> None:
+    generator = np.random.default_rng(3)
+    recognizer = Recognizer(stage, town, options=RecognizeOptions(min_margin=0))
+    for _ in range(50):
+        direction = generator.normal(size=SPACE.dimension).astype(np.float32)
+        decision = recognizer.recognize(stage.frame(unit(*direction)).image_bgr).decisions[0]
+        assert decision.similarity is not None
+        assert (decision.reason == "match") == (decision.similarity >= decision.threshold)
+
+
+def test_a_threshold_of_the_users_knows_no_bars(town: Pool, stage: StageAnalyzer) -> None:
+    crowd = stage.frame(unit(*town.matrix().vectors.sum(axis=0)))
+    decision = Recognizer(stage, town, ThresholdPolicy(CURVE, fixed=0.5)).recognize(crowd.image_bgr).decisions[0]
+    assert decision.threshold == 0.5
+    assert all(candidate.bar == 0 for candidate in decision.candidates)

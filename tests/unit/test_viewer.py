@@ -252,7 +252,7 @@ class Film:
 
 def test_a_camera_is_shown_while_work_on_a_frame_of_it_goes_on() -> None:
     done = threading.Event()
-    drawn: list[tuple[int, int | None]] = []
+    drawn: list[tuple[int, int]] = []
 
     def works_until_ten_were_shown(frame: Frame) -> int:
         assert done.wait(HANG_GUARD_S)

@@ -89,6 +89,12 @@ class Console:
             yield Counter(bars, what, total)
 
     @contextmanager
+    def working(self, what: str) -> Iterator[None]:
+        """A sign of life during something that takes seconds and cannot be counted."""
+        with self._err.status(what) if self._err.is_terminal else nullcontext():
+            yield
+
+    @contextmanager
     def downloads(self) -> Iterator["Downloads"]:
         """Progress bars of downloads, one a file, which appear when something is fetched."""
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())

@@ -37,6 +37,8 @@ COMMANDS = {
     "recognize": Entry("facepool.cli.recognize", "Say who is in a camera's view, a video or pictures."),
     "verify": Entry("facepool.cli.verify", "Say whether two pictures show one person."),
     "people": Entry("facepool.cli.people", "List, show, rename, merge, remove, export and import people."),
+    "evaluate": Entry("facepool.cli.evaluate", "Measure error rates on pictures of known people."),
+    "calibrate": Entry("facepool.cli.calibrate", "Measure the threshold that your own pool needs."),
     "models": Entry("facepool.cli.models", "List, pull, verify, show and import networks."),
     "doctor": Entry("facepool.cli.doctor", "Say what this machine can do, and what is missing."),
 }

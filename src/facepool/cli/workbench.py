@@ -54,8 +54,10 @@ class Workbench:
 
     @cached_property
     def policy(self) -> ThresholdPolicy:
-        """How thresholds are chosen."""
-        return ThresholdPolicy(self.analyzer.fmr, self.settings.target_fpir, self.settings.threshold)
+        """How thresholds are chosen; a pool's own calibration speaks for its target unless the user sets another."""
+        settings = self.settings
+        target_fpir = settings.target_fpir if "target_fpir" in settings.model_fields_set else None
+        return ThresholdPolicy(self.analyzer.fmr, target_fpir, settings.threshold)
 
     def store(self, progress: Progress = lambda _name, _done, _total: None) -> ModelStore:
         """Where models are kept; downloads are reported to ``progress``."""

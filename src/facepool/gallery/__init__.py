@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from facepool.errors import ConfigError
+from facepool.gallery.bars import net_similarities
 from facepool.gallery.base import Pool, check_pool
 from facepool.gallery.checks import clean_name
 from facepool.gallery.index import best_template, search, search_merged
@@ -21,6 +22,7 @@ __all__ = [
     "best_template",
     "check_pool",
     "clean_name",
+    "net_similarities",
     "open_pool",
     "search",
     "search_merged",

@@ -9,7 +9,7 @@ from typing import Protocol, Self
 from facepool.errors import ConfigError
 from facepool.gallery.checks import check_dimension, check_space, clean_name
 from facepool.gallery.matrix import LookAlikes, PoolMatrix
-from facepool.types import EmbeddingSpace, Person, Sample, Template
+from facepool.types import Calibration, EmbeddingSpace, Person, Sample, Template
 
 
 class Pool(Protocol):
@@ -110,6 +110,18 @@ class Pool(Protocol):
             UnknownPerson: A look-alike is not there.
             InvalidEmbedding: An embedding is not (D,) float32 of norm 1.
             SpaceMismatch: The pool is of another space, or neither side knows its own.
+        """
+        ...
+
+    def set_calibration(self, calibration: Calibration | None, *, expected_revision: int | None = None) -> None:
+        """Keep what was measured of the pool in place of what was kept; ``matrix().calibration`` has it.
+
+        Args:
+            calibration: None: forget it.
+            expected_revision: The revision that it was measured on; None: whatever it is now.
+
+        Raises:
+            PoolChanged: The pool is of another revision than the expected one.
         """
         ...
 

@@ -12,6 +12,7 @@ import numpy as np
 from facepool.errors import PathMissing, PoolError, PoolLocked
 from facepool.files import exists, only_writer
 from facepool.gallery.base import check_pool, new_templates, pairs_of
+from facepool.gallery.calibrations import fitting
 from facepool.gallery.checks import (
     check_dimension,
     check_samples,
@@ -26,7 +27,7 @@ from facepool.gallery.checks import (
 from facepool.gallery.commit import FileSet
 from facepool.gallery.matrix import LookAlikes, PoolMatrix, grouped
 from facepool.gallery.pair import PairContent, PairPaths, contents, read
-from facepool.types import EmbeddingSpace, Person, Sample, Template
+from facepool.types import Calibration, EmbeddingSpace, Person, Sample, Template
 
 _NOT_READ: tuple[tuple[int, int, int], ...] = ()
 
@@ -154,6 +155,15 @@ class NpyPool:
         """Store templates with their provenance, all or none."""
         return self._add(templates, space, look_alikes, None)
 
+    def set_calibration(self, calibration: Calibration | None, *, expected_revision: int | None = None) -> None:
+        """Keep what was measured of the pool in place of what was kept."""
+        if calibration is None and self._current().calibration is None:
+            return
+        with self._locked() as content:
+            if expected_revision is not None and hash(self._seen) != expected_revision:
+                raise pool_changed(self.path)
+            self._store(replace(content, calibration=calibration, labelled=True))
+
     def rename(self, old: str, new: str) -> None:
         """Give a person another name."""
         old, new = clean_name(old), clean_name(new)
@@ -277,6 +287,7 @@ class NpyPool:
                     next_id=content.next_id + len(numbered),
                     labelled=True,
                     look_alikes=content.look_alikes.union(look_alikes),
+                    calibration=content.calibration,
                 )
             )
         return len(named)
@@ -325,4 +336,5 @@ def _matrix(content: PairContent, dimension: int, revision: int) -> PoolMatrix:
         dict(enumerate(names)),
         revision,
         content.look_alikes,
+        fitting(content.calibration, content.space),
     )

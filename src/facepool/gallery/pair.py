@@ -17,7 +17,7 @@ from facepool.files import storage_errors
 from facepool.gallery import sidecar
 from facepool.gallery.checks import check_vectors, clean_name
 from facepool.gallery.matrix import LookAlikes
-from facepool.types import EmbeddingSpace, Floats, Sample, Template
+from facepool.types import Calibration, EmbeddingSpace, Floats, Sample, Template
 
 _HEADER_READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -87,6 +87,7 @@ class PairContent:
         next_id: The number that the next template gets.
         labelled: Whether there is a sidecar.
         look_alikes: Pairs of people who are easily taken for each other.
+        calibration: What was measured of the pool.
     """
 
     space: EmbeddingSpace | None
@@ -94,6 +95,7 @@ class PairContent:
     next_id: int
     labelled: bool
     look_alikes: frozenset[LookAlikes] = frozenset()
+    calibration: Calibration | None = None
 
     @property
     def dimension(self) -> int | None:
@@ -148,7 +150,14 @@ def read(paths: PairPaths) -> PairContent:
             fix="Restore all from the same backup",
         )
     templates = sidecar.templates_of(label, names, vectors, paths.sidecar)
-    return PairContent(label.space, templates, label.next_id, labelled=True, look_alikes=label.look_alikes)
+    return PairContent(
+        space=label.space,
+        templates=templates,
+        next_id=label.next_id,
+        labelled=True,
+        look_alikes=label.look_alikes,
+        calibration=label.calibration,
+    )
 
 
 def contents(paths: PairPaths, content: PairContent) -> dict[Path, bytes]:
@@ -164,6 +173,7 @@ def contents(paths: PairPaths, content: PairContent) -> dict[Path, bytes]:
         next_id=content.next_id,
         rows=tuple(sidecar.row_of(template) for template in content.templates),
         look_alikes=content.look_alikes,
+        calibration=content.calibration,
     )
     return {paths.vectors: vector_bytes, paths.ids: id_bytes, paths.sidecar: sidecar.dump(label)}
 

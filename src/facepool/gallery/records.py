@@ -1,5 +1,6 @@
 """Rows of a pool.db as facepool's types, and back. Transactions and errors are the caller's."""
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from facepool.gallery.base import plain_number, plain_text
+from facepool.gallery.calibrations import calibration_of, record_of
 from facepool.gallery.checks import damaged
 from facepool.gallery.matrix import LookAlikes
-from facepool.types import EmbeddingSpace, Person, Pose, Sample, Template
+from facepool.types import Calibration, EmbeddingSpace, Person, Pose, Sample, Template
 
 _TEMPLATES = """
     SELECT templates.id, persons.name, templates.embedding, templates.created_at, templates.model, samples.source,
@@ -139,6 +141,28 @@ def move_look_alikes(db: sqlite3.Connection, leaving: int, staying: int) -> None
     for (other,) in others:
         if other != staying:
             insert_look_alikes(db, staying, other)
+
+
+def read_calibration(db: sqlite3.Connection, path: Path) -> Calibration | None:
+    """What was measured of the pool; None: nothing.
+
+    Raises:
+        PoolCorrupt: It is damaged.
+    """
+    row = db.execute("SELECT content FROM calibration").fetchone()
+    if row is None:
+        return None
+    try:
+        return calibration_of(json.loads(row[0]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged(path, f"its calibration cannot be read ({type(error).__name__}: {error})") from error
+
+
+def write_calibration(db: sqlite3.Connection, calibration: Calibration | None) -> None:
+    """Keep it in place of what was kept; None: keep nothing."""
+    db.execute("DELETE FROM calibration")
+    if calibration is not None:
+        db.execute("INSERT INTO calibration VALUES (1, ?)", (json.dumps(record_of(calibration)),))
 
 
 def _template(row: tuple[Any, ...]) -> Template:

@@ -64,6 +64,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) WITHOUT ROWID""",
         "CREATE INDEX look_alikes_of_other ON look_alikes (other_id)",
     ),
+    (
+        """CREATE TABLE calibration (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            content TEXT NOT NULL
+        )""",
+    ),
 )
 """What takes a pool from version n to n + 1. Append only: pools of every earlier version are out there.
 

@@ -10,11 +10,12 @@ import numpy as np
 
 from facepool.errors import PoolCorrupt, PoolTooNew
 from facepool.gallery.base import plain_number, plain_text
+from facepool.gallery.calibrations import calibration_of, record_of
 from facepool.gallery.matrix import LookAlikes
-from facepool.types import EmbeddingSpace, Floats, Pose, Sample, Template
+from facepool.types import Calibration, EmbeddingSpace, Floats, Pose, Sample, Template
 
 FORMAT = "facepool-pair"
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Sidecar:
         next_id: The number that the next template gets; none is used twice.
         rows: One entry a template: everything but name and vector.
         look_alikes: Pairs of names; version 1 had none.
+        calibration: What was measured of the pool; version 2 had none.
     """
 
     space: EmbeddingSpace | None
@@ -36,6 +38,7 @@ class Sidecar:
     next_id: int
     rows: tuple[dict[str, Any], ...]
     look_alikes: frozenset[LookAlikes] = frozenset()
+    calibration: Calibration | None = None
 
 
 def dump(sidecar: Sidecar) -> bytes:
@@ -48,6 +51,7 @@ def dump(sidecar: Sidecar) -> bytes:
         "ids_sha256": sidecar.ids_sha256,
         "next_id": sidecar.next_id,
         "look_alikes": sorted(sorted(pair) for pair in sidecar.look_alikes),
+        "calibration": record_of(sidecar.calibration) if sidecar.calibration else None,
         "templates": sidecar.rows,
     }
     return json.dumps(content, ensure_ascii=False, indent=1).encode()
@@ -79,7 +83,7 @@ def _parse(content: dict[str, Any], path: Path) -> Sidecar:
             why=f"a newer facepool wrote it (version {content['version']}; this one knows {VERSION})",
             fix="Update facepool",
         )
-    space = content["space"]
+    space, calibration = content["space"], content.get("calibration")
     return Sidecar(
         space=EmbeddingSpace(**space) if space else None,
         vectors_sha256=str(content["vectors_sha256"]),
@@ -87,6 +91,7 @@ def _parse(content: dict[str, Any], path: Path) -> Sidecar:
         next_id=int(content["next_id"]),
         rows=tuple(content["templates"]),
         look_alikes=frozenset(frozenset(map(str, pair)) for pair in content.get("look_alikes", ())),
+        calibration=calibration_of(calibration) if calibration else None,
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from facepool.errors import PathMissing
 from facepool.files import exists
 from facepool.gallery.base import new_templates, pairs_of
+from facepool.gallery.calibrations import fitting
 from facepool.gallery.checks import (
     check_samples,
     check_space,
@@ -30,15 +31,17 @@ from facepool.gallery.records import (
     insert_look_alikes,
     insert_template,
     move_look_alikes,
+    read_calibration,
     read_look_alikes,
     read_people,
     read_space,
     read_state,
     read_templates,
+    write_calibration,
     write_space,
 )
 from facepool.gallery.schema import snapshot
-from facepool.types import EmbeddingSpace, Floats, Person, Sample, Template
+from facepool.types import Calibration, EmbeddingSpace, Floats, Person, Sample, Template
 
 
 class SqlitePool:
@@ -154,6 +157,13 @@ class SqlitePool:
     ) -> int:
         """Store templates with their provenance, all or none."""
         return self._add(templates, space, look_alikes, None)
+
+    def set_calibration(self, calibration: Calibration | None, *, expected_revision: int | None = None) -> None:
+        """Keep what was measured of the pool in place of what was kept."""
+        if calibration is None and self._connection() is None:
+            return  # nothing to forget, and no file to make for it
+        with self._transaction(expected_revision) as db:
+            write_calibration(db, calibration)
 
     def rename(self, old: str, new: str) -> None:
         """Give a person another name."""
@@ -310,7 +320,8 @@ class SqlitePool:
             ids = np.concatenate([known.template_ids, ids])
             owner_ids = np.concatenate([known_owners, owner_ids])
             vectors = np.concatenate([known.vectors, vectors])
-        return grouped(vectors, owner_ids, ids, owners, revision, read_look_alikes(db)), rewritten
+        calibration = fitting(read_calibration(db, self.path), read_space(db))
+        return grouped(vectors, owner_ids, ids, owners, revision, read_look_alikes(db), calibration), rewritten
 
     def _read_vectors(self, db: sqlite3.Connection, last: int) -> tuple[Any, Any, Floats]:
         dimension = self.dimension or 0

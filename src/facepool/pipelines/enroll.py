@@ -220,7 +220,7 @@ class Enrollment:
             )
         self._must_be_known = is_known
         self._known = known
-        self._belongs_to_rival = self._policy.identification(len(known)).value
+        self._belongs_to_rival = self._policy.identification(len(known), known.calibration).value
         row = known.names.index(self.person) if is_known else -1
         self._own = list(known.vectors[known.person_of == row])
 

@@ -101,12 +101,12 @@ class GuidedEnrollment:
 
     def coverage(self) -> Coverage:
         """The report on the scan as it is now."""
-        chosen = self._chosen()
+        chosen, matrix = self._chosen(), self._matrix()
         return report(
             self._scan.views,
             chosen,
             self.options.scan.ring,
-            self._thresholds.identification(len(self._matrix()) + len(chosen)),
+            self._thresholds.identification(len(matrix) + len(chosen), matrix.calibration),
             person=self.person,
             appearance=self._appearance,
             partial=self._is_partial,
@@ -115,8 +115,8 @@ class GuidedEnrollment:
     def lookalikes(self) -> tuple[LookAlike, ...]:
         """People of the pool who match a view of this scan, likeliest first; to be resolved before ``commit``."""
         matrix, views = self._matrix(), self._scan.views.all()
-        # Each view is one more chance to resemble somebody: about 1 % of scans, not of views, are to raise the question.
-        threshold = self._thresholds.identification(len(matrix) * len(views)).value
+        # Each view is one more chance to resemble somebody: so many scans, not views, are to raise the question.
+        threshold = self._thresholds.identification(len(matrix) * len(views), matrix.calibration).value
         return find_look_alikes(self.person, views, matrix, threshold)
 
     def resolve(self, name: str, resolution: Resolution) -> None:

@@ -193,8 +193,13 @@ class Identity:
                 identity.absorb(doubt)
         return identity
 
-    def nearest(self, matrix: PoolMatrix) -> tuple[Candidate, ...]:
-        """The people who resemble the track most; searched again only for new evidence or a changed pool."""
+    def nearest(self, matrix: PoolMatrix, *, bars: bool = False) -> tuple[Candidate, ...]:
+        """The people who resemble the track most; searched again only for new evidence or a changed pool.
+
+        Args:
+            matrix: The pool.
+            bars: Whether they get bars; a track gets the same answer always.
+        """
         if self._nearest_revision != matrix.revision:
             telling = [one for one in self.sightings if self._proves(one)] or list(self.sightings)
             probes = np.stack([one.embedding for one in telling])
@@ -203,7 +208,7 @@ class Identity:
             def merge(similarities: Floats) -> Floats:
                 return fuse(similarities, weights)
 
-            self._nearest = search_merged(matrix, probes, merge, CANDIDATES)
+            self._nearest = search_merged(matrix, probes, merge, CANDIDATES, bars=bars)
             self._nearest_revision = matrix.revision
         return self._nearest
 

@@ -80,7 +80,8 @@ class LiveRecognizer:
     @property
     def threshold(self) -> Threshold:
         """The threshold for the pool as it is now."""
-        return self._policy.identification(len(self._matrix()))
+        matrix = self._matrix()
+        return self._policy.identification(len(matrix), matrix.calibration)
 
     def process(self, frame: Frame) -> LiveView:
         """Take in the next frame of the source."""
@@ -201,14 +202,20 @@ class LiveRecognizer:
         """A decision for each track of the frame that was ever embedded."""
         matrix = self._matrix()
         criteria = Criteria(
-            threshold=self._policy.identification(len(matrix)).value,
+            threshold=self._policy.identification(len(matrix), matrix.calibration).value,
             min_margin=self._options.min_margin,
             look_alikes=matrix.look_alikes,
             hysteresis=self._options.hysteresis,
+            margins=matrix.margins,
         )
         known = [int(track) for track in ids if self._identities[int(track)].frames]
         claims = [
-            Claim(identity.nearest(matrix), identity.usable, identity.held, identity.frames)
+            Claim(
+                identity.nearest(matrix, bars=self._policy.follows_pool),
+                identity.usable,
+                identity.held,
+                identity.frames,
+            )
             for identity in (self._identities[track] for track in known)
         ]
         return dict(zip(known, decide_together(claims, criteria), strict=True))

@@ -76,7 +76,8 @@ class Recognizer:
     @property
     def threshold(self) -> Threshold:
         """The threshold for the pool as it is now."""
-        return self._policy.identification(len(self._matrix()))
+        matrix = self._matrix()
+        return self._policy.identification(len(matrix), matrix.calibration)
 
     def recognize(self, image_bgr: Image) -> RecognizedFaces:
         """Recognize everybody in one image, (H, W, 3) uint8 BGR. Without a face there is no decision."""
@@ -93,11 +94,11 @@ class Recognizer:
         """
         analyzed = self._analyzer.analyze_batch(images_bgr)
         matrix = self._matrix()
-        threshold = self._policy.identification(len(matrix)).value
+        threshold = self._policy.identification(len(matrix), matrix.calibration).value
         return [self._decided(faces, matrix, threshold) for faces in analyzed]
 
     def _decided(self, faces: Faces, matrix: PoolMatrix, threshold: float) -> RecognizedFaces:
-        nearest = search(matrix, faces.embeddings, top=CANDIDATES)
+        nearest = search(matrix, faces.embeddings, top=CANDIDATES, bars=self._policy.follows_pool)
         usable = faces.measures.size_px >= self._options.min_size_px
         decisions = tuple(
             decide(
@@ -106,6 +107,7 @@ class Recognizer:
                 min_margin=self._options.min_margin,
                 usable=bool(good),
                 look_alikes=matrix.look_alikes,
+                margins=matrix.margins,
             )
             for candidates, good in zip(nearest, usable, strict=True)
         )

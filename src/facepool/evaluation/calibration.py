@@ -1,0 +1,244 @@
+"""From a pool to the threshold at which a given share of strangers would be named in it.
+
+Each registered person is taken for a stranger to the others. What the cohort's shape expects of their best
+similarities, each on its own, is an exponential distribution with mean 1, once the bulk of the pool's own similarities
+has been laid over the cohort's. Where the pool's upper half begins, and how long its tail is, is estimated from the
+pool, the latter together with what is known of other pools (a conjugate prior). Peaks over a threshold: Coles, An
+Introduction to Statistical Modeling of Extreme Values, ch. 4. The interval is by bootstrap over people, who are drawn
+as probes and as gallery at once (Owen, The pigeonhole bootstrap, 2007), with the prior drawn along.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from facepool.errors import InsufficientData
+from facepool.evaluation.strangers import NOBODY, Strangers, leave_one_out
+from facepool.evaluation.tail import Shape, shape_of
+from facepool.gallery import PoolMatrix
+from facepool.models.specs import FmrCurve
+from facepool.types import Calibration, Indices
+
+Numbers = npt.NDArray[np.float64]
+
+MIN_PEOPLE = 20
+"""Fewer say next to nothing about others, whatever is known of others."""
+_ERROR = 0.8
+"""Standard deviation of the logarithm of the share named, as far as it comes from the tail's length, that is borne."""
+MAX_TARGET_FPIR = 0.5
+"""Beyond, there is no tail to speak of."""
+LEVEL = 0.95
+_TAIL = 0.5
+"""Share of probes whose best similarities are the tail."""
+_CHANCE = 0.01
+"""Two people are too much alike to be strangers to each other when so few pools would have such a pair by chance."""
+_POINTS = (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 5e-3, 3e-3, 2e-3, 1e-3, 3e-4, 1e-4, 1e-5)
+_GRID = np.linspace(-0.2, 1.2, 701)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What came of a calibration.
+
+    Attributes:
+        calibration: What the pool is to keep.
+        look_alikes: Pairs of names of whom one would be taken for the other if they were not registered themselves.
+        too_alike: Those of them who are hardly two people, or are twins; they did not take part as strangers.
+    """
+
+    calibration: Calibration
+    look_alikes: tuple[frozenset[str], ...]
+    too_alike: tuple[frozenset[str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fits:
+    """The distribution of a stranger's best similarity, as often as the pool was drawn: (B,) float64 each.
+
+    Attributes:
+        mean: Of the similarities of different people.
+        spread: Their standard deviation.
+        start: Where the tail begins.
+        share: How many strangers are in it.
+        excess: Its mean length.
+    """
+
+    mean: Numbers
+    spread: Numbers
+    start: Numbers
+    share: Numbers
+    excess: Numbers
+
+    def named(self, similarities: Numbers, shape: Shape, people: int) -> Numbers:
+        """(B, N) share of strangers who reach (N,) similarities in a pool of so many people."""
+        deviations = (similarities - self.mean[:, None]) / self.spread[:, None]
+        rarity = _rarity(shape.log_rate(deviations), people)
+        start, share, excess = (column[:, None] for column in (self.start, self.share, self.excess))
+        in_tail = share * np.exp(-np.maximum(rarity - start, 0.0) / excess)
+        return np.asarray(np.where(rarity >= start, in_tail, share ** (rarity / np.maximum(start, 1e-9))), np.float64)
+
+
+def calibrate(
+    matrix: PoolMatrix,
+    cohort: FmrCurve | None,
+    target_fpir: float,
+    *,
+    space_id: str,
+    now: datetime,
+    replicates: int = 400,
+    seed: int = 0,
+) -> Measured:
+    """Measure how often a pool would name strangers.
+
+    Args:
+        matrix: The pool.
+        cohort: How similar strangers are to the same embedder elsewhere, from the middle of the distribution to its
+            tail; None: nobody has measured it, and the pool's own people have to suffice.
+        target_fpir: Share of strangers that may be named, above 0 and at most 0.5.
+        space_id: Of the pool's embedding space; empty where the pool does not know it.
+        now: When this is.
+        replicates: How often the pool is drawn anew for the interval.
+        seed: Of all that is drawn.
+
+    Returns:
+        The threshold at which the target is what can be expected, and what else is worth knowing.
+
+    Raises:
+        InsufficientData: The pool has too few people to say anything about others.
+    """
+    people = len(matrix.names)
+    shape = shape_of(cohort)
+    needed = _people_needed(target_fpir, shape)
+    if people < needed:
+        raise _insufficient(people, needed)
+    rng = np.random.default_rng(seed)
+    strangers = leave_one_out(matrix, rng)
+    too_alike = _too_alike(strangers, shape)
+    strangers = strangers.without(too_alike)
+    fits = _fit(strangers, shape, *_draws(people, shape, replicates, rng))
+    expected = fits.named(_GRID, shape, people).mean(axis=0)
+    threshold = _at(target_fpir, expected)
+    if threshold > 1:
+        raise _all_alike()
+    low, high = np.quantile(fits.named(np.array([threshold]), shape, people), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    calibration = Calibration(
+        threshold=threshold,
+        target_fpir=target_fpir,
+        low=float(low),
+        high=float(high),
+        points=_curve(expected, target_fpir),
+        people=people,
+        templates=len(matrix),
+        comparisons=strangers.comparisons,
+        borrowed=shape.strength / (shape.strength + _TAIL * people),
+        created_at=now.isoformat(timespec="seconds"),
+        space_id=space_id,
+    )
+    look_alikes = np.concatenate([too_alike, _pairs(strangers, threshold)])
+    return Measured(calibration, _named(look_alikes, matrix.names), _named(too_alike, matrix.names))
+
+
+def _people_needed(target_fpir: float, shape: Shape) -> int:
+    """How many people tell the length of the tail well enough to follow it from its start to the target.
+
+    The tail has half of the people, and as likeness is mutual, half as many independent ones. The number depends on
+    nothing that was measured: pools whose tail happens to look short must not be the ones that are accepted.
+    """
+    independent = (np.log(_TAIL / target_fpir) / _ERROR) ** 2 - shape.strength
+    return max(MIN_PEOPLE, int(np.ceil(independent / (_TAIL / 2))))
+
+
+def _insufficient(have: int, need: int) -> InsufficientData:
+    return InsufficientData(
+        f"Insufficient data: have {have} people, need {need}",
+        why="how often strangers are named cannot be told from so few",
+        fix="Register more people, or ask for a higher --target-fpir; until then the threshold follows the model's own "
+        "error rates",
+    )
+
+
+def _all_alike() -> InsufficientData:
+    return InsufficientData(
+        "Insufficient data: no similarity keeps strangers out",
+        why="the people of this pool are as alike as one person",
+        fix="See whether the same people are in it under several names: facepool people list",
+    )
+
+
+def _draws(people: int, shape: Shape, replicates: int, rng: np.random.Generator) -> tuple[Numbers, Numbers]:
+    """How often each person is drawn, and what the prior says each time: (B, P) and (B,)."""
+    draws = rng.multinomial(people, np.full(people, 1 / people), size=replicates).astype(np.float64)
+    expected = shape.mean_excess * rng.gamma(shape.strength, 1 / shape.strength, size=replicates)
+    return draws, expected
+
+
+def _fit(strangers: Strangers, shape: Shape, draws: Numbers, expected: Numbers) -> _Fits:
+    """Fit the tail to each draw of people, (B, P), with (B,) expectations of its mean excess."""
+    means, spreads = strangers.spread(draws)
+    probes_of = np.bincount(strangers.owners, minlength=strangers.people)
+    columns = []
+    for drawn, mean, deviation, prior in zip(draws, means, spreads, expected, strict=True):
+        present = drawn > 0
+        rows, best = strangers.best_among(present)
+        owners = strangers.owners[rows]
+        weights = drawn[owners] / probes_of[owners]  # a person counts as one, however many templates they have
+        rarity = _rarity(shape.log_rate((best - mean) / deviation), int(present.sum()) - 1)
+        columns.append((mean, deviation, *_fit_tail(rarity, weights, prior, shape.strength)))
+    return _Fits(*np.array(columns).T)
+
+
+def _fit_tail(rarity: Numbers, weights: Numbers, prior: float, strength: float) -> tuple[float, float, float]:
+    """Start, share and mean excess of the tail of weighted (Q,) values."""
+    order = np.argsort(-rarity, kind="stable")
+    rarity, weights = rarity[order], weights[order]
+    last = int(np.searchsorted(np.cumsum(weights), _TAIL * weights.sum()))
+    start = float(rarity[last])
+    above = weights[: last + 1]
+    excess = float((above * np.maximum(rarity[: last + 1] - start, 0.0)).sum())
+    return start, float(above.sum() / weights.sum()), (excess + strength * prior) / (float(above.sum()) + strength)
+
+
+def _rarity(log_rates: Numbers, people: int) -> Numbers:
+    """-log of the share of strangers that would be as alike to one of so many people, were all independent."""
+    matches = np.exp(np.maximum(log_rates, -600.0)) * people
+    return np.asarray(-np.log(-np.expm1(-np.minimum(matches, 30.0))), np.float64)
+
+
+def _too_alike(strangers: Strangers, shape: Shape) -> Indices:
+    """(N, 2) pairs of people whose likeness is no chance."""
+    fit = _fit(strangers, shape, np.ones((1, strangers.people)), np.array([shape.mean_excess]))
+    _, best = strangers.best_among(np.ones(strangers.people, bool))
+    rarity = _rarity(shape.log_rate((best - fit.mean[0]) / fit.spread[0]), strangers.people - 1)
+    # As far as a typical excess tells, which the pairs that are looked for cannot lengthen.
+    typical = float(np.median(rarity[rarity >= fit.start[0]] - fit.start[0])) / np.log(2)
+    own = _TAIL * strangers.people
+    excess = (own * typical + shape.strength * shape.mean_excess) / (own + shape.strength)
+    chances = strangers.people * fit.share[0] * np.exp(-(rarity - fit.start[0]) / excess)
+    return _pairs(strangers, float(best[chances < _CHANCE].min(initial=np.inf)))
+
+
+def _pairs(strangers: Strangers, limit: float) -> Indices:
+    """(N, 2) pairs of people of whom one's probe is as alike to the other as the limit."""
+    found = (strangers.similarities >= limit) & (strangers.nearest != NOBODY)
+    probes, places = np.nonzero(found)
+    pairs = np.stack([strangers.owners[probes], strangers.nearest[probes, places]], axis=1)
+    return np.unique(np.sort(pairs, axis=1), axis=0).astype(np.intp)
+
+
+def _named(pairs: Indices, names: Sequence[str]) -> tuple[frozenset[str], ...]:
+    return tuple(frozenset((names[one], names[other])) for one, other in pairs)
+
+
+def _curve(expected: Numbers, target_fpir: float) -> tuple[tuple[float, float], ...]:
+    """Shares and similarities of the grid around the target, which is one of them."""
+    shares = sorted({*_POINTS, target_fpir}, reverse=True)
+    points = [(share, _at(share, expected)) for share in shares]
+    return tuple((share, similarity) for share, similarity in points if similarity < _GRID[-1])
+
+
+def _at(share: float, named: Numbers) -> float:
+    """The similarity at which a share is named, log-linear on the grid, on which shares fall."""
+    return float(np.interp(-np.log(share), -np.log(np.maximum(named, 1e-300)), _GRID))

@@ -1,0 +1,44 @@
+"""What settings mean to the stages."""
+
+from pathlib import Path
+
+import pytest
+
+from facepool.config import load_settings
+from facepool.detect import QUALITIES, DetectOptions
+from facepool.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def _nobody_else_speaks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("facepool.config.default_config", lambda: tmp_path / "none.toml")
+    for name in ("FACEPOOL_QUALITY", "FACEPOOL_DETECT_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_quality_is_balanced_unless_somebody_says_otherwise() -> None:
+    assert load_settings({}).detect_options() == DetectOptions()
+
+
+def test_quality_chooses_how_faces_are_sought() -> None:
+    assert load_settings({"quality": "best"}).detect_options() == QUALITIES["best"]
+    assert load_settings({"quality": "fast", "detect_threshold": 0.3}).detect_options() == DetectOptions(
+        size=QUALITIES["fast"].size, threshold=0.3
+    )
+
+
+def test_a_size_that_is_given_wins_over_the_quality() -> None:
+    assert load_settings({"quality": "best", "detect_size": 320}).detect_options() == DetectOptions(size=320)
+
+
+def test_the_environment_and_the_file_choose_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "facepool.toml"
+    file.write_text('quality = "fast"\n', encoding="utf-8")
+    assert load_settings({}, file).quality == "fast"
+    monkeypatch.setenv("FACEPOOL_QUALITY", "best")
+    assert load_settings({}, file).quality == "best"
+
+
+def test_a_quality_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ConfigError, match="'quality' cannot be 'superb'"):
+        load_settings({"quality": "superb"})
