@@ -21,7 +21,7 @@ def recognize(commands: Commands, *words: str | Path) -> Outcome:
 @pytest.fixture
 def ada_then_bob(photos: Path, tmp_path: Path) -> Path:
     """A film of Ada, then of Bob, then of nobody."""
-    frames = [*pan(photos / "person_a_2.jpg", 5), *pan(photos / "person_b_2.jpg", 5), *nobody(5)]
+    frames = [*pan(photos / "person_a_2.jpg", 8), *pan(photos / "person_b_2.jpg", 8), *nobody(15)]
     return film(tmp_path / "both.mp4", frames)
 
 

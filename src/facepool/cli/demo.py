@@ -84,5 +84,5 @@ def _say_what_next(workbench: Workbench) -> None:
     workbench.console.say("With a camera, in this folder:")
     command = Path(".venv/bin/facepool")
     name = str(command) if command.exists() else "facepool"
-    workbench.console.say(f"  {name} register YOUR-NAME     look around a little, then press Q")
+    workbench.console.say(f"  {name} register YOUR-NAME     look straight ahead, then around in a circle")
     workbench.console.say(f"  {name} recognize              live, Q quits")
