@@ -16,7 +16,7 @@ import numpy as np
 from facepool.geometry import non_maximum_suppression, shares_inside
 from facepool.models.specs import RetinaFaceSpec
 from facepool.runtime import Graph
-from facepool.types import Detections, Floats, Image
+from facepool.types import Detections, Floats, Image, Mask
 
 CANDIDATES = 1000
 """Boxes that reach non-maximum suppression: its cost grows with their square; a crowd has a few hundred."""
@@ -140,7 +140,7 @@ class RetinaFace:
         """
         largest = max(side for squares in self._spec.prior_sizes for side in squares)
         filling = (first.boxes[:, 2:] - first.boxes[:, :2]).max(axis=1, initial=0) * scale > largest
-        parts = (shares_inside(second.boxes, first.boxes[filling]) > _PART_INSIDE).any(axis=1)
+        parts: Mask = np.asarray((shares_inside(second.boxes, first.boxes[filling]) > _PART_INSIDE).any(axis=1))
         second = second[~parts]
         boxes, scores, landmarks = (
             np.concatenate(pair)
