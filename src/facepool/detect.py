@@ -13,10 +13,10 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from facepool.geometry import non_maximum_suppression
+from facepool.geometry import non_maximum_suppression, shares_inside
 from facepool.models.specs import RetinaFaceSpec
 from facepool.runtime import Graph
-from facepool.types import Detections, Floats, Image
+from facepool.types import Detections, Floats, Image, Mask
 
 CANDIDATES = 1000
 """Boxes that reach non-maximum suppression: its cost grows with their square; a crowd has a few hundred."""
@@ -29,6 +29,9 @@ BATCH_PIXELS = 8 * 640 * 640
 ENLARGED = 2.0
 """How much a second look enlarges a picture at most: there is nothing to see beyond."""
 
+_PART_INSIDE = 0.7
+"""A box of a second look that lies inside a larger face by more than this share is a part of that face."""
+
 Quality = Literal["fast", "balanced", "best"]
 """How thoroughly faces are sought; see ``QUALITIES``."""
 
@@ -40,8 +43,8 @@ class DetectOptions:
     Attributes:
         size: Long side in pixels at which a picture is looked at; larger pictures are shrunk to it, smaller ones
             are left as they are. At 640 a 640x480 frame keeps faces down to about 20 px.
-        second_size: Long side of a second look, for faces that are too small for the first; smaller pictures are
-            enlarged to it, ``ENLARGED`` times at most. None: one look.
+        second_size: Long side of a second, closer look, for smaller faces; smaller pictures are enlarged to it,
+            ``ENLARGED`` times at most. None: one look.
         threshold: Detector score in 0..1 from which on a box is a face.
         iou_threshold: Overlap in 0..1 above which two boxes are one face.
     """
@@ -56,7 +59,7 @@ QUALITIES: Mapping[Quality, DetectOptions] = MappingProxyType(
     {
         "fast": DetectOptions(size=384),
         "balanced": DetectOptions(),
-        "best": DetectOptions(second_size=1280),
+        "best": DetectOptions(size=320, second_size=1280),  # the first look is for faces too large for the second
     }
 )
 """What the settings offer; ``docs/accuracy.md`` has what each finds and takes."""
@@ -97,18 +100,16 @@ class RetinaFace:
             groups.setdefault((image.shape[0], image.shape[1]), []).append(i)
         found = [Detections.empty()] * len(images_bgr)
         for source_hw, members in groups.items():
-            looks = [self._look([images_bgr[i] for i in members], scale) for scale in self._scales(source_hw)]
-            for i, seen in zip(members, zip(*looks, strict=True), strict=True):
-                found[i] = seen[0] if len(seen) == 1 else self._together(seen)
+            images = [images_bgr[i] for i in members]
+            scale = min(1.0, self.options.size / max(source_hw))
+            closer = min(ENLARGED, (self.options.second_size or 0) / max(source_hw))
+            seen = self._look(images, scale)
+            if closer > scale:
+                seconds = self._look(images, closer)
+                seen = [self._together(*looks, closer) for looks in zip(seen, seconds, strict=True)]
+            for i, detections in zip(members, seen, strict=True):
+                found[i] = detections
         return found
-
-    def _scales(self, source_hw: tuple[int, int]) -> list[float]:
-        """By how much a picture is enlarged for each look."""
-        scales = [min(1.0, self.options.size / max(source_hw))]
-        if self.options.second_size is not None:
-            second = min(ENLARGED, self.options.second_size / max(source_hw))
-            scales += [second] if second > scales[0] else []
-        return scales
 
     def _look(self, images_bgr: Sequence[Image], scale: float) -> list[Detections]:
         """The faces of images of one size at one scale."""
@@ -131,10 +132,23 @@ class RetinaFace:
             self._decode(deltas[i], scores[i, :, 1], landmarks[i], priors, to_source) for i in range(len(images_bgr))
         ]
 
-    def _together(self, looks: Sequence[Detections]) -> Detections:
-        """One face for what several looks say of it: what the surest one says."""
+    def _together(self, first: Detections, second: Detections, scale: float) -> Detections:
+        """One face for what two looks say of it: what the surer one says.
+
+        A face that fills the second look beyond the network's largest prior is seen there as eyes and mouths that look
+        like faces.
+        """
+        largest = max(side for squares in self._spec.prior_sizes for side in squares)
+        filling = (first.boxes[:, 2:] - first.boxes[:, :2]).max(axis=1, initial=0) * scale > largest
+        parts: Mask = np.asarray((shares_inside(second.boxes, first.boxes[filling]) > _PART_INSIDE).any(axis=1))
+        second = second[~parts]
         boxes, scores, landmarks = (
-            np.concatenate([getattr(seen, column) for seen in looks]) for column in ("boxes", "scores", "landmarks")
+            np.concatenate(pair)
+            for pair in (
+                (first.boxes, second.boxes),
+                (first.scores, second.scores),
+                (first.landmarks, second.landmarks),
+            )
         )
         kept = non_maximum_suppression(boxes, scores, self.options.iou_threshold)
         return Detections(boxes[kept], scores[kept], landmarks[kept])

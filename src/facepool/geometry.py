@@ -40,14 +40,31 @@ def iou(boxes_a: Floats, boxes_b: Floats) -> Floats:
     Returns:
         (A, B) float32 in 0..1; 0 where both boxes are empty. Shape (0, B) or (A, 0) for empty input.
     """
-    top_left = np.maximum(boxes_a[:, None, :2], boxes_b[None, :, :2])
-    bottom_right = np.minimum(boxes_a[:, None, 2:], boxes_b[None, :, 2:])
-    sides = np.clip(bottom_right - top_left, 0, None)
-    intersection = sides[..., 0] * sides[..., 1]
+    intersection = _intersections(boxes_a, boxes_b)
     union = areas(boxes_a)[:, None] + areas(boxes_b)[None, :] - intersection
     return np.asarray(
         np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0), dtype=np.float32
     )
+
+
+def shares_inside(boxes: Floats, others: Floats) -> Floats:
+    """How much of each box lies inside each other one.
+
+    Returns:
+        (A, B) float32 in 0..1; 0 for a box without area. Shape (0, B) or (A, 0) for empty input.
+    """
+    intersection = _intersections(boxes, others)
+    whole = np.broadcast_to(areas(boxes)[:, None], intersection.shape)
+    return np.asarray(
+        np.divide(intersection, whole, out=np.zeros_like(intersection), where=whole > 0), dtype=np.float32
+    )
+
+
+def _intersections(boxes_a: Floats, boxes_b: Floats) -> Floats:
+    top_left = np.maximum(boxes_a[:, None, :2], boxes_b[None, :, :2])
+    bottom_right = np.minimum(boxes_a[:, None, 2:], boxes_b[None, :, 2:])
+    sides = np.clip(bottom_right - top_left, 0, None)
+    return np.asarray(sides[..., 0] * sides[..., 1], np.float32)
 
 
 def non_maximum_suppression(boxes: Floats, scores: Floats, iou_threshold: float) -> Indices:

@@ -100,11 +100,14 @@ def test_a_face_of_twenty_pixels_in_a_640_frame_is_found(analyzer: Analyzer, fra
     assert 15 < found.sizes[0] < 26
 
 
-def test_a_face_that_fills_the_frame_is_found(analyzer: Analyzer, frames: dict[str, Frame]) -> None:
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_a_face_that_fills_the_frame_is_found(
+    quality: Quality, open_store: ModelStore, frames: dict[str, Frame]
+) -> None:
     x1, y1, x2, y2 = (int(edge) for edge in BOXES["person_b_2"])
     filled = np.ascontiguousarray(frames["person_b_2"].image_bgr[y1:y2, x1:x2])
     large = filled.repeat(3, axis=0).repeat(3, axis=1)
-    found = analyzer.analyze(large).detections
+    found = load_analyzer(store=open_store, device="cpu", detect=QUALITIES[quality]).find(large)
     assert len(found) == 1
     assert found.sizes[0] > 0.8 * large.shape[1]
 

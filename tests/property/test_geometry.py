@@ -3,7 +3,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from facepool.geometry import ARCFACE_112, areas, iou, non_maximum_suppression, similarity_transforms, transform_points
+from facepool.geometry import (
+    ARCFACE_112,
+    areas,
+    iou,
+    non_maximum_suppression,
+    shares_inside,
+    similarity_transforms,
+    transform_points,
+)
 from facepool.types import Floats
 
 coordinates = st.floats(-500, 500, width=32)
@@ -35,6 +43,13 @@ def test_iou_by_hand() -> None:
     b = np.array([[5, 0, 15, 10], [20, 20, 30, 30], [0, 0, 10, 10], [3, 3, 3, 3]], np.float32)
     np.testing.assert_allclose(iou(a, b), [[50 / 150, 0, 1, 0]], rtol=1e-6)
     assert areas(np.array([[5, 5, 1, 1]], np.float32)) == [0]
+
+
+def test_shares_inside_by_hand() -> None:
+    a = np.array([[0, 0, 10, 10], [5, 5, 5, 5]], np.float32)
+    b = np.array([[5, 0, 50, 50], [-5, -5, 20, 20], [20, 20, 30, 30]], np.float32)
+    np.testing.assert_allclose(shares_inside(a, b), [[0.5, 1, 0], [0, 0, 0]])
+    assert shares_inside(a, b[:0]).shape == (2, 0)
 
 
 @given(boxes(), st.floats(0, 1))

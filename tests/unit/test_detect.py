@@ -110,6 +110,23 @@ def test_looks_that_see_different_faces_both_count() -> None:
     np.testing.assert_allclose(found.boxes, [[-2, -2, 6, 6], [-4, -4, 12, 12]])
 
 
+def test_parts_of_a_face_that_is_too_large_for_the_second_look_are_no_faces() -> None:
+    class LargeFaceGraph(OneFaceGraph):
+        def run(self, batch: Floats) -> tuple[Floats, ...]:
+            close = batch.shape[3] > 320
+            self.prior = 0 if close else -1  # 16 px in a corner; 512 px in the other corner
+            self.score = 0.95 if close else 0.9
+            deltas, conf, landmarks = 2, 1, 0
+            raw = list(super().run(batch))
+            raw[deltas][:, self.prior, :2] = 300 if close else 0  # at 484 px, inside the large face
+            return raw[landmarks], raw[conf], raw[deltas]
+
+    options = DetectOptions(size=320, second_size=1280)
+    found = RetinaFace(LargeFaceGraph(0), SPEC, options).detect([np.zeros((640, 640, 3), np.uint8)])[0]
+    np.testing.assert_allclose(found.scores, [0.9])
+    assert found.sizes[0] == 1024
+
+
 def test_a_large_picture_is_shrunk_less_for_the_second_look() -> None:
     graph = OneFaceGraph(prior=0)
     RetinaFace(graph, SPEC, DetectOptions(size=64, second_size=128)).detect([np.zeros((256, 256, 3), np.uint8)])
@@ -131,7 +148,8 @@ def test_many_large_pictures_do_not_share_one_run() -> None:
 def test_what_is_asked_for_by_quality_gets_more_thorough() -> None:
     fast, balanced, best = QUALITIES["fast"], QUALITIES["balanced"], QUALITIES["best"]
     assert balanced == DetectOptions()
-    assert fast.size < balanced.size == best.size < (best.second_size or 0)
+    assert fast.size < balanced.size < (best.second_size or 0)
+    assert fast.second_size is balanced.second_size is None
 
 
 @pytest.mark.parametrize(("threshold", "faces"), [(0.9, 1), (0.91, 0)])

@@ -1,6 +1,8 @@
 """The page of an evaluation: self-contained, escaped, and whole whatever was found."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -275,6 +277,12 @@ def test_a_path_that_is_no_text_is_written_all_the_same(photos: list[Path], tmp_
     results = detection(photos, FINDS)
     write_html_report(replace(results, run=replace(RUN, subject="caf\udce9")), tmp_path / "report.html")
     assert "caf?" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_commands_that_draw_nothing_do_not_wait_for_matplotlib() -> None:
+    look = "import sys, facepool.cli.evaluate; print({'matplotlib', 'jinja2'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, encoding="utf-8", check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_a_face_beyond_its_picture_is_cut_out_and_a_lost_picture_is_blank(photos: list[Path]) -> None:

@@ -1,38 +1,25 @@
 """Charts as SVG that sits inside the page: its letters are the page's, its colours follow the page's light or dark.
 
-matplotlib draws them with stand-in colours, which become CSS variables afterwards. Charts hold no word of the user's:
-names stand in the page's text, where the browser has fonts for them.
+Charts hold no word of the user's: names stand in the page's text, where the browser has fonts for them.
 """
 
-import hashlib
-import io
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
+from facepool.evaluation.report.svg import INKS, SIZE_IN, Values, canvas, drawing, linear_percent, log_percent, svg_of
 from facepool.evaluation.report.words import percent
 
-Values = npt.NDArray[np.floating]
-
-_SIZE_IN = (5.0, 3.3)
-"""At 72 points an inch 360 wide: about the width of a phone, so that letters stay readable there."""
 _BAR_IN = 0.34
 _BAR_TICKS = 4
 _LABEL_ROW = 0.09
 """Height of a label as a share of the chart's."""
 _RIGHT_ABOVE, _RIGHT_BELOW, _LEFT_BELOW = (6, 6), (7, -12), (-70, -12)
 """Where a label stands beside its point, in points: off the line."""
-_FONT = 10.5
 _BINS = 60
 _FEWEST_DECADES = 2
 _LEAST_RATE = 1e-5
@@ -41,32 +28,6 @@ _WIDEST = 3.0
 """Intervals are cut off at so many times the largest bar: one of a few trials would leave no room for the others."""
 _MOST_POINTS = 400
 """A curve of a million pairs has a million steps; no screen shows many more than these."""
-_INKS = {"ink": "#010203", "faint": "#020304", "grid": "#030405", "a": "#040506", "b": "#050607", "mark": "#060708"}
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "facepool",
-    "font.size": _FONT,
-    "text.color": _INKS["ink"],
-    "axes.edgecolor": _INKS["grid"],
-    "axes.labelcolor": _INKS["faint"],
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": _INKS["grid"],
-    "grid.linewidth": 0.6,
-    "xtick.color": _INKS["grid"],
-    "ytick.color": _INKS["grid"],
-    "xtick.labelcolor": _INKS["faint"],
-    "ytick.labelcolor": _INKS["faint"],
-    "legend.frameon": False,
-}
-_NO_METADATA = {"Creator": None, "Date": None, "Format": None, "Type": None}
-_FONT_FAMILY = re.compile(r" font-family: [^;\"]+;")
-_REFERRED = re.compile(r'(?<=[#"])[a-z][0-9a-f]{10}(?=[")])')
-"""Names of clip paths and markers, which the chart itself refers to; others would only repeat in the next chart."""
-_UNUSED_NAME = re.compile(r' id="(?![a-z][0-9a-f]{10}")[^"]*"')
-_STYLE_ELEMENT = re.compile(r"<defs>\s*<style.*?</style>\s*</defs>", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,21 +98,21 @@ def histogram(hills: tuple[Spread, Spread], marks: Sequence[Mark], of: str) -> s
         marks: Thresholds.
         of: What is counted, for example ``pairs``.
     """
-    with rc_context(_STYLE):
-        figure, axes = _canvas()
+    with drawing():
+        figure, axes = canvas()
         everything = np.concatenate([hill.finite for hill in hills])
         low, high = (everything.min(), everything.max()) if len(everything) else (0.0, 1.0)
         edges = np.linspace(low, max(high, low + 0.05), _BINS + 1)
         for hill, ink in zip(hills, "ab", strict=True):
             shares = hill.shares(edges)
-            axes.stairs(shares, edges, fill=True, color=_INKS[ink], alpha=0.25)
-            axes.stairs(shares, edges, color=_INKS[ink], linewidth=1.4, label=hill.name)
+            axes.stairs(shares, edges, fill=True, color=INKS[ink], alpha=0.25)
+            axes.stairs(shares, edges, color=INKS[ink], linewidth=1.4, label=hill.name)
         axes.set_ylim(0, axes.get_ylim()[1] * (1 + _LABEL_ROW * len(marks)))
         _mark_lines(axes, marks)
         axes.set_xlabel("similarity")
         axes.set_ylabel(f"share of the {of}")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value, 0)))
-        return _svg(figure, legend=axes)
+        return svg_of(figure, legend=axes)
 
 
 def rate_curve(
@@ -173,23 +134,23 @@ def rate_curve(
         marks: Points to name; their y is what is drawn.
         least: The smallest rate that the data can show, one of all trials, above 0. The x axis begins below it.
     """
-    with rc_context(_STYLE):
-        figure, axes = _canvas()
+    with drawing():
+        figure, axes = canvas()
         floor = min(10.0 ** math.floor(math.log10(max(least, _LEAST_RATE))), 10.0**-_FEWEST_DECADES)
         x, y = _steps(rates, misses, floor)
         y_floor = 10.0 ** min(-_FEWEST_DECADES, math.floor(math.log10(np.min(y[y > 0], initial=1.0))))
         shown = 1 - y if as_hits else np.maximum(y, y_floor)
-        axes.step(x, shown, where="post", color=_INKS["a"], linewidth=1.8, clip_on=False)
-        _log_percent(axes, "x", floor)
+        axes.step(x, shown, where="post", color=INKS["a"], linewidth=1.8, clip_on=False)
+        log_percent(axes, "x", floor)
         if as_hits:
-            _linear_percent(axes, shown)
+            linear_percent(axes, shown)
         else:
-            _log_percent(axes, "y", y_floor, 10.0 ** math.ceil(math.log10(np.max(shown, initial=10 * y_floor))))
+            log_percent(axes, "y", y_floor, 10.0 ** math.ceil(math.log10(np.max(shown, initial=10 * y_floor))))
         below = _RIGHT_BELOW if as_hits else _RIGHT_ABOVE
         _mark_points(axes, [mark for mark in marks if mark.x >= floor], 0.0 if as_hits else y_floor, below)
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
-        return _svg(figure)
+        return svg_of(figure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,17 +179,17 @@ def share_curves(
         marks: Points to name.
         whole: Whether both axes end at 100 %, rather than fit the curves.
     """
-    with rc_context(_STYLE):
-        figure, axes = _canvas()
+    with drawing():
+        figure, axes = canvas()
         for curve, ink in zip(curves, ("a", "faint"), strict=False):
-            axes.step(curve.x, curve.y, where="post", color=_INKS[ink], linewidth=1.8, label=curve.name, clip_on=False)
-        _linear_percent(axes, np.concatenate([[0.0, 1.0 if whole else 0.0], *(curve.y for curve in curves)]))
+            axes.step(curve.x, curve.y, where="post", color=INKS[ink], linewidth=1.8, label=curve.name, clip_on=False)
+        linear_percent(axes, np.concatenate([[0.0, 1.0 if whole else 0.0], *(curve.y for curve in curves)]))
         axes.set_xlim(0, 1.0 if whole else max(max((curve.x.max(initial=0.0) for curve in curves), default=0.0), 0.01))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value, 0)))
         _mark_points(axes, marks, 0.0, _LEFT_BELOW)
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
-        return _svg(figure, legend=axes if len(curves) > 1 else None)
+        return svg_of(figure, legend=axes if len(curves) > 1 else None)
 
 
 def bars(rows: Sequence[Bar], label: str) -> str:
@@ -238,10 +199,10 @@ def bars(rows: Sequence[Bar], label: str) -> str:
         rows: From top to bottom; none make an empty chart.
         label: Of the x axis.
     """
-    with rc_context(_STYLE):
-        figure, axes = _canvas((_SIZE_IN[0], 0.75 + _BAR_IN * max(len(rows), 1)))
+    with drawing():
+        figure, axes = canvas((SIZE_IN[0], 0.75 + _BAR_IN * max(len(rows), 1)))
         places = np.arange(len(rows))
-        axes.barh(places, np.nan_to_num([row.value for row in rows]), height=0.62, color=_INKS["a"], alpha=0.55)
+        axes.barh(places, np.nan_to_num([row.value for row in rows]), height=0.62, color=INKS["a"], alpha=0.55)
         values = np.nan_to_num([row.value for row in rows])
         ends = np.maximum(values, [row.high or 0.0 for row in rows])
         widest = _WIDEST * np.max(values, initial=0.0) or np.inf
@@ -249,12 +210,12 @@ def bars(rows: Sequence[Bar], label: str) -> str:
         reach = max(float(np.max(ends, initial=0.0)), 1e-3)
         for place, row, end in zip(places, rows, ends, strict=True):
             if row.low is not None:
-                axes.plot([min(row.low, end), end], [place, place], color=_INKS["ink"], linewidth=1.2)
+                axes.plot([min(row.low, end), end], [place, place], color=INKS["ink"], linewidth=1.2)
             words = f"{percent(row.value)} of {row.count:,}" if row.count else "none"
             axes.text(end + 0.02 * reach, float(place), words, va="center")
         axes.set_yticks(places, [row.label for row in rows])
         axes.set_ylim(-0.5, max(len(rows), 1) - 0.5)
-        axes.tick_params(axis="y", length=0, labelcolor=_INKS["ink"])
+        axes.tick_params(axis="y", length=0, labelcolor=INKS["ink"])
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
         axes.spines["left"].set_visible(False)
@@ -264,16 +225,7 @@ def bars(rows: Sequence[Bar], label: str) -> str:
         digits = max(0, -2 - math.floor(math.log10(ticks[-1] / _BAR_TICKS)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value, digits)))
         axes.set_xlabel(label)
-        return _svg(figure)
-
-
-def _canvas(size_in: tuple[float, float] = _SIZE_IN) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=size_in, layout="constrained")
-    FigureCanvasSVG(figure)
-    figure.patch.set_visible(False)
-    axes = figure.add_subplot()
-    axes.patch.set_visible(False)
-    return figure, axes
+        return svg_of(figure)
 
 
 def _steps(rates: Values, misses: Values, floor: float) -> tuple[Values, Values]:
@@ -294,53 +246,14 @@ def _mark_lines(axes: Axes, marks: Sequence[Mark]) -> None:
     top = axes.get_ylim()[1]
     for row, mark in enumerate(sorted(marks, key=lambda mark: mark.x)):
         height = top * (0.98 - _LABEL_ROW * row)
-        axes.plot([mark.x, mark.x], [0, height], color=_INKS["mark"], linewidth=1.1, linestyle=(0, (4, 3)))
+        axes.plot([mark.x, mark.x], [0, height], color=INKS["mark"], linewidth=1.1, linestyle=(0, (4, 3)))
         axes.annotate(
-            mark.label, (mark.x, height), xytext=(4, 1), textcoords="offset points", va="top", color=_INKS["mark"]
+            mark.label, (mark.x, height), xytext=(4, 1), textcoords="offset points", va="top", color=INKS["mark"]
         )
 
 
 def _mark_points(axes: Axes, marks: Sequence[Mark], floor: float, beside: tuple[int, int]) -> None:
     for mark in marks:
         y = max(mark.y or 0.0, floor)
-        axes.plot([mark.x], [y], marker="o", markersize=6, color=_INKS["mark"], clip_on=False)
-        axes.annotate(mark.label, (mark.x, y), xytext=beside, textcoords="offset points", color=_INKS["mark"])
-
-
-def _log_percent(axes: Axes, which: str, low: float, high: float = 1.0) -> None:
-    decades = range(round(math.log10(low)), round(math.log10(high)) + 1)
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
-    (axes.set_xlim if which == "x" else axes.set_ylim)(low, high)
-    axis.set_major_locator(FixedLocator([10.0**decade for decade in decades]))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: percent(value, max(0, -round(math.log10(value)) - 2))))
-
-
-def _linear_percent(axes: Axes, y: Values) -> None:
-    finite = y[np.isfinite(y)]
-    low = float(finite.min()) if len(finite) else 0.0
-    high = float(finite.max()) if len(finite) else 1.0
-    spread = max(high - low, 0.005)
-    axes.set_ylim(max(0.0, low - 0.08 * spread), min(1.0, high + 0.08 * spread))
-    digits = 0 if spread > 0.1 else 1 if spread > 0.01 else 2
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value, digits)))
-
-
-def _svg(figure: Figure, legend: Axes | None = None) -> str:
-    """The figure as one ``<svg>`` element without size, names, metadata or anything to fetch."""
-    if legend is not None and legend.get_legend_handles_labels()[0]:
-        legend.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, handlelength=1.4)
-    written = io.StringIO()
-    figure.savefig(written, format="svg", metadata=_NO_METADATA, transparent=True)
-    svg = written.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true">', svg, count=1)
-    svg = _STYLE_ELEMENT.sub("", svg)
-    svg = _FONT_FAMILY.sub("", svg)
-    svg = _UNUSED_NAME.sub("", svg)
-    chart = hashlib.sha256(svg.encode()).hexdigest()[:8]
-    svg = _REFERRED.sub(lambda match: f"{match[0]}-{chart}", svg)
-    for name, stand_in in _INKS.items():
-        svg = svg.replace(stand_in, f"var(--{name})")
-    return svg
+        axes.plot([mark.x], [y], marker="o", markersize=6, color=INKS["mark"], clip_on=False)
+        axes.annotate(mark.label, (mark.x, y), xytext=beside, textcoords="offset points", color=INKS["mark"])
