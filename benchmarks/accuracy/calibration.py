@@ -21,13 +21,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facepool import load_analyzer, read_image
+from facepool import ModelChoice, ModelStore, load_analyzer, read_image
 from facepool.decide import ThresholdPolicy
 from facepool.evaluation.acquisition import choose_face
 from facepool.evaluation.calibration import calibrate
 from facepool.gallery import PoolMatrix, net_similarities
 from facepool.gallery.matrix import grouped
-from facepool.models.catalog import CATALOG
+from facepool.models import default_root
 from facepool.models.specs import EmbedderSpec, FmrCurve
 from facepool.types import Floats, Image, Indices
 
@@ -83,12 +83,12 @@ class Faces:
         return Faces(self.vectors[kept], self.owners[kept])
 
 
-def look_at(root: Path, change: str, people: int | None, cache: Path) -> Faces:
+def look_at(root: Path, change: str, people: int | None, embedder: str, cache: Path) -> Faces:
     """The face nearest to the centre of each ``root/NAME/*.jpg``, of so many people or all."""
-    file = cache / f"{change}-{people or 'all'}.npz"
+    file = cache / f"{embedder}-{change}-{people or 'all'}.npz"
     if not file.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        analyzer = load_analyzer()
+        analyzer = load_analyzer(ModelChoice(embedder=embedder))
         folders = sorted(path for path in root.iterdir() if path.is_dir())
         if people:
             folders = list(np.random.default_rng(0).permutation(np.array(folders))[:people])
@@ -152,7 +152,7 @@ def trials(
 
 
 def _as_image(values: npt.NDArray[np.floating]) -> Image:
-    return np.clip(values, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(values, 0, 255), np.uint8)
 
 
 def main() -> None:
@@ -160,20 +160,23 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=LFW)
     parser.add_argument("--change", choices=sorted(CHANGES), default="none")
     parser.add_argument("--people", type=int, help="so many of them, drawn at random")
+    parser.add_argument("--embedder", default="sface", help="of the catalog, or an imported one")
     parser.add_argument("--alone", action="store_true", help="without the embedder's cohort")
     parser.add_argument("--cache", type=Path, default=CACHE)
     arguments = parser.parse_args()
-    faces = look_at(arguments.root, arguments.change, arguments.people, arguments.cache).without_twice_named()
-    spec = CATALOG["sface"].spec
+    looked = look_at(arguments.root, arguments.change, arguments.people, arguments.embedder, arguments.cache)
+    faces = looked.without_twice_named()
+    spec = ModelStore(default_root()).resolve(arguments.embedder).spec
     assert isinstance(spec, EmbedderSpec)
+    cohort = None if arguments.alone else spec.fmr
     head = ("people x pictures", "target", "pools", "threshold", "interval", "strangers named (95 % of pools)")
     print("|", " | ".join((*head, "in the interval", "FNIR", "uncalibrated: FPIR", "FNIR")), "|")
     print("|---" * 10 + "|")
     for setting in SETTINGS:
         people, templates, target, pools = setting
-        if (arguments.alone and people < FEWEST_ALONE) or people * 3 > len(np.unique(faces.owners)):
+        if (cohort is None and people < FEWEST_ALONE) or people * 3 > len(np.unique(faces.owners)):
             continue
-        columns = np.array(list(trials(faces, setting, None if arguments.alone else spec.fmr, spec.fmr))).T
+        columns = np.array(list(trials(faces, setting, cohort, spec.fmr))).T
         threshold, low, high, named, missed, plain_named, plain_missed = columns
         inside = np.mean((low <= named) & (named <= high))
         first, last = np.quantile(named, [0.025, 0.975])

@@ -51,9 +51,9 @@ def _calibrate(workbench: Workbench, pool: Pool, *, keep: bool) -> None:
         )
     matrix, space = pool.matrix(), pool.space
     cohort = _cohort(workbench, space)
-    measured = measure(
-        matrix, cohort, target_fpir, space_id=space.id if space else "", now=datetime.now(UTC).replace(microsecond=0)
-    )
+    now, space_id = datetime.now(UTC), space.id if space else ""
+    with workbench.console.working("Measuring"):
+        measured = measure(matrix, cohort, target_fpir, space_id=space_id, now=now)
     if keep:
         pool.set_calibration(measured.calibration, expected_revision=matrix.revision)
         new_pairs = [pair for pair in measured.look_alikes if pair not in matrix.look_alikes]

@@ -44,6 +44,7 @@ class PoolMatrix:
     lengths: Floats = field(init=False, compare=False)
     likeness: Floats = field(init=False, compare=False)
     total: Floats = field(init=False, compare=False)
+    usual: float = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         """Measure once what each search needs of all templates."""
@@ -53,6 +54,8 @@ class PoolMatrix:
         object.__setattr__(self, "lengths", np.sqrt(squares).astype(np.float32))
         object.__setattr__(self, "likeness", (means @ total - squares).astype(np.float32))
         object.__setattr__(self, "total", total.astype(np.float32))
+        pairs = len(self.names) * (len(self.names) - 1)
+        object.__setattr__(self, "usual", float((total @ total - squares.sum(dtype=np.float64)) / max(1, pairs)))
 
     def __len__(self) -> int:
         """Number of templates."""
@@ -66,7 +69,8 @@ class PoolMatrix:
     def means(self, people: Indices) -> Floats:
         """(..., D) float32: the mean of the templates of each of (...) people, of at least one person."""
         wanted, place = np.unique(people, return_inverse=True)
-        counts = self.templates_of[wanted]
+        following = np.minimum(wanted + 1, len(self.starts) - 1)
+        counts = np.where(wanted + 1 < len(self.starts), self.starts[following], len(self)) - self.starts[wanted]
         ends = np.cumsum(counts)
         rows = np.arange(ends[-1]) + np.repeat(self.starts[wanted] - (ends - counts), counts)
         sums = np.add.reduceat(self.vectors[rows], ends - counts, axis=0)
