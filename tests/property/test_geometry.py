@@ -48,7 +48,7 @@ def test_iou_by_hand() -> None:
 def test_shares_inside_by_hand() -> None:
     a = np.array([[0, 0, 10, 10], [5, 5, 5, 5]], np.float32)
     b = np.array([[5, 0, 50, 50], [-5, -5, 20, 20], [20, 20, 30, 30]], np.float32)
-    np.testing.assert_allclose(shares_inside(a, b), [[0.5, 1, 0], [0, 0, 0]])
+    np.testing.assert_allclose(shares_inside(a, b), [[0.5, 1.0, 0.0], [0.0, 0.0, 0.0]])
     assert shares_inside(a, b[:0]).shape == (2, 0)
 
 
