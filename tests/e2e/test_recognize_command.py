@@ -94,7 +94,7 @@ def test_a_kind_of_file_that_is_not_made_is_no_folder(crowd: Commands, photos: P
 @pytest.mark.parametrize(
     ("flags", "threshold", "meaning"),
     [
-        ((), 0.323, "about 1.0% of strangers would be named in a pool of 2 templates"),
+        ((), 0.325, "about 1.0% of strangers would be named in a pool of 2 templates"),
         (("-t", "0.55"), 0.55, "set by you; about 1 in"),
         (("--target-fpir", "0.0001"), 0.441, "about 1 in 10,000 strangers would be named in a pool of 2 templates"),
     ],
