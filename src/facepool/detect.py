@@ -30,7 +30,8 @@ ENLARGED = 2.0
 """How much a second look enlarges a picture at most: there is nothing to see beyond."""
 
 _PART_INSIDE = 0.7
-"""A box of a second look that lies inside a larger face by more than this share is a part of that face."""
+"""A box of a second look that lies inside a larger face by more than this share is a part of that face,
+unless it is the surer one."""
 
 Quality = Literal["fast", "balanced", "best"]
 """How thoroughly faces are sought; see ``QUALITIES``."""
@@ -140,7 +141,8 @@ class RetinaFace:
         """
         largest = max(side for squares in self._spec.prior_sizes for side in squares)
         filling = (first.boxes[:, 2:] - first.boxes[:, :2]).max(axis=1, initial=0) * scale > largest
-        parts: Mask = np.asarray((shares_inside(second.boxes, first.boxes[filling]) > _PART_INSIDE).any(axis=1))
+        inside = shares_inside(second.boxes, first.boxes[filling]) > _PART_INSIDE
+        parts: Mask = np.asarray((inside & (second.scores[:, None] < first.scores[filling])).any(axis=1))
         second = second[~parts]
         boxes, scores, landmarks = (
             np.concatenate(pair)

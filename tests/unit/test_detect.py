@@ -110,21 +110,24 @@ def test_looks_that_see_different_faces_both_count() -> None:
     np.testing.assert_allclose(found.boxes, [[-2, -2, 6, 6], [-4, -4, 12, 12]])
 
 
-def test_parts_of_a_face_that_is_too_large_for_the_second_look_are_no_faces() -> None:
+@pytest.mark.parametrize(("score", "found"), [(0.8, [0.9]), (0.95, [0.95, 0.9])])
+def test_parts_of_a_face_too_large_for_the_second_look_are_no_faces_unless_surer(
+    score: float, found: list[float]
+) -> None:
     class LargeFaceGraph(OneFaceGraph):
         def run(self, batch: Floats) -> tuple[Floats, ...]:
             close = batch.shape[3] > 320
             self.prior = 0 if close else -1  # 16 px in a corner; 512 px in the other corner
-            self.score = 0.95 if close else 0.9
+            self.score = score if close else 0.9
             deltas, conf, landmarks = 2, 1, 0
             raw = list(super().run(batch))
             raw[deltas][:, self.prior, :2] = 300 if close else 0  # at 484 px, inside the large face
             return raw[landmarks], raw[conf], raw[deltas]
 
     options = DetectOptions(size=320, second_size=1280)
-    found = RetinaFace(LargeFaceGraph(0), SPEC, options).detect([np.zeros((640, 640, 3), np.uint8)])[0]
-    np.testing.assert_allclose(found.scores, [0.9])
-    assert found.sizes[0] == 1024
+    seen = RetinaFace(LargeFaceGraph(0), SPEC, options).detect([np.zeros((640, 640, 3), np.uint8)])[0]
+    np.testing.assert_allclose(seen.scores, found)
+    assert seen.sizes[-1] == 1024
 
 
 def test_a_large_picture_is_shrunk_less_for_the_second_look() -> None:
