@@ -1,15 +1,21 @@
 """All templates of a pool as one matrix: what the search runs on."""
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from facepool.gallery.codes import Codes, code, extended_codes
+from facepool.gallery.rows import aligned, spliced
 from facepool.types import Floats, Indices
 
 LookAlikes = frozenset[str]
 """The names of two people who are easily taken for each other."""
+
+_CODED_VALUES = 1 << 22
+"""Numbers in a pool from which on it is searched by codes: 32,768 templates of 128."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +31,10 @@ class PoolMatrix:
         names: P names, sorted; each has at least one row.
         template_ids: (T,) int64, rising within a person.
         starts: (P,) intp, the first row of each person.
+        counts: (P,) intp, how many rows a person has.
         revision: The pool's revision that this is a picture of.
         look_alikes: Pairs of people who need a larger margin to be told apart.
+        codes: The vectors again, in a byte a number, where that makes searching faster: in large pools.
     """
 
     vectors: Floats
@@ -34,12 +42,26 @@ class PoolMatrix:
     names: tuple[str, ...]
     template_ids: npt.NDArray[np.int64]
     starts: Indices
+    counts: Indices
     revision: int
     look_alikes: frozenset[LookAlikes] = frozenset()
+    codes: Codes | None = None
 
     def __len__(self) -> int:
         """Number of templates."""
         return len(self.vectors)
+
+    def has(self, name: str) -> bool:
+        """Whether somebody has that name."""
+        place = bisect_left(self.names, name)
+        return place < len(self.names) and self.names[place] == name
+
+    def end(self, name: str) -> int:
+        """The row before which the next template of a person comes, whether they have one yet or not."""
+        place = bisect_left(self.names, name)
+        if place == len(self.names):
+            return len(self)
+        return int(self.starts[place] + (self.counts[place] if self.names[place] == name else 0))
 
 
 def grouped(
@@ -67,16 +89,62 @@ def grouped(
     rank[by_name] = np.arange(len(names))
     person_of = rank[owner_of.reshape(-1)]
     order = np.lexsort((template_ids, person_of))
-    person_of = person_of[order]
-    matrix = PoolMatrix(
-        vectors=np.ascontiguousarray(vectors[order], dtype=np.float32),
-        person_of=person_of,
-        names=tuple(names[index] for index in by_name),
-        template_ids=template_ids[order],
-        starts=np.searchsorted(person_of, np.arange(len(names))),
-        revision=revision,
-        look_alikes=look_alikes,
+    ordered = aligned(vectors.shape, np.float32)
+    np.take(vectors, order, axis=0, out=ordered)
+    counts = np.bincount(person_of, minlength=len(names))
+    starts = np.cumsum(counts) - counts
+    coded = code(ordered, starts) if ordered.size >= _CODED_VALUES else None
+    return _frozen(
+        ordered, tuple(names[index] for index in by_name), template_ids[order], counts, revision, look_alikes, coded
     )
-    for array in (matrix.vectors, matrix.person_of, matrix.template_ids, matrix.starts):
+
+
+def extended(
+    known: PoolMatrix,
+    vectors: Floats,
+    owners: Sequence[str],
+    template_ids: npt.NDArray[np.int64],
+    revision: int,
+    look_alikes: frozenset[LookAlikes],
+) -> PoolMatrix:
+    """A matrix with some more rows: nothing is sorted or computed anew.
+
+    Args:
+        known: Not empty.
+        vectors: (K, D) float32, the new rows.
+        owners: K names, new or known.
+        template_ids: (K,) numbers of the new templates, above all known ones.
+        revision: That of the pool with the new rows.
+        look_alikes: The same.
+    """
+    order = sorted(range(len(owners)), key=lambda row: (owners[row], template_ids[row]))
+    sorted_owners = [owners[row] for row in order]
+    fresh = [name for name in sorted(set(owners)) if not known.has(name)]
+    names = tuple(sorted([*known.names, *fresh])) if fresh else known.names
+    counts = np.insert(known.counts, [bisect_left(known.names, name) for name in fresh], 0)
+    np.add.at(counts, [bisect_left(names, name) for name in sorted_owners], 1)
+    at = np.array([known.end(name) for name in sorted_owners], np.intp)
+    rows = spliced(known.vectors, at, vectors[order])
+    starts = np.cumsum(counts) - counts
+    if known.codes is not None:
+        coded = extended_codes(known.codes, at, vectors[order], starts)
+    else:
+        coded = code(rows, starts) if rows.size >= _CODED_VALUES else None
+    ids = spliced(known.template_ids, at, template_ids[order])
+    return _frozen(rows, names, ids, counts, revision, look_alikes, coded)
+
+
+def _frozen(
+    vectors: Floats,
+    names: tuple[str, ...],
+    template_ids: npt.NDArray[np.int64],
+    counts: Indices,
+    revision: int,
+    look_alikes: frozenset[LookAlikes],
+    coded: Codes | None,
+) -> PoolMatrix:
+    person_of = np.repeat(np.arange(len(counts)), counts)
+    starts = np.cumsum(counts) - counts
+    for array in (vectors, person_of, template_ids, starts, counts):
         array.setflags(write=False)
-    return matrix
+    return PoolMatrix(vectors, person_of, names, template_ids, starts, counts, revision, look_alikes, coded)

@@ -24,7 +24,7 @@ from facepool.gallery.checks import (
     unknown_person,
 )
 from facepool.gallery.connection import Link, connect, explain, explained
-from facepool.gallery.matrix import LookAlikes, PoolMatrix, grouped
+from facepool.gallery.matrix import LookAlikes, PoolMatrix, extended, grouped
 from facepool.gallery.records import (
     check_blobs,
     insert_look_alikes,
@@ -301,16 +301,14 @@ class SqlitePool:
     def _read_matrix(self, db: sqlite3.Connection) -> tuple[PoolMatrix, int]:
         revision, rewritten = read_state(db, self.path)
         owners = dict(db.execute("SELECT id, name FROM persons").fetchall())
+        look_alikes = read_look_alikes(db)
         known = self._matrix if self._matrix_rewritten == rewritten else None
-        last = int(known.template_ids.max(initial=0)) if known else 0
-        ids, owner_ids, vectors = self._read_vectors(db, last)
-        if known:
-            id_of = {name: number for number, name in owners.items()}
-            known_owners = np.array([id_of[name] for name in known.names], np.int64)[known.person_of]
-            ids = np.concatenate([known.template_ids, ids])
-            owner_ids = np.concatenate([known_owners, owner_ids])
-            vectors = np.concatenate([known.vectors, vectors])
-        return grouped(vectors, owner_ids, ids, owners, revision, read_look_alikes(db)), rewritten
+        if not known:
+            ids, owner_ids, vectors = self._read_vectors(db, 0)
+            return grouped(vectors, owner_ids, ids, owners, revision, look_alikes), rewritten
+        ids, owner_ids, vectors = self._read_vectors(db, int(known.template_ids.max()))
+        names = [owners[owner] for owner in owner_ids.tolist()]
+        return extended(known, vectors, names, ids, revision, look_alikes), rewritten
 
     def _read_vectors(self, db: sqlite3.Connection, last: int) -> tuple[Any, Any, Floats]:
         dimension = self.dimension or 0

@@ -1,0 +1,108 @@
+"""Who can be among the people nearest to a face: a first pass that is fast, and leaves out nobody by mistake.
+
+Whatever computes a similarity is off by a little that is known. A person stays on the list as long as the most that
+they can have reaches the least that the last of the best has.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from facepool.gallery.codes import CodedProbes, Codes, Products
+from facepool.gallery.matrix import PoolMatrix
+from facepool.gallery.rows import ranges
+from facepool.types import Floats, Indices
+
+Merge = Callable[[Floats], Floats]
+"""From (V, N) similarities of several views of one face and N people to (N,); never falls where one of them rises."""
+
+_Numbers = npt.NDArray[np.floating]
+_LONGEST = 1.001
+"""No probe and no template is longer."""
+_UNIT_ROUNDOFF = 2.0**-24
+_ROUNDING = 1e-6
+"""Above what merging and the rounding of a similarity to single precision may change it by."""
+_ROWS_TO_READ = 0.25
+"""Share of the pool that is looked at a second time; if more would have to be, all of it is multiplied in float32."""
+_FIRST_BLOCKS = 4
+
+
+def only_view(similarities: Floats) -> Floats:
+    """The `Merge` of a face that was seen once."""
+    return similarities[0]
+
+
+def by_floats(similarities: Floats, dimension: int, merge: Merge, top: int) -> Indices:
+    """People who can be among the best, by similarities in single precision, rising.
+
+    A sum of D products is off by at most D u |p| |v|, in whatever order it was taken (Higham, Accuracy and Stability of
+    Numerical Algorithms, 3.1).
+
+    Args:
+        similarities: (V, N) float32, of each view and the best template of each person; N at least 1.
+        dimension: D, length of a vector.
+        merge: Makes one similarity of the views'.
+        top: How many people are wanted, at least 1.
+    """
+    slack = np.float32((dimension + 1) * _UNIT_ROUNDOFF * _LONGEST**2 + _ROUNDING)
+    least = _last_of_best(merge(similarities - slack), top)
+    return np.flatnonzero(merge(similarities + slack) >= least)
+
+
+def by_codes(
+    matrix: PoolMatrix, codes: Codes, probes: CodedProbes, maxima: Products, merge: Merge, top: int
+) -> Indices | None:
+    """The same from the largest products of codes in each block, (V, B): only the best blocks are looked into.
+
+    Returns:
+        People, rising; None where too many come into question for a second look to pay.
+    """
+    similarities, slack = codes.similarities(maxima, probes), codes.slack(probes)
+    upper = merge(similarities + slack)
+    if len(probes.codes) == 1:  # then the best of a block is a person's; of several views it may be several people's
+        least = _last_of_best(merge(similarities - slack), top)
+    else:
+        count = min(_FIRST_BLOCKS * top, len(upper))
+        least = _Look(matrix, codes, probes, np.argpartition(-upper, count - 1)[:count], merge).least(top)
+    blocks = np.flatnonzero(upper >= least)
+    if codes.sizes[blocks].sum() > _ROWS_TO_READ * len(matrix):
+        return None
+    look = _Look(matrix, codes, probes, blocks, merge)
+    people = look.people[look.upper >= max(least, look.least(top))]
+    return None if matrix.counts[people].sum() > _ROWS_TO_READ * len(matrix) else people
+
+
+class _Look:
+    """Everybody in some blocks: between which bounds their similarities are.
+
+    Args:
+        matrix: The pool.
+        codes: Its codes.
+        probes: V views of a face.
+        blocks: Numbers of blocks.
+        merge: Makes one similarity of the views'.
+    """
+
+    def __init__(self, matrix: PoolMatrix, codes: Codes, probes: CodedProbes, blocks: Indices, merge: Merge) -> None:
+        first = matrix.person_of[codes.starts[blocks]]
+        last = matrix.person_of[codes.starts[blocks] + codes.sizes[blocks] - 1]
+        self.people = ranges(first, last - first + 1)
+        rows = matrix.counts[self.people]
+        best = np.maximum.reduceat(codes.products(probes, blocks), np.cumsum(rows) - rows, axis=0).T
+        similarities = codes.similarities(best, probes)
+        slack = np.repeat(codes.slack(probes)[:, blocks], last - first + 1, axis=1)
+        self.upper = merge(similarities + slack)
+        self._lower = merge(similarities - slack)
+
+    def least(self, top: int) -> float:
+        """What the last of the best is at least; minus infinity if there are fewer people."""
+        return _last_of_best(self._lower, top)
+
+
+def _last_of_best(lower: _Numbers, top: int) -> float:
+    """The similarity that the last of the best has at least; those beyond -1 and 1 will count as equal."""
+    if top > len(lower):
+        return -np.inf
+    last = float(np.partition(lower, len(lower) - top)[len(lower) - top])
+    return min(last, 1.0) if last > -1 else -np.inf
