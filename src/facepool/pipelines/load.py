@@ -1,5 +1,6 @@
 """Assembly: from names of models to a working analyzer."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from facepool.models.specs import EmbedderSpec, RetinaFaceSpec
 from facepool.models.store import ModelStore, default_root, find_pack
 from facepool.models.torch_file import CHECKPOINT_SUFFIXES
 from facepool.pipelines.analyze import Analyzer
-from facepool.runtime import Device, Runtime, limit_threads
+from facepool.runtime import Device, Runtime, default_cache, limit_threads
 
 _MAKERS_TERMS = Licence(
     name="as its maker states", url="", restricts_use=False, summary="A file of yours; its maker's terms hold."
@@ -60,7 +61,7 @@ def load_analyzer(
     choice = choice or ModelChoice()
     if threads is not None:
         limit_threads(threads)
-    runtime = Runtime(Device.parse(device), threads)
+    runtime = Runtime(Device.parse(device), threads, default_cache())
     store = store or ModelStore(default_root())
     pack = find_pack(choice.pack)
     detector = _find(choice.detector or pack.detector, store)
@@ -69,10 +70,12 @@ def load_analyzer(
         raise ModelUnsupported(f"{detector.entry.name} is not a detector", fix="Name one: facepool models list")
     if not isinstance(embedder.entry.spec, EmbedderSpec):
         raise ModelUnsupported(f"{embedder.entry.name} is not an embedder", fix="Name one: facepool models list")
+    with ThreadPoolExecutor(2) as loading:
+        finding, embedding = loading.map(runtime.load, (detector.graph, embedder.graph))
     return Analyzer(
-        RetinaFace(runtime.load(detector.graph), detector.entry.spec, detect),
+        RetinaFace(finding, detector.entry.spec, detect),
         Aligner(embedder.entry.spec.template),
-        Embedder(runtime.load(embedder.graph), embedder.entry.spec, space_of(embedder.entry)),
+        Embedder(embedding, embedder.entry.spec, space_of(embedder.entry)),
     )
 
 

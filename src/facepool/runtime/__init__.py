@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from facepool.errors import DeviceUnavailable, EngineMissing
 from facepool.runtime import onnxruntime_engine, openvino_engine
+from facepool.runtime.compiled import default_cache
 from facepool.runtime.device import Device, DeviceKind
 from facepool.runtime.graph import EngineReport, Graph, Loader
 
@@ -25,6 +26,7 @@ __all__ = [
     "Graph",
     "Loader",
     "Runtime",
+    "default_cache",
     "default_threads",
     "installed_engines",
     "limit_threads",
@@ -55,15 +57,17 @@ class Runtime:
     Args:
         device: What to run on; ``auto`` by default.
         threads: CPU threads that all graphs of this runtime share in turn; the process's cores by default.
+        cache: Folder for what engines make of graphs, to start faster the next time; None to keep nothing.
 
     Raises:
         DeviceUnavailable: The device was named, and the installed engine was built without it.
         EngineMissing: No engine is installed that runs on it.
     """
 
-    def __init__(self, device: Device | None = None, threads: int | None = None) -> None:
+    def __init__(self, device: Device | None = None, threads: int | None = None, cache: Path | None = None) -> None:
         self.threads = threads or default_threads()
         self.device = device or Device("auto")
+        self._cache = cache
         self._load = _choose_loader(self.device)
 
     def load(self, path: Path) -> Graph:
@@ -73,7 +77,7 @@ class Runtime:
             ModelCorrupt: The engine cannot read the file.
             DeviceUnavailable: The named device refused the network.
         """
-        graph = self._load(path, self.device, self.threads)
+        graph = self._load(path, self.device, self.threads, self._cache)
         log.info("%s: %s on %s, %d threads", path.name, graph.engine, graph.device, self.threads)
         return graph
 
@@ -82,7 +86,7 @@ def _choose_loader(device: Device) -> Loader:
     if device.kind == "cpu":
         return _cpu_loader()
     if device.kind == "auto":
-        has_cuda = onnxruntime_engine.is_installed() and onnxruntime_engine.offers("cuda")
+        has_cuda = onnxruntime_engine.may_have_cuda() and onnxruntime_engine.offers("cuda")
         return _load_on_cuda_or_cpu if has_cuda else _cpu_loader()
     if not onnxruntime_engine.is_installed():
         raise EngineMissing(
@@ -108,13 +112,13 @@ def _cpu_loader() -> Loader:
     )
 
 
-def _load_on_cuda_or_cpu(path: Path, device: Device, threads: int) -> Graph:
+def _load_on_cuda_or_cpu(path: Path, device: Device, threads: int, cache: Path | None = None) -> Graph:
     del device
     try:
         return onnxruntime_engine.load(path, Device("cuda"), threads)
     except DeviceUnavailable as error:
         log.warning("CUDA is installed but does not work, so the CPU is used: %s", error.why)
-        return _cpu_loader()(path, Device("cpu"), threads)
+        return _cpu_loader()(path, Device("cpu"), threads, cache)
 
 
 def _how_to_install(kind: DeviceKind) -> str:

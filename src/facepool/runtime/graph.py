@@ -1,6 +1,5 @@
 """What every engine offers."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -36,8 +35,22 @@ class Graph(Protocol):
         """
 
 
-Loader = Callable[[Path, Device, int], Graph]
-"""Loads an ONNX file on a device with so many CPU threads; raises ModelCorrupt or DeviceUnavailable."""
+class Loader(Protocol):
+    """A function that loads an ONNX file."""
+
+    def __call__(self, path: Path, device: Device, threads: int, cache: Path | None = None) -> Graph:
+        """Load a file on a device with so many CPU threads.
+
+        Args:
+            path: The ONNX file.
+            device: What to run on.
+            threads: CPU threads.
+            cache: Folder for what the engine makes of it, to start faster the next time; None to keep nothing.
+
+        Raises:
+            ModelCorrupt: The engine cannot read the file.
+            DeviceUnavailable: The device refused the network.
+        """
 
 
 @dataclass(frozen=True, slots=True)

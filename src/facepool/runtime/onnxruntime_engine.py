@@ -24,6 +24,13 @@ def is_installed() -> bool:
     return importlib.util.find_spec("onnxruntime") is not None
 
 
+def may_have_cuda() -> bool:
+    """Whether the installed build comes with the CUDA part; told from its files, because importing it takes time."""
+    found = importlib.util.find_spec("onnxruntime")
+    places = found.submodule_search_locations if found else None
+    return any(any(Path(place).glob("capi/*providers_cuda*")) for place in places or ())
+
+
 def offers(kind: DeviceKind) -> bool:
     """Whether the installed build has been made for a kind of device; whether it works, only loading shows."""
     return PROVIDERS[kind] in _onnxruntime().get_available_providers()
@@ -34,8 +41,9 @@ def report() -> EngineReport:
     return EngineReport("ONNX Runtime", _onnxruntime().__version__, tuple(kind for kind in PROVIDERS if offers(kind)))
 
 
-def load(path: Path, device: Device, threads: int) -> Graph:
-    """Load a graph on exactly the device that is named; see ``Loader``."""
+def load(path: Path, device: Device, threads: int, cache: Path | None = None) -> Graph:
+    """Load a graph on exactly the device that is named; see ``Loader``. It is prepared anew at every start."""
+    del cache
     onnxruntime = _onnxruntime()
     kind: DeviceKind = "cpu" if device.kind == "auto" else device.kind
     options = onnxruntime.SessionOptions()
