@@ -1,7 +1,7 @@
 """A pool's templates in one byte a number: a quarter of the memory to read, with the error of every row known.
 
-A row ``v`` is kept as ``c = round(v * scale)`` in -127..127. What it stands for, ``c / scale``, is off by a vector whose
-length is kept beside it, so by Cauchy and Schwarz the product with any probe is known to within that length.
+A row ``v`` is kept as ``c = round(v * scale)`` in -127..127. What it stands for, ``c / scale``, is off by a vector
+whose length is kept beside it, so by Cauchy and Schwarz the product with any probe is known to within that length.
 Products of codes are whole numbers and exact, whatever computes them and in whatever order.
 """
 
@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numkong
 import numpy as np
@@ -25,7 +24,8 @@ Products = npt.NDArray[np.number]
 
 _LARGEST = 127
 _SAMPLED_ROWS = 4096
-_ROWS_A_BLOCK = 256
+_BLOCKS = 4096
+_LEAST_ROWS_A_BLOCK = 32
 _ROWS_AT_ONCE = 16384
 _PRODUCTS_AT_ONCE = 1 << 17
 """Of rows and probes, multiplied in one go: they stay in a core's cache until their maxima are taken."""
@@ -140,21 +140,25 @@ class Codes:
     def products(self, probes: CodedProbes, blocks: Indices) -> Products:
         """The products of all probes with all rows of some blocks, (rows, P) int32."""
         rows = np.concatenate(
-            [self.rows[first : first + size] for first, size in zip(self.starts[blocks], self.sizes[blocks], strict=True)]
+            [
+                self.rows[first : first + size]
+                for first, size in zip(self.starts[blocks], self.sizes[blocks], strict=True)
+            ]
         )
         return _multiplier(probes.codes)(rows)
 
-    def similarities(self, products: npt.NDArray[np.integer], probes: CodedProbes) -> Doubles:
-        """(P, N) products as similarities, (P, N) float64."""
-        return products / (probes.scales * self.scale)[:, None]
+    def similarities(self, products: Products, probes: CodedProbes) -> Floats:
+        """(P, N) products as similarities, (P, N) float32."""
+        return np.asarray(products / (probes.scales * self.scale)[:, None], np.float32)
 
-    def slack(self, probes: CodedProbes) -> Doubles:
-        """How far a similarity from codes may be off the true one, (P, B) float64.
+    def slack(self, probes: CodedProbes) -> Floats:
+        """How far a similarity from codes may be off the true one, (P, B) float32.
 
         With p and v the vectors, p' and v' what their codes stand for: |pv - p'v'| <= |p| |v - v'| + |p - p'| |v'|.
         """
         lengths = _LONGEST + self.block_errors
-        return np.asarray(probes.lengths[:, None] * self.block_errors + probes.errors[:, None] * lengths + _ROUNDING)
+        slack = probes.lengths[:, None] * self.block_errors + probes.errors[:, None] * lengths + _ROUNDING
+        return np.asarray(slack, np.float32)
 
     def _rows_at_once(self, probes: int) -> int:
         return max(1, min(_ROWS_AT_ONCE, _PRODUCTS_AT_ONCE // probes))
@@ -231,7 +235,7 @@ def _coded(vectors: Floats, scale: Floats) -> tuple[Bytes, Floats]:
 
 
 def _in_blocks(rows: Bytes, errors: Floats, scale: float, starts: Indices) -> Codes:
-    wanted = np.arange(0, len(rows), _ROWS_A_BLOCK)
+    wanted = np.arange(0, len(rows), max(_LEAST_ROWS_A_BLOCK, len(rows) // _BLOCKS))
     blocks = starts[np.unique(np.searchsorted(starts, wanted, side="right") - 1)]
     sizes = np.diff(blocks, append=len(rows))
     return Codes(rows, scale, errors, blocks, sizes, np.maximum.reduceat(errors, blocks).astype(np.float64))

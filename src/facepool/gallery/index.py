@@ -1,24 +1,21 @@
 """Exact search: the nearest people, whatever the order in which a machine adds up products.
 
-What finds them may be off by a little that is known (`facepool.gallery.shortlist`). Everybody whom it cannot rule out is
-then compared again, each pair of vectors by itself and in double precision, so that a similarity depends on its two
+What finds them may be off by a little that is known (`facepool.gallery.shortlist`). Everybody whom it cannot rule out
+is then compared again, each pair of vectors by itself and in double precision, so that a similarity depends on its two
 vectors only: not on the size of the pool, on how many probes are searched together, or on threads.
 """
 
-import logging
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from facepool.errors import InvalidEmbedding
 from facepool.gallery.checks import check_vectors
-from facepool.gallery.codes import CodedProbes, Codes
+from facepool.gallery.codes import CodedProbes
 from facepool.gallery.matrix import PoolMatrix
 from facepool.gallery.rows import ranges
 from facepool.gallery.shortlist import Merge, by_codes, by_floats, only_view
 from facepool.types import Candidate, Floats, Indices
-
-log = logging.getLogger(__name__)
 
 Rule = Callable[[Floats, PoolMatrix], Floats]
 """From (P, T) similarities of probes and templates to (P, N) similarities of probes and people, N at least 1."""
@@ -103,8 +100,8 @@ def _shortlists(matrix: PoolMatrix, probes: Floats, top: int) -> Iterator[Indice
     """Who can be among the nearest to each probe."""
     if matrix.codes is None:
         for block in _blocks(matrix, probes):
-            people = best_template(block @ matrix.vectors.T, matrix)
-            yield from (by_floats(row[None], probes.shape[1], only_view, top) for row in people)
+            similarities = _people(matrix, block)
+            yield from (by_floats(row[None], probes.shape[1], only_view, top) for row in similarities)
         return
     for first in range(0, len(probes), _PROBES_AT_ONCE):
         block = probes[first : first + _PROBES_AT_ONCE]
@@ -113,28 +110,24 @@ def _shortlists(matrix: PoolMatrix, probes: Floats, top: int) -> Iterator[Indice
         for row in range(len(block)):
             part = slice(row, row + 1)
             people = by_codes(matrix, matrix.codes, coded[part], maxima[part], only_view, top)
-            yield _if_enough(matrix, matrix.codes, people, block[part], only_view, top)
+            yield people if people is not None else _of_all(matrix, block[part], only_view, top)
 
 
 def _shortlist(matrix: PoolMatrix, probes: Floats, merge: Merge, top: int) -> Indices:
     """Who can be among the nearest to one face seen in all probes."""
     if matrix.codes is None:
-        people = best_template(probes @ matrix.vectors.T, matrix)
-        return by_floats(people, probes.shape[1], merge, top)
+        return _of_all(matrix, probes, merge, top)
     coded = CodedProbes.of(probes)
     people = by_codes(matrix, matrix.codes, coded, matrix.codes.maxima(coded), merge, top)
-    return _if_enough(matrix, matrix.codes, people, probes, merge, top)
+    return people if people is not None else _of_all(matrix, probes, merge, top)
 
 
-def _if_enough(
-    matrix: PoolMatrix, codes: Codes, people: Indices | None, probes: Floats, merge: Merge, top: int
-) -> Indices:
-    """The people whom codes left, or, where those are too many to tell, whom float32 leaves."""
-    codes.tally.add(None if people is None else len(people))
-    if people is not None:
-        return people
-    log.info("Codes rule out too few of %d templates; all are compared", len(matrix))
-    return by_floats(best_template(probes @ matrix.vectors.T, matrix), probes.shape[1], merge, top)
+def _of_all(matrix: PoolMatrix, probes: Floats, merge: Merge, top: int) -> Indices:
+    return by_floats(_people(matrix, probes), probes.shape[1], merge, top)
+
+
+def _people(matrix: PoolMatrix, probes: Floats) -> Floats:
+    return best_template(probes @ matrix.vectors.T, matrix)
 
 
 def _blocks(matrix: PoolMatrix, probes: Floats) -> Iterator[Floats]:

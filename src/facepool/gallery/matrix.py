@@ -126,10 +126,11 @@ def extended(
     at = np.array([known.end(name) for name in sorted_owners], np.intp)
     rows = spliced(known.vectors, at, vectors[order])
     starts = np.cumsum(counts) - counts
+    coded = None
     if known.codes is not None:
         coded = extended_codes(known.codes, at, vectors[order], starts)
-    else:
-        coded = code(rows, starts) if rows.size >= _CODED_VALUES else None
+    elif rows.size >= _CODED_VALUES:
+        coded = code(rows, starts)
     ids = spliced(known.template_ids, at, template_ids[order])
     return _frozen(rows, names, ids, counts, revision, look_alikes, coded)
 

@@ -7,7 +7,6 @@ they can have reaches the least that the last of the best has.
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
 from facepool.gallery.codes import CodedProbes, Codes, Products
 from facepool.gallery.matrix import PoolMatrix
@@ -17,7 +16,6 @@ from facepool.types import Floats, Indices
 Merge = Callable[[Floats], Floats]
 """From (V, N) similarities of several views of one face and N people to (N,); never falls where one of them rises."""
 
-_Numbers = npt.NDArray[np.floating]
 _LONGEST = 1.001
 """No probe and no template is longer."""
 _UNIT_ROUNDOFF = 2.0**-24
@@ -30,7 +28,7 @@ _FIRST_BLOCKS = 4
 
 def only_view(similarities: Floats) -> Floats:
     """The `Merge` of a face that was seen once."""
-    return similarities[0]
+    return np.asarray(similarities[0])
 
 
 def by_floats(similarities: Floats, dimension: int, merge: Merge, top: int) -> Indices:
@@ -67,10 +65,12 @@ def by_codes(
         least = _Look(matrix, codes, probes, np.argpartition(-upper, count - 1)[:count], merge).least(top)
     blocks = np.flatnonzero(upper >= least)
     if codes.sizes[blocks].sum() > _ROWS_TO_READ * len(matrix):
+        codes.tally.add(None)
         return None
     look = _Look(matrix, codes, probes, blocks, merge)
     people = look.people[look.upper >= max(least, look.least(top))]
-    return None if matrix.counts[people].sum() > _ROWS_TO_READ * len(matrix) else people
+    codes.tally.add(len(people))
+    return people
 
 
 class _Look:
@@ -100,7 +100,7 @@ class _Look:
         return _last_of_best(self._lower, top)
 
 
-def _last_of_best(lower: _Numbers, top: int) -> float:
+def _last_of_best(lower: Floats, top: int) -> float:
     """The similarity that the last of the best has at least; those beyond -1 and 1 will count as equal."""
     if top > len(lower):
         return -np.inf
