@@ -77,9 +77,11 @@ class Analyzer:
         detector: Finds faces.
         aligner: Cuts them out on the embedder's template.
         embedder: Turns them into vectors.
+        remark: What people should know beside engine and device, for example ``int8``.
     """
 
-    def __init__(self, detector: RetinaFace, aligner: Aligner, embedder: Embedder) -> None:
+    def __init__(self, detector: RetinaFace, aligner: Aligner, embedder: Embedder, remark: str = "") -> None:
+        self._remark = remark
         self._detector = detector
         self._aligner = aligner
         self._embedder = embedder
@@ -96,8 +98,9 @@ class Analyzer:
 
     @property
     def runs_on(self) -> str:
-        """Engine and device of both networks, for people."""
-        return " and ".join(dict.fromkeys((self._detector.runs_on, self._embedder.runs_on)))
+        """Engine, device and precision of both networks, for people."""
+        engines = " and ".join(dict.fromkeys((self._detector.runs_on, self._embedder.runs_on)))
+        return f"{engines}, {self._remark}" if self._remark else engines
 
     def analyze(self, image_bgr: Image) -> Faces:
         """Analyze one image, (H, W, 3) uint8 BGR. Without a face every column has length 0."""

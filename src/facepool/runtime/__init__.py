@@ -19,6 +19,7 @@ from facepool.runtime import onnxruntime_engine, openvino_engine
 from facepool.runtime.compiled import default_cache
 from facepool.runtime.device import Device, DeviceKind
 from facepool.runtime.graph import EngineReport, Graph, Loader
+from facepool.types import PixelFeed
 
 __all__ = [
     "Device",
@@ -70,14 +71,23 @@ class Runtime:
         self._cache = cache
         self._load = _choose_loader(self.device)
 
-    def load(self, path: Path) -> Graph:
+    @property
+    def is_cpu(self) -> bool:
+        """Whether graphs run on the CPU because nothing else was named or found."""
+        return self._load in (openvino_engine.load, onnxruntime_engine.load) and self.device.kind in ("auto", "cpu")
+
+    def load(self, path: Path, feed: PixelFeed | None = None) -> Graph:
         """Load an ONNX file.
+
+        Args:
+            path: The file.
+            feed: Makes a graph that takes pixels; None for one that takes what the file says.
 
         Raises:
             ModelCorrupt: The engine cannot read the file.
             DeviceUnavailable: The named device refused the network.
         """
-        graph = self._load(path, self.device, self.threads, self._cache)
+        graph = self._load(path, self.device, self.threads, self._cache, feed)
         log.info("%s: %s on %s, %d threads", path.name, graph.engine, graph.device, self.threads)
         return graph
 
@@ -112,13 +122,15 @@ def _cpu_loader() -> Loader:
     )
 
 
-def _load_on_cuda_or_cpu(path: Path, device: Device, threads: int, cache: Path | None = None) -> Graph:
+def _load_on_cuda_or_cpu(
+    path: Path, device: Device, threads: int, cache: Path | None = None, feed: PixelFeed | None = None
+) -> Graph:
     del device
     try:
-        return onnxruntime_engine.load(path, Device("cuda"), threads)
+        return onnxruntime_engine.load(path, Device("cuda"), threads, feed=feed)
     except DeviceUnavailable as error:
         log.warning("CUDA is installed but does not work, so the CPU is used: %s", error.why)
-        return _cpu_loader()(path, Device("cpu"), threads, cache)
+        return _cpu_loader()(path, Device("cpu"), threads, cache, feed)
 
 
 def _how_to_install(kind: DeviceKind) -> str:
