@@ -21,7 +21,7 @@ def coded() -> Iterator[None]:
     """Pools of any size are searched by codes, in small blocks, on several threads, without giving up."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shortlist, "_ROWS_TO_READ", 1.0)
-        patch.setattr(matrices, "_CODED_VALUES", 1)
+        patch.setattr(matrices, "_CODED_TEMPLATES", 1)
         patch.setattr(codes, "_LEAST_ROWS_A_BLOCK", 4)
         patch.setattr(codes, "_ROWS_AT_ONCE", 16)
         patch.setattr(codes, "_VALUES_A_THREAD", 64)
@@ -87,7 +87,7 @@ def test_everybody_gets_the_people_and_similarities_that_a_loop_finds(
     kind, owners, dimension, seed = pool
     vectors = templates(kind, len(owners), dimension, seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matrices, "_CODED_VALUES", 1 << 40 if uncoded else 1)
+        patch.setattr(matrices, "_CODED_TEMPLATES", 1 << 40 if uncoded else 1)
         matrix = pool_of(vectors, owners)
     # Every other row and column of a larger array, as embeddings that were cut out of something are.
     asked = np.random.default_rng(seed + 1).normal(size=(2 * probes, 2 * dimension)).astype(np.float32)[::2, ::2]
@@ -158,7 +158,7 @@ def test_a_pool_that_grew_is_the_pool_that_was_made_at_once(
     everybody = [*owners, *(owner for step in steps for owner in step)]
     vectors = templates(kind, len(everybody), dimension, seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matrices, "_CODED_VALUES", 1 << 40 if late else 1)
+        patch.setattr(matrices, "_CODED_TEMPLATES", 1 << 40 if late else 1)
         grown = pool_of(vectors[: len(owners)], owners)
     for revision, step in enumerate(steps, 2):
         known = len(grown)

@@ -86,7 +86,7 @@ def test_at_least_one_candidate_is_asked_for() -> None:
 @pytest.fixture
 def coded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small pools are searched as large ones are."""
-    monkeypatch.setattr(matrices, "_CODED_VALUES", 1)
+    monkeypatch.setattr(matrices, "_CODED_TEMPLATES", 1)
 
 
 @pytest.mark.usefixtures("coded")
@@ -109,7 +109,7 @@ def test_codes_rule_out_nearly_everybody_in_an_ordinary_pool() -> None:
 @pytest.mark.usefixtures("coded")
 def test_everything_is_compared_where_codes_cannot_tell_templates_apart_and_that_is_counted() -> None:
     rng = np.random.default_rng(0)
-    alike = unit(1, 128) + 1e-5 * rng.normal(size=(2000, 128)).astype(np.float32)
+    alike = unit(1, 128) + 1e-3 * rng.normal(size=(2000, 128)).astype(np.float32)
     vectors = alike / np.linalg.norm(alike, axis=1, keepdims=True)
     pool = matrix([(f"{row:04d}", row, vector) for row, vector in enumerate(vectors)])
     (candidates,) = search(pool, vectors[1234][None], top=1)

@@ -6,6 +6,7 @@ vectors only: not on the size of the pool, on how many probes are searched toget
 """
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -13,8 +14,7 @@ from facepool.errors import InvalidEmbedding
 from facepool.gallery.checks import check_vectors
 from facepool.gallery.codes import CodedProbes
 from facepool.gallery.matrix import PoolMatrix
-from facepool.gallery.rows import ranges
-from facepool.gallery.shortlist import Merge, by_codes, by_floats, only_view
+from facepool.gallery.shortlist import Merge, by_codes, by_floats, by_merged_floats, only_view
 from facepool.types import Candidate, Floats, Indices
 
 Rule = Callable[[Floats, PoolMatrix], Floats]
@@ -57,10 +57,9 @@ def search(
     _check_probes(matrix, probes)
     if rule is not best_template:
         return [found for block in _blocks(matrix, probes) for found in _search_by_rule(matrix, block, top, rule)]
-    views = [probes[row : row + 1] for row in range(len(probes))]
+    blocks = _blocks(matrix, probes) if matrix.codes is None else _parts(probes, _PROBES_AT_ONCE)
     return [
-        _ranked(matrix, view, people, only_view, top)
-        for view, people in zip(views, _shortlists(matrix, probes, top), strict=True)
+        candidates for block in blocks for candidates in _nearest(matrix, block, *_contenders(matrix, block, top), top)
     ]
 
 
@@ -82,7 +81,7 @@ def search_merged(matrix: PoolMatrix, probes: Floats, merge: Merge, top: int = 2
     if not len(matrix):
         return ()
     _check_probes(matrix, probes)
-    return _ranked(matrix, probes, _shortlist(matrix, probes, merge, top), merge, top)
+    return _nearest_merged(matrix, probes, _merged_contenders(matrix, probes, merge, top), merge, top)
 
 
 def _check_probes(matrix: PoolMatrix, probes: Floats) -> None:
@@ -96,34 +95,27 @@ def _check_probes(matrix: PoolMatrix, probes: Floats) -> None:
     check_vectors(probes, what="Probe")
 
 
-def _shortlists(matrix: PoolMatrix, probes: Floats, top: int) -> Iterator[Indices]:
-    """Who can be among the nearest to each probe."""
+def _contenders(matrix: PoolMatrix, probes: Floats, top: int) -> tuple[Indices, Indices]:
+    """Who can be among the nearest: probes, rising, and the people of each, rising."""
     if matrix.codes is None:
-        for block in _blocks(matrix, probes):
-            similarities = _people(matrix, block)
-            yield from (by_floats(row[None], probes.shape[1], only_view, top) for row in similarities)
-        return
-    for first in range(0, len(probes), _PROBES_AT_ONCE):
-        block = probes[first : first + _PROBES_AT_ONCE]
-        coded = CodedProbes.of(block)
-        maxima = matrix.codes.maxima(coded)
-        for row in range(len(block)):
-            part = slice(row, row + 1)
-            people = by_codes(matrix, matrix.codes, coded[part], maxima[part], only_view, top)
-            yield people if people is not None else _of_all(matrix, block[part], only_view, top)
-
-
-def _shortlist(matrix: PoolMatrix, probes: Floats, merge: Merge, top: int) -> Indices:
-    """Who can be among the nearest to one face seen in all probes."""
-    if matrix.codes is None:
-        return _of_all(matrix, probes, merge, top)
+        return by_floats(_people(matrix, probes), probes.shape[1], top)
     coded = CodedProbes.of(probes)
-    people = by_codes(matrix, matrix.codes, coded, matrix.codes.maxima(coded), merge, top)
-    return people if people is not None else _of_all(matrix, probes, merge, top)
+    maxima = matrix.codes.maxima(coded)
+    found = []
+    for row in range(len(probes)):
+        part = slice(row, row + 1)
+        people = by_codes(matrix, matrix.codes, coded[part], maxima[part], only_view, top)
+        found.append(by_floats(_people(matrix, probes[part]), probes.shape[1], top)[1] if people is None else people)
+    return np.repeat(np.arange(len(probes)), [len(people) for people in found]), np.concatenate(found)
 
 
-def _of_all(matrix: PoolMatrix, probes: Floats, merge: Merge, top: int) -> Indices:
-    return by_floats(_people(matrix, probes), probes.shape[1], merge, top)
+def _merged_contenders(matrix: PoolMatrix, views: Floats, merge: Merge, top: int) -> Indices:
+    """Who can be among the nearest to one face seen in all views; rising."""
+    people = None
+    if matrix.codes is not None:
+        coded = CodedProbes.of(views)
+        people = by_codes(matrix, matrix.codes, coded, matrix.codes.maxima(coded), merge, top)
+    return by_merged_floats(_people(matrix, views), views.shape[1], merge, top) if people is None else people
 
 
 def _people(matrix: PoolMatrix, probes: Floats) -> Floats:
@@ -131,67 +123,105 @@ def _people(matrix: PoolMatrix, probes: Floats) -> Floats:
 
 
 def _blocks(matrix: PoolMatrix, probes: Floats) -> Iterator[Floats]:
-    size = max(1, _BLOCK_VALUES // len(matrix))
-    return (probes[first : first + size] for first in range(0, len(probes), size))
+    return _parts(probes, max(1, _BLOCK_VALUES // len(matrix)))
+
+
+def _parts(rows: Floats, size: int) -> Iterator[Floats]:
+    return (rows[first : first + size] for first in range(0, len(rows), size))
 
 
 def _search_by_rule(matrix: PoolMatrix, probes: Floats, top: int, rule: Rule) -> list[tuple[Candidate, ...]]:
     similarities = probes @ matrix.vectors.T
-    people = np.clip(rule(similarities, matrix), -1.0, 1.0)
+    people = _in_range(rule(similarities, matrix))
+    ends = matrix.starts + matrix.counts
     return [
         tuple(
-            _candidate(matrix, int(person), people[row, person], similarities[row, _rows(matrix, person)])
+            _candidate(matrix, person, people[row, person], similarities[row, matrix.starts[person] : ends[person]])
             for person in _best(people[row], top)
         )
         for row in range(len(probes))
     ]
 
 
-def _ranked(matrix: PoolMatrix, views: Floats, people: Indices, merge: Merge, top: int) -> tuple[Candidate, ...]:
-    """The best of some people, (K,) rising, by similarities that depend on nothing but the vectors."""
+def _nearest(
+    matrix: PoolMatrix, probes: Floats, asked: Indices, people: Indices, top: int
+) -> list[tuple[Candidate, ...]]:
+    """The best of some people for each probe, by similarities that depend on nothing but two vectors.
+
+    Args:
+        matrix: The pool.
+        probes: (P, D).
+        asked: (K,) rising: which probe is to be compared.
+        people: (K,) with whom; rising for each probe.
+        top: How many are wanted of each.
+    """
     counts = matrix.counts[people]
-    ends = np.cumsum(counts)
-    similarities = _exact(matrix.vectors, ranges(matrix.starts[people], counts), views)
-    # Rounding takes the product of two unit vectors beyond 1 now and then.
-    merged = np.clip(merge(np.maximum.reduceat(similarities, ends - counts, axis=1)), -1.0, 1.0)
+    starts, rows = _rows_of(matrix, people, counts)
+    similarities = _exact(matrix.vectors, rows, probes, asked.repeat(counts))
+    best = _in_range(np.maximum.reduceat(similarities, starts))
+    order = np.lexsort((-best, asked))  # stable: equal ones stay by name
+    firsts = np.searchsorted(asked, np.arange(len(probes) + 1)).tolist()
+    return [
+        tuple(
+            _candidate(matrix, people[place], best[place], similarities[starts[place] : starts[place] + counts[place]])
+            for place in order[first : min(first + top, end)].tolist()
+        )
+        for first, end in pairwise(firsts)
+    ]
+
+
+def _nearest_merged(
+    matrix: PoolMatrix, views: Floats, people: Indices, merge: Merge, top: int
+) -> tuple[Candidate, ...]:
+    """The best of some people, (K,) rising, for one face seen in all views."""
+    counts = matrix.counts[people]
+    starts, rows = _rows_of(matrix, people, counts)
+    similarities = np.stack(
+        [_exact(matrix.vectors, rows, views, np.full(len(rows), view)) for view in range(len(views))]
+    )
+    best = _in_range(merge(np.maximum.reduceat(similarities, starts, axis=1)))
     loudest = similarities.max(axis=0)
     return tuple(
-        _candidate(matrix, int(people[place]), merged[place], loudest[ends[place] - counts[place] : ends[place]])
-        for place in _best(merged, top)
+        _candidate(matrix, people[place], best[place], loudest[starts[place] : starts[place] + counts[place]])
+        for place in _best(best, top)
     )
 
 
-def _exact(vectors: Floats, rows: Indices, views: Floats) -> Floats:
-    """Similarities of (V, D) views and some rows of (T, D) vectors, (V, K) float32.
+def _rows_of(matrix: PoolMatrix, people: Indices, counts: Indices) -> tuple[Indices, Indices]:
+    """All rows of some people, one person's after the other's, and where each person's begin."""
+    ends = counts.cumsum()
+    starts = ends - counts
+    return starts, np.arange(ends[-1]) + (matrix.starts[people] - starts).repeat(counts)
+
+
+def _in_range(similarities: Floats) -> Floats:
+    """Rounding takes the product of two unit vectors beyond 1 now and then."""
+    return np.minimum(np.maximum(similarities, np.float32(-1)), np.float32(1))
+
+
+def _exact(vectors: Floats, rows: Indices, probes: Floats, asked: Indices) -> Floats:
+    """Similarities of pairs of a row and a probe, (K,) float32.
 
     The product of two float32 is exact in double precision; NumPy adds those of one pair pairwise, in an order that
     depends on D alone. What is left of rounding is gone in float32.
     """
-    found = np.empty((len(views), len(rows)), np.float32)
-    doubles = views.astype(np.float64)
+    found = np.empty(len(rows), np.float32)
+    doubles = probes.astype(np.float64)
     for first in range(0, len(rows), _ROWS_AT_ONCE):
         part = slice(first, first + _ROWS_AT_ONCE)
-        compared = vectors[rows[part]].astype(np.float64)
-        for view, double in enumerate(doubles):
-            found[view, part] = (compared * double).sum(axis=1)
+        found[part] = (vectors[rows[part]] * doubles[asked[part]]).sum(axis=1)
     return found
 
 
 def _best(people: Floats, top: int) -> list[int]:
     """The `top` highest of (N,), best first, equal ones by position, which is by name."""
+    contenders = np.arange(len(people))
     if top < len(people):
-        least = np.partition(people, len(people) - top)[len(people) - top]
-        contenders = np.flatnonzero(people >= least)
-    else:
-        contenders = np.arange(len(people))
-    order = np.argsort(-people[contenders], kind="stable")
-    return [int(index) for index in contenders[order][:top]]
-
-
-def _rows(matrix: PoolMatrix, person: int) -> slice:
-    return slice(matrix.starts[person], matrix.starts[person] + matrix.counts[person])
+        contenders = (people >= np.partition(people, len(people) - top)[len(people) - top]).nonzero()[0]
+    order = (-people[contenders]).argsort(kind="stable")[:top]
+    return [int(place) for place in contenders[order]]
 
 
 def _candidate(matrix: PoolMatrix, person: int, similarity: np.float32, of_rows: Floats) -> Candidate:
-    loudest = matrix.starts[person] + np.argmax(of_rows)
+    loudest = matrix.starts[person] + of_rows.argmax()
     return Candidate(matrix.names[person], float(similarity), int(matrix.template_ids[loudest]))

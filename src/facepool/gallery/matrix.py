@@ -14,8 +14,8 @@ from facepool.types import Floats, Indices
 LookAlikes = frozenset[str]
 """The names of two people who are easily taken for each other."""
 
-_CODED_VALUES = 1 << 22
-"""Numbers in a pool from which on it is searched by codes: 32,768 templates of 128."""
+_CODED_TEMPLATES = 1 << 14
+"""From so many on a pool is searched by codes; in smaller ones there is little to gain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def grouped(
     np.take(vectors, order, axis=0, out=ordered)
     counts = np.bincount(person_of, minlength=len(names))
     starts = np.cumsum(counts) - counts
-    coded = code(ordered, starts) if ordered.size >= _CODED_VALUES else None
+    coded = code(ordered, starts) if len(ordered) >= _CODED_TEMPLATES else None
     return _frozen(
         ordered, tuple(names[index] for index in by_name), template_ids[order], counts, revision, look_alikes, coded
     )
@@ -129,7 +129,7 @@ def extended(
     coded = None
     if known.codes is not None:
         coded = extended_codes(known.codes, at, vectors[order], starts)
-    elif rows.size >= _CODED_VALUES:
+    elif len(rows) >= _CODED_TEMPLATES:
         coded = code(rows, starts)
     ids = spliced(known.template_ids, at, template_ids[order])
     return _frozen(rows, names, ids, counts, revision, look_alikes, coded)

@@ -28,14 +28,36 @@ _FIRST_BLOCKS = 4
 
 def only_view(similarities: Floats) -> Floats:
     """The `Merge` of a face that was seen once."""
-    return np.asarray(similarities[0])
+    found: Floats = similarities[0]
+    return found
 
 
-def by_floats(similarities: Floats, dimension: int, merge: Merge, top: int) -> Indices:
-    """People who can be among the best, by similarities in single precision, rising.
+def rounding_slack(dimension: int) -> np.float32:
+    """How far a product of two vectors of `dimension` numbers may be off in single precision.
 
     A sum of D products is off by at most D u |p| |v|, in whatever order it was taken (Higham, Accuracy and Stability of
     Numerical Algorithms, 3.1).
+    """
+    return np.float32((dimension + 1) * _UNIT_ROUNDOFF * _LONGEST**2 + _ROUNDING)
+
+
+def by_floats(similarities: Floats, dimension: int, top: int) -> tuple[Indices, Indices]:
+    """Who can be among the best of several faces, by similarities in single precision.
+
+    Args:
+        similarities: (P, N) float32, of each face and the best template of each person; N at least 1.
+        dimension: D, length of a vector.
+        top: How many people are wanted of each, at least 1.
+
+    Returns:
+        Faces, rising, and the people of each, rising.
+    """
+    faces, people = (similarities >= _last_of_best(similarities, top) - 2 * rounding_slack(dimension)).nonzero()
+    return faces, people
+
+
+def by_merged_floats(similarities: Floats, dimension: int, merge: Merge, top: int) -> Indices:
+    """The same of one face seen several times: people, rising.
 
     Args:
         similarities: (V, N) float32, of each view and the best template of each person; N at least 1.
@@ -43,9 +65,9 @@ def by_floats(similarities: Floats, dimension: int, merge: Merge, top: int) -> I
         merge: Makes one similarity of the views'.
         top: How many people are wanted, at least 1.
     """
-    slack = np.float32((dimension + 1) * _UNIT_ROUNDOFF * _LONGEST**2 + _ROUNDING)
+    slack = rounding_slack(dimension)
     least = _last_of_best(merge(similarities - slack), top)
-    return np.flatnonzero(merge(similarities + slack) >= least)
+    return (merge(similarities + slack) >= least).nonzero()[0]
 
 
 def by_codes(
@@ -68,7 +90,7 @@ def by_codes(
         codes.tally.add(None)
         return None
     look = _Look(matrix, codes, probes, blocks, merge)
-    people = look.people[look.upper >= max(least, look.least(top))]
+    people = look.people[look.upper >= np.maximum(least, look.least(top))]
     codes.tally.add(len(people))
     return people
 
@@ -95,14 +117,18 @@ class _Look:
         self.upper = merge(similarities + slack)
         self._lower = merge(similarities - slack)
 
-    def least(self, top: int) -> float:
+    def least(self, top: int) -> Floats:
         """What the last of the best is at least; minus infinity if there are fewer people."""
         return _last_of_best(self._lower, top)
 
 
-def _last_of_best(lower: Floats, top: int) -> float:
-    """The similarity that the last of the best has at least; those beyond -1 and 1 will count as equal."""
-    if top > len(lower):
-        return -np.inf
-    last = float(np.partition(lower, len(lower) - top)[len(lower) - top])
-    return min(last, 1.0) if last > -1 else -np.inf
+def _last_of_best(lower: Floats, top: int) -> Floats:
+    """The similarity that the last of the best has at least, (..., 1) of (..., N).
+
+    Similarities beyond -1 and 1 will count as equal, so it is at most 1, and minus infinity from -1 down.
+    """
+    place = lower.shape[-1] - top
+    if place < 0:
+        return np.full((*lower.shape[:-1], 1), -np.inf, np.float32)
+    last = np.minimum(np.partition(lower, place)[..., place : place + 1], np.float32(1))
+    return np.where(last > -1, last, np.float32(-np.inf))
