@@ -169,15 +169,17 @@ def _both(walls: Sequence[float], cpus: Sequence[float]) -> dict[str, float]:
 
 @contextmanager
 def tapped(threads: int) -> Iterator[list[Tap]]:
-    """Inside, every graph that is loaded is tapped; the detector's comes first."""
+    """Inside, every graph that is loaded is tapped."""
     taps: list[Tap] = []
     load = Runtime.load
     bare = Runtime(Device("cpu"), threads)
 
     def loading(runtime: Runtime, path: Path, *others: Any) -> Any:
-        title = ("detector network", "embedder network")[len(taps)]
-        taps.append(Tap(load(runtime, path, *others), load(bare, path), title))
-        return taps[-1]
+        graph = load(runtime, path, *others)
+        title = "embedder network" if len(graph.outputs) == 1 else "detector network"
+        tap = Tap(graph, load(bare, path), title)
+        taps.append(tap)
+        return tap
 
     with mock.patch.object(Runtime, "load", loading):
         yield taps
