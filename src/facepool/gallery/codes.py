@@ -151,13 +151,13 @@ class Codes:
         """(P, N) products as similarities, (P, N) float32."""
         return np.asarray(products / (probes.scales * self.scale)[:, None], np.float32)
 
-    def slack(self, probes: CodedProbes) -> Floats:
-        """How far a similarity from codes may be off the true one, (P, B) float32.
+    def slack(self, probes: CodedProbes, blocks: Indices | slice = slice(None)) -> Floats:
+        """How far a similarity from codes may be off the true one in some blocks, (P, B) float32.
 
         With p and v the vectors, p' and v' what their codes stand for: |pv - p'v'| <= |p| |v - v'| + |p - p'| |v'|.
         """
-        lengths = _LONGEST + self.block_errors
-        slack = probes.lengths[:, None] * self.block_errors + probes.errors[:, None] * lengths + _ROUNDING
+        errors = self.block_errors[blocks]
+        slack = probes.lengths[:, None] * errors + probes.errors[:, None] * (_LONGEST + errors) + _ROUNDING
         return np.asarray(slack, np.float32)
 
     def _rows_at_once(self, probes: int) -> int:

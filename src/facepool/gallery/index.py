@@ -13,6 +13,7 @@ import numpy as np
 from facepool.errors import InvalidEmbedding
 from facepool.gallery.checks import check_vectors
 from facepool.gallery.codes import CodedProbes
+from facepool.gallery.compare import exact, exact_views, rows_of
 from facepool.gallery.matrix import PoolMatrix
 from facepool.gallery.shortlist import Merge, by_codes, by_floats, by_merged_floats, only_view
 from facepool.types import Candidate, Floats, Indices
@@ -22,7 +23,6 @@ Rule = Callable[[Floats, PoolMatrix], Floats]
 
 _BLOCK_VALUES = 1 << 24  # similarities held at a time (64 MiB); more probes than fit are searched in blocks
 _PROBES_AT_ONCE = 64  # searched together by codes
-_ROWS_AT_ONCE = 4096  # compared again in one go, in double precision
 
 
 def best_template(similarities: Floats, matrix: PoolMatrix) -> Floats:
@@ -104,7 +104,7 @@ def _contenders(matrix: PoolMatrix, probes: Floats, top: int) -> tuple[Indices, 
     found = []
     for row in range(len(probes)):
         part = slice(row, row + 1)
-        people = by_codes(matrix, matrix.codes, coded[part], maxima[part], only_view, top)
+        people = by_codes(matrix, matrix.codes, probes[part], coded[part], maxima[part], only_view, top)
         found.append(by_floats(_people(matrix, probes[part]), probes.shape[1], top)[1] if people is None else people)
     return np.repeat(np.arange(len(probes)), [len(people) for people in found]), np.concatenate(found)
 
@@ -114,7 +114,7 @@ def _merged_contenders(matrix: PoolMatrix, views: Floats, merge: Merge, top: int
     people = None
     if matrix.codes is not None:
         coded = CodedProbes.of(views)
-        people = by_codes(matrix, matrix.codes, coded, matrix.codes.maxima(coded), merge, top)
+        people = by_codes(matrix, matrix.codes, views, coded, matrix.codes.maxima(coded), merge, top)
     return by_merged_floats(_people(matrix, views), views.shape[1], merge, top) if people is None else people
 
 
@@ -155,9 +155,9 @@ def _nearest(
         people: (K,) with whom; rising for each probe.
         top: How many are wanted of each.
     """
+    rows, starts = rows_of(matrix, people)
     counts = matrix.counts[people]
-    starts, rows = _rows_of(matrix, people, counts)
-    similarities = _exact(matrix.vectors, rows, probes, asked.repeat(counts))
+    similarities = exact(matrix.vectors, rows, probes, asked.repeat(counts))
     best = _in_range(np.maximum.reduceat(similarities, starts))
     order = np.lexsort((-best, asked))  # stable: equal ones stay by name
     firsts = np.searchsorted(asked, np.arange(len(probes) + 1)).tolist()
@@ -174,11 +174,9 @@ def _nearest_merged(
     matrix: PoolMatrix, views: Floats, people: Indices, merge: Merge, top: int
 ) -> tuple[Candidate, ...]:
     """The best of some people, (K,) rising, for one face seen in all views."""
+    rows, starts = rows_of(matrix, people)
     counts = matrix.counts[people]
-    starts, rows = _rows_of(matrix, people, counts)
-    similarities = np.stack(
-        [_exact(matrix.vectors, rows, views, np.full(len(rows), view)) for view in range(len(views))]
-    )
+    similarities = exact_views(matrix.vectors, rows, views)
     best = _in_range(merge(np.maximum.reduceat(similarities, starts, axis=1)))
     loudest = similarities.max(axis=0)
     return tuple(
@@ -187,30 +185,9 @@ def _nearest_merged(
     )
 
 
-def _rows_of(matrix: PoolMatrix, people: Indices, counts: Indices) -> tuple[Indices, Indices]:
-    """All rows of some people, one person's after the other's, and where each person's begin."""
-    ends = counts.cumsum()
-    starts = ends - counts
-    return starts, np.arange(ends[-1]) + (matrix.starts[people] - starts).repeat(counts)
-
-
 def _in_range(similarities: Floats) -> Floats:
     """Rounding takes the product of two unit vectors beyond 1 now and then."""
     return np.minimum(np.maximum(similarities, np.float32(-1)), np.float32(1))
-
-
-def _exact(vectors: Floats, rows: Indices, probes: Floats, asked: Indices) -> Floats:
-    """Similarities of pairs of a row and a probe, (K,) float32.
-
-    The product of two float32 is exact in double precision; NumPy adds those of one pair pairwise, in an order that
-    depends on D alone. What is left of rounding is gone in float32.
-    """
-    found = np.empty(len(rows), np.float32)
-    doubles = probes.astype(np.float64)
-    for first in range(0, len(rows), _ROWS_AT_ONCE):
-        part = slice(first, first + _ROWS_AT_ONCE)
-        found[part] = (vectors[rows[part]] * doubles[asked[part]]).sum(axis=1)
-    return found
 
 
 def _best(people: Floats, top: int) -> list[int]:

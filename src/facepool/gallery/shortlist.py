@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from facepool.gallery.codes import CodedProbes, Codes, Products
+from facepool.gallery.compare import exact_views, rows_of
 from facepool.gallery.matrix import PoolMatrix
 from facepool.gallery.rows import ranges
 from facepool.types import Floats, Indices
@@ -71,32 +72,44 @@ def by_merged_floats(similarities: Floats, dimension: int, merge: Merge, top: in
 
 
 def by_codes(
-    matrix: PoolMatrix, codes: Codes, probes: CodedProbes, maxima: Products, merge: Merge, top: int
+    matrix: PoolMatrix, codes: Codes, views: Floats, coded: CodedProbes, maxima: Products, merge: Merge, top: int
 ) -> Indices | None:
-    """The same from the largest products of codes in each block, (V, B): only the best blocks are looked into.
+    """The same by codes, looking only into blocks that somebody among the best may be in.
+
+    Args:
+        matrix: The pool.
+        codes: Its codes.
+        views: (V, D) float32.
+        coded: The same as codes.
+        maxima: (V, B) largest product of each view with a row of each block.
+        merge: Makes one similarity of the views'.
+        top: How many people are wanted, at least 1.
 
     Returns:
         People, rising; None where too many come into question for a second look to pay.
     """
-    similarities, slack = codes.similarities(maxima, probes), codes.slack(probes)
-    upper = merge(similarities + slack)
-    if len(probes.codes) == 1:  # then the best of a block is a person's; of several views it may be several people's
-        least = _last_of_best(merge(similarities - slack), top)
-    else:
-        count = min(_FIRST_BLOCKS * top, len(upper))
-        least = _Look(matrix, codes, probes, np.argpartition(-upper, count - 1)[:count], merge).least(top)
-    blocks = np.flatnonzero(upper >= least)
+    upper = merge(codes.similarities(maxima, coded) + codes.slack(coded))
+    # The best of a block is one person's for one view. For several it may be several people's, and nobody's together.
+    count = min(top if len(views) == 1 else _FIRST_BLOCKS * top, len(upper))
+    first = _Look(matrix, codes, coded, np.argpartition(-upper, count - 1)[:count], merge)
+    least = _last_of_best(_exact(matrix, views, first.best(top), merge) - np.float32(_ROUNDING), top)
+    blocks = (upper >= least).nonzero()[0]
     if codes.sizes[blocks].sum() > _ROWS_TO_READ * len(matrix):
         codes.tally.add(None)
         return None
-    look = _Look(matrix, codes, probes, blocks, merge)
-    people = look.people[look.upper >= np.maximum(least, look.least(top))]
+    look = _Look(matrix, codes, coded, blocks, merge)
+    people = look.people[look.upper >= least]
     codes.tally.add(len(people))
     return people
 
 
+def _exact(matrix: PoolMatrix, views: Floats, people: Indices, merge: Merge) -> Floats:
+    rows, starts = rows_of(matrix, people)
+    return merge(np.maximum.reduceat(exact_views(matrix.vectors, rows, views), starts, axis=1))
+
+
 class _Look:
-    """Everybody in some blocks: between which bounds their similarities are.
+    """Everybody in some blocks: how similar they are at most.
 
     Args:
         matrix: The pool.
@@ -113,13 +126,12 @@ class _Look:
         rows = matrix.counts[self.people]
         best = np.maximum.reduceat(codes.products(probes, blocks), np.cumsum(rows) - rows, axis=0).T
         similarities = codes.similarities(best, probes)
-        slack = np.repeat(codes.slack(probes)[:, blocks], last - first + 1, axis=1)
+        slack = np.repeat(codes.slack(probes, blocks), last - first + 1, axis=1)
         self.upper = merge(similarities + slack)
-        self._lower = merge(similarities - slack)
 
-    def least(self, top: int) -> Floats:
-        """What the last of the best is at least; minus infinity if there are fewer people."""
-        return _last_of_best(self._lower, top)
+    def best(self, top: int) -> Indices:
+        """Those who seem most similar."""
+        return self.people[(-self.upper).argsort()[:top]]
 
 
 def _last_of_best(lower: Floats, top: int) -> Floats:
