@@ -135,3 +135,29 @@ def test_a_similarity_does_not_depend_on_what_else_is_searched() -> None:
     pool = matrix([(f"{row}", row, vector) for row, vector in enumerate(vectors)])
     together = search(pool, units(7, 128, seed=5), top=300)[0]
     assert alone in [candidate.similarity for candidate in together if candidate.template_id == 0]
+
+
+@pytest.mark.parametrize("coded", [False, True])
+@pytest.mark.parametrize("side", [1, -1])
+def test_similarities_beyond_their_range_are_equal_and_come_by_name(
+    side: int, monkeypatch: pytest.MonkeyPatch, *, coded: bool
+) -> None:
+    monkeypatch.setattr(matrices, "_CODED_TEMPLATES", 1 if coded else 1 << 40)
+    face = unit(1, 128)
+    alike = np.float32(side) * face
+    # Norms may be off by 1e-3, so that rounding is not what takes products past 1.
+    far = [(f"Z{row:03d}", row, vector) for row, vector in enumerate(units(500, 128, seed=2))] if side > 0 else []
+    rows = [("Ada", 1000, alike * np.float32(1.0006 - side * 3e-4)), ("Bob", 1001, alike * np.float32(1.0006)), *far]
+    (candidates,) = search(matrix(rows), face[None] * np.float32(1 + 9e-4), top=1)
+    assert [(found.person, found.similarity) for found in candidates] == [("Ada", float(side))]
+
+
+@pytest.mark.usefixtures("coded")
+def test_a_template_unlike_all_others_in_form_costs_no_fallback() -> None:
+    vectors = np.concatenate([units(3000, 128), np.eye(1, 128, dtype=np.float32)])
+    pool = matrix([(f"{row:04d}", row, vector) for row, vector in enumerate(vectors)])
+    assert pool.codes is not None
+    assert pool.codes.block_errors.max() > 0.3  # the scale is not made for it
+    probes = units(30, 128, seed=3)
+    assert [found[0].template_id for found in search(pool, probes)] == (probes @ vectors.T).argmax(axis=1).tolist()
+    assert pool.codes.tally.fallbacks == 0

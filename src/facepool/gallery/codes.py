@@ -175,8 +175,10 @@ def code(vectors: Floats, starts: Indices) -> Codes:
         vectors: (T, D) float32, rows of norm 1; T and D at least 1.
         starts: (P,) first row of each person.
     """
-    sample = vectors[:: -(-len(vectors) // _SAMPLED_ROWS)]
-    scale = float(np.float32(_LARGEST) / np.abs(sample).max())
+    largest = np.abs(vectors[:: -(-len(vectors) // _SAMPLED_ROWS)]).max(axis=1)
+    # A few rows of another form are cut off rather than making the codes of all others coarse.
+    room = min(largest.max(), 2 * np.median(largest))
+    scale = float(np.float32(_LARGEST / room))
     return _in_blocks(*_coded_in_parts(vectors, scale), scale, starts)
 
 

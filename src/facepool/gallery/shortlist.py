@@ -88,10 +88,11 @@ def by_codes(
     Returns:
         People, rising; None where too many come into question for a second look to pay.
     """
-    upper = merge(codes.similarities(maxima, coded) + codes.slack(coded))
+    seeming = codes.similarities(maxima, coded)
+    upper = merge(seeming + codes.slack(coded))
     # The best of a block is one person's for one view. For several it may be several people's, and nobody's together.
     count = min(top if len(views) == 1 else _FIRST_BLOCKS * top, len(upper))
-    first = _Look(matrix, codes, coded, np.argpartition(-upper, count - 1)[:count], merge)
+    first = _Look(matrix, codes, coded, np.argpartition(-merge(seeming), count - 1)[:count], merge)
     least = _last_of_best(_exact(matrix, views, first.best(top), merge) - np.float32(_ROUNDING), top)
     blocks = (upper >= least).nonzero()[0]
     if codes.sizes[blocks].sum() > _ROWS_TO_READ * len(matrix):
@@ -125,13 +126,14 @@ class _Look:
         self.people = ranges(first, last - first + 1)
         rows = matrix.counts[self.people]
         best = np.maximum.reduceat(codes.products(probes, blocks), np.cumsum(rows) - rows, axis=0).T
-        similarities = codes.similarities(best, probes)
+        seeming = codes.similarities(best, probes)
         slack = np.repeat(codes.slack(probes, blocks), last - first + 1, axis=1)
-        self.upper = merge(similarities + slack)
+        self.upper = merge(seeming + slack)
+        self._seeming = merge(seeming)
 
     def best(self, top: int) -> Indices:
         """Those who seem most similar."""
-        return self.people[(-self.upper).argsort()[:top]]
+        return self.people[(-self._seeming).argsort()[:top]]
 
 
 def _last_of_best(lower: Floats, top: int) -> Floats:
