@@ -40,6 +40,8 @@ from facepool.gallery.records import (
 from facepool.gallery.schema import snapshot
 from facepool.types import EmbeddingSpace, Floats, Person, Sample, Template
 
+_ROWS_AT_ONCE = 8192
+
 
 class SqlitePool:
     """A `Pool` in one file, ``pool.db``.
@@ -312,17 +314,19 @@ class SqlitePool:
 
     def _read_vectors(self, db: sqlite3.Connection, last: int) -> tuple[Any, Any, Floats]:
         dimension = self.dimension or 0
-        rows = db.execute(
-            """SELECT templates.id, samples.person_id, templates.embedding
-            FROM templates JOIN samples ON samples.id = templates.sample_id WHERE templates.id > ?""",
-            (last,),
-        ).fetchall()
-        blobs = [blob for _, _, blob in rows]
-        check_blobs(blobs, dimension, self.path)
-        vectors = np.frombuffer(b"".join(blobs), "<f4").reshape(len(rows), dimension)
+        newer = "FROM templates JOIN samples ON samples.id = templates.sample_id WHERE templates.id > ?"
+        (count,) = db.execute(f"SELECT count(*) {newer}", (last,)).fetchone()
+        ids, owner_ids = np.empty(count, np.int64), np.empty(count, np.int64)
+        vectors = np.empty((count, dimension), np.float32)
+        rows = db.execute(f"SELECT templates.id, samples.person_id, templates.embedding {newer}", (last,))
+        # In parts: a million rows as Python objects take several times the memory of the matrix.
+        for first in range(0, count, _ROWS_AT_ONCE):
+            part = slice(first, min(first + _ROWS_AT_ONCE, count))
+            ids[part], owner_ids[part], blobs = zip(*rows.fetchmany(_ROWS_AT_ONCE), strict=True)
+            check_blobs(blobs, dimension, self.path)
+            vectors[part] = np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), dimension)
         check_vectors(vectors, what=f"The pool {self.path} is damaged: its row")
-        ids = np.array([number for number, _, _ in rows], np.int64)
-        return ids, np.array([owner for _, owner, _ in rows], np.int64), vectors
+        return ids, owner_ids, vectors
 
     def _wipe(self, db: sqlite3.Connection) -> None:
         # secure_delete alone leaves copies behind in pages that SQLite had rearranged; VACUUM writes them all anew.
