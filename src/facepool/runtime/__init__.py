@@ -8,7 +8,6 @@ picture size, so they are taken only by name); a device that was named and canno
 """
 
 import logging
-import os
 from pathlib import Path
 
 import cv2
@@ -19,6 +18,7 @@ from facepool.runtime import onnxruntime_engine, openvino_engine
 from facepool.runtime.compiled import default_cache
 from facepool.runtime.device import Device, DeviceKind
 from facepool.runtime.graph import EngineReport, Graph, Loader
+from facepool.threads import default_threads, set_allowed_threads
 from facepool.types import PixelFeed
 
 __all__ = [
@@ -36,18 +36,12 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 
-def default_threads() -> int:
-    """Number of CPU cores that this process may use, at least 1."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
-
-
 def limit_threads(threads: int) -> None:
-    """Hold everything else in this process that spreads over cores to the same budget: OpenCV and BLAS.
+    """Hold everything else in this process that spreads over cores to the same budget: OpenCV, BLAS and the search.
 
     The networks get it from their ``Runtime``. Stages run in turn, so one budget for all keeps the promise.
     """
+    set_allowed_threads(threads)
     cv2.setNumThreads(threads)
     threadpool_limits(limits=threads)
 
