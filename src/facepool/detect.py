@@ -17,7 +17,7 @@ from facepool.runtime import Graph
 from facepool.types import Detections, Floats, Image
 
 CANDIDATES = 1000
-"""Boxes that reach non-maximum suppression: its cost grows with their square; a crowd has a few hundred."""
+"""Boxes that reach non-maximum suppression at most; a crowd has a few hundred."""
 
 
 BATCH = 8
@@ -97,7 +97,7 @@ class RetinaFace:
         ]
 
     def _fill_batch(self, images_bgr: Sequence[Image], scaled_wh: tuple[int, int]) -> Image:
-        """(N, H, W, 3) uint8, H and W rounded up to the coarsest stride; padded with the mean, which networks see as 0."""
+        """(N, H, W, 3) uint8, H and W rounded up to the coarsest stride; padded with the mean, which becomes 0."""
         step = max(self._spec.strides)
         width, height = (-(-side // step) * step for side in scaled_wh)
         if len(images_bgr) == 1 and images_bgr[0].shape[:2] == (height, width):

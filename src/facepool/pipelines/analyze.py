@@ -118,14 +118,27 @@ class Analyzer:
         Raises:
             ImageUnreadable: One of them is not such an array.
         """
-        for image_bgr in images_bgr:
-            _check_image(image_bgr)
-        looks = [
-            self.look(image, detections)
-            for image, detections in zip(images_bgr, self._detector.detect(images_bgr), strict=True)
-        ]
+        found = zip(images_bgr, self._find(images_bgr), strict=True)
+        looks = [self.look(image, detections) for image, detections in found]
         vectors = self._embed_together([seen.aligned for seen in looks])
         return [_faces(seen, embeddings) for seen, embeddings in zip(looks, vectors, strict=True)]
+
+    def embed_batch(self, images_bgr: Sequence[Image]) -> list[tuple[Detections, Floats]]:
+        """Find and embed the faces of several images, without what it takes to judge them.
+
+        Args:
+            images_bgr: As for ``analyze_batch``.
+
+        Returns:
+            Faces and their (N, D) embeddings, one pair an image.
+
+        Raises:
+            ImageUnreadable: As ``analyze_batch``.
+        """
+        found = self._find(images_bgr)
+        pictures = zip(images_bgr, found, strict=True)
+        aligned = [self._aligner.align(image, detections.landmarks) for image, detections in pictures]
+        return list(zip(found, self._embed_together(aligned), strict=True))
 
     def find(self, image_bgr: Image) -> Detections:
         """Find the faces of one image, (H, W, 3) uint8 BGR, and nothing else.
@@ -133,8 +146,7 @@ class Analyzer:
         Raises:
             ImageUnreadable: It is not such an array.
         """
-        _check_image(image_bgr)
-        return self._detector.detect([image_bgr])[0]
+        return self._find([image_bgr])[0]
 
     def look(self, image_bgr: Image, detections: Detections) -> Looks:
         """Align and measure some faces of an image without embedding them, which costs most.
@@ -155,6 +167,11 @@ class Analyzer:
         """Look at some faces of an image and embed them; ``analyze`` is ``find`` and then ``describe``."""
         looks = self.look(image_bgr, detections)
         return _faces(looks, self.embed(looks.aligned))
+
+    def _find(self, images_bgr: Sequence[Image]) -> list[Detections]:
+        for image_bgr in images_bgr:
+            _check_image(image_bgr)
+        return self._detector.detect(images_bgr)
 
     def _embed_together(self, aligned: Sequence[AlignedFaces]) -> list[Floats]:
         if not aligned:

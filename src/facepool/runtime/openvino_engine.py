@@ -4,7 +4,6 @@ import importlib.util
 import logging
 import platform
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
@@ -21,7 +20,9 @@ log = logging.getLogger(__name__)
 
 _CPU = "CPU"
 _STEADY = 30
-"""Batches of one shape in a row, a second of video, after which more of them are expected."""
+"""Batches of one shape, a second of video, after which more of them are expected."""
+_SHAPES = 3
+"""Shapes that are remembered: those of a video that is looked at twice, and one more."""
 
 
 def is_usable() -> bool:
@@ -44,12 +45,18 @@ def load(path: Path, device: Device, threads: int, cache: Path | None = None, fe
         raise unreadable(path, "OpenVINO", error) from error
 
 
-@dataclass(frozen=True, slots=True)
 class _Compiled:
-    """A compiled model, and the memory that it reads its weights from without owning it."""
+    """A compiled model, ready to run.
 
-    model: Any  # OpenVINO ships no types
-    weights: object = None
+    Args:
+        model: OpenVINO's compiled model.
+        weights: Memory that it reads its weights from without owning it.
+    """
+
+    def __init__(self, model: Any, weights: object = None) -> None:  # noqa: ANN401 -- OpenVINO ships no types
+        self.model = model
+        self.request = model.create_infer_request()
+        self._weights = weights
 
 
 class _Maker:
@@ -156,31 +163,28 @@ class _OpenVinoGraph:
         self._any = maker.make()
         self.outputs = tuple(port.get_any_name() for port in self._any.model.outputs)
         self._has_sizes = any(side.is_dynamic for side in list(self._any.model.input(0).partial_shape)[1:])
-        self._request = self._any.model.create_infer_request()
-        self._fixed: _Compiled | None = None
-        self._shape: tuple[int, ...] = ()
-        self._runs_of_shape = 0
+        self._runs: dict[tuple[int, ...], int] = {}
+        self._fixed: dict[tuple[int, ...], _Compiled] = {}
         self._lock = Lock()  # a request serves one caller at a time; the CPU is busy with one anyway
 
     def run(self, batch: Floats | Image) -> tuple[Floats, ...]:
         # The input is copied (0.1 ms at 640x480): sharing NumPy's memory with the plugin corrupted the heap when the
         # shape changed from call to call (seen with OpenVINO 2026.4).
         with self._lock:
-            if self._has_sizes:
-                self._suit(batch.shape)
-            result = self._request.infer([batch])
+            result = self._suited_to(batch.shape).request.infer([batch])
             return tuple(np.asarray(result[i], np.float32) for i in range(len(self.outputs)))
 
-    def _suit(self, shape: tuple[int, ...]) -> None:
-        """Run on the graph of one size after so many batches of it, and on that of any size otherwise."""
-        if shape != self._shape:
-            self._shape, self._runs_of_shape = shape, 0
-            if self._fixed is not None:
-                self._fixed, self._request = None, self._any.model.create_infer_request()
-        self._runs_of_shape += 1
-        if self._runs_of_shape == _STEADY:
-            self._fixed = self._maker.make(shape)
-            self._request = self._fixed.model.create_infer_request()
+    def _suited_to(self, shape: tuple[int, ...]) -> _Compiled:
+        if not self._has_sizes:
+            return self._any
+        if shape not in self._runs and len(self._runs) == _SHAPES:
+            oldest = next(iter(self._runs))
+            del self._runs[oldest]
+            self._fixed.pop(oldest, None)
+        self._runs[shape] = self._runs.pop(shape, 0) + 1
+        if self._runs[shape] == _STEADY:
+            self._fixed[shape] = self._maker.make(shape)
+        return self._fixed.get(shape, self._any)
 
 
 def _openvino() -> ModuleType:
