@@ -78,7 +78,7 @@ def main() -> None:
     if not isinstance(installed.entry.spec, RetinaFaceSpec):
         raise TypeError("retinaface-mnet025 is no RetinaFace")
     runtime = Runtime(Device("cpu"))
-    detector = RetinaFace(runtime.load(installed.graph), installed.entry.spec)
+    detector = RetinaFace(runtime.load(installed.graph, installed.entry.spec.feed), installed.entry.spec)
     against_renderings(detector, store.pull_asset(DEMO_PHOTOS))
     if chosen.synthetic:
         return

@@ -46,8 +46,9 @@ def open_embedder(open_store: ModelStore) -> InstalledModel:
 @pytest.fixture(scope="session")
 def retinaface(open_detector: InstalledModel) -> RetinaFace:
     """The open pack's detector, ready to run."""
-    assert isinstance(open_detector.entry.spec, RetinaFaceSpec)
-    return RetinaFace(Runtime(Device("cpu")).load(open_detector.graph), open_detector.entry.spec)
+    spec = open_detector.entry.spec
+    assert isinstance(spec, RetinaFaceSpec)
+    return RetinaFace(Runtime(Device("cpu")).load(open_detector.graph, spec.feed), spec)
 
 
 @pytest.fixture(scope="session")

@@ -83,6 +83,9 @@ class StageAnalyzer(Analyzer):
         self.batches.append(len(images_bgr))
         return [self._faces(self._scenes[int(image[0, 0, 0])]) for image in images_bgr]
 
+    def embed_batch(self, images_bgr: Sequence[Image]) -> list[tuple[Detections, Floats]]:
+        return [(faces.detections, faces.embeddings) for faces in self.analyze_batch(images_bgr)]
+
     def _faces(self, scene: Scene) -> Faces:
         count = len(scene.vectors)
 

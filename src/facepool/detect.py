@@ -19,7 +19,7 @@ from facepool.runtime import Graph
 from facepool.types import Detections, Floats, Image, Mask
 
 CANDIDATES = 1000
-"""Boxes that reach non-maximum suppression: its cost grows with their square; a crowd has a few hundred."""
+"""Boxes that reach non-maximum suppression at most; a crowd has a few hundred."""
 
 
 BATCH = 8
@@ -70,7 +70,7 @@ class RetinaFace:
     """Finds faces with a RetinaFace graph.
 
     Args:
-        graph: The network.
+        graph: The network, loaded with the spec's feed.
         spec: How the network is fed and read.
         options: What counts as a face.
     """
@@ -79,6 +79,8 @@ class RetinaFace:
         self.options = options or DetectOptions()
         self._graph = graph
         self._spec = spec
+        ordered = spec.mean if spec.channel_order == "bgr" else spec.mean[::-1]
+        self._padding = np.array(ordered).round().astype(np.uint8)
         self._outputs = [graph.outputs.index(name) for name in spec.outputs]
 
     @property
@@ -127,7 +129,7 @@ class RetinaFace:
         batch = self._fill_batch(images_bgr, scaled_wh)
         raw = self._graph.run(batch)
         deltas, scores, landmarks = (raw[i] for i in self._outputs)
-        priors = prior_boxes(batch.shape[2:], self._spec.strides, self._spec.prior_sizes)
+        priors = prior_boxes(batch.shape[1:3], self._spec.strides, self._spec.prior_sizes)
         to_source = np.array([source_hw[1] / scaled_wh[0], source_hw[0] / scaled_wh[1]], np.float32)
         return [
             self._decode(deltas[i], scores[i, :, 1], landmarks[i], priors, to_source) for i in range(len(images_bgr))
@@ -155,20 +157,20 @@ class RetinaFace:
         kept = non_maximum_suppression(boxes, scores, self.options.iou_threshold)
         return Detections(boxes[kept], scores[kept], landmarks[kept])
 
-    def _fill_batch(self, images_bgr: Sequence[Image], scaled_wh: tuple[int, int]) -> Floats:
-        """(N, 3, H, W) float32 with H and W rounded up to the coarsest stride; the padding is the mean, that is 0."""
+    def _fill_batch(self, images_bgr: Sequence[Image], scaled_wh: tuple[int, int]) -> Image:
+        """(N, H, W, 3) uint8, H and W rounded up to the coarsest stride; padded with the mean, which becomes 0."""
         step = max(self._spec.strides)
-        height, width = (-(-side // step) * step for side in (scaled_wh[1], scaled_wh[0]))
-        batch = np.zeros((len(images_bgr), 3, height, width), np.float32)
-        mean = np.array(self._spec.mean, np.float32)[:, None, None]
-        for slot, image in zip(batch, images_bgr, strict=True):
-            scaled = image
-            if (image.shape[1], image.shape[0]) != scaled_wh:
+        width, height = (-(-side // step) * step for side in scaled_wh)
+        if len(images_bgr) == 1 and images_bgr[0].shape[:2] == (height, width):
+            return np.ascontiguousarray(images_bgr[0])[np.newaxis]  # no copy
+        batch = np.empty((len(images_bgr), height, width, 3), np.uint8)
+        batch[:, scaled_wh[1] :] = batch[:, :, scaled_wh[0] :] = self._padding
+        for slot, image in zip(batch[:, : scaled_wh[1], : scaled_wh[0]], images_bgr, strict=True):
+            if (image.shape[1], image.shape[0]) == scaled_wh:
+                slot[...] = image
+            else:
                 flags = cv2.INTER_AREA if max(scaled_wh) < max(image.shape) else cv2.INTER_LINEAR
-                scaled = np.asarray(cv2.resize(image, scaled_wh, interpolation=flags), np.uint8)
-            planes = scaled.transpose(2, 0, 1)
-            ordered = planes if self._spec.channel_order == "bgr" else planes[::-1]
-            np.subtract(ordered, mean, out=slot[:, : scaled_wh[1], : scaled_wh[0]])
+                slot[...] = cv2.resize(image, scaled_wh, interpolation=flags)
         return batch
 
     def _decode(

@@ -18,7 +18,7 @@ class Embedder:
     """Turns aligned faces into embeddings.
 
     Args:
-        graph: The network.
+        graph: The network, loaded with the spec's feed.
         spec: How the network is fed.
         space: The embedding space that the vectors belong to.
     """
@@ -62,28 +62,18 @@ class Embedder:
         return vectors
 
     def _embed_batch(self, images_bgr: Image) -> Floats:
-        planes = self._planes(images_bgr)
         if not self._spec.mirrored:
-            return _normalize(self._run(planes))
-        both = self._run(np.concatenate([planes, planes[..., ::-1]]))
+            return _normalize(self._run(images_bgr))
+        both = self._run(np.concatenate([images_bgr, images_bgr[:, :, ::-1]]))
         half = len(images_bgr)
         # Each view is normalized before averaging, so that the longer vector does not outvote the other.
         return _normalize(_normalize(both[:half]) + _normalize(both[half:]))
 
-    def _planes(self, images_bgr: Image) -> Floats:
-        ordered = images_bgr if self._spec.channel_order == "bgr" else images_bgr[..., ::-1]
-        planes = np.ascontiguousarray(ordered.transpose(0, 3, 1, 2), np.float32)
-        if self._spec.mean:
-            planes -= self._spec.mean
-        if self._spec.scale != 1.0:
-            planes /= self._spec.scale
-        return planes
-
-    def _run(self, planes: Floats) -> Floats:
-        vectors = self._graph.run(np.ascontiguousarray(planes))[0]
-        if vectors.shape != (len(planes), self._spec.dimension):
+    def _run(self, images_bgr: Image) -> Floats:
+        vectors = self._graph.run(np.ascontiguousarray(images_bgr))[0]
+        if vectors.shape != (len(images_bgr), self._spec.dimension):
             raise ModelUnsupported(
-                f"{self.space.model} gave an output of shape {vectors.shape} for {len(planes)} faces",
+                f"{self.space.model} gave an output of shape {vectors.shape} for {len(images_bgr)} faces",
                 why=f"its description promises {self._spec.dimension} numbers a face",
                 fix="Correct the dimension in the model's description, or import another graph",
             )

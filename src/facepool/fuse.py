@@ -60,10 +60,15 @@ def fuse(similarities: Floats, weights: Sequence[float]) -> Floats:
         weights: V weights above 0.
 
     Returns:
-        (P,) float32. Of one sighting it is that sighting's own row. The order of the sightings does not matter.
+        (P,) float32. Of one sighting it is that sighting's own row. The order of the sightings does not matter, nor who
+        else is compared.
     """
     shares = np.asarray(weights, np.float64)
-    return np.asarray((shares / shares.sum()) @ similarities, np.float32)
+    total = np.zeros(similarities.shape[1])
+    # View by view, and not as a matrix product, whose last bit depends on how many people there are.
+    for share, row in zip(shares / shares.sum(), similarities, strict=True):
+        total += share * row
+    return total.astype(np.float32)
 
 
 def keep(

@@ -78,13 +78,13 @@ def non_maximum_suppression(boxes: Floats, scores: Floats, iou_threshold: float)
     Returns:
         (K,) intp rows that stay, best score first; ties keep their input order. Empty for empty input.
     """
-    order = np.argsort(-scores, kind="stable")
-    overlap = iou(boxes[order], boxes[order]) > iou_threshold
-    suppressed = np.zeros(len(order), dtype=np.bool_)
-    for row in range(len(order)):
-        if not suppressed[row]:
-            suppressed[row + 1 :] |= overlap[row, row + 1 :]
-    return np.asarray(order[~suppressed], dtype=np.intp)
+    rest = np.argsort(-scores, kind="stable")
+    kept = []
+    while len(rest):
+        best, rest = rest[0], rest[1:]
+        kept.append(best)
+        rest = rest[iou(boxes[best, None], boxes[rest])[0] <= iou_threshold]
+    return np.array(kept, np.intp)
 
 
 def similarity_transforms(points: Floats, template: Floats) -> Floats:

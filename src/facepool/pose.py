@@ -36,6 +36,10 @@ _STEPS = 12
 _SETTLED = 1e-3  # squared standard deviations
 _YAW, _PITCH, _ROLL, _X, _Y, _SCALE = range(6)
 _PARAMETERS = 6 + len(_SHAPES_MM)
+_DIAGONAL = np.arange(_PARAMETERS)
+_NUDGE = 1e-4
+_NUDGES = _NUDGE * np.eye(1 + _PARAMETERS, _PARAMETERS, -1)[:, None]
+"""Nothing first, then each parameter by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,28 +114,30 @@ def _seen_straight(points: Doubles, middle: Doubles, focal: float) -> Doubles:
 def _fit(points: Doubles, focal: float) -> Doubles:
     """(N, P) parameters that make each head likeliest, starting from one that looks straight ahead."""
     fits = _start(points)
-    residuals = _residuals(fits, points, focal)
+    residuals, slopes = _linearized(fits, points, focal)
     costs = (residuals**2).sum(axis=1)
     damping = np.full(len(fits), 1e-2)
-    nudges = 1e-4 * np.eye(_PARAMETERS)[:, None]
     for _ in range(_STEPS):
-        slopes = ((_residuals(fits + nudges, points, focal) - residuals) / 1e-4).transpose(1, 2, 0)
-        normal = slopes.transpose(0, 2, 1) @ slopes
-        downhill = (slopes.transpose(0, 2, 1) @ residuals[..., None])[..., 0]
-        diagonal = np.einsum("nii->ni", normal) * (1 + damping[:, None])
-        normal[:, np.arange(_PARAMETERS), np.arange(_PARAMETERS)] = diagonal
-        tried = fits - np.linalg.solve(normal, downhill[..., None])[..., 0]
-        tried_residuals = _residuals(tried, points, focal)
+        uphill = np.swapaxes(slopes, 1, 2)
+        normal = uphill @ slopes
+        normal[:, _DIAGONAL, _DIAGONAL] *= 1 + damping[:, None]
+        tried = fits - np.linalg.solve(normal, uphill @ residuals[..., None])[..., 0]
+        tried_residuals, tried_slopes = _linearized(tried, points, focal)
         tried_costs = (tried_residuals**2).sum(axis=1)
         settled = bool((np.abs(tried_costs - costs) < _SETTLED).all())
         better = tried_costs < costs
-        fits = np.where(better[:, None], tried, fits)
-        residuals = np.where(better[:, None], tried_residuals, residuals)
+        fits[better], residuals[better], slopes[better] = tried[better], tried_residuals[better], tried_slopes[better]
         costs = np.where(better, tried_costs, costs)
-        damping = np.where(better, damping / 10, damping * 10)
+        damping *= np.where(better, 0.1, 10)
         if settled:
             break
     return fits
+
+
+def _linearized(fits: Doubles, points: Doubles, focal: float) -> tuple[Doubles, Doubles]:
+    """(N, R) residuals and (N, R, P) slopes: each parameter is nudged, and all of them in one evaluation."""
+    probed = _residuals(fits + _NUDGES, points, focal)
+    return probed[0], ((probed[1:] - probed[0]) / _NUDGE).transpose(1, 2, 0)
 
 
 def _start(points: Doubles) -> Doubles:
@@ -154,10 +160,11 @@ def _residuals(fits: Doubles, points: Doubles, focal: float) -> Doubles:
 
 def _project(fits: Doubles, focal: float) -> Doubles:
     """(..., N, 5, 2) where the landmarks of each head appear."""
-    head = _FACE_MM + np.tensordot(fits[..., 6:], _SHAPES_MM, axes=1)
+    shapes = fits[..., 6:] @ _SHAPES_MM.reshape(len(_SHAPES_MM), -1)
+    head = _FACE_MM + shapes.reshape(*shapes.shape[:-1], *_FACE_MM.shape)
     turned = head @ np.swapaxes(_rotation(fits), -1, -2)
     px_per_mm = np.exp(fits[..., _SCALE])[..., None, None]
-    nearer = 1 + turned[..., 2:] * px_per_mm / focal
+    nearer = 1 + turned[..., 2:] * (px_per_mm / focal)
     return np.asarray(px_per_mm * turned[..., :2] / nearer + fits[..., None, _X : _Y + 1])
 
 
@@ -166,12 +173,11 @@ def _rotation(fits: Doubles) -> Doubles:
     cos, sin = np.cos(fits[..., :3]), np.sin(fits[..., :3])
     cy, cp, cr = cos[..., _YAW], cos[..., _PITCH], cos[..., _ROLL]
     sy, sp, sr = sin[..., _YAW], sin[..., _PITCH], sin[..., _ROLL]
-    rows = [
-        [cr * cy, cr * sy * sp - sr * cp, -cr * sy * cp - sr * sp],
-        [sr * cy, sr * sy * sp + cr * cp, -sr * sy * cp + cr * sp],
-        [sy, -cy * sp, cy * cp],
-    ]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    turn = np.empty((*fits.shape[:-1], 3, 3))
+    turn[..., 0, 0], turn[..., 0, 1], turn[..., 0, 2] = cr * cy, cr * sy * sp - sr * cp, -cr * sy * cp - sr * sp
+    turn[..., 1, 0], turn[..., 1, 1], turn[..., 1, 2] = sr * cy, sr * sy * sp + cr * cp, -sr * sy * cp + cr * sp
+    turn[..., 2, 0], turn[..., 2, 1], turn[..., 2, 2] = sy, -cy * sp, cy * cp
+    return turn
 
 
 def _as_pose(fit: Doubles) -> Pose:

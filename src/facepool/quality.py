@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facepool.types import AlignedFaces, Detections, Floats
+from facepool.types import AlignedFaces, Detections, Floats, Image
 
 Flaw = Literal[
     "uncertain_face",
@@ -150,23 +150,27 @@ def measure(detections: Detections, faces: AlignedFaces, misfit_mm: Floats) -> F
         faces: The same N faces, aligned.
         misfit_mm: (N,) float32, how badly their landmarks fit a head.
     """
-    lumas = [cv2.cvtColor(face, cv2.COLOR_BGR2GRAY).astype(np.float32) for face in faces.images_bgr]
+    columns = np.array([_look_at(face) for face in faces.images_bgr], np.float32).reshape(-1, 4).T
+    sharpness, brightness, contrast, detail = columns
     return FaceMeasures(
-        size_px=detections.sizes,
-        sharpness=np.array([cv2.Laplacian(luma, cv2.CV_32F).var() for luma in lumas], np.float32),
-        brightness=np.array([luma.mean() for luma in lumas], np.float32),
-        contrast=np.array([luma.std() for luma in lumas], np.float32),
-        detail=np.array([_least_detail(luma) for luma in lumas], np.float32),
-        misfit_mm=misfit_mm,
-        score=detections.scores,
+        detections.sizes, sharpness, brightness, contrast, detail, misfit_mm=misfit_mm, score=detections.scores
     )
 
 
-def _least_detail(luma: Floats) -> float:
-    brightness = max(float(luma.mean()), 1.0)
+def _look_at(face_bgr: Image) -> tuple[float, float, float, float]:
+    """Sharpness, brightness, contrast and detail of an aligned face."""
+    luma = cv2.cvtColor(face_bgr, cv2.COLOR_BGR2GRAY)
+    brightness, contrast = _mean_and_deviation(luma)
+    _, edges = _mean_and_deviation(cv2.Laplacian(luma, cv2.CV_16S))
     side = len(luma)
     parts = [[round(edge * side) for edge in feature] for feature in _FEATURES]
-    return min(float(luma[top:bottom, left:right].std()) / brightness for left, top, right, bottom in parts)
+    least = min(_mean_and_deviation(luma[top:bottom, left:right])[1] for left, top, right, bottom in parts)
+    return edges**2, brightness, contrast, least / max(brightness, 1.0)
+
+
+def _mean_and_deviation(plane: cv2.typing.MatLike) -> tuple[float, float]:
+    mean, deviation = cv2.meanStdDev(plane)
+    return float(mean[0, 0]), float(deviation[0, 0])
 
 
 def _scale(values: Floats, anchors: tuple[float, float]) -> Floats:

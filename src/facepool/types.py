@@ -19,6 +19,8 @@ Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
 
+ChannelOrder = Literal["bgr", "rgb"]
+
 Reason = Literal[
     "match",
     "below_threshold",
@@ -28,6 +30,21 @@ Reason = Literal[
     "empty_pool",
 ]
 """Why a decision came out as it did. ``match`` is the only one that names a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class PixelFeed:
+    """What happens to pixels before a network sees them; the inference engine does it as part of the network.
+
+    Attributes:
+        channel_order: Of the planes that the network takes.
+        mean: Subtracted from each plane, in that order, on the 0..255 scale.
+        scale: Divides what is left.
+    """
+
+    channel_order: ChannelOrder
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

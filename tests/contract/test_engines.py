@@ -9,7 +9,7 @@ import pytest
 from facepool.errors import ModelCorrupt
 from facepool.models import InstalledModel
 from facepool.runtime import Device, Graph, Loader, onnxruntime_engine, openvino_engine
-from facepool.types import Floats
+from facepool.types import Floats, PixelFeed
 
 LOADERS = {"openvino": openvino_engine.load, "onnxruntime": onnxruntime_engine.load}
 CPU = Device("cpu")
@@ -77,6 +77,28 @@ def test_engines_agree(open_embedder: InstalledModel, open_detector: InstalledMo
         ours, theirs = (load(model.graph, CPU, 1).run(batch) for load in LOADERS.values())
         for a, b in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("feed", [PixelFeed("bgr", (104, 117, 123)), PixelFeed("rgb", (1, 2.5, 127.5), 127.5)])
+def test_pixels_become_what_the_network_takes(loader: Loader, open_detector: InstalledModel, feed: PixelFeed) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3), np.uint8)
+    ordered = images if feed.channel_order == "bgr" else images[..., ::-1]
+    planes = ((ordered - np.array(feed.mean)) / feed.scale).transpose(0, 3, 1, 2)
+    wanted = loader(open_detector.graph, CPU, 1).run(np.ascontiguousarray(planes, np.float32))
+    for a, b in zip(loader(open_detector.graph, CPU, 1, feed=feed).run(images), wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_a_size_that_keeps_coming_gives_what_it_always_gave(loader: Loader, open_detector: InstalledModel) -> None:
+    detector = loader(open_detector.graph, CPU, 1, feed=PixelFeed("bgr", (104, 117, 123)))
+    large, small = (np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8) for side in (128, 64))
+    first = detector.run(large)
+    for _ in range(40):
+        again = detector.run(large)
+    between = detector.run(small)
+    for other, wanted in ((again, first), (detector.run(large), first), (detector.run(small), between)):
+        for a, b in zip(other, wanted, strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 def test_several_threads_may_run_one_graph(embedder: Graph) -> None:

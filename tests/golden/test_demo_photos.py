@@ -56,6 +56,15 @@ def test_landmarks_are_where_they_were(faces: dict[str, Faces]) -> None:
     np.testing.assert_allclose(faces["person_a_1"].detections.landmarks[0], LANDMARKS_OF_PERSON_A_1, atol=1.0)
 
 
+def test_faces_that_are_not_judged_are_the_same(
+    analyzer: Analyzer, frames: dict[str, Frame], faces: dict[str, Faces]
+) -> None:
+    unjudged = analyzer.embed_batch([frame.image_bgr for frame in frames.values()])
+    for (detections, embeddings), judged in zip(unjudged, faces.values(), strict=True):
+        np.testing.assert_allclose(detections.boxes, judged.detections.boxes, atol=1e-3)
+        np.testing.assert_allclose(embeddings, judged.embeddings, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", FIRST_VALUES)
 def test_vectors_are_what_they_were(name: str, faces: dict[str, Faces]) -> None:
     vector = faces[name].embeddings[0]

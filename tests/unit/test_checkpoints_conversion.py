@@ -149,7 +149,7 @@ def test_the_original_detector_and_the_packs_find_the_same_faces(open_detector: 
     assert image_bgr is not None
     runtime = Runtime(Device.parse("cpu"))
     original, pack = (
-        RetinaFace(runtime.load(graph), SPEC, DetectOptions()).detect([image_bgr.astype(np.uint8)])[0]
+        RetinaFace(runtime.load(graph, SPEC.feed), SPEC, DetectOptions()).detect([image_bgr.astype(np.uint8)])[0]
         for graph in (convert_checkpoint(HEADER, tmp_path).graph, open_detector.graph)
     )
     assert len(original) == len(pack) == 6

@@ -5,7 +5,7 @@ import pytest
 
 from facepool.detect import QUALITIES, DetectOptions, RetinaFace, decode_boxes, decode_landmarks, prior_boxes
 from facepool.models.specs import RetinaFaceSpec
-from facepool.types import Floats
+from facepool.types import Floats, Image
 
 SPEC = RetinaFaceSpec()
 STRIDES, SIZES = SPEC.strides, SPEC.prior_sizes
@@ -21,11 +21,12 @@ class OneFaceGraph:
     def __init__(self, prior: int, score: float = 0.9) -> None:
         self.prior = prior
         self.score = score
-        self.batches: list[Floats] = []
+        self.batches: list[Image] = []
 
-    def run(self, batch: Floats) -> tuple[Floats, ...]:
-        self.batches.append(batch.copy())
-        count = len(prior_boxes(batch.shape[2:], STRIDES, SIZES))
+    def run(self, batch: Floats | Image) -> tuple[Floats, ...]:
+        assert batch.dtype == np.uint8
+        self.batches.append(batch.astype(np.uint8))
+        count = len(prior_boxes(batch.shape[1:3], STRIDES, SIZES))
         conf = np.zeros((len(batch), count, 2), np.float32)
         conf[:, self.prior, 1] = self.score
         return np.zeros((len(batch), count, 10), np.float32), conf, np.zeros((len(batch), count, 4), np.float32)
@@ -54,7 +55,7 @@ def test_deltas_move_by_the_prior_and_stretch_exponentially() -> None:
 def test_a_picture_that_is_shrunk_reports_in_its_own_pixels() -> None:
     graph = OneFaceGraph(prior=0)
     found = RetinaFace(graph, SPEC, DetectOptions(size=64)).detect([np.zeros((256, 128, 3), np.uint8)])[0]
-    assert graph.batches[0].shape == (1, 3, 64, 32)
+    assert graph.batches[0].shape == (1, 64, 32, 3)
     np.testing.assert_allclose(found.boxes, [[-16, -16, 48, 48]])  # prior of 16 px at (4, 4), four times as large
 
 
@@ -63,18 +64,26 @@ def test_a_small_picture_is_padded_with_the_mean_and_not_enlarged() -> None:
     picture = np.full((33, 20, 3), 255, np.uint8)
     RetinaFace(graph, SPEC).detect([picture])
     batch = graph.batches[0]
-    assert batch.shape == (1, 3, 64, 32)
-    np.testing.assert_allclose(batch[0, :, 0, 0], [255 - 104, 255 - 117, 255 - 123])
-    assert not batch[0, :, 33:].any()
-    assert not batch[0, :, :, 20:].any()
+    assert batch.shape == (1, 64, 32, 3)
+    assert (batch[0, :33, :20] == 255).all()
+    assert (batch[0, 33:] == (104, 117, 123)).all()
+    assert (batch[0, :, 20:] == (104, 117, 123)).all()
 
 
-def test_channels_are_fed_in_the_order_that_the_network_takes() -> None:
-    blue = np.zeros((32, 32, 3), np.uint8)
-    blue[..., 0] = 200
+def test_the_padding_of_a_network_that_takes_rgb_is_its_mean_in_bgr() -> None:
     graph = OneFaceGraph(prior=0)
-    RetinaFace(graph, RetinaFaceSpec(channel_order="rgb", mean=(0, 0, 0))).detect([blue])
-    assert graph.batches[0][0, :, 0, 0].tolist() == [0, 0, 200]
+    RetinaFace(graph, RetinaFaceSpec(channel_order="rgb", mean=(1, 2, 3))).detect([np.zeros((20, 32, 3), np.uint8)])
+    assert graph.batches[0][0, 31, 31].tolist() == [3, 2, 1]
+
+
+def test_a_picture_that_fits_is_fed_as_it_is() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    whole = np.zeros((64, 100, 3), np.uint8)
+    whole[:, :96] = picture
+    for given in (picture, whole[:, :96]):
+        graph = OneFaceGraph(prior=0)
+        RetinaFace(graph, SPEC).detect([given])
+        np.testing.assert_array_equal(graph.batches[0][0], picture)
 
 
 def test_pictures_of_one_size_share_a_batch_and_keep_their_order() -> None:
@@ -88,8 +97,8 @@ def test_pictures_of_one_size_share_a_batch_and_keep_their_order() -> None:
 class SizedGraph(OneFaceGraph):
     """Sees one face, surer of it in a larger picture, in the first prior of 16 pixels of each."""
 
-    def run(self, batch: Floats) -> tuple[Floats, ...]:
-        self.score = 0.7 if batch.shape[3] < 128 else 0.9
+    def run(self, batch: Floats | Image) -> tuple[Floats, ...]:
+        self.score = 0.7 if batch.shape[2] < 128 else 0.9
         return super().run(batch)
 
 
@@ -97,7 +106,7 @@ def test_a_second_look_enlarges_a_picture_and_finds_smaller_faces() -> None:
     graph = SizedGraph(prior=0)
     options = DetectOptions(second_size=200, iou_threshold=0.2)
     found = RetinaFace(graph, SPEC, options).detect([np.zeros((64, 64, 3), np.uint8)])[0]
-    assert [batch.shape[2:] for batch in graph.batches] == [(64, 64), (128, 128)]  # enlarged twice at most
+    assert [batch.shape[1:3] for batch in graph.batches] == [(64, 64), (128, 128)]  # enlarged twice at most
     np.testing.assert_allclose(found.scores, [0.9])  # the surer look speaks where both see a face
     np.testing.assert_allclose(found.boxes, [[-2, -2, 6, 6]])
 
@@ -115,8 +124,8 @@ def test_parts_of_a_face_too_large_for_the_second_look_are_no_faces_unless_surer
     score: float, found: list[float]
 ) -> None:
     class LargeFaceGraph(OneFaceGraph):
-        def run(self, batch: Floats) -> tuple[Floats, ...]:
-            close = batch.shape[3] > 320
+        def run(self, batch: Floats | Image) -> tuple[Floats, ...]:
+            close = batch.shape[2] > 320
             self.prior = 0 if close else -1  # 16 px in a corner; 512 px in the other corner
             self.score = score if close else 0.9
             deltas, conf, landmarks = 2, 1, 0
@@ -133,7 +142,7 @@ def test_parts_of_a_face_too_large_for_the_second_look_are_no_faces_unless_surer
 def test_a_large_picture_is_shrunk_less_for_the_second_look() -> None:
     graph = OneFaceGraph(prior=0)
     RetinaFace(graph, SPEC, DetectOptions(size=64, second_size=128)).detect([np.zeros((256, 256, 3), np.uint8)])
-    assert [batch.shape[2:] for batch in graph.batches] == [(64, 64), (128, 128)]
+    assert [batch.shape[1:3] for batch in graph.batches] == [(64, 64), (128, 128)]
 
 
 def test_a_second_look_that_shows_no_more_is_left_out() -> None:

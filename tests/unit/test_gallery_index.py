@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from facepool.errors import InvalidEmbedding
-from facepool.gallery import PoolMatrix, index, search
+from facepool.gallery import PoolMatrix, index, search, search_merged
+from facepool.gallery import matrix as matrices
 from facepool.gallery.matrix import grouped
 from facepool.types import Floats
 from pool_kit import unit, units
@@ -80,3 +81,83 @@ def test_probes_that_do_not_fit_are_refused(probes: Floats) -> None:
 def test_at_least_one_candidate_is_asked_for() -> None:
     with pytest.raises(ValueError, match="top"):
         search(matrix([("Ada", 1, unit(1))]), units(1), top=0)
+
+
+@pytest.fixture
+def coded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small pools are searched as large ones are."""
+    monkeypatch.setattr(matrices, "_CODED_TEMPLATES", 1)
+
+
+@pytest.mark.usefixtures("coded")
+def test_codes_rule_out_nearly_everybody_in_an_ordinary_pool() -> None:
+    vectors = units(5000, 128)
+    pool = matrix([(f"{row // 2:04d}", row, vector) for row, vector in enumerate(vectors)])
+    probes = units(20, 128, seed=9)
+    for candidates, similarities in zip(search(pool, probes, top=2), probes @ vectors.T, strict=True):
+        assert candidates[0].template_id == int(similarities.argmax())
+    assert pool.codes is not None
+    assert (pool.codes.tally.searches, pool.codes.tally.fallbacks) == (20, 0)
+    assert pool.codes.tally.compared < 20 * 100
+
+    views = probes[:1] + np.float32(0.02) * probes[:3]
+    views /= np.linalg.norm(views, axis=1, keepdims=True)
+    search_merged(pool, views, lambda similarities: similarities.mean(axis=0), top=2)
+    assert (pool.codes.tally.searches, pool.codes.tally.fallbacks) == (21, 0)
+
+
+@pytest.mark.usefixtures("coded")
+def test_everything_is_compared_where_codes_cannot_tell_templates_apart_and_that_is_counted() -> None:
+    rng = np.random.default_rng(0)
+    alike = unit(1, 128) + 1e-3 * rng.normal(size=(2000, 128)).astype(np.float32)
+    vectors = alike / np.linalg.norm(alike, axis=1, keepdims=True)
+    pool = matrix([(f"{row:04d}", row, vector) for row, vector in enumerate(vectors)])
+    (candidates,) = search(pool, vectors[1234][None], top=1)
+    assert candidates[0].template_id == 1234
+    assert pool.codes is not None
+    assert (pool.codes.tally.searches, pool.codes.tally.fallbacks) == (1, 1)
+
+
+@pytest.mark.usefixtures("coded")
+def test_a_person_with_most_of_the_templates_is_searched_too() -> None:
+    vectors = units(1500, 16)
+    pool = matrix([("Ada" if row < 1000 else f"{row}", row, vector) for row, vector in enumerate(vectors)])
+    assert [found[0].template_id for found in search(pool, vectors[::100])] == list(range(0, 1500, 100))
+
+
+def test_small_pools_have_no_codes_to_spare_memory() -> None:
+    assert matrix([("Ada", 1, unit(1))]).codes is None
+
+
+def test_a_similarity_does_not_depend_on_what_else_is_searched() -> None:
+    vectors = units(300, 128)
+    alone = search(matrix([("Ada", 1, vectors[0])]), units(1, 128, seed=5))[0][0].similarity
+    pool = matrix([(f"{row}", row, vector) for row, vector in enumerate(vectors)])
+    together = search(pool, units(7, 128, seed=5), top=300)[0]
+    assert alone in [candidate.similarity for candidate in together if candidate.template_id == 0]
+
+
+@pytest.mark.parametrize("coded", [False, True])
+@pytest.mark.parametrize("side", [1, -1])
+def test_similarities_beyond_their_range_are_equal_and_come_by_name(
+    side: int, monkeypatch: pytest.MonkeyPatch, *, coded: bool
+) -> None:
+    monkeypatch.setattr(matrices, "_CODED_TEMPLATES", 1 if coded else 1 << 40)
+    face = unit(1, 128)
+    alike = np.float32(side) * face
+    # Norms may be off by 1e-3, so that rounding is not what takes products past 1.
+    far = [(f"Z{row:03d}", row, vector) for row, vector in enumerate(units(500, 128, seed=2))] if side > 0 else []
+    rows = [("Ada", 1000, alike * np.float32(1.0006 - side * 3e-4)), ("Bob", 1001, alike * np.float32(1.0006)), *far]
+    (candidates,) = search(matrix(rows), face[None] * np.float32(1 + 9e-4), top=1)
+    assert [(found.person, found.similarity) for found in candidates] == [("Ada", float(side))]
+
+
+@pytest.mark.usefixtures("coded")
+def test_a_template_unlike_all_others_in_form_costs_no_fallback() -> None:
+    vectors = np.concatenate([units(3000, 128), np.eye(1, 128, dtype=np.float32)])
+    pool = matrix([(f"{row:04d}", row, vector) for row, vector in enumerate(vectors)])
+    assert pool.codes is not None
+    assert pool.codes.block_errors.max() > 0.3  # the scale is not made for it
+    probes = units(30, 128, seed=3)
+    assert [found[0].template_id for found in search(pool, probes)] == (probes @ vectors.T).argmax(axis=1).tolist()
+    assert pool.codes.tally.fallbacks == 0

@@ -7,6 +7,7 @@ import pytest
 
 from facepool.errors import ConfigError, DeviceUnavailable, EngineMissing
 from facepool.runtime import Device, Runtime, default_threads, limit_threads
+from facepool.threads import allowed_threads, set_allowed_threads
 
 
 @pytest.mark.parametrize("text", ["auto", "cpu", "cuda:0", "cuda:3", "tensorrt:1", "coreml"])
@@ -45,10 +46,12 @@ def test_one_budget_holds_for_everything_that_spreads_over_cores() -> None:
     before = cv2.getNumThreads(), max(pool["num_threads"] for pool in threadpool_info())
     try:
         limit_threads(1)
-        assert cv2.getNumThreads() == 1
+        assert cv2.getNumThreads() == allowed_threads() == 1
         assert {pool["num_threads"] for pool in threadpool_info()} == {1}
     finally:
         limit_threads(max(before))
+        set_allowed_threads(None)
+    assert allowed_threads() == default_threads()
 
 
 def test_loading_an_engine_reports_to_nobody(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def leave_one_out(matrix: PoolMatrix, rng: np.random.Generator, limit: int = 500
         nearest.append(best)
         similarities.append(np.take_along_axis(scores, best, axis=1).astype(np.float64))
     first, second = bulk.means()
-    comparisons = int((len(matrix) - matrix.templates_of[owners]).sum())
+    comparisons = int((len(matrix) - matrix.counts[owners]).sum())
     return Strangers(
         people, comparisons, owners, np.concatenate(nearest), np.concatenate(similarities), members, first, second
     )

@@ -29,6 +29,8 @@ _LEAST_LENGTH = 1e-3  # templates that cancel out have no mean direction
 def bars_of(matrix: PoolMatrix, probes: Floats, best: Floats, people: Indices) -> Floats:
     """The bars of a few people for each probe; costs nothing that grows with the pool.
 
+    What a probe gets depends on no other probe: sums are taken pair by pair, as in ``facepool.gallery.compare``.
+
     Args:
         matrix: The pool.
         probes: (P, D) float32, rows of L2 norm 1.
@@ -42,12 +44,11 @@ def bars_of(matrix: PoolMatrix, probes: Floats, best: Floats, people: Indices) -
     weight = _weight(np.array(count))
     if weight == 0:
         return np.zeros_like(best)
-    means = np.einsum("pkd,pd->pk", matrix.means(people), probes)
-    here = (probes @ matrix.total - means[:, 0]) / (count - 1)
-    usual = matrix.likeness.sum(dtype=np.float64) / (count * (count - 1))
-    return np.asarray(
-        weight * (_beside_mean(best, means, matrix.lengths[people]) + (here - usual)[:, None]), np.float32
-    )
+    asked = probes.astype(np.float64)
+    means = (matrix.means(people) * asked[:, None]).sum(axis=2)
+    here = ((asked * matrix.cohort.total).sum(axis=1) - means[:, 0]) / (count - 1)
+    beside = _beside_mean(best, means, matrix.cohort.lengths[people])
+    return np.asarray(weight * (beside + (here - matrix.cohort.usual)[:, None]), np.float32)
 
 
 def net_similarities(similarities: Floats, matrix: PoolMatrix, without: Indices | None = None) -> Floats:
@@ -62,16 +63,17 @@ def net_similarities(similarities: Floats, matrix: PoolMatrix, without: Indices 
         (P, N) float32, on the scale of the cosine.
     """
     best = np.asarray(np.maximum.reduceat(similarities, matrix.starts, axis=1))
-    means = np.asarray(np.add.reduceat(similarities, matrix.starts, axis=1) / matrix.templates_of, np.float32)
-    net = _beside_mean(best, means, matrix.lengths)
+    means = np.asarray(np.add.reduceat(similarities, matrix.starts, axis=1) / matrix.counts, np.float32)
+    net = _beside_mean(best, means, matrix.cohort.lengths)
     rows = np.arange(len(best))
     count, total = np.full(len(best), len(matrix.names)), means.sum(axis=1)
-    likeness = np.full(len(best), matrix.likeness.sum(dtype=np.float64))
+    likeness = np.full(len(best), matrix.cohort.usual * len(matrix.names) * (len(matrix.names) - 1))
     if without is not None:
         best[rows, without] = -np.inf
         count -= 1
         total -= means[rows, without]
-        likeness -= 2 * matrix.likeness[without]
+        left_out = matrix.means(without)
+        likeness -= 2 * (left_out @ matrix.cohort.total - matrix.cohort.lengths[without].astype(np.float64) ** 2)
     weight, others = _weight(count), np.maximum(count - 1, 1)
     here = (total - means[rows, best.argmax(axis=1)]) / others
     usual = likeness / (np.maximum(count, 1) * others)

@@ -1,16 +1,23 @@
 """All templates of a pool as one matrix: what the search runs on."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from facepool.gallery.codes import Codes, code, extended_codes
+from facepool.gallery.cohort import Cohort, changed_cohort, cohort_of, means_of
 from facepool.gallery.margins import measured_margins
+from facepool.gallery.rows import aligned, ranges, spliced
 from facepool.types import Calibration, Floats, Indices
 
 LookAlikes = frozenset[str]
 """The names of two people who are easily taken for each other."""
+
+_CODED_TEMPLATES = 1 << 14
+"""From so many on a pool is searched by codes; in smaller ones there is little to gain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +33,13 @@ class PoolMatrix:
         names: P names, sorted; each has at least one row.
         template_ids: (T,) int64, rising within a person.
         starts: (P,) intp, the first row of each person.
+        counts: (P,) intp, how many rows a person has.
         revision: The pool's revision that this is a picture of.
+        cohort: What its people have in common.
         look_alikes: Pairs of people who need a larger margin to be told apart.
         margins: That margin, for the pairs whose templates suffice to measure it; see ``facepool.gallery.margins``.
         calibration: What was measured of the pool; None: nothing, or in another embedding space.
+        codes: The vectors again, in a byte a number, where that makes searching faster: in large pools.
     """
 
     vectors: Floats
@@ -37,44 +47,39 @@ class PoolMatrix:
     names: tuple[str, ...]
     template_ids: npt.NDArray[np.int64]
     starts: Indices
+    counts: Indices
     revision: int
-    look_alikes: frozenset[LookAlikes] = frozenset()
-    margins: Mapping[LookAlikes, float] = field(default_factory=dict)
-    calibration: Calibration | None = None
-    lengths: Floats = field(init=False, compare=False)
-    likeness: Floats = field(init=False, compare=False)
-    total: Floats = field(init=False, compare=False)
-    usual: float = field(init=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """Measure once what each search needs of all templates."""
-        means = self.means(np.arange(len(self.names))) if len(self) else self.vectors
-        squares = np.einsum("nd,nd->n", means, means)
-        total = means.sum(axis=0, dtype=np.float64)
-        object.__setattr__(self, "lengths", np.sqrt(squares).astype(np.float32))
-        object.__setattr__(self, "likeness", (means @ total - squares).astype(np.float32))
-        object.__setattr__(self, "total", total.astype(np.float32))
-        pairs = len(self.names) * (len(self.names) - 1)
-        object.__setattr__(self, "usual", float((total @ total - squares.sum(dtype=np.float64)) / max(1, pairs)))
+    cohort: Cohort
+    look_alikes: frozenset[LookAlikes]
+    margins: Mapping[LookAlikes, float]
+    calibration: Calibration | None
+    codes: Codes | None
 
     def __len__(self) -> int:
         """Number of templates."""
         return len(self.vectors)
 
-    @property
-    def templates_of(self) -> Indices:
-        """(P,) how many templates each person has."""
-        return np.diff(self.starts, append=len(self))
-
     def means(self, people: Indices) -> Floats:
         """(..., D) float32: the mean of the templates of each of (...) people, of at least one person."""
         wanted, place = np.unique(people, return_inverse=True)
-        following = np.minimum(wanted + 1, len(self.starts) - 1)
-        counts = np.where(wanted + 1 < len(self.starts), self.starts[following], len(self)) - self.starts[wanted]
-        ends = np.cumsum(counts)
-        rows = np.arange(ends[-1]) + np.repeat(self.starts[wanted] - (ends - counts), counts)
-        sums = np.add.reduceat(self.vectors[rows], ends - counts, axis=0)
-        return np.asarray((sums / counts[:, None])[place.reshape(people.shape)], np.float32)
+        rows = self.vectors[ranges(self.starts[wanted], self.counts[wanted])]
+        return means_of(rows, self.counts[wanted])[place.reshape(people.shape)]
+
+    def place(self, name: str) -> int:
+        """Where a name is among the names, or would be."""
+        return bisect_left(self.names, name)
+
+    def has(self, name: str) -> bool:
+        """Whether somebody has that name."""
+        place = self.place(name)
+        return place < len(self.names) and self.names[place] == name
+
+    def end(self, name: str) -> int:
+        """The row before which the next template of a person comes, whether they have one yet or not."""
+        place = self.place(name)
+        if place == len(self.names):
+            return len(self)
+        return int(self.starts[place] + (self.counts[place] if self.names[place] == name else 0))
 
 
 def grouped(
@@ -104,23 +109,116 @@ def grouped(
     rank[by_name] = np.arange(len(names))
     person_of = rank[owner_of.reshape(-1)]
     order = np.lexsort((template_ids, person_of))
-    person_of = person_of[order]
+    ordered = aligned(vectors.shape, np.float32)
+    np.take(vectors, order, axis=0, out=ordered)
+    counts = np.bincount(person_of, minlength=len(names))
+    starts = np.cumsum(counts) - counts
     sorted_names = tuple(names[index] for index in by_name)
-    starts = np.searchsorted(person_of, np.arange(len(names)))
-    rows = np.ascontiguousarray(vectors[order], dtype=np.float32)
-    matrix = PoolMatrix(
-        vectors=rows,
-        person_of=person_of,
-        names=sorted_names,
-        template_ids=template_ids[order],
-        starts=starts,
-        revision=revision,
-        look_alikes=look_alikes,
-        margins=measured_margins(look_alikes, dict(zip(sorted_names, np.split(rows, starts[1:]), strict=True)))
-        if look_alikes
-        else {},
-        calibration=calibration,
+    return _frozen(
+        PoolMatrix(
+            vectors=ordered,
+            person_of=person_of[order],
+            names=sorted_names,
+            template_ids=template_ids[order],
+            starts=starts,
+            counts=counts,
+            revision=revision,
+            cohort=cohort_of(ordered, starts, counts),
+            look_alikes=look_alikes,
+            margins=_margins(look_alikes, sorted_names, ordered, starts, counts),
+            calibration=calibration,
+            codes=code(ordered, starts) if len(ordered) >= _CODED_TEMPLATES else None,
+        )
     )
-    for array in (matrix.vectors, matrix.person_of, matrix.template_ids, matrix.starts):
+
+
+def extended(
+    known: PoolMatrix,
+    vectors: Floats,
+    owners: Sequence[str],
+    template_ids: npt.NDArray[np.int64],
+    revision: int,
+    look_alikes: frozenset[LookAlikes],
+    calibration: Calibration | None = None,
+) -> PoolMatrix:
+    """A matrix with some more rows: nothing else is sorted or computed anew.
+
+    Args:
+        known: Not empty.
+        vectors: (K, D) float32, the new rows.
+        owners: K names, new or known.
+        template_ids: (K,) numbers of the new templates, above all known ones.
+        revision: That of the pool with the new rows.
+        look_alikes: The same, with their margins.
+        calibration: The same.
+    """
+    order = sorted(range(len(owners)), key=lambda row: (owners[row], template_ids[row]))
+    sorted_owners = [owners[row] for row in order]
+    fresh = [name for name in sorted(set(owners)) if not known.has(name)]
+    fresh_at = [known.place(name) for name in fresh]
+    names = tuple(sorted([*known.names, *fresh])) if fresh else known.names
+    counts = np.insert(known.counts, fresh_at, 0)
+    np.add.at(counts, [bisect_left(names, name) for name in sorted_owners], 1)
+    at = np.array([known.end(name) for name in sorted_owners], np.intp)
+    rows = spliced(known.vectors, at, vectors[order])
+    starts = np.cumsum(counts) - counts
+    coded = None
+    if known.codes is not None:
+        coded = extended_codes(known.codes, at, vectors[order], starts)
+    elif len(rows) >= _CODED_TEMPLATES:
+        coded = code(rows, starts)
+    return _frozen(
+        PoolMatrix(
+            vectors=rows,
+            person_of=np.repeat(np.arange(len(counts)), counts),
+            names=names,
+            template_ids=spliced(known.template_ids, at, template_ids[order]),
+            starts=starts,
+            counts=counts,
+            revision=revision,
+            cohort=_extended_cohort(known, sorted(set(owners)), fresh_at, names, rows, starts, counts),
+            look_alikes=look_alikes,
+            margins=_margins(look_alikes, names, rows, starts, counts),
+            calibration=calibration,
+            codes=coded,
+        )
+    )
+
+
+def _extended_cohort(
+    known: PoolMatrix,
+    owners: Sequence[str],
+    fresh_at: Sequence[int],
+    names: Sequence[str],
+    vectors: Floats,
+    starts: Indices,
+    counts: Indices,
+) -> Cohort:
+    if not owners:
+        return known.cohort
+    old = np.array([known.place(name) for name in owners if known.has(name)], np.intp)
+    people = np.array([bisect_left(names, name) for name in owners], np.intp)
+    return changed_cohort(
+        known.cohort,
+        lengths=np.insert(known.cohort.lengths, fresh_at, 0),
+        people=people,
+        before=known.means(old) if len(old) else known.vectors[:0],
+        after=means_of(vectors[ranges(starts[people], counts[people])], counts[people]),
+    )
+
+
+def _margins(
+    pairs: frozenset[LookAlikes], names: Sequence[str], vectors: Floats, starts: Indices, counts: Indices
+) -> dict[LookAlikes, float]:
+    own = {}
+    for name in {name for pair in pairs for name in pair}:
+        place = bisect_left(names, name)
+        if place < len(names) and names[place] == name:
+            own[name] = vectors[starts[place] : starts[place] + counts[place]]
+    return measured_margins(pairs, own)
+
+
+def _frozen(matrix: PoolMatrix) -> PoolMatrix:
+    for array in (matrix.vectors, matrix.person_of, matrix.template_ids, matrix.starts, matrix.counts):
         array.setflags(write=False)
     return matrix

@@ -25,7 +25,7 @@ from facepool.gallery.checks import (
     unknown_person,
 )
 from facepool.gallery.connection import Link, connect, explain, explained
-from facepool.gallery.matrix import LookAlikes, PoolMatrix, grouped
+from facepool.gallery.matrix import LookAlikes, PoolMatrix, extended, grouped
 from facepool.gallery.records import (
     check_blobs,
     insert_look_alikes,
@@ -42,6 +42,8 @@ from facepool.gallery.records import (
 )
 from facepool.gallery.schema import snapshot
 from facepool.types import Calibration, EmbeddingSpace, Floats, Person, Sample, Template
+
+_ROWS_AT_ONCE = 8192
 
 
 class SqlitePool:
@@ -311,31 +313,31 @@ class SqlitePool:
     def _read_matrix(self, db: sqlite3.Connection) -> tuple[PoolMatrix, int]:
         revision, rewritten = read_state(db, self.path)
         owners = dict(db.execute("SELECT id, name FROM persons").fetchall())
+        look_alikes = read_look_alikes(db)
         known = self._matrix if self._matrix_rewritten == rewritten else None
-        last = int(known.template_ids.max(initial=0)) if known else 0
-        ids, owner_ids, vectors = self._read_vectors(db, last)
-        if known:
-            id_of = {name: number for number, name in owners.items()}
-            known_owners = np.array([id_of[name] for name in known.names], np.int64)[known.person_of]
-            ids = np.concatenate([known.template_ids, ids])
-            owner_ids = np.concatenate([known_owners, owner_ids])
-            vectors = np.concatenate([known.vectors, vectors])
         calibration = fitting(read_calibration(db, self.path), read_space(db))
-        return grouped(vectors, owner_ids, ids, owners, revision, read_look_alikes(db), calibration), rewritten
+        if known is None or not len(known):
+            ids, owner_ids, vectors = self._read_vectors(db, 0)
+            return grouped(vectors, owner_ids, ids, owners, revision, look_alikes, calibration), rewritten
+        ids, owner_ids, vectors = self._read_vectors(db, int(known.template_ids.max()))
+        names = [owners[owner] for owner in owner_ids.tolist()]
+        return extended(known, vectors, names, ids, revision, look_alikes, calibration), rewritten
 
     def _read_vectors(self, db: sqlite3.Connection, last: int) -> tuple[Any, Any, Floats]:
         dimension = self.dimension or 0
-        rows = db.execute(
-            """SELECT templates.id, samples.person_id, templates.embedding
-            FROM templates JOIN samples ON samples.id = templates.sample_id WHERE templates.id > ?""",
-            (last,),
-        ).fetchall()
-        blobs = [blob for _, _, blob in rows]
-        check_blobs(blobs, dimension, self.path)
-        vectors = np.frombuffer(b"".join(blobs), "<f4").reshape(len(rows), dimension)
+        newer = "FROM templates JOIN samples ON samples.id = templates.sample_id WHERE templates.id > ?"
+        (count,) = db.execute(f"SELECT count(*) {newer}", (last,)).fetchone()
+        ids, owner_ids = np.empty(count, np.int64), np.empty(count, np.int64)
+        vectors = np.empty((count, dimension), np.float32)
+        rows = db.execute(f"SELECT templates.id, samples.person_id, templates.embedding {newer}", (last,))
+        # In parts: a million rows as Python objects take several times the memory of the matrix.
+        for first in range(0, count, _ROWS_AT_ONCE):
+            part = slice(first, min(first + _ROWS_AT_ONCE, count))
+            ids[part], owner_ids[part], blobs = zip(*rows.fetchmany(_ROWS_AT_ONCE), strict=True)
+            check_blobs(blobs, dimension, self.path)
+            vectors[part] = np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), dimension)
         check_vectors(vectors, what=f"The pool {self.path} is damaged: its row")
-        ids = np.array([number for number, _, _ in rows], np.int64)
-        return ids, np.array([owner for _, owner, _ in rows], np.int64), vectors
+        return ids, owner_ids, vectors
 
     def _wipe(self, db: sqlite3.Connection) -> None:
         # secure_delete alone leaves copies behind in pages that SQLite had rearranged; VACUUM writes them all anew.

@@ -15,7 +15,8 @@ from facepool.models.entries import (
     Preparation,
     Source,
 )
-from facepool.models.specs import ChannelOrder, EmbedderSpec, FmrCurve, RetinaFaceSpec
+from facepool.models.specs import EmbedderSpec, FmrCurve, RetinaFaceSpec
+from facepool.types import ChannelOrder
 
 _MIT_RETINAFACE = Licence(
     name="MIT (RetinaFace)",

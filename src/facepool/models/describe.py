@@ -45,7 +45,8 @@ from typing import NoReturn, cast, get_args
 
 from facepool.errors import ConfigError, PathMissing
 from facepool.models.entries import Licence, Task
-from facepool.models.specs import ChannelOrder, EmbedderSpec, FmrCurve, NetworkSpec, RetinaFaceSpec
+from facepool.models.specs import EmbedderSpec, FmrCurve, NetworkSpec, RetinaFaceSpec
+from facepool.types import ChannelOrder
 
 TEMPLATES = {"arcface-112": 112}
 """Alignment templates, and the side of the square pictures that faces are aligned on, in pixels."""

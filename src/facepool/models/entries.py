@@ -10,6 +10,7 @@ from facepool.models.specs import EmbedderSpec, NetworkSpec
 from facepool.types import EmbeddingSpace
 
 Task = Literal["detect", "embed"]
+Precision = Literal["float32", "int8"]
 Preparation = Literal["none", "dequantize", "free-batch"]
 Progress = Callable[[str, int, int | None], None]
 """Called with what is being fetched, the bytes that are there, and the bytes that are to be (None: unknown)."""
@@ -104,10 +105,12 @@ class InstalledModel:
     Attributes:
         entry: What it is.
         graph: Path of the ONNX file to run, which is the cleaned-up one where the entry asks for a clean-up.
+        precision: Of the graph: ``int8`` where it was optimized on this machine.
     """
 
     entry: ModelEntry
     graph: Path
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,8 @@
 """How a network is fed and read: the data that stages need beside the graph."""
 
 from dataclasses import dataclass
-from typing import Literal
 
-ChannelOrder = Literal["bgr", "rgb"]
+from facepool.types import ChannelOrder, PixelFeed
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +25,11 @@ class RetinaFaceSpec:
     prior_sizes: tuple[tuple[int, ...], ...] = ((16, 32), (64, 128), (256, 512))
     variances: tuple[float, float] = (0.1, 0.2)
     outputs: tuple[str, str, str] = ("loc", "conf", "landmarks")
+
+    @property
+    def feed(self) -> PixelFeed:
+        """What the graph is to be loaded with."""
+        return PixelFeed(self.channel_order, self.mean)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,11 @@ class EmbedderSpec:
     template: str = "arcface-112"
     mirrored: bool = True
     fmr: FmrCurve | None = None
+
+    @property
+    def feed(self) -> PixelFeed:
+        """What the graph is to be loaded with."""
+        return PixelFeed(self.channel_order, (self.mean, self.mean, self.mean), self.scale)
 
     @property
     def preprocessing(self) -> str:

@@ -5,6 +5,7 @@ Layout of the store's folder::
     originals/<sha256>.onnx    what the sources deliver, byte for byte
     prepared/<sha256>.onnx     the clean graph made from it, where the entry asks for one
     prepared/<sha256>.json     digest of the clean graph, and the recipe it was made by
+    optimized/                 graphs of 8 bits made from those on this machine
     imported/<name>.json       description of a user's model; its file is among the originals
     assets/<name>/             files that are no models
     downloads/                 what is under way
@@ -30,6 +31,7 @@ from facepool.models.entries import Asset, InstalledModel, ModelEntry, Pack, Pro
 from facepool.models.folder import only_writer_of
 from facepool.models.imports import Imports
 from facepool.models.licences import Licences
+from facepool.models.optimized import OptimizedGraphs
 
 if TYPE_CHECKING:
     from facepool.models.package_index import PackageIndex
@@ -97,6 +99,7 @@ class ModelStore:
         self._licences = Licences(root / "licences.json", accept_licence)
         self._index = index
         self._imports = Imports(root / "imported", self._original)
+        self.optimized = OptimizedGraphs(root)
 
     def resolve(self, name: str) -> ModelEntry:
         """The catalog's or an imported model of that name.
@@ -179,6 +182,7 @@ class ModelStore:
                 return
             for path in (self._original(entry.sha256), *self._prepared(entry)):
                 path.unlink(missing_ok=True)
+        self.optimized.remove(entry)
 
     def import_model(self, description: Path) -> ModelEntry:
         """Take in a user's ONNX file with the TOML description beside it; a name that was imported is replaced.
@@ -207,7 +211,9 @@ class ModelStore:
         return _mismatch(graph, digest) if digest else "it has not been prepared"
 
     def _thorough_problem(self, entry: ModelEntry) -> str | None:
-        return _mismatch(self._original(entry.sha256), entry.sha256) or self._problem(entry)
+        own = _mismatch(self._original(entry.sha256), entry.sha256) or self._problem(entry)
+        int8 = self.optimized.problem(entry)
+        return own or (f"optimized graph: {int8}; make it again: facepool models optimize" if int8 else None)
 
     def _install(self, entry: ModelEntry) -> None:
         """Bring everything into place, as the only writer; another process may have done so by now."""
@@ -253,7 +259,7 @@ class ModelStore:
         fetcher.tidy()
 
     def _sweep(self) -> None:
-        for folder in (self.root, *(self.root / name for name in ("originals", "prepared", "imported"))):
+        for folder in (self.root, *(self.root / name for name in ("originals", "prepared", "optimized", "imported"))):
             sweep(folder)
 
     def _graph(self, entry: ModelEntry) -> Path:

@@ -77,9 +77,11 @@ class Analyzer:
         detector: Finds faces.
         aligner: Cuts them out on the embedder's template.
         embedder: Turns them into vectors.
+        remark: What people should know beside engine and device, for example ``int8``.
     """
 
-    def __init__(self, detector: RetinaFace, aligner: Aligner, embedder: Embedder) -> None:
+    def __init__(self, detector: RetinaFace, aligner: Aligner, embedder: Embedder, remark: str = "") -> None:
+        self._remark = remark
         self._detector = detector
         self._aligner = aligner
         self._embedder = embedder
@@ -96,8 +98,9 @@ class Analyzer:
 
     @property
     def runs_on(self) -> str:
-        """Engine and device of both networks, for people."""
-        return " and ".join(dict.fromkeys((self._detector.runs_on, self._embedder.runs_on)))
+        """Engine, device and precision of both networks, for people."""
+        engines = " and ".join(dict.fromkeys((self._detector.runs_on, self._embedder.runs_on)))
+        return f"{engines}, {self._remark}" if self._remark else engines
 
     def analyze(self, image_bgr: Image) -> Faces:
         """Analyze one image, (H, W, 3) uint8 BGR. Without a face every column has length 0."""
@@ -115,14 +118,27 @@ class Analyzer:
         Raises:
             ImageUnreadable: One of them is not such an array.
         """
-        for image_bgr in images_bgr:
-            _check_image(image_bgr)
-        looks = [
-            self.look(image, detections)
-            for image, detections in zip(images_bgr, self._detector.detect(images_bgr), strict=True)
-        ]
+        found = zip(images_bgr, self._find(images_bgr), strict=True)
+        looks = [self.look(image, detections) for image, detections in found]
         vectors = self._embed_together([seen.aligned for seen in looks])
         return [_faces(seen, embeddings) for seen, embeddings in zip(looks, vectors, strict=True)]
+
+    def embed_batch(self, images_bgr: Sequence[Image]) -> list[tuple[Detections, Floats]]:
+        """Find and embed the faces of several images, without what it takes to judge them.
+
+        Args:
+            images_bgr: As for ``analyze_batch``.
+
+        Returns:
+            Faces and their (N, D) embeddings, one pair an image.
+
+        Raises:
+            ImageUnreadable: As ``analyze_batch``.
+        """
+        found = self._find(images_bgr)
+        pictures = zip(images_bgr, found, strict=True)
+        aligned = [self._aligner.align(image, detections.landmarks) for image, detections in pictures]
+        return list(zip(found, self._embed_together(aligned), strict=True))
 
     def find(self, image_bgr: Image) -> Detections:
         """Find the faces of one image, (H, W, 3) uint8 BGR, and nothing else.
@@ -130,8 +146,7 @@ class Analyzer:
         Raises:
             ImageUnreadable: It is not such an array.
         """
-        _check_image(image_bgr)
-        return self._detector.detect([image_bgr])[0]
+        return self._find([image_bgr])[0]
 
     def look(self, image_bgr: Image, detections: Detections) -> Looks:
         """Align and measure some faces of an image without embedding them, which costs most.
@@ -152,6 +167,11 @@ class Analyzer:
         """Look at some faces of an image and embed them; ``analyze`` is ``find`` and then ``describe``."""
         looks = self.look(image_bgr, detections)
         return _faces(looks, self.embed(looks.aligned))
+
+    def _find(self, images_bgr: Sequence[Image]) -> list[Detections]:
+        for image_bgr in images_bgr:
+            _check_image(image_bgr)
+        return self._detector.detect(images_bgr)
 
     def _embed_together(self, aligned: Sequence[AlignedFaces]) -> list[Floats]:
         if not aligned:

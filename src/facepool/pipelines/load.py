@@ -1,18 +1,22 @@
 """Assembly: from names of models to a working analyzer."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from facepool.align import Aligner
 from facepool.detect import DetectOptions, RetinaFace
 from facepool.embed import Embedder
-from facepool.errors import ModelUnsupported, PathMissing
+from facepool.errors import DeviceUnavailable, ModelUnavailable, ModelUnsupported, PathMissing
 from facepool.models.entries import InstalledModel, Licence, ModelEntry, space_of
 from facepool.models.specs import EmbedderSpec, RetinaFaceSpec
 from facepool.models.store import ModelStore, default_root, find_pack
 from facepool.models.torch_file import CHECKPOINT_SUFFIXES
 from facepool.pipelines.analyze import Analyzer
-from facepool.runtime import Device, Runtime, limit_threads
+from facepool.runtime import Device, Runtime, default_cache, limit_threads
+
+PrecisionChoice = Literal["auto", "float32", "int8"]
 
 _MAKERS_TERMS = Licence(
     name="as its maker states", url="", restricts_use=False, summary="A file of yours; its maker's terms hold."
@@ -27,11 +31,14 @@ class ModelChoice:
         pack: Names both.
         detector: In place of the pack's.
         embedder: In place of the pack's.
+        precision: ``int8`` for the graphs that ``facepool models optimize`` made, ``float32`` for the ones that they
+            were made from; ``auto`` takes int8 on CPUs for each network that was optimized.
     """
 
     pack: str = "open"
     detector: str | None = None
     embedder: str | None = None
+    precision: PrecisionChoice = "auto"
 
 
 def load_analyzer(
@@ -60,20 +67,57 @@ def load_analyzer(
     choice = choice or ModelChoice()
     if threads is not None:
         limit_threads(threads)
-    runtime = Runtime(Device.parse(device), threads)
+    runtime = Runtime(Device.parse(device), threads, default_cache())
     store = store or ModelStore(default_root())
     pack = find_pack(choice.pack)
-    detector = _find(choice.detector or pack.detector, store)
-    embedder = _find(choice.embedder or pack.embedder, store)
-    if not isinstance(detector.entry.spec, RetinaFaceSpec):
-        raise ModelUnsupported(f"{detector.entry.name} is not a detector", fix="Name one: facepool models list")
-    if not isinstance(embedder.entry.spec, EmbedderSpec):
-        raise ModelUnsupported(f"{embedder.entry.name} is not an embedder", fix="Name one: facepool models list")
-    return Analyzer(
-        RetinaFace(runtime.load(detector.graph), detector.entry.spec, detect),
-        Aligner(embedder.entry.spec.template),
-        Embedder(runtime.load(embedder.graph), embedder.entry.spec, space_of(embedder.entry)),
-    )
+    detector = _at_precision(_find(choice.detector or pack.detector, store), choice.precision, runtime, store)
+    embedder = _at_precision(_find(choice.embedder or pack.embedder, store), choice.precision, runtime, store)
+    with ThreadPoolExecutor(2) as loading:
+        finding = loading.submit(load_detector, detector, runtime, detect)
+        embedding = loading.submit(load_embedder, embedder, runtime)
+    embed = embedding.result()
+    return Analyzer(finding.result(), Aligner(embed.space.template), embed, _remark(detector, embedder))
+
+
+def load_detector(model: InstalledModel, runtime: Runtime, options: DetectOptions | None = None) -> RetinaFace:
+    """Load a detector; errors as ``load_analyzer``."""
+    if not isinstance(model.entry.spec, RetinaFaceSpec):
+        raise ModelUnsupported(f"{model.entry.name} is not a detector", fix="Name one: facepool models list")
+    return RetinaFace(runtime.load(model.graph, model.entry.spec.feed), model.entry.spec, options)
+
+
+def load_embedder(model: InstalledModel, runtime: Runtime) -> Embedder:
+    """Load an embedder; errors as ``load_analyzer``."""
+    if not isinstance(model.entry.spec, EmbedderSpec):
+        raise ModelUnsupported(f"{model.entry.name} is not an embedder", fix="Name one: facepool models list")
+    return Embedder(runtime.load(model.graph, model.entry.spec.feed), model.entry.spec, space_of(model.entry))
+
+
+def _at_precision(
+    model: InstalledModel, wanted: PrecisionChoice, runtime: Runtime, store: ModelStore
+) -> InstalledModel:
+    if wanted == "float32" or (wanted == "auto" and not runtime.is_cpu):
+        return model
+    if not runtime.is_cpu:
+        raise DeviceUnavailable(
+            f"int8 cannot be used on {runtime.device}",
+            why="graphs of 8 bits are made and judged for CPUs",
+            fix="Use --device cpu or --precision float32",
+        )
+    optimized = store.optimized.find(model)
+    if optimized is None and wanted == "int8":
+        raise ModelUnavailable(
+            f"There is no int8 graph of {model.entry.name}",
+            fix="Make one: facepool models optimize; or use --precision auto",
+        )
+    return optimized or model
+
+
+def _remark(detector: InstalledModel, embedder: InstalledModel) -> str:
+    """What people should know of the precision: nothing, ``int8``, or which of the two is."""
+    int8 = [model.entry.task for model in (detector, embedder) if model.precision == "int8"]
+    words = {"detect": "detector int8", "embed": "embedder int8"}
+    return "int8" if len(int8) == 2 else "".join(words[task] for task in int8)
 
 
 def _find(name: str, store: ModelStore) -> InstalledModel:

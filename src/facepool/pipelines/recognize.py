@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from facepool.decide import Threshold, ThresholdPolicy, decide
 from facepool.gallery import Pool, PoolMatrix, check_pool, search
-from facepool.pipelines.analyze import Analyzer, Faces
-from facepool.types import Decision, Detections, Image
+from facepool.pipelines.analyze import Analyzer
+from facepool.types import Decision, Detections, Floats, Image
 
 CANDIDATES = 5
 """People that a decision lists beside the best."""
@@ -92,14 +92,16 @@ class Recognizer:
         Returns:
             One ``RecognizedFaces`` an image; an empty list for an empty list.
         """
-        analyzed = self._analyzer.analyze_batch(images_bgr)
+        found = self._analyzer.embed_batch(images_bgr)
         matrix = self._matrix()
         threshold = self._policy.identification(len(matrix), matrix.calibration).value
-        return [self._decided(faces, matrix, threshold) for faces in analyzed]
+        return [self._decided(detections, embeddings, matrix, threshold) for detections, embeddings in found]
 
-    def _decided(self, faces: Faces, matrix: PoolMatrix, threshold: float) -> RecognizedFaces:
-        nearest = search(matrix, faces.embeddings, top=CANDIDATES, bars=self._policy.follows_pool)
-        usable = faces.measures.size_px >= self._options.min_size_px
+    def _decided(
+        self, detections: Detections, embeddings: Floats, matrix: PoolMatrix, threshold: float
+    ) -> RecognizedFaces:
+        nearest = search(matrix, embeddings, top=CANDIDATES, bars=self._policy.follows_pool)
+        usable = detections.sizes >= self._options.min_size_px
         decisions = tuple(
             decide(
                 candidates,
@@ -111,7 +113,7 @@ class Recognizer:
             )
             for candidates, good in zip(nearest, usable, strict=True)
         )
-        return RecognizedFaces(faces.detections, decisions)
+        return RecognizedFaces(detections, decisions)
 
     def _matrix(self) -> PoolMatrix:
         matrix = self._pool.matrix()

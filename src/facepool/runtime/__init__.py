@@ -8,7 +8,6 @@ picture size, so they are taken only by name); a device that was named and canno
 """
 
 import logging
-import os
 from pathlib import Path
 
 import cv2
@@ -16,8 +15,11 @@ from threadpoolctl import threadpool_limits
 
 from facepool.errors import DeviceUnavailable, EngineMissing
 from facepool.runtime import onnxruntime_engine, openvino_engine
+from facepool.runtime.compiled import default_cache
 from facepool.runtime.device import Device, DeviceKind
 from facepool.runtime.graph import EngineReport, Graph, Loader
+from facepool.threads import default_threads, set_allowed_threads
+from facepool.types import PixelFeed
 
 __all__ = [
     "Device",
@@ -25,6 +27,7 @@ __all__ = [
     "Graph",
     "Loader",
     "Runtime",
+    "default_cache",
     "default_threads",
     "installed_engines",
     "limit_threads",
@@ -33,18 +36,12 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 
-def default_threads() -> int:
-    """Number of CPU cores that this process may use, at least 1."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
-
-
 def limit_threads(threads: int) -> None:
-    """Hold everything else in this process that spreads over cores to the same budget: OpenCV and BLAS.
+    """Hold everything else in this process that spreads over cores to the same budget: OpenCV, BLAS and the search.
 
     The networks get it from their ``Runtime``. Stages run in turn, so one budget for all keeps the promise.
     """
+    set_allowed_threads(threads)
     cv2.setNumThreads(threads)
     threadpool_limits(limits=threads)
 
@@ -55,25 +52,36 @@ class Runtime:
     Args:
         device: What to run on; ``auto`` by default.
         threads: CPU threads that all graphs of this runtime share in turn; the process's cores by default.
+        cache: Folder for what engines make of graphs, to start faster the next time; None to keep nothing.
 
     Raises:
         DeviceUnavailable: The device was named, and the installed engine was built without it.
         EngineMissing: No engine is installed that runs on it.
     """
 
-    def __init__(self, device: Device | None = None, threads: int | None = None) -> None:
+    def __init__(self, device: Device | None = None, threads: int | None = None, cache: Path | None = None) -> None:
         self.threads = threads or default_threads()
         self.device = device or Device("auto")
+        self._cache = cache
         self._load = _choose_loader(self.device)
 
-    def load(self, path: Path) -> Graph:
+    @property
+    def is_cpu(self) -> bool:
+        """Whether graphs run on the CPU because nothing else was named or found."""
+        return self._load in (openvino_engine.load, onnxruntime_engine.load) and self.device.kind in ("auto", "cpu")
+
+    def load(self, path: Path, feed: PixelFeed | None = None) -> Graph:
         """Load an ONNX file.
+
+        Args:
+            path: The file.
+            feed: Makes a graph that takes pixels; None for one that takes what the file says.
 
         Raises:
             ModelCorrupt: The engine cannot read the file.
             DeviceUnavailable: The named device refused the network.
         """
-        graph = self._load(path, self.device, self.threads)
+        graph = self._load(path, self.device, self.threads, self._cache, feed)
         log.info("%s: %s on %s, %d threads", path.name, graph.engine, graph.device, self.threads)
         return graph
 
@@ -82,7 +90,7 @@ def _choose_loader(device: Device) -> Loader:
     if device.kind == "cpu":
         return _cpu_loader()
     if device.kind == "auto":
-        has_cuda = onnxruntime_engine.is_installed() and onnxruntime_engine.offers("cuda")
+        has_cuda = onnxruntime_engine.may_have_cuda() and onnxruntime_engine.offers("cuda")
         return _load_on_cuda_or_cpu if has_cuda else _cpu_loader()
     if not onnxruntime_engine.is_installed():
         raise EngineMissing(
@@ -108,13 +116,15 @@ def _cpu_loader() -> Loader:
     )
 
 
-def _load_on_cuda_or_cpu(path: Path, device: Device, threads: int) -> Graph:
+def _load_on_cuda_or_cpu(
+    path: Path, device: Device, threads: int, cache: Path | None = None, feed: PixelFeed | None = None
+) -> Graph:
     del device
     try:
-        return onnxruntime_engine.load(path, Device("cuda"), threads)
+        return onnxruntime_engine.load(path, Device("cuda"), threads, feed=feed)
     except DeviceUnavailable as error:
         log.warning("CUDA is installed but does not work, so the CPU is used: %s", error.why)
-        return _cpu_loader()(path, Device("cpu"), threads)
+        return _cpu_loader()(path, Device("cpu"), threads, cache, feed)
 
 
 def _how_to_install(kind: DeviceKind) -> str:

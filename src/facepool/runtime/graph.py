@@ -1,13 +1,12 @@
 """What every engine offers."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from facepool.errors import ModelCorrupt
 from facepool.runtime.device import Device
-from facepool.types import Floats
+from facepool.types import Floats, Image, PixelFeed
 
 
 class Graph(Protocol):
@@ -25,19 +24,37 @@ class Graph(Protocol):
     def outputs(self) -> tuple[str, ...]:
         """Names of the outputs, in the order in which ``run`` returns them."""
 
-    def run(self, batch: Floats) -> tuple[Floats, ...]:
+    def run(self, batch: Floats | Image) -> tuple[Floats, ...]:
         """Run the network once.
 
         Args:
-            batch: (N, C, H, W) float32, C-contiguous, N of at least 1.
+            batch: C-contiguous, N of at least 1. Where the graph was loaded with a feed (N, H, W, 3) uint8 BGR;
+                otherwise (N, C, H, W) float32, as the file has it.
 
         Returns:
             One float32 array an output, owned by the caller, N rows each.
         """
 
 
-Loader = Callable[[Path, Device, int], Graph]
-"""Loads an ONNX file on a device with so many CPU threads; raises ModelCorrupt or DeviceUnavailable."""
+class Loader(Protocol):
+    """A function that loads an ONNX file."""
+
+    def __call__(
+        self, path: Path, device: Device, threads: int, cache: Path | None = None, feed: PixelFeed | None = None
+    ) -> Graph:
+        """Load a file on a device with so many CPU threads.
+
+        Args:
+            path: The ONNX file.
+            device: What to run on.
+            threads: CPU threads.
+            cache: Folder for what the engine makes of it, to start faster the next time; None to keep nothing.
+            feed: Makes a graph that takes pixels; None for one that takes what the file says.
+
+        Raises:
+            ModelCorrupt: The engine cannot read the file.
+            DeviceUnavailable: The device refused the network.
+        """
 
 
 @dataclass(frozen=True, slots=True)

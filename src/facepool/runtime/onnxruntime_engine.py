@@ -6,10 +6,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from facepool.errors import DeviceUnavailable
 from facepool.runtime.device import NUMBERED, Device, DeviceKind
 from facepool.runtime.graph import EngineReport, Graph, unreadable
-from facepool.types import Floats
+from facepool.types import Floats, Image, PixelFeed
 
 PROVIDERS: dict[DeviceKind, str] = {
     "cpu": "CPUExecutionProvider",
@@ -24,6 +26,13 @@ def is_installed() -> bool:
     return importlib.util.find_spec("onnxruntime") is not None
 
 
+def may_have_cuda() -> bool:
+    """Whether the installed build comes with the CUDA part; told from its files, because importing it takes time."""
+    found = importlib.util.find_spec("onnxruntime")
+    places = found.submodule_search_locations if found else None
+    return any(any(Path(place).glob("capi/*providers_cuda*")) for place in places or ())
+
+
 def offers(kind: DeviceKind) -> bool:
     """Whether the installed build has been made for a kind of device; whether it works, only loading shows."""
     return PROVIDERS[kind] in _onnxruntime().get_available_providers()
@@ -34,8 +43,9 @@ def report() -> EngineReport:
     return EngineReport("ONNX Runtime", _onnxruntime().__version__, tuple(kind for kind in PROVIDERS if offers(kind)))
 
 
-def load(path: Path, device: Device, threads: int) -> Graph:
-    """Load a graph on exactly the device that is named; see ``Loader``."""
+def load(path: Path, device: Device, threads: int, cache: Path | None = None, feed: PixelFeed | None = None) -> Graph:
+    """Load a graph on exactly the device that is named; see ``Loader``. It is prepared anew at every start."""
+    del cache
     onnxruntime = _onnxruntime()
     kind: DeviceKind = "cpu" if device.kind == "auto" else device.kind
     options = onnxruntime.SessionOptions()
@@ -51,21 +61,36 @@ def load(path: Path, device: Device, threads: int) -> Graph:
         raise unreadable(path, "ONNX Runtime", error) from error
     if session.get_providers()[0] != PROVIDERS[kind]:
         raise _refused(device, "ONNX Runtime could not start it and would have run on the CPU")
-    return _OnnxRuntimeGraph(session, str(Device(kind, device.index)), onnxruntime.__version__)
+    return _OnnxRuntimeGraph(session, str(Device(kind, device.index)), onnxruntime.__version__, feed)
 
 
 class _OnnxRuntimeGraph:
     """A graph in a session, which several threads may run at once."""
 
-    def __init__(self, session: Any, device: str, version: str) -> None:  # noqa: ANN401 -- ONNX Runtime ships no types
+    def __init__(
+        self,
+        session: Any,  # noqa: ANN401 -- ONNX Runtime ships no types
+        device: str,
+        version: str,
+        feed: PixelFeed | None,
+    ) -> None:
         self.engine = f"ONNX Runtime {version}"
         self.device = device
         self.outputs = tuple(output.name for output in session.get_outputs())
         self._session = session
+        self._feed = feed
         self._input = session.get_inputs()[0].name
 
-    def run(self, batch: Floats) -> tuple[Floats, ...]:
-        return tuple(self._session.run(None, {self._input: batch}))
+    def run(self, batch: Floats | Image) -> tuple[Floats, ...]:
+        given = batch if self._feed is None else planes(batch, self._feed)
+        return tuple(self._session.run(None, {self._input: given}))
+
+
+def planes(images_bgr: Floats | Image, feed: PixelFeed) -> Floats:
+    """What a feed makes of pixels: (N, 3, H, W) float32 of (N, H, W, 3) uint8 BGR."""
+    ordered = images_bgr if feed.channel_order == "bgr" else images_bgr[..., ::-1]
+    shifted = np.subtract(ordered.transpose(0, 3, 1, 2), np.array(feed.mean, np.float32)[:, None, None], order="C")
+    return shifted if feed.scale == 1.0 else np.asarray(shifted / np.float32(feed.scale), np.float32)
 
 
 def _onnxruntime() -> ModuleType:

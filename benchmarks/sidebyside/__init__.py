@@ -1,0 +1,1 @@
+"""facepool beside its peers: what ``benchmarks/run.py`` is made of."""

@@ -1,0 +1,106 @@
+"""Smaller and faster graphs for CPUs: weights and activations of 8 bits in place of 32, by NNCF.
+
+Post-training quantization: pictures run through the graph show which range of numbers each layer sees, and each range
+is cut into 256 steps (Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
+Inference", CVPR 2018). The result is an ONNX file like the first, with the steps written into it, so that it runs on
+every engine that the first one ran on.
+"""
+
+import importlib.util
+import logging
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facepool.errors import EngineMissing, ModelUnsupported
+from facepool.types import Floats
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
+
+_OPSET = 13
+"""ONNX states ranges channel by channel since this version."""
+
+
+def check_quantizer() -> None:
+    """Make sure that graphs can be quantized on this machine.
+
+    Raises:
+        EngineMissing: A package for it is not installed.
+    """
+    missing = [name for name in ("nncf", "onnxruntime") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise EngineMissing(
+            "Networks cannot be optimized",
+            why=f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed",
+            fix=f"Run: pip install {' '.join(missing)}",
+        )
+
+
+def quantize(path: Path, batches: Sequence[Floats]) -> bytes:
+    """Quantize an ONNX file.
+
+    The first convolution and the depthwise ones stay as they are. They take a tenth of the time and lose most of the
+    accuracy: with SFace, leaving them out brought the largest error of a vector from 0.054 to 0.004 (1 - cosine) and
+    cost nothing measurable.
+
+    Args:
+        path: A graph with one input.
+        batches: What it is to see, (N, C, H, W) float32 each, as ``Graph.run`` takes it. About 100 are enough.
+
+    Returns:
+        The ONNX file, with the same input and outputs.
+
+    Raises:
+        EngineMissing: NNCF or what it needs is not installed.
+        ModelUnsupported: NNCF cannot quantize this graph.
+    """
+    check_quantizer()
+    # Both import half a second's worth of packages, and NNCF reports to its maker where this package is there.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None forbids the import
+    import nncf  # noqa: PLC0415 -- see above
+    import onnx  # noqa: PLC0415 -- see above
+
+    nncf.set_log_level(logging.ERROR)
+    model = onnx.load(path)
+    try:
+        if model.opset_import[0].version < _OPSET:
+            model = onnx.version_converter.convert_version(model, _OPSET)
+        _name_nodes(model)
+        name = _input_of(model)
+        with redirect_stdout(sys.stderr):  # where progress belongs
+            quantized = nncf.quantize(
+                model,
+                nncf.Dataset(batches, lambda batch: {name: batch}),
+                preset=nncf.QuantizationPreset.MIXED,
+                subset_size=len(batches),
+                ignored_scope=nncf.IgnoredScope(names=_delicate(model.graph.node)),
+            )
+    except (RuntimeError, ValueError, nncf.errors.InternalError, nncf.errors.UnsupportedModelError) as error:
+        raise ModelUnsupported(
+            f"{path.name} cannot be quantized", why=str(error).strip().splitlines()[0] if str(error).strip() else ""
+        ) from error
+    return bytes(quantized.SerializeToString(deterministic=True))
+
+
+def _name_nodes(model: "ModelProto") -> None:
+    """Give every node a name of its own, by which it can be left out."""
+    for number, node in enumerate(model.graph.node):
+        node.name = f"{node.op_type}_{number}"
+
+
+def _input_of(model: "ModelProto") -> str:
+    weights = {tensor.name for tensor in model.graph.initializer}
+    (image,) = (value.name for value in model.graph.input if value.name not in weights)
+    return str(image)
+
+
+def _delicate(nodes: "Sequence[NodeProto]") -> list[str]:
+    convolutions = [node for node in nodes if node.op_type == "Conv"]
+    return [node.name for node in convolutions if node is convolutions[0] or _groups(node) > 1]
+
+
+def _groups(node: "NodeProto") -> int:
+    return next((int(attribute.i) for attribute in node.attribute if attribute.name == "group"), 1)
