@@ -34,7 +34,7 @@ def test_thresholds_rise_as_targets_fall_and_the_interval_holds_what_is_expected
     found = calibrated(matrix, target).calibration
     shares, similarities = zip(*found.points, strict=True)
     assert list(shares) == sorted(shares, reverse=True)
-    assert all(np.diff(similarities) > 0)
+    assert all(np.diff(similarities) >= 0)  # a target may be a published share but for its last bit
     assert 0 <= found.low <= found.high <= 1
     assert found.low < target < found.high
     assert 0 < found.borrowed < 1
