@@ -11,6 +11,7 @@ of them; only ratios within one run mean something. Writes results.json, results
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from platformdirs import user_cache_path
-from sidebyside import fresh, machine, report, targets
+from sidebyside import machine, report, targets
 from sidebyside.cases import QUICK, SECTIONS, Catalogue, Measured, Scale
-from sidebyside.clients import Client, Launch, WorkerFailed
+from sidebyside.clients import Client, Launch, WorkerFailed, run_fresh
 from sidebyside.environments import InstallFailed, python_of
+from sidebyside.fresh import FreshProcesses
 from sidebyside.measure import Series, interleave
 from sidebyside.roster import FACEPOOL, PEERS, Peer, WeightsMissing, lay_out_weights
 from sidebyside.scenes import Scenes
@@ -31,6 +33,7 @@ from sidebyside.scenes import Scenes
 from facepool.models import ModelStore, default_root
 
 _BUDGET_S = 45
+_COMMAND_PATIENCE_S = 3600
 _QUICK_REPETITIONS = 1
 
 
@@ -64,6 +67,7 @@ class Comparison:
             "cases": {},
             "left_out": {},
             "engines_imported": None,
+            "stages": None,
             "search": None,
         }
 
@@ -78,8 +82,11 @@ class Comparison:
         running = {client.name for client in clients}
         if "fresh" in self._sections:
             self._measure_fresh([launch for launch in launches if launch.peer.name in running])
+        if "overhead" in self._sections and not self._arguments.quick:
+            self.results["stages"] = self._command("stages", "--repetitions", str(self._arguments.repetitions))
         if "search" in self._sections:
-            self._search()
+            quick = ("--quick",) if self._arguments.quick else ()
+            self.results["search"] = self._command("search", "--cache", str(self._arguments.cache), *quick)
         self.results["load_average"]["after"] = machine.load_average()
 
     def _launches(self) -> Iterator[Launch]:
@@ -127,22 +134,34 @@ class Comparison:
         self._keep(measured.name, measured.section, measured.title, "ms", found, measured.axis)
 
     def _measure_fresh(self, launches: Sequence[Launch]) -> None:
-        repetitions = self._arguments.repetitions
-        print("Fresh processes …", flush=True)
-        found, engines = fresh.imports(
-            launches, lambda peer: f"import {peer.module}", repetitions, self._failed("import")
-        )
+        processes = FreshProcesses(launches, self._arguments.repetitions, _BUDGET_S)
+        print("Importing …", flush=True)
+        found, engines = processes.imports(lambda peer: f"import {peer.module}", self._failed("import"))
         self.results["engines_imported"] = engines
         self._keep("import", "fresh", "import of the package", "s", found)
-        found, _engines = fresh.imports(launches, lambda peer: peer.usual, repetitions, self._failed("import-usual"))
+        found, _engines = processes.imports(lambda peer: peer.usual, self._failed("import-usual"))
         self._keep("import-usual", "fresh", "import of what a program uses", "s", found)
-        decided = fresh.first_decisions(launches, self._catalogue, repetitions, self._failed("first-decision"))
-        self._keep("first-decision", "fresh", "from start of the process to the first decision", "s", decided)
-        peaks = fresh.peak_memory(launches, self._catalogue, self._scale, self._failed("memory"))
-        self._keep("memory", "fresh", f"peak memory, film, {self._scale.pool:,} people", "MiB", peaks)
+        print("First decisions …", flush=True)
+        found = processes.first_decisions(self._catalogue.first_decision(), self._failed("first-decision"))
+        self._keep("first-decision", "fresh", "from start of the process to the first decision", "s", found)
+        print("Peak memory …", flush=True)
+        found = processes.peak_memory(self._catalogue.watched_film(), self._failed("memory"))
+        self._keep("memory", "fresh", f"peak memory, film, {self._scale.pool:,} people", "MiB", found)
 
-    def _search(self) -> None:
-        self.results["search"] = None
+    def _command(self, name: str, *flags: str) -> dict[str, Any] | None:
+        """What a benchmark beside this one has found, as its --json; None where it failed, which is noted."""
+        script, found = Path(__file__).with_name(f"{name}.py"), self._work / f"{name}.json"
+        if not script.is_file():
+            return None
+        print(f"{script.name} …", flush=True)
+        whole = [sys.executable, str(script), "--json", str(found), "--threads", str(self._arguments.threads), *flags]
+        try:
+            run_fresh(whole, os.environ, patience_s=_COMMAND_PATIENCE_S)
+        except WorkerFailed as reason:
+            self._failed(name)("facepool", str(reason))
+            return None
+        record: dict[str, Any] = json.loads(found.read_text(encoding="utf-8"))
+        return record
 
     def _keep(
         self, name: str, section: str, title: str, unit: str, found: Mapping[str, Series], axis: float | None = None

@@ -56,7 +56,7 @@ class Scale:
     batches: Sequence[int] = (1, 8, 32)
     pool: int = POOL
     film_frames: int = 24
-    memory_frames: int = 150
+    memory_frames: int = 40
     twenty: bool = True
 
 
@@ -98,9 +98,9 @@ class Catalogue:
         """Who is on a photo, with ten people in the pool."""
         return {"task": "first-decision", "photo": str(self._scenes.photo), **self.pool(10)}
 
-    def watched_film(self, frames: int) -> dict[str, Any]:
+    def watched_film(self) -> dict[str, Any]:
         """The film with a large pool, for peak memory."""
-        return self._film("video", self._scale.pool, frames)
+        return self._film("video", self._scale.pool, self._scale.memory_frames)
 
     def pool(self, size: int) -> dict[str, Any]:
         """A pool of so many strangers."""

@@ -157,7 +157,13 @@ class Fresh:
     out: str
 
 
-def run_fresh(command: Sequence[str], variables: Mapping[str, str], *, watch_memory: bool = False) -> Fresh:
+def run_fresh(
+    command: Sequence[str],
+    variables: Mapping[str, str],
+    *,
+    watch_memory: bool = False,
+    patience_s: float = _PATIENCE_S,
+) -> Fresh:
     """Run a command to its end. Raises WorkerFailed."""
     began_s = time.perf_counter()
     process = subprocess.Popen(
@@ -173,11 +179,11 @@ def run_fresh(command: Sequence[str], variables: Mapping[str, str], *, watch_mem
     if watch_memory:
         threading.Thread(target=_watch, args=(process, peaks), daemon=True).start()
     try:
-        out, errors = process.communicate(timeout=_PATIENCE_S)
+        out, errors = process.communicate(timeout=patience_s)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-        raise WorkerFailed(f"not done in {_PATIENCE_S} s") from None
+        raise WorkerFailed(f"not done in {patience_s:.0f} s") from None
     wall_s = time.perf_counter() - began_s
     if process.returncode:
         said = errors.strip().splitlines()

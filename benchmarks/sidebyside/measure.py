@@ -122,7 +122,7 @@ def interleave(
             continue
         able.append(client)
         series[client.name] = Series()
-        rounds[client.name] = min(repetitions, max(5, int(budget_s / slowest_s)))
+        rounds[client.name] = affordable(repetitions, slowest_s, budget_s)
     for number in range(repetitions):
         shift = number % max(1, len(able))
         for client in [*able[shift:], *able[:shift]]:
@@ -137,13 +137,18 @@ def interleave(
     return {name: found for name, found in series.items() if found.walls}
 
 
+def affordable(repetitions: int, seconds: float, budget_s: float) -> int:
+    """How many repetitions of so many seconds fit a budget, five at least where as many are wanted."""
+    return min(repetitions, max(5, int(min(budget_s, 1e6) / max(1e-6, seconds))))
+
+
 def _warm(client: Client, repetitions: int) -> float:
     """Run a few times; the seconds of the last."""
     for _ in range(min(WARMUPS, repetitions)):
         wall_s = client.run(warm=False)["wall_s"]
         if wall_s > 1:
             break
-    return max(1e-6, wall_s)
+    return wall_s
 
 
 def _is_quick(series: Series) -> bool:

@@ -27,6 +27,7 @@ def markdown(results: Results, verdicts: Sequence[Verdict]) -> str:
         _cases(results, peers),
         _batches(results, peers),
         (results.get("search") or {}).get("markdown", ""),
+        _stages(results),
         "### Libraries\n",
         _libraries(results),
     ]
@@ -116,6 +117,17 @@ def _batches(results: Results, peers: Sequence[str]) -> str:
         cells = ["" if record is None else f"{record['count'] / record['median']:.0f}" for record in records]
         rows.append(f"| {case['title']} | {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
+
+
+def _stages(results: Results) -> str:
+    """Where the time of a frame goes."""
+    parts = []
+    for title, budget in ((results.get("stages") or {}).get("frames", {})).items():
+        rows = [f"| {title.replace(' in ', ' face(s), ')} | wall | processor |", "|---|---|---|"]
+        for stage, spent in sorted(budget["stages"].items(), key=lambda item: -item[1]["wall"]):
+            rows.append(f"| {stage} | {spent['wall'] * 1000:.2f} ms | {spent['cpu'] * 1000:.2f} ms |")
+        parts.append("\n".join(rows) + "\n")
+    return "\n".join(["### Where the time of a frame goes\n", *parts]) if parts else ""
 
 
 def _libraries(results: Results) -> str:

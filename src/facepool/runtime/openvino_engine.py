@@ -38,11 +38,7 @@ def report() -> EngineReport:
 def load(path: Path, device: Device, threads: int, cache: Path | None = None, feed: PixelFeed | None = None) -> Graph:
     """Load a graph on the CPU, whatever the device's kind; see ``Loader``."""
     del device
-    maker = _Maker(path, threads, None if cache is None else CompiledGraphs(cache), feed)
-    try:
-        return _OpenVinoGraph(maker)
-    except (RuntimeError, OSError) as error:
-        raise unreadable(path, "OpenVINO", error) from error
+    return _OpenVinoGraph(_Maker(path, threads, None if cache is None else CompiledGraphs(cache), feed))
 
 
 class _Compiled:
@@ -86,9 +82,14 @@ class _Maker:
             shape: Of every batch from now on; None for a graph that takes batches and images of any size.
 
         Raises:
-            RuntimeError: OpenVINO cannot read or compile the file.
-            OSError: There is no file.
+            ModelCorrupt: OpenVINO cannot read or compile the file, or it is gone.
         """
+        try:
+            return self._make(shape)
+        except (RuntimeError, OSError) as error:
+            raise unreadable(self._path, "OpenVINO", error) from error
+
+    def _make(self, shape: tuple[int, ...] | None) -> _Compiled:
         if self._kept is None:
             return _Compiled(self._compile(shape))
         processor = [self._core.get_property(_CPU, name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
@@ -160,7 +161,7 @@ class _OpenVinoGraph:
     def __init__(self, maker: _Maker) -> None:
         self.engine = f"OpenVINO {maker.version}"
         self._maker = maker
-        self._any = maker.make()
+        self._any: _Compiled | None = maker.make()
         self.outputs = tuple(port.get_any_name() for port in self._any.model.outputs)
         self._has_sizes = any(side.is_dynamic for side in list(self._any.model.input(0).partial_shape)[1:])
         self._runs: dict[tuple[int, ...], int] = {}
@@ -175,16 +176,23 @@ class _OpenVinoGraph:
             return tuple(np.asarray(result[i], np.float32) for i in range(len(self.outputs)))
 
     def _suited_to(self, shape: tuple[int, ...]) -> _Compiled:
-        if not self._has_sizes:
-            return self._any
+        if self._has_sizes:
+            self._count(shape)
+        if shape in self._fixed:
+            return self._fixed[shape]
+        if self._any is None:
+            self._any = self._maker.make()
+        return self._any
+
+    def _count(self, shape: tuple[int, ...]) -> None:
         if shape not in self._runs and len(self._runs) == _SHAPES:
             oldest = next(iter(self._runs))
             del self._runs[oldest]
             self._fixed.pop(oldest, None)
         self._runs[shape] = self._runs.pop(shape, 0) + 1
         if self._runs[shape] == _STEADY:
+            self._any = None  # both at once would take the memory of two
             self._fixed[shape] = self._maker.make(shape)
-        return self._fixed.get(shape, self._any)
 
 
 def _openvino() -> ModuleType:
