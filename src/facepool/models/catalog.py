@@ -91,9 +91,9 @@ _SFACE_WHEELS = tuple(
 _SFACE_FMR = FmrCurve(
     points=(
         *((0.9, -0.0105), (0.8413, 0.0141), (0.7, 0.0556), (0.5, 0.1013), (0.3, 0.1471), (0.1587, 0.1884)),
-        *((0.1, 0.2128), (0.05, 0.2443), (0.02, 0.2798), (1e-2, 0.3033), (5e-3, 0.3251), (2e-3, 0.3512)),
-        *((1e-3, 0.3699), (5e-4, 0.3874), (2e-4, 0.4093), (1e-4, 0.4256), (5e-5, 0.4415), (2e-5, 0.4617)),
-        (1e-5, 0.4775),  # beyond, LFW's pairs of one person under two names count
+        *((0.1, 0.2128), (0.05, 0.2443), (0.02, 0.2798), (1e-2, 0.303), (5e-3, 0.3251), (2e-3, 0.3512)),
+        *((1e-3, 0.370), (5e-4, 0.3874), (2e-4, 0.4093), (1e-4, 0.426), (5e-5, 0.4415), (2e-5, 0.4617)),
+        (1e-5, 0.477),  # beyond, LFW's pairs of one person under two names count
     ),
     source="LFW deep-funneled, RetinaFace alignment, mirror averaging: 29.6 million impostor and 8,101 genuine pairs",
 )
