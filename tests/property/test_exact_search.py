@@ -58,6 +58,12 @@ def pool_of(vectors: Floats, owners: list[int]) -> PoolMatrix:
     return grouped(vectors, np.array(owners, np.int64), ids, {owner: f"{owner:03d}" for owner in owners}, revision=1)
 
 
+def uncoded_pool_of(vectors: Floats, owners: list[int]) -> PoolMatrix:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matrices, "_CODED_TEMPLATES", 1 << 40)
+        return pool_of(vectors, owners)
+
+
 def one_by_one(matrix: PoolMatrix, views: Floats, weights: list[float], top: int) -> tuple[Candidate, ...]:
     """The oracle: every pair in double precision, people by a loop."""
     pairs = matrix.vectors.astype(np.float64)[None] * views.astype(np.float64)[:, None]
@@ -86,9 +92,7 @@ def test_everybody_gets_the_people_and_similarities_that_a_loop_finds(
 ) -> None:
     kind, owners, dimension, seed = pool
     vectors = templates(kind, len(owners), dimension, seed)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matrices, "_CODED_TEMPLATES", 1 << 40 if uncoded else 1)
-        matrix = pool_of(vectors, owners)
+    matrix = (uncoded_pool_of if uncoded else pool_of)(vectors, owners)
     # Every other row and column of a larger array, as embeddings that were cut out of something are.
     asked = np.random.default_rng(seed + 1).normal(size=(2 * probes, 2 * dimension)).astype(np.float32)[::2, ::2]
     if owners:
@@ -128,6 +132,30 @@ def test_a_face_seen_several_times_gets_what_a_loop_finds(
 
 
 @settings(deadline=None, max_examples=100)
+@given(pool=pools, weights=st.lists(st.floats(0.05, 1.0), min_size=1, max_size=6), top=st.integers(1, 20))
+def test_bars_depend_neither_on_codes_nor_on_what_else_is_searched(
+    pool: tuple[str, list[int], int, int], weights: list[float], top: int
+) -> None:
+    kind, owners, dimension, seed = pool
+    vectors = templates(kind, len(owners), dimension, seed)
+    matrix, uncoded = pool_of(vectors, owners), uncoded_pool_of(vectors, owners)
+    views = templates("spread", len(weights), dimension, seed + 1)
+
+    found = search(matrix, views, top, bars=True)
+    assert found == [search(matrix, view[None], top, bars=True)[0] for view in views]
+    assert found == search(uncoded, views, top, bars=True)
+    for candidates, everybody in zip(found, search(matrix, views, max(1, len(owners))), strict=True):
+        similarity = {candidate.person: candidate.similarity for candidate in everybody}
+        assert [candidate.similarity for candidate in candidates] == [similarity[one.person] for one in candidates]
+        assert [one.net for one in candidates] == sorted((one.net for one in candidates), reverse=True)
+
+    def merge(similarities: Floats) -> Floats:
+        return fuse(similarities, weights)
+
+    assert search_merged(matrix, views, merge, top, bars=True) == search_merged(uncoded, views, merge, top, bars=True)
+
+
+@settings(deadline=None, max_examples=100)
 @given(pool=pools, probes=st.integers(1, 6))
 def test_no_similarity_is_further_from_that_of_its_codes_than_is_said(
     pool: tuple[str, list[int], int, int], probes: int
@@ -157,9 +185,7 @@ def test_a_pool_that_grew_is_the_pool_that_was_made_at_once(
     owners = owners or [7]
     everybody = [*owners, *(owner for step in steps for owner in step)]
     vectors = templates(kind, len(everybody), dimension, seed)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matrices, "_CODED_TEMPLATES", 1 << 40 if late else 1)
-        grown = pool_of(vectors[: len(owners)], owners)
+    grown = (uncoded_pool_of if late else pool_of)(vectors[: len(owners)], owners)
     for revision, step in enumerate(steps, 2):
         known = len(grown)
         ids = np.arange(known, known + len(step), dtype=np.int64)
@@ -175,3 +201,6 @@ def test_a_pool_that_grew_is_the_pool_that_was_made_at_once(
     probes = templates("spread", 3, dimension, seed + 1)
     assert grown.codes is not None
     assert search(grown, probes, 3) == search(whole, probes, 3)
+    np.testing.assert_array_equal(grown.cohort.lengths, whole.cohort.lengths)
+    np.testing.assert_allclose(grown.cohort.total, whole.cohort.total, atol=1e-9)
+    assert grown.cohort.usual == pytest.approx(whole.cohort.usual, abs=1e-9)
