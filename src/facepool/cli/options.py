@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import click
 from pydantic.fields import FieldInfo
@@ -12,7 +12,7 @@ from facepool.config import Settings
 
 Command = Callable[..., Any]
 
-MODELS = ("pack", "detector", "embedder", "device", "threads", "models_dir", "offline_dir")
+MODELS = ("pack", "detector", "embedder", "precision", "device", "threads", "models_dir", "offline_dir")
 DETECTION = ("detect_size", "detect_threshold")
 DECISION = ("threshold", "target_fpir", "min_margin")
 LIVE = ("firm_frames", "unknown_after", "detect_every")
@@ -68,9 +68,11 @@ def _option(name: str, setting: FieldInfo) -> Callable[[Command], Command]:
     )
 
 
-def _kind(setting: FieldInfo) -> type | click.Path:
+def _kind(setting: FieldInfo) -> type | click.Path | click.Choice[str]:
     if setting.annotation in (Path, Path | None):
         return click.Path(path_type=Path)
+    if get_origin(setting.annotation) is Literal:
+        return click.Choice(get_args(setting.annotation))
     for kind in (float, int, str):
         if setting.annotation in (kind, kind | None):
             return kind
