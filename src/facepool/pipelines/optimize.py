@@ -121,6 +121,8 @@ class Optimizer:
     def optimize(self, model: InstalledModel) -> Judgement:
         """Make a graph of 8 bits of a float32 model, judge it, and keep it if it is accepted.
 
+        Where the whole network in 8 bits is refused, a second attempt leaves its delicate layers in float32.
+
         Raises:
             NoFace: No face was found in one half of the pictures.
             EngineMissing: NNCF is not installed.
@@ -128,20 +130,31 @@ class Optimizer:
             DiskFull: No room.
             NotWritable: No permission.
         """
+        seen = self._seen_by(model)
         with tempfile.TemporaryDirectory() as folder:
-            draft = Path(folder) / "int8.onnx"
-            after = InstalledModel(model.entry, draft, precision="int8")
-            judgement = self._try(model, after)
-            if judgement.accepted:
-                self._store.optimized.keep(model, draft.read_bytes(), self._report(judgement))
+            for careful in (False, True):
+                draft = Path(folder) / f"int8-{careful}.onnx"
+                draft.write_bytes(quantize(model.graph, seen, model.entry.spec.feed, careful=careful))
+                judgement = self._judge(model, InstalledModel(model.entry, draft, precision="int8"))
+                if judgement.accepted:
+                    self._store.optimized.keep(model, draft.read_bytes(), self._report(judgement, careful=careful))
+                    break
         return judgement
 
-    def _try(self, before: InstalledModel, after: InstalledModel) -> Judgement:
-        spec = before.entry.spec
-        recorder = _Recorder(self._runtime.load(before.graph, spec.feed))
+    def _seen_by(self, model: InstalledModel) -> list[Image]:
+        """What the network sees of the pictures that it is made with, one at a time."""
+        spec = model.entry.spec
+        recorder = _Recorder(self._runtime.load(model.graph, spec.feed))
         if isinstance(spec, RetinaFaceSpec):
             RetinaFace(recorder, spec, self._options).detect(self._shown)
-            after.graph.write_bytes(quantize(before.graph, recorder.batches, spec.feed))
+        else:
+            faces = self._faces(Aligner(spec.template), self._shown)
+            Embedder(recorder, spec, space_of(model.entry)).embed(faces)
+        return recorder.batches
+
+    def _judge(self, before: InstalledModel, after: InstalledModel) -> Judgement:
+        spec = before.entry.spec
+        if isinstance(spec, RetinaFaceSpec):
             return judge_detector(
                 load_detector(before, self._runtime, self._options),
                 load_detector(after, self._runtime, self._options),
@@ -149,13 +162,10 @@ class Optimizer:
                 self._embedder,
                 self._held_out,
             )
-        aligner = Aligner(spec.template)
-        Embedder(recorder, spec, space_of(before.entry)).embed(self._faces(aligner, self._shown))
-        after.graph.write_bytes(quantize(before.graph, recorder.batches, spec.feed))
         return judge_embedder(
             load_embedder(before, self._runtime),
             load_embedder(after, self._runtime),
-            self._faces(aligner, self._held_out),
+            self._faces(Aligner(spec.template), self._held_out),
             len(self._held_out),
         )
 
@@ -169,8 +179,9 @@ class Optimizer:
             )
         return AlignedFaces(crops, aligner.template)
 
-    def _report(self, judgement: Judgement) -> dict[str, object]:
+    def _report(self, judgement: Judgement, *, careful: bool) -> dict[str, object]:
         return {
+            "layers": "all but the first and the depthwise convolutions" if careful else "all",
             "accepted_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "engine": self._detector.runs_on,
             "pictures": judgement.pictures,

@@ -40,17 +40,15 @@ def check_quantizer() -> None:
         )
 
 
-def quantize(path: Path, batches: Sequence[Image], feed: PixelFeed) -> bytes:
+def quantize(path: Path, batches: Sequence[Image], feed: PixelFeed, *, careful: bool = False) -> bytes:
     """Quantize an ONNX file.
-
-    The first convolution and the depthwise ones stay as they are. They take a tenth of the time and lose most of the
-    accuracy: with SFace, leaving them out brought the largest error of a vector from 0.054 to 0.004 (1 - cosine) and
-    cost nothing measurable.
 
     Args:
         path: A graph with one input.
         batches: What it is to see, (N, H, W, 3) uint8 BGR each, as ``Graph.run`` takes it. About 100 are enough.
         feed: What happens to pixels before the graph sees them.
+        careful: Leave the first convolution and the depthwise ones as they are. They take little of the time, and for
+            SFace they bring the largest error of a vector from 0.054 to 0.004 (1 - cosine).
 
     Returns:
         The ONNX file, with the same input and outputs.
@@ -80,7 +78,7 @@ def quantize(path: Path, batches: Sequence[Image], feed: PixelFeed) -> bytes:
                 subset_size=len(batches),
                 # Correcting biases halves no error of SFace's and doubles the one of RetinaFace's landmarks.
                 advanced_parameters=nncf.AdvancedQuantizationParameters(disable_bias_correction=True),
-                ignored_scope=nncf.IgnoredScope(names=_delicate(model.graph.node)),
+                ignored_scope=nncf.IgnoredScope(names=_delicate(model.graph.node) if careful else []),
             )
     except (RuntimeError, ValueError, nncf.errors.InternalError, nncf.errors.UnsupportedModelError) as error:
         raise ModelUnsupported(
