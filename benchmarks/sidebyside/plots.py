@@ -44,10 +44,14 @@ def _curve(results: Results, section: str, folder: Path, colours: Mapping[str, s
             _line(axes, name, colour, there)
     label, title = _AXES[section]
     axes.set_xlabel(label)
-    if section == "pools":
+    if section != "faces":
+        shape = ".2f" if section == "sizes" else ",.0f"
         axes.set_xscale("log")
+        axes.set_xticks([case["axis"] for case in cases], [f"{case['axis']:{shape}}" for case in cases], minor=False)
+        axes.set_xticks([], minor=True)
     axes.set_ylabel("milliseconds (median; band: quartiles)")
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_title(title)
     axes.grid(visible=True, which="both", alpha=0.25)
     axes.legend(frameon=False)
@@ -78,9 +82,12 @@ def _bars(results: Results, folder: Path, colours: Mapping[str, str]) -> Path | 
             [value - record["p25"] * 1000 for value, record in zip(values, records, strict=True)],
             [record["p75"] * 1000 - value for value, record in zip(values, records, strict=True)],
         ]
+        counts = {record["count"] for record in records}
+        found = [f" · {record['count']} faces" if len(counts) > 1 else "" for record in records]
+        labels = [f"{value:,.0f} ms{count}" for value, count in zip(values, found, strict=True)]
         bars = axes.barh(names, values, xerr=spread, color=[colours[name] for name in names], ecolor="#333333")
-        axes.bar_label(bars, labels=[f"{value:.3g} ms" for value in values], padding=6, fontsize=8)
-        axes.set_xlim(0, max(values) * 1.18)
+        axes.bar_label(bars, labels=labels, padding=6, fontsize=8)
+        axes.set_xlim(0, max(values) * 1.25)
         axes.set_title(case["title"], loc="left", fontsize=10)
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)

@@ -22,6 +22,7 @@ from facepool.pipelines.enroll import EnrollOptions
 from facepool.pipelines.guided import GuidedOptions
 from facepool.pipelines.identity import EvidenceOptions
 from facepool.pipelines.live import LiveOptions
+from facepool.pipelines.load import PrecisionChoice
 from facepool.pipelines.recognize import RecognizeOptions
 from facepool.pipelines.scan_policy import ScanPolicy
 from facepool.pipelines.scanning import ScanOptions
@@ -55,6 +56,7 @@ class Settings(BaseSettings):
     embedder: str | None = Field(None, description="Another embedder than the pack's")
     models_dir: Path | None = Field(None, description="Where models are kept")
     offline_dir: Path | None = Field(None, description="Folder with model files, for machines without a network")
+    precision: PrecisionChoice = Field("auto", description="auto, int8 (made by facepool models optimize) or float32")
     device: str = Field("auto", description="auto, cpu, cuda:N, tensorrt:N or coreml")
     threads: int | None = Field(None, ge=1, description="CPU threads; all cores by default")
     quality: Quality = Field("balanced", description="How thoroughly faces are sought: fast, balanced or best")

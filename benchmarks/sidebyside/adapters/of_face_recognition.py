@@ -1,6 +1,7 @@
 """face_recognition: dlib's HOG detector and ResNet descriptor. It decides by distance; here as all others by cosine."""
 
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
 import av
@@ -19,7 +20,7 @@ class FaceRecognition(Portraits):
 
     def about(self) -> dict[str, str]:
         return {
-            "version": face_recognition.__version__,
+            "version": version("face_recognition"),
             "runs": f"HOG and ResNet descriptor, dlib {dlib.__version__}",
         }
 

@@ -3,41 +3,7 @@
 ``open_source`` turns a camera number, URL, folder or file into a ``FrameSource``.
 """
 
-from facepool.capture.credentials import mask_credentials
-from facepool.capture.folders import find_pictures, is_person_tree, iter_person_tree
-from facepool.capture.live import LiveSource
-from facepool.capture.opening import is_picture_file, open_source
-from facepool.capture.pictures import read_image
-from facepool.capture.record import VideoWriter, write_image
-from facepool.capture.source import (
-    CaptureOptions,
-    FrameSource,
-    LiveStatus,
-    OnSkip,
-    OnStatus,
-    ReconnectPolicy,
-)
-from facepool.capture.stills import AnimationSource, PictureSource
-from facepool.capture.video import VideoSource
+import lazy_loader
 
-__all__ = [
-    "AnimationSource",
-    "CaptureOptions",
-    "FrameSource",
-    "LiveSource",
-    "LiveStatus",
-    "OnSkip",
-    "OnStatus",
-    "PictureSource",
-    "ReconnectPolicy",
-    "VideoSource",
-    "VideoWriter",
-    "find_pictures",
-    "is_person_tree",
-    "is_picture_file",
-    "iter_person_tree",
-    "mask_credentials",
-    "open_source",
-    "read_image",
-    "write_image",
-]
+# What is exported stands in __init__.pyi and is imported when it is first used: pictures need no video codecs.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

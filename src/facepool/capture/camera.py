@@ -10,7 +10,7 @@ import cv2
 import cv2.utils.logging as cv2_logging
 import numpy as np
 
-from facepool.capture.decoding import Shot
+from facepool.capture.source import Shot
 from facepool.errors import CameraUnavailable
 from facepool.types import Image
 

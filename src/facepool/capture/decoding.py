@@ -1,7 +1,6 @@
 """From an opened container to upright BGR pictures: what video files and network streams share."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import av
 import av.container
@@ -11,19 +10,12 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from facepool.types import Image
+from facepool.capture.source import Shot
 
 _MICROSECONDS = 1e6
 _QUARTER_TURN = 90
 # FFmpeg plays these as films of a text terminal, and takes any .txt or .nfo file for one.
 _TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
-
-
-class Shot(NamedTuple):
-    """A decoded picture: (H, W, 3) uint8 BGR, and seconds since the start as the container states them."""
-
-    image_bgr: Image
-    time_s: float | None
 
 
 class Decoder:

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Protocol
 
-from facepool.capture.decoding import Shot
-from facepool.capture.source import ClosesOnExit, LiveStatus, OnStatus, ReconnectPolicy
+from facepool.capture.source import ClosesOnExit, LiveStatus, OnStatus, ReconnectPolicy, Shot
 from facepool.errors import InputError
 from facepool.types import Frame
 

@@ -2,17 +2,14 @@
 
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
-from facepool.capture.camera import CameraConnector
+from facepool.capture.addresses import STREAM_SCHEMES, url_scheme
 from facepool.capture.credentials import mask_credentials
 from facepool.capture.folders import is_picture_name, pictures_or_error
 from facepool.capture.live import Connector, LiveSource
 from facepool.capture.pictures import DECODE_ERRORS, TOO_LARGE, open_picture, quiet_pillow
 from facepool.capture.source import CaptureOptions, FrameSource, OnSkip, OnStatus
 from facepool.capture.stills import AnimationSource, PictureSource, is_animation
-from facepool.capture.stream import STREAM_SCHEMES, StreamConnector, url_scheme
-from facepool.capture.video import VideoSource
 from facepool.errors import PathMissing, StreamUnavailable, VideoUnreadable
 
 _VIDEO_DEVICE = "/dev/video"
@@ -46,9 +43,13 @@ def open_source(
     text = str(spec)
     number = _camera_number(text)
     if number is not None:
+        from facepool.capture.camera import CameraConnector  # noqa: PLC0415 -- pictures need no camera
+
         return _open_live(CameraConnector(number), options, on_status)
     scheme = url_scheme(text)
     if scheme == "file":
+        from urllib.request import url2pathname  # noqa: PLC0415 -- it imports the whole of http and ssl
+
         return _open_path(Path(url2pathname(urlsplit(text).path)), options, on_skip)
     if scheme:
         return _open_live(_stream(text, scheme, options), options, on_status)
@@ -80,13 +81,15 @@ def _open_live(connector: Connector, options: CaptureOptions, on_status: OnStatu
     return source
 
 
-def _stream(url: str, scheme: str, options: CaptureOptions) -> StreamConnector:
+def _stream(url: str, scheme: str, options: CaptureOptions) -> Connector:
     if scheme not in STREAM_SCHEMES:
         raise StreamUnavailable(
             f"The address {mask_credentials(url)} cannot be opened",
             why=f"{scheme}:// is not a kind of stream that is known",
             fix=f"Use one of {', '.join(sorted(STREAM_SCHEMES))}",
         )
+    from facepool.capture.stream import StreamConnector  # noqa: PLC0415 -- pictures need no video codecs
+
     return StreamConnector(url, options)
 
 
@@ -102,6 +105,8 @@ def _open_path(path: Path, options: CaptureOptions, on_skip: OnSkip | None) -> F
         return AnimationSource(path)
     if _is_still(path, kind):
         return PictureSource([path], str(path), on_skip)
+    from facepool.capture.video import VideoSource  # noqa: PLC0415 -- pictures need no video codecs
+
     return VideoSource(path, options.threads)
 
 

@@ -6,17 +6,18 @@ from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import av
 import cv2
 import numpy as np
 import PIL.Image
-from av.video.stream import VideoStream
 
 from facepool.errors import ConfigError, InputError, StorageError
 from facepool.files import appearing, storage_errors, unfinished_name
 from facepool.types import Image
+
+if TYPE_CHECKING:
+    from av.video.stream import VideoStream
 
 _PICTURE_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".tif": "TIFF"}
 _VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
@@ -68,6 +69,8 @@ class VideoWriter:
     """
 
     def __init__(self, path: str | Path, fps: float, size_wh: tuple[int, int], threads: int | None = None) -> None:
+        import av  # noqa: PLC0415 -- writing pictures needs no video codecs
+
         if fps <= 0 or min(size_wh) <= 0:
             raise ValueError(f"a video needs a positive rate and size, not {fps} and {size_wh}")
         self.path = Path(path)
@@ -97,6 +100,8 @@ class VideoWriter:
             NotWritable: The file can no longer be written; the recording is abandoned.
             ValueError: The writer is closed.
         """
+        import av  # noqa: PLC0415 -- as above
+
         if not self._is_open:
             raise ValueError(f"the recording {self.path} is closed")
         frame = av.VideoFrame.from_ndarray(_fit(image_bgr, (self._stream.width, self._stream.height)), format="bgr24")
@@ -146,7 +151,9 @@ class VideoWriter:
         else:
             self.abandon()
 
-    def _add_stream(self, fps: float) -> VideoStream:
+    def _add_stream(self, fps: float) -> "VideoStream":
+        import av  # noqa: PLC0415 -- as above
+
         has_h264 = "libx264" in av.codecs_available
         options = {"preset": "veryfast", "crf": "20"} if has_h264 else {"qscale": "4"}
         rate = Fraction(fps).limit_denominator(1001)

@@ -5,10 +5,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Literal, NamedTuple, Protocol, Self
 
 from facepool.errors import InputError
-from facepool.types import Frame
+from facepool.types import Frame, Image
+
+
+class Shot(NamedTuple):
+    """A picture as it comes: (H, W, 3) uint8 BGR, and seconds since the start as its container states them."""
+
+    image_bgr: Image
+    time_s: float | None
 
 
 class FrameSource(Protocol):

@@ -1,28 +1,18 @@
 """Network streams: RTSP, HTTP, RTMP and whatever else FFmpeg speaks."""
 
 import errno
-import re
 
 import av
 import av.container
 
+from facepool.capture.addresses import url_scheme
 from facepool.capture.credentials import mask_credentials
-from facepool.capture.decoding import Decoder, Shot
-from facepool.capture.source import CaptureOptions
+from facepool.capture.decoding import Decoder
+from facepool.capture.source import CaptureOptions, Shot
 from facepool.errors import StreamLost, StreamUnavailable
 
-STREAM_SCHEMES = frozenset(["rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "udp", "tcp", "mms", "http", "https"])
-"""The kinds of address that are opened; FFmpeg knows more, some of which read local files."""
-
-_URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _RTSP_OPTIONS = {"rtsp_transport": "tcp"}  # loses no packets, for a little more delay
 _FILE_SCHEMES = frozenset({"http", "https"})
-
-
-def url_scheme(text: str) -> str:
-    """The lower-case scheme of a URL; empty for what is not one, such as a path."""
-    match = _URL.match(text)
-    return match[1].lower() if match else ""
 
 
 class StreamConnector:

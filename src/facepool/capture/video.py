@@ -6,8 +6,8 @@ from pathlib import Path
 import av
 import av.container
 
-from facepool.capture.decoding import Decoder, Shot
-from facepool.capture.source import ClosesOnExit
+from facepool.capture.decoding import Decoder
+from facepool.capture.source import ClosesOnExit, Shot
 from facepool.errors import PathMissing, VideoUnreadable
 from facepool.types import Frame
 

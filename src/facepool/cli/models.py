@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from rich.text import Text
 
+from facepool.cli.optimize import optimize
 from facepool.cli.options import Flags, json_option, settings_options
 from facepool.cli.workbench import Workbench
 from facepool.models.catalog import PACKS
@@ -33,10 +34,11 @@ def list_models(flags: Flags, json_lines: bool) -> None:
     here = {model.entry.name for model in store.installed()}
     rows = []
     for entry in store.entries().values():
-        console.emit(_record(entry, here=entry.name in here))
+        is_int8 = store.optimized.known(entry) is not None
+        console.emit(_record(entry, here=entry.name in here) | {"int8": is_int8})
         size = "" if entry.size_bytes is None else f"{entry.size_bytes / 1e6:.1f} MB"
         terms = Text(entry.licence.name, style="yellow" if entry.licence.restricts_use else "")
-        rows.append((entry.name, entry.task, size, "here" if entry.name in here else "", terms))
+        rows.append((entry.name, entry.task, size, _place(entry.name in here, is_int8), terms))
     console.table(("pack", "detector", "embedder", "what it is"), [_pack_row(name) for name in PACKS])
     console.say("")
     console.table(("model", "task", ">size", "here", "licence"), rows)
@@ -99,6 +101,8 @@ def info(flags: Flags, name: str, json_lines: bool) -> None:
     entry = store.resolve(name)
     here = any(model.entry.name == name for model in store.installed())
     record = _record(entry, here=here)
+    known = store.optimized.known(entry)
+    record["int8"] = dict(known.report) if known else None
     workbench.console.emit(record)
     workbench.console.table(("", ""), [(key.replace("_", " "), _shown(value)) for key, value in record.items()])
 
@@ -138,9 +142,16 @@ def import_model(flags: Flags, description: Path) -> None:
     workbench.console.say(f"{entry.name} imported; use it with {option} {entry.name}", "good")
 
 
+models.add_command(optimize)
+
+
 def _pack_row(name: str) -> tuple[str, ...]:
     pack = PACKS[name]
     return (pack.name, pack.detector, pack.embedder, pack.description)
+
+
+def _place(is_here: bool, is_int8: bool) -> str:
+    return ("here, int8" if is_int8 else "here") if is_here else ""
 
 
 def _record(entry: ModelEntry, *, here: bool) -> dict[str, object]:
@@ -164,4 +175,6 @@ def _record(entry: ModelEntry, *, here: bool) -> dict[str, object]:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return "\n".join(f"{key.replace('_', ' ')}: {part}" for key, part in value.items())
     return "\n".join(str(part) for part in value) if isinstance(value, list) else str(value)

@@ -12,7 +12,7 @@ from facepool.config import Settings
 
 Command = Callable[..., Any]
 
-MODELS = ("pack", "detector", "embedder", "device", "threads", "models_dir", "offline_dir")
+MODELS = ("pack", "detector", "embedder", "precision", "device", "threads", "models_dir", "offline_dir")
 DETECTION = ("quality", "detect_size", "detect_threshold")
 DECISION = ("threshold", "target_fpir", "min_margin")
 LIVE = ("firm_frames", "unknown_after", "detect_every")
@@ -69,10 +69,10 @@ def _option(name: str, setting: FieldInfo) -> Callable[[Command], Command]:
 
 
 def _kind(setting: FieldInfo) -> type | click.Path | click.Choice[str]:
-    if get_origin(setting.annotation) is Literal:
-        return click.Choice(get_args(setting.annotation))
     if setting.annotation in (Path, Path | None):
         return click.Path(path_type=Path)
+    if get_origin(setting.annotation) is Literal:
+        return click.Choice(get_args(setting.annotation))
     for kind in (float, int, str):
         if setting.annotation in (kind, kind | None):
             return kind

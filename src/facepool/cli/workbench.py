@@ -40,7 +40,7 @@ class Workbench:
     def analyzer(self) -> Analyzer:
         """The networks; says what they run on."""
         settings = self.settings
-        choice = ModelChoice(settings.pack, settings.detector, settings.embedder)
+        choice = ModelChoice(settings.pack, settings.detector, settings.embedder, settings.precision)
         with self.console.downloads() as progress:
             analyzer = load_analyzer(
                 choice,

@@ -1,0 +1,38 @@
+from .credentials import mask_credentials
+from .folders import find_pictures, is_person_tree, iter_person_tree
+from .live import LiveSource
+from .opening import is_picture_file, open_source
+from .pictures import read_image
+from .record import VideoWriter, write_image
+from .source import (
+    CaptureOptions,
+    FrameSource,
+    LiveStatus,
+    OnSkip,
+    OnStatus,
+    ReconnectPolicy,
+)
+from .stills import AnimationSource, PictureSource
+from .video import VideoSource
+
+__all__ = [
+    "AnimationSource",
+    "CaptureOptions",
+    "FrameSource",
+    "LiveSource",
+    "LiveStatus",
+    "OnSkip",
+    "OnStatus",
+    "PictureSource",
+    "ReconnectPolicy",
+    "VideoSource",
+    "VideoWriter",
+    "find_pictures",
+    "is_person_tree",
+    "is_picture_file",
+    "iter_person_tree",
+    "mask_credentials",
+    "open_source",
+    "read_image",
+    "write_image",
+]
