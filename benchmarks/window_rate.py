@@ -122,9 +122,7 @@ def main() -> None:
         for times in (0, 4, 16):
             work, draw = recognition(analyzer, pool, times)
             shown, worked = rates(LiveSource(SwayingCamera(portrait)), work, draw, options.seconds)
-            print(
-                f"recognition, and {times:2} analyses more: {shown:5.1f} pictures/s shown, {worked:5.1f} frames/s recognized"
-            )
+            print(f"{times:2} analyses more: {shown:5.1f} pictures/s shown, {worked:5.1f} frames/s recognized")
 
 
 if __name__ == "__main__":
