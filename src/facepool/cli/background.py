@@ -1,7 +1,7 @@
 """Work on the newest frame beside the loop that keeps the window alive."""
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -29,13 +29,13 @@ class Background(Generic[Result]):
         self._running = frame, self._thread.submit(self._work, frame)
         return True
 
-    def take(self, *, wait: bool = False) -> tuple[Frame, Result] | None:
+    def take(self, timeout_s: float | None = 0.0) -> tuple[Frame, Result] | None:
         """What became of the frame that was begun with, once; None for nothing new. What the work raised is raised.
 
         Args:
-            wait: Until it is done.
+            timeout_s: How long to wait for it; None: until it is done.
         """
-        if self._running is None or not (wait or self._running[1].done()):
+        if self._running is None or not wait([self._running[1]], timeout_s).done:
             return None
         (frame, future), self._running = self._running, None
         return frame, future.result()

@@ -13,6 +13,8 @@ from facepool.types import Frame, Image
 from facepool.window import Event, Window
 
 _POLL_S = 0.03
+_FAST_S = 0.02
+"""Work that takes no longer than this leaves time to draw before the next picture of a camera."""
 _SILENT_S = 1.0
 _KEYS_S = 5.0
 _MOVING_KEYS = "Q quits · M mirrors · F full screen"
@@ -150,12 +152,16 @@ class Viewer:
             for frame in self._awake(source):
                 if frame is not None:
                     background.offer(frame)
+                # Fast work is waited for: what is drawn then is of this very frame, and nothing fights for the cores.
+                done = background.take(_FAST_S)
+                if done is not None:
+                    picture = self._kept(*done, draw)
+                if frame is not None:
                     self._paint(window, frame.image_bgr, picture)
                     self._poll()
-                if (done := background.take()) is not None:
-                    picture = self._kept(*done, draw)
+                if done is not None:
                     yield done
-            if (done := background.take(wait=True)) is not None:
+            if (done := background.take(None)) is not None:
                 self._kept(*done, draw)
                 yield done
 
