@@ -9,7 +9,7 @@ import pytest
 
 import facepool.capture.live
 from facepool.capture import LiveSource, LiveStatus, ReconnectPolicy
-from facepool.capture.decoding import Shot
+from facepool.capture.source import Shot
 from facepool.errors import InputError, StreamLost, StreamUnavailable
 
 AT_ONCE = ReconnectPolicy(first_wait_s=0.0, longest_wait_s=0.0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from facepool.capture import LiveSource, LiveStatus, ReconnectPolicy
-from facepool.capture.decoding import Shot
+from facepool.capture.source import Shot
 from facepool.cli.viewer import Pace, Viewer
 from facepool.errors import StreamLost, StreamUnavailable
 from facepool.overlay import Canvas, Label, Painter
