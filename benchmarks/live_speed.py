@@ -18,7 +18,7 @@ import numpy as np
 
 from facepool import Analyzer, Pool, Recognizer, load_analyzer, open_pool, open_source, read_image
 from facepool.pipelines.live import LiveOptions, LiveRecognizer
-from facepool.types import Frame, Image, Sample
+from facepool.types import EmbeddingSpace, Frame, Image, Sample
 
 FPS = 30
 SIZE_WH = (1280, 720)
@@ -45,11 +45,11 @@ def swaying(image_bgr: Image, frames: int) -> list[Frame]:
     return [Frame(moved(index), "swaying", index, index / FPS) for index in range(frames)]
 
 
-def pool_of_strangers(pool: Pool, people: int, dimension: int) -> None:
+def pool_of_strangers(pool: Pool, people: int, space: EmbeddingSpace) -> None:
     rng = np.random.default_rng(0)
     for number in range(people):
-        vector = rng.normal(size=dimension).astype(np.float32)
-        pool.register(f"person {number}", [Sample(vector / np.linalg.norm(vector))])
+        vector = rng.normal(size=space.dimension).astype(np.float32)
+        pool.register(f"person {number}", [Sample(vector / np.linalg.norm(vector))], space)
 
 
 def timed(step: Callable[[Frame], int], frames: list[Frame]) -> tuple[float, float, float]:
@@ -129,7 +129,7 @@ def main() -> None:
     arguments = parser.parse_args()
     analyzer = load_analyzer(threads=arguments.threads)
     with tempfile.TemporaryDirectory() as temporary, open_pool(f"{temporary}/pool.db", analyzer.space) as pool:
-        pool_of_strangers(pool, arguments.people, analyzer.space.dimension)
+        pool_of_strangers(pool, arguments.people, analyzer.space)
         speed(analyzer, pool, arguments.shared, arguments.frames)
         if arguments.loop_minutes:
             memory(analyzer, pool, arguments.shared, arguments.loop_minutes)

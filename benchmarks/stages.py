@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 from unittest import mock
 
 import numpy as np
@@ -33,18 +33,19 @@ import facepool.pipelines.analyze
 import facepool.pipelines.recognize
 from facepool import Recognizer, load_analyzer, open_pool
 from facepool.models import ModelStore, default_root
+from facepool.pipelines.recognize import RecognizedFaces
 from facepool.runtime import Device, Graph, Runtime
-from facepool.types import Floats, Sample, Template
+from facepool.types import Floats, Image, PixelFeed, Sample, Template
 
 Step = Callable[[], object]
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 _STAGES = (
     (facepool.detect.RetinaFace, "_fill_batch", "resize, pad"),
     (facepool.detect.RetinaFace, "_decode", "decode, NMS"),
     (facepool.detect.RetinaFace, "detect", "around the detector"),
     (facepool.pipelines.analyze.Aligner, "align", "align"),
-    (facepool.pipelines.analyze, "fit_heads", "pose"),
-    (facepool.pipelines.analyze, "measure", "quality"),
     (facepool.embed.Embedder, "embed", "around the embedder"),
     (facepool.pipelines.recognize.Recognizer, "_matrix", "look whether the pool changed"),
     (facepool.pipelines.recognize, "search", "search"),
@@ -60,8 +61,8 @@ class Clock:
         self.spent: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         self._inner = [[0.0, 0.0]]
 
-    def around(self, call: Callable[..., Any], stage: str) -> Callable[..., Any]:
-        def timed(*arguments: Any, **named: Any) -> Any:
+    def around(self, call: Callable[Arguments, Result], stage: str) -> Callable[Arguments, Result]:
+        def timed(*arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
             self._inner.append([0.0, 0.0])
             began = time.perf_counter(), time.thread_time()
             try:
@@ -85,7 +86,7 @@ class Budget:
         image_bgr: The frame.
     """
 
-    def __init__(self, recognizer: Recognizer, taps: Sequence["Tap"], image_bgr: Any) -> None:
+    def __init__(self, recognizer: Recognizer, taps: Sequence["Tap"], image_bgr: Image) -> None:
         self._recognizer = recognizer
         self._taps = taps
         self._image_bgr = image_bgr
@@ -118,7 +119,7 @@ class Budget:
             "stages": {stage: _both(*zip(*spent, strict=True)) for stage, spent in stages.items()},
         }
 
-    def whole(self) -> Any:
+    def whole(self) -> RecognizedFaces:
         return self._recognizer.recognize(self._image_bgr)
 
     def networks(self) -> None:
@@ -146,10 +147,19 @@ class Tap:
         self.title = title
         self.shapes: list[tuple[int, ...]] = []
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.graph, name)
+    @property
+    def engine(self) -> str:
+        return self.graph.engine
 
-    def run(self, batch: Any) -> Any:
+    @property
+    def device(self) -> str:
+        return self.graph.device
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return self.graph.outputs
+
+    def run(self, batch: Floats | Image) -> tuple[Floats, ...]:
         self.shapes.append(batch.shape)
         return self.graph.run(batch)
 
@@ -174,8 +184,8 @@ def tapped(threads: int) -> Iterator[list[Tap]]:
     load = Runtime.load
     bare = Runtime(Device("cpu"), threads)
 
-    def loading(runtime: Runtime, path: Path, *others: Any) -> Any:
-        graph = load(runtime, path, *others)
+    def loading(runtime: Runtime, path: Path, feed: PixelFeed | None = None) -> Graph:
+        graph = load(runtime, path, feed)
         title = "embedder network" if len(graph.outputs) == 1 else "detector network"
         tap = Tap(graph, load(bare, path), title)
         taps.append(tap)

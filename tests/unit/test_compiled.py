@@ -2,6 +2,8 @@
 
 import logging
 import os
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +90,25 @@ def test_what_the_engine_does_not_take_is_compiled_again(open_detector: Installe
     CompiledGraphs(tmp_path).keep(key, b"of another program, but whole")
     graph = openvino_engine.load(open_detector.graph, CPU, 1, tmp_path)
     assert graph.run(np.zeros((1, 3, 64, 64), np.float32))[0].shape == (1, 168, 4)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what lies in memory, and gives pages back so")
+def test_imported_weights_do_not_stay_in_memory_beside_the_engines_own(
+    open_embedder: InstalledModel, tmp_path: Path
+) -> None:
+    pytest.importorskip("openvino")
+    first = openvino_engine.load(open_embedder.graph, CPU, 1, tmp_path).run(FACES)[0]
+    (kept,) = tmp_path.iterdir()
+    graph = openvino_engine.load(open_embedder.graph, CPU, 1, tmp_path)
+    np.testing.assert_array_equal(graph.run(FACES)[0], first)
+    assert _resident_bytes(kept) < kept.stat().st_size / 4
+    np.testing.assert_array_equal(graph.run(FACES)[0], first)
+    np.testing.assert_allclose(graph.run(FACES[:1])[0], first[:1], rtol=1e-4, atol=1e-4)
+
+
+def _resident_bytes(path: Path) -> int:
+    """How much of a mapped file lies in this process's memory."""
+    blocks = re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text(encoding="utf-8"))
+    mapped = [block for block in blocks if str(path) in block]
+    assert mapped
+    return sum(1024 * int(size) for block in mapped for size in re.findall(r"Rss: +(\d+) kB", block))

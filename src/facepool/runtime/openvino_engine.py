@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import mmap
 import platform
 import sys
 from pathlib import Path
@@ -46,13 +47,30 @@ class _Compiled:
 
     Args:
         model: OpenVINO's compiled model.
-        weights: Memory that it reads its weights from without owning it.
+        weights: File that it reads its weights from without owning the memory.
     """
 
-    def __init__(self, model: Any, weights: object = None) -> None:  # noqa: ANN401 -- OpenVINO ships no types
+    def __init__(self, model: Any, weights: mmap.mmap | None = None) -> None:  # noqa: ANN401 -- OpenVINO ships no types
         self.model = model
-        self.request = model.create_infer_request()
+        self._request = model.create_infer_request()
         self._weights = weights
+        self._has_run = False
+
+    def run(self, batch: Floats | Image) -> Any:  # noqa: ANN401 -- OpenVINO ships no types
+        """Run it on one batch; OpenVINO's result."""
+        result = self._request.infer([batch])
+        if not self._has_run:
+            self._has_run = True
+            self._forget_weights()
+        return result
+
+    def _forget_weights(self) -> None:
+        """Give back the memory of the weights, 38 MB of SFace's, once the first run has made its own layout of them.
+
+        They are never written to, and should some be read again, the system brings them back from the file.
+        """
+        if self._weights is not None and sys.platform == "linux":  # elsewhere the same call means something else
+            self._weights.madvise(mmap.MADV_DONTNEED)
 
 
 class _Maker:
@@ -106,11 +124,12 @@ class _Maker:
     def _import(self, found: Path | None) -> _Compiled | None:
         if found is None:
             return None
-        # OpenVINO refuses memory that is read-only; what it writes here does not reach the file.
-        content = np.memmap(found, np.uint8, mode="c")
+        with found.open("rb") as file:
+            # OpenVINO refuses memory that is read-only; if it wrote to this, that would not reach the file.
+            weights = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         try:
-            tensor = _openvino().Tensor(content, shared_memory=True)
-            return _Compiled(self._core.import_model(tensor, _CPU, self._settings), content)
+            tensor = _openvino().Tensor(np.frombuffer(weights, np.uint8), shared_memory=True)
+            return _Compiled(self._core.import_model(tensor, _CPU, self._settings), weights)
         except RuntimeError as error:
             log.info("OpenVINO does not take what it compiled before, so it compiles again: %s", error)
             return None
@@ -172,7 +191,7 @@ class _OpenVinoGraph:
         # The input is copied (0.1 ms at 640x480): sharing NumPy's memory with the plugin corrupted the heap when the
         # shape changed from call to call (seen with OpenVINO 2026.4).
         with self._lock:
-            result = self._suited_to(batch.shape).request.infer([batch])
+            result = self._suited_to(batch.shape).run(batch)
             return tuple(np.asarray(result[i], np.float32) for i in range(len(self.outputs)))
 
     def _suited_to(self, shape: tuple[int, ...]) -> _Compiled:

@@ -17,6 +17,8 @@ SdlError = pygame.error
 _BACKDROP = (18, 18, 20)
 _SCREEN_PART = 0.8
 _SMALLEST_SIDE = 480
+# SDL would push the same pixels through OpenGL, whose drivers take 85 MB and more of memory.
+_PLAIN_SURFACE = {"x11": {"SDL_FRAMEBUFFER_ACCELERATION": "0"}}
 _INVISIBLE_DRIVERS = frozenset({"offscreen", "dummy"})
 _HINTS = {
     "SDL_NO_SIGNAL_HANDLERS": "1",  # else SIGTERM would arrive as a request to save
@@ -61,6 +63,8 @@ class SdlWindow:
         try:
             _refuse_invisible_driver()
             self._window = pygame.Window(title, _opening_size(image_wh), resizable=True, allow_high_dpi=True)
+            with environment(**_PLAIN_SURFACE.get(pygame.display.get_driver(), {})):
+                self._window.get_surface()  # which kind it is, is decided now
         except pygame.error:
             pygame.display.quit()
             raise
