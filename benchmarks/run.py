@@ -27,7 +27,7 @@ from sidebyside.clients import Client, Launch, WorkerFailed, run_fresh
 from sidebyside.environments import InstallFailed, python_of
 from sidebyside.fresh import FreshProcesses
 from sidebyside.measure import Series, interleave
-from sidebyside.roster import FACEPOOL, PEERS, Peer, WeightsMissing, lay_out_weights
+from sidebyside.roster import FACEPOOL, PEERS, VARIANTS, Peer, WeightsMissing, lay_out_weights
 from sidebyside.scenes import Scenes
 
 from facepool.models import ModelStore, default_root
@@ -90,8 +90,9 @@ class Comparison:
         self.results["load_average"]["after"] = machine.load_average()
 
     def _launches(self) -> Iterator[Launch]:
-        named = [peer for peer in PEERS if peer.name in self._arguments.only]
-        chosen = [] if self._arguments.quick else named or PEERS
+        others = (*VARIANTS, *PEERS)
+        named = [peer for peer in others if peer.name in self._arguments.only]
+        chosen = [] if self._arguments.quick else named or others
         for peer in (FACEPOOL, *chosen):
             try:
                 yield self._launch(peer)
@@ -108,7 +109,7 @@ class Comparison:
         if pins is None:
             models = str(self._arguments.models_dir)
             chosen = {"device": self._arguments.device, "models_dir": models, **dict(self._arguments.set or [])}
-            return Launch(peer, Path(sys.executable), options | chosen, {})
+            return Launch(peer, Path(sys.executable), chosen | options, {})
         home = folder / "home"
         home.mkdir(parents=True, exist_ok=True)
         return Launch(peer, python_of(pins, folder), options, variables | {"HOME": str(home)})
@@ -205,7 +206,7 @@ def write(results: dict[str, Any], folder: Path, document: Path | None) -> None:
 
 def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    names = [*SECTIONS, *(peer.name for peer in PEERS)]
+    names = [*SECTIONS, *(peer.name for peer in (*VARIANTS, *PEERS))]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="facepool alone, small inputs, few repetitions")
     parser.add_argument("--only", action="append", default=[], choices=names, metavar="NAME", help=", ".join(names))

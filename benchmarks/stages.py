@@ -184,10 +184,10 @@ def tapped(threads: int) -> Iterator[list[Tap]]:
     load = Runtime.load
     bare = Runtime(Device("cpu"), threads)
 
-    def loading(runtime: Runtime, path: Path, feed: PixelFeed | None = None) -> Graph:
-        graph = load(runtime, path, feed)
+    def loading(runtime: Runtime, path: Path, feed: PixelFeed | None = None, *, bfloat16: bool = False) -> Graph:
+        graph = load(runtime, path, feed, bfloat16=bfloat16)
         title = "embedder network" if len(graph.outputs) == 1 else "detector network"
-        tap = Tap(graph, load(bare, path), title)
+        tap = Tap(graph, load(bare, path, bfloat16=bfloat16), title)
         taps.append(tap)
         return tap
 

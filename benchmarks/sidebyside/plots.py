@@ -15,7 +15,7 @@ _AXES = {
     "pools": ("people in the pool", "Cost by size of the pool (frame to decision, one face at 640x480)"),
 }
 _BARS = ("detect-1", "analyze-1", "analyze-6", "analyze-20", "video")
-_OURS = "#0b6e4f"
+_OURS = ("#0b6e4f", "#62b394", "#a5d46a", "#1fa187")
 _OTHERS = ("#3b6ea5", "#c8553d", "#8d6a9f", "#d9a441", "#5f6c7b", "#7a9e47", "#a63d5a")
 
 
@@ -28,8 +28,9 @@ def draw(results: Results, folder: Path) -> list[Path]:
 
 
 def _colours(results: Results) -> dict[str, str]:
-    others = [name for name in results["libraries"] if name != "facepool"]
-    return {"facepool": _OURS} | dict(zip(others, _OTHERS, strict=False))
+    ours = [name for name in results["libraries"] if name.startswith("facepool")]
+    others = [name for name in results["libraries"] if name not in ours]
+    return dict(zip(ours, _OURS, strict=False)) | dict(zip(others, _OTHERS, strict=False))
 
 
 def _curve(results: Results, section: str, folder: Path, colours: Mapping[str, str]) -> Path | None:

@@ -101,7 +101,7 @@ def _cell(case: Mapping[str, Any], name: str) -> str:
     found = f" · {record['count']}" if len(counts) > 1 and record["count"] is not None else ""
     spread = f" ({_digits(low)} to {_digits(high)})" if record["n"] > 1 else ""
     ours = case["results"].get("facepool")
-    beside = f" → {ours['median'] / record['median']:.2g}" if ours and name != "facepool" else ""
+    beside = f" → {ours['median'] / record['median']:.2g}" if ours and not name.startswith("facepool") else ""
     return f"{_digits(middle)} {unit}{spread}{found}{beside}"
 
 

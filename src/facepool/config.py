@@ -56,7 +56,9 @@ class Settings(BaseSettings):
     embedder: str | None = Field(None, description="Another embedder than the pack's")
     models_dir: Path | None = Field(None, description="Where models are kept")
     offline_dir: Path | None = Field(None, description="Folder with model files, for machines without a network")
-    precision: PrecisionChoice = Field("auto", description="auto, int8 (made by facepool models optimize) or float32")
+    precision: PrecisionChoice = Field(
+        "auto", description="auto (the fastest that keeps results), int8 (made by facepool models optimize) or float32"
+    )
     device: str = Field("auto", description="auto, cpu, cuda:N, tensorrt:N or coreml")
     threads: int | None = Field(None, ge=1, description="CPU threads; all cores by default")
     quality: Quality = Field("balanced", description="How thoroughly faces are sought: fast, balanced or best")

@@ -35,6 +35,10 @@ def noise(count: int, height: int, width: int) -> Floats:
     return np.random.default_rng(height * width).uniform(0, 255, (count, 3, height, width)).astype(np.float32)
 
 
+def unit(rows: Floats) -> Floats:
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+
 def test_it_says_what_it_is_and_where_it_runs(detector: Graph) -> None:
     assert detector.device == "cpu"
     assert any(name in detector.engine for name in ("OpenVINO", "ONNX Runtime"))
@@ -54,6 +58,14 @@ def test_one_is_a_batch_of_one(embedder: Graph) -> None:
     together = embedder.run(faces)[0]
     apart = np.concatenate([embedder.run(faces[i : i + 1])[0] for i in range(len(faces))])
     np.testing.assert_allclose(together, apart, rtol=1e-3, atol=1e-3)
+
+
+def test_rounding_to_bfloat16_keeps_vectors_where_they_are(loader: Loader, open_embedder: InstalledModel) -> None:
+    faces = noise(4, 112, 112)
+    exact, rounded = (
+        unit(loader(open_embedder.graph, CPU, 1, bfloat16=wanted).run(faces)[0]) for wanted in (False, True)
+    )
+    assert np.sum(exact * rounded, axis=1).min() > 0.999
 
 
 def test_results_belong_to_the_caller(embedder: Graph) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from commands import Commands
 
+DETECTOR = "retinaface-mnet025"
+
 
 @pytest.fixture
 def own_store(facepool: Commands) -> Commands:
@@ -30,11 +32,17 @@ def optimized(tmp_path_factory: pytest.TempPathFactory, crowd: Commands, photos:
     for part in ("originals", "prepared", "assets"):
         shutil.copytree(shared / part, Path(commands.env["FACEPOOL_MODELS_DIR"]) / part)
     commands.take_pool_of(crowd)
-    outcome = commands("models", "optimize", "sface", "--json")
-    assert outcome.code == 0, outcome.out + outcome.err
+    outcome = commands("models", "optimize", DETECTOR, "--json")
     (record,) = outcome.records
+    figures = record["figures"]
+    assert isinstance(figures, list)
+    broken = {figure["name"] for figure in figures if not figure["holds"]}
+    if broken == {"time"}:
+        pytest.skip("8 bits are not faster on this processor, so they are refused, rightly")
+    assert outcome.code == 0, outcome.out + outcome.err
     assert record["accepted"] is True
-    assert {figure["name"] for figure in record["figures"]} == {"worst_vector", "worst_pair", "usual_pair", "time"}  # type: ignore[attr-defined]
+    names = {"faces_lost", "faces_added", "worst_box", "landmarks", "vectors", "time"}
+    assert {figure["name"] for figure in figures} == names
     return commands
 
 
@@ -42,7 +50,7 @@ def test_an_accepted_graph_is_used_from_then_on_and_said(optimized: Commands, ph
     pictures = (photos / "person_a_2.jpg", photos / "person_b_2.jpg", photos / "impostor_1.jpg")
     plain = optimized("recognize", *pictures, "--json", "--precision", "float32")
     fast = optimized("recognize", *pictures, "--json")
-    assert "embedder int8" in fast.err
+    assert "detector int8" in fast.err
     assert "int8" not in plain.err
     assert [record["person"] for record in fast.records] == ["Ada", "Bob", None]
     before, after = ([record["similarity"] for record in outcome.records] for outcome in (plain, fast))
@@ -52,18 +60,18 @@ def test_an_accepted_graph_is_used_from_then_on_and_said(optimized: Commands, ph
 
 def test_it_is_listed_with_the_figures_that_it_was_accepted_by(optimized: Commands) -> None:
     here = {record["model"]: record["int8"] for record in optimized("models", "list", "--json").records}
-    assert (here["sface"], here["retinaface-mnet025"]) == (True, False)
-    (record,) = optimized("models", "info", "sface", "--json").records
+    assert (here[DETECTOR], here["sface"]) == (True, False)
+    (record,) = optimized("models", "info", DETECTOR, "--json").records
     report = record["int8"]
     assert isinstance(report, dict)
-    assert report["figures"]["worst_vector"][0] < report["figures"]["worst_vector"][1]
-    assert "worst_vector" in optimized("models", "info", "sface").out
+    assert report["figures"]["worst_box"][0] < report["figures"]["worst_box"][1]
+    assert "worst_box" in optimized("models", "info", DETECTOR).out
 
 
 def test_int8_is_for_cpus_and_for_what_was_optimized(optimized: Commands, photos: Path) -> None:
     outcome = optimized("recognize", photos / "person_a_2.jpg", "--precision", "int8")
     assert outcome.code == 5
-    assert "no int8 graph of retinaface-mnet025" in outcome.error
+    assert "no int8 graph of sface" in outcome.error
     assert "facepool models optimize" in outcome.error
 
 
@@ -89,7 +97,7 @@ def test_going_back_to_float32(own_store: Commands, optimized: Commands, photos:
     assert "int8" in own_store("recognize", photos / "person_a_2.jpg").err
     assert "int8 graph removed" in own_store("models", "optimize", "--remove").out
     assert "int8" not in own_store("recognize", photos / "person_a_2.jpg").err
-    assert "there is no int8 graph" in own_store("models", "optimize", "--remove", "sface").out
+    assert "there is no int8 graph" in own_store("models", "optimize", "--remove", DETECTOR).out
 
 
 def test_pictures_without_faces_are_an_error(own_store: Commands) -> None:
@@ -105,7 +113,7 @@ def test_pictures_without_faces_are_an_error(own_store: Commands) -> None:
 def test_a_removed_model_takes_its_int8_graph_along(own_store: Commands, optimized: Commands) -> None:
     store = Path(own_store.env["FACEPOOL_MODELS_DIR"])
     shutil.copytree(Path(optimized.env["FACEPOOL_MODELS_DIR"]) / "optimized", store / "optimized")
-    assert own_store("models", "remove", "sface").code == 0
+    assert own_store("models", "remove", DETECTOR).code == 0
     assert not list((store / "optimized").iterdir())
 
 

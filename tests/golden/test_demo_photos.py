@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facepool import Analyzer, Faces, Frame, ModelStore, load_analyzer, read_image, verify
+from facepool import Analyzer, Faces, Frame, ModelChoice, ModelStore, load_analyzer, read_image, verify
 from facepool.detect import QUALITIES, Quality
 from facepool.errors import ImageUnreadable
 from facepool.models import DEMO_PHOTOS
@@ -63,6 +63,17 @@ def test_faces_that_are_not_judged_are_the_same(
     for (detections, embeddings), judged in zip(unjudged, faces.values(), strict=True):
         np.testing.assert_allclose(detections.boxes, judged.detections.boxes, atol=1e-3)
         np.testing.assert_allclose(embeddings, judged.embeddings, atol=1e-5)
+
+
+def test_the_fastest_precision_gives_the_vectors_of_float32(
+    open_store: ModelStore, frames: dict[str, Frame], faces: dict[str, Faces]
+) -> None:
+    exact = load_analyzer(ModelChoice(precision="float32"), store=open_store, device="cpu")
+    assert "bfloat16" not in exact.runs_on
+    for (_, embeddings), found in zip(
+        exact.embed_batch([frame.image_bgr for frame in frames.values()]), faces.values(), strict=True
+    ):
+        assert np.sum(embeddings * found.embeddings, axis=1).min() > 0.9995
 
 
 @pytest.mark.parametrize("name", FIRST_VALUES)

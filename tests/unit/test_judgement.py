@@ -75,26 +75,26 @@ def judged(before: RetinaFace, after: RetinaFace, embedder: Embedder | None = No
 
 
 def test_equal_vectors_are_accepted() -> None:
-    judgement = judge_embedder(Vectors(0), Vectors(0), FACES, 4)
+    judgement = judge_embedder(Vectors(0), Vectors(0), Vectors(0), FACES, 4)
     assert broken(judgement) == set()
     assert values(judgement)["worst_vector"] == pytest.approx(0, abs=1e-6)
     assert (judgement.faces, judgement.pictures) == (len(FACES), 4)
 
 
 def test_vectors_that_moved_too_far_are_refused() -> None:
-    judgement = judge_embedder(Vectors(0), Vectors(0.5), FACES, 4)
+    judgement = judge_embedder(Vectors(0), Vectors(0.5), Vectors(0), FACES, 4)
     assert broken(judgement) == {"worst_vector", "worst_pair", "usual_pair"}
     assert not judgement.accepted
 
 
 def test_vectors_that_are_no_numbers_are_refused() -> None:
-    judgement = judge_embedder(Vectors(0), Vectors(np.nan), FACES, 4)
+    judgement = judge_embedder(Vectors(0), Vectors(np.nan), Vectors(0), FACES, 4)
     assert broken(judgement) >= {"worst_vector", "worst_pair"}
 
 
 def test_one_face_is_judged_without_pairs() -> None:
     one = AlignedFaces(FACES.images_bgr[:1], FACES.template)
-    assert values(judge_embedder(Vectors(0), Vectors(0), one, 1))["worst_pair"] == 0
+    assert values(judge_embedder(Vectors(0), Vectors(0), Vectors(0), one, 1))["worst_pair"] == 0
 
 
 def test_the_same_faces_in_the_same_places_are_accepted() -> None:

@@ -32,8 +32,14 @@ def test_an_entry_says_what_it_hashes_to_and_where_it_can_be_had(entry: ModelEnt
     assert all(map(HEX.fullmatch, archives))
 
 
-def test_no_two_entries_are_the_same_file() -> None:
-    assert len({entry.sha256 for entry in CATALOG.values()}) == len(CATALOG)
+def test_no_two_entries_are_the_same_file_used_in_the_same_way() -> None:
+    assert len({(entry.sha256, entry.spec) for entry in CATALOG.values()}) == len(CATALOG)
+
+
+def test_faces_with_and_without_their_mirror_image_are_never_compared() -> None:
+    averaged, alone = space_of(CATALOG["sface"]), space_of(CATALOG["sface-single"])
+    assert averaged.weights_sha256 == alone.weights_sha256
+    assert averaged.id != alone.id
 
 
 def test_weights_without_clear_terms_count_as_restricted() -> None:

@@ -33,7 +33,12 @@ class Facepool(Adapter):
         self._network_s = 0.0
         self._time_networks()
         store = ModelStore(Path(options["models_dir"]))
-        choice = ModelChoice(detector=options.get("detector"), embedder=options.get("embedder"))
+        choice = ModelChoice(
+            options.get("pack", "open"),
+            options.get("detector"),
+            options.get("embedder"),
+            options.get("precision", "auto"),
+        )
         self._analyzer = load_analyzer(choice, device=options["device"], threads=options["threads"], store=store)
 
     def about(self) -> dict[str, str]:
@@ -49,7 +54,7 @@ class Facepool(Adapter):
 
     def analyze(self, case: Case) -> Step:
         image = np.load(case["image"])
-        return self._timing(lambda: len(self._analyzer.analyze(image)))
+        return self._timing(lambda: len(self._analyzer.embed_batch([image])[0][0]))
 
     def embed(self, case: Case) -> Step:
         faces = AlignedFaces(np.load(case["crops"])[: case["batch"]], self._analyzer.space.template)
@@ -93,8 +98,8 @@ class Facepool(Adapter):
         def add(seconds: float) -> None:
             self._network_s += seconds
 
-        def timed(runtime: Runtime, path: Path, *others: Any) -> Any:  # noqa: ANN401 -- a graph in all but name
-            return _Timed(load(runtime, path, *others), add)
+        def timed(runtime: Runtime, path: Path, *others: Any, **named: Any) -> Any:  # noqa: ANN401 -- as load
+            return _Timed(load(runtime, path, *others, **named), add)
 
         Runtime.load = timed  # type: ignore[method-assign]
 

@@ -69,7 +69,7 @@ def _optimize(optimizer: Optimizer, model: InstalledModel, store: ModelStore, co
         console.say(f"{name}: accepted on {judgement.faces} faces, and used from now on", "good")
         return True
     kept = "; the one that was accepted before stays" if store.optimized.known(model.entry) else ""
-    console.say(f"{name}: refused, float32 is used as before{kept}", "bad")
+    console.say(f"{name}: refused, so nothing changes{kept}", "bad")
     return False
 
 
@@ -77,7 +77,7 @@ def _remove(workbench: Workbench, names: tuple[str, ...]) -> int:
     store = workbench.store()
     for name in _names(workbench, names):
         there_was = store.optimized.remove(store.resolve(name))
-        words = "int8 graph removed, float32 is used" if there_was else "there is no int8 graph"
+        words = "int8 graph removed" if there_was else "there is no int8 graph"
         workbench.console.say(f"{name}: {words}", "good")
     return 0
 

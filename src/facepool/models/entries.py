@@ -10,7 +10,7 @@ from facepool.models.specs import EmbedderSpec, NetworkSpec
 from facepool.types import EmbeddingSpace
 
 Task = Literal["detect", "embed"]
-Precision = Literal["float32", "int8"]
+Precision = Literal["float32", "bfloat16", "int8"]
 Preparation = Literal["none", "dequantize", "free-batch"]
 Progress = Callable[[str, int, int | None], None]
 """Called with what is being fetched, the bytes that are there, and the bytes that are to be (None: unknown)."""
@@ -105,7 +105,8 @@ class InstalledModel:
     Attributes:
         entry: What it is.
         graph: Path of the ONNX file to run, which is the cleaned-up one where the entry asks for a clean-up.
-        precision: Of the graph: ``int8`` where it was optimized on this machine.
+        precision: ``int8`` where the graph was optimized on this machine, ``bfloat16`` where the same graph as for
+            float32 is to compute in it.
     """
 
     entry: ModelEntry

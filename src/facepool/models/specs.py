@@ -56,6 +56,7 @@ class EmbedderSpec:
         scale: Divides what is left.
         template: Name of the alignment template.
         mirrored: Whether the face and its mirror image are averaged.
+        endures_bfloat16: Whether its vectors stay what they are, by measurement, when the graph computes in bfloat16.
         fmr: How similar strangers get; None when nobody has measured it.
     """
 
@@ -65,6 +66,7 @@ class EmbedderSpec:
     scale: float = 1.0
     template: str = "arcface-112"
     mirrored: bool = True
+    endures_bfloat16: bool = False
     fmr: FmrCurve | None = None
 
     @property

@@ -1,7 +1,7 @@
 """Assembly: from names of models to a working analyzer."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -32,7 +32,8 @@ class ModelChoice:
         detector: In place of the pack's.
         embedder: In place of the pack's.
         precision: ``int8`` for the graphs that ``facepool models optimize`` made, ``float32`` for the ones that they
-            were made from; ``auto`` takes int8 on CPUs for each network that was optimized.
+            were made from; ``auto`` takes int8 on CPUs for each network that was optimized, otherwise bfloat16 for an
+            embedder that endures it, on processors that multiply it.
     """
 
     pack: str = "open"
@@ -90,7 +91,9 @@ def load_embedder(model: InstalledModel, runtime: Runtime) -> Embedder:
     """Load an embedder; errors as ``load_analyzer``."""
     if not isinstance(model.entry.spec, EmbedderSpec):
         raise ModelUnsupported(f"{model.entry.name} is not an embedder", fix="Name one: facepool models list")
-    return Embedder(runtime.load(model.graph, model.entry.spec.feed), model.entry.spec, space_of(model.entry))
+    spec = model.entry.spec
+    graph = runtime.load(model.graph, spec.feed, bfloat16=model.precision == "bfloat16")
+    return Embedder(graph, spec, space_of(model.entry))
 
 
 def _at_precision(
@@ -110,14 +113,22 @@ def _at_precision(
             f"There is no int8 graph of {model.entry.name}",
             fix="Make one: facepool models optimize; or use --precision auto",
         )
-    return optimized or model
+    return optimized or rounded(model, runtime)
+
+
+def rounded(model: InstalledModel, runtime: Runtime) -> InstalledModel:
+    """The model in bfloat16 where its results endure that and the processor gains by it, else as it is."""
+    spec = model.entry.spec
+    endures = isinstance(spec, EmbedderSpec) and spec.endures_bfloat16
+    return replace(model, precision="bfloat16") if endures and runtime.multiplies_bfloat16 else model
 
 
 def _remark(detector: InstalledModel, embedder: InstalledModel) -> str:
-    """What people should know of the precision: nothing, ``int8``, or which of the two is."""
-    int8 = [model.entry.task for model in (detector, embedder) if model.precision == "int8"]
-    words = {"detect": "detector int8", "embed": "embedder int8"}
-    return "int8" if len(int8) == 2 else "".join(words[task] for task in int8)
+    """What people should know of the precision: nothing where both are float32, else that of each that is not."""
+    if detector.precision == embedder.precision:
+        return "" if detector.precision == "float32" else detector.precision
+    named = (("detector", detector.precision), ("embedder", embedder.precision))
+    return ", ".join(f"{task} {precision}" for task, precision in named if precision != "float32")
 
 
 def _find(name: str, store: ModelStore) -> InstalledModel:

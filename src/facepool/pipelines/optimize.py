@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from facepool.models.entries import InstalledModel, space_of
 from facepool.models.specs import RetinaFaceSpec
 from facepool.models.store import ModelStore
 from facepool.pipelines.judgement import Judgement, judge_detector, judge_embedder
-from facepool.pipelines.load import load_detector, load_embedder
+from facepool.pipelines.load import load_detector, load_embedder, rounded
 from facepool.runtime import Graph, Runtime
 from facepool.runtime.quantize import quantize
 from facepool.types import AlignedFaces, Floats, Image
@@ -162,9 +163,12 @@ class Optimizer:
                 self._embedder,
                 self._held_out,
             )
+        # The same weights may serve with and without averaging over the mirror image, which only lessens differences.
+        alone = replace(before.entry, spec=replace(spec, mirrored=False))
         return judge_embedder(
-            load_embedder(before, self._runtime),
-            load_embedder(after, self._runtime),
+            load_embedder(replace(before, entry=alone), self._runtime),
+            load_embedder(replace(after, entry=alone), self._runtime),
+            load_embedder(rounded(replace(before, entry=alone), self._runtime), self._runtime),
             self._faces(Aligner(spec.template), self._held_out),
             len(self._held_out),
         )

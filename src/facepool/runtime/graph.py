@@ -40,7 +40,14 @@ class Loader(Protocol):
     """A function that loads an ONNX file."""
 
     def __call__(
-        self, path: Path, device: Device, threads: int, cache: Path | None = None, feed: PixelFeed | None = None
+        self,
+        path: Path,
+        device: Device,
+        threads: int,
+        cache: Path | None = None,
+        feed: PixelFeed | None = None,
+        *,
+        bfloat16: bool = False,
     ) -> Graph:
         """Load a file on a device with so many CPU threads.
 
@@ -50,6 +57,7 @@ class Loader(Protocol):
             threads: CPU threads.
             cache: Folder for what the engine makes of it, to start faster the next time; None to keep nothing.
             feed: Makes a graph that takes pixels; None for one that takes what the file says.
+            bfloat16: Numbers may be rounded to bfloat16 inside the graph, where that is faster.
 
         Raises:
             ModelCorrupt: The engine cannot read the file.

@@ -43,9 +43,17 @@ def report() -> EngineReport:
     return EngineReport("ONNX Runtime", _onnxruntime().__version__, tuple(kind for kind in PROVIDERS if offers(kind)))
 
 
-def load(path: Path, device: Device, threads: int, cache: Path | None = None, feed: PixelFeed | None = None) -> Graph:
+def load(
+    path: Path,
+    device: Device,
+    threads: int,
+    cache: Path | None = None,
+    feed: PixelFeed | None = None,
+    *,
+    bfloat16: bool = False,
+) -> Graph:
     """Load a graph on exactly the device that is named; see ``Loader``. It is prepared anew at every start."""
-    del cache
+    del cache, bfloat16
     onnxruntime = _onnxruntime()
     kind: DeviceKind = "cpu" if device.kind == "auto" else device.kind
     options = onnxruntime.SessionOptions()

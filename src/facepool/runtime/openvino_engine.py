@@ -36,10 +36,24 @@ def report() -> EngineReport:
     return EngineReport("OpenVINO", _version(_openvino()), ("cpu",))
 
 
-def load(path: Path, device: Device, threads: int, cache: Path | None = None, feed: PixelFeed | None = None) -> Graph:
+def multiplies_bfloat16() -> bool:
+    """Whether this processor has instructions for bfloat16; imports OpenVINO."""
+    return "BF16" in _openvino().Core().get_property(_CPU, "OPTIMIZATION_CAPABILITIES")
+
+
+def load(
+    path: Path,
+    device: Device,
+    threads: int,
+    cache: Path | None = None,
+    feed: PixelFeed | None = None,
+    *,
+    bfloat16: bool = False,
+) -> Graph:
     """Load a graph on the CPU, whatever the device's kind; see ``Loader``."""
     del device
-    return _OpenVinoGraph(_Maker(path, threads, None if cache is None else CompiledGraphs(cache), feed))
+    kept = None if cache is None else CompiledGraphs(cache)
+    return _OpenVinoGraph(_Maker(path, threads, kept, feed, bfloat16=bfloat16))
 
 
 class _Compiled:
@@ -81,16 +95,22 @@ class _Maker:
         threads: CPU threads.
         kept: What was compiled in earlier runs; None to compile always.
         feed: What becomes part of the graph, so that it takes pixels.
+        bfloat16: Compute in bfloat16, not in float32.
     """
 
-    def __init__(self, path: Path, threads: int, kept: CompiledGraphs | None, feed: PixelFeed | None) -> None:
+    def __init__(
+        self, path: Path, threads: int, kept: CompiledGraphs | None, feed: PixelFeed | None, *, bfloat16: bool
+    ) -> None:
         self.version = _version(_openvino())
         self._path = path
         self._kept = kept
         self._feed = feed
         self._core = _openvino().Core()
         # How many threads there are is decided at every start.
-        self._lasting = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        self._lasting = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
+        }
         self._settings = {**self._lasting, "INFERENCE_NUM_THREADS": threads}
 
     def make(self, shape: tuple[int, ...] | None = None) -> _Compiled:
