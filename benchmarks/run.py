@@ -188,6 +188,22 @@ class Comparison:
         return text
 
 
+def add_to(earlier: Path, results: dict[str, Any]) -> dict[str, Any]:
+    """What was measured, beside what an earlier run has measured of other cases on this machine.
+
+    Raises:
+        ValueError: The earlier run was on another machine.
+    """
+    if not earlier.is_file():
+        return results
+    before: dict[str, Any] = json.loads(earlier.read_text(encoding="utf-8"))
+    if before["machine"]["processor"] != results["machine"]["processor"]:
+        raise ValueError(f"{earlier} is of another machine")
+    merged = {name: before[name] | results[name] for name in ("libraries", "cases", "left_out")}
+    found = {name: results[name] or before[name] for name in ("engines_imported", "stages", "search")}
+    return results | merged | found
+
+
 def write(results: dict[str, Any], folder: Path, document: Path | None) -> None:
     """Write the JSON, the report and the plots, and put the report into a document."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -211,6 +227,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="facepool alone, small inputs, few repetitions")
     parser.add_argument("--only", action="append", default=[], choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--output", type=Path, default=Path("benchmark-results"))
+    parser.add_argument("--add", action="store_true", help="keep what --output has of cases that this run leaves out")
     parser.add_argument("--shared", type=Path, default=Path(__file__).resolve().parents[2] / "shared")
     parser.add_argument("--cache", type=Path, default=user_cache_path("facepool") / "benchmarks")
     parser.add_argument("--models-dir", type=Path, default=default_root())
@@ -248,7 +265,10 @@ def main() -> None:
             comparison.run()
         except KeyboardInterrupt:
             print("Interrupted: what was measured until now is written", flush=True)
-    write(comparison.results, arguments.output, arguments.document)
+    results = comparison.results
+    if arguments.add:
+        results = add_to(arguments.output / "results.json", results)
+    write(results, arguments.output, arguments.document)
 
 
 if __name__ == "__main__":

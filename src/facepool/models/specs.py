@@ -17,6 +17,7 @@ class RetinaFaceSpec:
         variances: Scale of the centre and of the size deltas.
         outputs: Names of the graph's outputs: box deltas (N,A,4), scores (N,A,2) with the face in column 1,
             landmark deltas (N,A,10).
+        endures_bfloat16: Whether its faces stay where they are, by measurement, when the graph computes in bfloat16.
     """
 
     channel_order: ChannelOrder = "bgr"
@@ -25,6 +26,7 @@ class RetinaFaceSpec:
     prior_sizes: tuple[tuple[int, ...], ...] = ((16, 32), (64, 128), (256, 512))
     variances: tuple[float, float] = (0.1, 0.2)
     outputs: tuple[str, str, str] = ("loc", "conf", "landmarks")
+    endures_bfloat16: bool = False
 
     @property
     def feed(self) -> PixelFeed:

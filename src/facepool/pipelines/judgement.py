@@ -85,7 +85,12 @@ def judge_embedder(before: Embedder, after: Embedder, usual: Embedder, faces: Al
 
 
 def judge_detector(
-    before: RetinaFace, after: RetinaFace, aligner: Aligner, embedder: Embedder, images_bgr: Sequence[Image]
+    before: RetinaFace,
+    after: RetinaFace,
+    usual: RetinaFace,
+    aligner: Aligner,
+    embedder: Embedder,
+    images_bgr: Sequence[Image],
 ) -> Judgement:
     """Compare an optimized detector with the one that it was made from.
 
@@ -96,6 +101,7 @@ def judge_detector(
     Args:
         before: The float32 one.
         after: The optimized one.
+        usual: What runs where there is no optimized one, to be faster than: in float32 or bfloat16.
         aligner: Cuts faces out by the landmarks of either.
         embedder: Turns them into vectors.
         images_bgr: (H, W, 3) uint8 BGR each, with faces, of which the optimized graph was made with none.
@@ -122,7 +128,7 @@ def judge_detector(
                 *("vectors", _rms(np.array(optimized.apart)), _rms(np.array(moved.apart))),
                 "root mean square of 1 - cosine by that shift; bound: float32 on moved pictures",
             ),
-            _time(lambda: before.detect(one), lambda: after.detect(one)),
+            _time(lambda: usual.detect(one), lambda: after.detect(one)),
         ),
         faces,
         len(images_bgr),

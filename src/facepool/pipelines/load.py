@@ -32,8 +32,8 @@ class ModelChoice:
         detector: In place of the pack's.
         embedder: In place of the pack's.
         precision: ``int8`` for the graphs that ``facepool models optimize`` made, ``float32`` for the ones that they
-            were made from; ``auto`` takes int8 on CPUs for each network that was optimized, otherwise bfloat16 for an
-            embedder that endures it, on processors that multiply it.
+            were made from; ``auto`` takes int8 on CPUs for each network that was optimized, otherwise bfloat16 for a
+            network that endures it, on processors that multiply it.
     """
 
     pack: str = "open"
@@ -84,7 +84,9 @@ def load_detector(model: InstalledModel, runtime: Runtime, options: DetectOption
     """Load a detector; errors as ``load_analyzer``."""
     if not isinstance(model.entry.spec, RetinaFaceSpec):
         raise ModelUnsupported(f"{model.entry.name} is not a detector", fix="Name one: facepool models list")
-    return RetinaFace(runtime.load(model.graph, model.entry.spec.feed), model.entry.spec, options)
+    spec = model.entry.spec
+    graph = runtime.load(model.graph, spec.feed, bfloat16=model.precision == "bfloat16")
+    return RetinaFace(graph, spec, options)
 
 
 def load_embedder(model: InstalledModel, runtime: Runtime) -> Embedder:
@@ -118,9 +120,8 @@ def _at_precision(
 
 def rounded(model: InstalledModel, runtime: Runtime) -> InstalledModel:
     """The model in bfloat16 where its results endure that and the processor gains by it, else as it is."""
-    spec = model.entry.spec
-    endures = isinstance(spec, EmbedderSpec) and spec.endures_bfloat16
-    return replace(model, precision="bfloat16") if endures and runtime.multiplies_bfloat16 else model
+    gains = model.entry.spec.endures_bfloat16 and runtime.multiplies_bfloat16
+    return replace(model, precision="bfloat16") if gains else model
 
 
 def _remark(detector: InstalledModel, embedder: InstalledModel) -> str:

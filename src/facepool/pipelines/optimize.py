@@ -159,6 +159,7 @@ class Optimizer:
             return judge_detector(
                 load_detector(before, self._runtime, self._options),
                 load_detector(after, self._runtime, self._options),
+                load_detector(rounded(before, self._runtime), self._runtime, self._options),
                 Aligner(self._embedder.space.template),
                 self._embedder,
                 self._held_out,
