@@ -12,6 +12,7 @@ of them; only ratios within one run mean something. Writes results.json, results
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -258,6 +259,7 @@ def _working_folder() -> Iterator[Path]:
 def main() -> None:
     """Measure and write."""
     arguments = parse()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it keeps what was measured
     machine.stay_on_cores(arguments.threads)
     with _working_folder() as work:
         comparison = Comparison(arguments, work, ModelStore(arguments.models_dir))
