@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from facepool import Pool, open_pool
-from facepool.errors import InputError, SpaceMismatch
+from facepool.errors import SpaceMismatch
 from facepool.pipelines.identity import EvidenceOptions
 from facepool.pipelines.live import LiveOptions, LiveRecognizer
 from facepool.pipelines.live_view import Event, LiveView
-from facepool.types import Floats, Frame, Sample
+from facepool.types import Floats, Sample
 from live_stage import FPS, Actor, LiveStage
 from stand_ins import SPACE, unit, view
 
@@ -50,14 +50,6 @@ class Show:
     @property
     def story(self) -> list[tuple[str, str | None]]:
         return [(event.kind, event.person) for event in self.events]
-
-
-def processed(frames: Iterable[Frame], recognizer: LiveRecognizer) -> list[LiveView]:
-    return [recognizer.process(frame) for frame in frames]
-
-
-def processed_ahead(frames: Iterable[Frame], recognizer: LiveRecognizer) -> list[LiveView]:
-    return [seen for _, seen in recognizer.process_all(frames)]
 
 
 def face(person: int, angle: float = 10, x: float = 100, **more: float) -> Actor:
@@ -298,34 +290,3 @@ def test_memory_does_not_grow_with_time(stage: LiveStage, pool: Pool) -> None:
 def test_no_face_is_an_empty_view(stage: LiveStage, pool: Pool) -> None:
     seen = Show(stage, pool).play()
     assert (len(seen), seen.names, seen.events, seen.track_ids.shape) == (0, (), (), (0,))
-
-
-@pytest.mark.parametrize("every", [1, 3])
-def test_working_ahead_changes_nothing(stage: LiveStage, pool: Pool, every: int) -> None:
-    frames = [stage.frame(face(ADA, x=100 + n), face(STRANGER, x=400 - n)) for n in range(20)]
-    frames += [stage.frame(face(BOB, x=140)) for _ in range(20)]
-    options = LiveOptions(detect_every=every)
-    views, views_ahead = (
-        work(frames, LiveRecognizer(stage, pool, options=options)) for work in (processed, processed_ahead)
-    )
-    assert [seen.names for seen in views_ahead] == [seen.names for seen in views]
-    assert [seen.events for seen in views_ahead] == [seen.events for seen in views]
-    assert [seen.embedded.tolist() for seen in views_ahead] == [seen.embedded.tolist() for seen in views]
-
-
-def test_working_ahead_goes_on_where_single_frames_left_off(stage: LiveStage, pool: Pool) -> None:
-    recognizer = LiveRecognizer(stage, pool, options=LiveOptions(detect_every=2))
-    recognizer.process(stage.frame(face(ADA)))
-    assert len(processed_ahead([stage.frame(face(ADA)) for _ in range(3)], recognizer)) == 3
-    assert stage.found == 2
-
-
-def test_frames_before_a_break_are_processed(stage: LiveStage, pool: Pool) -> None:
-    def breaking() -> Iterator[Frame]:
-        yield from (stage.frame(face(ADA)) for _ in range(3))
-        raise InputError("The film is torn")
-
-    pairs: list[tuple[Frame, LiveView]] = []
-    with pytest.raises(InputError, match="torn"):
-        pairs.extend(LiveRecognizer(stage, pool).process_all(breaking()))
-    assert len(pairs) == 3

@@ -116,8 +116,7 @@ def recognize_sources(
                     _recognize_pictures(source, recognizer, viewer, console, painter)
                 else:
                     live = LiveRecognizer(workbench.analyzer, pool, workbench.policy, options=live_options)
-                    # Who says how many threads to take gets no more of them.
-                    Watch(live, outlets, console, painter, ahead=settings.threads is None).run(source, viewer)
+                    Watch(live, outlets, console, painter).run(source, viewer)
                 if viewer.ended:
                     break
     return tour.exit_code

@@ -1,7 +1,7 @@
 """Annotated frames to a window, a recording, both or neither."""
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -25,7 +25,6 @@ _LONGEST_SIDE = 1280
 
 Result = TypeVar("Result")
 Draw = Callable[[Canvas], Image]
-WorkThrough = Callable[[Iterable[Frame]], Iterator[tuple[Frame, Result]]]
 
 
 class Viewer:
@@ -93,11 +92,7 @@ class Viewer:
             time.sleep(_POLL_S)
 
     def play(
-        self,
-        source: FrameSource,
-        work: Callable[[Frame], Result],
-        draw: Callable[[Canvas, Result], Image],
-        work_through: WorkThrough[Result] | None = None,
+        self, source: FrameSource, work: Callable[[Frame], Result], draw: Callable[[Canvas, Result], Image]
     ) -> Generator[tuple[Frame, Result]]:
         """Work on the frames of something that moves, and show what became of them, until it or the user ends.
 
@@ -109,7 +104,6 @@ class Viewer:
             source: No pictures; see ``pictures``.
             work: May be called in another thread, for one frame at a time.
             draw: Called in this thread.
-            work_through: The work on all frames of a file, in order; ``work`` on each by default.
 
         Yields:
             Frames with what became of them. Close the iterator if you leave it early.
@@ -121,10 +115,10 @@ class Viewer:
         if isinstance(source, LiveSource) and source.live and self._window is not None:
             yield from self._beside(source, self._window, work, draw)
             return
-        frames = self._awake(source) if isinstance(source, LiveSource) else source
-        each = ((frame, work(frame)) for frame in frames if frame is not None)
-        through = each if work_through is None or isinstance(source, LiveSource) else work_through(source)
-        for frame, result in through:
+        for frame in self._awake(source) if isinstance(source, LiveSource) else source:
+            if frame is None:
+                continue
+            result = work(frame)
             self.show(frame, partial(_drawn, draw, result))
             yield frame, result
             if self._ended:

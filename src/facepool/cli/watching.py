@@ -22,14 +22,10 @@ class Watch:
         outlets: Told of events.
         console: Told of faces, and of who is in view.
         painter: Draws boxes and names.
-        ahead: Seek the faces of a file's next frame beside the work on this one, for which more threads are taken.
     """
 
-    def __init__(
-        self, recognizer: LiveRecognizer, outlets: Outlets, console: Console, painter: Painter, *, ahead: bool
-    ) -> None:
+    def __init__(self, recognizer: LiveRecognizer, outlets: Outlets, console: Console, painter: Painter) -> None:
         self._recognizer = recognizer
-        self._through = recognizer.process_all if ahead else None
         self._outlets = outlets
         self._console = console
         self._painter = painter
@@ -46,7 +42,7 @@ class Watch:
         try:
             with (
                 self._console.counting("Recognizing", source.frame_count) as counter,
-                closing(viewer.play(source, self._recognizer.process, self._draw, self._through)) as played,
+                closing(viewer.play(source, self._recognizer.process, self._draw)) as played,
             ):
                 for frame, view in played:
                     self._tell(frame, view)

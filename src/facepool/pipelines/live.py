@@ -1,6 +1,6 @@
 """Live recognition: one decision a person, not one a frame."""
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,7 +8,6 @@ import numpy as np
 from facepool.decide import Claim, Criteria, Threshold, ThresholdPolicy, decide_together
 from facepool.fuse import Sighting, weigh
 from facepool.gallery import Pool, PoolMatrix, check_pool
-from facepool.pipelines.ahead import ahead
 from facepool.pipelines.analyze import Analyzer, Looks
 from facepool.pipelines.identity import EvidenceOptions, Identity, Need, Sameness
 from facepool.pipelines.live_view import Event, EventKind, EventReason, LiveView
@@ -86,32 +85,16 @@ class LiveRecognizer:
 
     def process(self, frame: Frame) -> LiveView:
         """Take in the next frame of the source."""
-        return self._take_in(frame, self._find((self._frames, frame)))
-
-    def process_all(self, frames: Iterable[Frame]) -> Generator[tuple[Frame, LiveView]]:
-        """``process`` for each frame of a file, while the faces of the next one are sought in a thread beside it.
-
-        Takes more than the analyzer's number of threads at times, and always one frame more than was handed out.
-
-        Raises:
-            InputError: The frames broke. Those before are processed first.
-        """
-        for (_, frame), found in ahead(enumerate(frames, self._frames), self._find):
-            yield frame, self._take_in(frame, found)
-
-    def _take_in(self, frame: Frame, found: Detections | None) -> LiveView:
         time_s = frame.index / _FPS_UNKNOWN if frame.time_s is None else frame.time_s
+        detecting = self._frames % self._options.detect_every == 0
         self._frames += 1
-        if found is None:
-            detections, tracks = self._tracker.coast(time_s)
-        else:
-            detections, tracks = found, self._tracker.update(found, time_s)
+        detections, tracks = self._find(frame, time_s, detecting=detecting)
         events = [self._forget(track, time_s, "scene_cut" if tracks.cut else "gone") for track in tracks.lost]
         ids = tracks.ids.copy()
         for track in ids:
             self._identities.setdefault(int(track), Identity(self._options.evidence, time_s))
         embedded = np.zeros(len(ids), np.bool_)
-        if found is not None:
+        if detecting:
             embedded[:] = self._embed_some(frame, detections, tracks, ids, time_s, events)
         for row, track in enumerate(ids):
             self._identities[int(track)].see(detections.boxes[row], float(detections.scores[row]))
@@ -134,10 +117,11 @@ class LiveRecognizer:
         events = [self._forget(track, time_s, "gone") for track in list(self._identities)]
         return tuple(event for event in events if event is not None)
 
-    def _find(self, numbered: tuple[int, Frame]) -> Detections | None:
-        """The faces of the n-th frame; None where it is not one to detect in."""
-        number, frame = numbered
-        return self._analyzer.find(frame.image_bgr) if number % self._options.detect_every == 0 else None
+    def _find(self, frame: Frame, time_s: float, *, detecting: bool) -> tuple[Detections, Tracks]:
+        if not detecting:
+            return self._tracker.coast(time_s)
+        detections = self._analyzer.find(frame.image_bgr)
+        return detections, self._tracker.update(detections, time_s)
 
     def _embed_some(
         self,
