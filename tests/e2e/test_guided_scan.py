@@ -54,7 +54,7 @@ def _pose(rotation: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Pose:
 def test_a_head_that_looks_around_in_a_circle_is_registered_wherever_the_camera_stands(
     head_of: HeadOf, analyzer: Analyzer, pool: Pool, camera_pitch: float
 ) -> None:
-    poses = seen_from(camera_pitch, head_circle(28, 36, still=9))
+    poses = seen_from(camera_pitch, head_circle(28, 72, still=9))  # 2.4 s of a camera
     guided = GuidedEnrollment("Ada", analyzer, pool)
     scans = scan_all(guided, SyntheticCamera(head_of("person_a_2"), poses))
     assert scans[-1].phase == "done"
