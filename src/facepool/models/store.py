@@ -173,12 +173,14 @@ class ModelStore:
     def remove(self, entry: ModelEntry) -> None:
         """Delete a model's files, and its description if it was imported. Nothing happens if they are not here.
 
+        Entries of the catalog that use one file in several ways go together; an imported model keeps its file.
+
         Raises:
             NotWritable: No permission.
         """
         with only_writer_of(self.root):
             self._imports.remove(entry.name)
-            if any(other.sha256 == entry.sha256 and other.name != entry.name for other in self.entries().values()):
+            if any(_keeps_file_of(other, entry) for other in self.entries().values()):
                 return
             for path in (self._original(entry.sha256), *self._prepared(entry)):
                 path.unlink(missing_ok=True)
@@ -271,6 +273,11 @@ class ModelStore:
     def _prepared(self, entry: ModelEntry) -> tuple[Path, Path]:
         graph = self.root / "prepared" / f"{entry.sha256}.onnx"
         return graph, graph.with_suffix(".json")
+
+
+def _keeps_file_of(other: ModelEntry, entry: ModelEntry) -> bool:
+    both_fetched = bool(other.sources and entry.sources)
+    return other.sha256 == entry.sha256 and other.name != entry.name and not both_fetched
 
 
 def _recipe(entry: ModelEntry) -> str:
