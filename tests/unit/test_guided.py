@@ -408,3 +408,12 @@ def test_a_report_before_anything_was_seen_is_empty(stage: ScanStage, pool: Pool
     report = enrollment(stage, pool).coverage()
     assert (report.frontal, report.covered, report.views, report.miss_share()) == (None, 0, (), None)
     assert len(report.thin) == 12
+
+
+def test_the_faces_of_a_scan_are_kept_as_pictures_if_that_is_wanted(stage: ScanStage, pool: Pool) -> None:
+    for name, keep in (("Ada", True), ("Bob", False)):
+        scan = enrollment(stage, pool, name, keep_pictures=keep)
+        offer(scan, stage, [replace(head, person=ME if keep else OTHER) for head in (*still(), *circle())])
+        assert scan.commit() > 0
+    assert all(pool.picture(template.id) for template in pool.templates("Ada"))
+    assert not any(pool.picture(template.id) for template in pool.templates("Bob"))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from facepool.align import Aligner
@@ -14,6 +15,8 @@ from facepool.pose import fit_heads
 from facepool.quality import FaceMeasures, measure
 from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Image, Pose, Sample
 
+_PICTURE_QUALITY = 90
+
 
 @dataclass(frozen=True, slots=True)
 class Faces:
@@ -24,19 +27,21 @@ class Faces:
         embeddings: (N, D) float32, L2 norm 1.
         measures: How good each capture is; see ``facepool.quality``.
         poses: N poses; None where one could not be measured.
+        aligned: The faces, upright, on the embedder's template; None where they were not kept.
     """
 
     detections: Detections
     embeddings: Floats
     measures: FaceMeasures
     poses: Sequence[Pose | None]
+    aligned: AlignedFaces | None = None
 
     def __len__(self) -> int:
         """Number of faces."""
         return len(self.detections)
 
-    def sample(self, row: int, frame: Frame) -> Sample:
-        """One face as a sample of the frame that it was found in."""
+    def sample(self, row: int, frame: Frame, *, with_picture: bool = False) -> Sample:
+        """One face as a sample of the frame that it was found in, with its picture if that is to be kept."""
         return Sample(
             embedding=self.embeddings[row],
             source=frame.source,
@@ -46,6 +51,7 @@ class Faces:
             score=float(self.detections.scores[row]),
             size_px=float(self.measures.size_px[row]),
             frame=frame.index,
+            picture=_jpeg(self.aligned.images_bgr[row]) if with_picture and self.aligned else b"",
         )
 
 
@@ -182,7 +188,12 @@ class Analyzer:
 
 
 def _faces(looks: Looks, embeddings: Floats) -> Faces:
-    return Faces(looks.detections, embeddings, looks.measures, looks.poses)
+    return Faces(looks.detections, embeddings, looks.measures, looks.poses, looks.aligned)
+
+
+def _jpeg(image_bgr: Image) -> bytes:
+    _, data = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, _PICTURE_QUALITY])
+    return data.tobytes()
 
 
 def _check_image(image_bgr: Image) -> None:

@@ -147,14 +147,18 @@ class RingScan:
         known: What the pool knows of the person.
         same_scan: The similarity from which on two frames of the scan show one person.
         options: How the scan goes.
+        keep_pictures: Whether views carry a picture of the face.
     """
 
-    def __init__(self, person: str, known: Known, same_scan: float, options: ScanOptions) -> None:
+    def __init__(
+        self, person: str, known: Known, same_scan: float, options: ScanOptions, *, keep_pictures: bool = False
+    ) -> None:
         self.views = Views()
         self._person = person
         self._known = known
         self._same_scan = same_scan
         self._options = options
+        self._keep_pictures = keep_pictures
         self._search = FrontalSearch(options.frontal, same_scan)
         self._frontal: Pose | None = None
         self._binding: Binding | None = None
@@ -181,7 +185,10 @@ class RingScan:
         pose = None if row is None else faces.poses[row]
         if flaw is not None or row is None or pose is None:
             return self._scan(self._useless(flaw or "no_pose"), faces, row, None)
-        sample, box = faces.sample(row, frame), np.asarray(faces.detections.boxes[row])
+        sample, box = (
+            faces.sample(row, frame, with_picture=self._keep_pictures),
+            np.asarray(faces.detections.boxes[row]),
+        )
         if self._binding is None or self._frontal is None:
             return self._scan(self._look_straight(sample, pose, box), faces, row, None)
         offset = relative(pose, self._frontal)
