@@ -172,6 +172,14 @@ class Enrollment:
         frames = iter(frames)
         while batch := self._look_at_some(frames):
             looked_at += batch
+        return self.offer_faces(looked_at)
+
+    def offer_faces(self, looked_at: Sequence[tuple[Frame, Faces]]) -> list[Offer]:
+        """The same for stills that were analyzed already.
+
+        Args:
+            looked_at: Frames, with pixels or without, and what the analyzer found in them.
+        """
         order = self._typical_first([faces for _, faces in looked_at])
         offers = {i: self._consider(*looked_at[i]) for i in order}
         return [offers[i] for i in range(len(looked_at))]

@@ -92,7 +92,17 @@ class Recognizer:
         Returns:
             One ``RecognizedFaces`` an image; an empty list for an empty list.
         """
-        found = self._analyzer.embed_batch(images_bgr)
+        return self.decide(self._analyzer.embed_batch(images_bgr))
+
+    def decide(self, found: Sequence[tuple[Detections, Floats]]) -> list[RecognizedFaces]:
+        """Name faces that are embedded already, by one state of the pool.
+
+        Args:
+            found: For each image N faces and their (N, D) embeddings.
+
+        Returns:
+            One ``RecognizedFaces`` an image.
+        """
         matrix = self._matrix()
         threshold = self._policy.identification(len(matrix), matrix.calibration).value
         return [self._decided(detections, embeddings, matrix, threshold) for detections, embeddings in found]
