@@ -417,3 +417,13 @@ def test_the_faces_of_a_scan_are_kept_as_pictures_if_that_is_wanted(stage: ScanS
         assert scan.commit() > 0
     assert all(pool.picture(template.id) for template in pool.templates("Ada"))
     assert not any(pool.picture(template.id) for template in pool.templates("Bob"))
+
+
+def test_a_direction_that_is_to_be_redone_is_empty_until_it_is_seen_again(stage: ScanStage, pool: Pool) -> None:
+    ada = enrollment(stage, pool)
+    assert offer(ada, stage, [*still(), *circle()])[-1].phase == "done"
+    ada.redo(0)
+    assert not ada.coverage().directions[0].covered
+    assert offer(ada, stage, [Head(yaw=-18)])[-1].phase == "enough"
+    assert offer(ada, stage, [Head(yaw=18, size=90)])[-1].phase == "done"  # poorer than before, but asked for
+    assert all(direction.covered for direction in ada.finish().directions)

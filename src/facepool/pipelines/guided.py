@@ -93,6 +93,14 @@ class GuidedEnrollment:
         """Look at one frame and keep its face if it is the best of its place so far."""
         return self._scan.look(frame, self._analyzer.analyze(frame.image_bgr))
 
+    def redo(self, direction: int) -> None:
+        """Give up the views of one direction, which then has to be looked at again.
+
+        Args:
+            direction: 0-based, as in the report on coverage.
+        """
+        self._scan.redo(direction)
+
     def finish(self) -> Coverage:
         """End the scan: the report on what ``commit`` will store.
 

@@ -140,7 +140,7 @@ class Known:
 
 
 class RingScan:
-    """The state of a scan. It never forgets a view except for a better one of the same place.
+    """The state of a scan. It never forgets a view except for a better one of the same place, or when it is told to.
 
     Args:
         person: For hints.
@@ -177,6 +177,10 @@ class RingScan:
     def enough(self) -> bool:
         """Whether the person may finish."""
         return self.coverage >= self._options.enough
+
+    def redo(self, direction: int) -> None:
+        """Give up what was captured of one direction; nothing happens where nothing was."""
+        self.views.forget(direction)
 
     def look(self, frame: Frame, faces: Faces) -> Scan:
         """Look at the faces of one frame."""
