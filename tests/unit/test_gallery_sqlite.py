@@ -181,6 +181,8 @@ def test_a_picture_is_kept_beside_its_template_and_given_out_when_asked_for(path
         kept = again.templates("person 1")
         assert [again.picture(template.id) for template in kept] == [None, b"first", None, b"third"]
         assert {template.sample.picture for template in kept} == {b""}
+        assert again.pictured("person 1") == {kept[1].id, kept[3].id}
+        assert again.pictured("person 2") == again.pictured("nobody") == frozenset()
         again.rename("person 1", "Eve")
         assert again.picture(kept[1].id) == b"first"
 

@@ -74,6 +74,10 @@ class Pool(Protocol):
         """
         ...
 
+    def pictured(self, person: str) -> frozenset[int]:
+        """The numbers of a person's templates that have a picture; empty for somebody who is not there."""
+        ...
+
     def matrix(self) -> PoolMatrix:
         """All templates as they are now. Kept between calls, so cheap while the pool does not change."""
         ...

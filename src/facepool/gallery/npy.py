@@ -141,6 +141,11 @@ class NpyPool:
         _find(self._current(), template_id)
         return None
 
+    def pictured(self, person: str) -> frozenset[int]:
+        """None of them: these files keep no pictures."""
+        clean_name(person)
+        return frozenset()
+
     def matrix(self) -> PoolMatrix:
         """All templates as they are now."""
         content = self._current()

@@ -111,6 +111,17 @@ def read_picture(db: sqlite3.Connection, number: int) -> tuple[bytes | None] | N
     return row
 
 
+def read_pictured(db: sqlite3.Connection, name: str) -> frozenset[int]:
+    """Numbers of the templates of a person that have a picture."""
+    rows = db.execute(
+        """SELECT templates.id FROM persons JOIN samples ON samples.person_id = persons.id
+        JOIN pictures ON pictures.sample_id = samples.id JOIN templates ON templates.sample_id = samples.id
+        WHERE persons.name = ?""",
+        (name,),
+    )
+    return frozenset(number for (number,) in rows)
+
+
 def delete_template(db: sqlite3.Connection, number: int, person: str | None) -> str | None:
     """Delete a template and what belongs to it, and tell whose it was; None: there is none, or not that person's."""
     row = db.execute(

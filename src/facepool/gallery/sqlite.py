@@ -39,6 +39,7 @@ from facepool.gallery.records import (
     read_look_alikes,
     read_people,
     read_picture,
+    read_pictured,
     read_space,
     read_state,
     read_template,
@@ -158,6 +159,14 @@ class SqlitePool:
         if row is None:
             raise unknown_template(template_id)
         return row[0]
+
+    def pictured(self, person: str) -> frozenset[int]:
+        """Which of a person's templates have a picture."""
+        db = self._connection()
+        if db is None:
+            return frozenset()
+        with explained(self.path):
+            return read_pictured(db, clean_name(person))
 
     def matrix(self) -> PoolMatrix:
         """All templates as they are now; only what was appended since the last call is read."""
