@@ -1,6 +1,8 @@
 // The server's REST interface, as the page uses it. Errors carry words for people in the page's language.
 import { t, told } from "./i18n.js";
 
+const PAGE_SIZE = 500;
+
 export class ApiError extends Error {
   constructor(status, { code = "", message = "", why = "", fix = "" } = {}) {
     const own = [message, why].filter(Boolean).join(": ") + (fix ? `. ${fix}` : "");
@@ -60,14 +62,24 @@ function pictures(name, files) {
   return form;
 }
 
+/** Everybody, page after page. */
+async function allPeople(signal) {
+  const people = [];
+  for (let page = 0; ; page += 1) {
+    const answer = await get(`v1/persons?page=${page}&size=${PAGE_SIZE}`, signal);
+    people.push(...answer.persons);
+    if (people.length >= answer.total || !answer.persons.length) return people;
+  }
+}
+
 export const api = {
   session: () => get("v1/session"),
   signIn: (key) => change("POST", "v1/session", { json: { key } }),
   signOut: () => change("DELETE", "v1/session"),
 
-  people: (signal) => get("v1/persons", signal),
+  people: allPeople,
   person: (name, signal) => get(`v1/persons/${encoded(name)}`, signal),
-  rename: (name, to) => change("PATCH", `v1/persons/${encoded(name)}`, { json: { name: to } }),
+  rename: (name, to) => change("PATCH", `v1/persons/${encoded(name)}`, { json: { person: to } }),
   merge: (name, into) => change("POST", `v1/persons/${encoded(name)}/merge`, { json: { into } }),
   erase: (name) => change("DELETE", `v1/persons/${encoded(name)}`),
   samples: (name, signal) => get(`v1/persons/${encoded(name)}/samples`, signal),

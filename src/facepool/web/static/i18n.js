@@ -48,13 +48,16 @@ export function number(value, digits) {
   return new Intl.NumberFormat(language(), exact).format(value);
 }
 
+/** A large number in few characters. */
+export const compact = (value) => new Intl.NumberFormat(language(), { notation: "compact", maximumSignificantDigits: 2 }).format(value);
+
 /** A share of 0..1 in percent, with as many digits as it takes to see it. */
 export function percent(share) {
   return new Intl.NumberFormat(language(), { style: "percent", maximumSignificantDigits: 2 }).format(share);
 }
 
 export function time(date) {
-  return new Intl.DateTimeFormat(language(), { hour: "2-digit", minute: "2-digit", second: "2-digit" }).format(date);
+  return new Intl.DateTimeFormat(language(), { hour: "numeric", minute: "2-digit" }).format(date);
 }
 
 export function day(date) {

@@ -23,7 +23,8 @@ export function drawLabels(canvas, size, labels, mirrored = false) {
   pen.clearRect(0, 0, clientWidth, clientHeight);
   if (!size) return;
   const fit = fitted([clientWidth, clientHeight], size);
-  for (const label of labels) drawLabel(pen, place(label.box, size, fit, mirrored), label, [clientWidth, clientHeight]);
+  const taken = [];
+  for (const label of labels) drawLabel(pen, place(label.box, size, fit, mirrored), label, [clientWidth, clientHeight], taken);
 }
 
 /** Where a picture lies in a room that it is fitted into: scale, left, top. */
@@ -37,7 +38,7 @@ function place([x1, y1, x2, y2], [width], { scale, left, top }, mirrored) {
   return { x: left + from * scale, y: top + y1 * scale, w: (to - from) * scale, h: (y2 - y1) * scale };
 }
 
-function drawLabel(pen, { x, y, w, h }, { text, detail, kind }, [roomWidth, roomHeight]) {
+function drawLabel(pen, { x, y, w, h }, { text, detail, kind }, [roomWidth, roomHeight], taken) {
   const colour = COLOURS[kind];
   const radius = Math.min(w, h) * 0.12;
   pen.lineWidth = 2.5;
@@ -57,9 +58,10 @@ function drawLabel(pen, { x, y, w, h }, { text, detail, kind }, [roomWidth, room
   const extra = detail ? pen.measureText(detail).width + 7 : 0;
   const pill = { w: wide + extra + 20, h: 26 };
   const left = Math.max(4, Math.min(x + w / 2 - pill.w / 2, roomWidth - pill.w - 4));
-  const below = y + h + 7;
-  const above = y - pill.h - 7;
-  const top = below + pill.h < roomHeight ? below : Math.max(4, above);
+  const rows = [y + h + 7, y - pill.h - 7, y + h + 11 + pill.h, y - 2 * pill.h - 11, y + h + 15 + 2 * pill.h];
+  const free = (row) => row >= 4 && row + pill.h <= roomHeight - 4 && !taken.some((other) => Math.abs(other.top - row) < pill.h + 2 && left < other.right + 4 && other.left < left + pill.w + 4);
+  const top = rows.find(free) ?? Math.max(4, Math.min(rows[0], roomHeight - pill.h - 4));
+  taken.push({ left, right: left + pill.w, top });
   pen.fillStyle = kind === "known" ? "#166534" : kind === "unknown" ? "#9f1f18" : "#3c3c43";
   pen.beginPath();
   pen.roundRect(left, top, pill.w, pill.h, pill.h / 2);
