@@ -1,14 +1,13 @@
 """From an image to faces with embeddings: detection, alignment, quality, pose and embedding in one pass."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
 
 from facepool.align import Aligner
-from facepool.detect import RetinaFace
-from facepool.embed import Embedder
 from facepool.errors import ImageUnreadable
 from facepool.models.specs import FmrCurve
 from facepool.pose import fit_heads
@@ -16,6 +15,42 @@ from facepool.quality import FaceMeasures, measure
 from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Image, Pose, Sample
 
 _PICTURE_QUALITY = 90
+
+
+class Detector(Protocol):
+    """Finds faces; ``detect.RetinaFace`` does, and whatever stands between it and those who ask."""
+
+    @property
+    def runs_on(self) -> str:
+        """Engine and device, for people."""
+        ...
+
+    def detect(self, images_bgr: Sequence[Image]) -> list[Detections]:
+        """Find the faces of each image; see ``detect.RetinaFace``."""
+        ...
+
+
+class FaceEmbedder(Protocol):
+    """Turns aligned faces into vectors; ``embed.Embedder`` does, and whatever stands before it."""
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """What the vectors are comparable with."""
+        ...
+
+    @property
+    def fmr(self) -> FmrCurve | None:
+        """How similar strangers get; None when nobody has measured it."""
+        ...
+
+    @property
+    def runs_on(self) -> str:
+        """Engine and device, for people."""
+        ...
+
+    def embed(self, faces: AlignedFaces) -> Floats:
+        """Embed faces; see ``embed.Embedder``."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +121,22 @@ class Analyzer:
         remark: What people should know beside engine and device, for example ``int8``.
     """
 
-    def __init__(self, detector: RetinaFace, aligner: Aligner, embedder: Embedder, remark: str = "") -> None:
+    def __init__(self, detector: Detector, aligner: Aligner, embedder: FaceEmbedder, remark: str = "") -> None:
         self._remark = remark
         self._detector = detector
         self._aligner = aligner
         self._embedder = embedder
+
+    def behind(
+        self, detector: Callable[[Detector], Detector], embedder: Callable[[FaceEmbedder], FaceEmbedder]
+    ) -> "Analyzer":
+        """The same analyzer with something before its networks, for example a queue.
+
+        Args:
+            detector: Makes what stands before the detector.
+            embedder: Makes what stands before the embedder.
+        """
+        return Analyzer(detector(self._detector), self._aligner, embedder(self._embedder), self._remark)
 
     @property
     def space(self) -> EmbeddingSpace:
