@@ -84,7 +84,9 @@ class PoolAccess:
         return pool
 
     def _forget(self) -> None:
-        pool: Pool = self._own.pool
+        pool: Pool | None = getattr(self._own, "pool", None)
+        if pool is None:
+            return
         self._own.pool = None
         with self._lock:
             self._opened.remove(pool)

@@ -1,0 +1,93 @@
+"""Settings that the page may change while the server runs; what was changed is kept beside the pool."""
+
+import threading
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from facepool.config import Settings
+from facepool.decide import ThresholdPolicy
+from facepool.errors import ConfigError
+from facepool.models.specs import FmrCurve
+from facepool.web.store import ServerStore
+
+CHANGEABLE = frozenset(
+    {
+        "threshold",
+        "target_fpir",
+        "min_margin",
+        "firm_frames",
+        "unknown_after",
+        "detect_every",
+        "register_threshold",
+        "max_templates",
+        "min_face",
+        "min_sharpness",
+    }
+)
+"""The others belong to the networks, which are loaded once."""
+
+_KEPT = "settings"
+
+
+class Tuning:
+    """The settings as they are now.
+
+    Args:
+        settings: What the server was started with.
+        fmr: How similar strangers get.
+        store: Where changes are kept.
+        pinned: Settings that were given as flags: these hold, whatever was changed on the page before.
+    """
+
+    def __init__(
+        self, settings: Settings, fmr: FmrCurve | None, store: ServerStore, pinned: frozenset[str] = frozenset()
+    ) -> None:
+        self._fmr = fmr
+        self._store = store
+        self._lock = threading.Lock()
+        kept = {name: value for name, value in store.kept(_KEPT).items() if name in CHANGEABLE - pinned}
+        self._chosen = frozenset(settings.model_fields_set | kept.keys())
+        self._settings = _changed(settings, kept)
+
+    @property
+    def settings(self) -> Settings:
+        """All of them."""
+        return self._settings
+
+    @property
+    def policy(self) -> ThresholdPolicy:
+        """How thresholds are chosen; a pool's own calibration speaks for its target unless somebody set another."""
+        settings = self._settings
+        target_fpir = settings.target_fpir if "target_fpir" in self._chosen else None
+        return ThresholdPolicy(self._fmr, target_fpir, settings.threshold)
+
+    def change(self, changes: Mapping[str, object]) -> Settings:
+        """Change some, from now on and after the next start.
+
+        Raises:
+            ConfigError: One is none of ``CHANGEABLE``, or its value cannot be used.
+        """
+        fixed = sorted(changes.keys() - CHANGEABLE)
+        if fixed:
+            raise ConfigError(
+                f"{fixed[0]!r} cannot be changed while the server runs", fix=f"Change {', '.join(sorted(CHANGEABLE))}"
+            )
+        with self._lock:
+            changed = _changed(self._settings, changes)
+            self._store.keep(_KEPT, {**self._store.kept(_KEPT), **changes})
+            self._settings = changed
+            self._chosen |= changes.keys()
+        return changed
+
+
+def _changed(settings: Settings, changes: Mapping[str, object]) -> Settings:
+    if not changes:
+        return settings
+    try:
+        checked = Settings.__pydantic_validator__.validate_python({**settings.model_dump(), **changes}, strict=False)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{name!r} cannot be {first['input']!r}", why=first["msg"], fix="Choose another") from error
+    return settings.model_copy(update={name: getattr(checked, name) for name in changes})
