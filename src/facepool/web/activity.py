@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from facepool.web.store import Row, ServerStore, now
 
-_COLUMNS = "id, at, event, person, previous, source, similarity"
+_LAST = (1 << 63) - 1
 _TIDY_EVERY = 1000
 
 
@@ -64,7 +64,9 @@ class Activity:
                 db.execute("DELETE FROM activity WHERE at < ?", (oldest.isoformat(timespec="seconds"),))
             self._added += 1
 
-    async def list(self, *, person: str | None = None, before: int | None = None, limit: int = 100) -> list[Sighting]:
+    async def entries(
+        self, *, person: str | None = None, before: int | None = None, limit: int = 100
+    ) -> list[Sighting]:
         """Entries, newest first.
 
         Args:
@@ -72,15 +74,13 @@ class Activity:
             before: Only those with a lower number.
             limit: How many at most.
         """
-        wanted, values = "id < ?", [before if before is not None else 1 << 62, *([] if person is None else [person])]
-        if person is not None:
-            wanted += " AND person = ?"
-        query = f"SELECT {_COLUMNS} FROM activity WHERE {wanted} ORDER BY id DESC LIMIT ?"
-        return [_sighting(row) for row in await asyncio.to_thread(self._store.read, query, [*values, limit])]
+        query = "SELECT * FROM activity WHERE id < ? AND (? IS NULL OR person = ?) ORDER BY id DESC LIMIT ?"
+        values = (_LAST if before is None else before, person, person, limit)
+        return [_sighting(row) for row in await asyncio.to_thread(self._store.read, query, values)]
 
     async def of(self, person: str) -> list[dict[str, object]]:
         """Everything about a person, oldest first."""
-        query = f"SELECT {_COLUMNS} FROM activity WHERE person = ? OR previous = ? ORDER BY id"
+        query = "SELECT * FROM activity WHERE person = ? OR previous = ? ORDER BY id"
         rows = await asyncio.to_thread(self._store.read, query, (person, person))
         return [asdict(_sighting(row)) for row in rows]
 

@@ -11,7 +11,7 @@ from facepool.web.keys import Caller
 from facepool.web.store import Row, ServerStore, now
 
 _NAME_CHANGES = ("renamed", "merged")
-_COLUMNS = "id, at, caller, action, person, detail"
+_LAST = (1 << 63) - 1
 _SALT = "audit salt"
 
 
@@ -72,7 +72,9 @@ class Audit:
 
         return await asyncio.to_thread(read)
 
-    async def list(self, *, person: str | None = None, before: int | None = None, limit: int = 100) -> list[AuditEntry]:
+    async def entries(
+        self, *, person: str | None = None, before: int | None = None, limit: int = 100
+    ) -> list[AuditEntry]:
         """Entries, newest first.
 
         Args:
@@ -80,13 +82,10 @@ class Audit:
             before: Only those with a lower number.
             limit: How many at most.
         """
-        wanted, values = "id < ?", [before if before is not None else 1 << 62]
-        names = [] if person is None else [person, self._pseudonym(person)]
-        if names:
-            wanted += " AND person IN (?, ?)"
-        query = f"SELECT {_COLUMNS} FROM audit WHERE {wanted} ORDER BY id DESC LIMIT ?"
-        rows = await asyncio.to_thread(self._store.read, query, [*values, *names, limit])
-        return [_entry(row) for row in rows]
+        query = "SELECT * FROM audit WHERE id < ? AND (? IS NULL OR person IN (?, ?)) ORDER BY id DESC LIMIT ?"
+        alias = None if person is None else self._pseudonym(person)
+        values = (_LAST if before is None else before, person, person, alias, limit)
+        return [_entry(row) for row in await asyncio.to_thread(self._store.read, query, values)]
 
     def _erase(self, caller: Caller, person: str) -> None:
         with self._store.transaction() as db:
@@ -119,7 +118,7 @@ def _insert(db: sqlite3.Connection, caller: Caller, action: str, person: str, de
 def _about(db: sqlite3.Connection, person: str) -> "list[tuple[AuditEntry, frozenset[str]]]":
     """Entries about a person, newest first, each with the names that the person had until then."""
     names, found = {person}, []
-    for row in db.execute(f"SELECT {_COLUMNS} FROM audit ORDER BY id DESC"):
+    for row in db.execute("SELECT * FROM audit ORDER BY id DESC"):
         entry = _entry(row)
         if entry.person in names:
             found.append((entry, frozenset(names)))

@@ -88,7 +88,7 @@ class Keys:
 
     @property
     def required(self) -> bool:
-        """Whether requests need a key: always elsewhere than on loopback, and everywhere once an administrator has one."""
+        """Whether requests need a key: elsewhere than on loopback always, there once an administrator has one."""
         return self._always or any(known.caller.role == "admin" for known in self._current().values())
 
     def all(self) -> list[KeyInfo]:

@@ -85,7 +85,7 @@ def _changed(settings: Settings, changes: Mapping[str, object]) -> Settings:
     if not changes:
         return settings
     try:
-        checked = Settings.__pydantic_validator__.validate_python({**settings.model_dump(), **changes}, strict=False)
+        checked = Settings.model_validate({**settings.model_dump(), **changes})
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
