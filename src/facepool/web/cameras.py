@@ -22,6 +22,7 @@ from facepool.overlay import Painter, live_labels
 from facepool.pipelines.live import LiveRecognizer
 from facepool.pipelines.live_view import Event, LiveView
 from facepool.types import Frame
+from facepool.web.problems import NotFound, ServerBusy
 
 _LOG = logging.getLogger(__name__)
 _FIRST_WAIT_S = 1.0
@@ -35,13 +36,13 @@ CameraState = Literal["connecting", "watching", "reconnecting", "ended", "failed
 """``ended``: it was a file, and it has been watched to its end. ``failed``: by an error of this program."""
 
 
-class UnknownCamera(InputError):
+class UnknownCamera(NotFound):
     """The server has no camera of that id."""
 
     code = "camera_unknown"
 
 
-class NoPicture(InputError):
+class NoPicture(NotFound):
     """A camera has not shown anything yet."""
 
     code = "no_picture"
@@ -219,7 +220,10 @@ class Camera:
                 self._tell(frame, recognizer.finish(frame.time_s or 0.0))
 
     def _look(self, recognizer: LiveRecognizer, frame: Frame) -> None:
-        view = recognizer.process(frame)
+        try:
+            view = recognizer.process(frame)
+        except ServerBusy:
+            return  # the next frame is as good
         now = time.monotonic()
         with self._lock:
             self._shown = frame, view
