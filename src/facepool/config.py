@@ -130,7 +130,9 @@ class Settings(BaseSettings):
             force=force,
         )
 
-    def guided_options(self, *, appearance: str = "", partial: bool = False, force: bool = False) -> GuidedOptions:
+    def guided_options(
+        self, *, appearance: str = "", partial: bool = False, force: bool = False, keep_pictures: bool = False
+    ) -> GuidedOptions:
         """What a guided scan keeps."""
         quality = self.enroll_options().quality
         return GuidedOptions(
@@ -138,6 +140,7 @@ class Settings(BaseSettings):
             partial=partial,
             force=force,
             max_templates=self.max_templates,
+            keep_pictures=keep_pictures,
             scan=ScanOptions(policy=ScanPolicy(quality=quality)),
         )
 

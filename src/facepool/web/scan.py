@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from facepool.gallery import Pool
+from facepool.errors import FacepoolError
+from facepool.gallery import Pool, clean_name
 from facepool.gallery.checks import NAME_LIMIT
 from facepool.pipelines.coverage import Coverage, DirectionReport, ViewReport
 from facepool.pipelines.guided import GuidedEnrollment, Resolution
@@ -111,8 +112,9 @@ class BrowserScan:
         Raises:
             IdentityConflict: They are the same, but two people of the pool would have to become one.
         """
-        self._guided.resolve(person, resolution)
-        self._answers[person] = resolution
+        name = clean_name(person)
+        self._guided.resolve(name, resolution)
+        self._answers[name] = resolution
         return self.report()
 
     def report(self) -> Message:
@@ -173,6 +175,11 @@ class BrowserScan:
         views = [template for template in self._pool.templates(alike.person) if template.id in pictured]
         best = max(views, key=lambda template: template.sample.quality or 0.0, default=None)
         return None if best is None else best.id
+
+
+def error_message(error: FacepoolError) -> Message:
+    """What went wrong, for the page."""
+    return {"type": "error", "code": error.code, "message": error.what, "why": error.why, "fix": error.fix}
 
 
 def ring_record(bins: tuple[Bin, ...]) -> list[Message]:

@@ -119,6 +119,13 @@ class FrameStream:
         except WebSocketDisconnect:
             self._end()
 
+    async def close(self) -> None:
+        """Nothing is left to be said."""
+        if not self._gone:
+            self._end()
+            with suppress(WebSocketDisconnect, RuntimeError):
+                await self._socket.close()
+
     def forget_frame(self) -> int | None:
         """Give up the frame that waits, and return its number."""
         frame, self._frame = self._frame, None

@@ -2,7 +2,7 @@
 import { api } from "../api.js";
 import { Camera, askForConsent, chooseCamera, chosenCamera, listCameras } from "../camera.js";
 import { problemBox, toast } from "../dialogs.js";
-import { announce, field, h, put } from "../dom.js";
+import { announce, h, put } from "../dom.js";
 import { FrameStream } from "../frames.js";
 import { number, t, time } from "../i18n.js";
 import { icon } from "../icons.js";
@@ -13,7 +13,7 @@ const HERE = "here";
 const PICTURE_EVERY_MS = 250;
 const RATE_OVER_MS = 3000;
 
-export async function showLive(page, { query, session, signal }) {
+export async function showLive(page, { query, signal }) {
   const watch = { source: query.get("camera") ?? HERE, player: null };
   const view = h("div", { class: "view" });
   const status = h("p", { class: "status-line" });
@@ -75,7 +75,6 @@ export async function showLive(page, { query, session, signal }) {
   fillChooser();
   if (watch.source !== HERE) start();
   api.pool(signal).then((pool) => pool.templates || put(status, t("live.empty_pool")), () => null);
-  void session;
   return { cleanup: () => watch.player?.stop() };
 }
 
@@ -100,6 +99,7 @@ class HerePlayer {
     if (this.stopped) return this.camera.stop();
     this.mirrored = this.camera.facesUser;
     this.video.classList.toggle("mirrored", this.mirrored);
+    this.view.style.aspectRatio = `${this.video.videoWidth} / ${this.video.videoHeight}`;
     this.camera.onend = () => this.fail(Object.assign(new Error(t("camera.busy")), { title: t("camera.busy.title") }));
     this.stream = new FrameStream({
       path: "v1/live",
@@ -131,6 +131,7 @@ class HerePlayer {
 
   stop() {
     this.stopped = true;
+    this.view.style.aspectRatio = "";
     this.stream?.close();
     this.camera?.stop();
   }
@@ -214,5 +215,3 @@ function sayEvent(event) {
   if (event.event === "recognized" || (event.event === "changed" && event.person)) announce(t("live.said.recognized", { person: event.person }));
   if (event.event === "lost" && event.person) announce(t("live.said.lost", { person: event.person }));
 }
-
-void field;

@@ -56,7 +56,7 @@ function card(person, added, mayEnroll) {
   const link = h(
     "a",
     { class: "person", href: `#/people/${encodeURIComponent(name)}` },
-    h("span", { class: "portrait" }, portrait(person, "large"), covered ? coverageRing(covered, coverageWords(covered)) : null),
+    h("span", { class: "portrait" }, portrait(person, "large"), coverageRing(covered, coverageWords(covered))),
     h("div", {}, h("h2", {}, name), h("p", { class: "quiet" }, t("templates.count", { n: samples }))),
     alike.length ? h("span", { class: "badge warn", title: t("person.alike", { person: name, others: alike.join(", ") }) }, icon("warn"), t("people.look_alikes")) : null,
   );
@@ -64,11 +64,10 @@ function card(person, added, mayEnroll) {
   return link;
 }
 
-/** Whether each direction of the ring is covered by what is stored; null where the server does not say. */
-export function coveredDirections(person) {
-  if (!person.ring) return null;
+/** Whether each direction of the ring is covered by what is stored. */
+export function coveredDirections({ ring }) {
   const covered = [];
-  for (const { direction, quality } of person.ring) covered[direction] ||= quality !== null;
+  for (const { direction, quality } of ring) covered[direction] ||= quality !== null;
   return covered;
 }
 

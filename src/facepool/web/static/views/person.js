@@ -1,7 +1,7 @@
 // One person: what is stored, and everything that can be done with it.
 import { api } from "../api.js";
 import { confirm, form, toast } from "../dialogs.js";
-import { add, field, h, put } from "../dom.js";
+import { add, field, h } from "../dom.js";
 import { date, dateTime, listed, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { portrait } from "../portraits.js";
@@ -12,6 +12,8 @@ import { addDropped, addPhotos, takesDrops } from "./photos.js";
 export async function showPerson(page, { rest: name, signal, redraw, session }) {
   const person = await api.person(name, signal);
   const samples = person.views;
+  const lastSeen = h("p", { class: "quiet" });
+  showLastSeen(lastSeen, name, signal);
   const mayEnroll = session?.role !== "recognize";
   const covered = coveredDirections(person);
   const scan = h("a", { class: "button primary", href: `#/register?person=${encodeURIComponent(name)}` }, icon("camera"), t("person.scan"));
@@ -22,13 +24,13 @@ export async function showPerson(page, { rest: name, signal, redraw, session }) 
     h(
       "header",
       { class: "hero" },
-      h("div", { class: "portrait" }, portrait(person, "huge"), covered ? coverageRing(covered, coverageWords(covered)) : null),
+      h("div", { class: "portrait" }, portrait(person, "huge"), coverageRing(covered, coverageWords(covered))),
       h(
         "div",
         { class: "row-text" },
         h("h1", {}, name),
-        h("p", { class: "quiet" }, [t("templates.count", { n: person.samples }), covered ? coverageWords(covered) : null, person.created_at ? t("person.since", { date: date(new Date(person.created_at)) }) : null].filter(Boolean).join(" · ")),
-        person.last_seen ? h("p", { class: "quiet" }, t("person.last_seen", { when: dateTime(new Date(person.last_seen)) })) : null,
+        h("p", { class: "quiet" }, [t("templates.count", { n: person.samples }), coverageWords(covered), person.created_at ? t("person.since", { date: date(new Date(person.created_at)) }) : null].filter(Boolean).join(" · ")),
+        lastSeen,
         mayEnroll ? h("div", { class: "actions" }, scan, photos) : null,
       ),
     ),
@@ -40,9 +42,14 @@ export async function showPerson(page, { rest: name, signal, redraw, session }) 
       h("p", { class: "help" }, samples.length ? t("person.views.help", { person: name }) : t("person.no_views", { person: name })),
       h("div", { class: "samples" }, samples.map((sample) => figure(name, sample, redraw, mayEnroll))),
     ),
-    mayEnroll ? actions(name, redraw) : null,
+    mayEnroll ? actions(name) : null,
   );
   if (mayEnroll) takesDrops(page, async (files) => (await addDropped(name, files)) && redraw());
+}
+
+async function showLastSeen(line, name, signal) {
+  const { entries } = await api.activity({ person: name, limit: 1 }, signal).catch(() => ({ entries: [] }));
+  if (entries.length) line.textContent = t("person.last_seen", { when: dateTime(new Date(entries[0].at)) });
 }
 
 function figure(name, sample, redraw, mayEnroll) {
@@ -64,7 +71,7 @@ function figure(name, sample, redraw, mayEnroll) {
   );
 }
 
-function actions(name, redraw) {
+function actions(name) {
   const row = (glyph, key, act, bad = false) => h("button", { class: `button ${bad ? "plain bad" : ""}`, type: "button", onclick: act }, icon(glyph), t(key));
   return h(
     "div",
@@ -72,7 +79,7 @@ function actions(name, redraw) {
     row("edit", "person.rename", () => rename(name)),
     row("merge", "person.merge", () => merge(name)),
     row("download", "person.export", () => attempt(() => api.exportPerson(name))),
-    row("trash", "person.erase", () => erase(name, redraw), true),
+    row("trash", "person.erase", () => erase(name), true),
   );
 }
 
@@ -128,5 +135,3 @@ export async function attempt(act, then = () => null) {
   }
   then();
 }
-
-void put;

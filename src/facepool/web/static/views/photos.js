@@ -6,28 +6,29 @@ import { icon } from "../icons.js";
 import { t, told } from "../i18n.js";
 
 const MOST = 100;
+const HOVER_ENDS_MS = 200;
 
 /** The image files among what was dropped or chosen. */
 export const imagesOf = (files) => [...(files ?? [])].filter((file) => file.type.startsWith("image/") || /\.(jpe?g|png|webp|bmp|tiff?|heic|avif)$/i.test(file.name));
 
-/** Makes something take dropped photos. */
+/** Makes something take dropped photos; of things within each other, the innermost does. */
 export function takesDrops(element, take) {
-  let depth = 0;
-  const over = (by) => {
-    depth = Math.max(0, depth + by);
-    element.classList.toggle("over", depth > 0);
+  let ends = 0;
+  const light = (on) => {
+    clearTimeout(ends);
+    element.classList.toggle("over", on);
+    if (on) ends = setTimeout(() => light(false), HOVER_ENDS_MS); // dragover comes again and again; leaving is not told reliably
   };
-  element.addEventListener("dragenter", (event) => (event.preventDefault(), over(1)));
-  element.addEventListener("dragleave", () => over(-1));
   element.addEventListener("dragover", (event) => {
     event.preventDefault();
+    event.stopPropagation();
     event.dataTransfer.dropEffect = "copy";
+    light(true);
   });
   element.addEventListener("drop", (event) => {
     event.preventDefault();
     event.stopPropagation();
-    depth = 0;
-    over(0);
+    light(false);
     const files = imagesOf(event.dataTransfer.files);
     if (files.length) take(files);
   });

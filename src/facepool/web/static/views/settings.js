@@ -3,7 +3,7 @@ import { api } from "../api.js";
 import { consentGiven, withdrawConsent } from "../camera.js";
 import { ask, confirm, form, problemBox, toast } from "../dialogs.js";
 import { add, announce, field, h, put, segments, toggle } from "../dom.js";
-import { LANGUAGES, chooseLanguage, chosenLanguage, date, dateTime, number, percent, t, told } from "../i18n.js";
+import { LANGUAGES, chooseLanguage, chosenLanguage, date, dateTime, number, t, told } from "../i18n.js";
 import { icon } from "../icons.js";
 import { curveChart } from "../curve.js";
 import { attempt } from "./person.js";
@@ -20,7 +20,7 @@ export async function showSettings(page, { signal, redraw, session }) {
     thresholdSection(pool, settings, admin, redraw),
     poolSection(pool, admin, redraw),
     engineSection(system),
-    await section("cameras", () => camerasSection(signal, redraw, session)),
+    await section("cameras", () => camerasSection(signal, redraw, admin)),
     admin ? await section("keys", () => keysSection(signal, redraw)) : null,
     pageSection(redraw),
     admin ? auditSection(signal) : null,
@@ -132,7 +132,7 @@ function poolSection(pool, admin, redraw) {
     const [file] = input.files;
     if (file) attempt(async () => toast(t("people.imported", { n: (await api.importPool(file)).imported })), redraw);
   });
-  const give = h("button", { class: "button", type: "button", onclick: () => attempt(() => api.exportPool("facepool-export")) }, icon("download"), t("settings.pool.export"));
+  const give = h("button", { class: "button", type: "button", onclick: () => attempt(() => api.exportPool("pool.db")) }, icon("download"), t("settings.pool.export"));
   const take = h("button", { class: "button", type: "button", onclick: () => input.click() }, icon("upload"), t("settings.pool.import"));
   return block(
     "settings.pool",
@@ -157,8 +157,8 @@ function engineSection(system) {
       system.runs_on ? row(t("settings.engine.device"), system.runs_on) : null,
       models.map((model) => {
         const licence = model.licence;
-        const words = licence ? [licence.name, licence.summary].filter(Boolean).join(". ") : "";
-        return row(told(`settings.engine.${model.task === "detect" ? "detector" : "embedder"}`, model.task), model.name, `${t("settings.engine.licence")}: ${words}`);
+        const words = [`${t("settings.engine.licence")}: ${licence.name}`, licence.summary].filter(Boolean).join(". ");
+        return row(t(model.task === "detect" ? "settings.engine.detector" : "settings.engine.embedder"), model.name, words);
       }),
       system.space ? row(t("settings.engine.space"), h("span", { class: "mono" }, system.space)) : null,
       system.version ? row(t("settings.engine.version"), system.version) : null,
@@ -166,9 +166,8 @@ function engineSection(system) {
   );
 }
 
-async function camerasSection(signal, redraw, session) {
+async function camerasSection(signal, redraw, admin) {
   const { cameras } = await api.cameras(signal);
-  const admin = session?.role === "admin";
   const rows = cameras.map((camera) =>
     h(
       "div",
@@ -178,8 +177,8 @@ async function camerasSection(signal, redraw, session) {
       admin ? h("button", { class: "icon-button", type: "button", "aria-label": t("settings.cameras.remove", { name: camera.name }), onclick: () => removeCamera(camera, redraw) }, icon("trash")) : null,
     ),
   );
-  const add_ = admin ? h("div", { class: "row" }, h("button", { class: "button", type: "button", onclick: () => addCamera(redraw) }, icon("plus"), t("settings.cameras.add"))) : null;
-  return block("settings.cameras", h("p", { class: "help" }, t("settings.cameras.help")), h("div", { class: "rows" }, rows.length ? rows : h("div", { class: "row quiet" }, t("settings.cameras.none")), add_));
+  const more = admin ? h("div", { class: "row" }, h("button", { class: "button", type: "button", onclick: () => addCamera(redraw) }, icon("plus"), t("settings.cameras.add"))) : null;
+  return block("settings.cameras", h("p", { class: "help" }, t("settings.cameras.help")), h("div", { class: "rows" }, rows.length ? rows : h("div", { class: "row quiet" }, t("settings.cameras.none")), more));
 }
 
 async function addCamera(redraw) {
@@ -196,7 +195,7 @@ async function removeCamera(camera, redraw) {
 }
 
 async function keysSection(signal, redraw) {
-  const { keys } = await api.keys(signal);
+  const { keys, required } = await api.keys(signal);
   const rows = keys.map((key) =>
     h(
       "div",
@@ -206,15 +205,16 @@ async function keysSection(signal, redraw) {
       h("button", { class: "icon-button", type: "button", "aria-label": t("settings.keys.remove", { name: key.name }), onclick: () => removeKey(key.name, redraw) }, icon("trash")),
     ),
   );
-  const make = h("div", { class: "row" }, h("button", { class: "button", type: "button", onclick: () => addKey(redraw) }, icon("plus"), t("settings.keys.add")));
+  const make = h("div", { class: "row" }, h("button", { class: "button", type: "button", onclick: () => addKey(redraw, required) }, icon("plus"), t("settings.keys.add")));
   return block("settings.keys", h("p", { class: "help" }, t("settings.keys.help")), h("div", { class: "rows" }, rows.length ? rows : h("div", { class: "row quiet" }, t("settings.keys.none")), make));
 }
 
-async function addKey(redraw) {
+async function addKey(redraw, required) {
   const name = h("input", { type: "text", required: true, autocomplete: "off", maxlength: 60, autofocus: true, name: "name" });
-  const role = h("select", { name: "role" }, ROLES.map((value) => h("option", { value }, t(`role.${value}`))));
+  const roles = required ? ROLES : ["admin"]; // until there is an administrator's, other keys would protect nothing
+  const role = h("select", { name: "role" }, roles.map((value) => h("option", { value }, t(`role.${value}`))));
   const save = () => api.addKey(name.value.trim(), role.value);
-  const made = await form({ title: t("settings.keys.add"), fields: [field(t("settings.keys.name"), name), field(t("settings.keys.role"), role)], go: t("settings.keys.add"), save });
+  const made = await form({ title: t("settings.keys.add"), fields: [field(t("settings.keys.name"), name), field(t("settings.keys.role"), role, required ? null : t("settings.keys.first"))], go: t("settings.keys.add"), save });
   if (!made) return;
   await ask((close) => {
     const copy = h("button", { class: "button small", type: "button" }, t("settings.keys.copy"));
@@ -273,5 +273,3 @@ function auditSection(signal) {
   add(list, row(t("settings.audit"), h("button", { class: "button", type: "button", onclick: () => attempt(show) }, t("settings.audit.show")), t("settings.audit.help")));
   return block("settings.audit", list);
 }
-
-void percent;
