@@ -80,6 +80,11 @@ class ThresholdPolicy:
         self._target_fpir = target_fpir
         self._fixed = fixed
 
+    def aim(self, target_fpir: float | None, fixed: float | None) -> None:
+        """Choose differently from now on, wherever this policy is in use; arguments as for the constructor."""
+        self._target_fpir = target_fpir
+        self._fixed = fixed
+
     def identification(self, templates: int, calibration: Calibration | None = None) -> Threshold:
         """The threshold for one probe against a pool of so many templates.
 

@@ -9,6 +9,7 @@ from fastapi.requests import HTTPConnection
 
 from facepool.config import Settings
 from facepool.decide import ThresholdPolicy
+from facepool.models.entries import ModelEntry
 from facepool.pipelines.live_view import Event
 from facepool.pipelines.records import event_record
 from facepool.types import Frame
@@ -26,15 +27,7 @@ from facepool.web.signin import identify
 from facepool.web.store import ServerStore, now
 from facepool.web.tuning import Tuning
 
-__all__ = [
-    "Administering",
-    "Caller",
-    "CurrentServices",
-    "Enrolling",
-    "Recognizing",
-    "Services",
-    "requires",
-]
+__all__ = ["Caller", "CurrentServices", "Services", "requires", "services_of", "tell"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +46,7 @@ class Services:
         limits: How much one client may ask for.
         metrics: What is counted.
         store: Where keys, audit and activity are kept.
+        models: What the networks are, and under which terms.
     """
 
     engine: Engine
@@ -66,6 +60,7 @@ class Services:
     limits: Limits
     metrics: Metrics
     store: ServerStore
+    models: Sequence[ModelEntry] = ()
 
     @property
     def settings(self) -> Settings:
@@ -129,8 +124,3 @@ def requires(role: Role) -> Callable[[HTTPConnection], Caller]:
         return caller
 
     return check
-
-
-Recognizing = Annotated[Caller, Depends(requires("recognize"))]
-Enrolling = Annotated[Caller, Depends(requires("enroll"))]
-Administering = Annotated[Caller, Depends(requires("admin"))]

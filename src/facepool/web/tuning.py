@@ -43,24 +43,19 @@ class Tuning:
     def __init__(
         self, settings: Settings, fmr: FmrCurve | None, store: ServerStore, pinned: frozenset[str] = frozenset()
     ) -> None:
-        self._fmr = fmr
         self._store = store
         self._lock = threading.Lock()
         kept = {name: value for name, value in store.kept(_KEPT).items() if name in CHANGEABLE - pinned}
         self._chosen = frozenset(settings.model_fields_set | kept.keys())
         self._settings = _changed(settings, kept)
+        self.policy = ThresholdPolicy(fmr)
+        """How thresholds are chosen; it follows the settings."""
+        self._aim()
 
     @property
     def settings(self) -> Settings:
         """All of them."""
         return self._settings
-
-    @property
-    def policy(self) -> ThresholdPolicy:
-        """How thresholds are chosen; a pool's own calibration speaks for its target unless somebody set another."""
-        settings = self._settings
-        target_fpir = settings.target_fpir if "target_fpir" in self._chosen else None
-        return ThresholdPolicy(self._fmr, target_fpir, settings.threshold)
 
     def change(self, changes: Mapping[str, object]) -> Settings:
         """Change some, from now on and after the next start.
@@ -78,7 +73,13 @@ class Tuning:
             self._store.keep(_KEPT, {**self._store.kept(_KEPT), **changes})
             self._settings = changed
             self._chosen |= changes.keys()
+            self._aim()
         return changed
+
+    def _aim(self) -> None:
+        # A pool's own calibration speaks for its target unless somebody has set another.
+        target_fpir = self._settings.target_fpir if "target_fpir" in self._chosen else None
+        self.policy.aim(target_fpir, self._settings.threshold)
 
 
 def _changed(settings: Settings, changes: Mapping[str, object]) -> Settings:
