@@ -1,7 +1,7 @@
 """Cameras of the server: a clip is watched to its end, and a camera that dies is found again when it comes back."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from facepool.errors import ConfigError
 from facepool.pipelines.live import LiveRecognizer
 from facepool.pipelines.live_view import Event
 from facepool.types import Image
-from facepool.web.cameras import Camera, Cameras, NoPicture, UnknownCamera, Watching
+from facepool.web.camera import Camera, Watching
+from facepool.web.cameras import Cameras, NoPicture, UnknownCamera
 from loopback_camera import camera_before, moving, write_video
 
 PATIENCE_S = 60
@@ -34,8 +35,21 @@ def told() -> Told:
     return []
 
 
+class Notebook:
+    """Remembers."""
+
+    def __init__(self) -> None:
+        self.pages: dict[str, Mapping[str, object]] = {}
+
+    def kept(self, name: str) -> Mapping[str, object]:
+        return self.pages.get(name, {})
+
+    def keep(self, name: str, value: Mapping[str, object]) -> None:
+        self.pages[name] = value
+
+
 @pytest.fixture
-def cameras(analyzer: Analyzer, photos: Path, tmp_path: Path, told: Told) -> Iterator[Cameras]:
+def watching(analyzer: Analyzer, photos: Path, tmp_path: Path, told: Told) -> Watching:
     pool_path = tmp_path / "pool.db"
     with open_pool(pool_path, analyzer.space) as pool:
         photo = read_image(photos / "person_a_1.jpg")
@@ -45,12 +59,16 @@ def cameras(analyzer: Analyzer, photos: Path, tmp_path: Path, told: Told) -> Ite
         del frame
         told.extend((camera, event.kind, event.person) for event in events)
 
-    watching = Watching(
+    return Watching(
         recognizer=lambda pool: LiveRecognizer(analyzer, pool),
         open_pool=lambda: open_pool(pool_path),
         tell=tell,
         capture=HASTY,
     )
+
+
+@pytest.fixture
+def cameras(watching: Watching) -> Iterator[Cameras]:
     with closing(Cameras(watching)) as cameras:
         yield cameras
 
@@ -108,11 +126,15 @@ def test_the_picture_has_a_box_and_a_name(cameras: Cameras, ada: list[Image]) ->
         camera = cameras.add(before_the_door.url)
         wait_for(camera, lambda: camera.status.people == ("Ada",))
         picture = cv2.imdecode(np.frombuffer(cameras.picture(camera.id), np.uint8), cv2.IMREAD_COLOR)
+        status = camera.status
     assert picture is not None
     green = (picture[..., 1].astype(int) - picture[..., 2] > 80) & (picture[..., 1].astype(int) - picture[..., 0] > 60)
     assert green.sum() > 500
-    assert camera.status.size_wh == (640, 480)
-    assert camera.status.fps > 0
+    assert status.size_wh == (640, 480)
+    (present,) = status.present
+    assert (present.person, present.reason) == ("Ada", "match")
+    assert present.since >= status.since
+    assert status.fps > 0
 
 
 def test_a_camera_is_watched_once_and_can_be_removed(cameras: Cameras, ada: list[Image]) -> None:
@@ -130,3 +152,20 @@ def test_a_camera_is_watched_once_and_can_be_removed(cameras: Cameras, ada: list
 def test_a_password_is_not_told(cameras: Cameras) -> None:
     camera = cameras.add("rtsp://admin:secret@127.0.0.1:9/door")
     assert "secret" not in camera.name + camera.source
+
+
+def test_cameras_are_remembered_until_they_are_removed(watching: Watching) -> None:
+    address, memory = "rtsp://127.0.0.1:9/door", Notebook()
+    with closing(Cameras(watching, memory)) as cameras:
+        cameras.add(address, "Door", remember=True)
+        cameras.add("rtsp://127.0.0.1:9/of-this-run-only")
+    with closing(Cameras(watching, memory)) as cameras:
+        cameras.restore()
+        cameras.restore()
+        (camera,) = cameras.all()
+        assert camera.name == "Door"
+        assert camera.watches(address)
+        cameras.remove(camera.id)
+    with closing(Cameras(watching, memory)) as cameras:
+        cameras.restore()
+        assert cameras.all() == []

@@ -1,39 +1,23 @@
-"""Cameras of the server: each is watched in a thread of its own, and starts again by itself whatever happens to it."""
+"""The cameras that the server watches."""
 
-import logging
 import threading
-import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from itertools import count
-from typing import Literal, Protocol
+from typing import Protocol
 
 import cv2
-from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, wait_exponential
-from tenacity.nap import sleep_using_event
-from tenacity.stop import stop_when_event_set
 
-from facepool.capture import CaptureOptions, FrameSource, LiveStatus, Pace, mask_credentials, open_source
-from facepool.errors import ConfigError, FacepoolError, InputError
-from facepool.gallery import Pool
+from facepool.capture import mask_credentials
+from facepool.errors import ConfigError
 from facepool.overlay import Painter, live_labels
-from facepool.pipelines.live import LiveRecognizer
-from facepool.pipelines.live_view import Event, LiveView
-from facepool.types import Frame
-from facepool.web.problems import NotFound, ServerBusy
+from facepool.web.camera import Camera, Watching
+from facepool.web.problems import NotFound
 
-_LOG = logging.getLogger(__name__)
-_FIRST_WAIT_S = 1.0
-_LONGEST_WAIT_S = 30.0
-_CLOSE_GRACE_S = 2.0
-_RATE_WINDOW_S = 5.0
-_PICTURE_QUALITY = 85
+__all__ = ["MOST_CAMERAS", "Camera", "Cameras", "Memory", "NoPicture", "UnknownCamera", "Watching"]
+
 MOST_CAMERAS = 64
-
-CameraState = Literal["connecting", "watching", "reconnecting", "ended", "failed", "closed"]
-"""``ended``: it was a file, and it has been watched to its end. ``failed``: by an error of this program."""
+_PICTURE_QUALITY = 85
+_MEMORY = "cameras"
 
 
 class UnknownCamera(NotFound):
@@ -48,217 +32,16 @@ class NoPicture(NotFound):
     code = "no_picture"
 
 
-@dataclass(frozen=True, slots=True)
-class CameraStatus:
-    """What a camera is doing.
+class Memory(Protocol):
+    """Keeps something beyond the end of the server, where nobody else can read it: addresses hold passwords."""
 
-    Attributes:
-        state: In one word.
-        since: From when on; ISO 8601 in UTC with seconds.
-        reason: Why it is not watching, in one line; empty where it is.
-        restarts: How often it was opened again after it had failed.
-        fps: Frames looked at in a second, lately; 0 while there are none.
-        size_wh: Of its pictures; None before the first.
-        people: Who is in view, by name.
-        faces: How many faces are in view, people of no name among them.
-    """
-
-    state: CameraState
-    since: str
-    reason: str = ""
-    restarts: int = 0
-    fps: float = 0.0
-    size_wh: tuple[int, int] | None = None
-    people: tuple[str, ...] = ()
-    faces: int = 0
-
-
-class Tell(Protocol):
-    """Is told of what happened before a camera, in the camera's thread."""
-
-    def __call__(self, camera: str, frame: Frame, events: Sequence[Event]) -> None:
-        """Pass it on."""
+    def kept(self, name: str) -> Mapping[str, object]:
+        """What was kept under a name; empty if nothing was."""
         ...
 
-
-@dataclass(frozen=True, slots=True)
-class Watching:
-    """What cameras have in common.
-
-    Attributes:
-        recognizer: Makes a live recognizer on a pool that the calling thread may use.
-        open_pool: Opens the pool for the calling thread.
-        capture: How sources are opened.
-        tell: Is told of events.
-    """
-
-    recognizer: Callable[[Pool], LiveRecognizer]
-    open_pool: Callable[[], AbstractContextManager[Pool]]
-    tell: Tell
-    capture: CaptureOptions
-
-
-class Camera:
-    """One camera, watched until it is closed.
-
-    Args:
-        number: Its id.
-        source: Camera number, URL or file.
-        name: For people.
-        watching: What it is watched with.
-    """
-
-    def __init__(self, number: str, source: str, name: str, watching: Watching) -> None:
-        self.id = number
-        self.name = name
-        self.source = mask_credentials(source)
-        self._spec = source
-        self._watching = watching
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"camera {number}", daemon=True)
-        # All below is shared with the thread and guarded by this.
-        self._lock = threading.Lock()
-        self._status = CameraStatus("connecting", _now())
-        self._shown: tuple[Frame, LiveView] | None = None
-        self._open: FrameSource | None = None
-        self._times: list[float] = []
-
-    @property
-    def status(self) -> CameraStatus:
-        """What it is doing now."""
-        with self._lock:
-            shown, status = self._shown, self._status
-            if shown is None or status.state != "watching":
-                return status
-            lately = [at for at in self._times if at >= time.monotonic() - _RATE_WINDOW_S]
-        frame, view = shown
-        return replace(
-            status,
-            fps=round(len(lately) / _RATE_WINDOW_S, 1),
-            size_wh=(frame.image_bgr.shape[1], frame.image_bgr.shape[0]),
-            people=tuple(sorted({name for name in view.names if name is not None})),
-            faces=int(view.told.sum()),
-        )
-
-    @property
-    def shown(self) -> tuple[Frame, LiveView] | None:
-        """The newest frame that was looked at, and what was seen; None before the first."""
-        with self._lock:
-            return self._shown
-
-    def watches(self, source: str) -> bool:
-        """Whether it is this one; the secret parts of its address are not told for that."""
-        return self._spec == source
-
-    def start(self) -> None:
-        """Begin to watch."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop watching; the device is let go of as soon as its read returns."""
-        self._stop.set()
-        with self._lock:
-            source = self._open
-        if source is not None:
-            source.close()
-        if self._thread.is_alive():
-            self._thread.join(_CLOSE_GRACE_S)
-        self._enter("closed")
-
-    # What follows runs in the thread.
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                with self._connect() as source, self._watching.open_pool() as pool:
-                    self._enter("watching")
-                    self._watch(source, pool)
-                    if not source.live and not self._stop.is_set():
-                        self._enter("ended")
-                        return
-                    reason = "it sends nothing any more"
-            except RetryError:
-                return  # closed while it was waited for
-            except FacepoolError as error:
-                reason = error.why or error.what
-            except BaseException:
-                self._enter("failed", "an internal error, which is in the server's log")
-                raise
-            if not self._stop.is_set():
-                self._failed(reason)
-                self._stop.wait(_FIRST_WAIT_S)
-
-    def _connect(self) -> FrameSource:
-        """Open the source, however long it takes."""
-        retrying = Retrying(
-            retry=retry_if_exception_type(InputError),
-            wait=wait_exponential(multiplier=_FIRST_WAIT_S, max=_LONGEST_WAIT_S),
-            stop=stop_when_event_set(self._stop),
-            sleep=sleep_using_event(self._stop),
-            before_sleep=self._not_connected,
-        )
-        source: FrameSource = retrying(open_source, self._spec, self._watching.capture, on_status=self._news)
-        with self._lock:
-            self._open = source
-        if self._stop.is_set():  # closed meanwhile, by somebody who did not know the source yet
-            source.close()
-        return source
-
-    def _watch(self, source: FrameSource, pool: Pool) -> None:
-        recognizer = self._watching.recognizer(pool)
-        pace = None if source.live else Pace()
-        frame: Frame | None = None
-        try:
-            for frame in source:
-                if self._stop.is_set():
-                    return
-                if pace is not None and frame.time_s is not None:
-                    self._stop.wait(max(0.0, pace.due(frame.time_s, time.monotonic()) - time.monotonic()))
-                self._look(recognizer, frame)
-        finally:
-            if frame is not None:
-                self._tell(frame, recognizer.finish(frame.time_s or 0.0))
-
-    def _look(self, recognizer: LiveRecognizer, frame: Frame) -> None:
-        try:
-            view = recognizer.process(frame)
-        except ServerBusy:
-            return  # the next frame is as good
-        now = time.monotonic()
-        with self._lock:
-            self._shown = frame, view
-            self._times = [at for at in self._times if at >= now - _RATE_WINDOW_S] + [now]
-        self._tell(frame, view.events)
-
-    def _tell(self, frame: Frame, events: Sequence[Event]) -> None:
-        if events:
-            self._watching.tell(self.name, frame, events)
-
-    def _news(self, status: LiveStatus) -> None:
-        """The source reconnects by itself for a while; tell what it does."""
-        if status.state == "connected":
-            self._enter("watching")
-        elif status.state == "reconnecting":
-            self._enter("reconnecting", status.reason)
-
-    def _not_connected(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome is not None else None
-        self._failed((error.why or error.what) if isinstance(error, FacepoolError) else "")
-
-    def _failed(self, reason: str) -> None:
-        _LOG.warning("camera %s: %s", self.id, reason)
-        self._enter("reconnecting", reason)
-
-    def _enter(self, state: CameraState, reason: str = "") -> None:
-        with self._lock:
-            before = self._status
-            if before.state == "closed" or (before.state, before.reason) == (state, reason):
-                return
-            since = before.since if before.state == state else _now()
-            again = state == "watching" and before.state == "reconnecting"
-            self._status = CameraStatus(state, since, reason, restarts=before.restarts + again)
-            if state == "watching":
-                self._shown = None  # what was to be seen before it died is not what is to be seen now
+    def keep(self, name: str, value: Mapping[str, object]) -> None:
+        """Keep something under a name, in place of what was kept."""
+        ...
 
 
 class Cameras:
@@ -266,10 +49,12 @@ class Cameras:
 
     Args:
         watching: What they are watched with.
+        memory: Remembers those that are to be watched after the next start, too.
     """
 
-    def __init__(self, watching: Watching) -> None:
+    def __init__(self, watching: Watching, memory: Memory | None = None) -> None:
         self._watching = watching
+        self._memory = memory
         self._lock = threading.Lock()
         self._cameras: dict[str, Camera] = {}
         self._numbers = count(1)
@@ -293,12 +78,19 @@ class Cameras:
             raise UnknownCamera(f"There is no camera {number!r}", fix="Ask which there are: GET /v1/cameras")
         return camera
 
-    def add(self, source: str, name: str = "") -> Camera:
+    def restore(self) -> None:
+        """Watch those that were to be remembered, after a start."""
+        for source, name in self._remembered().items():
+            if not any(camera.watches(source) for camera in self.all()):
+                self.add(source, name)
+
+    def add(self, source: str, name: str = "", *, remember: bool = False) -> Camera:
         """Watch one more. Whether it can be opened, its status tells later; it is tried again and again.
 
         Args:
             source: Camera number, URL, or a file, which is watched once at its own speed.
             name: For people; by default the source, without what is secret in it.
+            remember: Watch it after the next start, too.
 
         Raises:
             ConfigError: There is one of that source already, or there are too many.
@@ -311,6 +103,8 @@ class Cameras:
             number = str(next(self._numbers))
             camera = Camera(number, source, name.strip() or mask_credentials(source), self._watching)
             self._cameras[number] = camera
+        if remember:
+            self._remember({**self._remembered(), source: camera.name})
         camera.start()
         return camera
 
@@ -323,6 +117,7 @@ class Cameras:
         camera = self.get(number)
         with self._lock:
             self._cameras.pop(number, None)
+        self._remember({source: name for source, name in self._remembered().items() if not camera.watches(source)})
         camera.close()
 
     def picture(self, number: str) -> bytes:
@@ -351,6 +146,11 @@ class Cameras:
         for camera in cameras:
             camera.close()
 
+    def _remembered(self) -> dict[str, str]:
+        """Name by source."""
+        kept = self._memory.kept(_MEMORY) if self._memory is not None else {}
+        return {source: str(name) for source, name in kept.items()}
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    def _remember(self, cameras: Mapping[str, str]) -> None:
+        if self._memory is not None and cameras != self._remembered():
+            self._memory.keep(_MEMORY, cameras)
