@@ -44,7 +44,7 @@ class KeepSlashes:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Decode the path part by part."""
         raw: bytes | None = scope.get("raw_path")
-        if raw is not None and b"%2f" in raw.lower():
+        if raw is not None and b"%" in raw:
             parts = raw.split(b"?")[0].decode("ascii", "replace").split("/")
             scope = {**scope, "path": "/".join(unquote(part).replace("/", _SLASH) for part in parts)}
         await self._app(scope, receive, send)

@@ -101,7 +101,8 @@ def _from_json(body: bytes) -> list[SentPicture]:
     try:
         pictures = PicturesInJson.model_validate_json(body).pictures
     except ValidationError as error:
-        raise RequestValidationError(error.errors()) from error
+        found = [{**detail, "loc": ("body", *detail["loc"])} for detail in error.errors()]
+        raise RequestValidationError(found) from error
     return [SentPicture(picture.name, _decoded(picture)) for picture in pictures]
 
 

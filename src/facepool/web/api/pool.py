@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, File, Response, UploadFile
 
 from facepool.decide import LOOK_ALIKE_MARGIN, ThresholdPolicy
+from facepool.errors import InputError, PoolCorrupt, PoolTooNew
 from facepool.evaluation.calibration import MIN_PEOPLE, Measured, calibrate_pool
 from facepool.gallery import Pool, PoolMatrix, TransferReport, open_pool, transfer
 from facepool.types import Calibration, EmbeddingSpace
@@ -155,5 +156,15 @@ def _take(data: bytes, pool: Pool, space: EmbeddingSpace) -> TransferReport:
     with tempfile.TemporaryDirectory(prefix="facepool-") as folder:
         path = Path(folder) / "upload.db"
         path.write_bytes(data)
-        with open_pool(path, space, must_exist=True) as other:
+        with _opened(path, space) as other:
             return transfer(other, pool)
+
+
+def _opened(path: Path, space: EmbeddingSpace) -> Pool:
+    """A pool that was sent; what is wrong with it is the client's matter, not that of this server's pool."""
+    try:
+        return open_pool(path, space, must_exist=True)
+    except (PoolCorrupt, PoolTooNew) as error:
+        raise InputError(
+            "The file cannot be imported", why=error.why, fix="Send a pool.db, of this facepool"
+        ) from error
