@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 import facepool
 from facepool.web import compreface, enroll, live, problems
-from facepool.web.api import activity, health, keys, persons, pool, recognition, session, settings, system
+from facepool.web.api import activity, cameras, health, keys, persons, pool, recognition, session, settings, system
 from facepool.web.bounds import DEADLINE_S, MOST_BYTES, Bounds
 from facepool.web.guards import Guard, SecurityHeaders
 from facepool.web.paths import KeepSlashes
@@ -26,6 +26,7 @@ _ROUTERS = (
     recognition.router,
     pool.router,
     activity.router,
+    cameras.router,
     settings.router,
     live.router,
     enroll.router,
