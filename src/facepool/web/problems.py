@@ -4,12 +4,13 @@ The words and the code are those of the error; the status follows from its kind.
 goes out.
 """
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.types import ExceptionHandler
 
 from facepool.errors import (
     ConfigError,
@@ -133,6 +134,9 @@ _STATUS: tuple[tuple[type[FacepoolError], int], ...] = (
 )
 """The first that fits counts; what is not here is the server's own trouble."""
 
+_CODES = {404: NotFound.code, 405: "method_not_allowed", 413: TooLarge.code}
+"""Of what the framework says by itself."""
+
 
 def status_of(error: FacepoolError) -> int:
     """The HTTP status of an error."""
@@ -150,7 +154,7 @@ def problem(error: FacepoolError) -> JSONResponse:
 
 def add_handlers(app: FastAPI) -> None:
     """Let an application answer every error this way, WebSockets included."""
-    app.add_exception_handler(FacepoolError, _known)
+    app.add_exception_handler(FacepoolError, cast(ExceptionHandler, _known))  # of requests and WebSockets
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _of_the_framework)
     app.add_exception_handler(Exception, _unknown)
@@ -165,7 +169,7 @@ async def refuse(socket: WebSocket, error: FacepoolError) -> None:
 
 
 def _headers(error: FacepoolError) -> dict[str, str]:
-    headers = {"Cache-Control": "no-store"}
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
     if isinstance(error, RequestError) and error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
     elif isinstance(error, PoolLocked):
@@ -197,7 +201,8 @@ async def _invalid(_request: Request, error: Exception) -> Response:
 async def _of_the_framework(_request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    content = {"status": error.status_code, "code": f"http_{error.status_code}", "message": error.detail}
+    code = _CODES.get(error.status_code, f"http_{error.status_code}")
+    content = {"status": error.status_code, "code": code, "message": error.detail}
     headers = {**(error.headers or {}), "Cache-Control": "no-store"}
     return JSONResponse({**content, "why": "", "fix": ""}, error.status_code, headers, MEDIA_TYPE)
 
