@@ -11,10 +11,10 @@ from types import ModuleType
 if importlib.util.find_spec("urllib3.contrib.appengine") is None:
     sys.modules["urllib3.contrib.appengine"] = ModuleType("urllib3.contrib.appengine")
 
-from compreface import CompreFace  # noqa: E402 -- after what it needs
-from compreface.collections import FaceCollection, Subjects  # noqa: E402
-from compreface.exceptions import IncorrectFieldException  # noqa: E402
-from compreface.service import DetectionService, RecognitionService, VerificationService  # noqa: E402
+from compreface import CompreFace
+from compreface.collections import FaceCollection, Subjects
+from compreface.exceptions import IncorrectFieldException
+from compreface.service import DetectionService, RecognitionService, VerificationService
 
 __all__ = [
     "CompreFace",
