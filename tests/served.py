@@ -35,7 +35,7 @@ class Server:
 @contextmanager
 def serving(pool: Path, analyzer: Analyzer, options: ServerOptions | None = None) -> Iterator[Server]:
     """Serve a pool until the end of the block."""
-    services = assemble(Settings(pool=pool), analyzer, options)
+    services = assemble(Settings.model_validate({"pool": pool}), analyzer, options)
     uvicorn_server = uvicorn.Server(
         uvicorn.Config(create_app(services), port=0, log_level="warning", lifespan="on", ws="websockets-sansio")
     )

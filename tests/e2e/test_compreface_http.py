@@ -139,8 +139,8 @@ def test_embeddings_stand_for_pictures(http: httpx.Client, ada: bytes, ada_again
     verified = http.post(f"/recognition/embeddings/faces/{example}/verify", json={"embeddings": [other, one]}).json()
     assert [result["embedding"] for result in verified["result"]] == [one, other]  # most similar first
     assert verified["result"][0]["similarity"] > 0.8 > 0.3 > verified["result"][1]["similarity"]
-    body = {"source": one, "targets": [other, embedding(ada)]}
-    compared = http.post("/verification/embeddings/verify", json=body).json()["result"]
+    pair = {"source": one, "targets": [other, embedding(ada)]}
+    compared = http.post("/verification/embeddings/verify", json=pair).json()["result"]
     assert compared[0]["similarity"] > 0.8 > 0.3 > compared[1]["similarity"]
 
 
