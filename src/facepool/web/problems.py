@@ -154,7 +154,7 @@ def problem(error: FacepoolError) -> JSONResponse:
 
 def add_handlers(app: FastAPI) -> None:
     """Let an application answer every error this way, WebSockets included."""
-    app.add_exception_handler(FacepoolError, cast(ExceptionHandler, _known))  # of requests and WebSockets
+    app.add_exception_handler(FacepoolError, cast("ExceptionHandler", _known))  # of requests and WebSockets
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _of_the_framework)
     app.add_exception_handler(Exception, _unknown)

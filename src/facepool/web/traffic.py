@@ -41,6 +41,15 @@ class Traffic:
             await self._app(scope, receive, note)
         finally:
             took_s = time.perf_counter() - began
-            route = getattr(scope.get("route"), "path", _NO_ROUTE) or _NO_ROUTE
+            route = _route_of(scope)
             self._metrics.request(route, scope["method"], status, took_s)
             _LOG.info("%s %s %d %.0f ms", scope["method"], route, status, 1000 * took_s)
+
+
+def _route_of(scope: Scope) -> str:
+    """The pattern of the path; where a router lies in another one, its own pattern is the path's last parts."""
+    pattern = getattr(scope.get("route"), "path_format", None)
+    if not isinstance(pattern, str):
+        return _NO_ROUTE
+    before = scope["path"].split("/")[: -pattern.count("/")]
+    return "/".join(before) + pattern

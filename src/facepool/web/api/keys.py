@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from facepool.errors import ConfigError
 from facepool.gallery.checks import NAME_LIMIT
 from facepool.web.keys import Keys, Role
+from facepool.web.paths import NAME
 from facepool.web.services import Caller, CurrentServices, requires
 
 router = APIRouter(prefix="/v1", tags=["administration"])
@@ -84,7 +85,7 @@ async def add_key(body: NewKey, services: CurrentServices, caller: _Administerin
     return MadeKey(name=body.name, role=body.role, key=key)
 
 
-@router.delete("/keys/{name:path}", status_code=204)
+@router.delete(f"/keys/{NAME}", status_code=204)
 async def remove_key(name: Annotated[str, Path()], services: CurrentServices, caller: _Administering) -> None:
     """Remove a key; whoever is signed in with it is no longer."""
     await run_in_threadpool(_remove, services.keys, name)
