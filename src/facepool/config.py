@@ -76,7 +76,7 @@ class Settings(BaseSettings):
         le=1,
         description="Similarity that makes a match; follows the pool, and is higher for faces that resemble everybody",
     )
-    target_fpir: float = Field(TARGET_FPIR, gt=0, le=1, description="Share of strangers that may be named")
+    target_fpir: float = Field(TARGET_FPIR, ge=1e-9, le=1, description="Share of strangers that may be named")
     min_margin: float = Field(
         _RECOGNIZE.min_margin, ge=0, le=2, description="Lead over the runner-up that a name needs"
     )

@@ -14,6 +14,7 @@ from starlette.types import Scope
 import facepool
 from facepool.web import compreface, enroll, live, problems
 from facepool.web.api import activity, cameras, health, keys, persons, pool, recognition, session, settings, system
+from facepool.web.api.described import PROBLEMS
 from facepool.web.bounds import DEADLINE_S, MOST_BYTES, Bounds
 from facepool.web.guards import Guard, SecurityHeaders
 from facepool.web.paths import KeepSlashes
@@ -59,6 +60,7 @@ def create_app(services: Services, *, most_bytes: int = MOST_BYTES, deadline_s: 
         description="Register a face once, from every angle, and recognize it anywhere.",
         docs_url=None,
         redoc_url=None,
+        responses=PROBLEMS,
         lifespan=lifespan,
     )
     app.state.services = services

@@ -10,11 +10,11 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from facepool.gallery import clean_name
 from facepool.web.api.callers import Recognizing
-from facepool.web.api.described import PROBLEMS, Answers
+from facepool.web.api.described import Answers
 from facepool.web.api.schemas import Activity, ActivityEntry
 from facepool.web.services import CurrentServices, Services
 
-router = APIRouter(prefix="/v1", tags=["activity"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1", tags=["activity"])
 
 _STREAM: Answers = {
     200: {

@@ -9,12 +9,12 @@ from starlette.concurrency import run_in_threadpool
 from facepool.capture.addresses import STREAM_SCHEMES, url_scheme
 from facepool.errors import ConfigError
 from facepool.web.api.callers import Administering, Recognizing
-from facepool.web.api.described import JPEG, PROBLEMS
+from facepool.web.api.described import JPEG
 from facepool.web.api.schemas import Body
 from facepool.web.camera import Camera, CameraState
 from facepool.web.services import CurrentServices
 
-router = APIRouter(prefix="/v1/cameras", tags=["cameras"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1/cameras", tags=["cameras"])
 
 CameraId = Annotated[str, Path(alias="id", max_length=20)]
 _DEVICE = "/dev/video"

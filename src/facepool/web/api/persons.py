@@ -15,7 +15,7 @@ from facepool.pipelines.enroll import Enrollment, Offer
 from facepool.types import Frame, Image
 from facepool.web.api import answers
 from facepool.web.api.callers import Enrolling, Recognizing
-from facepool.web.api.described import JPEG, PROBLEMS, ZIP, attachment
+from facepool.web.api.described import JPEG, ZIP, attachment
 from facepool.web.api.looking import Seen, looked_at_each
 from facepool.web.api.pictures import REQUEST_BODY, SentPicture, SentPictures
 from facepool.web.api.schemas import (
@@ -35,7 +35,7 @@ from facepool.web.archive import person_archive
 from facepool.web.paths import NAME
 from facepool.web.services import CurrentServices
 
-router = APIRouter(prefix="/v1/persons", tags=["persons"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1/persons", tags=["persons"])
 
 PersonName = Annotated[str, Path(alias="name", description="The person's name")]
 SampleNumber = Annotated[int, Path(alias="id", description="Number of the stored view")]

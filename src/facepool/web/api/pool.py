@@ -13,7 +13,7 @@ from facepool.evaluation.calibration import MIN_PEOPLE, Measured, calibrate_pool
 from facepool.gallery import Pool, PoolMatrix, TransferReport, open_pool, transfer
 from facepool.types import Calibration, EmbeddingSpace
 from facepool.web.api.callers import Administering, Recognizing
-from facepool.web.api.described import DATABASE, PROBLEMS, attachment
+from facepool.web.api.described import DATABASE, attachment
 from facepool.web.api.schemas import (
     Calibrated,
     Calibrating,
@@ -27,7 +27,7 @@ from facepool.web.api.schemas import (
 )
 from facepool.web.services import CurrentServices
 
-router = APIRouter(prefix="/v1/pool", tags=["pool"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1/pool", tags=["pool"])
 
 _CURVE = [round(0.2 + 0.02 * step, 2) for step in range(26)]
 """Similarities that the curve of error rates is given at."""

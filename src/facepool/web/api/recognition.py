@@ -8,7 +8,6 @@ from facepool.pipelines.recognize import RecognizedFaces, Recognizer
 from facepool.pipelines.verify import compare
 from facepool.web.api import answers
 from facepool.web.api.callers import Recognizing
-from facepool.web.api.described import PROBLEMS
 from facepool.web.api.looking import looked_at
 from facepool.web.api.pictures import REQUEST_BODY, SentPictures
 from facepool.web.api.schemas import (
@@ -22,7 +21,7 @@ from facepool.web.api.schemas import (
 )
 from facepool.web.services import CurrentServices
 
-router = APIRouter(prefix="/v1", tags=["recognition"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1", tags=["recognition"])
 
 
 @router.post("/detect", openapi_extra=REQUEST_BODY)

@@ -306,7 +306,7 @@ class Imported(BaseModel):
 class Calibrating(Body):
     """What to calibrate the pool for."""
 
-    target_fpir: Annotated[float, Field(gt=0, le=MAX_TARGET_FPIR)] = TARGET_FPIR
+    target_fpir: Annotated[float, Field(ge=1e-6, le=MAX_TARGET_FPIR)] = TARGET_FPIR
     keep: Annotated[bool, Field(description="false: only measure")] = True
 
 

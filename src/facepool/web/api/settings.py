@@ -8,12 +8,11 @@ from starlette.concurrency import run_in_threadpool
 
 from facepool.config import Settings
 from facepool.web.api.callers import Administering, Recognizing
-from facepool.web.api.described import PROBLEMS
 from facepool.web.api.schemas import Body
 from facepool.web.services import CurrentServices
 from facepool.web.tuning import CHANGEABLE
 
-router = APIRouter(prefix="/v1/settings", tags=["settings"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1/settings", tags=["settings"])
 
 _FIELDS: dict[str, Any] = {
     name: (field.annotation, field) for name, field in Settings.model_fields.items() if name in CHANGEABLE
