@@ -170,6 +170,16 @@ def test_a_name_may_have_a_slash(http: httpx.Client) -> None:
     ("path", "params", "expected"),
     [
         ("recognition/recognize", {"limit": "-1"}, (400, 26, "Limit should be equal or greater than 0; ")),
+        (
+            "detection/detect",
+            {"det_prob_threshold": "1e300"},
+            (400, 26, "det_prob_threshold should be between 0.0 and 1.0; "),
+        ),
+        (
+            "detection/detect",
+            {"det_prob_threshold": "nan"},
+            (400, 26, "det_prob_threshold should be between 0.0 and 1.0; "),
+        ),
         ("recognition/recognize", {"limit": "x"}, (400, 0, "Something went wrong, please try again")),
         ("recognition/faces", {}, (400, 33, "Required parameter subject is missing")),
         ("recognition/faces", {"subject": " "}, (400, 26, "Subject name is empty; ")),

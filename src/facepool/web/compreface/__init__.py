@@ -3,7 +3,8 @@
 from fastapi import APIRouter
 
 from facepool.web.compreface import faces, recognition, subjects, verification
+from facepool.web.compreface.errors import ANSWERS
 
-router = APIRouter(prefix="/api/v1", tags=["CompreFace"])
+router = APIRouter(prefix="/api/v1", tags=["CompreFace"], responses=ANSWERS)
 for _part in (subjects, recognition, faces, verification):
     router.include_router(_part.router)

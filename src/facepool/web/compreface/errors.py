@@ -7,8 +7,26 @@ code 28 for an empty picture and everything else for a failure.
 from collections.abc import Mapping
 
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+from facepool.web.api.described import PROBLEMS, Answers
 
 _UNDEFINED = "Something went wrong, please try again"
+
+
+class WrongBody(BaseModel):
+    """What is wrong, as CompreFace says it."""
+
+    message: str
+    code: int
+
+
+_HERE: Answers = {
+    status: {"content": {"application/json": {"schema": WrongBody.model_json_schema()}, **PROBLEMS[status]["content"]}}
+    for status in (400, 403, 404, 413, 415, 503, 507)
+}
+ANSWERS: Answers = PROBLEMS | {status: PROBLEMS[status] | described for status, described in _HERE.items()}
+"""What every route may answer: CompreFace's words, and the server's own where a request does not get as far."""
 
 
 class CompreFaceError(Exception):

@@ -14,7 +14,11 @@ class FaceOptions(BaseModel):
 
     limit: int = Field(0, ge=0, description="Only so many faces, the largest ones; 0: all")
     det_prob_threshold: float = Field(
-        DET_PROB_THRESHOLD, description="Detector score that makes a face; below the server's own nothing is found"
+        DET_PROB_THRESHOLD,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Detector score that makes a face; below the server's own nothing is found",
     )
     face_plugins: str = Field("", description="landmarks, pose, calculator (the embedding), separated by commas")
     status: bool = Field(default=False, description="Tell how long it took, and with what")
@@ -43,6 +47,7 @@ RecognizeQuery = Annotated[RecognizeOptions, Query()]
 
 RULES = {
     "limit": "Limit should be equal or greater than 0; ",
+    "det_prob_threshold": "det_prob_threshold should be between 0.0 and 1.0; ",
     "prediction_count": "prediction_count should be equal or greater than 1; ",
 }
-"""What CompreFace says when a number breaks its rule."""
+"""What is said when a number breaks its rule; of the score, CompreFace itself says nothing and finds nobody."""

@@ -24,6 +24,7 @@ from facepool.web.problems import Forbidden, KeyMissing, KeyUnknown, RequestErro
 
 _SERVICES = ("recognition", "detection", "verification")
 _UNREADABLE, _SERVER_FAILS = 21, 41
+_OUT_OF_RANGE = frozenset({"greater_than_equal", "less_than_equal", "finite_number"})
 
 
 class CompreFaceRoute(APIRoute):
@@ -80,6 +81,6 @@ def _of_validation(error: RequestValidationError) -> CompreFaceError:
     where, name, kind = first["loc"][0], str(first["loc"][-1]), first["type"]
     if where == "query" and kind == "missing":
         return missing_parameter(name)
-    if where == "query" and kind == "greater_than_equal":
+    if where == "query" and kind in _OUT_OF_RANGE and name in RULES:
         return invalid(RULES[name])
     return undefined()
