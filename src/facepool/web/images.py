@@ -4,8 +4,7 @@ import os
 import threading
 from dataclasses import dataclass
 
-from facepool.capture.pictures import DECODE_ERRORS, open_picture, quiet_pillow, read_image
-from facepool.errors import ImageUnreadable
+from facepool.capture.pictures import DECODE_ERRORS, TOO_LARGE, open_picture, quiet_pillow, read_image
 from facepool.types import Image
 from facepool.web.problems import TooLarge
 
@@ -61,13 +60,17 @@ def _check_pixels(data: bytes, limits: PictureLimits) -> None:
     try:
         with quiet_pillow(), open_picture(data) as picture:
             width, height = picture.size
+    except TOO_LARGE as error:  # Pillow's own limit, which is higher
+        raise _too_many_pixels(limits) from error
     except DECODE_ERRORS:
         return  # reading it will say what is wrong
     if width * height > limits.pixels or max(width, height) > limits.side:
-        raise TooLarge(
-            "A picture is too large",
-            why=f"it has {width} x {height} pixels, and {limits.pixels:,} are taken, {limits.side:,} a side",
-            fix=_SMALLER,
-        )
-    if min(width, height) < 1:
-        raise ImageUnreadable("The picture cannot be read", why="it has no pixels", fix="Send another one")
+        raise _too_many_pixels(limits)
+
+
+def _too_many_pixels(limits: PictureLimits) -> TooLarge:
+    return TooLarge(
+        "A picture is too large",
+        why=f"it has too many pixels: {limits.pixels:,} are taken, {limits.side:,} a side",
+        fix=_SMALLER,
+    )
