@@ -4,15 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 from fastapi.testclient import TestClient
 
 from facepool import Analyzer
 from facepool.config import Settings
 from facepool.pipelines.analyze import Detector, FaceEmbedder
-from facepool.types import Detections, Image
+from facepool.types import AlignedFaces, Detections, Floats, Image
 from facepool.web.app import create_app
 from facepool.web.assembly import ServerOptions, assemble
-from stand_ins import StageAnalyzer
+from stand_ins import StageAnalyzer, view
 
 LOCAL = "http://127.0.0.1:8000"
 
@@ -28,6 +29,9 @@ class ServedStage(StageAnalyzer):
 
     def find(self, image_bgr: Image) -> Detections:
         return self.analyze(image_bgr).detections
+
+    def embed(self, aligned: AlignedFaces) -> Floats:
+        return np.tile(view(0, 0), (len(aligned), 1))
 
 
 def client_of(folder: Path, analyzer: Analyzer, options: ServerOptions | None = None) -> TestClient:
