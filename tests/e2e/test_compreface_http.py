@@ -230,6 +230,14 @@ def test_a_name_that_nobody_can_have_is_refused(http: httpx.Client) -> None:
     assert told(http.post(address, json={"subject": "a\nb"}))[:2] == (400, 26)
 
 
+def test_an_address_that_lacks_its_end_erases_nobody(http: httpx.Client, ada: bytes) -> None:
+    add(http, "Ada", ada)
+    assert told(http.delete("/recognition/subjects/")) == (400, 26, "Subject name is empty; ")
+    assert told(http.delete("/recognition/faces/")) == (400, 33, "Required parameter subject is missing")
+    assert http.get("/recognition/faces").json()["total_elements"] == 1
+    assert http.delete("/recognition/faces/", params={"subject": "Ada"}).json() == {"deleted": 1}
+
+
 def test_keys_are_asked_for_and_their_roles_hold(tmp_path: Path, analyzer: Analyzer, ada: bytes) -> None:
     with serving(tmp_path / "pool.db", analyzer) as server, httpx.Client(base_url=f"{server.url}/api/v1") as http:
         keys = {role: server.services.keys.add(f"the {role} one", role) for role in ("recognize", "enroll", "admin")}

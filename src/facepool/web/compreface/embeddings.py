@@ -37,7 +37,8 @@ def unit_rows(vectors: Sequence[Vector], space: EmbeddingSpace, *, at_least: int
     if any(len(vector) != space.dimension for vector in vectors):
         raise wrong_argument(f"Embeddings of this server have {space.dimension} numbers")
     rows = np.array(vectors, np.float64)
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    with np.errstate(over="ignore"):  # numbers so large that their squares are none; what follows refuses them
+        norms = np.linalg.norm(rows, axis=1, keepdims=True)
     if not (np.isfinite(norms).all() and (norms > 0).all()):
         raise wrong_argument("An embedding of length zero is like nobody")
     return np.asarray(rows / norms, np.float32)

@@ -80,13 +80,18 @@ async def delete_examples(images: list[UUID], services: CurrentServices, caller:
     return [Example(image_id=image_id(number), subject=person) for person, number in gone]
 
 
-@router.delete("")
 @router.delete("/", include_in_schema=False)
+async def delete_examples_of(subject: str, services: CurrentServices, caller: Enrolling) -> Deleted:
+    """The same with a subject: an address without the id that belongs into it must not erase everybody."""
+    return await delete_all_examples(services, caller, subject)
+
+
+@router.delete("")
 async def delete_all_examples(
     services: CurrentServices, caller: Enrolling, subject: Annotated[str | None, Query()] = None
 ) -> Deleted:
     """Erase somebody, examples and name; without a subject in the address, everybody."""
-    if subject is None and caller.role != "admin":
+    if subject is None and not caller.may("admin"):
         raise forbidden()
     name = None if subject is None else usable(subject, "; ")
 

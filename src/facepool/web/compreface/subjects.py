@@ -8,8 +8,8 @@ from facepool.gallery import Pool
 from facepool.web import paths  # noqa: F401 -- its convertor is the one of names
 from facepool.web.api.callers import Administering, Enrolling, Recognizing
 from facepool.web.compreface.answers import Deleted, SubjectName, SubjectNames, Updated
-from facepool.web.compreface.errors import subject_exists
-from facepool.web.compreface.names import find, known, usable
+from facepool.web.compreface.errors import invalid, subject_exists
+from facepool.web.compreface.names import EMPTY_NAME, find, known, usable
 from facepool.web.compreface.routing import CompreFaceRoute
 from facepool.web.compreface.traces import erased, renamed
 from facepool.web.services import CurrentServices
@@ -110,3 +110,9 @@ async def delete_subjects(services: CurrentServices, caller: Administering) -> D
     names = await services.pool.run(remove_all)
     await erased(services, caller, names)
     return Deleted(deleted=len(names))
+
+
+@router.delete("/", include_in_schema=False)
+async def delete_nobody(_: Enrolling) -> None:
+    """An address without the name that belongs into it must not erase everybody."""
+    raise invalid(f"{EMPTY_NAME}; ")
