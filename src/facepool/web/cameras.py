@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Protocol
 
@@ -143,8 +144,9 @@ class Cameras:
         with self._lock:
             cameras = list(self._cameras.values())
             self._cameras.clear()
-        for camera in cameras:
-            camera.close()
+        if cameras:
+            with ThreadPoolExecutor(len(cameras)) as together:  # each may take its time to let go
+                list(together.map(Camera.close, cameras))
 
     def _remembered(self) -> dict[str, str]:
         """Name by source."""
