@@ -2,13 +2,17 @@
 
 import base64
 import io
+import itertools
 import json
+import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
@@ -18,6 +22,7 @@ from facepool.gallery import open_pool
 from facepool.pipelines.live_view import Event
 from facepool.types import Floats, Sample
 from facepool.web.services import Services
+from served import serving
 from stand_ins import SPACE, view
 from web_kit import ServedStage, client_of, png
 
@@ -197,7 +202,11 @@ def test_a_view_has_a_picture_and_is_erased_with_it(web: TestClient, stage: Serv
     assert problem(web.delete(at("Ada", "samples", 10**30)))[0] in (404, 422)
 
 
-def seen(web: TestClient, stage: ServedStage, person: str | None, kind: Any = "recognized", **more: Any) -> None:
+def seen(web: TestClient, stage: ServedStage, person: str | None, kind: str = "recognized", **more: Any) -> None:
+    tell_of(services_of(web), stage, person, kind, **more)
+
+
+def tell_of(services: Services, stage: ServedStage, person: str | None, kind: Any, **more: Any) -> None:
     event = Event(
         kind=kind,
         track=1,
@@ -211,7 +220,7 @@ def seen(web: TestClient, stage: ServedStage, person: str | None, kind: Any = "r
         bbox=(0, 0, 10, 10),
         reason="match",
     )
-    services_of(web).tell("door", stage.frame(view(ADA, 0)), [event])
+    services.tell("door", stage.frame(view(ADA, 0)), [event])
 
 
 def test_what_was_seen_is_kept_and_follows_names(web: TestClient, stage: ServedStage) -> None:
@@ -389,3 +398,35 @@ def test_a_key_is_for_its_role_only(web: TestClient, stage: ServedStage, role: s
             assert answer.status_code < 300, (what, answer.text)
         else:
             assert problem(answer) == (403, "forbidden"), what
+
+
+def test_who_is_erased_before_a_camera_is_not_told_of_again(
+    web: TestClient, stage: ServedStage, tmp_path: Path
+) -> None:
+    register(web, "Grace", picture(stage, view(ADA, 0)))
+    seen(web, stage, "Grace")
+    assert web.delete(at("Grace")).json()["activity"] == 1
+    seen(web, stage, None, "changed", previous="Grace")
+    seen(web, stage, "Grace", "lost")
+    (entry,) = web.get("/v1/activity").json()["entries"]
+    assert (entry["event"], entry["person"], entry["previous"]) == ("changed", None, None)
+    assert b"Grace" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_events_are_told_as_they_happen(stage: ServedStage, tmp_path: Path) -> None:
+    with serving(tmp_path / "pool.db", stage) as server, httpx.Client(base_url=server.url, timeout=30) as client:
+        with client.stream("GET", "/v1/events") as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            teller = threading.Thread(target=keep_telling, args=(server.services, stage))
+            teller.start()
+            told = dict(line.split(": ", 1) for line in itertools.islice(filter(None, answer.iter_lines()), 2))
+        teller.join()
+        assert (told["event"], json.loads(told["data"])["person"]) == ("recognized", "Ada")
+    assert server.services.limits.sessions == 0
+
+
+def keep_telling(services: Services, stage: ServedStage) -> None:
+    """Again and again, because the first may come before anybody listens."""
+    for _ in range(20):
+        tell_of(services, stage, "Ada", "recognized")
+        time.sleep(0.05)

@@ -1,6 +1,7 @@
 """Who was seen when, by the cameras of browsers and of the server."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from facepool.web.store import Row, ServerStore, now
 
 _LAST = (1 << 63) - 1
 _TIDY_EVERY = 1000
+_FORGOTTEN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Activity:
         self._store = store
         self._days = days
         self._added = 0
+        self._forgotten: dict[str, float] = {}
 
     def add(self, record: Mapping[str, object]) -> None:
         """Keep an event, in any thread.
@@ -54,7 +57,10 @@ class Activity:
             record: As ``pipelines.records.event_record`` gives it, with ``source`` for people.
         """
         with self._store.transaction() as db:
-            values = [record.get(name) for name in ("event", "person", "previous", "source", "similarity")]
+            if self._was_forgotten(record.get("person")):
+                return
+            known = {**record, "previous": None} if self._was_forgotten(record.get("previous")) else record
+            values = [known.get(name) for name in ("event", "person", "previous", "source", "similarity")]
             db.execute(
                 "INSERT INTO activity (at, event, person, previous, source, similarity) VALUES (?, ?, ?, ?, ?, ?)",
                 (now(), *values),
@@ -103,12 +109,18 @@ class Activity:
 
         def erase() -> int:
             with self._store.transaction() as db:
+                self._forgotten[person] = time.monotonic()
                 gone = db.execute("DELETE FROM activity WHERE person = ?", (person,)).rowcount
                 gone += db.execute("UPDATE activity SET previous = NULL WHERE previous = ?", (person,)).rowcount
             self._store.wipe()
             return gone
 
         return await asyncio.to_thread(erase)
+
+    def _was_forgotten(self, person: object) -> bool:
+        """Whether somebody was erased just now: a camera that they are before tells of them once more, as lost."""
+        self._forgotten = {name: at for name, at in self._forgotten.items() if time.monotonic() - at < _FORGOTTEN_S}
+        return person in self._forgotten
 
 
 def _sighting(row: Row) -> Sighting:
