@@ -48,7 +48,8 @@ def file_of(media_type: str, words: str) -> Answers:
 
 JPEG = file_of("image/jpeg", "The picture")
 ZIP = file_of("application/zip", "The archive")
-DATABASE = file_of("application/vnd.sqlite3", "The pool.db")
+DATABASE_TYPE = "application/vnd.sqlite3"
+DATABASE = file_of(DATABASE_TYPE, "The pool.db")
 
 
 def attachment(name: str) -> dict[str, str]:

@@ -1,11 +1,14 @@
 """The pool as a whole: its size and threshold and what that means, copies in and out, calibration."""
 
+import shutil
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 from fastapi import APIRouter, File, Response, UploadFile
+from fastapi.responses import FileResponse
+from starlette.background import BackgroundTask
 
 from facepool.decide import LOOK_ALIKE_MARGIN, ThresholdPolicy
 from facepool.errors import InputError, PoolCorrupt, PoolTooNew
@@ -13,7 +16,7 @@ from facepool.evaluation.calibration import MIN_PEOPLE, Measured, calibrate_pool
 from facepool.gallery import Pool, PoolMatrix, TransferReport, open_pool, transfer
 from facepool.types import Calibration, EmbeddingSpace
 from facepool.web.api.callers import Administering, Recognizing
-from facepool.web.api.described import DATABASE, attachment
+from facepool.web.api.described import DATABASE, DATABASE_TYPE, attachment
 from facepool.web.api.schemas import (
     Calibrated,
     Calibrating,
@@ -42,9 +45,16 @@ async def show_pool(services: CurrentServices, _: Recognizing) -> PoolInfo:
 @router.get("/export", response_class=Response, responses=DATABASE)
 async def export_pool(services: CurrentServices, caller: Administering) -> Response:
     """Everybody with vectors, pictures and provenance, as a pool.db for `POST /v1/pool/import` or `--pool`."""
-    copy = await services.pool.run(_copy)
+    folder = tempfile.TemporaryDirectory(prefix="facepool-")
+    path = Path(folder.name) / "pool.db"
+    try:
+        await services.pool.run(lambda pool: _copy(pool, path))
+    except BaseException:
+        folder.cleanup()
+        raise
+    gone = BackgroundTask(folder.cleanup)  # after the last byte; a pool may be too large for the memory
     await services.audit.add(caller, "exported the pool")
-    return Response(copy, media_type="application/vnd.sqlite3", headers=attachment("pool.db"))
+    return FileResponse(path, media_type=DATABASE_TYPE, headers=attachment("pool.db"), background=gone)
 
 
 @router.post("/import")
@@ -52,9 +62,8 @@ async def import_pool(
     file: Annotated[UploadFile, File(description="A pool.db")], services: CurrentServices, caller: Administering
 ) -> Imported:
     """Copy everybody of another pool into this one; who is in both gets the views of both."""
-    data = await file.read()
     space = services.engine.analyzer.space
-    report = await services.pool.run(lambda pool: _take(data, pool, space))
+    report = await services.pool.run(lambda pool: _take(file.file, pool, space))
     await services.audit.add(caller, "imported a pool", detail=f"{report.added} views")
     return Imported(
         created=list(report.created),
@@ -143,19 +152,18 @@ def _pair(pair: frozenset[str]) -> tuple[str, str]:
     return one, other
 
 
-def _copy(pool: Pool) -> bytes:
-    """The pool as the bytes of a file of its own, all of it as it is at one moment."""
-    with tempfile.TemporaryDirectory(prefix="facepool-") as folder:
-        path = Path(folder) / "pool.db"
-        with open_pool(path, pool.space) as copy:
-            transfer(pool, copy)
-        return path.read_bytes() if path.exists() else b""
+def _copy(pool: Pool, path: Path) -> None:
+    """Copy everybody into a file of its own; that of an empty pool has no bytes."""
+    with open_pool(path, pool.space) as copy:
+        transfer(pool, copy)
+    path.touch()
 
 
-def _take(data: bytes, pool: Pool, space: EmbeddingSpace) -> TransferReport:
+def _take(data: BinaryIO, pool: Pool, space: EmbeddingSpace) -> TransferReport:
     with tempfile.TemporaryDirectory(prefix="facepool-") as folder:
         path = Path(folder) / "upload.db"
-        path.write_bytes(data)
+        with path.open("wb") as file:
+            shutil.copyfileobj(data, file)
         with _opened(path, space) as other:
             return transfer(other, pool)
 
