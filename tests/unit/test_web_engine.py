@@ -98,7 +98,7 @@ def networks(open_store: ModelStore) -> Analyzer:
 
 @pytest.fixture(scope="module")
 def engine(networks: Analyzer) -> Iterator[Engine]:
-    engine = Engine(networks)
+    engine = Engine(networks, batch=4)
     yield engine
     engine.close()
 

@@ -25,6 +25,11 @@ class Detector(Protocol):
         """Engine and device, for people."""
         ...
 
+    @property
+    def device(self) -> str:
+        """``cpu``, or the name of an accelerator, for which batches pay."""
+        ...
+
     def detect(self, images_bgr: Sequence[Image]) -> list[Detections]:
         """Find the faces of each image; see ``detect.RetinaFace``."""
         ...
@@ -46,6 +51,11 @@ class FaceEmbedder(Protocol):
     @property
     def runs_on(self) -> str:
         """Engine and device, for people."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """``cpu``, or the name of an accelerator, for which batches pay."""
         ...
 
     def embed(self, faces: AlignedFaces) -> Floats:

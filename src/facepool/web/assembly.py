@@ -33,7 +33,7 @@ class ServerOptions:
         models: What the networks are, and under which terms.
         activity_days: How long it is kept who was seen.
         queue: How many pictures of requests may be under way at once.
-        batch: How many pictures a network looks at together.
+        batch: How many pictures a network looks at together; None: what suits its device.
         limits: How much one client may ask for.
     """
 
@@ -42,7 +42,7 @@ class ServerOptions:
     models: Sequence[ModelEntry] = ()
     activity_days: float = 30
     queue: int = 64
-    batch: int = 4
+    batch: int | None = None
     limits: Limits = field(default_factory=Limits)
 
 

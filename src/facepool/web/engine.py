@@ -19,6 +19,7 @@ from facepool.web.problems import ServerBusy
 Result = TypeVar("Result")
 Tell = Callable[[str, int, float], None]
 _MOST_PIXELS = 256_000_000
+_BATCH = 8
 
 
 class Engine:
@@ -30,7 +31,7 @@ class Engine:
     Args:
         analyzer: With the networks. Nobody else may use it.
         queue: How many pictures of requests may be here at once.
-        batch: How many pictures a network looks at together.
+        batch: How many pictures a network looks at together; None: what suits its device.
         tell: Is told of each run of a network: which, how many items, how long in seconds.
     """
 
@@ -39,18 +40,18 @@ class Engine:
         analyzer: Analyzer,
         *,
         queue: int = 64,
-        batch: int = 4,
+        batch: int | None = None,
         tell: Tell = lambda _network, _count, _took_s: None,
     ) -> None:
         self._detecting: _QueuedDetector | None = None
         self._embedding: _QueuedEmbedder | None = None
 
         def before_detector(detector: Detector) -> Detector:
-            self._detecting = _QueuedDetector(detector, batch, queue, tell)
+            self._detecting = _QueuedDetector(detector, batch or _batch_on(detector.device), queue, tell)
             return self._detecting
 
         def before_embedder(embedder: FaceEmbedder) -> FaceEmbedder:
-            self._embedding = _QueuedEmbedder(embedder, batch, queue, tell)
+            self._embedding = _QueuedEmbedder(embedder, batch or _batch_on(embedder.device), queue, tell)
             return self._embedding
 
         self.analyzer = analyzer.behind(before_detector, before_embedder)
@@ -60,7 +61,7 @@ class Engine:
         self._here = 0
         self._pixels = 0
         # They wait most of the time; as many as fill two batches keep the networks busy.
-        self._threads = ThreadPoolExecutor(max(4, 2 * batch), thread_name_prefix="facepool-look")
+        self._threads = ThreadPoolExecutor(2 * max(batch or _BATCH, 2), thread_name_prefix="facepool-look")
 
     @property
     def waiting(self) -> int:
@@ -135,6 +136,10 @@ class _QueuedDetector:
     def runs_on(self) -> str:
         return self._detector.runs_on
 
+    @property
+    def device(self) -> str:
+        return self._detector.device
+
     def detect(self, images_bgr: Sequence[Image]) -> list[Detections]:
         return self.batcher.do(images_bgr)
 
@@ -164,6 +169,10 @@ class _QueuedEmbedder:
     def runs_on(self) -> str:
         return self._embedder.runs_on
 
+    @property
+    def device(self) -> str:
+        return self._embedder.device
+
     def embed(self, faces: AlignedFaces) -> Floats:
         if len(faces) == 0:
             return self._embedder.embed(faces)
@@ -178,3 +187,8 @@ class _QueuedEmbedder:
         )
         ends = np.cumsum([0, *(len(faces) for faces in items)])
         return [vectors[start:end] for start, end in pairwise(ends)]
+
+
+def _batch_on(device: str) -> int:
+    """A CPU gains nothing from batches: the first of a batch would only wait for the last."""
+    return 1 if device == "cpu" else _BATCH
