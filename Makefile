@@ -1,14 +1,19 @@
 # What a newcomer types. Every target sets itself up; `make help` lists them.
 PYTHON ?= python3
 VENV := .venv
+PORT ?= 8000
 BIN := $(VENV)/bin
 SETUP := $(PYTHON) tools/setup_venv.py --venv $(VENV)
 
-.PHONY: help demo test check lock clean
+.PHONY: help run demo test check lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+run: ## Serve the page on this machine, and open it in the browser; PORT=8000
+	@$(SETUP) --lock requirements.lock
+	@$(BIN)/facepool serve --open --port $(PORT)
 
 demo: ## Register two people, recognize them and two strangers, look at the pictures
 	@$(SETUP) --lock requirements.lock

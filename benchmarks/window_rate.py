@@ -20,10 +20,9 @@ from facepool import Analyzer, Pool, load_analyzer, open_pool, read_image
 from facepool.capture import LiveSource
 from facepool.capture.decoding import Shot
 from facepool.cli.presence import Presence
-from facepool.cli.records import live_labels
 from facepool.cli.viewer import Viewer
 from facepool.errors import StreamLost, StreamUnavailable
-from facepool.overlay import Canvas, Painter, PresencePanel
+from facepool.overlay import Canvas, Painter, PresencePanel, live_labels
 from facepool.pipelines.live import LiveRecognizer
 from facepool.pipelines.live_view import LiveView
 from facepool.types import Frame, Image

@@ -8,7 +8,7 @@ import numpy as np
 from facepool.models.specs import FmrCurve
 from facepool.pipelines.analyze import Analyzer, Faces
 from facepool.quality import FaceMeasures
-from facepool.types import Detections, EmbeddingSpace, Floats, Frame, Image, Pose
+from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Image, Pose
 
 SPACE = EmbeddingSpace("scan-stage", "0" * 64, "rgb-0-1/1", "arcface-112", mirrored=False, dimension=32)
 CURVE = FmrCurve(((1e-2, 0.303), (1e-3, 0.370), (1e-4, 0.426), (1e-5, 0.477)), "made up")
@@ -112,4 +112,5 @@ def _faces(heads: tuple[Head, ...]) -> Faces:
             score=scores,
         ),
         [Pose(head.yaw, head.pitch, 0.0) if head.measurable else None for head in heads],
+        AlignedFaces(np.full((count, 112, 112, 3), 90, np.uint8), SPACE.template),
     )

@@ -8,7 +8,7 @@ from facepool.align import Aligner
 from facepool.models.specs import FmrCurve
 from facepool.pipelines.analyze import Analyzer, Faces
 from facepool.quality import FaceMeasures
-from facepool.types import Detections, EmbeddingSpace, Floats, Frame, Image
+from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Image
 
 SPACE = EmbeddingSpace("stand-in", "0" * 64, "rgb-0-1/1", "arcface-112", mirrored=False, dimension=8)
 CURVE = FmrCurve(((1e-2, 0.303), (1e-3, 0.370), (1e-4, 0.426), (1e-5, 0.477)), "made up")
@@ -104,4 +104,5 @@ class StageAnalyzer(Analyzer):
             misfit_mm=column(scene.misfit_mm),
             score=detections.scores,
         )
-        return Faces(detections, vectors, measures, [None] * count)
+        aligned = AlignedFaces(np.full((count, 112, 112, 3), 90, np.uint8), SPACE.template)
+        return Faces(detections, vectors, measures, [None] * count, aligned)

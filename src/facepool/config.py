@@ -78,7 +78,7 @@ class Settings(BaseSettings):
         le=1,
         description="Similarity that makes a match; follows the pool, and is higher for faces that resemble everybody",
     )
-    target_fpir: float = Field(TARGET_FPIR, gt=0, le=1, description="Share of strangers that may be named")
+    target_fpir: float = Field(TARGET_FPIR, ge=1e-9, le=1, description="Share of strangers that may be named")
     min_margin: float = Field(
         _RECOGNIZE.min_margin, ge=0, le=2, description="Lead over the runner-up that a name needs"
     )
@@ -132,7 +132,9 @@ class Settings(BaseSettings):
             force=force,
         )
 
-    def guided_options(self, *, appearance: str = "", partial: bool = False, force: bool = False) -> GuidedOptions:
+    def guided_options(
+        self, *, appearance: str = "", partial: bool = False, force: bool = False, keep_pictures: bool = False
+    ) -> GuidedOptions:
         """What a guided scan keeps."""
         quality = self.enroll_options().quality
         return GuidedOptions(
@@ -140,6 +142,7 @@ class Settings(BaseSettings):
             partial=partial,
             force=force,
             max_templates=self.max_templates,
+            keep_pictures=keep_pictures,
             scan=ScanOptions(policy=ScanPolicy(quality=quality)),
         )
 

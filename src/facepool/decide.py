@@ -80,6 +80,11 @@ class ThresholdPolicy:
         self._target_fpir = target_fpir
         self._fixed = fixed
 
+    def aim(self, target_fpir: float | None, fixed: float | None) -> None:
+        """Choose differently from now on, wherever this policy is in use; arguments as for the constructor."""
+        self._target_fpir = target_fpir
+        self._fixed = fixed
+
     def identification(self, templates: int, calibration: Calibration | None = None) -> Threshold:
         """The threshold for one probe against a pool of so many templates.
 
@@ -102,6 +107,22 @@ class ThresholdPolicy:
             f"{_share(target_fpir)} strangers would be named in a pool of {_count(templates, 'template')}",
         )
 
+    def expected_fpir(self, value: float, templates: int, calibration: Calibration | None = None) -> float | None:
+        """The share of strangers who would be named at a threshold, 0..1; None: nobody has measured it.
+
+        Args:
+            value: The threshold.
+            templates: How many the pool has.
+            calibration: What was measured of the pool, which then speaks instead of the embedder's curve.
+        """
+        templates = max(1, templates)
+        if calibration is not None:
+            rates, similarities = _columns(calibration.points)
+            return float(min(1.0, 10 ** _interpolate(value, similarities, rates) * templates / calibration.templates))
+        if self._curve is not None:
+            return float(1 - (1 - fmr_at(self._curve, value)) ** templates)
+        return None
+
     @property
     def follows_pool(self) -> bool:
         """Whether the threshold is chosen for the pool; one that the user insists on knows no bars."""
@@ -123,12 +144,8 @@ class ThresholdPolicy:
         return Threshold(similarity_at(self._curve, fmr), f"{_share(fmr)} pairs of different people would pass (FMR)")
 
     def _meaning_of_fixed(self, value: float, templates: int, calibration: Calibration | None = None) -> str:
-        if calibration is not None:
-            rates, similarities = _columns(calibration.points)
-            fpir = min(1.0, 10 ** _interpolate(value, similarities, rates) * templates / calibration.templates)
-        elif self._curve is not None:
-            fpir = 1 - (1 - fmr_at(self._curve, value)) ** templates
-        else:
+        fpir = self.expected_fpir(value, templates, calibration)
+        if fpir is None:
             return "set by you; nobody has measured this model's error rates"
         return f"set by you; {_share(fpir)} strangers would be named in a pool of {_count(templates, 'template')}"
 

@@ -88,6 +88,11 @@ class RetinaFace:
         """Engine and device, for people."""
         return f"{self._graph.engine} ({self._graph.device})"
 
+    @property
+    def device(self) -> str:
+        """``cpu``, or the name of an accelerator, for which batches pay."""
+        return self._graph.device
+
     def detect(self, images_bgr: Sequence[Image]) -> list[Detections]:
         """Find the faces of each image.
 

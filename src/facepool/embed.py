@@ -38,6 +38,11 @@ class Embedder:
         """Engine and device, for people."""
         return f"{self._graph.engine} ({self._graph.device})"
 
+    @property
+    def device(self) -> str:
+        """``cpu``, or the name of an accelerator, for which batches pay."""
+        return self._graph.device
+
     def embed(self, faces: AlignedFaces) -> Floats:
         """Embed faces.
 

@@ -25,6 +25,7 @@ FacepoolError
 │   ├── SpaceMismatch
 │   ├── InvalidEmbedding
 │   ├── UnknownPerson
+│   ├── UnknownTemplate
 │   ├── PersonExists
 │   ├── PoolChanged
 │   ├── PersonFull
@@ -208,6 +209,12 @@ class UnknownPerson(PoolError):
     """The pool has nobody of that name."""
 
     code = "person_unknown"
+
+
+class UnknownTemplate(PoolError):
+    """The pool has no template of that number, or it is another person's."""
+
+    code = "template_unknown"
 
 
 class PersonExists(PoolError):

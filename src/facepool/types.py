@@ -192,6 +192,8 @@ class Sample:
         frame: Number of the frame within its source.
         appearance: Which of the person's looks it shows, for example ``glasses``; empty for the usual one.
         partial: Whether it comes from a guided scan that was accepted although directions were missing.
+        picture: JPEG of the aligned face, to be kept beside the template; empty: none. Pools give templates out
+            without it, and the picture when they are asked for it.
     """
 
     embedding: Floats
@@ -204,6 +206,7 @@ class Sample:
     frame: int = 0
     appearance: str = ""
     partial: bool = False
+    picture: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from facepool.errors import (
     PoolChanged,
     SpaceMismatch,
     UnknownPerson,
+    UnknownTemplate,
 )
 from facepool.gallery import Pool, check_pool, open_pool, search, transfer
 from facepool.types import Pose, Sample, Template
@@ -435,3 +436,98 @@ def test_margins_follow_the_templates_of_a_pair(pool: Pool) -> None:
     assert set(before) == {frozenset({"Ada", "Ann"})}
     pool.register("Ann", samples(5), space())
     assert pool.matrix().margins != before
+
+
+def test_a_person_without_templates_is_listed_and_nobody_is_taken_for_them(
+    pool: Pool, tmp_path: Path, backend: str
+) -> None:
+    pool.create(" Ada ")
+    assert names(pool) == {"Ada": 0}
+    assert pool.templates("Ada") == []
+    assert (pool.matrix().names, search(pool.matrix(), units(1))) == ((), [()])
+    pool.register("Bob", samples(1), space())
+    pool.create("Eve")
+    assert (names(pool), pool.matrix().names) == ({"Ada": 0, "Bob": 1, "Eve": 0}, ("Bob",))
+    with open_pool(tmp_path / backend) as again:
+        assert names(again) == {"Ada": 0, "Bob": 1, "Eve": 0}
+        again.register("Ada", samples(2), space())
+    assert (names(pool)["Ada"], pool.matrix().names) == (1, ("Ada", "Bob"))
+
+
+def test_somebody_who_is_there_is_not_made_again(pool: Pool) -> None:
+    pool.create("Ada")
+    pool.register("Bob", samples(1), space())
+    for name in ("Ada", "Bob"):
+        with pytest.raises(PersonExists, match=name):
+            pool.create(name)
+    with pytest.raises(ConfigError):
+        pool.create("\n")
+    assert names(pool) == {"Ada": 0, "Bob": 1}
+
+
+def test_people_without_templates_are_renamed_merged_flagged_and_erased_like_others(pool: Pool) -> None:
+    for name in ("Ada", "Eve", "Zoe"):
+        pool.create(name)
+    pool.register("Bob", samples(1), space(), look_alikes=["Ada"])
+    pool.rename("Ada", "Ann")
+    with pytest.raises(PersonExists):
+        pool.rename("Bob", "Ann")
+    assert flags(pool) == {("Ann", "Bob")}
+    assert pool.merge("Eve", "Bob") == 0
+    assert pool.merge("Bob", "Zoe") == 1
+    assert (names(pool), flags(pool)) == ({"Ann": 0, "Zoe": 1}, {("Ann", "Zoe")})
+    assert pool.remove("Ann") == 0
+    assert (names(pool), flags(pool)) == ({"Zoe": 1}, set())
+
+
+def test_one_template_is_erased_and_its_person_stays(pool: Pool, tmp_path: Path, backend: str) -> None:
+    pool.register("Ada", samples(1, 2), space())
+    pool.register("Bob", samples(3), space())
+    pool.matrix()
+    first, second = (template.id for template in pool.templates("Ada"))
+    assert pool.template(second).sample.embedding.tolist() == unit(2).tolist()
+    assert pool.remove_template(first) == "Ada"
+    assert pool.matrix().vectors.tolist() == [unit(2).tolist(), unit(3).tolist()]
+    assert pool.remove_template(second, person="Ada") == "Ada"
+    assert (names(pool), pool.matrix().names) == ({"Ada": 0, "Bob": 1}, ("Bob",))
+    left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert not [seed for seed in (1, 2) if unit(seed).tobytes() in left]
+    with open_pool(tmp_path / backend) as again:
+        assert names(again) == {"Ada": 0, "Bob": 1}
+        again.register("Ada", samples(4), space())
+        assert again.templates("Ada")[0].id not in (first, second)
+
+
+def test_a_template_that_is_not_there_or_not_the_persons_is_told(pool: Pool, tmp_path: Path) -> None:
+    for number in (1, -1, 10**30):
+        for use in (pool.template, pool.picture, pool.remove_template):
+            with pytest.raises(UnknownTemplate):
+                use(number)
+    assert list(tmp_path.iterdir()) == []
+    pool.register("Ada", samples(1), space())
+    pool.register("Bob", samples(2), space())
+    (bobs,) = pool.templates("Bob")
+    with pytest.raises(UnknownTemplate, match="Ada has no view"):
+        pool.remove_template(bobs.id, person="Ada")
+    for number in (bobs.id + 1, -1, 10**30):
+        for use in (pool.template, pool.picture, pool.remove_template):
+            with pytest.raises(UnknownTemplate):
+                use(number)
+    assert names(pool) == {"Ada": 1, "Bob": 1}
+
+
+@pytest.mark.parametrize("target_backend", BACKENDS)
+def test_a_transfer_takes_people_without_templates_along(
+    pool: Pool, tmp_path: Path, backend: str, target_backend: str
+) -> None:
+    pool.create("Ada")
+    (tmp_path / "target").mkdir()
+    with open_pool(tmp_path / "target" / target_backend) as target:
+        assert transfer(pool, target).created == ("Ada",)
+        pool.register("Bob", samples(1), space())
+        pool.create("Eve")
+        report = transfer(pool, target)
+        assert (report.created, report.added, names(target)) == (("Bob", "Eve"), 1, {"Ada": 0, "Bob": 1, "Eve": 0})
+        revision = target.revision()
+        assert transfer(pool, target).created == ()
+        assert target.revision() == revision

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facepool import Enrollment, EnrollOptions, Pool, open_pool
+from facepool import Enrollment, EnrollOptions, Pool, open_pool, read_image
 from facepool.errors import ConfigError, PoolChanged, SpaceMismatch
 from facepool.pipelines.enroll import PICTURES_AT_ONCE
 from facepool.types import Floats, Frame
@@ -288,3 +288,16 @@ def test_views_are_stored_under_the_analyzers_space(tmp_path: Path, stage: Stage
 def test_a_name_of_nothing_is_refused(pool: Pool, stage: StageAnalyzer) -> None:
     with pytest.raises(ConfigError):
         Enrollment("  ", stage, pool)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_faces_are_kept_as_pictures_if_that_is_wanted(pool: Pool, stage: StageAnalyzer, keep: bool) -> None:
+    ada = Enrollment("Ada", stage, pool, options=EnrollOptions(keep_pictures=keep))
+    ada.offer(stage.frame(view(ADA, 0)))
+    ada.offer_pictures([stage.frame(view(ADA, 50))])
+    assert ada.commit() == 2
+    pictures = [pool.picture(template.id) for template in pool.templates("Ada")]
+    if keep:
+        assert [read_image(picture or b"").shape for picture in pictures] == [(112, 112, 3)] * 2
+    else:
+        assert pictures == [None, None]

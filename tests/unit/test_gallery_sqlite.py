@@ -16,8 +16,9 @@ from facepool.errors import (
     PoolError,
     PoolLocked,
     PoolTooNew,
+    UnknownTemplate,
 )
-from facepool.gallery import SqlitePool
+from facepool.gallery import NpyPool, SqlitePool, transfer
 from facepool.gallery.connection import explain
 from facepool.gallery.schema import APPLICATION_ID
 from facepool.types import Pose, Sample
@@ -144,6 +145,7 @@ def test_a_pool_of_the_second_version_gets_room_for_a_calibration_and_keeps_ever
         pool.register("Ada", [Sample(unit(1))], space())
         pool.register("Ann", [Sample(unit(2))], space(), look_alikes=["Ada"])
         before = pool.templates()
+    change(path, "DROP TABLE pictures")
     change(path, "DROP TABLE calibration")
     change(path, "PRAGMA user_version = 2")
     with SqlitePool(path, space()) as pool:
@@ -152,6 +154,81 @@ def test_a_pool_of_the_second_version_gets_room_for_a_calibration_and_keeps_ever
         assert pool.matrix().look_alikes == {frozenset(("Ada", "Ann"))}
         pool.set_calibration(MEASURED)
         assert pool.matrix().calibration == MEASURED
+
+
+def pictured(seed: int, picture: bytes) -> Sample:
+    return Sample(unit(seed), picture=picture)
+
+
+def test_a_pool_of_the_third_version_gets_room_for_pictures_and_keeps_everything(path: Path) -> None:
+    with SqlitePool(path, space()) as pool:
+        pool.set_calibration(MEASURED)
+        before = pool.templates()
+    change(path, "DROP TABLE pictures")
+    change(path, "PRAGMA user_version = 3")
+    with SqlitePool(path, space()) as pool:
+        assert [template.id for template in pool.templates()] == [template.id for template in before]
+        assert (pool.matrix().calibration, pool.picture(before[0].id)) == (MEASURED, None)
+        pool.register("Ada", [pictured(1, b"JPEG")], space())
+        assert pool.picture(pool.templates("Ada")[0].id) == b"JPEG"
+
+
+def test_a_picture_is_kept_beside_its_template_and_given_out_when_asked_for(path: Path) -> None:
+    with SqlitePool(path, space()) as pool:
+        pool.register("Ada", [pictured(1, b"first"), Sample(unit(2)), pictured(3, b"third")], space())
+        pool.merge("Ada", "person 1")
+    with SqlitePool(path) as again:
+        kept = again.templates("person 1")
+        assert [again.picture(template.id) for template in kept] == [None, b"first", None, b"third"]
+        assert {template.sample.picture for template in kept} == {b""}
+        assert again.pictured("person 1") == {kept[1].id, kept[3].id}
+        assert again.pictured("person 2") == again.pictured("nobody") == frozenset()
+        again.rename("person 1", "Eve")
+        assert again.picture(kept[1].id) == b"first"
+
+
+def test_pictures_are_erased_with_their_templates_byte_for_byte(path: Path) -> None:
+    pictures = {name: random.Random(name).randbytes(5000) for name in ("first", "second", "Bob's")}
+    with SqlitePool(path, space()) as pool:
+        pool.register("Ada", [pictured(101, pictures["first"]), pictured(102, pictures["second"])], space())
+        pool.register("Bob", [pictured(103, pictures["Bob's"])], space())
+        first = pool.templates("Ada")[0].id
+
+        def left() -> list[str]:
+            found = b"".join(file.read_bytes() for file in path.parent.iterdir())
+            return [name for name, picture in pictures.items() if picture[-500:] in found]
+
+        assert left() == ["first", "second", "Bob's"]
+        pool.remove_template(first)
+        assert left() == ["second", "Bob's"]
+        with pytest.raises(UnknownTemplate):
+            pool.picture(first)
+        pool.remove("Ada")
+        assert left() == ["Bob's"]
+        assert pool.picture(pool.templates("Bob")[0].id) == pictures["Bob's"]
+
+
+def test_a_transfer_takes_pictures_along_where_they_can_be_kept(path: Path, tmp_path: Path) -> None:
+    target_path, pair = tmp_path / "target.db", (tmp_path / "model_faces.npy", tmp_path / "model_face_ids.npy")
+    with SqlitePool(path, space()) as pool, SqlitePool(target_path) as target, NpyPool(*pair) as plain:
+        pool.register("Ada", [pictured(101, b"JPEG")], space())
+        transfer(pool, target)
+        transfer(pool, plain)
+        assert target.picture(target.templates("Ada")[0].id) == b"JPEG"
+        assert plain.picture(plain.templates("Ada")[0].id) is None
+        assert plain.templates("Ada")[0].sample.picture == b""
+
+
+def test_the_views_of_one_person_are_found_without_looking_at_the_others(path: Path) -> None:
+    with SqlitePool(path, space()) as pool:
+        db = pool._connection()
+        assert db is not None
+        queries: list[str] = []
+        db.set_trace_callback(queries.append)
+        pool.templates("person 3")
+        (query,) = (query for query in queries if "persons.name, templates.embedding" in query)
+        plan = " ".join(row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {query}"))
+        assert "SCAN" not in plan
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"threshold": 0.4}', "null"])

@@ -408,3 +408,22 @@ def test_a_report_before_anything_was_seen_is_empty(stage: ScanStage, pool: Pool
     report = enrollment(stage, pool).coverage()
     assert (report.frontal, report.covered, report.views, report.miss_share()) == (None, 0, (), None)
     assert len(report.thin) == 12
+
+
+def test_the_faces_of_a_scan_are_kept_as_pictures_if_that_is_wanted(stage: ScanStage, pool: Pool) -> None:
+    for name, keep in (("Ada", True), ("Bob", False)):
+        scan = enrollment(stage, pool, name, keep_pictures=keep)
+        offer(scan, stage, [replace(head, person=ME if keep else OTHER) for head in (*still(), *circle())])
+        assert scan.commit() > 0
+    assert all(pool.picture(template.id) for template in pool.templates("Ada"))
+    assert not any(pool.picture(template.id) for template in pool.templates("Bob"))
+
+
+def test_a_direction_that_is_to_be_redone_is_empty_until_it_is_seen_again(stage: ScanStage, pool: Pool) -> None:
+    ada = enrollment(stage, pool)
+    assert offer(ada, stage, [*still(), *circle()])[-1].phase == "done"
+    ada.redo(0)
+    assert not ada.coverage().directions[0].covered
+    assert offer(ada, stage, [Head(yaw=-18)])[-1].phase == "enough"
+    assert offer(ada, stage, [Head(yaw=18, size=90)])[-1].phase == "done"  # poorer than before, but asked for
+    assert all(direction.covered for direction in ada.finish().directions)

@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from facepool.capture import LiveSource, LiveStatus, ReconnectPolicy
+from facepool.capture import LiveSource, LiveStatus, Pace, ReconnectPolicy
 from facepool.capture.source import Shot
-from facepool.cli.viewer import Pace, Viewer
+from facepool.cli.viewer import Viewer
 from facepool.errors import StreamLost, StreamUnavailable
 from facepool.overlay import Canvas, Label, Painter
 from facepool.types import Frame, Image

@@ -2,6 +2,7 @@ from .credentials import mask_credentials
 from .folders import find_pictures, is_person_tree, iter_person_tree
 from .live import LiveSource
 from .opening import is_picture_file, open_source
+from .pace import Pace
 from .pictures import read_image
 from .record import VideoWriter, write_image
 from .source import (
@@ -23,6 +24,7 @@ __all__ = [
     "LiveStatus",
     "OnSkip",
     "OnStatus",
+    "Pace",
     "PictureSource",
     "ReconnectPolicy",
     "VideoSource",

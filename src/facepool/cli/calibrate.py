@@ -9,8 +9,7 @@ from facepool.cli.wording import counted, people_count
 from facepool.cli.workbench import Workbench
 from facepool.decide import LOOK_ALIKE_MARGIN
 from facepool.errors import ConfigError
-from facepool.evaluation.calibration import LEVEL, MAX_TARGET_FPIR, Measured
-from facepool.evaluation.calibration import calibrate as measure
+from facepool.evaluation.calibration import LEVEL, Measured, calibrate_pool
 from facepool.gallery import Pool, PoolMatrix
 from facepool.models.entries import space_of
 from facepool.models.specs import EmbedderSpec, FmrCurve
@@ -42,23 +41,9 @@ def calibrate(flags: Flags, dry_run: bool, forget: bool, json_lines: bool) -> No
 
 
 def _calibrate(workbench: Workbench, pool: Pool, *, keep: bool) -> None:
-    target_fpir = workbench.settings.target_fpir
-    if target_fpir > MAX_TARGET_FPIR:
-        raise ConfigError(
-            f"A pool cannot be calibrated for {target_fpir:.0%} of strangers",
-            why=f"at most {MAX_TARGET_FPIR:.0%} can be told from it",
-            fix="Give a smaller --target-fpir",
-        )
-    matrix, space = pool.matrix(), pool.space
-    cohort = _cohort(workbench, space)
-    now, space_id = datetime.now(UTC), space.id if space else ""
+    cohort = _cohort(workbench, pool.space)
     with workbench.console.working("Measuring"):
-        measured = measure(matrix, cohort, target_fpir, space_id=space_id, now=now)
-    if keep:
-        pool.set_calibration(measured.calibration, expected_revision=matrix.revision)
-        new_pairs = [pair for pair in measured.look_alikes if pair not in matrix.look_alikes]
-        if new_pairs:
-            pool.add((), space, new_pairs)
+        measured = calibrate_pool(pool, cohort, workbench.settings.target_fpir, now=datetime.now(UTC), keep=keep)
     _report(workbench, measured, cohort, pool.matrix(), kept=keep)
 
 

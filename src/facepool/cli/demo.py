@@ -9,11 +9,10 @@ from rich.text import Text
 from facepool.capture import read_image, write_image
 from facepool.cli.options import MODELS, Flags, settings_options
 from facepool.cli.recognize import decision_row
-from facepool.cli.records import label_of
 from facepool.cli.workbench import Workbench
 from facepool.gallery import Pool, open_pool
 from facepool.models.catalog import DEMO_PHOTOS
-from facepool.overlay import Painter, contact_sheet
+from facepool.overlay import Painter, contact_sheet, label_of
 from facepool.pipelines.enroll import Enrollment
 from facepool.pipelines.recognize import Recognizer
 from facepool.types import Frame, Image

@@ -36,6 +36,8 @@ COMMANDS = {
     "register": Entry("facepool.cli.register", "Add a person, or a folder of people, to the pool."),
     "recognize": Entry("facepool.cli.recognize", "Say who is in a camera's view, a video or pictures."),
     "verify": Entry("facepool.cli.verify", "Say whether two pictures show one person."),
+    "serve": Entry("facepool.cli.serve", "Serve a page, a REST interface and CompreFace's, with live cameras."),
+    "keys": Entry("facepool.cli.keys", "Make, list and remove the API keys of a server."),
     "people": Entry("facepool.cli.people", "List, show, rename, merge, remove, export and import people."),
     "evaluate": Entry("facepool.cli.evaluate", "Measure error rates on pictures of known people."),
     "calibrate": Entry("facepool.cli.calibrate", "Measure the threshold that your own pool needs."),

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from facepool.capture import write_image
 from facepool.cli.console import Console
-from facepool.cli.records import event_record
 from facepool.pipelines.live_view import Event
+from facepool.pipelines.records import event_record
 from facepool.types import Frame
 
 

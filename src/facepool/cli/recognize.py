@@ -14,16 +14,16 @@ from facepool.cli.console import Console
 from facepool.cli.options import DECISION, DETECTION, LIVE, MODELS, Flags, json_option, settings_options
 from facepool.cli.outlets import Outlets, open_sinks
 from facepool.cli.recording import PICTURE_SUFFIXES, VIDEO_SUFFIXES, open_recording
-from facepool.cli.records import face_records, label_of
 from facepool.cli.sources import Tour, more_sources, source_option
 from facepool.cli.viewer import Viewer, is_still
 from facepool.cli.watching import Watch
 from facepool.cli.wording import people_count
 from facepool.cli.workbench import Workbench
 from facepool.errors import ConfigError
-from facepool.overlay import Canvas, Painter
+from facepool.overlay import Canvas, Painter, label_of
 from facepool.pipelines.live import LiveRecognizer
 from facepool.pipelines.recognize import RecognizedFaces, Recognizer
+from facepool.pipelines.records import face_records
 from facepool.types import Frame, Image
 from facepool.window import Window
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
-from facepool.capture import FrameSource, LiveSource, LiveStatus, PictureSource
+from facepool.capture import FrameSource, LiveSource, LiveStatus, Pace, PictureSource
 from facepool.cli.background import Background
 from facepool.cli.recording import Recording
 from facepool.overlay import Canvas, Painter
@@ -19,7 +19,6 @@ _SILENT_S = 1.0
 _KEYS_S = 5.0
 _MOVING_KEYS = "Q quits · M mirrors · F full screen"
 _STILL_KEYS = "Space shows the next · Q quits"
-_MADE_UP_S = 0.5
 _LONGEST_SIDE = 1280
 """Of what is drawn on, in pixels: beyond it drawing costs more than anybody sees."""
 
@@ -223,20 +222,6 @@ class Viewer:
         self._ended = self._ended or Event.QUIT in events
         self._next_asked = self._next_asked or Event.NEXT in events
         return events
-
-
-class Pace:
-    """When to show the frames of a file: at its own speed, or slower where looking at them takes longer."""
-
-    def __init__(self) -> None:
-        self._started_s: float | None = None
-
-    def due(self, time_s: float, now_s: float) -> float:
-        """The moment, on the clock of ``now_s``, at which to show the frame of ``time_s``."""
-        # A small delay is made up for; a long one is not, else the film would race after every halt.
-        if self._started_s is None or self._started_s + time_s < now_s - _MADE_UP_S:
-            self._started_s = now_s - time_s
-        return self._started_s + time_s
 
 
 def is_still(source: FrameSource) -> bool:

@@ -6,11 +6,11 @@ from facepool.capture import FrameSource
 from facepool.cli.console import Console
 from facepool.cli.outlets import Outlets
 from facepool.cli.presence import Presence
-from facepool.cli.records import live_labels, live_records
 from facepool.cli.viewer import Viewer
-from facepool.overlay import Canvas, Painter, PresencePanel
+from facepool.overlay import Canvas, Painter, PresencePanel, live_labels
 from facepool.pipelines.live import LiveRecognizer
 from facepool.pipelines.live_view import LiveView
+from facepool.pipelines.records import live_records
 from facepool.types import Frame, Image
 
 

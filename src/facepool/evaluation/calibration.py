@@ -15,10 +15,10 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
-from facepool.errors import InsufficientData
+from facepool.errors import ConfigError, InsufficientData
 from facepool.evaluation.strangers import NOBODY, Strangers, leave_one_out
 from facepool.evaluation.tail import Shape, shape_of
-from facepool.gallery import PoolMatrix
+from facepool.gallery import Pool, PoolMatrix
 from facepool.models.specs import FmrCurve
 from facepool.types import Calibration, Indices
 
@@ -79,6 +79,39 @@ class _Fits:
         start, share, excess = (column[:, None] for column in (self.start, self.share, self.excess))
         in_tail = share * np.exp(-np.maximum(rarity - start, 0.0) / excess)
         return np.asarray(np.where(rarity >= start, in_tail, share ** (rarity / np.maximum(start, 1e-9))), np.float64)
+
+
+def calibrate_pool(
+    pool: Pool, cohort: FmrCurve | None, target_fpir: float, *, now: datetime, keep: bool = True
+) -> Measured:
+    """Measure a pool, and keep with it what was measured and who was found to look alike.
+
+    Args:
+        pool: Any.
+        cohort: As for ``calibrate``.
+        target_fpir: As for ``calibrate``.
+        now: When this is.
+        keep: False: only measure.
+
+    Raises:
+        ConfigError: There is no telling so large a share.
+        InsufficientData: The pool has too few people.
+        PoolChanged: Another process has changed it meanwhile; nothing was kept.
+    """
+    if target_fpir > MAX_TARGET_FPIR:
+        raise ConfigError(
+            f"A pool cannot be calibrated for {target_fpir:.0%} of strangers",
+            why=f"at most {MAX_TARGET_FPIR:.0%} can be told from it",
+            fix="Give a smaller --target-fpir",
+        )
+    matrix, space = pool.matrix(), pool.space
+    measured = calibrate(matrix, cohort, target_fpir, space_id=space.id if space else "", now=now)
+    if keep:
+        pool.set_calibration(measured.calibration, expected_revision=matrix.revision)
+        new_pairs = [pair for pair in measured.look_alikes if pair not in matrix.look_alikes]
+        if new_pairs:
+            pool.add((), space, new_pairs)
+    return measured
 
 
 def calibrate(

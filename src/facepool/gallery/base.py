@@ -47,19 +47,48 @@ class Pool(Protocol):
         ...
 
     def people(self) -> list[Person]:
-        """Everybody, sorted by name."""
+        """Everybody, sorted by name; people without templates, too."""
         ...
 
     def templates(self, person: str | None = None) -> list[Template]:
-        """The templates of one person, or of everybody, oldest first.
+        """The templates of one person, or of everybody, oldest first; none for a person without any.
 
         Raises:
             UnknownPerson: Nobody has that name.
         """
         ...
 
+    def template(self, template_id: int) -> Template:
+        """One template.
+
+        Raises:
+            UnknownTemplate: There is none of that number.
+        """
+        ...
+
+    def picture(self, template_id: int) -> bytes | None:
+        """The JPEG of the aligned face that was stored with a template; None: none was, or the files have no room.
+
+        Raises:
+            UnknownTemplate: There is none of that number.
+        """
+        ...
+
+    def pictured(self, person: str) -> frozenset[int]:
+        """The numbers of a person's templates that have a picture; empty for somebody who is not there."""
+        ...
+
     def matrix(self) -> PoolMatrix:
         """All templates as they are now. Kept between calls, so cheap while the pool does not change."""
+        ...
+
+    def create(self, person: str) -> None:
+        """Make a person known who has no templates yet; nobody is recognized as them before they have one.
+
+        Raises:
+            ConfigError: The name cannot be used.
+            PersonExists: Somebody has it.
+        """
         ...
 
     def register(
@@ -93,7 +122,11 @@ class Pool(Protocol):
         ...
 
     def add(
-        self, templates: Sequence[Template], space: EmbeddingSpace | None, look_alikes: Collection[LookAlikes] = ()
+        self,
+        templates: Sequence[Template],
+        space: EmbeddingSpace | None,
+        look_alikes: Collection[LookAlikes] = (),
+        people: Collection[str] = (),
     ) -> int:
         """Store templates that exist already, with their provenance; the pool gives them numbers of its own.
 
@@ -101,6 +134,7 @@ class Pool(Protocol):
             templates: Of any people, new or known.
             space: Which space they are of; None: not known, they are taken for the pool's.
             look_alikes: Pairs to flag, of people who are in the pool or among the templates.
+            people: Names to be known, with templates or without; those that are stay as they are.
 
         Returns:
             How many were stored.
@@ -155,6 +189,21 @@ class Pool(Protocol):
 
         Raises:
             UnknownPerson: Nobody has that name.
+        """
+        ...
+
+    def remove_template(self, template_id: int, person: str | None = None) -> str:
+        """Erase one template and its picture. The person stays, even without any template.
+
+        Args:
+            template_id: Its number.
+            person: Whose it has to be; None: anybody's.
+
+        Returns:
+            Whose it was.
+
+        Raises:
+            UnknownTemplate: There is none of that number, or it is another person's.
         """
         ...
 

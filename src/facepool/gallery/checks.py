@@ -15,6 +15,7 @@ from facepool.errors import (
     PoolCorrupt,
     SpaceMismatch,
     UnknownPerson,
+    UnknownTemplate,
 )
 from facepool.types import EmbeddingSpace, Floats, Sample
 
@@ -75,6 +76,19 @@ def unknown_person(name: str, known: Collection[str]) -> UnknownPerson:
     close = difflib.get_close_matches(name, known, n=3)
     fix = f"Perhaps {' or '.join(map(repr, close))} is meant" if close else "`facepool people list` shows who is there"
     return UnknownPerson(f"The pool has nobody called {name!r}", fix=fix)
+
+
+def unknown_template(number: int, person: str | None = None) -> UnknownTemplate:
+    """The error for a template that is not there, or not that person's."""
+    whose = "The pool has" if person is None else f"{person} has"
+    return UnknownTemplate(
+        f"{whose} no view of the number {number}", fix="`facepool people show` lists a person's views"
+    )
+
+
+def name_taken(name: str) -> PersonExists:
+    """The error for a person who is to be made and is there already."""
+    return PersonExists(f"There is a person called {name!r} already", fix="Take another name, or add views to theirs")
 
 
 def check_vectors(vectors: Floats, *, what: str) -> None:

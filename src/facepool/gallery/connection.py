@@ -112,6 +112,9 @@ def connect(path: Path, timeout_s: float, *, create: bool) -> Link:
         # Pool asks for one thread at a time, not always the same.
         db = sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False)
         try:
+            # A pool may come from elsewhere: nothing that its tables say is to be run, and no page is taken on trust.
+            db.execute("PRAGMA trusted_schema = OFF")
+            db.execute("PRAGMA cell_size_check = ON")
             bring_up_to_date(db, path, may_write=mode == "mode=rw")
             if mode == "mode=rw":
                 _prepare_for_writing(db, timeout_s)

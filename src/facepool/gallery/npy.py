@@ -19,10 +19,12 @@ from facepool.gallery.checks import (
     check_space,
     clean_name,
     clean_pair,
+    name_taken,
     person_exists,
     pool_changed,
     space_needed,
     unknown_person,
+    unknown_template,
 )
 from facepool.gallery.commit import FileSet
 from facepool.gallery.matrix import LookAlikes, PoolMatrix, grouped
@@ -37,7 +39,8 @@ class NpyPool:
 
     A JSON file beside the vectors keeps embedding space and provenance. A pair without one is taken as it is, checked
     by dimension only; it stays of unknown space when templates are added. Every change writes all files anew and every
-    template is an object in memory, so large pools belong into ``pool.db``.
+    template is an object in memory, so large pools belong into ``pool.db``; so do pictures, which these files do not
+    keep.
 
     Args:
         vectors_path: The vectors.
@@ -112,8 +115,9 @@ class NpyPool:
 
     def people(self) -> list[Person]:
         """Everybody, sorted by name."""
-        stored: dict[str, list[str]] = {}
-        for template in self._current().templates:
+        content = self._current()
+        stored: dict[str, list[str]] = {name: [] for name in content.bare}
+        for template in content.templates:
             stored.setdefault(template.person, []).append(template.created_at)
         return [
             Person(name, len(times), min(filter(None, times), default="")) for name, times in sorted(stored.items())
@@ -121,12 +125,26 @@ class NpyPool:
 
     def templates(self, person: str | None = None) -> list[Template]:
         """The templates of one person, or of everybody, oldest first."""
-        templates = self._current().templates
+        content = self._current()
         if person is None:
-            return list(templates)
+            return list(content.templates)
         name = clean_name(person)
-        _check_known(templates, name)
-        return [template for template in templates if template.person == name]
+        _check_known(content.names, name)
+        return [template for template in content.templates if template.person == name]
+
+    def template(self, template_id: int) -> Template:
+        """One template."""
+        return _find(self._current(), template_id)
+
+    def picture(self, template_id: int) -> bytes | None:
+        """None: these files keep no pictures."""
+        _find(self._current(), template_id)
+        return None
+
+    def pictured(self, person: str) -> frozenset[int]:
+        """None of them: these files keep no pictures."""
+        clean_name(person)
+        return frozenset()
 
     def matrix(self) -> PoolMatrix:
         """All templates as they are now."""
@@ -135,6 +153,15 @@ class NpyPool:
         if self._matrix is None or self._matrix.revision != revision:
             self._matrix = _matrix(content, self.dimension or 0, revision)
         return self._matrix
+
+    def create(self, person: str) -> None:
+        """Make a person known who has no templates yet; the sidecar keeps the name."""
+        name = clean_name(person)
+        with self._locked() as content:
+            if name in content.names:
+                raise name_taken(name)
+            space = content.space if content.templates else content.space or self._offered
+            self._store(replace(content, space=space, bare=content.bare | {name}, labelled=True))
 
     def register(
         self,
@@ -147,13 +174,17 @@ class NpyPool:
     ) -> int:
         """Store samples of a new or known person, all or none."""
         templates = new_templates(person, samples, space.model)
-        return self._add(templates, space, pairs_of(person, look_alikes) if templates else (), expected_revision)
+        return self._add(templates, space, pairs_of(person, look_alikes) if templates else (), (), expected_revision)
 
     def add(
-        self, templates: Sequence[Template], space: EmbeddingSpace | None, look_alikes: Collection[LookAlikes] = ()
+        self,
+        templates: Sequence[Template],
+        space: EmbeddingSpace | None,
+        look_alikes: Collection[LookAlikes] = (),
+        people: Collection[str] = (),
     ) -> int:
         """Store templates with their provenance, all or none."""
-        return self._add(templates, space, look_alikes, None)
+        return self._add(templates, space, look_alikes, people, None)
 
     def set_calibration(self, calibration: Calibration | None, *, expected_revision: int | None = None) -> None:
         """Keep what was measured of the pool in place of what was kept."""
@@ -168,7 +199,7 @@ class NpyPool:
         """Give a person another name."""
         old, new = clean_name(old), clean_name(new)
         with self._rewrite(old) as content:
-            if new != old and any(template.person == new for template in content.templates):
+            if new != old and new in content.names:
                 raise person_exists(old, new)
             self._rename_in(content, old, new)
 
@@ -176,7 +207,7 @@ class NpyPool:
         """Give all templates of `source` to `target`; `source` is gone."""
         source, target = clean_pair(source, target)
         with self._rewrite(source) as content:
-            _check_known(content.templates, target)
+            _check_known(content.names, target)
             self._rename_in(content, source, target)
         return sum(template.person == source for template in content.templates)
 
@@ -186,8 +217,19 @@ class NpyPool:
         with self._rewrite(name) as content:
             kept = tuple(template for template in content.templates if template.person != name)
             pairs = frozenset(pair for pair in content.look_alikes if name not in pair)
-            self._store(replace(content, templates=kept, look_alikes=pairs, labelled=True))
+            self._store(replace(content, templates=kept, look_alikes=pairs, bare=content.bare - {name}, labelled=True))
         return len(content.templates) - len(kept)
+
+    def remove_template(self, template_id: int, person: str | None = None) -> str:
+        """Erase one template. The old files are deleted; their blocks are not overwritten."""
+        name = None if person is None else clean_name(person)
+        _find(self._current(), template_id, name)
+        with self._locked() as content:
+            owner = _find(content, template_id, name).person
+            kept = tuple(template for template in content.templates if template.id != template_id)
+            bare = content.bare if any(template.person == owner for template in kept) else content.bare | {owner}
+            self._store(replace(content, templates=kept, bare=bare, labelled=True))
+        return owner
 
     def close(self) -> None:
         """Let go of what was read; no file is open between calls."""
@@ -261,25 +303,32 @@ class NpyPool:
         templates: Sequence[Template],
         space: EmbeddingSpace | None,
         look_alikes: Collection[LookAlikes],
+        people: Collection[str],
         expected_revision: int | None,
     ) -> int:
-        named = [replace(template, person=clean_name(template.person)) for template in templates]
-        if not named and not look_alikes:
+        named = [
+            replace(template, person=clean_name(template.person), sample=replace(template.sample, picture=b""))
+            for template in templates
+        ]
+        bare = {clean_name(name) for name in people}
+        if not named and not look_alikes and not bare:
             return 0
         space = space or self.space or self._offered
-        if space is None:
+        if space is None and named:
             raise space_needed(self.path)
-        check_pool(self, space)
+        if space is not None:
+            check_pool(self, space)
         samples = [template.sample for template in named]
-        check_samples(samples, space.dimension)
+        check_samples(samples, space.dimension if space else None)
         with self._locked() as content:
             if expected_revision is not None and hash(self._seen) != expected_revision:
                 raise pool_changed(self.path)
             self._check_fit(content, space)
             numbered = [replace(template, id=content.next_id + row) for row, template in enumerate(named)]
             together = (*content.templates, *numbered)
+            names = content.names.union(bare, (template.person for template in numbered))
             for name in frozenset[str]().union(*look_alikes):
-                _check_known(together, name)
+                _check_known(names, name)
             self._store(
                 PairContent(
                     space=content.space if content.templates else space,
@@ -288,6 +337,7 @@ class NpyPool:
                     labelled=True,
                     look_alikes=content.look_alikes.union(look_alikes),
                     calibration=content.calibration,
+                    bare=names.difference(template.person for template in together),
                 )
             )
         return len(named)
@@ -295,9 +345,9 @@ class NpyPool:
     @contextmanager
     def _rewrite(self, person: str) -> Iterator[PairContent]:
         """The same for a change to somebody who is there; a pool without them is not even locked."""
-        _check_known(self._current().templates, person)
+        _check_known(self._current().names, person)
         with self._locked() as content:
-            _check_known(content.templates, person)
+            _check_known(content.names, person)
             yield content
 
     def _rename_in(self, content: PairContent, old: str, new: str) -> None:
@@ -307,7 +357,9 @@ class NpyPool:
         pairs = [frozenset(new if name == old else name for name in pair) for pair in content.look_alikes]
         # Two who have become one are nobody's look-alike.
         two = frozenset(pair for pair in pairs if len(pair) > 1)
-        self._store(replace(content, templates=templates, look_alikes=two, labelled=True))
+        bare = content.names - {old} | {new}
+        bare = bare.difference(template.person for template in templates)
+        self._store(replace(content, templates=templates, look_alikes=two, bare=bare, labelled=True))
 
     def _store(self, content: PairContent) -> None:
         self._files.replace(contents(self._paths, content))
@@ -318,10 +370,16 @@ class NpyPool:
         check_dimension(self.path, content.dimension, space)
 
 
-def _check_known(templates: Sequence[Template], name: str) -> None:
-    names = {template.person for template in templates}
+def _check_known(names: Collection[str], name: str) -> None:
     if name not in names:
         raise unknown_person(name, names)
+
+
+def _find(content: PairContent, template_id: int, person: str | None = None) -> Template:
+    for template in content.templates:
+        if template.id == template_id and person in (None, template.person):
+            return template
+    raise unknown_template(template_id, person)
 
 
 def _matrix(content: PairContent, dimension: int, revision: int) -> PoolMatrix:

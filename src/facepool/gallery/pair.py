@@ -88,6 +88,7 @@ class PairContent:
         labelled: Whether there is a sidecar.
         look_alikes: Pairs of people who are easily taken for each other.
         calibration: What was measured of the pool.
+        bare: Names of people without templates.
     """
 
     space: EmbeddingSpace | None
@@ -96,6 +97,12 @@ class PairContent:
     labelled: bool
     look_alikes: frozenset[LookAlikes] = frozenset()
     calibration: Calibration | None = None
+    bare: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Everybody, with templates and without."""
+        return self.bare.union(template.person for template in self.templates)
 
     @property
     def dimension(self) -> int | None:
@@ -157,6 +164,7 @@ def read(paths: PairPaths) -> PairContent:
         labelled=True,
         look_alikes=label.look_alikes,
         calibration=label.calibration,
+        bare=label.bare - set(names),
     )
 
 
@@ -174,6 +182,7 @@ def contents(paths: PairPaths, content: PairContent) -> dict[Path, bytes]:
         rows=tuple(sidecar.row_of(template) for template in content.templates),
         look_alikes=content.look_alikes,
         calibration=content.calibration,
+        bare=content.bare,
     )
     return {paths.vectors: vector_bytes, paths.ids: id_bytes, paths.sidecar: sidecar.dump(label)}
 

@@ -19,11 +19,11 @@ _TEMPLATES = """
         samples.time_s, samples.yaw, samples.pitch, samples.roll, samples.quality, samples.score, samples.size_px,
         samples.frame, samples.appearance, samples.partial
     FROM templates JOIN samples ON samples.id = templates.sample_id JOIN persons ON persons.id = samples.person_id
-    WHERE ?1 IS NULL OR persons.name = ?1 ORDER BY templates.id
 """
 _PEOPLE = """
-    SELECT persons.name, count(*), coalesce(min(nullif(templates.created_at, '')), '')
-    FROM templates JOIN samples ON samples.id = templates.sample_id JOIN persons ON persons.id = samples.person_id
+    SELECT persons.name, count(templates.id), coalesce(min(nullif(templates.created_at, '')), '')
+    FROM persons LEFT JOIN samples ON samples.person_id = persons.id LEFT JOIN templates
+        ON templates.sample_id = samples.id
     GROUP BY persons.id
 """
 _LOOK_ALIKES = """
@@ -80,9 +80,59 @@ def read_templates(db: sqlite3.Connection, name: str | None, dimension: int, pat
     Raises:
         PoolCorrupt: A vector does not have that dimension.
     """
-    rows = db.execute(_TEMPLATES, (name,)).fetchall()
+    if name is None:
+        rows = db.execute(f"{_TEMPLATES} ORDER BY templates.id").fetchall()
+    else:
+        rows = db.execute(f"{_TEMPLATES} WHERE persons.name = ? ORDER BY templates.id", (name,)).fetchall()
     check_blobs([blob for _, _, blob, *_ in rows], dimension, path)
     return [_template(row) for row in rows]
+
+
+def read_template(db: sqlite3.Connection, number: int, dimension: int, path: Path) -> Template | None:
+    """The template of a number; None: there is none.
+
+    Raises:
+        PoolCorrupt: Its vector does not have that dimension.
+    """
+    row = db.execute(f"{_TEMPLATES} WHERE templates.id = ?", (number,)).fetchone()
+    if row is None:
+        return None
+    check_blobs([row[2]], dimension, path)
+    return _template(row)
+
+
+def read_picture(db: sqlite3.Connection, number: int) -> tuple[bytes | None] | None:
+    """The picture of a template, None where it has none, in a row; None: there is no such template."""
+    row: tuple[bytes | None] | None = db.execute(
+        """SELECT pictures.jpeg FROM templates LEFT JOIN pictures ON pictures.sample_id = templates.sample_id
+        WHERE templates.id = ?""",
+        (number,),
+    ).fetchone()
+    return row
+
+
+def read_pictured(db: sqlite3.Connection, name: str) -> frozenset[int]:
+    """Numbers of the templates of a person that have a picture."""
+    rows = db.execute(
+        """SELECT templates.id FROM persons JOIN samples ON samples.person_id = persons.id
+        JOIN pictures ON pictures.sample_id = samples.id JOIN templates ON templates.sample_id = samples.id
+        WHERE persons.name = ?""",
+        (name,),
+    )
+    return frozenset(number for (number,) in rows)
+
+
+def delete_template(db: sqlite3.Connection, number: int, person: str | None) -> str | None:
+    """Delete a template and what belongs to it, and tell whose it was; None: there is none, or not that person's."""
+    row = db.execute(
+        """SELECT samples.id, persons.name FROM templates JOIN samples ON samples.id = templates.sample_id
+        JOIN persons ON persons.id = samples.person_id WHERE templates.id = ?""",
+        (number,),
+    ).fetchone()
+    if row is None or (person is not None and row[1] != person):
+        return None
+    db.execute("DELETE FROM samples WHERE id = ?", (row[0],))
+    return str(row[1])
 
 
 def check_blobs(blobs: Sequence[object], dimension: int, path: Path) -> None:
@@ -95,13 +145,18 @@ def check_blobs(blobs: Sequence[object], dimension: int, path: Path) -> None:
         raise damaged(path, f"it holds vectors that do not have {dimension} dimensions")
 
 
+def insert_person(db: sqlite3.Connection, name: str) -> bool:
+    """Make somebody known; whether they were not before."""
+    return db.execute("INSERT OR IGNORE INTO persons (name) VALUES (?)", (name,)).rowcount > 0
+
+
 def insert_template(db: sqlite3.Connection, name: str, template: Template) -> None:
     """Store one template of a new or known person."""
     sample = template.sample
     pose = (sample.pose.yaw, sample.pose.pitch, sample.pose.roll) if sample.pose else (None, None, None)
     # sqlite3 would store NumPy's own numbers as bytes.
     measures = [plain_number(value) for value in (sample.time_s, *pose, sample.quality, sample.score, sample.size_px)]
-    db.execute("INSERT OR IGNORE INTO persons (name) VALUES (?)", (name,))
+    insert_person(db, name)
     sample_id = db.execute(
         """INSERT INTO samples (person_id, source, frame, appearance, partial, time_s, yaw, pitch, roll, quality, score,
             size_px)
@@ -119,6 +174,8 @@ def insert_template(db: sqlite3.Connection, name: str, template: Template) -> No
         "INSERT INTO templates (sample_id, embedding, model, created_at) VALUES (?, ?, ?, ?)",
         (sample_id, sample.embedding.astype("<f4").tobytes(), template.model, template.created_at),
     )
+    if sample.picture:
+        db.execute("INSERT INTO pictures VALUES (?, ?)", (sample_id, sample.picture))
 
 
 def read_look_alikes(db: sqlite3.Connection) -> frozenset[LookAlikes]:

@@ -70,6 +70,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             content TEXT NOT NULL
         )""",
     ),
+    (
+        """CREATE TABLE pictures (
+            sample_id INTEGER PRIMARY KEY REFERENCES samples ON DELETE CASCADE,
+            jpeg BLOB NOT NULL
+        )""",
+    ),
 )
 """What takes a pool from version n to n + 1. Append only: pools of every earlier version are out there.
 

@@ -15,7 +15,7 @@ from facepool.gallery.matrix import LookAlikes
 from facepool.types import Calibration, EmbeddingSpace, Floats, Pose, Sample, Template
 
 FORMAT = "facepool-pair"
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class Sidecar:
         rows: One entry a template: everything but name and vector.
         look_alikes: Pairs of names; version 1 had none.
         calibration: What was measured of the pool; version 2 had none.
+        bare: Names of people without templates; version 3 had none.
     """
 
     space: EmbeddingSpace | None
@@ -39,6 +40,7 @@ class Sidecar:
     rows: tuple[dict[str, Any], ...]
     look_alikes: frozenset[LookAlikes] = frozenset()
     calibration: Calibration | None = None
+    bare: frozenset[str] = frozenset()
 
 
 def dump(sidecar: Sidecar) -> bytes:
@@ -52,6 +54,7 @@ def dump(sidecar: Sidecar) -> bytes:
         "next_id": sidecar.next_id,
         "look_alikes": sorted(sorted(pair) for pair in sidecar.look_alikes),
         "calibration": record_of(sidecar.calibration) if sidecar.calibration else None,
+        "people_without_templates": sorted(sidecar.bare),
         "templates": sidecar.rows,
     }
     return json.dumps(content, ensure_ascii=False, indent=1).encode()
@@ -92,6 +95,7 @@ def _parse(content: dict[str, Any], path: Path) -> Sidecar:
         rows=tuple(content["templates"]),
         look_alikes=frozenset(frozenset(map(str, pair)) for pair in content.get("look_alikes", ())),
         calibration=calibration_of(calibration) if calibration else None,
+        bare=frozenset(map(str, content.get("people_without_templates", ()))),
     )
 
 

@@ -19,23 +19,30 @@ from facepool.gallery.checks import (
     check_vectors,
     clean_name,
     clean_pair,
+    name_taken,
     person_exists,
     pool_changed,
     space_needed,
     unknown_person,
+    unknown_template,
 )
 from facepool.gallery.connection import Link, connect, explain, explained
 from facepool.gallery.matrix import LookAlikes, PoolMatrix, extended, grouped
 from facepool.gallery.records import (
     check_blobs,
+    delete_template,
     insert_look_alikes,
+    insert_person,
     insert_template,
     move_look_alikes,
     read_calibration,
     read_look_alikes,
     read_people,
+    read_picture,
+    read_pictured,
     read_space,
     read_state,
+    read_template,
     read_templates,
     write_calibration,
     write_space,
@@ -123,11 +130,43 @@ class SqlitePool:
         """The templates of one person, or of everybody, oldest first."""
         name = None if person is None else clean_name(person)
         db = self._connection()
+        if db is None:
+            if name is not None:
+                raise unknown_person(name, ())
+            return []
         with explained(self.path):
-            found = read_templates(db, name, self.dimension or 0, self.path) if db else []
-        if name is not None and not found:
-            raise unknown_person(name, [person.name for person in self.people()])
+            found = read_templates(db, name, self.dimension or 0, self.path)
+            if name is not None and not found:
+                self._person_id(db, name)
         return found
+
+    def template(self, template_id: int) -> Template:
+        """One template."""
+        db = self._connection()
+        with explained(self.path):
+            found = (
+                read_template(db, template_id, self.dimension or 0, self.path) if db and _fits(template_id) else None
+            )
+        if found is None:
+            raise unknown_template(template_id)
+        return found
+
+    def picture(self, template_id: int) -> bytes | None:
+        """The JPEG that was stored with a template, if one was."""
+        db = self._connection()
+        with explained(self.path):
+            row = read_picture(db, template_id) if db and _fits(template_id) else None
+        if row is None:
+            raise unknown_template(template_id)
+        return row[0]
+
+    def pictured(self, person: str) -> frozenset[int]:
+        """Which of a person's templates have a picture."""
+        db = self._connection()
+        if db is None:
+            return frozenset()
+        with explained(self.path):
+            return read_pictured(db, clean_name(person))
 
     def matrix(self) -> PoolMatrix:
         """All templates as they are now; only what was appended since the last call is read."""
@@ -141,6 +180,13 @@ class SqlitePool:
             self._matrix, self._matrix_rewritten = self._read_matrix(db)
         return self._matrix
 
+    def create(self, person: str) -> None:
+        """Make a person known who has no templates yet."""
+        name = clean_name(person)
+        with self._transaction() as db:
+            if not insert_person(db, name):
+                raise name_taken(name)
+
     def register(
         self,
         person: str,
@@ -152,13 +198,17 @@ class SqlitePool:
     ) -> int:
         """Store samples of a new or known person, all or none."""
         templates = new_templates(person, samples, space.model)
-        return self._add(templates, space, pairs_of(person, look_alikes) if templates else (), expected_revision)
+        return self._add(templates, space, pairs_of(person, look_alikes) if templates else (), (), expected_revision)
 
     def add(
-        self, templates: Sequence[Template], space: EmbeddingSpace | None, look_alikes: Collection[LookAlikes] = ()
+        self,
+        templates: Sequence[Template],
+        space: EmbeddingSpace | None,
+        look_alikes: Collection[LookAlikes] = (),
+        people: Collection[str] = (),
     ) -> int:
         """Store templates with their provenance, all or none."""
-        return self._add(templates, space, look_alikes, None)
+        return self._add(templates, space, look_alikes, people, None)
 
     def set_calibration(self, calibration: Calibration | None, *, expected_revision: int | None = None) -> None:
         """Keep what was measured of the pool in place of what was kept."""
@@ -196,6 +246,19 @@ class SqlitePool:
             db.execute("DELETE FROM persons WHERE id = ?", (leaving,))
         self._wipe(db)
         return int(erased)
+
+    def remove_template(self, template_id: int, person: str | None = None) -> str:
+        """Erase one template and its picture, and wipe the bytes as `remove` does."""
+        name = None if person is None else clean_name(person)
+        if self._connection() is None or not _fits(template_id):
+            raise unknown_template(template_id, name)
+        with self._transaction() as db:
+            owner = delete_template(db, template_id, name)
+            if owner is None:
+                raise unknown_template(template_id, name)
+            db.execute("UPDATE state SET rewritten = rewritten + 1")
+        self._wipe(db)
+        return owner
 
     def close(self) -> None:
         """Let go of the file."""
@@ -248,19 +311,24 @@ class SqlitePool:
         templates: Sequence[Template],
         space: EmbeddingSpace | None,
         look_alikes: Collection[LookAlikes],
+        people: Collection[str],
         expected_revision: int | None,
     ) -> int:
         names = [clean_name(template.person) for template in templates]
-        if not templates and not look_alikes:
+        bare = [clean_name(name) for name in people]
+        if not templates and not look_alikes and not bare:
             return 0
         pinned = self.space
         space = space or pinned
-        if space is None:
+        if space is None and templates:
             raise space_needed(self.path)
         check_space(self.path, pinned, space)
-        check_samples([template.sample for template in templates], space.dimension)
+        check_samples([template.sample for template in templates], space.dimension if space else None)
         with self._transaction(expected_revision) as db:
-            self._pin(db, space)
+            if space is not None and templates:
+                self._pin(db, space)
+            for name in bare:
+                insert_person(db, name)
             for name, template in zip(names, templates, strict=True):
                 insert_template(db, name, template)
             for pair in look_alikes:
@@ -352,3 +420,8 @@ class SqlitePool:
             why = explanation.why
         if why:
             self._notes.append(f"Traces of what was removed may remain in {self.path.name} and its log: {why}.")
+
+
+def _fits(number: int) -> bool:
+    """Whether SQLite can hold a number; others are nobody's."""
+    return 0 < number < 1 << 63

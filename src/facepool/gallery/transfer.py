@@ -1,6 +1,6 @@
 """From one pool into another, whatever they are kept in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from facepool.gallery.base import Pool
 from facepool.types import Template
@@ -42,8 +42,11 @@ def transfer(source: Pool, target: Pool) -> TransferReport:
         if _key(template) not in seen:
             seen.add(_key(template))
             fresh.append(template)
-    target.add(fresh, source.space, source.matrix().look_alikes - target.matrix().look_alikes)
-    touched = {template.person for template in fresh}
+    bare = {person.name for person in source.people() if person.templates == 0} - had
+    # The pictures only of what is copied: there may be as many megabytes of them as there are templates in hundreds.
+    with_pictures = [_pictured(source, template) for template in fresh]
+    target.add(with_pictures, source.space, source.matrix().look_alikes - target.matrix().look_alikes, bare)
+    touched = {template.person for template in fresh} | bare
     return TransferReport(
         created=tuple(sorted(touched - had)),
         extended=tuple(sorted(touched & had)),
@@ -51,6 +54,11 @@ def transfer(source: Pool, target: Pool) -> TransferReport:
         skipped=len(offered) - len(fresh),
         notes=(*source.notes, *target.notes),
     )
+
+
+def _pictured(source: Pool, template: Template) -> Template:
+    picture = source.picture(template.id)
+    return replace(template, sample=replace(template.sample, picture=picture)) if picture else template
 
 
 def _key(template: Template) -> tuple[str, bytes]:

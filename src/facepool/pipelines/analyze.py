@@ -1,18 +1,66 @@
 """From an image to faces with embeddings: detection, alignment, quality, pose and embedding in one pass."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+import cv2
 import numpy as np
 
 from facepool.align import Aligner
-from facepool.detect import RetinaFace
-from facepool.embed import Embedder
 from facepool.errors import ImageUnreadable
 from facepool.models.specs import FmrCurve
 from facepool.pose import fit_heads
 from facepool.quality import FaceMeasures, measure
 from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Image, Pose, Sample
+
+_PICTURE_QUALITY = 90
+
+
+class Detector(Protocol):
+    """Finds faces; ``detect.RetinaFace`` does, and whatever stands between it and those who ask."""
+
+    @property
+    def runs_on(self) -> str:
+        """Engine and device, for people."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """``cpu``, or the name of an accelerator, for which batches pay."""
+        ...
+
+    def detect(self, images_bgr: Sequence[Image]) -> list[Detections]:
+        """Find the faces of each image; see ``detect.RetinaFace``."""
+        ...
+
+
+class FaceEmbedder(Protocol):
+    """Turns aligned faces into vectors; ``embed.Embedder`` does, and whatever stands before it."""
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """What the vectors are comparable with."""
+        ...
+
+    @property
+    def fmr(self) -> FmrCurve | None:
+        """How similar strangers get; None when nobody has measured it."""
+        ...
+
+    @property
+    def runs_on(self) -> str:
+        """Engine and device, for people."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """``cpu``, or the name of an accelerator, for which batches pay."""
+        ...
+
+    def embed(self, faces: AlignedFaces) -> Floats:
+        """Embed faces; see ``embed.Embedder``."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +72,21 @@ class Faces:
         embeddings: (N, D) float32, L2 norm 1.
         measures: How good each capture is; see ``facepool.quality``.
         poses: N poses; None where one could not be measured.
+        aligned: The faces, upright, on the embedder's template; None where they were not kept.
     """
 
     detections: Detections
     embeddings: Floats
     measures: FaceMeasures
     poses: Sequence[Pose | None]
+    aligned: AlignedFaces | None = None
 
     def __len__(self) -> int:
         """Number of faces."""
         return len(self.detections)
 
-    def sample(self, row: int, frame: Frame) -> Sample:
-        """One face as a sample of the frame that it was found in."""
+    def sample(self, row: int, frame: Frame, *, with_picture: bool = False) -> Sample:
+        """One face as a sample of the frame that it was found in, with its picture if that is to be kept."""
         return Sample(
             embedding=self.embeddings[row],
             source=frame.source,
@@ -46,6 +96,7 @@ class Faces:
             score=float(self.detections.scores[row]),
             size_px=float(self.measures.size_px[row]),
             frame=frame.index,
+            picture=_jpeg(self.aligned.images_bgr[row]) if with_picture and self.aligned else b"",
         )
 
 
@@ -80,11 +131,22 @@ class Analyzer:
         remark: What people should know beside engine and device, for example ``int8``.
     """
 
-    def __init__(self, detector: RetinaFace, aligner: Aligner, embedder: Embedder, remark: str = "") -> None:
+    def __init__(self, detector: Detector, aligner: Aligner, embedder: FaceEmbedder, remark: str = "") -> None:
         self._remark = remark
         self._detector = detector
         self._aligner = aligner
         self._embedder = embedder
+
+    def behind(
+        self, detector: Callable[[Detector], Detector], embedder: Callable[[FaceEmbedder], FaceEmbedder]
+    ) -> "Analyzer":
+        """The same analyzer with something before its networks, for example a queue.
+
+        Args:
+            detector: Makes what stands before the detector.
+            embedder: Makes what stands before the embedder.
+        """
+        return Analyzer(detector(self._detector), self._aligner, embedder(self._embedder), self._remark)
 
     @property
     def space(self) -> EmbeddingSpace:
@@ -182,7 +244,12 @@ class Analyzer:
 
 
 def _faces(looks: Looks, embeddings: Floats) -> Faces:
-    return Faces(looks.detections, embeddings, looks.measures, looks.poses)
+    return Faces(looks.detections, embeddings, looks.measures, looks.poses, looks.aligned)
+
+
+def _jpeg(image_bgr: Image) -> bytes:
+    _, data = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, _PICTURE_QUALITY])
+    return data.tobytes()
 
 
 def _check_image(image_bgr: Image) -> None:

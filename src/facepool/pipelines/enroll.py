@@ -54,6 +54,7 @@ class EnrollOptions:
         min_sharpness: Variance of the Laplacian of the aligned face; see ``facepool.quality``.
         min_score: The detector's score in 0..1; stricter than for finding faces, because a template stays.
         force: Store a face although it belongs to another person of the pool, or does not look like this one.
+        keep_pictures: Keep the aligned face as a small JPEG beside its template.
     """
 
     novelty: float = 0.8
@@ -62,6 +63,7 @@ class EnrollOptions:
     min_sharpness: float = QualityPolicy().min_sharpness
     min_score: float = QualityPolicy().min_score
     force: bool = False
+    keep_pictures: bool = False
 
     @property
     def quality(self) -> QualityPolicy:
@@ -170,6 +172,14 @@ class Enrollment:
         frames = iter(frames)
         while batch := self._look_at_some(frames):
             looked_at += batch
+        return self.offer_faces(looked_at)
+
+    def offer_faces(self, looked_at: Sequence[tuple[Frame, Faces]]) -> list[Offer]:
+        """The same for stills that were analyzed already.
+
+        Args:
+            looked_at: Frames, with pixels or without, and what the analyzer found in them.
+        """
         order = self._typical_first([faces for _, faces in looked_at])
         offers = {i: self._consider(*looked_at[i]) for i in order}
         return [offers[i] for i in range(len(looked_at))]
@@ -185,7 +195,8 @@ class Enrollment:
         """
         while self._taken:
             self._follow()
-            samples = [offer.faces.sample(0, offer.frame) for offer in self._taken]
+            keep = self.options.keep_pictures
+            samples = [offer.faces.sample(0, offer.frame, with_picture=keep) for offer in self._taken]
             try:
                 stored = self._pool.register(
                     self.person, samples, self._analyzer.space, expected_revision=self._known.revision
@@ -225,12 +236,13 @@ class Enrollment:
         self._own = list(known.vectors[known.person_of == row])
 
     def _look_at_some(self, frames: Iterator[Frame]) -> list[tuple[Frame, Faces]]:
-        """The next few frames, without their pixels, which are let go of: a folder may hold thousands of pictures."""
+        """The next few frames, without pixels that nobody will ask for: a folder may hold thousands of pictures."""
         batch = list(islice(frames, PICTURES_AT_ONCE))
         if not batch:
             return []
         found = self._analyzer.analyze_batch([frame.image_bgr for frame in batch])
-        return list(zip(map(_without_pixels, batch), found, strict=True))
+        kept = found if self.options.keep_pictures else [replace(faces, aligned=None) for faces in found]
+        return list(zip(map(_without_pixels, batch), kept, strict=True))
 
     def _consider(self, frame: Frame, faces: Faces) -> Offer:
         flaw = self._flaw(faces)

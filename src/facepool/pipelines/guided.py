@@ -29,6 +29,7 @@ class GuidedOptions:
         partial: Accept any coverage, on purpose; what is stored is marked as partial if it is.
         force: Scan somebody who does not look like the person of this name in the pool.
         max_templates: Views kept an appearance, those stored before included.
+        keep_pictures: Keep the aligned face of each view as a small JPEG beside its template.
         scan: How the scan goes.
     """
 
@@ -36,6 +37,7 @@ class GuidedOptions:
     partial: bool = False
     force: bool = False
     max_templates: int = 16
+    keep_pictures: bool = False
     scan: ScanOptions = field(default_factory=ScanOptions)
 
 
@@ -73,7 +75,9 @@ class GuidedEnrollment:
         self._must_be_known = self._is_known(self.person)
         known = self._known()
         same_scan = self._thresholds.same_person(SAME_SCAN_FMR).value
-        self._scan = RingScan(self.person, known, same_scan, self.options.scan)
+        self._scan = RingScan(
+            self.person, known, same_scan, self.options.scan, keep_pictures=self.options.keep_pictures
+        )
 
     @property
     def can_finish(self) -> bool:
@@ -88,6 +92,14 @@ class GuidedEnrollment:
     def offer(self, frame: Frame) -> Scan:
         """Look at one frame and keep its face if it is the best of its place so far."""
         return self._scan.look(frame, self._analyzer.analyze(frame.image_bgr))
+
+    def redo(self, direction: int) -> None:
+        """Give up the views of one direction, which then has to be looked at again.
+
+        Args:
+            direction: 0-based, as in the report on coverage.
+        """
+        self._scan.redo(direction)
 
     def finish(self) -> Coverage:
         """End the scan: the report on what ``commit`` will store.

@@ -9,7 +9,7 @@ from facepool.pipelines.analyze import Analyzer
 from facepool.types import Decision, Detections, Floats, Image
 
 CANDIDATES = 5
-"""People that a decision lists beside the best."""
+"""People that a decision lists by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +19,12 @@ class RecognizeOptions:
     Attributes:
         min_margin: By how much the best must beat a runner-up who matches too; otherwise the face is ambiguous.
         min_size_px: A face whose shorter side is below this in source pixels is too small to name anybody.
+        candidates: People that a decision lists, the best included.
     """
 
     min_margin: float = 0.02
     min_size_px: float = 16.0
+    candidates: int = CANDIDATES
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,28 +94,46 @@ class Recognizer:
         Returns:
             One ``RecognizedFaces`` an image; an empty list for an empty list.
         """
-        found = self._analyzer.embed_batch(images_bgr)
-        matrix = self._matrix()
-        threshold = self._policy.identification(len(matrix), matrix.calibration).value
-        return [self._decided(detections, embeddings, matrix, threshold) for detections, embeddings in found]
+        return self.decide(self._analyzer.embed_batch(images_bgr))
 
-    def _decided(
-        self, detections: Detections, embeddings: Floats, matrix: PoolMatrix, threshold: float
-    ) -> RecognizedFaces:
-        nearest = search(matrix, embeddings, top=CANDIDATES, bars=self._policy.follows_pool)
-        usable = detections.sizes >= self._options.min_size_px
-        decisions = tuple(
+    def decide(self, found: Sequence[tuple[Detections, Floats]]) -> list[RecognizedFaces]:
+        """Name faces that are embedded already, by one state of the pool.
+
+        Args:
+            found: For each image N faces and their (N, D) embeddings.
+
+        Returns:
+            One ``RecognizedFaces`` an image.
+        """
+        matrix = self._matrix()
+        recognized = []
+        for detections, embeddings in found:
+            usable = [bool(size >= self._options.min_size_px) for size in detections.sizes]
+            recognized.append(RecognizedFaces(detections, self._decisions(matrix, embeddings, usable)))
+        return recognized
+
+    def decide_embeddings(self, embeddings: Floats) -> tuple[Decision, ...]:
+        """Name faces of which there is nothing but their (N, D) embeddings, L2 norm 1.
+
+        Raises:
+            InvalidEmbedding: They do not have the pool's dimension, or are no unit vectors.
+        """
+        return self._decisions(self._matrix(), embeddings, [True] * len(embeddings))
+
+    def _decisions(self, matrix: PoolMatrix, embeddings: Floats, usable: Sequence[bool]) -> tuple[Decision, ...]:
+        threshold = self._policy.identification(len(matrix), matrix.calibration).value
+        nearest = search(matrix, embeddings, top=self._options.candidates, bars=self._policy.follows_pool)
+        return tuple(
             decide(
                 candidates,
                 threshold,
                 min_margin=self._options.min_margin,
-                usable=bool(good),
+                usable=good,
                 look_alikes=matrix.look_alikes,
                 margins=matrix.margins,
             )
             for candidates, good in zip(nearest, usable, strict=True)
         )
-        return RecognizedFaces(detections, decisions)
 
     def _matrix(self) -> PoolMatrix:
         matrix = self._pool.matrix()

@@ -140,21 +140,25 @@ class Known:
 
 
 class RingScan:
-    """The state of a scan. It never forgets a view except for a better one of the same place.
+    """The state of a scan. It never forgets a view except for a better one of the same place, or when it is told to.
 
     Args:
         person: For hints.
         known: What the pool knows of the person.
         same_scan: The similarity from which on two frames of the scan show one person.
         options: How the scan goes.
+        keep_pictures: Whether views carry a picture of the face.
     """
 
-    def __init__(self, person: str, known: Known, same_scan: float, options: ScanOptions) -> None:
+    def __init__(
+        self, person: str, known: Known, same_scan: float, options: ScanOptions, *, keep_pictures: bool = False
+    ) -> None:
         self.views = Views()
         self._person = person
         self._known = known
         self._same_scan = same_scan
         self._options = options
+        self._keep_pictures = keep_pictures
         self._search = FrontalSearch(options.frontal, same_scan)
         self._frontal: Pose | None = None
         self._binding: Binding | None = None
@@ -174,6 +178,10 @@ class RingScan:
         """Whether the person may finish."""
         return self.coverage >= self._options.enough
 
+    def redo(self, direction: int) -> None:
+        """Give up what was captured of one direction; nothing happens where nothing was."""
+        self.views.forget(direction)
+
     def look(self, frame: Frame, faces: Faces) -> Scan:
         """Look at the faces of one frame."""
         image_hw = (frame.image_bgr.shape[0], frame.image_bgr.shape[1])
@@ -181,7 +189,10 @@ class RingScan:
         pose = None if row is None else faces.poses[row]
         if flaw is not None or row is None or pose is None:
             return self._scan(self._useless(flaw or "no_pose"), faces, row, None)
-        sample, box = faces.sample(row, frame), np.asarray(faces.detections.boxes[row])
+        sample, box = (
+            faces.sample(row, frame, with_picture=self._keep_pictures),
+            np.asarray(faces.detections.boxes[row]),
+        )
         if self._binding is None or self._frontal is None:
             return self._scan(self._look_straight(sample, pose, box), faces, row, None)
         offset = relative(pose, self._frontal)

@@ -47,10 +47,18 @@ def verify(
         NoFace: One of them has none.
     """
     faces_a, faces_b = analyzer.analyze_batch([image_a_bgr, image_b_bgr])
+    return compare(faces_a, faces_b, policy or ThresholdPolicy(analyzer.fmr))
+
+
+def compare(faces_a: Faces, faces_b: Faces, policy: ThresholdPolicy) -> Verification:
+    """Compare the largest face of each of two images that were analyzed already.
+
+    Raises:
+        NoFace: One of them has none.
+    """
     row_a, row_b = _largest(faces_a, "first"), _largest(faces_b, "second")
     similarity = float(np.clip(faces_a.embeddings[row_a] @ faces_b.embeddings[row_b], -1, 1))
-    threshold = (policy or ThresholdPolicy(analyzer.fmr)).verification()
-    return Verification(similarity, threshold, (row_a, row_b), (faces_a, faces_b))
+    return Verification(similarity, policy.verification(), (row_a, row_b), (faces_a, faces_b))
 
 
 def _largest(faces: Faces, which: str) -> int:

@@ -59,6 +59,11 @@ class Views:
         self._best[view.slot] = view
         return "taken" if present is None else "better"
 
+    def forget(self, direction: int) -> None:
+        """Give up the views of one direction, so that even worse ones take their place."""
+        for slot in [slot for slot in self._best if slot is not None and slot.direction == direction]:
+            del self._best[slot]
+
     def at(self, slot: Slot | None) -> View | None:
         """The view of a place; None where it has none yet."""
         return self._best.get(slot)

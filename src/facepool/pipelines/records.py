@@ -1,14 +1,11 @@
-"""Recognized faces and events as records for programs and as labels for people."""
+"""Recognized faces and events as records: what programs get from the command line, the web and the outlets."""
 
 from pathlib import Path
 
-from facepool.overlay import Label, before_number
 from facepool.pipelines.live_view import Event, LiveView
 from facepool.pipelines.recognize import RecognizedFaces
 from facepool.types import Decision, Detections, Frame
 
-UNKNOWN_LABEL = "None"
-"""What the red box of the original project says."""
 UNDECIDED = "undecided"
 """The reason of a face of a video that was not looked at often enough yet."""
 
@@ -64,31 +61,6 @@ def event_record(frame: Frame, event: Event, crop: Path | None = None) -> dict[s
         "reason": event.reason,
         "crop": None if crop is None else str(crop),
     }
-
-
-def label_of(faces: RecognizedFaces, row: int) -> Label:
-    """A green box with name and similarity, or a red one with ``None``."""
-    return _label(faces.detections, row, faces.decisions[row])
-
-
-def live_labels(view: LiveView) -> list[Label]:
-    """The same for the faces that were told of; a white box for one that is not decided yet."""
-    return [
-        Label(_edges(view.detections, row)) if decision is None else _label(view.detections, row, decision)
-        for row, decision in enumerate(view.decisions)
-        if view.told[row]
-    ]
-
-
-def _label(detections: Detections, row: int, decision: Decision) -> Label:
-    if decision.person is None:
-        return Label(_edges(detections, row), UNKNOWN_LABEL, "unknown")
-    return Label(_edges(detections, row), f"{before_number(decision.person)} {decision.similarity:.2f}", "known")
-
-
-def _edges(detections: Detections, row: int) -> tuple[float, float, float, float]:
-    x1, y1, x2, y2 = (float(edge) for edge in detections.boxes[row])
-    return x1, y1, x2, y2
 
 
 def _where(frame: Frame) -> dict[str, object]:

@@ -1,0 +1,56 @@
+"""Who was seen when: what is kept of it, and what happens now."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from facepool.gallery import clean_name
+from facepool.web.api.callers import Recognizing
+from facepool.web.api.described import Answers
+from facepool.web.api.schemas import Activity, ActivityEntry
+from facepool.web.services import CurrentServices, Services
+
+router = APIRouter(prefix="/v1", tags=["activity"])
+
+_STREAM: Answers = {
+    200: {
+        "description": "An event as it happens: its kind, and a record like those of `facepool recognize --json`",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+_PING_S = 15
+
+
+@router.get("/activity")
+async def list_activity(
+    services: CurrentServices,
+    _: Recognizing,
+    person: Annotated[str | None, Query(description="Only about somebody")] = None,
+    before: Annotated[int | None, Query(ge=1, lt=1 << 63, description="Only entries with a lower id")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Activity:
+    """Who was seen when by the cameras of browsers and of the server, newest first."""
+    name = clean_name(person) if person else None
+    found = await services.activity.entries(person=name, before=before, limit=limit)
+    return Activity(entries=[ActivityEntry(**asdict(entry)) for entry in found])
+
+
+def _place(services: CurrentServices) -> Iterator[None]:
+    """One of a limited number of listeners, until the answer ends."""
+    with services.limits.session():
+        yield
+
+
+@router.get("/events", response_class=EventSourceResponse, responses=_STREAM, dependencies=[Depends(_place)])
+async def listen(services: CurrentServices, _: Recognizing) -> EventSourceResponse:
+    """What happens before the cameras, from now on, as server-sent events."""
+    return EventSourceResponse(_events(services), ping=_PING_S)
+
+
+async def _events(services: Services) -> AsyncIterator[ServerSentEvent]:
+    async for record in services.events.listen():
+        yield ServerSentEvent(json.dumps(record, ensure_ascii=False), event=str(record["event"]))

@@ -1,0 +1,116 @@
+"""Pictures as they come in: files of a form, base64 in JSON, or the bytes of one as the body."""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import Field, ValidationError
+from starlette.datastructures import UploadFile
+
+from facepool.errors import ImageUnreadable, SourceEmpty
+from facepool.web.api.schemas import Body
+from facepool.web.problems import UnsupportedBody
+
+MOST_PICTURES = 100
+"""In one request."""
+
+
+class NamedPicture(Body):
+    """A picture in JSON."""
+
+    name: str = Field("", description="Comes back with the answer")
+    data: str = Field(description="The file in base64, with or without `data:image/jpeg;base64,` before it")
+
+
+class PicturesInJson(Body):
+    """Pictures in JSON."""
+
+    pictures: list[NamedPicture] = Field(min_length=1, max_length=MOST_PICTURES)
+
+
+@dataclass(frozen=True, slots=True)
+class SentPicture:
+    """A picture that nobody has decoded yet.
+
+    Attributes:
+        name: As the client called it.
+        data: The file.
+    """
+
+    name: str
+    data: bytes
+
+
+REQUEST_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "Files of a form (any number of fields, whatever their names), base64 in JSON, or one picture "
+        "as it is",
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+                    "required": ["files"],
+                }
+            },
+            "application/json": {"schema": PicturesInJson.model_json_schema()},
+            "image/*": {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
+
+
+async def sent_pictures(request: Request) -> list[SentPicture]:
+    """The pictures of a request, undecoded, in order.
+
+    Raises:
+        SourceEmpty: There is none.
+        ImageUnreadable: One in JSON is no base64.
+        RequestValidationError: The JSON is of another shape.
+    """
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        found = await _from_form(request)
+    elif kind == "application/json":
+        found = _from_json(await request.body())
+    elif kind.startswith("image/"):
+        found = [SentPicture("", await request.body())]
+    else:
+        raise UnsupportedBody(
+            f"A body of the kind {kind!r} cannot be read", fix="Send files of a form, base64 in JSON, or one image/..."
+        )
+    if not found:
+        raise SourceEmpty("The request has no picture", fix="Send files of a form, or base64 in JSON")
+    return found
+
+
+SentPictures = Annotated[list[SentPicture], Depends(sent_pictures)]
+
+
+async def _from_form(request: Request) -> list[SentPicture]:
+    async with request.form(max_files=MOST_PICTURES, max_fields=MOST_PICTURES) as form:
+        files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
+        return [SentPicture(file.filename or "", await file.read()) for file in files]
+
+
+def _from_json(body: bytes) -> list[SentPicture]:
+    try:
+        pictures = PicturesInJson.model_validate_json(body).pictures
+    except ValidationError as error:
+        found = [{**detail, "loc": ("body", *detail["loc"])} for detail in error.errors()]
+        raise RequestValidationError(found) from error
+    return [SentPicture(picture.name, _decoded(picture)) for picture in pictures]
+
+
+def _decoded(picture: NamedPicture) -> bytes:
+    data = picture.data.partition(";base64,")[2] if picture.data.startswith("data:") else picture.data
+    try:
+        return base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ImageUnreadable(
+            f"The picture {picture.name!r} cannot be read", why=f"it is no base64 ({error})", fix="Encode the file"
+        ) from error

@@ -1,0 +1,178 @@
+"""The pool as a whole: its size and threshold and what that means, copies in and out, calibration."""
+
+import shutil
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+from fastapi import APIRouter, File, Response, UploadFile
+from fastapi.responses import FileResponse
+from starlette.background import BackgroundTask
+
+from facepool.decide import LOOK_ALIKE_MARGIN, ThresholdPolicy
+from facepool.errors import InputError, PoolCorrupt, PoolTooNew
+from facepool.evaluation.calibration import MIN_PEOPLE, Measured, calibrate_pool
+from facepool.gallery import Pool, PoolMatrix, TransferReport, open_pool, transfer
+from facepool.types import Calibration, EmbeddingSpace
+from facepool.web.api.callers import Administering, Recognizing
+from facepool.web.api.described import DATABASE, DATABASE_TYPE, attachment
+from facepool.web.api.schemas import (
+    Calibrated,
+    Calibrating,
+    ErrorRate,
+    Imported,
+    KeptCalibration,
+    LookAlikePair,
+    PoolInfo,
+    SimilarPair,
+    Space,
+)
+from facepool.web.services import CurrentServices
+
+router = APIRouter(prefix="/v1/pool", tags=["pool"])
+
+_CURVE = [round(0.2 + 0.02 * step, 2) for step in range(26)]
+"""Similarities that the curve of error rates is given at."""
+
+
+@router.get("")
+async def show_pool(services: CurrentServices, _: Recognizing) -> PoolInfo:
+    """How large the pool is, from which similarity on a face is somebody of it, and what that means."""
+    return await services.pool.run(lambda pool: _info(pool, services.policy))
+
+
+@router.get("/export", response_class=Response, responses=DATABASE)
+async def export_pool(services: CurrentServices, caller: Administering) -> Response:
+    """Everybody with vectors, pictures and provenance, as a pool.db for `POST /v1/pool/import` or `--pool`."""
+    folder = tempfile.TemporaryDirectory(prefix="facepool-")
+    path = Path(folder.name) / "pool.db"
+    try:
+        await services.pool.run(lambda pool: _copy(pool, path))
+    except BaseException:
+        folder.cleanup()
+        raise
+    gone = BackgroundTask(folder.cleanup)  # after the last byte; a pool may be too large for the memory
+    await services.audit.add(caller, "exported the pool")
+    return FileResponse(path, media_type=DATABASE_TYPE, headers=attachment("pool.db"), background=gone)
+
+
+@router.post("/import")
+async def import_pool(
+    file: Annotated[UploadFile, File(description="A pool.db")], services: CurrentServices, caller: Administering
+) -> Imported:
+    """Copy everybody of another pool into this one; who is in both gets the views of both."""
+    space = services.engine.analyzer.space
+    report = await services.pool.run(lambda pool: _take(file.file, pool, space))
+    await services.audit.add(caller, "imported a pool", detail=f"{report.added} views")
+    return Imported(
+        created=list(report.created),
+        extended=list(report.extended),
+        imported=report.added,
+        skipped=report.skipped,
+        notes=list(report.notes),
+    )
+
+
+@router.post("/calibrate")
+async def calibrate(services: CurrentServices, caller: Administering, body: Calibrating | None = None) -> Calibrated:
+    """Measure on the pool itself which threshold lets a share of strangers be named, and use it from now on."""
+    wanted = body or Calibrating()
+    cohort = services.engine.analyzer.fmr
+
+    def measure(pool: Pool) -> Measured:
+        return calibrate_pool(pool, cohort, wanted.target_fpir, now=datetime.now(UTC), keep=wanted.keep)
+
+    measured = await services.pool.run(measure)
+    if wanted.keep:
+        await services.audit.add(caller, "calibrated the pool")
+    return Calibrated(
+        calibration=_kept(measured.calibration),
+        look_alikes=[
+            SimilarPair(people=_pair(pair), same_person=pair in measured.too_alike) for pair in measured.look_alikes
+        ],
+        kept=wanted.keep,
+    )
+
+
+@router.delete("/calibration", status_code=204)
+async def forget_calibration(services: CurrentServices, caller: Administering) -> None:
+    """Let the threshold follow the model's error rates again."""
+    await services.pool.run(lambda pool: pool.set_calibration(None))
+    await services.audit.add(caller, "forgot the calibration")
+
+
+def _info(pool: Pool, policy: ThresholdPolicy) -> PoolInfo:
+    matrix, space = pool.matrix(), pool.space
+    naming, comparing = policy.identification(len(matrix), matrix.calibration), policy.verification()
+    return PoolInfo(
+        name=pool.path.name,
+        people=len(pool.people()),
+        templates=len(matrix),
+        space=None if space is None else _space(space),
+        threshold=round(naming.value, 4),
+        meaning=naming.meaning,
+        verification_threshold=round(comparing.value, 4),
+        verification_meaning=comparing.meaning,
+        curve=_curve(matrix, policy),
+        calibration=None if matrix.calibration is None else _kept(matrix.calibration),
+        calibratable_from=MIN_PEOPLE,
+        look_alikes=[
+            LookAlikePair(people=_pair(pair), margin=round(matrix.margins.get(pair, LOOK_ALIKE_MARGIN), 4))
+            for pair in sorted(matrix.look_alikes, key=sorted)
+        ],
+        notes=list(pool.notes),
+    )
+
+
+def _curve(matrix: PoolMatrix, policy: ThresholdPolicy) -> list[ErrorRate]:
+    shares = [(value, policy.expected_fpir(value, len(matrix), matrix.calibration)) for value in _CURVE]
+    return [ErrorRate(similarity=value, fpir=share) for value, share in shares if share is not None]
+
+
+def _space(space: EmbeddingSpace) -> Space:
+    return Space(id=space.id, model=space.model, dimension=space.dimension, mirrored=space.mirrored)
+
+
+def _kept(calibration: Calibration) -> KeptCalibration:
+    return KeptCalibration(
+        threshold=round(calibration.threshold, 4),
+        target_fpir=calibration.target_fpir,
+        interval=(calibration.low, calibration.high),
+        people=calibration.people,
+        templates=calibration.templates,
+        comparisons=calibration.comparisons,
+        borrowed=round(calibration.borrowed, 4),
+        created_at=calibration.created_at,
+    )
+
+
+def _pair(pair: frozenset[str]) -> tuple[str, str]:
+    one, other = sorted(pair)
+    return one, other
+
+
+def _copy(pool: Pool, path: Path) -> None:
+    """Copy everybody into a file of its own; that of an empty pool has no bytes."""
+    with open_pool(path, pool.space) as copy:
+        transfer(pool, copy)
+    path.touch()
+
+
+def _take(data: BinaryIO, pool: Pool, space: EmbeddingSpace) -> TransferReport:
+    with tempfile.TemporaryDirectory(prefix="facepool-") as folder:
+        path = Path(folder) / "upload.db"
+        with path.open("wb") as file:
+            shutil.copyfileobj(data, file)
+        with _opened(path, space) as other:
+            return transfer(other, pool)
+
+
+def _opened(path: Path, space: EmbeddingSpace) -> Pool:
+    """A pool that was sent; what is wrong with it is the client's matter, not that of this server's pool."""
+    try:
+        return open_pool(path, space, must_exist=True)
+    except (PoolCorrupt, PoolTooNew) as error:
+        raise InputError(
+            "The file cannot be imported", why=error.why, fix="Send a pool.db, of this facepool"
+        ) from error

@@ -1,0 +1,343 @@
+"""What the REST routes take and give, as it stands in the OpenAPI document. Words are those of the library.
+
+Boxes and landmarks are in pixels of the picture as it is shown (EXIF orientation applied), similarities are cosines in
+-1..1, qualities 0..100, times ISO 8601 in UTC.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from facepool.decide import TARGET_FPIR
+from facepool.evaluation.calibration import MAX_TARGET_FPIR
+from facepool.gallery.checks import NAME_LIMIT
+from facepool.pipelines.enroll import Outcome
+from facepool.types import Reason
+
+Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT, description="A person's name, in any script")]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Body(BaseModel):
+    """What a client sends; a field that nobody knows is an error, not a wish that is ignored."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class PoseAngles(BaseModel):
+    """Head pose in degrees: yaw to the picture's right side, pitch upwards, roll clockwise."""
+
+    yaw: float
+    pitch: float
+    roll: float
+
+
+class FoundFace(BaseModel):
+    """A face of a picture."""
+
+    bbox: tuple[float, float, float, float] = Field(description="left, top, right, bottom; may reach beyond the border")
+    score: Share = Field(description="The detector's own score")
+    landmarks: list[tuple[float, float]] = Field(
+        description="Image-left eye, image-right eye, nose tip, image-left and image-right mouth corner"
+    )
+
+
+class EmbeddedFace(FoundFace):
+    """A face with its vector, and how well it was captured."""
+
+    embedding: list[float] = Field(description="L2 norm 1, comparable within one embedding space only")
+    quality: float = Field(ge=0, le=100, description="The worst of its components")
+    pose: PoseAngles | None
+
+
+class CandidatePerson(BaseModel):
+    """Somebody whom a face resembles."""
+
+    person: str
+    similarity: float
+
+
+class NamedFace(FoundFace):
+    """A face with a decision: a person, or unknown and why."""
+
+    person: str | None = Field(description="null: unknown")
+    similarity: float | None = Field(description="Of the best candidate; null with an empty pool")
+    threshold: float = Field(description="From which similarity on the best candidate is a match")
+    margin: float | None = Field(description="Best candidate minus runner-up")
+    reason: Reason = Field(description="`match` is the only one that names a person")
+    candidates: list[CandidatePerson] = Field(description="The nearest people, best first")
+
+
+class Picture(BaseModel):
+    """A picture that was looked at."""
+
+    name: str = Field(description="As the client called it")
+    width: int
+    height: int
+
+
+class DetectedPicture(Picture):
+    """Its faces, best detector score first."""
+
+    faces: list[FoundFace]
+
+
+class EmbeddedPicture(Picture):
+    """Its faces with their vectors, best detector score first."""
+
+    faces: list[EmbeddedFace]
+
+
+class RecognizedPicture(Picture):
+    """Its faces with a decision each, best detector score first."""
+
+    faces: list[NamedFace]
+
+
+class Detected(BaseModel):
+    """The faces of each picture, in the order in which the pictures came."""
+
+    pictures: list[DetectedPicture]
+
+
+class Embedded(BaseModel):
+    """The faces of each picture with their vectors."""
+
+    space: str = Field(description="Which vectors these are comparable with")
+    pictures: list[EmbeddedPicture]
+
+
+class Recognized(BaseModel):
+    """The faces of each picture with a decision each."""
+
+    pictures: list[RecognizedPicture]
+
+
+class Verified(BaseModel):
+    """Whether the largest faces of two pictures show one person."""
+
+    match: bool
+    similarity: float
+    threshold: float
+    meaning: str = Field(description="What the threshold stands for")
+    faces: tuple[FoundFace, FoundFace] = Field(description="What was compared")
+
+
+class RingPlace(BaseModel):
+    """One place of the ring around straight ahead."""
+
+    direction: int
+    amplitude: Literal["near", "far"]
+    angle_deg: float = Field(description="0 is the picture's right side, 90 up")
+    quality: float | None = Field(description="Of the view there; null: none looks that way")
+
+
+class PersonSummary(BaseModel):
+    """Somebody of the pool."""
+
+    person: str
+    samples: int = Field(description="Stored views")
+    created_at: str | None
+    look_alikes: list[str] = Field(description="People whom they are easily taken for")
+    face: int | None = Field(description="Number of the sample whose picture shows them best; null: no picture is kept")
+    coverage: Share = Field(description="Share of the ring's directions that some view looks to")
+    ring: list[RingPlace]
+
+
+class People(BaseModel):
+    """A page of the pool's people, by name."""
+
+    persons: list[PersonSummary]
+    total: int = Field(description="How many there are, on all pages")
+    page: int
+    size: int
+
+
+class StoredSample(BaseModel):
+    """A stored view."""
+
+    id: int
+    source: str
+    frame: int
+    time_s: float | None
+    pose: PoseAngles | None
+    quality: float | None
+    size_px: float | None
+    score: float | None
+    appearance: str = Field(description="Which of the person's looks it shows; empty for the usual one")
+    partial: bool = Field(description="From a guided scan that was accepted although directions were missing")
+    created_at: str | None
+    model: str | None
+    picture: bool = Field(description="Whether a picture of the face is kept")
+
+
+class PersonDetail(PersonSummary):
+    """Somebody of the pool with their views."""
+
+    views: list[StoredSample]
+
+
+class NewPerson(Body):
+    """Somebody who is to be known, without a view yet."""
+
+    person: Name
+
+
+class Renaming(Body):
+    """Another name for somebody."""
+
+    person: Name
+
+
+class Merging(Body):
+    """Who gets the views."""
+
+    into: Name
+
+
+class Merged(BaseModel):
+    """What a merge did."""
+
+    person: str
+    moved: int
+
+
+class Erased(BaseModel):
+    """What is gone."""
+
+    person: str
+    samples: int
+    activity: int = Field(description="Entries of the activity that spoke of them")
+    notes: list[str] = Field(description="What could not be done, for example because another program reads the pool")
+
+
+class ErasedSample(BaseModel):
+    """Which view is gone."""
+
+    person: str
+    id: int
+    notes: list[str]
+
+
+class OfferedPicture(BaseModel):
+    """What became of one picture."""
+
+    name: str
+    outcome: Outcome | Literal["unreadable"] = Field(description="`taken` is the only one that stores a view")
+    message: str = Field(description="The outcome in words")
+    rival: str | None = Field(description="Whose face it is, for `other_person`")
+    similarity: float | None = Field(description="To the rival, or to the person's own nearest view")
+    sample: int | None = Field(description="Number of the stored view")
+    faces: int = Field(description="How many were found")
+
+
+class Registered(BaseModel):
+    """What a registration stored, and why not more."""
+
+    person: str
+    stored: int
+    pictures: list[OfferedPicture]
+
+
+class Space(BaseModel):
+    """What vectors must share to be comparable."""
+
+    id: str
+    model: str
+    dimension: int
+    mirrored: bool
+
+
+class ErrorRate(BaseModel):
+    """What a threshold would mean."""
+
+    similarity: float = Field(description="The threshold")
+    fpir: float = Field(description="Share of strangers who would be named in the pool as it is now")
+
+
+class KeptCalibration(BaseModel):
+    """What was measured of the pool: counts and rates over everybody."""
+
+    threshold: float
+    target_fpir: float
+    interval: tuple[float, float] = Field(description="95 % interval of the share of strangers who are named")
+    people: int
+    templates: int
+    comparisons: int
+    borrowed: float = Field(description="0..1, how much of the tail's shape came from elsewhere than the pool")
+    created_at: str
+
+
+class LookAlikePair(BaseModel):
+    """Two people who are easily taken for each other."""
+
+    people: tuple[str, str]
+    margin: float = Field(description="By how much one must beat the other to be named")
+
+
+class PoolInfo(BaseModel):
+    """The pool as a whole."""
+
+    name: str
+    people: int
+    templates: int
+    space: Space | None
+    threshold: float = Field(description="From which similarity on a face is somebody of the pool")
+    meaning: str = Field(description="What the threshold stands for")
+    verification_threshold: float = Field(description="From which similarity on two pictures show one person")
+    verification_meaning: str
+    curve: list[ErrorRate] = Field(description="What other thresholds would mean; empty: nobody has measured it")
+    calibration: KeptCalibration | None
+    calibratable_from: int = Field(description="How many people a pool needs to be calibrated")
+    look_alikes: list[LookAlikePair]
+    notes: list[str]
+
+
+class Imported(BaseModel):
+    """What came in."""
+
+    created: list[str]
+    extended: list[str]
+    imported: int = Field(description="Views that came in")
+    skipped: int = Field(description="Views that were there already")
+    notes: list[str]
+
+
+class Calibrating(Body):
+    """What to calibrate the pool for."""
+
+    target_fpir: Annotated[float, Field(ge=1e-6, le=MAX_TARGET_FPIR)] = TARGET_FPIR
+    keep: Annotated[bool, Field(description="false: only measure")] = True
+
+
+class SimilarPair(BaseModel):
+    """Two people whom the calibration found alike."""
+
+    people: tuple[str, str]
+    same_person: bool = Field(description="As alike as one person: registered twice, or twins")
+
+
+class Calibrated(BaseModel):
+    """What a calibration measured."""
+
+    calibration: KeptCalibration
+    look_alikes: list[SimilarPair]
+    kept: bool
+
+
+class ActivityEntry(BaseModel):
+    """Somebody came, was recognized, or went."""
+
+    id: int
+    at: str = Field(description="ISO 8601 in UTC")
+    event: str = Field(description="`appeared`, `recognized`, `changed` or `lost`")
+    person: str | None = Field(description="null: nobody known")
+    previous: str | None = Field(description="Who it was taken for before")
+    source: str = Field(description="Which camera; `browser` for that of the page")
+    similarity: float | None
+
+
+class Activity(BaseModel):
+    """Who was seen when, newest first."""
+
+    entries: list[ActivityEntry]

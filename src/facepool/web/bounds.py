@@ -1,0 +1,93 @@
+"""How large a request may be, and how long it may take. Plain ASGI."""
+
+import asyncio
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from facepool.web.problems import TimedOut, TooLarge, problem
+
+_MIB = 1024 * 1024
+MOST_BYTES = 64 * _MIB
+_MOST_BYTES_OF_POOL = 1024 * _MIB
+DEADLINE_S = 60.0
+_DEADLINE_OF_POOL_S = 600.0
+_POOL = "/v1/pool/"
+"""What is done with the whole pool may be large and take long; it is for administrators."""
+
+
+class Bounds:
+    """Ends requests that are too large or take too long.
+
+    Args:
+        app: What comes next.
+        most_bytes: Of a body.
+        deadline_s: Until the answer begins. What is streamed then may take as long as it likes.
+    """
+
+    def __init__(self, app: ASGIApp, most_bytes: int = MOST_BYTES, deadline_s: float = DEADLINE_S) -> None:
+        self._app = app
+        self._most_bytes = most_bytes
+        self._deadline_s = deadline_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass it on for so long."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        of_pool = scope["path"].startswith(_POOL)
+        most_bytes = max(self._most_bytes, _MOST_BYTES_OF_POOL) if of_pool else self._most_bytes
+        if _promised(scope) > most_bytes:
+            await problem(_too_large(most_bytes))(scope, receive, send)
+            return
+        counted = _Counted(receive, most_bytes)
+        deadline_s = max(self._deadline_s, _DEADLINE_OF_POOL_S) if of_pool else self._deadline_s
+        await self._within(deadline_s, scope, counted, send)
+
+    async def _within(self, deadline_s: float, scope: Scope, receive: Receive, send: Send) -> None:
+        began = False
+
+        async def pass_on(message: Message) -> None:
+            nonlocal began
+            if message["type"] == "http.response.start":
+                began = True
+                timer.reschedule(None)
+            await send(message)
+
+        try:
+            async with asyncio.timeout(deadline_s) as timer:
+                await self._app(scope, receive, pass_on)
+        except TimeoutError:
+            if began or not timer.expired():
+                raise
+            error = TimedOut("The request was not answered in time", why=f"it took {deadline_s:g} s", fix="Send less")
+            await problem(error)(scope, receive, send)
+
+
+class _Counted:
+    """Receives a body, and refuses to receive too much of it."""
+
+    def __init__(self, receive: Receive, most_bytes: int) -> None:
+        self._receive = receive
+        self._most_bytes = most_bytes
+        self._taken = 0
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._taken += len(message.get("body", b""))
+        if self._taken > self._most_bytes:
+            # The framework passes on its own kind only; anything else would be a body that cannot be parsed.
+            raise HTTPException(TooLarge.status, _too_large(self._most_bytes).why)
+        return message
+
+
+def _promised(scope: Scope) -> int:
+    length = Headers(scope=scope).get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() else 0
+
+
+def _too_large(most_bytes: int) -> TooLarge:
+    return TooLarge(
+        "The request is too large", why=f"{most_bytes / _MIB:g} MiB are taken", fix="Send fewer or smaller pictures"
+    )

@@ -1,0 +1,158 @@
+"""What CompreFace answers when all is well. Fields that are None are left out."""
+
+from pydantic import BaseModel
+
+
+class Box(BaseModel):
+    """Where a face is, in whole pixels inside the picture."""
+
+    probability: float
+    x_max: int
+    y_max: int
+    x_min: int
+    y_min: int
+
+
+class HeadPose(BaseModel):
+    """Of the plugin ``pose``, in degrees."""
+
+    pitch: float
+    roll: float
+    yaw: float
+
+
+class FoundFace(BaseModel):
+    """A face of a picture."""
+
+    box: Box
+    landmarks: list[tuple[int, int]] | None = None
+    pose: HeadPose | None = None
+    embedding: list[float] | None = None
+    execution_time: dict[str, float] | None = None
+
+
+class SubjectSimilarity(BaseModel):
+    """Somebody whom a face resembles."""
+
+    subject: str
+    similarity: float
+
+
+class RecognizedFace(FoundFace):
+    """A face with the people nearest to it."""
+
+    subjects: list[SubjectSimilarity]
+
+
+class MatchedFace(FoundFace):
+    """A face with its similarity to one other face."""
+
+    similarity: float
+
+
+class VerifiedFace(MatchedFace):
+    """A face with its similarity to an example of somebody."""
+
+    subject: str
+
+
+class Found(BaseModel):
+    """Of ``detection/detect``."""
+
+    result: list[FoundFace]
+    plugins_versions: dict[str, str] | None = None
+
+
+class Recognized(BaseModel):
+    """Of ``recognition/recognize``."""
+
+    result: list[RecognizedFace]
+    plugins_versions: dict[str, str] | None = None
+
+
+class Verified(BaseModel):
+    """Of ``recognition/faces/{image_id}/verify``."""
+
+    result: list[VerifiedFace]
+    plugins_versions: dict[str, str] | None = None
+
+
+class Comparison(BaseModel):
+    """The one face of a picture held against all faces of another."""
+
+    source_image_face: FoundFace
+    face_matches: list[MatchedFace]
+    plugins_versions: dict[str, str] | None = None
+
+
+class Compared(BaseModel):
+    """Of ``verification/verify``."""
+
+    result: list[Comparison]
+
+
+class EmbeddingSubjects(BaseModel):
+    """An embedding with the people nearest to it."""
+
+    embedding: list[float]
+    similarities: list[SubjectSimilarity]
+
+
+class RecognizedEmbeddings(BaseModel):
+    """Of ``recognition/embeddings/recognize``."""
+
+    result: list[EmbeddingSubjects]
+
+
+class EmbeddingSimilarity(BaseModel):
+    """An embedding with its similarity to one other."""
+
+    embedding: list[float]
+    similarity: float
+
+
+class ComparedEmbeddings(BaseModel):
+    """Of the two that compare embeddings, most similar first."""
+
+    result: list[EmbeddingSimilarity]
+
+
+class Example(BaseModel):
+    """A stored face."""
+
+    image_id: str
+    subject: str
+
+
+class ExamplePage(BaseModel):
+    """Some of the stored faces."""
+
+    faces: list[Example]
+    page_number: int
+    page_size: int
+    total_pages: int
+    total_elements: int
+
+
+class SubjectName(BaseModel):
+    """One name."""
+
+    subject: str
+
+
+class SubjectNames(BaseModel):
+    """All names."""
+
+    subjects: list[str]
+
+
+class Updated(BaseModel):
+    """Whether anything changed."""
+
+    updated: bool
+
+
+class Deleted(BaseModel):
+    """How many are gone."""
+
+    deleted: int

@@ -1,0 +1,176 @@
+"""``/api/v1/recognition/faces``: examples of people."""
+
+from collections.abc import Iterable
+from typing import Annotated
+from uuid import UUID
+
+import numpy as np
+from fastapi import APIRouter, Query, Request, Response
+
+from facepool.errors import UnknownTemplate
+from facepool.gallery import Pool
+from facepool.types import EmbeddingSpace, Frame, Sample
+from facepool.web.api.callers import Enrolling, Recognizing
+from facepool.web.compreface.answers import Deleted, Example, ExamplePage
+from facepool.web.compreface.errors import forbidden, image_not_found, too_many_faces
+from facepool.web.compreface.names import find, image_id, template_id, usable
+from facepool.web.compreface.options import FaceQuery
+from facepool.web.compreface.routing import CompreFaceRoute
+from facepool.web.compreface.sights import embed
+from facepool.web.compreface.traces import erased, lost_examples
+from facepool.web.compreface.uploads import PICTURE, read_picture
+from facepool.web.services import CurrentServices
+
+router = APIRouter(prefix="/recognition/faces", route_class=CompreFaceRoute)
+
+_PAGE_SIZE = 20
+_LARGEST_PAGE = 2000
+SOURCE = "CompreFace API"
+"""Where examples say that they come from."""
+
+
+@router.get("")
+@router.get("/", include_in_schema=False)
+async def list_examples(
+    services: CurrentServices,
+    _: Recognizing,
+    page: str = "",
+    size: str = "",
+    subject: str = "",
+) -> ExamplePage:
+    """Stored faces, oldest first, a page at a time. A page or size that is no number is the default."""
+    number, length = _number(page, 0), min(_number(size, 0) or _PAGE_SIZE, _LARGEST_PAGE)
+    return await services.pool.run(lambda pool: _page(pool, subject, number, length))
+
+
+@router.post("", status_code=201, openapi_extra=PICTURE)
+@router.post("/", status_code=201, include_in_schema=False)
+async def add_example(
+    request: Request,
+    subject: str,
+    options: FaceQuery,
+    services: CurrentServices,
+    caller: Enrolling,
+) -> Example:
+    """Store the one face of a picture as an example of somebody, who is made known by that if need be.
+
+    As CompreFace does, it stores what it is given: neither quality nor likeness to others is looked at.
+    """
+    name = usable(subject, "; ")
+    image_bgr = await read_picture(request)
+    sights = await embed(services.engine, image_bgr, options)
+    if len(sights) > 1:
+        raise too_many_faces()
+    sample, space = sights.sample(Frame(image_bgr, SOURCE)), services.engine.analyzer.space
+
+    def store(pool: Pool) -> tuple[str, int]:
+        person = find(pool, name) or name
+        return person, _store(pool, person, sample, space)
+
+    person, number = await services.pool.run(store)
+    await services.audit.add(caller, "registered", person, "1 view")
+    return Example(image_id=image_id(number), subject=name)
+
+
+@router.post("/delete")
+async def delete_examples(images: list[UUID], services: CurrentServices, caller: Enrolling) -> list[Example]:
+    """Erase several; ids of none are passed over."""
+    gone = await services.pool.run(lambda pool: _remove(pool, images))
+    await lost_examples(services, caller, gone)
+    return [Example(image_id=image_id(number), subject=person) for person, number in gone]
+
+
+@router.delete("/", include_in_schema=False)
+async def delete_examples_of(subject: str, services: CurrentServices, caller: Enrolling) -> Deleted:
+    """The same with a subject: an address without the id that belongs into it must not erase everybody."""
+    return await delete_all_examples(services, caller, subject)
+
+
+@router.delete("")
+async def delete_all_examples(
+    services: CurrentServices, caller: Enrolling, subject: Annotated[str | None, Query()] = None
+) -> Deleted:
+    """Erase somebody, examples and name; without a subject in the address, everybody."""
+    if subject is None and not caller.may("admin"):
+        raise forbidden()
+    name = None if subject is None else usable(subject, "; ")
+
+    def remove(pool: Pool) -> dict[str, int]:
+        names = [person.name for person in pool.people()] if name is None else [find(pool, name)]
+        return {person: pool.remove(person) for person in names if person is not None}
+
+    gone = await services.pool.run(remove)
+    await erased(services, caller, gone)
+    return Deleted(deleted=sum(gone.values()))
+
+
+@router.delete("/{image}")
+async def delete_example(image: UUID, services: CurrentServices, caller: Enrolling) -> Example:
+    """Erase one."""
+    gone = await services.pool.run(lambda pool: _remove(pool, [image]))
+    if not gone:
+        raise image_not_found(image)
+    await lost_examples(services, caller, gone)
+    return Example(image_id=str(image), subject=gone[0][0])
+
+
+@router.get("/{image}/img", response_class=Response)
+async def download(image: UUID, services: CurrentServices, _: Recognizing) -> Response:
+    """The picture of one: the face as it was cut out, a JPEG; nothing where there is none."""
+    number = template_id(image)
+
+    def picture(pool: Pool) -> bytes:
+        try:
+            return b"" if number is None else pool.picture(number) or b""
+        except UnknownTemplate:
+            return b""
+
+    data = await services.pool.run(picture)
+    return Response(data, media_type="image/jpeg" if data else "application/octet-stream")
+
+
+def _page(pool: Pool, subject: str, number: int, length: int) -> ExamplePage:
+    matrix = pool.matrix()
+    rows = np.argsort(matrix.template_ids, kind="stable")
+    if subject:
+        found = find(pool, subject)
+        rows = rows[matrix.person_of[rows] == matrix.place(found)] if found and matrix.has(found) else rows[:0]
+    examples = [
+        Example(image_id=image_id(int(matrix.template_ids[row])), subject=matrix.names[matrix.person_of[row]])
+        for row in rows[number * length : (number + 1) * length]
+    ]
+    return ExamplePage(
+        faces=examples,
+        page_number=number,
+        page_size=length,
+        total_pages=-(-len(rows) // length),
+        total_elements=len(rows),
+    )
+
+
+def _store(pool: Pool, person: str, sample: Sample, space: EmbeddingSpace) -> int:
+    """Store a sample and find out its number: the newest of that embedding."""
+    pool.register(person, [sample], space)
+    return next(
+        template.id
+        for template in reversed(pool.templates(person))
+        if np.array_equal(template.sample.embedding, sample.embedding)
+    )
+
+
+def _remove(pool: Pool, images: Iterable[UUID]) -> list[tuple[str, int]]:
+    """Erase templates; whose and of which numbers those were that were there."""
+    gone = []
+    for image in images:
+        number = template_id(image)
+        if number is None:
+            continue
+        try:
+            gone.append((pool.remove_template(number), number))
+        except UnknownTemplate:
+            continue
+    return gone
+
+
+def _number(text: str, default: int) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else default

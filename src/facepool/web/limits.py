@@ -1,0 +1,88 @@
+"""How much one client may ask for."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from limits import RateLimitItem, parse
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+
+from facepool.errors import ConfigError
+from facepool.web.problems import ServerBusy, TooManyRequests
+
+REQUESTS = "6000/minute"
+FAILURES = "10/minute"
+SESSIONS = 32
+
+
+class Limits:
+    """Counts what clients do.
+
+    Args:
+        requests: How often one client may ask, for example ``6000/minute``.
+        failures: How often one address may offer a wrong key.
+        sessions: How many WebSockets and event streams there may be at once.
+
+    Raises:
+        ConfigError: A rate cannot be read.
+    """
+
+    def __init__(self, requests: str = REQUESTS, failures: str = FAILURES, sessions: int = SESSIONS) -> None:
+        self._requests = _rate(requests)
+        self._failures = _rate(failures)
+        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._most_sessions = sessions
+        self._lock = threading.Lock()
+        self._sessions = 0
+
+    @property
+    def sessions(self) -> int:
+        """How many WebSockets and event streams there are."""
+        return self._sessions
+
+    def count_request(self, client: str) -> None:
+        """A client asks for something.
+
+        Raises:
+            TooManyRequests: It has too often.
+        """
+        if not self._limiter.hit(self._requests, "request", client):
+            raise TooManyRequests("Too many requests", why=f"one client may make {self._requests}", fix="Wait a little")
+
+    def check_failures(self, address: str) -> None:
+        """Before a key is looked at.
+
+        Raises:
+            TooManyRequests: The address has offered too many wrong ones.
+        """
+        if not self._limiter.test(self._failures, "failure", address):
+            raise TooManyRequests("Too many wrong keys came from your address", fix="Wait a minute")
+
+    def count_failure(self, address: str) -> None:
+        """An address has offered a wrong key."""
+        self._limiter.hit(self._failures, "failure", address)
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """A place for a WebSocket or event stream.
+
+        Raises:
+            ServerBusy: There are too many.
+        """
+        with self._lock:
+            if self._sessions >= self._most_sessions:
+                raise ServerBusy("The server is busy", why=f"{self._sessions} others look", fix="Try again later")
+            self._sessions += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._sessions -= 1
+
+
+def _rate(text: str) -> RateLimitItem:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise ConfigError(f"{text!r} is no rate", fix="Write it like 6000/minute") from error

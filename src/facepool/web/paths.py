@@ -1,0 +1,50 @@
+"""Names in paths: a name may have a slash in it, which a client writes as ``%2F``.
+
+Servers hand on the path decoded, where such a slash looks like one between two parts. This brings the difference back:
+`KeepSlashes` decodes the path anew and puts a character in its place that no name has, and the convertor ``name`` of
+a route turns that into the slash again.
+"""
+
+from urllib.parse import unquote
+
+from starlette.convertors import StringConvertor, register_url_convertor
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+NAME = "{name:name}"
+"""A name in the path of a route."""
+
+_SLASH = "\0"
+
+
+class NameConvertor(StringConvertor):
+    """A part of a path that is a name: ``/persons/{name:name}``."""
+
+    def convert(self, value: str) -> str:
+        """The name with its slashes."""
+        return value.replace(_SLASH, "/")
+
+    def to_string(self, value: str) -> str:
+        """The name as a part of a path."""
+        return value.replace("/", _SLASH)
+
+
+register_url_convertor("name", NameConvertor())
+
+
+class KeepSlashes:
+    """Middleware that tells a slash of a name from one between two parts of the path.
+
+    Args:
+        app: What comes next.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Decode the path part by part."""
+        raw: bytes | None = scope.get("raw_path")
+        if raw is not None and b"%" in raw:
+            parts = raw.split(b"?")[0].decode("ascii", "replace").split("/")
+            scope = {**scope, "path": "/".join(unquote(part).replace("/", _SLASH) for part in parts)}
+        await self._app(scope, receive, send)

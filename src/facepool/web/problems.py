@@ -1,0 +1,213 @@
+"""What goes wrong with a request, as the client is told of it: ``application/problem+json`` (RFC 9457).
+
+The words and the code are those of the error; the status follows from its kind. Nothing else of the server's inside
+goes out.
+"""
+
+from typing import ClassVar, cast
+
+from fastapi import FastAPI, Request, WebSocket
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.types import ExceptionHandler
+
+from facepool.errors import (
+    ConfigError,
+    DiskFull,
+    FacepoolError,
+    IdentityConflict,
+    InputError,
+    InsufficientData,
+    PathMissing,
+    PersonExists,
+    PersonFull,
+    PoolChanged,
+    PoolLocked,
+    SpaceMismatch,
+    UnknownPerson,
+    UnknownTemplate,
+)
+
+MEDIA_TYPE = "application/problem+json"
+_SIGN_IN_AGAIN = 4401
+_FORBIDDEN = 4403
+_TRY_LATER = 1013
+_REFUSED = 1008
+_MOST_REASON_BYTES = 123
+
+
+class RequestError(FacepoolError):
+    """Something is wrong with a request, or with its moment."""
+
+    code = "request"
+    status: ClassVar[int] = 400
+    retry_after_s: ClassVar[int | None] = None
+
+
+class InvalidRequest(RequestError):
+    """A field or parameter is missing, or of another kind than it has to be."""
+
+    code = "request_invalid"
+    status = 422
+
+
+class KeyMissing(RequestError):
+    """The server asks for a key, and none was given."""
+
+    code = "key_missing"
+    status = 401
+
+
+class KeyUnknown(RequestError):
+    """The key is none of this server, or the session has ended."""
+
+    code = "key_unknown"
+    status = 401
+
+
+class Forbidden(RequestError):
+    """The key is not for this, or the request comes from another site."""
+
+    code = "forbidden"
+    status = 403
+
+
+class NotFound(RequestError):
+    """There is no such thing."""
+
+    code = "not_found"
+    status = 404
+
+
+class TooLarge(RequestError):
+    """The request or its picture is larger than the server takes."""
+
+    code = "too_large"
+    status = 413
+
+
+class UnsupportedBody(RequestError):
+    """The body is of a kind that the server does not read."""
+
+    code = "body_unsupported"
+    status = 415
+
+
+class TooManyRequests(RequestError):
+    """One client asks too often."""
+
+    code = "rate_limited"
+    status = 429
+    retry_after_s = 10
+
+
+class ServerBusy(RequestError):
+    """Everybody together asks for more than the server bears."""
+
+    code = "server_busy"
+    status = 503
+    retry_after_s = 1
+
+
+class TimedOut(RequestError):
+    """The request was not answered in time."""
+
+    code = "timed_out"
+    status = 504
+
+
+_STATUS: tuple[tuple[type[FacepoolError], int], ...] = (
+    (UnknownPerson, 404),
+    (UnknownTemplate, 404),
+    (PersonExists, 409),
+    (PoolChanged, 409),
+    (IdentityConflict, 409),
+    (PersonFull, 409),
+    (SpaceMismatch, 409),
+    (InsufficientData, 409),
+    (PoolLocked, 503),
+    (DiskFull, 507),
+    (PathMissing, 404),
+    (ConfigError, 400),
+    (InputError, 400),
+)
+"""The first that fits counts; what is not here is the server's own trouble."""
+
+_CODES = {404: NotFound.code, 405: "method_not_allowed", 413: TooLarge.code}
+"""Of what the framework says by itself."""
+
+
+def status_of(error: FacepoolError) -> int:
+    """The HTTP status of an error."""
+    if isinstance(error, RequestError):
+        return error.status
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+
+
+def problem(error: FacepoolError) -> JSONResponse:
+    """The answer to a request that fails."""
+    status = status_of(error)
+    content = {"status": status, "code": error.code, "message": error.what, "why": error.why, "fix": error.fix}
+    return JSONResponse(content, status, _headers(error), MEDIA_TYPE)
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Let an application answer every error this way, WebSockets included."""
+    app.add_exception_handler(FacepoolError, cast("ExceptionHandler", _known))  # of requests and WebSockets
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _of_the_framework)
+    app.add_exception_handler(Exception, _unknown)
+
+
+async def refuse(socket: WebSocket, error: FacepoolError) -> None:
+    """Close a WebSocket for an error, with a reason that the client can read."""
+    await socket.accept()  # the reason of one that was never open reaches no browser
+    status = status_of(error)
+    number = {401: _SIGN_IN_AGAIN, 403: _FORBIDDEN, 429: _TRY_LATER, 503: _TRY_LATER}.get(status, _REFUSED)
+    await socket.close(number, str(error).encode()[:_MOST_REASON_BYTES].decode(errors="ignore"))
+
+
+def _headers(error: FacepoolError) -> dict[str, str]:
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    if isinstance(error, RequestError) and error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
+    elif isinstance(error, PoolLocked):
+        headers["Retry-After"] = "1"
+    if status_of(error) == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return headers
+
+
+async def _known(connection: Request | WebSocket, error: Exception) -> Response | None:
+    if not isinstance(error, FacepoolError):
+        raise error
+    if isinstance(connection, WebSocket):
+        await refuse(connection, error)
+        return None
+    return problem(error)
+
+
+async def _invalid(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    first = error.errors()[0]
+    where, *path = first["loc"]
+    name = ".".join(str(part) for part in path)
+    what = f"The {where} of the request cannot be used" if not name else f"{name!r} of the {where} cannot be used"
+    return problem(InvalidRequest(what, why=first["msg"], fix="The description of the interface is at /docs"))
+
+
+async def _of_the_framework(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    code = _CODES.get(error.status_code, f"http_{error.status_code}")
+    content = {"status": error.status_code, "code": code, "message": error.detail}
+    headers = {**(error.headers or {}), "Cache-Control": "no-store"}
+    return JSONResponse({**content, "why": "", "fix": ""}, error.status_code, headers, MEDIA_TYPE)
+
+
+async def _unknown(_request: Request, _error: Exception) -> Response:
+    return problem(
+        FacepoolError("The server failed", why="an internal error, which is in its log", fix="Tell whoever runs it")
+    )

@@ -1,0 +1,117 @@
+// The server's REST interface, as the page uses it. Errors carry words for people in the page's language.
+import { t, told } from "./i18n.js";
+
+const PAGE_SIZE = 500;
+
+export class ApiError extends Error {
+  constructor(status, { code = "", message = "", why = "", fix = "" } = {}) {
+    const own = [message, why].filter(Boolean).join(": ") + (fix ? `. ${fix}` : "");
+    super(told(`error.${code}`, own || t("error.title")));
+    Object.assign(this, { status, code, own });
+  }
+}
+
+let signedOut = () => {};
+/** What to do when the server wants a key. */
+export function onSignedOut(callback) {
+  signedOut = callback;
+}
+
+/** The address of something of this server; the page may lie below a path of a proxy. */
+export const address = (path) => new URL(path, document.baseURI).href;
+const encoded = encodeURIComponent;
+
+async function send(method, path, { json, form, signal } = {}) {
+  const headers = { Accept: "application/json" };
+  if (json !== undefined) headers["Content-Type"] = "application/json";
+  let response;
+  try {
+    response = await fetch(address(path), { method, headers, signal, body: form ?? (json === undefined ? undefined : JSON.stringify(json)), credentials: "same-origin", cache: "no-store" });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, { code: "offline" });
+  }
+  if (response.ok) return response;
+  const told = await response.json().catch(() => ({}));
+  if (response.status === 401) signedOut();
+  throw new ApiError(response.status, { ...told, code: told.code || codeOf(response.status) });
+}
+
+const codeOf = (status) => ({ 403: "forbidden", 413: "too_large", 429: "rate_limited", 503: "server_busy" })[status] ?? "";
+
+async function get(path, signal) {
+  return (await send("GET", path, { signal })).json();
+}
+
+async function change(method, path, body) {
+  const response = await send(method, path, body);
+  return response.status === 204 ? null : response.json();
+}
+
+/** Saves what the server gives under a name. */
+async function download(path, name) {
+  const blob = await (await send("GET", path)).blob();
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+function pictures(name, files) {
+  const form = new FormData();
+  for (const file of files) form.append(name, file, file.name || "photo.jpg");
+  return form;
+}
+
+/** Everybody, page after page. */
+async function allPeople(signal) {
+  const people = [];
+  for (let page = 0; ; page += 1) {
+    const answer = await get(`v1/persons?page=${page}&size=${PAGE_SIZE}`, signal);
+    people.push(...answer.persons);
+    if (people.length >= answer.total || !answer.persons.length) return people;
+  }
+}
+
+export const api = {
+  session: () => get("v1/session"),
+  signIn: (key) => change("POST", "v1/session", { json: { key } }),
+  signOut: () => change("DELETE", "v1/session"),
+
+  people: allPeople,
+  person: (name, signal) => get(`v1/persons/${encoded(name)}`, signal),
+  rename: (name, to) => change("PATCH", `v1/persons/${encoded(name)}`, { json: { person: to } }),
+  merge: (name, into) => change("POST", `v1/persons/${encoded(name)}/merge`, { json: { into } }),
+  erase: (name) => change("DELETE", `v1/persons/${encoded(name)}`),
+  samples: (name, signal) => get(`v1/persons/${encoded(name)}/samples`, signal),
+  addSamples: (name, files) => change("POST", `v1/persons/${encoded(name)}/samples`, { form: pictures("files", files) }),
+  removeSample: (name, id) => change("DELETE", `v1/persons/${encoded(name)}/samples/${id}`),
+  picture: (name, id) => address(`v1/persons/${encoded(name)}/samples/${id}/picture`),
+  exportPerson: (name) => download(`v1/persons/${encoded(name)}/export`, `${name}.zip`),
+
+  recognize: (file) => change("POST", "v1/recognize", { form: pictures("file", [file]) }),
+  verify: (one, other) => {
+    const form = new FormData();
+    form.append("first", one);
+    form.append("second", other);
+    return change("POST", "v1/verify", { form });
+  },
+
+  pool: (signal) => get("v1/pool", signal),
+  exportPool: (name) => download("v1/pool/export", name),
+  importPool: (file) => change("POST", "v1/pool/import", { form: pictures("file", [file]) }),
+  calibrate: () => change("POST", "v1/pool/calibrate"),
+  settings: (signal) => get("v1/settings", signal),
+  changeSettings: (changes) => change("PATCH", "v1/settings", { json: changes }),
+  system: (signal) => get("v1/system", signal),
+
+  activity: (query, signal) => get(`v1/activity?${new URLSearchParams(query)}`, signal),
+  audit: (signal) => get("v1/audit", signal),
+  events: () => new EventSource(address("v1/events")),
+  keys: (signal) => get("v1/keys", signal),
+  addKey: (name, role) => change("POST", "v1/keys", { json: { name, role } }),
+  removeKey: (name) => change("DELETE", `v1/keys/${encoded(name)}`),
+  cameras: (signal) => get("v1/cameras", signal),
+  addCamera: (source, name) => change("POST", "v1/cameras", { json: { source, name } }),
+  removeCamera: (id) => change("DELETE", `v1/cameras/${encoded(id)}`),
+  cameraPicture: (id) => address(`v1/cameras/${encoded(id)}/picture`),
+};

@@ -1,0 +1,99 @@
+// Questions, and short messages. <dialog> keeps the focus inside and gives it back.
+import { add, h } from "./dom.js";
+import { icon } from "./icons.js";
+import { t } from "./i18n.js";
+
+/** Shows a dialog. `build(close)` returns its content; resolves with what was given to close, or undefined. */
+export function ask(build) {
+  return new Promise((resolve) => {
+    const dialog = h("dialog", { closedby: "any" });
+    let answer;
+    const close = (value) => {
+      answer = value;
+      dialog.close();
+    };
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(answer);
+    });
+    add(dialog, build(close));
+    const heading = dialog.querySelector("h2");
+    if (heading) {
+      heading.id = "dialog-heading";
+      dialog.setAttribute("aria-labelledby", heading.id);
+    }
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+/** Asks before something is done; true if the user goes on. */
+export function confirm({ title, text, go, danger = false }) {
+  return ask((close) =>
+    h(
+      "form",
+      { class: "form", method: "dialog", onsubmit: (event) => (event.preventDefault(), close(true)) },
+      h("h2", {}, title),
+      text ? h("p", {}, text) : null,
+      h(
+        "div",
+        { class: "actions" },
+        h("button", { class: "button", type: "button", autofocus: danger, onclick: () => close(false) }, t("cancel")),
+        h("button", { class: `button ${danger ? "danger" : "primary"}`, type: "submit", autofocus: !danger }, go),
+      ),
+    ),
+  ).then((answer) => answer === true);
+}
+
+/** A form in a dialog that stays open, and says why, until `save` has worked. */
+export function form({ title, text, fields, go, danger = false, save }) {
+  return ask((close) => {
+    const problem = h("p", { class: "notice bad", role: "alert", hidden: true });
+    const button = h("button", { class: `button ${danger ? "danger" : "primary"}`, type: "submit" }, go);
+    const submit = async (event) => {
+      event.preventDefault();
+      button.disabled = true;
+      problem.hidden = true;
+      try {
+        close(await save());
+      } catch (error) {
+        problem.textContent = error.message;
+        problem.hidden = false;
+      } finally {
+        button.disabled = false;
+      }
+    };
+    return h(
+      "form",
+      { class: "form", onsubmit: submit },
+      h("h2", {}, title),
+      text ? h("p", { class: "help" }, text) : null,
+      fields,
+      problem,
+      h(
+        "div",
+        { class: "actions" },
+        h("button", { class: "button", type: "button", onclick: () => close() }, t("cancel")),
+        button,
+      ),
+    );
+  });
+}
+
+/** A message that goes by itself. */
+export function toast(text, name = "check") {
+  const message = h("div", { class: "toast" }, icon(name), h("span", {}, text));
+  document.getElementById("toasts").append(message);
+  setTimeout(() => message.remove(), 6000);
+}
+
+/** A box that says what went wrong. */
+export function problemBox(error, retry) {
+  return h(
+    "div",
+    { class: "notice bad", role: "alert" },
+    icon("warn"),
+    h("div", {}, h("strong", {}, error.title ?? t("error.title")), h("span", {}, error.message)),
+    retry ? h("button", { class: "button small", type: "button", onclick: retry }, t("retry")) : null,
+  );
+}

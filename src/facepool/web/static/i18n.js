@@ -1,0 +1,88 @@
+// Words, numbers and dates in the user's language: the browser's, or the one that was chosen here.
+import en from "./words/en.js";
+import de from "./words/de.js";
+
+export const LANGUAGES = { en: "English", de: "Deutsch" };
+const WORDS = { en, de };
+
+export function chosenLanguage() {
+  const chosen = localStorage.getItem("facepool.language");
+  return chosen in LANGUAGES ? chosen : "auto";
+}
+
+export function language() {
+  const chosen = chosenLanguage();
+  if (chosen !== "auto") return chosen;
+  const wanted = navigator.languages.map((tag) => tag.slice(0, 2)).find((tag) => tag in LANGUAGES);
+  return wanted ?? "en";
+}
+
+export function chooseLanguage(chosen) {
+  if (chosen === "auto") localStorage.removeItem("facepool.language");
+  else localStorage.setItem("facepool.language", chosen);
+}
+
+/** Words by key. {name} is replaced; a key with forms (one, other) takes that of the number n. */
+export function t(key, values = {}) {
+  const found = look(key);
+  if (found === undefined) throw new Error(`no words for ${key}`);
+  const form = typeof found === "string" ? found : (found[new Intl.PluralRules(language()).select(values.n)] ?? found.other);
+  return form.replace(/\{(\w+)\}/g, (whole, name) => {
+    const value = values[name];
+    if (value === undefined) return whole;
+    return typeof value === "number" ? number(value) : String(value);
+  });
+}
+
+/** The same, or the fallback where there are no words, such as for a code that is newer than this page. */
+export function told(key, fallback, values = {}) {
+  return look(key) === undefined ? fallback : t(key, values);
+}
+
+function look(key) {
+  return WORDS[language()][key] ?? WORDS.en[key];
+}
+
+export function number(value, digits) {
+  const exact = digits === undefined ? {} : { minimumFractionDigits: digits, maximumFractionDigits: digits };
+  return new Intl.NumberFormat(language(), exact).format(value);
+}
+
+/** A large number in few characters. */
+export const compact = (value) => new Intl.NumberFormat(language(), { notation: "compact", maximumSignificantDigits: 2 }).format(value);
+
+/** A share of 0..1 in percent, with as many digits as it takes to see it. */
+export function percent(share) {
+  return new Intl.NumberFormat(language(), { style: "percent", maximumSignificantDigits: 2 }).format(share);
+}
+
+export function time(date) {
+  return new Intl.DateTimeFormat(language(), { hour: "numeric", minute: "2-digit" }).format(date);
+}
+
+export function day(date) {
+  const today = new Date();
+  const yesterday = new Date(today.getTime() - 86_400_000);
+  if (date.toDateString() === today.toDateString()) return t("day.today");
+  if (date.toDateString() === yesterday.toDateString()) return t("day.yesterday");
+  return new Intl.DateTimeFormat(language(), { weekday: "long", day: "numeric", month: "long", year: "numeric" }).format(date);
+}
+
+export function dateTime(date) {
+  return new Intl.DateTimeFormat(language(), { dateStyle: "medium", timeStyle: "short" }).format(date);
+}
+
+export function date(value) {
+  return new Intl.DateTimeFormat(language(), { dateStyle: "medium" }).format(value);
+}
+
+export function bytes(count) {
+  const units = ["byte", "kilobyte", "megabyte", "gigabyte"];
+  const power = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(count, 1)) / 3));
+  const style = { style: "unit", unit: units[power], maximumFractionDigits: power ? 1 : 0 };
+  return new Intl.NumberFormat(language(), style).format(count / 1000 ** power);
+}
+
+export function listed(words) {
+  return new Intl.ListFormat(language(), { type: "conjunction" }).format(words);
+}

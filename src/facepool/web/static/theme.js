@@ -1,0 +1,5 @@
+// Runs before the first paint, so that a page that is set to dark never flashes white.
+(() => {
+  const chosen = localStorage.getItem("facepool.theme");
+  if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
+})();

@@ -1,0 +1,161 @@
+// Try a photo: who is in it and how sure that is, or whether two photos show one person.
+import { api } from "../api.js";
+import { problemBox } from "../dialogs.js";
+import { announce, h, put, segments } from "../dom.js";
+import { number, t, told } from "../i18n.js";
+import { icon } from "../icons.js";
+import { drawLabels } from "../overlay.js";
+import { portraits } from "../portraits.js";
+import { addPhotos, dropZone, imagesOf, takesDrops } from "./photos.js";
+
+export async function showPhoto(page, { signal, session }) {
+  const place = h("div", {});
+  const state = { mode: "recognize", leave: () => null };
+  const show = (mode) => {
+    state.leave();
+    state.mode = mode;
+    state.leave = (mode === "recognize" ? recognizeOne : compareTwo)(place, people, session) ?? (() => null);
+  };
+  put(
+    page,
+    h(
+      "div",
+      { class: "page-head" },
+      h("div", {}, h("h1", {}, t("photo.title")), h("p", { class: "help" }, t("photo.lead"))),
+      segments(t("photo.mode"), ["recognize", "verify"].map((mode) => [mode, t(`photo.mode.${mode}`)]), state.mode, show),
+    ),
+    place,
+  );
+  const people = await portraits(signal).catch(() => new Map());
+  const pasted = (event) => {
+    const files = imagesOf(event.clipboardData?.files);
+    if (files.length) state.take?.(files);
+  };
+  state.take = (files) => place.dispatchEvent(new CustomEvent("photo", { detail: files }));
+  addEventListener("paste", pasted);
+  show(state.mode);
+  return {
+    cleanup: () => {
+      removeEventListener("paste", pasted);
+      state.leave();
+    },
+  };
+}
+
+function recognizeOne(place, people, session) {
+  const ended = new AbortController();
+  const view = h("div", { class: "view" });
+  const canvas = h("canvas", { "aria-hidden": "true" });
+  const found = h("div", { class: "found", "aria-live": "polite" });
+  const zone = () => dropZone({ text: t("photo.drop"), button: t("photo.choose"), multiple: false, take: look, id: "photo-input" });
+  const shown = { size: null, labels: [], file: null };
+  const draw = () => drawLabels(canvas, shown.size, shown.labels);
+  const watcher = new ResizeObserver(draw);
+
+  async function look([file]) {
+    const image = h("img", { alt: t("photo.alt"), src: URL.createObjectURL(file) });
+    Object.assign(shown, { size: null, labels: [], file });
+    put(view, image, canvas);
+    watcher.observe(canvas);
+    put(found, h("div", { class: "spinner", role: "status", "aria-label": t("loading") }));
+    put(place, h("div", { class: "photo" }, h("div", {}, view), h("div", { class: "found" }, found, zone())));
+    try {
+      const began = performance.now();
+      const answer = await api.recognize(file);
+      const [{ faces, width, height }] = answer.pictures;
+      shown.size = [width, height];
+      shown.labels = faces.map((face, index) => ({ box: face.bbox, text: face.person ?? (faces.length > 1 ? `${t("stranger")} ${number(index + 1)}` : t("stranger")), detail: face.similarity === null ? "" : number(face.similarity, 2), kind: face.person ? "known" : "unknown" }));
+      draw();
+      const took = t("photo.took", { n: Math.round(performance.now() - began) });
+      put(found, h("h2", {}, faces.length ? `${t("photo.count", { n: faces.length })} ` : t("photo.none"), h("span", { class: "quiet" }, took)), faces.map((face) => faceCard(face, people)));
+      if (session?.role !== "recognize" && faces.length === 1) found.append(h("button", { class: "button", type: "button", onclick: () => addPhotos(faces[0].person ?? "", [file], [...people.keys()]) }, icon("plus"), t("photo.register")));
+    } catch (error) {
+      put(found, problemBox(error));
+    }
+  }
+
+  put(place, zone());
+  place.addEventListener("photo", (event) => look(event.detail), { signal: ended.signal });
+  takesDrops(view, look);
+  return () => {
+    ended.abort();
+    watcher.disconnect();
+  };
+}
+
+function faceCard(face, people) {
+  const [, second] = face.candidates ?? [];
+  const known = people.get(face.person);
+  return h(
+    "article",
+    { class: "card" },
+    h(
+      "div",
+      { class: "row" },
+      known?.face() ?? h("span", { class: "face" }, icon("register")),
+      h("div", { class: "row-text" }, face.person ? h("a", { href: `#/people/${encodeURIComponent(face.person)}` }, face.person) : h("strong", {}, t("stranger")), h("span", { class: "help" }, told(`reason.${face.reason}`, face.reason))),
+    ),
+    face.similarity === null ? null : meter(face.similarity, face.threshold),
+    second ? h("p", { class: "help" }, t("photo.runner_up", { person: second.person, value: number(second.similarity, 2) })) : null,
+  );
+}
+
+/** A similarity against what it takes. */
+function meter(similarity, threshold) {
+  const fill = h("i", {});
+  const line = h("b", {});
+  fill.style.width = `${Math.max(0, Math.min(1, similarity)) * 100}%`;
+  line.style.left = `${Math.max(0, Math.min(1, threshold)) * 100}%`;
+  return h(
+    "div",
+    { class: "meter" },
+    h("div", {}, h("span", {}, t("photo.similarity", { value: number(similarity, 2) })), h("span", { class: "quiet" }, t("photo.threshold", { value: number(threshold, 2) }))),
+    h("div", { class: `bar ${similarity >= threshold ? "match" : ""}`, "aria-hidden": "true" }, fill, line),
+  );
+}
+
+function compareTwo(place) {
+  const ended = new AbortController();
+  const files = [null, null];
+  const result = h("div", { "aria-live": "polite" });
+  const slots = [0, 1].map((index) => h("div", {}));
+
+  const fill = (index) => {
+    const take = ([file, ...rest]) => {
+      files[index] = file;
+      if (rest.length && index === 0) files[1] = rest[0];
+      [0, 1].forEach(fill);
+      compare();
+    };
+    const heading = t(index ? "photo.second" : "photo.first");
+    const zone = dropZone({ text: files[index] ? "" : heading, button: files[index] ? t("photo.another") : t("photo.choose"), multiple: index === 0, take, id: `photo-${index}` });
+    if (files[index]) {
+      const image = h("img", { src: URL.createObjectURL(files[index]), alt: heading });
+      zone.querySelector(".icon").replaceWith(image);
+    }
+    put(slots[index], zone);
+  };
+
+  async function compare() {
+    if (!files[0] || !files[1]) return;
+    put(result, h("div", { class: "spinner", role: "status", "aria-label": t("loading") }));
+    try {
+      const answer = await api.verify(files[0], files[1]);
+      const words = t(answer.match ? "photo.verify.same" : "photo.verify.different");
+      announce(words);
+      put(result, h("section", { class: "card form" }, h("h2", {}, h("span", { class: `badge ${answer.match ? "good" : "warn"}` }, icon(answer.match ? "check" : "warn")), " ", words), meter(answer.similarity, answer.threshold), answer.meaning ? h("p", { class: "help" }, answer.meaning) : null));
+    } catch (error) {
+      put(result, problemBox(error));
+    }
+  }
+
+  [0, 1].forEach(fill);
+  put(place, h("div", { class: "form" }, h("div", { class: "two" }, slots), result));
+  place.addEventListener("photo", ({ detail }) => {
+    const index = files[0] ? 1 : 0;
+    files[index] = detail[0];
+    fill(index);
+    compare();
+  }, { signal: ended.signal });
+  return () => ended.abort();
+}

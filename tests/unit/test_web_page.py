@@ -1,0 +1,121 @@
+"""The page's files: words of both languages, colours that can be read, nothing that its security policy forbids."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import facepool
+
+STATIC = Path(facepool.__file__).parent / "web" / "static"
+SCRIPTS = sorted(STATIC.rglob("*.js"))
+LANGUAGES = ("en", "de")
+SMALL_BYTES = 250_000
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs node to read the page's words")
+
+# What is written on what: foreground, background, least contrast (WCAG 2.2 AA: 4.5 for text, 3 for controls).
+READ_ON = [
+    ("ink", "bg", 4.5), ("ink", "surface", 4.5), ("ink", "inset", 4.5), ("ink", "hover", 4.5),
+    ("ink-2", "bg", 4.5), ("ink-2", "surface", 4.5), ("ink-2", "inset", 4.5),
+    ("accent", "bg", 4.5), ("accent", "surface", 4.5), ("accent", "accent-soft", 4.5),
+    ("on-accent", "accent-fill", 4.5), ("on-accent", "bad-fill", 4.5),
+    ("good", "good-soft", 4.5), ("warn", "warn-soft", 4.5), ("bad", "bad-soft", 4.5), ("bad", "surface", 4.5),
+    ("ink", "warn-soft", 4.5), ("ink", "bad-soft", 4.5), ("ink", "accent-soft", 4.5),
+    ("control", "surface", 3), ("control", "bg", 3),
+]  # fmt: skip
+
+
+def words(language: str) -> dict[str, object]:
+    command = (
+        f"import words from '{(STATIC / 'words' / f'{language}.js').as_uri()}'; console.log(JSON.stringify(words))"
+    )
+    told = subprocess.run(
+        ["node", "--input-type=module", "-e", command], capture_output=True, text=True, check=True, timeout=60
+    )
+    found: dict[str, object] = json.loads(told.stdout)
+    return found
+
+
+def forms(entry: object) -> list[str]:
+    return [entry] if isinstance(entry, str) else [str(form) for form in dict(entry).values()]  # type: ignore[call-overload]
+
+
+@needs_node
+def test_both_languages_say_the_same_with_the_same_names_in_it() -> None:
+    english, german = words("en"), words("de")
+    assert english.keys() == german.keys()
+    for key, entry in english.items():
+        named = {frozenset(re.findall(r"\{(\w+)\}", form)) - {"n"} for form in [*forms(entry), *forms(german[key])]}
+        assert len(named) == 1, key
+
+
+@needs_node
+def test_every_word_that_the_scripts_ask_for_is_there_and_none_is_left_over() -> None:
+    english = words("en")
+    source = "\n".join(path.read_text("utf-8") for path in SCRIPTS if path.parent.name != "words")
+    asked = set(re.findall(r"\bt\(\s*\"([\w.]+)\"", source))
+    assert asked <= english.keys()
+    literals = set(re.findall(r"\"([\w.]+)\"", source))
+    made = re.findall(r"`([\w.]+\.)\$\{[^`]*?\}([\w.]*)`", source)
+    left = [
+        key
+        for key in english
+        if key not in literals and not any(key.startswith(head) and key.endswith(tail) for head, tail in made)
+    ]
+    assert left == []
+
+
+def colours(dark: bool) -> dict[str, str]:
+    css = (STATIC / "app.css").read_text("utf-8")
+    blocks = re.findall(r"(:root[^{]*)\{([^}]*)\}", css)
+    named = dict(re.findall(r"--([\w-]+):\s*(#[0-9a-f]{6})", blocks[0][1]))
+    if dark:
+        (block,) = [body for name, body in blocks if name.strip() == ':root[data-theme="dark"]']
+        named |= dict(re.findall(r"--([\w-]+):\s*(#[0-9a-f]{6})", block))
+    return named
+
+
+def luminance(colour: str) -> float:
+    def linear(value: float) -> float:
+        return value / 12.92 if value <= 0.04045 else float(((value + 0.055) / 1.055) ** 2.4)
+
+    red, green, blue = (linear(int(colour[i : i + 2], 16) / 255) for i in (1, 3, 5))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_everything_that_is_written_can_be_read(dark: bool) -> None:
+    found = colours(dark)
+    for front, back, least in READ_ON:
+        one, other = sorted((luminance(found[front]), luminance(found[back])))
+        assert (other + 0.05) / (one + 0.05) >= least, (front, back)
+
+
+def test_both_ways_to_the_dark_theme_have_the_same_colours() -> None:
+    css = (STATIC / "app.css").read_text("utf-8")
+    by_system, by_choice = re.findall(r"(?:light\"\]\)|data-theme=\"dark\"\]) \{([^}]*)\}", css)
+    assert re.findall(r"--[^;]+;", by_system) == re.findall(r"--[^;]+;", by_choice)
+
+
+def test_the_page_has_nothing_inline_and_asks_no_other_host() -> None:
+    page = (STATIC / "index.html").read_text("utf-8")
+    assert re.findall(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=", page) == []
+    for path in STATIC.rglob("*"):
+        if path.suffix in {".js", ".css", ".html"}:
+            text = path.read_text("utf-8").replace("http://www.w3.org/2000/svg", "")
+            assert re.findall(r"(?:https?:)?//[\w-]+\.[\w.]+", text) == [], path
+            assert not re.search(r"\b(innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval)\b", text), path
+            assert not re.search(r"setAttribute\(\"style\"|\{ style:(?! \"(percent|unit))", text), path
+
+
+def test_every_module_that_is_imported_is_there() -> None:
+    for path in SCRIPTS:
+        for wanted in re.findall(r"from \"(\.[^\"]+)\"", path.read_text("utf-8")):
+            assert (path.parent / wanted).resolve().is_file(), (path, wanted)
+
+
+def test_the_page_is_small() -> None:
+    assert sum(path.stat().st_size for path in STATIC.rglob("*") if path.is_file()) < SMALL_BYTES

@@ -1,0 +1,110 @@
+"""Frames and commands over a WebSocket: how they come in, what waits, what is given up."""
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from starlette.types import Message
+from starlette.websockets import WebSocket
+
+from facepool.web.stream import BadMessage, FrameStream, SentFrame, parse_frame
+
+
+def frame(number: int, time_s: float = 0.5, picture: bytes = b"jpeg") -> bytes:
+    return struct.pack(">Qd", number, time_s) + picture
+
+
+def test_a_frame_has_a_number_a_time_and_a_picture() -> None:
+    assert parse_frame(frame(7, 1.25, b"picture")) == SentFrame(7, 1.25, b"picture")
+
+
+@pytest.mark.parametrize(
+    "message", [b"", b"short", struct.pack(">Qd", 1, 0), frame(1, float("nan")), frame(1, picture=bytes(5_000_000))]
+)
+def test_what_is_no_frame_is_refused(message: bytes) -> None:
+    with pytest.raises(BadMessage):
+        parse_frame(message)
+
+
+class Client:
+    """The other end of a WebSocket."""
+
+    def __init__(self) -> None:
+        self._to_server: asyncio.Queue[Message] = asyncio.Queue()
+        self.got: list[Message] = []
+        self._to_server.put_nowait({"type": "websocket.connect"})
+
+    def send(self, data: bytes | str) -> None:
+        kind = "bytes" if isinstance(data, bytes) else "text"
+        self._to_server.put_nowait({"type": "websocket.receive", kind: data})
+
+    def leave(self) -> None:
+        self._to_server.put_nowait({"type": "websocket.disconnect", "code": 1000})
+
+    async def _take(self, message: Message) -> None:
+        self.got.append(message)
+
+    @asynccontextmanager
+    async def stream(self) -> AsyncIterator[FrameStream]:
+        socket = WebSocket({"type": "websocket", "headers": []}, self._to_server.get, self._take)
+        await socket.accept()
+        async with FrameStream(socket) as stream:
+            yield stream
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_the_newest_frame_waits_and_those_before_are_answered_as_dropped() -> None:
+    async def run() -> None:
+        client = Client()
+        async with client.stream() as stream:
+            for number in (1, 2, 3):
+                client.send(frame(number))
+            await settle()
+            assert await anext(stream) == SentFrame(3, 0.5, b"jpeg")
+            told = [message["text"] for message in client.got[1:]]
+            assert told == ['{"frame":1,"dropped":true}', '{"frame":2,"dropped":true}']
+
+    asyncio.run(run())
+
+
+def test_commands_are_all_kept_and_come_first() -> None:
+    async def run() -> None:
+        client = Client()
+        async with client.stream() as stream:
+            for message in (frame(1), "one", "two"):
+                client.send(message)
+            await settle()
+            assert [await anext(stream) for _ in range(3)] == ["one", "two", SentFrame(1, 0.5, b"jpeg")]
+
+    asyncio.run(run())
+
+
+def test_it_ends_when_the_client_leaves_and_nothing_is_sent_any_more() -> None:
+    async def run() -> None:
+        client = Client()
+        async with client.stream() as stream:
+            client.leave()
+            assert [item async for item in stream] == []
+            await stream.send({"frame": 1})
+            assert [message["type"] for message in client.got] == ["websocket.accept"]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("message", [b"no frame", "x" * 20_000])
+def test_nonsense_ends_the_connection_with_a_reason(message: bytes | str) -> None:
+    async def run() -> None:
+        client = Client()
+        async with client.stream() as stream:
+            client.send(message)
+            assert [item async for item in stream] == []
+            assert client.got[-1]["type"] == "websocket.close"
+            assert (client.got[-1]["code"], bool(client.got[-1]["reason"])) == (1008, True)
+
+    asyncio.run(run())
