@@ -116,7 +116,7 @@ class FrameStream:
             return
         try:
             await self._socket.send_json(message)
-        except WebSocketDisconnect:
+        except (WebSocketDisconnect, RuntimeError):  # the second where it was closed, and nobody has read that yet
             self._end()
 
     async def close(self) -> None:
