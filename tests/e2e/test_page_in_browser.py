@@ -34,7 +34,7 @@ PAGES = ("register", "live", "people", "people/Ada", "photo", "activity", "setti
 PATIENCE_MS = 40_000
 _PATIENCE_S = 60
 _HELD = 3
-"""Frames of the film that each pose is held for: Chromium plays 30 a second, and a busy machine looks at few of them."""
+"""Frames of the film that each pose is held for: Chromium plays 30 a second, and a busy machine looks at few."""
 
 # What a screen reader cannot name, or would read wrongly; each line tells what and where.
 UNNAMED = """() => {
@@ -86,12 +86,12 @@ def camera(tmp_path_factory: pytest.TempPathFactory, head_of: Callable[[str], Sy
 
 
 @pytest.fixture
-def address(facepool: Commands) -> Iterator[str]:
-    """Of a server with an empty pool."""
+def address(facepool: Commands, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Of a server with an empty pool, started with the further flags of the test's parameter."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    server = facepool.start("-m", "facepool", "serve", "--port", str(port), "--no-open")
+    server = facepool.start("-m", "facepool", "serve", "--port", str(port), "--no-open", *getattr(request, "param", []))
     try:
         _wait(f"http://127.0.0.1:{port}", server)
         yield f"http://127.0.0.1:{port}"
@@ -281,6 +281,28 @@ def test_every_page_can_be_used_with_keys_and_screen_readers(
     assert page.evaluate("document.documentElement.lang") == "de"
     page.click("label:has-text('Dunkel')")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(19, 19, 21)"
+
+
+@pytest.mark.parametrize("address", [["--require-keys"]], indirect=True)
+def test_who_needs_a_key_signs_in_and_sees_what_the_key_is_for(visit: Callable[..., Visit], facepool: Commands) -> None:
+    key = next(word for word in facepool("keys", "add", "Desk", "--role", "recognize").out.split() if word[:3] == "fp_")
+    opened = visit()
+    page = opened.page
+    page.goto(opened.address)
+    page.fill("input[type=password]", "fp_wrong")
+    page.click("button[type=submit]")
+    page.wait_for_selector("text=This key is not known")
+    page.fill("input[type=password]", key)
+    page.click("button[type=submit]")
+    page.wait_for_selector("nav")
+    opened.go("people")
+    page.wait_for_selector("text=Nobody is registered yet")
+    assert page.locator("text=Register somebody").count() == 0
+    opened.go("settings")
+    assert page.locator("text=API keys").count() == 0
+    page.click("text=Sign out")
+    page.wait_for_selector("text=Sign in to facepool")
+    opened.troubles = [trouble for trouble in opened.troubles if "401" not in trouble]  # the browser tells of each
 
 
 def test_the_settings_change_the_threshold(visit: Callable[..., Visit], photos: Path) -> None:
