@@ -9,6 +9,7 @@ import asyncio
 import math
 import struct
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -116,7 +117,7 @@ class FrameStream:
             return
         try:
             await self._socket.send_json(message)
-        except WebSocketDisconnect:
+        except (WebSocketDisconnect, RuntimeError):  # the second where it was closed, and nobody has read that yet
             self._end()
 
     async def close(self) -> None:
@@ -146,7 +147,7 @@ class FrameStream:
         finally:
             self._end()
 
-    async def _take(self, message: dict[str, object]) -> None:
+    async def _take(self, message: Mapping[str, object]) -> None:
         data, text = message.get("bytes"), message.get("text")
         if isinstance(data, bytes):
             dropped = self.forget_frame()

@@ -2,6 +2,7 @@
 import { t, told } from "./i18n.js";
 
 const PAGE_SIZE = 500;
+const SESSION = "v1/session";
 
 export class ApiError extends Error {
   constructor(status, { code = "", message = "", why = "", fix = "" } = {}) {
@@ -33,7 +34,7 @@ async function send(method, path, { json, form, signal } = {}) {
   }
   if (response.ok) return response;
   const told = await response.json().catch(() => ({}));
-  if (response.status === 401) signedOut();
+  if (response.status === 401 && path !== SESSION) signedOut();
   throw new ApiError(response.status, { ...told, code: told.code || codeOf(response.status) });
 }
 
@@ -73,9 +74,9 @@ async function allPeople(signal) {
 }
 
 export const api = {
-  session: () => get("v1/session"),
-  signIn: (key) => change("POST", "v1/session", { json: { key } }),
-  signOut: () => change("DELETE", "v1/session"),
+  session: () => get(SESSION),
+  signIn: (key) => change("POST", SESSION, { json: { key } }),
+  signOut: () => change("DELETE", SESSION),
 
   people: allPeople,
   person: (name, signal) => get(`v1/persons/${encoded(name)}`, signal),

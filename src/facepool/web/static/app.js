@@ -23,7 +23,7 @@ const PAGES = {
 };
 const HEALTH_EVERY_MS = 15_000;
 
-const state = { session: null, leave: null, main: null, links: {}, shown: "" };
+const state = { session: null, leave: null, main: null, links: {}, shown: null };
 
 /** Where the address bar says we are: #/people/Ada is {page: "people", rest: "Ada"}. */
 function whereabouts() {
@@ -36,7 +36,7 @@ function frame() {
   const app = document.getElementById("app");
   document.documentElement.lang = language();
   state.links = Object.fromEntries(
-    Object.keys(PAGES).map((page) => [page, h("a", { href: `#/${page}` }, icon(page), h("span", {}, t(`nav.${page}`)))]),
+    Object.keys(PAGES).map((page) => [page, h("a", { href: `#/${page}`, onclick: again }, icon(page), h("span", {}, t(`nav.${page}`)))]),
   );
   state.main = h("main", { class: "main", id: "content", tabindex: "-1" });
   state.health = h("p");
@@ -65,8 +65,8 @@ function frame() {
 }
 
 /** Shows the page of the address; `page.title` becomes the heading's and the tab's. */
-async function route() {
-  if (location.hash === state.shown) return;
+async function route({ anew = false } = {}) {
+  if (location.hash === state.shown && !anew) return;
   if (state.leave?.mayLeave && !(await state.leave.mayLeave())) {
     history.replaceState(null, "", state.shown);
     return;
@@ -95,10 +95,18 @@ async function route() {
     if (ended.signal.aborted) return own.cleanup?.();
     Object.assign(hooks, { mayLeave: own.mayLeave, cleanup: () => (ended.abort(), own.cleanup?.()) });
     focusHeading(page);
+    state.main.dataset.shows = state.shown;
   } catch (error) {
     if (ended.signal.aborted) return;
     if (error.status !== 401) put(page, h("h1", {}, t(`nav.${here.page}`)), problemBox(error, () => redraw()));
   }
+}
+
+/** Whoever selects the page that is shown begins it anew. */
+function again(event) {
+  if (new URL(event.currentTarget.href).hash !== state.shown) return;
+  event.preventDefault();
+  route({ anew: true });
 }
 
 function focusHeading(page) {
@@ -122,7 +130,7 @@ async function firstPage() {
 function redraw() {
   frame();
   checkHealth();
-  state.shown = "";
+  state.shown = null;
   return route();
 }
 
@@ -151,14 +159,14 @@ async function start() {
 }
 
 function gate() {
-  state.shown = "";
+  state.shown = null;
   showSignIn(document.getElementById("app"), start);
   document.title = `${t("signin.title")} · facepool`;
   announce(t("signin.title"));
 }
 
 onSignedOut(gate);
-addEventListener("hashchange", route);
+addEventListener("hashchange", () => route());
 addEventListener("dragover", (event) => event.preventDefault());
 addEventListener("drop", (event) => event.preventDefault());
 setInterval(() => state.health?.isConnected && checkHealth(), HEALTH_EVERY_MS);

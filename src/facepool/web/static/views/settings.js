@@ -171,7 +171,7 @@ async function camerasSection(signal, redraw, admin) {
   const rows = cameras.map((camera) =>
     h(
       "div",
-      { class: "row wrap" },
+      { class: "row" },
       h("img", { class: "thumb", src: `${api.cameraPicture(camera.id)}?at=${Date.now()}`, alt: "", onerror: (event) => event.target.remove() }),
       h("div", { class: "row-text" }, h("a", { href: `#/live?camera=${encodeURIComponent(camera.id)}` }, camera.name), h("span", { class: "help" }, told(`camera.state.${camera.state}`, camera.state), camera.reason ? ` · ${camera.reason}` : "")),
       admin ? h("button", { class: "icon-button", type: "button", "aria-label": t("settings.cameras.remove", { name: camera.name }), onclick: () => removeCamera(camera, redraw) }, icon("trash")) : null,

@@ -5,7 +5,7 @@ import { mark } from "../icons.js";
 import { t } from "../i18n.js";
 
 export function showSignIn(app, done) {
-  const key = h("input", { type: "password", autocomplete: "current-password", required: true, autofocus: true, spellcheck: "false" });
+  const key = h("input", { type: "password", autocomplete: "current-password", required: true, spellcheck: "false" });
   const problem = h("p", { class: "notice bad", role: "alert", hidden: true });
   const go = h("button", { class: "button primary large", type: "submit" }, t("signin.go"));
   const submit = async (event) => {
@@ -32,6 +32,7 @@ export function showSignIn(app, done) {
         { class: "card form", onsubmit: submit },
         mark(64),
         h("h1", {}, t("signin.title")),
+        h("input", { type: "text", autocomplete: "username", value: "facepool", hidden: true }), // what password managers file the key under
         field(t("signin.key"), key, t("signin.help")),
         problem,
         go,

@@ -261,7 +261,7 @@ export default {
   "activity.more": "Show more",
   "activity.seen": "{person} was recognized",
   "activity.left": "{person} left",
-  "activity.stranger": "Somebody unknown appeared",
+  "activity.stranger": "Somebody came into view",
   "activity.stranger.left": "Somebody unknown left",
   "activity.changed": "{person}, taken for {previous} before",
   "activity.camera": "Camera {name}",
