@@ -325,7 +325,7 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=30)
     parser.add_argument("--size", type=int, action="append")
     parser.add_argument("--dimension", type=int, action="append")
-    limit = "numbers in a pool up to which HNSW builds its index; more take many minutes on two cores (default: %(default)s)"
+    limit = "numbers in a pool up to which HNSW builds its index; more take many minutes (default: %(default)s)"
     parser.add_argument("--hnsw-limit", type=int, default=1 << 24, help=limit)
     parser.add_argument("--cache", type=Path, default=user_cache_path("facepool-benchmarks"))
     parser.add_argument("--work", type=Path, help="folder for the pools, up to 2 GB; the system's by default")
