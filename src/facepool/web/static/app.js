@@ -75,7 +75,9 @@ async function route({ anew = false } = {}) {
   state.leave = null;
   const here = whereabouts();
   if (!here.page) {
-    location.replace(`#/${await firstPage()}`);
+    const asked = location.hash;
+    const first = await firstPage();
+    if (location.hash === asked) location.replace(`#/${first}`); // whoever chose a page meanwhile gets that one
     return;
   }
   state.shown = location.hash;
