@@ -52,7 +52,7 @@ async def enroll(
                         if enroller.over:
                             await stream.close()
             finally:
-                await thread.do(enroller.close)
+                await thread.finish(enroller.close)
 
 
 class _Enroller:

@@ -45,7 +45,7 @@ async def live(
                         if isinstance(item, SentFrame):
                             await stream.send(await thread.do(watcher.look, item))
             finally:
-                await thread.do(watcher.close)
+                await thread.finish(watcher.close)
 
 
 class _Watcher:

@@ -26,6 +26,10 @@ class OwnThread:
         """Do something in the thread; what it raises is raised."""
         return await asyncio.wrap_future(self._executor.submit(work, *args, **kwargs))
 
+    async def finish(self, work: Callable[[], object], /) -> None:
+        """Do something in the thread that has to be done, whether or not who waits for it is cancelled meanwhile."""
+        await asyncio.shield(asyncio.wrap_future(self._executor.submit(work)))
+
     async def __aenter__(self) -> Self:
         return self
 
