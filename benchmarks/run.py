@@ -270,10 +270,11 @@ def main() -> None:
             comparison.run()
         except KeyboardInterrupt:
             print("Interrupted: what was measured until now is written", flush=True)
-    results = comparison.results
-    if arguments.add:
-        results = add_to(arguments.output / "results.json", results)
-    write(results, arguments.output, arguments.document)
+        finally:  # an interruption may come out of a library as another error
+            results = comparison.results
+            if arguments.add:
+                results = add_to(arguments.output / "results.json", results)
+            write(results, arguments.output, arguments.document)
 
 
 if __name__ == "__main__":
