@@ -20,6 +20,7 @@ from facepool.web.app import create_app
 from facepool.web.assembly import ServerOptions, assemble
 from facepool.web.bounds import DEADLINE_S, MOST_BYTES
 from facepool.web.guards import is_loopback
+from facepool.web.heads import PromptHTTP
 from facepool.web.keys import Keys
 from facepool.web.limits import REQUESTS, Limits
 from facepool.web.store import ServerStore, store_beside
@@ -109,6 +110,7 @@ def serve(
             log_config=None,
             access_log=False,
             server_header=False,
+            http=PromptHTTP,
             limit_concurrency=_MOST_CONNECTIONS,
             timeout_graceful_shutdown=_GRACE_S,
             ws_max_size=_MOST_FRAME_BYTES,
