@@ -21,11 +21,12 @@ from pydantic import TypeAdapter, ValidationError
 from facepool.errors import FacepoolError, PersonFull
 from facepool.pipelines.guided import GuidedEnrollment
 from facepool.types import Frame
-from facepool.web.images import decode_image
+from facepool.web.images import FRAME_LIMITS, decode_image
 from facepool.web.own_thread import OwnThread
 from facepool.web.problems import InvalidRequest, ServerBusy
 from facepool.web.scan import BrowserScan, Command, Finish, Message, Redo, Resolve, Start, error_message
 from facepool.web.services import Caller, CurrentServices, Services, requires
+from facepool.web.standing import ENDED, SIGN_IN_AGAIN, Standing, share_of
 from facepool.web.stream import FrameStream, SentFrame
 
 router = APIRouter(tags=["enroll"])
@@ -39,13 +40,18 @@ async def enroll(
     socket: WebSocket, services: CurrentServices, caller: Annotated[Caller, Depends(requires("enroll"))]
 ) -> None:
     """Scan one person before a browser's camera."""
-    with services.limits.session():
+    standing = Standing(socket, services.keys, "enroll")
+    with services.limits.session(share_of(socket, caller)):
         async with OwnThread("facepool-enroll") as thread:
             enroller = await thread.do(_Enroller, services, caller)
             try:
                 await socket.accept()
                 async with FrameStream(socket) as stream:
                     async for item in stream:
+                        # A command may be the one that saves.
+                        if not await standing.holds(at_once=isinstance(item, str)):
+                            await stream.close(SIGN_IN_AGAIN, ENDED)
+                            break
                         message = await thread.do(enroller.take, item)
                         if message is not None:
                             await stream.send(message)
@@ -103,7 +109,8 @@ class _Enroller:
         if self._reported:  # it was on its way when the scan was finished
             return {"frame": sent.number, "dropped": True}
         try:
-            return scan.look(Frame(decode_image(sent.picture), _SOURCE, sent.number, sent.time_s))
+            image_bgr = decode_image(sent.picture, FRAME_LIMITS)
+            return scan.look(Frame(image_bgr, _SOURCE, sent.number, sent.time_s))
         except ServerBusy:
             return {"frame": sent.number, "dropped": True}
 

@@ -1,12 +1,14 @@
 """Pictures that clients send, decoded within limits."""
 
+import asyncio
 import os
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from facepool.capture.pictures import DECODE_ERRORS, TOO_LARGE, open_picture, quiet_pillow, read_image
 from facepool.types import Image
-from facepool.web.problems import TooLarge
+from facepool.web.problems import ServerBusy, TooLarge
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +28,12 @@ class PictureLimits:
 
 LIMITS = PictureLimits()
 
+FRAME_LIMITS = PictureLimits(bytes=4 * 1024 * 1024, pixels=4_000_000)
+"""Of a browser's camera, which comes many times a second: 2560x1440 is one of 3.7 million."""
+
 # Of the process, as its memory is: each one that is decoded takes up to three times its pixels.
-_DECODING = threading.BoundedSemaphore(max(2, os.cpu_count() or 2))
+_AT_ONCE = max(2, os.cpu_count() or 2)
+_DECODING = threading.BoundedSemaphore(_AT_ONCE)
 
 
 def decode_image(data: bytes, limits: PictureLimits = LIMITS) -> Image:
@@ -52,6 +58,42 @@ def decode_image(data: bytes, limits: PictureLimits = LIMITS) -> Image:
     with _DECODING:
         return read_image(data)
 
+
+class Decoder:
+    """Decodes pictures of requests in threads of its own: those that everything else shares stay free.
+
+    Args:
+        threads: How many are decoded at once.
+        most: How many may be under way, those that wait included.
+    """
+
+    def __init__(self, threads: int, most: int) -> None:
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="facepool-decode")
+        self._most = most
+        self._lock = threading.Lock()
+        self._under_way = 0
+
+    async def decode(self, data: bytes, limits: PictureLimits = LIMITS) -> Image:
+        """As ``decode_image``.
+
+        Raises:
+            ServerBusy: Too many wait.
+        """
+        with self._lock:
+            if self._under_way >= self._most:
+                raise ServerBusy("The server is busy", why=f"{self._under_way} pictures wait", fix="Try again later")
+            self._under_way += 1
+        future = self._executor.submit(decode_image, data, limits)
+        future.add_done_callback(self._done)  # not when who waits is gone: until then it takes its room
+        return await asyncio.wrap_future(future)
+
+    def _done(self, _: Future[Image]) -> None:
+        with self._lock:
+            self._under_way -= 1
+
+
+DECODER = Decoder(_AT_ONCE, most=64)
+"""Of the process, for the same reason."""
 
 _SMALLER = "Scale it down first; faces of 100 pixels are large enough"
 

@@ -1,6 +1,7 @@
 """How much one client may ask for."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +15,7 @@ from facepool.web.problems import ServerBusy, TooManyRequests
 REQUESTS = "6000/minute"
 FAILURES = "10/minute"
 SESSIONS = 32
+SESSIONS_EACH = 8
 
 
 class Limits:
@@ -23,23 +25,31 @@ class Limits:
         requests: How often one client may ask, for example ``6000/minute``.
         failures: How often one address may offer a wrong key.
         sessions: How many WebSockets and event streams there may be at once.
+        sessions_each: How many of these one client may have.
 
     Raises:
         ConfigError: A rate cannot be read.
     """
 
-    def __init__(self, requests: str = REQUESTS, failures: str = FAILURES, sessions: int = SESSIONS) -> None:
+    def __init__(
+        self,
+        requests: str = REQUESTS,
+        failures: str = FAILURES,
+        sessions: int = SESSIONS,
+        sessions_each: int = SESSIONS_EACH,
+    ) -> None:
         self._requests = _rate(requests)
         self._failures = _rate(failures)
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._most_sessions = sessions
+        self._most_each = sessions_each
         self._lock = threading.Lock()
-        self._sessions = 0
+        self._sessions: Counter[str] = Counter()
 
     @property
     def sessions(self) -> int:
         """How many WebSockets and event streams there are."""
-        return self._sessions
+        return self._sessions.total()
 
     def count_request(self, client: str) -> None:
         """A client asks for something.
@@ -64,21 +74,33 @@ class Limits:
         self._limiter.hit(self._failures, "failure", address)
 
     @contextmanager
-    def session(self) -> Iterator[None]:
+    def session(self, client: str) -> Iterator[None]:
         """A place for a WebSocket or event stream.
 
+        Args:
+            client: Whose share it is taken from.
+
         Raises:
+            TooManyRequests: The client has its share already.
             ServerBusy: There are too many.
         """
         with self._lock:
-            if self._sessions >= self._most_sessions:
-                raise ServerBusy("The server is busy", why=f"{self._sessions} others look", fix="Try again later")
-            self._sessions += 1
+            if self._sessions[client] >= self._most_each:
+                raise TooManyRequests(
+                    "You have too many connections open",
+                    why=f"one client may have {self._most_each} live pictures, scans and event streams at once",
+                    fix="Close some of the pages",
+                )
+            if self._sessions.total() >= self._most_sessions:
+                raise ServerBusy("The server is busy", why=f"{self.sessions} others look", fix="Try again later")
+            self._sessions[client] += 1
         try:
             yield
         finally:
             with self._lock:
-                self._sessions -= 1
+                self._sessions[client] -= 1
+                if not self._sessions[client]:
+                    del self._sessions[client]
 
 
 def _rate(text: str) -> RateLimitItem:

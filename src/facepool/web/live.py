@@ -17,11 +17,12 @@ from fastapi import APIRouter, Depends, WebSocket
 from facepool.errors import FacepoolError
 from facepool.pipelines.live import LiveRecognizer
 from facepool.types import Frame
-from facepool.web.images import decode_image
+from facepool.web.images import FRAME_LIMITS, decode_image
 from facepool.web.own_thread import OwnThread
 from facepool.web.problems import ServerBusy
 from facepool.web.scan import Message, error_message
 from facepool.web.services import Caller, CurrentServices, Services, requires
+from facepool.web.standing import ENDED, SIGN_IN_AGAIN, Standing, share_of
 from facepool.web.stream import FrameStream, SentFrame
 from facepool.web.watch import BrowserWatch
 
@@ -32,17 +33,20 @@ _SOURCE = "browser"
 
 @router.websocket("/v1/live")
 async def live(
-    socket: WebSocket, services: CurrentServices, _: Annotated[Caller, Depends(requires("recognize"))]
+    socket: WebSocket, services: CurrentServices, caller: Annotated[Caller, Depends(requires("recognize"))]
 ) -> None:
     """Recognize whoever is before a browser's camera."""
-    with services.limits.session():
+    standing = Standing(socket, services.keys, "recognize")
+    with services.limits.session(share_of(socket, caller)):
         async with OwnThread("facepool-live") as thread:
             watcher = await thread.do(_Watcher, services)
             try:
                 await socket.accept()
                 async with FrameStream(socket) as stream:
                     async for item in stream:
-                        if isinstance(item, SentFrame):
+                        if not await standing.holds():
+                            await stream.close(SIGN_IN_AGAIN, ENDED)
+                        elif isinstance(item, SentFrame):
                             await stream.send(await thread.do(watcher.look, item))
             finally:
                 await thread.finish(watcher.close)
@@ -62,7 +66,7 @@ class _Watcher:
     def look(self, sent: SentFrame) -> Message:
         began_s = time.perf_counter()
         try:
-            image_bgr = decode_image(sent.picture)
+            image_bgr = decode_image(sent.picture, FRAME_LIMITS)
             self._now_s = max(self._now_s, sent.time_s)  # time does not go back, whatever a client says
             frame = Frame(image_bgr, _SOURCE, sent.number, self._now_s)
             message, events = self._watch.look(frame)

@@ -120,12 +120,12 @@ class FrameStream:
         except (WebSocketDisconnect, RuntimeError):  # the second where it was closed, and nobody has read that yet
             self._end()
 
-    async def close(self) -> None:
-        """Nothing is left to be said."""
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Nothing is left to be said, but why."""
         if not self._gone:
             self._end()
             with suppress(WebSocketDisconnect, RuntimeError):
-                await self._socket.close()
+                await self._socket.close(code, reason)
 
     def forget_frame(self) -> int | None:
         """Give up the frame that waits, and return its number."""

@@ -1,5 +1,9 @@
 """What a browser's camera shows, as the page is told of it: each frame gives one message."""
 
+from dataclasses import replace
+
+import numpy as np
+
 from facepool.pipelines.live import LiveRecognizer
 from facepool.pipelines.live_view import Event
 from facepool.pipelines.records import event_record, live_records
@@ -7,6 +11,7 @@ from facepool.types import Frame
 
 Message = dict[str, object]
 _FACE_FIELDS = ("track", "bbox", "score", "person", "similarity", "threshold", "margin", "reason")
+_NO_PICTURE = np.empty((0, 0, 3), np.uint8)
 _EVENT_FIELDS = ("event", "track", "person", "previous", "similarity", "threshold", "reason", "time_s")
 
 
@@ -24,7 +29,7 @@ class BrowserWatch:
     def look(self, frame: Frame) -> tuple[Message, tuple[Event, ...]]:
         """Who is in the next frame, for the page, and what happened."""
         view = self._recognizer.process(frame)
-        self._last = frame
+        self._last = replace(frame, image_bgr=_NO_PICTURE)  # what it showed is not kept for as long as nobody moves
         records = live_records(frame, view)
         height, width = frame.image_bgr.shape[:2]
         message: Message = {
@@ -40,7 +45,11 @@ class BrowserWatch:
         return message, view.events
 
     def finish(self) -> tuple[Frame, tuple[Event, ...]] | None:
-        """Nobody looks any more: everybody is lost. The last frame and what happened; None before the first frame."""
+        """Nobody looks any more: everybody is lost.
+
+        Returns:
+            The last frame, without its picture, and what happened; None before the first frame.
+        """
         if self._last is None:
             return None
         return self._last, self._recognizer.finish(self._last.time_s or 0.0)

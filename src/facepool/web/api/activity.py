@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from facepool.gallery import clean_name
@@ -13,6 +13,7 @@ from facepool.web.api.callers import Recognizing
 from facepool.web.api.described import Answers
 from facepool.web.api.schemas import Activity, ActivityEntry
 from facepool.web.services import CurrentServices, Services
+from facepool.web.standing import Standing, share_of
 
 router = APIRouter(prefix="/v1", tags=["activity"])
 
@@ -39,18 +40,20 @@ async def list_activity(
     return Activity(entries=[ActivityEntry(**asdict(entry)) for entry in found])
 
 
-def _place(services: CurrentServices) -> Iterator[None]:
+def _place(request: Request, services: CurrentServices, caller: Recognizing) -> Iterator[None]:
     """One of a limited number of listeners, until the answer ends."""
-    with services.limits.session():
+    with services.limits.session(share_of(request, caller)):
         yield
 
 
 @router.get("/events", response_class=EventSourceResponse, responses=_STREAM, dependencies=[Depends(_place)])
-async def listen(services: CurrentServices, _: Recognizing) -> EventSourceResponse:
+async def listen(request: Request, services: CurrentServices, _: Recognizing) -> EventSourceResponse:
     """What happens before the cameras, from now on, as server-sent events."""
-    return EventSourceResponse(_events(services), ping=_PING_S)
+    return EventSourceResponse(_events(services, Standing(request, services.keys, "recognize")), ping=_PING_S)
 
 
-async def _events(services: Services) -> AsyncIterator[ServerSentEvent]:
+async def _events(services: Services, standing: Standing) -> AsyncIterator[ServerSentEvent]:
     async for record in services.events.listen():
+        if not await standing.holds():
+            return
         yield ServerSentEvent(json.dumps(record, ensure_ascii=False), event=str(record["event"]))

@@ -5,12 +5,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypedDict, TypeVar
 
-from starlette.concurrency import run_in_threadpool
-
 from facepool.errors import InputError
 from facepool.types import Image
 from facepool.web.api.pictures import SentPicture
-from facepool.web.images import decode_image
+from facepool.web.images import DECODER
 
 Found = TypeVar("Found")
 _AT_ONCE = 4
@@ -69,7 +67,7 @@ async def looked_at_each(
 
 async def _look(picture: SentPicture, look: Callable[[Image], Awaitable[Found]]) -> Seen[Found] | InputError:
     try:
-        image_bgr = await run_in_threadpool(decode_image, picture.data)
+        image_bgr = await DECODER.decode(picture.data)
     except InputError as error:
         return error
     height, width = image_bgr.shape[:2]

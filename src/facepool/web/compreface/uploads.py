@@ -6,12 +6,11 @@ import json
 from typing import Any
 
 from fastapi import Request
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
 from facepool.types import Image
 from facepool.web.compreface.errors import empty_field, missing_part, not_base64, undefined
-from facepool.web.images import decode_image
+from facepool.web.images import DECODER
 
 _MOST_FIELDS = 20
 
@@ -52,7 +51,7 @@ async def read_pictures(request: Request, *names: str) -> list[Image]:
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     files = await (_from_json(request, names) if kind == "application/json" else _from_form(request, names))
-    return [await run_in_threadpool(decode_image, data) for data in files]
+    return [await DECODER.decode(data) for data in files]
 
 
 async def _from_form(request: Request, names: tuple[str, ...]) -> list[bytes]:
