@@ -28,7 +28,7 @@ export function ask(build) {
 }
 
 /** Asks before something is done; true if the user goes on. */
-export function confirm({ title, text, go, danger = false }) {
+export function confirm({ title, text, go, stay = t("cancel"), danger = false }) {
   return ask((close) =>
     h(
       "form",
@@ -38,7 +38,7 @@ export function confirm({ title, text, go, danger = false }) {
       h(
         "div",
         { class: "actions" },
-        h("button", { class: "button", type: "button", autofocus: danger, onclick: () => close(false) }, t("cancel")),
+        h("button", { class: "button", type: "button", autofocus: danger, onclick: () => close(false) }, stay),
         h("button", { class: `button ${danger ? "danger" : "primary"}`, type: "submit", autofocus: !danger }, go),
       ),
     ),

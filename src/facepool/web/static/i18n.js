@@ -17,6 +17,11 @@ export function language() {
   return wanted ?? "en";
 }
 
+/** How numbers and dates are written: as the browser's own region does where it speaks the language of the page. */
+function region() {
+  return navigator.languages.find((tag) => tag.slice(0, 2) === language()) ?? language();
+}
+
 export function chooseLanguage(chosen) {
   if (chosen === "auto") localStorage.removeItem("facepool.language");
   else localStorage.setItem("facepool.language", chosen);
@@ -45,19 +50,19 @@ function look(key) {
 
 export function number(value, digits) {
   const exact = digits === undefined ? {} : { minimumFractionDigits: digits, maximumFractionDigits: digits };
-  return new Intl.NumberFormat(language(), exact).format(value);
+  return new Intl.NumberFormat(region(), exact).format(value);
 }
 
 /** A large number in few characters. */
-export const compact = (value) => new Intl.NumberFormat(language(), { notation: "compact", maximumSignificantDigits: 2 }).format(value);
+export const compact = (value) => new Intl.NumberFormat(region(), { notation: "compact", maximumSignificantDigits: 2 }).format(value);
 
 /** A share of 0..1 in percent, with as many digits as it takes to see it. */
 export function percent(share) {
-  return new Intl.NumberFormat(language(), { style: "percent", maximumSignificantDigits: 2 }).format(share);
+  return new Intl.NumberFormat(region(), { style: "percent", maximumSignificantDigits: 2 }).format(share);
 }
 
 export function time(date) {
-  return new Intl.DateTimeFormat(language(), { hour: "numeric", minute: "2-digit" }).format(date);
+  return new Intl.DateTimeFormat(region(), { hour: "numeric", minute: "2-digit" }).format(date);
 }
 
 export function day(date) {
@@ -65,22 +70,22 @@ export function day(date) {
   const yesterday = new Date(today.getTime() - 86_400_000);
   if (date.toDateString() === today.toDateString()) return t("day.today");
   if (date.toDateString() === yesterday.toDateString()) return t("day.yesterday");
-  return new Intl.DateTimeFormat(language(), { weekday: "long", day: "numeric", month: "long", year: "numeric" }).format(date);
+  return new Intl.DateTimeFormat(region(), { weekday: "long", day: "numeric", month: "long", year: "numeric" }).format(date);
 }
 
 export function dateTime(date) {
-  return new Intl.DateTimeFormat(language(), { dateStyle: "medium", timeStyle: "short" }).format(date);
+  return new Intl.DateTimeFormat(region(), { dateStyle: "medium", timeStyle: "short" }).format(date);
 }
 
 export function date(value) {
-  return new Intl.DateTimeFormat(language(), { dateStyle: "medium" }).format(value);
+  return new Intl.DateTimeFormat(region(), { dateStyle: "medium" }).format(value);
 }
 
 export function bytes(count) {
   const units = ["byte", "kilobyte", "megabyte", "gigabyte"];
   const power = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(count, 1)) / 3));
   const style = { style: "unit", unit: units[power], maximumFractionDigits: power ? 1 : 0 };
-  return new Intl.NumberFormat(language(), style).format(count / 1000 ** power);
+  return new Intl.NumberFormat(region(), style).format(count / 1000 ** power);
 }
 
 export function listed(words) {

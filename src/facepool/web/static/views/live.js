@@ -140,7 +140,7 @@ class HerePlayer {
 /** A camera of the server: its newest picture, with boxes, again and again. */
 class ServerPlayer {
   constructor({ view, status, showPresent, fail }, id) {
-    Object.assign(this, { view, status, showPresent, fail, id, stopped: false });
+    Object.assign(this, { view, status, showPresent, fail, id, stopped: false, present: null });
     this.image = h("img", { alt: t("live.picture") });
   }
 
@@ -158,8 +158,16 @@ class ServerPlayer {
     if (this.stopped) return;
     if (!camera) return this.fail(Object.assign(new Error(t("camera.busy")), { title: t("camera.missing.title") }));
     put(this.status, h("span", {}, t(`camera.state.${camera.state}`)), loaded && camera.fps ? h("span", {}, t("live.fps", { n: Math.round(camera.fps) })) : null);
-    this.showPresent((camera.present ?? []).map((one) => ({ track: one.track, person: one.person, reason: one.reason, since: new Date(one.since) })));
+    this.tellPresent(camera.present ?? []);
     setTimeout(() => this.next(), Math.max(loaded ? 20 : 1000, PICTURE_EVERY_MS - (performance.now() - began)));
+  }
+
+  /** Tells who is there only when somebody else is. */
+  tellPresent(present) {
+    const said = JSON.stringify(present.map(({ track, person, reason }) => [track, person, reason]));
+    if (said === this.present) return;
+    this.present = said;
+    this.showPresent(present.map((one) => ({ track: one.track, person: one.person, reason: one.reason, since: new Date(one.since) })));
   }
 
   stop() {

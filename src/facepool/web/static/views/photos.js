@@ -11,6 +11,14 @@ const HOVER_ENDS_MS = 200;
 /** The image files among what was dropped or chosen. */
 export const imagesOf = (files) => [...(files ?? [])].filter((file) => file.type.startsWith("image/") || /\.(jpe?g|png|webp|bmp|tiff?|heic|avif)$/i.test(file.name));
 
+/** The same, and says so where something else was among it. */
+function photosOf(files) {
+  const photos = imagesOf(files);
+  const others = files.length - photos.length;
+  if (others) toast(t("files.no_photo", { n: others }), "warn");
+  return photos;
+}
+
 /** Makes something take dropped photos; of things within each other, the innermost does. */
 export function takesDrops(element, take) {
   let ends = 0;
@@ -29,7 +37,7 @@ export function takesDrops(element, take) {
     event.preventDefault();
     event.stopPropagation();
     light(false);
-    const files = imagesOf(event.dataTransfer.files);
+    const files = photosOf(event.dataTransfer.files);
     if (files.length) take(files);
   });
   return element;
@@ -39,7 +47,7 @@ export function takesDrops(element, take) {
 export function dropZone({ text, button, multiple, take, id }) {
   const input = h("input", { type: "file", accept: "image/*", multiple, class: "visually-hidden", id, tabindex: "-1", "aria-hidden": "true" });
   input.addEventListener("change", () => {
-    const files = imagesOf(input.files);
+    const files = photosOf(input.files);
     input.value = "";
     if (files.length) take(files);
   });

@@ -36,7 +36,7 @@ export function showRegister(page, { query, ready }) {
     cleanup: () => session.scan?.stop(),
     mayLeave: async () =>
       !session.scan?.holdsViews ||
-      confirm({ title: t("register.leave.title"), text: t("register.leave"), go: t("register.leave.go"), danger: true }),
+      confirm({ title: t("register.leave.title"), text: t("register.leave"), go: t("register.leave.go"), stay: t("register.leave.stay"), danger: true }),
   };
 }
 
@@ -193,7 +193,7 @@ class ScanPage {
   }
 
   async cancel() {
-    const really = !this.holdsViews || (await confirm({ title: t("register.leave.title"), text: t("register.leave"), go: t("register.leave.go"), danger: true }));
+    const really = !this.holdsViews || (await confirm({ title: t("register.leave.title"), text: t("register.leave"), go: t("register.leave.go"), stay: t("register.leave.stay"), danger: true }));
     if (!really) return;
     this.stop();
     this.back();
