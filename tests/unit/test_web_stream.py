@@ -21,7 +21,15 @@ def test_a_frame_has_a_number_a_time_and_a_picture() -> None:
 
 
 @pytest.mark.parametrize(
-    "message", [b"", b"short", struct.pack(">Qd", 1, 0), frame(1, float("nan")), frame(1, picture=bytes(5_000_000))]
+    "message",
+    [
+        b"",
+        b"short",
+        struct.pack(">Qd", 1, 0),
+        frame(1, float("nan")),
+        frame(1 << 63),
+        frame(1, picture=bytes(5_000_000)),
+    ],
 )
 def test_what_is_no_frame_is_refused(message: bytes) -> None:
     with pytest.raises(BadMessage):

@@ -20,6 +20,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 from facepool.errors import InputError
 
 _HEAD = struct.Struct(">Qd")
+_LARGEST_NUMBER = (1 << 63) - 1
 _MOST_FRAME_BYTES = 4 * 1024 * 1024
 _MOST_COMMAND_CHARACTERS = 10_000
 _MOST_COMMANDS = 100
@@ -63,6 +64,8 @@ def parse_frame(message: bytes) -> SentFrame:
             fix="Send smaller pictures",
         )
     number, time_s = _HEAD.unpack_from(message)
+    if number > _LARGEST_NUMBER:
+        raise BadMessage("A frame has no usable number", why=f"it is {number}", fix="Count from 0")
     if not math.isfinite(time_s):
         raise BadMessage("A frame has no time", why=f"it is {time_s}", fix="Send seconds as a 64-bit float")
     return SentFrame(number, time_s, message[_HEAD.size :])
