@@ -163,6 +163,23 @@ def test_a_removed_person_leaves_no_bytes_behind(pool: Pool, tmp_path: Path) -> 
         pool.remove("person 3")
 
 
+def test_several_are_erased_in_one_change_and_who_is_not_there_is_passed_over(pool: Pool, tmp_path: Path) -> None:
+    assert pool.remove_many(["Ada"]) == {}
+    assert list(tmp_path.iterdir()) == []
+    for seed, name in enumerate(("Ada", "Bob", "Ada", "Zoe")):
+        pool.register(name, samples(seed), space())
+    pool.create("Eve")
+    pool.register("Bob", samples(9), space(), look_alikes=["Ada"])
+    before = pool.matrix().revision
+    assert pool.remove_many(["Nobody"]) == {}
+    assert pool.revision() == before
+    assert pool.remove_many(["Ada", "Eve", "Nobody", "Zoe"]) == {"Ada": 2, "Eve": 0, "Zoe": 1}
+    assert (names(pool), flags(pool)) == ({"Bob": 2}, set())
+    assert len(pool.matrix()) == 2
+    left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert [seed for seed in range(4) if unit(seed).tobytes() in left] == [1]
+
+
 def test_template_numbers_are_not_used_again(pool: Pool) -> None:
     pool.register("Ada", samples(1), space())
     pool.register("Bob", samples(2), space())

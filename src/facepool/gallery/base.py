@@ -192,6 +192,14 @@ class Pool(Protocol):
         """
         ...
 
+    def remove_many(self, people: Collection[str]) -> dict[str, int]:
+        """Erase several people and all their templates in one change; those who are not there are passed over.
+
+        Returns:
+            How many templates were erased of each who was there.
+        """
+        ...
+
     def remove_template(self, template_id: int, person: str | None = None) -> str:
         """Erase one template and its picture. The person stays, even without any template.
 
