@@ -1,8 +1,9 @@
 """Who was seen when, by the cameras of browsers and of the server."""
 
 import asyncio
-import time
-from collections.abc import Mapping
+import json
+import sqlite3
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +11,6 @@ from facepool.web.store import Row, ServerStore, now
 
 _LAST = (1 << 63) - 1
 _TIDY_EVERY = 1000
-_FORGOTTEN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,25 +41,29 @@ class Activity:
 
     Args:
         store: Where it is kept.
+        knows: Whether somebody is in the pool now.
         days: How long.
     """
 
-    def __init__(self, store: ServerStore, *, days: float = 30) -> None:
+    def __init__(self, store: ServerStore, knows: Callable[[str], bool], *, days: float = 30) -> None:
         self._store = store
+        self._knows = knows
         self._days = days
         self._added = 0
-        self._forgotten: dict[str, float] = {}
 
     def add(self, record: Mapping[str, object]) -> None:
-        """Keep an event, in any thread.
+        """Keep an event, in any thread; not one of somebody whose name is gone from the pool.
+
+        Whoever was erased or renamed may still be before a camera, which tells of the old name as lost once more.
 
         Args:
             record: As ``pipelines.records.event_record`` gives it, with ``source`` for people.
         """
         with self._store.transaction() as db:
-            if self._was_forgotten(record.get("person")):
+            # Inside the transaction: a name that goes from the pool after this is taken out after it, too.
+            if self._is_gone(record.get("person")):
                 return
-            known = {**record, "previous": None} if self._was_forgotten(record.get("previous")) else record
+            known = {**record, "previous": None} if self._is_gone(record.get("previous")) else record
             values = [known.get(name) for name in ("event", "person", "previous", "source", "similarity")]
             db.execute(
                 "INSERT INTO activity (at, event, person, previous, source, similarity) VALUES (?, ?, ?, ?, ?, ?)",
@@ -90,37 +94,30 @@ class Activity:
         rows = await asyncio.to_thread(self._store.read, query, (person, person))
         return [asdict(_sighting(row)) for row in rows]
 
-    async def rename(self, old: str, new: str) -> None:
-        """A person has another name now."""
+    def rename(self, old: str, new: str) -> None:
+        """A person has another name now; in a thread, because it writes."""
+        with self._store.transaction() as db:
+            db.execute("UPDATE activity SET person = ? WHERE person = ?", (new, old))
+            db.execute("UPDATE activity SET previous = ? WHERE previous = ?", (new, old))
 
-        def change() -> None:
-            with self._store.transaction() as db:
-                db.execute("UPDATE activity SET person = ? WHERE person = ?", (new, old))
-                db.execute("UPDATE activity SET previous = ? WHERE previous = ?", (new, old))
-
-        await asyncio.to_thread(change)
-
-    async def forget(self, person: str) -> int:
-        """Erase what is known of a person, and wipe the bytes.
+    def forget(self, db: sqlite3.Connection, people: Collection[str]) -> int:
+        """Erase what is known of people, as a part of a transaction of the store.
 
         Returns:
             How many entries spoke of them.
         """
+        names = (json.dumps(list(people)),)
+        gone = db.execute("DELETE FROM activity WHERE person IN (SELECT value FROM json_each(?))", names).rowcount
+        nameless = "UPDATE activity SET previous = NULL WHERE previous IN (SELECT value FROM json_each(?))"
+        return gone + db.execute(nameless, names).rowcount
 
-        def erase() -> int:
-            with self._store.transaction() as db:
-                self._forgotten[person] = time.monotonic()
-                gone = db.execute("DELETE FROM activity WHERE person = ?", (person,)).rowcount
-                gone += db.execute("UPDATE activity SET previous = NULL WHERE previous = ?", (person,)).rowcount
-            self._store.wipe()
-            return gone
+    def names(self) -> set[str]:
+        """Everybody whom it speaks of."""
+        rows = self._store.read("SELECT person FROM activity UNION SELECT previous FROM activity")
+        return {name for (name,) in rows if isinstance(name, str)}
 
-        return await asyncio.to_thread(erase)
-
-    def _was_forgotten(self, person: object) -> bool:
-        """Whether somebody was erased just now: a camera that they are before tells of them once more, as lost."""
-        self._forgotten = {name: at for name, at in self._forgotten.items() if time.monotonic() - at < _FORGOTTEN_S}
-        return person in self._forgotten
+    def _is_gone(self, name: object) -> bool:
+        return isinstance(name, str) and not self._knows(name)
 
 
 def _sighting(row: Row) -> Sighting:

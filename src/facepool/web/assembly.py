@@ -65,7 +65,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     metrics = Metrics()
     engine = Engine(analyzer, queue=options.queue, batch=options.batch, tell=metrics.run)
     tuning = Tuning(settings, analyzer.fmr, store, options.pinned)
-    activity, events = Activity(store, days=options.activity_days), Events()
+    activity, events = Activity(store, access.has, days=options.activity_days), Events()
 
     def recognizer(pool: Pool) -> LiveRecognizer:
         return LiveRecognizer(engine.analyzer, pool, tuning.policy, options=tuning.settings.live_options())
@@ -82,7 +82,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         tuning=tuning,
         keys=Keys(store, always_required=options.keys_always),
         activity=activity,
-        audit=Audit(store),
+        audit=Audit(store, access.has),
         cameras=Cameras(watching, store),
         events=events,
         limits=options.limits,

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import secrets
 import sqlite3
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from facepool.web.keys import Caller
@@ -44,10 +45,12 @@ class Audit:
 
     Args:
         store: Where it is kept.
+        knows: Whether somebody is in the pool now.
     """
 
-    def __init__(self, store: ServerStore) -> None:
+    def __init__(self, store: ServerStore, knows: Callable[[str], bool]) -> None:
         self._store = store
+        self._knows = knows
         self._salt = self._make_salt()
 
     async def add(self, caller: Caller, action: str, person: str = "", detail: str = "") -> None:
@@ -55,20 +58,43 @@ class Audit:
         await asyncio.to_thread(self.note, caller, action, person, detail)
 
     def note(self, caller: Caller, action: str, person: str = "", detail: str = "") -> None:
-        """`add` for threads."""
+        """`add` for threads. Somebody who was erased meanwhile is not named."""
         with self._store.transaction() as db:
+            # Inside the transaction: who is erased from the pool after this is taken out after it, too.
+            if person and not self._knows(person):
+                person = self._pseudonym(person)
+                detail = self._pseudonym(detail) if action in _NAME_CHANGES else detail
             _insert(db, caller, action, person, detail)
 
-    async def erased(self, caller: Caller, person: str) -> None:
-        """Say that a person was erased, and take the name out of everything that was said before."""
-        await asyncio.to_thread(self._erase, caller, person)
+    def forget(self, db: sqlite3.Connection, people: Collection[str]) -> int:
+        """Take the names of people out of everything that was said, as a part of a transaction of the store.
+
+        Returns:
+            How many entries spoke of them.
+        """
+        entries = _about(db, people)
+        for entry in entries:
+            detail = self._pseudonym(entry.detail) if entry.action in _NAME_CHANGES else entry.detail
+            values = (self._pseudonym(entry.person), detail, entry.id)
+            db.execute("UPDATE audit SET person = ?, detail = ? WHERE id = ?", values)
+        return len(entries)
+
+    def erased(self, db: sqlite3.Connection, caller: Caller, people: Collection[str]) -> None:
+        """Say that people were erased, without naming them, as a part of a transaction of the store."""
+        for person in people:
+            _insert(db, caller, "erased", self._pseudonym(person), "")
+
+    def names(self) -> set[str]:
+        """Everybody who is named in it."""
+        rows = self._store.read("SELECT DISTINCT person FROM audit WHERE person NOT LIKE 'erased-%'")
+        return {str(name) for (name,) in rows if name}
 
     async def of(self, person: str) -> list[dict[str, object]]:
         """Everything that was done to a person, under earlier names, too; oldest first."""
 
         def read() -> list[dict[str, object]]:
             with self._store.transaction() as db:
-                return [_record(entry) for entry, _ in reversed(_about(db, person))]
+                return [_record(entry) for entry in reversed(_about(db, [person]))]
 
         return await asyncio.to_thread(read)
 
@@ -86,15 +112,6 @@ class Audit:
         alias = None if person is None else self._pseudonym(person)
         values = (_LAST if before is None else before, person, person, alias, limit)
         return [_entry(row) for row in await asyncio.to_thread(self._store.read, query, values)]
-
-    def _erase(self, caller: Caller, person: str) -> None:
-        with self._store.transaction() as db:
-            for entry, names in _about(db, person):
-                detail = self._pseudonym(entry.detail) if entry.action in _NAME_CHANGES else entry.detail
-                alias = self._pseudonym(entry.person) if entry.person in names else entry.person
-                db.execute("UPDATE audit SET person = ?, detail = ? WHERE id = ?", (alias, detail, entry.id))
-            _insert(db, caller, "erased", self._pseudonym(person), "")
-        self._store.wipe()
 
     def _pseudonym(self, name: str) -> str:
         return f"erased-{hmac.new(self._salt, name.encode(), hashlib.sha256).hexdigest()[:16]}"
@@ -115,15 +132,16 @@ def _insert(db: sqlite3.Connection, caller: Caller, action: str, person: str, de
     )
 
 
-def _about(db: sqlite3.Connection, person: str) -> "list[tuple[AuditEntry, frozenset[str]]]":
-    """Entries about a person, newest first, each with the names that the person had until then."""
-    names, found = {person}, []
+def _about(db: sqlite3.Connection, people: Collection[str]) -> list[AuditEntry]:
+    """Entries about people under the names that they had at the time, newest first."""
+    names, found = set(people), []
     for row in db.execute("SELECT * FROM audit ORDER BY id DESC"):
         entry = _entry(row)
-        if entry.person in names:
-            found.append((entry, frozenset(names)))
-            if entry.action in _NAME_CHANGES:
-                names.add(entry.detail)
+        theirs = entry.person in names
+        if theirs:
+            found.append(entry)
+        if entry.action in _NAME_CHANGES:  # before it, that name was of whom the entry is about
+            (names.add if theirs else names.discard)(entry.detail)
     return found
 
 

@@ -34,6 +34,9 @@ class PoolAccess:
         self._own = threading.local()
         self._lock = threading.Lock()
         self._opened: list[Pool] = []
+        self._asking = threading.Lock()
+        self._asked: Pool | None = None
+        self._names: tuple[int, frozenset[str]] = (-1, frozenset())
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="facepool-pool")
 
     async def run(self, work: Callable[[Pool], Result]) -> Result:
@@ -61,11 +64,31 @@ class PoolAccess:
         """
         return open_pool(self.path, self._space, timeout_s=_PATIENCE_S)
 
+    def has(self, person: str) -> bool:
+        """Whether somebody is in the pool now; in any thread, and cheap while the pool does not change."""
+        with self._asking:
+            try:
+                pool = self._asked = self._asked or self.open()
+                revision = pool.revision()
+                if revision != self._names[0]:
+                    self._names = revision, frozenset(known.name for known in pool.people())
+            except PoolError:  # its file was replaced, perhaps: the next one gets the new one
+                self._let_go()
+                raise
+            return person in self._names[1]
+
     def close(self) -> None:
         """Wait for what is under way, then let go of the files."""
         self._threads.shutdown()
+        with self._asking:
+            self._let_go()
         for pool in self._opened:
             pool.close()
+
+    def _let_go(self) -> None:
+        if self._asked is not None:
+            self._asked.close()
+        self._asked, self._names = None, (-1, frozenset())
 
     def _call(self, work: Callable[[Pool], Result]) -> Result:
         try:

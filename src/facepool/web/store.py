@@ -82,10 +82,11 @@ class ServerStore:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # SQLite undoes by itself where the disk failed
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     def read(self, query: str, values: Sequence[object] = ()) -> list[Row]:
         """The rows of a query."""

@@ -8,8 +8,9 @@ from typing import Annotated
 import numpy as np
 from fastapi import APIRouter, Path, Query, Response
 
-from facepool.errors import InputError, UnknownPerson, UnknownTemplate
+from facepool.errors import InputError, UnknownTemplate
 from facepool.gallery import Pool, clean_name
+from facepool.gallery.checks import unknown_person
 from facepool.pipelines.analyze import Faces
 from facepool.pipelines.enroll import Enrollment, Offer
 from facepool.types import Frame, Image
@@ -32,6 +33,7 @@ from facepool.web.api.schemas import (
     StoredSample,
 )
 from facepool.web.archive import person_archive
+from facepool.web.erasing import erase, told_since
 from facepool.web.paths import NAME
 from facepool.web.services import CurrentServices
 
@@ -72,11 +74,10 @@ async def create_person(body: NewPerson, services: CurrentServices, caller: Enro
 
     def create(pool: Pool) -> PersonDetail:
         pool.create(name)
+        services.audit.note(caller, "created", name)
         return answers.person_detail(pool, name)
 
-    created = await services.pool.run(create)
-    await services.audit.add(caller, "created", name)
-    return created
+    return await services.pool.run(create)
 
 
 @router.get(_SOMEBODY)
@@ -92,12 +93,11 @@ async def rename_person(name: PersonName, body: Renaming, services: CurrentServi
 
     def rename(pool: Pool) -> PersonDetail:
         pool.rename(old, new)
+        services.activity.rename(old, new)
+        services.audit.note(caller, "renamed", new, old)
         return answers.person_detail(pool, new)
 
-    renamed = await services.pool.run(rename)
-    await services.activity.rename(old, new)
-    await services.audit.add(caller, "renamed", new, old)
-    return renamed
+    return await services.pool.run(rename)
 
 
 @router.delete(_SOMEBODY)
@@ -105,29 +105,27 @@ async def erase_person(name: PersonName, services: CurrentServices, caller: Enro
     """Erase somebody: views, pictures, and what the activity says of them. There is no way back."""
     name = clean_name(name)
 
-    def erase(pool: Pool) -> tuple[int, list[str]]:
-        remarks = len(pool.notes)
-        return pool.remove(name), list(pool.notes[remarks:])
+    def remove(pool: Pool) -> Erased:
+        gone = erase(services, caller, pool, [name])
+        if gone.nothing:
+            raise unknown_person(name, [person.name for person in pool.people()])
+        return Erased(person=name, samples=gone.samples.get(name, 0), activity=gone.activity, notes=list(gone.notes))
 
-    try:
-        samples, notes = await services.pool.run(erase)
-    except UnknownPerson:  # erased elsewhere: what the server itself keeps of them goes all the same
-        samples, notes = 0, []
-        if not await services.activity.of(name):
-            raise
-    activity = await services.activity.forget(name)
-    await services.audit.erased(caller, name)
-    return Erased(person=name, samples=samples, activity=activity, notes=notes)
+    return await services.pool.run(remove)
 
 
 @router.post(f"{_SOMEBODY}/merge")
 async def merge_people(name: PersonName, body: Merging, services: CurrentServices, caller: Enrolling) -> Merged:
     """Give all views of somebody to another person; who they were is gone."""
     source, target = clean_name(name), clean_name(body.into)
-    moved = await services.pool.run(lambda pool: pool.merge(source, target))
-    await services.activity.rename(source, target)
-    await services.audit.add(caller, "merged", target, source)
-    return Merged(person=target, moved=moved)
+
+    def merge(pool: Pool) -> int:
+        moved = pool.merge(source, target)
+        services.activity.rename(source, target)
+        services.audit.note(caller, "merged", target, source)
+        return moved
+
+    return Merged(person=target, moved=await services.pool.run(merge))
 
 
 @router.get(f"{_SOMEBODY}/samples")
@@ -161,12 +159,12 @@ async def register(
 
     def store(pool: Pool) -> Registered:
         enrollment = Enrollment(name, services.engine.analyzer, pool, services.policy, options)
-        return _register(enrollment, pool, pictures, looks)
+        registered = _register(enrollment, pool, pictures, looks)
+        if registered.stored:
+            services.audit.note(caller, "registered", name, f"{registered.stored} views")
+        return registered
 
-    registered = await services.pool.run(store)
-    if registered.stored:
-        await services.audit.add(caller, "registered", name, f"{registered.stored} views")
-    return registered
+    return await services.pool.run(store)
 
 
 @router.delete(f"{_SOMEBODY}/samples/{{id}}")
@@ -175,14 +173,13 @@ async def erase_sample(
 ) -> ErasedSample:
     """Erase one view and its picture. The person stays, even without a view."""
 
-    def erase(pool: Pool) -> ErasedSample:
+    def remove(pool: Pool) -> ErasedSample:
         remarks = len(pool.notes)
         owner = pool.remove_template(number, name)
-        return ErasedSample(person=owner, id=number, notes=list(pool.notes[remarks:]))
+        services.audit.note(caller, "erased_sample", owner, str(number))
+        return ErasedSample(person=owner, id=number, notes=list(told_since(pool, remarks)))
 
-    erased = await services.pool.run(erase)
-    await services.audit.add(caller, "erased_sample", erased.person, str(number))
-    return erased
+    return await services.pool.run(remove)
 
 
 @router.get(f"{_SOMEBODY}/samples/{{id}}/picture", response_class=Response, responses=JPEG)

@@ -17,9 +17,9 @@ from facepool.web.compreface.names import find, image_id, template_id, usable
 from facepool.web.compreface.options import FaceQuery
 from facepool.web.compreface.routing import CompreFaceRoute
 from facepool.web.compreface.sights import embed
-from facepool.web.compreface.traces import erased, lost_examples
 from facepool.web.compreface.uploads import PICTURE, read_picture
-from facepool.web.services import CurrentServices
+from facepool.web.erasing import Erasure, erase, everybody, told_since
+from facepool.web.services import Caller, CurrentServices, Services
 
 router = APIRouter(prefix="/recognition/faces", route_class=CompreFaceRoute)
 
@@ -63,20 +63,20 @@ async def add_example(
         raise too_many_faces()
     sample, space = sights.sample(Frame(image_bgr, SOURCE)), services.engine.analyzer.space
 
-    def store(pool: Pool) -> tuple[str, int]:
+    def store(pool: Pool) -> int:
         person = find(pool, name) or name
-        return person, _store(pool, person, sample, space)
+        number = _store(pool, person, sample, space)
+        services.audit.note(caller, "registered", person, "1 view")
+        return number
 
-    person, number = await services.pool.run(store)
-    await services.audit.add(caller, "registered", person, "1 view")
+    number = await services.pool.run(store)
     return Example(image_id=image_id(number), subject=name)
 
 
 @router.post("/delete")
 async def delete_examples(images: list[UUID], services: CurrentServices, caller: Enrolling) -> list[Example]:
     """Erase several; ids of none are passed over."""
-    gone = await services.pool.run(lambda pool: _remove(pool, images))
-    await lost_examples(services, caller, gone)
+    gone = await services.pool.run(lambda pool: _remove(services, caller, pool, images))
     return [Example(image_id=image_id(number), subject=person) for person, number in gone]
 
 
@@ -95,22 +95,20 @@ async def delete_all_examples(
         raise forbidden()
     name = None if subject is None else usable(subject, "; ")
 
-    def remove(pool: Pool) -> dict[str, int]:
-        names = [person.name for person in pool.people()] if name is None else [find(pool, name)]
-        return {person: pool.remove(person) for person in names if person is not None}
+    def remove(pool: Pool) -> Erasure:
+        names = everybody(services, pool) if name is None else {find(pool, name) or name}
+        return erase(services, caller, pool, names)
 
     gone = await services.pool.run(remove)
-    await erased(services, caller, gone)
-    return Deleted(deleted=sum(gone.values()))
+    return Deleted(deleted=sum(gone.samples.values()))
 
 
 @router.delete("/{image}")
 async def delete_example(image: UUID, services: CurrentServices, caller: Enrolling) -> Example:
     """Erase one."""
-    gone = await services.pool.run(lambda pool: _remove(pool, [image]))
+    gone = await services.pool.run(lambda pool: _remove(services, caller, pool, [image]))
     if not gone:
         raise image_not_found(image)
-    await lost_examples(services, caller, gone)
     return Example(image_id=str(image), subject=gone[0][0])
 
 
@@ -158,17 +156,20 @@ def _store(pool: Pool, person: str, sample: Sample, space: EmbeddingSpace) -> in
     )
 
 
-def _remove(pool: Pool, images: Iterable[UUID]) -> list[tuple[str, int]]:
+def _remove(services: Services, caller: Caller, pool: Pool, images: Iterable[UUID]) -> list[tuple[str, int]]:
     """Erase templates; whose and of which numbers those were that were there."""
-    gone = []
+    gone, remarks = [], len(pool.notes)
     for image in images:
         number = template_id(image)
         if number is None:
             continue
         try:
-            gone.append((pool.remove_template(number), number))
+            person = pool.remove_template(number)
         except UnknownTemplate:
             continue
+        services.audit.note(caller, "erased_sample", person, str(number))
+        gone.append((person, number))
+    told_since(pool, remarks)
     return gone
 
 

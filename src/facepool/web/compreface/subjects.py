@@ -8,10 +8,10 @@ from facepool.gallery import Pool
 from facepool.web import paths  # noqa: F401 -- its convertor is the one of names
 from facepool.web.api.callers import Administering, Enrolling, Recognizing
 from facepool.web.compreface.answers import Deleted, SubjectName, SubjectNames, Updated
-from facepool.web.compreface.errors import invalid, subject_exists
+from facepool.web.compreface.errors import invalid, subject_exists, subject_not_found
 from facepool.web.compreface.names import EMPTY_NAME, find, known, usable
 from facepool.web.compreface.routing import CompreFaceRoute
-from facepool.web.compreface.traces import erased, renamed
+from facepool.web.erasing import erase, everybody
 from facepool.web.services import CurrentServices
 
 router = APIRouter(prefix="/recognition/subjects", route_class=CompreFaceRoute)
@@ -53,9 +53,9 @@ async def add_subject(body: NewName, services: CurrentServices, caller: Enrollin
             pool.create(name)
         except PersonExists as error:
             raise subject_exists() from error
+        services.audit.note(caller, "created", name)
 
     await services.pool.run(create)
-    await services.audit.add(caller, "created", name)
     return SubjectName(subject=name)
 
 
@@ -64,23 +64,22 @@ async def rename_subject(subject: str, body: NewName, services: CurrentServices,
     """Give somebody another name; where that is somebody else's, the two become one of that name."""
     new = body.name
 
-    def rename(pool: Pool) -> tuple[str, str, bool] | None:
+    def rename(pool: Pool) -> bool:
         old = known(pool, usable(subject, "; "))
         if new == old:
-            return None
+            return False
         namesake = find(pool, new)
-        if namesake is None or namesake == old:
-            pool.rename(old, new)
-            return old, new, False
-        pool.merge(old, namesake)
-        return old, namesake, True
+        merged = namesake not in (None, old)
+        now = namesake if namesake and merged else new
+        if merged:
+            pool.merge(old, now)
+        else:
+            pool.rename(old, now)
+        services.activity.rename(old, now)
+        services.audit.note(caller, "merged" if merged else "renamed", now, old)
+        return True
 
-    change = await services.pool.run(rename)
-    if change is None:
-        return Updated(updated=False)
-    old, now, merged = change
-    await renamed(services, caller, old, now, merged=merged)
-    return Updated(updated=True)
+    return Updated(updated=await services.pool.run(rename))
 
 
 @router.delete("/{subject:name}")
@@ -88,28 +87,20 @@ async def delete_subject(subject: str, services: CurrentServices, caller: Enroll
     """Erase somebody with all examples."""
 
     def remove(pool: Pool) -> str:
-        name = known(pool, usable(subject, "; "))
-        pool.remove(name)
+        wanted = usable(subject, "; ")
+        name = find(pool, wanted) or wanted
+        if erase(services, caller, pool, [name]).nothing:
+            raise subject_not_found(wanted)
         return name
 
-    name = await services.pool.run(remove)
-    await erased(services, caller, [name])
-    return SubjectName(subject=name)
+    return SubjectName(subject=await services.pool.run(remove))
 
 
 @router.delete("")
 async def delete_subjects(services: CurrentServices, caller: Administering) -> Deleted:
     """Erase everybody."""
-
-    def remove_all(pool: Pool) -> list[str]:
-        names = [person.name for person in pool.people()]
-        for name in names:
-            pool.remove(name)
-        return names
-
-    names = await services.pool.run(remove_all)
-    await erased(services, caller, names)
-    return Deleted(deleted=len(names))
+    gone = await services.pool.run(lambda pool: erase(services, caller, pool, everybody(services, pool)))
+    return Deleted(deleted=len(gone.samples))
 
 
 @router.delete("/", include_in_schema=False)
