@@ -145,6 +145,18 @@ def test_who_is_erased_before_the_audit_log_is_written_is_not_named_in_it(web: T
     assert b"Grace" not in kept(tmp_path)
 
 
+def test_what_was_done_to_somebody_under_a_former_name_is_not_taken_for_a_namesakes(web: TestClient) -> None:
+    people(web, "Bob")
+    web.patch("/v1/persons/Bob", json={"person": "Rob"})
+    assert web.delete("/v1/persons/Bob").status_code == 404
+    people(web, "Bob")
+    web.delete("/v1/persons/Bob")
+    told = [(entry["action"], entry["person"]) for entry in reversed(web.get("/v1/audit").json()["entries"])]
+    assert told[:2] == [("created", "Bob"), ("renamed", "Rob")]
+    assert [action for action, _ in told[2:]] == ["created", "erased"]
+    assert {person[:7] for _, person in told[2:]} == {"erased-"}
+
+
 def test_what_is_done_is_in_the_audit_log_although_the_request_is_cut_off(
     web: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
