@@ -38,6 +38,7 @@ _MOST_FRAME_BYTES = 5 * _MIB
 @click.option("--tls-certificate", type=click.Path(path_type=Path), help="Certificate chain in PEM, for https.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its key, if it is not in the same file.")
 @click.option("--require-keys", is_flag=True, help="Ask for an API key on the loopback, too.")
+@click.option("--proxy", "proxies", multiple=True, help="Address of a proxy whose X-Forwarded-For counts; repeatable.")
 @click.option("--rate-limit", default=REQUESTS, show_default=True, help="How often one client may ask.")
 @click.option(
     "--max-request", type=click.IntRange(min=1), default=MOST_BYTES // _MIB, show_default=True, help="In MiB."
@@ -59,6 +60,7 @@ def serve(
     tls_certificate: Path | None,
     tls_key: Path | None,
     require_keys: bool,
+    proxies: tuple[str, ...],
     rate_limit: str,
     max_request: int,
     request_timeout: float,
@@ -110,6 +112,8 @@ def serve(
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=bool(proxies),
+            forwarded_allow_ips=list(proxies),
             http=PromptHTTP,
             limit_concurrency=_MOST_CONNECTIONS,
             timeout_graceful_shutdown=_GRACE_S,

@@ -17,6 +17,7 @@ from facepool.web.api import activity, cameras, health, keys, persons, pool, rec
 from facepool.web.api.described import PROBLEMS
 from facepool.web.bounds import DEADLINE_S, MOST_BYTES, Bounds
 from facepool.web.guards import Guard, SecurityHeaders
+from facepool.web.key_first import KeyFirst
 from facepool.web.paths import KeepSlashes
 from facepool.web.services import Services
 from facepool.web.traffic import Traffic
@@ -70,6 +71,7 @@ def create_app(services: Services, *, most_bytes: int = MOST_BYTES, deadline_s: 
     _add_page(app)
     # The last one is passed first.
     app.add_middleware(Bounds, most_bytes=most_bytes, deadline_s=deadline_s)
+    app.add_middleware(KeyFirst, keys=services.keys, limits=services.limits)
     app.add_middleware(Guard, limits=services.limits, keyless=lambda: not services.keys.required)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Traffic, metrics=services.metrics)

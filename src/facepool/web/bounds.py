@@ -13,7 +13,7 @@ MOST_BYTES = 64 * _MIB
 _MOST_BYTES_OF_POOL = 1024 * _MIB
 DEADLINE_S = 60.0
 _DEADLINE_OF_POOL_S = 600.0
-_POOL = "/v1/pool/"
+_POOL = frozenset({"/v1/pool/import", "/v1/pool/export"})
 """What is done with the whole pool may be large and take long; it is for administrators."""
 
 
@@ -36,7 +36,7 @@ class Bounds:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        of_pool = scope["path"].startswith(_POOL)
+        of_pool = scope["path"] in _POOL
         most_bytes = max(self._most_bytes, _MOST_BYTES_OF_POOL) if of_pool else self._most_bytes
         if _promised(scope) > most_bytes:
             await problem(_too_large(most_bytes))(scope, receive, send)

@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from anyio import to_thread
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -40,6 +41,7 @@ _HEADERS = {
 }
 _A_YEAR = "max-age=31536000"
 _REFUSED = 1008
+_OF_PROXIES = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
 
 
 class SecurityHeaders:
@@ -77,8 +79,8 @@ class Guard:
 
     A browser sends cookies, and reaches the loopback, for every site that it shows. So whatever a page of another
     site asks for is refused, by what the browser itself says of it. As long as no key is needed, only the names of the
-    loopback are answered to: a site whose name leads to this machine (DNS rebinding) is not, nor is a proxy that lets
-    the world in.
+    loopback are answered to: a site whose name leads to this machine (DNS rebinding) is not, nor is a proxy that
+    says that it is one. A proxy that says nothing cannot be told apart: ``--require-keys`` is for it.
 
     Args:
         app: What comes next.
@@ -97,15 +99,21 @@ class Guard:
             await self._app(scope, receive, send)
             return
         try:
-            self._check(scope)
+            self._check(scope, keyless=await to_thread.run_sync(self._keyless))
         except (Forbidden, TooManyRequests) as error:
             await _refuse(error, scope, receive, send)
             return
         await self._app(scope, receive, send)
 
-    def _check(self, scope: Scope) -> None:
+    def _check(self, scope: Scope, *, keyless: bool) -> None:
         headers = Headers(scope=scope)
-        if self._keyless() and not is_loopback(_host_name(headers.get("host", ""))):
+        if keyless and any(name in headers for name in _OF_PROXIES):
+            raise Forbidden(
+                "This server answers no proxy yet",
+                why="it needs no key, and is for this machine only",
+                fix="Make a key for an administrator: facepool keys add NAME --role admin",
+            )
+        if keyless and not is_loopback(_host_name(headers.get("host", ""))):
             raise Forbidden(
                 f"This server does not answer to the name {_host_name(headers.get('host', ''))!r}",
                 why="it needs no key, and is for this machine only",

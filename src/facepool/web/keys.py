@@ -7,6 +7,7 @@ can be guessed.
 import hashlib
 import secrets
 import sqlite3
+import threading
 import time
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -82,6 +83,7 @@ class Keys:
     def __init__(self, store: ServerStore, *, always_required: bool = False) -> None:
         self._store = store
         self._always = always_required
+        self._lock = threading.Lock()
         self._seen: tuple[int, int] | None = None
         self._by_digest: dict[bytes, _Known] = {}
         self._touched: dict[int, float] = {}
@@ -173,16 +175,17 @@ class Keys:
             db.execute("DELETE FROM sessions WHERE digest = ?", (_digest(token),))
 
     def _current(self) -> dict[bytes, _Known]:
-        seen = self._store.changes()
-        if seen != self._seen:
-            rows = self._store.read("SELECT id, name, role, digest FROM keys")
-            self._by_digest = {
-                bytes(digest): _Known(int(str(number)), Caller(str(name), _role(role)))
-                for number, name, role, digest in rows
-                if isinstance(digest, bytes)
-            }
-            self._seen = seen
-        return self._by_digest
+        with self._lock:  # or an older table could stay for the newer one
+            seen = self._store.changes()
+            if seen != self._seen:
+                rows = self._store.read("SELECT id, name, role, digest FROM keys")
+                self._by_digest = {
+                    bytes(digest): _Known(int(str(number)), Caller(str(name), _role(role)))
+                    for number, name, role, digest in rows
+                    if isinstance(digest, bytes)
+                }
+                self._seen = seen
+            return self._by_digest
 
     def _touch(self, number: int) -> None:
         """Remember the use, to the minute: a write for each request would cost more than most requests."""

@@ -25,15 +25,14 @@ def identify(connection: HTTPConnection, keys: Keys, limits: Limits) -> Caller:
         if needed:
             raise KeyMissing("This takes an API key", fix=_HINT)
         return LOCAL
-    address = address_of(connection)
-    if needed:
-        limits.check_failures(address)
     caller = keys.find(key) if key is not None else keys.session(token or "")
     if caller is not None:
         return caller
     if not needed:
         return LOCAL  # clients that know no service without a key send any
     if key is not None:
+        address = address_of(connection)
+        limits.check_failures(address)  # of unknown keys only: others at the address keep theirs
         limits.count_failure(address)
         raise KeyUnknown("There is no such API key", fix=_HINT)
     raise KeyUnknown("You are not signed in any more", fix="Sign in again")

@@ -49,6 +49,11 @@ class CompreFaceRoute(APIRoute):
         return answer
 
 
+def refusal(error: FacepoolError, request: Request) -> Response:
+    """The answer to a request that gets to no route."""
+    return _of(error, request).response(_headers(error))
+
+
 def _of(error: FacepoolError, request: Request) -> CompreFaceError:
     if isinstance(error, KeyMissing):
         return missing_key()
