@@ -1,6 +1,7 @@
 """Connections that stay open: whose they still are, how many one client has, how long nothing may be said on them."""
 
 import asyncio
+import itertools
 import json
 import socket
 import threading
@@ -104,7 +105,7 @@ def test_events_end_with_the_key(tmp_path: Path) -> None:
             lines = answer.iter_lines()
             assert any(line.startswith("data") for line in lines)
             keys.remove("Door")
-            assert len(list(lines)) < 1000  # it ends
+            assert len(list(itertools.islice(lines, 500))) < 500, "it goes on"
 
 
 @contextmanager
@@ -117,9 +118,11 @@ def telling(events: Events) -> Iterator[None]:
 
     thread = threading.Thread(target=tell)
     thread.start()
-    yield
-    over.set()
-    thread.join()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_no_client_takes_the_places_of_all() -> None:
@@ -235,9 +238,11 @@ def answering() -> Iterator[int]:
     while not server.started:
         assert thread.is_alive()
         time.sleep(0.01)
-    yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    thread.join(60)
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(60)
 
 
 @pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n"])
