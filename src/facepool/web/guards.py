@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from anyio import to_thread
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -99,7 +99,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         try:
-            self._check(scope, keyless=await to_thread.run_sync(self._keyless))
+            self._check(scope, keyless=await run_in_threadpool(self._keyless))
         except (Forbidden, TooManyRequests) as error:
             await _refuse(error, scope, receive, send)
             return

@@ -1,6 +1,6 @@
 """Asks for a key before anything of a body is taken. Plain ASGI."""
 
-from anyio import to_thread
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -35,7 +35,7 @@ class KeyFirst:
             request = Request(scope)
             try:
                 # In a thread, because it may wait for the file of the keys.
-                await to_thread.run_sync(identify, request, self._keys, self._limits)
+                await run_in_threadpool(identify, request, self._keys, self._limits)
             except RequestError as error:
                 of_compreface = scope["path"].startswith(_OF_COMPREFACE)
                 answer = refusal(error, request) if of_compreface else problem(error)
