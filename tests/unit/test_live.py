@@ -7,9 +7,9 @@ import pytest
 
 from facepool import Pool, open_pool
 from facepool.errors import SpaceMismatch
-from facepool.pipelines.identity import EvidenceOptions
-from facepool.pipelines.live import LiveOptions, LiveRecognizer
-from facepool.pipelines.live_view import Event, LiveView
+from facepool.recognize.events import Event, LiveView
+from facepool.recognize.evidence import EvidenceOptions
+from facepool.recognize.live import LiveOptions, LiveRecognizer
 from facepool.types import Floats, Sample
 from live_stage import FPS, Actor, LiveStage
 from stand_ins import SPACE, unit, view
@@ -284,7 +284,7 @@ def test_memory_does_not_grow_with_time(stage: LiveStage, pool: Pool) -> None:
         show.play(replace(face(ADA, x=float(x)), yaw=float(rng.uniform(-60, 60))))
     identities = show.recognizer._identities
     assert len(identities) <= 2
-    assert all(len(identity.sightings) <= options.capacity for identity in identities.values())
+    assert all(len(identity.observations) <= options.capacity for identity in identities.values())
 
 
 def test_no_face_is_an_empty_view(stage: LiveStage, pool: Pool) -> None:

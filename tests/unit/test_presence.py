@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from facepool.cli.presence import Presence
+from facepool.cli.ui.presence import Presence
 from facepool.gallery import Pool, open_pool
-from facepool.pipelines.live import LiveRecognizer
+from facepool.recognize.live import LiveRecognizer
 from facepool.types import Sample
 from live_stage import Actor, LiveStage
 from stand_ins import SPACE, view

@@ -19,10 +19,10 @@ from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocketDisconnect
 from test_web_sockets import HERE, ServedLive, ServedScan, look
 
-from facepool.decide import ThresholdPolicy
 from facepool.errors import ImageUnreadable
 from facepool.gallery import open_pool
-from facepool.pipelines.live import LiveRecognizer
+from facepool.recognize.live import LiveRecognizer
+from facepool.thresholds import ThresholdPolicy
 from facepool.types import Image
 from facepool.web.assembly import ServerOptions
 from facepool.web.events import Events

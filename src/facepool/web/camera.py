@@ -16,9 +16,9 @@ from tenacity.stop import stop_when_event_set
 from facepool.capture import CaptureOptions, FrameSource, LiveStatus, Pace, mask_credentials, open_source
 from facepool.errors import FacepoolError, InputError
 from facepool.gallery import Pool
-from facepool.pipelines.live import LiveRecognizer
-from facepool.pipelines.live_view import Event, LiveView
-from facepool.pipelines.records import UNDECIDED
+from facepool.recognize.events import Event, LiveView
+from facepool.recognize.live import LiveRecognizer
+from facepool.records import UNDECIDED
 from facepool.types import Frame
 from facepool.web.problems import ServerBusy
 

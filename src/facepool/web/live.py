@@ -15,7 +15,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, WebSocket
 
 from facepool.errors import FacepoolError
-from facepool.pipelines.live import LiveRecognizer
+from facepool.recognize.live import LiveRecognizer
 from facepool.types import Frame
 from facepool.web.images import FRAME_LIMITS, decode_image
 from facepool.web.own_thread import OwnThread

@@ -5,15 +5,15 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from facepool.enroll.coverage import Coverage, DirectionReport, ViewReport
+from facepool.enroll.guided import GuidedEnrollment, Resolution
+from facepool.enroll.hints import Hint
+from facepool.enroll.look_alikes import LookAlike
+from facepool.enroll.ring import Turn
+from facepool.enroll.scan import Bin, Scan
 from facepool.errors import FacepoolError
 from facepool.gallery import Pool, clean_name
 from facepool.gallery.checks import NAME_LIMIT
-from facepool.pipelines.coverage import Coverage, DirectionReport, ViewReport
-from facepool.pipelines.guided import GuidedEnrollment, Resolution
-from facepool.pipelines.hints import Hint
-from facepool.pipelines.look_alikes import LookAlike
-from facepool.pipelines.ring import Turn
-from facepool.pipelines.scanning import Bin, Scan
 from facepool.types import Frame
 
 Message = dict[str, object]

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from facepool.pipelines.live import LiveRecognizer
-from facepool.pipelines.live_view import Event
-from facepool.pipelines.records import event_record, live_records
+from facepool.recognize.events import Event
+from facepool.recognize.live import LiveRecognizer
+from facepool.records import event_record, live_records
 from facepool.types import Frame
 
 Message = dict[str, object]

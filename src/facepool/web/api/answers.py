@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Iterable
 
+from facepool.enroll.stored_ring import StoredRing, stored_ring
+from facepool.faces.analyze import Faces
 from facepool.gallery import Pool
 from facepool.gallery.matrix import LookAlikes
-from facepool.pipelines.analyze import Faces
-from facepool.pipelines.recognize import RecognizedFaces
-from facepool.pipelines.stored_ring import StoredRing, stored_ring
+from facepool.recognize.pictures import RecognizedFaces
 from facepool.types import Detections, Pose, Template
 from facepool.web.api.schemas import (
     CandidatePerson,

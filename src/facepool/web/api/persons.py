@@ -8,11 +8,11 @@ from typing import Annotated
 import numpy as np
 from fastapi import APIRouter, Path, Query, Response
 
+from facepool.enroll.pictures import Enrollment, Offer
 from facepool.errors import InputError, UnknownTemplate
+from facepool.faces.analyze import Faces
 from facepool.gallery import Pool, clean_name
 from facepool.gallery.checks import unknown_person
-from facepool.pipelines.analyze import Faces
-from facepool.pipelines.enroll import Enrollment, Offer
 from facepool.types import Frame, Image
 from facepool.web.api import answers
 from facepool.web.api.callers import Enrolling, Recognizing

@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from facepool.decide import TARGET_FPIR
+from facepool.enroll.pictures import Outcome
 from facepool.evaluation.calibration import MAX_TARGET_FPIR
 from facepool.gallery.checks import NAME_LIMIT
-from facepool.pipelines.enroll import Outcome
+from facepool.thresholds import TARGET_FPIR
 from facepool.types import Reason
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT, description="A person's name, in any script")]
