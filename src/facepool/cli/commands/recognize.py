@@ -17,7 +17,7 @@ from facepool.cli.ui.event_output import EventOutput, open_sinks
 from facepool.cli.ui.recording import PICTURE_SUFFIXES, VIDEO_SUFFIXES, open_recording
 from facepool.cli.ui.sources import Sources, more_sources, source_option
 from facepool.cli.ui.viewer import Viewer, is_still
-from facepool.cli.ui.watching import Watch
+from facepool.cli.ui.watch import Watch
 from facepool.cli.ui.wording import people_count
 from facepool.errors import ConfigError
 from facepool.overlay import Canvas, Painter, label_of
