@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Literal, get_args, get_origin
 
 import click
-from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 
 from facepool import errors
@@ -170,8 +169,8 @@ def _allowed(field: FieldInfo) -> str:
         return ", ".join(f"`{choice}`" for choice in get_args(field.annotation))
     kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
     kind = {"Path": "a path", "str": "text", "int": "a whole number", "float": "a number"}[kinds[0].__name__]
-    least = next((bound.ge for bound in field.metadata if isinstance(bound, Ge)), None)
-    most = next((bound.le for bound in field.metadata if isinstance(bound, Le)), None)
+    least = next((bound.ge for bound in field.metadata if hasattr(bound, "ge")), None)
+    most = next((bound.le for bound in field.metadata if hasattr(bound, "le")), None)
     if least is None and most is None:
         return kind
     return f"{kind} from {least} to {most}" if most is not None else f"{kind} from {least} up"
