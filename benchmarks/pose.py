@@ -21,7 +21,7 @@ import numpy.typing as npt
 from facepool import ModelStore, open_source, read_image
 from facepool.detect import RetinaFace
 from facepool.models import DEMO_PHOTOS, default_root
-from facepool.models.specs import RetinaFaceSpec
+from facepool.models.catalog import RetinaFaceSpec
 from facepool.pose import estimate_pose
 from facepool.runtime import Device, Graph, Runtime
 from facepool.types import Floats, Image, Pose

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facepool.align import Aligner
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
 from facepool.pipelines.analyze import Analyzer, Looks
 from facepool.quality import FaceMeasures
 from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Image, Pose

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
 from facepool.pipelines.analyze import Analyzer, Faces
 from facepool.quality import FaceMeasures
 from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Image, Pose

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from facepool.align import Aligner
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
 from facepool.pipelines.analyze import Analyzer, Faces
 from facepool.quality import FaceMeasures
 from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Image

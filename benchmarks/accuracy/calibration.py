@@ -28,7 +28,7 @@ from facepool.evaluation.calibration import calibrate
 from facepool.gallery import PoolMatrix, net_similarities
 from facepool.gallery.matrix import grouped
 from facepool.models import default_root
-from facepool.models.specs import EmbedderSpec, FmrCurve
+from facepool.models.catalog import EmbedderSpec, FmrCurve
 from facepool.types import Floats, Image, Indices
 
 LFW = Path(__file__).parents[2].parent / "shared" / "data" / "lfw"

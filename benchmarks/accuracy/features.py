@@ -24,8 +24,7 @@ from facepool.align import Aligner
 from facepool.detect import QUALITIES, DetectOptions, RetinaFace
 from facepool.embed import Embedder
 from facepool.models import InstalledModel, default_root
-from facepool.models.entries import space_of
-from facepool.models.specs import EmbedderSpec, RetinaFaceSpec
+from facepool.models.catalog import EmbedderSpec, RetinaFaceSpec, space_of
 from facepool.pose import fit_heads
 from facepool.quality import measure
 from facepool.runtime import Device, Runtime

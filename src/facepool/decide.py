@@ -11,7 +11,7 @@ from types import MappingProxyType
 import numpy as np
 
 from facepool.assignment import assign
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
 from facepool.types import Calibration, Candidate, Decision, Reason
 
 TARGET_FPIR = 0.01

@@ -11,7 +11,7 @@ from facepool.decide import ThresholdPolicy
 from facepool.errors import InsufficientData
 from facepool.evaluation.calibration import MIN_PEOPLE, Measured, calibrate
 from facepool.gallery import PoolMatrix
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
 from facepool.types import Calibration, Floats
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

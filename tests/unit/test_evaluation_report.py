@@ -32,7 +32,7 @@ from facepool.evaluation.results import (
     Run,
     VerificationResults,
 )
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
 from facepool.types import Detections, Floats
 
 PEOPLE, EACH = 6, 5

@@ -11,8 +11,7 @@ from facepool.decide import LOOK_ALIKE_MARGIN
 from facepool.errors import ConfigError
 from facepool.evaluation.calibration import LEVEL, Measured, calibrate_pool
 from facepool.gallery import Pool, PoolMatrix
-from facepool.models.entries import space_of
-from facepool.models.specs import EmbedderSpec, FmrCurve
+from facepool.models.catalog import EmbedderSpec, FmrCurve, space_of
 from facepool.types import EmbeddingSpace
 
 

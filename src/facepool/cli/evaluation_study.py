@@ -28,7 +28,7 @@ from facepool.evaluation.embedding_cache import EmbeddingCache, Memory, NoMemory
 from facepool.evaluation.records import to_record
 from facepool.evaluation.results import Results, Run
 from facepool.files import digest_of, exists, write_whole
-from facepool.models.store import find_pack
+from facepool.models.catalog import find_pack
 from facepool.pipelines.analyze import Analyzer
 from facepool.runtime import installed_engines
 

@@ -11,9 +11,8 @@ from facepool.cli.console import Console
 from facepool.cli.options import DETECTION, Flags, json_option, settings_options
 from facepool.cli.workbench import Workbench
 from facepool.errors import InputError
-from facepool.models.catalog import DEMO_PHOTOS, PACKS
-from facepool.models.entries import InstalledModel
-from facepool.models.store import ModelStore, find_pack
+from facepool.models.catalog import DEMO_PHOTOS, PACKS, InstalledModel, find_pack
+from facepool.models.store import ModelStore
 from facepool.pipelines.judgement import Judgement
 from facepool.pipelines.optimize import FEW, MANY, Optimizer, shrunk
 from facepool.runtime import Device, Runtime

@@ -11,8 +11,8 @@ from facepool.cli.options import Flags
 from facepool.config import Settings, load_settings
 from facepool.decide import ThresholdPolicy
 from facepool.gallery import Pool, open_pool
-from facepool.models.entries import ModelEntry, Progress, space_of
-from facepool.models.store import ModelStore, default_root, find_pack
+from facepool.models.catalog import ModelEntry, Progress, find_pack, space_of
+from facepool.models.store import ModelStore, default_root
 from facepool.pipelines.analyze import Analyzer
 from facepool.pipelines.load import ModelChoice, load_analyzer
 from facepool.types import EmbeddingSpace

@@ -9,7 +9,7 @@ import numpy as np
 
 from facepool.align import Aligner
 from facepool.errors import ImageUnreadable
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
 from facepool.pose import fit_heads
 from facepool.quality import FaceMeasures, measure
 from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Image, Pose, Sample

@@ -13,8 +13,7 @@ from facepool.align import Aligner
 from facepool.detect import DetectOptions, RetinaFace
 from facepool.embed import Embedder
 from facepool.errors import NoFace
-from facepool.models.entries import InstalledModel, space_of
-from facepool.models.specs import RetinaFaceSpec
+from facepool.models.catalog import InstalledModel, RetinaFaceSpec, space_of
 from facepool.models.store import ModelStore
 from facepool.pipelines.judgement import Judgement, judge_detector, judge_embedder
 from facepool.pipelines.load import load_detector, load_embedder, rounded

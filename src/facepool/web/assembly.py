@@ -6,7 +6,7 @@ from functools import partial
 
 from facepool.config import Settings
 from facepool.gallery import Pool
-from facepool.models.entries import ModelEntry
+from facepool.models.catalog import ModelEntry
 from facepool.pipelines.analyze import Analyzer
 from facepool.pipelines.live import LiveRecognizer
 from facepool.web.activity import Activity

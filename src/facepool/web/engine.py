@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
 from facepool.pipelines.analyze import Analyzer, Detector, FaceEmbedder, Faces
 from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Image
 from facepool.web.batcher import Batcher

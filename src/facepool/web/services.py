@@ -9,7 +9,7 @@ from fastapi.requests import HTTPConnection
 
 from facepool.config import Settings
 from facepool.decide import ThresholdPolicy
-from facepool.models.entries import ModelEntry
+from facepool.models.catalog import ModelEntry
 from facepool.pipelines.live_view import Event
 from facepool.pipelines.records import event_record
 from facepool.types import Frame

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from facepool.config import Settings
 from facepool.decide import ThresholdPolicy
 from facepool.errors import ConfigError
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
 from facepool.web.store import ServerStore
 
 CHANGEABLE = frozenset(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from facepool.align import TEMPLATES
+from facepool.geometry import TEMPLATES
 from facepool.pipelines.analyze import Faces
 from facepool.types import AlignedFaces, Detections, Floats, Frame, Image, Indices, Pose, Sample
 from facepool.web.compreface.answers import Box, FoundFace, HeadPose
