@@ -17,10 +17,10 @@ import numpy as np
 from features import SHARED, Look, Networks, padded
 
 from facepool import read_image
-from facepool.detect import QUALITIES, DetectOptions
 from facepool.evaluation.average_precision import ImageFaces, average_precision
 from facepool.evaluation.bootstrap import draws
 from facepool.evaluation.ground_truth import AnnotatedPicture, read_ground_truth
+from facepool.faces.detect import QUALITIES, DetectOptions
 from facepool.geometry import iou, non_maximum_suppression
 from facepool.types import Detections, Floats, Image, Mask
 

@@ -12,8 +12,8 @@ import pytest
 from onnx import numpy_helper
 
 from checkpoint_files import FORMATS, Format, checkpoint
-from facepool.detect import DetectOptions, RetinaFace
 from facepool.errors import ModelCorrupt, ModelUnavailable, ModelUnsupported, NotWritable, PathMissing
+from facepool.faces.detect import DetectOptions, RetinaFace
 from facepool.geometry import iou
 from facepool.models import InstalledModel
 from facepool.models.catalog import EmbedderSpec, RetinaFaceSpec

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from facepool.detect import QUALITIES, DetectOptions, RetinaFace, decode_boxes, decode_landmarks, prior_boxes
+from facepool.faces.detect import QUALITIES, DetectOptions, RetinaFace, decode_boxes, decode_landmarks, prior_boxes
 from facepool.models.catalog import RetinaFaceSpec
 from facepool.types import Floats, Image
 

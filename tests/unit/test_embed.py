@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from facepool.embed import Embedder
 from facepool.errors import ModelUnsupported, SpaceMismatch
+from facepool.faces.embed import Embedder
 from facepool.models.catalog import EmbedderSpec
 from facepool.types import AlignedFaces, EmbeddingSpace, Floats, Image
 

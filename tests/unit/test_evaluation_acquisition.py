@@ -13,7 +13,7 @@ from facepool.capture import write_image
 from facepool.errors import StorageError
 from facepool.evaluation.acquisition import NO_FACE, Acquired, acquire, choose_face
 from facepool.evaluation.embedding_cache import FILE_NAME, EmbeddingCache, NoMemory
-from facepool.pipelines.analyze import Faces
+from facepool.faces.analyze import Faces
 from facepool.types import Image
 from pool_kit import DIMENSION
 from stand_ins import Scene, StageAnalyzer, unit, view

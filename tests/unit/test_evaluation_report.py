@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from facepool.capture import write_image
-from facepool.decide import ThresholdPolicy
 from facepool.errors import StorageError
 from facepool.evaluation.acquisition import Acquired
 from facepool.evaluation.detection import evaluate_detection
@@ -33,6 +32,7 @@ from facepool.evaluation.results import (
     VerificationResults,
 )
 from facepool.models.catalog import FmrCurve
+from facepool.thresholds import ThresholdPolicy
 from facepool.types import Detections, Floats
 
 PEOPLE, EACH = 6, 5
@@ -280,7 +280,7 @@ def test_a_path_that_is_no_text_is_written_all_the_same(photos: list[Path], tmp_
 
 
 def test_commands_that_draw_nothing_do_not_wait_for_matplotlib() -> None:
-    look = "import sys, facepool.cli.evaluate; print({'matplotlib', 'jinja2'} & set(sys.modules))"
+    look = "import sys, facepool.cli.commands.evaluate; print({'matplotlib', 'jinja2'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, encoding="utf-8", check=True)
     assert done.stdout.strip() == "set()"
 

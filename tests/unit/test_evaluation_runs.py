@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from facepool.capture import write_image
-from facepool.decide import ThresholdPolicy
 from facepool.errors import NotEnoughScores
 from facepool.evaluation.acquisition import Acquired
 from facepool.evaluation.detection import evaluate_detection
@@ -17,6 +16,7 @@ from facepool.evaluation.protocols import Pairs, Split
 from facepool.evaluation.recognition import evaluate_all_pairs, evaluate_pairs, evaluate_split
 from facepool.evaluation.records import to_record
 from facepool.evaluation.results import NOT_ACQUIRED, Captures, Run
+from facepool.thresholds import ThresholdPolicy
 from facepool.types import Detections, Floats, Image
 from stand_ins import view
 

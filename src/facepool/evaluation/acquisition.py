@@ -11,7 +11,7 @@ from facepool.capture import read_image
 from facepool.errors import InputError
 from facepool.evaluation.embedding_cache import Capture, Memory
 from facepool.evaluation.results import Captures
-from facepool.pipelines.analyze import Analyzer, Faces
+from facepool.faces.analyze import Analyzer, Faces
 from facepool.types import Floats, Image
 
 _BATCH = 16

@@ -5,7 +5,6 @@ from typing import TypedDict
 
 import numpy as np
 
-from facepool.decide import ThresholdPolicy
 from facepool.errors import NotEnoughScores
 from facepool.evaluation.acquisition import Acquired
 from facepool.evaluation.all_pairs import all_pairs
@@ -33,6 +32,7 @@ from facepool.evaluation.results import (
 from facepool.gallery.bars import net_similarities
 from facepool.gallery.index import Rule, best_template
 from facepool.gallery.matrix import PoolMatrix, grouped
+from facepool.thresholds import ThresholdPolicy
 from facepool.types import Floats, Indices, Mask
 
 FMRS = (1e-2, 1e-3, 1e-4)

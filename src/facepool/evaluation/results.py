@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from facepool.decide import Threshold
 from facepool.evaluation.average_precision import PrecisionRecall
 from facepool.evaluation.bootstrap import IdentificationIntervals, Interval, VerificationIntervals
 from facepool.evaluation.discard import Breakdown, DiscardCurve
 from facepool.evaluation.metrics import EqualError, ErrorCurve, FoldAccuracy, OperatingPoint
 from facepool.evaluation.open_set import IdentificationPoint, MatedSearches, OpenSetCurve
 from facepool.evaluation.ranking import Values
+from facepool.thresholds import Threshold
 from facepool.types import Floats, Indices, Mask
 
 NOT_ACQUIRED = float("-inf")

@@ -54,7 +54,6 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_core import ErrorDetails
 
 from facepool.errors import ConfigError, PathMissing
 from facepool.models.catalog import EmbedderSpec, FmrCurve, Licence, ModelEntry, Preparation, RetinaFaceSpec, Task
@@ -226,7 +225,7 @@ def parse_description(tables: Mapping[str, object], origin: str) -> Description:
         return model.model_validate(tables)
     except ValidationError as error:
         raise ConfigError(
-            f"{origin}: {_complaint(model, error.errors()[0])}", fix="`facepool models import --help` shows an example"
+            f"{origin}: {_complaint(model, error)}", fix="`facepool models import --help` shows an example"
         ) from error
 
 
@@ -250,8 +249,9 @@ def read_kept_entry(path: Path) -> ModelEntry:
     return entry_of(description, str(record["sha256"]), int(record["size_bytes"]), record.get("preparation", "none"))
 
 
-def _complaint(model: type[BaseModel], error: ErrorDetails) -> str:
+def _complaint(model: type[BaseModel], invalid: ValidationError) -> str:
     """What is wrong with which key, in words for people who wrote TOML."""
+    error = invalid.errors()[0]
     keys = [part for part in error["loc"] if isinstance(part, str)]
     key = ".".join(keys)
     if error["type"] == "extra_forbidden":
