@@ -29,7 +29,17 @@ class Extra:
 EXTRAS = {
     "window": Extra(("pygame",), "No window can be opened", "use --headless, with --output to keep pictures"),
     "server": Extra(
-        ("fastapi", "httptools", "limits", "prometheus_client", "python_multipart", "sse_starlette", "starlette", "uvicorn", "websockets"),
+        (
+            "fastapi",
+            "httptools",
+            "limits",
+            "prometheus_client",
+            "python_multipart",
+            "sse_starlette",
+            "starlette",
+            "uvicorn",
+            "websockets",
+        ),
         "The server cannot run",
     ),
     "evaluate": Extra(

@@ -12,7 +12,7 @@ import facepool
 from facepool import extras
 from facepool.cli.context import CommandContext
 from facepool.cli.options import MODELS, GivenSettings, json_option, settings_options
-from facepool.cli.ui.wording import people_count
+from facepool.cli.ui.console import people_count
 from facepool.errors import FacepoolError
 from facepool.models.store import find_pack
 from facepool.runtime import Device, Runtime, default_threads, installed_engines
@@ -61,7 +61,9 @@ def _examine(context: CommandContext) -> Iterator[Finding]:
     yield _display()
     for extra in extras.EXTRAS:
         absent = ", ".join(extras.missing(extra))
-        yield Finding(f"facepool[{extra}]", f"not installed ({absent}): {extras.command(extra)}" if absent else "installed")
+        yield Finding(
+            f"facepool[{extra}]", f"not installed ({absent}): {extras.command(extra)}" if absent else "installed"
+        )
 
 
 def _device(context: CommandContext) -> Finding:
