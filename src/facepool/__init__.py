@@ -15,4 +15,4 @@ from facepool.lazy import attach_stub
 # program that only prints its --help does not load codecs and linear algebra.
 __getattr__, __dir__, __all__ = attach_stub(__name__, __file__)
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

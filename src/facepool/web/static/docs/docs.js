@@ -7,10 +7,13 @@ const METHODS = ["get", "post", "put", "patch", "delete"];
 /** The name of a schema that the description defines once. */
 const nameOf = (reference) => reference.split("/").pop();
 
+/** The same without the modules that keep two of one name apart. */
+const shortName = (name) => name.split("__").pop();
+
 /** A schema in one line, with links to those that have a name. */
 function typeOf(schema) {
   if (!schema) return "nothing";
-  if (schema.$ref) return h("a", { href: `#schema-${nameOf(schema.$ref)}` }, nameOf(schema.$ref));
+  if (schema.$ref) return h("a", { href: `#schema-${nameOf(schema.$ref)}` }, shortName(nameOf(schema.$ref)));
   const choices = schema.anyOf ?? schema.oneOf ?? schema.allOf;
   if (choices) return choices.map((choice, i) => [i ? " or " : "", typeOf(choice)]);
   if (schema.const !== undefined) return JSON.stringify(schema.const);
@@ -47,24 +50,23 @@ function fields(caption, schema) {
   return table(caption, Object.entries(schema.properties ?? {}).map(([name, field]) => row(name, field, required.has(name))));
 }
 
-function contents(content, schemas) {
-  return Object.entries(content ?? {}).map(([kind, { schema }]) => {
-    const whole = schema?.$ref && kind === "multipart/form-data" ? schemas[nameOf(schema.$ref)] : null;
-    return whole ? fields(kind, whole) : h("p", {}, h("code", {}, kind), " ", typeOf(schema));
-  });
-}
+const contents = (content) => Object.entries(content ?? {}).map(([kind, { schema }]) => h("p", {}, h("code", {}, kind), " ", typeOf(schema)));
+
+/** What is sent, with its fields where they have no name of their own. */
+const bodies = (content) => Object.entries(content).map(([kind, { schema }]) => (schema?.properties ? fields(kind, schema) : contents({ [kind]: { schema } })));
 
 /** What to type in a terminal. */
 function example(method, path, operation) {
   const kinds = Object.keys(operation.requestBody?.content ?? {});
-  const body = kinds.includes("multipart/form-data") ? " -F file=@photo.jpg" : kinds.length ? ` -H 'Content-Type: ${kinds[0]}' -d @body` : "";
+  const form = operation.requestBody?.content["multipart/form-data"];
+  const body = form ? ` -F ${Object.keys(form.schema.properties ?? {})[0] ?? "file"}=@photo.jpg` : kinds.length ? ` -H 'Content-Type: ${kinds[0]}' -d @body` : "";
   return `curl -X ${method.toUpperCase()} -H 'x-api-key: KEY'${body} '${location.origin}${path}'`;
 }
 
-function operationOf(method, path, operation, shared, schemas) {
+function operationOf(method, path, operation, shared) {
   const parameters = [...(shared ?? []), ...(operation.parameters ?? [])];
   const answers = Object.entries(operation.responses ?? {}).map(([status, answer]) =>
-    h("tr", {}, h("th", { scope: "row" }, status), h("td", {}, answer.description), h("td", {}, contents(answer.content, schemas))),
+    h("tr", {}, h("th", { scope: "row" }, status), h("td", {}, answer.description), h("td", {}, contents(answer.content))),
   );
   return h(
     "details",
@@ -72,19 +74,19 @@ function operationOf(method, path, operation, shared, schemas) {
     h("summary", {}, h("span", { class: `method ${method}` }, method.toUpperCase()), h("code", {}, path), h("span", {}, operation.summary ?? "")),
     h("p", { class: "prose" }, operation.description ?? ""),
     table("Parameters", parameters.map((given) => row(given.name, given.schema ?? {}, given.required, `${given.description ?? ""} (${given.in})`))),
-    operation.requestBody ? [h("h4", {}, "Body"), contents(operation.requestBody.content, schemas)] : null,
+    operation.requestBody ? [h("h4", {}, "Body"), bodies(operation.requestBody.content)] : null,
     table("Answers", answers),
     h("pre", {}, example(method, path, operation)),
   );
 }
 
 /** Operations by tag, in the order of the description. */
-function byTag(paths, schemas) {
+function byTag(paths) {
   const groups = new Map();
   for (const [path, item] of Object.entries(paths)) {
     for (const method of METHODS.filter((name) => item[name])) {
       const tag = item[method].tags?.[0] ?? "other";
-      groups.set(tag, [...(groups.get(tag) ?? []), operationOf(method, path, item[method], item.parameters, schemas)]);
+      groups.set(tag, [...(groups.get(tag) ?? []), operationOf(method, path, item[method], item.parameters)]);
     }
   }
   return groups;
@@ -92,11 +94,11 @@ function byTag(paths, schemas) {
 
 function show(described) {
   const schemas = described.components?.schemas ?? {};
-  const groups = byTag(described.paths, schemas);
+  const groups = byTag(described.paths);
   const links = [...groups.keys(), "schemas"].map((tag) => h("a", { href: `#tag-${tag}` }, tag));
   const sections = [...groups].map(([tag, operations]) => h("section", { id: `tag-${tag}` }, h("h2", {}, tag), operations));
   const shapes = Object.entries(schemas).map(([name, schema]) =>
-    h("details", { id: `schema-${name}`, class: "operation" }, h("summary", {}, h("code", {}, name)), h("p", { class: "prose" }, schema.description ?? ""), fields("Fields", schema) ?? typeOf(schema)),
+    h("details", { id: `schema-${name}`, class: "operation" }, h("summary", {}, h("code", {}, shortName(name))), h("p", { class: "prose" }, schema.description ?? ""), fields("Fields", schema) ?? typeOf(schema)),
   );
   add(
     document.getElementById("docs"),
