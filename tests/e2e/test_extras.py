@@ -11,8 +11,6 @@ from commands import ROOT, Commands, Outcome
 from crowd_kit import crowd
 from facepool import extras, open_pool
 from facepool.errors import ExtraMissing
-from facepool.models.catalog import CATALOG
-from facepool.models.entries import space_of
 from facepool.types import Sample
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -97,8 +95,9 @@ def test_the_core_registers_recognizes_calibrates_and_draws(facepool: Commands, 
     assert (facepool.folder / "named.png").is_file()
     assert core_only(facepool, "evaluate", "folder", "people", "--json").code == 0
     with open_pool(facepool.pool) as pool:
+        assert pool.space is not None
         for number, templates in enumerate(crowd(30, 2, seed=1)):
-            pool.register(f"p{number:03}", [Sample(vector) for vector in templates], space_of(CATALOG["sface"]))
+            pool.register(f"p{number:03}", [Sample(vector) for vector in templates], pool.space)
     assert core_only(facepool, "calibrate").code == 0
     examined = core_only(facepool, "doctor")
     assert examined.code == 0
