@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
 from facepool.search import Index, normalized_scores
 from facepool.types import Floats
 

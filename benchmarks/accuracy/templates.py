@@ -20,8 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from features import CACHE, Features, features, unit
 
-from facepool.models.catalog import CATALOG
-from facepool.models.specs import EmbedderSpec
+from facepool.models.catalog import CATALOG, EmbedderSpec
 from facepool.search import Index, normalized_scores
 from facepool.thresholds import TARGET_FPIR, ThresholdPolicy
 from facepool.types import Floats

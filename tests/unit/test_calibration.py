@@ -9,7 +9,7 @@ import pytest
 from crowd_kit import cohort, crowd, pool_of, share_named
 from facepool.errors import InsufficientData
 from facepool.evaluation.calibration import MIN_PEOPLE, Measured, calibrate
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
 from facepool.search import Index
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import Calibration, Floats
