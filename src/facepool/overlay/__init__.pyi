@@ -1,5 +1,4 @@
 from .coverage import COLUMNS, coverage_advice, coverage_picture, coverage_rows, coverage_summary, coverage_title
-from .environment import environment
 from .painter import UNKNOWN_LABEL, Canvas, Label, Painter, Style, contact_sheet, label_of, live_labels, mirror
 from .presence import PresencePanel, Present
 from .ring import RingPainter, RingPart, RingPhase, RingView
@@ -25,7 +24,6 @@ __all__ = [
     "coverage_rows",
     "coverage_summary",
     "coverage_title",
-    "environment",
     "label_of",
     "live_labels",
     "mirror",

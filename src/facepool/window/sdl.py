@@ -5,7 +5,8 @@ Only :mod:`facepool.window` imports this module, when a window opens.
 
 import os
 
-from facepool.overlay import Canvas, environment
+from facepool.overlay import Canvas
+from facepool.overlay.environment import environment
 from facepool.types import Image
 from facepool.window import WindowEvent
 
