@@ -12,8 +12,8 @@ from facepool.cli.ui.ring_view import captured, keys_line, progress, refusal_wor
 from facepool.cli.ui.tally import ScanTally
 from facepool.cli.ui.thumbnails import Thumbnails
 from facepool.cli.ui.viewer import Viewer
-from facepool.enroll.guided import GuidedEnrollment, GuidedOptions
-from facepool.enroll.scan import Scan
+from facepool.enroll.session import EnrollmentSession, EnrollOptions
+from facepool.enroll.scan import ScanStep
 from facepool.gallery import Pool, open_pool
 from facepool.overlay import Canvas, Painter
 from facepool.types import Frame, Image
@@ -67,7 +67,7 @@ class Stand:
 
     def __init__(self, pool: Pool, *, partial: bool = False) -> None:
         self.stage = ScanStage()
-        self.guided = GuidedEnrollment("Ada", self.stage, pool, options=GuidedOptions(partial=partial))
+        self.guided = EnrollmentSession("Ada", self.stage, pool, options=EnrollOptions(partial=partial))
         self.scan = GuidedScan(self.guided, Painter(), Console(), keep_faces=False)
         self.window = KeyWindow(lambda _: ())
 
@@ -127,11 +127,11 @@ def test_ctrl_c_in_the_window_is_ctrl_c(stand: Stand) -> None:
         stand.run(FULL, lambda shown: (Event.CANCEL,) if shown == 12 else ())
 
 
-def scans(pool: Pool, heads: Sequence[Head]) -> Iterator[tuple[Frame, Scan]]:
+def scans(pool: Pool, heads: Sequence[Head]) -> Iterator[tuple[Frame, ScanStep]]:
     stage = ScanStage()
-    guided = GuidedEnrollment("Ada", stage, pool)
+    guided = EnrollmentSession("Ada", stage, pool)
     for frame in stage.frames(heads):
-        yield frame, guided.offer(frame)
+        yield frame, guided.scan(frame)
 
 
 def test_the_face_lies_where_the_canvas_shows_it_and_the_ring_has_what_is_captured(pool: Pool) -> None:
