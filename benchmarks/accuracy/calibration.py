@@ -27,7 +27,7 @@ from facepool.evaluation.calibration import calibrate
 from facepool.gallery import PoolMatrix, net_similarities
 from facepool.gallery.matrix import grouped
 from facepool.models import default_root
-from facepool.models.specs import EmbedderSpec, FmrCurve
+from facepool.models.catalog import EmbedderSpec, FmrCurve
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import Floats, Image, Indices
 

@@ -22,8 +22,7 @@ from features import CACHE, Features, features, unit
 
 from facepool.gallery import net_similarities
 from facepool.gallery.matrix import grouped
-from facepool.models.catalog import CATALOG
-from facepool.models.specs import EmbedderSpec
+from facepool.models.catalog import CATALOG, EmbedderSpec
 from facepool.thresholds import TARGET_FPIR, ThresholdPolicy
 from facepool.types import Floats
 

@@ -10,7 +10,7 @@ from crowd_kit import cohort, crowd, pool_of, share_named
 from facepool.errors import InsufficientData
 from facepool.evaluation.calibration import MIN_PEOPLE, Measured, calibrate
 from facepool.gallery import PoolMatrix
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import Calibration, Floats
 

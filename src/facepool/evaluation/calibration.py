@@ -19,7 +19,7 @@ from facepool.errors import ConfigError, InsufficientData
 from facepool.evaluation.strangers import NOBODY, Strangers, leave_one_out
 from facepool.evaluation.tail import Shape, shape_of
 from facepool.gallery import Pool, PoolMatrix
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
 from facepool.types import Calibration, Indices
 
 Numbers = npt.NDArray[np.float64]

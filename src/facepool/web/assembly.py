@@ -7,7 +7,7 @@ from functools import partial
 from facepool.config import Settings
 from facepool.faces.analyze import Analyzer
 from facepool.gallery import Pool
-from facepool.models.entries import ModelEntry
+from facepool.models.catalog import ModelEntry
 from facepool.recognize.live import LiveRecognizer
 from facepool.web.activity import Activity
 from facepool.web.audit import Audit

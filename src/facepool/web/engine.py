@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from facepool.faces.analyze import Analyzer, Detector, FaceEmbedder, Faces
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
 from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Image
 from facepool.web.batcher import Batcher
 from facepool.web.problems import ServerBusy

@@ -8,7 +8,7 @@ from fastapi import Depends
 from fastapi.requests import HTTPConnection
 
 from facepool.config import Settings
-from facepool.models.entries import ModelEntry
+from facepool.models.catalog import ModelEntry
 from facepool.recognize.events import Event
 from facepool.records import event_record
 from facepool.thresholds import ThresholdPolicy

@@ -6,12 +6,11 @@ import click
 
 from facepool.cli.context import CommandContext
 from facepool.cli.options import GivenSettings, json_option, settings_options
-from facepool.cli.ui.wording import counted, people_count
+from facepool.cli.ui.console import counted, people_count
 from facepool.errors import ConfigError
 from facepool.evaluation.calibration import LEVEL, Measured, calibrate_pool
 from facepool.gallery import Pool, PoolMatrix
-from facepool.models.entries import space_of
-from facepool.models.specs import EmbedderSpec, FmrCurve
+from facepool.models.catalog import EmbedderSpec, FmrCurve, space_of
 from facepool.recognize.decide import LOOK_ALIKE_MARGIN
 from facepool.types import EmbeddingSpace
 

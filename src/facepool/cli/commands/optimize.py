@@ -11,9 +11,8 @@ from facepool.cli.context import CommandContext
 from facepool.cli.options import DETECTION, GivenSettings, json_option, settings_options
 from facepool.cli.ui.console import Console
 from facepool.errors import InputError
-from facepool.models.catalog import DEMO_PHOTOS, PACKS
-from facepool.models.entries import InstalledModel
-from facepool.models.store import ModelStore, find_pack
+from facepool.models.catalog import DEMO_PHOTOS, PACKS, InstalledModel, find_pack
+from facepool.models.store import ModelStore
 from facepool.optimize.acceptance import Judgement
 from facepool.optimize.optimizer import FEW, MANY, Optimizer, shrunk
 from facepool.runtime import Device, Runtime

@@ -28,7 +28,7 @@ from facepool.evaluation.records import to_record
 from facepool.evaluation.results import Results, Run
 from facepool.faces.analyze import Analyzer
 from facepool.files import digest_of, exists, write_whole
-from facepool.models.store import find_pack
+from facepool.models.catalog import find_pack
 from facepool.runtime import installed_engines
 from facepool.thresholds import ThresholdPolicy
 

@@ -1,8 +1,9 @@
-"""Turn a published ONNX file into a clean graph: float32 weights, one input, any batch size, nothing done twice.
+"""What happens to ONNX files before they run: published ones are cleaned up, imported ones compared with what they say.
 
 SFace comes with 8-bit weights that each call turns back into floats, with its weights declared as inputs, and with
-batch normalization beside the convolutions that it could be part of. Cleaned up it gives the same embeddings several
-times faster. Every step is exact up to float32 rounding, and the result is checked by running both graphs.
+batch normalization beside the convolutions that it could be part of. ``clean`` gives the same embeddings several times
+faster: float32 weights, one input, any batch size, nothing done twice. Every step is exact up to float32 rounding, and
+the result is checked by running both graphs. ``free_batch`` and ``check_fit`` serve models that users bring.
 """
 
 from collections import Counter
@@ -13,16 +14,23 @@ from typing import TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
 from facepool.errors import ModelUnsupported
+from facepool.geometry import TEMPLATES
+from facepool.models.catalog import EmbedderSpec, NetworkSpec, Preparation, RetinaFaceSpec
 from facepool.types import Floats
 
 _TOLERANCE = 1e-4
 """Largest allowed difference of unit-length outputs; float32 rounding stays well below."""
 
 _BATCH = 2
+"""Pictures to ask a graph about: what takes two takes any number, and a face is embedded with its mirror image."""
+
+Sides = tuple[int, ...]
+"""Sides of a tensor, 0 where they are free or unknown."""
+
 _Array = npt.NDArray[np.generic]
 _Item = TypeVar("_Item")
 
@@ -197,3 +205,158 @@ def _run(evaluator: ReferenceEvaluator, feeds: Mapping[str, _Array]) -> list[_Ar
 def _unit(rows: _Array) -> Floats:
     values = np.asarray(rows, np.float32)
     return np.asarray(values / np.linalg.norm(values, axis=1, keepdims=True))
+
+
+def free_batch(original: bytes) -> bytes:
+    """Let a graph that was exported for one fixed number of pictures take any; the same bytes for the same original.
+
+    Exports write the number into the shapes of input and output, and into reshapes such as (1, -1). Whether that
+    was all of it is for ``check_fit`` to find out.
+
+    Raises:
+        ModelUnsupported: The file is no ONNX graph.
+    """
+    model = parse(original)
+    graph = model.graph
+    (image,) = _true_inputs(model)
+    _free_reshapes(model, image)
+    del graph.value_info[:]
+    for value in (image, *graph.output):
+        if value.type.tensor_type.shape.dim:
+            value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _free_reshapes(model: ModelProto, image: ValueInfoProto) -> None:
+    """Have each reshape of what comes from the image take over the batch, if it names its fixed number."""
+    graph, fixed = model.graph, _sides(image)[0]
+    shapes = {tensor.name: tensor for tensor in graph.initializer} | _constants(graph.node)
+    from_image = {image.name}
+    for node in graph.node:
+        if from_image.isdisjoint(node.input):
+            continue
+        from_image.update(node.output)
+        if node.op_type != "Reshape" or node.input[1] not in shapes:
+            continue
+        shape = np.array(numpy_helper.to_array(shapes[node.input[1]]))
+        if shape.size and shape[0] == fixed:
+            shape[0] = 0  # as many as there are
+            name = f"{node.output[0]}_any_batch"
+            graph.initializer.append(numpy_helper.from_array(shape, name))
+            node.input[1] = name
+
+
+def _constants(nodes: Iterable[NodeProto]) -> dict[str, TensorProto]:
+    values = {node.output[0]: node.attribute[0].t for node in nodes if node.op_type == "Constant"}
+    return {name: tensor for name, tensor in values.items() if tensor.data_type == TensorProto.INT64}
+
+
+def check_fit(content: bytes, file: str, spec: NetworkSpec) -> Preparation:
+    """Compare a graph with its description, and find out what it takes to run it.
+
+    Args:
+        content: The ONNX file.
+        file: Its name, for messages.
+        spec: What the description says of it.
+
+    Raises:
+        ModelUnsupported: It is no ONNX graph, does not do what the description says, or takes pictures of one fixed
+            number or size where it must take any.
+    """
+    try:
+        return _find_preparation(content, spec)
+    except _Misfit as misfit:
+        raise ModelUnsupported(f"{file} does not fit its description", why=misfit.why, fix=misfit.fix) from misfit
+
+
+class _Misfit(Exception):
+    """A graph does not do what its description says."""
+
+    def __init__(self, why: str, fix: str = "") -> None:
+        super().__init__(why)
+        self.why = why
+        self.fix = fix
+
+
+def _find_preparation(content: bytes, spec: NetworkSpec) -> Preparation:
+    graph = parse(content)
+    inputs = [_sides(value) for value in _true_inputs(graph)]
+    if len(inputs) != 1 or len(inputs[0]) != 4 or inputs[0][1] not in (0, 3):
+        raise _Misfit("it does not have one input of shape (N, 3, H, W)")
+    if isinstance(spec, RetinaFaceSpec):
+        _check_detector(graph, inputs[0], spec)
+        return "none"
+    if inputs[0][0] == 0:
+        _check_embedder(graph, inputs[0], spec)
+        return "none"
+    _check_embedder(parse(free_batch(content)), inputs[0], spec)
+    return "free-batch"
+
+
+def _check_embedder(graph: ModelProto, image: Sides, spec: EmbedderSpec) -> None:
+    _, side = TEMPLATES[spec.template]
+    if any(given not in (0, side) for given in image[2:]):
+        raise _Misfit(f"it takes pictures of {image[3]}x{image[2]}, and faces come as {side}x{side}")
+    found = _output_sides(graph, (_BATCH, 3, side, side))[graph.graph.output[0].name]
+    if _agree(found, (_BATCH, spec.dimension)):
+        return
+    if len(found) == 2 and found[0] in (0, _BATCH):
+        raise _Misfit(f"`embed.dimension` is {spec.dimension}, but its first output is {found[1]} wide")
+    raise _Misfit(
+        f"two pictures at once give an output of shape {found}, not {(_BATCH, spec.dimension)}",
+        "Export it with a dynamic batch and one vector a picture as its first output",
+    )
+
+
+def _check_detector(graph: ModelProto, image: Sides, spec: RetinaFaceSpec) -> None:
+    names = [value.name for value in graph.graph.output]
+    missing = sorted(set(spec.outputs) - set(names))
+    if missing:
+        raise _Misfit(f"`detect.outputs` names {', '.join(missing)}, but it has {', '.join(names)}")
+    if any((image[0], *image[2:])):
+        shape = ", ".join(str(given or "free") for given in image)
+        raise _Misfit(f"its input is fixed to ({shape})", "Export it with a dynamic batch, height and width")
+    height, width = 2 * max(spec.strides), 3 * max(spec.strides)
+    levels = zip(spec.strides, spec.prior_sizes, strict=True)
+    priors = sum((height // stride) * (width // stride) * len(sizes) for stride, sizes in levels)
+    found = _output_sides(graph, (_BATCH, 3, height, width))
+    for name, values in zip(spec.outputs, (4, 2, 10), strict=True):
+        wanted = (_BATCH, priors, values)
+        if not _agree(found[name], wanted):
+            raise _Misfit(
+                f"for two pictures of {width}x{height}, {name} has the shape {found[name]}, not {wanted}",
+                "Correct `detect.outputs`, `detect.strides` or `detect.prior_sizes`",
+            )
+
+
+def _output_sides(model: ModelProto, image_sides: Sides) -> dict[str, Sides]:
+    """The shape of each output for an input of the given shape, by shape inference."""
+    asked = deepcopy(model)
+    graph = asked.graph
+    (image,) = _true_inputs(asked)
+    image.type.CopyFrom(helper.make_tensor_type_proto(TensorProto.FLOAT, image_sides))
+    del graph.value_info[:]
+    for value in graph.output:  # what the export claims need not hold for this input
+        value.type.tensor_type.ClearField("shape")
+    try:
+        inferred = shape_inference.infer_shapes(asked, strict_mode=True, data_prop=True)
+    except shape_inference.InferenceError as error:
+        why = str(error).splitlines()[-1]
+        raise _Misfit(f"it does not take two pictures at once: {why}", "Export it with a dynamic batch") from error
+    return {value.name: _sides(value) for value in inferred.graph.output}
+
+
+def _true_inputs(model: ModelProto) -> list[ValueInfoProto]:
+    """The inputs without the weights, which older exports declare as inputs, too."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in weights]
+
+
+def _sides(value: ValueInfoProto) -> Sides:
+    """The shape that a graph states."""
+    return tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+
+
+def _agree(found: Sides, wanted: Sides) -> bool:
+    """Whether two shapes are the same, as far as shape inference could tell; no sides at all mean it could not."""
+    return not found or (len(found) == len(wanted) and all(a in (0, b) for a, b in zip(found, wanted, strict=True)))

@@ -9,10 +9,10 @@ import onnx
 
 from facepool.errors import ModelUnavailable, ModelUnsupported, PathMissing
 from facepool.files import digest_of, write_whole
-from facepool.models import ir50_graph, retinaface_graph
-from facepool.models.specs import EmbedderSpec, RetinaFaceSpec
-from facepool.models.state_dict import StateDict, shorten
-from facepool.models.torch_file import is_checkpoint, read_state_dict
+from facepool.models.catalog import EmbedderSpec, RetinaFaceSpec
+from facepool.models.checkpoints.layers import StateDict, shorten
+from facepool.models.checkpoints.networks import RETINAFACE_SPEC, build_ir_embedder, build_retinaface, ir_spec_of
+from facepool.models.checkpoints.torch_file import is_checkpoint, read_state_dict
 
 _VERSION = 1
 """Part of the cached file's name: raise it when the graphs that are written change."""
@@ -101,11 +101,11 @@ def _recognize(
 ) -> tuple[RetinaFaceSpec | EmbedderSpec, Callable[[StateDict], onnx.ModelProto]]:
     keys = set(weights)
     if "body.stage1.0.0.weight" in keys:
-        return retinaface_graph.SPEC, retinaface_graph.build_retinaface
+        return RETINAFACE_SPEC, build_retinaface
     if "input_layer.0.weight" in keys:
         if any(".res_layer.5." in key for key in keys):
             raise ModelUnsupported(f"{name} is an IR-SE embedder, which is not supported", why=_EXPECTED)
-        return ir50_graph.spec_of(weights), ir50_graph.build_ir50
+        return ir_spec_of(weights), build_ir_embedder
     if any(key.startswith("body.layer1.") for key in keys):
         raise ModelUnsupported(
             f"{name} is a RetinaFace with a ResNet-50 body, which is not supported",
