@@ -6,11 +6,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from facepool.enroll.coverage import Coverage, DirectionReport, ViewReport
-from facepool.enroll.guided import GuidedEnrollment, Resolution
-from facepool.enroll.hints import Hint
-from facepool.enroll.look_alikes import LookAlike
-from facepool.enroll.ring import Turn
-from facepool.enroll.scan import Bin, Scan
+from facepool.enroll.ring import Bin, Turn
+from facepool.enroll.scan import Hint, ScanStep
+from facepool.enroll.session import EnrollmentSession, LookAlike, Resolution
 from facepool.errors import FacepoolError
 from facepool.gallery import Pool, clean_name
 from facepool.gallery.checks import NAME_LIMIT
