@@ -5,6 +5,7 @@ compare; the wording may change, the code does not.
 
 FacepoolError
 ├── ConfigError                 exit 2   a setting that cannot be used
+│   └── ExtraMissing
 ├── InputError                  exit 3   what was to be looked at
 │   ├── PathMissing
 │   ├── ImageUnreadable
@@ -87,6 +88,12 @@ class ConfigError(FacepoolError):
 
     code = "config_invalid"
     exit_code = 2
+
+
+class ExtraMissing(ConfigError):
+    """What was asked for needs an extra of facepool that is not installed."""
+
+    code = "extra_missing"
 
 
 class InputError(FacepoolError):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from facepool import Analyzer, Frame, ModelStore, Pool, load_analyzer, open_pool, open_source
-from facepool.enroll.session import EnrollmentSession, EnrollOptions
 from facepool.enroll.scan import ScanStep
+from facepool.enroll.session import EnrollmentSession, EnrollOptions
 from facepool.errors import ScanIncomplete
 from facepool.types import Image, Pose
 from synthetic_camera import Shot, SyntheticCamera, SyntheticHead, head_circle, rotation_of

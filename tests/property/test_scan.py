@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facepool.enroll.session import EnrollmentSession, EnrollOptions
 from facepool.enroll.ring import Slot
+from facepool.enroll.session import EnrollmentSession, EnrollOptions
 from facepool.errors import ScanIncomplete
 from facepool.gallery import open_pool
 from scan_stage import ME, OTHER, SPACE, Head, ScanStage, circle, still

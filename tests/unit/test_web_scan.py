@@ -91,7 +91,7 @@ def test_two_who_look_alike_are_flagged(stage: ScanStage, pool: Pool) -> None:
     assert isinstance(alikes, list)
     assert [alike["resolution"] for alike in alikes] == ["different"]
     assert scan.store()["person"] == "Ada"
-    assert pool.matrix().look_alikes == {frozenset(("Ada", "Bob"))}
+    assert pool.look_alikes() == {frozenset(("Ada", "Bob"))}
 
 
 def test_commands_are_checked() -> None:

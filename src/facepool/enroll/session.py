@@ -19,7 +19,8 @@ from facepool.enroll.scan import RingScan, ScanStep, View, choose
 from facepool.errors import IdentityConflict, PoolChanged, ScanIncomplete, UnknownPerson
 from facepool.faces.analyze import Analyzer, Faces
 from facepool.faces.quality import QualityPolicy
-from facepool.gallery import Pool, best_template, check_pool, clean_name, search
+from facepool.gallery import Gallery, clean_name
+from facepool.search import Search
 from facepool.thresholds import SAME_SCAN_FMR, ThresholdPolicy
 from facepool.types import Candidate, Floats, Frame, Image, Pose, Sample, Template
 
@@ -111,7 +112,7 @@ class EnrollmentSession:
         self,
         person: str,
         analyzer: Analyzer,
-        pool: Pool,
+        pool: Gallery,
         policy: ThresholdPolicy | None = None,
         options: EnrollOptions | None = None,
     ) -> None:
@@ -120,6 +121,7 @@ class EnrollmentSession:
         self._appearance = clean_name(self.options.appearance) if self.options.appearance else ""
         self._analyzer = analyzer
         self._pool = pool
+        self._search = Search(pool, analyzer.space)
         self._policy = policy or ThresholdPolicy(analyzer.fmr)
         self._same_person = self._policy.same_person().value
         self._quality = self.options.quality
@@ -238,7 +240,7 @@ class EnrollmentSession:
         """The report on the scan as it is now."""
         self._follow()
         chosen = self._chosen()
-        threshold = self._policy.identification(len(self._known) + len(chosen), self._known.calibration)
+        threshold = self._policy.identification(self._state.templates + len(chosen), self._state.calibration)
         return report(
             self._scan.views,
             chosen,
@@ -315,9 +317,8 @@ class EnrollmentSession:
     def _read_pool(self) -> None:
         """Take the pool as it is now as what everything is compared with, and judge what was taken anew."""
         self._revision = self._pool.revision()  # first: what is read after it is of this revision, or register refuses
-        self._known = self._pool.matrix()
-        check_pool(self._pool, self._analyzer.space)  # each time: what was a new pool may have become another model's
-        self._belongs_to_rival = self._policy.identification(len(self._known), self._known.calibration).value
+        self._state = self._search.state()
+        self._belongs_to_rival = self._policy.identification(self._state.templates, self._state.calibration).value
         templates = self._templates(self.person)
         self._is_known = templates is not None
         self._stored = [template.sample for template in templates or ()]
@@ -396,7 +397,7 @@ class EnrollmentSession:
 
     def _rival(self, embedding: Floats, nearest_own: float | None) -> Candidate | None:
         """Somebody else of the pool whom a face belongs to: similar enough, and more than the person's own views."""
-        for candidate in search(self._known, embedding[None], top=2)[0]:
+        for candidate in self._search.nearest(embedding[None]).candidates[0]:
             closer = nearest_own is None or candidate.similarity > nearest_own
             if candidate.person != self.person and candidate.similarity >= self._belongs_to_rival and closer:
                 return candidate
@@ -424,35 +425,34 @@ class EnrollmentSession:
         )
 
     def _find_look_alikes(self) -> tuple[LookAlike, ...]:
-        known, views = self._known, self._scan.views
-        if not views or not len(known):
+        views, count = self._scan.views, len(self._scan.views)
+        if not views:
             return ()
         # Each view is one more chance to resemble somebody: so many scans, not views, are to raise the question.
-        threshold = self._policy.identification(len(known) * len(views), known.calibration).value
-        vectors = np.stack([view.sample.embedding for view in views])
-        columns = best_template(vectors @ known.vectors.T, known).T
+        threshold = self._policy.identification(self._state.templates * count, self._state.calibration).value
+        matching = self._search.matching(np.stack([view.sample.embedding for view in views]), threshold)
         found = [
             LookAlike(
-                name,
-                float(column.max()),
-                float(column.mean()),
-                int((column >= threshold).sum()),
-                len(views),
-                self._resolution(name),
+                person=name,
+                similarity=float(similarities.max()),
+                mean_similarity=float(similarities.mean()),
+                views_matched=int((similarities >= threshold).sum()),
+                views=count,
+                resolution=self._resolution(name),
             )
-            for name, column in zip(known.names, columns, strict=True)
-            if column.max() >= threshold and name != self.name
+            for name, similarities in matching.items()
+            if name != self.name
         ]
         return tuple(sorted(found, key=lambda alike: (-alike.views_matched, -alike.similarity, alike.person)))
 
     def _resolution(self, name: str) -> Resolution | None:
-        flagged = frozenset((name, self.name)) in self._known.look_alikes
+        flagged = frozenset((name, self.name)) in self._state.look_alikes
         return self._resolved.get(name, "different" if flagged else None)
 
     def _different(self) -> list[str]:
         """Who looks alike and is somebody else; people who are gone need no flag any more."""
         different = [name for name, resolution in self._resolved.items() if resolution == "different"]
-        return [name for name in different if self._templates(name) is not None]
+        return [name for name in different if self._pool.person(name) is not None]
 
     def _check_identity(self) -> None:
         """Refuse to store the scan if the pool as it is now speaks against it."""
@@ -475,7 +475,7 @@ class EnrollmentSession:
     def _check_one_person(self, name: str) -> None:
         """Refuse that one person of the pool is the person of the scan if another one already is."""
         same = [other for other, resolution in self._resolved.items() if resolution == "same"]
-        if self._templates(self.name) is not None:
+        if self._pool.person(self.name) is not None:
             same.append(self.name)
         rival = next((other for other in same if other != name), None)
         if rival is not None:
@@ -490,7 +490,7 @@ Enrollment = EnrollmentSession
 """The name under which ``facepool`` exports it."""
 
 
-def register(person: str, images_bgr: Iterable[Image], analyzer: Analyzer, pool: Pool) -> list[Offer]:
+def register(person: str, images_bgr: Iterable[Image], analyzer: Analyzer, pool: Gallery) -> list[Offer]:
     """Register a person from pictures with the default options, and store what is good.
 
     Args:

@@ -13,7 +13,7 @@ import click
 
 from facepool.capture import FrameSource
 from facepool.cli.commands.recognize import Reporting, recognize_sources
-from facepool.cli.commands.register import new_session
+from facepool.cli.commands.register import RegisterOptions, new_session
 from facepool.cli.context import CommandContext
 from facepool.cli.main import set_up_log
 from facepool.cli.options import GivenSettings
@@ -151,9 +151,10 @@ def _register_unguided(name: str, spec: str, context: CommandContext, *, window:
     """Register one person from one source, view by view as they come; stores once, at the end."""
     console, painter = context.console, Painter()
     sources = Sources((spec,), console, context.settings.capture_options())
+    sources.check_window(None if window else False)
     with ExitStack() as stack:
         pool = stack.enter_context(context.open_pool(context.analyzer.space, must_exist=False))
-        session = new_session(name, context, pool)
+        session = new_session(name, context, pool, RegisterOptions())
         screen = stack.enter_context(Window())
         tally = Tally()
         try:

@@ -95,6 +95,7 @@ def recognize_sources(
     """Recognize everybody in some sources, one after the other."""
     console, settings, output = context.console, context.settings, reporting.output
     painter, sources = Painter(), Sources(specs, console, settings.capture_options())
+    sources.check_window(window)
     with ExitStack() as stack:
         sinks = stack.enter_context(open_sinks(reporting.webhooks, reporting.brokers))
         events = EventOutput(console, sinks, reporting.crops)

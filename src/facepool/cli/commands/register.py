@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from facepool.capture import FrameSource, is_person_tree, is_picture_file, iter_person_tree, read_image
+from facepool.capture import FrameSource, is_person_tree, iter_person_tree, read_image
 from facepool.cli.context import CommandContext
 from facepool.cli.options import DECISION, DETECTION, MODELS, REGISTRATION, GivenSettings, json_option, settings_options
 from facepool.cli.ui.console import Console, counted, people_count
@@ -23,12 +23,12 @@ from facepool.cli.ui.registration import (
     write_report,
 )
 from facepool.cli.ui.scan_screen import ScanScreen
-from facepool.cli.ui.sources import Source, Sources, more_sources, source_option
+from facepool.cli.ui.sources import Sources, may_move, more_sources, source_option
 from facepool.cli.ui.viewer import Viewer, is_still
 from facepool.enroll.coverage import Coverage
 from facepool.enroll.session import EnrollmentSession, LookAlike
 from facepool.errors import ConfigError, InputError, PersonFull
-from facepool.gallery import Pool
+from facepool.gallery import Gallery
 from facepool.overlay import Painter
 from facepool.records import coverage_record, look_alike_record
 from facepool.types import Frame
@@ -176,7 +176,8 @@ def register_person(
 ) -> int:
     """Register one person from some sources, those that move guided; stores once, at the end."""
     sources = Sources(specs, context.console, context.settings.capture_options())
-    moving = [_may_move(source) for source in sources.all]
+    moving = [may_move(named) for named in sources.all]
+    sources.check_window(window)
     options.check(moving=any(moving), pictures=not all(moving))
     with ExitStack() as stack:
         pool = stack.enter_context(context.open_pool(context.analyzer.space, must_exist=False))
@@ -195,12 +196,12 @@ def register_person(
     return sources.exit_code
 
 
-def new_session(
-    name: str, context: CommandContext, pool: Pool, *, appearance: str = "", partial: bool = False, force: bool = False
-) -> EnrollmentSession:
-    """The registration of one person with the options of the settings."""
-    options = context.settings.enroll_options(force=force, appearance=appearance, partial=partial)
-    return EnrollmentSession(name, context.analyzer, pool, context.policy, options)
+def new_session(name: str, context: CommandContext, pool: Gallery, options: RegisterOptions) -> EnrollmentSession:
+    """The registration of one person with the options of the settings and of the command line."""
+    enroll_options = context.settings.enroll_options(
+        force=options.force, appearance=options.appearance, partial=options.partial
+    )
+    return EnrollmentSession(name, context.analyzer, pool, context.policy, enroll_options)
 
 
 class _Registration:
@@ -213,10 +214,8 @@ class _Registration:
         options: What the command line says.
     """
 
-    def __init__(self, name: str, context: CommandContext, pool: Pool, options: RegisterOptions) -> None:
-        self._session = new_session(
-            name, context, pool, appearance=options.appearance, partial=options.partial, force=options.force
-        )
+    def __init__(self, name: str, context: CommandContext, pool: Gallery, options: RegisterOptions) -> None:
+        self._session = new_session(name, context, pool, options)
         resolve_named(self._session, pool, options.look_alikes)
         self._console = context.console
         self._pool = pool
@@ -257,7 +256,7 @@ class _Registration:
     def look_at(self, sources: Sources, screen: Window, *, in_window: bool) -> None:
         """Scan what moves; put pictures aside until it is known whose they are."""
         for named in sources.all:
-            if self._scan.over and _may_move(named):
+            if self._scan.over and may_move(named):
                 continue
             # What a source gave before it broke is good.
             with sources.report_errors():
@@ -329,11 +328,6 @@ def _consequence(alike: LookAlike, person: str) -> str:
     return "flagged, recognition asks for a larger lead between the two"
 
 
-def _may_move(source: Source) -> bool:
-    """Whether a source is not known to be pictures before it is opened."""
-    return not (is_picture_file(source[0]) or Path(source[0]).is_dir())
-
-
 def _register_people(specs: Sequence[str], context: CommandContext, options: RegisterOptions) -> int:
     if len(specs) != 1 or not is_person_tree(specs[0]):
         raise click.UsageError("Say who it is (facepool register NAME), or name one folder: --source ROOT/NAME/*.jpg")
@@ -349,7 +343,7 @@ def _register_people(specs: Sequence[str], context: CommandContext, options: Reg
         try:
             for name, paths in people:
                 try:
-                    session = new_session(name, context, pool, force=options.force)
+                    session = new_session(name, context, pool, options)
                 except ConfigError as error:  # a name that no pool takes; the others go on
                     left_out.append(LeftOut(name, "", error.code, str(error), unreadable=True))
                     continue

@@ -8,7 +8,7 @@ import click
 from facepool.cli.ui.console import Console
 from facepool.enroll.session import EnrollmentSession, LookAlike, Resolution
 from facepool.errors import ConfigError, IdentityConflict
-from facepool.gallery import Pool, clean_name
+from facepool.gallery import Gallery, clean_name
 
 _QUESTION = "Are {person} and {other} the same person, or different people? (cancel stores nothing)"
 
@@ -28,7 +28,7 @@ class LookAlikeChoices:
     all_different: bool = False
 
 
-def resolve_named(session: EnrollmentSession, pool: Pool, choices: LookAlikeChoices) -> None:
+def resolve_named(session: EnrollmentSession, pool: Gallery, choices: LookAlikeChoices) -> None:
     """Decide on the people whom the command line names, before anything is scanned.
 
     Raises:

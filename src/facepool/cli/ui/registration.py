@@ -15,7 +15,7 @@ from facepool.enroll.ring import Slot
 from facepool.enroll.scan import ScanOutcome, ScanStep
 from facepool.enroll.session import EnrollmentSession
 from facepool.errors import ConfigError, FacepoolError, IdentityConflict, NoFace, ScanIncomplete
-from facepool.gallery import Pool
+from facepool.gallery import Gallery
 from facepool.overlay import (
     COLUMNS,
     Painter,
@@ -164,7 +164,7 @@ def _counting(frames: Iterable[Frame], step: Callable[[], None]) -> Iterator[Fra
         step()
 
 
-def store_pictures(session: EnrollmentSession, tally: Tally, pool: Pool, console: Console) -> None:
+def store_pictures(session: EnrollmentSession, tally: Tally, pool: Gallery, console: Console) -> None:
     """Store what was taken of pictures, and say why the rest was not.
 
     Raises:

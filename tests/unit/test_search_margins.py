@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from crowd_kit import crowd, pool_of
-from facepool.gallery import search
-from facepool.gallery.margins import measured_margins
-from facepool.gallery.matrix import grouped
 from facepool.recognize.decide import LOOK_ALIKE_MARGIN, decide
+from facepool.search import Index
+from facepool.search.exact import nearest
+from facepool.search.margins import measured_margins
 from facepool.types import Candidate, Floats
 
 TWINS = frozenset({"Ada", "Ann"})
@@ -27,9 +27,9 @@ def wrong(templates: tuple[Floats, Floats], probes: tuple[Floats, Floats], margi
     """Share of faces that are named as the other person at a margin, in a pool with so many other people."""
     crowded = np.concatenate([np.stack(templates), crowd(people, len(templates[0]), seed=77)])
     matrix = pool_of(crowded, ["Ada", "Ann", *(f"other {number}" for number in range(people))])
-    named = [search(matrix, faces, top=2, bars=True) for faces in probes]
+    named = [nearest(matrix, faces, k=2, normalize=True) for faces in probes]
     leads = [
-        found[0].net - found[1].net
+        found[0].normalized_score - found[1].normalized_score
         for own, all_found in zip(("Ada", "Ann"), named, strict=True)
         for found in all_found
         if found[0].person != own
@@ -65,15 +65,13 @@ def test_a_person_without_a_template_is_left_out() -> None:
     assert measured_margins([TWINS], {"Ada": crowd(1, 4, seed=3)[0]}) == {}
 
 
-def test_the_matrix_of_a_pool_has_the_margins_of_its_pairs() -> None:
+def test_an_index_has_the_margins_of_its_pairs() -> None:
     vectors = crowd(2, 3, seed=4)
     plain = pool_of(vectors, ["Ada", "Ann"])
     assert plain.margins == {}
     owners = np.repeat(np.arange(2), 3)
-    matrix = grouped(
-        vectors.reshape(6, -1), owners, np.arange(6), {0: "Ann", 1: "Ada"}, 1, look_alikes=frozenset({TWINS})
-    )
-    assert matrix.margins == measured_margins([TWINS], {"Ann": vectors[0], "Ada": vectors[1]})
+    index = Index.of_rows(vectors.reshape(6, -1), owners, ("Ann", "Ada"), look_alikes=frozenset({TWINS}))
+    assert index.margins == measured_margins([TWINS], {"Ann": vectors[0], "Ada": vectors[1]})
 
 
 @pytest.mark.parametrize(("margin", "named"), [(0.01, True), (0.05, True), (0.07, False), (None, False)])

@@ -1,4 +1,4 @@
-"""A pool's templates in one byte a number: a quarter of the memory to read, with the error of every row known.
+"""A gallery's templates in one byte a number: a quarter of the memory to read, with the error of every row known.
 
 A row ``v`` is kept as ``c = round(v * scale)`` in -127..127. What it stands for, ``c / scale``, is off by a vector
 whose length is kept beside it, so by Cauchy and Schwarz the product with any probe is known to within that length.
@@ -9,18 +9,20 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TypeVar
 
 import numkong
 import numpy as np
 import numpy.typing as npt
 
-from facepool.gallery.rows import aligned, spliced
 from facepool.threads import allowed_threads
 from facepool.types import Floats, Indices
 
 Bytes = npt.NDArray[np.int8]
 Doubles = npt.NDArray[np.float64]
 Products = npt.NDArray[np.number]
+Number = TypeVar("Number", bound=np.generic)
 
 _LARGEST = 127
 _SAMPLED_ROWS = 4096
@@ -38,6 +40,7 @@ _INEXACT = 1 + 1e-3
 """Above what a sum of thousands of squares may be off in single precision, as a factor."""
 _VALUES_A_THREAD = 1 << 21
 """Codes below which a second thread costs more than it saves."""
+_CACHE_LINE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """The rows of a `PoolMatrix` as codes, in blocks that no person's rows cross.
+    """The rows of an index as codes, in blocks that no person's rows cross.
 
     Attributes:
         rows: (T, D) int8.
@@ -169,7 +172,7 @@ _LONGEST = 1.001 + _ROUNDING
 
 
 def code(vectors: Floats, starts: Indices) -> Codes:
-    """Code a pool's templates.
+    """Code a gallery's templates.
 
     Args:
         vectors: (T, D) float32, rows of norm 1; T and D at least 1.
@@ -183,7 +186,7 @@ def code(vectors: Floats, starts: Indices) -> Codes:
 
 
 def extended_codes(known: Codes, at: Indices, vectors: Floats, starts: Indices) -> Codes:
-    """Codes of a pool that has grown; only what is new is computed.
+    """Codes of a gallery that has grown; only what is new is computed.
 
     Args:
         known: The codes so far.
@@ -241,3 +244,30 @@ def _in_blocks(rows: Bytes, errors: Floats, scale: float, starts: Indices) -> Co
     blocks = starts[np.unique(np.searchsorted(starts, wanted, side="right") - 1)]
     sizes = np.diff(blocks, append=len(rows))
     return Codes(rows, scale, errors, blocks, sizes, np.maximum.reduceat(errors, blocks).astype(np.float64))
+
+
+def aligned(shape: tuple[int, ...], kind: type[Number]) -> npt.NDArray[Number]:
+    """An uninitialized C-contiguous array that begins with a cache line: 64 bytes."""
+    size = int(np.prod(shape)) * np.dtype(kind).itemsize
+    memory = np.empty(size + _CACHE_LINE, np.uint8)
+    skipped = -memory.ctypes.data % _CACHE_LINE
+    return memory[skipped : skipped + size].view(kind).reshape(shape)
+
+
+def spliced(old: npt.NDArray[Number], at: Indices, new: npt.NDArray[Number]) -> npt.NDArray[Number]:
+    """Rows of which some were there, copied in whole stretches.
+
+    Args:
+        old: (N, ...).
+        at: (K,) rising, 0..N: before which old row each new one comes.
+        new: (K, ...).
+
+    Returns:
+        (N + K, ...), beginning with a cache line.
+    """
+    rows = aligned((len(old) + len(new), *old.shape[1:]), old.dtype.type)
+    rows[at + np.arange(len(new))] = new
+    for first, end in pairwise([0, *np.unique(at).tolist(), len(old)]):
+        shift = int(np.searchsorted(at, first, side="right"))
+        rows[first + shift : end + shift] = old[first:end]
+    return rows

@@ -46,7 +46,7 @@ def _margin(one: Floats | None, other: Floats | None) -> float | None:
         return None  # known by name only
     if sum(len(templates) for templates in (one, other) if len(templates) > 1) < _LEAST:
         return None
-    # In a small pool the best template counts, in a large one it and the mean by half: whichever asks for more.
+    # In a small gallery the best template counts, in a large one it and the mean by half: whichever asks for more.
     measured = (
         _needed([_leads(*sides, mean_counts) for sides in ((one, other), (other, one)) if len(sides[0]) > 1])
         for mean_counts in (0.0, 0.5)
@@ -76,7 +76,7 @@ def _leads(own: Floats, other: Floats, mean_counts: float) -> Floats:
 
 
 def _score(face: Floats, templates: Floats, mean_counts: float) -> float:
-    """One face and (T, D) templates of one person, as in ``facepool.gallery.bars``."""
+    """One face and (T, D) templates of one person, as in ``facepool.search.normalization``."""
     similarities = templates @ face
     length = max(float(np.linalg.norm(templates.mean(axis=0))), 1e-3)
     return float((1 - mean_counts) * similarities.max() + mean_counts * similarities.mean() / length)
