@@ -6,7 +6,7 @@ import pytest
 from facepool.enroll.coverage import Coverage, DirectionReport, ViewReport
 from facepool.enroll.ring import DIRECTIONS, Slot, direction_angle, direction_words
 from facepool.overlay import COLUMNS, coverage_advice, coverage_picture, coverage_rows, coverage_summary, coverage_title
-from facepool.overlay.coverage_words import genuine
+from facepool.overlay.coverage import genuine
 from facepool.thresholds import Threshold
 from facepool.types import Image
 

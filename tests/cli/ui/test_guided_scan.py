@@ -23,7 +23,7 @@ from facepool.enroll.session import EnrollmentSession, EnrollOptions
 from facepool.gallery import Pool, open_pool
 from facepool.overlay import Canvas, Painter
 from facepool.types import Frame, Image
-from facepool.window import Event, Window
+from facepool.window import Window, WindowEvent
 from support.scan_scene import SPACE, Head, ScanStage, circle, still
 
 FULL = [*still(), *circle()]
@@ -56,7 +56,7 @@ class Film:
 class KeyWindow(Window):
     """Never opens; keys are pressed by the number of the picture that is shown."""
 
-    def __init__(self, keys: Callable[[int], tuple[Event, ...]]) -> None:
+    def __init__(self, keys: Callable[[int], tuple[WindowEvent, ...]]) -> None:
         super().__init__()
         self.shown: list[Image] = []
         self._keys = keys
@@ -64,7 +64,7 @@ class KeyWindow(Window):
     def show(self, image_bgr: Image) -> None:
         self.shown.append(image_bgr)
 
-    def poll(self) -> tuple[Event, ...]:
+    def poll(self) -> tuple[WindowEvent, ...]:
         return self._keys(len(self.shown))
 
 
@@ -77,7 +77,7 @@ class Stand:
         self.scan = ScanScreen(self.guided, Painter(), Console(), keep_faces=False)
         self.window = KeyWindow(lambda _: ())
 
-    def run(self, heads: Sequence[Head], keys: Callable[[int], tuple[Event, ...]] = lambda _: ()) -> int:
+    def run(self, heads: Sequence[Head], keys: Callable[[int], tuple[WindowEvent, ...]] = lambda _: ()) -> int:
         """Scan; how many frames were looked at."""
         self.window = KeyWindow(keys)
         frames = [Frame(frame.image_bgr, "film", frame.index) for frame in self.stage.frames(heads)]
@@ -105,14 +105,14 @@ def test_it_ends_by_itself_with_a_check_mark(stand: Stand, monkeypatch: pytest.M
 
 
 def test_enter_is_heard_only_when_there_is_enough(stand: Stand) -> None:
-    looked_at = stand.run(FULL, lambda shown: (Event.NEXT,) if shown in (12, len(FULL) - 4) else ())
+    looked_at = stand.run(FULL, lambda shown: (WindowEvent.NEXT,) if shown in (12, len(FULL) - 4) else ())
     assert looked_at == len(FULL) - 4
     assert stand.scan.over
     assert stand.guided.finish().covered >= 0.8
 
 
 def test_an_enter_that_comes_too_early_is_answered_in_the_picture(stand: Stand) -> None:
-    stand.run([*still(), *[Head()] * 4], lambda shown: (Event.NEXT,) if shown == 10 else ())
+    stand.run([*still(), *[Head()] * 4], lambda shown: (WindowEvent.NEXT,) if shown == 10 else ())
     before, answered = stand.window.shown[9], stand.window.shown[10]
     assert (before != answered).any()
     assert not stand.scan.over
@@ -120,17 +120,17 @@ def test_an_enter_that_comes_too_early_is_answered_in_the_picture(stand: Stand) 
 
 def test_enter_finishes_a_partial_scan_from_the_first_view_on(pool: Pool) -> None:
     stand = Stand(pool, partial=True)
-    assert stand.run(FULL, lambda shown: (Event.NEXT,) if shown in (3, 9) else ()) == 9
+    assert stand.run(FULL, lambda shown: (WindowEvent.NEXT,) if shown in (3, 9) else ()) == 9
 
 
 def test_q_ends_it_whatever_there_is(stand: Stand) -> None:
-    assert stand.run(FULL, lambda shown: (Event.QUIT,) if shown == 12 else ()) == 12
+    assert stand.run(FULL, lambda shown: (WindowEvent.QUIT,) if shown == 12 else ()) == 12
     assert stand.scan.over
 
 
 def test_ctrl_c_in_the_window_is_ctrl_c(stand: Stand) -> None:
     with pytest.raises(KeyboardInterrupt):
-        stand.run(FULL, lambda shown: (Event.CANCEL,) if shown == 12 else ())
+        stand.run(FULL, lambda shown: (WindowEvent.CANCEL,) if shown == 12 else ())
 
 
 def scans(pool: Pool, heads: Sequence[Head]) -> Iterator[tuple[Frame, ScanStep]]:
