@@ -19,6 +19,7 @@ import numpy as np
 import platformdirs
 
 import facepool
+from facepool import extras
 from facepool.cli.context import CommandContext
 from facepool.cli.options import GivenSettings
 from facepool.cli.ui.evaluation_tables import show
@@ -65,6 +66,7 @@ class Study:
         self.console = self._context.console
         self.settings = self._context.settings
         if output is not None:
+            extras.require("evaluate")
             output.mkdir(parents=True, exist_ok=True)
 
     @cached_property

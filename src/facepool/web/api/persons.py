@@ -61,7 +61,7 @@ async def list_people(
     def read(pool: Pool) -> People:
         names = [entry.name for entry in pool.people() if search.casefold() in entry.name.casefold()]
         shown = names[page * size : (page + 1) * size]
-        alike = pool.matrix().look_alikes
+        alike = pool.look_alikes()
         summaries = [answers.person_summary(pool, name, alike) for name in shown]
         return People(persons=summaries, total=len(names), page=page, size=size)
 
@@ -134,7 +134,7 @@ async def list_samples(name: PersonName, services: CurrentServices, _: Recognizi
     """The stored views of somebody, oldest first."""
 
     def read(pool: Pool) -> list[StoredSample]:
-        return answers.stored_samples(pool.templates(name), pool.pictured(name))
+        return answers.stored_samples(pool.templates(name), pool.template_ids_with_image(name))
 
     return await services.pool.run(read)
 
