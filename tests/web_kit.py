@@ -12,7 +12,7 @@ from facepool.config import Settings
 from facepool.faces.analyze import Detector, FaceEmbedder
 from facepool.types import AlignedFaces, Detections, Floats, Image
 from facepool.web.app import create_app
-from facepool.web.assembly import ServerOptions, assemble
+from facepool.web.services import ServerOptions, assemble
 from stand_ins import StageAnalyzer, view
 
 LOCAL = "http://127.0.0.1:8000"

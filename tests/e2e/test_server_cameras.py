@@ -15,8 +15,7 @@ from facepool.errors import ConfigError
 from facepool.recognize.events import Event
 from facepool.recognize.live import LiveRecognizer
 from facepool.types import Image
-from facepool.web.camera import Camera, Watching
-from facepool.web.cameras import Cameras, NoPicture, UnknownCamera
+from facepool.web.services.cameras import Camera, Cameras, NoPicture, UnknownCamera, Watching
 from loopback_camera import camera_before, moving, write_video
 
 PATIENCE_S = 60

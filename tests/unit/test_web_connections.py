@@ -24,15 +24,14 @@ from facepool.gallery import open_pool
 from facepool.recognize.live import LiveRecognizer
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import Image
-from facepool.web.assembly import ServerOptions
-from facepool.web.events import Events
-from facepool.web.heads import PromptHTTP
-from facepool.web.images import Decoder, PictureLimits, decode_image
-from facepool.web.limits import Limits
+from facepool.web.api.live import BrowserWatch
+from facepool.web.middleware.authentication import Standing
 from facepool.web.problems import ServerBusy, TooManyRequests
-from facepool.web.services import Services
-from facepool.web.standing import Standing
-from facepool.web.watch import BrowserWatch
+from facepool.web.server import PromptHTTP
+from facepool.web.services import ServerOptions, Services
+from facepool.web.services.activity import Events
+from facepool.web.services.images import Decoder, PictureLimits, decode_image
+from facepool.web.services.limits import Limits
 from live_stage import Actor, LiveStage
 from pool_kit import unit
 from scan_stage import SPACE, circle, still

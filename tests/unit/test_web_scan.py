@@ -10,7 +10,7 @@ from facepool.enroll.guided import GuidedEnrollment, GuidedOptions
 from facepool.errors import IdentityConflict, ScanIncomplete
 from facepool.gallery import Pool, open_pool
 from facepool.types import Sample
-from facepool.web.scan import BrowserScan, Command, Message, Redo, Resolve
+from facepool.web.api.enroll import BrowserScan, Command, Message, Redo, Resolve
 from scan_stage import OTHER, SPACE, Head, ScanStage, circle, embedding, still
 
 

@@ -16,12 +16,11 @@ from starlette.websockets import WebSocketDisconnect
 from facepool.config import Settings
 from facepool.errors import ConfigError
 from facepool.web.app import create_app
-from facepool.web.assembly import ServerOptions, assemble
-from facepool.web.audit import Audit
-from facepool.web.keys import LOCAL, Caller, Keys
-from facepool.web.limits import Limits
-from facepool.web.services import Services
-from facepool.web.store import ServerStore, store_beside
+from facepool.web.services import ServerOptions, Services, assemble
+from facepool.web.services.audit import Audit
+from facepool.web.services.keys import LOCAL, Caller, Keys
+from facepool.web.services.limits import Limits
+from facepool.web.services.store import ServerStore, store_beside
 from stand_ins import view
 from web_kit import LOCAL as ADDRESS
 from web_kit import ServedStage, client_of, png

@@ -17,8 +17,8 @@ from facepool import Analyzer
 from facepool.faces.analyze import Detector, FaceEmbedder
 from facepool.gallery import open_pool
 from facepool.types import Frame, Sample
-from facepool.web.assembly import ServerOptions
-from facepool.web.limits import Limits
+from facepool.web.services import ServerOptions
+from facepool.web.services.limits import Limits
 from live_stage import Actor, LiveStage
 from pool_kit import unit
 from scan_stage import SPACE, ScanStage, circle, still

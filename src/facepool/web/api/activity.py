@@ -9,11 +9,9 @@ from fastapi import APIRouter, Depends, Query, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from facepool.gallery import clean_name
-from facepool.web.api.callers import Recognizing
-from facepool.web.api.described import Answers
-from facepool.web.api.schemas import Activity, ActivityEntry
+from facepool.web.api.schemas import Activity, ActivityEntry, Answers
+from facepool.web.middleware.authentication import Recognizing, Standing, share_of
 from facepool.web.services import CurrentServices, Services
-from facepool.web.standing import Standing, share_of
 
 router = APIRouter(prefix="/v1", tags=["activity"])
 

@@ -8,11 +8,10 @@ from starlette.concurrency import run_in_threadpool
 
 from facepool.capture.addresses import STREAM_SCHEMES, url_scheme
 from facepool.errors import ConfigError
-from facepool.web.api.callers import Administering, Recognizing
-from facepool.web.api.described import JPEG
-from facepool.web.api.schemas import Body
-from facepool.web.camera import Camera, CameraState
+from facepool.web.api.schemas import JPEG, Body
+from facepool.web.middleware.authentication import Administering, Recognizing
 from facepool.web.services import CurrentServices
+from facepool.web.services.cameras import Camera, CameraState
 
 router = APIRouter(prefix="/v1/cameras", tags=["cameras"])
 

@@ -1,7 +1,11 @@
 """People of the pool: who is there, what is stored of them, registering, renaming, merging, exporting, erasing."""
 
+import io
+import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Annotated
 
@@ -13,13 +17,12 @@ from facepool.errors import InputError, UnknownTemplate
 from facepool.faces.analyze import Faces
 from facepool.gallery import Pool, clean_name
 from facepool.gallery.checks import unknown_person
-from facepool.types import Frame, Image
-from facepool.web.api import answers
-from facepool.web.api.callers import Enrolling, Recognizing
-from facepool.web.api.described import JPEG, ZIP, attachment
-from facepool.web.api.looking import Seen, looked_at_each
-from facepool.web.api.pictures import REQUEST_BODY, SentPicture, SentPictures
+from facepool.types import Frame, Image, Template
+from facepool.web.api import schemas as answers
+from facepool.web.api.pictures import REQUEST_BODY, Seen, SentPicture, SentPictures, looked_at_each
 from facepool.web.api.schemas import (
+    JPEG,
+    ZIP,
     Erased,
     ErasedSample,
     Merged,
@@ -31,11 +34,11 @@ from facepool.web.api.schemas import (
     Registered,
     Renaming,
     StoredSample,
+    attachment,
 )
-from facepool.web.archive import person_archive
-from facepool.web.erasing import erase, told_since
-from facepool.web.paths import NAME
-from facepool.web.services import CurrentServices
+from facepool.web.middleware.authentication import Enrolling, Recognizing
+from facepool.web.middleware.paths import NAME
+from facepool.web.services import CurrentServices, erase, told_since
 
 router = APIRouter(prefix="/v1/persons", tags=["persons"])
 
@@ -252,3 +255,80 @@ def _unreadable(picture: SentPicture, error: InputError) -> OfferedPicture:
 def _source(picture: SentPicture) -> str:
     """Where a view comes from, as the pool keeps it: what the client called the file, without its folders."""
     return PurePath(picture.name.replace("\\", "/")).name[:_LONGEST_SOURCE] or "upload"
+
+
+# DOC: """Everything about one person in one file, for them to take away."""
+
+_ABOUT = (
+    "Everything that this server keeps about the person. vectors.npy has a row of float32 for each sample, in the same "
+    "order; pictures are the faces that the vectors were made from, where they were kept. activity.json: when the "
+    "person was seen. audit.json: who registered, changed or exported the person."
+)
+
+
+def person_archive(
+    pool: Pool, name: str, activity: Sequence[Mapping[str, object]], audit: Sequence[Mapping[str, object]]
+) -> bytes:
+    """A zip file with all that is stored about somebody.
+
+    Args:
+        pool: Where they are.
+        name: Whom it is about.
+        activity: When they were seen.
+        audit: What was done to them, and by whom.
+
+    Raises:
+        UnknownPerson: Nobody has that name.
+    """
+    templates = pool.templates(name)
+    pictures = {template.id: pool.picture(template.id) for template in templates}
+    alike = sorted(other for pair in pool.matrix().look_alikes if name in pair for other in pair - {name})
+    person = {
+        "about": _ABOUT,
+        "person": name,
+        "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "embedding_space": str(pool.space) if pool.space else None,
+        "look_alikes": alike,
+        "samples": [_sample(template, pictures[template.id]) for template in templates],
+    }
+    rows = [template.sample.embedding for template in templates]
+    vectors = io.BytesIO()
+    np.save(vectors, np.array(rows, np.float32).reshape(len(rows), pool.dimension or 0), allow_pickle=False)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("person.json", _json(person))
+        archive.writestr("vectors.npy", vectors.getvalue())
+        archive.writestr("activity.json", _json(activity))
+        archive.writestr("audit.json", _json(audit))
+        for number, picture in pictures.items():
+            if picture is not None:
+                archive.writestr(_picture_name(number), picture, zipfile.ZIP_STORED)
+    return file.getvalue()
+
+
+def _sample(template: Template, picture: bytes | None) -> dict[str, object]:
+    sample = template.sample
+    pose = sample.pose
+    return {
+        "id": template.id,
+        "source": sample.source,
+        "frame": sample.frame,
+        "time_s": sample.time_s,
+        "pose": None if pose is None else {"yaw": pose.yaw, "pitch": pose.pitch, "roll": pose.roll},
+        "quality": sample.quality,
+        "size_px": sample.size_px,
+        "score": sample.score,
+        "appearance": sample.appearance,
+        "partial": sample.partial,
+        "created_at": template.created_at or None,
+        "model": template.model or None,
+        "picture": None if picture is None else _picture_name(template.id),
+    }
+
+
+def _picture_name(number: int) -> str:
+    return f"pictures/{number}.jpg"
+
+
+def _json(content: object) -> str:
+    return json.dumps(content, ensure_ascii=False, indent=1)

@@ -1,18 +1,22 @@
 """Pictures as they come in: files of a form, base64 in JSON, or the bytes of one as the body."""
 
+import asyncio
 import base64
 import binascii
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Generic, TypedDict, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field, ValidationError
 from starlette.datastructures import UploadFile
 
-from facepool.errors import ImageUnreadable, SourceEmpty
+from facepool.errors import ImageUnreadable, InputError, SourceEmpty
+from facepool.types import Image
 from facepool.web.api.schemas import Body
 from facepool.web.problems import UnsupportedBody
+from facepool.web.services.images import DECODER
 
 MOST_PICTURES = 100
 """In one request."""
@@ -114,3 +118,69 @@ def _decoded(picture: NamedPicture) -> bytes:
         raise ImageUnreadable(
             f"The picture {picture.name!r} cannot be read", why=f"it is no base64 ({error})", fix="Encode the file"
         ) from error
+
+
+# DOC: """Pictures of a request, decoded and looked at by the engine, a few at a time."""
+
+Found = TypeVar("Found")
+_AT_ONCE = 4
+"""Of one request: decoded they take much more room than as files, and others wait, too."""
+
+
+class Described(TypedDict):
+    """What every answer says of a picture."""
+
+    name: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seen(Generic[Found]):
+    """A picture that was looked at.
+
+    Attributes:
+        described: What every answer says of it.
+        found: What the engine found.
+    """
+
+    described: Described
+    found: Found
+
+
+async def looked_at(
+    pictures: Sequence[SentPicture], look: Callable[[Image], Awaitable[Found]]
+) -> AsyncIterator[Seen[Found]]:
+    """Decode pictures and look at them, in their order.
+
+    Args:
+        pictures: Of a request.
+        look: What the engine does with an upright picture.
+
+    Raises:
+        InputError: One of them is no picture, or too large.
+        ServerBusy: Too many others wait.
+    """
+    async for seen in looked_at_each(pictures, look):
+        if isinstance(seen, InputError):
+            raise seen
+        yield seen
+
+
+async def looked_at_each(
+    pictures: Sequence[SentPicture], look: Callable[[Image], Awaitable[Found]]
+) -> AsyncIterator[Seen[Found] | InputError]:
+    """The same; a picture that cannot be used gives its error in its place."""
+    for first in range(0, len(pictures), _AT_ONCE):
+        some = pictures[first : first + _AT_ONCE]
+        for seen in await asyncio.gather(*(_look(picture, look) for picture in some)):
+            yield seen
+
+
+async def _look(picture: SentPicture, look: Callable[[Image], Awaitable[Found]]) -> Seen[Found] | InputError:
+    try:
+        image_bgr = await DECODER.decode(picture.data)
+    except InputError as error:
+        return error
+    height, width = image_bgr.shape[:2]
+    return Seen(Described(name=picture.name, width=width, height=height), await look(image_bgr))

@@ -16,9 +16,9 @@ from facepool.gallery import Pool, PoolMatrix, TransferReport, open_pool, transf
 from facepool.recognize.decide import LOOK_ALIKE_MARGIN
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import Calibration, EmbeddingSpace
-from facepool.web.api.callers import Administering, Recognizing
-from facepool.web.api.described import DATABASE, DATABASE_TYPE, attachment
 from facepool.web.api.schemas import (
+    DATABASE,
+    DATABASE_TYPE,
     Calibrated,
     Calibrating,
     ErrorRate,
@@ -28,7 +28,9 @@ from facepool.web.api.schemas import (
     PoolInfo,
     SimilarPair,
     Space,
+    attachment,
 )
+from facepool.web.middleware.authentication import Administering, Recognizing
 from facepool.web.services import CurrentServices
 
 router = APIRouter(prefix="/v1/pool", tags=["pool"])

@@ -6,10 +6,8 @@ from facepool.errors import InputError
 from facepool.gallery import Pool
 from facepool.recognize.pictures import RecognizedFaces, Recognizer
 from facepool.recognize.verify import compare
-from facepool.web.api import answers
-from facepool.web.api.callers import Recognizing
-from facepool.web.api.looking import looked_at
-from facepool.web.api.pictures import REQUEST_BODY, SentPictures
+from facepool.web.api import schemas as answers
+from facepool.web.api.pictures import REQUEST_BODY, SentPictures, looked_at
 from facepool.web.api.schemas import (
     Detected,
     DetectedPicture,
@@ -19,6 +17,7 @@ from facepool.web.api.schemas import (
     RecognizedPicture,
     Verified,
 )
+from facepool.web.middleware.authentication import Recognizing
 from facepool.web.services import CurrentServices
 
 router = APIRouter(prefix="/v1", tags=["recognition"])

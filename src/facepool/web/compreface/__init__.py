@@ -2,7 +2,9 @@
 
 from fastapi import APIRouter
 
-from facepool.web.compreface import faces, recognition, subjects, verification
+from facepool.web.compreface import recognition, subjects
+from facepool.web.compreface import recognition as verification
+from facepool.web.compreface import subjects as faces
 from facepool.web.compreface.errors import ANSWERS
 
 router = APIRouter(prefix="/api/v1", tags=["CompreFace"], responses=ANSWERS)

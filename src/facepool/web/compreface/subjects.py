@@ -1,18 +1,80 @@
-"""``/api/v1/recognition/subjects``: people."""
+"""Subjects and image ids of CompreFace as people and templates of a pool."""
 
-from fastapi import APIRouter
+from collections.abc import Iterable
+from typing import Annotated
+from uuid import UUID
+
+import numpy as np
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
-from facepool.errors import PersonExists
-from facepool.gallery import Pool
-from facepool.web import paths  # noqa: F401 -- its convertor is the one of names
-from facepool.web.api.callers import Administering, Enrolling, Recognizing
-from facepool.web.compreface.answers import Deleted, SubjectName, SubjectNames, Updated
-from facepool.web.compreface.errors import invalid, subject_exists, subject_not_found
-from facepool.web.compreface.names import EMPTY_NAME, find, known, usable
-from facepool.web.compreface.routing import CompreFaceRoute
-from facepool.web.erasing import erase, everybody
-from facepool.web.services import CurrentServices
+from facepool.errors import ConfigError, PersonExists, UnknownTemplate
+from facepool.gallery import Pool, clean_name
+from facepool.types import EmbeddingSpace, Frame, Sample
+from facepool.web.compreface.answers import Deleted, Example, ExamplePage, SubjectName, SubjectNames, Updated
+from facepool.web.compreface.errors import (
+    CompreFaceRoute,
+    forbidden,
+    image_not_found,
+    invalid,
+    subject_exists,
+    subject_not_found,
+    too_many_faces,
+)
+from facepool.web.compreface.faces import PICTURE, FaceQuery, embed, read_picture
+from facepool.web.middleware.authentication import Administering, Enrolling, Recognizing
+from facepool.web.services import Caller, CurrentServices, Erasure, Services, erase, everybody, told_since
+
+EMPTY_NAME = "Subject name is empty"
+_LARGEST_NUMBER = 2**63 - 1
+
+
+def image_id(template_id: int) -> str:
+    """The id of a template for clients, who expect a UUID."""
+    return str(UUID(int=template_id))
+
+
+def template_id(image: UUID) -> int | None:
+    """The number of a template; None for a UUID that no template can have."""
+    return image.int if 0 < image.int <= _LARGEST_NUMBER else None
+
+
+def usable(subject: str, ending: str = "") -> str:
+    """A subject's name as the pool spells it.
+
+    Raises:
+        CompreFaceError: Nobody can have that name.
+    """
+    if not subject.strip():
+        raise invalid(EMPTY_NAME + ending)
+    try:
+        return clean_name(subject)
+    except ConfigError as error:
+        raise invalid(str(error)) from error
+
+
+def find(pool: Pool, subject: str) -> str | None:
+    """Who has that name; CompreFace does not tell upper from lower case, so nobody else is found next to a namesake."""
+    names = [person.name for person in pool.people()]
+    if subject in names:
+        return subject
+    folded = subject.casefold()
+    return next((name for name in names if name.casefold() == folded), None)
+
+
+def known(pool: Pool, subject: str) -> str:
+    """The same, of somebody who has to be there.
+
+    Raises:
+        CompreFaceError: Nobody has that name.
+    """
+    found = find(pool, subject)
+    if found is None:
+        raise subject_not_found(subject)
+    return found
+
+
+# DOC: """``/api/v1/recognition/subjects``: people."""
 
 router = APIRouter(prefix="/recognition/subjects", route_class=CompreFaceRoute)
 
@@ -107,3 +169,161 @@ async def delete_subjects(services: CurrentServices, caller: Administering) -> D
 async def delete_nobody(_: Enrolling) -> None:
     """An address without the name that belongs into it must not erase everybody."""
     raise invalid(f"{EMPTY_NAME}; ")
+
+
+# DOC: """``/api/v1/recognition/faces``: examples of people."""
+
+router = APIRouter(prefix="/recognition/faces", route_class=CompreFaceRoute)
+
+_PAGE_SIZE = 20
+_LARGEST_PAGE = 2000
+SOURCE = "CompreFace API"
+"""Where examples say that they come from."""
+
+
+@router.get("")
+@router.get("/", include_in_schema=False)
+async def list_examples(
+    services: CurrentServices,
+    _: Recognizing,
+    page: str = "",
+    size: str = "",
+    subject: str = "",
+) -> ExamplePage:
+    """Stored faces, oldest first, a page at a time. A page or size that is no number is the default."""
+    number, length = _number(page, 0), min(_number(size, 0) or _PAGE_SIZE, _LARGEST_PAGE)
+    return await services.pool.run(lambda pool: _page(pool, subject, number, length))
+
+
+@router.post("", status_code=201, openapi_extra=PICTURE)
+@router.post("/", status_code=201, include_in_schema=False)
+async def add_example(
+    request: Request,
+    subject: str,
+    options: FaceQuery,
+    services: CurrentServices,
+    caller: Enrolling,
+) -> Example:
+    """Store the one face of a picture as an example of somebody, who is made known by that if need be.
+
+    As CompreFace does, it stores what it is given: neither quality nor likeness to others is looked at.
+    """
+    name = usable(subject, "; ")
+    image_bgr = await read_picture(request)
+    sights = await embed(services.engine, image_bgr, options)
+    if len(sights) > 1:
+        raise too_many_faces()
+    sample, space = sights.sample(Frame(image_bgr, SOURCE)), services.engine.analyzer.space
+
+    def store(pool: Pool) -> int:
+        person = find(pool, name) or name
+        number = _store(pool, person, sample, space)
+        services.audit.note(caller, "registered", person, "1 view")
+        return number
+
+    number = await services.pool.run(store)
+    return Example(image_id=image_id(number), subject=name)
+
+
+@router.post("/delete")
+async def delete_examples(images: list[UUID], services: CurrentServices, caller: Enrolling) -> list[Example]:
+    """Erase several; ids of none are passed over."""
+    gone = await services.pool.run(lambda pool: _remove(services, caller, pool, images))
+    return [Example(image_id=image_id(number), subject=person) for person, number in gone]
+
+
+@router.delete("/", include_in_schema=False)
+async def delete_examples_of(subject: str, services: CurrentServices, caller: Enrolling) -> Deleted:
+    """The same with a subject: an address without the id that belongs into it must not erase everybody."""
+    return await delete_all_examples(services, caller, subject)
+
+
+@router.delete("")
+async def delete_all_examples(
+    services: CurrentServices, caller: Enrolling, subject: Annotated[str | None, Query()] = None
+) -> Deleted:
+    """Erase somebody, examples and name; without a subject in the address, everybody."""
+    if subject is None and not caller.may("admin"):
+        raise forbidden()
+    name = None if subject is None else usable(subject, "; ")
+
+    def remove(pool: Pool) -> Erasure:
+        names = everybody(services, pool) if name is None else {find(pool, name) or name}
+        return erase(services, caller, pool, names)
+
+    gone = await services.pool.run(remove)
+    return Deleted(deleted=sum(gone.samples.values()))
+
+
+@router.delete("/{image}")
+async def delete_example(image: UUID, services: CurrentServices, caller: Enrolling) -> Example:
+    """Erase one."""
+    gone = await services.pool.run(lambda pool: _remove(services, caller, pool, [image]))
+    if not gone:
+        raise image_not_found(image)
+    return Example(image_id=str(image), subject=gone[0][0])
+
+
+@router.get("/{image}/img", response_class=Response)
+async def download(image: UUID, services: CurrentServices, _: Recognizing) -> Response:
+    """The picture of one: the face as it was cut out, a JPEG; nothing where there is none."""
+    number = template_id(image)
+
+    def picture(pool: Pool) -> bytes:
+        try:
+            return b"" if number is None else pool.picture(number) or b""
+        except UnknownTemplate:
+            return b""
+
+    data = await services.pool.run(picture)
+    return Response(data, media_type="image/jpeg" if data else "application/octet-stream")
+
+
+def _page(pool: Pool, subject: str, number: int, length: int) -> ExamplePage:
+    matrix = pool.matrix()
+    rows = np.argsort(matrix.template_ids, kind="stable")
+    if subject:
+        found = find(pool, subject)
+        rows = rows[matrix.person_of[rows] == matrix.place(found)] if found and matrix.has(found) else rows[:0]
+    examples = [
+        Example(image_id=image_id(int(matrix.template_ids[row])), subject=matrix.names[matrix.person_of[row]])
+        for row in rows[number * length : (number + 1) * length]
+    ]
+    return ExamplePage(
+        faces=examples,
+        page_number=number,
+        page_size=length,
+        total_pages=-(-len(rows) // length),
+        total_elements=len(rows),
+    )
+
+
+def _store(pool: Pool, person: str, sample: Sample, space: EmbeddingSpace) -> int:
+    """Store a sample and find out its number: the newest of that embedding."""
+    pool.register(person, [sample], space)
+    return next(
+        template.id
+        for template in reversed(pool.templates(person))
+        if np.array_equal(template.sample.embedding, sample.embedding)
+    )
+
+
+def _remove(services: Services, caller: Caller, pool: Pool, images: Iterable[UUID]) -> list[tuple[str, int]]:
+    """Erase templates; whose and of which numbers those were that were there."""
+    gone, remarks = [], len(pool.notes)
+    for image in images:
+        number = template_id(image)
+        if number is None:
+            continue
+        try:
+            person = pool.remove_template(number)
+        except UnknownTemplate:
+            continue
+        services.audit.note(caller, "erased_sample", person, str(number))
+        gone.append((person, number))
+    told_since(pool, remarks)
+    return gone
+
+
+def _number(text: str, default: int) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else default
