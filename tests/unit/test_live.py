@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +9,9 @@ from facepool import Pool, open_pool
 from facepool.errors import SpaceMismatch
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.evidence import EvidenceOptions
-from facepool.recognize.live import LiveOptions, LiveRecognizer
-from facepool.types import Floats, Sample
+from facepool.recognize.live import LiveOptions, LiveRecognizer, LiveSession
+from facepool.thresholds import ThresholdPolicy
+from facepool.types import Floats, Frame, Sample
 from live_stage import FPS, Actor, LiveStage
 from stand_ins import SPACE, unit, view
 
@@ -290,3 +291,17 @@ def test_memory_does_not_grow_with_time(stage: LiveStage, pool: Pool) -> None:
 def test_no_face_is_an_empty_view(stage: LiveStage, pool: Pool) -> None:
     seen = Show(stage, pool).play()
     assert (len(seen), seen.names, seen.events, seen.track_ids.shape) == (0, (), (), (0,))
+
+
+def test_a_session_emits_each_event_once_and_keeps_no_picture(tmp_path: Path) -> None:
+    stage = LiveStage()
+    emitted: list[tuple[Frame, Sequence[Event]]] = []
+    with open_pool(tmp_path / "pool.db", SPACE) as pool:
+        recognizer = LiveRecognizer(stage, pool, ThresholdPolicy(None))
+        session = LiveSession(recognizer, lambda frame, events: emitted.append((frame, events)))
+        for _ in range(3):
+            session.look(stage.frame(Actor(unit(0, SPACE.dimension))))
+        session.close()
+        session.close()
+    assert [event.kind for _, events in emitted for event in events] == ["appeared", "lost"]
+    assert emitted[-1][0].image_bgr.size == 0

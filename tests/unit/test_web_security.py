@@ -229,7 +229,7 @@ def test_an_error_of_ours_tells_nothing_of_the_inside(web: TestClient, stage: Se
     def fail(*_arguments: object) -> None:
         raise RuntimeError("secret of the inside")
 
-    stage.analyze = fail  # type: ignore[method-assign, assignment]
+    stage.embed_batch = fail  # type: ignore[method-assign, assignment]
     answer = web.post("/v1/recognize", files={"file": png(stage.frame(view(0, 0)).image_bgr)})
     assert code(answer) == (500, "facepool")
     assert "secret" not in answer.text

@@ -1,6 +1,9 @@
-"""Live recognition: one decision a person, not one a frame."""
+"""Live recognition: one decision a person, not one a frame.
 
-from collections.abc import Sequence
+``LiveSession`` is what the command line, browsers and server cameras run for each source; it drives ``LiveRecognizer``.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +19,10 @@ from facepool.thresholds import Threshold, ThresholdPolicy
 from facepool.types import Decision, Detections, Frame, Image, Indices, Mask
 
 _FPS_UNKNOWN = 25.0
+_NO_PIXELS = np.empty((0, 0, 3), np.uint8)
+
+Emit = Callable[[Frame, Sequence[Event]], None]
+"""Gets the events of a frame that has some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,3 +295,43 @@ class LiveRecognizer:
             threshold=decision.threshold,
             margin=decision.margin,
         )
+
+
+class LiveSession:
+    """Watches one source from its first frame to its last.
+
+    Every event is emitted once, in order; at the end everybody who was in view is lost.
+
+    Args:
+        recognizer: Fresh: it remembers who is in view.
+        emit: Gets what happened. A frame that comes with lost faces at the end has no pixels any more.
+    """
+
+    def __init__(self, recognizer: LiveRecognizer, emit: Emit) -> None:
+        self._recognizer = recognizer
+        self._emit = emit
+        self._last: Frame | None = None
+
+    def look(self, frame: Frame) -> LiveView:
+        """Take in the next frame and emit what happened."""
+        view = self.process(frame)
+        self.report(frame, view)
+        return view
+
+    def process(self, frame: Frame) -> LiveView:
+        """The first half of ``look``, which may run in a thread of its own, one frame at a time."""
+        return self._recognizer.process(frame)
+
+    def report(self, frame: Frame, view: LiveView) -> None:
+        """The second half of ``look``: emit what happened with a frame."""
+        self._last = replace(frame, image_bgr=_NO_PIXELS)  # nobody's picture is kept for as long as nothing moves
+        if view.events:
+            self._emit(frame, view.events)
+
+    def close(self) -> None:
+        """The source has ended."""
+        if self._last is None:
+            return
+        last, self._last = self._last, None
+        if lost := self._recognizer.finish(last.time_s or 0.0):
+            self._emit(last, lost)

@@ -25,14 +25,14 @@ _ROUTERS = (
     pool.router,
     activity.router,
     cameras.router,
-    system.settings,
+    system.settings_router,
     live.router,
     enroll.router,
     compreface.router,
     system.router,
     keys.session,
     keys.router,
-    system.health,
+    system.monitoring,
 )
 
 

@@ -6,7 +6,7 @@ import click
 
 from facepool.cli.context import CommandContext
 from facepool.cli.options import GivenSettings, json_option, settings_options
-from facepool.cli.ui.wording import counted, people_count
+from facepool.cli.ui.console import counted, people_count
 from facepool.errors import ConfigError
 from facepool.evaluation.calibration import LEVEL, Measured, calibrate_pool
 from facepool.gallery import Pool, PoolMatrix

@@ -12,7 +12,7 @@ from rich.text import Text
 import facepool
 from facepool.cli.context import CommandContext
 from facepool.cli.options import MODELS, GivenSettings, json_option, settings_options
-from facepool.cli.ui.wording import people_count
+from facepool.cli.ui.console import people_count
 from facepool.errors import FacepoolError
 from facepool.models.store import find_pack
 from facepool.runtime import Device, Runtime, default_threads, installed_engines

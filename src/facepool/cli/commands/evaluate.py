@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from facepool.cli.options import DETECTION, MODELS, GivenSettings, json_option, settings_options
+from facepool.cli.ui.console import counted, people_count
 from facepool.cli.ui.evaluation_study import Study
-from facepool.cli.ui.wording import counted, people_count
 from facepool.evaluation.detection import SCORE_FLOOR, evaluate_detection
 from facepool.evaluation.ground_truth import read_ground_truth
 from facepool.evaluation.protocols import read_pairs, read_people, split

@@ -7,8 +7,9 @@ import click
 
 from facepool.cli.context import CommandContext
 from facepool.cli.options import GivenSettings, json_option, settings_options
-from facepool.cli.ui.wording import counted, people_count
+from facepool.cli.ui.console import counted, people_count
 from facepool.gallery import TransferReport, open_pool, transfer
+from facepool.records import person_record, template_record
 from facepool.types import Template
 
 
@@ -26,9 +27,7 @@ def list_people(flags: GivenSettings, json_lines: bool) -> None:
     with context.open_pool(must_exist=True) as pool:
         entries = pool.people()
         for entry in entries:
-            context.console.emit(
-                {"person": entry.name, "templates": entry.templates, "created_at": entry.created_at or None}
-            )
+            context.console.emit(person_record(entry))
         rows = [(entry.name, str(entry.templates), _local(entry.created_at)) for entry in entries]
         context.console.table(("person", ">views", "since"), rows)
         space = f", {pool.space}" if pool.space else ""
@@ -45,7 +44,7 @@ def show(flags: GivenSettings, name: str, json_lines: bool) -> None:
     with context.open_pool(must_exist=True) as pool:
         templates = pool.templates(name)
     for template in templates:
-        context.console.emit(_record(template))
+        context.console.emit(template_record(template))
     columns = (">view", ">quality", ">size", ">yaw", ">pitch", ">roll", "source", ">time", "stored", "model")
     context.console.table(columns, [_row(template) for template in templates], title=name)
 
@@ -124,24 +123,6 @@ def _report(context: CommandContext, path: Path, report: TransferReport) -> None
         context.console.note(f"{counted(report.skipped, 'view')} already there")
     touched = len(report.created) + len(report.extended)
     context.console.say(f"{counted(report.added, 'view')} of {people_count(touched)} copied to {path}", "good")
-
-
-def _record(template: Template) -> dict[str, object]:
-    sample = template.sample
-    pose = sample.pose
-    return {
-        "id": template.id,
-        "person": template.person,
-        "source": sample.source,
-        "frame": sample.frame,
-        "time_s": sample.time_s,
-        "pose": None if pose is None else {"yaw": pose.yaw, "pitch": pose.pitch, "roll": pose.roll},
-        "quality": sample.quality,
-        "size_px": sample.size_px,
-        "score": sample.score,
-        "created_at": template.created_at or None,
-        "model": template.model or None,
-    }
 
 
 def _row(template: Template) -> tuple[str, ...]:

@@ -12,13 +12,12 @@ from rich.text import Text
 from facepool.capture import FrameSource
 from facepool.cli.context import CommandContext
 from facepool.cli.options import DECISION, DETECTION, LIVE, MODELS, GivenSettings, json_option, settings_options
-from facepool.cli.ui.console import Console
+from facepool.cli.ui.console import Console, people_count
 from facepool.cli.ui.event_output import EventOutput, open_sinks
 from facepool.cli.ui.recording import PICTURE_SUFFIXES, VIDEO_SUFFIXES, open_recording
 from facepool.cli.ui.sources import Sources, more_sources, source_option
 from facepool.cli.ui.viewer import Viewer, is_still
-from facepool.cli.ui.watching import Watch
-from facepool.cli.ui.wording import people_count
+from facepool.cli.ui.watch import Watch
 from facepool.errors import ConfigError
 from facepool.overlay import Canvas, Painter, label_of
 from facepool.recognize.live import LiveRecognizer

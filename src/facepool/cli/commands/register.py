@@ -11,14 +11,13 @@ from facepool.capture import is_person_tree, iter_person_tree, read_image
 from facepool.cli.context import CommandContext
 from facepool.cli.options import DECISION, DETECTION, MODELS, REGISTRATION, GivenSettings, json_option, settings_options
 from facepool.cli.register_options import RegisterOptions
-from facepool.cli.ui.console import Console
+from facepool.cli.ui.console import Console, counted, people_count
 from facepool.cli.ui.guided import register_person
 from facepool.cli.ui.look_alikes import LookAlikeChoices
 from facepool.cli.ui.scan_report import check_report_name
 from facepool.cli.ui.sources import more_sources, source_option
 from facepool.cli.ui.tally import STORED_BEFORE
 from facepool.cli.ui.unguided import new_enrollment
-from facepool.cli.ui.wording import counted, people_count
 from facepool.errors import ConfigError, InputError
 from facepool.types import Frame
 

@@ -17,10 +17,10 @@ from facepool.errors import ConfigError, PathMissing
 from facepool.models.entries import ModelEntry
 from facepool.models.store import find_pack
 from facepool.web.app import create_app
-from facepool.web.services import ServerOptions, assemble
+from facepool.web.middleware.authentication import is_loopback
 from facepool.web.middleware.bounds import DEADLINE_S, MOST_BYTES
-from facepool.web.middleware.guard import is_loopback
 from facepool.web.server import PromptHTTP
+from facepool.web.services import ServerOptions, assemble
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import REQUESTS, Limits
 from facepool.web.services.store import ServerStore, store_beside

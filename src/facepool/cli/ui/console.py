@@ -162,3 +162,13 @@ class Downloads:
         """Leave the bars as they are, if there are any."""
         if self._tasks:
             self._progress.stop()
+
+
+def people_count(number: int) -> str:
+    """``1 person``, ``2 people``."""
+    return "1 person" if number == 1 else f"{number:,} people"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 view``, ``2 views``."""
+    return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -2,8 +2,7 @@
 
 import math
 
-from facepool.cli.ui.console import Console
-from facepool.cli.ui.wording import counted, people_count
+from facepool.cli.ui.console import Console, counted, people_count
 from facepool.evaluation.bootstrap import Interval
 from facepool.evaluation.results import (
     Captures,

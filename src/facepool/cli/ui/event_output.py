@@ -14,7 +14,7 @@ from facepool.types import Frame
 
 
 class Sink(Protocol):
-    """Another program that is told."""
+    """Another program that gets events."""
 
     def put(self, event: Mapping[str, object]) -> None:
         """Take an event; returns at once."""
@@ -22,7 +22,7 @@ class Sink(Protocol):
 
 
 class EventOutput:
-    """Tells everybody who wants to know of an event.
+    """Passes events on to everybody who asked for them.
 
     Args:
         console: Prints it in JSON mode.
@@ -35,7 +35,7 @@ class EventOutput:
         self._sinks = sinks
         self._crops = crops
 
-    def tell(self, frame: Frame, events: Iterable[Event]) -> None:
+    def emit(self, frame: Frame, events: Iterable[Event]) -> None:
         """Pass on what happened with a frame, in order."""
         for event in events:
             record = event_record(frame, event, self._keep_crop(frame, event))

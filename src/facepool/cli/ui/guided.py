@@ -8,20 +8,21 @@ from pathlib import Path
 from facepool.capture import FrameSource, is_picture_file
 from facepool.cli.context import CommandContext
 from facepool.cli.register_options import RegisterOptions
+from facepool.cli.ui.console import counted
 from facepool.cli.ui.guided_scan import GuidedScan
 from facepool.cli.ui.look_alikes import Settled, Settlement
-from facepool.cli.ui.scan_report import coverage_record, look_alike_records, tell_coverage, write_report
+from facepool.cli.ui.scan_report import tell_coverage, write_report
 from facepool.cli.ui.sources import Sources, Stop
 from facepool.cli.ui.tally import Tally
 from facepool.cli.ui.unguided import discarded, new_enrollment, offer_pictures, report_views, views_record
 from facepool.cli.ui.viewer import Viewer, is_still
-from facepool.cli.ui.wording import counted
 from facepool.enroll.coverage import Coverage
 from facepool.enroll.guided import GuidedEnrollment
 from facepool.enroll.pictures import Enrollment
 from facepool.errors import PersonFull
 from facepool.gallery import Pool
 from facepool.overlay import Painter
+from facepool.records import coverage_record, look_alike_record
 from facepool.window import Window
 
 
@@ -170,7 +171,7 @@ class _Registration:
             "appearance": coverage.appearance,
             "frames": scan.tally.frames,
             "coverage": coverage_record(coverage),
-            "look_alikes": look_alike_records(self._settled),
+            "look_alikes": [look_alike_record(entry.alike, entry.resolution) for entry in self._settled],
             "outcomes": dict(scan.tally.outcomes),
         }
         if self._enrollment is not None:

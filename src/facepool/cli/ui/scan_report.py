@@ -1,16 +1,14 @@
 """What is said and kept after a scan: a table, figures, advice, and a picture when it was asked for."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from rich.text import Text
 
 from facepool.capture import write_image
 from facepool.cli.ui.console import Console
-from facepool.cli.ui.look_alikes import Settled
 from facepool.cli.ui.recording import PICTURE_SUFFIXES
 from facepool.cli.ui.thumbnails import Thumbnails
-from facepool.enroll.coverage import Coverage, DirectionReport, ViewReport
+from facepool.enroll.coverage import Coverage
 from facepool.errors import ConfigError
 from facepool.overlay import (
     COLUMNS,
@@ -53,52 +51,3 @@ def write_report(path: Path, coverage: Coverage, thumbnails: Thumbnails, painter
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     write_image(path, coverage_picture(coverage, thumbnails.by_slot, painter=painter))
-
-
-def coverage_record(coverage: Coverage) -> dict[str, object]:
-    """The report for programs."""
-    return {
-        "share": round(coverage.covered, 4),
-        "views": len(coverage.views),
-        "threshold": round(coverage.threshold.value, 4),
-        "frontal": _view_record(coverage.frontal),
-        "directions": [_direction_record(direction) for direction in coverage.directions],
-    }
-
-
-def look_alike_records(settled: Sequence[Settled]) -> list[dict[str, object]]:
-    """Who looks alike, for programs."""
-    return [
-        {
-            "person": entry.alike.person,
-            "similarity": round(entry.alike.similarity, 4),
-            "mean_similarity": round(entry.alike.mean_similarity, 4),
-            "views_matched": entry.alike.views_matched,
-            "views": entry.alike.views,
-            "probably_same": entry.alike.probably_same,
-            "resolution": entry.resolution,
-        }
-        for entry in settled
-    ]
-
-
-def _direction_record(direction: DirectionReport) -> dict[str, object]:
-    return {
-        "angle_deg": direction.angle_deg,
-        "words": direction.words,
-        "near": _view_record(direction.near),
-        "far": _view_record(direction.far),
-        "thin": direction.thin,
-    }
-
-
-def _view_record(view: ViewReport | None) -> dict[str, object] | None:
-    if view is None:
-        return None
-    return {
-        "quality": round(view.quality, 1),
-        "yaw_deg": round(view.yaw_deg, 1),
-        "pitch_deg": round(view.pitch_deg, 1),
-        "stored": view.stored,
-        "similarity": None if view.similarity is None else round(view.similarity, 4),
-    }

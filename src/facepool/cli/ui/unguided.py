@@ -7,11 +7,10 @@ import click
 
 from facepool.capture import FrameSource
 from facepool.cli.context import CommandContext
-from facepool.cli.ui.console import Console
+from facepool.cli.ui.console import Console, counted
 from facepool.cli.ui.sources import Sources
 from facepool.cli.ui.tally import STORED_BEFORE, Tally
 from facepool.cli.ui.viewer import Viewer, is_still
-from facepool.cli.ui.wording import counted
 from facepool.enroll.pictures import Enrollment, Offer, Outcome
 from facepool.gallery import Pool
 from facepool.overlay import Canvas, Label, Painter

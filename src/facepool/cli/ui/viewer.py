@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
-from typing import TypeVar
+from types import TracebackType
+from typing import Generic, Self, TypeVar
 
 from facepool.capture import FrameSource, LiveSource, LiveStatus, Pace, PictureSource
-from facepool.cli.ui.background import Background
 from facepool.cli.ui.recording import Recording
 from facepool.overlay import Canvas, Painter
 from facepool.types import Frame, Image
@@ -222,6 +223,48 @@ class Viewer:
         self._ended = self._ended or Event.QUIT in events
         self._next_asked = self._next_asked or Event.NEXT in events
         return events
+
+
+class Background(Generic[Result]):
+    """Works on the newest frame beside the loop that keeps the window alive.
+
+    One thread with room for one frame: what comes while it works is not worked on.
+
+    Args:
+        work: Called in that thread, for one frame at a time.
+    """
+
+    def __init__(self, work: Callable[[Frame], Result]) -> None:
+        self._work = work
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="facepool-work")
+        self._running: tuple[Frame, Future[Result]] | None = None
+
+    def offer(self, frame: Frame) -> bool:
+        """Begin with a frame; False while another one is worked on, or waits to be taken."""
+        if self._running is not None:
+            return False
+        self._running = frame, self._thread.submit(self._work, frame)
+        return True
+
+    def take(self, timeout_s: float | None = 0.0) -> tuple[Frame, Result] | None:
+        """What became of the frame that was begun with, once; None for nothing new. What the work raised is raised.
+
+        Args:
+            timeout_s: How long to wait for it; None: until it is done.
+        """
+        if self._running is None or not wait([self._running[1]], timeout_s).done:
+            return None
+        (frame, future), self._running = self._running, None
+        return frame, future.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Waits for the frame that is worked on."""
+        self._thread.shutdown(cancel_futures=True)
 
 
 def is_still(source: FrameSource) -> bool:

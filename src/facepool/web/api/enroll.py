@@ -1,28 +1,43 @@
-"""A guided scan as a browser sees it: each step gives one message for the page."""
+"""``/v1/enroll``: a browser sends what its camera sees, and is told how the guided scan of one person goes.
+
+The first message is ``{"do": "start", "person": "Ada", "appearance": "", "partial": false}``. Then come frames, as
+``facepool.web.api.websocket`` says, each answered with ``{"type": "scan", "frame": 7, "phase": ..., "hint": ...,
+"ring": [...], "can_finish": ...}``, and, at any time, commands:
+
+- ``{"do": "redo", "direction": 3}`` gives up one direction of the ring, and goes on.
+- ``{"do": "finish"}`` ends the scan: ``{"type": "report", "views": 13, "ring": [...], "look_alikes": [...]}``.
+- ``{"do": "resolve", "person": "Bob", "as": "same"}``, or ``different``: the report again.
+- ``{"do": "store"}`` saves: ``{"type": "stored", "person": "Ada", "stored": 13}``.
+
+Clients that close the connection before that have stored nothing. ``{"type": "error", "code": ..., "fatal": ...}``
+says what is wrong with a message, or, fatal, with the whole scan.
+"""
 
 import statistics
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, WebSocket
+from fastapi import APIRouter, WebSocket
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from facepool.enroll.coverage import Coverage, DirectionReport, ViewReport
+from facepool.enroll.coverage import ViewReport
 from facepool.enroll.guided import GuidedEnrollment, Resolution
-from facepool.enroll.hints import Hint
 from facepool.enroll.look_alikes import LookAlike
-from facepool.enroll.ring import Turn
-from facepool.enroll.scan import Bin, Scan
+from facepool.enroll.scan import Bin
 from facepool.errors import FacepoolError, PersonFull
 from facepool.gallery import Pool, clean_name
 from facepool.gallery.checks import NAME_LIMIT
+from facepool.records import bbox_record, look_alike_record, rounded
 from facepool.types import Frame
-from facepool.web.api.websocket import FrameStream, OwnThread, SentFrame
-from facepool.web.middleware.authentication import ENDED, SIGN_IN_AGAIN, Standing, share_of
+from facepool.web.api.websocket import Message, SentFrame, converse, dropped, error_message
+from facepool.web.middleware.authentication import Enrolling
 from facepool.web.problems import InvalidRequest, ServerBusy
-from facepool.web.services import Caller, CurrentServices, Services, requires
-from facepool.web.services.images import FRAME_LIMITS, decode_image
+from facepool.web.services import CurrentServices, Services
+from facepool.web.services.engine import FRAME_LIMITS, decode_image
+from facepool.web.services.keys import Caller
 
-Message = dict[str, object]
+router = APIRouter(tags=["enroll"])
+
+_SOURCE = "browser"
 _Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT)]
 
 
@@ -68,10 +83,91 @@ class Store(_Command):
 
 
 Command = Annotated[Finish | Redo | Resolve | Store, Field(discriminator="do")]
+_COMMANDS: TypeAdapter[Command] = TypeAdapter(Command)
+
+
+@router.websocket("/v1/enroll")
+async def enroll(socket: WebSocket, services: CurrentServices, caller: Enrolling) -> None:
+    """Scan one person before a browser's camera."""
+    await converse(socket, services, caller, "enroll", lambda: _Enroller(services, caller))
+
+
+class _Enroller:
+    """Answers one browser."""
+
+    def __init__(self, services: Services, caller: Caller) -> None:
+        self._services = services
+        self._caller = caller
+        self._pool = services.pool.open()
+        self._scan: BrowserScan | None = None
+        self._reported = False
+        self.over = False
+
+    def take(self, item: SentFrame | str) -> Message | None:
+        try:
+            if self._scan is None:
+                self._scan = self._start(item)
+                return None
+            return self._look(self._scan, item) if isinstance(item, SentFrame) else self._obey(self._scan, item)
+        except FacepoolError as error:
+            self.over = self._scan is None
+            answer = error_message(error) | {"fatal": self.over}
+            return answer | {"frame": item.number} if isinstance(item, SentFrame) else answer
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def _start(self, item: SentFrame | str) -> "BrowserScan":
+        try:
+            wanted = Start.model_validate_json(item if isinstance(item, str) else b"")
+        except ValidationError as error:
+            raise InvalidRequest("The first message has to say whom to scan", why=_why(error)) from error
+        services = self._services
+        options = services.settings.guided_options(
+            appearance=wanted.appearance, partial=wanted.partial, force=wanted.force, keep_pictures=True
+        )
+        guided = GuidedEnrollment(wanted.person, services.engine.analyzer, self._pool, services.policy, options)
+        if guided.room == 0:
+            raise PersonFull(
+                f"{guided.person} has all the views of this look that are kept",
+                why=f"they are {options.max_templates}",
+                fix="Remove some first, or name another look",
+            )
+        return BrowserScan(guided, self._pool)
+
+    def _look(self, scan: "BrowserScan", sent: SentFrame) -> Message:
+        if self._reported:  # it was on its way when the scan was finished
+            return dropped(sent.number)
+        try:
+            image_bgr = decode_image(sent.picture, FRAME_LIMITS)
+            return scan.look(Frame(image_bgr, _SOURCE, sent.number, sent.time_s))
+        except ServerBusy:
+            return dropped(sent.number)
+
+    def _obey(self, scan: "BrowserScan", text: str) -> Message | None:
+        try:
+            command = _COMMANDS.validate_json(text)
+        except ValidationError as error:
+            raise InvalidRequest("A command cannot be understood", why=_why(error)) from error
+        match command:
+            case Redo():
+                self._reported = False
+                scan.redo(command.direction)
+                return None
+            case Finish():
+                report = scan.report()
+                self._reported = True
+                return report
+            case Resolve():
+                return scan.resolve(command.person, command.resolution)
+        stored = scan.store()
+        self.over = True
+        self._services.audit.note(self._caller, "registered", scan.person, f"{stored['stored']} views")
+        return stored
 
 
 class BrowserScan:
-    """One person's scan. Nothing reaches the pool before ``store``.
+    """One person's scan; each step gives one message for the page. Nothing reaches the pool before ``store``.
 
     Args:
         guided: The scan.
@@ -93,18 +189,21 @@ class BrowserScan:
         """What one frame did."""
         scan = self._guided.offer(frame)
         height, width = frame.image_bgr.shape[:2]
+        hint, turn = scan.hint, scan.turn
         return {
             "type": "scan",
             "frame": frame.index,
             "phase": scan.phase,
-            "hint": _hint(scan.hint),
+            "hint": {"code": hint.code, "text": hint.text, "angle_deg": hint.angle_deg},
             "outcome": scan.outcome,
-            "ring": ring_record(scan.bins),
-            "turn": _turn(scan.turn),
+            "ring": _ring(scan.bins),
+            "turn": None
+            if turn is None
+            else {"angle_deg": round(turn.angle_deg, 1), "reach": round(turn.reach, 3), "zone": turn.zone},
             "steady": round(scan.steady, 3),
             "coverage": round(scan.coverage, 4),
             "can_finish": self._guided.can_finish,
-            "bbox": _box(scan),
+            "bbox": None if scan.box is None else bbox_record(scan.box),
             "size": [width, height],
         }
 
@@ -131,7 +230,6 @@ class BrowserScan:
         """
         coverage = self._guided.finish()
         stored = [view for view in coverage.views if view.stored]
-        share = coverage.miss_share()
         return {
             "type": "report",
             "person": self.person,
@@ -140,10 +238,18 @@ class BrowserScan:
             "views": len(stored),
             "room": self._guided.room,
             "quality": round(statistics.median(view.quality for view in stored), 1) if stored else None,
-            "miss_share": None if share is None else round(share, 4),
+            "miss_share": rounded(coverage.miss_share(), 4),
             "threshold": round(coverage.threshold.value, 4),
             "meaning": coverage.threshold.meaning,
-            "ring": _reported_ring(coverage),
+            "ring": [
+                {
+                    "angle_deg": direction.angle_deg,
+                    "near": _quality(direction.near),
+                    "far": _quality(direction.far),
+                    "thin": direction.thin,
+                }
+                for direction in coverage.directions
+            ],
             "look_alikes": self._look_alikes(),
         }
 
@@ -153,25 +259,20 @@ class BrowserScan:
         Raises:
             ScanIncomplete: As in ``report``.
             IdentityConflict: A look-alike is not resolved, or somebody else is stored under the name meanwhile.
-            PoolChanged: Whoever is to get the views is no longer in the pool.
+            PoolChanged: The person that is to get the views is no longer in the pool.
         """
         return {"type": "stored", "person": self.person, "stored": self._guided.commit()}
 
     def _look_alikes(self) -> list[Message]:
         flagged = self._pool.matrix().look_alikes
         return [
-            {
-                "person": alike.person,
-                "similarity": round(alike.similarity, 4),
-                "mean_similarity": round(alike.mean_similarity, 4),
-                "views_matched": alike.views_matched,
-                "views": alike.views,
-                "probably_same": alike.probably_same,
-                "resolution": self._answers.get(
+            look_alike_record(
+                alike,
+                self._answers.get(
                     alike.person, "different" if frozenset((alike.person, self._guided.person)) in flagged else None
                 ),
-                "sample": self._picture_of(alike),
-            }
+            )
+            | {"sample": self._picture_of(alike)}
             for alike in self._guided.lookalikes()
         ]
 
@@ -183,14 +284,9 @@ class BrowserScan:
         return None if best is None else best.id
 
 
-def error_message(error: FacepoolError) -> Message:
-    """What went wrong, for the page."""
-    return {"type": "error", "code": error.code, "message": error.what, "why": error.why, "fix": error.fix}
-
-
-def ring_record(bins: tuple[Bin, ...]) -> list[Message]:
+def _ring(bins: tuple[Bin, ...]) -> list[Message]:
     """The ring with one entry a direction: qualities 0..100 of both amplitudes, null where there is no view."""
-    quality = {place.slot: None if place.quality is None else round(place.quality, 1) for place in bins}
+    quality = {place.slot: rounded(place.quality, 1) for place in bins}
     near = [place for place in bins if place.slot.amplitude == "near"]
     far = {place.slot.direction: quality[place.slot] for place in bins if place.slot.amplitude == "far"}
     return [
@@ -199,157 +295,8 @@ def ring_record(bins: tuple[Bin, ...]) -> list[Message]:
     ]
 
 
-def _reported_ring(coverage: Coverage) -> list[Message]:
-    return [_reported(direction) for direction in coverage.directions]
-
-
-def _reported(direction: DirectionReport) -> Message:
-    return {
-        "angle_deg": direction.angle_deg,
-        "near": _quality(direction.near),
-        "far": _quality(direction.far),
-        "thin": direction.thin,
-    }
-
-
 def _quality(view: ViewReport | None) -> float | None:
     return None if view is None else round(view.quality, 1)
-
-
-def _hint(hint: Hint) -> Message:
-    return {"code": hint.code, "text": hint.text, "angle_deg": hint.angle_deg}
-
-
-def _turn(turn: Turn | None) -> Message | None:
-    if turn is None:
-        return None
-    return {"angle_deg": round(turn.angle_deg, 1), "reach": round(turn.reach, 3), "zone": turn.zone}
-
-
-def _box(scan: Scan) -> list[float] | None:
-    return None if scan.box is None else [round(float(edge), 1) for edge in scan.box]
-
-
-# DOC: """``/v1/enroll``: a browser sends what its camera sees, and is told how the guided scan of one person goes.
-# DOC:
-# DOC: The first message is ``{"do": "start", "person": "Ada", "appearance": "", "partial": false}``. Then come frames, as
-# DOC: ``facepool.web.stream`` says, each answered with ``{"type": "scan", "frame": 7, "phase": ..., "hint": ..., "ring":
-# DOC: [...], "can_finish": ...}``, and, at any time, commands:
-# DOC:
-# DOC: - ``{"do": "redo", "direction": 3}`` gives up one direction of the ring, and goes on.
-# DOC: - ``{"do": "finish"}`` ends the scan: ``{"type": "report", "views": 13, "ring": [...], "look_alikes": [...]}``.
-# DOC: - ``{"do": "resolve", "person": "Bob", "as": "same"}``, or ``different``: the report again.
-# DOC: - ``{"do": "store"}`` saves: ``{"type": "stored", "person": "Ada", "stored": 13}``.
-# DOC:
-# DOC: Whoever closes the connection before that has stored nothing. ``{"type": "error", "code": ..., "fatal": ...}`` says
-# DOC: what is wrong with a message, or, fatal, with the whole scan.
-# DOC: """
-
-router = APIRouter(tags=["enroll"])
-
-_COMMANDS: TypeAdapter[Command] = TypeAdapter(Command)
-_SOURCE = "browser"
-
-
-@router.websocket("/v1/enroll")
-async def enroll(
-    socket: WebSocket, services: CurrentServices, caller: Annotated[Caller, Depends(requires("enroll"))]
-) -> None:
-    """Scan one person before a browser's camera."""
-    standing = Standing(socket, services.keys, "enroll")
-    with services.limits.session(share_of(socket, caller)):
-        async with OwnThread("facepool-enroll") as thread:
-            enroller = await thread.do(_Enroller, services, caller)
-            try:
-                await socket.accept()
-                async with FrameStream(socket) as stream:
-                    async for item in stream:
-                        # A command may be the one that saves.
-                        if not await standing.holds(at_once=isinstance(item, str)):
-                            await stream.close(SIGN_IN_AGAIN, ENDED)
-                            break
-                        message = await thread.do(enroller.take, item)
-                        if message is not None:
-                            await stream.send(message)
-                        if enroller.over:
-                            await stream.close()
-            finally:
-                await thread.finish(enroller.close)
-
-
-class _Enroller:
-    """One browser's scan, in a thread of its own."""
-
-    def __init__(self, services: Services, caller: Caller) -> None:
-        self._services = services
-        self._caller = caller
-        self._pool = services.pool.open()
-        self._scan: BrowserScan | None = None
-        self._reported = False
-        self.over = False
-
-    def take(self, item: SentFrame | str) -> Message | None:
-        """What to answer to a frame or command; None: nothing."""
-        try:
-            if self._scan is None:
-                self._scan = self._start(item)
-                return None
-            return self._look(self._scan, item) if isinstance(item, SentFrame) else self._obey(self._scan, item)
-        except FacepoolError as error:
-            self.over = self._scan is None
-            answer = error_message(error) | {"fatal": self.over}
-            return answer | {"frame": item.number} if isinstance(item, SentFrame) else answer
-
-    def close(self) -> None:
-        self._pool.close()
-
-    def _start(self, item: SentFrame | str) -> BrowserScan:
-        try:
-            wanted = Start.model_validate_json(item if isinstance(item, str) else b"")
-        except ValidationError as error:
-            raise InvalidRequest("The first message has to say whom to scan", why=_why(error)) from error
-        options = self._services.settings.guided_options(
-            appearance=wanted.appearance, partial=wanted.partial, force=wanted.force, keep_pictures=True
-        )
-        services = self._services
-        guided = GuidedEnrollment(wanted.person, services.engine.analyzer, self._pool, services.policy, options)
-        if guided.room == 0:
-            raise PersonFull(
-                f"{guided.person} has all the views of this look that are kept",
-                why=f"they are {options.max_templates}",
-                fix="Remove some first, or name another look",
-            )
-        return BrowserScan(guided, self._pool)
-
-    def _look(self, scan: BrowserScan, sent: SentFrame) -> Message:
-        if self._reported:  # it was on its way when the scan was finished
-            return {"frame": sent.number, "dropped": True}
-        try:
-            image_bgr = decode_image(sent.picture, FRAME_LIMITS)
-            return scan.look(Frame(image_bgr, _SOURCE, sent.number, sent.time_s))
-        except ServerBusy:
-            return {"frame": sent.number, "dropped": True}
-
-    def _obey(self, scan: BrowserScan, text: str) -> Message | None:
-        try:
-            command = _COMMANDS.validate_json(text)
-        except ValidationError as error:
-            raise InvalidRequest("A command cannot be understood", why=_why(error)) from error
-        match command:
-            case Redo():
-                self._reported = False
-                scan.redo(command.direction)
-                return None
-            case Finish():
-                report = scan.report()
-                self._reported = True
-                return report
-            case Resolve():
-                return scan.resolve(command.person, command.resolution)
-        stored = scan.store()
-        self.over = True
-        self._services.audit.note(self._caller, "registered", scan.person, f"{stored['stored']} views")
-        return stored
 
 
 def _why(error: ValidationError) -> str:

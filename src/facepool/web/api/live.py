@@ -56,7 +56,7 @@ class _BrowserCamera:
             image_bgr = decode_image(item.picture, FRAME_LIMITS)
             self._now_s = max(self._now_s, item.time_s)  # time does not go back, whatever a client says
             frame = Frame(image_bgr, _SOURCE, item.number, self._now_s)
-            view = self._session.process(frame)
+            view = self._session.look(frame)
         except ServerBusy:
             return dropped(item.number)
         except FacepoolError as error:

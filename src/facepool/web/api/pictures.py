@@ -1,11 +1,11 @@
-"""Pictures as they come in: files of a form, base64 in JSON, or the bytes of one as the body."""
+"""Pictures of requests: read as files of a form, base64 in JSON or one as the body, and looked at by the engine."""
 
 import asyncio
 import base64
 import binascii
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Generic, TypedDict, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
@@ -13,13 +13,18 @@ from pydantic import Field, ValidationError
 from starlette.datastructures import UploadFile
 
 from facepool.errors import ImageUnreadable, InputError, SourceEmpty
+from facepool.records import Record
 from facepool.types import Image
 from facepool.web.api.schemas import Body
 from facepool.web.problems import UnsupportedBody
-from facepool.web.services.images import DECODER
+from facepool.web.services.engine import Engine
 
 MOST_PICTURES = 100
 """In one request."""
+
+Found = TypeVar("Found")
+_AT_ONCE = 4
+"""Of one request: decoded they take much more room than as files, and others wait, too."""
 
 
 class NamedPicture(Body):
@@ -46,6 +51,27 @@ class SentPicture:
 
     name: str
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AnalyzedPicture(Generic[Found]):
+    """A picture that was looked at.
+
+    Attributes:
+        name: As the client called it.
+        width: Upright, in pixels.
+        height: Likewise.
+        found: What was found in it.
+    """
+
+    name: str
+    width: int
+    height: int
+    found: Found
+
+    def record(self, faces: Iterable[Record]) -> Record:
+        """The picture with its faces, for an answer."""
+        return {"name": self.name, "width": self.width, "height": self.height, "faces": list(faces)}
 
 
 REQUEST_BODY = {
@@ -120,67 +146,44 @@ def _decoded(picture: NamedPicture) -> bytes:
         ) from error
 
 
-# DOC: """Pictures of a request, decoded and looked at by the engine, a few at a time."""
-
-Found = TypeVar("Found")
-_AT_ONCE = 4
-"""Of one request: decoded they take much more room than as files, and others wait, too."""
-
-
-class Described(TypedDict):
-    """What every answer says of a picture."""
-
-    name: str
-    width: int
-    height: int
-
-
-@dataclass(frozen=True, slots=True)
-class Seen(Generic[Found]):
-    """A picture that was looked at.
-
-    Attributes:
-        described: What every answer says of it.
-        found: What the engine found.
-    """
-
-    described: Described
-    found: Found
-
-
 async def looked_at(
-    pictures: Sequence[SentPicture], look: Callable[[Image], Awaitable[Found]]
-) -> AsyncIterator[Seen[Found]]:
+    engine: Engine, pictures: Sequence[SentPicture], work: Callable[[Image], Found]
+) -> list[AnalyzedPicture[Found]]:
     """Decode pictures and look at them, in their order.
 
     Args:
+        engine: Where that is done.
         pictures: Of a request.
-        look: What the engine does with an upright picture.
+        work: What to do with an upright picture.
 
     Raises:
         InputError: One of them is no picture, or too large.
         ServerBusy: Too many others wait.
     """
-    async for seen in looked_at_each(pictures, look):
-        if isinstance(seen, InputError):
-            raise seen
-        yield seen
+    found = []
+    async for picture in looked_at_each(engine, pictures, work):
+        if isinstance(picture, InputError):
+            raise picture
+        found.append(picture)
+    return found
 
 
 async def looked_at_each(
-    pictures: Sequence[SentPicture], look: Callable[[Image], Awaitable[Found]]
-) -> AsyncIterator[Seen[Found] | InputError]:
+    engine: Engine, pictures: Sequence[SentPicture], work: Callable[[Image], Found]
+) -> AsyncIterator[AnalyzedPicture[Found] | InputError]:
     """The same; a picture that cannot be used gives its error in its place."""
+
+    async def look(picture: SentPicture) -> AnalyzedPicture[Found] | InputError:
+        try:
+            return await engine.look(picture.data, lambda image_bgr: _analyzed(picture, image_bgr, work))
+        except InputError as error:
+            return error
+
     for first in range(0, len(pictures), _AT_ONCE):
-        some = pictures[first : first + _AT_ONCE]
-        for seen in await asyncio.gather(*(_look(picture, look) for picture in some)):
-            yield seen
+        for one in await asyncio.gather(*map(look, pictures[first : first + _AT_ONCE])):
+            yield one
 
 
-async def _look(picture: SentPicture, look: Callable[[Image], Awaitable[Found]]) -> Seen[Found] | InputError:
-    try:
-        image_bgr = await DECODER.decode(picture.data)
-    except InputError as error:
-        return error
+def _analyzed(picture: SentPicture, image_bgr: Image, work: Callable[[Image], Found]) -> AnalyzedPicture[Found]:
     height, width = image_bgr.shape[:2]
-    return Seen(Described(name=picture.name, width=width, height=height), await look(image_bgr))
+    return AnalyzedPicture(picture.name, width, height, work(image_bgr))

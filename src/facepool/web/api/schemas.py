@@ -4,22 +4,18 @@ Boxes and landmarks are in pixels of the picture as it is shown (EXIF orientatio
 -1..1, qualities 0..100, times ISO 8601 in UTC.
 """
 
-from collections.abc import Collection, Iterable
 from typing import Annotated, Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from facepool.enroll.pictures import Outcome
-from facepool.enroll.stored_ring import StoredRing, stored_ring
 from facepool.evaluation.calibration import MAX_TARGET_FPIR
-from facepool.faces.analyze import Faces
-from facepool.gallery import Pool
 from facepool.gallery.checks import NAME_LIMIT
-from facepool.gallery.matrix import LookAlikes
-from facepool.recognize.pictures import RecognizedFaces
 from facepool.thresholds import TARGET_FPIR
-from facepool.types import Detections, Pose, Reason, Template
+from facepool.types import Reason
+from facepool.web.problems import Answers
+from facepool.web.services.activity import ActivityEntry
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT, description="A person's name, in any script")]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -31,12 +27,20 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
+def _to(digits: int) -> AfterValidator:
+    return AfterValidator(lambda value: round(value, digits))
+
+
+Tenths = Annotated[float, _to(1)]
+FourDigits = Annotated[float, _to(4)]
+
+
 class PoseAngles(BaseModel):
     """Head pose in degrees: yaw to the picture's right side, pitch upwards, roll clockwise."""
 
-    yaw: float
-    pitch: float
-    roll: float
+    yaw: Tenths
+    pitch: Tenths
+    roll: Tenths
 
 
 class FoundFace(BaseModel):
@@ -136,7 +140,7 @@ class RingPlace(BaseModel):
     direction: int
     amplitude: Literal["near", "far"]
     angle_deg: float = Field(description="0 is the picture's right side, 90 up")
-    quality: float | None = Field(description="Of the view there; null: none looks that way")
+    quality: Tenths | None = Field(description="Of the view there; null: none looks that way")
 
 
 class PersonSummary(BaseModel):
@@ -168,9 +172,9 @@ class StoredSample(BaseModel):
     frame: int
     time_s: float | None
     pose: PoseAngles | None
-    quality: float | None
-    size_px: float | None
-    score: float | None
+    quality: Tenths | None
+    size_px: Tenths | None
+    score: FourDigits | None
     appearance: str = Field(description="Which of the person's looks it shows; empty for the usual one")
     partial: bool = Field(description="From a guided scan that was accepted although directions were missing")
     created_at: str | None
@@ -249,6 +253,8 @@ class Registered(BaseModel):
 class Space(BaseModel):
     """What vectors must share to be comparable."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     id: str
     model: str
     dimension: int
@@ -265,13 +271,13 @@ class ErrorRate(BaseModel):
 class KeptCalibration(BaseModel):
     """What was measured of the pool: counts and rates over everybody."""
 
-    threshold: float
+    threshold: FourDigits
     target_fpir: float
     interval: tuple[float, float] = Field(description="95 % interval of the share of strangers who are named")
     people: int
     templates: int
     comparisons: int
-    borrowed: float = Field(description="0..1, how much of the tail's shape came from elsewhere than the pool")
+    borrowed: FourDigits = Field(description="0..1, how much of the tail's shape came from elsewhere than the pool")
     created_at: str
 
 
@@ -332,20 +338,11 @@ class Calibrated(BaseModel):
     kept: bool
 
 
-class ActivityEntry(BaseModel):
-    """Somebody came, was recognized, or went."""
-
-    id: int
-    at: str = Field(description="ISO 8601 in UTC")
-    event: str = Field(description="`appeared`, `recognized`, `changed` or `lost`")
-    person: str | None = Field(description="null: nobody known")
-    previous: str | None = Field(description="Who it was taken for before")
-    source: str = Field(description="Which camera; `browser` for that of the page")
-    similarity: float | None
-
-
-class Activity(BaseModel):
+class ActivityPage(BaseModel):
     """Who was seen when, newest first."""
+
+    model_config = ConfigDict(title="Activity")
+    __qualname__ = "Activity"  # in the OpenAPI document
 
     entries: list[ActivityEntry]
 
@@ -364,148 +361,3 @@ DATABASE = file_of(DATABASE_TYPE, "The pool.db")
 def attachment(name: str) -> dict[str, str]:
     """Headers that make a browser keep the answer under a name, in any script (RFC 6266)."""
     return {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}", "Cache-Control": "no-store"}
-
-
-# DOC: """From the library's words to those of the REST routes."""
-
-
-def found_faces(detections: Detections) -> list[FoundFace]:
-    """Faces without more."""
-    return [_found(detections, row) for row in range(len(detections))]
-
-
-def embedded_faces(faces: Faces) -> list[EmbeddedFace]:
-    """Faces with their vectors."""
-    overall = faces.measures.overall
-    return [
-        EmbeddedFace(
-            **_found(faces.detections, row).model_dump(),
-            embedding=faces.embeddings[row].tolist(),
-            quality=round(float(overall[row]), 1),
-            pose=_angles(faces.poses[row]),
-        )
-        for row in range(len(faces))
-    ]
-
-
-def named_faces(faces: RecognizedFaces) -> list[NamedFace]:
-    """Faces with their decisions."""
-    return [
-        NamedFace(
-            **_found(faces.detections, row).model_dump(),
-            person=decision.person,
-            similarity=rounded(decision.similarity, 4),
-            threshold=round(decision.threshold, 4),
-            margin=rounded(decision.margin, 4),
-            reason=decision.reason,
-            candidates=[
-                CandidatePerson(person=candidate.person, similarity=round(candidate.similarity, 4))
-                for candidate in decision.candidates
-            ],
-        )
-        for row, decision in enumerate(faces.decisions)
-    ]
-
-
-def person_summary(pool: Pool, name: str, pairs: Collection[LookAlikes]) -> PersonSummary:
-    """Somebody of the pool.
-
-    Args:
-        pool: Where they are.
-        name: Whose name it is.
-        pairs: The pool's look-alikes.
-
-    Raises:
-        UnknownPerson: Nobody has that name.
-    """
-    return _summary(name, pool.templates(name), pool.pictured(name), pairs)
-
-
-def person_detail(pool: Pool, name: str) -> PersonDetail:
-    """Somebody of the pool with their views.
-
-    Raises:
-        UnknownPerson: Nobody has that name.
-    """
-    templates, pictured = pool.templates(name), pool.pictured(name)
-    summary = _summary(name, templates, pictured, pool.matrix().look_alikes)
-    return PersonDetail(**summary.model_dump(), views=stored_samples(templates, pictured))
-
-
-def stored_samples(templates: Iterable[Template], pictured: frozenset[int]) -> list[StoredSample]:
-    """Views as they are stored."""
-    return [
-        StoredSample(
-            id=template.id,
-            source=template.sample.source,
-            frame=template.sample.frame,
-            time_s=template.sample.time_s,
-            pose=_angles(template.sample.pose),
-            quality=rounded(template.sample.quality, 1),
-            size_px=rounded(template.sample.size_px, 1),
-            score=rounded(template.sample.score, 4),
-            appearance=template.sample.appearance,
-            partial=template.sample.partial,
-            created_at=template.created_at or None,
-            model=template.model or None,
-            picture=template.id in pictured,
-        )
-        for template in templates
-    ]
-
-
-def look_alikes_of(name: str, pairs: Collection[LookAlikes]) -> list[str]:
-    """People whom somebody is easily taken for."""
-    return sorted(other for pair in pairs if name in pair for other in pair - {name})
-
-
-def rounded(value: float | None, digits: int) -> float | None:
-    """A number with so many digits, if it is one."""
-    return None if value is None else round(float(value), digits)
-
-
-def _found(detections: Detections, row: int) -> FoundFace:
-    left, top, right, bottom = (round(float(edge), 1) for edge in detections.boxes[row])
-    return FoundFace(
-        bbox=(left, top, right, bottom),
-        score=round(float(detections.scores[row]), 4),
-        landmarks=[(round(float(x), 1), round(float(y), 1)) for x, y in detections.landmarks[row]],
-    )
-
-
-def _angles(pose: Pose | None) -> PoseAngles | None:
-    if pose is None:
-        return None
-    return PoseAngles(yaw=round(pose.yaw, 1), pitch=round(pose.pitch, 1), roll=round(pose.roll, 1))
-
-
-def _summary(
-    name: str, templates: list[Template], pictured: frozenset[int], pairs: Collection[LookAlikes]
-) -> PersonSummary:
-    ring = stored_ring(templates)
-    return PersonSummary(
-        person=name,
-        samples=len(templates),
-        created_at=min((template.created_at for template in templates if template.created_at), default=None),
-        look_alikes=look_alikes_of(name, pairs),
-        face=_face(templates, ring, pictured),
-        coverage=ring.coverage,
-        ring=[
-            RingPlace(
-                direction=place.slot.direction,
-                amplitude=place.slot.amplitude,
-                angle_deg=place.angle_deg,
-                quality=rounded(place.quality, 1),
-            )
-            for place in ring.bins
-        ],
-    )
-
-
-def _face(templates: list[Template], ring: StoredRing, pictured: frozenset[int]) -> int | None:
-    """The view that shows somebody best: the one in the middle if it has a picture, else the best of those that do."""
-    if ring.middle in pictured:
-        return ring.middle
-    with_picture = [template for template in templates if template.id in pictured]
-    best = max(with_picture, key=lambda template: template.sample.quality or 0, default=None)
-    return None if best is None else best.id

@@ -258,7 +258,7 @@ class OwnThread:
         return await asyncio.wrap_future(self._executor.submit(work, *args, **kwargs))
 
     async def finish(self, work: Callable[[], object], /) -> None:
-        """Do something in the thread that has to be done, also where the task that waits for it is cancelled meanwhile."""
+        """Do something in the thread that has to be done, even if the task that waits for it is cancelled."""
         await asyncio.shield(asyncio.wrap_future(self._executor.submit(work)))
 
     async def __aenter__(self) -> Self:

@@ -1,7 +1,8 @@
 """What CompreFace answers when something is wrong: ``{"message": ..., "code": ...}``.
 
 The numbers and sentences are those of its REST interface, because clients compare them: Double Take, for one, takes
-code 28 for an empty picture and everything else for a failure.
+code 28 for an empty picture and everything else for a failure. `CompreFaceRoute` puts the server's own errors into
+these words.
 """
 
 from collections.abc import Callable, Coroutine, Mapping
@@ -15,11 +16,18 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from facepool.errors import ConfigError, FacepoolError, ImageUnreadable, InvalidEmbedding
-from facepool.web.api.schemas import PROBLEMS, Answers
-from facepool.web.compreface.faces import RULES
-from facepool.web.problems import Forbidden, KeyMissing, KeyUnknown, RequestError, status_of
+from facepool.web.problems import PROBLEMS, Answers, Forbidden, KeyMissing, KeyUnknown, RequestError, status_of
 
 _UNDEFINED = "Something went wrong, please try again"
+_SERVICES = ("recognition", "detection", "verification")
+_UNREADABLE, _SERVER_FAILS = 21, 41
+_OUT_OF_RANGE = frozenset({"greater_than_equal", "less_than_equal", "finite_number"})
+_RULES = {
+    "limit": "Limit should be equal or greater than 0; ",
+    "det_prob_threshold": "det_prob_threshold should be between 0.0 and 1.0; ",
+    "prediction_count": "prediction_count should be equal or greater than 1; ",
+}
+"""What is said when a number breaks its rule; of the score, CompreFace itself says nothing and finds nobody."""
 
 
 class WrongBody(BaseModel):
@@ -62,26 +70,6 @@ def undefined() -> CompreFaceError:
     return CompreFaceError(400, 0, _UNDEFINED)
 
 
-def empty_field(name: str) -> CompreFaceError:
-    """A field of a JSON body is missing or empty."""
-    return CompreFaceError(400, 5, f"Field {name} cannot be empty")
-
-
-def unknown_key(service: str, key: str) -> CompreFaceError:
-    """The key is not one of this server."""
-    return CompreFaceError(404, 10, f"{service} service with API Key {key} not found")
-
-
-def missing_key() -> CompreFaceError:
-    """A key is needed and none was given."""
-    return CompreFaceError(400, 20, "Missing header: x-api-key")
-
-
-def not_base64() -> CompreFaceError:
-    """A picture in a JSON body is not Base64."""
-    return CompreFaceError(400, 21, "Provided value is not Base64")
-
-
 def invalid(message: str) -> CompreFaceError:
     """A value breaks a rule."""
     return CompreFaceError(400, 26, message)
@@ -102,24 +90,9 @@ def forbidden() -> CompreFaceError:
     return CompreFaceError(403, 32, "The API Key does not allow this")
 
 
-def missing_parameter(name: str) -> CompreFaceError:
-    """The address lacks a parameter."""
-    return CompreFaceError(400, 33, f"Required parameter {name} is missing")
-
-
-def missing_part(name: str) -> CompreFaceError:
-    """The form lacks a file."""
-    return CompreFaceError(400, 34, f"Required part {name} is missing")
-
-
 def wrong_argument(message: str) -> CompreFaceError:
     """A value is of the right kind, and of no use."""
     return CompreFaceError(400, 36, message)
-
-
-def wrong_embedding_count(expected: int, given: int) -> CompreFaceError:
-    """Too few embeddings to compare."""
-    return CompreFaceError(400, 37, f"{expected} embeddings were expected, but {given} were provided")
 
 
 def subject_not_found(subject: str) -> CompreFaceError:
@@ -130,18 +103,6 @@ def subject_not_found(subject: str) -> CompreFaceError:
 def subject_exists() -> CompreFaceError:
     """Somebody has that name."""
     return CompreFaceError(400, 43, "Subject already exists")
-
-
-def image_not_found(image_id: object) -> CompreFaceError:
-    """There is no example of that id."""
-    return CompreFaceError(404, 44, f"Image {image_id} not found")
-
-
-# DOC: """Routes that answer errors as CompreFace does, and not as the rest of the server."""
-
-_SERVICES = ("recognition", "detection", "verification")
-_UNREADABLE, _SERVER_FAILS = 21, 41
-_OUT_OF_RANGE = frozenset({"greater_than_equal", "less_than_equal", "finite_number"})
 
 
 class CompreFaceRoute(APIRoute):
@@ -159,7 +120,7 @@ class CompreFaceRoute(APIRoute):
             except RequestValidationError as error:
                 return _of_validation(error).response()
             except FacepoolError as error:
-                return _of(error, request).response(_headers(error))
+                return refusal(error, request)
             except HTTPException as error:
                 return CompreFaceError(error.status_code, 0, str(error.detail)).response(error.headers)
 
@@ -167,15 +128,17 @@ class CompreFaceRoute(APIRoute):
 
 
 def refusal(error: FacepoolError, request: Request) -> Response:
-    """The answer to a request that gets to no route."""
-    return _of(error, request).response(_headers(error))
+    """The server's own error in CompreFace's words, also for a request that gets to no route."""
+    wait_s = error.retry_after_s if isinstance(error, RequestError) else None
+    return _of(error, request).response(None if wait_s is None else {"Retry-After": str(wait_s)})
 
 
 def _of(error: FacepoolError, request: Request) -> CompreFaceError:
     if isinstance(error, KeyMissing):
-        return missing_key()
+        return CompreFaceError(400, 20, "Missing header: x-api-key")
     if isinstance(error, KeyUnknown):
-        return unknown_key(_service(request.url.path), request.headers.get("x-api-key", ""))
+        service, key = _service(request.url.path), request.headers.get("x-api-key", "")
+        return CompreFaceError(404, 10, f"{service} service with API Key {key} not found")
     if isinstance(error, Forbidden):
         return forbidden()
     if isinstance(error, ConfigError):
@@ -193,16 +156,11 @@ def _service(path: str) -> str:
     return next((name for name in _SERVICES if f"/{name}/" in path), _SERVICES[0]).capitalize()
 
 
-def _headers(error: FacepoolError) -> dict[str, str] | None:
-    wait_s = error.retry_after_s if isinstance(error, RequestError) else None
-    return None if wait_s is None else {"Retry-After": str(wait_s)}
-
-
 def _of_validation(error: RequestValidationError) -> CompreFaceError:
     first = error.errors()[0]
     where, name, kind = first["loc"][0], str(first["loc"][-1]), first["type"]
     if where == "query" and kind == "missing":
-        return missing_parameter(name)
-    if where == "query" and kind in _OUT_OF_RANGE and name in RULES:
-        return invalid(RULES[name])
+        return CompreFaceError(400, 33, f"Required parameter {name} is missing")
+    if where == "query" and kind in _OUT_OF_RANGE and name in _RULES:
+        return invalid(_RULES[name])
     return undefined()

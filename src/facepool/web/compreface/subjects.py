@@ -1,4 +1,4 @@
-"""Subjects and image ids of CompreFace as people and templates of a pool."""
+"""``/api/v1/recognition/subjects`` and ``faces``: people, and examples of them; templates are examples with a UUID."""
 
 from collections.abc import Iterable
 from typing import Annotated
@@ -10,73 +10,32 @@ from pydantic import BaseModel
 
 from facepool.errors import ConfigError, PersonExists, UnknownTemplate
 from facepool.gallery import Pool, clean_name
-from facepool.types import EmbeddingSpace, Frame, Sample
+from facepool.types import EmbeddingSpace, Frame, Image, Sample, Template
 from facepool.web.compreface.answers import Deleted, Example, ExamplePage, SubjectName, SubjectNames, Updated
 from facepool.web.compreface.errors import (
+    CompreFaceError,
     CompreFaceRoute,
     forbidden,
-    image_not_found,
     invalid,
     subject_exists,
     subject_not_found,
     too_many_faces,
 )
-from facepool.web.compreface.faces import PICTURE, FaceQuery, embed, read_picture
+from facepool.web.compreface.faces import PICTURE, FaceQuery, chosen, read_picture
+from facepool.web.middleware import paths  # noqa: F401 -- its convertor is the one of names
 from facepool.web.middleware.authentication import Administering, Enrolling, Recognizing
-from facepool.web.services import Caller, CurrentServices, Erasure, Services, erase, everybody, told_since
-
-EMPTY_NAME = "Subject name is empty"
-_LARGEST_NUMBER = 2**63 - 1
-
-
-def image_id(template_id: int) -> str:
-    """The id of a template for clients, who expect a UUID."""
-    return str(UUID(int=template_id))
-
-
-def template_id(image: UUID) -> int | None:
-    """The number of a template; None for a UUID that no template can have."""
-    return image.int if 0 < image.int <= _LARGEST_NUMBER else None
-
-
-def usable(subject: str, ending: str = "") -> str:
-    """A subject's name as the pool spells it.
-
-    Raises:
-        CompreFaceError: Nobody can have that name.
-    """
-    if not subject.strip():
-        raise invalid(EMPTY_NAME + ending)
-    try:
-        return clean_name(subject)
-    except ConfigError as error:
-        raise invalid(str(error)) from error
-
-
-def find(pool: Pool, subject: str) -> str | None:
-    """Who has that name; CompreFace does not tell upper from lower case, so nobody else is found next to a namesake."""
-    names = [person.name for person in pool.people()]
-    if subject in names:
-        return subject
-    folded = subject.casefold()
-    return next((name for name in names if name.casefold() == folded), None)
-
-
-def known(pool: Pool, subject: str) -> str:
-    """The same, of somebody who has to be there.
-
-    Raises:
-        CompreFaceError: Nobody has that name.
-    """
-    found = find(pool, subject)
-    if found is None:
-        raise subject_not_found(subject)
-    return found
-
-
-# DOC: """``/api/v1/recognition/subjects``: people."""
+from facepool.web.services import CurrentServices, Erasure, Services, notes_since
+from facepool.web.services.keys import Caller
 
 router = APIRouter(prefix="/recognition/subjects", route_class=CompreFaceRoute)
+examples = APIRouter(prefix="/recognition/faces", route_class=CompreFaceRoute)
+
+_EMPTY_NAME = "Subject name is empty"
+_LARGEST_NUMBER = 2**63 - 1
+_PAGE_SIZE = 20
+_LARGEST_PAGE = 2000
+_SOURCE = "CompreFace API"
+"""Where examples say that they come from."""
 
 
 class NewName(BaseModel):
@@ -91,7 +50,7 @@ class NewName(BaseModel):
         Raises:
             CompreFaceError: It is missing, empty or unusable.
         """
-        return usable(self.subject or "")
+        return _usable(self.subject or "")
 
 
 @router.get("")
@@ -109,7 +68,7 @@ async def add_subject(body: NewName, services: CurrentServices, caller: Enrollin
     name = body.name
 
     def create(pool: Pool) -> None:
-        if find(pool, name) is not None:
+        if _find(pool, name) is not None:
             raise subject_exists()
         try:
             pool.create(name)
@@ -127,10 +86,10 @@ async def rename_subject(subject: str, body: NewName, services: CurrentServices,
     new = body.name
 
     def rename(pool: Pool) -> bool:
-        old = known(pool, usable(subject, "; "))
+        old = _known(pool, _usable(subject, "; "))
         if new == old:
             return False
-        namesake = find(pool, new)
+        namesake = _find(pool, new)
         merged = namesake not in (None, old)
         now = namesake if namesake and merged else new
         if merged:
@@ -149,9 +108,9 @@ async def delete_subject(subject: str, services: CurrentServices, caller: Enroll
     """Erase somebody with all examples."""
 
     def remove(pool: Pool) -> str:
-        wanted = usable(subject, "; ")
-        name = find(pool, wanted) or wanted
-        if erase(services, caller, pool, [name]).nothing:
+        wanted = _usable(subject, "; ")
+        name = _find(pool, wanted) or wanted
+        if services.erase(caller, pool, [name]).nothing:
             raise subject_not_found(wanted)
         return name
 
@@ -161,28 +120,18 @@ async def delete_subject(subject: str, services: CurrentServices, caller: Enroll
 @router.delete("")
 async def delete_subjects(services: CurrentServices, caller: Administering) -> Deleted:
     """Erase everybody."""
-    gone = await services.pool.run(lambda pool: erase(services, caller, pool, everybody(services, pool)))
+    gone = await services.pool.run(lambda pool: services.erase(caller, pool, services.everybody(pool)))
     return Deleted(deleted=len(gone.samples))
 
 
 @router.delete("/", include_in_schema=False)
 async def delete_nobody(_: Enrolling) -> None:
     """An address without the name that belongs into it must not erase everybody."""
-    raise invalid(f"{EMPTY_NAME}; ")
+    raise invalid(f"{_EMPTY_NAME}; ")
 
 
-# DOC: """``/api/v1/recognition/faces``: examples of people."""
-
-router = APIRouter(prefix="/recognition/faces", route_class=CompreFaceRoute)
-
-_PAGE_SIZE = 20
-_LARGEST_PAGE = 2000
-SOURCE = "CompreFace API"
-"""Where examples say that they come from."""
-
-
-@router.get("")
-@router.get("/", include_in_schema=False)
+@examples.get("")
+@examples.get("/", include_in_schema=False)
 async def list_examples(
     services: CurrentServices,
     _: Recognizing,
@@ -195,8 +144,8 @@ async def list_examples(
     return await services.pool.run(lambda pool: _page(pool, subject, number, length))
 
 
-@router.post("", status_code=201, openapi_extra=PICTURE)
-@router.post("/", status_code=201, include_in_schema=False)
+@examples.post("", status_code=201, openapi_extra=PICTURE)
+@examples.post("/", status_code=201, include_in_schema=False)
 async def add_example(
     request: Request,
     subject: str,
@@ -208,72 +157,73 @@ async def add_example(
 
     As CompreFace does, it stores what it is given: neither quality nor likeness to others is looked at.
     """
-    name = usable(subject, "; ")
-    image_bgr = await read_picture(request)
-    sights = await embed(services.engine, image_bgr, options)
-    if len(sights) > 1:
-        raise too_many_faces()
-    sample, space = sights.sample(Frame(image_bgr, SOURCE)), services.engine.analyzer.space
+    name, analyzer = _usable(subject, "; "), services.engine.analyzer
+
+    def examine(image_bgr: Image) -> Sample:
+        faces = analyzer.analyze(image_bgr)
+        rows = chosen(faces.detections, options)
+        if len(rows) > 1:
+            raise too_many_faces()
+        return faces.sample(int(rows[0]), Frame(image_bgr, _SOURCE), with_picture=True)
+
+    sample = await services.engine.look(await read_picture(request), examine)
 
     def store(pool: Pool) -> int:
-        person = find(pool, name) or name
-        number = _store(pool, person, sample, space)
+        person = _find(pool, name) or name
+        number = _store(pool, person, sample, analyzer.space)
         services.audit.note(caller, "registered", person, "1 view")
         return number
 
     number = await services.pool.run(store)
-    return Example(image_id=image_id(number), subject=name)
+    return Example(image_id=_image_id(number), subject=name)
 
 
-@router.post("/delete")
+@examples.post("/delete")
 async def delete_examples(images: list[UUID], services: CurrentServices, caller: Enrolling) -> list[Example]:
     """Erase several; ids of none are passed over."""
     gone = await services.pool.run(lambda pool: _remove(services, caller, pool, images))
-    return [Example(image_id=image_id(number), subject=person) for person, number in gone]
+    return [Example(image_id=_image_id(number), subject=person) for person, number in gone]
 
 
-@router.delete("/", include_in_schema=False)
+@examples.delete("/", include_in_schema=False)
 async def delete_examples_of(subject: str, services: CurrentServices, caller: Enrolling) -> Deleted:
     """The same with a subject: an address without the id that belongs into it must not erase everybody."""
     return await delete_all_examples(services, caller, subject)
 
 
-@router.delete("")
+@examples.delete("")
 async def delete_all_examples(
     services: CurrentServices, caller: Enrolling, subject: Annotated[str | None, Query()] = None
 ) -> Deleted:
     """Erase somebody, examples and name; without a subject in the address, everybody."""
     if subject is None and not caller.may("admin"):
         raise forbidden()
-    name = None if subject is None else usable(subject, "; ")
+    name = None if subject is None else _usable(subject, "; ")
 
     def remove(pool: Pool) -> Erasure:
-        names = everybody(services, pool) if name is None else {find(pool, name) or name}
-        return erase(services, caller, pool, names)
+        names = services.everybody(pool) if name is None else {_find(pool, name) or name}
+        return services.erase(caller, pool, names)
 
     gone = await services.pool.run(remove)
     return Deleted(deleted=sum(gone.samples.values()))
 
 
-@router.delete("/{image}")
+@examples.delete("/{image}")
 async def delete_example(image: UUID, services: CurrentServices, caller: Enrolling) -> Example:
     """Erase one."""
     gone = await services.pool.run(lambda pool: _remove(services, caller, pool, [image]))
     if not gone:
-        raise image_not_found(image)
+        raise CompreFaceError(404, 44, f"Image {image} not found")
     return Example(image_id=str(image), subject=gone[0][0])
 
 
-@router.get("/{image}/img", response_class=Response)
+@examples.get("/{image}/img", response_class=Response)
 async def download(image: UUID, services: CurrentServices, _: Recognizing) -> Response:
     """The picture of one: the face as it was cut out, a JPEG; nothing where there is none."""
-    number = template_id(image)
 
     def picture(pool: Pool) -> bytes:
-        try:
-            return b"" if number is None else pool.picture(number) or b""
-        except UnknownTemplate:
-            return b""
+        template = find_template(pool, image)
+        return b"" if template is None else pool.picture(template.id) or b""
 
     data = await services.pool.run(picture)
     return Response(data, media_type="image/jpeg" if data else "application/octet-stream")
@@ -283,10 +233,10 @@ def _page(pool: Pool, subject: str, number: int, length: int) -> ExamplePage:
     matrix = pool.matrix()
     rows = np.argsort(matrix.template_ids, kind="stable")
     if subject:
-        found = find(pool, subject)
+        found = _find(pool, subject)
         rows = rows[matrix.person_of[rows] == matrix.place(found)] if found and matrix.has(found) else rows[:0]
     examples = [
-        Example(image_id=image_id(int(matrix.template_ids[row])), subject=matrix.names[matrix.person_of[row]])
+        Example(image_id=_image_id(int(matrix.template_ids[row])), subject=matrix.names[matrix.person_of[row]])
         for row in rows[number * length : (number + 1) * length]
     ]
     return ExamplePage(
@@ -312,7 +262,7 @@ def _remove(services: Services, caller: Caller, pool: Pool, images: Iterable[UUI
     """Erase templates; whose and of which numbers those were that were there."""
     gone, remarks = [], len(pool.notes)
     for image in images:
-        number = template_id(image)
+        number = _template_id(image)
         if number is None:
             continue
         try:
@@ -321,9 +271,63 @@ def _remove(services: Services, caller: Caller, pool: Pool, images: Iterable[UUI
             continue
         services.audit.note(caller, "erased_sample", person, str(number))
         gone.append((person, number))
-    told_since(pool, remarks)
+    notes_since(pool, remarks)
     return gone
+
+
+def find_template(pool: Pool, image: UUID) -> Template | None:
+    """The template of an image id; None where there is none."""
+    number = _template_id(image)
+    try:
+        return None if number is None else pool.template(number)
+    except UnknownTemplate:
+        return None
 
 
 def _number(text: str, default: int) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else default
+
+
+def _image_id(template_id: int) -> str:
+    """The id of a template for clients, who expect a UUID."""
+    return str(UUID(int=template_id))
+
+
+def _template_id(image: UUID) -> int | None:
+    """The number of a template; None for a UUID that no template can have."""
+    return image.int if 0 < image.int <= _LARGEST_NUMBER else None
+
+
+def _usable(subject: str, ending: str = "") -> str:
+    """A subject's name as the pool spells it.
+
+    Raises:
+        CompreFaceError: Nobody can have that name.
+    """
+    if not subject.strip():
+        raise invalid(_EMPTY_NAME + ending)
+    try:
+        return clean_name(subject)
+    except ConfigError as error:
+        raise invalid(str(error)) from error
+
+
+def _find(pool: Pool, subject: str) -> str | None:
+    """Who has that name; CompreFace does not tell upper from lower case, so nobody else is found next to a namesake."""
+    names = [person.name for person in pool.people()]
+    if subject in names:
+        return subject
+    folded = subject.casefold()
+    return next((name for name in names if name.casefold() == folded), None)
+
+
+def _known(pool: Pool, subject: str) -> str:
+    """The same, of somebody who has to be there.
+
+    Raises:
+        CompreFaceError: Nobody has that name.
+    """
+    found = _find(pool, subject)
+    if found is None:
+        raise subject_not_found(subject)
+    return found

@@ -89,8 +89,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         try:
-            if _is_foreign(scope):
-                raise Forbidden("Pages of other sites may not use this server", fix="Open the server's own page")
+            _refuse_foreign(scope)
             self._limits.count_request(address_of(HTTPConnection(scope)))
         except (Forbidden, TooManyRequests) as error:
             await turn_away(error, scope, receive, send)
@@ -98,13 +97,16 @@ class Guard:
         await self._app(scope, receive, send)
 
 
-def _is_foreign(scope: Scope) -> bool:
-    """Whether a browser says that another site's page asks."""
+def _refuse_foreign(scope: Scope) -> None:
+    """Refuse what a browser says that another site's page asks for."""
     headers = Headers(scope=scope)
     site = headers.get("sec-fetch-site")
-    opens_page = scope.get("method") in ("GET", "HEAD") and headers.get("sec-fetch-mode") == "navigate"
     if site is not None:
-        return site not in ("same-origin", "none") and not opens_page
-    origin = headers.get("origin")
-    # Browsers that send neither, or programs: a cookie that is for the same site only is what is left to rely on.
-    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+        opens_page = scope.get("method") in ("GET", "HEAD") and headers.get("sec-fetch-mode") == "navigate"
+        foreign = site not in ("same-origin", "none") and not opens_page
+    else:
+        # Browsers that send neither, or programs: a cookie that is for the same site only is what is left to rely on.
+        origin = headers.get("origin")
+        foreign = origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    if foreign:
+        raise Forbidden("Pages of other sites may not use this server", fix="Open the server's own page")

@@ -237,7 +237,7 @@ class Camera:
                 if pace is not None and frame.time_s is not None:
                     self._stop.wait(max(0.0, pace.due(frame.time_s, time.monotonic()) - time.monotonic()))
                 with suppress(ServerBusy):  # the next frame is as good
-                    self._show(frame, session.process(frame))
+                    self._show(frame, session.look(frame))
 
     def _show(self, frame: Frame, view: LiveView) -> None:
         at_s = time.monotonic()

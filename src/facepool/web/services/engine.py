@@ -123,6 +123,10 @@ class Engine:
         future.add_done_callback(self._left)  # not when the client is gone: until then the picture takes its room
         return await asyncio.wrap_future(future)
 
+    def embed(self, image_bgr: Image) -> tuple[Detections, Floats]:
+        """Find and embed the faces of one image, without what it takes to judge them; in a thread."""
+        return self.analyzer.embed_batch([image_bgr])[0]
+
     def close(self) -> None:
         """Take nothing more."""
         for close in self._close_batchers:
