@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from facepool.gallery import PoolMatrix, net_similarities
-from facepool.gallery.matrix import grouped
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
+from facepool.search import Index, normalized_scores
 from facepool.types import Floats
 
 DIMENSION = 128
@@ -25,18 +24,17 @@ def crowd(people: int, templates: int, seed: int, *, common: float = _COMMON) ->
     return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True), np.float32)
 
 
-def pool_of(vectors: Floats, names: Sequence[str] | None = None) -> PoolMatrix:
-    """The matrix of a pool with (P, T, D) vectors; people are called p000, p001, ... by default."""
+def pool_of(vectors: Floats, names: Sequence[str] | None = None) -> Index:
+    """The index of a pool with (P, T, D) vectors; people are called p000, p001, ... by default."""
     people, templates, dimension = vectors.shape
-    named = dict(enumerate(names or [f"p{number:03}" for number in range(people)]))
-    owners = np.repeat(np.arange(people), templates)
-    return grouped(vectors.reshape(-1, dimension), owners, np.arange(len(owners)), named, revision=1)
+    named = names or [f"p{number:03}" for number in range(people)]
+    return Index.of_rows(vectors.reshape(-1, dimension), np.repeat(np.arange(people), templates), named)
 
 
-def share_named(matrix: PoolMatrix, strangers: Floats, threshold: float) -> float:
+def share_named(matrix: Index, strangers: Floats, threshold: float) -> float:
     """Share of (S, T, D) pictures of strangers that reach the threshold."""
     probes = strangers.reshape(-1, strangers.shape[-1])
-    return float((net_similarities(probes @ matrix.vectors.T, matrix).max(axis=1) >= threshold).mean())
+    return float((normalized_scores(probes @ matrix.vectors.T, matrix).max(axis=1) >= threshold).mean())
 
 
 def cohort() -> FmrCurve:

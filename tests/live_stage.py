@@ -8,7 +8,7 @@ import numpy as np
 from facepool.faces.align import Aligner
 from facepool.faces.analyze import Analyzer, PreparedFaces
 from facepool.faces.quality import FaceMeasures
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
 from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Image, Pose
 from stand_ins import CURVE, SPACE
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from facepool.faces.analyze import Analyzer, Faces
 from facepool.faces.quality import FaceMeasures
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
 from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Image, Pose
 
 SPACE = EmbeddingSpace("scan-stage", "0" * 64, "rgb-0-1/1", "arcface-112", mirrored=False, dimension=32)

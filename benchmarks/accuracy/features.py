@@ -26,8 +26,7 @@ from facepool.faces.embed import Embedder
 from facepool.faces.pose import fit_heads
 from facepool.faces.quality import measure
 from facepool.models import InstalledModel, default_root
-from facepool.models.entries import space_of
-from facepool.models.specs import EmbedderSpec, RetinaFaceSpec
+from facepool.models.catalog import EmbedderSpec, RetinaFaceSpec, space_of
 from facepool.runtime import Device, Runtime
 from facepool.types import AlignedFaces, Detections, Floats, Image
 

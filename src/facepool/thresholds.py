@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
 from facepool.types import Calibration
 
 TARGET_FPIR = 0.01

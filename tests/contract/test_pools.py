@@ -17,7 +17,8 @@ from facepool.errors import (
     UnknownPerson,
     UnknownTemplate,
 )
-from facepool.gallery import Pool, check_pool, open_pool, search, transfer
+from facepool.gallery import Pool, check_pool, open_pool, transfer
+from facepool.search import Search
 from facepool.types import Pose, Sample, Template
 from pool_kit import BACKENDS, DIMENSION, MEASURED, opened, samples, space, unit, units
 
@@ -37,8 +38,8 @@ def names(pool: Pool) -> dict[str, int]:
 def test_a_new_pool_is_empty_and_makes_no_file(pool: Pool, tmp_path: Path) -> None:
     assert pool.people() == []
     assert pool.templates() == []
-    assert pool.matrix().vectors.shape == (0, DIMENSION)
-    assert search(pool.matrix(), units(2)) == [(), ()]
+    assert Search(pool).index().vectors.shape == (0, DIMENSION)
+    assert Search(pool).nearest(units(2)).candidates == ((), ())
     with pytest.raises(UnknownPerson):
         pool.rename("Ada", "Eve")
     assert list(tmp_path.iterdir()) == []
@@ -69,7 +70,7 @@ def test_a_registration_decided_on_an_older_revision_is_refused(pool: Pool, tmp_
     with pytest.raises(PoolChanged):
         pool.register("Ada", samples(2), space(), expected_revision=seen)
     assert names(pool) == {"Eve": 1}
-    assert pool.register("Ada", samples(2), space(), expected_revision=pool.matrix().revision) == 1
+    assert pool.register("Ada", samples(2), space(), expected_revision=pool.revision()) == 1
 
 
 def test_no_samples_make_nobody_known(pool: Pool) -> None:
@@ -98,9 +99,9 @@ def test_provenance_comes_back_as_it_was_given(pool: Pool, tmp_path: Path, backe
 def test_the_matrix_keeps_a_person_together_and_follows_the_pool(pool: Pool) -> None:
     pool.register("Bob", samples(1), space())
     pool.register("Ada", samples(2), space())
-    assert pool.matrix() is pool.matrix()
+    assert Search(pool).index() is Search(pool).index()
     pool.register("Bob", samples(3), space())
-    matrix = pool.matrix()
+    matrix = Search(pool).index()
     assert matrix.names == ("Ada", "Bob")
     assert matrix.person_of.tolist() == [0, 1, 1]
     assert matrix.starts.tolist() == [0, 1]
@@ -112,16 +113,16 @@ def test_the_matrix_keeps_a_person_together_and_follows_the_pool(pool: Pool) -> 
 
 def test_the_matrix_follows_what_another_process_writes(pool: Pool, tmp_path: Path, backend: str) -> None:
     pool.register("Ada", samples(1), space())
-    before = pool.revision(), pool.matrix()
+    before = pool.revision(), Search(pool).index()
     with opened(tmp_path, backend) as other:
         other.register("Bob", samples(2), space())
         assert pool.revision() != before[0]
-        assert pool.matrix().names == ("Ada", "Bob")
+        assert Search(pool).index().names == ("Ada", "Bob")
         other.rename("Ada", "Zoe")
-        assert pool.matrix().names == ("Bob", "Zoe")
+        assert Search(pool).index().names == ("Bob", "Zoe")
         other.remove("Bob")
-        assert pool.matrix().names == ("Zoe",)
-        assert pool.matrix().revision == pool.revision()
+        assert Search(pool).index().names == ("Zoe",)
+        assert Search(pool).index().revision == pool.revision()
     assert before[1].names == ("Ada",)
 
 
@@ -170,12 +171,12 @@ def test_several_are_erased_in_one_change_and_who_is_not_there_is_passed_over(po
         pool.register(name, samples(seed), space())
     pool.create("Eve")
     pool.register("Bob", samples(9), space(), look_alikes=["Ada"])
-    before = pool.matrix().revision
+    before = pool.revision()
     assert pool.remove_many(["Nobody"]) == {}
     assert pool.revision() == before
     assert pool.remove_many(["Ada", "Eve", "Nobody", "Zoe"]) == {"Ada": 2, "Eve": 0, "Zoe": 1}
     assert (names(pool), flags(pool)) == ({"Bob": 2}, set())
-    assert len(pool.matrix()) == 2
+    assert len(Search(pool).index()) == 2
     left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert [seed for seed in range(4) if unit(seed).tobytes() in left] == [1]
 
@@ -192,7 +193,7 @@ def test_template_numbers_are_not_used_again(pool: Pool) -> None:
 def test_an_emptied_pool_works_on(pool: Pool, tmp_path: Path, backend: str) -> None:
     pool.register("Ada", samples(1), space())
     pool.remove("Ada")
-    assert len(pool.matrix()) == 0
+    assert len(Search(pool).index()) == 0
     with opened(tmp_path, backend) as again:
         assert again.space == space()
         again.register("Bob", samples(2), space())
@@ -337,7 +338,7 @@ def test_a_transfer_keeps_everything_and_skips_what_is_there(
 
 
 def flags(pool: Pool) -> set[tuple[str, ...]]:
-    return {tuple(sorted(pair)) for pair in pool.matrix().look_alikes}
+    return {tuple(sorted(pair)) for pair in pool.look_alikes()}
 
 
 def test_look_alikes_are_flagged_with_the_registration_and_follow_their_people(
@@ -390,18 +391,18 @@ def test_a_calibration_is_kept_with_the_pool_and_seen_by_other_processes(
 ) -> None:
     pool.register("Ada", samples(1), space())
     with opened(tmp_path, backend) as other:
-        assert other.matrix().calibration is None
+        assert other.calibration() is None
         pool.set_calibration(MEASURED)
         assert other.revision() == pool.revision()
-        assert other.matrix().calibration == MEASURED
+        assert other.calibration() == MEASURED
         other.register("Bob", samples(2), space(), look_alikes=["Ada"])
         other.rename("Ada", "Zoe")
-        assert pool.matrix().calibration == MEASURED
+        assert pool.calibration() == MEASURED
         other.set_calibration(replace(MEASURED, threshold=0.5))
     with open_pool(tmp_path / backend) as again:
-        assert again.matrix().calibration == replace(MEASURED, threshold=0.5)
+        assert again.calibration() == replace(MEASURED, threshold=0.5)
         again.set_calibration(None)
-    assert pool.matrix().calibration is None
+    assert pool.calibration() is None
     assert names(pool) == {"Zoe": 1, "Bob": 1}
 
 
@@ -409,14 +410,14 @@ def test_a_calibration_that_was_measured_on_an_older_revision_is_refused(
     pool: Pool, tmp_path: Path, backend: str
 ) -> None:
     pool.register("Ada", samples(1), space())
-    seen = pool.matrix().revision
+    seen = pool.revision()
     with opened(tmp_path, backend) as other:
         other.register("Eve", samples(2), space())
     with pytest.raises(PoolChanged):
         pool.set_calibration(MEASURED, expected_revision=seen)
-    assert pool.matrix().calibration is None
-    pool.set_calibration(MEASURED, expected_revision=pool.matrix().revision)
-    assert pool.matrix().calibration == MEASURED
+    assert pool.calibration() is None
+    pool.set_calibration(MEASURED, expected_revision=pool.revision())
+    assert pool.calibration() == MEASURED
 
 
 def test_erasing_a_person_leaves_a_calibration_that_says_nothing_of_them(
@@ -426,8 +427,8 @@ def test_erasing_a_person_leaves_a_calibration_that_says_nothing_of_them(
     pool.register("Bob", samples(2), space(), look_alikes=["Ada"])
     pool.set_calibration(MEASURED)
     pool.remove("Ada")
-    assert pool.matrix().calibration == MEASURED  # counts and rates over everybody
-    assert (pool.matrix().look_alikes, pool.matrix().margins) == (frozenset(), {})
+    assert pool.calibration() == MEASURED  # counts and rates over everybody
+    assert (pool.look_alikes(), Search(pool).state().margins) == (frozenset(), {})
     left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert b"Ada" not in left
     assert "Ada".encode("utf-32-le") not in left
@@ -441,18 +442,18 @@ def test_forgetting_what_was_never_measured_changes_nothing(pool: Pool, tmp_path
 def test_a_calibration_of_another_space_is_not_used(pool: Pool) -> None:
     pool.register("Ada", samples(1), space())
     pool.set_calibration(replace(MEASURED, space_id="0123456789abcdef"))
-    assert pool.matrix().calibration is None
+    assert pool.calibration() is None
 
 
 def test_margins_follow_the_templates_of_a_pair(pool: Pool) -> None:
     pool.register("Ada", samples(1, 2), space())
     pool.register("Ann", samples(3), space(), look_alikes=["Ada"])
-    assert pool.matrix().margins == {}
+    assert Search(pool).state().margins == {}
     pool.register("Ann", samples(4), space())
-    before = pool.matrix().margins
+    before = Search(pool).state().margins
     assert set(before) == {frozenset({"Ada", "Ann"})}
     pool.register("Ann", samples(5), space())
-    assert pool.matrix().margins != before
+    assert Search(pool).state().margins != before
 
 
 def test_a_person_without_templates_is_listed_and_nobody_is_taken_for_them(
@@ -461,14 +462,14 @@ def test_a_person_without_templates_is_listed_and_nobody_is_taken_for_them(
     pool.create(" Ada ")
     assert names(pool) == {"Ada": 0}
     assert pool.templates("Ada") == []
-    assert (pool.matrix().names, search(pool.matrix(), units(1))) == ((), [()])
+    assert (Search(pool).index().names, Search(pool).nearest(units(1)).candidates) == ((), ((),))
     pool.register("Bob", samples(1), space())
     pool.create("Eve")
-    assert (names(pool), pool.matrix().names) == ({"Ada": 0, "Bob": 1, "Eve": 0}, ("Bob",))
+    assert (names(pool), Search(pool).index().names) == ({"Ada": 0, "Bob": 1, "Eve": 0}, ("Bob",))
     with open_pool(tmp_path / backend) as again:
         assert names(again) == {"Ada": 0, "Bob": 1, "Eve": 0}
         again.register("Ada", samples(2), space())
-    assert (names(pool)["Ada"], pool.matrix().names) == (1, ("Ada", "Bob"))
+    assert (names(pool)["Ada"], Search(pool).index().names) == (1, ("Ada", "Bob"))
 
 
 def test_somebody_who_is_there_is_not_made_again(pool: Pool) -> None:
@@ -500,13 +501,13 @@ def test_people_without_templates_are_renamed_merged_flagged_and_erased_like_oth
 def test_one_template_is_erased_and_its_person_stays(pool: Pool, tmp_path: Path, backend: str) -> None:
     pool.register("Ada", samples(1, 2), space())
     pool.register("Bob", samples(3), space())
-    pool.matrix()
+    Search(pool).index()
     first, second = (template.id for template in pool.templates("Ada"))
     assert pool.template(second).sample.embedding.tolist() == unit(2).tolist()
     assert pool.remove_template(first) == "Ada"
-    assert pool.matrix().vectors.tolist() == [unit(2).tolist(), unit(3).tolist()]
+    assert Search(pool).index().vectors.tolist() == [unit(2).tolist(), unit(3).tolist()]
     assert pool.remove_template(second, person="Ada") == "Ada"
-    assert (names(pool), pool.matrix().names) == ({"Ada": 0, "Bob": 1}, ("Bob",))
+    assert (names(pool), Search(pool).index().names) == ({"Ada": 0, "Bob": 1}, ("Bob",))
     left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert not [seed for seed in (1, 2) if unit(seed).tobytes() in left]
     with open_pool(tmp_path / backend) as again:

@@ -8,8 +8,7 @@ import pytest
 from commands import Commands
 from crowd_kit import crowd
 from facepool import open_pool
-from facepool.models.catalog import CATALOG
-from facepool.models.entries import space_of
+from facepool.models.catalog import CATALOG, space_of
 from facepool.types import EmbeddingSpace, Floats, Sample
 
 SFACE = space_of(CATALOG["sface"])
@@ -26,7 +25,7 @@ def fill(path: Path, vectors: Floats, space: EmbeddingSpace = SFACE, names: Sequ
 
 def calibration_of(path: Path) -> object:
     with open_pool(path) as pool:
-        return pool.matrix().calibration
+        return pool.calibration()
 
 
 @pytest.mark.parametrize("file", ["pool.db", "model_faces.npy"])
@@ -69,7 +68,7 @@ def test_as_json_it_tells_everything_in_one_object(facepool: Commands) -> None:
     assert twice["margin"] > 0.05
     assert "p000 and p029 are as alike as one person" in outcome.err
     with open_pool(facepool.pool) as pool:
-        assert frozenset({"p000", "p029"}) in pool.matrix().look_alikes
+        assert frozenset({"p000", "p029"}) in pool.look_alikes()
 
 
 def test_a_trial_keeps_nothing_and_what_was_kept_can_be_forgotten(facepool: Commands) -> None:

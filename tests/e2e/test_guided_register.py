@@ -88,7 +88,7 @@ def test_a_look_alike_in_the_pool_is_decided_on_before_saving(facepool: Commands
     assert facepool.people() == {"Ada": 1, "Bob": 1}
     assert facepool(*scan, "--different-from", "Ada").code == 0
     with open_pool(facepool.pool) as pool:
-        assert pool.matrix().look_alikes == {frozenset(("Ada", "Eve"))}
+        assert pool.look_alikes() == {frozenset(("Ada", "Eve"))}
     facepool.take_pool_of(crowd)
     assert facepool(*scan, "--same-as", "Ada").code == 0
     assert facepool.people().keys() == {"Ada", "Bob"}

@@ -192,7 +192,7 @@ def test_register_through_the_ring_see_the_name_live_rename_and_erase(
     with open_pool(facepool.pool) as pool:
         assert [person.name for person in pool.people()] == ["Ada"]
         assert 8 <= len(pool.templates("Ada")) <= 16
-        assert pool.pictured("Ada") == {template.id for template in pool.templates("Ada")}
+        assert pool.template_ids_with_image("Ada") == {template.id for template in pool.templates("Ada")}
 
     page.click("text=See it live")
     page.click("text=Start watching")
@@ -232,7 +232,7 @@ def test_a_side_is_redone_and_who_looks_alike_is_asked_about(visit: Callable[...
     save.click()
     page.wait_for_selector("text=Bob ist erfasst")
     with open_pool(facepool.pool) as pool:
-        assert pool.matrix().look_alikes == {frozenset(("Ada", "Bob"))}
+        assert pool.look_alikes() == {frozenset(("Ada", "Bob"))}
     opened.go("people")
     page.wait_for_selector("text=Zwei Personen sehen sich ähnlich")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from facepool.gallery import open_pool
+from facepool.search import Search
 from pool_kit import BACKENDS, samples, space, unit
 
 TESTS = Path(__file__).parents[1]
@@ -44,7 +45,7 @@ def start(path: Path, *prefixes: str, count: int) -> list[subprocess.Popen[str]]
 
 def people(path: Path) -> dict[str, int]:
     with open_pool(path, space()) as pool:
-        assert len(pool.matrix()) == len(pool.templates())
+        assert len(Search(pool).index()) == len(pool.templates())
         return {person.name: person.templates for person in pool.people()}
 
 
@@ -91,6 +92,7 @@ import resource, sys
 from pathlib import Path
 from facepool.errors import FacepoolError
 from facepool.gallery import open_pool
+from facepool.search import Search
 from pool_kit import samples, space
 with open_pool(Path(sys.argv[1]), space()) as pool:
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
@@ -120,20 +122,21 @@ import os, sys
 from pathlib import Path
 from facepool.errors import FacepoolError
 from facepool.gallery import open_pool
+from facepool.search import Search
 from pool_kit import samples, space
 if os.geteuid() == 0:
     os.seteuid(65534)  # permissions mean nothing to root
 with open_pool(Path(sys.argv[1]), space()) as pool:
-    print(*pool.matrix().names, len(pool.templates("Ada")))
+    print(*Search(pool).index().names, len(pool.templates("Ada")))
     for change in (lambda: pool.register("Bob", samples(2), space()), lambda: pool.remove("Ada")):
         try:
             change()
         except FacepoolError as error:
             print(error.code)
-    print(*pool.matrix().names)
+    print(*Search(pool).index().names)
     print("ready", flush=True)
     sys.stdin.readline()
-    print(*pool.matrix().names, end="")
+    print(*Search(pool).index().names, end="")
 """
 
 
@@ -174,6 +177,7 @@ import os, sys
 from pathlib import Path
 from facepool.errors import FacepoolError
 from facepool.gallery import open_pool
+from facepool.search import Search
 from pool_kit import samples, space
 if os.geteuid() == 0:
     os.seteuid(65534)  # permissions mean nothing to root

@@ -15,6 +15,7 @@ import pytest
 
 from commands import Commands
 from facepool.gallery import open_pool
+from facepool.search import Search
 
 ROUNDS = 4
 CLIENTS = 4
@@ -80,9 +81,9 @@ def register_until_it_dies(address: str, photo: bytes, prefix: str, tally: Tally
 
 def stored(pool: Path) -> dict[str, int]:
     with open_pool(pool, must_exist=True) as opened:
-        assert len(opened.matrix()) == len(opened.templates())
+        assert len(Search(opened).index()) == len(opened.templates())
         for person in opened.people():
-            assert len(opened.pictured(person.name)) == person.templates
+            assert len(opened.template_ids_with_image(person.name)) == person.templates
         return {person.name: person.templates for person in opened.people()}
 
 

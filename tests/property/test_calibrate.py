@@ -11,8 +11,8 @@ from crowd_kit import cohort, crowd, pool_of
 from facepool.errors import InsufficientData
 from facepool.evaluation.calibration import MIN_PEOPLE, Measured, calibrate
 from facepool.evaluation.strangers import leave_one_out
-from facepool.gallery import PoolMatrix, search
-from facepool.gallery.matrix import grouped
+from facepool.search import Index
+from facepool.search.exact import nearest
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import Floats
 
@@ -20,7 +20,7 @@ COHORT = cohort()
 SEEDS = st.integers(0, 1000)
 
 
-def calibrated(matrix: PoolMatrix, target_fpir: float) -> Measured:
+def calibrated(matrix: Index, target_fpir: float) -> Measured:
     now = datetime(2026, 11, 23, tzinfo=UTC)
     return calibrate(matrix, COHORT, target_fpir, space_id="", now=now, replicates=20)
 
@@ -71,13 +71,13 @@ def test_leaving_a_person_out_is_searching_a_pool_without_them(sizes: list[int],
     vectors = crowd(len(sizes), max(sizes), seed)
     rows: Floats = np.concatenate([templates[:size] for templates, size in zip(vectors, sizes, strict=True)])
     owners = np.repeat(np.arange(len(sizes)), sizes)
-    names = {number: f"p{number:02}" for number in range(len(sizes))}
-    matrix = grouped(rows, owners, np.arange(len(rows)), names, revision=1)
+    names = [f"p{number:02}" for number in range(len(sizes))]
+    matrix = Index.of_rows(rows, owners, names)
     strangers = leave_one_out(matrix, np.random.default_rng(0))
     for row, owner in enumerate(owners):
         rest = owners != owner
-        without = grouped(rows[rest], owners[rest], np.arange(int(rest.sum())), names, revision=1)
-        (candidates,) = search(without, rows[row : row + 1], top=len(sizes), bars=True)
-        best = [candidate.net for candidate in candidates][: strangers.nearest.shape[1]]
+        without = Index.of_rows(rows[rest], owners[rest], names)
+        (candidates,) = nearest(without, rows[row : row + 1], k=len(sizes), normalize=True)
+        best = [candidate.normalized_score for candidate in candidates][: strangers.nearest.shape[1]]
         assert strangers.similarities[row] == pytest.approx(best, abs=1e-5)
         assert matrix.names[strangers.nearest[row, 0]] == candidates[0].person

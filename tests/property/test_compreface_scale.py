@@ -37,7 +37,7 @@ def test_a_client_that_takes_half_for_a_match_names_whom_facepool_names(
     people: list[tuple[float, float]], threshold: float, min_margin: float, usable: bool
 ) -> None:
     candidates = [Candidate(f"person {n}", cosine, n, bar) for n, (cosine, bar) in enumerate(people)]
-    candidates.sort(key=lambda candidate: -candidate.net)
+    candidates.sort(key=lambda candidate: -candidate.normalized_score)
     decision = decide(candidates, threshold, min_margin=min_margin, usable=usable)
     values = [scaled_candidate(candidate, decision) for candidate in decision.candidates]
     assert values == sorted(values, reverse=True)

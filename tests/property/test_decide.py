@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
 from facepool.recognize.decide import decide
 from facepool.thresholds import ThresholdPolicy, fmr_at, similarity_at
 from facepool.types import Candidate

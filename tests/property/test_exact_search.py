@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facepool.gallery import PoolMatrix, codes, search, search_merged, shortlist
-from facepool.gallery import matrix as matrices
-from facepool.gallery.matrix import extended, grouped
+from facepool.gallery import Changes
 from facepool.recognize.fuse import fuse
+from facepool.search import Index, exact, index, int8
+from facepool.search.exact import nearest, nearest_merged
+from facepool.search.int8 import CodedProbes
 from facepool.types import Candidate, Floats
 
+NAMES = [f"{owner:03d}" for owner in range(61)]
 KINDS = ("spread", "copies", "near ties", "one side", "axes", "flat", "outlier")
 
 
@@ -20,12 +22,12 @@ KINDS = ("spread", "copies", "near ties", "one side", "axes", "flat", "outlier")
 def coded() -> Iterator[None]:
     """Pools of any size are searched by codes, in small blocks, on several threads, without giving up."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shortlist, "_ROWS_TO_READ", 1.0)
-        patch.setattr(matrices, "_CODED_TEMPLATES", 1)
-        patch.setattr(codes, "_LEAST_ROWS_A_BLOCK", 4)
-        patch.setattr(codes, "_ROWS_AT_ONCE", 16)
-        patch.setattr(codes, "_VALUES_A_THREAD", 64)
-        patch.setattr(codes, "allowed_threads", lambda: 3)
+        patch.setattr(exact, "_ROWS_TO_READ", 1.0)
+        patch.setattr(index, "_CODED_TEMPLATES", 1)
+        patch.setattr(int8, "_LEAST_ROWS_A_BLOCK", 4)
+        patch.setattr(int8, "_ROWS_AT_ONCE", 16)
+        patch.setattr(int8, "_VALUES_A_THREAD", 64)
+        patch.setattr(int8, "allowed_threads", lambda: 3)
         yield
 
 
@@ -53,18 +55,17 @@ def templates(kind: str, count: int, dimension: int, seed: int) -> Floats:
     return unit_rows(spread) * rng.uniform(1 - 9e-4, 1 + 9e-4, size=(count, 1)).astype(np.float32)
 
 
-def pool_of(vectors: Floats, owners: list[int]) -> PoolMatrix:
-    ids = np.arange(len(vectors), dtype=np.int64)
-    return grouped(vectors, np.array(owners, np.int64), ids, {owner: f"{owner:03d}" for owner in owners}, revision=1)
+def pool_of(vectors: Floats, owners: list[int]) -> Index:
+    return Index.of_rows(vectors, np.array(owners, np.intp), NAMES)
 
 
-def uncoded_pool_of(vectors: Floats, owners: list[int]) -> PoolMatrix:
+def uncoded_pool_of(vectors: Floats, owners: list[int]) -> Index:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matrices, "_CODED_TEMPLATES", 1 << 40)
+        patch.setattr(index, "_CODED_TEMPLATES", 1 << 40)
         return pool_of(vectors, owners)
 
 
-def one_by_one(matrix: PoolMatrix, views: Floats, weights: list[float], top: int) -> tuple[Candidate, ...]:
+def one_by_one(matrix: Index, views: Floats, weights: list[float], top: int) -> tuple[Candidate, ...]:
     """The oracle: every pair in double precision, people by a loop."""
     pairs = matrix.vectors.astype(np.float64)[None] * views.astype(np.float64)[:, None]
     similarities = pairs.sum(axis=2).astype(np.float32)
@@ -102,8 +103,8 @@ def test_everybody_gets_the_people_and_similarities_that_a_loop_finds(
         asked[:1] = vectors[:1]
     assert probes * dimension < 2 or not asked.flags.c_contiguous
 
-    together = search(matrix, asked, top)
-    assert together == [search(matrix, probe[None], top)[0] for probe in asked]
+    together = nearest(matrix, asked, top)
+    assert together == [nearest(matrix, probe[None], top)[0] for probe in asked]
     if owners:
         assert together == [one_by_one(matrix, probe[None], [1.0], top) for probe in asked]
         assert (matrix.codes is None) == uncoded
@@ -125,7 +126,7 @@ def test_a_face_seen_several_times_gets_what_a_loop_finds(
     spread = rng.normal(size=(1, dimension)) + unlike * rng.normal(size=(len(weights), dimension))
     views = unit_rows(spread.astype(np.float32))
 
-    found = search_merged(matrix, views, lambda similarities: fuse(similarities, weights), top)
+    found = nearest_merged(matrix, views, lambda similarities: fuse(similarities, weights), top)
     expected = one_by_one(matrix, views, weights, top) if owners else ()
     assert [candidate.person for candidate in found] == [candidate.person for candidate in expected]
     assert found == expected
@@ -133,7 +134,7 @@ def test_a_face_seen_several_times_gets_what_a_loop_finds(
 
 @settings(deadline=None, max_examples=100)
 @given(pool=pools, weights=st.lists(st.floats(0.05, 1.0), min_size=1, max_size=6), top=st.integers(1, 20))
-def test_bars_depend_neither_on_codes_nor_on_what_else_is_searched(
+def test_offsets_depend_neither_on_codes_nor_on_what_else_is_searched(
     pool: tuple[str, list[int], int, int], weights: list[float], top: int
 ) -> None:
     kind, owners, dimension, seed = pool
@@ -141,18 +142,22 @@ def test_bars_depend_neither_on_codes_nor_on_what_else_is_searched(
     matrix, uncoded = pool_of(vectors, owners), uncoded_pool_of(vectors, owners)
     views = templates("spread", len(weights), dimension, seed + 1)
 
-    found = search(matrix, views, top, bars=True)
-    assert found == [search(matrix, view[None], top, bars=True)[0] for view in views]
-    assert found == search(uncoded, views, top, bars=True)
-    for candidates, everybody in zip(found, search(matrix, views, max(1, len(owners))), strict=True):
+    found = nearest(matrix, views, top, normalize=True)
+    assert found == [nearest(matrix, view[None], top, normalize=True)[0] for view in views]
+    assert found == nearest(uncoded, views, top, normalize=True)
+    for candidates, everybody in zip(found, nearest(matrix, views, max(1, len(owners))), strict=True):
         similarity = {candidate.person: candidate.similarity for candidate in everybody}
         assert [candidate.similarity for candidate in candidates] == [similarity[one.person] for one in candidates]
-        assert [one.net for one in candidates] == sorted((one.net for one in candidates), reverse=True)
+        assert [one.normalized_score for one in candidates] == sorted(
+            (one.normalized_score for one in candidates), reverse=True
+        )
 
     def merge(similarities: Floats) -> Floats:
         return fuse(similarities, weights)
 
-    assert search_merged(matrix, views, merge, top, bars=True) == search_merged(uncoded, views, merge, top, bars=True)
+    assert nearest_merged(matrix, views, merge, top, normalize=True) == nearest_merged(
+        uncoded, views, merge, top, normalize=True
+    )
 
 
 @settings(deadline=None, max_examples=100)
@@ -165,7 +170,7 @@ def test_no_similarity_is_further_from_that_of_its_codes_than_is_said(
         return
     matrix = pool_of(templates(kind, len(owners), dimension, seed), owners)
     asked = templates(kind, probes, dimension, seed + 1)
-    coded = codes.CodedProbes.of(asked)
+    coded = CodedProbes.of(asked)
     assert matrix.codes is not None
     products = coded.codes.astype(np.int64) @ matrix.codes.rows.T.astype(np.int64)
     off = np.abs(matrix.codes.similarities(products, coded) - asked.astype(np.float64) @ matrix.vectors.T)
@@ -189,8 +194,9 @@ def test_a_pool_that_grew_is_the_pool_that_was_made_at_once(
     for revision, step in enumerate(steps, 2):
         known = len(grown)
         ids = np.arange(known, known + len(step), dtype=np.int64)
-        names = [f"{owner:03d}" for owner in step]
-        grown = extended(grown, vectors[ids], names, ids, revision, frozenset())
+        owners_of = np.array([sorted(set(step)).index(owner) for owner in step], np.intp)
+        names = tuple(NAMES[owner] for owner in sorted(set(step)))
+        grown = grown.following(Changes(revision, ids, owners_of, vectors[ids], names, names, ids[:0]))
 
     whole = pool_of(vectors, everybody)
     assert grown.names == whole.names
@@ -200,7 +206,7 @@ def test_a_pool_that_grew_is_the_pool_that_was_made_at_once(
         assert not getattr(grown, name).flags.writeable
     probes = templates("spread", 3, dimension, seed + 1)
     assert grown.codes is not None
-    assert search(grown, probes, 3) == search(whole, probes, 3)
+    assert nearest(grown, probes, 3) == nearest(whole, probes, 3)
     np.testing.assert_array_equal(grown.cohort.lengths, whole.cohort.lengths)
     np.testing.assert_allclose(grown.cohort.total, whole.cohort.total, atol=1e-9)
     assert grown.cohort.usual == pytest.approx(whole.cohort.usual, abs=1e-9)

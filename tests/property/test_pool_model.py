@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from facepool.errors import ConfigError, PersonExists, UnknownPerson
 from facepool.gallery import Pool
+from facepool.search import Search
 from pool_kit import opened, samples, space, unit
 
 NAMES = st.sampled_from(["Ada", "Bob", "李", "zoe"])
@@ -112,7 +113,7 @@ class PoolMachine(RuleBasedStateMachine):
     def both_views_agree_with_the_dictionary(self) -> None:
         expected = {name: sorted(unit(seed).tobytes() for seed in seeds) for name, seeds in self.model.items()}
         for pool in self.pools:
-            matrix = pool.matrix()
+            matrix = Search(pool).index()
             assert {person.name: person.templates for person in pool.people()} == {
                 name: len(seeds) for name, seeds in self.model.items()
             }

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facepool.gallery import search
-from facepool.gallery.matrix import grouped
+from facepool.search import Index
+from facepool.search.exact import nearest
 from pool_kit import units
 
 
@@ -25,20 +25,13 @@ def test_the_search_finds_what_a_loop_finds(
     if copies:
         vectors[: len(owners) // 2] = vectors[:1]
     asked = units(probes, seed=seed + 1) if probes else np.zeros((0, 8), np.float32)
-    known = dict(enumerate(dict.fromkeys(owners)))
-    number_of = {name: number for number, name in known.items()}
-    matrix = grouped(
-        vectors,
-        np.array([number_of[name] for name in owners], np.int64),
-        np.arange(len(owners), dtype=np.int64),
-        known,
-        revision=1,
-    )
+    known = list(dict.fromkeys(owners))
+    matrix = Index.of_rows(vectors, np.array([known.index(name) for name in owners], np.intp), known)
 
-    for probe, candidates in zip(asked, search(matrix, asked, top), strict=True):
+    for probe, candidates in zip(asked, nearest(matrix, asked, top), strict=True):
         best = {
             name: max(float(probe @ vector) for owner, vector in zip(owners, vectors, strict=True) if owner == name)
-            for name in known.values()
+            for name in known
         }
         assert len({candidate.person for candidate in candidates}) == len(candidates) == min(top, len(best))
         expected = sorted(best.values(), reverse=True)[:top]

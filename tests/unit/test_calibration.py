@@ -9,8 +9,8 @@ import pytest
 from crowd_kit import cohort, crowd, pool_of, share_named
 from facepool.errors import InsufficientData
 from facepool.evaluation.calibration import MIN_PEOPLE, Measured, calibrate
-from facepool.gallery import PoolMatrix
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
+from facepool.search import Index
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import Calibration, Floats
 
@@ -18,7 +18,7 @@ NOW = datetime(2026, 11, 23, tzinfo=UTC)
 COHORT = cohort()
 
 
-def calibrated(matrix: PoolMatrix, cohort: FmrCurve | None = COHORT, target_fpir: float = 0.01) -> Measured:
+def calibrated(matrix: Index, cohort: FmrCurve | None = COHORT, target_fpir: float = 0.01) -> Measured:
     return calibrate(matrix, cohort, target_fpir, space_id="s", now=NOW, replicates=100)
 
 

@@ -31,7 +31,7 @@ from facepool.evaluation.results import (
     Run,
     VerificationResults,
 )
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import Detections, Floats
 

@@ -18,7 +18,8 @@ from facepool.errors import (
     PoolTooNew,
     SpaceMismatch,
 )
-from facepool.gallery import NpyPool, check_pool, open_pool, search, transfer
+from facepool.gallery import NpyPool, check_pool, open_pool, transfer
+from facepool.search import Search
 from pool_kit import MEASURED, opened, samples, space, unit, units
 
 SEED = Path(__file__).parents[2].parent / "shared" / "data" / "seed"
@@ -42,7 +43,7 @@ def test_a_pair_of_the_original_project_is_read_with_one_remark(legacy: Path) ->
         assert pool.notes == (
             "model_faces.npy has no sidecar: its embedding space is unknown; checked by dimension only.",
         )
-        assert search(pool.matrix(), units(3))[1][0].person == "Bob"
+        assert Search(pool).nearest(units(3)).candidates[1][0].person == "Bob"
     assert sorted(path.name for path in legacy.parent.iterdir()) == ["model_face_ids.npy", "model_faces.npy"]
 
 
@@ -336,7 +337,7 @@ def test_a_sidecar_of_the_first_version_is_read(tmp_path: Path) -> None:
     with opened(tmp_path, "model_faces.npy") as again:
         (template,) = again.templates()
         assert (template.sample.appearance, template.sample.partial) == ("", False)
-        assert again.matrix().look_alikes == frozenset()
+        assert again.look_alikes() == frozenset()
 
 
 def test_a_sidecar_of_the_second_version_is_read(tmp_path: Path) -> None:
@@ -347,9 +348,9 @@ def test_a_sidecar_of_the_second_version_is_read(tmp_path: Path) -> None:
     del content["calibration"]
     path.write_text(json.dumps(content | {"version": 2}), encoding="utf-8")
     with opened(tmp_path, "model_faces.npy") as again:
-        assert again.matrix().calibration is None
+        assert again.calibration() is None
         again.set_calibration(MEASURED)
-        assert again.matrix().calibration == MEASURED
+        assert again.calibration() == MEASURED
 
 
 def test_a_pair_of_unknown_space_is_calibrated_as_such(tmp_path: Path) -> None:
@@ -358,6 +359,6 @@ def test_a_pair_of_unknown_space_is_calibrated_as_such(tmp_path: Path) -> None:
         pool.path.with_suffix(".json").unlink()
         pool.set_calibration(replace(MEASURED, space_id=""))
         assert pool.space is None
-        assert pool.matrix().calibration == replace(MEASURED, space_id="")
+        assert pool.calibration() == replace(MEASURED, space_id="")
         pool.set_calibration(MEASURED)  # of a space that the pair does not claim
-        assert pool.matrix().calibration is None
+        assert pool.calibration() is None

@@ -21,6 +21,7 @@ from facepool.errors import (
 from facepool.gallery import NpyPool, SqlitePool, transfer
 from facepool.gallery.connection import explain
 from facepool.gallery.schema import APPLICATION_ID
+from facepool.search import Search
 from facepool.types import Pose, Sample
 from pool_kit import MEASURED, samples, space, unit
 
@@ -129,11 +130,11 @@ def test_a_pool_of_the_first_version_is_brought_up_to_date_and_keeps_everything(
         assert (template.id, template.created_at) == (9, "2024-01-01T00:00:00+00:00")
         expected = Sample(unit(1), "a.mp4", 0.1, Pose(10, -5, 1), 88, 0.99, 120, 3)
         assert replace(template.sample, embedding=expected.embedding) == expected
-        assert pool.matrix().vectors.tolist() == [unit(1).tolist()]
-        assert pool.matrix().look_alikes == frozenset()
+        assert Search(pool).index().vectors.tolist() == [unit(1).tolist()]
+        assert pool.look_alikes() == frozenset()
         pool.register("Ann", [Sample(unit(2), appearance="hat", partial=True)], space(), look_alikes=["Ada"])
     with SqlitePool(first_version) as again:
-        assert again.matrix().look_alikes == {frozenset(("Ada", "Ann"))}
+        assert again.look_alikes() == {frozenset(("Ada", "Ann"))}
         assert [(kept.sample.appearance, kept.sample.partial) for kept in again.templates()] == [
             ("", False),
             ("hat", True),
@@ -150,10 +151,10 @@ def test_a_pool_of_the_second_version_gets_room_for_a_calibration_and_keeps_ever
     change(path, "PRAGMA user_version = 2")
     with SqlitePool(path, space()) as pool:
         assert [template.id for template in pool.templates()] == [template.id for template in before]
-        assert pool.matrix().calibration is None
-        assert pool.matrix().look_alikes == {frozenset(("Ada", "Ann"))}
+        assert pool.calibration() is None
+        assert pool.look_alikes() == {frozenset(("Ada", "Ann"))}
         pool.set_calibration(MEASURED)
-        assert pool.matrix().calibration == MEASURED
+        assert pool.calibration() == MEASURED
 
 
 def pictured(seed: int, picture: bytes) -> Sample:
@@ -168,7 +169,7 @@ def test_a_pool_of_the_third_version_gets_room_for_pictures_and_keeps_everything
     change(path, "PRAGMA user_version = 3")
     with SqlitePool(path, space()) as pool:
         assert [template.id for template in pool.templates()] == [template.id for template in before]
-        assert (pool.matrix().calibration, pool.picture(before[0].id)) == (MEASURED, None)
+        assert (pool.calibration(), pool.picture(before[0].id)) == (MEASURED, None)
         pool.register("Ada", [pictured(1, b"JPEG")], space())
         assert pool.picture(pool.templates("Ada")[0].id) == b"JPEG"
 
@@ -181,8 +182,8 @@ def test_a_picture_is_kept_beside_its_template_and_given_out_when_asked_for(path
         kept = again.templates("person 1")
         assert [again.picture(template.id) for template in kept] == [None, b"first", None, b"third"]
         assert {template.sample.picture for template in kept} == {b""}
-        assert again.pictured("person 1") == {kept[1].id, kept[3].id}
-        assert again.pictured("person 2") == again.pictured("nobody") == frozenset()
+        assert again.template_ids_with_image("person 1") == {kept[1].id, kept[3].id}
+        assert again.template_ids_with_image("person 2") == again.template_ids_with_image("nobody") == frozenset()
         again.rename("person 1", "Eve")
         assert again.picture(kept[1].id) == b"first"
 
@@ -238,7 +239,7 @@ def test_a_damaged_calibration_is_a_damaged_pool(path: Path, content: str) -> No
         pool.set_calibration(MEASURED)
     change(path, f"UPDATE calibration SET content = '{content}'")
     with SqlitePool(path) as pool, pytest.raises(PoolCorrupt, match="calibration"):
-        pool.matrix()
+        Search(pool).index()
 
 
 def test_a_pool_of_the_first_version_that_may_not_be_written_says_what_to_do(
@@ -300,21 +301,21 @@ def test_a_mistake_of_ours_is_not_blamed_on_the_file(tmp_path: Path) -> None:
 def test_damaged_vectors_are_found_when_they_are_read(path: Path, blob: bytes, kind: type[FacepoolError]) -> None:
     change(path, "UPDATE templates SET embedding = ? WHERE id = 7", blob)
     with SqlitePool(path) as pool, pytest.raises(kind, match=r"pool\.db is damaged"):
-        pool.matrix()
+        Search(pool).index()
 
 
 @pytest.mark.parametrize("blob", [b"abc", unit(1)[:5].tobytes(), 7, "text"])
 def test_a_damaged_blob_is_found_when_templates_are_read(path: Path, blob: object) -> None:
     change(path, "UPDATE templates SET embedding = ? WHERE id = 7", blob)
     with SqlitePool(path) as pool:
-        for read in (pool.templates, pool.matrix, lambda: pool.templates("person 6")):
+        for read in (pool.templates, Search(pool).index, lambda: pool.templates("person 6")):
             with pytest.raises(PoolCorrupt, match=r"pool\.db is damaged"):
                 read()
         assert len(pool.templates("person 5")) == 1
 
 
 def read_all(pool: SqlitePool) -> None:
-    pool.matrix()
+    Search(pool).index()
     pool.templates()
 
 
@@ -328,7 +329,7 @@ def test_a_missing_table_is_told(path: Path, table: str) -> None:
 def test_a_missing_revision_is_told(path: Path) -> None:
     change(path, "DELETE FROM state")
     with SqlitePool(path, space()) as pool:
-        for use in (pool.revision, pool.matrix, lambda: pool.register("Ada", samples(1), space())):
+        for use in (pool.revision, Search(pool).index, lambda: pool.register("Ada", samples(1), space())):
             with pytest.raises(PoolCorrupt, match=r"pool\.db is damaged"):
                 use()
 
@@ -348,9 +349,13 @@ def swap(path: Path) -> None:
 @pytest.mark.parametrize("happens", [lose, swap])
 def test_a_file_deleted_or_replaced_meanwhile_is_told(path: Path, happens: Callable[[Path], None]) -> None:
     with SqlitePool(path, space()) as pool:
-        assert len(pool.matrix()) == 30
+        assert len(Search(pool).index()) == 30
         happens(path)
-        for use in (lambda: pool.register("Ada", samples(1), space()), pool.matrix, lambda: pool.remove("person 3")):
+        for use in (
+            lambda: pool.register("Ada", samples(1), space()),
+            Search(pool).index,
+            lambda: pool.remove("person 3"),
+        ):
             with pytest.raises(PoolError, match="deleted or replaced"):
                 use()
     with SqlitePool(path, space()) as again:
@@ -370,13 +375,13 @@ def test_removing_says_when_another_process_keeps_traces_alive(path: Path) -> No
 
 def test_an_appended_row_is_read_without_reading_the_others_again(path: Path) -> None:
     with SqlitePool(path, space()) as pool:
-        pool.matrix()
+        Search(pool).index()
         db = pool._connection()
         assert db is not None
         queries: list[str] = []
         db.set_trace_callback(queries.append)
         pool.register("person 3", samples(99), space())
-        assert len(pool.matrix()) == 31
+        assert len(Search(pool).index()) == 31
         assert any("templates.id > 30" in query for query in queries)
 
 

@@ -289,7 +289,7 @@ def test_look_alikes_have_to_be_resolved_before_anything_is_stored(stage: ScanSt
     assert [person.name for person in pool.people()] == ["Ann", "Eve"]
     ada.resolve("Ann", "different")
     ada.commit()
-    assert pool.matrix().look_alikes == {frozenset(("Ada", "Ann"))}
+    assert pool.look_alikes() == {frozenset(("Ada", "Ann"))}
     again = scanned(stage, pool)
     offer(again, stage, circle(35, 18))
     assert again.commit() > 0  # nobody is asked twice
@@ -301,7 +301,7 @@ def test_a_look_alike_who_is_the_same_person_gets_the_views(stage: ScanStage, po
     ada.resolve("Ann", "same")
     ada.commit()
     assert [person.name for person in pool.people()] == ["Ann"]
-    assert pool.matrix().look_alikes == frozenset()
+    assert pool.look_alikes() == frozenset()
 
 
 def test_two_people_of_the_pool_are_not_made_one_by_a_scan(stage: ScanStage, pool: Pool) -> None:
@@ -346,7 +346,7 @@ def test_who_is_registered_during_the_scan_has_to_be_resolved_too(
         ada.commit()
     elsewhere.remove("Anna")
     assert ada.commit() > 0
-    assert pool.matrix().look_alikes == frozenset()
+    assert pool.look_alikes() == frozenset()
 
 
 def test_the_cap_holds_when_two_scan_one_person_at_once(stage: ScanStage, pool: Pool, elsewhere: Pool) -> None:

@@ -223,7 +223,7 @@ def test_different_people_are_flagged_and_not_asked_about_again(desk: Desk, opti
     desk.store("Bob", Head(ME))
     assert desk("Ada", "half", partial=True, **options_given) == 0
     with desk.open_pool() as pool:
-        assert pool.matrix().look_alikes == {frozenset(("Ada", "Bob"))}
+        assert pool.look_alikes() == {frozenset(("Ada", "Bob"))}
     assert desk("Ada", "full") == 0
 
 
@@ -281,7 +281,7 @@ def test_at_a_terminal_each_look_alike_is_asked_about(desk: Desk, typed: Callabl
     assert desk.people()["Cleo"] > 1
     assert "Ada" not in desk.people()
     with desk.open_pool() as pool:
-        assert pool.matrix().look_alikes == {frozenset(("Bob", "Cleo"))}
+        assert pool.look_alikes() == {frozenset(("Bob", "Cleo"))}
 
 
 def test_cancel_is_the_default_and_stores_nothing(desk: Desk, typed: Callable[[str], list[str]]) -> None:

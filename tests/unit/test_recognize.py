@@ -7,8 +7,8 @@ import pytest
 
 from facepool import Pool, RecognizeOptions, Recognizer, ThresholdPolicy, open_pool
 from facepool.errors import SpaceMismatch
-from facepool.gallery import PoolMatrix
 from facepool.records import face_records
+from facepool.search import Index, Search
 from facepool.types import Sample
 from stand_ins import CURVE, SPACE, StageAnalyzer, unit, view
 
@@ -79,14 +79,14 @@ def test_threshold_and_candidates_are_of_one_revision(
 ) -> None:
     recognizer = Recognizer(stage, pool)
     expected = recognizer.threshold.value
-    really_matrix = pool.matrix
+    really_index = Search.index
 
-    def grows_after() -> PoolMatrix:
-        matrix = really_matrix()
+    def grows_after(search: Search) -> Index:
+        index = really_index(search)
         pool.register("Eve", [Sample(view(STRANGER, 5))], SPACE)
-        return matrix
+        return index
 
-    monkeypatch.setattr(pool, "matrix", grows_after)
+    monkeypatch.setattr(Search, "index", grows_after)
     decision = recognizer.recognize(stage.frame(view(STRANGER, 0)).image_bgr).decisions[0]
     assert (decision.person, decision.threshold) == (None, expected)
 
@@ -132,7 +132,7 @@ def test_records_carry_every_field_also_when_there_is_nothing(pool: Pool, stage:
 
 @pytest.fixture
 def town(tmp_path: Path) -> Iterator[Pool]:
-    """Twelve people who have something in common: enough for bars."""
+    """Twelve people who have something in common: enough for score offsets."""
     with open_pool(tmp_path / "town.db", SPACE) as opened:
         for number in range(12):
             direction = np.random.default_rng(number).normal(size=SPACE.dimension).astype(np.float32)
@@ -141,15 +141,15 @@ def town(tmp_path: Path) -> Iterator[Pool]:
 
 
 def test_a_face_that_resembles_everybody_needs_more_and_its_decision_says_so(town: Pool, stage: StageAnalyzer) -> None:
-    matrix = town.matrix()
+    matrix = Search(town).index()
     crowd = stage.frame(unit(*(matrix.vectors[0] + matrix.vectors.sum(axis=0))))
     recognizer = Recognizer(stage, town)
     decision = recognizer.recognize(crowd.image_bgr).decisions[0]
     best = decision.candidates[0]
-    assert best.bar > 0.03
-    assert decision.threshold == pytest.approx(recognizer.threshold.value + best.bar)
+    assert best.score_offset > 0.03
+    assert decision.threshold == pytest.approx(recognizer.threshold.value + best.score_offset)
     assert decision.similarity == best.similarity
-    assert decision.margin == pytest.approx(best.net - decision.candidates[1].net)
+    assert decision.margin == pytest.approx(best.normalized_score - decision.candidates[1].normalized_score)
 
 
 def test_a_match_is_a_similarity_of_at_least_the_threshold(town: Pool, stage: StageAnalyzer) -> None:
@@ -162,8 +162,8 @@ def test_a_match_is_a_similarity_of_at_least_the_threshold(town: Pool, stage: St
         assert (decision.reason == "match") == (decision.similarity >= decision.threshold)
 
 
-def test_a_threshold_of_the_users_knows_no_bars(town: Pool, stage: StageAnalyzer) -> None:
-    crowd = stage.frame(unit(*town.matrix().vectors.sum(axis=0)))
+def test_a_threshold_of_the_users_knows_no_offsets(town: Pool, stage: StageAnalyzer) -> None:
+    crowd = stage.frame(unit(*Search(town).index().vectors.sum(axis=0)))
     decision = Recognizer(stage, town, ThresholdPolicy(CURVE, fixed=0.5)).recognize(crowd.image_bgr).decisions[0]
     assert decision.threshold == 0.5
-    assert all(candidate.bar == 0 for candidate in decision.candidates)
+    assert all(candidate.score_offset == 0 for candidate in decision.candidates)

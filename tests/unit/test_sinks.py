@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import shutil
 import socket
 import subprocess
@@ -276,8 +277,8 @@ def test_a_broker_that_refuses_the_connection_is_told_of_once(caplog: pytest.Log
 
 
 def test_without_paho_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
-    with pytest.raises(ConfigError, match="pip install paho-mqtt"):
+    monkeypatch.setitem(sys.modules, "paho", None)
+    with pytest.raises(ConfigError, match=re.escape("pip install 'facepool[mqtt]'")):
         MqttSink("mqtt://broker")
 
 

@@ -10,7 +10,8 @@ from facepool.enroll.guided import GuidedEnrollment, GuidedOptions
 from facepool.errors import IdentityConflict, ScanIncomplete
 from facepool.gallery import Pool, open_pool
 from facepool.types import Sample
-from facepool.web.api.enroll import BrowserScan, Command, Message, Redo, Resolve
+from facepool.web.api.enroll import BrowserScan, Command, Redo, Resolve
+from facepool.web.api.websocket import Message
 from scan_stage import OTHER, SPACE, Head, ScanStage, circle, embedding, still
 
 
@@ -91,7 +92,7 @@ def test_two_who_look_alike_are_flagged(stage: ScanStage, pool: Pool) -> None:
     assert isinstance(alikes, list)
     assert [alike["resolution"] for alike in alikes] == ["different"]
     assert scan.store()["person"] == "Ada"
-    assert pool.matrix().look_alikes == {frozenset(("Ada", "Bob"))}
+    assert pool.look_alikes() == {frozenset(("Ada", "Bob"))}
 
 
 def test_commands_are_checked() -> None:

@@ -12,8 +12,8 @@ from facepool.config import Settings, load_settings
 from facepool.faces.analyze import Analyzer
 from facepool.faces.load import ModelChoice, load_analyzer
 from facepool.gallery import Pool, open_pool
-from facepool.models.entries import ModelEntry, Progress, space_of
-from facepool.models.store import ModelStore, default_root, find_pack
+from facepool.models.catalog import ModelEntry, Progress, find_pack, space_of
+from facepool.models.store import ModelStore, default_root
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import EmbeddingSpace
 

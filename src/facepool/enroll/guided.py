@@ -12,7 +12,8 @@ from facepool.enroll.scan import Known, RingScan, Scan, ScanOptions
 from facepool.enroll.views import View, choose
 from facepool.errors import IdentityConflict, PoolChanged, ScanIncomplete
 from facepool.faces.analyze import Analyzer
-from facepool.gallery import Pool, PoolMatrix, check_pool, clean_name
+from facepool.gallery import Gallery, check_pool, clean_name
+from facepool.search import Search
 from facepool.thresholds import SAME_SCAN_FMR, ThresholdPolicy
 from facepool.types import Floats, Frame, Sample, Template
 
@@ -60,7 +61,7 @@ class GuidedEnrollment:
         self,
         person: str,
         analyzer: Analyzer,
-        pool: Pool,
+        pool: Gallery,
         policy: ThresholdPolicy | None = None,
         options: GuidedOptions | None = None,
     ) -> None:
@@ -69,6 +70,7 @@ class GuidedEnrollment:
         self._appearance = clean_name(self.options.appearance) if self.options.appearance else ""
         self._analyzer = analyzer
         self._pool = pool
+        self._search = Search(pool, analyzer.space)
         self._thresholds = policy or ThresholdPolicy(analyzer.fmr)
         self._resolved: dict[str, Resolution] = {}
         check_pool(pool, analyzer.space)
@@ -113,12 +115,12 @@ class GuidedEnrollment:
 
     def coverage(self) -> Coverage:
         """The report on the scan as it is now."""
-        chosen, matrix = self._chosen(), self._matrix()
+        chosen, gallery = self._chosen(), self._search.state()
         return report(
             self._scan.views,
             chosen,
             self.options.scan.ring,
-            self._thresholds.identification(len(matrix) + len(chosen), matrix.calibration),
+            self._thresholds.identification(gallery.templates + len(chosen), gallery.calibration),
             person=self.person,
             appearance=self._appearance,
             partial=self._is_partial,
@@ -126,10 +128,10 @@ class GuidedEnrollment:
 
     def lookalikes(self) -> tuple[LookAlike, ...]:
         """People of the pool who match a view of this scan, likeliest first; to be resolved before ``commit``."""
-        matrix, views = self._matrix(), self._scan.views.all()
+        gallery, views = self._search.state(), self._scan.views.all()
         # Each view is one more chance to resemble somebody: so many scans, not views, are to raise the question.
-        threshold = self._thresholds.identification(len(matrix) * len(views), matrix.calibration).value
-        return find_look_alikes(self.person, views, matrix, threshold)
+        threshold = self._thresholds.identification(gallery.templates * len(views), gallery.calibration).value
+        return find_look_alikes(self.person, views, self._search, threshold)
 
     def resolve(self, name: str, resolution: Resolution) -> None:
         """Decide on a look-alike: the same person, to whom the views then go, or somebody else, flagged as a pair.
@@ -219,11 +221,6 @@ class GuidedEnrollment:
         stored = [] if self.options.force else self._stored()
         return Known(self._vectors(stored), self._thresholds.same_person().value)
 
-    def _matrix(self) -> PoolMatrix:
-        matrix = self._pool.matrix()
-        check_pool(self._pool, self._analyzer.space)  # each time: what was a new pool may have become another model's
-        return matrix
-
     @property
     def _is_partial(self) -> bool:
         return not self._scan.enough
@@ -238,10 +235,10 @@ class GuidedEnrollment:
         return [*same, self.person] if self._is_known(self.person) else same
 
     def _is_resolved(self, name: str) -> bool:
-        return name in self._resolved or frozenset((name, self.person)) in self._matrix().look_alikes
+        return name in self._resolved or frozenset((name, self.person)) in self._pool.look_alikes()
 
     def _is_known(self, name: str) -> bool:
-        return any(entry.name == name for entry in self._pool.people())
+        return self._pool.person(name) is not None
 
     def _stored(self) -> list[Template]:
         """What the pool has of whoever gets the views."""

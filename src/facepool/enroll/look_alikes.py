@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facepool.enroll.views import View
-from facepool.gallery import PoolMatrix, best_template
+from facepool.search import Search
 
 _PROBABLY_SAME = 0.5
 
@@ -35,26 +35,30 @@ class LookAlike:
         return self.views_matched > _PROBABLY_SAME * self.views
 
 
-def find_look_alikes(person: str, views: Sequence[View], matrix: PoolMatrix, threshold: float) -> tuple[LookAlike, ...]:
+def find_look_alikes(person: str, views: Sequence[View], search: Search, threshold: float) -> tuple[LookAlike, ...]:
     """People whom at least one view matches, those with the most matches first.
 
     Args:
         person: Whose views they are; left out.
         views: Of the scan.
-        matrix: The pool.
+        search: Who is known.
         threshold: A view matches at this similarity or above.
 
     Returns:
-        One entry a person; empty for an empty pool or no views.
+        One entry a person; empty for an empty gallery or no views.
     """
-    if not views or not len(matrix):
+    if not views:
         return ()
-    vectors = np.stack([view.sample.embedding for view in views])
-    similarities = best_template(vectors @ matrix.vectors.T, matrix)
-    matched = similarities >= threshold
+    matching = search.matching(np.stack([view.sample.embedding for view in views]), threshold)
     found = [
-        LookAlike(name, float(column.max()), float(column.mean()), int(matches.sum()), len(views))
-        for name, column, matches in zip(matrix.names, similarities.T, matched.T, strict=True)
-        if matches.any() and name != person
+        LookAlike(
+            name,
+            float(similarities.max()),
+            float(similarities.mean()),
+            int((similarities >= threshold).sum()),
+            len(views),
+        )
+        for name, similarities in matching.items()
+        if name != person
     ]
     return tuple(sorted(found, key=lambda alike: (-alike.views_matched, -alike.similarity, alike.person)))

@@ -10,7 +10,8 @@ import numpy as np
 from facepool.errors import PoolChanged
 from facepool.faces.analyze import Analyzer, Faces
 from facepool.faces.quality import Flaw, QualityPolicy
-from facepool.gallery import Pool, PoolMatrix, check_pool, clean_name, search
+from facepool.gallery import Gallery, check_pool, clean_name
+from facepool.search import Search
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import Candidate, Floats, Frame, Image
 
@@ -120,7 +121,7 @@ class Enrollment:
         self,
         person: str,
         analyzer: Analyzer,
-        pool: Pool,
+        pool: Gallery,
         policy: ThresholdPolicy | None = None,
         options: EnrollOptions | None = None,
     ) -> None:
@@ -128,13 +129,14 @@ class Enrollment:
         self.options = options or EnrollOptions()
         self._analyzer = analyzer
         self._pool = pool
+        self._search = Search(pool, analyzer.space)
         self._policy = policy or ThresholdPolicy(analyzer.fmr)
         self._same_person = self._policy.same_person().value
         self._must_be_known = False
         self._taken: list[Offer] = []
         self._withdrawn: list[Offer] = []
         check_pool(pool, analyzer.space)
-        self._look(pool.matrix())
+        self._look()
 
     @property
     def taken(self) -> int:
@@ -199,7 +201,7 @@ class Enrollment:
             samples = [offer.faces.sample(0, offer.frame, with_picture=keep) for offer in self._taken]
             try:
                 stored = self._pool.register(
-                    self.person, samples, self._analyzer.space, expected_revision=self._known.revision
+                    self.person, samples, self._analyzer.space, expected_revision=self._revision
                 )
             except PoolChanged:
                 continue  # another process was faster: look again
@@ -210,30 +212,29 @@ class Enrollment:
 
     def _follow(self) -> None:
         """Judge what was taken anew, in the same order, if another process has changed the pool."""
-        known = self._pool.matrix()
-        if known.revision == self._known.revision:
+        if self._pool.revision() == self._revision:
             return
-        self._look(known)
+        self._look()
         taken, self._taken = self._taken, []
         for offer in taken:
             judged = self._compare(offer.frame, offer.faces)
             if judged.outcome != "taken":
                 self._withdrawn.append(judged)
 
-    def _look(self, known: PoolMatrix) -> None:
-        """Take one state of the pool as what everything is compared with."""
-        is_known = self.person in known.names
-        if self._must_be_known and not is_known:
+    def _look(self) -> None:
+        """Take the pool as it is now as what everything is compared with."""
+        self._revision = self._pool.revision()  # first: what is read after it is of this revision, or commit refuses
+        own = self._pool.templates(self.person) if self._pool.person(self.person) else []
+        if self._must_be_known and not own:
             raise PoolChanged(
                 f"Nothing was stored of {self.person}",
                 why=f"{self.person} is no longer in the pool: removed, renamed or merged meanwhile",
                 fix="Register again if that is wanted",
             )
-        self._must_be_known = is_known
-        self._known = known
-        self._belongs_to_rival = self._policy.identification(len(known), known.calibration).value
-        row = known.names.index(self.person) if is_known else -1
-        self._own = list(known.vectors[known.person_of == row])
+        self._must_be_known = bool(own)
+        gallery = self._search.state()
+        self._belongs_to_rival = self._policy.identification(gallery.templates, gallery.calibration).value
+        self._own = [template.sample.embedding for template in own]
 
     def _look_at_some(self, frames: Iterator[Frame]) -> list[tuple[Frame, Faces]]:
         """The next few frames, without pixels that nobody will ask for: a folder may hold thousands of pictures."""
@@ -298,7 +299,7 @@ class Enrollment:
         return [single[i] for i in np.argsort(-typicality, kind="stable")] + rest
 
     def _rival(self, embedding: Floats, nearest_own: float | None) -> Candidate | None:
-        candidates = search(self._known, embedding[None], top=2)[0]
+        candidates = self._search.nearest(embedding[None]).candidates[0]
         for candidate in candidates:
             closer = nearest_own is None or candidate.similarity > nearest_own
             if candidate.person != self.person and candidate.similarity >= self._belongs_to_rival and closer:
@@ -310,7 +311,7 @@ def _without_pixels(frame: Frame) -> Frame:
     return replace(frame, image_bgr=np.empty((0, 0, 3), np.uint8))
 
 
-def register(person: str, images_bgr: Iterable[Image], analyzer: Analyzer, pool: Pool) -> list[Offer]:
+def register(person: str, images_bgr: Iterable[Image], analyzer: Analyzer, pool: Gallery) -> list[Offer]:
     """Register a person from pictures with the default options, and store what is good.
 
     Args:

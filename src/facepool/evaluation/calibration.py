@@ -18,8 +18,9 @@ import numpy.typing as npt
 from facepool.errors import ConfigError, InsufficientData
 from facepool.evaluation.strangers import NOBODY, Strangers, leave_one_out
 from facepool.evaluation.tail import Shape, shape_of
-from facepool.gallery import Pool, PoolMatrix
-from facepool.models.specs import FmrCurve
+from facepool.gallery import Gallery
+from facepool.models.catalog import FmrCurve
+from facepool.search import Index, Search
 from facepool.types import Calibration, Indices
 
 Numbers = npt.NDArray[np.float64]
@@ -82,7 +83,7 @@ class _Fits:
 
 
 def calibrate_pool(
-    pool: Pool, cohort: FmrCurve | None, target_fpir: float, *, now: datetime, keep: bool = True
+    pool: Gallery, cohort: FmrCurve | None, target_fpir: float, *, now: datetime, keep: bool = True
 ) -> Measured:
     """Measure a pool, and keep with it what was measured and who was found to look alike.
 
@@ -104,18 +105,18 @@ def calibrate_pool(
             why=f"at most {MAX_TARGET_FPIR:.0%} can be told from it",
             fix="Give a smaller --target-fpir",
         )
-    matrix, space = pool.matrix(), pool.space
-    measured = calibrate(matrix, cohort, target_fpir, space_id=space.id if space else "", now=now)
+    index, space = Search(pool).index(), pool.space
+    measured = calibrate(index, cohort, target_fpir, space_id=space.id if space else "", now=now)
     if keep:
-        pool.set_calibration(measured.calibration, expected_revision=matrix.revision)
-        new_pairs = [pair for pair in measured.look_alikes if pair not in matrix.look_alikes]
+        pool.set_calibration(measured.calibration, expected_revision=index.revision)
+        new_pairs = [pair for pair in measured.look_alikes if pair not in index.look_alikes]
         if new_pairs:
             pool.add((), space, new_pairs)
     return measured
 
 
 def calibrate(
-    matrix: PoolMatrix,
+    index: Index,
     cohort: FmrCurve | None,
     target_fpir: float,
     *,
@@ -127,7 +128,7 @@ def calibrate(
     """Measure how often a pool would name strangers.
 
     Args:
-        matrix: The pool.
+        index: The pool.
         cohort: How similar strangers are to the same embedder elsewhere, from the middle of the distribution to its
             tail; None: nobody has measured it, and the pool's own people have to suffice.
         target_fpir: Share of strangers that may be named, above 0 and at most 0.5.
@@ -142,13 +143,13 @@ def calibrate(
     Raises:
         InsufficientData: The pool has too few people to say anything about others.
     """
-    people = len(matrix.names)
+    people = len(index.names)
     shape = shape_of(cohort)
     needed = _people_needed(target_fpir, shape)
     if people < needed:
         raise _insufficient(people, needed)
     rng = np.random.default_rng(seed)
-    strangers = leave_one_out(matrix, rng)
+    strangers = leave_one_out(index, rng)
     too_alike = _too_alike(strangers, shape)
     strangers = strangers.without(too_alike)
     fits = _fit(strangers, shape, *_draws(people, shape, replicates, rng))
@@ -164,14 +165,14 @@ def calibrate(
         high=float(high),
         points=_curve(expected, target_fpir),
         people=people,
-        templates=len(matrix),
+        templates=len(index),
         comparisons=strangers.comparisons,
         borrowed=shape.strength / (shape.strength + _TAIL * people),
         created_at=now.isoformat(timespec="seconds"),
         space_id=space_id,
     )
     look_alikes = np.concatenate([too_alike, _pairs(strangers, threshold)])
-    return Measured(calibration, _named(look_alikes, matrix.names), _named(too_alike, matrix.names))
+    return Measured(calibration, _named(look_alikes, index.names), _named(too_alike, index.names))
 
 
 def _people_needed(target_fpir: float, shape: Shape) -> int:

@@ -1,6 +1,6 @@
 """From pictures with their faces to the error rates of a protocol: verification and open-set identification."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypedDict
 
 import numpy as np
@@ -29,9 +29,7 @@ from facepool.evaluation.results import (
     Run,
     VerificationResults,
 )
-from facepool.gallery.bars import net_similarities
-from facepool.gallery.index import Rule, best_template
-from facepool.gallery.matrix import PoolMatrix, grouped
+from facepool.search import Index, best_template, normalized_scores
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import Floats, Indices, Mask
 
@@ -40,6 +38,9 @@ FPIRS = (0.1, 0.01, 0.001)
 YAW_EDGES = (0, 10, 20, 30, 45, float("inf"))
 QUALITY_EDGES = (0, 20, 40, 60, 80, float("inf"))
 _BLOCK_VALUES = 1 << 24
+
+Rule = Callable[[Floats, Index], Floats]
+"""From (P, T) similarities of probes and templates to (P, N) scores of probes and people, N at least 1."""
 
 
 def evaluate_pairs(pairs: Pairs, acquired: Acquired, run: Run, policy: ThresholdPolicy) -> VerificationResults:
@@ -167,10 +168,10 @@ def evaluate_split(
     """
     captures = acquired.captures
     gallery = _register(split, captures)
-    matrix = _matrix(gallery, captures)
-    rule = rule or (net_similarities if policy.follows_pool else best_template)
-    probes = _search(split, captures, matrix, rule)
-    threshold = policy.identification(len(matrix))
+    index = _index(gallery, captures)
+    rule = rule or (normalized_scores if policy.follows_pool else best_template)
+    probes = _search(split, captures, index, rule)
+    threshold = policy.identification(len(index))
     people = np.array(captures.people)[probes.rows]
     default = at_threshold(probes.searches, probes.strangers, threshold.value)
     return IdentificationResults(
@@ -202,22 +203,22 @@ def _register(split: Split, captures: Captures) -> Gallery:
     return Gallery(tuple(sorted(registered)), rows, tuple(sorted(wanted - registered)), int(asked))
 
 
-def _matrix(gallery: Gallery, captures: Captures) -> PoolMatrix:
+def _index(gallery: Gallery, captures: Captures) -> Index:
     """The pool that registration would have made; a template's number is its row of the captures."""
     number = {person: index for index, person in enumerate(gallery.people)}
-    owners = np.array([number[captures.people[row]] for row in gallery.rows], np.int64)
-    names = dict(enumerate(gallery.people))
-    return grouped(captures.embeddings[gallery.rows], owners, gallery.rows.astype(np.int64), names, revision=1)
+    owners = np.array([number[captures.people[row]] for row in gallery.rows], np.intp)
+    numbers = gallery.rows.astype(np.int64)
+    return Index.of_rows(captures.embeddings[gallery.rows], owners, gallery.people, template_ids=numbers)
 
 
-def _search(split: Split, captures: Captures, matrix: PoolMatrix, rule: Rule) -> Probes:
+def _search(split: Split, captures: Captures, index: Index, rule: Rule) -> Probes:
     rows = np.concatenate([split.mated, split.strangers])
-    number = {person: index for index, person in enumerate(matrix.names)}
+    number = {person: place for place, person in enumerate(index.names)}
     mated = np.arange(len(rows)) < len(split.mated)
     right = np.array([number.get(captures.people[row], -1) for row in rows], np.intp)
-    size = max(1, _BLOCK_VALUES // len(matrix))
+    size = max(1, _BLOCK_VALUES // len(index))
     blocks = [
-        _search_block(captures.embeddings[rows[start : start + size]], right[start : start + size], matrix, rule)
+        _search_block(captures.embeddings[rows[start : start + size]], right[start : start + size], index, rule)
         for start in range(0, len(rows), size)
     ]
     columns = [np.concatenate(column) for column in zip(*blocks, strict=True)]
@@ -230,11 +231,11 @@ def _search(split: Split, captures: Captures, matrix: PoolMatrix, rule: Rule) ->
 
 
 def _search_block(
-    embeddings: Floats, right: Indices, matrix: PoolMatrix, rule: Rule
+    embeddings: Floats, right: Indices, index: Index, rule: Rule
 ) -> tuple[Floats, Indices, Floats, Indices, Indices]:
     """Similarity and template of the right person and of the nearest other one, and the rank of the right one."""
-    similarities = embeddings @ matrix.vectors.T
-    people = np.clip(rule(similarities, matrix), -1.0, 1.0)
+    similarities = embeddings @ index.vectors.T
+    people = np.clip(rule(similarities, index), -1.0, 1.0)
     rows = np.arange(len(people))
     known = right >= 0
     own = np.where(known, people[rows, right], np.float32(NOT_ACQUIRED))
@@ -243,13 +244,13 @@ def _search_block(
     nearest = np.argmax(others, axis=1)
     other = others[rows, nearest]
     ranks = np.where(known, 1 + (others >= own[:, None]).sum(axis=1), 0)
-    own_rows = np.where(known, _loudest(similarities, right, matrix), -1)
-    other_rows = np.where(np.isfinite(other), _loudest(similarities, nearest, matrix), -1)
+    own_rows = np.where(known, _loudest(similarities, right, index), -1)
+    other_rows = np.where(np.isfinite(other), _loudest(similarities, nearest, index), -1)
     return own, own_rows, other, other_rows, ranks
 
 
-def _loudest(similarities: Floats, people: Indices, matrix: PoolMatrix) -> Indices:
+def _loudest(similarities: Floats, people: Indices, index: Index) -> Indices:
     """(Q,) template number of each probe's most similar one among those of a person."""
-    elsewhere = matrix.person_of[None, :] != people[:, None]
+    elsewhere = index.person_of[None, :] != people[:, None]
     loudest = np.argmax(np.where(elsewhere, -np.inf, similarities), axis=1)
-    return np.asarray(matrix.template_ids[loudest], np.intp)
+    return np.asarray(index.template_ids[loudest], np.intp)

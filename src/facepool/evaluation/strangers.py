@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from facepool.gallery import PoolMatrix, net_similarities
+from facepool.search import Index, normalized_scores
 from facepool.types import Floats, Indices, Mask
 
 Numbers = npt.NDArray[np.float64]
@@ -88,34 +88,34 @@ class Strangers:
         return mean, np.sqrt(np.maximum(square - mean**2, 1e-8))
 
 
-def leave_one_out(matrix: PoolMatrix, rng: np.random.Generator, limit: int = 5000) -> Strangers:
+def leave_one_out(index: Index, rng: np.random.Generator, limit: int = 5000) -> Strangers:
     """Score the pool for each template as recognition does, as if whose template it is were not in it.
 
     Args:
-        matrix: The pool, of two people or more.
+        index: The pool, of two people or more.
         rng: Draws the probes of a pool that has more templates than the limit.
         limit: The most probes.
     """
-    people = len(matrix.names)
-    rows = np.arange(len(matrix))
+    people = len(index.names)
+    rows = np.arange(len(index))
     if len(rows) > limit:
-        rows = np.sort(rng.choice(len(matrix), limit, replace=False))
-    owners = matrix.person_of[rows]
+        rows = np.sort(rng.choice(len(index), limit, replace=False))
+    owners = index.person_of[rows]
     members = np.unique(owners)
     if len(members) > _MEMBERS:
         members = np.sort(rng.choice(members, _MEMBERS, replace=False))
     bulk = _Bulk(members, people)
     nearest, similarities = [], []
-    size = max(1, _BLOCK_VALUES // len(matrix))
+    size = max(1, _BLOCK_VALUES // len(index))
     for start in range(0, len(rows), size):
         block = slice(start, start + size)
-        scores = net_similarities(matrix.vectors[rows[block]] @ matrix.vectors.T, matrix, owners[block])
+        scores = normalized_scores(index.vectors[rows[block]] @ index.vectors.T, index, owners[block])
         bulk.add(owners[block], scores)
         best = _best(scores, min(_DEPTH, people - 1))
         nearest.append(best)
         similarities.append(np.take_along_axis(scores, best, axis=1).astype(np.float64))
     first, second = bulk.means()
-    comparisons = int((len(matrix) - matrix.counts[owners]).sum())
+    comparisons = int((len(index) - index.counts[owners]).sum())
     return Strangers(
         people, comparisons, owners, np.concatenate(nearest), np.concatenate(similarities), members, first, second
     )

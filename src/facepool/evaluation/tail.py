@@ -6,7 +6,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
 
 Numbers = npt.NDArray[np.float64]
 

@@ -4,18 +4,15 @@ import cv2
 import numpy as np
 
 from facepool.errors import ModelUnsupported
-from facepool.geometry import ARCFACE_112, similarity_transforms
+from facepool.geometry import TEMPLATES, similarity_transforms
 from facepool.types import AlignedFaces, Floats, Image
-
-TEMPLATES: dict[str, tuple[Floats, int]] = {"arcface-112": (ARCFACE_112, 112)}
-"""Name to (landmarks, side in pixels). A name is part of the embedding space: change a template, change its name."""
 
 
 class Aligner:
     """Cuts faces out on one template.
 
     Args:
-        template: Name in ``TEMPLATES``.
+        template: Name in ``geometry.TEMPLATES``.
 
     Raises:
         ModelUnsupported: There is no such template.

@@ -11,7 +11,7 @@ from facepool.errors import ImageUnreadable
 from facepool.faces.align import Aligner
 from facepool.faces.pose import fit_heads
 from facepool.faces.quality import FaceMeasures, measure
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
 from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Image, Pose, Sample
 
 _PICTURE_QUALITY = 90

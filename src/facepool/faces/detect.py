@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from facepool.geometry import non_maximum_suppression, shares_inside
-from facepool.models.specs import RetinaFaceSpec
+from facepool.models.catalog import RetinaFaceSpec
 from facepool.runtime import Graph
 from facepool.types import Detections, Floats, Image, Mask
 

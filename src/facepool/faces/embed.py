@@ -6,7 +6,7 @@ The family of ArcFace (Deng et al., CVPR 2019): networks trained so that the ang
 import numpy as np
 
 from facepool.errors import ModelUnsupported, SpaceMismatch
-from facepool.models.specs import EmbedderSpec, FmrCurve
+from facepool.models.catalog import EmbedderSpec, FmrCurve
 from facepool.runtime import Graph
 from facepool.types import AlignedFaces, EmbeddingSpace, Floats, Image
 

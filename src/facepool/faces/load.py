@@ -10,10 +10,17 @@ from facepool.faces.align import Aligner
 from facepool.faces.analyze import Analyzer
 from facepool.faces.detect import DetectOptions, RetinaFace
 from facepool.faces.embed import Embedder
-from facepool.models.entries import InstalledModel, Licence, ModelEntry, space_of
-from facepool.models.specs import EmbedderSpec, RetinaFaceSpec
-from facepool.models.store import ModelStore, default_root, find_pack
-from facepool.models.torch_file import CHECKPOINT_SUFFIXES
+from facepool.models.catalog import (
+    EmbedderSpec,
+    InstalledModel,
+    Licence,
+    ModelEntry,
+    RetinaFaceSpec,
+    find_pack,
+    space_of,
+)
+from facepool.models.checkpoints import CHECKPOINT_SUFFIXES
+from facepool.models.store import ModelStore, default_root
 from facepool.runtime import Device, Runtime, default_cache, limit_threads
 
 PrecisionChoice = Literal["auto", "float32", "int8"]
@@ -120,7 +127,7 @@ def _at_precision(
 
 def rounded(model: InstalledModel, runtime: Runtime) -> InstalledModel:
     """The model in bfloat16 where its results endure that and the processor gains by it, else as it is."""
-    gains = model.entry.spec.endures_bfloat16 and runtime.multiplies_bfloat16
+    gains = model.entry.spec.supports_bfloat16 and runtime.multiplies_bfloat16
     return replace(model, precision="bfloat16") if gains else model
 
 
@@ -143,7 +150,7 @@ def _find(name: str, store: ModelStore) -> InstalledModel:
 def from_checkpoint(path: Path, store: ModelStore) -> InstalledModel:
     """A PyTorch checkpoint of the original project's kind as a model, converted once and kept by content."""
     # Building graphs takes onnx, 0.2 s to import, and most runs convert nothing.
-    from facepool.models.checkpoints import convert_checkpoint  # noqa: PLC0415 -- see above
+    from facepool.models.checkpoints.convert import convert_checkpoint  # noqa: PLC0415 -- see above
 
     converted = convert_checkpoint(path, store.root / "converted")
     entry = ModelEntry(

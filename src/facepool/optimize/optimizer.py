@@ -14,8 +14,7 @@ from facepool.faces.align import Aligner
 from facepool.faces.detect import DetectOptions, RetinaFace
 from facepool.faces.embed import Embedder
 from facepool.faces.load import load_detector, load_embedder, rounded
-from facepool.models.entries import InstalledModel, space_of
-from facepool.models.specs import RetinaFaceSpec
+from facepool.models.catalog import InstalledModel, RetinaFaceSpec, space_of
 from facepool.models.store import ModelStore
 from facepool.optimize.acceptance import Judgement, judge_detector, judge_embedder
 from facepool.runtime import Graph, Runtime

@@ -5,6 +5,7 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from facepool import extras
 from facepool.errors import DisplayUnavailable
 from facepool.types import Image
 from facepool.window.events import Event
@@ -22,7 +23,9 @@ def check_display() -> None:
 
     Raises:
         DisplayUnavailable: There is no desktop in this session. Passing is no promise that a window will open.
+        ExtraMissing: The packages for it are not installed.
     """
+    extras.require("window")
     if sys.platform in {"win32", "darwin"}:
         return
     if not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")):

@@ -9,9 +9,7 @@ from rich.text import Text
 from facepool.cli.commands.optimize import optimize
 from facepool.cli.context import CommandContext
 from facepool.cli.options import GivenSettings, json_option, settings_options
-from facepool.models.catalog import PACKS
-from facepool.models.entries import ModelEntry, space_of
-from facepool.models.specs import EmbedderSpec
+from facepool.models.catalog import PACKS, EmbedderSpec, ModelEntry, space_of
 from facepool.models.store import ModelStore
 
 CORRUPT = 5

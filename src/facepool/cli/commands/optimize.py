@@ -6,18 +6,17 @@ from pathlib import Path
 import click
 from rich.text import Text
 
+from facepool import extras
 from facepool.capture import find_pictures, read_image
 from facepool.cli.context import CommandContext
 from facepool.cli.options import DETECTION, GivenSettings, json_option, settings_options
 from facepool.cli.ui.console import Console
 from facepool.errors import InputError
-from facepool.models.catalog import DEMO_PHOTOS, PACKS
-from facepool.models.entries import InstalledModel
-from facepool.models.store import ModelStore, find_pack
+from facepool.models.catalog import DEMO_PHOTOS, PACKS, InstalledModel, find_pack
+from facepool.models.store import ModelStore
 from facepool.optimize.acceptance import Judgement
 from facepool.optimize.optimizer import FEW, MANY, Optimizer, shrunk
 from facepool.runtime import Device, Runtime
-from facepool.runtime.quantize import check_quantizer
 from facepool.types import Image
 
 REFUSED = 5
@@ -48,7 +47,7 @@ def optimize(
     context = CommandContext(flags, json_lines=json_lines)
     if remove:
         return _remove(context, names)
-    check_quantizer()
+    extras.require("optimize")
     with context.console.downloads() as progress:
         store = context.store(progress)
         models = [store.load(name) for name in _names(context, names)]

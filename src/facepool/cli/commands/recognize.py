@@ -95,6 +95,7 @@ def recognize_sources(
     """Recognize everybody in some sources, one after the other."""
     console, settings, output = context.console, context.settings, reporting.output
     painter, tour = Painter(), Sources(specs, console, settings.capture_options())
+    tour.check_window(window)
     with ExitStack() as stack:
         sinks = stack.enter_context(open_sinks(reporting.webhooks, reporting.brokers))
         event_output = EventOutput(console, sinks, reporting.crops)

@@ -14,8 +14,7 @@ import uvicorn
 from facepool.cli.context import CommandContext
 from facepool.cli.options import DECISION, DETECTION, LIVE, MODELS, REGISTRATION, GivenSettings, settings_options
 from facepool.errors import ConfigError, PathMissing
-from facepool.models.entries import ModelEntry
-from facepool.models.store import find_pack
+from facepool.models.catalog import ModelEntry, find_pack
 from facepool.web.app import create_app
 from facepool.web.middleware.authentication import is_loopback
 from facepool.web.middleware.bounds import DEADLINE_S, MOST_BYTES

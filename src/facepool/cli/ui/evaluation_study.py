@@ -19,6 +19,7 @@ import numpy as np
 import platformdirs
 
 import facepool
+from facepool import extras
 from facepool.cli.context import CommandContext
 from facepool.cli.options import GivenSettings
 from facepool.cli.ui.evaluation_tables import show
@@ -28,7 +29,7 @@ from facepool.evaluation.records import to_record
 from facepool.evaluation.results import Results, Run
 from facepool.faces.analyze import Analyzer
 from facepool.files import digest_of, exists, write_whole
-from facepool.models.store import find_pack
+from facepool.models.catalog import find_pack
 from facepool.runtime import installed_engines
 from facepool.thresholds import ThresholdPolicy
 
@@ -65,6 +66,7 @@ class Study:
         self.console = self._context.console
         self.settings = self._context.settings
         if output is not None:
+            extras.require("evaluate")
             output.mkdir(parents=True, exist_ok=True)
 
     @cached_property

@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
-from facepool.capture import FrameSource, is_picture_file
+from facepool.capture import FrameSource
 from facepool.cli.context import CommandContext
 from facepool.cli.register_options import RegisterOptions
 from facepool.cli.ui.console import counted
 from facepool.cli.ui.guided_scan import GuidedScan
 from facepool.cli.ui.look_alikes import Settled, Settlement
 from facepool.cli.ui.scan_report import tell_coverage, write_report
-from facepool.cli.ui.sources import Sources, Stop
+from facepool.cli.ui.sources import Sources, may_move
 from facepool.cli.ui.tally import Tally
 from facepool.cli.ui.unguided import discarded, new_enrollment, offer_pictures, report_views, views_record
 from facepool.cli.ui.viewer import Viewer, is_still
@@ -32,7 +31,8 @@ def register_person(
     """Register one person from some sources, those that move guided; stores once, at the end."""
     console = context.console
     tour = Sources(specs, console, context.settings.capture_options())
-    moving = [_may_move(stop) for stop in tour.stops]
+    moving = [may_move(stop) for stop in tour.stops]
+    tour.check_window(window)
     options_given.check(moving=any(moving), pictures=not all(moving))
     with ExitStack() as stack:
         pool = stack.enter_context(context.open_pool(context.analyzer.space, must_exist=False))
@@ -109,7 +109,7 @@ class _Registration:
         """Scan what moves; put pictures aside until it is known whose they are."""
         in_window = window is not False
         for stop in tour.stops:
-            if self._scan.over and _may_move(stop):
+            if self._scan.over and may_move(stop):
                 continue
             # What a source gave before it broke is good.
             with tour.telling():
@@ -190,8 +190,3 @@ def _consequence(settled: Settled, person: str) -> str:
     if settled.resolution == "same":
         return f"the views are stored as {person}"
     return "flagged, recognition asks for a larger lead between the two"
-
-
-def _may_move(stop: Stop) -> bool:
-    """Whether a source is not known to be pictures before it is opened."""
-    return not (is_picture_file(stop[0]) or Path(stop[0]).is_dir())

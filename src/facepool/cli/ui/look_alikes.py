@@ -83,7 +83,7 @@ class Settlement:
         """
         found = self._guided.lookalikes()
         self._check_same([alike.person for alike in found])
-        flagged = self._pool.matrix().look_alikes
+        flagged = self._pool.look_alikes()
         for alike in found:
             if frozenset((alike.person, self._guided.person)) in flagged:
                 self._decided.setdefault(alike.person, "different")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from facepool import extras
 from facepool.capture import CaptureOptions, FrameSource, LiveStatus, PictureSource, is_picture_file, open_source
 from facepool.cli.ui.console import Console
 from facepool.errors import InputError
@@ -52,6 +53,18 @@ class Sources:
             self._console.fail(error)
             self.exit_code = error.exit_code
 
+    def check_window(self, window: bool | None) -> None:
+        """Refuse early where a window is to open and cannot: before a network is loaded or a camera opened.
+
+        Args:
+            window: Whether there is to be one; None for one that shows what moves.
+
+        Raises:
+            ExtraMissing: The packages for it are not installed.
+        """
+        if window or (window is None and any(may_move(stop) for stop in self.stops)):
+            extras.require("window")
+
     def open(self, stop: Stop) -> FrameSource:
         """Open one source and say so; errors as ``open_source``."""
         if len(stop) > 1:
@@ -71,6 +84,11 @@ class Sources:
             self._console.note(f"Connection lost ({status.reason}); attempt {status.attempt} in {status.wait_s:g} s")
         elif status.state == "connected" and status.attempt:
             self._console.note("Connected again")
+
+
+def may_move(stop: Stop) -> bool:
+    """Whether a source is not known to be pictures before it is opened."""
+    return not (is_picture_file(stop[0]) or Path(stop[0]).is_dir())
 
 
 def _stops(specs: Sequence[str]) -> tuple[Stop, ...]:

@@ -30,6 +30,7 @@ def register_unguided(name: str, spec: str, context: CommandContext, *, window: 
     """Register one person from one source, view by view as they come; stores once, at the end."""
     console, painter = context.console, Painter()
     tour = Sources((spec,), console, context.settings.capture_options())
+    tour.check_window(None if window else False)
     with ExitStack() as stack:
         pool = stack.enter_context(context.open_pool(context.analyzer.space, must_exist=False))
         enrollment = new_enrollment(name, context, pool)

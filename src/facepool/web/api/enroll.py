@@ -264,7 +264,7 @@ class BrowserScan:
         return {"type": "stored", "person": self.person, "stored": self._guided.commit()}
 
     def _look_alikes(self) -> list[Message]:
-        flagged = self._pool.matrix().look_alikes
+        flagged = self._pool.look_alikes()
         return [
             look_alike_record(
                 alike,
@@ -278,7 +278,7 @@ class BrowserScan:
 
     def _picture_of(self, alike: LookAlike) -> int | None:
         """The best view of somebody that has a picture."""
-        pictured = self._pool.pictured(alike.person)
+        pictured = self._pool.template_ids_with_image(alike.person)
         views = [template for template in self._pool.templates(alike.person) if template.id in pictured]
         best = max(views, key=lambda template: template.sample.quality or 0.0, default=None)
         return None if best is None else best.id

@@ -18,7 +18,7 @@ from facepool.errors import InputError, UnknownTemplate
 from facepool.faces.analyze import Faces
 from facepool.gallery import Pool, clean_name
 from facepool.gallery.checks import unknown_person
-from facepool.gallery.matrix import LookAlikes
+from facepool.gallery.columns import LookAlikes
 from facepool.records import Record, rounded, template_record
 from facepool.types import Frame, Image, Template
 from facepool.web.api.pictures import REQUEST_BODY, AnalyzedPicture, SentPicture, SentPictures, looked_at_each
@@ -70,7 +70,7 @@ async def list_people(
     def read(pool: Pool) -> People:
         names = [entry.name for entry in pool.people() if search.casefold() in entry.name.casefold()]
         shown = names[page * size : (page + 1) * size]
-        alike = pool.matrix().look_alikes
+        alike = pool.look_alikes()
         summaries = [PersonSummary.model_validate(_person(pool, name, alike)) for name in shown]
         return People(persons=summaries, total=len(names), page=page, size=size)
 
@@ -215,7 +215,7 @@ async def export_person(name: PersonName, services: CurrentServices, caller: Enr
 
 
 def _detail(pool: Pool, name: str) -> PersonDetail:
-    return PersonDetail.model_validate(_person(pool, name, pool.matrix().look_alikes))
+    return PersonDetail.model_validate(_person(pool, name, pool.look_alikes()))
 
 
 def _person(pool: Pool, name: str, pairs: Collection[LookAlikes]) -> Record:
@@ -236,7 +236,7 @@ def _person(pool: Pool, name: str, pairs: Collection[LookAlikes]) -> Record:
         "samples": len(templates),
         "created_at": min((template.created_at for template in templates if template.created_at), default=None),
         "look_alikes": _look_alikes_of(name, pairs),
-        "face": _face(templates, ring, pool.pictured(name)),
+        "face": _face(templates, ring, pool.template_ids_with_image(name)),
         "coverage": ring.coverage,
         "ring": [
             {
@@ -252,7 +252,7 @@ def _person(pool: Pool, name: str, pairs: Collection[LookAlikes]) -> Record:
 
 
 def _samples(pool: Pool, templates: Sequence[Template]) -> list[Record]:
-    pictured = pool.pictured(templates[0].person) if templates else frozenset()
+    pictured = pool.template_ids_with_image(templates[0].person) if templates else frozenset()
     return [template_record(template) | {"picture": template.id in pictured} for template in templates]
 
 
@@ -338,7 +338,7 @@ def _archive(
         "person": name,
         "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "embedding_space": str(pool.space) if pool.space else None,
-        "look_alikes": _look_alikes_of(name, pool.matrix().look_alikes),
+        "look_alikes": _look_alikes_of(name, pool.look_alikes()),
         "samples": [_sample(template, pictures[template.id]) for template in templates],
     }
     rows = [template.sample.embedding for template in templates]

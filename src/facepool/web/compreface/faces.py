@@ -17,9 +17,9 @@ from fastapi import Query, Request
 from pydantic import BaseModel, Field, model_validator
 from starlette.datastructures import UploadFile
 
-from facepool.faces.align import TEMPLATES
 from facepool.faces.analyze import Analyzer
 from facepool.faces.pose import fit_heads
+from facepool.geometry import TEMPLATES
 from facepool.records import Record
 from facepool.types import AlignedFaces, Detections, Floats, Image, Indices, Pose
 from facepool.web.compreface.errors import CompreFaceError, no_face, undefined

@@ -15,7 +15,7 @@ from fastapi.requests import HTTPConnection
 from facepool.config import Settings
 from facepool.faces.analyze import Analyzer
 from facepool.gallery import Pool
-from facepool.models.entries import ModelEntry
+from facepool.models.catalog import ModelEntry
 from facepool.recognize.live import LiveRecognizer
 from facepool.thresholds import ThresholdPolicy
 from facepool.web.services.activity import Activity

@@ -13,12 +13,9 @@ from typing import Literal
 
 import cv2
 from pydantic import BaseModel, Field
-from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, wait_exponential
-from tenacity.nap import sleep_using_event
-from tenacity.stop import stop_when_event_set
 
 from facepool.capture import CaptureOptions, FrameSource, LiveStatus, Pace, mask_credentials, open_source
-from facepool.errors import ConfigError, FacepoolError, InputError
+from facepool.errors import ConfigError, FacepoolError
 from facepool.gallery import Pool
 from facepool.overlay import Painter, live_labels
 from facepool.recognize.events import Event, LiveView
@@ -42,13 +39,19 @@ CameraState = Literal["connecting", "watching", "reconnecting", "ended", "failed
 
 
 class UnknownCamera(NotFound):
-    """The server has no camera of that id."""
+    """The server has no camera of that id.
+
+    Remedy: `GET /v1/cameras` lists them.
+    """
 
     code = "camera_unknown"
 
 
 class NoPicture(NotFound):
-    """A camera has not shown anything yet."""
+    """A camera has not shown anything yet.
+
+    Remedy: ask again in a moment; `GET /v1/cameras` says whether it is connected.
+    """
 
     code = "no_picture"
 
@@ -191,36 +194,30 @@ class Camera:
     # What follows runs in the thread.
 
     def _run(self) -> None:
+        wait_s = _FIRST_WAIT_S
         while not self._stop.is_set():
             try:
                 with self._connect() as source, self._watching.open_pool() as pool:
                     self._enter("watching")
+                    wait_s = _FIRST_WAIT_S
                     self._watch(source, pool)
                     if not source.live and not self._stop.is_set():
                         self._enter("ended")
                         return
                     reason = "it sends nothing any more"
-            except RetryError:
-                return  # closed while it was waited for
             except FacepoolError as error:
                 reason = error.why or error.what
             except BaseException:
                 self._enter("failed", "an internal error, which is in the server's log")
                 raise
             if not self._stop.is_set():
-                self._failed(reason)
-                self._stop.wait(_FIRST_WAIT_S)
+                _LOG.warning("camera %s: %s", self.id, reason)
+                self._enter("reconnecting", reason)
+                self._stop.wait(wait_s)
+                wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
     def _connect(self) -> FrameSource:
-        """Open the source, however long it takes."""
-        retrying = Retrying(
-            retry=retry_if_exception_type(InputError),
-            wait=wait_exponential(multiplier=_FIRST_WAIT_S, max=_LONGEST_WAIT_S),
-            stop=stop_when_event_set(self._stop),
-            sleep=sleep_using_event(self._stop),
-            before_sleep=self._not_connected,
-        )
-        source: FrameSource = retrying(open_source, self._spec, self._watching.capture, on_status=self._news)
+        source = open_source(self._spec, self._watching.capture, on_status=self._news)
         with self._lock:
             self._open = source
         if self._stop.is_set():  # closed meanwhile, by somebody who did not know the source yet
@@ -256,14 +253,6 @@ class Camera:
             self._enter("watching")
         elif status.state == "reconnecting":
             self._enter("reconnecting", status.reason)
-
-    def _not_connected(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome is not None else None
-        self._failed((error.why or error.what) if isinstance(error, FacepoolError) else "")
-
-    def _failed(self, reason: str) -> None:
-        _LOG.warning("camera %s: %s", self.id, reason)
-        self._enter("reconnecting", reason)
 
     def _enter(self, state: CameraState, reason: str = "") -> None:
         with self._lock:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from facepool.config import Settings
 from facepool.errors import ConfigError
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
 from facepool.thresholds import ThresholdPolicy
 from facepool.web.services.store import ServerStore
 
