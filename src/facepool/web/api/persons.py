@@ -4,7 +4,6 @@ import io
 import json
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Annotated
@@ -12,8 +11,9 @@ from typing import Annotated
 import numpy as np
 from fastapi import APIRouter, Path, Query, Response
 
-from facepool.enroll.pictures import Enrollment, Offer
-from facepool.enroll.stored_ring import StoredRing, stored_ring
+from facepool.enroll.pictures import Offer
+from facepool.enroll.ring import StoredRing, stored_ring
+from facepool.enroll.session import EnrollmentSession
 from facepool.errors import InputError, UnknownTemplate
 from facepool.faces.analyze import Faces
 from facepool.gallery import Pool, clean_name
@@ -162,11 +162,11 @@ async def register(
     """
     name = clean_name(name)
     analyzed = [one async for one in looked_at_each(services.engine, pictures, services.engine.analyzer.analyze)]
-    options = replace(services.settings.enroll_options(force=force), keep_pictures=True)
+    options = services.settings.enroll_options(force=force, keep_pictures=True)
 
     def store(pool: Pool) -> Registered:
-        enrollment = Enrollment(name, services.engine.analyzer, pool, services.policy, options)
-        registered = _register(enrollment, pool, pictures, analyzed)
+        session = EnrollmentSession(name, services.engine.analyzer, pool, services.policy, options)
+        registered = _register(session, pool, pictures, analyzed)
         if registered.stored:
             services.audit.note(caller, "registered", name, f"{registered.stored} views")
         return registered
@@ -271,7 +271,7 @@ def _face(templates: Sequence[Template], ring: StoredRing, pictured: frozenset[i
 
 
 def _register(
-    enrollment: Enrollment,
+    session: EnrollmentSession,
     pool: Pool,
     pictures: Sequence[SentPicture],
     analyzed: Sequence[AnalyzedPicture[Faces] | InputError],
@@ -282,17 +282,17 @@ def _register(
         for number, (picture, one) in enumerate(zip(pictures, analyzed, strict=True))
         if not isinstance(one, InputError)
     ]
-    offers = {offer.frame.index: offer for offer in enrollment.offer_faces(seen)}
-    stored = enrollment.commit()
-    offers |= {offer.frame.index: offer for offer in enrollment.withdrawn}
-    templates = pool.templates(enrollment.person) if stored else []
+    offers = {offer.frame.index: offer for offer in session.offer_faces(seen)}
+    stored = session.commit()
+    offers |= {offer.frame.index: offer for offer in session.withdrawn}
+    templates = pool.templates(session.person) if stored else []
     number_of = {template.sample.embedding.tobytes(): template.id for template in templates}
     outcomes = [
         _unreadable(one) if isinstance(one, InputError) else _outcome(offers[number], number_of)
         for number, one in enumerate(analyzed)
     ]
     named = [{"name": picture.name, **outcome} for picture, outcome in zip(pictures, outcomes, strict=True)]
-    return Registered.model_validate({"person": enrollment.person, "stored": stored, "pictures": named})
+    return Registered.model_validate({"person": session.person, "stored": stored, "pictures": named})
 
 
 def _outcome(offer: Offer, number_of: Mapping[bytes, int]) -> Record:
