@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facepool.enroll.guided import GuidedEnrollment, GuidedOptions
-from facepool.enroll.scan import Scan
+from facepool.enroll.scan import ScanStep
+from facepool.enroll.session import EnrollmentSession, EnrollOptions
 from facepool.errors import ConfigError, IdentityConflict, PoolChanged, ScanIncomplete, SpaceMismatch
 from facepool.gallery import Pool, open_pool
 from facepool.thresholds import ThresholdPolicy
@@ -26,12 +26,12 @@ def pool(tmp_path: Path) -> Iterator[Pool]:
         yield pool
 
 
-def enrollment(stage: ScanStage, pool: Pool, name: str = "Ada", **options: object) -> GuidedEnrollment:
-    return GuidedEnrollment(name, stage, pool, options=GuidedOptions(**options))  # type: ignore[arg-type]
+def enrollment(stage: ScanStage, pool: Pool, name: str = "Ada", **options: object) -> EnrollmentSession:
+    return EnrollmentSession(name, stage, pool, options=EnrollOptions(**options))  # type: ignore[arg-type]
 
 
-def offer(scan: GuidedEnrollment, stage: ScanStage, heads: Iterable[Head]) -> list[Scan]:
-    return [scan.offer(stage.frame(head)) for head in heads]
+def offer(scan: EnrollmentSession, stage: ScanStage, heads: Iterable[Head]) -> list[ScanStep]:
+    return [scan.scan(stage.frame(head)) for head in heads]
 
 
 def stored_people(pool: Pool) -> set[int]:
@@ -159,7 +159,7 @@ def test_each_flaw_has_its_hint_and_is_not_kept(
     for before in ([], still()):
         ada = enrollment(stage, pool)
         offer(ada, stage, before)
-        scan = ada.offer(stage.frame(replace(head, yaw=18.0) if before else head))
+        scan = ada.scan(stage.frame(replace(head, yaw=18.0) if before else head))
         assert (scan.outcome, scan.hint.code) == (outcome, hint)
         assert scan.coverage == 0
 
@@ -175,9 +175,9 @@ def test_a_better_view_replaces_a_worse_one_and_never_the_other_way_round(stage:
 
 def test_an_empty_picture_pauses_and_coming_back_goes_on(stage: ScanStage, pool: Pool) -> None:
     ada = enrollment(stage, pool)
-    assert ada.offer(stage.frame()).hint.code == "come_into_view"
+    assert ada.scan(stage.frame()).hint.code == "come_into_view"
     before = offer(ada, stage, [*still(), *circle()[:8]])[-1]
-    gone = ada.offer(stage.frame())
+    gone = ada.scan(stage.frame())
     assert (gone.phase, gone.hint.code, gone.coverage) == ("paused", "come_back", before.coverage)
     back = offer(ada, stage, circle()[8:])
     assert back[0].outcome == "returning"
@@ -188,10 +188,10 @@ def test_a_second_clear_face_pauses_and_one_far_behind_does_not(stage: ScanStage
     ada = enrollment(stage, pool)
     offer(ada, stage, still())
     me = Head(yaw=18)
-    both = ada.offer(stage.frame(me, Head(OTHER, at=(260, 120), size=90)))
+    both = ada.scan(stage.frame(me, Head(OTHER, at=(260, 120), size=90)))
     assert (both.phase, both.hint.code, both.box) == ("paused", "one_person_only", None)
     passer_by = Head(OTHER, at=(290, 40), size=30)
-    assert [ada.offer(stage.frame(me, passer_by)).outcome for _ in range(2)] == ["returning", "taken"]
+    assert [ada.scan(stage.frame(me, passer_by)).outcome for _ in range(2)] == ["returning", "taken"]
 
 
 def test_somebody_else_in_the_same_place_pauses_with_a_message(stage: ScanStage, pool: Pool) -> None:
@@ -268,7 +268,7 @@ def test_the_frontal_view_comes_first_and_the_cap_holds(stage: ScanStage, pool: 
     assert (first.pose.yaw, first.pose.pitch) == (0, 0)
 
 
-def scanned(stage: ScanStage, pool: Pool) -> GuidedEnrollment:
+def scanned(stage: ScanStage, pool: Pool) -> EnrollmentSession:
     ada = enrollment(stage, pool)
     offer(ada, stage, [*still(), *circle()])
     return ada
@@ -282,7 +282,7 @@ def test_look_alikes_have_to_be_resolved_before_anything_is_stored(stage: ScanSt
     pool.register("Ann", [twin()], SPACE)
     pool.register("Eve", [Sample(embedding(Head(THIRD)))], SPACE)
     ada = scanned(stage, pool)
-    (ann,) = ada.lookalikes()
+    (ann,) = ada.look_alikes()
     assert (ann.person, ann.views_matched, ann.views, ann.probably_same) == ("Ann", 13, 13, True)
     with pytest.raises(IdentityConflict, match="Ann"):
         ada.commit()
@@ -394,8 +394,8 @@ def test_the_report_says_where_it_is_thin_and_what_would_be_missed(stage: ScanSt
 
 
 def test_a_view_unlike_all_stored_ones_is_predicted_to_be_missed(stage: ScanStage, pool: Pool) -> None:
-    ada = GuidedEnrollment(
-        "Ada", stage, pool, ThresholdPolicy(CURVE, fixed=0.7), GuidedOptions(partial=True, max_templates=1)
+    ada = EnrollmentSession(
+        "Ada", stage, pool, ThresholdPolicy(CURVE, fixed=0.7), EnrollOptions(partial=True, max_templates=1)
     )
     offer(ada, stage, [*still(), Head(yaw=18), Head(yaw=40)])
     report = ada.finish()

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from facepool import Analyzer, Frame, ModelStore, Pool, load_analyzer, open_pool, open_source
-from facepool.enroll.guided import GuidedEnrollment, GuidedOptions
-from facepool.enroll.scan import Scan
+from facepool.enroll.scan import ScanStep
+from facepool.enroll.session import EnrollmentSession, EnrollOptions
 from facepool.errors import ScanIncomplete
 from facepool.types import Image, Pose
 from support.paths import DATA
@@ -31,8 +31,8 @@ def pool(tmp_path: Path, analyzer: Analyzer) -> Iterator[Pool]:
         yield pool
 
 
-def scan_all(guided: GuidedEnrollment, frames: Iterable[Frame]) -> list[Scan]:
-    return [guided.offer(frame) for frame in frames]
+def scan_all(guided: EnrollmentSession, frames: Iterable[Frame]) -> list[ScanStep]:
+    return [guided.scan(frame) for frame in frames]
 
 
 def seen_from(pitch: float, poses: Sequence[Pose]) -> list[Pose]:
@@ -55,7 +55,7 @@ def test_a_head_that_looks_around_in_a_circle_is_registered_wherever_the_camera_
     head_of: HeadOf, analyzer: Analyzer, pool: Pool, camera_pitch: float
 ) -> None:
     poses = seen_from(camera_pitch, head_circle(28, 72, still=9))  # 2.4 s of a camera
-    guided = GuidedEnrollment("Ada", analyzer, pool)
+    guided = EnrollmentSession("Ada", analyzer, pool)
     scans = scan_all(guided, SyntheticCamera(head_of("person_a_2"), poses))
     assert scans[-1].phase == "done"
     report = guided.finish()
@@ -67,7 +67,7 @@ def test_a_head_that_looks_around_in_a_circle_is_registered_wherever_the_camera_
 def test_half_a_circle_is_stored_only_on_purpose(head_of: HeadOf, analyzer: Analyzer, pool: Pool) -> None:
     poses = head_circle(28, 36, still=9)[: 9 + 19]
     for partial in (False, True):
-        guided = GuidedEnrollment("Ada", analyzer, pool, options=GuidedOptions(partial=partial))
+        guided = EnrollmentSession("Ada", analyzer, pool, options=EnrollOptions(partial=partial))
         last = scan_all(guided, SyntheticCamera(head_of("person_a_2"), poses))[-1]
         assert 0.4 <= last.coverage <= 0.75
         if not partial:
@@ -87,7 +87,7 @@ def test_the_camera_is_told_what_is_wrong(head_of: HeadOf, analyzer: Analyzer, p
         Shot(Pose(32, 0, 0)),
         Shot(straight, shift=(-130, 0), beside=Shot(straight, shift=(130, 0), head=head_of("person_b_1"))),
     ]
-    guided = GuidedEnrollment("Ada", analyzer, pool)
+    guided = EnrollmentSession("Ada", analyzer, pool)
     codes = [scan.hint.code for scan in scan_all(guided, SyntheticCamera(head_of("person_a_2"), shots))]
     assert codes == ["come_into_view", "come_closer", "hold_still", "more_light", "look_straight", "one_person_only"]
 
@@ -99,7 +99,7 @@ def test_an_intruder_in_the_same_room_is_never_stored(
     poses = head_circle(28, 30, still=9)
     who = ["me"] * 10 + [name for _ in poses for name in pattern.split()]
     shots = [_shot(name, pose, head_of("person_b_1")) for name, pose in zip(who, poses, strict=False)]
-    guided = GuidedEnrollment("Ada", analyzer, pool, options=GuidedOptions(partial=True))
+    guided = EnrollmentSession("Ada", analyzer, pool, options=EnrollOptions(partial=True))
     scans = scan_all(guided, SyntheticCamera(head_of("person_a_2"), shots))
     for name, scan in zip(who, scans, strict=False):
         assert name == "me" or (scan.phase == "paused" and scan.outcome in ("other", "several_faces", "no_face"))
@@ -120,7 +120,7 @@ def clip(path: Path, step: int = 2) -> list[Frame]:
 
 @pytest.mark.shared
 def test_a_real_head_that_looks_around_fills_the_ring(analyzer: Analyzer, pool: Pool) -> None:
-    guided = GuidedEnrollment("Wojtek", analyzer, pool)
+    guided = EnrollmentSession("Wojtek", analyzer, pool)
     scans = scan_all(guided, clip(WOJTEK))
     assert scans[-1].phase == "done"
     assert not [scan.outcome for scan in scans if scan.phase == "paused"]
@@ -131,7 +131,7 @@ def test_a_real_head_that_looks_around_fills_the_ring(analyzer: Analyzer, pool: 
 
 @pytest.mark.shared
 def test_a_head_that_turns_to_one_side_only_is_partial(analyzer: Analyzer, pool: Pool) -> None:
-    guided = GuidedEnrollment("Ada", analyzer, pool, options=GuidedOptions(partial=True))
+    guided = EnrollmentSession("Ada", analyzer, pool, options=EnrollOptions(partial=True))
     assert scan_all(guided, clip(ONE_SIDE, 1))[-1].phase == "ring"
     report = guided.finish()
     assert report.partial
@@ -147,11 +147,11 @@ def test_two_real_people_mixed_frame_by_frame_leave_templates_of_one(
 ) -> None:
     mine, others = clip(WOJTEK, 4), clip(ONE_SIDE, 4)
     who = ["me"] * 10 + [name for _ in mine for name in pattern.split()]
-    guided = GuidedEnrollment("Wojtek", analyzer, pool, options=GuidedOptions(partial=True))
+    guided = EnrollmentSession("Wojtek", analyzer, pool, options=EnrollOptions(partial=True))
     for index, frame in enumerate(mine):
         other = others[index % len(others)]
         pictures = {"me": [frame], "other": [other], "both": [frame, other]}[who[index]]
-        guided.offer(Frame(_beside([picture.image_bgr for picture in pictures]), "mixed", index))
+        guided.scan(Frame(_beside([picture.image_bgr for picture in pictures]), "mixed", index))
     guided.commit()
     assert {who[template.sample.frame] for template in pool.templates("Wojtek")} == {"me"}
 

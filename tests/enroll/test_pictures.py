@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from facepool import Enrollment, EnrollOptions, Pool, open_pool, read_image
-from facepool.enroll.pictures import PICTURES_AT_ONCE
+from facepool.enroll.session import PICTURES_AT_ONCE
 from facepool.errors import ConfigError, PoolChanged, SpaceMismatch
 from facepool.types import Floats, Frame
 from support.fake_analyzer import SPACE, Scene, StageAnalyzer, unit, view

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from facepool.enroll.ring import RingOptions
-from facepool.enroll.stored_ring import stored_ring
+from facepool.enroll.ring import DIRECTIONS, stored_ring
 from facepool.types import Pose, Sample, Template
 from support.pools import unit
 
@@ -23,7 +22,7 @@ def test_nobody_has_views_around() -> None:
     for templates in ([], stored(None, None)):
         ring = stored_ring(templates)
         assert (ring.middle, ring.coverage) == (None, 0)
-        assert len(ring.bins) == 2 * RingOptions().directions
+        assert len(ring.bins) == 2 * DIRECTIONS
         assert not any(place.quality is not None for place in ring.bins)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from facepool.enroll.guided import GuidedEnrollment, GuidedOptions
+from facepool.enroll.session import EnrollmentSession, EnrollOptions
 from facepool.errors import IdentityConflict, ScanIncomplete
 from facepool.gallery import Pool, open_pool
 from facepool.types import Sample
@@ -26,7 +26,7 @@ def pool(tmp_path: Path) -> Iterator[Pool]:
 
 
 def scan_of(stage: ScanStage, pool: Pool, *heads: Head) -> tuple[BrowserScan, list[Message]]:
-    scan = BrowserScan(GuidedEnrollment("Ada", stage, pool, options=GuidedOptions()), pool)
+    scan = BrowserScan(EnrollmentSession("Ada", stage, pool, options=EnrollOptions()), pool)
     return scan, [scan.look(stage.frame(head)) for head in heads]
 
 

@@ -9,10 +9,9 @@ import click
 import pytest
 
 from facepool.capture import FrameSource, PictureSource, write_image
+from facepool.cli.commands.register import RegisterOptions, register_person
 from facepool.cli.context import CommandContext
 from facepool.cli.options import GivenSettings
-from facepool.cli.register_options import RegisterOptions
-from facepool.cli.ui.guided import register_person
 from facepool.cli.ui.look_alikes import LookAlikeChoices
 from facepool.errors import (
     ConfigError,
@@ -73,11 +72,11 @@ class Desk:
         frames = [self.stage.frame(*([head] if head else [])) for head in heads]
         self._films[name] = Film(name, frames, ends)
 
-    def __call__(self, name: str, *films: str, max_templates: int = 16, **options_given: Any) -> int:
+    def __call__(self, name: str, *films: str, max_templates: int = 16, **options: Any) -> int:
         flags = GivenSettings({"pool": self.pool, "max_templates": max_templates})
         context = CommandContext(flags, json_lines=True)
         vars(context)["analyzer"] = self.stage
-        return register_person(name, films, context, RegisterOptions(**options_given), window=False)
+        return register_person(name, films, context, RegisterOptions(**options), window=False)
 
     def open_pool(self) -> Pool:
         return open_pool(self.pool, SPACE)
@@ -204,7 +203,7 @@ def test_a_look_alike_stops_who_cannot_be_asked_and_both_answers_are_named(desk:
 
 def test_the_same_person_gets_the_views(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     desk.store("Bob", Head(ME), Head(ME, yaw=15))
-    assert desk("Ada", "full", answers=LookAlikeChoices(same=("Bob",))) == 0
+    assert desk("Ada", "full", look_alikes=LookAlikeChoices(same=("Bob",))) == 0
     told = record(capsys)
     assert told["person"] == "Bob"
     assert [(alike["person"], alike["resolution"]) for alike in told["look_alikes"]] == [("Bob", "same")]
@@ -212,23 +211,23 @@ def test_the_same_person_gets_the_views(desk: Desk, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize(
-    "options_given",
+    "options",
     [
-        {"answers": LookAlikeChoices(different=("Bob",))},
-        {"answers": LookAlikeChoices(all_different=True), "force": True},
+        {"look_alikes": LookAlikeChoices(different=("Bob",))},
+        {"look_alikes": LookAlikeChoices(all_different=True), "force": True},
     ],
     ids=["different-from", "force"],
 )
-def test_different_people_are_flagged_and_not_asked_about_again(desk: Desk, options_given: dict[str, Any]) -> None:
+def test_different_people_are_flagged_and_not_asked_about_again(desk: Desk, options: dict[str, Any]) -> None:
     desk.store("Bob", Head(ME))
-    assert desk("Ada", "half", partial=True, **options_given) == 0
+    assert desk("Ada", "half", partial=True, **options) == 0
     with desk.open_pool() as pool:
         assert pool.look_alikes() == {frozenset(("Ada", "Bob"))}
     assert desk("Ada", "full") == 0
 
 
 @pytest.mark.parametrize(
-    ("answers", "error"),
+    ("choices", "error"),
     [
         (LookAlikeChoices(same=("Eve",)), UnknownPerson),
         (LookAlikeChoices(different=("Eve",)), UnknownPerson),
@@ -238,19 +237,19 @@ def test_different_people_are_flagged_and_not_asked_about_again(desk: Desk, opti
     ],
 )
 def test_answers_that_cannot_be_are_refused_before_anything_is_opened(
-    desk: Desk, answers: LookAlikeChoices, error: type[FacepoolError]
+    desk: Desk, choices: LookAlikeChoices, error: type[FacepoolError]
 ) -> None:
     desk.store("Bob", Head(OTHER))
     desk.store("Cleo", Head(2))
     with pytest.raises(error):
-        desk("Ada", "full", answers=answers)
+        desk("Ada", "full", look_alikes=choices)
     assert desk.opened == []
 
 
 def test_who_does_not_look_alike_is_not_the_same(desk: Desk) -> None:
     desk.store("Bob", Head(OTHER))
     with pytest.raises(IdentityConflict, match="does not look like Bob"):
-        desk("Ada", "full", answers=LookAlikeChoices(same=("Bob",)))
+        desk("Ada", "full", look_alikes=LookAlikeChoices(same=("Bob",)))
 
 
 @pytest.fixture
@@ -264,7 +263,7 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
             asked.append(question)
             return next(answers, default)
 
-        monkeypatch.setattr("facepool.cli.ui.look_alikes.Settlement._can_ask", lambda _: True)
+        monkeypatch.setattr("facepool.cli.ui.look_alikes.can_ask", lambda _: True)
         monkeypatch.setattr("click.prompt", prompt)
         return asked
 
@@ -310,14 +309,19 @@ def test_the_report_is_written_only_when_asked_for_and_its_name_is_checked(desk:
 
 
 @pytest.mark.parametrize(
-    "options_given",
-    [{"partial": True}, {"appearance": "hat"}, {"report": Path("a.png")}, {"answers": LookAlikeChoices(same=("Bob",))}],
+    "options",
+    [
+        {"partial": True},
+        {"appearance": "hat"},
+        {"report": Path("a.png")},
+        {"look_alikes": LookAlikeChoices(same=("Bob",))},
+    ],
 )
-def test_what_is_about_scans_is_refused_for_pictures(tmp_path: Path, desk: Desk, options_given: dict[str, Any]) -> None:
+def test_what_is_about_scans_is_refused_for_pictures(tmp_path: Path, desk: Desk, options: dict[str, Any]) -> None:
     picture = tmp_path / "ada.png"
     write_image(picture, desk.stage.frame(Head()).image_bgr)
     with pytest.raises(ConfigError, match="cannot be used with pictures"):
-        desk("Ada", str(picture), **options_given)
+        desk("Ada", str(picture), **options)
 
 
 def test_a_film_and_pictures_are_stored_together(

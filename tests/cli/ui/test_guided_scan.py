@@ -7,13 +7,19 @@ import numpy as np
 import pytest
 
 from facepool.cli.ui.console import Console
-from facepool.cli.ui.guided_scan import GuidedScan
-from facepool.cli.ui.ring_view import captured, keys_line, progress, refusal_words, ring_view
-from facepool.cli.ui.tally import ScanTally
-from facepool.cli.ui.thumbnails import Thumbnails
+from facepool.cli.ui.registration import ScanTally
+from facepool.cli.ui.scan_screen import (
+    ScanScreen,
+    Thumbnails,
+    captured,
+    keys_line,
+    progress,
+    refusal_words,
+    ring_view,
+)
 from facepool.cli.ui.viewer import Viewer
-from facepool.enroll.guided import GuidedEnrollment, GuidedOptions
-from facepool.enroll.scan import Scan
+from facepool.enroll.scan import ScanStep
+from facepool.enroll.session import EnrollmentSession, EnrollOptions
 from facepool.gallery import Pool, open_pool
 from facepool.overlay import Canvas, Painter
 from facepool.types import Frame, Image
@@ -67,8 +73,8 @@ class Stand:
 
     def __init__(self, pool: Pool, *, partial: bool = False) -> None:
         self.stage = ScanStage()
-        self.guided = GuidedEnrollment("Ada", self.stage, pool, options=GuidedOptions(partial=partial))
-        self.scan = GuidedScan(self.guided, Painter(), Console(), keep_faces=False)
+        self.guided = EnrollmentSession("Ada", self.stage, pool, options=EnrollOptions(partial=partial))
+        self.scan = ScanScreen(self.guided, Painter(), Console(), keep_faces=False)
         self.window = KeyWindow(lambda _: ())
 
     def run(self, heads: Sequence[Head], keys: Callable[[int], tuple[WindowEvent, ...]] = lambda _: ()) -> int:
@@ -127,11 +133,11 @@ def test_ctrl_c_in_the_window_is_ctrl_c(stand: Stand) -> None:
         stand.run(FULL, lambda shown: (WindowEvent.CANCEL,) if shown == 12 else ())
 
 
-def scans(pool: Pool, heads: Sequence[Head]) -> Iterator[tuple[Frame, Scan]]:
+def scans(pool: Pool, heads: Sequence[Head]) -> Iterator[tuple[Frame, ScanStep]]:
     stage = ScanStage()
-    guided = GuidedEnrollment("Ada", stage, pool)
+    guided = EnrollmentSession("Ada", stage, pool)
     for frame in stage.frames(heads):
-        yield frame, guided.offer(frame)
+        yield frame, guided.scan(frame)
 
 
 def test_the_face_lies_where_the_canvas_shows_it_and_the_ring_has_what_is_captured(pool: Pool) -> None:
@@ -155,15 +161,15 @@ def test_progress_is_of_the_front_and_then_of_the_ring(pool: Pool) -> None:
 
 def test_keys_and_refusal_say_what_there_is_and_what_is_needed(pool: Pool) -> None:
     (_, first), *_, (_, scan) = scans(pool, [*still(), Head(yaw=18)])
-    assert refusal_words(first, 0.8) == "Not yet: look straight at the camera first"
+    assert refusal_words(first) == "Not yet: look straight at the camera first"
     assert captured(scan) == (1, 12)
-    assert refusal_words(scan, 0.8) == "Not yet: 1 of 12 directions, 10 are needed"
+    assert refusal_words(scan) == "Not yet: 1 of 12 directions, 10 are needed"
     assert keys_line(can_finish=False).startswith("Q ends")
     assert keys_line(can_finish=True).startswith("Enter or Q saves")
 
 
 def test_a_face_is_kept_for_each_captured_place(pool: Pool) -> None:
-    thumbnails = Thumbnails(8)
+    thumbnails = Thumbnails()
     for frame, scan in scans(pool, FULL):
         thumbnails.add(frame, scan)
     taken = {place.slot for place in scan.bins if place.quality is not None}
@@ -172,7 +178,7 @@ def test_a_face_is_kept_for_each_captured_place(pool: Pool) -> None:
 
 
 def test_the_face_of_the_front_is_the_best_of_its_row(pool: Pool) -> None:
-    thumbnails = Thumbnails(8)
+    thumbnails = Thumbnails()
     sizes = [80, 112, 90, 80, 80, 80, 80, 80]
     for frame, scan in scans(pool, [Head(size=size) for size in sizes]):
         thumbnails.add(frame, scan)

@@ -1,5 +1,5 @@
 from facepool import Offer
-from facepool.cli.ui.tally import Tally
+from facepool.cli.ui.registration import Tally
 from facepool.enroll.pictures import Outcome
 from facepool.errors import IdentityConflict, NoFace
 from support.fake_analyzer import StageAnalyzer, view

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 
-from facepool.enroll.stored_ring import StoredRing, stored_ring
+from facepool.enroll.ring import StoredRing, stored_ring
 from facepool.faces.analyze import Faces
 from facepool.gallery import Pool
 from facepool.gallery.columns import LookAlikes
