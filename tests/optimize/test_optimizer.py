@@ -82,10 +82,10 @@ def test_a_graph_that_sees_otherwise_is_refused_and_not_kept(
 ) -> None:
     monkeypatch.setattr(optimizing, "quantize", spoiled)
     model = open_detector if task == "detect" else open_embedder
-    judgement = optimizer.optimize(model)
-    assert not judgement.accepted
-    assert judgement.faces > 20
-    assert any(not figure.holds for figure in judgement.figures if figure.name != "time")
+    report = optimizer.optimize(model)
+    assert not report.accepted
+    assert report.faces > 20
+    assert any(not metric.passed for metric in report.metrics if metric.name != "time")
     assert store.optimized.known(model.entry) is None
     assert not (store.root / "optimized").exists()
 

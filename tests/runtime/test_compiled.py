@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from facepool.models import InstalledModel
-from facepool.runtime import Device, openvino_engine
-from facepool.runtime.compiled import KEPT, CompiledGraphs, key_of
+from facepool.runtime import Device, GraphRequest, openvino_engine
+from facepool.runtime.openvino_engine import KEPT, CompiledGraphs, key_of
 
 CPU = Device("cpu")
 FACES = np.random.default_rng(0).uniform(0, 255, (2, 3, 112, 112)).astype(np.float32)
@@ -61,10 +61,14 @@ def test_a_folder_that_cannot_be_written_is_done_without(tmp_path: Path) -> None
 def test_another_file_another_version_and_other_settings_have_other_keys(tmp_path: Path) -> None:
     graph = tmp_path / "graph.onnx"
     graph.write_bytes(b"one")
-    keys = [key_of(graph, engine="1"), key_of(graph, engine="2"), key_of(graph, engine="1", shape=(1, 2))]
-    assert key_of(graph, engine="1") == keys[0]
+    keys = [
+        key_of(graph, {"engine": "1"}),
+        key_of(graph, {"engine": "2"}),
+        key_of(graph, {"engine": "1", "shape": (1, 2)}),
+    ]
+    assert key_of(graph, {"engine": "1"}) == keys[0]
     graph.write_bytes(b"four")
-    keys.append(key_of(graph, engine="1"))
+    keys.append(key_of(graph, {"engine": "1"}))
     assert len(set(keys)) == len(keys)
 
 
@@ -72,10 +76,10 @@ def test_the_second_start_gives_the_same_numbers_without_compiling(
     open_embedder: InstalledModel, tmp_path: Path
 ) -> None:
     pytest.importorskip("openvino")
-    plain = openvino_engine.load(open_embedder.graph, CPU, 1).run(FACES)[0]
-    first = openvino_engine.load(open_embedder.graph, CPU, 1, tmp_path)
+    plain = openvino_engine.load(GraphRequest(open_embedder.graph, CPU, 1)).run(FACES)[0]
+    first = openvino_engine.load(GraphRequest(open_embedder.graph, CPU, 1, tmp_path))
     (kept,) = tmp_path.iterdir()
-    second = openvino_engine.load(open_embedder.graph, CPU, 2, tmp_path)
+    second = openvino_engine.load(GraphRequest(open_embedder.graph, CPU, 2, tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == [kept.name]
     for graph in (first, second):
         np.testing.assert_allclose(graph.run(FACES)[0], plain, rtol=1e-4, atol=1e-4)
@@ -83,12 +87,12 @@ def test_the_second_start_gives_the_same_numbers_without_compiling(
 
 def test_what_the_engine_does_not_take_is_compiled_again(open_detector: InstalledModel, tmp_path: Path) -> None:
     pytest.importorskip("openvino")
-    openvino_engine.load(open_detector.graph, CPU, 1, tmp_path)
+    openvino_engine.load(GraphRequest(open_detector.graph, CPU, 1, tmp_path))
     (path,) = tmp_path.iterdir()
     key = path.name.split("-")[0]
     path.unlink()
     CompiledGraphs(tmp_path).keep(key, b"of another program, but whole")
-    graph = openvino_engine.load(open_detector.graph, CPU, 1, tmp_path)
+    graph = openvino_engine.load(GraphRequest(open_detector.graph, CPU, 1, tmp_path))
     assert graph.run(np.zeros((1, 3, 64, 64), np.float32))[0].shape == (1, 168, 4)
 
 
@@ -97,9 +101,9 @@ def test_imported_weights_do_not_stay_in_memory_beside_the_engines_own(
     open_embedder: InstalledModel, tmp_path: Path
 ) -> None:
     pytest.importorskip("openvino")
-    first = openvino_engine.load(open_embedder.graph, CPU, 1, tmp_path).run(FACES)[0]
+    first = openvino_engine.load(GraphRequest(open_embedder.graph, CPU, 1, tmp_path)).run(FACES)[0]
     (kept,) = tmp_path.iterdir()
-    graph = openvino_engine.load(open_embedder.graph, CPU, 1, tmp_path)
+    graph = openvino_engine.load(GraphRequest(open_embedder.graph, CPU, 1, tmp_path))
     np.testing.assert_array_equal(graph.run(FACES)[0], first)
     assert _resident_bytes(kept) < kept.stat().st_size / 4
     np.testing.assert_array_equal(graph.run(FACES)[0], first)
