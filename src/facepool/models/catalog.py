@@ -27,7 +27,7 @@ class Licence:
     Attributes:
         name: Short name, for example ``MIT``; acceptance is remembered under it.
         url: Where the terms are stated.
-        restricts_use: Whether using the file needs a look at the terms first; true as well where nobody states them.
+        restricts_use: Whether using the file needs a look at the terms first; true as well where none are stated.
         summary: One sentence for people.
     """
 
@@ -131,7 +131,7 @@ class EmbedderSpec:
         template: Name of the alignment template.
         mirrored: Whether the face and its mirror image are averaged.
         supports_bfloat16: Whether its vectors stay what they are, by measurement, when the graph computes in bfloat16.
-        fmr: How similar strangers get; None when nobody has measured it.
+        fmr: How similar strangers get; None where that was not measured.
     """
 
     dimension: int

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from facepool.capture.addresses import STREAM_SCHEMES, url_scheme
+from facepool.capture.source import STREAM_SCHEMES, url_scheme
 from facepool.errors import ConfigError
 from facepool.web.api.callers import Administering, Recognizing
 from facepool.web.api.described import JPEG
