@@ -5,7 +5,7 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from facepool.web.metrics import Metrics
+from facepool.web.services.metrics import Metrics
 
 _LOG = logging.getLogger(__name__)
 _NO_ROUTE = "other"

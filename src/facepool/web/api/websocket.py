@@ -1,4 +1,4 @@
-"""What a browser sends over a WebSocket: frames, of which only the newest waits, and commands, which all wait.
+"""Conversations with browsers over WebSockets: frames, of which only the newest waits, and commands, which all wait.
 
 A frame is one binary message: 8 bytes big-endian number, 8 bytes big-endian float64 of the time in seconds by the
 client's clock, then the picture. A client is to have no more than two frames unanswered. If it sends a third, that one
@@ -9,15 +9,23 @@ import asyncio
 import math
 import struct
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import ParamSpec, Protocol, Self, TypeVar
 
 from fastapi import WebSocket, WebSocketDisconnect
 
-from facepool.errors import InputError
+from facepool.errors import FacepoolError, InputError
+from facepool.web.middleware.authentication import ENDED, SIGN_IN_AGAIN, Standing, share_of
+from facepool.web.services import Services
+from facepool.web.services.keys import Caller, Role
+
+Message = dict[str, object]
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 _HEAD = struct.Struct(">Qd")
 _LARGEST_NUMBER = (1 << 63) - 1
@@ -74,6 +82,67 @@ def parse_frame(message: bytes) -> SentFrame:
     return SentFrame(number, time_s, message[_HEAD.size :])
 
 
+class Conversation(Protocol):
+    """What answers one browser; made, used and closed in one thread."""
+
+    over: bool
+
+    def take(self, item: SentFrame | str) -> Message | None:
+        """The answer to a frame or to the text of a command; None: nothing."""
+        ...
+
+    def close(self) -> None:
+        """The browser is gone, or the conversation is over."""
+        ...
+
+
+async def converse(
+    socket: WebSocket, services: Services, caller: Caller, role: Role, begin: Callable[[], Conversation]
+) -> None:
+    """Answer one browser until it is gone, the conversation is over, or its key or session has ended.
+
+    Args:
+        socket: Not accepted yet.
+        services: Of the server.
+        caller: Who it is, for the share of connections.
+        role: What the conversation takes.
+        begin: Called in the conversation's own thread.
+
+    Raises:
+        TooManyRequests: The client has its share of connections already.
+        ServerBusy: There are too many connections.
+    """
+    standing = Standing(socket, services.keys, role)
+    with services.limits.session(share_of(socket, caller)):
+        async with OwnThread(f"facepool-{role}") as thread:
+            conversation = await thread.do(begin)
+            try:
+                await socket.accept()
+                async with FrameStream(socket) as stream:
+                    async for item in stream:
+                        # At once before a command: it may be the one that saves.
+                        if not await standing.is_valid(at_once=isinstance(item, str)):
+                            await stream.close(SIGN_IN_AGAIN, ENDED)
+                            break
+                        message = await thread.do(conversation.take, item)
+                        if message is not None:
+                            await stream.send(message)
+                        if conversation.over:
+                            await stream.close()
+            finally:
+                await thread.finish(conversation.close)
+
+
+def dropped(frame: int) -> Message:
+    """The answer to a frame that was given up for a newer one."""
+    return {"frame": frame, "dropped": True}
+
+
+def error_message(error: FacepoolError) -> Message:
+    """What went wrong, for the page."""
+    return {"type": "error", "code": error.code, "message": error.what, "why": error.why, "fix": error.fix}
+
+
 class FrameStream:
     """Messages of a client, read beside the work on them.
 
@@ -117,7 +186,7 @@ class FrameStream:
             await self._news.wait()
         raise StopAsyncIteration
 
-    async def send(self, message: dict[str, object]) -> None:
+    async def send(self, message: Message) -> None:
         """Answer, unless the client is gone."""
         if self._gone:
             return
@@ -156,10 +225,10 @@ class FrameStream:
     async def _take(self, message: Mapping[str, object]) -> None:
         data, text = message.get("bytes"), message.get("text")
         if isinstance(data, bytes):
-            dropped = self.forget_frame()
+            given_up = self.forget_frame()
             self._frame = parse_frame(data)
-            if dropped is not None:
-                await self.send({"frame": dropped, "dropped": True})
+            if given_up is not None:
+                await self.send(dropped(given_up))
         elif isinstance(text, str):
             if len(text) > _MOST_COMMAND_CHARACTERS or len(self._commands) >= _MOST_COMMANDS:
                 raise BadMessage("Too much was sent at once")
@@ -173,3 +242,32 @@ class FrameStream:
     def _end(self) -> None:
         self._gone = True
         self._news.set()
+
+
+class OwnThread:
+    """Runs one thing after the other in a thread for one client: a pool is used in one thread only.
+
+    Args:
+        name: For people that look at a list of threads.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+
+    async def do(
+        self, work: Callable[Arguments, Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Result:
+        """Do something in the thread; what it raises is raised."""
+        return await asyncio.wrap_future(self._executor.submit(work, *args, **kwargs))
+
+    async def finish(self, work: Callable[[], object], /) -> None:
+        """Do something in the thread that has to be done, even if the task that waits for it is cancelled."""
+        await asyncio.shield(asyncio.wrap_future(self._executor.submit(work)))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._executor.shutdown(wait=False)

@@ -50,6 +50,8 @@ CREATE TABLE kept (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT R
 """
 
 Row = tuple[object, ...]
+LAST = (1 << 63) - 1
+"""Larger than any number of a row."""
 
 
 class ServerStore:

@@ -1,5 +1,5 @@
 from facepool import Offer
-from facepool.cli.ui.registration import Tally
+from facepool.cli.ui.registration import PictureTally
 from facepool.enroll.pictures import Outcome
 from facepool.errors import IdentityConflict, NoFace
 from support.fake_analyzer import StageAnalyzer, view
@@ -12,7 +12,7 @@ def offered(outcome: Outcome, rival: str | None = None) -> Offer:
 
 
 def test_a_stored_view_is_no_failure_whatever_else_happened() -> None:
-    tally = Tally()
+    tally = PictureTally()
     for outcome in ("blurred", "blurred", "taken", "no_face"):
         tally.add(offered(outcome))
     assert tally.failure("Ada") is None
@@ -21,13 +21,13 @@ def test_a_stored_view_is_no_failure_whatever_else_happened() -> None:
 
 
 def test_views_that_the_pool_had_before_are_no_failure() -> None:
-    tally = Tally()
+    tally = PictureTally()
     tally.add(offered("known_view"))
     assert tally.failure("Ada") is None
 
 
 def test_nothing_stored_says_the_commonest_reason() -> None:
-    tally = Tally()
+    tally = PictureTally()
     for outcome in ("no_face", "too_small", "too_small"):
         tally.add(offered(outcome))
     failure = tally.failure("Ada")
@@ -36,7 +36,7 @@ def test_nothing_stored_says_the_commonest_reason() -> None:
 
 
 def test_a_face_of_somebody_else_is_named() -> None:
-    tally = Tally()
+    tally = PictureTally()
     tally.add(offered("other_person", "Bob"))
     failure = tally.failure("Ada")
     assert isinstance(failure, IdentityConflict)
@@ -44,7 +44,7 @@ def test_a_face_of_somebody_else_is_named() -> None:
 
 
 def test_views_that_another_process_made_superfluous_are_not_counted_as_taken() -> None:
-    tally = Tally()
+    tally = PictureTally()
     tally.add(offered("taken"))
     tally.withdraw([offered("other_person", "Bob")])
     assert dict(tally.outcomes) == {"other_person": 1}
@@ -52,4 +52,4 @@ def test_views_that_another_process_made_superfluous_are_not_counted_as_taken() 
 
 
 def test_no_frame_is_a_failure() -> None:
-    assert isinstance(Tally().failure("Ada"), NoFace)
+    assert isinstance(PictureTally().failure("Ada"), NoFace)

@@ -12,10 +12,12 @@ import time
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from pydantic import BaseModel, Field
+
 from facepool.errors import ConfigError
 from facepool.gallery.checks import clean_name
 from facepool.web.problems import NotFound
-from facepool.web.store import ServerStore, now
+from facepool.web.services.store import ServerStore, now
 
 Role = Literal["recognize", "enroll", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -44,24 +46,16 @@ class Caller:
 
 
 LOCAL = Caller("local", "admin")
-"""Whoever uses this machine, as long as no key is needed."""
+"""Everybody who uses this machine, as long as no key is needed."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyInfo:
-    """A key as it is kept, which is not enough to use it.
-
-    Attributes:
-        name: For people.
-        role: What it is for.
-        created_at: ISO 8601 in UTC.
-        last_used_at: Likewise, to the minute; None: never.
-    """
+class KnownKey(BaseModel):
+    """A key as it is kept."""  # which is not enough to use it
 
     name: str
     role: Role
     created_at: str
-    last_used_at: str | None
+    last_used_at: str | None = Field(description="To the minute")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +87,13 @@ class Keys:
         """Whether requests need a key: elsewhere than on loopback always, there once an administrator has one."""
         return self._always or any(known.caller.role == "admin" for known in self._current().values())
 
-    def all(self) -> list[KeyInfo]:
+    def all(self) -> list[KnownKey]:
         """Every key, oldest first."""
         rows = self._store.read("SELECT name, role, created_at, last_used_at FROM keys ORDER BY id")
         return [
-            KeyInfo(str(name), _role(role), str(created_at), None if last_used_at is None else str(last_used_at))
+            KnownKey.model_validate(
+                {"name": name, "role": _role(role), "created_at": created_at, "last_used_at": last_used_at}
+            )
             for name, role, created_at, last_used_at in rows
         ]
 
@@ -127,7 +123,7 @@ class Keys:
         return key
 
     def remove(self, name: str) -> None:
-        """Remove a key; whoever is signed in with it is no longer.
+        """Remove a key; those who are signed in with it are no longer.
 
         Raises:
             NotFound: There is none of that name.

@@ -9,7 +9,7 @@ from facepool.config import Settings
 from facepool.errors import ConfigError
 from facepool.models.catalog import FmrCurve
 from facepool.thresholds import ThresholdPolicy
-from facepool.web.store import ServerStore
+from facepool.web.services.store import ServerStore
 
 CHANGEABLE = frozenset(
     {

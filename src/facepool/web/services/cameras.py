@@ -1,24 +1,33 @@
-"""One camera of the server, watched in a thread of its own; it starts again by itself whatever happens to it."""
+"""The cameras of the server, each watched in a thread of its own, and opened again whatever happens to it."""
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, closing
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
-from typing import Literal, Protocol
+from itertools import count
+from typing import Literal
+
+import cv2
+from pydantic import BaseModel, Field
 
 from facepool.capture import CaptureOptions, FrameSource, LiveStatus, Pace, mask_credentials, open_source
-from facepool.errors import FacepoolError
+from facepool.errors import ConfigError, FacepoolError
 from facepool.gallery import Pool
+from facepool.overlay import Painter, live_labels
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.live import LiveRecognizer, LiveSession
 from facepool.records import UNDECIDED
 from facepool.types import Frame
-from facepool.web.problems import ServerBusy
+from facepool.web.problems import NotFound, ServerBusy
+from facepool.web.services.store import ServerStore, now
 
+MOST_CAMERAS = 64
+_PICTURE_QUALITY = 85
+_MEMORY = "cameras"
 _LOG = logging.getLogger(__name__)
 _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 30.0
@@ -29,20 +38,30 @@ CameraState = Literal["connecting", "watching", "reconnecting", "ended", "failed
 """``ended``: it was a file, and it has been watched to its end. ``failed``: by an error of this program."""
 
 
-@dataclass(frozen=True, slots=True)
-class InView:
-    """A face before a camera.
+class UnknownCamera(NotFound):
+    """The server has no camera of that id.
 
-    Attributes:
-        track: Number of the face, as in its events.
-        person: Who it is; None: unknown, or not decided yet.
-        reason: Why.
-        since: From when on it has been there; ISO 8601 in UTC with seconds.
+    Remedy: `GET /v1/cameras` lists them.
     """
 
+    code = "camera_unknown"
+
+
+class NoPicture(NotFound):
+    """A camera has not shown anything yet.
+
+    Remedy: ask again in a moment; `GET /v1/cameras` says whether it is connected.
+    """
+
+    code = "no_picture"
+
+
+class FaceInView(BaseModel):
+    """Somebody before a camera."""
+
     track: int
-    person: str | None
-    reason: str
+    person: str | None = Field(description="null: unknown")
+    reason: str = Field(description="`match` is the only one that names a person")
     since: str
 
 
@@ -66,7 +85,7 @@ class CameraStatus:
     restarts: int = 0
     fps: float = 0.0
     size_wh: tuple[int, int] | None = None
-    present: tuple[InView, ...] = ()
+    present: tuple[FaceInView, ...] = ()
 
     @property
     def people(self) -> tuple[str, ...]:
@@ -74,12 +93,8 @@ class CameraStatus:
         return tuple(sorted({face.person for face in self.present if face.person is not None}))
 
 
-class Tell(Protocol):
-    """Is told of what happened before a camera, in the camera's thread."""
-
-    def __call__(self, camera: str, frame: Frame, events: Sequence[Event]) -> None:
-        """Pass it on."""
-        ...
+Emit = Callable[[str, Frame, Sequence[Event]], None]
+"""Passes on what happened before a camera, by its name, in the camera's thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +105,12 @@ class Watching:
         recognizer: Makes a live recognizer on a pool that the calling thread may use.
         open_pool: Opens the pool for the calling thread.
         capture: How sources are opened.
-        tell: Is told of events.
+        emit: Passes events on.
     """
 
     recognizer: Callable[[Pool], LiveRecognizer]
     open_pool: Callable[[], AbstractContextManager[Pool]]
-    tell: Tell
+    emit: Emit
     capture: CaptureOptions
 
 
@@ -119,7 +134,7 @@ class Camera:
         self._thread = threading.Thread(target=self._run, name=f"camera {number}", daemon=True)
         # All below is shared with the thread and guarded by this.
         self._lock = threading.Lock()
-        self._status = CameraStatus("connecting", _now())
+        self._status = CameraStatus("connecting", now())
         self._shown: tuple[Frame, LiveView] | None = None
         self._open: FrameSource | None = None
         self._times: list[float] = []
@@ -135,7 +150,7 @@ class Camera:
             lately = [at for at in self._times if at >= time.monotonic() - _RATE_WINDOW_S]
             frame, view = shown
             present = [
-                InView(
+                FaceInView(
                     track=int(track),
                     person=None if decision is None else decision.person,
                     reason=UNDECIDED if decision is None else decision.reason,
@@ -196,7 +211,8 @@ class Camera:
                 self._enter("failed", "an internal error, which is in the server's log")
                 raise
             if not self._stop.is_set():
-                self._failed(reason)
+                _LOG.warning("camera %s: %s", self.id, reason)
+                self._enter("reconnecting", reason)
                 self._stop.wait(wait_s)
                 wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
@@ -210,30 +226,26 @@ class Camera:
 
     def _watch(self, source: FrameSource, pool: Pool) -> None:
         pace = None if source.live else Pace()
-        emit = partial(self._watching.tell, self.name)
-        with closing(LiveSession(self._watching.recognizer(pool), emit)) as session:
+        recognizer = self._watching.recognizer(pool)
+        with closing(LiveSession(recognizer, partial(self._watching.emit, self.name))) as session:
             for frame in source:
                 if self._stop.is_set():
                     return
                 if pace is not None and frame.time_s is not None:
                     self._stop.wait(max(0.0, pace.due(frame.time_s, time.monotonic()) - time.monotonic()))
-                self._look(session, frame)
+                with suppress(ServerBusy):  # the next frame is as good
+                    self._show(frame, session.look(frame))
 
-    def _look(self, session: LiveSession, frame: Frame) -> None:
-        try:
-            view = session.process(frame)
-        except ServerBusy:
-            return  # the next frame is as good
-        now = time.monotonic()
+    def _show(self, frame: Frame, view: LiveView) -> None:
+        at_s = time.monotonic()
         with self._lock:
             self._shown = frame, view
-            self._times = [at for at in self._times if at >= now - _RATE_WINDOW_S] + [now]
+            self._times = [at for at in self._times if at >= at_s - _RATE_WINDOW_S] + [at_s]
             for event in view.events:
                 if event.kind == "lost":
                     self._since.pop(event.track, None)
                 else:
-                    self._since.setdefault(event.track, _now())
-        session.report(frame, view)
+                    self._since.setdefault(event.track, now())
 
     def _news(self, status: LiveStatus) -> None:
         """The source reconnects by itself for a while; tell what it does."""
@@ -242,16 +254,12 @@ class Camera:
         elif status.state == "reconnecting":
             self._enter("reconnecting", status.reason)
 
-    def _failed(self, reason: str) -> None:
-        _LOG.warning("camera %s: %s", self.id, reason)
-        self._enter("reconnecting", reason)
-
     def _enter(self, state: CameraState, reason: str = "") -> None:
         with self._lock:
             before = self._status
             if before.state == "closed" or (before.state, before.reason) == (state, reason):
                 return
-            since = before.since if before.state == state else _now()
+            since = before.since if before.state == state else now()
             again = state == "watching" and before.state == "reconnecting"
             self._status = CameraStatus(state, since, reason, restarts=before.restarts + again)
             if state == "watching":
@@ -259,5 +267,119 @@ class Camera:
                 self._since.clear()
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+class Cameras:
+    """The cameras that the server watches.
+
+    Args:
+        watching: What they are watched with.
+        store: Remembers those that are to be watched after the next start, too.
+    """
+
+    def __init__(self, watching: Watching, store: ServerStore | None = None) -> None:
+        self._watching = watching
+        self._store = store
+        self._lock = threading.Lock()
+        self._cameras: dict[str, Camera] = {}
+        self._numbers = count(1)
+        self._painting = threading.Lock()
+        self._painter: Painter | None = None  # fonts take time and memory, and most servers have no camera
+
+    def all(self) -> list[Camera]:
+        """In the order in which they were added."""
+        with self._lock:
+            return list(self._cameras.values())
+
+    @property
+    def watching(self) -> int:
+        """How many of them show something."""
+        return sum(camera.status.state == "watching" for camera in self.all())
+
+    def get(self, number: str) -> Camera:
+        """One of them.
+
+        Raises:
+            UnknownCamera: There is none of that id.
+        """
+        with self._lock:
+            camera = self._cameras.get(number)
+        if camera is None:
+            raise UnknownCamera(f"There is no camera {number!r}", fix="Ask which there are: GET /v1/cameras")
+        return camera
+
+    def restore(self) -> None:
+        """Watch those that were to be remembered, after a start."""
+        for source, name in self._remembered().items():
+            if not any(camera.watches(source) for camera in self.all()):
+                self.add(source, name)
+
+    def add(self, source: str, name: str = "", *, remember: bool = False) -> Camera:
+        """Watch one more. Whether it can be opened, its status tells later; it is tried again and again.
+
+        Args:
+            source: Camera number, URL, or a file, which is watched once at its own speed.
+            name: For people; by default the source, without what is secret in it.
+            remember: Watch it after the next start, too.
+
+        Raises:
+            ConfigError: There is one of that source already, or there are too many.
+        """
+        with self._lock:
+            if any(camera.watches(source) for camera in self._cameras.values()):
+                raise ConfigError("This camera is watched already", fix="Remove it first to watch it anew")
+            if len(self._cameras) >= MOST_CAMERAS:
+                raise ConfigError(f"There are {MOST_CAMERAS} cameras already", fix="Remove one first")
+            number = str(next(self._numbers))
+            camera = Camera(number, source, name.strip() or mask_credentials(source), self._watching)
+            self._cameras[number] = camera
+        if remember:
+            self._remember({**self._remembered(), source: camera.name})
+        camera.start()
+        return camera
+
+    def remove(self, number: str) -> None:
+        """Watch one no more.
+
+        Raises:
+            UnknownCamera: There is none of that id.
+        """
+        camera = self.get(number)
+        with self._lock:
+            self._cameras.pop(number, None)
+        self._remember({source: name for source, name in self._remembered().items() if not camera.watches(source)})
+        camera.close()
+
+    def picture(self, number: str) -> bytes:
+        """The newest picture of one with boxes and names, as JPEG.
+
+        Raises:
+            UnknownCamera: There is none of that id.
+            NoPicture: Nothing has been seen yet.
+        """
+        camera = self.get(number)
+        shown = camera.shown
+        if shown is None:
+            raise NoPicture(f"There is no picture of the camera {camera.name}", why=camera.status.reason or "not yet")
+        frame, view = shown
+        with self._painting:
+            self._painter = self._painter or Painter()
+            painted = self._painter.draw(frame.image_bgr, live_labels(view))
+        _, data = cv2.imencode(".jpg", painted, [cv2.IMWRITE_JPEG_QUALITY, _PICTURE_QUALITY])
+        return data.tobytes()
+
+    def close(self) -> None:
+        """Stop watching."""
+        with self._lock:
+            cameras = list(self._cameras.values())
+            self._cameras.clear()
+        if cameras:
+            with ThreadPoolExecutor(len(cameras)) as together:  # each may take its time to let go
+                list(together.map(Camera.close, cameras))
+
+    def _remembered(self) -> dict[str, str]:
+        """Name by source."""
+        kept = self._store.kept(_MEMORY) if self._store is not None else {}
+        return {source: str(name) for source, name in kept.items()}
+
+    def _remember(self, cameras: Mapping[str, str]) -> None:
+        if self._store is not None and cameras != self._remembered():
+            self._store.keep(_MEMORY, cameras)

@@ -6,34 +6,27 @@ import hmac
 import secrets
 import sqlite3
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 
-from facepool.web.keys import Caller
-from facepool.web.store import Row, ServerStore, now
+from pydantic import BaseModel, ConfigDict, Field
+
+from facepool.web.services.keys import Caller
+from facepool.web.services.store import LAST, Row, ServerStore, now
 
 _NAME_CHANGES = ("renamed", "merged")
-_LAST = (1 << 63) - 1
 _SALT = "audit salt"
 
 
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """Something that was done.
+class AuditEntry(BaseModel):
+    """Something that was done."""  # for `renamed` and `merged`, the detail is the name that is gone
 
-    Attributes:
-        id: Counts up.
-        at: ISO 8601 in UTC.
-        caller: Name of the key, or ``local``.
-        action: In one or two words.
-        person: Whom it was about; ``erased-`` and digits for who was erased since; empty: nobody in particular.
-        detail: What else there is to say; for ``renamed`` and ``merged`` the name that is gone.
-    """
+    model_config = ConfigDict(title="Entry")
+    __qualname__ = "Entry"  # in the OpenAPI document
 
     id: int
     at: str
-    caller: str
+    caller: str = Field(description="Name of the key, or `local`")
     action: str
-    person: str
+    person: str = Field(description="`erased-` and digits for who was erased since; empty: nobody in particular")
     detail: str
 
 
@@ -41,7 +34,7 @@ class Audit:
     """The audit log.
 
     The name of a person who was erased is no longer in it. In its place stands a keyed digest of the name, so that
-    whoever knows the name still finds who erased that person, and when.
+    those who know the name still find who erased that person, and when.
 
     Args:
         store: Where it is kept.
@@ -94,7 +87,7 @@ class Audit:
 
         def read() -> list[dict[str, object]]:
             with self._store.transaction() as db:
-                return [_record(entry) for entry in reversed(_about(db, [person]))]
+                return [entry.model_dump(exclude={"id"}) for entry in reversed(_about(db, [person]))]
 
         return await asyncio.to_thread(read)
 
@@ -110,7 +103,7 @@ class Audit:
         """
         query = "SELECT * FROM audit WHERE id < ? AND (? IS NULL OR person IN (?, ?)) ORDER BY id DESC LIMIT ?"
         alias = None if person is None else self._pseudonym(person)
-        values = (_LAST if before is None else before, person, person, alias, limit)
+        values = (LAST if before is None else before, person, person, alias, limit)
         return [_entry(row) for row in await asyncio.to_thread(self._store.read, query, values)]
 
     def _pseudonym(self, name: str) -> str:
@@ -146,15 +139,4 @@ def _about(db: sqlite3.Connection, people: Collection[str]) -> list[AuditEntry]:
 
 
 def _entry(row: Row) -> AuditEntry:
-    number, at, caller, action, person, detail = row
-    return AuditEntry(int(str(number)), str(at), str(caller), str(action), str(person), str(detail))
-
-
-def _record(entry: AuditEntry) -> dict[str, object]:
-    return {
-        "at": entry.at,
-        "caller": entry.caller,
-        "action": entry.action,
-        "person": entry.person,
-        "detail": entry.detail,
-    }
+    return AuditEntry.model_validate(dict(zip(AuditEntry.model_fields, row, strict=True)))
