@@ -150,6 +150,7 @@ class _Fonts:
         }
         self._others = [_Typeface(file) for file in files if file.suffix != ".ttc"] or [_built_in()]
         self._chosen: dict[tuple[str, str], _Typeface] = {}
+        self._warned = False
 
     @property
     def default(self) -> _Typeface:
@@ -173,10 +174,13 @@ class _Fonts:
             faces = (face for face in (*self._others, *han) if ord(char) in face.characters)
             self._chosen[char, region] = next(faces, self.default)
             if ord(char) not in self._chosen[char, region].characters and not _is_invisible(char):
-                self._tell_of_missing(char)
+                self._warn_once(char)
         return self._chosen[char, region]
 
-    def _tell_of_missing(self, char: str) -> None:
+    def _warn_once(self, char: str) -> None:
+        if self._warned:
+            return
+        self._warned = True
         name = unicodedata.name(char, f"U+{ord(char):04X}")
         remedy = f". For more scripts: {extras.command('fonts')}" if extras.missing("fonts") else ""
         _log.warning("No font here has %s, so a box is drawn in its place%s", name, remedy)
