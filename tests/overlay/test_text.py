@@ -148,7 +148,7 @@ def test_text_is_drawn_without_the_font_packages(
     for package in ("manimgx_fonts", "manimgx_fonts_cjk"):
         monkeypatch.setitem(sys.modules, package, None)
     bare = TextRenderer()
-    assert bare.render("Ada", 20).max() == 255
+    assert bare.render("Ángel Łukasz Ελένη Пётр", 20).max() == 255
     assert not caplog.records
     assert bare.render("Ada 田中 محمد", 20).max() == 255
     (warning,) = caplog.records
