@@ -11,7 +11,8 @@ from onnx import numpy_helper
 from facepool import ModelChoice, load_analyzer, read_image
 from facepool.capture import find_pictures
 from facepool.errors import ConfigError, ModelUnavailable, NoFace
-from facepool.models import InstalledModel, ModelStore
+from facepool.models.catalog import InstalledModel
+from facepool.models.store import ModelStore
 from facepool.optimize import optimizer as optimizing
 from facepool.optimize.optimizer import FEW, Optimizer, shrunk, varied
 from facepool.runtime import Device, Runtime

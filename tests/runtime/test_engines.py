@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from facepool.errors import ModelCorrupt
-from facepool.models import InstalledModel
+from facepool.models.catalog import InstalledModel
 from facepool.runtime import Device, Graph, GraphRequest, Loader, onnxruntime_engine, openvino_engine
 from facepool.types import Floats, PixelFeed
 

@@ -11,7 +11,7 @@ import pytest
 
 from facepool import Analyzer, load_analyzer, read_image
 from facepool.faces.analyze import Faces
-from facepool.models import ModelStore
+from facepool.models.store import ModelStore
 from facepool.web.problems import ServerBusy
 from facepool.web.services.engine import Batcher, Engine
 from support.web_client import png

@@ -21,12 +21,12 @@ PROVIDERS: dict[DeviceKind, str] = {
 
 
 def is_installed() -> bool:
-    """Whether ONNX Runtime is installed, in whatever build."""
+    """Whether ONNX Runtime is installed, in any build."""
     return importlib.util.find_spec("onnxruntime") is not None
 
 
 def may_have_cuda() -> bool:
-    """Whether the installed build comes with the CUDA part; told from its files, because importing it takes time."""
+    """Whether the installed build comes with the CUDA part; seen from its files, because importing it takes time."""
     found = importlib.util.find_spec("onnxruntime")
     places = found.submodule_search_locations if found else None
     return any(any(Path(place).glob("capi/*providers_cuda*")) for place in places or ())

@@ -62,7 +62,7 @@ def multiplies_bfloat16() -> bool:
 
 
 def load(request: GraphRequest) -> Graph:
-    """Load a graph on the CPU, whatever the device's kind; see ``Loader``."""
+    """Load a graph on the CPU, for any kind of device; see ``Loader``."""
     return _OpenVinoGraph(_Maker(request))
 
 
@@ -168,7 +168,7 @@ class _Maker:
 
 
 def _taking_pixels(model: Any, feed: PixelFeed) -> Any:  # noqa: ANN401 -- OpenVINO ships no types
-    """The model behind a feed, from (N, H, W, 3) uint8 BGR on."""
+    """The model with a feed in front of it, from (N, H, W, 3) uint8 BGR on."""
     openvino = _openvino()
     processor = openvino.preprocess.PrePostProcessor(model)
     taken = processor.input()

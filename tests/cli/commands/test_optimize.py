@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from facepool.capture import find_pictures, read_image
-from facepool.models import ModelStore
+from facepool.models.store import ModelStore
 from facepool.optimize.optimizer import Optimizer, shrunk
 from facepool.runtime import Device, Runtime
 from support.commands import Commands

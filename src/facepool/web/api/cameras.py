@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from facepool.capture.addresses import STREAM_SCHEMES, url_scheme
+from facepool.capture.source import STREAM_SCHEMES, url_scheme
 from facepool.errors import ConfigError
 from facepool.web.api.schemas import JPEG, Body
 from facepool.web.middleware.authentication import Administering, Recognizing

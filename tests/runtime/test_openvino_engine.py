@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facepool.models import InstalledModel
+from facepool.models.catalog import InstalledModel
 from facepool.runtime import Device, GraphRequest, openvino_engine
 from facepool.runtime.openvino_engine import KEPT, CompiledGraphs, key_of
 

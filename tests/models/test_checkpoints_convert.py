@@ -14,8 +14,7 @@ from onnx import numpy_helper
 from facepool.errors import ModelCorrupt, ModelUnavailable, ModelUnsupported, NotWritable, PathMissing
 from facepool.faces.detect import DetectOptions, RetinaFace
 from facepool.geometry import iou
-from facepool.models import InstalledModel
-from facepool.models.catalog import EmbedderSpec, RetinaFaceSpec
+from facepool.models.catalog import EmbedderSpec, InstalledModel, RetinaFaceSpec
 from facepool.models.checkpoints import convert
 from facepool.models.checkpoints.convert import convert_checkpoint
 from facepool.models.checkpoints.layers import StateDict

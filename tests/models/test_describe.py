@@ -8,8 +8,8 @@ import pytest
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from facepool.errors import ConfigError, LicenceNotAccepted, ModelUnsupported, PathMissing, UnknownModel
-from facepool.models import ModelStore
 from facepool.models.catalog import EmbedderSpec, RetinaFaceSpec
+from facepool.models.store import ModelStore
 from support.model_sources import NO_INDEX
 
 EMBEDDER = """
