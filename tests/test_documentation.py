@@ -80,7 +80,7 @@ def test_every_error_says_what_it_means_and_what_to_do(kind: type[FacepoolError]
     assert meaning.endswith(".")
     assert remedy.endswith(".")
     assert kind.code != FacepoolError.code
-    assert f"| `{kind.code}` | `{kind.__name__}` |" in errors_page()
+    assert f"| `{kind.code}`<br>`{kind.__name__}` |" in errors_page()
 
 
 def test_no_two_errors_share_a_code() -> None:

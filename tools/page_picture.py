@@ -22,9 +22,8 @@ from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
-from synthetic_camera import SyntheticCamera, SyntheticHead, head_circle  # noqa: E402 -- a helper of the tests
-
 from drawn_head import paint_portrait  # noqa: E402 -- it lies beside this file
+from support.synthetic_camera import SyntheticCamera, SyntheticHead, head_circle  # noqa: E402 -- a helper of the tests
 
 PICTURES = ROOT / "docs" / "images"
 SIZE = {"width": 1120, "height": 700}

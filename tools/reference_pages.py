@@ -83,7 +83,7 @@ def commands() -> list[CommandPage]:
 def error_kinds() -> list[type[errors.FacepoolError]]:
     """Every error with a code of its own, each after its parent."""
     importlib.import_module("facepool.web.app")  # which defines a few beside those of facepool.errors
-    return [kind for kind in _descendants(errors.FacepoolError) if kind is not errors.FacepoolError]
+    return [kind for kind in _descendants(errors.FacepoolError) if "code" in vars(kind) and kind.code != "facepool"]
 
 
 def meaning_and_remedy(kind: type[errors.FacepoolError]) -> tuple[str, str]:
@@ -117,7 +117,7 @@ def errors_page() -> str:
         title = f"{words}s, exit code {family.exit_code}"
         if family is problems.RequestError:
             title = "Requests that the server refuses"
-        lines += [f"## {title}", "", "| Code | Error | HTTP | Meaning | What to do |", "|---|---|---|---|---|"]
+        lines += [f"## {title}", "", "| Code | HTTP | Meaning, and what to do |", "|---|---|---|"]
         lines += [*(_error_row(kind) for kind in kinds if issubclass(kind, family)), ""]
     return "\n".join(lines)
 
@@ -230,8 +230,8 @@ def _literal_blocks(text: str) -> list[list[str]]:
 
 def _error_row(kind: type[errors.FacepoolError]) -> str:
     meaning, remedy = meaning_and_remedy(kind)
-    names = [f"`{kind.code}`", f"`{kind.__name__}`", str(problems.status_of(kind("")))]
-    return f"| {' | '.join([*names, _cell(meaning), _cell(remedy)])} |"
+    status = problems.status_of(kind(""))
+    return f"| `{kind.code}`<br>`{kind.__name__}` | {status} | {_cell(meaning)}<br>→ {_cell(remedy)} |"
 
 
 def _cell(text: str) -> str:

@@ -15,10 +15,7 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from facepool.capture import CaptureOptions
-from facepool.enroll.guided import GuidedOptions
-from facepool.enroll.pictures import EnrollOptions
-from facepool.enroll.scan import ScanOptions
-from facepool.enroll.scan_policy import ScanPolicy
+from facepool.enroll.session import EnrollOptions
 from facepool.errors import ConfigError, PathMissing
 from facepool.faces.detect import QUALITIES, DetectOptions, Quality
 from facepool.faces.load import PrecisionChoice
@@ -108,7 +105,9 @@ class Settings(BaseModel):
         """How videos, cameras and streams are opened."""
         return CaptureOptions(threads=self.threads)
 
-    def enroll_options(self, *, force: bool = False) -> EnrollOptions:
+    def enroll_options(
+        self, *, force: bool = False, keep_pictures: bool = False, appearance: str = "", partial: bool = False
+    ) -> EnrollOptions:
         """Which views are worth keeping."""
         return EnrollOptions(
             novelty=self.register_threshold,
@@ -116,20 +115,9 @@ class Settings(BaseModel):
             min_size_px=self.min_face,
             min_sharpness=self.min_sharpness,
             force=force,
-        )
-
-    def guided_options(
-        self, *, appearance: str = "", partial: bool = False, force: bool = False, keep_pictures: bool = False
-    ) -> GuidedOptions:
-        """What a guided scan keeps."""
-        quality = self.enroll_options().quality
-        return GuidedOptions(
+            keep_pictures=keep_pictures,
             appearance=appearance,
             partial=partial,
-            force=force,
-            max_templates=self.max_templates,
-            keep_pictures=keep_pictures,
-            scan=ScanOptions(policy=ScanPolicy(quality=quality)),
         )
 
     def recognize_options(self) -> RecognizeOptions:

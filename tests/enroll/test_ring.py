@@ -3,7 +3,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facepool.enroll.ring import (
-    RingOptions,
     Slot,
     angle_between,
     direction_words,
@@ -14,7 +13,6 @@ from facepool.enroll.ring import (
 )
 from facepool.types import Pose
 
-RING = RingOptions()
 STRAIGHT = Pose(0, 0, 0)
 ANGLES = st.floats(-40, 40)
 
@@ -35,7 +33,7 @@ ANGLES = st.floats(-40, 40)
     ],
 )
 def test_a_turn_has_a_place_on_the_ring(yaw: float, pitch: float, zone: str, direction: int) -> None:
-    turn = place(Pose(yaw, pitch, 0), RING)
+    turn = place(Pose(yaw, pitch, 0))
     assert (turn.zone, turn.direction) == (zone, direction)
     assert turn.slot == (Slot(direction, turn.zone) if turn.zone in ("near", "far") else None)
 
@@ -74,10 +72,10 @@ def test_the_largest_gap_goes_around_the_end(covered: list[bool], gap: list[int]
 
 def test_the_person_is_sent_on_from_where_they_are() -> None:
     covered = [True, True, True] + [False] * 9
-    assert next_direction(covered, place(Pose(2, 14, 0), RING), RING) == 3
-    assert next_direction(covered, place(Pose(14, -2, 0), RING), RING) == 11
-    assert next_direction(covered, place(STRAIGHT, RING), RING) == 7
-    assert next_direction([True] * 12, None, RING) is None
+    assert next_direction(covered, place(Pose(2, 14, 0))) == 3
+    assert next_direction(covered, place(Pose(14, -2, 0))) == 11
+    assert next_direction(covered, place(STRAIGHT)) == 7
+    assert next_direction([True] * 12, None) is None
 
 
 def test_left_is_the_persons_own() -> None:

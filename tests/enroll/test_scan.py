@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facepool.enroll.guided import GuidedEnrollment, GuidedOptions
 from facepool.enroll.ring import Slot
+from facepool.enroll.session import EnrollmentSession, EnrollOptions
 from facepool.errors import ScanIncomplete
 from facepool.gallery import open_pool
 from support.scan_scene import ME, OTHER, SPACE, Head, ScanStage, circle, still
@@ -21,13 +21,13 @@ WHO = st.sampled_from(["me", "other", "both", "nobody"])
 FULL_SCAN = [*still(), *circle()]
 
 
-def scan(heads_of: Sequence[tuple[Head, ...]], **options: object) -> tuple[GuidedEnrollment, list[dict[Slot, float]]]:
+def scan(heads_of: Sequence[tuple[Head, ...]], **options: object) -> tuple[EnrollmentSession, list[dict[Slot, float]]]:
     """Run a scan against an empty pool; the quality in each place after each frame."""
     stage = ScanStage()
     with tempfile.TemporaryDirectory() as folder, open_pool(Path(folder) / "pool.db", SPACE) as pool:
-        guided = GuidedEnrollment("Ada", stage, pool, options=GuidedOptions(**options))  # type: ignore[arg-type]
+        guided = EnrollmentSession("Ada", stage, pool, options=EnrollOptions(**options))  # type: ignore[arg-type]
         history = [
-            {place.slot: place.quality for place in guided.offer(stage.frame(*heads)).bins if place.quality is not None}
+            {place.slot: place.quality for place in guided.scan(stage.frame(*heads)).bins if place.quality is not None}
             for heads in heads_of
         ]
         assert pool.people() == []
@@ -39,9 +39,9 @@ def stored(heads_of: Sequence[tuple[Head, ...]]) -> list[tuple[bytes, object]]:
     """What a partial scan of the frames puts into an empty pool, in a comparable form."""
     stage = ScanStage()
     with tempfile.TemporaryDirectory() as folder, open_pool(Path(folder) / "pool.db", SPACE) as pool:
-        guided = GuidedEnrollment("Ada", stage, pool, options=GuidedOptions(partial=True))
+        guided = EnrollmentSession("Ada", stage, pool, options=EnrollOptions(partial=True))
         for heads in heads_of:
-            guided.offer(stage.frame(*heads))
+            guided.scan(stage.frame(*heads))
         if guided.can_finish:
             guided.commit()
         return [(template.sample.embedding.tobytes(), template.sample.pose) for template in pool.templates()]
@@ -86,13 +86,15 @@ def test_an_intruders_frames_never_enter_the_templates(pattern: list[str], same_
 def test_a_scan_that_breaks_off_at_any_frame_leaves_the_pool_as_it_was(tmp_path: Path, frames: int) -> None:
     stage = ScanStage()
     with open_pool(tmp_path / "pool.db", SPACE) as pool:
-        guided = GuidedEnrollment("Ada", stage, pool)
+        guided = EnrollmentSession("Ada", stage, pool)
         before = pool.revision()
         for frame in stage.frames(FULL_SCAN[:frames]):
-            guided.offer(frame)
+            guided.scan(frame)
         guided.coverage()
-        guided.lookalikes()
-        if not guided.can_finish:
+        guided.look_alikes()
+        if not frames:
+            assert guided.commit() == 0
+        elif not guided.can_finish:
             with pytest.raises(ScanIncomplete):
                 guided.commit()
         assert pool.revision() == before

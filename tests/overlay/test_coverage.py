@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 
 from facepool.enroll.coverage import Coverage, DirectionReport, ViewReport
-from facepool.enroll.ring import RingOptions, Slot, direction_angle, direction_words
+from facepool.enroll.ring import DIRECTIONS, Slot, direction_angle, direction_words
 from facepool.overlay import COLUMNS, coverage_advice, coverage_picture, coverage_rows, coverage_summary, coverage_title
-from facepool.overlay.coverage_words import genuine
+from facepool.overlay.coverage import genuine
 from facepool.thresholds import Threshold
 from facepool.types import Image
-
-RING = RingOptions()
 
 
 def view(slot: Slot | None, quality: float = 80, similarity: float | None = 0.7, *, missed: bool = False) -> ViewReport:
@@ -22,12 +20,12 @@ def coverage(near: dict[int, ViewReport], *, partial: bool = False, appearance: 
     directions = tuple(
         DirectionReport(
             number,
-            direction_angle(number, RING),
-            direction_words(direction_angle(number, RING)),
+            direction_angle(number),
+            direction_words(direction_angle(number)),
             near.get(number),
             None,
         )
-        for number in range(RING.directions)
+        for number in range(DIRECTIONS)
     )
     count = len(near) + (frontal is not None)
     similarities = np.full((count, count), 0.6, np.float32)

@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pytest
 
 from facepool.overlay import PresencePanel, Present, RingPainter, RingPart, RingPhase, RingView
-from facepool.overlay.oval import Follower, Oval, Room
 from facepool.overlay.presence import duration
+from facepool.overlay.ring import Follower, Oval, Room
 from facepool.types import Image, Mask
 
 Floats64 = npt.NDArray[np.float64]

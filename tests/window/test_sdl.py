@@ -11,7 +11,7 @@ import pytest
 
 from facepool.errors import DisplayUnavailable
 from facepool.types import Image
-from facepool.window import Event, Window, check_display
+from facepool.window import Window, WindowEvent, check_display
 from support.screen import DISPLAY_VARIABLES, Screen, open_screen, until
 
 on_linux = pytest.mark.skipif(sys.platform in {"win32", "darwin"}, reason="other systems always have a display")
@@ -38,10 +38,10 @@ def press(key: int, scancode: int = 0, mod: int = 0) -> None:
 
 @pytest.mark.parametrize(
     ("key", "expected"),
-    [("q", Event.QUIT), ("\x1b", Event.QUIT), ("m", Event.MIRROR), ("f", Event.FULL_SCREEN)],
+    [("q", WindowEvent.QUIT), ("\x1b", WindowEvent.QUIT), ("m", WindowEvent.MIRROR), ("f", WindowEvent.FULL_SCREEN)],
     ids=["q", "escape", "m", "f"],
 )
-def test_a_key_is_reported_once(window: Window, key: str, expected: Event) -> None:
+def test_a_key_is_reported_once(window: Window, key: str, expected: WindowEvent) -> None:
     press(ord(key))
     assert window.poll() == (expected,)
     assert window.poll() == ()
@@ -53,14 +53,14 @@ def test_ctrl_c_in_the_window_asks_to_cancel(window: Window) -> None:
     press(ord("c"), mod=pygame.KMOD_LCTRL)
     press(ord("с"), pygame.KSCAN_C, mod=pygame.KMOD_RCTRL)  # noqa: RUF001 -- the Cyrillic letter
     press(ord("c"))
-    assert window.poll() == (Event.CANCEL, Event.CANCEL)
+    assert window.poll() == (WindowEvent.CANCEL, WindowEvent.CANCEL)
 
 
 def test_keys_work_on_a_keyboard_without_latin_letters(window: Window) -> None:
     import pygame
 
     press(ord("й"), pygame.KSCAN_Q)
-    assert window.poll() == (Event.QUIT,)
+    assert window.poll() == (WindowEvent.QUIT,)
 
 
 def test_other_keys_mean_nothing(window: Window) -> None:
@@ -75,7 +75,7 @@ def test_the_close_button_asks_to_quit(window: Window) -> None:
     import pygame
 
     pygame.event.post(pygame.Event(pygame.QUIT))
-    assert window.poll() == (Event.QUIT,)
+    assert window.poll() == (WindowEvent.QUIT,)
 
 
 def test_the_mirror_is_turned_on_and_off(window: Window) -> None:
@@ -149,7 +149,7 @@ def test_nothing_graphical_is_loaded_before_a_window_opens() -> None:
 
 SHOW = """
 import sys, time, numpy as np
-from facepool.window import Event, Window
+from facepool.window import WindowEvent, Window
 picture = np.full((240, 320, 3), (10, 200, 30), np.uint8)
 end = time.monotonic() + 30
 try:
@@ -158,7 +158,7 @@ try:
             window.show(picture)
             events = window.poll()
             print("events", *[event.name for event in events], flush=True)
-            if Event.QUIT in events:
+            if WindowEvent.QUIT in events:
                 sys.exit(0)
             time.sleep(0.02)
 except KeyboardInterrupt:

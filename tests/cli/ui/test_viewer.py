@@ -15,7 +15,7 @@ from facepool.cli.ui.viewer import Viewer
 from facepool.errors import StreamLost, StreamUnavailable
 from facepool.overlay import Canvas, Label, Painter
 from facepool.types import Frame, Image
-from facepool.window import Event, Window
+from facepool.window import Window, WindowEvent
 
 HANG_GUARD_S = 20.0
 PICTURE = np.full((48, 64, 3), 200, np.uint8)
@@ -24,7 +24,7 @@ PICTURE = np.full((48, 64, 3), 200, np.uint8)
 class ScriptedWindow(Window):
     """Never opens; calls the test back at each poll."""
 
-    def __init__(self, on_poll: Callable[["ScriptedWindow"], tuple[Event, ...]]) -> None:
+    def __init__(self, on_poll: Callable[["ScriptedWindow"], tuple[WindowEvent, ...]]) -> None:
         super().__init__()
         self.shown: list[Image] = []
         self.polls: list[None] = []
@@ -33,7 +33,7 @@ class ScriptedWindow(Window):
     def show(self, image_bgr: Image) -> None:
         self.shown.append(image_bgr)
 
-    def poll(self) -> tuple[Event, ...]:
+    def poll(self) -> tuple[WindowEvent, ...]:
         events = self._on_poll(self)
         self.polls.append(None)
         return events
@@ -115,9 +115,9 @@ def take_all(viewer: Viewer, source: LiveSource) -> int:
 def test_q_ends_it_while_a_live_source_is_silent(silent: OnePicture) -> None:
     polls: list[int] = []
 
-    def quits_at_the_third(window: ScriptedWindow) -> tuple[Event, ...]:
+    def quits_at_the_third(window: ScriptedWindow) -> tuple[WindowEvent, ...]:
         polls.append(len(window.shown))
-        return (Event.QUIT,) if len(polls) == 3 else ()
+        return (WindowEvent.QUIT,) if len(polls) == 3 else ()
 
     window = ScriptedWindow(quits_at_the_third)
     viewer = Viewer(NotingPainter(), window)
@@ -127,14 +127,14 @@ def test_q_ends_it_while_a_live_source_is_silent(silent: OnePicture) -> None:
 
 
 def test_ctrl_c_in_the_window_is_ctrl_c(silent: OnePicture) -> None:
-    viewer = Viewer(NotingPainter(), ScriptedWindow(lambda _: (Event.CANCEL,)))
+    viewer = Viewer(NotingPainter(), ScriptedWindow(lambda _: (WindowEvent.CANCEL,)))
     with pytest.raises(KeyboardInterrupt):
         take_all(viewer, LiveSource(silent))
 
 
 def test_a_window_says_that_it_is_reconnecting_over_a_dimmed_picture() -> None:
-    def quits_when_something_is_said(window: ScriptedWindow) -> tuple[Event, ...]:
-        return (Event.QUIT,) if len(window.shown) == 2 else ()
+    def quits_when_something_is_said(window: ScriptedWindow) -> tuple[WindowEvent, ...]:
+        return (WindowEvent.QUIT,) if len(window.shown) == 2 else ()
 
     window, painter = ScriptedWindow(quits_when_something_is_said), NotingPainter()
     viewer = Viewer(painter, window)
@@ -146,8 +146,8 @@ def test_a_window_says_that_it_is_reconnecting_over_a_dimmed_picture() -> None:
 
 
 def test_a_dimmed_picture_grows_no_darker_while_the_wait_goes_on() -> None:
-    def quits_when_two_things_are_said(window: ScriptedWindow) -> tuple[Event, ...]:
-        return (Event.QUIT,) if len(window.shown) == 3 else ()
+    def quits_when_two_things_are_said(window: ScriptedWindow) -> tuple[WindowEvent, ...]:
+        return (WindowEvent.QUIT,) if len(window.shown) == 3 else ()
 
     window = ScriptedWindow(quits_when_two_things_are_said)
     policy = ReconnectPolicy(first_wait_s=0.1, longest_wait_s=0.1)
@@ -159,11 +159,11 @@ def test_m_turns_a_picture_that_waits() -> None:
     half_dark = PICTURE.copy()
     half_dark[:, :32] = 0
 
-    def presses_m_then_space(window: ScriptedWindow) -> tuple[Event, ...]:
+    def presses_m_then_space(window: ScriptedWindow) -> tuple[WindowEvent, ...]:
         if len(window.shown) == 2:
-            return (Event.NEXT,)
+            return (WindowEvent.NEXT,)
         window.mirrored = len(window.polls) == 1
-        return (Event.MIRROR,) if window.mirrored else ()
+        return (WindowEvent.MIRROR,) if window.mirrored else ()
 
     window = ScriptedWindow(presses_m_then_space)
     viewer = Viewer(NotingPainter(), window)
@@ -212,9 +212,9 @@ class TwoFrames:
 def test_q_ends_it_between_two_frames_of_a_file() -> None:
     polls: list[None] = []
 
-    def quits_at_the_second(_window: ScriptedWindow) -> tuple[Event, ...]:
+    def quits_at_the_second(_window: ScriptedWindow) -> tuple[WindowEvent, ...]:
         polls.append(None)
-        return (Event.QUIT,) if len(polls) == 2 else ()
+        return (WindowEvent.QUIT,) if len(polls) == 2 else ()
 
     viewer = Viewer(NotingPainter(), ScriptedWindow(quits_at_the_second))
     for _ in viewer.play(TwoFrames(), _nothing, _plain):
@@ -262,10 +262,10 @@ def test_a_camera_is_shown_while_work_on_a_frame_of_it_goes_on() -> None:
         drawn.append((int(canvas.image_bgr[0, 0, 0]), result))
         return canvas.image_bgr
 
-    def quits_when_the_result_was_drawn(window: ScriptedWindow) -> tuple[Event, ...]:
+    def quits_when_the_result_was_drawn(window: ScriptedWindow) -> tuple[WindowEvent, ...]:
         if len(window.shown) == 10:
             done.set()
-        return (Event.QUIT,) if drawn else ()
+        return (WindowEvent.QUIT,) if drawn else ()
 
     window = ScriptedWindow(quits_when_the_result_was_drawn)
     with (
