@@ -2,8 +2,8 @@
 
 import sys
 
+from facepool.cli.commands.original import register
 from facepool.cli.main import run
-from facepool.cli.original import register
 
 if __name__ == "__main__":
     sys.exit(run(register))

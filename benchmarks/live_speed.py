@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from facepool import Analyzer, Pool, Recognizer, load_analyzer, open_pool, open_source, read_image
-from facepool.pipelines.live import LiveOptions, LiveRecognizer
+from facepool.recognize.live import LiveOptions, LiveRecognizer
 from facepool.types import EmbeddingSpace, Frame, Image, Sample
 
 FPS = 30

@@ -3,10 +3,10 @@
     python benchmarks/pose.py            # both; the clips and the network are read from ../shared
     python benchmarks/pose.py --synthetic
 
-``facepool`` is what ships (``facepool.pose``), ``rigid`` the same five landmarks by perspective-n-point (SQPnP) on the
-same face, which may not deform. The network is OpenVINO's head-pose-estimation-adas-0001; its angles are the mean over
-three crops of the face, because one crop alone wavers by several degrees, and it is no truth: its maker states mean
-errors of about 5 degrees in each axis.
+``facepool`` is what ships (``facepool.faces.pose``), ``rigid`` the same five landmarks by perspective-n-point (SQPnP)
+on the same face, which may not deform. The network is OpenVINO's head-pose-estimation-adas-0001; its angles are the
+mean over three crops of the face, because one crop alone wavers by several degrees, and it is no truth: its maker
+states mean errors of about 5 degrees in each axis.
 """
 
 import argparse
@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from facepool import ModelStore, open_source, read_image
-from facepool.detect import RetinaFace
+from facepool.faces.detect import RetinaFace
+from facepool.faces.pose import estimate_pose
 from facepool.models import DEMO_PHOTOS, default_root
-from facepool.models.specs import RetinaFaceSpec
-from facepool.pose import estimate_pose
+from facepool.models.catalog import RetinaFaceSpec
 from facepool.runtime import Device, Graph, Runtime
 from facepool.types import Floats, Image, Pose
 

@@ -17,7 +17,7 @@ from itertools import combinations
 from pathlib import Path
 
 from facepool import Analyzer, Pool, Recognizer, load_analyzer, open_pool, open_source, read_image
-from facepool.pipelines.live import LiveRecognizer
+from facepool.recognize.live import LiveRecognizer
 from facepool.types import Detections, Floats, Frame
 
 LABELS = Path(__file__).parent / "labels" / "in_video.tsv"

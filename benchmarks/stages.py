@@ -27,13 +27,13 @@ from sidebyside import machine
 from sidebyside.adapters.of_facepool import strangers
 from sidebyside.scenes import Scenes
 
-import facepool.detect
-import facepool.embed
-import facepool.pipelines.analyze
-import facepool.pipelines.recognize
+import facepool.faces.analyze
+import facepool.faces.detect
+import facepool.faces.embed
+import facepool.recognize.pictures
 from facepool import Recognizer, load_analyzer, open_pool
 from facepool.models import ModelStore, default_root
-from facepool.pipelines.recognize import RecognizedFaces
+from facepool.recognize.pictures import RecognizedFaces
 from facepool.runtime import Device, Graph, Runtime
 from facepool.types import Floats, Image, PixelFeed, Sample, Template
 
@@ -42,14 +42,14 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 _STAGES = (
-    (facepool.detect.RetinaFace, "_fill_batch", "resize, pad"),
-    (facepool.detect.RetinaFace, "_decode", "decode, NMS"),
-    (facepool.detect.RetinaFace, "detect", "around the detector"),
-    (facepool.pipelines.analyze.Aligner, "align", "align"),
-    (facepool.embed.Embedder, "embed", "around the embedder"),
-    (facepool.pipelines.recognize.Recognizer, "_matrix", "look whether the pool changed"),
-    (facepool.pipelines.recognize, "search", "search"),
-    (facepool.pipelines.recognize, "decide", "decide"),
+    (facepool.faces.detect.RetinaFace, "_fill_batch", "resize, pad"),
+    (facepool.faces.detect.RetinaFace, "_decode", "decode, NMS"),
+    (facepool.faces.detect.RetinaFace, "detect", "around the detector"),
+    (facepool.faces.analyze.Aligner, "align", "align"),
+    (facepool.faces.embed.Embedder, "embed", "around the embedder"),
+    (facepool.recognize.pictures.Recognizer, "_matrix", "look whether the pool changed"),
+    (facepool.recognize.pictures, "search", "search"),
+    (facepool.recognize.pictures, "decide", "decide"),
     (Recognizer, "recognize", "everything between"),
 )
 

@@ -19,12 +19,12 @@ import numpy as np
 from facepool import Analyzer, Pool, load_analyzer, open_pool, read_image
 from facepool.capture import LiveSource
 from facepool.capture.decoding import Shot
-from facepool.cli.presence import Presence
-from facepool.cli.viewer import Viewer
+from facepool.cli.ui.viewer import Viewer
+from facepool.cli.ui.watch import Presence
 from facepool.errors import StreamLost, StreamUnavailable
 from facepool.overlay import Canvas, Painter, PresencePanel, live_labels
-from facepool.pipelines.live import LiveRecognizer
-from facepool.pipelines.live_view import LiveView
+from facepool.recognize.events import LiveView
+from facepool.recognize.live import LiveRecognizer
 from facepool.types import Frame, Image
 from facepool.window import Window
 

@@ -10,9 +10,9 @@ import pytest
 
 from commands import Commands
 from facepool import read_image
-from facepool.detect import RetinaFace
+from facepool.faces.detect import RetinaFace
 from facepool.models import DEMO_PHOTOS, InstalledModel, ModelStore, default_root
-from facepool.models.specs import RetinaFaceSpec
+from facepool.models.catalog import RetinaFaceSpec
 from facepool.runtime import Device, Runtime
 from synthetic_camera import SyntheticHead
 

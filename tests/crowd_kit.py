@@ -6,7 +6,7 @@ import numpy as np
 
 from facepool.gallery import PoolMatrix, net_similarities
 from facepool.gallery.matrix import grouped
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
 from facepool.types import Floats
 
 DIMENSION = 128

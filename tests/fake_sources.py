@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from facepool.models import Download, Licence, ModelEntry, PackageMember
-from facepool.models.package_index import PackageIndex
-from facepool.models.pip_config import IndexConfig
-from facepool.models.specs import EmbedderSpec
+from facepool.models.catalog import EmbedderSpec
+from facepool.models.package_index import IndexConfig, PackageIndex
 
 FREE = Licence("MIT", "https://example.org", restricts_use=False, summary="Do as you like.")
 RESTRICTED = Licence("Research", "https://example.org", restricts_use=True, summary="For research.")

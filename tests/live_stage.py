@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facepool.align import Aligner
-from facepool.models.specs import FmrCurve
-from facepool.pipelines.analyze import Analyzer, Looks
-from facepool.quality import FaceMeasures
+from facepool.faces.align import Aligner
+from facepool.faces.analyze import Analyzer, PreparedFaces
+from facepool.faces.quality import FaceMeasures
+from facepool.models.catalog import FmrCurve
 from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Image, Pose
 from stand_ins import CURVE, SPACE
 
@@ -66,7 +66,7 @@ class LiveStage(Analyzer):
         scores = np.array([actor.score for actor in actors], np.float32)
         return Detections(np.array(boxes, np.float32).reshape(-1, 4), scores, landmarks)
 
-    def look(self, image_bgr: Image, detections: Detections) -> Looks:
+    def prepare(self, image_bgr: Image, detections: Detections) -> PreparedFaces:
         del image_bgr
         actors = self._actors(detections.landmarks[:, 0])
         measures = FaceMeasures(
@@ -82,7 +82,7 @@ class LiveStage(Analyzer):
         crops = np.zeros((len(actors), 2, 2, 3), np.uint8)
         for crop, (number, row) in zip(crops, detections.landmarks[:, 0], strict=True):
             crop[0, 0], crop[0, 1] = (int(number) // 65536, int(number) // 256 % 256, int(number) % 256), int(row)
-        return Looks(detections, AlignedFaces(crops, "arcface-112"), measures, poses)
+        return PreparedFaces(detections, AlignedFaces(crops, "arcface-112"), measures, poses)
 
     def embed(self, aligned: AlignedFaces) -> Floats:
         codes = [

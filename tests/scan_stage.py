@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facepool.models.specs import FmrCurve
-from facepool.pipelines.analyze import Analyzer, Faces
-from facepool.quality import FaceMeasures
+from facepool.faces.analyze import Analyzer, Faces
+from facepool.faces.quality import FaceMeasures
+from facepool.models.catalog import FmrCurve
 from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Image, Pose
 
 SPACE = EmbeddingSpace("scan-stage", "0" * 64, "rgb-0-1/1", "arcface-112", mirrored=False, dimension=32)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from facepool.align import Aligner
-from facepool.models.specs import FmrCurve
-from facepool.pipelines.analyze import Analyzer, Faces
-from facepool.quality import FaceMeasures
+from facepool.faces.align import Aligner
+from facepool.faces.analyze import Analyzer, Faces
+from facepool.faces.quality import FaceMeasures
+from facepool.models.catalog import FmrCurve
 from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Image
 
 SPACE = EmbeddingSpace("stand-in", "0" * 64, "rgb-0-1/1", "arcface-112", mirrored=False, dimension=8)

@@ -5,7 +5,7 @@ the camera to that surface, so that the nose hides a cheek as a real one does. W
 and the back, is smeared; beyond about 45 degrees it looks it.
 
 Millimetres in the head's own frame: x to the image's right, y downwards, z away from the camera, origin at the
-ellipsoid's centre. Shape and proportions are this module's own, not those of ``facepool.pose``.
+ellipsoid's centre. Shape and proportions are this module's own, not those of ``facepool.faces.pose``.
 """
 
 from collections.abc import Iterator, Sequence

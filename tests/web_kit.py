@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from facepool import Analyzer
 from facepool.config import Settings
-from facepool.pipelines.analyze import Detector, FaceEmbedder
+from facepool.faces.analyze import Detector, FaceEmbedder
 from facepool.types import AlignedFaces, Detections, Floats, Image
 from facepool.web.app import create_app
 from facepool.web.assembly import ServerOptions, assemble
@@ -21,7 +21,7 @@ LOCAL = "http://127.0.0.1:8000"
 class ServedStage(StageAnalyzer):
     """A stage that any number of threads may use, so that it needs no queue before it."""
 
-    def behind(
+    def with_stages(
         self, detector: Callable[[Detector], Detector], embedder: Callable[[FaceEmbedder], FaceEmbedder]
     ) -> Analyzer:
         del detector, embedder

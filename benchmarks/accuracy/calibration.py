@@ -22,13 +22,13 @@ import numpy as np
 import numpy.typing as npt
 
 from facepool import ModelChoice, ModelStore, load_analyzer, read_image
-from facepool.decide import ThresholdPolicy
-from facepool.evaluation.acquisition import choose_face
 from facepool.evaluation.calibration import calibrate
+from facepool.evaluation.embeddings import choose_face
 from facepool.gallery import PoolMatrix, net_similarities
 from facepool.gallery.matrix import grouped
 from facepool.models import default_root
-from facepool.models.specs import EmbedderSpec, FmrCurve
+from facepool.models.catalog import EmbedderSpec, FmrCurve
+from facepool.thresholds import ThresholdPolicy
 from facepool.types import Floats, Image, Indices
 
 LFW = Path(__file__).parents[2].parent / "shared" / "data" / "lfw"

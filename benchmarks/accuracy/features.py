@@ -20,14 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from facepool import ModelStore, read_image
-from facepool.align import Aligner
-from facepool.detect import QUALITIES, DetectOptions, RetinaFace
-from facepool.embed import Embedder
+from facepool.faces.align import Aligner
+from facepool.faces.detect import QUALITIES, DetectOptions, RetinaFace
+from facepool.faces.embed import Embedder
+from facepool.faces.pose import fit_heads
+from facepool.faces.quality import measure
 from facepool.models import InstalledModel, default_root
-from facepool.models.entries import space_of
-from facepool.models.specs import EmbedderSpec, RetinaFaceSpec
-from facepool.pose import fit_heads
-from facepool.quality import measure
+from facepool.models.catalog import EmbedderSpec, RetinaFaceSpec, space_of
 from facepool.runtime import Device, Runtime
 from facepool.types import AlignedFaces, Detections, Floats, Image
 

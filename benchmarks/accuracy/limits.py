@@ -17,11 +17,11 @@ import cv2
 import numpy as np
 
 from facepool import Analyzer, load_analyzer, open_source, read_image
-from facepool.decide import ThresholdPolicy
-from facepool.evaluation.acquisition import choose_face
 from facepool.evaluation.bootstrap import rate_interval
+from facepool.evaluation.embeddings import choose_face
 from facepool.gallery.index import search
 from facepool.gallery.matrix import grouped
+from facepool.thresholds import ThresholdPolicy
 from facepool.types import Floats, Image, Mask
 
 LFW = Path(__file__).parents[2].parent / "shared" / "data" / "lfw"

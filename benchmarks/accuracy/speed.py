@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from facepool import Analyzer, ModelStore, load_analyzer, read_image
-from facepool.detect import QUALITIES
+from facepool.faces.detect import QUALITIES
 from facepool.models import DEMO_PHOTOS, default_root
 from facepool.types import Image
 

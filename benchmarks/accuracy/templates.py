@@ -20,11 +20,10 @@ import numpy as np
 import numpy.typing as npt
 from features import CACHE, Features, features, unit
 
-from facepool.decide import TARGET_FPIR, ThresholdPolicy
 from facepool.gallery import net_similarities
 from facepool.gallery.matrix import grouped
-from facepool.models.catalog import CATALOG
-from facepool.models.specs import EmbedderSpec
+from facepool.models.catalog import CATALOG, EmbedderSpec
+from facepool.thresholds import TARGET_FPIR, ThresholdPolicy
 from facepool.types import Floats
 
 FPIR = 0.01

@@ -1,16 +1,16 @@
 from .capture import open_source, read_image
-from .decide import ThresholdPolicy
-from .detect import DetectOptions
+from .enroll.pictures import Enrollment, EnrollOptions, Offer, register
 from .errors import FacepoolError
+from .faces.analyze import Analyzer, Faces
+from .faces.detect import DetectOptions
+from .faces.load import ModelChoice, load_analyzer
 from .gallery import Pool, open_pool
 from .models.store import ModelStore
-from .pipelines.analyze import Analyzer, Faces
-from .pipelines.enroll import Enrollment, EnrollOptions, Offer, register
-from .pipelines.live import LiveOptions, LiveRecognizer
-from .pipelines.live_view import Event, LiveView
-from .pipelines.load import ModelChoice, load_analyzer
-from .pipelines.recognize import RecognizedFaces, RecognizeOptions, Recognizer
-from .pipelines.verify import Verification, verify
+from .recognize.events import Event, LiveView
+from .recognize.live import LiveOptions, LiveRecognizer
+from .recognize.pictures import RecognizedFaces, RecognizeOptions, Recognizer
+from .recognize.verify import Verification, verify
+from .thresholds import ThresholdPolicy
 from .types import Decision, Detections, Frame
 
 __version__: str

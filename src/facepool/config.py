@@ -15,17 +15,17 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from facepool.capture import CaptureOptions
-from facepool.decide import TARGET_FPIR
-from facepool.detect import QUALITIES, DetectOptions, Quality
+from facepool.enroll.guided import GuidedOptions
+from facepool.enroll.pictures import EnrollOptions
+from facepool.enroll.scan import ScanOptions
+from facepool.enroll.scan_policy import ScanPolicy
 from facepool.errors import ConfigError, PathMissing
-from facepool.pipelines.enroll import EnrollOptions
-from facepool.pipelines.guided import GuidedOptions
-from facepool.pipelines.identity import EvidenceOptions
-from facepool.pipelines.live import LiveOptions
-from facepool.pipelines.load import PrecisionChoice
-from facepool.pipelines.recognize import RecognizeOptions
-from facepool.pipelines.scan_policy import ScanPolicy
-from facepool.pipelines.scanning import ScanOptions
+from facepool.faces.detect import QUALITIES, DetectOptions, Quality
+from facepool.faces.load import PrecisionChoice
+from facepool.recognize.evidence import EvidenceOptions
+from facepool.recognize.live import LiveOptions
+from facepool.recognize.pictures import RecognizeOptions
+from facepool.thresholds import TARGET_FPIR
 
 ENVIRONMENT_PREFIX = "FACEPOOL_"
 _DETECT = DetectOptions()

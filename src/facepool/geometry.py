@@ -23,6 +23,9 @@ ARCFACE_112: Floats = np.array(
 Source: the alignment of ArcFace (Deng et al., 2019), as used by the whole family of embedders.
 """
 
+TEMPLATES: dict[str, tuple[Floats, int]] = {"arcface-112": (ARCFACE_112, 112)}
+"""Alignment templates: name to (landmarks, side in pixels). A name is part of the embedding space: change a template,
+change its name."""
 
 _POINT = 1e-6
 """Landmarks whose squared distances to their centre sum to less lie on one point (square pixels)."""

@@ -8,8 +8,7 @@ import pytest
 from commands import Commands
 from crowd_kit import crowd
 from facepool import open_pool
-from facepool.models.catalog import CATALOG
-from facepool.models.entries import space_of
+from facepool.models.catalog import CATALOG, space_of
 from facepool.types import EmbeddingSpace, Floats, Sample
 
 SFACE = space_of(CATALOG["sface"])

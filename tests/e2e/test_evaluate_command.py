@@ -16,7 +16,7 @@ import pytest
 from commands import Commands, shot
 from facepool import read_image
 from facepool.capture import write_image
-from facepool.detect import RetinaFace
+from facepool.faces.detect import RetinaFace
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,7 @@ def test_what_cannot_be_evaluated_is_one_clear_line(
 
 
 def test_plots_are_not_loaded_before_there_is_a_report() -> None:
-    code = "import facepool.cli.evaluate, sys; print({'matplotlib', 'jinja2'} & set(sys.modules))"
+    code = "import facepool.cli.commands.evaluate, sys; print({'matplotlib', 'jinja2'} & set(sys.modules))"
     shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert shown.stdout.strip() == "set()"
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from facepool import Analyzer, Frame, ModelStore, Pool, load_analyzer, open_pool, open_source
+from facepool.enroll.guided import GuidedEnrollment, GuidedOptions
+from facepool.enroll.scan import Scan
 from facepool.errors import ScanIncomplete
-from facepool.pipelines.guided import GuidedEnrollment, GuidedOptions
-from facepool.pipelines.scanning import Scan
 from facepool.types import Image, Pose
 from synthetic_camera import Shot, SyntheticCamera, SyntheticHead, head_circle, rotation_of
 

@@ -12,8 +12,8 @@ import pytest
 from facepool import Analyzer, Frame, ModelStore, load_analyzer, open_pool, read_image
 from facepool.capture import CaptureOptions, ReconnectPolicy
 from facepool.errors import ConfigError
-from facepool.pipelines.live import LiveRecognizer
-from facepool.pipelines.live_view import Event
+from facepool.recognize.events import Event
+from facepool.recognize.live import LiveRecognizer
 from facepool.types import Image
 from facepool.web.camera import Camera, Watching
 from facepool.web.cameras import Cameras, NoPicture, UnknownCamera

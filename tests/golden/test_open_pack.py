@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 
 from facepool.models import DEMO_PHOTOS, InstalledModel, ModelStore
-from facepool.models.specs import RetinaFaceSpec
+from facepool.models.catalog import RetinaFaceSpec
 from facepool.types import Floats
 from reference_runs import one_by_one
 

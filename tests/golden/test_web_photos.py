@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from facepool import ModelStore, load_analyzer, read_image
-from facepool.detect import RetinaFace
+from facepool.faces.detect import RetinaFace
 from web_kit import client_of
 
 

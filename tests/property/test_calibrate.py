@@ -8,12 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crowd_kit import cohort, crowd, pool_of
-from facepool.decide import ThresholdPolicy
 from facepool.errors import InsufficientData
-from facepool.evaluation.calibration import MIN_PEOPLE, Measured, calibrate
-from facepool.evaluation.strangers import leave_one_out
+from facepool.evaluation.calibration import MIN_PEOPLE, Measured, calibrate, leave_one_out
 from facepool.gallery import PoolMatrix, search
 from facepool.gallery.matrix import grouped
+from facepool.thresholds import ThresholdPolicy
 from facepool.types import Floats
 
 COHORT = cohort()

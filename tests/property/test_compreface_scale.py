@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facepool.decide import decide
+from facepool.recognize.decide import decide
 from facepool.types import Candidate
 from facepool.web.compreface.scale import scaled, scaled_candidate
 

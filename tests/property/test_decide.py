@@ -2,8 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facepool.decide import ThresholdPolicy, decide, fmr_at, similarity_at
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
+from facepool.recognize.decide import decide
+from facepool.thresholds import ThresholdPolicy, fmr_at, similarity_at
 from facepool.types import Candidate
 
 CURVE = FmrCurve(((1e-2, 0.303), (1e-3, 0.370), (1e-4, 0.426), (1e-5, 0.477)), "LFW")

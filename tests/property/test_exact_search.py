@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facepool.fuse import fuse
 from facepool.gallery import PoolMatrix, codes, search, search_merged, shortlist
 from facepool.gallery import matrix as matrices
 from facepool.gallery.matrix import extended, grouped
+from facepool.recognize.fuse import fuse
 from facepool.types import Candidate, Floats
 
 KINDS = ("spread", "copies", "near ties", "one side", "axes", "flat", "outlier")

@@ -1,12 +1,12 @@
-"""Fusion of sightings into one answer, and the answers of several faces together."""
+"""Fusion of observations into one answer, and the answers of several faces together."""
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from facepool.decide import Claim, Criteria, decide, decide_together
-from facepool.fuse import LEAST_WEIGHT, Sighting, fuse, keep, likeness, weigh, weight_to_beat
+from facepool.recognize.decide import Claim, Criteria, decide, decide_together
+from facepool.recognize.fuse import LEAST_WEIGHT, Observation, fuse, keep, likeness, weigh, weight_to_beat
 from facepool.types import Candidate, Floats, Pose
 
 PEOPLE = 3
@@ -14,14 +14,14 @@ WEIGHTS = st.floats(LEAST_WEIGHT, 1)
 ROWS = st.lists(st.tuples(*[st.floats(-1, 1, width=32)] * PEOPLE), min_size=1, max_size=6)
 
 
-def sighting(weight: float, yaw: float | None = 0.0, time_s: float = 0.0) -> Sighting:
+def observation(weight: float, yaw: float | None = 0.0, time_s: float = 0.0) -> Observation:
     pose = None if yaw is None else Pose(yaw, 0.0, 0.0)
-    return Sighting(np.eye(4, dtype=np.float32)[0], weight, pose, 100.0, time_s)
+    return Observation(np.eye(4, dtype=np.float32)[0], weight, pose, 100.0, time_s)
 
 
-def kept(*sightings: Sighting, capacity: int = 8, per_pose: int = 3) -> tuple[Sighting, ...]:
-    remembered: tuple[Sighting, ...] = ()
-    for new in sightings:
+def kept(*observations: Observation, capacity: int = 8, per_pose: int = 3) -> tuple[Observation, ...]:
+    remembered: tuple[Observation, ...] = ()
+    for new in observations:
         remembered = keep(remembered, new, capacity=capacity, per_pose=per_pose, same_pose_degrees=12)
     return remembered
 
@@ -71,19 +71,19 @@ def test_a_sharp_frontal_sighting_counts_more_than_a_turned_or_poor_one() -> Non
 def test_memory_is_bounded_and_the_best_sighting_stays(
     seen: list[tuple[float, float]], capacity: int, per_pose: int
 ) -> None:
-    remembered = kept(*(sighting(weight, yaw) for weight, yaw in seen), capacity=capacity, per_pose=per_pose)
+    remembered = kept(*(observation(weight, yaw) for weight, yaw in seen), capacity=capacity, per_pose=per_pose)
     assert len(remembered) <= capacity
     assert max(one.weight for one in remembered) == max(weight for weight, _ in seen)
 
 
 def test_one_pose_does_not_crowd_out_the_others() -> None:
-    remembered = kept(sighting(0.2, 60), *(sighting(0.9, 0, time_s) for time_s in range(10)), per_pose=3)
+    remembered = kept(observation(0.2, 60), *(observation(0.9, 0, time_s) for time_s in range(10)), per_pose=3)
     assert sorted(one.weight for one in remembered) == [0.2, 0.9, 0.9, 0.9]
     assert sorted(one.time_s for one in remembered)[1:] == [7, 8, 9]
 
 
 def test_a_sighting_has_to_beat_the_weakest_of_its_pose() -> None:
-    remembered = kept(sighting(0.5, 0), sighting(0.3, 3), sighting(0.8, 30), sighting(0.1, None))
+    remembered = kept(observation(0.5, 0), observation(0.3, 3), observation(0.8, 30), observation(0.1, None))
     assert weight_to_beat(remembered, Pose(5, 0, 0), 12) == 0.3
     assert weight_to_beat(remembered, Pose(25, 0, 0), 12) == 0.8
     assert weight_to_beat(remembered, Pose(15, 0, 0), 12) is None
@@ -91,8 +91,8 @@ def test_a_sighting_has_to_beat_the_weakest_of_its_pose() -> None:
 
 
 def test_likeness_is_to_the_nearest_sighting() -> None:
-    assert likeness([sighting(1)], np.eye(4, dtype=np.float32)[0]) == 1
-    assert likeness([sighting(1)], np.eye(4, dtype=np.float32)[1]) == 0
+    assert likeness([observation(1)], np.eye(4, dtype=np.float32)[0]) == 1
+    assert likeness([observation(1)], np.eye(4, dtype=np.float32)[1]) == 0
 
 
 def candidates(**similarity: float) -> tuple[Candidate, ...]:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from facepool.enroll.guided import GuidedEnrollment, GuidedOptions
+from facepool.enroll.ring import Slot
 from facepool.errors import ScanIncomplete
 from facepool.gallery import open_pool
-from facepool.pipelines.guided import GuidedEnrollment, GuidedOptions
-from facepool.pipelines.ring import Slot
 from scan_stage import ME, OTHER, SPACE, Head, ScanStage, circle, still
 
 POSES = st.tuples(st.floats(-60, 60), st.floats(-30, 30), st.floats(70, 112))

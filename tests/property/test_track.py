@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facepool.assignment import assign
-from facepool.track import Tracker, TrackOptions
+from facepool.recognize.assignment import assign
+from facepool.recognize.track import Tracker, TrackOptions
 from facepool.types import Detections, Floats
 
 FRAME_S = 1 / 25

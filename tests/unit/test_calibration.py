@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from crowd_kit import cohort, crowd, pool_of, share_named
-from facepool.decide import ThresholdPolicy
 from facepool.errors import InsufficientData
 from facepool.evaluation.calibration import MIN_PEOPLE, Measured, calibrate
 from facepool.gallery import PoolMatrix
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
+from facepool.thresholds import ThresholdPolicy
 from facepool.types import Calibration, Floats
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

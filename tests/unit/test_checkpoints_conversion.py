@@ -12,14 +12,15 @@ import pytest
 from onnx import numpy_helper
 
 from checkpoint_files import FORMATS, Format, checkpoint
-from facepool.detect import DetectOptions, RetinaFace
 from facepool.errors import ModelCorrupt, ModelUnavailable, ModelUnsupported, NotWritable, PathMissing
+from facepool.faces.detect import DetectOptions, RetinaFace
 from facepool.geometry import iou
-from facepool.models import InstalledModel, checkpoints
-from facepool.models.checkpoints import convert_checkpoint
-from facepool.models.specs import EmbedderSpec, RetinaFaceSpec
-from facepool.models.state_dict import StateDict
-from facepool.models.torch_file import read_state_dict
+from facepool.models import InstalledModel
+from facepool.models.catalog import EmbedderSpec, RetinaFaceSpec
+from facepool.models.checkpoints import convert
+from facepool.models.checkpoints.convert import convert_checkpoint
+from facepool.models.checkpoints.layers import StateDict
+from facepool.models.checkpoints.torch_file import read_state_dict
 from facepool.runtime import Device, Runtime
 from reference_networks import Layers, ir_embedder, retinaface
 
@@ -167,7 +168,7 @@ def test_the_same_bytes_are_converted_once_whatever_the_name(
     detector_state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = convert_checkpoint(saved(tmp_path, detector_state), tmp_path / "cache")
-    monkeypatch.setattr(checkpoints, "write_whole", None)
+    monkeypatch.setattr(convert, "write_whole", None)
     renamed = (tmp_path / "model.pth").rename(tmp_path / "other.tar")
     assert convert_checkpoint(renamed, tmp_path / "cache") == first
 

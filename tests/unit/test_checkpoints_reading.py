@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from checkpoint_files import FORMATS, Format, Raw, call, checkpoint, encode, named, pack, pickled, storage, tensor
 from facepool.errors import ModelCorrupt, ModelError, ModelUnsupported
-from facepool.models.torch_file import read_state_dict
+from facepool.models.checkpoints.torch_file import read_state_dict
 
 NUMBERS = np.arange(12, dtype=np.float32)
 STATE: dict[str, npt.NDArray[Any]] = {

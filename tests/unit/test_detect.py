@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from facepool.detect import QUALITIES, DetectOptions, RetinaFace, decode_boxes, decode_landmarks, prior_boxes
-from facepool.models.specs import RetinaFaceSpec
+from facepool.faces.detect import QUALITIES, DetectOptions, RetinaFace, decode_boxes, decode_landmarks, prior_boxes
+from facepool.models.catalog import RetinaFaceSpec
 from facepool.types import Floats, Image
 
 SPEC = RetinaFaceSpec()

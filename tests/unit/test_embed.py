@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from facepool.embed import Embedder
 from facepool.errors import ModelUnsupported, SpaceMismatch
-from facepool.models.specs import EmbedderSpec
+from facepool.faces.embed import Embedder
+from facepool.models.catalog import EmbedderSpec
 from facepool.types import AlignedFaces, EmbeddingSpace, Floats, Image
 
 SPACE = EmbeddingSpace("fake", "0" * 64, "rgb-0-1/1", "arcface-112", mirrored=False, dimension=3)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from facepool import Enrollment, EnrollOptions, Pool, open_pool, read_image
+from facepool.enroll.pictures import PICTURES_AT_ONCE
 from facepool.errors import ConfigError, PoolChanged, SpaceMismatch
-from facepool.pipelines.enroll import PICTURES_AT_ONCE
 from facepool.types import Floats, Frame
 from stand_ins import SPACE, Scene, StageAnalyzer, unit, view
 

@@ -8,7 +8,7 @@ import pytest
 
 from facepool.errors import DiskFull, NotWritable, PoolLocked, StorageError
 from facepool.files import appearing, digest_of, exists, only_writer, storage_errors, sweep, write_whole
-from facepool.models.folder import only_writer_of
+from facepool.models.store import only_writer_of
 
 HOLDER = """
 import sys

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facepool.decide import ThresholdPolicy
+from facepool.enroll.guided import GuidedEnrollment, GuidedOptions
+from facepool.enroll.scan import Scan
 from facepool.errors import ConfigError, IdentityConflict, PoolChanged, ScanIncomplete, SpaceMismatch
 from facepool.gallery import Pool, open_pool
-from facepool.pipelines.guided import GuidedEnrollment, GuidedOptions
-from facepool.pipelines.scanning import Scan
+from facepool.thresholds import ThresholdPolicy
 from facepool.types import EmbeddingSpace, Sample
 from scan_stage import CURVE, ME, OTHER, SPACE, THIRD, Head, ScanStage, circle, embedding, still
 

@@ -9,11 +9,11 @@ import click
 import pytest
 
 from facepool.capture import FrameSource, PictureSource, write_image
-from facepool.cli.guided import register_person
-from facepool.cli.look_alikes import Answers
-from facepool.cli.options import Flags
-from facepool.cli.wishes import Wishes
-from facepool.cli.workbench import Workbench
+from facepool.cli.context import CommandContext
+from facepool.cli.options import GivenSettings
+from facepool.cli.register_options import RegisterOptions
+from facepool.cli.ui.guided import register_person
+from facepool.cli.ui.look_alikes import LookAlikeChoices
 from facepool.errors import (
     ConfigError,
     FacepoolError,
@@ -67,17 +67,17 @@ class Desk:
         self.stage = ScanStage()
         self.opened: list[str] = []
         self._films: dict[str, Film] = {}
-        monkeypatch.setattr("facepool.cli.sources.open_source", self._open)
+        monkeypatch.setattr("facepool.cli.ui.sources.open_source", self._open)
 
     def film(self, name: str, heads: Sequence[Head | None], ends: BaseException | None = None) -> None:
         frames = [self.stage.frame(*([head] if head else [])) for head in heads]
         self._films[name] = Film(name, frames, ends)
 
-    def __call__(self, name: str, *films: str, max_templates: int = 16, **wishes: Any) -> int:
-        flags = Flags({"pool": self.pool, "max_templates": max_templates})
-        workbench = Workbench(flags, json_lines=True)
-        vars(workbench)["analyzer"] = self.stage
-        return register_person(name, films, workbench, Wishes(**wishes), window=False)
+    def __call__(self, name: str, *films: str, max_templates: int = 16, **options_given: Any) -> int:
+        flags = GivenSettings({"pool": self.pool, "max_templates": max_templates})
+        context = CommandContext(flags, json_lines=True)
+        vars(context)["analyzer"] = self.stage
+        return register_person(name, films, context, RegisterOptions(**options_given), window=False)
 
     def open_pool(self) -> Pool:
         return open_pool(self.pool, SPACE)
@@ -204,7 +204,7 @@ def test_a_look_alike_stops_who_cannot_be_asked_and_both_answers_are_named(desk:
 
 def test_the_same_person_gets_the_views(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     desk.store("Bob", Head(ME), Head(ME, yaw=15))
-    assert desk("Ada", "full", answers=Answers(same=("Bob",))) == 0
+    assert desk("Ada", "full", answers=LookAlikeChoices(same=("Bob",))) == 0
     told = record(capsys)
     assert told["person"] == "Bob"
     assert [(alike["person"], alike["resolution"]) for alike in told["look_alikes"]] == [("Bob", "same")]
@@ -212,16 +212,16 @@ def test_the_same_person_gets_the_views(desk: Desk, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize(
-    "wishes",
+    "options_given",
     [
-        {"answers": Answers(different=("Bob",))},
-        {"answers": Answers(all_different=True), "force": True},
+        {"answers": LookAlikeChoices(different=("Bob",))},
+        {"answers": LookAlikeChoices(all_different=True), "force": True},
     ],
     ids=["different-from", "force"],
 )
-def test_different_people_are_flagged_and_not_asked_about_again(desk: Desk, wishes: dict[str, Any]) -> None:
+def test_different_people_are_flagged_and_not_asked_about_again(desk: Desk, options_given: dict[str, Any]) -> None:
     desk.store("Bob", Head(ME))
-    assert desk("Ada", "half", partial=True, **wishes) == 0
+    assert desk("Ada", "half", partial=True, **options_given) == 0
     with desk.open_pool() as pool:
         assert pool.matrix().look_alikes == {frozenset(("Ada", "Bob"))}
     assert desk("Ada", "full") == 0
@@ -230,15 +230,15 @@ def test_different_people_are_flagged_and_not_asked_about_again(desk: Desk, wish
 @pytest.mark.parametrize(
     ("answers", "error"),
     [
-        (Answers(same=("Eve",)), UnknownPerson),
-        (Answers(different=("Eve",)), UnknownPerson),
-        (Answers(same=("Bob",), different=("Bob",)), ConfigError),
-        (Answers(same=("Ada",)), ConfigError),
-        (Answers(same=("Bob", "Cleo")), IdentityConflict),
+        (LookAlikeChoices(same=("Eve",)), UnknownPerson),
+        (LookAlikeChoices(different=("Eve",)), UnknownPerson),
+        (LookAlikeChoices(same=("Bob",), different=("Bob",)), ConfigError),
+        (LookAlikeChoices(same=("Ada",)), ConfigError),
+        (LookAlikeChoices(same=("Bob", "Cleo")), IdentityConflict),
     ],
 )
 def test_answers_that_cannot_be_are_refused_before_anything_is_opened(
-    desk: Desk, answers: Answers, error: type[FacepoolError]
+    desk: Desk, answers: LookAlikeChoices, error: type[FacepoolError]
 ) -> None:
     desk.store("Bob", Head(OTHER))
     desk.store("Cleo", Head(2))
@@ -250,7 +250,7 @@ def test_answers_that_cannot_be_are_refused_before_anything_is_opened(
 def test_who_does_not_look_alike_is_not_the_same(desk: Desk) -> None:
     desk.store("Bob", Head(OTHER))
     with pytest.raises(IdentityConflict, match="does not look like Bob"):
-        desk("Ada", "full", answers=Answers(same=("Bob",)))
+        desk("Ada", "full", answers=LookAlikeChoices(same=("Bob",)))
 
 
 @pytest.fixture
@@ -264,7 +264,7 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
             asked.append(question)
             return next(answers, default)
 
-        monkeypatch.setattr("facepool.cli.look_alikes.Settlement._can_ask", lambda _: True)
+        monkeypatch.setattr("facepool.cli.ui.look_alikes.Settlement._can_ask", lambda _: True)
         monkeypatch.setattr("click.prompt", prompt)
         return asked
 
@@ -310,14 +310,14 @@ def test_the_report_is_written_only_when_asked_for_and_its_name_is_checked(desk:
 
 
 @pytest.mark.parametrize(
-    "wishes",
-    [{"partial": True}, {"appearance": "hat"}, {"report": Path("a.png")}, {"answers": Answers(same=("Bob",))}],
+    "options_given",
+    [{"partial": True}, {"appearance": "hat"}, {"report": Path("a.png")}, {"answers": LookAlikeChoices(same=("Bob",))}],
 )
-def test_what_is_about_scans_is_refused_for_pictures(tmp_path: Path, desk: Desk, wishes: dict[str, Any]) -> None:
+def test_what_is_about_scans_is_refused_for_pictures(tmp_path: Path, desk: Desk, options_given: dict[str, Any]) -> None:
     picture = tmp_path / "ada.png"
     write_image(picture, desk.stage.frame(Head()).image_bgr)
     with pytest.raises(ConfigError, match="cannot be used with pictures"):
-        desk("Ada", str(picture), **wishes)
+        desk("Ada", str(picture), **options_given)
 
 
 def test_a_film_and_pictures_are_stored_together(

@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facepool.cli.console import Console
-from facepool.cli.guided_scan import GuidedScan
-from facepool.cli.ring_view import captured, keys_line, progress, refusal_words, ring_view
-from facepool.cli.tally import ScanTally
-from facepool.cli.thumbnails import Thumbnails
-from facepool.cli.viewer import Viewer
+from facepool.cli.ui.console import Console
+from facepool.cli.ui.guided_scan import GuidedScan
+from facepool.cli.ui.ring_view import captured, keys_line, progress, refusal_words, ring_view
+from facepool.cli.ui.tally import ScanTally
+from facepool.cli.ui.thumbnails import Thumbnails
+from facepool.cli.ui.viewer import Viewer
+from facepool.enroll.guided import GuidedEnrollment, GuidedOptions
+from facepool.enroll.scan import Scan
 from facepool.gallery import Pool, open_pool
 from facepool.overlay import Canvas, Painter
-from facepool.pipelines.guided import GuidedEnrollment, GuidedOptions
-from facepool.pipelines.scanning import Scan
 from facepool.types import Frame, Image
 from facepool.window import Event, Window
 from scan_stage import SPACE, Head, ScanStage, circle, still

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from facepool.align import Aligner
-from facepool.detect import DetectOptions, RetinaFace
-from facepool.embed import Embedder
+from facepool.faces.align import Aligner
+from facepool.faces.detect import DetectOptions, RetinaFace
+from facepool.faces.embed import Embedder
 from facepool.geometry import ARCFACE_112
-from facepool.pipelines.judgement import Judgement, judge_detector, judge_embedder
+from facepool.optimize.acceptance import Judgement, judge_detector, judge_embedder
 from facepool.types import AlignedFaces, Detections, Floats, Image
 from stand_ins import SPACE, unit
 

@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,10 +7,11 @@ import pytest
 
 from facepool import Pool, open_pool
 from facepool.errors import SpaceMismatch
-from facepool.pipelines.identity import EvidenceOptions
-from facepool.pipelines.live import LiveOptions, LiveRecognizer
-from facepool.pipelines.live_view import Event, LiveView
-from facepool.types import Floats, Sample
+from facepool.recognize.events import Event, LiveView
+from facepool.recognize.evidence import EvidenceOptions
+from facepool.recognize.live import LiveOptions, LiveRecognizer, LiveSession
+from facepool.thresholds import ThresholdPolicy
+from facepool.types import Floats, Frame, Sample
 from live_stage import FPS, Actor, LiveStage
 from stand_ins import SPACE, unit, view
 
@@ -284,9 +285,23 @@ def test_memory_does_not_grow_with_time(stage: LiveStage, pool: Pool) -> None:
         show.play(replace(face(ADA, x=float(x)), yaw=float(rng.uniform(-60, 60))))
     identities = show.recognizer._identities
     assert len(identities) <= 2
-    assert all(len(identity.sightings) <= options.capacity for identity in identities.values())
+    assert all(len(identity.observations) <= options.capacity for identity in identities.values())
 
 
 def test_no_face_is_an_empty_view(stage: LiveStage, pool: Pool) -> None:
     seen = Show(stage, pool).play()
     assert (len(seen), seen.names, seen.events, seen.track_ids.shape) == (0, (), (), (0,))
+
+
+def test_a_session_emits_each_event_once_and_keeps_no_picture(tmp_path: Path) -> None:
+    stage = LiveStage()
+    emitted: list[tuple[Frame, Sequence[Event]]] = []
+    with open_pool(tmp_path / "pool.db", SPACE) as pool:
+        recognizer = LiveRecognizer(stage, pool, ThresholdPolicy(None))
+        session = LiveSession(recognizer, lambda frame, events: emitted.append((frame, events)))
+        for _ in range(3):
+            session.look(stage.frame(Actor(unit(0, SPACE.dimension))))
+        session.close()
+        session.close()
+    assert [event.kind for _, events in emitted for event in events] == ["appeared", "lost"]
+    assert emitted[-1][0].image_bgr.size == 0

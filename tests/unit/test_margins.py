@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from crowd_kit import crowd, pool_of
-from facepool.decide import LOOK_ALIKE_MARGIN, decide
 from facepool.gallery import search
 from facepool.gallery.margins import measured_margins
 from facepool.gallery.matrix import grouped
+from facepool.recognize.decide import LOOK_ALIKE_MARGIN, decide
 from facepool.types import Candidate, Floats
 
 TWINS = frozenset({"Ada", "Ann"})

@@ -4,7 +4,7 @@ import pytest
 
 from facepool.errors import ModelUnsupported, UnknownModel
 from facepool.models import CATALOG, DEFAULT_PACK, DEMO_PHOTOS, PACKS, ModelEntry, PackageMember, find_pack, space_of
-from facepool.models.specs import EmbedderSpec
+from facepool.models.catalog import EmbedderSpec
 
 HEX = re.compile(r"[0-9a-f]{64}")
 

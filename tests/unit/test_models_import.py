@@ -9,7 +9,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from facepool.errors import ConfigError, LicenceNotAccepted, ModelUnsupported, PathMissing, UnknownModel
 from facepool.models import ModelStore
-from facepool.models.specs import EmbedderSpec, RetinaFaceSpec
+from facepool.models.catalog import EmbedderSpec, RetinaFaceSpec
 from fake_sources import NO_INDEX
 
 EMBEDDER = """

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from facepool.errors import ConfigError
-from facepool.models.pip_config import IndexConfig, read_index_config
+from facepool.models.package_index import IndexConfig, read_index_config
 
 NO_FILES = {"PIP_CONFIG_FILE": os.devnull, "UV_NO_CONFIG": "1"}
 

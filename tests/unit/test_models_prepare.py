@@ -6,7 +6,7 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from facepool.errors import ModelUnsupported
-from facepool.models.prepare import clean, parse
+from facepool.models.graphs import clean, parse
 from reference_runs import one_by_one
 
 Arrays = dict[str, npt.NDArray[np.generic]]

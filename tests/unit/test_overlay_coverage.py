@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from facepool.decide import Threshold
+from facepool.enroll.coverage import Coverage, DirectionReport, ViewReport
+from facepool.enroll.ring import RingOptions, Slot, direction_angle, direction_words
 from facepool.overlay import COLUMNS, coverage_advice, coverage_picture, coverage_rows, coverage_summary, coverage_title
 from facepool.overlay.coverage_words import genuine
-from facepool.pipelines.coverage import Coverage, DirectionReport, ViewReport
-from facepool.pipelines.ring import RingOptions, Slot, direction_angle, direction_words
+from facepool.thresholds import Threshold
 from facepool.types import Image
 
 RING = RingOptions()

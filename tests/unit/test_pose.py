@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from facepool.detect import RetinaFace
+from facepool.faces.detect import RetinaFace
+from facepool.faces.pose import estimate_pose, fit_heads
 from facepool.geometry import ARCFACE_112
-from facepool.pose import estimate_pose, fit_heads
 from facepool.types import Floats, Pose
 from synthetic_camera import SyntheticHead, rotation_of, towards
 
@@ -17,7 +17,7 @@ Angles = tuple[float, float, float]
 
 def projected(angles: Angles, shift_mm: tuple[float, float, float] = (0, 0, 600)) -> Floats:
     """Landmarks of the average face seen by a pinhole camera."""
-    from facepool.pose import _FACE_MM
+    from facepool.faces.pose import _FACE_MM
 
     shift = np.array(shift_mm, np.float64)
     points = _FACE_MM @ (towards(shift) @ rotation_of(Pose(*angles))).T + shift

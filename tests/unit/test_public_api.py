@@ -22,7 +22,7 @@ def test_importing_the_package_loads_no_engine_no_codec_and_no_window() -> None:
 def test_recognizing_pictures_loads_no_codec_no_camera_and_no_engine_before_it_is_needed() -> None:
     heavy = ["openvino", "onnxruntime", "onnx", "nncf", "av", "pygame", "httpx2", "unearth", "paho", "urllib.request"]
     code = (
-        "import facepool.cli.recognize, facepool.capture, sys; facepool.capture.open_source;"
+        "import facepool.cli.commands.recognize, facepool.capture, sys; facepool.capture.open_source;"
         f"print([name for name in {heavy} if name in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -5,8 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
+from facepool.faces.quality import Component, FaceMeasures, Flaw, QualityPolicy, measure
 from facepool.geometry import ARCFACE_112
-from facepool.quality import Component, FaceMeasures, Flaw, QualityPolicy, measure
 from facepool.types import AlignedFaces, Detections, Floats, Image
 
 

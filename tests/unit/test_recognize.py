@@ -8,7 +8,7 @@ import pytest
 from facepool import Pool, RecognizeOptions, Recognizer, ThresholdPolicy, open_pool
 from facepool.errors import SpaceMismatch
 from facepool.gallery import PoolMatrix
-from facepool.pipelines.records import face_records
+from facepool.records import face_records
 from facepool.types import Sample
 from stand_ins import CURVE, SPACE, StageAnalyzer, unit, view
 

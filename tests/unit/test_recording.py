@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from facepool.capture import read_image, write_image
-from facepool.cli.console import printable
-from facepool.cli.recording import open_recording
+from facepool.cli.ui.console import printable
+from facepool.cli.ui.recording import open_recording
 from facepool.errors import ConfigError
 from facepool.types import Frame
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facepool.pipelines.ring import (
+from facepool.enroll.ring import (
     RingOptions,
     Slot,
     angle_between,

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from facepool.config import load_settings
-from facepool.detect import QUALITIES, DetectOptions
 from facepool.errors import ConfigError
+from facepool.faces.detect import QUALITIES, DetectOptions
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from facepool.pipelines.ring import RingOptions
-from facepool.pipelines.stored_ring import stored_ring
+from facepool.enroll.ring import RingOptions
+from facepool.enroll.stored_ring import stored_ring
 from facepool.types import Pose, Sample, Template
 from pool_kit import unit
 

@@ -1,7 +1,7 @@
 from facepool import Offer
-from facepool.cli.tally import Tally
+from facepool.cli.ui.tally import Tally
+from facepool.enroll.pictures import Outcome
 from facepool.errors import IdentityConflict, NoFace
-from facepool.pipelines.enroll import Outcome
 from stand_ins import StageAnalyzer, view
 
 

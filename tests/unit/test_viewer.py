@@ -11,7 +11,7 @@ import pytest
 
 from facepool.capture import LiveSource, LiveStatus, Pace, ReconnectPolicy
 from facepool.capture.source import Shot
-from facepool.cli.viewer import Viewer
+from facepool.cli.ui.viewer import Viewer
 from facepool.errors import StreamLost, StreamUnavailable
 from facepool.overlay import Canvas, Label, Painter
 from facepool.types import Frame, Image

@@ -19,10 +19,8 @@ from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocketDisconnect
 from test_web_sockets import HERE, ServedLive, ServedScan, look
 
-from facepool.decide import ThresholdPolicy
 from facepool.errors import ImageUnreadable
 from facepool.gallery import open_pool
-from facepool.pipelines.live import LiveRecognizer
 from facepool.types import Image
 from facepool.web.assembly import ServerOptions
 from facepool.web.events import Events
@@ -32,12 +30,8 @@ from facepool.web.limits import Limits
 from facepool.web.problems import ServerBusy, TooManyRequests
 from facepool.web.services import Services
 from facepool.web.standing import Standing
-from facepool.web.watch import BrowserWatch
-from live_stage import Actor, LiveStage
-from pool_kit import unit
 from scan_stage import SPACE, circle, still
 from served import serving
-from stand_ins import SPACE as LIVE_SPACE
 from web_kit import ServedStage, client_of, png
 
 GUARDED = ServerOptions(keys_always=True)
@@ -167,16 +161,6 @@ def test_a_frame_has_no_more_pixels_than_a_camera(tmp_path: Path, path: str) -> 
         stream.send_bytes(bytes(16) + png(np.zeros((2001, 2000, 3), np.uint8)))
         answer = stream.receive_json()
         assert (answer["code"], answer["frame"]) == ("too_large", 0)
-
-
-def test_what_a_camera_showed_is_not_kept(tmp_path: Path) -> None:
-    stage = LiveStage()
-    with open_pool(tmp_path / "pool.db", LIVE_SPACE) as pool:
-        watch = BrowserWatch(LiveRecognizer(stage, pool, ThresholdPolicy(None)))
-        watch.look(stage.frame(Actor(unit(0, LIVE_SPACE.dimension))))
-        last = watch.finish()
-    assert last is not None
-    assert last[0].image_bgr.size == 0
 
 
 def test_pictures_wait_for_a_few_threads_and_too_many_are_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from facepool import Analyzer, load_analyzer, read_image
+from facepool.faces.analyze import Faces
 from facepool.models import ModelStore
-from facepool.pipelines.analyze import Faces
 from facepool.web.batcher import Batcher
 from facepool.web.engine import Engine
 from facepool.web.problems import ServerBusy

@@ -19,7 +19,7 @@ from fastapi.testclient import TestClient
 
 from facepool import read_image
 from facepool.gallery import open_pool
-from facepool.pipelines.live_view import Event
+from facepool.recognize.events import Event
 from facepool.types import Floats, Sample
 from facepool.web.services import Services
 from served import serving

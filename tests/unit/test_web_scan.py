@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from facepool.enroll.guided import GuidedEnrollment, GuidedOptions
 from facepool.errors import IdentityConflict, ScanIncomplete
 from facepool.gallery import Pool, open_pool
-from facepool.pipelines.guided import GuidedEnrollment, GuidedOptions
 from facepool.types import Sample
 from facepool.web.scan import BrowserScan, Command, Message, Redo, Resolve
 from scan_stage import OTHER, SPACE, Head, ScanStage, circle, embedding, still

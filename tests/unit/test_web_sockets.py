@@ -14,8 +14,8 @@ from starlette.testclient import WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
 from facepool import Analyzer
+from facepool.faces.analyze import Detector, FaceEmbedder
 from facepool.gallery import open_pool
-from facepool.pipelines.analyze import Detector, FaceEmbedder
 from facepool.types import Frame, Sample
 from facepool.web.assembly import ServerOptions
 from facepool.web.limits import Limits
@@ -33,7 +33,7 @@ Embed = Callable[[FaceEmbedder], FaceEmbedder]
 class ServedScan(ScanStage):
     runs_on = "a stage"
 
-    def behind(self, detector: Wrap, embedder: Embed) -> Analyzer:
+    def with_stages(self, detector: Wrap, embedder: Embed) -> Analyzer:
         del detector, embedder
         return self
 
@@ -41,7 +41,7 @@ class ServedScan(ScanStage):
 class ServedLive(LiveStage):
     runs_on = "a stage"
 
-    def behind(self, detector: Wrap, embedder: Embed) -> Analyzer:
+    def with_stages(self, detector: Wrap, embedder: Embed) -> Analyzer:
         del detector, embedder
         return self
 

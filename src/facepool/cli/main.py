@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 import facepool
-from facepool.cli.console import Console
+from facepool.cli.ui.console import Console
 from facepool.errors import ConfigError, FacepoolError
 from facepool.files import storage_error
 
@@ -32,17 +32,19 @@ class Entry:
 
 
 COMMANDS = {
-    "demo": Entry("facepool.cli.demo", "Try it with photos that come along: two people and two strangers."),
-    "register": Entry("facepool.cli.register", "Add a person, or a folder of people, to the pool."),
-    "recognize": Entry("facepool.cli.recognize", "Say who is in a camera's view, a video or pictures."),
-    "verify": Entry("facepool.cli.verify", "Say whether two pictures show one person."),
-    "serve": Entry("facepool.cli.serve", "Serve a page, a REST interface and CompreFace's, with live cameras."),
-    "keys": Entry("facepool.cli.keys", "Make, list and remove the API keys of a server."),
-    "people": Entry("facepool.cli.people", "List, show, rename, merge, remove, export and import people."),
-    "evaluate": Entry("facepool.cli.evaluate", "Measure error rates on pictures of known people."),
-    "calibrate": Entry("facepool.cli.calibrate", "Measure the threshold that your own pool needs."),
-    "models": Entry("facepool.cli.models", "List, pull, verify, show and import networks."),
-    "doctor": Entry("facepool.cli.doctor", "Say what this machine can do, and what is missing."),
+    "demo": Entry("facepool.cli.commands.demo", "Try it with photos that come along: two people and two strangers."),
+    "register": Entry("facepool.cli.commands.register", "Add a person, or a folder of people, to the pool."),
+    "recognize": Entry("facepool.cli.commands.recognize", "Say who is in a camera's view, a video or pictures."),
+    "verify": Entry("facepool.cli.commands.verify", "Say whether two pictures show one person."),
+    "serve": Entry(
+        "facepool.cli.commands.serve", "Serve a page, a REST interface and CompreFace's, with live cameras."
+    ),
+    "keys": Entry("facepool.cli.commands.keys", "Make, list and remove the API keys of a server."),
+    "people": Entry("facepool.cli.commands.people", "List, show, rename, merge, remove, export and import people."),
+    "evaluate": Entry("facepool.cli.commands.evaluate", "Measure error rates on pictures of known people."),
+    "calibrate": Entry("facepool.cli.commands.calibrate", "Measure the threshold that your own pool needs."),
+    "models": Entry("facepool.cli.commands.models", "List, pull, verify, show and import networks."),
+    "doctor": Entry("facepool.cli.commands.doctor", "Say what this machine can do, and what is missing."),
 }
 
 

@@ -22,7 +22,7 @@ _SHORT = {"pool": "-p", "threshold": "-t"}
 
 
 @dataclass(slots=True)
-class Flags:
+class GivenSettings:
     """What the command line says of the settings.
 
     Attributes:
@@ -38,7 +38,7 @@ def settings_options(*names: str) -> Callable[[Command], Command]:
     """Add one option a setting, in the order given, and ``--config``; the command gets them as its first argument."""
 
     def decorate(command: Command) -> Command:
-        decorated = click.make_pass_decorator(Flags, ensure=True)(command)
+        decorated = click.make_pass_decorator(GivenSettings, ensure=True)(command)
         decorated = click.option(
             "--config",
             type=click.Path(path_type=Path),
@@ -81,11 +81,11 @@ def _kind(setting: FieldInfo) -> type | click.Path | click.Choice[str]:
 
 def _keep(context: click.Context, parameter: click.Parameter, value: object) -> None:
     if value is not None and parameter.name is not None:
-        context.ensure_object(Flags).given[parameter.name] = value
+        context.ensure_object(GivenSettings).given[parameter.name] = value
 
 
 def _keep_config(context: click.Context, _parameter: click.Parameter, value: Path | None) -> None:
-    context.ensure_object(Flags).config = value
+    context.ensure_object(GivenSettings).config = value
 
 
 json_option = click.option("--json", "json_lines", is_flag=True, help="Print one JSON object a line, for programs.")

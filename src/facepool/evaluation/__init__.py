@@ -1,1 +1,1 @@
-"""How good it is: protocols, metrics and reports of error rates. Above the pipelines, below the settings."""
+"""How good it is: protocols, metrics and reports of error rates. Below the settings."""

@@ -18,7 +18,7 @@ import numpy as np
 from facepool.errors import ConfigError, InsufficientData
 from facepool.evaluation.metrics import Values
 from facepool.gallery import Pool, PoolMatrix, net_similarities
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
 from facepool.types import Calibration, Floats, Indices, Mask
 
 MIN_PEOPLE = 20

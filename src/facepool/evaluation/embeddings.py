@@ -18,8 +18,8 @@ import numpy as np
 
 from facepool.capture import read_image
 from facepool.errors import DiskFull, InputError, StorageError
+from facepool.faces.analyze import Analyzer, Faces
 from facepool.files import storage_errors
-from facepool.pipelines.analyze import Analyzer, Faces
 from facepool.types import Floats, Image, Indices, Mask
 
 NO_FACE = "no face was found"

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facepool.decide import ThresholdPolicy
 from facepool.errors import NotEnoughScores
 from facepool.evaluation.bootstrap import IdentificationIntervals, identification_intervals
 from facepool.evaluation.embeddings import EvaluatedPictures
@@ -19,6 +18,7 @@ from facepool.evaluation.verification import NOT_ACQUIRED, DefaultThreshold, num
 from facepool.gallery.bars import net_similarities
 from facepool.gallery.index import Rule, best_template
 from facepool.gallery.matrix import PoolMatrix, grouped
+from facepool.thresholds import ThresholdPolicy
 from facepool.types import Floats, Indices, Mask
 
 FPIRS = (0.1, 0.01, 0.001)

@@ -10,7 +10,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from facepool.decide import Threshold, ThresholdPolicy
 from facepool.errors import InvalidScores
 from facepool.evaluation.bootstrap import (
     Interval,
@@ -31,6 +30,7 @@ from facepool.evaluation.metrics import (
     fold_accuracy,
 )
 from facepool.evaluation.protocols import Pairs
+from facepool.thresholds import Threshold, ThresholdPolicy
 from facepool.types import Floats, Indices, Mask
 
 FMRS = (1e-2, 1e-3, 1e-4)

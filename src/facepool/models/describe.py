@@ -36,57 +36,178 @@ A detector of the RetinaFace family takes any number of pictures of any size, ha
     outputs = ["loc", "conf", "landmarks"]   # boxes, scores, landmarks
 """
 
+import json
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn, cast, get_args
+from typing import Annotated, Literal, get_args
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from facepool.errors import ConfigError, PathMissing
-from facepool.models.entries import Licence, Task
-from facepool.models.specs import EmbedderSpec, FmrCurve, NetworkSpec, RetinaFaceSpec
+from facepool.models.catalog import EmbedderSpec, FmrCurve, Licence, ModelEntry, Preparation, RetinaFaceSpec, Task
 from facepool.types import ChannelOrder
 
-TEMPLATES = {"arcface-112": 112}
-"""Alignment templates, and the side of the square pictures that faces are aligned on, in pixels."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
-_TYPES = {str: "text", bool: "true or false", int: "a whole number", float: "a number", list: "a list", dict: "a table"}
+_DETECTOR = RetinaFaceSpec()
+
+_Number = Annotated[float, Field(strict=True)]
+_Numbers = Annotated[tuple[_Number, ...], Field(min_length=1)]
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
-    """What a description says.
+class _Table(BaseModel):
+    """One TOML table; the description of a field says in a complaint what it should be."""
 
-    Attributes:
-        name: What people type.
-        task: What the network does.
-        file: The ONNX file as written in the description.
-        licence: Its terms.
-        spec: How the network is fed and read.
-    """
-
-    name: str
-    task: Task
-    file: str
-    licence: Licence
-    spec: NetworkSpec
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def read_description(path: Path) -> tuple[Description, dict[str, object]]:
-    """Read and check a TOML file; gives the tables as well, for keeping.
+class _Licence(_Table):
+    name: StrictStr = Field(description="text")
+    url: StrictStr = Field(default="", description="text")
+    restricts_use: StrictBool = Field(default=False, description="true or false")
+    summary: StrictStr = Field(default="", description="text")
+
+
+class _Fmr(_Table):
+    points: tuple[tuple[_Number, _Number], ...] = Field(description="2 numbers a row, a rate and a similarity")
+    source: StrictStr = Field(description="text")
+
+    @field_validator("points")
+    @classmethod
+    def _check_points(cls, points: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+        rates, similarities = [rate for rate, _ in points], [similarity for _, similarity in points]
+        if len(points) < 2 or sorted(rates, reverse=True) != rates or sorted(similarities) != similarities:
+            raise ValueError("should be two or more [rate, similarity], rates falling and similarities rising")
+        if not all(0 < rate < 1 for rate in rates):
+            raise ValueError("has a rate that is not between 0 and 1")
+        return points
+
+
+class _Embed(_Table):
+    dimension: StrictInt = Field(description="a whole number")
+    channel_order: ChannelOrder = Field(description="one of bgr, rgb")
+    mean: _Number = Field(default=0.0, description="a number")
+    scale: _Number = Field(default=1.0, description="a number")
+    template: Literal["arcface-112"] = Field(default="arcface-112", description="one of arcface-112")
+    mirrored: StrictBool = Field(default=True, description="true or false")
+    fmr: _Fmr | None = Field(default=None, description="a table")
+
+    @field_validator("dimension")
+    @classmethod
+    def _check_dimension(cls, dimension: int) -> int:
+        if dimension < 1:
+            raise ValueError("should be at least 1")
+        return dimension
+
+    @field_validator("scale")
+    @classmethod
+    def _check_scale(cls, scale: float) -> float:
+        if scale == 0:
+            raise ValueError("divides, so it cannot be 0")
+        return scale
+
+
+class _Detect(_Table):
+    channel_order: ChannelOrder = Field(default=_DETECTOR.channel_order, description="one of bgr, rgb")
+    mean: tuple[_Number, _Number, _Number] = Field(default=_DETECTOR.mean, description="3 numbers")
+    strides: _Numbers = Field(default=_DETECTOR.strides, description="some numbers")
+    prior_sizes: tuple[_Numbers, ...] = Field(
+        default=_DETECTOR.prior_sizes, description="some numbers a row", validate_default=True
+    )
+    variances: tuple[_Number, _Number] = Field(default=_DETECTOR.variances, description="2 numbers")
+    outputs: tuple[StrictStr, StrictStr, StrictStr] = Field(default=_DETECTOR.outputs, description="a list of 3 texts")
+
+    @field_validator("prior_sizes")
+    @classmethod
+    def _check_rows(
+        cls, prior_sizes: tuple[tuple[float, ...], ...], others: ValidationInfo
+    ) -> tuple[tuple[float, ...], ...]:
+        strides = others.data.get("strides", prior_sizes)
+        if len(strides) != len(prior_sizes):
+            raise ValueError(f"should have one row a stride, {len(strides)} in all")
+        return prior_sizes
+
+
+class _Model(_Table):
+    name: StrictStr = Field(description="text")
+    task: Task = Field(description="one of detect, embed")
+    file: StrictStr = Field(description="text")
+    licence: _Licence = Field(description="a table")
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            raise ValueError("may have lower-case letters, digits, hyphens and dots only")
+        return name
+
+
+class EmbedderDescription(_Model):
+    """What a description of an embedder says."""
+
+    embed: _Embed = Field(description="a table")
+
+    @property
+    def spec(self) -> EmbedderSpec:
+        """How the network is fed and read."""
+        embed = self.embed
+        return EmbedderSpec(
+            dimension=embed.dimension,
+            channel_order=embed.channel_order,
+            mean=embed.mean,
+            scale=embed.scale,
+            template=embed.template,
+            mirrored=embed.mirrored,
+            fmr=FmrCurve(embed.fmr.points, embed.fmr.source) if embed.fmr else None,
+        )
+
+
+class DetectorDescription(_Model):
+    """What a description of a detector says."""
+
+    detect: _Detect = Field(default_factory=_Detect, description="a table")
+
+    @property
+    def spec(self) -> RetinaFaceSpec:
+        """How the network is fed and read."""
+        detect = self.detect
+        return RetinaFaceSpec(
+            channel_order=detect.channel_order,
+            mean=detect.mean,
+            strides=tuple(map(int, detect.strides)),
+            prior_sizes=tuple(tuple(map(int, sizes)) for sizes in detect.prior_sizes),
+            variances=detect.variances,
+            outputs=detect.outputs,
+        )
+
+
+Description = EmbedderDescription | DetectorDescription
+
+
+def read_tables(path: Path) -> dict[str, object]:
+    """Read a TOML file.
 
     Raises:
         PathMissing: No such file.
-        ConfigError: It is no TOML, or a key is missing, unknown or of the wrong kind; names the key.
+        ConfigError: It is no TOML.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PathMissing(f"{path} does not exist", fix="Give the path of the TOML file that describes it") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"{path} cannot be read as TOML", why=str(error)) from error
-    return parse_description(tables, str(path)), tables
 
 
 def parse_description(tables: Mapping[str, object], origin: str) -> Description:
@@ -99,142 +220,55 @@ def parse_description(tables: Mapping[str, object], origin: str) -> Description:
     Raises:
         ConfigError: A key is missing, unknown or of the wrong kind; names the key.
     """
-    top = _Table(tables, "", origin)
-    name, task, file = top.text("name"), top.choice("task", get_args(Task)), top.text("file")
-    if not _NAME.fullmatch(name):
-        top.refuse("name", "may have lower-case letters, digits, hyphens and dots only")
-    licence = _licence(top.table("licence"))
-    spec = _embedder(top.table("embed")) if task == "embed" else _detector(top.table("detect", {}))
-    top.finish()
-    return Description(name, cast("Task", task), file, licence, spec)
-
-
-class _Table:
-    """One TOML table that is read key by key, so that what was never asked for is known to be a mistake."""
-
-    def __init__(self, values: Mapping[str, object], path: str, origin: str) -> None:
-        self._rest = dict(values)
-        self._path = path
-        self._origin = origin
-
-    def refuse(self, key: str, why: str) -> NoReturn:
+    model = DetectorDescription if tables.get("task") == "detect" else EmbedderDescription
+    try:
+        return model.model_validate(tables)
+    except ValidationError as error:
         raise ConfigError(
-            f"{self._origin}: `{self._path}{key}` {why}", fix="`facepool models import --help` shows an example"
-        )
-
-    def value(self, key: str, kind: type, default: object = None) -> object:
-        if key not in self._rest:
-            if default is None:
-                self.refuse(key, f"is missing; it should be {_TYPES[kind]}")
-            return default
-        value = self._rest.pop(key)
-        allowed = (int, float) if kind is float else kind
-        if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
-            self.refuse(key, f"should be {_TYPES[kind]}, not {value!r}")
-        return value
-
-    def text(self, key: str, default: str | None = None) -> str:
-        return cast("str", self.value(key, str, default))
-
-    def flag(self, key: str, *, default: bool) -> bool:
-        return cast("bool", self.value(key, bool, default))
-
-    def number(self, key: str, default: float | None = None) -> float:
-        return float(cast("float", self.value(key, float, default)))
-
-    def choice(self, key: str, options: tuple[str, ...], default: str | None = None) -> str:
-        value = self.text(key, default)
-        if value not in options:
-            self.refuse(key, f"should be one of {', '.join(options)}, not {value!r}")
-        return value
-
-    def numbers(self, key: str, count: int | None, default: tuple[float, ...] | None = None) -> tuple[float, ...]:
-        return self._as_numbers(key, self.value(key, list, default), count)
-
-    def rows(
-        self, key: str, count: int | None, default: tuple[tuple[float, ...], ...] | None = None
-    ) -> tuple[tuple[float, ...], ...]:
-        rows = cast("list[object]", self.value(key, list, default))
-        return tuple(self._as_numbers(key, row, count) for row in rows)
-
-    def texts(self, key: str, count: int, default: tuple[str, ...]) -> tuple[str, ...]:
-        values = tuple(cast("list[object]", self.value(key, list, default)))
-        if len(values) != count or not all(isinstance(value, str) for value in values):
-            self.refuse(key, f"should be a list of {count} texts")
-        return cast("tuple[str, ...]", values)
-
-    def table(self, key: str, default: Mapping[str, object] | None = None) -> "_Table":
-        values = cast("Mapping[str, object]", self.value(key, dict, default))
-        return _Table(values, f"{self._path}{key}.", self._origin)
-
-    def has(self, key: str) -> bool:
-        return key in self._rest
-
-    def finish(self) -> None:
-        for key in self._rest:
-            self.refuse(key, "is unknown")
-
-    def _as_numbers(self, key: str, values: object, count: int | None) -> tuple[float, ...]:
-        numbers = [v for v in values if isinstance(v, int | float)] if isinstance(values, list | tuple) else []
-        if not numbers or numbers != list(cast("list[object]", values)) or len(numbers) != (count or len(numbers)):
-            self.refuse(key, f"should be {count or 'some'} numbers, not {values!r}")
-        return tuple(float(number) for number in numbers)
+            f"{origin}: {_complaint(model, error)}", fix="`facepool models import --help` shows an example"
+        ) from error
 
 
-def _licence(table: _Table) -> Licence:
-    licence = Licence(
-        name=table.text("name"),
-        url=table.text("url", ""),
-        restricts_use=table.flag("restricts_use", default=False),
-        summary=table.text("summary", ""),
+def entry_of(description: Description, sha256: str, size_bytes: int, preparation: Preparation) -> ModelEntry:
+    """The described model, with what is known of its file."""
+    terms = description.licence
+    licence = Licence(terms.name, terms.url, terms.restricts_use, terms.summary)
+    return ModelEntry(
+        description.name, description.task, sha256, size_bytes, licence, (), preparation, description.spec
     )
-    table.finish()
-    return licence
 
 
-def _embedder(table: _Table) -> EmbedderSpec:
-    dimension = cast("int", table.value("dimension", int))
-    if dimension < 1:
-        table.refuse("dimension", "should be at least 1")
-    scale = table.number("scale", 1.0)
-    if scale == 0:
-        table.refuse("scale", "divides, so it cannot be 0")
-    spec = EmbedderSpec(
-        dimension=dimension,
-        channel_order=cast("ChannelOrder", table.choice("channel_order", get_args(ChannelOrder))),
-        mean=table.number("mean", 0.0),
-        scale=scale,
-        template=table.choice("template", tuple(TEMPLATES), "arcface-112"),
-        mirrored=table.flag("mirrored", default=True),
-        fmr=_fmr(table.table("fmr")) if table.has("fmr") else None,
-    )
-    table.finish()
-    return spec
+def read_kept_entry(path: Path) -> ModelEntry:
+    """An imported model, from the JSON that the store keeps of it.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError, ConfigError: It is damaged.
+    """
+    record = json.loads(path.read_bytes())
+    description = parse_description(record["description"], str(path))
+    return entry_of(description, str(record["sha256"]), int(record["size_bytes"]), record.get("preparation", "none"))
 
 
-def _fmr(table: _Table) -> FmrCurve:
-    points = table.rows("points", 2)
-    rates, similarities = zip(*points, strict=True) if points else ((), ())
-    if len(points) < 2 or sorted(rates, reverse=True) != list(rates) or sorted(similarities) != list(similarities):
-        table.refuse("points", "should be two or more [rate, similarity], rates falling and similarities rising")
-    if not all(0 < rate < 1 for rate in rates):
-        table.refuse("points", "has a rate that is not between 0 and 1")
-    curve = FmrCurve(cast("tuple[tuple[float, float], ...]", points), table.text("source"))
-    table.finish()
-    return curve
+def _complaint(model: type[BaseModel], invalid: ValidationError) -> str:
+    """What is wrong with which key, in words for people who wrote TOML."""
+    error = invalid.errors()[0]
+    keys = [part for part in error["loc"] if isinstance(part, str)]
+    key = ".".join(keys)
+    if error["type"] == "extra_forbidden":
+        return f"`{key}` is unknown"
+    if error["type"] == "value_error":
+        return f"`{key}` {error['ctx']['error']}"
+    wanted = _description(model, keys)
+    if error["type"] == "missing" and keys == list(error["loc"]):
+        return f"`{key}` is missing; it should be {wanted}"
+    return f"`{key}` should be {wanted}, not {error['input']!r}"
 
 
-def _detector(table: _Table) -> RetinaFaceSpec:
-    usual = RetinaFaceSpec()
-    spec = RetinaFaceSpec(
-        channel_order=cast("ChannelOrder", table.choice("channel_order", get_args(ChannelOrder), usual.channel_order)),
-        mean=cast("tuple[float, float, float]", table.numbers("mean", 3, usual.mean)),
-        strides=tuple(int(stride) for stride in table.numbers("strides", None, usual.strides)),
-        prior_sizes=tuple(tuple(map(int, sizes)) for sizes in table.rows("prior_sizes", None, usual.prior_sizes)),
-        variances=cast("tuple[float, float]", table.numbers("variances", 2, usual.variances)),
-        outputs=cast("tuple[str, str, str]", table.texts("outputs", 3, usual.outputs)),
-    )
-    if len(spec.strides) != len(spec.prior_sizes):
-        table.refuse("prior_sizes", f"should have one row a stride, {len(spec.strides)} in all")
-    table.finish()
-    return spec
+def _description(model: type[BaseModel], keys: Sequence[str]) -> str:
+    """What the field of a key should be."""
+    field = model.model_fields[keys[0]]
+    if len(keys) == 1:
+        return field.description or ""
+    kinds = (field.annotation, *get_args(field.annotation))
+    table = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
+    return _description(table, keys[1:])

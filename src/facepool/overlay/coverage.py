@@ -6,11 +6,11 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 
+from facepool.enroll.coverage import ABOUT_MISSES, THIN_QUALITY, Coverage, DirectionReport, ViewReport
+from facepool.enroll.ring import Slot
 from facepool.overlay.coverage_words import coverage_advice, coverage_summary, coverage_title
 from facepool.overlay.painter import Color, Painter
 from facepool.overlay.shapes import SHIFT, fixed, ink
-from facepool.pipelines.coverage import ABOUT_MISSES, THIN_QUALITY, Coverage, DirectionReport, ViewReport
-from facepool.pipelines.ring import Slot
 from facepool.types import Floats, Image
 
 _PAPER: Color = (250, 251, 252)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facepool.enroll.coverage import Coverage, DirectionReport, ViewReport
 from facepool.overlay.text import clean
-from facepool.pipelines.coverage import Coverage, DirectionReport, ViewReport
 from facepool.types import Floats
 
 NONE = "-"

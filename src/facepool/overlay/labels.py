@@ -2,8 +2,8 @@
 
 from facepool.overlay.painter import Label
 from facepool.overlay.text import before_number
-from facepool.pipelines.live_view import LiveView
-from facepool.pipelines.recognize import RecognizedFaces
+from facepool.recognize.events import LiveView
+from facepool.recognize.pictures import RecognizedFaces
 from facepool.types import Decision, Detections
 
 UNKNOWN_LABEL = "None"

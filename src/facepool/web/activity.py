@@ -57,7 +57,7 @@ class Activity:
         Whoever was erased or renamed may still be before a camera, which tells of the old name as lost once more.
 
         Args:
-            record: As ``pipelines.records.event_record`` gives it, with ``source`` for people.
+            record: As ``records.event_record`` gives it, with ``source`` for people.
         """
         with self._store.transaction() as db:
             # Inside the transaction: a name that goes from the pool after this is taken out after it, too.

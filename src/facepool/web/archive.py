@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from facepool.gallery import Pool
+from facepool.records import Record, template_record
 from facepool.types import Template
 
 _ABOUT = (
@@ -58,24 +59,10 @@ def person_archive(
     return file.getvalue()
 
 
-def _sample(template: Template, picture: bytes | None) -> dict[str, object]:
-    sample = template.sample
-    pose = sample.pose
-    return {
-        "id": template.id,
-        "source": sample.source,
-        "frame": sample.frame,
-        "time_s": sample.time_s,
-        "pose": None if pose is None else {"yaw": pose.yaw, "pitch": pose.pitch, "roll": pose.roll},
-        "quality": sample.quality,
-        "size_px": sample.size_px,
-        "score": sample.score,
-        "appearance": sample.appearance,
-        "partial": sample.partial,
-        "created_at": template.created_at or None,
-        "model": template.model or None,
-        "picture": None if picture is None else _picture_name(template.id),
-    }
+def _sample(template: Template, picture: bytes | None) -> Record:
+    record = template_record(template) | {"picture": None if picture is None else _picture_name(template.id)}
+    del record["person"]  # the file says it once
+    return record
 
 
 def _picture_name(number: int) -> str:

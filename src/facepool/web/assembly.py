@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from facepool.config import Settings
+from facepool.faces.analyze import Analyzer
 from facepool.gallery import Pool
-from facepool.models.entries import ModelEntry
-from facepool.pipelines.analyze import Analyzer
-from facepool.pipelines.live import LiveRecognizer
+from facepool.models.catalog import ModelEntry
+from facepool.recognize.live import LiveRecognizer
 from facepool.web.activity import Activity
 from facepool.web.audit import Audit
 from facepool.web.cameras import Cameras, Watching

@@ -4,9 +4,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal, Protocol
 
 from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, wait_exponential
@@ -16,9 +17,9 @@ from tenacity.stop import stop_when_event_set
 from facepool.capture import CaptureOptions, FrameSource, LiveStatus, Pace, mask_credentials, open_source
 from facepool.errors import FacepoolError, InputError
 from facepool.gallery import Pool
-from facepool.pipelines.live import LiveRecognizer
-from facepool.pipelines.live_view import Event, LiveView
-from facepool.pipelines.records import UNDECIDED
+from facepool.recognize.events import Event, LiveView
+from facepool.recognize.live import LiveRecognizer, LiveSession
+from facepool.records import UNDECIDED
 from facepool.types import Frame
 from facepool.web.problems import ServerBusy
 
@@ -219,23 +220,19 @@ class Camera:
         return source
 
     def _watch(self, source: FrameSource, pool: Pool) -> None:
-        recognizer = self._watching.recognizer(pool)
         pace = None if source.live else Pace()
-        frame: Frame | None = None
-        try:
+        emit = partial(self._watching.tell, self.name)
+        with closing(LiveSession(self._watching.recognizer(pool), emit)) as session:
             for frame in source:
                 if self._stop.is_set():
                     return
                 if pace is not None and frame.time_s is not None:
                     self._stop.wait(max(0.0, pace.due(frame.time_s, time.monotonic()) - time.monotonic()))
-                self._look(recognizer, frame)
-        finally:
-            if frame is not None:
-                self._tell(frame, recognizer.finish(frame.time_s or 0.0))
+                self._look(session, frame)
 
-    def _look(self, recognizer: LiveRecognizer, frame: Frame) -> None:
+    def _look(self, session: LiveSession, frame: Frame) -> None:
         try:
-            view = recognizer.process(frame)
+            view = session.process(frame)
         except ServerBusy:
             return  # the next frame is as good
         now = time.monotonic()
@@ -247,11 +244,7 @@ class Camera:
                     self._since.pop(event.track, None)
                 else:
                     self._since.setdefault(event.track, _now())
-        self._tell(frame, view.events)
-
-    def _tell(self, frame: Frame, events: Sequence[Event]) -> None:
-        if events:
-            self._watching.tell(self.name, frame, events)
+        session.report(frame, view)
 
     def _news(self, status: LiveStatus) -> None:
         """The source reconnects by itself for a while; tell what it does."""

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from facepool.models.specs import FmrCurve
-from facepool.pipelines.analyze import Analyzer, Detector, FaceEmbedder, Faces
+from facepool.faces.analyze import Analyzer, Detector, FaceEmbedder, Faces
+from facepool.models.catalog import FmrCurve
 from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Image
 from facepool.web.batcher import Batcher
 from facepool.web.problems import ServerBusy
@@ -54,7 +54,7 @@ class Engine:
             self._embedding = _QueuedEmbedder(embedder, batch or _batch_on(embedder.device), queue, tell)
             return self._embedding
 
-        self.analyzer = analyzer.behind(before_detector, before_embedder)
+        self.analyzer = analyzer.with_stages(before_detector, before_embedder)
         """As an ``Analyzer``, for any number of threads at once."""
         self._most = queue
         self._lock = threading.Lock()

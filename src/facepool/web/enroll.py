@@ -18,8 +18,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, WebSocket
 from pydantic import TypeAdapter, ValidationError
 
+from facepool.enroll.guided import GuidedEnrollment
 from facepool.errors import FacepoolError, PersonFull
-from facepool.pipelines.guided import GuidedEnrollment
 from facepool.types import Frame
 from facepool.web.images import FRAME_LIMITS, decode_image
 from facepool.web.own_thread import OwnThread

@@ -10,12 +10,13 @@ one that cannot be used ``{"type": "error", "frame": 7, "code": ..., "message": 
 """
 
 import time
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, WebSocket
 
 from facepool.errors import FacepoolError
-from facepool.pipelines.live import LiveRecognizer
+from facepool.recognize.live import LiveRecognizer, LiveSession
 from facepool.types import Frame
 from facepool.web.images import FRAME_LIMITS, decode_image
 from facepool.web.own_thread import OwnThread
@@ -24,7 +25,7 @@ from facepool.web.scan import Message, error_message
 from facepool.web.services import Caller, CurrentServices, Services, requires
 from facepool.web.standing import ENDED, SIGN_IN_AGAIN, Standing, share_of
 from facepool.web.stream import FrameStream, SentFrame
-from facepool.web.watch import BrowserWatch
+from facepool.web.watch import live_message
 
 router = APIRouter(tags=["live"])
 
@@ -56,11 +57,10 @@ class _Watcher:
     """One browser's camera, in a thread of its own."""
 
     def __init__(self, services: Services) -> None:
-        self._services = services
         self._pool = services.pool.open()
         options = services.settings.live_options()
         recognizer = LiveRecognizer(services.engine.analyzer, self._pool, services.policy, options=options)
-        self._watch = BrowserWatch(recognizer)
+        self._session = LiveSession(recognizer, partial(services.tell, _SOURCE))
         self._now_s = 0.0
 
     def look(self, sent: SentFrame) -> Message:
@@ -69,16 +69,13 @@ class _Watcher:
             image_bgr = decode_image(sent.picture, FRAME_LIMITS)
             self._now_s = max(self._now_s, sent.time_s)  # time does not go back, whatever a client says
             frame = Frame(image_bgr, _SOURCE, sent.number, self._now_s)
-            message, events = self._watch.look(frame)
+            view = self._session.look(frame)
         except ServerBusy:
             return {"frame": sent.number, "dropped": True}
         except FacepoolError as error:
             return error_message(error) | {"frame": sent.number}
-        self._services.tell(_SOURCE, frame, events)
-        return message | {"took_ms": round(1000 * (time.perf_counter() - began_s), 1)}
+        return live_message(frame, view) | {"took_ms": round(1000 * (time.perf_counter() - began_s), 1)}
 
     def close(self) -> None:
-        last = self._watch.finish()
-        if last is not None:
-            self._services.tell(_SOURCE, *last)
+        self._session.close()
         self._pool.close()

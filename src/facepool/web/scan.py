@@ -5,15 +5,16 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from facepool.enroll.coverage import Coverage, DirectionReport, ViewReport
+from facepool.enroll.guided import GuidedEnrollment, Resolution
+from facepool.enroll.hints import Hint
+from facepool.enroll.look_alikes import LookAlike
+from facepool.enroll.ring import Turn
+from facepool.enroll.scan import Bin, Scan
 from facepool.errors import FacepoolError
 from facepool.gallery import Pool, clean_name
 from facepool.gallery.checks import NAME_LIMIT
-from facepool.pipelines.coverage import Coverage, DirectionReport, ViewReport
-from facepool.pipelines.guided import GuidedEnrollment, Resolution
-from facepool.pipelines.hints import Hint
-from facepool.pipelines.look_alikes import LookAlike
-from facepool.pipelines.ring import Turn
-from facepool.pipelines.scanning import Bin, Scan
+from facepool.records import bbox_record, look_alike_record
 from facepool.types import Frame
 
 Message = dict[str, object]
@@ -154,18 +155,13 @@ class BrowserScan:
     def _look_alikes(self) -> list[Message]:
         flagged = self._pool.matrix().look_alikes
         return [
-            {
-                "person": alike.person,
-                "similarity": round(alike.similarity, 4),
-                "mean_similarity": round(alike.mean_similarity, 4),
-                "views_matched": alike.views_matched,
-                "views": alike.views,
-                "probably_same": alike.probably_same,
-                "resolution": self._answers.get(
+            look_alike_record(
+                alike,
+                self._answers.get(
                     alike.person, "different" if frozenset((alike.person, self._guided.person)) in flagged else None
                 ),
-                "sample": self._picture_of(alike),
-            }
+            )
+            | {"sample": self._picture_of(alike)}
             for alike in self._guided.lookalikes()
         ]
 
@@ -221,4 +217,4 @@ def _turn(turn: Turn | None) -> Message | None:
 
 
 def _box(scan: Scan) -> list[float] | None:
-    return None if scan.box is None else [round(float(edge), 1) for edge in scan.box]
+    return None if scan.box is None else bbox_record(scan.box)

@@ -8,10 +8,10 @@ from fastapi import Depends
 from fastapi.requests import HTTPConnection
 
 from facepool.config import Settings
-from facepool.decide import ThresholdPolicy
-from facepool.models.entries import ModelEntry
-from facepool.pipelines.live_view import Event
-from facepool.pipelines.records import event_record
+from facepool.models.catalog import ModelEntry
+from facepool.recognize.events import Event
+from facepool.records import event_record
+from facepool.thresholds import ThresholdPolicy
 from facepool.types import Frame
 from facepool.web.activity import Activity
 from facepool.web.audit import Audit

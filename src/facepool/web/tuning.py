@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 
 from facepool.config import Settings
-from facepool.decide import ThresholdPolicy
 from facepool.errors import ConfigError
-from facepool.models.specs import FmrCurve
+from facepool.models.catalog import FmrCurve
+from facepool.thresholds import ThresholdPolicy
 from facepool.web.store import ServerStore
 
 CHANGEABLE = frozenset(
@@ -50,7 +50,7 @@ class Tuning:
         self._settings = _changed(settings, kept)
         self.policy = ThresholdPolicy(fmr)
         """How thresholds are chosen; it follows the settings."""
-        self._aim()
+        self._set_target()
 
     @property
     def settings(self) -> Settings:
@@ -73,13 +73,13 @@ class Tuning:
             self._store.keep(_KEPT, {**self._store.kept(_KEPT), **changes})
             self._settings = changed
             self._chosen |= changes.keys()
-            self._aim()
+            self._set_target()
         return changed
 
-    def _aim(self) -> None:
+    def _set_target(self) -> None:
         # A pool's own calibration speaks for its target unless somebody has set another.
         target_fpir = self._settings.target_fpir if "target_fpir" in self._chosen else None
-        self.policy.aim(target_fpir, self._settings.threshold)
+        self.policy.set_target(target_fpir, self._settings.threshold)
 
 
 def _changed(settings: Settings, changes: Mapping[str, object]) -> Settings:

@@ -59,7 +59,7 @@ def similarities_chart(
             shares = counts / max(counts.sum(), 1e-12)
             axes.stairs(shares, edges, fill=True, color=color, alpha=0.25)
             axes.stairs(shares, edges, color=color, linewidth=1.4, label=name)
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.set_ylim(0, axes.get_ylim()[1] * (1 + _LABEL_ROW * len(points)))
         for row, point in enumerate(sorted(points, key=lambda point: point.threshold)):
             height = axes.get_ylim()[1] * (0.98 - _LABEL_ROW * row)  # each lower than the one to its left
@@ -113,11 +113,11 @@ def precision_recall_chart(curve: PrecisionRecall, threshold: float) -> str:
         precision, recall = curve.at(threshold)
         axes.plot(recall, precision, marker="o", color=_MARK, clip_on=False)
         axes.annotate(
-            f"score {threshold:g}", (recall, precision), (0, -14), textcoords="offset points", color=_MARK, ha="center"
+            f"score {threshold:g}", (recall, precision), (-7, -14), textcoords="offset points", color=_MARK, ha="right"
         )
-        axes.set(xlim=(0, 1), ylim=(0, 1.05))
+        axes.set(xlim=(0, 1), ylim=(0, 1))
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(PercentFormatter(1))
+            axis.set_major_formatter(PercentFormatter(1, decimals=0))
         return _address(figure)
 
 
@@ -128,11 +128,10 @@ def _chart(x_label: str, y_label: str) -> tuple[Figure, Axes]:
 
 
 def _steps(curve: ErrorCurve, least: float) -> tuple[Values, Values]:
-    """The fewest misses at each rate of false matches or below, from ``least`` to 1, no more points than can be seen."""
+    """The fewest misses at each rate of false matches or below, from ``least`` to 1; no more points than show."""
     x = np.geomspace(least, 1.0, _MOST_POINTS)
-    rates, misses = curve.false_matches[::-1], curve.misses[::-1]
-    place = np.searchsorted(rates, x * (1 + 1e-9), side="right") - 1
-    return x, np.where(place >= 0, misses[np.maximum(place, 0)], 1.0)
+    place = np.searchsorted(curve.false_matches[::-1], x * (1 + 1e-9), side="right") - 1  # the first one is 0
+    return x, curve.misses[::-1][place]
 
 
 def _address(figure: Figure) -> str:

@@ -319,8 +319,8 @@ def _failures(pictures: EvaluatedPictures) -> list[Card]:
 def _face_of(pictures: EvaluatedPictures, row: int) -> tuple[str, str]:
     """The face of one picture, or the whole of it where there is none, and who it shows."""
     path, person = pictures.paths[row], pictures.people[row]
-    caption = path.name if path.parent.name == person else _short(path)
-    return face_photo(path, pictures.boxes[row]), f"{person}: {caption}"
+    caption = _short(path) if path.parent.name == person else f"{person}: {_short(path)}"
+    return face_photo(path, pictures.boxes[row]), caption
 
 
 def _short(path: Path) -> str:

@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Iterable
 
+from facepool.enroll.stored_ring import StoredRing, stored_ring
+from facepool.faces.analyze import Faces
 from facepool.gallery import Pool
 from facepool.gallery.matrix import LookAlikes
-from facepool.pipelines.analyze import Faces
-from facepool.pipelines.recognize import RecognizedFaces
-from facepool.pipelines.stored_ring import StoredRing, stored_ring
+from facepool.recognize.pictures import RecognizedFaces
+from facepool.records import rounded, template_record
 from facepool.types import Detections, Pose, Template
 from facepool.web.api.schemas import (
     CandidatePerson,
@@ -87,21 +88,7 @@ def person_detail(pool: Pool, name: str) -> PersonDetail:
 def stored_samples(templates: Iterable[Template], pictured: frozenset[int]) -> list[StoredSample]:
     """Views as they are stored."""
     return [
-        StoredSample(
-            id=template.id,
-            source=template.sample.source,
-            frame=template.sample.frame,
-            time_s=template.sample.time_s,
-            pose=_angles(template.sample.pose),
-            quality=rounded(template.sample.quality, 1),
-            size_px=rounded(template.sample.size_px, 1),
-            score=rounded(template.sample.score, 4),
-            appearance=template.sample.appearance,
-            partial=template.sample.partial,
-            created_at=template.created_at or None,
-            model=template.model or None,
-            picture=template.id in pictured,
-        )
+        StoredSample.model_validate(template_record(template) | {"picture": template.id in pictured})
         for template in templates
     ]
 
@@ -109,11 +96,6 @@ def stored_samples(templates: Iterable[Template], pictured: frozenset[int]) -> l
 def look_alikes_of(name: str, pairs: Collection[LookAlikes]) -> list[str]:
     """People whom somebody is easily taken for."""
     return sorted(other for pair in pairs if name in pair for other in pair - {name})
-
-
-def rounded(value: float | None, digits: int) -> float | None:
-    """A number with so many digits, if it is one."""
-    return None if value is None else round(float(value), digits)
 
 
 def _found(detections: Detections, row: int) -> FoundFace:

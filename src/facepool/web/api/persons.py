@@ -8,11 +8,12 @@ from typing import Annotated
 import numpy as np
 from fastapi import APIRouter, Path, Query, Response
 
+from facepool.enroll.pictures import Enrollment, Offer
 from facepool.errors import InputError, UnknownTemplate
+from facepool.faces.analyze import Faces
 from facepool.gallery import Pool, clean_name
 from facepool.gallery.checks import unknown_person
-from facepool.pipelines.analyze import Faces
-from facepool.pipelines.enroll import Enrollment, Offer
+from facepool.records import rounded
 from facepool.types import Frame, Image
 from facepool.web.api import answers
 from facepool.web.api.callers import Enrolling, Recognizing
@@ -237,7 +238,7 @@ def _offered(picture: SentPicture, offer: Offer, number_of: Mapping[bytes, int])
         outcome=offer.outcome,
         message=str(offer),
         rival=offer.rival,
-        similarity=answers.rounded(offer.similarity, 4),
+        similarity=rounded(offer.similarity, 4),
         sample=number_of.get(offer.faces.embeddings[0].tobytes()) if taken else None,
         faces=len(offer.faces),
     )

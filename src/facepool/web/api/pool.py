@@ -10,10 +10,11 @@ from fastapi import APIRouter, File, Response, UploadFile
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
-from facepool.decide import LOOK_ALIKE_MARGIN, ThresholdPolicy
 from facepool.errors import InputError, PoolCorrupt, PoolTooNew
 from facepool.evaluation.calibration import MIN_PEOPLE, Measured, calibrate_pool
 from facepool.gallery import Pool, PoolMatrix, TransferReport, open_pool, transfer
+from facepool.recognize.decide import LOOK_ALIKE_MARGIN
+from facepool.thresholds import ThresholdPolicy
 from facepool.types import Calibration, EmbeddingSpace
 from facepool.web.api.callers import Administering, Recognizing
 from facepool.web.api.described import DATABASE, DATABASE_TYPE, attachment

@@ -4,8 +4,8 @@ from fastapi import APIRouter
 
 from facepool.errors import InputError
 from facepool.gallery import Pool
-from facepool.pipelines.recognize import RecognizedFaces, Recognizer
-from facepool.pipelines.verify import compare
+from facepool.recognize.pictures import RecognizedFaces, Recognizer
+from facepool.recognize.verify import compare
 from facepool.web.api import answers
 from facepool.web.api.callers import Recognizing
 from facepool.web.api.looking import looked_at

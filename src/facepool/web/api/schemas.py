@@ -6,12 +6,12 @@ Boxes and landmarks are in pixels of the picture as it is shown (EXIF orientatio
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from facepool.decide import TARGET_FPIR
+from facepool.enroll.pictures import Outcome
 from facepool.evaluation.calibration import MAX_TARGET_FPIR
 from facepool.gallery.checks import NAME_LIMIT
-from facepool.pipelines.enroll import Outcome
+from facepool.thresholds import TARGET_FPIR
 from facepool.types import Reason
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT, description="A person's name, in any script")]
@@ -24,12 +24,20 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
+def _to(digits: int) -> AfterValidator:
+    return AfterValidator(lambda value: round(value, digits))
+
+
+Tenths = Annotated[float, _to(1)]
+FourDigits = Annotated[float, _to(4)]
+
+
 class PoseAngles(BaseModel):
     """Head pose in degrees: yaw to the picture's right side, pitch upwards, roll clockwise."""
 
-    yaw: float
-    pitch: float
-    roll: float
+    yaw: Tenths
+    pitch: Tenths
+    roll: Tenths
 
 
 class FoundFace(BaseModel):
@@ -161,9 +169,9 @@ class StoredSample(BaseModel):
     frame: int
     time_s: float | None
     pose: PoseAngles | None
-    quality: float | None
-    size_px: float | None
-    score: float | None
+    quality: Tenths | None
+    size_px: Tenths | None
+    score: FourDigits | None
     appearance: str = Field(description="Which of the person's looks it shows; empty for the usual one")
     partial: bool = Field(description="From a guided scan that was accepted although directions were missing")
     created_at: str | None

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
 import facepool
-from facepool.models.entries import ModelEntry
+from facepool.models.catalog import ModelEntry
 from facepool.web.services import Caller, CurrentServices, requires
 
 router = APIRouter(prefix="/v1/system", tags=["system"])

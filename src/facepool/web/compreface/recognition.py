@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 
 from facepool.errors import UnknownTemplate
 from facepool.gallery import Pool
-from facepool.pipelines.recognize import RecognizedFaces, Recognizer
+from facepool.recognize.pictures import RecognizedFaces, Recognizer
 from facepool.types import Decision, Template
 from facepool.web.api.callers import Recognizing
 from facepool.web.compreface.answers import (

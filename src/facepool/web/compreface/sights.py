@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from facepool.align import TEMPLATES
-from facepool.pipelines.analyze import Faces
+from facepool.faces.analyze import Faces
+from facepool.geometry import TEMPLATES
 from facepool.types import AlignedFaces, Detections, Floats, Frame, Image, Indices, Pose, Sample
 from facepool.web.compreface.answers import Box, FoundFace, HeadPose
 from facepool.web.compreface.errors import no_face

@@ -1,0 +1,1 @@
+"""The commands of ``facepool``, one module each: options, calls into the library, results."""

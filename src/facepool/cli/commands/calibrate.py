@@ -1,0 +1,106 @@
+"""``facepool calibrate``."""
+
+from datetime import UTC, datetime
+
+import click
+
+from facepool.cli.context import CommandContext
+from facepool.cli.options import GivenSettings, json_option, settings_options
+from facepool.cli.ui.console import counted, people_count
+from facepool.errors import ConfigError
+from facepool.evaluation.calibration import LEVEL, Measured, calibrate_pool
+from facepool.gallery import Pool, PoolMatrix
+from facepool.models.catalog import EmbedderSpec, FmrCurve, space_of
+from facepool.recognize.decide import LOOK_ALIKE_MARGIN
+from facepool.types import EmbeddingSpace
+
+
+@click.command()
+@settings_options("pool", "target_fpir", "models_dir")
+@click.option("--dry-run", is_flag=True, help="Measure and tell, and keep nothing.")
+@click.option("--forget", is_flag=True, help="Let the threshold follow the model's error rates again.")
+@json_option
+def calibrate(flags: GivenSettings, dry_run: bool, forget: bool, json_lines: bool) -> None:
+    """Measure on your own pool which threshold lets --target-fpir of strangers be named.
+
+    Each person of the pool is taken for a stranger to the others. Where they are few, what is known of the model on
+    other people's faces is added. The result is kept with the pool, and recognition uses it; it holds counts and rates
+    over everybody, and nothing about one person. People who look alike are flagged on the way, so that recognition
+    asks for a larger margin between them.
+    """
+    context = CommandContext(flags, json_lines=json_lines)
+    if dry_run and forget:
+        raise ConfigError("--dry-run and --forget cannot go together", fix="Leave one out")
+    with context.open_pool(must_exist=True) as pool:
+        if forget:
+            pool.set_calibration(None)
+            context.console.say("The calibration is forgotten; the threshold follows the model's error rates", "good")
+            return
+        _calibrate(context, pool, keep=not dry_run)
+
+
+def _calibrate(context: CommandContext, pool: Pool, *, keep: bool) -> None:
+    cohort = _cohort(context, pool.space)
+    with context.console.working("Measuring"):
+        measured = calibrate_pool(pool, cohort, context.settings.target_fpir, now=datetime.now(UTC), keep=keep)
+    _report(context, measured, cohort, pool.matrix(), kept=keep)
+
+
+def _cohort(context: CommandContext, space: EmbeddingSpace | None) -> FmrCurve | None:
+    """What is known of the pool's embedder; None where it or its pool is not known."""
+    if space is None:
+        return None
+    for entry in context.store().entries().values():
+        if isinstance(entry.spec, EmbedderSpec) and space_of(entry).id == space.id:
+            return entry.spec.fmr
+    return None
+
+
+def _report(
+    context: CommandContext, measured: Measured, cohort: FmrCurve | None, pool: PoolMatrix, *, kept: bool
+) -> None:
+    console, calibration = context.console, measured.calibration
+    low, high = calibration.low, calibration.high
+    console.say(
+        f"Threshold {calibration.threshold:.3f}: {calibration.target_fpir:.2%} of strangers would be named "
+        f"({LEVEL:.0%} interval {low:.2%} to {high:.2%})",
+        "good",
+    )
+    console.say(
+        f"Measured on {people_count(calibration.people)} with {counted(calibration.templates, 'view')}: "
+        f"{counted(calibration.comparisons, 'comparison')} of different people"
+    )
+    source = f"the model's cohort: {cohort.source}" if cohort else "experience with other models"
+    console.say(f"The tail's shape comes to {calibration.borrowed:.0%} from {source}")
+    for pair in measured.look_alikes:
+        names = " and ".join(sorted(pair))
+        if pair in measured.too_alike:
+            console.note(f"{names} are as alike as one person: registered twice, or twins? They did not take part")
+        elif kept:
+            margin = pool.margins.get(pair, LOOK_ALIKE_MARGIN)
+            console.note(f"{names} look alike: one is named only when {margin:.2f} ahead of the other")
+    console.note("Kept with the pool; recognition uses it from now on" if kept else "Nothing was kept (--dry-run)")
+    console.emit(
+        {
+            "threshold": round(calibration.threshold, 4),
+            "target_fpir": calibration.target_fpir,
+            "interval": [round(low, 6), round(high, 6)],
+            "level": LEVEL,
+            "people": calibration.people,
+            "templates": calibration.templates,
+            "comparisons": calibration.comparisons,
+            "borrowed": round(calibration.borrowed, 4),
+            "cohort": cohort.source if cohort else None,
+            "created_at": calibration.created_at,
+            "space": calibration.space_id or None,
+            "kept": kept,
+            "look_alikes": [
+                {
+                    "people": sorted(pair),
+                    "same_person": pair in measured.too_alike,
+                    "margin": round(pool.margins[pair], 4) if pair in pool.margins else None,
+                }
+                for pair in measured.look_alikes
+            ],
+        }
+    )

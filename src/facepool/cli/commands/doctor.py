@@ -1,0 +1,116 @@
+"""``facepool doctor``."""
+
+import importlib.util
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import click
+from rich.text import Text
+
+import facepool
+from facepool.cli.context import CommandContext
+from facepool.cli.options import MODELS, GivenSettings, json_option, settings_options
+from facepool.cli.ui.console import people_count
+from facepool.errors import FacepoolError
+from facepool.models.catalog import find_pack
+from facepool.runtime import Device, Runtime, default_threads, installed_engines
+from facepool.window import check_display
+
+UNFIT = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the examination.
+
+    Attributes:
+        subject: What was looked at.
+        finding: What was found.
+        healthy: False where something that facepool needs does not work.
+    """
+
+    subject: str
+    finding: str
+    healthy: bool = True
+
+
+@click.command()
+@settings_options("pool", *MODELS)
+@json_option
+def doctor(flags: GivenSettings, json_lines: bool) -> int:
+    """Say what this machine can do, and what is missing; exit code 6 if something that is needed does not work."""
+    context = CommandContext(flags, json_lines=json_lines)
+    findings = list(_examine(context))
+    for finding in findings:
+        context.console.emit({"subject": finding.subject, "finding": finding.finding, "healthy": finding.healthy})
+    rows = [(f.subject, Text(f.finding, style="" if f.healthy else "red")) for f in findings]
+    context.console.table(("", ""), rows)
+    return 0 if all(finding.healthy for finding in findings) else UNFIT
+
+
+def _examine(context: CommandContext) -> Iterator[Finding]:
+    yield Finding("facepool", facepool.__version__)
+    yield Finding("Python", f"{sys.version.split()[0]} on {platform.system()} {platform.machine()}")
+    for engine in installed_engines():
+        yield Finding(engine.name, f"{engine.version}, runs on {', '.join(engine.devices)}")
+    yield _device(context)
+    yield from _models(context)
+    yield _pool(context)
+    yield _display()
+    for package, purpose in (("manimgx_fonts", "most scripts"), ("manimgx_fonts_cjk", "Chinese, Japanese, Korean")):
+        found = importlib.util.find_spec(package) is not None
+        yield Finding(f"fonts for {purpose}", "installed" if found else "missing; the system's fonts are used")
+
+
+def _device(context: CommandContext) -> Finding:
+    settings = context.settings
+    threads = settings.threads or default_threads()
+    try:
+        if _models_are_here(context):
+            return Finding("device", f"{settings.device}: {context.analyzer.runs_on}, {threads} CPU threads")
+        Runtime(Device.parse(settings.device), settings.threads)
+    except FacepoolError as error:
+        return Finding("device", str(error), healthy=False)
+    return Finding("device", f"{settings.device}: installed; whether it works shows when models are here")
+
+
+def _models_are_here(context: CommandContext) -> bool:
+    pack = find_pack(context.settings.pack)
+    return {pack.detector, pack.embedder} <= {model.entry.name for model in context.store().installed()}
+
+
+def _models(context: CommandContext) -> Iterator[Finding]:
+    settings, store = context.settings, context.store()
+    try:
+        pack = find_pack(settings.pack)
+    except FacepoolError as error:
+        yield Finding("models", str(error), healthy=False)
+        return
+    here = {model.entry.name for model in store.installed()}
+    problems = {verdict.entry.name: verdict.problem for verdict in store.verify() if verdict.problem}
+    for name in (pack.detector, pack.embedder):
+        if name in problems:
+            yield Finding(name, f"damaged: {problems[name]}; it is fetched again when it is used", healthy=False)
+        else:
+            yield Finding(name, "here, verified" if name in here else "not here yet: facepool models pull")
+
+
+def _pool(context: CommandContext) -> Finding:
+    path = context.settings.pool
+    if not path.exists():
+        return Finding("pool", f"{path}: not there yet: facepool register NAME")
+    try:
+        with context.open_pool(must_exist=True) as pool:
+            return Finding("pool", f"{path}: {people_count(len(pool.people()))}, {pool.space or 'space unknown'}")
+    except FacepoolError as error:
+        return Finding("pool", str(error), healthy=False)
+
+
+def _display() -> Finding:
+    try:
+        check_display()
+    except FacepoolError as error:
+        return Finding("display", f"none, so no window: {error.why or error.what} (everything else works)")
+    return Finding("display", "there is one")

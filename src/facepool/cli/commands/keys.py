@@ -1,0 +1,61 @@
+"""``facepool keys``."""
+
+import click
+
+from facepool.cli.context import CommandContext
+from facepool.cli.options import GivenSettings, json_option, settings_options
+from facepool.web.keys import ROLES, Keys, Role
+from facepool.web.store import ServerStore, store_beside
+
+
+@click.group()
+def keys() -> None:
+    """API keys of ``facepool serve``: who may recognize, enroll, or administer.
+
+    Needed as soon as the server listens elsewhere than on the loopback, and there once an administrator has one.
+    """
+
+
+@keys.command()
+@click.argument("name")
+@click.option("--role", type=click.Choice(ROLES), required=True, help="Each may do what the ones before it may.")
+@settings_options("pool")
+@json_option
+def add(flags: GivenSettings, name: str, role: Role, json_lines: bool) -> None:
+    """Make a key and show it, this once."""
+    context = CommandContext(flags, json_lines=json_lines)
+    key = _open(context).add(name, role)
+    context.console.emit({"name": name, "role": role, "key": key})
+    context.console.say(key)
+    context.console.note(f"Keep it: {name}'s key is not shown again. Clients send it as x-api-key.")
+
+
+@keys.command("list")
+@settings_options("pool")
+@json_option
+def list_keys(flags: GivenSettings, json_lines: bool) -> None:
+    """Show the names of keys, what they are for, and when they were last used."""
+    context = CommandContext(flags, json_lines=json_lines)
+    found = _open(context).all()
+    for key in found:
+        context.console.emit(
+            {"name": key.name, "role": key.role, "created_at": key.created_at, "last_used_at": key.last_used_at}
+        )
+    rows = [(key.name, key.role, key.created_at, key.last_used_at or "never") for key in found]
+    context.console.table(("name", "role", "made", "last used"), rows)
+
+
+@keys.command()
+@click.argument("name")
+@settings_options("pool")
+def remove(flags: GivenSettings, name: str) -> None:
+    """Remove a key; whoever is signed in with it is no longer, from the next request on."""
+    context = CommandContext(flags)
+    _open(context).remove(name)
+    context.console.say(f"Removed {name}'s key", "good")
+
+
+def _open(context: CommandContext) -> Keys:
+    pool = context.settings.pool
+    pool.parent.mkdir(parents=True, exist_ok=True)
+    return Keys(ServerStore(store_beside(pool)))

@@ -1,0 +1,149 @@
+"""``facepool people``."""
+
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from facepool.cli.context import CommandContext
+from facepool.cli.options import GivenSettings, json_option, settings_options
+from facepool.cli.ui.console import counted, people_count
+from facepool.gallery import TransferReport, open_pool, transfer
+from facepool.records import person_record, template_record
+from facepool.types import Template
+
+
+@click.group()
+def people() -> None:
+    """Who is in the pool."""
+
+
+@people.command("list")
+@settings_options("pool")
+@json_option
+def list_people(flags: GivenSettings, json_lines: bool) -> None:
+    """List everybody with the number of their views."""
+    context = CommandContext(flags, json_lines=json_lines)
+    with context.open_pool(must_exist=True) as pool:
+        entries = pool.people()
+        for entry in entries:
+            context.console.emit(person_record(entry))
+        rows = [(entry.name, str(entry.templates), _local(entry.created_at)) for entry in entries]
+        context.console.table(("person", ">views", "since"), rows)
+        space = f", {pool.space}" if pool.space else ""
+        context.console.note(f"{people_count(len(entries))} in {pool.path}{space}")
+
+
+@people.command()
+@click.argument("name")
+@settings_options("pool")
+@json_option
+def show(flags: GivenSettings, name: str, json_lines: bool) -> None:
+    """Show the views of one person: where they came from, how good they are."""
+    context = CommandContext(flags, json_lines=json_lines)
+    with context.open_pool(must_exist=True) as pool:
+        templates = pool.templates(name)
+    for template in templates:
+        context.console.emit(template_record(template))
+    columns = (">view", ">quality", ">size", ">yaw", ">pitch", ">roll", "source", ">time", "stored", "model")
+    context.console.table(columns, [_row(template) for template in templates], title=name)
+
+
+@people.command()
+@click.argument("old")
+@click.argument("new")
+@settings_options("pool")
+def rename(flags: GivenSettings, old: str, new: str) -> None:
+    """Give OLD the name NEW, which nobody may have yet."""
+    context = CommandContext(flags)
+    with context.open_pool(must_exist=True) as pool:
+        pool.rename(old, new)
+    context.console.say(f"{old} is now {new}", "good")
+
+
+@people.command()
+@click.argument("source")
+@click.argument("target")
+@settings_options("pool")
+def merge(flags: GivenSettings, source: str, target: str) -> None:
+    """Give all views of SOURCE to TARGET; SOURCE is gone."""
+    context = CommandContext(flags)
+    with context.open_pool(must_exist=True) as pool:
+        moved = pool.merge(source, target)
+    context.console.say(f"{counted(moved, 'view')} of {source} moved to {target}", "good")
+
+
+@people.command()
+@click.argument("name")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@settings_options("pool")
+def remove(flags: GivenSettings, name: str, yes: bool) -> None:
+    """Erase NAME and everything stored about them."""
+    context = CommandContext(flags)
+    with context.open_pool(must_exist=True) as pool:
+        count = len(pool.templates(name))
+        if not (yes or click.confirm(f"Erase {name} and {counted(count, 'view')} for good?", err=True)):
+            raise click.Abort("nothing was erased")
+        remarks = len(pool.notes)
+        erased = pool.remove(name)
+        for remark in pool.notes[remarks:]:
+            context.console.note(remark)
+    context.console.say(f"{name} erased, with {counted(erased, 'view')}", "good")
+
+
+@people.command("export")
+@click.argument("target", type=click.Path(path_type=Path))
+@settings_options("pool")
+def export_people(flags: GivenSettings, target: Path) -> None:
+    """Copy everybody into TARGET: a .db file or a model_faces.npy. What is there already stays and is added to."""
+    context = CommandContext(flags)
+    with context.open_pool(must_exist=True) as pool, open_pool(target, pool.space) as other:
+        _report(context, target, transfer(pool, other))
+
+
+@people.command("import")
+@click.argument("source", type=click.Path(path_type=Path))
+@settings_options("pool", "pack", "embedder", "models_dir")
+def import_people(flags: GivenSettings, source: Path) -> None:
+    """Copy everybody of SOURCE, a .db file or a model_faces.npy, into the pool; who is in both gets both's views.
+
+    An original pair without model_faces.json does not say which model made it; it is taken for --embedder's.
+    """
+    context = CommandContext(flags)
+    with open_pool(source, must_exist=True) as other:
+        space = other.space or context.named_space()
+        with context.open_pool(space, must_exist=False) as pool:
+            _report(context, pool.path, transfer(other, pool))
+
+
+def _report(context: CommandContext, path: Path, report: TransferReport) -> None:
+    for remark in report.notes:
+        context.console.note(remark)
+    if report.skipped:
+        context.console.note(f"{counted(report.skipped, 'view')} already there")
+    touched = len(report.created) + len(report.extended)
+    context.console.say(f"{counted(report.added, 'view')} of {people_count(touched)} copied to {path}", "good")
+
+
+def _row(template: Template) -> tuple[str, ...]:
+    sample = template.sample
+    angles = (None, None, None) if sample.pose is None else (sample.pose.yaw, sample.pose.pitch, sample.pose.roll)
+    return (
+        str(template.id),
+        _number(sample.quality),
+        _number(sample.size_px),
+        *(_number(angle) for angle in angles),
+        Path(sample.source).name,
+        "" if sample.time_s is None else f"{sample.time_s:.1f} s",
+        _local(template.created_at),
+        template.model,
+    )
+
+
+def _local(iso: str) -> str:
+    """A stored UTC time as the clock on the wall shows it; empty for empty."""
+    return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M") if iso else ""
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f}"

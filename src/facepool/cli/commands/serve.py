@@ -1,0 +1,194 @@
+"""``facepool serve``."""
+
+import os
+import socket
+import ssl
+import webbrowser
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+
+import click
+import uvicorn
+
+from facepool.cli.context import CommandContext
+from facepool.cli.options import DECISION, DETECTION, LIVE, MODELS, REGISTRATION, GivenSettings, settings_options
+from facepool.errors import ConfigError, PathMissing
+from facepool.models.catalog import ModelEntry, find_pack
+from facepool.web.app import create_app
+from facepool.web.assembly import ServerOptions, assemble
+from facepool.web.bounds import DEADLINE_S, MOST_BYTES
+from facepool.web.guards import is_loopback
+from facepool.web.heads import PromptHTTP
+from facepool.web.keys import Keys
+from facepool.web.limits import REQUESTS, Limits
+from facepool.web.store import ServerStore, store_beside
+
+_MIB = 1024 * 1024
+_MOST_CONNECTIONS = 512
+_GRACE_S = 5
+_MOST_FRAME_BYTES = 5 * _MIB
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
+@click.option("--camera", "cameras", multiple=True, help="Watch a camera of the server: number or URL; repeatable.")
+@click.option("--tls-certificate", type=click.Path(path_type=Path), help="Certificate chain in PEM, for https.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="Its key, if it is not in the same file.")
+@click.option("--require-keys", is_flag=True, help="Ask for an API key on the loopback, too.")
+@click.option("--proxy", "proxies", multiple=True, help="Address of a proxy whose X-Forwarded-For counts; repeatable.")
+@click.option("--rate-limit", default=REQUESTS, show_default=True, help="How often one client may ask.")
+@click.option(
+    "--max-request", type=click.IntRange(min=1), default=MOST_BYTES // _MIB, show_default=True, help="In MiB."
+)
+@click.option(
+    "--request-timeout", type=click.FloatRange(min=1), default=DEADLINE_S, show_default=True, help="In seconds."
+)
+@click.option(
+    "--keep-activity", type=click.FloatRange(min=0), default=30, show_default=True, help="Days; who was seen when."
+)
+@click.option("--open/--no-open", "open_browser", default=False, help="Open the page in the browser.")
+@click.option("--accept-licence", is_flag=True, help="Accept terms that restrict the use of a model.")
+@settings_options("pool", *MODELS, *DETECTION, *DECISION, *LIVE, *REGISTRATION)
+def serve(
+    flags: GivenSettings,
+    host: str,
+    port: int,
+    cameras: tuple[str, ...],
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    require_keys: bool,
+    proxies: tuple[str, ...],
+    rate_limit: str,
+    max_request: int,
+    request_timeout: float,
+    keep_activity: float,
+    open_browser: bool,
+    accept_licence: bool,
+) -> None:
+    """Serve the page, the REST interface and the interface of CompreFace, for this machine or others.
+
+    \b
+    facepool serve --open                          for this machine: no key is needed
+    facepool keys add Me --role admin              then, for others:
+    facepool serve --host 0.0.0.0 --tls-certificate cert.pem --tls-key key.pem
+    """
+    context = CommandContext(flags, accept_licence=accept_licence)
+    settings, console = context.settings, context.console
+    settings.pool.parent.mkdir(parents=True, exist_ok=True)
+    local = is_loopback(host)
+    if not local:
+        _check_keys(settings.pool, host)
+    certificate = _check_certificate(tls_certificate, tls_key)
+    with closing(_bind(host, port)) as listener:
+        options = ServerOptions(
+            keys_always=require_keys or not local,
+            pinned=frozenset(flags.given),
+            models=_models(context),
+            activity_days=keep_activity,
+            limits=Limits(rate_limit),
+        )
+        services = assemble(settings, context.analyzer, options)
+        for camera in cameras:
+            services.cameras.add(camera)
+        app = create_app(services, most_bytes=max_request * _MIB, deadline_s=request_timeout)
+        address = f"{'https' if certificate else 'http'}://{_shown(host)}:{listener.getsockname()[1]}/"
+
+        def started() -> None:
+            console.say(f"facepool is at {address}")
+            console.note(f"People are kept in {settings.pool}. Ctrl-C ends.")
+            if not local and not certificate:
+                console.note(
+                    "Without TLS, keys and pictures can be read on the way, and browsers give no camera to the page: "
+                    "use --tls-certificate, or a proxy that does"
+                )
+            if open_browser:
+                webbrowser.open(address)
+
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=bool(proxies),
+            forwarded_allow_ips=list(proxies),
+            http=PromptHTTP,
+            limit_concurrency=_MOST_CONNECTIONS,
+            timeout_graceful_shutdown=_GRACE_S,
+            ws_max_size=_MOST_FRAME_BYTES,
+            ws_per_message_deflate=False,
+            ssl_certfile=tls_certificate,
+            ssl_keyfile=tls_key,
+        )
+        with suppress(KeyboardInterrupt):  # it is how a server ends
+            _Server(config, started).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._started()
+
+
+def _models(context: CommandContext) -> tuple[ModelEntry, ...]:
+    settings = context.settings
+    pack, store = find_pack(settings.pack), context.store()
+    return tuple(
+        store.resolve(name) for name in (settings.detector or pack.detector, settings.embedder or pack.embedder)
+    )
+
+
+def _check_keys(pool: Path, host: str) -> None:
+    with closing(ServerStore(store_beside(pool))) as store:
+        if not Keys(store).required:
+            raise ConfigError(
+                f"The server cannot listen on {host} yet",
+                why="others than this machine need a key there, and no administrator has one",
+                fix="Make one: facepool keys add NAME --role admin",
+            )
+
+
+def _check_certificate(certificate: Path | None, key: Path | None) -> bool:
+    """Whether there is one that can be used."""
+    if certificate is None:
+        if key is not None:
+            raise ConfigError("--tls-key is given without --tls-certificate", fix="Name both")
+        return False
+    for path in (certificate, key):
+        if path is not None and not path.is_file():
+            raise PathMissing(f"There is no file {path}", fix="Check --tls-certificate and --tls-key")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigError(
+            f"The certificate {certificate} cannot be used", why=str(error), fix="Name a PEM file and its key"
+        ) from error
+    return True
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """A socket at the address, before time is spent on loading networks."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        if os.name == "posix":  # on Windows it would let two servers listen at one port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise ConfigError(
+            f"The server cannot listen on {host}:{port}", why=error.strerror or str(error), fix="Choose another --port"
+        ) from error
+    return listener
+
+
+def _shown(host: str) -> str:
+    if host in ("0.0.0.0", "::"):  # noqa: S104 -- it is only asked whether it is that
+        return "localhost"
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,43 @@
+"""``facepool verify``."""
+
+import click
+
+from facepool.capture import read_image
+from facepool.cli.context import CommandContext
+from facepool.cli.options import DETECTION, MODELS, GivenSettings, json_option, settings_options
+from facepool.recognize.verify import verify as compare
+
+NO_MATCH = 1
+
+
+@click.command()
+@click.argument("picture_a")
+@click.argument("picture_b")
+@settings_options("threshold", *MODELS, *DETECTION)
+@json_option
+def verify(flags: GivenSettings, picture_a: str, picture_b: str, json_lines: bool) -> int:
+    """Say whether two pictures show one person: exit code 0 if so, 1 if not.
+
+    Of several faces in a picture the largest is compared. The default threshold lets one in a thousand pairs of
+    different people pass.
+    """
+    context = CommandContext(flags, json_lines=json_lines)
+    pictures = (picture_a, picture_b)
+    image_a, image_b = (read_image(picture) for picture in pictures)
+    result = compare(image_a, image_b, context.analyzer, context.policy)
+    console = context.console
+    for picture, faces in zip(pictures, result.faces, strict=True):
+        if len(faces) > 1:
+            console.note(f"{picture} has {len(faces)} faces; the largest is compared")
+    verdict = "same person" if result.match else "different people"
+    console.say(f"similarity {result.similarity:.3f}, threshold {result.threshold.value:.3f}: {verdict}")
+    console.note(result.threshold.meaning)
+    console.emit(
+        {
+            "similarity": round(result.similarity, 4),
+            "threshold": round(result.threshold.value, 4),
+            "match": result.match,
+            "meaning": result.threshold.meaning,
+        }
+    )
+    return 0 if result.match else NO_MATCH

@@ -1,0 +1,1 @@
+"""What commands share on the terminal and in the window."""

@@ -1,0 +1,174 @@
+"""What commands print: results to standard output, everything else to standard error."""
+
+import json
+import sys
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+
+from rich.console import Console as RichConsole
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from facepool.errors import FacepoolError
+
+_WIDE = 1000
+STYLES = {"good": "green", "bad": "red", "faint": "dim"}
+
+
+class Console:
+    """Results on standard output, remarks and progress on standard error.
+
+    Args:
+        json_lines: Print results as one JSON object a line, for programs.
+    """
+
+    def __init__(self, *, json_lines: bool = False) -> None:
+        self.json_lines = json_lines
+        self._out = RichConsole(highlight=False)
+        if not self._out.is_terminal:
+            self._out.width = _WIDE  # a file or another program wants whole rows, not folded ones
+        self._err = RichConsole(stderr=True, highlight=False)
+
+    def say(self, text: str, style: str = "") -> None:
+        """A line of the result for people; nothing in JSON mode."""
+        if not self.json_lines:
+            self._out.print(Text(printable(text), style=STYLES.get(style, style)), soft_wrap=True)
+
+    def emit(self, record: Mapping[str, object]) -> None:
+        """A result for programs, one line; nothing outside JSON mode."""
+        if self.json_lines:
+            # Names stay readable wherever the other side can read them.
+            readable = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+            sys.stdout.write(json.dumps(record, ensure_ascii=not readable) + "\n")
+            sys.stdout.flush()
+
+    def note(self, text: str) -> None:
+        """A remark that is not part of the result."""
+        self._err.print(Text(printable(text), style="dim"), soft_wrap=True)
+
+    def fail(self, error: FacepoolError) -> None:
+        """An error in one line, with its code."""
+        if self.json_lines:
+            sys.stderr.write(json.dumps({"error": error.code, "message": str(error)}) + "\n")
+            return
+        line = Text("error ", style="bold red")
+        line.append(f"[{error.code}] ", style="red")
+        line.append(printable(str(error)), style="default")
+        self._err.print(line, soft_wrap=True)
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str | Text]], title: str = "") -> None:
+        """A table for people; nothing in JSON mode. A column whose name begins with ``>`` is set to the right."""
+        if self.json_lines:
+            return
+        table = Table(title=title or None, title_justify="left", header_style="bold", pad_edge=False, box=None)
+        table.show_header = any(columns)
+        for column in columns:
+            table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(_cell(cell) for cell in row))
+        self._out.print(table)
+
+    @contextmanager
+    def counting(self, what: str, total: int | None) -> Iterator["Counter"]:
+        """A progress bar over a known or unknown number of things."""
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        bars = Progress(*columns, console=self._err, transient=True, redirect_stdout=False)
+        # Where nobody watches, rich would leave an empty line instead of a bar.
+        with bars if self._err.is_terminal else nullcontext():
+            yield Counter(bars, what, total)
+
+    @contextmanager
+    def working(self, what: str) -> Iterator[None]:
+        """A sign of life during something that takes seconds and cannot be counted."""
+        with self._err.status(what) if self._err.is_terminal else nullcontext():
+            yield
+
+    @contextmanager
+    def downloads(self) -> Iterator["Downloads"]:
+        """Progress bars of downloads, one a file, which appear when something is fetched."""
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        bars = Progress(*columns, console=self._err, redirect_stdout=False)
+        downloads = Downloads(bars)
+        try:
+            yield downloads
+        finally:
+            downloads.stop()
+
+
+def printable(text: str) -> str:
+    """The text without control characters: a file name or a stranger's pool must not steer the terminal."""
+    return "".join("\ufffd" if unicodedata.category(char) == "Cc" and char not in "\n\t" else char for char in text)
+
+
+def _cell(cell: str | Text) -> Text:
+    text = Text(cell) if isinstance(cell, str) else cell
+    text.plain = printable(text.plain)
+    return text
+
+
+class Counter:
+    """A progress bar that counts.
+
+    Args:
+        progress: Where it is drawn.
+        what: Its label.
+        total: How many there will be; None when nobody knows.
+    """
+
+    def __init__(self, progress: Progress, what: str, total: int | None) -> None:
+        self._progress = progress
+        self._task = progress.add_task(escape(printable(what)), total=total)
+
+    def step(self) -> None:
+        """One more is done."""
+        self._progress.advance(self._task)
+
+    def describe(self, text: str) -> None:
+        """Change the label."""
+        self._progress.update(self._task, description=escape(printable(text)))
+
+
+class Downloads:
+    """Progress bars by file name; the callable that a model store reports to.
+
+    Args:
+        progress: Where they are drawn.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, name: str, done: int, total: int | None) -> None:
+        """So many of so many bytes of a file are here."""
+        if not self._tasks:
+            self._progress.start()  # only now: an empty display would leave a blank line
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name, total=total)
+        self._progress.update(self._tasks[name], completed=done, total=total)
+
+    def stop(self) -> None:
+        """Leave the bars as they are, if there are any."""
+        if self._tasks:
+            self._progress.stop()
+
+
+def people_count(number: int) -> str:
+    """``1 person``, ``2 people``."""
+    return "1 person" if number == 1 else f"{number:,} people"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 view``, ``2 views``."""
+    return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,0 +1,179 @@
+"""After a scan: which directions were captured, how well they hold together, and where it is thin."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from facepool.enroll.ring import AMPLITUDES, Amplitude, RingOptions, Slot, direction_angle, direction_words
+from facepool.enroll.views import View, Views
+from facepool.thresholds import Threshold
+from facepool.types import Floats
+
+THIN_QUALITY = 40.0
+"""Below this a direction is to be scanned again; 0..100."""
+
+ABOUT_MISSES = (
+    "Share of captured views whose similarity to the nearest stored view, other than themselves, is below the "
+    "threshold. Both come from one scan, in one light: recognition on another day misses more."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ViewReport:
+    """One captured view.
+
+    Attributes:
+        slot: Its place; None for the frontal one.
+        quality: 0..100.
+        yaw_deg: Turn from the person's frontal pose, positive towards the picture's right side.
+        pitch_deg: The same, positive upwards.
+        stored: Whether it becomes a template.
+        similarity: To the nearest of the other stored views; None where there is no other.
+        missed: Whether that is below the threshold.
+    """
+
+    slot: Slot | None
+    quality: float
+    yaw_deg: float
+    pitch_deg: float
+    stored: bool
+    similarity: float | None
+    missed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DirectionReport:
+    """One direction of the ring.
+
+    Attributes:
+        direction: 0-based, counter-clockwise.
+        angle_deg: Of its middle; 0 is the picture's right side, 90 up.
+        words: The same for the person: ``left`` is their own left.
+        near: The view on the inner ring; None where there is none.
+        far: The view on the outer ring; None where there is none.
+    """
+
+    direction: int
+    angle_deg: float
+    words: str
+    near: ViewReport | None
+    far: ViewReport | None
+
+    @property
+    def covered(self) -> bool:
+        """Whether the person was seen turned that way."""
+        return self.near is not None or self.far is not None
+
+    @property
+    def thin(self) -> bool:
+        """Whether it is to be scanned again: nothing there, nothing good, or nothing that would be recognized."""
+        views = [view for view in (self.near, self.far) if view is not None]
+        return not any(view.quality >= THIN_QUALITY and not view.missed for view in views)
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """The report on one scan.
+
+    Attributes:
+        person: Whom it shows.
+        appearance: Which look; empty for the usual one.
+        partial: Whether it is accepted although too many directions are missing.
+        frontal: The view straight ahead; None before there is one.
+        directions: All directions, counter-clockwise from the picture's right side.
+        similarities: (V, V) float32, cosine of every two captured views: the person's own genuine similarities; in the
+            order of ``views``.
+        threshold: From which similarity on the person would be named in the pool with this scan in it.
+    """
+
+    person: str
+    appearance: str
+    partial: bool
+    frontal: ViewReport | None
+    directions: tuple[DirectionReport, ...]
+    similarities: Floats
+    threshold: Threshold
+
+    @property
+    def views(self) -> tuple[ViewReport, ...]:
+        """Every captured view: the frontal one, then around the ring, near before far."""
+        around = [view for direction in self.directions for view in (direction.near, direction.far)]
+        return tuple(view for view in (self.frontal, *around) if view is not None)
+
+    @property
+    def covered(self) -> float:
+        """0..1, the share of directions that were captured."""
+        return sum(direction.covered for direction in self.directions) / len(self.directions)
+
+    @property
+    def thin(self) -> tuple[DirectionReport, ...]:
+        """The directions to scan again."""
+        return tuple(direction for direction in self.directions if direction.thin)
+
+    def miss_share(self, amplitude: Amplitude | None = None) -> float | None:
+        """Predicted share of missed views, of one ring or of all; see ``ABOUT_MISSES``. None without a view to ask."""
+        asked = [
+            view.missed
+            for view in self.views
+            if view.similarity is not None
+            and (amplitude is None or (view.slot is not None and view.slot.amplitude == amplitude))
+        ]
+        return sum(asked) / len(asked) if asked else None
+
+
+def report(
+    views: Views,
+    chosen: Sequence[View],
+    options: RingOptions,
+    threshold: Threshold,
+    *,
+    person: str,
+    appearance: str,
+    partial: bool,
+) -> Coverage:
+    """Report on a scan.
+
+    Args:
+        views: What was captured.
+        chosen: What of it becomes templates.
+        options: Where the ring lies.
+        threshold: Of the pool with the templates in it.
+        person: Whom it shows.
+        appearance: Which look.
+        partial: Whether too many directions are missing.
+    """
+    captured = views.all()
+    reports = {view.slot: _view_report(view, chosen, threshold.value) for view in captured}
+    vectors = np.stack([view.sample.embedding for view in captured]) if captured else np.zeros((0, 1), np.float32)
+    return Coverage(
+        person=person,
+        appearance=appearance,
+        partial=partial,
+        frontal=reports.get(None),
+        directions=tuple(
+            DirectionReport(
+                direction,
+                direction_angle(direction, options),
+                direction_words(direction_angle(direction, options)),
+                *(reports.get(Slot(direction, amplitude)) for amplitude in AMPLITUDES),
+            )
+            for direction in range(options.directions)
+        ),
+        similarities=vectors @ vectors.T,
+        threshold=threshold,
+    )
+
+
+def _view_report(view: View, chosen: Sequence[View], threshold: float) -> ViewReport:
+    others = [other.sample.embedding for other in chosen if other is not view]
+    similarity = float(np.max(np.stack(others) @ view.sample.embedding)) if others else None
+    return ViewReport(
+        slot=view.slot,
+        quality=view.quality,
+        yaw_deg=view.offset.yaw,
+        pitch_deg=view.offset.pitch,
+        stored=any(other is view for other in chosen),
+        similarity=similarity,
+        missed=similarity is not None and similarity < threshold,
+    )

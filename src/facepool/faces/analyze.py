@@ -1,0 +1,266 @@
+"""From an image to faces with embeddings: detection, alignment, quality, pose and embedding in one pass."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from facepool.errors import ImageUnreadable
+from facepool.faces.align import Aligner
+from facepool.faces.pose import fit_heads
+from facepool.faces.quality import FaceMeasures, measure
+from facepool.models.catalog import FmrCurve
+from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Image, Pose, Sample
+
+_PICTURE_QUALITY = 90
+
+
+class Detector(Protocol):
+    """Finds faces; ``detect.RetinaFace`` does, and whatever stands between it and those who ask."""
+
+    @property
+    def runs_on(self) -> str:
+        """Engine and device, for people."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """``cpu``, or the name of an accelerator, for which batches pay."""
+        ...
+
+    def detect(self, images_bgr: Sequence[Image]) -> list[Detections]:
+        """Find the faces of each image; see ``detect.RetinaFace``."""
+        ...
+
+
+class FaceEmbedder(Protocol):
+    """Turns aligned faces into vectors; ``embed.Embedder`` does, and whatever stands before it."""
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """What the vectors are comparable with."""
+        ...
+
+    @property
+    def fmr(self) -> FmrCurve | None:
+        """How similar strangers get; None when nobody has measured it."""
+        ...
+
+    @property
+    def runs_on(self) -> str:
+        """Engine and device, for people."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """``cpu``, or the name of an accelerator, for which batches pay."""
+        ...
+
+    def embed(self, faces: AlignedFaces) -> Floats:
+        """Embed faces; see ``embed.Embedder``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """The faces of one image, one row a face, best detector score first.
+
+    Attributes:
+        detections: Boxes, scores and landmarks in pixels of the image.
+        embeddings: (N, D) float32, L2 norm 1.
+        measures: How good each capture is; see ``facepool.faces.quality``.
+        poses: N poses; None where one could not be measured.
+        aligned: The faces, upright, on the embedder's template; None where they were not kept.
+    """
+
+    detections: Detections
+    embeddings: Floats
+    measures: FaceMeasures
+    poses: Sequence[Pose | None]
+    aligned: AlignedFaces | None = None
+
+    def __len__(self) -> int:
+        """Number of faces."""
+        return len(self.detections)
+
+    def sample(self, row: int, frame: Frame, *, with_picture: bool = False) -> Sample:
+        """One face as a sample of the frame that it was found in, with its picture if that is to be kept."""
+        return Sample(
+            embedding=self.embeddings[row],
+            source=frame.source,
+            time_s=frame.time_s,
+            pose=self.poses[row],
+            quality=float(self.measures.overall[row]),
+            score=float(self.detections.scores[row]),
+            size_px=float(self.measures.size_px[row]),
+            frame=frame.index,
+            picture=_jpeg(self.aligned.images_bgr[row]) if with_picture and self.aligned else b"",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedFaces:
+    """Faces of one image before they are embedded, one row a face.
+
+    Attributes:
+        detections: Boxes, scores and landmarks in pixels of the image.
+        aligned: The faces, upright, on the embedder's template.
+        measures: How good each capture is; see ``facepool.faces.quality``.
+        poses: N poses; None where one could not be measured.
+    """
+
+    detections: Detections
+    aligned: AlignedFaces
+    measures: FaceMeasures
+    poses: Sequence[Pose | None]
+
+    def __len__(self) -> int:
+        """Number of faces."""
+        return len(self.detections)
+
+
+class Analyzer:
+    """Finds, aligns, measures and embeds the faces of images.
+
+    Args:
+        detector: Finds faces.
+        aligner: Cuts them out on the embedder's template.
+        embedder: Turns them into vectors.
+        remark: What people should know beside engine and device, for example ``int8``.
+    """
+
+    def __init__(self, detector: Detector, aligner: Aligner, embedder: FaceEmbedder, remark: str = "") -> None:
+        self._remark = remark
+        self._detector = detector
+        self._aligner = aligner
+        self._embedder = embedder
+
+    def with_stages(
+        self, detector: Callable[[Detector], Detector], embedder: Callable[[FaceEmbedder], FaceEmbedder]
+    ) -> "Analyzer":
+        """The same analyzer with something before its networks, for example a queue.
+
+        Args:
+            detector: Makes what stands before the detector.
+            embedder: Makes what stands before the embedder.
+        """
+        return Analyzer(detector(self._detector), self._aligner, embedder(self._embedder), self._remark)
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The embedding space of the vectors; a pool has to be of the same."""
+        return self._embedder.space
+
+    @property
+    def fmr(self) -> FmrCurve | None:
+        """How similar strangers get in that space; None when nobody has measured it."""
+        return self._embedder.fmr
+
+    @property
+    def runs_on(self) -> str:
+        """Engine, device and precision of both networks, for people."""
+        engines = " and ".join(dict.fromkeys((self._detector.runs_on, self._embedder.runs_on)))
+        return f"{engines}, {self._remark}" if self._remark else engines
+
+    def analyze(self, image_bgr: Image) -> Faces:
+        """Analyze one image, (H, W, 3) uint8 BGR. Without a face every column has length 0."""
+        return self.analyze_batch([image_bgr])[0]
+
+    def analyze_batch(self, images_bgr: Sequence[Image]) -> list[Faces]:
+        """Analyze several images with few runs of the networks.
+
+        Args:
+            images_bgr: (H, W, 3) uint8 BGR each; sizes may differ.
+
+        Returns:
+            One ``Faces`` an image; an empty list for an empty list.
+
+        Raises:
+            ImageUnreadable: One of them is not such an array.
+        """
+        found = zip(images_bgr, self._find(images_bgr), strict=True)
+        prepared = [self.prepare(image, detections) for image, detections in found]
+        vectors = self._embed_together([seen.aligned for seen in prepared])
+        return [_faces(seen, embeddings) for seen, embeddings in zip(prepared, vectors, strict=True)]
+
+    def embed_batch(self, images_bgr: Sequence[Image]) -> list[tuple[Detections, Floats]]:
+        """Find and embed the faces of several images, without what it takes to judge them.
+
+        Args:
+            images_bgr: As for ``analyze_batch``.
+
+        Returns:
+            Faces and their (N, D) embeddings, one pair an image.
+
+        Raises:
+            ImageUnreadable: As ``analyze_batch``.
+        """
+        found = self._find(images_bgr)
+        pictures = zip(images_bgr, found, strict=True)
+        aligned = [self._aligner.align(image, detections.landmarks) for image, detections in pictures]
+        return list(zip(found, self._embed_together(aligned), strict=True))
+
+    def find(self, image_bgr: Image) -> Detections:
+        """Find the faces of one image, (H, W, 3) uint8 BGR, and nothing else.
+
+        Raises:
+            ImageUnreadable: It is not such an array.
+        """
+        return self._find([image_bgr])[0]
+
+    def prepare(self, image_bgr: Image, detections: Detections) -> PreparedFaces:
+        """Align and measure some faces of an image without embedding them, which costs most.
+
+        Args:
+            image_bgr: (H, W, 3) uint8 BGR.
+            detections: What ``find`` found in it, or some rows of that.
+        """
+        aligned = self._aligner.align(image_bgr, detections.landmarks)
+        heads = fit_heads(detections.landmarks, (image_bgr.shape[1], image_bgr.shape[0]))
+        return PreparedFaces(detections, aligned, measure(detections, aligned, heads.misfit_mm), heads.poses)
+
+    def embed(self, aligned: AlignedFaces) -> Floats:
+        """Embed faces that were looked at: (N, D) float32, L2 norm 1; (0, D) for no face."""
+        return self._embedder.embed(aligned)
+
+    def describe(self, image_bgr: Image, detections: Detections) -> Faces:
+        """Look at some faces of an image and embed them; ``analyze`` is ``find`` and then ``describe``."""
+        prepared = self.prepare(image_bgr, detections)
+        return _faces(prepared, self.embed(prepared.aligned))
+
+    def _find(self, images_bgr: Sequence[Image]) -> list[Detections]:
+        for image_bgr in images_bgr:
+            _check_image(image_bgr)
+        return self._detector.detect(images_bgr)
+
+    def _embed_together(self, aligned: Sequence[AlignedFaces]) -> list[Floats]:
+        if not aligned:
+            return []
+        crops = AlignedFaces(np.concatenate([faces.images_bgr for faces in aligned]), self._aligner.template)
+        ends = np.cumsum([len(faces) for faces in aligned])
+        return np.split(self.embed(crops), ends[:-1])
+
+
+def _faces(prepared: PreparedFaces, embeddings: Floats) -> Faces:
+    return Faces(prepared.detections, embeddings, prepared.measures, prepared.poses, prepared.aligned)
+
+
+def _jpeg(image_bgr: Image) -> bytes:
+    _, data = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, _PICTURE_QUALITY])
+    return data.tobytes()
+
+
+def _check_image(image_bgr: Image) -> None:
+    """Refuse what would be looked at wrongly in silence: floats in 0..1, 16 bits, an alpha channel, no pixels."""
+    given = getattr(image_bgr, "shape", None), getattr(image_bgr, "dtype", None)
+    shape, dtype = given
+    if shape is not None and len(shape) == 3 and shape[2] == 3 and min(shape[:2]) > 0 and dtype == np.uint8:
+        return
+    described = "no array" if shape is None else f"an array of shape {shape} and type {dtype}"
+    raise ImageUnreadable(
+        "An image cannot be analyzed",
+        why=f"it is {described}, not (height, width, 3) of type uint8",
+        fix="Load pictures with facepool.read_image, or convert to 8 bits and three channels in the order BGR",
+    )

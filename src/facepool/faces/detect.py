@@ -1,0 +1,250 @@
+"""RetinaFace: where the faces are, and their five landmarks.
+
+Deng et al., "RetinaFace: Single-shot Multi-level Face Localisation in the Wild", CVPR 2020. The decoding follows
+SSD (Liu et al., 2016): a network's deltas move a fixed grid of prior boxes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from facepool.geometry import non_maximum_suppression, shares_inside
+from facepool.models.catalog import RetinaFaceSpec
+from facepool.runtime import Graph
+from facepool.types import Detections, Floats, Image, Mask
+
+CANDIDATES = 1000
+"""Boxes that reach non-maximum suppression at most; a crowd has a few hundred."""
+
+
+BATCH = 8
+"""Images in one run of the network at most."""
+BATCH_PIXELS = 8 * 640 * 640
+"""Pixels in one run of the network at most: 640x480 of them take about 25 MB of it."""
+ENLARGED = 2.0
+"""How much a second look enlarges a picture at most: there is nothing to see beyond."""
+
+_PART_INSIDE = 0.7
+"""A box of a second look that lies inside a larger face by more than this share is a part of that face,
+unless it is the surer one."""
+
+Quality = Literal["fast", "balanced", "best"]
+"""How thoroughly faces are sought; see ``QUALITIES``."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectOptions:
+    """What counts as a face.
+
+    Attributes:
+        size: Long side in pixels at which a picture is looked at; larger pictures are shrunk to it, smaller ones
+            are left as they are. At 640 a 640x480 frame keeps faces down to about 20 px.
+        second_size: Long side of a second, closer look, for smaller faces; smaller pictures are enlarged to it,
+            ``ENLARGED`` times at most. None: one look.
+        threshold: Detector score in 0..1 from which on a box is a face.
+        iou_threshold: Overlap in 0..1 above which two boxes are one face.
+    """
+
+    size: int = 640
+    threshold: float = 0.6
+    iou_threshold: float = 0.4
+    second_size: int | None = None
+
+
+QUALITIES: Mapping[Quality, DetectOptions] = MappingProxyType(
+    {
+        "fast": DetectOptions(size=384),
+        "balanced": DetectOptions(),
+        "best": DetectOptions(size=320, second_size=1280),  # the first look is for faces too large for the second
+    }
+)
+"""What the settings offer; ``docs/accuracy.md`` has what each finds and takes."""
+
+
+class RetinaFace:
+    """Finds faces with a RetinaFace graph.
+
+    Args:
+        graph: The network, loaded with the spec's feed.
+        spec: How the network is fed and read.
+        options: What counts as a face.
+    """
+
+    def __init__(self, graph: Graph, spec: RetinaFaceSpec, options: DetectOptions | None = None) -> None:
+        self.options = options or DetectOptions()
+        self._graph = graph
+        self._spec = spec
+        ordered = spec.mean if spec.channel_order == "bgr" else spec.mean[::-1]
+        self._padding = np.array(ordered).round().astype(np.uint8)
+        self._outputs = [graph.outputs.index(name) for name in spec.outputs]
+
+    @property
+    def runs_on(self) -> str:
+        """Engine and device, for people."""
+        return f"{self._graph.engine} ({self._graph.device})"
+
+    @property
+    def device(self) -> str:
+        """``cpu``, or the name of an accelerator, for which batches pay."""
+        return self._graph.device
+
+    def detect(self, images_bgr: Sequence[Image]) -> list[Detections]:
+        """Find the faces of each image.
+
+        Args:
+            images_bgr: (H, W, 3) uint8 BGR each; sizes may differ. Images of one size run as one batch.
+
+        Returns:
+            One ``Detections`` an image, in pixels of that image, best score first; empty where there is no face.
+            An empty list for an empty list.
+        """
+        groups: dict[tuple[int, int], list[int]] = {}
+        for i, image in enumerate(images_bgr):
+            groups.setdefault((image.shape[0], image.shape[1]), []).append(i)
+        found = [Detections.empty()] * len(images_bgr)
+        for source_hw, members in groups.items():
+            images = [images_bgr[i] for i in members]
+            scale = min(1.0, self.options.size / max(source_hw))
+            closer = min(ENLARGED, (self.options.second_size or 0) / max(source_hw))
+            seen = self._look(images, scale)
+            if closer > scale:
+                seconds = self._look(images, closer)
+                seen = [self._together(*looks, closer) for looks in zip(seen, seconds, strict=True)]
+            for i, detections in zip(members, seen, strict=True):
+                found[i] = detections
+        return found
+
+    def _look(self, images_bgr: Sequence[Image], scale: float) -> list[Detections]:
+        """The faces of images of one size at one scale."""
+        source_hw = images_bgr[0].shape[:2]
+        scaled_wh = (max(1, round(source_hw[1] * scale)), max(1, round(source_hw[0] * scale)))
+        size = min(BATCH, max(1, BATCH_PIXELS // (scaled_wh[0] * scaled_wh[1])))
+        found: list[Detections] = []
+        for start in range(0, len(images_bgr), size):
+            found += self._look_at_batch(images_bgr[start : start + size], scaled_wh)
+        return found
+
+    def _look_at_batch(self, images_bgr: Sequence[Image], scaled_wh: tuple[int, int]) -> list[Detections]:
+        source_hw = images_bgr[0].shape[:2]
+        batch = self._fill_batch(images_bgr, scaled_wh)
+        raw = self._graph.run(batch)
+        deltas, scores, landmarks = (raw[i] for i in self._outputs)
+        priors = prior_boxes(batch.shape[1:3], self._spec.strides, self._spec.prior_sizes)
+        to_source = np.array([source_hw[1] / scaled_wh[0], source_hw[0] / scaled_wh[1]], np.float32)
+        return [
+            self._decode(deltas[i], scores[i, :, 1], landmarks[i], priors, to_source) for i in range(len(images_bgr))
+        ]
+
+    def _together(self, first: Detections, second: Detections, scale: float) -> Detections:
+        """One face for what two looks say of it: what the surer one says.
+
+        A face that fills the second look beyond the network's largest prior is seen there as eyes and mouths that look
+        like faces.
+        """
+        largest = max(side for squares in self._spec.prior_sizes for side in squares)
+        filling = (first.boxes[:, 2:] - first.boxes[:, :2]).max(axis=1, initial=0) * scale > largest
+        inside = shares_inside(second.boxes, first.boxes[filling]) > _PART_INSIDE
+        parts: Mask = np.asarray((inside & (second.scores[:, None] < first.scores[filling])).any(axis=1))
+        second = second[~parts]
+        boxes, scores, landmarks = (
+            np.concatenate(pair)
+            for pair in (
+                (first.boxes, second.boxes),
+                (first.scores, second.scores),
+                (first.landmarks, second.landmarks),
+            )
+        )
+        kept = non_maximum_suppression(boxes, scores, self.options.iou_threshold)
+        return Detections(boxes[kept], scores[kept], landmarks[kept])
+
+    def _fill_batch(self, images_bgr: Sequence[Image], scaled_wh: tuple[int, int]) -> Image:
+        """(N, H, W, 3) uint8, H and W rounded up to the coarsest stride; padded with the mean, which becomes 0."""
+        step = max(self._spec.strides)
+        width, height = (-(-side // step) * step for side in scaled_wh)
+        if len(images_bgr) == 1 and images_bgr[0].shape[:2] == (height, width):
+            return np.ascontiguousarray(images_bgr[0])[np.newaxis]  # no copy
+        batch = np.empty((len(images_bgr), height, width, 3), np.uint8)
+        batch[:, scaled_wh[1] :] = batch[:, :, scaled_wh[0] :] = self._padding
+        for slot, image in zip(batch[:, : scaled_wh[1], : scaled_wh[0]], images_bgr, strict=True):
+            if (image.shape[1], image.shape[0]) == scaled_wh:
+                slot[...] = image
+            else:
+                flags = cv2.INTER_AREA if max(scaled_wh) < max(image.shape) else cv2.INTER_LINEAR
+                slot[...] = cv2.resize(image, scaled_wh, interpolation=flags)
+        return batch
+
+    def _decode(
+        self, deltas: Floats, scores: Floats, landmark_deltas: Floats, priors: Floats, to_source: Floats
+    ) -> Detections:
+        rows = np.flatnonzero(scores >= self.options.threshold)
+        if len(rows) == 0:
+            return Detections.empty()
+        if len(rows) > CANDIDATES:
+            rows = rows[np.argpartition(-scores[rows], CANDIDATES)[:CANDIDATES]]
+        scores = scores[rows]
+        boxes = decode_boxes(deltas[rows], priors[rows], self._spec.variances)
+        kept = non_maximum_suppression(boxes, scores, self.options.iou_threshold)
+        landmarks = decode_landmarks(landmark_deltas[rows[kept]], priors[rows[kept]], self._spec.variances)
+        return Detections(boxes[kept] * np.tile(to_source, 2), scores[kept], landmarks * to_source)
+
+
+@lru_cache(maxsize=16)
+def prior_boxes(canvas_hw: tuple[int, int], strides: tuple[int, ...], sizes: tuple[tuple[int, ...], ...]) -> Floats:
+    """The grid of prior boxes of a canvas, cached because a video asks for the same one at every frame.
+
+    Args:
+        canvas_hw: Height and width in pixels, multiples of every stride.
+        strides: Pixels between centres, one a pyramid level.
+        sizes: Sides of the squares in pixels, one tuple a level.
+
+    Returns:
+        (A, 4) float32, read-only: centre x, centre y, width, height in pixels; level by level, row by row, and all
+        sizes of a cell together, which is the order of the network's outputs.
+    """
+    levels = []
+    for stride, squares in zip(strides, sizes, strict=True):
+        rows, columns = canvas_hw[0] // stride, canvas_hw[1] // stride
+        grid = np.empty((rows, columns, len(squares), 4), np.float32)
+        grid[..., 0] = ((np.arange(columns) + 0.5) * stride)[None, :, None]
+        grid[..., 1] = ((np.arange(rows) + 0.5) * stride)[:, None, None]
+        grid[..., 2] = grid[..., 3] = np.array(squares)
+        levels.append(grid.reshape(-1, 4))
+    priors = np.concatenate(levels)
+    priors.flags.writeable = False
+    return priors
+
+
+def decode_boxes(deltas: Floats, priors: Floats, variances: tuple[float, float]) -> Floats:
+    """Move and stretch priors by the network's box deltas (SSD, eq. 2 inverted).
+
+    Args:
+        deltas: (K, 4) float32.
+        priors: (K, 4) float32, centre and size.
+        variances: Scale of the centre and of the size deltas.
+
+    Returns:
+        (K, 4) float32 xyxy in the priors' pixels.
+    """
+    centres = priors[:, :2] + deltas[:, :2] * variances[0] * priors[:, 2:]
+    halves = priors[:, 2:] * np.exp(deltas[:, 2:] * variances[1]) / 2
+    return np.asarray(np.concatenate([centres - halves, centres + halves], axis=1), np.float32)
+
+
+def decode_landmarks(deltas: Floats, priors: Floats, variances: tuple[float, float]) -> Floats:
+    """Place the five landmarks relative to their priors.
+
+    Args:
+        deltas: (K, 10) float32, x and y of the five points in turn.
+        priors: (K, 4) float32, centre and size.
+        variances: Scale of the centre and of the size deltas; points use the first.
+
+    Returns:
+        (K, 5, 2) float32 in the priors' pixels.
+    """
+    offsets = deltas.reshape(-1, 5, 2) * variances[0] * priors[:, None, 2:]
+    return np.asarray(priors[:, None, :2] + offsets, np.float32)

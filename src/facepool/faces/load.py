@@ -1,0 +1,166 @@
+"""Assembly: from names of models to a working analyzer."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from facepool.errors import DeviceUnavailable, ModelUnavailable, ModelUnsupported, PathMissing
+from facepool.faces.align import Aligner
+from facepool.faces.analyze import Analyzer
+from facepool.faces.detect import DetectOptions, RetinaFace
+from facepool.faces.embed import Embedder
+from facepool.models.catalog import (
+    EmbedderSpec,
+    InstalledModel,
+    Licence,
+    ModelEntry,
+    RetinaFaceSpec,
+    find_pack,
+    space_of,
+)
+from facepool.models.checkpoints import CHECKPOINT_SUFFIXES
+from facepool.models.store import ModelStore, default_root
+from facepool.runtime import Device, Runtime, default_cache, limit_threads
+
+PrecisionChoice = Literal["auto", "float32", "int8"]
+
+_MAKERS_TERMS = Licence(
+    name="as its maker states", url="", restricts_use=False, summary="A file of yours; its maker's terms hold."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """Which networks to use. Each is a name of the catalog, of an imported model, or the path of a checkpoint.
+
+    Attributes:
+        pack: Names both.
+        detector: In place of the pack's.
+        embedder: In place of the pack's.
+        precision: ``int8`` for the graphs that ``facepool models optimize`` made, ``float32`` for the ones that they
+            were made from; ``auto`` takes int8 on CPUs for each network that was optimized, otherwise bfloat16 for a
+            network that endures it, on processors that multiply it.
+    """
+
+    pack: str = "open"
+    detector: str | None = None
+    embedder: str | None = None
+    precision: PrecisionChoice = "auto"
+
+
+def load_analyzer(
+    choice: ModelChoice | None = None,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    detect: DetectOptions | None = None,
+    store: ModelStore | None = None,
+) -> Analyzer:
+    """Load networks, fetching them first if they are not on this machine.
+
+    Args:
+        choice: Which networks; the pack ``open`` by default.
+        device: ``auto``, ``cpu``, ``cuda:N``, ``tensorrt:N`` or ``coreml``.
+        threads: CPU threads for everything in this process that spreads over cores; all cores by default.
+        detect: What counts as a face.
+        store: Where models are kept; the user's by default.
+
+    Raises:
+        ConfigError: There is no such device.
+        DeviceError: The device cannot be used.
+        ModelError: A network cannot be had or cannot be run.
+        PathMissing: A checkpoint does not exist.
+    """
+    choice = choice or ModelChoice()
+    if threads is not None:
+        limit_threads(threads)
+    runtime = Runtime(Device.parse(device), threads, default_cache())
+    store = store or ModelStore(default_root())
+    pack = find_pack(choice.pack)
+    detector = _at_precision(_find(choice.detector or pack.detector, store), choice.precision, runtime, store)
+    embedder = _at_precision(_find(choice.embedder or pack.embedder, store), choice.precision, runtime, store)
+    with ThreadPoolExecutor(2) as loading:
+        finding = loading.submit(load_detector, detector, runtime, detect)
+        embedding = loading.submit(load_embedder, embedder, runtime)
+    embed = embedding.result()
+    return Analyzer(finding.result(), Aligner(embed.space.template), embed, _remark(detector, embedder))
+
+
+def load_detector(model: InstalledModel, runtime: Runtime, options: DetectOptions | None = None) -> RetinaFace:
+    """Load a detector; errors as ``load_analyzer``."""
+    if not isinstance(model.entry.spec, RetinaFaceSpec):
+        raise ModelUnsupported(f"{model.entry.name} is not a detector", fix="Name one: facepool models list")
+    spec = model.entry.spec
+    graph = runtime.load(model.graph, spec.feed, bfloat16=model.precision == "bfloat16")
+    return RetinaFace(graph, spec, options)
+
+
+def load_embedder(model: InstalledModel, runtime: Runtime) -> Embedder:
+    """Load an embedder; errors as ``load_analyzer``."""
+    if not isinstance(model.entry.spec, EmbedderSpec):
+        raise ModelUnsupported(f"{model.entry.name} is not an embedder", fix="Name one: facepool models list")
+    spec = model.entry.spec
+    graph = runtime.load(model.graph, spec.feed, bfloat16=model.precision == "bfloat16")
+    return Embedder(graph, spec, space_of(model.entry))
+
+
+def _at_precision(
+    model: InstalledModel, wanted: PrecisionChoice, runtime: Runtime, store: ModelStore
+) -> InstalledModel:
+    if wanted == "float32" or (wanted == "auto" and not runtime.is_cpu):
+        return model
+    if not runtime.is_cpu:
+        raise DeviceUnavailable(
+            f"int8 cannot be used on {runtime.device}",
+            why="graphs of 8 bits are made and judged for CPUs",
+            fix="Use --device cpu or --precision float32",
+        )
+    optimized = store.optimized.find(model)
+    if optimized is None and wanted == "int8":
+        raise ModelUnavailable(
+            f"There is no int8 graph of {model.entry.name}",
+            fix="Make one: facepool models optimize; or use --precision auto",
+        )
+    return optimized or rounded(model, runtime)
+
+
+def rounded(model: InstalledModel, runtime: Runtime) -> InstalledModel:
+    """The model in bfloat16 where its results endure that and the processor gains by it, else as it is."""
+    gains = model.entry.spec.supports_bfloat16 and runtime.multiplies_bfloat16
+    return replace(model, precision="bfloat16") if gains else model
+
+
+def _remark(detector: InstalledModel, embedder: InstalledModel) -> str:
+    """What people should know of the precision: nothing where both are float32, else that of each that is not."""
+    if detector.precision == embedder.precision:
+        return "" if detector.precision == "float32" else detector.precision
+    named = (("detector", detector.precision), ("embedder", embedder.precision))
+    return ", ".join(f"{task} {precision}" for task, precision in named if precision != "float32")
+
+
+def _find(name: str, store: ModelStore) -> InstalledModel:
+    if Path(name).suffix not in CHECKPOINT_SUFFIXES:
+        return store.load(name)
+    if not Path(name).is_file():
+        raise PathMissing(f"There is no model file {name}", fix="Check the path")
+    return from_checkpoint(Path(name), store)
+
+
+def from_checkpoint(path: Path, store: ModelStore) -> InstalledModel:
+    """A PyTorch checkpoint of the original project's kind as a model, converted once and kept by content."""
+    # Building graphs takes onnx, 0.2 s to import, and most runs convert nothing.
+    from facepool.models.checkpoints.convert import convert_checkpoint  # noqa: PLC0415 -- see above
+
+    converted = convert_checkpoint(path, store.root / "converted")
+    entry = ModelEntry(
+        name=path.name,
+        task="detect" if isinstance(converted.spec, RetinaFaceSpec) else "embed",
+        sha256=converted.sha256,
+        size_bytes=path.stat().st_size,
+        licence=_MAKERS_TERMS,
+        sources=(),
+        preparation="none",
+        spec=converted.spec,
+    )
+    return InstalledModel(entry, converted.graph)

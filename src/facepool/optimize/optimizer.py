@@ -1,0 +1,207 @@
+"""Make graphs of 8 bits from some pictures, and keep those that pass on other pictures; see ``judgement`` for how."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from facepool.errors import NoFace
+from facepool.faces.align import Aligner
+from facepool.faces.detect import DetectOptions, RetinaFace
+from facepool.faces.embed import Embedder
+from facepool.faces.load import load_detector, load_embedder, rounded
+from facepool.models.catalog import InstalledModel, RetinaFaceSpec, space_of
+from facepool.models.store import ModelStore
+from facepool.optimize.acceptance import Judgement, judge_detector, judge_embedder
+from facepool.runtime import Graph, Runtime
+from facepool.runtime.quantize import quantize
+from facepool.types import AlignedFaces, Floats, Image
+
+FEW = 48
+"""How many pictures either half is filled up to by variants."""
+
+MANY = 120
+"""How many pictures are taken of either half at most: more of them change little and take longer."""
+
+FACES = 300
+"""About how many faces are taken of either half at most."""
+
+_SIDE = 1280
+
+
+def split(count: int) -> tuple[list[int], list[int]]:
+    """Which of so many pictures the graph is made with, and which it is judged on: every second one."""
+    return list(range(0, count, 2)), list(range(1, count, 2))
+
+
+def varied(images_bgr: Sequence[Image], seed: int, total: int = FEW) -> Iterator[Image]:
+    """The pictures, and where they are few variants of them: mirrored, smaller, shifted, turned, lighter and darker.
+
+    Variants show more sizes, places and lights, not more people: pictures of the faces that are to be recognized, and
+    of many people, are better than any of these.
+
+    Args:
+        images_bgr: (H, W, 3) uint8 BGR each.
+        seed: Of the variants; the same pictures and seed give the same ones.
+        total: How many there are to be at least.
+
+    Yields:
+        (H, W, 3) uint8 BGR each; nothing for no picture.
+    """
+    random = np.random.default_rng(seed)
+    for number in range(max(total, len(images_bgr)) if images_bgr else 0):
+        image = images_bgr[number % len(images_bgr)]
+        yield image if number < len(images_bgr) else _variant(image, random)
+
+
+def shrunk(image_bgr: Image) -> Image:
+    """A picture at a size that many can be held of in memory."""
+    scale = _SIDE / max(image_bgr.shape[:2])
+    if scale >= 1:
+        return image_bgr
+    return np.asarray(cv2.resize(image_bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _variant(image_bgr: Image, random: np.random.Generator) -> Image:
+    height, width = image_bgr.shape[:2]
+    scale = random.uniform(0.4, 1.0)
+    turn = np.asarray(cv2.getRotationMatrix2D((width / 2, height / 2), random.uniform(-12, 12), scale), np.float32)
+    shift = random.uniform(-0.08, 0.08, 2) - (1 - scale) / 2
+    turn[:, 2] += np.asarray(shift * (width, height), np.float32)
+    size_wh = max(32, round(width * scale)), max(32, round(height * scale))
+    moved = cv2.warpAffine(image_bgr, turn, size_wh, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+    if random.random() < 0.5:
+        moved = moved[:, ::-1]
+    lit = moved.astype(np.float32) * random.uniform(0.6, 1.25) + random.uniform(-20, 20)
+    return np.ascontiguousarray(np.clip(lit, 0, 255), np.uint8)
+
+
+class Optimizer:
+    """Makes, judges and keeps optimized graphs.
+
+    Args:
+        detector: Finds the faces that an embedder is optimized with; float32.
+        embedder: Shows what a detector's landmarks do to vectors; float32.
+        runtime: For CPUs; without a cache, which graphs that are refused would fill.
+        store: Where accepted graphs are kept.
+        images_bgr: (H, W, 3) uint8 BGR each, with faces; every second one serves to judge only.
+        options: What counts as a face.
+
+    Raises:
+        NoFace: There are less than two pictures.
+    """
+
+    def __init__(
+        self,
+        detector: InstalledModel,
+        embedder: InstalledModel,
+        runtime: Runtime,
+        store: ModelStore,
+        images_bgr: Sequence[Image],
+        options: DetectOptions | None = None,
+    ) -> None:
+        if len(images_bgr) < 2:
+            raise NoFace(
+                "Networks cannot be optimized with less than two pictures",
+                why="one half serves to make the graphs and the other to judge them",
+                fix="Name a folder with more pictures of faces: --pictures DIR",
+            )
+        self._runtime = runtime
+        self._store = store
+        self._options = options
+        self._detector = load_detector(detector, runtime, options)
+        self._embedder = load_embedder(embedder, runtime)
+        self._shown = list(varied(images_bgr[::2], seed=0))
+        self._held_out = list(varied(images_bgr[1::2], seed=1))
+
+    def optimize(self, model: InstalledModel) -> Judgement:
+        """Make a graph of 8 bits of a float32 model, judge it, and keep it if it is accepted.
+
+        Where the whole network in 8 bits is refused, a second attempt leaves its delicate layers in float32.
+
+        Raises:
+            NoFace: No face was found in one half of the pictures.
+            EngineMissing: NNCF is not installed.
+            ModelUnsupported: NNCF cannot quantize this graph.
+            DiskFull: No room.
+            NotWritable: No permission.
+        """
+        seen = self._seen_by(model)
+        with tempfile.TemporaryDirectory() as folder:
+            for careful in (False, True):
+                draft = Path(folder) / f"int8-{careful}.onnx"
+                draft.write_bytes(quantize(model.graph, seen, model.entry.spec.feed, careful=careful))
+                judgement = self._judge(model, InstalledModel(model.entry, draft, precision="int8"))
+                if judgement.accepted:
+                    self._store.optimized.keep(model, draft.read_bytes(), self._report(judgement, careful=careful))
+                    break
+        return judgement
+
+    def _seen_by(self, model: InstalledModel) -> list[Image]:
+        """What the network sees of the pictures that it is made with, one at a time."""
+        spec = model.entry.spec
+        recorder = _Recorder(self._runtime.load(model.graph, spec.feed))
+        if isinstance(spec, RetinaFaceSpec):
+            RetinaFace(recorder, spec, self._options).detect(self._shown)
+        else:
+            faces = self._faces(Aligner(spec.template), self._shown)
+            Embedder(recorder, spec, space_of(model.entry)).embed(faces)
+        return recorder.batches
+
+    def _judge(self, before: InstalledModel, after: InstalledModel) -> Judgement:
+        spec = before.entry.spec
+        if isinstance(spec, RetinaFaceSpec):
+            return judge_detector(
+                load_detector(before, self._runtime, self._options),
+                load_detector(after, self._runtime, self._options),
+                load_detector(rounded(before, self._runtime), self._runtime, self._options),
+                Aligner(self._embedder.space.template),
+                self._embedder,
+                self._held_out,
+            )
+        # The same weights may serve with and without averaging over the mirror image, which only lessens differences.
+        alone = replace(before.entry, spec=replace(spec, mirrored=False))
+        return judge_embedder(
+            load_embedder(replace(before, entry=alone), self._runtime),
+            load_embedder(replace(after, entry=alone), self._runtime),
+            load_embedder(rounded(replace(before, entry=alone), self._runtime), self._runtime),
+            self._faces(Aligner(spec.template), self._held_out),
+            len(self._held_out),
+        )
+
+    def _faces(self, aligner: Aligner, images_bgr: Sequence[Image]) -> AlignedFaces:
+        found = zip(images_bgr, self._detector.detect(images_bgr), strict=True)
+        crops = np.concatenate([aligner.align(image, faces.landmarks).images_bgr for image, faces in found])
+        crops = crops[:: max(1, len(crops) // FACES)]
+        if len(crops) == 0:
+            raise NoFace(
+                "No face was found in the pictures", fix="Name a folder of pictures with faces: --pictures DIR"
+            )
+        return AlignedFaces(crops, aligner.template)
+
+    def _report(self, judgement: Judgement, *, careful: bool) -> dict[str, object]:
+        return {
+            "layers": "all but the first and the depthwise convolutions" if careful else "all",
+            "accepted_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "engine": self._detector.runs_on,
+            "pictures": judgement.pictures,
+            "faces": judgement.faces,
+            "figures": {figure.name: [round(figure.value, 5), figure.bound] for figure in judgement.figures},
+        }
+
+
+class _Recorder:
+    """A graph that keeps what it was run on, picture by picture."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.engine, self.device, self.outputs = graph.engine, graph.device, graph.outputs
+        self.batches: list[Image] = []
+        self._graph = graph
+
+    def run(self, batch: Floats | Image) -> tuple[Floats, ...]:
+        self.batches.extend(np.split(np.array(batch, np.uint8), len(batch)))
+        return self._graph.run(batch)

@@ -1,0 +1,78 @@
+"""What live recognition says of a frame: who is where, and what happened."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from facepool.types import Decision, Detections, Image, Indices, Mask, Reason
+
+EventKind = Literal["appeared", "recognized", "changed", "lost"]
+EventReason = Reason | Literal["new", "gone", "scene_cut", "another_face"]
+"""Why an event came: a decision's reason, or why a track began or ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a track.
+
+    Attributes:
+        kind: ``appeared``: a face is there. ``recognized``: it is somebody of the pool. ``changed``: it is somebody
+            else than said before, or nobody. ``lost``: it is gone.
+        track: Its number.
+        person: Who it is now, or was when lost; None for nobody known.
+        previous: Who it was before, for ``changed``.
+        similarity: Of the best candidate; None before the first embedding and with an empty pool.
+        threshold: The similarity from which on a candidate is a match; None where there was no decision.
+        margin: Best candidate minus runner-up; None with fewer than two people.
+        frames: Number of embedded observations that the decision rests on.
+        time_s: When it happened, in the source's time.
+        bbox: Where the face was seen last: left, top, right, bottom in pixels.
+        reason: Why.
+        crop_bgr: (S, S, 3) uint8 BGR, the best aligned face so far, where crops are kept.
+    """
+
+    kind: EventKind
+    track: int
+    person: str | None
+    previous: str | None
+    similarity: float | None
+    threshold: float | None
+    margin: float | None
+    frames: int
+    time_s: float
+    bbox: tuple[float, float, float, float]
+    reason: EventReason
+    crop_bgr: Image | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveView:
+    """One frame, one row a face.
+
+    Attributes:
+        detections: N boxes, scores and landmarks in pixels of the image.
+        track_ids: (N,) intp.
+        decisions: N decisions; None for a face that is not decided yet.
+        tentative: N decisions by the evidence so far, firm or not; None for a face that was not embedded yet.
+        told: (N,) bool, which faces an event has told of; the others may be none.
+        embedded: (N,) bool, which faces were embedded in this frame.
+        events: What happened with this frame, in order.
+        time_s: Of the frame.
+    """
+
+    detections: Detections
+    track_ids: Indices
+    decisions: tuple[Decision | None, ...]
+    tentative: tuple[Decision | None, ...]
+    told: Mask
+    embedded: Mask
+    events: tuple[Event, ...]
+    time_s: float
+
+    def __len__(self) -> int:
+        """Number of faces."""
+        return len(self.decisions)
+
+    @property
+    def names(self) -> tuple[str | None, ...]:
+        """Who each face is; None for unknown or not decided yet."""
+        return tuple(None if decision is None else decision.person for decision in self.decisions)

@@ -1,0 +1,216 @@
+"""What is remembered of one track: the evidence for who it is, and when more of it is worth its price."""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+
+from facepool.gallery import PoolMatrix, search_merged
+from facepool.recognize.fuse import Observation, fuse, keep, likeness, weight_to_beat
+from facepool.types import Candidate, Decision, Floats, Image, Pose
+
+CANDIDATES = 5
+"""People that a decision lists beside the best."""
+_DOUBTS = 2
+"""Observations in a row that resemble nothing of the track before it is taken for somebody else."""
+_RECENT_S = 1.0
+"""For so long the latest observation speaks for its track, whatever its quality."""
+
+
+class Need(IntEnum):
+    """Why a face should be embedded now, the most pressing first."""
+
+    UNSURE = 0
+    DOUBTED = 1
+    UNDECIDED = 2
+    CONFIRMATION = 3
+    NEW_POSE = 4
+    BETTER = 5
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceOptions:
+    """Which observations of a track are embedded, and which of them are remembered.
+
+    Attributes:
+        min_frames: Embedded observations that a decision needs.
+        capacity: Observations remembered of a track.
+        per_pose: How many of them of one pose.
+        same_pose_degrees: Observations that differ by less in yaw and pitch together are of one pose.
+        better: How many times the weight of the weakest of its pose makes an observation worth embedding.
+        look_every_s: How often a decided track is looked at for a new pose or a better observation.
+        confirm_every_s: How often a named track is embedded to see whether it still is the same face.
+        retry_every_s: How often a track that nobody could be found for is embedded to see whether it is anybody.
+        min_weight: A track whose observations all weigh less names nobody; nor does one of them prove anything.
+        min_size_px: The same for the shorter side of the box in source pixels.
+    """
+
+    min_frames: int = 3
+    capacity: int = 12
+    per_pose: int = 3
+    same_pose_degrees: float = 12.0
+    better: float = 1.25
+    look_every_s: float = 0.2
+    confirm_every_s: float = 2.0
+    retry_every_s: float = 1.0
+    min_weight: float = 0.1
+    min_size_px: float = 16.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sameness:
+    """From which similarity on two observations show one face.
+
+    Attributes:
+        after_a_jump: Of a track that may have jumped to another face.
+        in_place: Of a track that was there all the time.
+    """
+
+    after_a_jump: float
+    in_place: float
+
+
+@dataclass(slots=True)
+class Identity:
+    """One track: its evidence, its decision, and what has been said about it.
+
+    Attributes:
+        observations: What is remembered, at most ``capacity``.
+        frames: How many observations were embedded, forgotten ones included.
+        shown: The decision that stands; None while there is none.
+        announced: Whether its appearance was told.
+        crop_bgr: The best aligned face, where crops are kept.
+        seen: Frames that it was seen in.
+        best_score: How sure the detector was of it in the best of them, 0..1.
+        bbox: Where it was seen last: left, top, right, bottom in pixels.
+    """
+
+    options: EvidenceOptions
+    began_s: float
+    observations: tuple[Observation, ...] = ()
+    frames: int = 0
+    shown: Decision | None = None
+    announced: bool = False
+    crop_bgr: Image | None = None
+    seen: int = 0
+    best_score: float = 0.0
+    bbox: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    _latest: Observation | None = None
+    _doubts: tuple[Observation, ...] = ()
+    _looked_s: float = -np.inf
+    _embedded_s: float = -np.inf
+    _nearest: tuple[Candidate, ...] = ()
+    _nearest_revision: int | None = None
+    _best_weight: float = field(default=0.0)
+
+    @property
+    def usable(self) -> bool:
+        """Whether any observation is good enough to name somebody by."""
+        return any(self._proves(observation) for observation in self.observations)
+
+    @property
+    def held(self) -> str | None:
+        """Who the track is taken for."""
+        return None if self.shown is None else self.shown.person
+
+    def see(self, box: Floats, score: float) -> None:
+        """Note where the face is in one more frame, (4,) xyxy in pixels, and how sure the detector is of it, 0..1."""
+        left, top, right, bottom = (float(edge) for edge in box)
+        self.bbox = (left, top, right, bottom)
+        self.seen += 1
+        self.best_score = max(self.best_score, score)
+
+    def pressing(self, time_s: float, *, sure: bool) -> Need | None:
+        """Why the face has to be embedded whatever it looks like; None: it does not have to."""
+        if self.frames and not sure:
+            return Need.UNSURE
+        if self._doubts:
+            return Need.DOUBTED
+        if self.shown is None or self.frames < self.options.min_frames:
+            return Need.UNDECIDED
+        named = self.shown.person is not None
+        interval_s = self.options.confirm_every_s if named else self.options.retry_every_s
+        return Need.CONFIRMATION if time_s - self._embedded_s >= interval_s else None
+
+    def look_due(self, time_s: float) -> bool:
+        """Whether it is time to see if the face shows a new pose, or shows itself better."""
+        return time_s - self._looked_s >= self.options.look_every_s
+
+    def look(self, pose: Pose | None, weight: float, time_s: float) -> Need | None:
+        """Why the face is worth embedding as it looks now; None: it is not."""
+        self._looked_s = time_s
+        if pose is None or weight < self.options.min_weight:
+            return None
+        to_beat = weight_to_beat(self.observations, pose, self.options.same_pose_degrees)
+        if to_beat is None:
+            return Need.NEW_POSE
+        return Need.BETTER if weight > self.options.better * to_beat else None
+
+    def is_somebody_else(self, new: Observation, sameness: Sameness, *, sure: bool) -> bool:
+        """Whether an observation shows that the track has passed to another face.
+
+        After a jump one observation decides, in doubt for another face. In place it takes two in a row that resemble
+        each other and nothing of the track; until the second comes, the first is kept apart as a doubt.
+        """
+        if not self.observations:
+            return False
+        known = self.observations if self._latest is None else (*self.observations, self._latest)
+        recent = [one for one in known if one is not self._latest or new.time_s - one.time_s <= _RECENT_S]
+        alike = likeness(recent, new.embedding)
+        if not sure:
+            return alike < sameness.after_a_jump
+        if alike >= sameness.in_place or not self._proves(new):
+            self._doubts = ()
+            return False
+        agrees = bool(self._doubts) and likeness(self._doubts, new.embedding) >= sameness.after_a_jump
+        self._doubts = (*self._doubts, new) if agrees else (new,)
+        return len(self._doubts) >= _DOUBTS
+
+    def absorb(self, new: Observation, aligned_bgr: Image | None = None) -> None:
+        """Remember an observation, unless it is a doubt."""
+        self._embedded_s = self._looked_s = new.time_s
+        if self._doubts:
+            return
+        self.frames += 1
+        self._latest = new
+        if aligned_bgr is not None and new.weight > self._best_weight:
+            self.crop_bgr = aligned_bgr.copy()
+        self._best_weight = max(self._best_weight, new.weight)
+        self.observations = keep(
+            self.observations,
+            new,
+            capacity=self.options.capacity,
+            per_pose=self.options.per_pose,
+            same_pose_degrees=self.options.same_pose_degrees,
+        )
+        self._nearest_revision = None
+
+    def successor(self, new: Observation) -> "Identity":
+        """Who the track has passed to: it begins with what did not fit, the newest observation not yet absorbed."""
+        identity = Identity(self.options, began_s=new.time_s)
+        for doubt in self._doubts:
+            if doubt is not new:
+                identity.absorb(doubt)
+        return identity
+
+    def nearest(self, matrix: PoolMatrix, *, bars: bool = False) -> tuple[Candidate, ...]:
+        """The people who resemble the track most; searched again only for new evidence or a changed pool.
+
+        Args:
+            matrix: The pool.
+            bars: Whether they get bars; a track gets the same answer always.
+        """
+        if self._nearest_revision != matrix.revision:
+            telling = [one for one in self.observations if self._proves(one)] or list(self.observations)
+            probes = np.stack([one.embedding for one in telling])
+            weights = [one.weight for one in telling]
+
+            def merge(similarities: Floats) -> Floats:
+                return fuse(similarities, weights)
+
+            self._nearest = search_merged(matrix, probes, merge, CANDIDATES, bars=bars)
+            self._nearest_revision = matrix.revision
+        return self._nearest
+
+    def _proves(self, observation: Observation) -> bool:
+        return observation.weight >= self.options.min_weight and observation.size_px >= self.options.min_size_px

@@ -1,0 +1,109 @@
+"""Fusion: several observations of one face become one answer.
+
+What is averaged is each person's similarity, weighted by how much an observation can tell. Averaging embeddings instead
+finds a few more of the registered, but raises everybody's similarity, so that strangers pass a threshold that was
+measured on single comparisons two to three times as often (docs/adr/0010-tracking.md).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from facepool.types import Floats, Pose
+
+LEAST_WEIGHT = 0.05
+"""Of an observation that tells next to nothing, so that a track of such observations still has an average."""
+_POSE_UNKNOWN = 0.5
+"""Share that an observation counts whose pose could not be measured: that of 60 degrees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One embedded face of a track.
+
+    Attributes:
+        embedding: (D,) float32, L2 norm 1.
+        weight: How much it counts, above 0 and at most 1; see ``weigh``.
+        pose: None where it could not be measured.
+        size_px: Shorter side of the face's box in source pixels.
+        time_s: When it was seen.
+    """
+
+    embedding: Floats
+    weight: float
+    pose: Pose | None
+    size_px: float
+    time_s: float
+
+
+def weigh(quality: float, pose: Pose | None) -> float:
+    """How much an observation counts: its quality, less the more the face is turned away.
+
+    Args:
+        quality: 0..100.
+        pose: None where it could not be measured.
+
+    Returns:
+        ``LEAST_WEIGHT``..1; 1 for a perfect frontal face.
+    """
+    frontal = _POSE_UNKNOWN if pose is None else np.cos(np.radians(pose.yaw)) * np.cos(np.radians(pose.pitch))
+    # Squared: what is half as good tells far less than half, and is what occlusion and blur look like.
+    return float(max(LEAST_WEIGHT, (quality / 100) ** 2 * np.sqrt(max(0.0, frontal))))
+
+
+def fuse(similarities: Floats, weights: Sequence[float]) -> Floats:
+    """The similarity of a track to each person: the weighted mean over its observations.
+
+    Args:
+        similarities: (V, P) float32 of V observations, at least one, and P people.
+        weights: V weights above 0.
+
+    Returns:
+        (P,) float32. Of one observation it is its own row. The order of the observations does not matter, nor who
+        else is compared.
+    """
+    shares = np.asarray(weights, np.float64)
+    total = np.zeros(similarities.shape[1])
+    # View by view, and not as a matrix product, whose last bit depends on how many people there are.
+    for share, row in zip(shares / shares.sum(), similarities, strict=True):
+        total += share * row
+    return total.astype(np.float32)
+
+
+def keep(
+    observations: Sequence[Observation], new: Observation, *, capacity: int, per_pose: int, same_pose_degrees: float
+) -> tuple[Observation, ...]:
+    """What a track remembers after one more observation: the best few of each pose, the best of all poses.
+
+    Args:
+        observations: What it remembers so far.
+        new: The observation to add. Of two that weigh the same the newer one stays.
+        capacity: How many observations are remembered, at least 1.
+        per_pose: How many of them of one pose, at least 1.
+        same_pose_degrees: Observations that differ by less in yaw and pitch together are of one pose.
+    """
+    alike = [old for old in observations if _same_pose(old.pose, new.pose, same_pose_degrees)]
+    crowded = alike if len(alike) >= per_pose else observations if len(observations) >= capacity else ()
+    if not crowded:
+        return (*observations, new)
+    weakest = min(crowded, key=lambda old: (old.weight, old.time_s))
+    if weakest.weight > new.weight:
+        return tuple(observations)
+    return (*(old for old in observations if old is not weakest), new)
+
+
+def likeness(observations: Sequence[Observation], embedding: Floats) -> float:
+    """How much a face resembles the observation that it resembles most, at least one; cosine in -1..1."""
+    return float(np.max(np.stack([observation.embedding for observation in observations]) @ embedding))
+
+
+def weight_to_beat(observations: Sequence[Observation], pose: Pose | None, same_pose_degrees: float) -> float | None:
+    """The weight of the weakest observation of a pose; None where nothing shows the face from there."""
+    return min((old.weight for old in observations if _same_pose(old.pose, pose, same_pose_degrees)), default=None)
+
+
+def _same_pose(one: Pose | None, other: Pose | None, degrees: float) -> bool:
+    if one is None or other is None:
+        return one is other
+    return bool(np.hypot(one.yaw - other.yaw, one.pitch - other.pitch) < degrees)

@@ -1,0 +1,337 @@
+"""Live recognition: one decision a person, not one a frame.
+
+``LiveSession`` is what the command line, browsers and server cameras run for each source; it drives ``LiveRecognizer``.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from facepool.faces.analyze import Analyzer, PreparedFaces
+from facepool.gallery import Pool, PoolMatrix, check_pool
+from facepool.recognize.decide import Claim, Criteria, decide_together
+from facepool.recognize.events import Event, EventKind, EventReason, LiveView
+from facepool.recognize.evidence import EvidenceOptions, Identity, Need, Sameness
+from facepool.recognize.fuse import Observation, weigh
+from facepool.recognize.track import Tracker, Tracks
+from facepool.thresholds import Threshold, ThresholdPolicy
+from facepool.types import Decision, Detections, Frame, Image, Indices, Mask
+
+_FPS_UNKNOWN = 25.0
+_NO_PIXELS = np.empty((0, 0, 3), np.uint8)
+
+Emit = Callable[[Frame, Sequence[Event]], None]
+"""Gets the events of a frame that has some."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveOptions:
+    """When a decision appears, and what is spent on it.
+
+    Attributes:
+        evidence: Which observations are embedded and remembered.
+        min_margin: By how much the best must beat a runner-up who matches too; otherwise the face is ambiguous.
+        hysteresis: Similarity that the person a face is taken for is ahead by, so that names do not flicker.
+        min_hits: Frames that a face must be detected in before it is told of.
+        min_score: Detector score in 0..1 that one of them must have: hands and patterns stay below, faces do not.
+        unknown_after_s: How long a face is looked at before it is called unknown; names come sooner.
+        max_embeddings: Faces embedded in one frame, beside those that may have jumped to another face.
+        detect_every: Detect in every k-th frame, and let boxes move on as they did in between.
+        keep_crops: Keep the best aligned face of each track for its events.
+    """
+
+    evidence: EvidenceOptions = EvidenceOptions()  # noqa: RUF009 -- frozen
+    min_margin: float = 0.02
+    hysteresis: float = 0.05
+    min_hits: int = 3
+    min_score: float = 0.9
+    unknown_after_s: float = 0.6
+    max_embeddings: int = 2
+    detect_every: int = 1
+    keep_crops: bool = False
+
+
+class LiveRecognizer:
+    """Recognizes the people in successive frames of one source. What it remembers is bounded by who is in view.
+
+    Args:
+        analyzer: Finds, measures and embeds faces.
+        pool: Who is known; of the analyzer's embedding space. It may change meanwhile.
+        policy: Chooses the threshold for the pool's size; by default at most 1 % of strangers are named.
+        tracker: Follows faces from frame to frame; one of its own for each source.
+        options: When a decision appears, and what is spent on it.
+
+    Raises:
+        SpaceMismatch: The pool is of another embedding space.
+    """
+
+    def __init__(
+        self,
+        analyzer: Analyzer,
+        pool: Pool,
+        policy: ThresholdPolicy | None = None,
+        tracker: Tracker | None = None,
+        options: LiveOptions | None = None,
+    ) -> None:
+        self._analyzer = analyzer
+        self._pool = pool
+        self._policy = policy or ThresholdPolicy(analyzer.fmr)
+        self._tracker = tracker or Tracker()
+        self._options = options or LiveOptions()
+        self._sameness = Sameness(self._policy.verification().value, self._policy.same_person().value)
+        self._identities: dict[int, Identity] = {}
+        self._frames = 0
+        self._waited: dict[int, int] = {}
+        check_pool(pool, analyzer.space)
+
+    @property
+    def threshold(self) -> Threshold:
+        """The threshold for the pool as it is now."""
+        matrix = self._matrix()
+        return self._policy.identification(len(matrix), matrix.calibration)
+
+    def process(self, frame: Frame) -> LiveView:
+        """Take in the next frame of the source."""
+        time_s = frame.index / _FPS_UNKNOWN if frame.time_s is None else frame.time_s
+        detecting = self._frames % self._options.detect_every == 0
+        self._frames += 1
+        detections, tracks = self._find(frame, time_s, detecting=detecting)
+        events = [self._forget(track, time_s, "scene_cut" if tracks.cut else "gone") for track in tracks.lost]
+        ids = tracks.ids.copy()
+        for track in ids:
+            self._identities.setdefault(int(track), Identity(self._options.evidence, time_s))
+        embedded = np.zeros(len(ids), np.bool_)
+        if detecting:
+            embedded[:] = self._embed_some(frame, detections, tracks, ids, time_s, events)
+        for row, track in enumerate(ids):
+            self._identities[int(track)].see(detections.boxes[row], float(detections.scores[row]))
+        tentative = self._decide(ids)
+        for track in ids:
+            events += self._show(int(track), tentative.get(int(track)), time_s)
+        return LiveView(
+            detections=detections,
+            track_ids=ids,
+            decisions=tuple(self._identities[int(track)].shown for track in ids),
+            tentative=tuple(tentative.get(int(track)) for track in ids),
+            told=np.array([self._identities[int(track)].announced for track in ids], np.bool_),
+            embedded=embedded,
+            events=tuple(event for event in events if event is not None),
+            time_s=time_s,
+        )
+
+    def finish(self, time_s: float) -> tuple[Event, ...]:
+        """End of the source: everybody is lost."""
+        events = [self._forget(track, time_s, "gone") for track in list(self._identities)]
+        return tuple(event for event in events if event is not None)
+
+    def _find(self, frame: Frame, time_s: float, *, detecting: bool) -> tuple[Detections, Tracks]:
+        if not detecting:
+            return self._tracker.coast(time_s)
+        detections = self._analyzer.find(frame.image_bgr)
+        return detections, self._tracker.update(detections, time_s)
+
+    def _embed_some(
+        self,
+        frame: Frame,
+        detections: Detections,
+        tracks: Tracks,
+        ids: Indices,
+        time_s: float,
+        events: list[Event | None],
+    ) -> Mask:
+        """Embed the faces that may change a decision; a face that turns out to be another one gets a new id."""
+        chosen_mask = np.zeros(len(ids), np.bool_)
+        watched = self._watched(ids, tracks.sure, time_s)
+        if not watched:
+            return chosen_mask
+        prepared = self._analyzer.prepare(frame.image_bgr, detections[np.array(watched)])
+        weights = [weigh(float(q), pose) for q, pose in zip(prepared.measures.overall, prepared.poses, strict=True)]
+        chosen = self._choose(watched, prepared, weights, ids, tracks.sure, time_s)
+        vectors = self._analyzer.embed(prepared.aligned[np.array(chosen, np.intp)])
+        for place, embedding in zip(chosen, vectors, strict=True):
+            row = watched[place]
+            size_px = float(prepared.measures.size_px[place])
+            observation = Observation(embedding, weights[place], prepared.poses[place], size_px, time_s)
+            crop_bgr = prepared.aligned.images_bgr[place] if self._options.keep_crops else None
+            ids[row] = self._absorb(int(ids[row]), observation, crop_bgr, events, sure=bool(tracks.sure[row]))
+            chosen_mask[row] = True
+        return chosen_mask
+
+    def _watched(self, ids: Indices, sure: Mask, time_s: float) -> list[int]:
+        """Rows worth a look at their pixels."""
+        identities = [self._identities[int(track)] for track in ids]
+        return [
+            row
+            for row, identity in enumerate(identities)
+            if identity.look_due(time_s) or identity.pressing(time_s, sure=bool(sure[row])) is not None
+        ]
+
+    def _choose(
+        self,
+        watched: Sequence[int],
+        prepared: PreparedFaces,
+        weights: Sequence[float],
+        ids: Indices,
+        sure: Mask,
+        time_s: float,
+    ) -> list[int]:
+        """Places in ``watched`` to embed now: the most pressing, then those that have waited longest."""
+        needs: list[tuple[Need, int, int]] = []
+        for place, row in enumerate(watched):
+            track = int(ids[row])
+            identity = self._identities[track]
+            need = identity.pressing(time_s, sure=bool(sure[row]))
+            worth = identity.look(prepared.poses[place], weights[place], time_s)
+            need = worth if need is None else need
+            if need is not None:
+                needs.append((need, -self._waited.get(track, 0), place))
+        needs.sort()
+        jumped = sum(need is Need.UNSURE for need, _, _ in needs)
+        taken = needs[: max(self._options.max_embeddings, jumped)]
+        waiting = {int(ids[watched[place]]) for _, _, place in needs[len(taken) :]}
+        self._waited = {track: self._waited.get(track, 0) + 1 for track in waiting}
+        return [place for _, _, place in taken]
+
+    def _absorb(
+        self, track: int, observation: Observation, crop_bgr: Image | None, events: list[Event | None], *, sure: bool
+    ) -> int:
+        """Add an observation to a track's evidence. Returns the track's number: a new one for another face."""
+        identity = self._identities[track]
+        if identity.is_somebody_else(observation, self._sameness, sure=sure):
+            successor = identity.successor(observation)
+            events.append(self._forget(track, observation.time_s, "another_face"))
+            track = self._tracker.split(track)
+            identity = self._identities[track] = successor
+        identity.absorb(observation, crop_bgr)
+        return track
+
+    def _decide(self, ids: Indices) -> dict[int, Decision]:
+        """A decision for each track of the frame that was ever embedded."""
+        matrix = self._matrix()
+        criteria = Criteria(
+            threshold=self._policy.identification(len(matrix), matrix.calibration).value,
+            min_margin=self._options.min_margin,
+            look_alikes=matrix.look_alikes,
+            hysteresis=self._options.hysteresis,
+            margins=matrix.margins,
+        )
+        known = [int(track) for track in ids if self._identities[int(track)].frames]
+        claims = [
+            Claim(
+                identity.nearest(matrix, bars=self._policy.follows_pool),
+                identity.usable,
+                identity.held,
+                identity.frames,
+            )
+            for identity in (self._identities[track] for track in known)
+        ]
+        return dict(zip(known, decide_together(claims, criteria), strict=True))
+
+    def _matrix(self) -> PoolMatrix:
+        matrix = self._pool.matrix()
+        check_pool(self._pool, self._analyzer.space)  # each time: what was a new pool may have become another model's
+        return matrix
+
+    def _show(self, track: int, decision: Decision | None, time_s: float) -> list[Event | None]:
+        """Let a decision stand if it is firm, and tell what is new."""
+        identity = self._identities[track]
+        before = identity.shown
+        if decision is not None and (before is not None or self._is_firm(identity, decision, time_s)):
+            identity.shown = decision
+        events: list[Event | None] = []
+        if not identity.announced and self._is_worth_telling(identity):
+            identity.announced = True
+            events.append(self._event("appeared", track, time_s, "new"))
+        if identity.shown is None or not identity.announced:
+            return events
+        previous = None if before is None else before.person
+        if identity.held != previous:
+            kind: EventKind = "recognized" if previous is None else "changed"
+            events.append(self._event(kind, track, time_s, identity.shown.reason, previous))
+        return events
+
+    def _is_worth_telling(self, identity: Identity) -> bool:
+        there = identity.seen >= self._options.min_hits and identity.best_score >= self._options.min_score
+        return there or identity.held is not None
+
+    def _is_firm(self, identity: Identity, decision: Decision, time_s: float) -> bool:
+        if identity.frames < self._options.evidence.min_frames:
+            return False
+        return decision.person is not None or time_s - identity.began_s >= self._options.unknown_after_s
+
+    def _forget(self, track: int, time_s: float, reason: EventReason) -> Event | None:
+        identity = self._identities.get(track)
+        event = self._event("lost", track, time_s, reason) if identity is not None and identity.announced else None
+        self._identities.pop(track, None)
+        self._waited.pop(track, None)
+        return event
+
+    def _event(
+        self, kind: EventKind, track: int, time_s: float, reason: EventReason, previous: str | None = None
+    ) -> Event:
+        identity = self._identities[track]
+        decision = identity.shown
+        event = Event(
+            kind=kind,
+            track=track,
+            person=None,
+            previous=previous,
+            similarity=None,
+            threshold=None,
+            margin=None,
+            frames=identity.frames,
+            time_s=time_s,
+            bbox=identity.bbox,
+            reason=reason,
+            crop_bgr=identity.crop_bgr,
+        )
+        if decision is None or kind == "appeared":
+            return event
+        return replace(
+            event,
+            person=decision.person,
+            similarity=decision.similarity,
+            threshold=decision.threshold,
+            margin=decision.margin,
+        )
+
+
+class LiveSession:
+    """Watches one source from its first frame to its last.
+
+    Every event is emitted once, in order; at the end everybody who was in view is lost.
+
+    Args:
+        recognizer: Fresh: it remembers who is in view.
+        emit: Gets what happened. A frame that comes with lost faces at the end has no pixels any more.
+    """
+
+    def __init__(self, recognizer: LiveRecognizer, emit: Emit) -> None:
+        self._recognizer = recognizer
+        self._emit = emit
+        self._last: Frame | None = None
+
+    def look(self, frame: Frame) -> LiveView:
+        """Take in the next frame and emit what happened."""
+        view = self.process(frame)
+        self.report(frame, view)
+        return view
+
+    def process(self, frame: Frame) -> LiveView:
+        """The first half of ``look``, which may run in a thread of its own, one frame at a time."""
+        return self._recognizer.process(frame)
+
+    def report(self, frame: Frame, view: LiveView) -> None:
+        """The second half of ``look``: emit what happened with a frame."""
+        self._last = replace(frame, image_bgr=_NO_PIXELS)  # nobody's picture is kept for as long as nothing moves
+        if view.events:
+            self._emit(frame, view.events)
+
+    def close(self) -> None:
+        """The source has ended."""
+        if self._last is None:
+            return
+        last, self._last = self._last, None
+        if lost := self._recognizer.finish(last.time_s or 0.0):
+            self._emit(last, lost)

@@ -1,0 +1,142 @@
+"""Recognition: every face of an image is somebody of the pool or unknown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from facepool.faces.analyze import Analyzer
+from facepool.gallery import Pool, PoolMatrix, check_pool, search
+from facepool.recognize.decide import decide
+from facepool.thresholds import Threshold, ThresholdPolicy
+from facepool.types import Decision, Detections, Floats, Image
+
+CANDIDATES = 5
+"""People that a decision lists by default."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecognizeOptions:
+    """When a face is not named although somebody is near.
+
+    Attributes:
+        min_margin: By how much the best must beat a runner-up who matches too; otherwise the face is ambiguous.
+        min_size_px: A face whose shorter side is below this in source pixels is too small to name anybody.
+        candidates: People that a decision lists, the best included.
+    """
+
+    min_margin: float = 0.02
+    min_size_px: float = 16.0
+    candidates: int = CANDIDATES
+
+
+@dataclass(frozen=True, slots=True)
+class RecognizedFaces:
+    """The faces of one image with a decision each, best detector score first.
+
+    Attributes:
+        detections: N boxes, scores and landmarks in pixels of the image.
+        decisions: N decisions.
+    """
+
+    detections: Detections
+    decisions: tuple[Decision, ...]
+
+    def __len__(self) -> int:
+        """Number of faces."""
+        return len(self.decisions)
+
+    @property
+    def names(self) -> tuple[str | None, ...]:
+        """Who each face is; None for unknown."""
+        return tuple(decision.person for decision in self.decisions)
+
+
+class Recognizer:
+    """Names the faces of images by a pool, which may change meanwhile.
+
+    Args:
+        analyzer: Turns images into faces.
+        pool: Who is known; of the analyzer's embedding space.
+        policy: Chooses the threshold for the pool's size; by default at most 1 % of strangers are named.
+        options: When a face is not named although somebody is near.
+
+    Raises:
+        SpaceMismatch: The pool is of another embedding space.
+    """
+
+    def __init__(
+        self,
+        analyzer: Analyzer,
+        pool: Pool,
+        policy: ThresholdPolicy | None = None,
+        options: RecognizeOptions | None = None,
+    ) -> None:
+        self._analyzer = analyzer
+        self._pool = pool
+        self._policy = policy or ThresholdPolicy(analyzer.fmr)
+        self._options = options or RecognizeOptions()
+        check_pool(pool, analyzer.space)
+
+    @property
+    def threshold(self) -> Threshold:
+        """The threshold for the pool as it is now."""
+        matrix = self._matrix()
+        return self._policy.identification(len(matrix), matrix.calibration)
+
+    def recognize(self, image_bgr: Image) -> RecognizedFaces:
+        """Recognize everybody in one image, (H, W, 3) uint8 BGR. Without a face there is no decision."""
+        return self.recognize_batch([image_bgr])[0]
+
+    def recognize_batch(self, images_bgr: Sequence[Image]) -> list[RecognizedFaces]:
+        """Recognize everybody in several images, by one state of the pool.
+
+        Args:
+            images_bgr: (H, W, 3) uint8 BGR each; sizes may differ.
+
+        Returns:
+            One ``RecognizedFaces`` an image; an empty list for an empty list.
+        """
+        return self.decide(self._analyzer.embed_batch(images_bgr))
+
+    def decide(self, found: Sequence[tuple[Detections, Floats]]) -> list[RecognizedFaces]:
+        """Name faces that are embedded already, by one state of the pool.
+
+        Args:
+            found: For each image N faces and their (N, D) embeddings.
+
+        Returns:
+            One ``RecognizedFaces`` an image.
+        """
+        matrix = self._matrix()
+        recognized = []
+        for detections, embeddings in found:
+            usable = [bool(size >= self._options.min_size_px) for size in detections.sizes]
+            recognized.append(RecognizedFaces(detections, self._decisions(matrix, embeddings, usable)))
+        return recognized
+
+    def decide_embeddings(self, embeddings: Floats) -> tuple[Decision, ...]:
+        """Name faces of which there is nothing but their (N, D) embeddings, L2 norm 1.
+
+        Raises:
+            InvalidEmbedding: They do not have the pool's dimension, or are no unit vectors.
+        """
+        return self._decisions(self._matrix(), embeddings, [True] * len(embeddings))
+
+    def _decisions(self, matrix: PoolMatrix, embeddings: Floats, usable: Sequence[bool]) -> tuple[Decision, ...]:
+        threshold = self._policy.identification(len(matrix), matrix.calibration).value
+        nearest = search(matrix, embeddings, top=self._options.candidates, bars=self._policy.follows_pool)
+        return tuple(
+            decide(
+                candidates,
+                threshold,
+                min_margin=self._options.min_margin,
+                usable=good,
+                look_alikes=matrix.look_alikes,
+                margins=matrix.margins,
+            )
+            for candidates, good in zip(nearest, usable, strict=True)
+        )
+
+    def _matrix(self) -> PoolMatrix:
+        matrix = self._pool.matrix()
+        check_pool(self._pool, self._analyzer.space)  # each time: what was a new pool may have become another model's
+        return matrix

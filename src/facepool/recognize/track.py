@@ -1,0 +1,259 @@
+"""Tracking: which face of this frame is which face of the frames before.
+
+Faces of one frame hardly overlap, and move little between frames next to their size, so the nearest predicted box
+is the right one unless the picture itself jumps. What remains uncertain is said (``Tracks.sure``) instead of guessed:
+a pipeline that has embeddings can verify it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from facepool.geometry import iou
+from facepool.recognize.assignment import assign
+from facepool.types import Detections, Floats, Indices, Mask
+
+_LARGEST_RATIO = 1.8
+"""A face whose side changes by more between two observations is another one."""
+_MEMORY = 0.6
+"""Share of the old velocity in the new one."""
+_COAST_S = 0.25
+"""A face that is not seen moves on for this long, then is expected where it got to."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackOptions:
+    """When a face is taken for one seen before. Distances are in sides of the face.
+
+    Attributes:
+        gap_s: A face not seen for longer is lost; when it comes back it is a new track.
+        reach: How far from where it is expected a face may turn up.
+        reach_per_s: How much farther for each second since it was seen.
+        sure_iou: Overlap of the expected and the found box from which on a link needs no verification.
+        jump: A face this far from where it is expected has jumped; when most jump at once, the scene was cut.
+        jump_per_s: How much farther for each second since it was seen.
+    """
+
+    gap_s: float = 1.0
+    reach: float = 0.6
+    reach_per_s: float = 2.0
+    sure_iou: float = 0.65
+    jump: float = 0.25
+    jump_per_s: float = 2.5
+
+
+@dataclass(frozen=True, slots=True)
+class Tracks:
+    """The tracks of one frame, one row a detection, in the detections' order.
+
+    Attributes:
+        ids: (N,) intp, from 1, never used twice.
+        hits: (N,) intp, frames in which the track was detected, this one included.
+        ages_s: (N,) float32, seconds since the track began.
+        sure: (N,) bool; False where the face might be another one in the same place: it jumped, or it was away.
+            A new track is sure.
+        lost: Tracks that ended, in no order.
+        cut: Whether the scene was cut: then every track of before is lost.
+    """
+
+    ids: Indices
+    hits: Indices
+    ages_s: Floats
+    sure: Mask
+    lost: tuple[int, ...] = ()
+    cut: bool = False
+
+    def __len__(self) -> int:
+        """Number of detections."""
+        return len(self.ids)
+
+
+class _Track:
+    """One face over time: where it was seen, and how it moves."""
+
+    __slots__ = ("began_s", "box", "hits", "id", "landmarks", "score", "seen_s", "velocity")
+
+    def __init__(self, number: int, detections: Detections, row: int, time_s: float) -> None:
+        self.id = number
+        self.hits = 1
+        self.began_s = time_s
+        self.velocity = np.zeros(2)
+        self._place(detections, row, time_s)
+
+    def _place(self, detections: Detections, row: int, time_s: float) -> None:
+        self.box = detections.boxes[row].astype(np.float64)
+        self.landmarks = detections.landmarks[row]
+        self.score = float(detections.scores[row])
+        self.seen_s = time_s
+
+    def see(self, detections: Detections, row: int, time_s: float) -> None:
+        elapsed_s = time_s - self.seen_s
+        before = self.box
+        self._place(detections, row, time_s)
+        if elapsed_s > 0:
+            moved = (self.box - before).reshape(2, 2).mean(axis=0) / elapsed_s
+            self.velocity = _MEMORY * self.velocity + (1 - _MEMORY) * moved
+        self.hits += 1
+
+    def shift(self, time_s: float) -> Floats:
+        """(2,) pixels that the face is expected to have moved since it was seen."""
+        return np.asarray(self.velocity * np.clip(time_s - self.seen_s, 0, _COAST_S), np.float32)
+
+    def box_at(self, time_s: float) -> Floats:
+        return np.asarray(self.box + np.tile(self.shift(time_s), 2), np.float32)
+
+
+class Tracker:
+    """Gives the faces of successive frames stable numbers.
+
+    Args:
+        options: When a face is taken for one seen before.
+    """
+
+    def __init__(self, options: TrackOptions | None = None) -> None:
+        self.options = options or TrackOptions()
+        self._tracks: list[_Track] = []
+        self._last_id = 0
+        self._last_s = -np.inf
+
+    def update(self, detections: Detections, time_s: float) -> Tracks:
+        """Take in the faces of the next frame.
+
+        Args:
+            detections: N faces, in any order: it does not change which face gets which number.
+            time_s: Seconds on any clock; a time before the last one is taken for the last one.
+
+        Returns:
+            One row a detection; tracks can be lost in a frame without any.
+        """
+        time_s = self._forward(time_s)
+        lost = [track.id for track in self._tracks if time_s - track.seen_s > self.options.gap_s]
+        self._tracks = [track for track in self._tracks if track.id not in lost]
+        visible = [track for track in self._tracks if track.seen_s == self._last_s]
+        expected = _stack([track.box_at(time_s) for track in self._tracks])
+        pairs = self._pairs(expected, detections.boxes, time_s)
+        cut = self._is_cut(visible, pairs, detections, time_s)
+        if cut:
+            lost += [track.id for track in self._tracks]
+            self._tracks, pairs, expected = [], [], _stack([])
+        self._last_s = time_s
+        return self._follow(detections, time_s, pairs, expected, lost, cut=cut)
+
+    def coast(self, time_s: float) -> tuple[Detections, Tracks]:
+        """Where the faces of the last detected frame are expected now, for frames without detection."""
+        time_s = self._forward(time_s)
+        seen = [track for track in self._tracks if track.seen_s == self._last_s]
+        if not seen:
+            return Detections.empty(), _columns([], [], time_s)
+        detections = Detections(
+            boxes=_stack([track.box_at(time_s) for track in seen]),
+            scores=np.array([track.score for track in seen], np.float32),
+            landmarks=np.stack([track.landmarks + track.shift(time_s) for track in seen]).astype(np.float32),
+        )
+        return detections, _columns(seen, [True] * len(seen), time_s)
+
+    def split(self, track_id: int) -> int:
+        """Take a face for another one than so far: it goes on under a new number, which is returned.
+
+        Raises:
+            KeyError: There is no such track.
+        """
+        for track in self._tracks:
+            if track.id == track_id:
+                track.id = self._next_id()
+                track.began_s, track.hits = track.seen_s, 1
+                return track.id
+        raise KeyError(track_id)
+
+    def _forward(self, time_s: float) -> float:
+        return max(time_s, self._last_s)
+
+    def _next_id(self) -> int:
+        self._last_id += 1
+        return self._last_id
+
+    def _pairs(self, expected: Floats, boxes: Floats, time_s: float) -> list[tuple[int, int]]:
+        """(track, row) of the faces that are the same, all of them together the best choice."""
+        options = self.options
+        unseen_s = np.array([time_s - track.seen_s for track in self._tracks], np.float32)
+        reach = options.reach + options.reach_per_s * unseen_s
+        distance = _distances(expected, boxes)
+        ratio = np.exp(np.abs(np.log(_sides(expected)[:, None] / _sides(boxes)[None])))
+        possible = (distance < reach[:, None]) & (ratio < _LARGEST_RATIO)
+        closeness = 1 - distance / reach[:, None]
+        return assign(np.where(possible, iou(expected, boxes) + closeness / 2, 0))
+
+    def _is_cut(
+        self, visible: list[_Track], pairs: list[tuple[int, int]], detections: Detections, time_s: float
+    ) -> bool:
+        """Whether most faces jumped at once, and not all the same way, as they do when the camera moves."""
+        if len(visible) < 2 or not len(detections):
+            return False
+        row_of = {self._tracks[index].id: row for index, row in pairs}
+        linked = [track for track in visible if track.id in row_of]
+        expected = _stack([track.box_at(time_s) for track in linked])
+        found = detections.boxes[[row_of[track.id] for track in linked]].reshape(-1, 4)
+        moves = (_centres(found) - _centres(expected)) / _sides(expected)[:, None]
+        elapsed_s = time_s - self._last_s
+        limit = self.options.jump + self.options.jump_per_s * elapsed_s
+        jumped = np.count_nonzero(np.linalg.norm(moves, axis=1) > limit) + len(visible) - len(linked)
+        if jumped * 2 < len(visible) or jumped < 2:
+            return False
+        together = len(linked) >= 2 and np.abs(moves - np.median(moves, axis=0)).max() < self.options.jump
+        return not together
+
+    def _follow(
+        self,
+        detections: Detections,
+        time_s: float,
+        pairs: list[tuple[int, int]],
+        expected: Floats,
+        lost: list[int],
+        *,
+        cut: bool,
+    ) -> Tracks:
+        tracks: dict[int, _Track] = {}
+        sure = [True] * len(detections)
+        overlap = iou(expected, detections.boxes)
+        for index, row in pairs:
+            track = self._tracks[index]
+            sure[row] = bool(overlap[index, row] >= self.options.sure_iou) and time_s - track.seen_s <= _COAST_S
+            track.see(detections, row, time_s)
+            tracks[row] = track
+        # From left to right, so that the order of the detections does not matter.
+        for row in np.lexsort(detections.boxes.T[::-1]):
+            if int(row) not in tracks:
+                tracks[int(row)] = _Track(self._next_id(), detections, int(row), time_s)
+                self._tracks.append(tracks[int(row)])
+        return _columns([tracks[row] for row in range(len(detections))], sure, time_s, tuple(lost), cut=cut)
+
+
+def _columns(
+    tracks: list[_Track], sure: list[bool], time_s: float, lost: tuple[int, ...] = (), *, cut: bool = False
+) -> Tracks:
+    return Tracks(
+        ids=np.array([track.id for track in tracks], np.intp),
+        hits=np.array([track.hits for track in tracks], np.intp),
+        ages_s=np.array([time_s - track.began_s for track in tracks], np.float32),
+        sure=np.array(sure, np.bool_),
+        lost=lost,
+        cut=cut,
+    )
+
+
+def _stack(boxes: list[Floats]) -> Floats:
+    return np.array(boxes, np.float32).reshape(-1, 4)
+
+
+def _centres(boxes: Floats) -> Floats:
+    return np.asarray((boxes[:, :2] + boxes[:, 2:]) / 2)
+
+
+def _sides(boxes: Floats) -> Floats:
+    return np.asarray(np.maximum(np.sqrt(np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)), 1))
+
+
+def _distances(expected: Floats, boxes: Floats) -> Floats:
+    """(A, B) distances of centres in sides of the expected faces."""
+    apart = np.linalg.norm(_centres(expected)[:, None] - _centres(boxes)[None], axis=2)
+    return np.asarray(apart / _sides(expected)[:, None], np.float32)

@@ -1,0 +1,185 @@
+"""Records: how a face, a decision, an event, a template, a person and a scan look as JSON.
+
+The command line, the web and event sinks all give programs these; nothing else builds such a record.
+"""
+
+from pathlib import Path
+
+from facepool.enroll.coverage import Coverage, DirectionReport, ViewReport
+from facepool.enroll.look_alikes import LookAlike
+from facepool.recognize.events import Event, LiveView
+from facepool.recognize.pictures import RecognizedFaces
+from facepool.types import Decision, Detections, Floats, Frame, Person, Pose, Template
+
+Record = dict[str, object]
+
+UNDECIDED = "undecided"
+"""The reason of a face of a video that was not looked at often enough yet."""
+
+
+def face_records(frame: Frame, faces: RecognizedFaces, *, say_when_empty: bool) -> list[Record]:
+    """One record a face; for a frame without a face one that says so, if asked for, else none."""
+    if len(faces) == 0:
+        return [_where(frame) | _nothing("no_face")] if say_when_empty else []
+    return [
+        _where(frame) | _box(faces.detections, row) | _decided(decision) | {"reason": decision.reason}
+        for row, decision in enumerate(faces.decisions)
+    ]
+
+
+def live_records(frame: Frame, view: LiveView) -> list[Record]:
+    """One record a face of a frame of something that moves; the same fields, and the track."""
+    records = []
+    for row, (track, shown, tentative) in enumerate(zip(view.track_ids, view.decisions, view.tentative, strict=True)):
+        decided = _decided(shown or tentative)
+        if shown is None:
+            decided["person"] = None
+        records.append(
+            _where(frame)
+            | {"event": None, "track": int(track)}
+            | _box(view.detections, row)
+            | decided
+            | {"reason": UNDECIDED if shown is None else shown.reason}
+        )
+    return records
+
+
+def event_record(frame: Frame, event: Event, crop: Path | None = None) -> Record:
+    """One record for something that happened to a track.
+
+    Args:
+        frame: With which it happened.
+        event: What happened.
+        crop: Where its picture was kept, if it was.
+    """
+    return {
+        "source": frame.source,
+        "frame": frame.index,
+        "time_s": round(event.time_s, 3),
+        "event": event.kind,
+        "track": event.track,
+        "bbox": [round(edge, 1) for edge in event.bbox],
+        "person": event.person,
+        "previous": event.previous,
+        "similarity": rounded(event.similarity, 4),
+        "threshold": rounded(event.threshold, 4),
+        "margin": rounded(event.margin, 4),
+        "frames": event.frames,
+        "reason": event.reason,
+        "crop": None if crop is None else str(crop),
+    }
+
+
+def person_record(person: Person) -> Record:
+    """Somebody of the pool."""
+    return {"person": person.name, "templates": person.templates, "created_at": person.created_at or None}
+
+
+def template_record(template: Template) -> Record:
+    """A stored view: where it came from and how good it is; never its vector."""
+    sample = template.sample
+    return {
+        "id": template.id,
+        "person": template.person,
+        "source": sample.source,
+        "frame": sample.frame,
+        "time_s": sample.time_s,
+        "pose": pose_record(sample.pose),
+        "quality": sample.quality,
+        "size_px": sample.size_px,
+        "score": sample.score,
+        "appearance": sample.appearance,
+        "partial": sample.partial,
+        "created_at": template.created_at or None,
+        "model": template.model or None,
+    }
+
+
+def pose_record(pose: Pose | None, digits: int | None = None) -> Record | None:
+    """Degrees, rounded where ``digits`` says so; None for a pose that could not be measured."""
+    if pose is None:
+        return None
+    angles = {"yaw": pose.yaw, "pitch": pose.pitch, "roll": pose.roll}
+    return {name: rounded(angle, digits) if digits is not None else angle for name, angle in angles.items()}
+
+
+def coverage_record(coverage: Coverage) -> Record:
+    """The report on a scan."""
+    return {
+        "share": round(coverage.covered, 4),
+        "views": len(coverage.views),
+        "threshold": round(coverage.threshold.value, 4),
+        "frontal": _view(coverage.frontal),
+        "directions": [_direction(direction) for direction in coverage.directions],
+    }
+
+
+def look_alike_record(alike: LookAlike, resolution: str | None) -> Record:
+    """Somebody who looks like the person of a scan, and what was said about it: ``same``, ``different`` or None."""
+    return {
+        "person": alike.person,
+        "similarity": round(alike.similarity, 4),
+        "mean_similarity": round(alike.mean_similarity, 4),
+        "views_matched": alike.views_matched,
+        "views": alike.views,
+        "probably_same": alike.probably_same,
+        "resolution": resolution,
+    }
+
+
+def bbox_record(box: Floats) -> list[float]:
+    """(4,) xyxy in pixels of the picture, to a tenth of a pixel."""
+    return [round(float(edge), 1) for edge in box]
+
+
+def rounded(value: float | None, digits: int) -> float | None:
+    """A number with so many digits; None stays None."""
+    return None if value is None else round(float(value), digits)
+
+
+def _where(frame: Frame) -> Record:
+    return {"source": frame.source, "frame": frame.index, "time_s": rounded(frame.time_s, 3)}
+
+
+def _box(detections: Detections, row: int) -> Record:
+    return {
+        "bbox": bbox_record(detections.boxes[row]),
+        "score": round(float(detections.scores[row]), 4),
+    }
+
+
+def _decided(decision: Decision | None) -> Record:
+    if decision is None:
+        return dict.fromkeys(("person", "similarity", "threshold", "margin"))
+    return {
+        "person": decision.person,
+        "similarity": rounded(decision.similarity, 4),
+        "threshold": round(decision.threshold, 4),
+        "margin": rounded(decision.margin, 4),
+    }
+
+
+def _nothing(reason: str) -> Record:
+    return dict.fromkeys(("bbox", "score", "person", "similarity", "threshold", "margin")) | {"reason": reason}
+
+
+def _direction(direction: DirectionReport) -> Record:
+    return {
+        "angle_deg": direction.angle_deg,
+        "words": direction.words,
+        "near": _view(direction.near),
+        "far": _view(direction.far),
+        "thin": direction.thin,
+    }
+
+
+def _view(view: ViewReport | None) -> Record | None:
+    if view is None:
+        return None
+    return {
+        "quality": round(view.quality, 1),
+        "yaw_deg": round(view.yaw_deg, 1),
+        "pitch_deg": round(view.pitch_deg, 1),
+        "stored": view.stored,
+        "similarity": rounded(view.similarity, 4),
+    }
