@@ -28,7 +28,7 @@ from facepool.types import Floats, Image, Pose
 
 REPOSITORY = Path(__file__).parents[1]
 sys.path.append(str(REPOSITORY / "tests"))
-from synthetic_camera import SyntheticHead  # noqa: E402 -- the line above finds it
+from support.synthetic_camera import SyntheticHead  # noqa: E402 -- the line above finds it
 
 Doubles = npt.NDArray[np.float64]
 Estimator = Callable[[Floats, tuple[int, int]], Sequence[Pose | None]]

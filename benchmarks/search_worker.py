@@ -31,15 +31,15 @@ HNSW_LINKS, HNSW_BUILD, HNSW_SEARCH = 32, 80, 64
 
 
 def facepool(vectors: Array, threads: int) -> Search:
-    from facepool.gallery import search
-    from facepool.gallery.matrix import grouped
+    from facepool.search import Index
+    from facepool.search.exact import nearest
     from facepool.threads import set_allowed_threads
 
     set_allowed_threads(threads)
     rows = np.arange(len(vectors))
-    people = {number: f"person {number:07d}" for number in range(len(vectors) // TEMPLATES + 1)}
-    matrix = grouped(vectors, rows // TEMPLATES, rows, people, revision=1)
-    return lambda probes: np.array([found[0].template_id for found in search(matrix, probes, TOP)])
+    people = [f"person {number:07d}" for number in range(len(vectors) // TEMPLATES + 1)]
+    index = Index.of_rows(vectors, rows // TEMPLATES, people)
+    return lambda probes: np.array([found[0].template_id for found in nearest(index, probes, TOP)])
 
 
 def numpy(vectors: Array, threads: int) -> Search:

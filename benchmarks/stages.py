@@ -31,6 +31,7 @@ import facepool.faces.analyze
 import facepool.faces.detect
 import facepool.faces.embed
 import facepool.recognize.pictures
+import facepool.search
 from facepool import Recognizer, load_analyzer, open_pool
 from facepool.models import ModelStore, default_root
 from facepool.recognize.pictures import RecognizedFaces
@@ -47,8 +48,8 @@ _STAGES = (
     (facepool.faces.detect.RetinaFace, "detect", "around the detector"),
     (facepool.faces.analyze.Aligner, "align", "align"),
     (facepool.faces.embed.Embedder, "embed", "around the embedder"),
-    (facepool.recognize.pictures.Recognizer, "_matrix", "look whether the pool changed"),
-    (facepool.recognize.pictures, "search", "search"),
+    (facepool.search.Search, "index", "look whether the pool changed"),
+    (facepool.search.Search, "nearest", "search"),
     (facepool.recognize.pictures, "decide", "decide"),
     (Recognizer, "recognize", "everything between"),
 )

@@ -24,10 +24,9 @@ import numpy.typing as npt
 from facepool import ModelChoice, ModelStore, load_analyzer, read_image
 from facepool.evaluation.calibration import calibrate
 from facepool.evaluation.embeddings import choose_face
-from facepool.gallery import PoolMatrix, net_similarities
-from facepool.gallery.matrix import grouped
 from facepool.models import default_root
 from facepool.models.catalog import EmbedderSpec, FmrCurve
+from facepool.search import Index, normalized_scores
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import Floats, Image, Indices
 
@@ -105,24 +104,23 @@ def look_at(root: Path, change: str, people: int | None, embedder: str, cache: P
         return Faces(columns["vectors"], np.unique(columns["names"], return_inverse=True)[1].astype(np.int64))
 
 
-def draw(faces: Faces, people: int, templates: int, random: np.random.Generator) -> tuple[PoolMatrix, Indices, Indices]:
+def draw(faces: Faces, people: int, templates: int, random: np.random.Generator) -> tuple[Index, Indices, Indices]:
     """A pool, the rows of its people's other pictures, and the rows of strangers."""
     shuffled = random.permutation(len(faces.owners))
     chosen = random.permutation(np.unique(faces.owners))[:people]
     stored = [shuffled[faces.owners[shuffled] == one][:templates] for one in chosen]
     rows = np.concatenate(stored)
     owners = np.repeat(np.arange(people), [len(one) for one in stored])
-    names = {number: str(one) for number, one in enumerate(chosen)}
-    matrix = grouped(faces.vectors[rows], owners, np.arange(len(rows)), names, revision=1)
+    matrix = Index.of_rows(faces.vectors[rows], owners, list(map(str, chosen)))
     known = np.isin(faces.owners, chosen)
     mates = np.setdiff1d(np.flatnonzero(known), rows)
     return matrix, mates, np.flatnonzero(~known)
 
 
-def best_scores(matrix: PoolMatrix, vectors: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
+def best_scores(matrix: Index, vectors: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
     """The best similarity less bar of each vector, and whose it is."""
     blocks = [
-        net_similarities(vectors[start : start + _SCALE] @ matrix.vectors.T, matrix)
+        normalized_scores(vectors[start : start + _SCALE] @ matrix.vectors.T, matrix)
         for start in range(0, len(vectors), _SCALE)
     ]
     best = np.concatenate([np.stack([block.max(axis=1), block.argmax(axis=1)], axis=1) for block in blocks])

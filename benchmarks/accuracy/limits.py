@@ -19,8 +19,8 @@ import numpy as np
 from facepool import Analyzer, load_analyzer, open_source, read_image
 from facepool.evaluation.bootstrap import rate_interval
 from facepool.evaluation.embeddings import choose_face
-from facepool.gallery.index import search
-from facepool.gallery.matrix import grouped
+from facepool.search import Index
+from facepool.search.exact import nearest
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import Floats, Image, Mask
 
@@ -185,7 +185,7 @@ def by_change(analyzer: Analyzer, root: Path, people: int) -> None:
     probes = [read_image(second) for (_, second), seen in zip(pairs, looks, strict=True) if seen]
     rows = np.arange(len(probes))
     references = np.array([seen[0] for seen in looks if seen])
-    pool = grouped(references, rows, rows, {int(row): f"{row:04d}" for row in rows}, revision=1)
+    pool = Index.of_rows(references, rows, [f"{row:04d}" for row in rows])
     there = [look(analyzer, probe) for probe in probes]
     policy = ThresholdPolicy(analyzer.fmr)
     verify, identify = policy.verification().value, policy.identification(len(pool)).value
@@ -200,7 +200,7 @@ def by_change(analyzer: Analyzer, root: Path, people: int) -> None:
             found = look(analyzer, change(probe, seen[1])) if seen else None
             if found:
                 similarities[row] = references @ found[0]
-                best = search(pool, found[0][None], top=1)[0][0]
+                best = nearest(pool, found[0][None], k=1)[0][0]
                 named[row] = best.similarity >= identify and best.person == f"{row:04d}"
         own = np.diag(similarities)
         others = similarities[~np.eye(len(rows), dtype=bool)]

@@ -20,9 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from features import CACHE, Features, features, unit
 
-from facepool.gallery import net_similarities
-from facepool.gallery.matrix import grouped
 from facepool.models.catalog import CATALOG, EmbedderSpec
+from facepool.search import Index, normalized_scores
 from facepool.thresholds import TARGET_FPIR, ThresholdPolicy
 from facepool.types import Floats
 
@@ -82,14 +81,9 @@ def with_bars(similarities: Floats, gallery: Gallery) -> Floats:
     """What facepool ranks and decides by."""
     people, templates, dimension = gallery.vectors.shape
     rows = people * templates
-    matrix = grouped(
-        gallery.vectors.reshape(rows, dimension),
-        np.repeat(np.arange(people), templates).astype(np.int64),
-        np.arange(rows, dtype=np.int64),
-        {number: f"{number:06}" for number in range(people)},
-        revision=1,
-    )
-    return net_similarities(similarities.reshape(-1, rows), matrix)
+    names = [f"{number:06}" for number in range(people)]
+    index = Index.of_rows(gallery.vectors.reshape(rows, dimension), np.repeat(np.arange(people), templates), names)
+    return normalized_scores(similarities.reshape(-1, rows), index)
 
 
 def minus_others(rule: Rule) -> Rule:

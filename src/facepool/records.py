@@ -6,7 +6,7 @@ The command line, the web and event sinks all give programs these; nothing else 
 from pathlib import Path
 
 from facepool.enroll.coverage import Coverage, DirectionReport, ViewReport
-from facepool.enroll.look_alikes import LookAlike
+from facepool.enroll.session import LookAlike
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.pictures import RecognizedFaces
 from facepool.types import Decision, Detections, Floats, Frame, Person, Pose, Template
@@ -114,7 +114,7 @@ def coverage_record(coverage: Coverage) -> Record:
     }
 
 
-def look_alike_record(alike: LookAlike, resolution: str | None) -> Record:
+def look_alike_record(alike: LookAlike) -> Record:
     """Somebody who looks like the person of a scan, and what was said about it: ``same``, ``different`` or None."""
     return {
         "person": alike.person,
@@ -123,7 +123,7 @@ def look_alike_record(alike: LookAlike, resolution: str | None) -> Record:
         "views_matched": alike.views_matched,
         "views": alike.views,
         "probably_same": alike.probably_same,
-        "resolution": resolution,
+        "resolution": alike.resolution,
     }
 
 

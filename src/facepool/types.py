@@ -289,19 +289,20 @@ class Candidate:
         person: Name.
         similarity: Cosine in -1..1 of the probe and the person's templates, merged by the search's rule.
         template_id: The template that spoke loudest.
-        bar: How much more similarity than usual it takes here: more for a face that resembles everybody, or only one
-            of the person's templates; less where it is negative. 0 in small pools and for thresholds of the user.
+        score_offset: How much more similarity than usual it takes here: more for a face that resembles everybody, or
+            only one of the person's templates; less where it is negative. 0 in small pools and for thresholds of the
+            user.
     """
 
     person: str
     similarity: float
     template_id: int
-    bar: float = 0.0
+    score_offset: float = 0.0
 
     @property
-    def net(self) -> float:
-        """What is left of the similarity beyond the bar; candidates are ranked by it."""
-        return self.similarity - self.bar
+    def normalized_score(self) -> float:
+        """What is left of the similarity beyond the score offset; candidates are ranked by it."""
+        return self.similarity - self.score_offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,8 +313,8 @@ class Decision:
         person: Name, or None for unknown.
         similarity: Of the best candidate; None when the pool is empty.
         threshold: The similarity from which on the best candidate is a match: the pool's threshold and the candidate's
-            bar, so it is higher for a face that resembles everybody.
-        margin: Best candidate minus runner-up, each less its bar; None with fewer than two people.
+            score offset, so it is higher for a face that resembles everybody.
+        margin: Best candidate minus runner-up, each less its score offset; None with fewer than two people.
         frames: Number of frames that the decision rests on.
         reason: A code; ``match`` is the only one that comes with a person.
         candidates: The nearest people, best first.

@@ -17,8 +17,9 @@ import numpy as np
 
 from facepool.errors import ConfigError, InsufficientData
 from facepool.evaluation.metrics import Values
-from facepool.gallery import Pool, PoolMatrix, net_similarities
+from facepool.gallery import Gallery
 from facepool.models.catalog import FmrCurve
+from facepool.search import Index, Search, normalized_scores
 from facepool.types import Calibration, Floats, Indices, Mask
 
 MIN_PEOPLE = 20
@@ -62,7 +63,7 @@ class Measured:
 
 
 def calibrate_pool(
-    pool: Pool, cohort: FmrCurve | None, target_fpir: float, *, now: datetime, keep: bool = True
+    pool: Gallery, cohort: FmrCurve | None, target_fpir: float, *, now: datetime, keep: bool = True
 ) -> Measured:
     """Measure a pool, and keep with it what was measured and who was found to look alike.
 
@@ -84,18 +85,18 @@ def calibrate_pool(
             why=f"at most {MAX_TARGET_FPIR:.0%} can be told from it",
             fix="Give a smaller --target-fpir",
         )
-    matrix, space = pool.matrix(), pool.space
-    measured = calibrate(matrix, cohort, target_fpir, space_id=space.id if space else "", now=now)
+    index, space = Search(pool).index(), pool.space
+    measured = calibrate(index, cohort, target_fpir, space_id=space.id if space else "", now=now)
     if keep:
-        pool.set_calibration(measured.calibration, expected_revision=matrix.revision)
-        new_pairs = [pair for pair in measured.look_alikes if pair not in matrix.look_alikes]
+        pool.set_calibration(measured.calibration, expected_revision=index.revision)
+        new_pairs = [pair for pair in measured.look_alikes if pair not in index.look_alikes]
         if new_pairs:
             pool.add((), space, new_pairs)
     return measured
 
 
 def calibrate(
-    matrix: PoolMatrix,
+    index: Index,
     cohort: FmrCurve | None,
     target_fpir: float,
     *,
@@ -107,7 +108,7 @@ def calibrate(
     """Measure how often a pool would name strangers.
 
     Args:
-        matrix: The pool.
+        index: The pool.
         cohort: How similar strangers are to the same embedder elsewhere, from the middle of the distribution to its
             tail; None: nobody has measured it, and the pool's own people have to suffice.
         target_fpir: Share of strangers that may be named, above 0 and at most 0.5.
@@ -122,13 +123,13 @@ def calibrate(
     Raises:
         InsufficientData: The pool has too few people to say anything about others.
     """
-    people = len(matrix.names)
+    people = len(index.names)
     shape = shape_of(cohort)
     needed = _people_needed(target_fpir, shape)
     if people < needed:
         raise _insufficient(people, needed)
     rng = np.random.default_rng(seed)
-    strangers = leave_one_out(matrix, rng)
+    strangers = leave_one_out(index, rng)
     too_alike = _too_alike(strangers, shape)
     strangers = strangers.without(too_alike)
     fits = _fit(strangers, shape, *_draws(people, shape, replicates, rng))
@@ -144,14 +145,14 @@ def calibrate(
         high=float(high),
         points=_curve(expected, target_fpir),
         people=people,
-        templates=len(matrix),
+        templates=len(index),
         comparisons=strangers.comparisons,
         borrowed=shape.strength / (shape.strength + _TAIL * people),
         created_at=now.isoformat(timespec="seconds"),
         space_id=space_id,
     )
     look_alikes = np.concatenate([too_alike, _pairs(strangers, threshold)])
-    return Measured(calibration, _named(look_alikes, matrix.names), _named(too_alike, matrix.names))
+    return Measured(calibration, _named(look_alikes, index.names), _named(too_alike, index.names))
 
 
 def _insufficient(have: int, need: int) -> InsufficientData:
@@ -235,19 +236,19 @@ class Strangers:
         return mean, np.sqrt(np.maximum(square - mean**2, 1e-8))
 
 
-def leave_one_out(matrix: PoolMatrix, rng: np.random.Generator, limit: int = 5000) -> Strangers:
+def leave_one_out(index: Index, rng: np.random.Generator, limit: int = 5000) -> Strangers:
     """Score the pool for each template as recognition does, as if whose template it is were not in it.
 
     Args:
-        matrix: The pool, of two people or more.
+        index: The pool, of two people or more.
         rng: Draws the probes of a pool that has more templates than the limit.
         limit: The most probes.
     """
-    people = len(matrix.names)
-    rows = np.arange(len(matrix))
+    people = len(index.names)
+    rows = np.arange(len(index))
     if len(rows) > limit:
-        rows = np.sort(rng.choice(len(matrix), limit, replace=False))
-    owners = matrix.person_of[rows]
+        rows = np.sort(rng.choice(len(index), limit, replace=False))
+    owners = index.person_of[rows]
     members = np.unique(owners)
     if len(members) > _MEMBERS:
         members = np.sort(rng.choice(members, _MEMBERS, replace=False))
@@ -255,10 +256,10 @@ def leave_one_out(matrix: PoolMatrix, rng: np.random.Generator, limit: int = 500
     place_of[members] = np.arange(len(members))
     sums = np.zeros((2, len(members), len(members)))
     nearest, similarities = [], []
-    size = max(1, _BLOCK_VALUES // len(matrix))
+    size = max(1, _BLOCK_VALUES // len(index))
     for start in range(0, len(rows), size):
         block = slice(start, start + size)
-        scores = net_similarities(matrix.vectors[rows[block]] @ matrix.vectors.T, matrix, owners[block])
+        scores = normalized_scores(index.vectors[rows[block]] @ index.vectors.T, index, owners[block])
         best = _best(scores, min(_DEPTH, people - 1))
         nearest.append(best)
         similarities.append(np.take_along_axis(scores, best, axis=1).astype(np.float64))
@@ -269,7 +270,7 @@ def leave_one_out(matrix: PoolMatrix, rng: np.random.Generator, limit: int = 500
         for moment, values in zip(sums, (of_members, of_members**2), strict=True):
             np.add.at(moment, places, values)
     first, second = sums / np.bincount(owners, minlength=people)[members][:, None]
-    comparisons = int((len(matrix) - matrix.counts[owners]).sum())
+    comparisons = int((len(index) - index.counts[owners]).sum())
     return Strangers(
         people, comparisons, owners, np.concatenate(nearest), np.concatenate(similarities), members, first, second
     )

@@ -5,6 +5,7 @@ person is somebody else, or is below the threshold; a stranger's probe is a fals
 it. Rates belong to one gallery and its size.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,14 +16,15 @@ from facepool.evaluation.embeddings import EvaluatedPictures
 from facepool.evaluation.metrics import ErrorCurve, OperatingPoint, error_rates
 from facepool.evaluation.protocols import Split
 from facepool.evaluation.verification import NOT_ACQUIRED, DefaultThreshold, numbered
-from facepool.gallery.bars import net_similarities
-from facepool.gallery.index import Rule, best_template
-from facepool.gallery.matrix import PoolMatrix, grouped
+from facepool.search import Index, best_template, normalized_scores
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import Floats, Indices, Mask
 
 FPIRS = (0.1, 0.01, 0.001)
 _BLOCK_VALUES = 1 << 24
+
+Rule = Callable[[Floats, Index], Floats]
+"""From (P, T) similarities of probes and templates to (P, N) scores of probes and people, N at least 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +127,10 @@ def evaluate_split(split: Split, pictures: EvaluatedPictures, policy: ThresholdP
         NotEnoughScores: Nobody could be registered, or there is no probe of one kind.
     """
     enrolled = _enroll(split, pictures)
-    matrix = _matrix(enrolled, pictures)
-    probes = _search(split, pictures, matrix, net_similarities if policy.follows_pool else best_template)
+    index = _index(enrolled, pictures)
+    probes = _search(split, pictures, index, normalized_scores if policy.follows_pool else best_template)
     rates = error_rates(probes.found, probes.strangers)
-    threshold = policy.identification(len(matrix))
+    threshold = policy.identification(len(index))
     person_of = numbered(pictures.people)[probes.rows]
     return IdentificationResults(
         pictures=pictures,
@@ -152,22 +154,22 @@ def _enroll(split: Split, pictures: EvaluatedPictures) -> Enrolled:
     return Enrolled(tuple(sorted(registered)), rows, tuple(sorted({*wanted.tolist()} - registered)), int(counts.max()))
 
 
-def _matrix(enrolled: Enrolled, pictures: EvaluatedPictures) -> PoolMatrix:
+def _index(enrolled: Enrolled, pictures: EvaluatedPictures) -> Index:
     """The pool that registration would have made; a template's number is its row of the pictures."""
-    number = {person: index for index, person in enumerate(enrolled.people)}
-    owners = np.array([number[pictures.people[row]] for row in enrolled.rows], np.int64)
-    names = dict(enumerate(enrolled.people))
-    return grouped(pictures.embeddings[enrolled.rows], owners, enrolled.rows.astype(np.int64), names, revision=1)
+    number = {person: place for place, person in enumerate(enrolled.people)}
+    owners = np.array([number[pictures.people[row]] for row in enrolled.rows], np.intp)
+    numbers = enrolled.rows.astype(np.int64)
+    return Index.of_rows(pictures.embeddings[enrolled.rows], owners, enrolled.people, template_ids=numbers)
 
 
-def _search(split: Split, pictures: EvaluatedPictures, matrix: PoolMatrix, rule: Rule) -> Probes:
+def _search(split: Split, pictures: EvaluatedPictures, index: Index, rule: Rule) -> Probes:
     rows = np.concatenate([split.mated, split.strangers])
-    number = {person: index for index, person in enumerate(matrix.names)}
+    number = {person: place for place, person in enumerate(index.names)}
     mated = np.arange(len(rows)) < len(split.mated)
     right = np.array([number.get(pictures.people[row], -1) for row in rows], np.intp)
-    size = max(1, _BLOCK_VALUES // len(matrix))
+    size = max(1, _BLOCK_VALUES // len(index))
     blocks = [
-        _search_block(pictures.embeddings[rows[start : start + size]], right[start : start + size], matrix, rule)
+        _search_block(pictures.embeddings[rows[start : start + size]], right[start : start + size], index, rule)
         for start in range(0, len(rows), size)
     ]
     own, own_rows, other, other_rows, ranks = (np.concatenate(column) for column in zip(*blocks, strict=True))
@@ -179,11 +181,11 @@ def _search(split: Split, pictures: EvaluatedPictures, matrix: PoolMatrix, rule:
 
 
 def _search_block(
-    embeddings: Floats, right: Indices, matrix: PoolMatrix, rule: Rule
+    embeddings: Floats, right: Indices, index: Index, rule: Rule
 ) -> tuple[Floats, Indices, Floats, Indices, Indices]:
     """Similarity and template of the right person and of the nearest other one, and the rank of the right one."""
-    similarities = embeddings @ matrix.vectors.T
-    people = np.clip(rule(similarities, matrix), -1.0, 1.0)
+    similarities = embeddings @ index.vectors.T
+    people = np.clip(rule(similarities, index), -1.0, 1.0)
     rows = np.arange(len(people))
     known = right >= 0
     own = np.where(known, people[rows, right], np.float32(NOT_ACQUIRED))
@@ -192,13 +194,13 @@ def _search_block(
     nearest = np.argmax(others, axis=1)
     other = others[rows, nearest]
     ranks = np.where(known, 1 + (others >= own[:, None]).sum(axis=1), 0)
-    own_rows = np.where(known, _nearest_templates(similarities, right, matrix), -1)
-    other_rows = np.where(np.isfinite(other), _nearest_templates(similarities, nearest, matrix), -1)
+    own_rows = np.where(known, _nearest_templates(similarities, right, index), -1)
+    other_rows = np.where(np.isfinite(other), _nearest_templates(similarities, nearest, index), -1)
     return own, own_rows, other, other_rows, ranks
 
 
-def _nearest_templates(similarities: Floats, people: Indices, matrix: PoolMatrix) -> Indices:
+def _nearest_templates(similarities: Floats, people: Indices, index: Index) -> Indices:
     """(Q,) template number of each probe's most similar one among those of a person."""
-    elsewhere = matrix.person_of[None, :] != people[:, None]
+    elsewhere = index.person_of[None, :] != people[:, None]
     nearest = np.argmax(np.where(elsewhere, -np.inf, similarities), axis=1)
-    return np.asarray(matrix.template_ids[nearest], np.intp)
+    return np.asarray(index.template_ids[nearest], np.intp)

@@ -1,33 +1,36 @@
-"""Where people are kept: pools, their matrix, and the exact search over it."""
+"""Who is known: people and their templates go in, and come out as rows, columns and changes since a revision.
+
+Read ``base`` first: the `Gallery` protocol. ``sqlite`` is the store of record, ``npy`` the original
+project's two files.
+"""
 
 from pathlib import Path
 
 from facepool.errors import ConfigError
-from facepool.gallery.bars import net_similarities
-from facepool.gallery.base import Pool, check_pool
+from facepool.gallery.base import Gallery, check_pool
 from facepool.gallery.checks import clean_name
-from facepool.gallery.index import best_template, search, search_merged
-from facepool.gallery.matrix import PoolMatrix
+from facepool.gallery.columns import Changes, PoolMatrix
 from facepool.gallery.npy import NpyPool
 from facepool.gallery.sqlite import SqlitePool
 from facepool.gallery.transfer import TransferReport, transfer
 from facepool.types import EmbeddingSpace
 
 __all__ = [
+    "Changes",
+    "Gallery",
     "NpyPool",
     "Pool",
     "PoolMatrix",
     "SqlitePool",
     "TransferReport",
-    "best_template",
     "check_pool",
     "clean_name",
-    "net_similarities",
     "open_pool",
-    "search",
-    "search_merged",
     "transfer",
 ]
+
+Pool = Gallery
+"""The name that users of the library know: for them a gallery is a pool."""
 
 _SQLITE_SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
 
@@ -39,7 +42,7 @@ def open_pool(
     ids_path: Path | str | None = None,
     must_exist: bool = False,
     timeout_s: float = 5.0,
-) -> Pool:
+) -> Gallery:
     """Open the pool in a file, of the kind that its ending tells.
 
     Args:

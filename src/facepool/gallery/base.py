@@ -1,4 +1,4 @@
-"""What every pool can do, whatever it is kept in."""
+"""What every gallery can do, whatever it is kept in."""
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
@@ -8,11 +8,11 @@ from typing import Protocol, Self
 
 from facepool.errors import ConfigError
 from facepool.gallery.checks import check_dimension, check_space, clean_name
-from facepool.gallery.matrix import LookAlikes, PoolMatrix
+from facepool.gallery.columns import Changes, LookAlikes, PoolMatrix
 from facepool.types import Calibration, EmbeddingSpace, Person, Sample, Template
 
 
-class Pool(Protocol):
+class Gallery(Protocol):
     """People and their templates, in one file or pair of files that several processes may use at once.
 
     A change is all or nothing, and on the disk when the call returns. Names are compared after `clean_name`.
@@ -50,6 +50,10 @@ class Pool(Protocol):
         """Everybody, sorted by name; people without templates, too."""
         ...
 
+    def person(self, name: str) -> Person | None:
+        """Somebody by name; None: nobody has it."""
+        ...
+
     def templates(self, person: str | None = None) -> list[Template]:
         """The templates of one person, or of everybody, oldest first; none for a person without any.
 
@@ -74,12 +78,29 @@ class Pool(Protocol):
         """
         ...
 
-    def pictured(self, person: str) -> frozenset[int]:
+    def template_ids_with_image(self, person: str) -> frozenset[int]:
         """The numbers of a person's templates that have a picture; empty for somebody who is not there."""
         ...
 
+    def look_alikes(self) -> frozenset[LookAlikes]:
+        """Pairs of people who are easily taken for each other."""
+        ...
+
+    def calibration(self) -> Calibration | None:
+        """What was measured of the pool; None: nothing, or in another embedding space."""
+        ...
+
+    def changes(self, since: int | None = None) -> Changes:
+        """What happened since a revision, for those who keep what the pool has in a form of their own.
+
+        Args:
+            since: A revision that the caller has followed the pool to; None: none yet. Where the pool cannot tell what
+                happened since, and always for None, the answer is all that it has, which ``whole`` says.
+        """
+        ...
+
     def matrix(self) -> PoolMatrix:
-        """All templates as they are now. Kept between calls, so cheap while the pool does not change."""
+        """All templates as they are now. Deprecated: ``changes`` and ``facepool.search.Search`` take its place."""
         ...
 
     def create(self, person: str) -> None:
@@ -106,7 +127,7 @@ class Pool(Protocol):
             person: New or known to the pool.
             samples: Any number.
             space: Which space they are of: that of the model that made them.
-            look_alikes: People of the pool who are easily taken for this one; ``matrix().look_alikes`` has the pairs.
+            look_alikes: People of the pool who are easily taken for this one; ``look_alikes()`` has the pairs.
             expected_revision: The revision that the decision to store them rests on; None: whatever it is now.
 
         Returns:
@@ -148,7 +169,7 @@ class Pool(Protocol):
         ...
 
     def set_calibration(self, calibration: Calibration | None, *, expected_revision: int | None = None) -> None:
-        """Keep what was measured of the pool in place of what was kept; ``matrix().calibration`` has it.
+        """Keep what was measured of the pool in place of what was kept; ``calibration()`` has it.
 
         Args:
             calibration: None: forget it.
@@ -239,7 +260,7 @@ def pairs_of(person: str, look_alikes: Collection[str]) -> list[LookAlikes]:
     return [frozenset((person, other)) for other in others]
 
 
-def check_pool(pool: Pool, space: EmbeddingSpace) -> None:
+def check_pool(pool: Gallery, space: EmbeddingSpace) -> None:
     """Refuse a pool whose vectors cannot be compared with those of a model, however it was opened.
 
     Args:

@@ -1,5 +1,6 @@
 """The pool in the original project's two .npy files: equal in use, rewritten as a whole by every change."""
 
+import warnings
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,8 +28,8 @@ from facepool.gallery.checks import (
     unknown_person,
     unknown_template,
 )
+from facepool.gallery.columns import Changes, LookAlikes, PoolMatrix
 from facepool.gallery.commit import FileSet
-from facepool.gallery.matrix import LookAlikes, PoolMatrix, grouped
 from facepool.gallery.pair import PairContent, PairPaths, contents, read
 from facepool.types import Calibration, EmbeddingSpace, Person, Sample, Template
 
@@ -79,7 +80,6 @@ class NpyPool:
         self._closed = False
         self._seen = _NOT_READ
         self._content: PairContent | None = None
-        self._matrix: PoolMatrix | None = None
         if must_exist and not (exists(vectors_path) or exists(ids_path)):
             raise PathMissing(
                 f"The pool {vectors_path} does not exist", fix="Register somebody first, or name another pool"
@@ -124,6 +124,11 @@ class NpyPool:
             Person(name, len(times), min(filter(None, times), default="")) for name, times in sorted(stored.items())
         ]
 
+    def person(self, name: str) -> Person | None:
+        """Somebody by name."""
+        name = clean_name(name)
+        return next((entry for entry in self.people() if entry.name == name), None)
+
     def templates(self, person: str | None = None) -> list[Template]:
         """The templates of one person, or of everybody, oldest first."""
         content = self._current()
@@ -142,18 +147,28 @@ class NpyPool:
         _find(self._current(), template_id)
         return None
 
-    def pictured(self, person: str) -> frozenset[int]:
+    def template_ids_with_image(self, person: str) -> frozenset[int]:
         """None of them: these files keep no pictures."""
         clean_name(person)
         return frozenset()
 
-    def matrix(self) -> PoolMatrix:
-        """All templates as they are now."""
+    def look_alikes(self) -> frozenset[LookAlikes]:
+        """Pairs of people who are easily taken for each other."""
+        return self._current().look_alikes
+
+    def calibration(self) -> Calibration | None:
+        """What was measured of the pool in its embedding space."""
         content = self._current()
-        revision = hash(self._seen)
-        if self._matrix is None or self._matrix.revision != revision:
-            self._matrix = _matrix(content, self.dimension or 0, revision)
-        return self._matrix
+        return fitting(content.calibration, content.space)
+
+    def changes(self, since: int | None = None) -> Changes:  # noqa: ARG002 -- the files do not tell
+        """All templates as they are now."""
+        return _everything(self._current(), self.dimension or 0, hash(self._seen))
+
+    def matrix(self) -> PoolMatrix:
+        """All templates as they are now. Deprecated: ``changes`` and ``facepool.search.Search`` take its place."""
+        warnings.warn("Pool.matrix() is deprecated: use facepool.search.Search", DeprecationWarning, stacklevel=2)
+        return PoolMatrix.of(self.changes())
 
     def create(self, person: str) -> None:
         """Make a person known who has no templates yet; the sidecar keeps the name."""
@@ -248,7 +263,7 @@ class NpyPool:
     def close(self) -> None:
         """Let go of what was read; no file is open between calls."""
         self._closed = True
-        self._content = self._matrix = None
+        self._content = None
 
     def __enter__(self) -> Self:
         return self
@@ -396,17 +411,21 @@ def _find(content: PairContent, template_id: int, person: str | None = None) -> 
     raise unknown_template(template_id, person)
 
 
-def _matrix(content: PairContent, dimension: int, revision: int) -> PoolMatrix:
+def _everything(content: PairContent, dimension: int, revision: int) -> Changes:
     templates = content.templates
     names = sorted({template.person for template in templates})
     number_of = {name: number for number, name in enumerate(names)}
     vectors = np.array([template.sample.embedding for template in templates], np.float32)
-    return grouped(
-        vectors.reshape(len(templates), dimension),
-        np.array([number_of[template.person] for template in templates], np.int64),
-        np.array([template.id for template in templates], np.int64),
-        dict(enumerate(names)),
+    ids = np.array([template.id for template in templates], np.int64)
+    return Changes(
         revision,
+        ids,
+        np.array([number_of[template.person] for template in templates], np.intp),
+        vectors.reshape(len(templates), dimension),
+        tuple(names),
+        tuple(names),
+        ids[:0],
         content.look_alikes,
         fitting(content.calibration, content.space),
+        whole=True,
     )

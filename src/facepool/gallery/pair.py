@@ -16,7 +16,7 @@ from facepool.errors import ConfigError, PoolCorrupt
 from facepool.files import storage_errors
 from facepool.gallery import sidecar
 from facepool.gallery.checks import check_vectors, clean_name
-from facepool.gallery.matrix import LookAlikes
+from facepool.gallery.columns import LookAlikes
 from facepool.types import Calibration, EmbeddingSpace, Floats, Sample, Template
 
 _HEADER_READERS = {

@@ -11,7 +11,7 @@ import numpy as np
 from facepool.gallery.base import plain_number, plain_text
 from facepool.gallery.calibrations import calibration_of, record_of
 from facepool.gallery.checks import damaged
-from facepool.gallery.matrix import LookAlikes
+from facepool.gallery.columns import LookAlikes
 from facepool.types import Calibration, EmbeddingSpace, Person, Pose, Sample, Template
 
 _TEMPLATES = """

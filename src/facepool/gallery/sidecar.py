@@ -11,7 +11,7 @@ import numpy as np
 from facepool.errors import PoolCorrupt, PoolTooNew
 from facepool.gallery.base import plain_number, plain_text
 from facepool.gallery.calibrations import calibration_of, record_of
-from facepool.gallery.matrix import LookAlikes
+from facepool.gallery.columns import LookAlikes
 from facepool.types import Calibration, EmbeddingSpace, Floats, Pose, Sample, Template
 
 FORMAT = "facepool-pair"

@@ -1,6 +1,7 @@
 """The pool in one SQLite file: the store of record."""
 
 import sqlite3
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,8 +27,8 @@ from facepool.gallery.checks import (
     unknown_person,
     unknown_template,
 )
+from facepool.gallery.columns import Changes, LookAlikes, PoolMatrix
 from facepool.gallery.connection import Link, connect, explain, explained
-from facepool.gallery.matrix import LookAlikes, PoolMatrix, extended, grouped
 from facepool.gallery.records import (
     check_blobs,
     delete_template,
@@ -84,8 +85,7 @@ class SqlitePool:
         self._link: Link | None = None
         self._closed = False
         self._notes: list[str] = []
-        self._matrix: PoolMatrix | None = None
-        self._matrix_rewritten = 0
+        self._told: tuple[int, int, int] | None = None
         if must_exist and not exists(path):
             raise PathMissing(f"The pool {path} does not exist", fix="Register somebody first, or name another pool")
         try:
@@ -126,6 +126,11 @@ class SqlitePool:
         with explained(self.path):
             return read_people(db)
 
+    def person(self, name: str) -> Person | None:
+        """Somebody by name."""
+        name = clean_name(name)
+        return next((entry for entry in self.people() if entry.name == name), None)
+
     def templates(self, person: str | None = None) -> list[Template]:
         """The templates of one person, or of everybody, oldest first."""
         name = None if person is None else clean_name(person)
@@ -160,7 +165,7 @@ class SqlitePool:
             raise unknown_template(template_id)
         return row[0]
 
-    def pictured(self, person: str) -> frozenset[int]:
+    def template_ids_with_image(self, person: str) -> frozenset[int]:
         """Which of a person's templates have a picture."""
         db = self._connection()
         if db is None:
@@ -168,17 +173,36 @@ class SqlitePool:
         with explained(self.path):
             return read_pictured(db, clean_name(person))
 
-    def matrix(self) -> PoolMatrix:
-        """All templates as they are now; only what was appended since the last call is read."""
-        if self._matrix is not None and self._matrix.revision == self.revision():
-            return self._matrix
+    def look_alikes(self) -> frozenset[LookAlikes]:
+        """Pairs of people who are easily taken for each other."""
+        db = self._connection()
+        if db is None:
+            return frozenset()
+        with explained(self.path):
+            return read_look_alikes(db)
+
+    def calibration(self) -> Calibration | None:
+        """What was measured of the pool in its embedding space."""
+        db = self._connection()
+        if db is None:
+            return None
+        with explained(self.path):
+            return fitting(read_calibration(db, self.path), read_space(db))
+
+    def changes(self, since: int | None = None) -> Changes:
+        """What happened since a revision; only what was appended since the last call is read."""
         db = self._connection()
         if db is None:
             none = np.zeros(0, np.int64)
-            return grouped(np.zeros((0, self.dimension or 0), np.float32), none, none, {}, 0)
+            vectors = np.zeros((0, self.dimension or 0), np.float32)
+            return Changes(0, none, none, vectors, (), (), none, whole=True)
         with explained(self.path), snapshot(db):
-            self._matrix, self._matrix_rewritten = self._read_matrix(db)
-        return self._matrix
+            return self._read_changes(db, since)
+
+    def matrix(self) -> PoolMatrix:
+        """All templates as they are now. Deprecated: ``changes`` and ``facepool.search.Search`` take its place."""
+        warnings.warn("Pool.matrix() is deprecated: use facepool.search.Search", DeprecationWarning, stacklevel=2)
+        return PoolMatrix.of(self.changes())
 
     def create(self, person: str) -> None:
         """Make a person known who has no templates yet."""
@@ -391,18 +415,26 @@ class SqlitePool:
             raise unknown_person(name, [known for (known,) in db.execute("SELECT name FROM persons")])
         return int(row[0])
 
-    def _read_matrix(self, db: sqlite3.Connection) -> tuple[PoolMatrix, int]:
+    def _read_changes(self, db: sqlite3.Connection, since: int | None) -> Changes:
         revision, rewritten = read_state(db, self.path)
+        appended = self._told is not None and self._told[:2] == (since, rewritten)
+        last = self._told[2] if self._told and appended else 0
         owners = dict(db.execute("SELECT id, name FROM persons").fetchall())
-        look_alikes = read_look_alikes(db)
-        known = self._matrix if self._matrix_rewritten == rewritten else None
-        calibration = fitting(read_calibration(db, self.path), read_space(db))
-        if known is None or not len(known):
-            ids, owner_ids, vectors = self._read_vectors(db, 0)
-            return grouped(vectors, owner_ids, ids, owners, revision, look_alikes, calibration), rewritten
-        ids, owner_ids, vectors = self._read_vectors(db, int(known.template_ids.max()))
-        names = [owners[owner] for owner in owner_ids.tolist()]
-        return extended(known, vectors, names, ids, revision, look_alikes, calibration), rewritten
+        place_of = {owner: place for place, owner in enumerate(owners)}
+        ids, owner_ids, vectors = self._read_vectors(db, last)
+        self._told = (revision, rewritten, int(ids.max(initial=last)))
+        return Changes(
+            revision,
+            ids,
+            np.array([place_of[owner] for owner in owner_ids.tolist()], np.intp),
+            vectors,
+            tuple(map(str, owners)),
+            tuple(owners.values()),
+            ids[:0],
+            read_look_alikes(db),
+            fitting(read_calibration(db, self.path), read_space(db)),
+            whole=not appended,
+        )
 
     def _read_vectors(self, db: sqlite3.Connection, last: int) -> tuple[Any, Any, Floats]:
         dimension = self.dimension or 0

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from facepool.gallery.base import Pool
+from facepool.gallery.base import Gallery
 from facepool.types import Template
 
 
@@ -25,7 +25,7 @@ class TransferReport:
     notes: tuple[str, ...]
 
 
-def transfer(source: Pool, target: Pool) -> TransferReport:
+def transfer(source: Gallery, target: Gallery) -> TransferReport:
     """Copy everybody with all provenance; people who are in both get the templates of both. All or nothing.
 
     A source that does not know its embedding space is taken for the target's, checked by dimension; the report says so.
@@ -45,7 +45,7 @@ def transfer(source: Pool, target: Pool) -> TransferReport:
     bare = {person.name for person in source.people() if person.templates == 0} - had
     # The pictures only of what is copied: there may be as many megabytes of them as there are templates in hundreds.
     with_pictures = [_pictured(source, template) for template in fresh]
-    target.add(with_pictures, source.space, source.matrix().look_alikes - target.matrix().look_alikes, bare)
+    target.add(with_pictures, source.space, source.look_alikes() - target.look_alikes(), bare)
     touched = {template.person for template in fresh} | bare
     return TransferReport(
         created=tuple(sorted(touched - had)),
@@ -56,7 +56,7 @@ def transfer(source: Pool, target: Pool) -> TransferReport:
     )
 
 
-def _pictured(source: Pool, template: Template) -> Template:
+def _pictured(source: Gallery, template: Template) -> Template:
     picture = source.picture(template.id)
     return replace(template, sample=replace(template.sample, picture=picture)) if picture else template
 

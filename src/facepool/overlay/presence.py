@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from facepool.overlay.painter import Color, Painter, Style, blend
-from facepool.overlay.shapes import SHIFT, fixed
+from facepool.overlay.painter import SHIFT, Color, Painter, Style, blend, fixed
 from facepool.types import Image
 
 _PLATE: Color = (24, 20, 18)

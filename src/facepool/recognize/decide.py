@@ -31,7 +31,7 @@ def decide(
 
     Args:
         candidates: Best first, one a person.
-        threshold: A candidate matches at this similarity or above, once its bar is taken off.
+        threshold: A candidate matches at this similarity or above, once its score offset is taken off.
         min_margin: By how much the best must beat a runner-up who also matches; otherwise ``ambiguous``.
         usable: False when the face is too poor to name anybody: ``low_quality``.
         look_alikes: Pairs of people of whom one must beat the other by a margin of its own, matching or not.
@@ -44,12 +44,14 @@ def decide(
     if held is not None:
         candidates = sorted(candidates, key=lambda candidate: -_favoured(candidate, held, hysteresis))
     best, others = candidates[0], candidates[1:]
-    margin = best.net - others[0].net if others else None
+    margin = best.normalized_score - others[0].normalized_score if others else None
     favour = hysteresis if best.person == held else 0.0
     criteria = Criteria(threshold, min_margin, look_alikes, margins=margins)
     reason = _reason(best, others, favour, criteria) if usable else "low_quality"
     person = best.person if reason == "match" else None
-    return Decision(person, best.similarity, threshold + best.bar, margin, reason, candidates=tuple(candidates))
+    return Decision(
+        person, best.similarity, threshold + best.score_offset, margin, reason, candidates=tuple(candidates)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,15 +183,17 @@ def _wanted(claim: Claim, criteria: Criteria) -> dict[str, float]:
 
 
 def _favoured(candidate: Candidate, held: str | None, hysteresis: float) -> float:
-    return candidate.net + (hysteresis if candidate.person == held else 0.0)
+    return candidate.normalized_score + (hysteresis if candidate.person == held else 0.0)
 
 
 def _reason(best: Candidate, others: Sequence[Candidate], favour: float, criteria: Criteria) -> Reason:
-    if best.similarity + favour < criteria.threshold + best.bar:
+    if best.similarity + favour < criteria.threshold + best.score_offset:
         return "below_threshold"
     for rank, other in enumerate(others):
         flagged = frozenset((best.person, other.person)) in criteria.look_alikes
-        rival = flagged or (rank == 0 and other.net >= criteria.threshold)
-        if rival and best.net + favour - other.net < criteria.margin_between(best.person, other.person):
+        rival = flagged or (rank == 0 and other.normalized_score >= criteria.threshold)
+        if rival and best.normalized_score + favour - other.normalized_score < criteria.margin_between(
+            best.person, other.person
+        ):
             return "ambiguous"
     return "match"

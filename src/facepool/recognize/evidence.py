@@ -5,8 +5,8 @@ from enum import IntEnum
 
 import numpy as np
 
-from facepool.gallery import PoolMatrix, search_merged
 from facepool.recognize.fuse import Observation, fuse, keep, likeness, weight_to_beat
+from facepool.search import Search
 from facepool.types import Candidate, Decision, Floats, Image, Pose
 
 CANDIDATES = 5
@@ -193,14 +193,15 @@ class Identity:
                 identity.absorb(doubt)
         return identity
 
-    def nearest(self, matrix: PoolMatrix, *, bars: bool = False) -> tuple[Candidate, ...]:
-        """The people who resemble the track most; searched again only for new evidence or a changed pool.
+    def nearest(self, search: Search, revision: int, *, normalize: bool = False) -> tuple[Candidate, ...]:
+        """The people who resemble the track most; searched again only for new evidence or a changed gallery.
 
         Args:
-            matrix: The pool.
-            bars: Whether they get bars; a track gets the same answer always.
+            search: Who is known.
+            revision: The gallery's revision now.
+            normalize: Whether candidates get score offsets; a track gets the same answer always.
         """
-        if self._nearest_revision != matrix.revision:
+        if self._nearest_revision != revision:
             telling = [one for one in self.observations if self._proves(one)] or list(self.observations)
             probes = np.stack([one.embedding for one in telling])
             weights = [one.weight for one in telling]
@@ -208,8 +209,8 @@ class Identity:
             def merge(similarities: Floats) -> Floats:
                 return fuse(similarities, weights)
 
-            self._nearest = search_merged(matrix, probes, merge, CANDIDATES, bars=bars)
-            self._nearest_revision = matrix.revision
+            found = search.nearest(probes, CANDIDATES, merge=merge, normalize=normalize)
+            self._nearest, self._nearest_revision = found.candidates[0], found.state.revision
         return self._nearest
 
     def _proves(self, observation: Observation) -> bool:

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from facepool.faces.analyze import Analyzer, PreparedFaces
-from facepool.gallery import Pool, PoolMatrix, check_pool
+from facepool.gallery import Gallery, check_pool
 from facepool.recognize.decide import Claim, Criteria, decide_together
 from facepool.recognize.events import Event, EventKind, EventReason, LiveView
 from facepool.recognize.evidence import EvidenceOptions, Identity, Need, Sameness
 from facepool.recognize.fuse import Observation, weigh
 from facepool.recognize.track import Tracker, Tracks
+from facepool.search import GalleryState, Search
 from facepool.thresholds import Threshold, ThresholdPolicy
 from facepool.types import Decision, Detections, Frame, Image, Indices, Mask
 
@@ -69,13 +70,13 @@ class LiveRecognizer:
     def __init__(
         self,
         analyzer: Analyzer,
-        pool: Pool,
+        pool: Gallery,
         policy: ThresholdPolicy | None = None,
         tracker: Tracker | None = None,
         options: LiveOptions | None = None,
     ) -> None:
         self._analyzer = analyzer
-        self._pool = pool
+        self._search = Search(pool, analyzer.space)
         self._policy = policy or ThresholdPolicy(analyzer.fmr)
         self._tracker = tracker or Tracker()
         self._options = options or LiveOptions()
@@ -88,8 +89,7 @@ class LiveRecognizer:
     @property
     def threshold(self) -> Threshold:
         """The threshold for the pool as it is now."""
-        matrix = self._matrix()
-        return self._policy.identification(len(matrix), matrix.calibration)
+        return self._threshold(self._search.state())
 
     def process(self, frame: Frame) -> LiveView:
         """Take in the next frame of the source."""
@@ -208,18 +208,18 @@ class LiveRecognizer:
 
     def _decide(self, ids: Indices) -> dict[int, Decision]:
         """A decision for each track of the frame that was ever embedded."""
-        matrix = self._matrix()
+        gallery = self._search.state()
         criteria = Criteria(
-            threshold=self._policy.identification(len(matrix), matrix.calibration).value,
+            threshold=self._threshold(gallery).value,
             min_margin=self._options.min_margin,
-            look_alikes=matrix.look_alikes,
+            look_alikes=gallery.look_alikes,
             hysteresis=self._options.hysteresis,
-            margins=matrix.margins,
+            margins=gallery.margins,
         )
         known = [int(track) for track in ids if self._identities[int(track)].frames]
         claims = [
             Claim(
-                identity.nearest(matrix, bars=self._policy.follows_pool),
+                identity.nearest(self._search, gallery.revision, normalize=self._policy.follows_pool),
                 identity.usable,
                 identity.held,
                 identity.frames,
@@ -228,10 +228,8 @@ class LiveRecognizer:
         ]
         return dict(zip(known, decide_together(claims, criteria), strict=True))
 
-    def _matrix(self) -> PoolMatrix:
-        matrix = self._pool.matrix()
-        check_pool(self._pool, self._analyzer.space)  # each time: what was a new pool may have become another model's
-        return matrix
+    def _threshold(self, gallery: GalleryState) -> Threshold:
+        return self._policy.identification(gallery.templates, gallery.calibration)
 
     def _show(self, track: int, decision: Decision | None, time_s: float) -> list[Event | None]:
         """Let a decision stand if it is firm, and tell what is new."""

@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+import numpy as np
 
 from facepool.faces.analyze import Analyzer
-from facepool.gallery import Pool, PoolMatrix, check_pool, search
+from facepool.gallery import Gallery, check_pool
 from facepool.recognize.decide import decide
+from facepool.search import GalleryState, Search
 from facepool.thresholds import Threshold, ThresholdPolicy
 from facepool.types import Decision, Detections, Floats, Image
 
@@ -66,12 +70,12 @@ class Recognizer:
     def __init__(
         self,
         analyzer: Analyzer,
-        pool: Pool,
+        pool: Gallery,
         policy: ThresholdPolicy | None = None,
         options: RecognizeOptions | None = None,
     ) -> None:
         self._analyzer = analyzer
-        self._pool = pool
+        self._search = Search(pool, analyzer.space)
         self._policy = policy or ThresholdPolicy(analyzer.fmr)
         self._options = options or RecognizeOptions()
         check_pool(pool, analyzer.space)
@@ -79,8 +83,7 @@ class Recognizer:
     @property
     def threshold(self) -> Threshold:
         """The threshold for the pool as it is now."""
-        matrix = self._matrix()
-        return self._policy.identification(len(matrix), matrix.calibration)
+        return self._threshold(self._search.state())
 
     def recognize(self, image_bgr: Image) -> RecognizedFaces:
         """Recognize everybody in one image, (H, W, 3) uint8 BGR. Without a face there is no decision."""
@@ -106,12 +109,15 @@ class Recognizer:
         Returns:
             One ``RecognizedFaces`` an image.
         """
-        matrix = self._matrix()
-        recognized = []
-        for detections, embeddings in found:
-            usable = [bool(size >= self._options.min_size_px) for size in detections.sizes]
-            recognized.append(RecognizedFaces(detections, self._decisions(matrix, embeddings, usable)))
-        return recognized
+        if not found:
+            return []
+        usable = [bool(size >= self._options.min_size_px) for faces, _ in found for size in faces.sizes]
+        decisions = self._decisions(np.concatenate([embeddings for _, embeddings in found]), usable)
+        ends = accumulate((len(faces) for faces, _ in found), initial=0)
+        return [
+            RecognizedFaces(faces, decisions[first:end])
+            for (faces, _), (first, end) in zip(found, pairwise(ends), strict=True)
+        ]
 
     def decide_embeddings(self, embeddings: Floats) -> tuple[Decision, ...]:
         """Name faces of which there is nothing but their (N, D) embeddings, L2 norm 1.
@@ -119,24 +125,22 @@ class Recognizer:
         Raises:
             InvalidEmbedding: They do not have the pool's dimension, or are no unit vectors.
         """
-        return self._decisions(self._matrix(), embeddings, [True] * len(embeddings))
+        return self._decisions(embeddings, [True] * len(embeddings))
 
-    def _decisions(self, matrix: PoolMatrix, embeddings: Floats, usable: Sequence[bool]) -> tuple[Decision, ...]:
-        threshold = self._policy.identification(len(matrix), matrix.calibration).value
-        nearest = search(matrix, embeddings, top=self._options.candidates, bars=self._policy.follows_pool)
+    def _decisions(self, embeddings: Floats, usable: Sequence[bool]) -> tuple[Decision, ...]:
+        nearest = self._search.nearest(embeddings, self._options.candidates, normalize=self._policy.follows_pool)
+        threshold = self._threshold(nearest.state).value
         return tuple(
             decide(
                 candidates,
                 threshold,
                 min_margin=self._options.min_margin,
                 usable=good,
-                look_alikes=matrix.look_alikes,
-                margins=matrix.margins,
+                look_alikes=nearest.state.look_alikes,
+                margins=nearest.state.margins,
             )
-            for candidates, good in zip(nearest, usable, strict=True)
+            for candidates, good in zip(nearest.candidates, usable, strict=True)
         )
 
-    def _matrix(self) -> PoolMatrix:
-        matrix = self._pool.matrix()
-        check_pool(self._pool, self._analyzer.space)  # each time: what was a new pool may have become another model's
-        return matrix
+    def _threshold(self, gallery: GalleryState) -> Threshold:
+        return self._policy.identification(gallery.templates, gallery.calibration)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
+from facepool import extras
 from facepool.errors import ConfigError
 from facepool.sinks.outbox import Event, Outbox, Unreachable
 
@@ -183,13 +184,10 @@ class MqttSink:
 
 
 def _paho(broker: Broker) -> Client:
-    try:
-        from paho.mqtt.client import Client as PahoClient  # noqa: PLC0415 -- an extra
-        from paho.mqtt.enums import CallbackAPIVersion  # noqa: PLC0415 -- an extra
-    except ImportError as error:
-        raise ConfigError(
-            "Events cannot go to an MQTT broker", why="paho-mqtt is not installed", fix="Run: pip install paho-mqtt"
-        ) from error
+    extras.require("mqtt")
+    from paho.mqtt.client import Client as PahoClient  # noqa: PLC0415 -- an extra
+    from paho.mqtt.enums import CallbackAPIVersion  # noqa: PLC0415 -- an extra
+
     client = PahoClient(CallbackAPIVersion.VERSION2)
     client.reconnect_delay_set(*_RECONNECT_S)
     client.connect_timeout = _CONNECT_TIMEOUT_S

@@ -2,23 +2,13 @@
 
 import json
 import logging
+import random
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
-
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    sleep_using_event,
-    stop_after_delay,
-    stop_any,
-    stop_when_event_set,
-    wait_random_exponential,
-)
 
 _log = logging.getLogger(__name__)
 
@@ -73,14 +63,7 @@ class Outbox:
         self._delivered = 0
         self._dropped = 0
         self._told = ""
-        self._retrying = Retrying(
-            retry=retry_if_exception_type(Unreachable),
-            wait=wait_random_exponential(multiplier=first_wait_s, max=_LONGEST_WAIT_S),
-            stop=stop_any(stop_after_delay(_GIVE_UP_S), stop_when_event_set(self._closing)),
-            sleep=sleep_using_event(self._closing),
-            before_sleep=self._tell_of_failure,
-            reraise=True,
-        )
+        self._first_wait_s = first_wait_s
         # A daemon: a server that hangs must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name=f"events to {where}", daemon=True)
         self._thread.start()
@@ -136,7 +119,7 @@ class Outbox:
     def _run(self) -> None:
         while (item := self._next()) is not None:
             try:
-                self._retrying(self._deliver, *item)
+                self._insist(item)
             except Rejected as error:
                 self._drop(str(error))
             except Unreachable as error:
@@ -148,6 +131,25 @@ class Outbox:
                 if self._failing:
                     self._failing = False
                     _log.warning("Events to %s arrive again", self._where)
+
+    def _insist(self, item: tuple[Event, bytes]) -> None:
+        """Deliver, again and again until it is too late.
+
+        Raises:
+            Rejected: The other side does not want the event.
+            Unreachable: It could not be reached in all that time, or the end has come.
+        """
+        give_up_s = time.monotonic() + _GIVE_UP_S
+        longest_s = self._first_wait_s
+        while True:
+            try:
+                return self._deliver(*item)
+            except Unreachable as error:
+                if self._closing.is_set() or time.monotonic() > give_up_s:
+                    raise
+                self._tell_of_failure(error)
+            self._closing.wait(random.uniform(0, longest_s))  # noqa: S311 -- nothing secret about a pause
+            longest_s = min(2 * longest_s, _LONGEST_WAIT_S)
 
     def _next(self) -> tuple[Event, bytes] | None:
         """The event to deliver now; None at the end."""
@@ -169,7 +171,7 @@ class Outbox:
         if why != told:
             _log.warning("An event to %s is dropped: %s", self._where, why)
 
-    def _tell_of_failure(self, state: RetryCallState) -> None:
-        if not self._failing and state.outcome is not None:
+    def _tell_of_failure(self, error: Unreachable) -> None:
+        if not self._failing:
             self._failing = True
-            _log.warning("Events to %s wait: %s", self._where, state.outcome.exception())
+            _log.warning("Events to %s wait: %s", self._where, error)

@@ -92,5 +92,4 @@ def _add_page(app: FastAPI) -> None:
     # Some systems tell other types, and a browser that is told not to guess runs no script of another type.
     for ending, kind in ((".js", "text/javascript"), (".css", "text/css"), (".svg", "image/svg+xml")):
         mimetypes.add_type(kind, ending)
-    app.mount("/docs/swagger", _Page(packages=[("fastapi_offline", "static")]))
     app.mount("/", _Page(directory=_STATIC, html=True))

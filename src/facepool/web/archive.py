@@ -35,7 +35,7 @@ def person_archive(
     """
     templates = pool.templates(name)
     pictures = {template.id: pool.picture(template.id) for template in templates}
-    alike = sorted(other for pair in pool.matrix().look_alikes if name in pair for other in pair - {name})
+    alike = sorted(other for pair in pool.look_alikes() if name in pair for other in pair - {name})
     person = {
         "about": _ABOUT,
         "person": name,

@@ -10,12 +10,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, Protocol
 
-from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, wait_exponential
-from tenacity.nap import sleep_using_event
-from tenacity.stop import stop_when_event_set
-
 from facepool.capture import CaptureOptions, FrameSource, LiveStatus, Pace, mask_credentials, open_source
-from facepool.errors import FacepoolError, InputError
+from facepool.errors import FacepoolError
 from facepool.gallery import Pool
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.live import LiveRecognizer, LiveSession
@@ -183,17 +179,17 @@ class Camera:
     # What follows runs in the thread.
 
     def _run(self) -> None:
+        wait_s = _FIRST_WAIT_S
         while not self._stop.is_set():
             try:
                 with self._connect() as source, self._watching.open_pool() as pool:
                     self._enter("watching")
+                    wait_s = _FIRST_WAIT_S
                     self._watch(source, pool)
                     if not source.live and not self._stop.is_set():
                         self._enter("ended")
                         return
                     reason = "it sends nothing any more"
-            except RetryError:
-                return  # closed while it was waited for
             except FacepoolError as error:
                 reason = error.why or error.what
             except BaseException:
@@ -201,18 +197,11 @@ class Camera:
                 raise
             if not self._stop.is_set():
                 self._failed(reason)
-                self._stop.wait(_FIRST_WAIT_S)
+                self._stop.wait(wait_s)
+                wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
     def _connect(self) -> FrameSource:
-        """Open the source, however long it takes."""
-        retrying = Retrying(
-            retry=retry_if_exception_type(InputError),
-            wait=wait_exponential(multiplier=_FIRST_WAIT_S, max=_LONGEST_WAIT_S),
-            stop=stop_when_event_set(self._stop),
-            sleep=sleep_using_event(self._stop),
-            before_sleep=self._not_connected,
-        )
-        source: FrameSource = retrying(open_source, self._spec, self._watching.capture, on_status=self._news)
+        source = open_source(self._spec, self._watching.capture, on_status=self._news)
         with self._lock:
             self._open = source
         if self._stop.is_set():  # closed meanwhile, by somebody who did not know the source yet
@@ -252,10 +241,6 @@ class Camera:
             self._enter("watching")
         elif status.state == "reconnecting":
             self._enter("reconnecting", status.reason)
-
-    def _not_connected(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome is not None else None
-        self._failed((error.why or error.what) if isinstance(error, FacepoolError) else "")
 
     def _failed(self, reason: str) -> None:
         _LOG.warning("camera %s: %s", self.id, reason)

@@ -22,13 +22,19 @@ _MEMORY = "cameras"
 
 
 class UnknownCamera(NotFound):
-    """The server has no camera of that id."""
+    """The server has no camera of that id.
+
+    Remedy: `GET /v1/cameras` lists them.
+    """
 
     code = "camera_unknown"
 
 
 class NoPicture(NotFound):
-    """A camera has not shown anything yet."""
+    """A camera has not shown anything yet.
+
+    Remedy: ask again in a moment; `GET /v1/cameras` says whether it is connected.
+    """
 
     code = "no_picture"
 

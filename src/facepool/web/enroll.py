@@ -18,7 +18,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, WebSocket
 from pydantic import TypeAdapter, ValidationError
 
-from facepool.enroll.guided import GuidedEnrollment
+from facepool.enroll.session import EnrollmentSession
 from facepool.errors import FacepoolError, PersonFull
 from facepool.types import Frame
 from facepool.web.images import FRAME_LIMITS, decode_image
@@ -92,18 +92,18 @@ class _Enroller:
             wanted = Start.model_validate_json(item if isinstance(item, str) else b"")
         except ValidationError as error:
             raise InvalidRequest("The first message has to say whom to scan", why=_why(error)) from error
-        options = self._services.settings.guided_options(
+        options = self._services.settings.enroll_options(
             appearance=wanted.appearance, partial=wanted.partial, force=wanted.force, keep_pictures=True
         )
         services = self._services
-        guided = GuidedEnrollment(wanted.person, services.engine.analyzer, self._pool, services.policy, options)
-        if guided.room == 0:
+        session = EnrollmentSession(wanted.person, services.engine.analyzer, self._pool, services.policy, options)
+        if session.room == 0:
             raise PersonFull(
-                f"{guided.person} has all the views of this look that are kept",
+                f"{session.person} has all the views of this look that are kept",
                 why=f"they are {options.max_templates}",
                 fix="Remove some first, or name another look",
             )
-        return BrowserScan(guided, self._pool)
+        return BrowserScan(session, self._pool)
 
     def _look(self, scan: BrowserScan, sent: SentFrame) -> Message:
         if self._reported:  # it was on its way when the scan was finished

@@ -38,7 +38,10 @@ _MOST_REASON_BYTES = 123
 
 
 class RequestError(FacepoolError):
-    """Something is wrong with a request, or with its moment."""
+    """Something is wrong with a request, or with its moment.
+
+    Remedy: the message says what can be done.
+    """
 
     code = "request"
     status: ClassVar[int] = 400
@@ -46,56 +49,80 @@ class RequestError(FacepoolError):
 
 
 class InvalidRequest(RequestError):
-    """A field or parameter is missing, or of another kind than it has to be."""
+    """A field or parameter is missing, or of another kind than it has to be.
+
+    Remedy: correct the field that the message names; `/docs` describes each.
+    """
 
     code = "request_invalid"
     status = 422
 
 
 class KeyMissing(RequestError):
-    """The server asks for a key, and none was given."""
+    """The server asks for a key, and none was given.
+
+    Remedy: send a key as `x-api-key`; `facepool keys add` makes one.
+    """
 
     code = "key_missing"
     status = 401
 
 
 class KeyUnknown(RequestError):
-    """The key is none of this server, or the session has ended."""
+    """The key is none of this server, or the session has ended.
+
+    Remedy: sign in again, or ask the administrator for a key.
+    """
 
     code = "key_unknown"
     status = 401
 
 
 class Forbidden(RequestError):
-    """The key is not for this, or the request comes from another site."""
+    """The key is not for this, or the request comes from another site.
+
+    Remedy: use a key with a higher role, and call from the server's own page.
+    """
 
     code = "forbidden"
     status = 403
 
 
 class NotFound(RequestError):
-    """There is no such thing."""
+    """There is no such thing.
+
+    Remedy: check the address; `/docs` lists all of them.
+    """
 
     code = "not_found"
     status = 404
 
 
 class TooLarge(RequestError):
-    """The request or its picture is larger than the server takes."""
+    """The request or its picture is larger than the server takes.
+
+    Remedy: send a smaller picture, or raise `--max-request`.
+    """
 
     code = "too_large"
     status = 413
 
 
 class UnsupportedBody(RequestError):
-    """The body is of a kind that the server does not read."""
+    """The body is of a kind that the server does not read.
+
+    Remedy: send a form with files, or JSON, as `/docs` says.
+    """
 
     code = "body_unsupported"
     status = 415
 
 
 class TooManyRequests(RequestError):
-    """One client asks too often."""
+    """One client asks too often.
+
+    Remedy: wait as long as `Retry-After` says, or raise `--rate-limit`.
+    """
 
     code = "rate_limited"
     status = 429
@@ -103,7 +130,10 @@ class TooManyRequests(RequestError):
 
 
 class ServerBusy(RequestError):
-    """Everybody together asks for more than the server bears."""
+    """Everybody together asks for more than the server bears.
+
+    Remedy: wait as long as `Retry-After` says.
+    """
 
     code = "server_busy"
     status = 503
@@ -111,7 +141,10 @@ class ServerBusy(RequestError):
 
 
 class TimedOut(RequestError):
-    """The request was not answered in time."""
+    """The request was not answered in time.
+
+    Remedy: send fewer pictures at once, or raise `--request-timeout`.
+    """
 
     code = "timed_out"
     status = 504

@@ -6,13 +6,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from facepool.enroll.coverage import Coverage, DirectionReport, ViewReport
-from facepool.enroll.guided import GuidedEnrollment, Resolution
-from facepool.enroll.hints import Hint
-from facepool.enroll.look_alikes import LookAlike
-from facepool.enroll.ring import Turn
-from facepool.enroll.scan import Bin, Scan
+from facepool.enroll.ring import Bin, Turn
+from facepool.enroll.scan import Hint, ScanStep
+from facepool.enroll.session import EnrollmentSession, LookAlike, Resolution
 from facepool.errors import FacepoolError
-from facepool.gallery import Pool, clean_name
+from facepool.gallery import Pool
 from facepool.gallery.checks import NAME_LIMIT
 from facepool.records import bbox_record, look_alike_record
 from facepool.types import Frame
@@ -69,24 +67,22 @@ class BrowserScan:
     """One person's scan. Nothing reaches the pool before ``store``.
 
     Args:
-        guided: The scan.
+        session: The registration.
         pool: Where its views go; used in the same thread.
     """
 
-    def __init__(self, guided: GuidedEnrollment, pool: Pool) -> None:
-        self._guided = guided
+    def __init__(self, session: EnrollmentSession, pool: Pool) -> None:
+        self._session = session
         self._pool = pool
-        self._answers: dict[str, Resolution] = {}
 
     @property
     def person(self) -> str:
         """Who gets the views."""
-        same = (name for name, resolution in self._answers.items() if resolution == "same")
-        return next(same, self._guided.person)
+        return self._session.person
 
     def look(self, frame: Frame) -> Message:
         """What one frame did."""
-        scan = self._guided.offer(frame)
+        scan = self._session.scan(frame)
         height, width = frame.image_bgr.shape[:2]
         return {
             "type": "scan",
@@ -98,14 +94,14 @@ class BrowserScan:
             "turn": _turn(scan.turn),
             "steady": round(scan.steady, 3),
             "coverage": round(scan.coverage, 4),
-            "can_finish": self._guided.can_finish,
+            "can_finish": scan.can_finish,
             "bbox": _box(scan),
             "size": [width, height],
         }
 
     def redo(self, direction: int) -> None:
         """Give up one direction."""
-        self._guided.redo(direction)
+        self._session.redo(direction)
 
     def resolve(self, person: str, resolution: Resolution) -> Message:
         """Decide on a look-alike.
@@ -113,9 +109,7 @@ class BrowserScan:
         Raises:
             IdentityConflict: They are the same, but two people of the pool would have to become one.
         """
-        name = clean_name(person)
-        self._guided.resolve(name, resolution)
-        self._answers[name] = resolution
+        self._session.resolve(person, resolution)
         return self.report()
 
     def report(self) -> Message:
@@ -124,7 +118,7 @@ class BrowserScan:
         Raises:
             ScanIncomplete: Too many directions are missing, and a partial scan was not asked for.
         """
-        coverage = self._guided.finish()
+        coverage = self._session.finish()
         stored = [view for view in coverage.views if view.stored]
         share = coverage.miss_share()
         return {
@@ -133,7 +127,7 @@ class BrowserScan:
             "appearance": coverage.appearance,
             "partial": coverage.partial,
             "views": len(stored),
-            "room": self._guided.room,
+            "room": self._session.room,
             "quality": round(statistics.median(view.quality for view in stored), 1) if stored else None,
             "miss_share": None if share is None else round(share, 4),
             "threshold": round(coverage.threshold.value, 4),
@@ -150,24 +144,14 @@ class BrowserScan:
             IdentityConflict: A look-alike is not resolved, or somebody else is stored under the name meanwhile.
             PoolChanged: Whoever is to get the views is no longer in the pool.
         """
-        return {"type": "stored", "person": self.person, "stored": self._guided.commit()}
+        return {"type": "stored", "person": self.person, "stored": self._session.commit()}
 
     def _look_alikes(self) -> list[Message]:
-        flagged = self._pool.matrix().look_alikes
-        return [
-            look_alike_record(
-                alike,
-                self._answers.get(
-                    alike.person, "different" if frozenset((alike.person, self._guided.person)) in flagged else None
-                ),
-            )
-            | {"sample": self._picture_of(alike)}
-            for alike in self._guided.lookalikes()
-        ]
+        return [look_alike_record(alike) | {"sample": self._picture_of(alike)} for alike in self._session.look_alikes()]
 
     def _picture_of(self, alike: LookAlike) -> int | None:
         """The best view of somebody that has a picture."""
-        pictured = self._pool.pictured(alike.person)
+        pictured = self._pool.template_ids_with_image(alike.person)
         views = [template for template in self._pool.templates(alike.person) if template.id in pictured]
         best = max(views, key=lambda template: template.sample.quality or 0.0, default=None)
         return None if best is None else best.id
@@ -216,5 +200,5 @@ def _turn(turn: Turn | None) -> Message | None:
     return {"angle_deg": round(turn.angle_deg, 1), "reach": round(turn.reach, 3), "zone": turn.zone}
 
 
-def _box(scan: Scan) -> list[float] | None:
+def _box(scan: ScanStep) -> list[float] | None:
     return None if scan.box is None else bbox_record(scan.box)

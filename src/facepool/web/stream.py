@@ -31,7 +31,10 @@ _REFUSED = 1008
 
 
 class BadMessage(InputError):
-    """A client sent something over a WebSocket that is neither a frame nor a command."""
+    """A client sent something over a WebSocket that is neither a frame nor a command.
+
+    Remedy: send what the interface's description says; its own page does.
+    """
 
     code = "message_invalid"
 

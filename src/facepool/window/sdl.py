@@ -5,9 +5,10 @@ Only :mod:`facepool.window` imports this module, when a window opens.
 
 import os
 
-from facepool.overlay import Canvas, environment
+from facepool.overlay import Canvas
+from facepool.overlay.environment import environment
 from facepool.types import Image
-from facepool.window.events import Event
+from facepool.window import WindowEvent
 
 with environment(PYGAME_HIDE_SUPPORT_PROMPT="1"):
     import pygame
@@ -28,18 +29,18 @@ _HINTS = {
 }
 # By the letter on the key; on keyboards without Latin letters, by its place on a US keyboard.
 _KEYS = {
-    pygame.K_q: Event.QUIT,
-    pygame.K_ESCAPE: Event.QUIT,
-    pygame.K_SPACE: Event.NEXT,
-    pygame.K_RETURN: Event.NEXT,
-    pygame.K_RIGHT: Event.NEXT,
-    pygame.K_f: Event.FULL_SCREEN,
-    pygame.K_m: Event.MIRROR,
+    pygame.K_q: WindowEvent.QUIT,
+    pygame.K_ESCAPE: WindowEvent.QUIT,
+    pygame.K_SPACE: WindowEvent.NEXT,
+    pygame.K_RETURN: WindowEvent.NEXT,
+    pygame.K_RIGHT: WindowEvent.NEXT,
+    pygame.K_f: WindowEvent.FULL_SCREEN,
+    pygame.K_m: WindowEvent.MIRROR,
 }
 _PLACES = {
-    pygame.KSCAN_Q: Event.QUIT,
-    pygame.KSCAN_F: Event.FULL_SCREEN,
-    pygame.KSCAN_M: Event.MIRROR,
+    pygame.KSCAN_Q: WindowEvent.QUIT,
+    pygame.KSCAN_F: WindowEvent.FULL_SCREEN,
+    pygame.KSCAN_M: WindowEvent.MIRROR,
 }
 _LAST_LATIN = 0x024F
 _FIRST_NAMED_KEY = 1 << 30  # SDLK_SCANCODE_MASK: arrows, function keys and others that write nothing
@@ -82,7 +83,7 @@ class SdlWindow:
         _, _, width, height = letterbox(image_wh, self._window.get_surface().get_size())
         return width, height
 
-    def poll(self) -> tuple[Event, ...]:
+    def poll(self) -> tuple[WindowEvent, ...]:
         """What the user asked for since the last call; the picture is drawn anew where the window has changed."""
         events = pygame.event.get()
         if any(event.type in _REDRAW for event in events):
@@ -136,15 +137,15 @@ def _opening_size(image_wh: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(image_wh[0] * scale)), max(1, round(image_wh[1] * scale))
 
 
-def _meaning(event: pygame.Event) -> Event | None:
+def _meaning(event: pygame.Event) -> WindowEvent | None:
     if event.type == pygame.QUIT:
-        return Event.QUIT
+        return WindowEvent.QUIT
     if event.type != pygame.KEYDOWN:
         return None
     by_place = _LAST_LATIN < event.key < _FIRST_NAMED_KEY
     is_c = event.scancode == pygame.KSCAN_C if by_place else event.key == pygame.K_c
     if is_c and event.mod & pygame.KMOD_CTRL:
-        return Event.CANCEL
+        return WindowEvent.CANCEL
     return _PLACES.get(event.scancode) if by_place else _KEYS.get(event.key)
 
 

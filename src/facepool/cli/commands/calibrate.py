@@ -9,9 +9,10 @@ from facepool.cli.options import GivenSettings, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
 from facepool.errors import ConfigError
 from facepool.evaluation.calibration import LEVEL, Measured, calibrate_pool
-from facepool.gallery import Pool, PoolMatrix
+from facepool.gallery import Gallery
 from facepool.models.catalog import EmbedderSpec, FmrCurve, space_of
 from facepool.recognize.decide import LOOK_ALIKE_MARGIN
+from facepool.search import GalleryState, Search
 from facepool.types import EmbeddingSpace
 
 
@@ -39,11 +40,11 @@ def calibrate(flags: GivenSettings, dry_run: bool, forget: bool, json_lines: boo
         _calibrate(context, pool, keep=not dry_run)
 
 
-def _calibrate(context: CommandContext, pool: Pool, *, keep: bool) -> None:
+def _calibrate(context: CommandContext, pool: Gallery, *, keep: bool) -> None:
     cohort = _cohort(context, pool.space)
     with context.console.working("Measuring"):
         measured = calibrate_pool(pool, cohort, context.settings.target_fpir, now=datetime.now(UTC), keep=keep)
-    _report(context, measured, cohort, pool.matrix(), kept=keep)
+    _report(context, measured, cohort, Search(pool).state(), kept=keep)
 
 
 def _cohort(context: CommandContext, space: EmbeddingSpace | None) -> FmrCurve | None:
@@ -57,7 +58,7 @@ def _cohort(context: CommandContext, space: EmbeddingSpace | None) -> FmrCurve |
 
 
 def _report(
-    context: CommandContext, measured: Measured, cohort: FmrCurve | None, pool: PoolMatrix, *, kept: bool
+    context: CommandContext, measured: Measured, cohort: FmrCurve | None, gallery: GalleryState, *, kept: bool
 ) -> None:
     console, calibration = context.console, measured.calibration
     low, high = calibration.low, calibration.high
@@ -77,7 +78,7 @@ def _report(
         if pair in measured.too_alike:
             console.note(f"{names} are as alike as one person: registered twice, or twins? They did not take part")
         elif kept:
-            margin = pool.margins.get(pair, LOOK_ALIKE_MARGIN)
+            margin = gallery.margins.get(pair, LOOK_ALIKE_MARGIN)
             console.note(f"{names} look alike: one is named only when {margin:.2f} ahead of the other")
     console.note("Kept with the pool; recognition uses it from now on" if kept else "Nothing was kept (--dry-run)")
     console.emit(
@@ -98,7 +99,7 @@ def _report(
                 {
                     "people": sorted(pair),
                     "same_person": pair in measured.too_alike,
-                    "margin": round(pool.margins[pair], 4) if pair in pool.margins else None,
+                    "margin": round(gallery.margins[pair], 4) if pair in gallery.margins else None,
                 }
                 for pair in measured.look_alikes
             ],

@@ -20,6 +20,7 @@ import numpy as np
 import platformdirs
 
 import facepool
+from facepool import extras
 from facepool.cli.context import CommandContext
 from facepool.cli.options import DETECTION, MODELS, GivenSettings, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
@@ -94,6 +95,7 @@ class Evaluation:
         self.console = self._context.console
         self.settings = self._context.settings
         if output is not None:
+            extras.require("evaluate")
             output.mkdir(parents=True, exist_ok=True)
 
     @cached_property

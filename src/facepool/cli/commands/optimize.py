@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from rich.text import Text
 
+from facepool import extras
 from facepool.capture import find_pictures, read_image
 from facepool.cli.context import CommandContext
 from facepool.cli.options import DETECTION, GivenSettings, json_option, settings_options
@@ -16,7 +17,6 @@ from facepool.models.store import ModelStore
 from facepool.optimize.acceptance import Judgement
 from facepool.optimize.optimizer import FEW, MANY, Optimizer, shrunk
 from facepool.runtime import Device, Runtime
-from facepool.runtime.quantize import check_quantizer
 from facepool.types import Image
 
 REFUSED = 5
@@ -47,7 +47,7 @@ def optimize(
     context = CommandContext(flags, json_lines=json_lines)
     if remove:
         return _remove(context, names)
-    check_quantizer()
+    extras.require("optimize")
     with context.console.downloads() as progress:
         store = context.store(progress)
         models = [store.load(name) for name in _names(context, names)]

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Iterable
 
-from facepool.enroll.stored_ring import StoredRing, stored_ring
+from facepool.enroll.ring import StoredRing, stored_ring
 from facepool.faces.analyze import Faces
 from facepool.gallery import Pool
-from facepool.gallery.matrix import LookAlikes
+from facepool.gallery.columns import LookAlikes
 from facepool.recognize.pictures import RecognizedFaces
 from facepool.records import rounded, template_record
 from facepool.types import Detections, Pose, Template
@@ -71,7 +71,7 @@ def person_summary(pool: Pool, name: str, pairs: Collection[LookAlikes]) -> Pers
     Raises:
         UnknownPerson: Nobody has that name.
     """
-    return _summary(name, pool.templates(name), pool.pictured(name), pairs)
+    return _summary(name, pool.templates(name), pool.template_ids_with_image(name), pairs)
 
 
 def person_detail(pool: Pool, name: str) -> PersonDetail:
@@ -80,8 +80,8 @@ def person_detail(pool: Pool, name: str) -> PersonDetail:
     Raises:
         UnknownPerson: Nobody has that name.
     """
-    templates, pictured = pool.templates(name), pool.pictured(name)
-    summary = _summary(name, templates, pictured, pool.matrix().look_alikes)
+    templates, pictured = pool.templates(name), pool.template_ids_with_image(name)
+    summary = _summary(name, templates, pictured, pool.look_alikes())
     return PersonDetail(**summary.model_dump(), views=stored_samples(templates, pictured))
 
 

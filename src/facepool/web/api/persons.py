@@ -1,14 +1,14 @@
 """People of the pool: who is there, what is stored of them, registering, renaming, merging, exporting, erasing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import PurePath
 from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Path, Query, Response
 
-from facepool.enroll.pictures import Enrollment, Offer
+from facepool.enroll.pictures import Offer
+from facepool.enroll.session import EnrollmentSession
 from facepool.errors import InputError, UnknownTemplate
 from facepool.faces.analyze import Faces
 from facepool.gallery import Pool, clean_name
@@ -61,7 +61,7 @@ async def list_people(
     def read(pool: Pool) -> People:
         names = [entry.name for entry in pool.people() if search.casefold() in entry.name.casefold()]
         shown = names[page * size : (page + 1) * size]
-        alike = pool.matrix().look_alikes
+        alike = pool.look_alikes()
         summaries = [answers.person_summary(pool, name, alike) for name in shown]
         return People(persons=summaries, total=len(names), page=page, size=size)
 
@@ -134,7 +134,7 @@ async def list_samples(name: PersonName, services: CurrentServices, _: Recognizi
     """The stored views of somebody, oldest first."""
 
     def read(pool: Pool) -> list[StoredSample]:
-        return answers.stored_samples(pool.templates(name), pool.pictured(name))
+        return answers.stored_samples(pool.templates(name), pool.template_ids_with_image(name))
 
     return await services.pool.run(read)
 
@@ -156,11 +156,11 @@ async def register(
     """
     name = clean_name(name)
     looks = [look async for look in looked_at_each(pictures, services.engine.analyze)]
-    options = replace(services.settings.enroll_options(force=force), keep_pictures=True)
+    options = services.settings.enroll_options(force=force, keep_pictures=True)
 
     def store(pool: Pool) -> Registered:
-        enrollment = Enrollment(name, services.engine.analyzer, pool, services.policy, options)
-        registered = _register(enrollment, pool, pictures, looks)
+        session = EnrollmentSession(name, services.engine.analyzer, pool, services.policy, options)
+        registered = _register(session, pool, pictures, looks)
         if registered.stored:
             services.audit.note(caller, "registered", name, f"{registered.stored} views")
         return registered
@@ -209,20 +209,20 @@ async def export_person(name: PersonName, services: CurrentServices, caller: Enr
 
 
 def _register(
-    enrollment: Enrollment, pool: Pool, pictures: Sequence[SentPicture], looks: Sequence[Seen[Faces] | InputError]
+    session: EnrollmentSession, pool: Pool, pictures: Sequence[SentPicture], looks: Sequence[Seen[Faces] | InputError]
 ) -> Registered:
     """Offer what was seen, store it, and tell what became of each picture."""
     numbers = [number for number, look in enumerate(looks) if not isinstance(look, InputError)]
     frames = [Frame(_NO_PIXELS, _source(pictures[number]), number) for number in numbers]
     seen = [look.found for look in looks if not isinstance(look, InputError)]
-    offers = dict(zip(numbers, enrollment.offer_faces(list(zip(frames, seen, strict=True))), strict=True))
-    stored = enrollment.commit()
-    withdrawn = {offer.frame.index: offer for offer in enrollment.withdrawn}
+    offers = dict(zip(numbers, session.offer_faces(list(zip(frames, seen, strict=True))), strict=True))
+    stored = session.commit()
+    withdrawn = {offer.frame.index: offer for offer in session.withdrawn}
     offers |= withdrawn
-    templates = pool.templates(enrollment.person) if stored else []
+    templates = pool.templates(session.person) if stored else []
     number_of = {template.sample.embedding.tobytes(): template.id for template in templates}
     return Registered(
-        person=enrollment.person,
+        person=session.person,
         stored=stored,
         pictures=[
             _unreadable(picture, look) if isinstance(look, InputError) else _offered(picture, offers[number], number_of)

@@ -12,8 +12,9 @@ from starlette.background import BackgroundTask
 
 from facepool.errors import InputError, PoolCorrupt, PoolTooNew
 from facepool.evaluation.calibration import MIN_PEOPLE, Measured, calibrate_pool
-from facepool.gallery import Pool, PoolMatrix, TransferReport, open_pool, transfer
+from facepool.gallery import Pool, TransferReport, open_pool, transfer
 from facepool.recognize.decide import LOOK_ALIKE_MARGIN
+from facepool.search import GalleryState, Search
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import Calibration, EmbeddingSpace
 from facepool.web.api.callers import Administering, Recognizing
@@ -104,30 +105,30 @@ async def forget_calibration(services: CurrentServices, caller: Administering) -
 
 
 def _info(pool: Pool, policy: ThresholdPolicy) -> PoolInfo:
-    matrix, space = pool.matrix(), pool.space
-    naming, comparing = policy.identification(len(matrix), matrix.calibration), policy.verification()
+    gallery, space = Search(pool).state(), pool.space
+    naming, comparing = policy.identification(gallery.templates, gallery.calibration), policy.verification()
     return PoolInfo(
         name=pool.path.name,
         people=len(pool.people()),
-        templates=len(matrix),
+        templates=gallery.templates,
         space=None if space is None else _space(space),
         threshold=round(naming.value, 4),
         meaning=naming.meaning,
         verification_threshold=round(comparing.value, 4),
         verification_meaning=comparing.meaning,
-        curve=_curve(matrix, policy),
-        calibration=None if matrix.calibration is None else _kept(matrix.calibration),
+        curve=_curve(gallery, policy),
+        calibration=None if gallery.calibration is None else _kept(gallery.calibration),
         calibratable_from=MIN_PEOPLE,
         look_alikes=[
-            LookAlikePair(people=_pair(pair), margin=round(matrix.margins.get(pair, LOOK_ALIKE_MARGIN), 4))
-            for pair in sorted(matrix.look_alikes, key=sorted)
+            LookAlikePair(people=_pair(pair), margin=round(gallery.margins.get(pair, LOOK_ALIKE_MARGIN), 4))
+            for pair in sorted(gallery.look_alikes, key=sorted)
         ],
         notes=list(pool.notes),
     )
 
 
-def _curve(matrix: PoolMatrix, policy: ThresholdPolicy) -> list[ErrorRate]:
-    shares = [(value, policy.expected_fpir(value, len(matrix), matrix.calibration)) for value in _CURVE]
+def _curve(gallery: GalleryState, policy: ThresholdPolicy) -> list[ErrorRate]:
+    shares = [(value, policy.expected_fpir(value, gallery.templates, gallery.calibration)) for value in _CURVE]
     return [ErrorRate(similarity=value, fpir=share) for value, share in shares if share is not None]
 
 

@@ -128,21 +128,18 @@ async def download(image: UUID, services: CurrentServices, _: Recognizing) -> Re
 
 
 def _page(pool: Pool, subject: str, number: int, length: int) -> ExamplePage:
-    matrix = pool.matrix()
-    rows = np.argsort(matrix.template_ids, kind="stable")
-    if subject:
-        found = find(pool, subject)
-        rows = rows[matrix.person_of[rows] == matrix.place(found)] if found and matrix.has(found) else rows[:0]
+    person = find(pool, subject) if subject else None
+    stored = [] if subject and person is None else pool.templates(person)
     examples = [
-        Example(image_id=image_id(int(matrix.template_ids[row])), subject=matrix.names[matrix.person_of[row]])
-        for row in rows[number * length : (number + 1) * length]
+        Example(image_id=image_id(template.id), subject=template.person)
+        for template in stored[number * length : (number + 1) * length]
     ]
     return ExamplePage(
         faces=examples,
         page_number=number,
         page_size=length,
-        total_pages=-(-len(rows) // length),
-        total_elements=len(rows),
+        total_pages=-(-len(stored) // length),
+        total_elements=len(stored),
     )
 
 

@@ -36,8 +36,8 @@ def scaled_candidate(candidate: Candidate, decision: Decision) -> float:
     Where nobody is named although somebody is similar enough (two people who cannot be told apart, a face too small),
     all candidates stay below 0.5.
     """
-    threshold = decision.threshold - (decision.candidates[0].bar if decision.candidates else 0.0)
-    value = scaled(candidate.net, threshold)
+    threshold = decision.threshold - (decision.candidates[0].score_offset if decision.candidates else 0.0)
+    value = scaled(candidate.normalized_score, threshold)
     if decision.person is None:
         return min(value, _JUST_BELOW)
     return max(value, 0.5) if candidate.person == decision.person else value

@@ -1,0 +1,127 @@
+"""Who of a gallery is nearest to a face: embeddings go in, candidates with their similarities come out.
+
+Read `Search` here first, then ``exact``; ``index`` has the templates in memory, ``int8`` the first pass over large
+galleries, ``normalization`` the score offsets and ``margins`` what tells look-alikes apart.
+"""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from facepool.gallery import Gallery, check_pool
+from facepool.gallery.columns import LookAlikes
+from facepool.search import exact
+from facepool.search.exact import Merge, best_template
+from facepool.search.index import Index
+from facepool.search.normalization import normalized_scores
+from facepool.types import Calibration, Candidate, EmbeddingSpace, Floats
+
+__all__ = ["GalleryState", "Index", "Merge", "Nearest", "Search", "best_template", "normalized_scores"]
+
+_INDEXES: WeakKeyDictionary[Gallery, Index] = WeakKeyDictionary()
+"""An index is kept for each gallery that is open, so that everybody who searches it shares one."""
+_INDEXES_LOCK = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryState:
+    """What a decision needs to know of a gallery beside the candidates.
+
+    Attributes:
+        revision: The gallery's revision that this is a picture of.
+        people: How many have a template.
+        templates: How many there are.
+        calibration: What was measured of the gallery; None: nothing, or in another embedding space.
+        look_alikes: Pairs of people who need a larger margin to be told apart.
+        margins: That margin, for the pairs whose templates suffice to measure it.
+    """
+
+    revision: int
+    people: int
+    templates: int
+    calibration: Calibration | None
+    look_alikes: frozenset[LookAlikes]
+    margins: Mapping[LookAlikes, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The answer of a search.
+
+    Attributes:
+        candidates: The nearest people of each face, best first, equal ones by name; none from an empty gallery.
+        state: The gallery as it was answered from.
+    """
+
+    candidates: tuple[tuple[Candidate, ...], ...]
+    state: GalleryState
+
+
+class Search:
+    """Finds the people of a gallery who are nearest to faces, exactly, and follows the gallery as it changes.
+
+    Making one costs nothing: the templates in memory are kept with the gallery.
+
+    Args:
+        gallery: Who is searched. Like the gallery, a search is used from one thread at a time.
+        space: What the embeddings are; None: the caller has made sure that the gallery is of the same space.
+
+    Every method raises `SpaceMismatch` where the gallery is of another space, which a new one may turn out to be.
+    """
+
+    def __init__(self, gallery: Gallery, space: EmbeddingSpace | None = None) -> None:
+        self._gallery = gallery
+        self._space = space
+
+    def nearest(
+        self, embeddings: Floats, k: int = 2, *, merge: Merge | None = None, normalize: bool = False
+    ) -> Nearest:
+        """The people nearest to faces.
+
+        Args:
+            embeddings: (P, D) float32, rows of L2 norm 1: a face each, or with `merge` at least one view of one face.
+            k: How many people a face, at least 1. Fewer come back from a gallery with fewer people.
+            merge: Makes one similarity of those of several views.
+            normalize: Whether candidates get score offsets, see ``facepool.search.normalization``. They are ranked by
+                their normalized scores.
+
+        Returns:
+            Candidates of P faces, with `merge` of one.
+
+        Raises:
+            InvalidEmbedding: The embeddings do not have the gallery's dimension, or are no unit vectors.
+        """
+        index = self.index()
+        if merge is None:
+            found = exact.nearest(index, embeddings, k, normalize=normalize)
+        else:
+            found = [exact.nearest_merged(index, embeddings, merge, k, normalize=normalize)]
+        return Nearest(tuple(found), _state(index))
+
+    def matching(self, views: Floats, threshold: float) -> dict[str, Floats]:
+        """Everybody whom at least one of (V, D) views matches: (V,) similarities by name; see ``exact.matching``."""
+        return exact.matching(self.index(), views, threshold)
+
+    def state(self) -> GalleryState:
+        """The gallery as it is now."""
+        return _state(self.index())
+
+    def index(self) -> Index:
+        """All templates as they are now. Kept between calls, so cheap while the gallery does not change."""
+        with _INDEXES_LOCK:
+            known = _INDEXES.get(self._gallery)
+        if known is None or known.revision != self._gallery.revision():
+            changes = self._gallery.changes(None if known is None else known.revision)
+            known = Index.of(changes) if known is None else known.following(changes)
+            with _INDEXES_LOCK:
+                _INDEXES[self._gallery] = known
+        if self._space is not None:
+            check_pool(self._gallery, self._space)  # each time: a new gallery may have become another model's
+        return known
+
+
+def _state(index: Index) -> GalleryState:
+    return GalleryState(
+        index.revision, len(index.names), len(index), index.calibration, index.look_alikes, index.margins
+    )

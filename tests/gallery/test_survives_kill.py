@@ -1,0 +1,210 @@
+"""Real processes, killed, crowded, out of disk space, without permission: a pool keeps all that it acknowledged."""
+
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from facepool.gallery import open_pool
+from facepool.search import Search
+from support.paths import TESTS
+from support.pools import BACKENDS, samples, space, unit
+
+WRITER = TESTS / "support" / "pool_writer.py"
+TEMPLATES = 3
+
+pytestmark = pytest.mark.parametrize("backend", BACKENDS)
+
+
+def start(path: Path, *prefixes: str, count: int) -> list[subprocess.Popen[str]]:
+    """One process a prefix; all begin to register at the same time."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, WRITER, path, prefix, str(count)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(TESTS)},
+        )
+        for prefix in prefixes
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    return processes
+
+
+def people(path: Path) -> dict[str, int]:
+    with open_pool(path, space()) as pool:
+        assert len(Search(pool).index()) == len(pool.templates())
+        return {person.name: person.templates for person in pool.people()}
+
+
+def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path, backend: str) -> None:
+    path = tmp_path / backend
+    chance = random.Random(7)
+    acknowledged: set[str] = set()
+    for round_number in range(4):
+        (process,) = start(path, f"round{round_number}", count=100_000)
+        time.sleep(chance.uniform(0.02, 0.2))
+        process.kill()
+        said = process.communicate()[0].split("\n")
+        acknowledged |= set(said[:-1])  # the last one was cut off, or is empty
+        stored = people(path)
+        assert acknowledged <= stored.keys()
+        assert set(stored.values()) <= {TEMPLATES}
+        assert len(stored) - len(acknowledged) <= round_number + 1  # stored, but killed before it could say so
+    assert acknowledged
+
+
+def test_two_processes_at_once_lose_nothing_of_each_other(tmp_path: Path, backend: str) -> None:
+    path = tmp_path / backend
+    for process in start(path, "left", "right", count=30):
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    assert people(path) == {f"{prefix}-{number}": TEMPLATES for prefix in ("left", "right") for number in range(30)}
+
+
+def run_limited(script: str, path: Path) -> str:
+    """Run a script that is to fail with one of our errors; returns its code."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, path],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(TESTS)},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from facepool.errors import FacepoolError
+from facepool.gallery import open_pool
+from facepool.search import Search
+from support.pools import samples, space
+with open_pool(Path(sys.argv[1]), space()) as pool:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+    try:
+        pool.register("Bob", samples(*range(5000)), space())
+    except FacepoolError as error:
+        print(error.code)
+    print(len(pool.people()))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such limit there")
+def test_a_full_disk_is_told_and_leaves_the_pool_as_it_was(tmp_path: Path, backend: str) -> None:
+    path = tmp_path / backend
+    with open_pool(path, space()) as pool:
+        pool.register("Ada", samples(1), space())
+    assert run_limited(FULL_DISK, path).split() == ["disk_full", "1"]
+    with open_pool(path, space()) as pool:
+        assert pool.templates()[0].sample.embedding.tolist() == unit(1).tolist()
+        pool.register("Bob", samples(2), space())
+    assert people(path) == {"Ada": 1, "Bob": 1}
+    assert not list(tmp_path.glob("*.new"))
+
+
+READ_ONLY = """
+import os, sys
+from pathlib import Path
+from facepool.errors import FacepoolError
+from facepool.gallery import open_pool
+from facepool.search import Search
+from support.pools import samples, space
+if os.geteuid() == 0:
+    os.seteuid(65534)  # permissions mean nothing to root
+with open_pool(Path(sys.argv[1]), space()) as pool:
+    print(*Search(pool).index().names, len(pool.templates("Ada")))
+    for change in (lambda: pool.register("Bob", samples(2), space()), lambda: pool.remove("Ada")):
+        try:
+            change()
+        except FacepoolError as error:
+            print(error.code)
+    print(*Search(pool).index().names)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(*Search(pool).index().names, end="")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions work otherwise there")
+@pytest.mark.parametrize("writer_is_open", [False, True])
+def test_a_pool_that_may_only_be_read_names_people_and_follows_its_owner(backend: str, *, writer_is_open: bool) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        path = Path(name) / backend
+        owner = open_pool(path, space())
+        owner.register("Ada", samples(1), space())
+        if not writer_is_open:
+            owner.close()
+        for file in Path(name).iterdir():
+            file.chmod(0o644)
+        before = sorted(file.name for file in Path(name).iterdir())
+        reader = subprocess.Popen(
+            [sys.executable, "-c", READ_ONLY, path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(TESTS)},
+        )
+        assert reader.stdout is not None
+        said = [reader.stdout.readline().strip() for _ in range(5)]
+        assert said == ["Ada 1", "not_writable", "not_writable", "Ada", "ready"]
+        assert sorted(file.name for file in Path(name).iterdir()) == before
+        with open_pool(path, space()) as writer:
+            writer.register("Eve", samples(3), space())
+            for file in Path(name).iterdir():
+                file.chmod(0o644)
+            assert reader.communicate("go\n", timeout=60)[0] == "Ada Eve"
+        owner.close()
+
+
+NO_PERMISSION = """
+import os, sys
+from pathlib import Path
+from facepool.errors import FacepoolError
+from facepool.gallery import open_pool
+from facepool.search import Search
+from support.pools import samples, space
+if os.geteuid() == 0:
+    os.seteuid(65534)  # permissions mean nothing to root
+try:
+    with open_pool(Path(sys.argv[1]), space()) as pool:
+        pool.register("Bob", samples(2), space())
+except FacepoolError as error:
+    print(error.code)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions work otherwise there")
+@pytest.mark.parametrize(
+    ("exists", "mode"), [(True, 0o555), (False, 0o555), (True, 0o000)], ids=["old pool", "new pool", "closed folder"]
+)
+def test_missing_permission_is_told(backend: str, *, exists: bool, mode: int) -> None:
+    with tempfile.TemporaryDirectory() as name:  # unlike tmp_path, in a folder that everybody may enter
+        Path(name).chmod(0o755)
+        folder = Path(name) / "locked"
+        folder.mkdir()
+        if exists:
+            with open_pool(folder / backend, space()) as pool:
+                pool.register("Ada", samples(1), space())
+        for file in folder.iterdir():
+            file.chmod(0o444)
+        folder.chmod(mode)
+        try:
+            assert run_limited(NO_PERMISSION, folder / backend) == "not_writable"
+        finally:
+            folder.chmod(0o755)
