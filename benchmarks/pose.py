@@ -21,8 +21,8 @@ import numpy.typing as npt
 from facepool import ModelStore, open_source, read_image
 from facepool.faces.detect import RetinaFace
 from facepool.faces.pose import estimate_pose
-from facepool.models import DEMO_PHOTOS, default_root
-from facepool.models.catalog import RetinaFaceSpec
+from facepool.models.catalog import DEMO_PHOTOS, RetinaFaceSpec
+from facepool.models.store import default_root
 from facepool.runtime import Device, Graph, Runtime
 from facepool.types import Floats, Image, Pose
 

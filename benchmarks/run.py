@@ -31,7 +31,7 @@ from sidebyside.measure import Series, interleave
 from sidebyside.roster import FACEPOOL, PEERS, VARIANTS, Peer, WeightsMissing, lay_out_weights
 from sidebyside.scenes import Scenes
 
-from facepool.models import ModelStore, default_root
+from facepool.models.store import ModelStore, default_root
 
 _BUDGET_S = 45
 _COMMAND_PATIENCE_S = 3600

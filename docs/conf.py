@@ -1,7 +1,10 @@
 """How Sphinx builds this documentation: ``make docs``. Why Sphinx: ``docs/adr/0021-documentation.md``."""
 
+import re
 import sys
 from pathlib import Path
+
+from sphinx.application import Sphinx
 
 import facepool
 
@@ -17,6 +20,7 @@ release = version = facepool.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_generated", "_build"]
+default_role = "code"
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 nitpicky = False
@@ -28,6 +32,8 @@ autodoc_default_options = {"members": True}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+napoleon_attr_annotations = False  # the signature has the types
+autodoc_preserve_defaults = True
 
 html_theme = "furo"
 html_title = f"facepool {version}"
@@ -36,3 +42,20 @@ html_css_files = ["facepool.css"]
 html_copy_source = False
 html_show_sphinx = False
 html_theme_options = {"footer_icons": []}
+
+
+def setup(app: Sphinx) -> None:
+    """Let signatures say ``ndarray``: shape, type and order of axes are in the words below them."""
+    app.connect("autodoc-process-signature", _shorten)
+
+
+def _shorten(
+    _app: Sphinx, _what: str, _name: str, _thing: object, _options: object, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    if signature == "(*args, **kwargs)":  # a protocol, which nobody calls
+        return "", None
+    return _without_dtypes(signature), _without_dtypes(returned)
+
+
+def _without_dtypes(text: str | None) -> str | None:
+    return text and re.sub(r"(~?numpy\.)?ndarray\[tuple\[.*?\], ~?(numpy\.)?dtype\[[^\]]*\]\]", "ndarray", text)

@@ -10,8 +10,8 @@ import pytest
 
 from facepool import read_image
 from facepool.faces.detect import RetinaFace
-from facepool.models import DEMO_PHOTOS, InstalledModel, ModelStore, default_root
-from facepool.models.catalog import RetinaFaceSpec
+from facepool.models.catalog import DEMO_PHOTOS, InstalledModel, RetinaFaceSpec
+from facepool.models.store import ModelStore, default_root
 from facepool.runtime import Device, Runtime
 from support.commands import Commands
 from support.paths import SHARED

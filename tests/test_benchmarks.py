@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from facepool.models import ModelStore
+from facepool.models.store import ModelStore
 from support.paths import ROOT
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -3,7 +3,7 @@ import sys
 from pathlib import Path
 
 import facepool
-from facepool.models import ModelStore
+from facepool.models.store import ModelStore
 
 
 def test_every_exported_name_can_be_imported() -> None:

@@ -83,7 +83,7 @@ def commands() -> list[CommandPage]:
 def error_kinds() -> list[type[errors.FacepoolError]]:
     """Every error with a code of its own, each after its parent."""
     importlib.import_module("facepool.web.app")  # which defines a few beside those of facepool.errors
-    return [kind for kind in _descendants(errors.FacepoolError) if kind is not errors.FacepoolError]
+    return [kind for kind in _descendants(errors.FacepoolError) if "code" in vars(kind) and kind.code != "facepool"]
 
 
 def meaning_and_remedy(kind: type[errors.FacepoolError]) -> tuple[str, str]:

@@ -74,5 +74,5 @@ def require(extra: str) -> None:
     verb = "is" if len(absent) == 1 else "are"
     instead = f", or {wanted.instead}" if wanted.instead else ""
     raise wanted.error(
-        wanted.without, why=f"{' and '.join(absent)} {verb} not installed", fix=f"Run: {command(extra)}{instead}"
+        wanted.without, why=f"{', '.join(absent)} {verb} not installed", fix=f"Run: {command(extra)}{instead}"
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from facepool import read_image
-from facepool.models import ModelStore
+from facepool.models.store import ModelStore
 from facepool.types import Image
 from support.commands import Commands
 from support.live_command import IN_MEMORY, INTERRUPTED, Live

@@ -8,7 +8,7 @@ import pytest
 from facepool import Analyzer, Faces, Frame, ModelChoice, ModelStore, load_analyzer, read_image, verify
 from facepool.errors import ImageUnreadable
 from facepool.faces.detect import QUALITIES, Quality
-from facepool.models import DEMO_PHOTOS
+from facepool.models.catalog import DEMO_PHOTOS
 
 NAMES = ("person_a_1", "person_a_2", "person_b_1", "person_b_2", "impostor_1", "impostor_2")
 SAME = {("person_a_1", "person_a_2"): 0.60, ("person_b_1", "person_b_2"): 0.756}

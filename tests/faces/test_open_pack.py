@@ -7,8 +7,8 @@ import onnx
 import onnxruntime
 import pytest
 
-from facepool.models import DEMO_PHOTOS, InstalledModel, ModelStore
-from facepool.models.catalog import RetinaFaceSpec
+from facepool.models.catalog import DEMO_PHOTOS, InstalledModel, RetinaFaceSpec
+from facepool.models.store import ModelStore
 from facepool.types import Floats
 from support.reference_runs import one_by_one
 

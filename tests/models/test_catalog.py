@@ -3,8 +3,17 @@ import re
 import pytest
 
 from facepool.errors import ModelUnsupported, UnknownModel
-from facepool.models import CATALOG, DEFAULT_PACK, DEMO_PHOTOS, PACKS, ModelEntry, PackageMember, find_pack, space_of
-from facepool.models.catalog import EmbedderSpec
+from facepool.models.catalog import (
+    CATALOG,
+    DEFAULT_PACK,
+    DEMO_PHOTOS,
+    PACKS,
+    EmbedderSpec,
+    ModelEntry,
+    PackageMember,
+    find_pack,
+    space_of,
+)
 
 HEX = re.compile(r"[0-9a-f]{64}")
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from facepool.errors import ModelUnavailable
-from facepool.models import Download, PackageMember, sources
+from facepool.models import sources
+from facepool.models.catalog import Download, PackageMember
 from facepool.models.package_index import IndexConfig, PackageIndex
 from facepool.models.sources import Fetcher, SourceFailed, read_member
 from support.model_sources import CONTENT, NO_INDEX, FakeIndex, FakeServer, serve, sha256

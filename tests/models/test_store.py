@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from facepool.errors import DiskFull, LicenceNotAccepted, ModelCorrupt, ModelUnavailable, NotWritable, UnknownModel
-from facepool.models import Asset, AssetFile, Download, ModelStore, default_root
+from facepool.models.catalog import Asset, AssetFile, Download
+from facepool.models.store import ModelStore, default_root
 from support.model_sources import CONTENT, NO_INDEX, RESTRICTED, FakeIndex, FakeServer, entry, serve, sha256
 from support.paths import TESTS
 
@@ -37,7 +38,8 @@ def pull_in_another_process(store: ModelStore, url: str) -> "subprocess.Popen[by
     script = f"""
         from pathlib import Path
         from support.model_sources import NO_INDEX, entry
-        from facepool.models import Download, ModelStore
+        from facepool.models.catalog import Download
+        from facepool.models.store import ModelStore
         ModelStore(Path({str(store.root)!r}), index=NO_INDEX).pull(entry(Download({url!r})))
     """
     environment = os.environ | {"PYTHONPATH": str(TESTS)}

@@ -1,6 +1,7 @@
 """When an optimized graph is accepted: what it may change, and what it may not."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from facepool.faces.align import Aligner
 from facepool.faces.detect import DetectOptions, RetinaFace
 from facepool.faces.embed import Embedder
 from facepool.geometry import ARCFACE_112
-from facepool.optimize.acceptance import Judgement, judge_detector, judge_embedder
+from facepool.optimize.acceptance import AcceptanceReport, compare_detectors, compare_embedders, processor_time_ratio
 from facepool.types import AlignedFaces, Detections, Floats, Image
 from support.fake_analyzer import SPACE, unit
 
@@ -61,73 +62,100 @@ class Finds(RetinaFace):
         return Detections(self._boxes + moved_px, self._scores, np.asarray(landmarks, np.float32))
 
 
-def values(judgement: Judgement) -> dict[str, float]:
-    return {figure.name: figure.value for figure in judgement.figures}
+def values(report: AcceptanceReport) -> dict[str, float]:
+    return {metric.name: metric.value for metric in report.metrics}
 
 
-def broken(judgement: Judgement) -> set[str]:
-    """The bounds that are not kept; time aside, which depends on the machine."""
-    return {figure.name for figure in judgement.figures if not figure.holds} - {"time"}
+def broken(report: AcceptanceReport) -> set[str]:
+    """The bounds that are not kept."""
+    return {metric.name for metric in report.metrics if not metric.passed}
 
 
-def judged(before: RetinaFace, after: RetinaFace, embedder: Embedder | None = None) -> Judgement:
-    return judge_detector(before, after, before, Aligner(), embedder or SeesNothing(), IMAGES)
+def half(before: Callable[[], object], after: Callable[[], object]) -> float:
+    """In place of measuring: the optimized graph takes half the time."""
+    return 0.5
+
+
+def compared(before: RetinaFace, after: RetinaFace, embedder: Embedder | None = None) -> AcceptanceReport:
+    return compare_detectors(before, after, before, Aligner(), embedder or SeesNothing(), IMAGES, half)
 
 
 def test_equal_vectors_are_accepted() -> None:
-    judgement = judge_embedder(Vectors(0), Vectors(0), Vectors(0), FACES, 4)
-    assert broken(judgement) == set()
-    assert values(judgement)["worst_vector"] == pytest.approx(0, abs=1e-6)
-    assert (judgement.faces, judgement.pictures) == (len(FACES), 4)
+    report = compare_embedders(Vectors(0), Vectors(0), Vectors(0), FACES, 4, half)
+    assert broken(report) == set()
+    assert values(report)["worst_vector"] == pytest.approx(0, abs=1e-6)
+    assert (report.faces, report.pictures) == (len(FACES), 4)
 
 
 def test_vectors_that_moved_too_far_are_refused() -> None:
-    judgement = judge_embedder(Vectors(0), Vectors(0.5), Vectors(0), FACES, 4)
-    assert broken(judgement) == {"worst_vector", "worst_pair", "usual_pair"}
-    assert not judgement.accepted
+    report = compare_embedders(Vectors(0), Vectors(0.5), Vectors(0), FACES, 4, half)
+    assert broken(report) == {"worst_vector", "worst_pair", "usual_pair"}
+    assert not report.accepted
 
 
 def test_vectors_that_are_no_numbers_are_refused() -> None:
-    judgement = judge_embedder(Vectors(0), Vectors(np.nan), Vectors(0), FACES, 4)
-    assert broken(judgement) >= {"worst_vector", "worst_pair"}
+    report = compare_embedders(Vectors(0), Vectors(np.nan), Vectors(0), FACES, 4, half)
+    assert broken(report) >= {"worst_vector", "worst_pair"}
 
 
 def test_one_face_is_judged_without_pairs() -> None:
     one = AlignedFaces(FACES.images_bgr[:1], FACES.template)
-    assert values(judge_embedder(Vectors(0), Vectors(0), Vectors(0), one, 1))["worst_pair"] == 0
+    assert values(compare_embedders(Vectors(0), Vectors(0), Vectors(0), one, 1, half))["worst_pair"] == 0
 
 
 def test_the_same_faces_in_the_same_places_are_accepted() -> None:
-    judgement = judged(Finds(0.9, 0.7), Finds(0.95, 0.65))
-    assert broken(judgement) == set()
-    assert judgement.faces == 2 * len(IMAGES)
+    report = compared(Finds(0.9, 0.7), Finds(0.95, 0.65))
+    assert broken(report) == set()
+    assert report.faces == 2 * len(IMAGES)
 
 
 def test_a_clear_face_may_neither_be_lost_nor_added() -> None:
-    assert values(judged(Finds(0.9, 0.9), Finds(0.9)))["faces_lost"] == len(IMAGES)
-    assert values(judged(Finds(0.9), Finds(0.9, 0.9)))["faces_added"] == len(IMAGES)
-    assert broken(judged(Finds(0.9, 0.9), Finds(0.9))) == {"faces_lost"}
+    assert values(compared(Finds(0.9, 0.9), Finds(0.9)))["faces_lost"] == len(IMAGES)
+    assert values(compared(Finds(0.9), Finds(0.9, 0.9)))["faces_added"] == len(IMAGES)
+    assert broken(compared(Finds(0.9, 0.9), Finds(0.9))) == {"faces_lost"}
 
 
 def test_a_doubtful_face_may_be_lost_or_added() -> None:
-    assert broken(judged(Finds(0.9, 0.7), Finds(0.9))) == set()
-    assert broken(judged(Finds(0.9), Finds(0.9, 0.7))) == set()
+    assert broken(compared(Finds(0.9, 0.7), Finds(0.9))) == set()
+    assert broken(compared(Finds(0.9), Finds(0.9, 0.7))) == set()
 
 
 def test_small_faces_do_not_count() -> None:
-    assert values(judged(Finds(0.9, 0.9, side_px=30), Finds(0.9, side_px=30)))["faces_lost"] == 0
+    assert values(compared(Finds(0.9, 0.9, side_px=30), Finds(0.9, side_px=30)))["faces_lost"] == 0
 
 
 def test_landmarks_are_measured_in_pixels_of_the_aligned_face() -> None:
-    judgement = judged(Finds(0.9, side_px=224), Finds(0.9, side_px=224, shift_px=6))
-    assert values(judgement)["landmarks"] == pytest.approx(3 * 2**0.5, rel=1e-3)
-    assert broken(judgement) == {"landmarks"}
+    report = compared(Finds(0.9, side_px=224), Finds(0.9, side_px=224, shift_px=6))
+    assert values(report)["landmarks"] == pytest.approx(3 * 2**0.5, rel=1e-3)
+    assert broken(report) == {"landmarks"}
 
 
 def test_landmarks_may_move_as_far_as_those_of_float32_do_when_the_picture_moves() -> None:
-    assert broken(judged(Finds(0.9, unsteady_px=4), Finds(0.9, shift_px=3))) == set()
-    assert broken(judged(Finds(0.9, unsteady_px=2), Finds(0.9, shift_px=3))) == {"landmarks"}
+    assert broken(compared(Finds(0.9, unsteady_px=4), Finds(0.9, shift_px=3))) == set()
+    assert broken(compared(Finds(0.9, unsteady_px=2), Finds(0.9, shift_px=3))) == {"landmarks"}
 
 
 def test_nothing_found_by_either_is_no_difference() -> None:
-    assert broken(judged(Finds(), Finds())) == set()
+    assert broken(compared(Finds(), Finds())) == set()
+
+
+@pytest.mark.parametrize(("ratio", "accepted"), [(0.9, True), (0.91, False), (float("nan"), False)])
+def test_a_graph_that_is_not_a_tenth_faster_is_refused(ratio: float, accepted: bool) -> None:
+    reports = (
+        compare_embedders(Vectors(0), Vectors(0), Vectors(0), FACES, 4, lambda *_: ratio),
+        compare_detectors(Finds(0.9), Finds(0.9), Finds(0.9), Aligner(), SeesNothing(), IMAGES, lambda *_: ratio),
+    )
+    for report in reports:
+        assert report.accepted is accepted
+        assert broken(report) == (set() if accepted else {"time"})
+
+
+def test_time_is_the_processors_and_a_slow_run_among_many_does_not_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    spent = [0.0]
+    durations = {"before": iter([9.0, 9.0, 2.0] + [4.0] * 12), "after": iter([50.0] + [3.0] * 13 + [70.0])}
+
+    def run(which: str) -> None:
+        spent[0] += next(durations[which])
+
+    monkeypatch.setattr(time, "process_time", lambda: spent[0])
+    assert processor_time_ratio(lambda: run("before"), lambda: run("after")) == 0.75

@@ -11,7 +11,8 @@ from onnx import numpy_helper
 from facepool import ModelChoice, load_analyzer, read_image
 from facepool.capture import find_pictures
 from facepool.errors import ConfigError, ModelUnavailable, NoFace
-from facepool.models import InstalledModel, ModelStore
+from facepool.models.catalog import InstalledModel
+from facepool.models.store import ModelStore
 from facepool.optimize import optimizer as optimizing
 from facepool.optimize.optimizer import FEW, Optimizer, shrunk, varied
 from facepool.runtime import Device, Runtime
@@ -82,10 +83,10 @@ def test_a_graph_that_sees_otherwise_is_refused_and_not_kept(
 ) -> None:
     monkeypatch.setattr(optimizing, "quantize", spoiled)
     model = open_detector if task == "detect" else open_embedder
-    judgement = optimizer.optimize(model)
-    assert not judgement.accepted
-    assert judgement.faces > 20
-    assert any(not figure.holds for figure in judgement.figures if figure.name != "time")
+    report = optimizer.optimize(model)
+    assert not report.accepted
+    assert report.faces > 20
+    assert any(not metric.passed for metric in report.metrics if metric.name != "time")
     assert store.optimized.known(model.entry) is None
     assert not (store.root / "optimized").exists()
 

@@ -1,63 +1,15 @@
-"""Drawing: text in every script, boxes and plates within the picture, sheets of pictures."""
-
-import sys
-import unicodedata
+"""Drawing: boxes and plates within the picture, sheets of pictures."""
 
 import numpy as np
 import pytest
-from PIL import features
 
 from facepool.overlay import Label, Painter, contact_sheet, mirror
-from facepool.overlay.bidi import levels, visual_order
-from facepool.overlay.fonts import FontBook, han_region
-from facepool.overlay.text import TextRenderer, before_number, clean
 from facepool.types import Image
-
-NAMES = {
-    "Latin": "Ångström Nguyễn",
-    "Greek": "Ελένη",
-    "Cyrillic": "Пётр Њ",
-    "Arabic": "محمد علي",
-    "Armenian": "Արամ",
-    "Bengali": "বাংলা",
-    "Devanagari": "क्षत्रिय",
-    "Emoji": "👍🏽",
-    "Ethiopic": "ክርስቲ",
-    "Georgian": "საქართველო",
-    "Gujarati": "ગુજરાતી",
-    "Gurmukhi": "ਪੰਜਾਬੀ",
-    "Han": "田中陳",
-    "Hangul": "김민준",
-    "Hebrew": "שרה",
-    "Kana": "さくらカナ",
-    "Kannada": "ಕನ್ನಡ",
-    "Khmer": "ខ្មែរ",
-    "Lao": "ລາວ",
-    "Malayalam": "മലയാളം",
-    "Myanmar": "မြန်မာ",
-    "Oriya": "ଓଡ଼ିଆ",
-    "Sinhala": "සිංහල",
-    "Tamil": "தமிழ்",
-    "Telugu": "తెలుగు",
-    "Thai": "สมชาย",
-}
-
-
-@pytest.fixture(scope="module")
-def book() -> FontBook:
-    return FontBook()
 
 
 @pytest.fixture(scope="module")
 def painter() -> Painter:
     return Painter()
-
-
-@pytest.fixture(params=["pillow", "pygame"], scope="module")
-def renderer(request: pytest.FixtureRequest) -> TextRenderer:
-    if request.param == "pillow" and not features.check("raqm"):
-        pytest.skip("Pillow has no text shaping here: FriBiDi is missing")
-    return TextRenderer(shaping=request.param == "pillow")
 
 
 def gray(height: int = 240, width: int = 320) -> Image:
@@ -68,106 +20,6 @@ def changed(image: Image, drawn: Image) -> tuple[int, int, int, int]:
     """x1, y1, x2, y2 (exclusive) of the pixels that differ."""
     ys, xs = np.nonzero((image != drawn).any(axis=2))
     return int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1
-
-
-@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES.keys())
-def test_every_character_of_a_script_has_a_glyph_that_is_not_the_missing_one(book: FontBook, name: str) -> None:
-    for char in clean(name):
-        font = book.font(book.choose(char, None, han_region(name)), 32)
-        drawn, missing = font.getmask(char, mode="L"), font.getmask("\U0010fffd", mode="L")
-        assert char == " " or bytes(drawn) != bytes(missing), unicodedata.name(char)
-
-
-@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES.keys())
-def test_every_script_is_drawn_by_either_way_of_shaping(renderer: TextRenderer, name: str) -> None:
-    alpha = renderer.render(name, 24)
-    assert alpha.shape[1] > 12
-    assert alpha.max() == 255
-
-
-def test_letters_join_and_conjuncts_form(renderer: TextRenderer) -> None:
-    """The zero-width non-joiner keeps them apart, and makes no difference where nothing is shaped."""
-    for joined in ("محمد", "क्षत्रिय"):
-        apart = joined.replace("ح", "ح\u200c").replace("क्", "क्\u200c")
-        assert not np.array_equal(renderer.render(joined, 24), renderer.render(apart, 24))
-
-
-def test_right_to_left_words_stand_right_to_left(renderer: TextRenderer) -> None:
-    long, short = (np.ptp(np.flatnonzero(renderer.render(word, 24).any(axis=0))) for word in ("שרה", "לוי"))
-    columns = np.flatnonzero(renderer.render("שרה לוי", 24).any(axis=0))
-    gap = int(np.diff(columns).argmax())
-    assert np.ptp(columns[: gap + 1]) == pytest.approx(short, abs=1)
-    assert np.ptp(columns[gap + 1 :]) == pytest.approx(long, abs=1)
-
-
-def test_a_mixed_line_holds_each_part_in_the_order_of_the_line() -> None:
-    text = "Tín 田中 محمد नमस्ते Ελένη"
-    kinds = levels(text)
-    assert [level % 2 == 1 for level in kinds] == ["ARABIC" in unicodedata.name(char, "") for char in text]
-    assert visual_order([0, 0, 1, 0, 0]) == [0, 1, 2, 3, 4]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("", []),
-        ("ab", [0, 0]),
-        ("אב 12", [1, 1, 1, 2, 2]),
-        ("מ 0.5", [1, 1, 2, 2, 2]),
-        ("a אב", [0, 0, 1, 1]),
-        ("אב a", [1, 1, 1, 2]),
-        ("a 1%", [0, 0, 0, 0]),
-        ("م 1 ", [1, 1, 2, 1]),
-        ("ב 1+2", [1, 1, 2, 2, 2]),
-        ("م 1+2", [1, 1, 2, 1, 2]),
-    ],
-)
-def test_levels_follow_the_unicode_bidirectional_algorithm(text: str, expected: list[int]) -> None:
-    assert levels(text) == expected
-
-
-def test_runs_are_reversed_from_the_highest_level_down() -> None:
-    assert visual_order([]) == []
-    assert visual_order([1, 2, 1]) == [2, 1, 0]
-    assert visual_order([0, 1, 2, 1, 0]) == [0, 3, 2, 1, 4]
-
-
-@pytest.mark.parametrize("name", ["Đặng 田中 محمد", "Ada"])
-def test_a_number_stays_after_the_name(renderer: TextRenderer, name: str) -> None:
-    number = renderer.render("0.98", 24)
-    end = renderer.render(f"{before_number(name)} 0.98", 24)[:, -number.shape[1] :]
-    np.testing.assert_array_equal(end[end.any(axis=1)], number[number.any(axis=1)])
-    assert np.array_equal(renderer.render(before_number(name), 24), renderer.render(name, 24))
-
-
-def test_characters_that_would_turn_or_break_a_line_are_left_out() -> None:
-    assert clean("\u202eAda\n\tL\u0000 \ud800") == "Ada L"
-    assert clean("Nguye\u0302\u0303n") == "Nguyễn"
-
-
-def test_han_characters_take_the_form_of_their_region() -> None:
-    regions = {name: han_region(name) for name in ("田中さくら", "김", "陳", "渡辺", "陈", "Ada")}
-    assert regions == {"田中さくら": "JP", "김": "KR", "陳": "TC", "渡辺": "JP", "陈": "SC", "Ada": "SC"}
-
-
-def test_text_of_any_kind_never_fails(renderer: TextRenderer) -> None:
-    assert renderer.render("", 16).shape[1] == 0
-    for text in ("\u0300", "\u200d\u200d", "\ud800", "\U0001f1e6\U0001f1f9", "\U0010fffd", "\ufe0f", "ᚠᏣ𐤀", " \t\n"):
-        renderer.render(text, 16)
-
-
-def test_text_is_drawn_without_the_font_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    for package in ("manimgx_fonts", "manimgx_fonts_cjk"):
-        monkeypatch.setitem(sys.modules, package, None)
-    assert TextRenderer().render("Ada 田中 محمد", 20).max() == 255
-
-
-def test_long_text_is_cut_to_its_width_with_an_ellipsis(renderer: TextRenderer) -> None:
-    cut = renderer.fit("Ada Lovelace of London", 16, 80)
-    assert cut.startswith("Ada")
-    assert cut.endswith("…")
-    assert renderer.render(cut, 16).shape[1] <= 80
-    assert renderer.fit("Ada", 16, 80) == "Ada"
 
 
 def test_nothing_to_draw_gives_an_equal_copy(painter: Painter) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from facepool import LiveRecognizer, load_analyzer, open_pool, open_source, read_image
-from facepool.models import ModelStore
+from facepool.models.store import ModelStore
 from facepool.types import Floats, Frame
 from support.paths import DATA, ROOT
 

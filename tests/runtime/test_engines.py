@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from facepool.errors import ModelCorrupt
-from facepool.models import InstalledModel
-from facepool.runtime import Device, Graph, Loader, onnxruntime_engine, openvino_engine
+from facepool.models.catalog import InstalledModel
+from facepool.runtime import Device, Graph, GraphRequest, Loader, onnxruntime_engine, openvino_engine
 from facepool.types import Floats, PixelFeed
 
 LOADERS = {"openvino": openvino_engine.load, "onnxruntime": onnxruntime_engine.load}
@@ -23,12 +23,12 @@ def loader(request: pytest.FixtureRequest) -> Loader:
 
 @pytest.fixture
 def detector(loader: Loader, open_detector: InstalledModel) -> Graph:
-    return loader(open_detector.graph, CPU, 1)
+    return loader(GraphRequest(open_detector.graph, CPU, 1))
 
 
 @pytest.fixture
 def embedder(loader: Loader, open_embedder: InstalledModel) -> Graph:
-    return loader(open_embedder.graph, CPU, 1)
+    return loader(GraphRequest(open_embedder.graph, CPU, 1))
 
 
 def noise(count: int, height: int, width: int) -> Floats:
@@ -63,7 +63,8 @@ def test_one_is_a_batch_of_one(embedder: Graph) -> None:
 def test_rounding_to_bfloat16_keeps_vectors_where_they_are(loader: Loader, open_embedder: InstalledModel) -> None:
     faces = noise(4, 112, 112)
     exact, rounded = (
-        unit(loader(open_embedder.graph, CPU, 1, bfloat16=wanted).run(faces)[0]) for wanted in (False, True)
+        unit(loader(GraphRequest(open_embedder.graph, CPU, 1, bfloat16=wanted)).run(faces)[0])
+        for wanted in (False, True)
     )
     assert np.sum(exact * rounded, axis=1).min() > 0.999
 
@@ -79,14 +80,14 @@ def test_a_file_that_is_no_network_is_refused(loader: Loader, tmp_path: Path) ->
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"this is not a network")
     with pytest.raises(ModelCorrupt, match=r"broken\.onnx"):
-        loader(path, CPU, 1)
+        loader(GraphRequest(path, CPU, 1))
 
 
 def test_engines_agree(open_embedder: InstalledModel, open_detector: InstalledModel) -> None:
     for name in LOADERS:
         pytest.importorskip(name)
     for model, batch in ((open_embedder, noise(2, 112, 112)), (open_detector, noise(1, 64, 96) - 110)):
-        ours, theirs = (load(model.graph, CPU, 1).run(batch) for load in LOADERS.values())
+        ours, theirs = (load(GraphRequest(model.graph, CPU, 1)).run(batch) for load in LOADERS.values())
         for a, b in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-3)
 
@@ -96,13 +97,13 @@ def test_pixels_become_what_the_network_takes(loader: Loader, open_detector: Ins
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3), np.uint8)
     ordered = images if feed.channel_order == "bgr" else images[..., ::-1]
     planes = ((ordered - np.array(feed.mean)) / feed.scale).transpose(0, 3, 1, 2)
-    wanted = loader(open_detector.graph, CPU, 1).run(np.ascontiguousarray(planes, np.float32))
-    for a, b in zip(loader(open_detector.graph, CPU, 1, feed=feed).run(images), wanted, strict=True):
+    wanted = loader(GraphRequest(open_detector.graph, CPU, 1)).run(np.ascontiguousarray(planes, np.float32))
+    for a, b in zip(loader(GraphRequest(open_detector.graph, CPU, 1, feed=feed)).run(images), wanted, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
 def test_a_size_that_keeps_coming_gives_what_it_always_gave(loader: Loader, open_detector: InstalledModel) -> None:
-    detector = loader(open_detector.graph, CPU, 1, feed=PixelFeed("bgr", (104, 117, 123)))
+    detector = loader(GraphRequest(open_detector.graph, CPU, 1, feed=PixelFeed("bgr", (104, 117, 123))))
     large, small = (np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8) for side in (128, 64))
     first = detector.run(large)
     for _ in range(40):

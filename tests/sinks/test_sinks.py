@@ -14,13 +14,14 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from facepool.errors import ConfigError
-from facepool.sinks import Event, MqttSink, Outbox, Rejected, Unreachable, WebhookSink
+from facepool.sinks import EventRecord, MqttSink, Outbox, Rejected, Unreachable, WebhookSink
 
 ADA: dict[str, object] = {"event": "recognized", "track": 3, "person": "Ada", "similarity": 0.61}
 
@@ -71,10 +72,10 @@ class Other:
 
     def __init__(self, *, away: bool = False) -> None:
         self.away = away
-        self.got: list[Event] = []
+        self.got: list[EventRecord] = []
         self.attempts = 0
 
-    def deliver(self, event: Event, body: bytes) -> None:
+    def deliver(self, event: EventRecord, body: bytes) -> None:
         self.attempts += 1
         if self.away:
             raise Unreachable("nobody there")
@@ -132,7 +133,7 @@ def test_an_end_while_the_other_side_is_away_is_quick_and_told(caplog: pytest.Lo
 def test_an_end_does_not_wait_for_a_delivery_that_hangs() -> None:
     release = threading.Event()
 
-    def hang(event: Event, body: bytes) -> None:
+    def hang(event: EventRecord, body: bytes) -> None:
         release.wait(30)
 
     outbox = Outbox(hang, "there")
@@ -248,7 +249,7 @@ class FakeClient:
 
 def test_mqtt_topics_tell_who_was_matched_and_whether_we_are_there() -> None:
     client = FakeClient()
-    sink = MqttSink("mqtt://broker/home/faces", client=client)
+    sink = MqttSink("mqtt://broker/home/faces", client=cast("Client", client))
     sink.put({"event": "appeared", "person": None})
     sink.put(ADA | {"person": "A/d+a#"})
     sink.put({"event": "lost", "person": "Ada"})
@@ -268,7 +269,7 @@ def test_mqtt_topics_tell_who_was_matched_and_whether_we_are_there() -> None:
 
 
 def test_a_broker_that_refuses_the_connection_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    sink = MqttSink("mqtt://broker", client=FakeClient(refuses=True))
+    sink = MqttSink("mqtt://broker", client=cast("Client", FakeClient(refuses=True)))
     sink.put(ADA)
     until(lambda: bool(caplog.records))
     sink.close()

@@ -14,8 +14,7 @@ from facepool import Analyzer
 from facepool.config import Settings
 from facepool.types import Image
 from facepool.web.app import create_app
-from facepool.web.assembly import ServerOptions, assemble
-from facepool.web.services import Services
+from facepool.web.services import ServerOptions, Services, assemble
 
 PATIENCE_S = 60
 

@@ -12,8 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Literal
 
-from facepool.models import Download, Licence, ModelEntry, PackageMember
-from facepool.models.catalog import EmbedderSpec
+from facepool.models.catalog import Download, EmbedderSpec, Licence, ModelEntry, PackageMember
 from facepool.models.package_index import IndexConfig, PackageIndex
 
 FREE = Licence("MIT", "https://example.org", restricts_use=False, summary="Do as you like.")

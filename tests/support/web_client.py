@@ -15,7 +15,7 @@ from facepool.config import Settings
 from facepool.faces.analyze import Detector, FaceEmbedder
 from facepool.types import AlignedFaces, Detections, Floats, Frame, Image
 from facepool.web.app import create_app
-from facepool.web.assembly import ServerOptions, assemble
+from facepool.web.services import ServerOptions, assemble
 from support.fake_analyzer import StageAnalyzer, view
 from support.live_scene import LiveStage
 from support.scan_scene import ScanStage

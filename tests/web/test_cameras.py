@@ -1,7 +1,7 @@
 """Cameras of the server: a clip is watched to its end, and a camera that dies is found again when it comes back."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from facepool.errors import ConfigError
 from facepool.recognize.events import Event
 from facepool.recognize.live import LiveRecognizer
 from facepool.types import Image
-from facepool.web.camera import Camera, Watching
-from facepool.web.cameras import Cameras, NoPicture, UnknownCamera
+from facepool.web.services.cameras import Camera, Cameras, NoPicture, UnknownCamera, Watching
+from facepool.web.services.store import ServerStore
 from support.loopback_camera import camera_before, moving, write_video
 
 PATIENCE_S = 60
@@ -35,19 +35,6 @@ def told() -> Told:
     return []
 
 
-class Notebook:
-    """Remembers."""
-
-    def __init__(self) -> None:
-        self.pages: dict[str, Mapping[str, object]] = {}
-
-    def kept(self, name: str) -> Mapping[str, object]:
-        return self.pages.get(name, {})
-
-    def keep(self, name: str, value: Mapping[str, object]) -> None:
-        self.pages[name] = value
-
-
 @pytest.fixture
 def watching(analyzer: Analyzer, photos: Path, tmp_path: Path, told: Told) -> Watching:
     pool_path = tmp_path / "pool.db"
@@ -55,14 +42,14 @@ def watching(analyzer: Analyzer, photos: Path, tmp_path: Path, told: Told) -> Wa
         photo = read_image(photos / "person_a_1.jpg")
         pool.register("Ada", [analyzer.analyze(photo).sample(0, Frame(photo, "photo"))], analyzer.space)
 
-    def tell(camera: str, frame: Frame, events: Sequence[Event]) -> None:
+    def emit(camera: str, frame: Frame, events: Sequence[Event]) -> None:
         del frame
         told.extend((camera, event.kind, event.person) for event in events)
 
     return Watching(
         recognizer=lambda pool: LiveRecognizer(analyzer, pool),
         open_pool=lambda: open_pool(pool_path),
-        tell=tell,
+        emit=emit,
         capture=HASTY,
     )
 
@@ -154,8 +141,8 @@ def test_a_password_is_not_told(cameras: Cameras) -> None:
     assert "secret" not in camera.name + camera.source
 
 
-def test_cameras_are_remembered_until_they_are_removed(watching: Watching) -> None:
-    address, memory = "rtsp://127.0.0.1:9/door", Notebook()
+def test_cameras_are_remembered_until_they_are_removed(watching: Watching, tmp_path: Path) -> None:
+    address, memory = "rtsp://127.0.0.1:9/door", ServerStore(tmp_path / "pool.server.db")
     with closing(Cameras(watching, memory)) as cameras:
         cameras.add(address, "Door", remember=True)
         cameras.add("rtsp://127.0.0.1:9/of-this-run-only")
@@ -169,3 +156,4 @@ def test_cameras_are_remembered_until_they_are_removed(watching: Watching) -> No
     with closing(Cameras(watching, memory)) as cameras:
         cameras.restore()
         assert cameras.all() == []
+    memory.close()

@@ -18,17 +18,17 @@ from fastapi.testclient import TestClient
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocketDisconnect
 
+from facepool import read_image
 from facepool.errors import ImageUnreadable
 from facepool.gallery import open_pool
 from facepool.types import Image
-from facepool.web.assembly import ServerOptions
-from facepool.web.events import Events
-from facepool.web.heads import PromptHTTP
-from facepool.web.images import Decoder, PictureLimits, decode_image
-from facepool.web.limits import Limits
+from facepool.web.middleware.authentication import Standing
 from facepool.web.problems import ServerBusy, TooManyRequests
-from facepool.web.services import Services
-from facepool.web.standing import Standing
+from facepool.web.server import PromptHTTP
+from facepool.web.services import ServerOptions, Services
+from facepool.web.services.activity import Events
+from facepool.web.services.engine import Engine
+from facepool.web.services.limits import Limits
 from support.live_server import serving
 from support.scan_scene import SPACE, circle, still
 from support.web_client import HERE, ServedLive, ServedScan, ServedStage, client_of, look, png
@@ -88,7 +88,7 @@ def test_a_scan_is_not_saved_with_a_key_that_was_removed(tmp_path: Path) -> None
 @pytest.mark.usefixtures("looked_at_each_time")
 def test_events_end_with_the_key(tmp_path: Path) -> None:
     with serving(tmp_path / "pool.db", ServedStage(), GUARDED) as server:
-        keys, events = server.services.keys, server.services.events
+        keys, events = server.services.keys, server.services.activity.events
         key = {"x-api-key": keys.add("Door", "recognize")}
         with (
             httpx.Client(base_url=server.url, timeout=30, headers=key) as client,
@@ -165,38 +165,33 @@ def test_a_frame_has_no_more_pixels_than_a_camera(tmp_path: Path, path: str) -> 
 def test_pictures_wait_for_a_few_threads_and_too_many_are_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
     may_go_on = threading.Event()
 
-    def decode(data: bytes, _limits: PictureLimits) -> Image:
+    def read(data: bytes) -> Image:
         may_go_on.wait(60)
-        return decode_image(data)
+        return read_image(data)
 
-    monkeypatch.setattr("facepool.web.images.decode_image", decode)
+    monkeypatch.setattr("facepool.web.services.engine.read_image", read)
     picture = png(np.zeros((8, 8, 3), np.uint8))
 
     async def run() -> None:
-        decoder = Decoder(1, most=2)
-        both = [asyncio.ensure_future(decoder.decode(data)) for data in (picture, b"no picture")]
+        engine = Engine(ServedStage(), queue=2)
+        both = [asyncio.ensure_future(engine.look(data, np.shape)) for data in (picture, b"no picture")]
         await asyncio.sleep(0)
         with pytest.raises(ServerBusy):
-            await decoder.decode(picture)
+            await engine.look(picture, np.shape)
         may_go_on.set()
         found = await asyncio.gather(*both, return_exceptions=True)
-        assert isinstance(found[0], np.ndarray)
+        assert found[0] == (8, 8, 3)
         assert isinstance(found[1], ImageUnreadable)
-        assert (await decoder.decode(picture)).shape == (8, 8, 3)
+        assert await engine.look(picture, np.shape) == (8, 8, 3)
+        engine.close()
 
     asyncio.run(run())
 
 
-@pytest.mark.parametrize(
-    ("module", "path"),
-    [("api.looking", "/v1/detect"), ("compreface.uploads", "/api/v1/detection/detect")],
-)
-def test_pictures_of_requests_are_decoded_apart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, path: str
-) -> None:
-    monkeypatch.setattr(f"facepool.web.{module}.DECODER", Decoder(1, most=0))
+@pytest.mark.parametrize("path", ["/v1/detect", "/api/v1/detection/detect"])
+def test_pictures_of_requests_are_decoded_apart(tmp_path: Path, path: str) -> None:
     picture = png(np.zeros((8, 8, 3), np.uint8))
-    with client_of(tmp_path, ServedStage()) as client:
+    with client_of(tmp_path, ServedStage(), ServerOptions(queue=0)) as client:
         assert client.post(path, files={"file": ("a.png", picture)}).status_code == 503
 
 

@@ -16,8 +16,8 @@ from schemathesis.specs.openapi.checks import (
 
 from facepool.config import Settings
 from facepool.web.app import create_app
-from facepool.web.assembly import ServerOptions, assemble
-from facepool.web.limits import Limits
+from facepool.web.services import ServerOptions, assemble
+from facepool.web.services.limits import Limits
 from support.fake_analyzer import view
 from support.web_client import ServedStage
 

@@ -11,10 +11,10 @@ import pytest
 
 from facepool import Analyzer, load_analyzer, read_image
 from facepool.faces.analyze import Faces
-from facepool.models import ModelStore
-from facepool.web.batcher import Batcher
-from facepool.web.engine import Engine
+from facepool.models.store import ModelStore
 from facepool.web.problems import ServerBusy
+from facepool.web.services.engine import Batcher, Engine
+from support.web_client import png
 
 
 class Gate:
@@ -119,10 +119,11 @@ def assert_same(one: Faces, other: Faces) -> None:
 
 def test_requests_are_turned_away_when_too_many_wait(networks: Analyzer) -> None:
     engine = Engine(networks, queue=3)
-    image = np.zeros((480, 640, 3), np.uint8)
+    picture = png(np.zeros((480, 640, 3), np.uint8))
 
     async def ask() -> list[object]:
-        return await asyncio.gather(*(engine.find(image) for _ in range(5)), return_exceptions=True)
+        looks = (engine.look(picture, engine.analyzer.find) for _ in range(5))
+        return await asyncio.gather(*looks, return_exceptions=True)
 
     told = asyncio.run(ask())
     engine.close()
@@ -132,10 +133,11 @@ def test_requests_are_turned_away_when_too_many_wait(networks: Analyzer) -> None
 
 def test_pictures_that_are_too_large_together_are_turned_away(networks: Analyzer) -> None:
     engine = Engine(networks, queue=64)
-    image = np.zeros((5000, 10_000, 3), np.uint8)
+    picture = png(np.zeros((5000, 10_000, 3), np.uint8))
 
     async def ask() -> list[object]:
-        return await asyncio.gather(*(engine.find(image) for _ in range(7)), return_exceptions=True)
+        looks = (engine.look(picture, engine.analyzer.find) for _ in range(7))
+        return await asyncio.gather(*looks, return_exceptions=True)
 
     told = asyncio.run(ask())
     engine.close()

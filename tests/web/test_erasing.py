@@ -13,10 +13,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from facepool.gallery import Pool, open_pool
-from facepool.web import pool_access
-from facepool.web.keys import LOCAL
 from facepool.web.services import Services
-from facepool.web.store import ServerStore
+from facepool.web.services import pool as pool_access
+from facepool.web.services.keys import LOCAL
+from facepool.web.services.store import ServerStore
 from support.web_client import ServedStage, client_of
 
 FACES = "/api/v1/recognition/faces"

@@ -4,7 +4,7 @@ import asyncio
 import threading
 from contextlib import suppress
 
-from facepool.web.own_thread import OwnThread
+from facepool.web.api.websocket import OwnThread
 
 
 def test_what_has_to_be_done_is_done_although_the_client_was_cut_off() -> None:

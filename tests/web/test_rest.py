@@ -220,7 +220,7 @@ def tell_of(services: Services, stage: ServedStage, person: str | None, kind: An
         bbox=(0, 0, 10, 10),
         reason="match",
     )
-    services.tell("door", stage.frame(view(ADA, 0)), [event])
+    services.activity.emit("door", stage.frame(view(ADA, 0)), [event])
 
 
 def test_what_was_seen_is_kept_and_follows_names(web: TestClient, stage: ServedStage) -> None:

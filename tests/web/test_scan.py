@@ -10,7 +10,8 @@ from facepool.enroll.session import EnrollmentSession, EnrollOptions
 from facepool.errors import IdentityConflict, ScanIncomplete
 from facepool.gallery import Pool, open_pool
 from facepool.types import Sample
-from facepool.web.scan import BrowserScan, Command, Message, Redo, Resolve
+from facepool.web.api.enroll import Command, Redo, Resolve, report_message, step_message
+from facepool.web.api.websocket import Message
 from support.scan_scene import OTHER, SPACE, Head, ScanStage, circle, embedding, still
 
 
@@ -25,9 +26,14 @@ def pool(tmp_path: Path) -> Iterator[Pool]:
         yield pool
 
 
-def scan_of(stage: ScanStage, pool: Pool, *heads: Head) -> tuple[BrowserScan, list[Message]]:
-    scan = BrowserScan(EnrollmentSession("Ada", stage, pool, options=EnrollOptions()), pool)
-    return scan, [scan.look(stage.frame(head)) for head in heads]
+def scan_of(stage: ScanStage, pool: Pool, *heads: Head) -> tuple[EnrollmentSession, list[Message]]:
+    session = EnrollmentSession("Ada", stage, pool, options=EnrollOptions())
+    return session, [step_of(session, stage, head) for head in heads]
+
+
+def step_of(session: EnrollmentSession, stage: ScanStage, head: Head) -> Message:
+    frame = stage.frame(head)
+    return step_message(frame, session.scan(frame))
 
 
 def test_the_ring_fills_and_the_scan_can_be_finished(stage: ScanStage, pool: Pool) -> None:
@@ -48,9 +54,9 @@ def test_the_ring_fills_and_the_scan_can_be_finished(stage: ScanStage, pool: Poo
 
 
 def test_a_direction_is_redone_and_the_scan_goes_on(stage: ScanStage, pool: Pool) -> None:
-    scan, _ = scan_of(stage, pool, *still(), *circle())
-    scan.redo(3)
-    told = scan.look(stage.frame(Head()))
+    session, _ = scan_of(stage, pool, *still(), *circle())
+    session.redo(3)
+    told = step_of(session, stage, Head())
     ring = told["ring"]
     assert isinstance(ring, list)
     assert [step for step, part in enumerate(ring) if part["near"] is None] == [3]
@@ -58,39 +64,43 @@ def test_a_direction_is_redone_and_the_scan_goes_on(stage: ScanStage, pool: Pool
 
 
 def test_the_report_says_what_is_stored(stage: ScanStage, pool: Pool) -> None:
-    scan, _ = scan_of(stage, pool, *still(), *circle())
-    report = scan.report()
+    session, _ = scan_of(stage, pool, *still(), *circle())
+    report = report_message(session, pool)
     assert (report["person"], report["partial"], report["look_alikes"]) == ("Ada", False, [])
-    assert scan.store() == {"type": "stored", "person": "Ada", "stored": report["views"]}
+    assert (session.commit(), session.person) == (report["views"], "Ada")
     assert len(pool.templates("Ada")) == report["views"]
 
 
 def test_half_a_circle_is_no_report(stage: ScanStage, pool: Pool) -> None:
-    scan, _ = scan_of(stage, pool, *still(), *circle()[:12])
+    session, _ = scan_of(stage, pool, *still(), *circle()[:12])
     with pytest.raises(ScanIncomplete):
-        scan.report()
+        report_message(session, pool)
 
 
 def test_a_look_alike_has_to_be_resolved_before_anything_is_stored(stage: ScanStage, pool: Pool) -> None:
     pool.register("Bob", [Sample(embedding(Head()))], SPACE)
-    scan, _ = scan_of(stage, pool, *still(), *circle())
-    alikes = scan.report()["look_alikes"]
+    session, _ = scan_of(stage, pool, *still(), *circle())
+    alikes = report_message(session, pool)["look_alikes"]
     assert isinstance(alikes, list)
     assert [(alike["person"], alike["resolution"], alike["sample"]) for alike in alikes] == [("Bob", None, None)]
     with pytest.raises(IdentityConflict):
-        scan.store()
-    assert scan.resolve(" Bob ", "same")["person"] == "Bob"
-    assert scan.store()["person"] == "Bob"
+        session.commit()
+    session.resolve(" Bob ", "same")
+    assert report_message(session, pool)["person"] == "Bob"
+    session.commit()
+    assert session.person == "Bob"
 
 
 def test_two_who_look_alike_are_flagged(stage: ScanStage, pool: Pool) -> None:
     pool.register("Bob", [Sample(embedding(Head()))], SPACE)
     pool.register("Cy", [Sample(embedding(Head(person=OTHER)))], SPACE)
-    scan, _ = scan_of(stage, pool, *still(), *circle())
-    alikes = scan.resolve("Bob", "different")["look_alikes"]
+    session, _ = scan_of(stage, pool, *still(), *circle())
+    session.resolve("Bob", "different")
+    alikes = report_message(session, pool)["look_alikes"]
     assert isinstance(alikes, list)
     assert [alike["resolution"] for alike in alikes] == ["different"]
-    assert scan.store()["person"] == "Ada"
+    session.commit()
+    assert session.person == "Ada"
     assert pool.look_alikes() == {frozenset(("Ada", "Bob"))}
 
 

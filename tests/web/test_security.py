@@ -16,12 +16,11 @@ from starlette.websockets import WebSocketDisconnect
 from facepool.config import Settings
 from facepool.errors import ConfigError
 from facepool.web.app import create_app
-from facepool.web.assembly import ServerOptions, assemble
-from facepool.web.audit import Audit
-from facepool.web.keys import LOCAL, Caller, Keys
-from facepool.web.limits import Limits
-from facepool.web.services import Services
-from facepool.web.store import ServerStore, store_beside
+from facepool.web.services import ServerOptions, Services, assemble
+from facepool.web.services.audit import Audit
+from facepool.web.services.keys import LOCAL, Caller, Keys
+from facepool.web.services.limits import Limits
+from facepool.web.services.store import ServerStore, store_beside
 from support.fake_analyzer import view
 from support.web_client import LOCAL as ADDRESS
 from support.web_client import ServedStage, client_of, png
@@ -230,7 +229,7 @@ def test_an_error_of_ours_tells_nothing_of_the_inside(web: TestClient, stage: Se
     def fail(*_arguments: object) -> None:
         raise RuntimeError("secret of the inside")
 
-    stage.analyze = fail  # type: ignore[method-assign, assignment]
+    stage.embed_batch = fail  # type: ignore[method-assign, assignment]
     answer = web.post("/v1/recognize", files={"file": png(stage.frame(view(0, 0)).image_bgr)})
     assert code(answer) == (500, "facepool")
     assert "secret" not in answer.text

@@ -14,8 +14,8 @@ from starlette.websockets import WebSocketDisconnect
 
 from facepool.gallery import open_pool
 from facepool.types import Sample
-from facepool.web.assembly import ServerOptions
-from facepool.web.limits import Limits
+from facepool.web.services import ServerOptions
+from facepool.web.services.limits import Limits
 from support.fake_analyzer import SPACE as LIVE_SPACE
 from support.live_scene import Actor
 from support.pools import unit

@@ -9,7 +9,7 @@ import pytest
 from starlette.types import Message
 from starlette.websockets import WebSocket
 
-from facepool.web.stream import BadMessage, FrameStream, SentFrame, parse_frame
+from facepool.web.api.websocket import BadMessage, FrameStream, SentFrame, parse_frame
 
 
 def frame(number: int, time_s: float = 0.5, picture: bytes = b"jpeg") -> bytes:

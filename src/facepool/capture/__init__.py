@@ -1,6 +1,8 @@
-"""Where frames come from and where pictures and recordings go.
+"""Capture: where frames come from, and how pictures and recordings are written.
 
-``open_source`` turns a camera number, URL, folder or file into a ``FrameSource``.
+Comes in: what the user named, a camera number, address, folder or file. Goes out: a ``FrameSource``. Read ``opening``
+first, which picks the source, then ``source``, what all of them have in common; ``live`` keeps cameras and streams
+going.
 """
 
 from facepool.lazy import attach_stub

@@ -77,49 +77,29 @@ _BREAKING: frozenset[ScanOutcome] = frozenset({"no_face", "uncertain_face", "sev
 _PAUSING: frozenset[ScanOutcome] = frozenset(
     {"no_face", "several_faces", "other", "another_face", "not_the_registered"}
 )
-_HINT_OF: dict[ScanOutcome, str] = {
-    "no_face": "come_into_view",
-    "uncertain_face": "show_the_face",
-    "several_faces": "one_person_only",
-    "too_small": "come_closer",
-    "too_large": "move_back",
-    "cut_off": "move_to_the_middle",
-    "blurred": "hold_still",
-    "too_dark": "more_light",
-    "too_bright": "less_light",
-    "low_contrast": "more_light",
-    "covered": "show_the_face",
-    "implausible_landmarks": "show_the_face",
-    "no_pose": "show_the_face",
-    "not_straight": "look_straight",
-    "moving": "hold_still",
-    "collecting": "keep_looking_straight",
-    "returning": "hold_still",
-    "other": "somebody_else",
-    "another_face": "one_person_only",
-    "not_the_registered": "not_the_registered",
-}
-HINTS = {
-    "come_into_view": "come into the picture",
-    "come_back": "come back into the picture, the scan goes on",
-    "come_closer": "come closer",
-    "move_back": "move back a little",
-    "move_to_the_middle": "move to the middle of the picture",
-    "more_light": "more light",
-    "less_light": "less light",
-    "hold_still": "hold still",
-    "show_the_face": "show the whole face",
-    "one_person_only": "one person only",
-    "somebody_else": "this is somebody else; only {person}, please",
-    "not_the_registered": "this does not look like {person} as registered",
-    "look_straight": "look straight at the camera",
-    "keep_looking_straight": "keep looking straight at the camera",
-    "turn": "slowly look {way}",
-    "turn_further": "a little further {way}",
-    "finish_or_turn": "enough; finish, or look {way} too",
-    "done": "done",
-}
-"""Every hint: its code, which stays, for programs, and its words for people."""
+# Every hint: its code, which stays, for programs; its words for people; and the outcomes that it answers to.
+_HINTS: tuple[tuple[str, str, tuple[ScanOutcome, ...]], ...] = (
+    ("come_into_view", "come into the picture", ("no_face",)),
+    ("come_back", "come back into the picture, the scan goes on", ()),
+    ("come_closer", "come closer", ("too_small",)),
+    ("move_back", "move back a little", ("too_large",)),
+    ("move_to_the_middle", "move to the middle of the picture", ("cut_off",)),
+    ("more_light", "more light", ("too_dark", "low_contrast")),
+    ("less_light", "less light", ("too_bright",)),
+    ("hold_still", "hold still", ("blurred", "moving", "returning")),
+    ("show_the_face", "show the whole face", ("uncertain_face", "covered", "implausible_landmarks", "no_pose")),
+    ("one_person_only", "one person only", ("several_faces", "another_face")),
+    ("somebody_else", "this is somebody else; only {person}, please", ("other",)),
+    ("not_the_registered", "this does not look like {person} as registered", ("not_the_registered",)),
+    ("look_straight", "look straight at the camera", ("not_straight",)),
+    ("keep_looking_straight", "keep looking straight at the camera", ("collecting",)),
+    ("turn", "slowly look {way}", ()),
+    ("turn_further", "a little further {way}", ()),
+    ("finish_or_turn", "enough; finish, or look {way} too", ()),
+    ("done", "done", ()),
+)
+_WORDS = {code: words for code, words, _ in _HINTS}
+_HINT_OF = {outcome: code for code, _, outcomes in _HINTS for outcome in outcomes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +107,7 @@ class Hint:
     """One line for the person in front of the camera.
 
     Attributes:
-        code: For programs: a key of ``HINTS``.
+        code: For programs; stays.
         text: For people, in English. ``left`` is the person's own left.
         angle_deg: Where to turn, as on the ring (0: the picture's right side, 90: up); None where it is not about that.
     """
@@ -342,14 +322,14 @@ class RingScan:
     def _hint(self, outcome: ScanOutcome, turn: Turn | None) -> Hint:
         missing = next_direction(self.covered, turn)
         if missing is None:
-            return Hint("done", HINTS["done"])
+            return Hint("done", _WORDS["done"])
         if outcome in _HINT_OF:
             code = "come_back" if outcome == "no_face" and self.frontal is not None else _HINT_OF[outcome]
-            return Hint(code, HINTS[code].format(person=self._person))
+            return Hint(code, _WORDS[code].format(person=self._person))
         on_the_way = turn is not None and turn.zone == "between" and turn.direction == missing
         code = "finish_or_turn" if not self.is_partial else "turn_further" if on_the_way else "turn"
         angle_deg = direction_angle(missing)
-        return Hint(code, HINTS[code].format(way=direction_words(angle_deg)), angle_deg)
+        return Hint(code, _WORDS[code].format(way=direction_words(angle_deg)), angle_deg)
 
 
 def find_face(faces: Faces, image_hw: tuple[int, int], quality: QualityPolicy) -> tuple[int | None, ScanFlaw | None]:

@@ -66,20 +66,20 @@ _Number = Annotated[float, Field(strict=True)]
 _Numbers = Annotated[tuple[_Number, ...], Field(min_length=1)]
 
 
-class _Table(BaseModel):
+class _TomlTable(BaseModel):
     """One TOML table; the description of a field says in a complaint what it should be."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _Licence(_Table):
+class _LicenceTable(_TomlTable):
     name: StrictStr = Field(description="text")
     url: StrictStr = Field(default="", description="text")
     restricts_use: StrictBool = Field(default=False, description="true or false")
     summary: StrictStr = Field(default="", description="text")
 
 
-class _Fmr(_Table):
+class _FmrTable(_TomlTable):
     points: tuple[tuple[_Number, _Number], ...] = Field(description="2 numbers a row, a rate and a similarity")
     source: StrictStr = Field(description="text")
 
@@ -94,14 +94,14 @@ class _Fmr(_Table):
         return points
 
 
-class _Embed(_Table):
+class _EmbedTable(_TomlTable):
     dimension: StrictInt = Field(description="a whole number")
     channel_order: ChannelOrder = Field(description="one of bgr, rgb")
     mean: _Number = Field(default=0.0, description="a number")
     scale: _Number = Field(default=1.0, description="a number")
     template: Literal["arcface-112"] = Field(default="arcface-112", description="one of arcface-112")
     mirrored: StrictBool = Field(default=True, description="true or false")
-    fmr: _Fmr | None = Field(default=None, description="a table")
+    fmr: _FmrTable | None = Field(default=None, description="a table")
 
     @field_validator("dimension")
     @classmethod
@@ -118,7 +118,7 @@ class _Embed(_Table):
         return scale
 
 
-class _Detect(_Table):
+class _DetectTable(_TomlTable):
     channel_order: ChannelOrder = Field(default=_DETECTOR.channel_order, description="one of bgr, rgb")
     mean: tuple[_Number, _Number, _Number] = Field(default=_DETECTOR.mean, description="3 numbers")
     strides: _Numbers = Field(default=_DETECTOR.strides, description="some numbers")
@@ -139,11 +139,11 @@ class _Detect(_Table):
         return prior_sizes
 
 
-class _Model(_Table):
+class _ModelTable(_TomlTable):
     name: StrictStr = Field(description="text")
     task: Task = Field(description="one of detect, embed")
     file: StrictStr = Field(description="text")
-    licence: _Licence = Field(description="a table")
+    licence: _LicenceTable = Field(description="a table")
 
     @field_validator("name")
     @classmethod
@@ -153,10 +153,10 @@ class _Model(_Table):
         return name
 
 
-class EmbedderDescription(_Model):
+class EmbedderDescription(_ModelTable):
     """What a description of an embedder says."""
 
-    embed: _Embed = Field(description="a table")
+    embed: _EmbedTable = Field(description="a table")
 
     @property
     def spec(self) -> EmbedderSpec:
@@ -173,10 +173,10 @@ class EmbedderDescription(_Model):
         )
 
 
-class DetectorDescription(_Model):
+class DetectorDescription(_ModelTable):
     """What a description of a detector says."""
 
-    detect: _Detect = Field(default_factory=_Detect, description="a table")
+    detect: _DetectTable = Field(default_factory=_DetectTable, description="a table")
 
     @property
     def spec(self) -> RetinaFaceSpec:
@@ -250,7 +250,7 @@ def read_kept_entry(path: Path) -> ModelEntry:
 
 
 def _complaint(model: type[BaseModel], invalid: ValidationError) -> str:
-    """What is wrong with which key, in words for people who wrote TOML."""
+    """What is wrong with which key, in words for people that wrote TOML."""
     error = invalid.errors()[0]
     keys = [part for part in error["loc"] if isinstance(part, str)]
     key = ".".join(keys)

@@ -257,7 +257,7 @@ class PackageIndex:
             yield PackageFinder(client, index_urls=[index], ignore_compatibility=True)
 
 
-class _Listener(logging.Handler):
+class _WarningCollector(logging.Handler):
     def __init__(self, messages: list[str]) -> None:
         super().__init__(logging.WARNING)
         self._messages = messages
@@ -271,7 +271,7 @@ def _complaints() -> Iterator[list[str]]:
     """What the finder has to say against a place. It only logs it, where users would read it out of context."""
     logger = logging.getLogger("unearth.collector")
     messages: list[str] = []
-    listener, propagated = _Listener(messages), logger.propagate
+    listener, propagated = _WarningCollector(messages), logger.propagate
     logger.addHandler(listener)
     logger.propagate = False
     try:

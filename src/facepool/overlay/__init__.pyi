@@ -2,7 +2,6 @@ from .coverage import COLUMNS, coverage_advice, coverage_picture, coverage_rows,
 from .painter import UNKNOWN_LABEL, Canvas, Label, Painter, Style, contact_sheet, label_of, live_labels, mirror
 from .presence import PresencePanel, Present
 from .ring import RingPainter, RingPart, RingPhase, RingView
-from .text import before_number
 
 __all__ = [
     "COLUMNS",
@@ -17,7 +16,6 @@ __all__ = [
     "RingPhase",
     "RingView",
     "Style",
-    "before_number",
     "contact_sheet",
     "coverage_advice",
     "coverage_picture",

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facepool.overlay.text import Alpha, TextRenderer, before_number
+from facepool.overlay.text import Alpha, TextRenderer, with_number
 from facepool.recognize.events import LiveView
 from facepool.recognize.pictures import RecognizedFaces
 from facepool.types import Decision, Detections, Image
@@ -407,7 +407,7 @@ def live_labels(view: LiveView) -> list[Label]:
 def _label(detections: Detections, row: int, decision: Decision) -> Label:
     if decision.person is None:
         return Label(_edges(detections, row), UNKNOWN_LABEL, "unknown")
-    return Label(_edges(detections, row), f"{before_number(decision.person)} {decision.similarity:.2f}", "known")
+    return Label(_edges(detections, row), with_number(decision.person, f"{decision.similarity:.2f}"), "known")
 
 
 def _edges(detections: Detections, row: int) -> Box:

@@ -4,13 +4,14 @@ The words and the code are those of the error; the status follows from its kind.
 goes out.
 """
 
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
-from starlette.types import ExceptionHandler
+from starlette.types import ExceptionHandler, Receive, Scope, Send
 
 from facepool.errors import (
     ConfigError,
@@ -171,6 +172,41 @@ _CODES = {404: NotFound.code, 405: "method_not_allowed", 413: TooLarge.code}
 """Of what the framework says by itself."""
 
 
+Answers = dict[int | str, dict[str, Any]]
+"""What a route may answer beside what it returns, for the OpenAPI document."""
+
+
+class Problem(BaseModel):
+    """What is wrong: RFC 9457, with the library's stable code and its words."""
+
+    status: int
+    code: str
+    message: str
+    why: str
+    fix: str
+
+
+_WHEN = {
+    400: "What was sent cannot be used",
+    401: "A key is needed",
+    403: "The key does not allow this",
+    404: "It is not there",
+    409: "It contradicts what is there",
+    413: "It is too large",
+    415: "It is of a kind that is not taken",
+    422: "A field is missing or cannot be used",
+    429: "Too much was asked for in a short time",
+    503: "The server is busy, or the pool is locked by another program",
+    504: "It took too long",
+    507: "The disk has no room left",
+}
+PROBLEMS: Answers = {
+    status: {"description": words, "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+    for status, words in _WHEN.items()
+}
+"""What every route may answer."""
+
+
 def status_of(error: FacepoolError) -> int:
     """The HTTP status of an error."""
     if isinstance(error, RequestError):
@@ -193,8 +229,17 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unknown)
 
 
+async def turn_away(error: FacepoolError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request, or a WebSocket that is not opened for it, with an error, whatever it came for."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": _REFUSED, "reason": error.what})
+        return
+    await problem(error)(scope, receive, send)
+
+
 async def refuse(socket: WebSocket, error: FacepoolError) -> None:
-    """Close a WebSocket for an error, with a reason that the client can read."""
+    """Open a WebSocket and close it for an error, with a reason that the client can read."""
     await socket.accept()  # the reason of one that was never open reaches no browser
     status = status_of(error)
     number = {401: _SIGN_IN_AGAIN, 403: _FORBIDDEN, 429: _TRY_LATER, 503: _TRY_LATER}.get(status, _REFUSED)

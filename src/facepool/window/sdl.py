@@ -4,11 +4,28 @@ Only :mod:`facepool.window` imports this module, when a window opens.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from facepool.overlay import Canvas
-from facepool.overlay.environment import environment
 from facepool.types import Image
 from facepool.window import WindowEvent
+
+
+@contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Settings that SDL reads from the environment, inside the block; afterwards they are what they were."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
 
 with environment(PYGAME_HIDE_SUPPORT_PROMPT="1"):
     import pygame

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from facepool.models import InstalledModel, ModelStore
+from facepool.models.catalog import InstalledModel
+from facepool.models.store import ModelStore
 from support.commands import Commands
 from support.paths import DATA, SEED
 

@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from facepool.capture import find_pictures, read_image
+from facepool.models.store import ModelStore
+from facepool.optimize.optimizer import Optimizer, shrunk
+from facepool.runtime import Device, Runtime
 from support.commands import Commands
 
 DETECTOR = "retinaface-mnet025"
@@ -19,6 +23,15 @@ def own_store(facepool: Commands) -> Commands:
         shutil.copytree(shared / part, own / part)
     facepool.env["FACEPOOL_MODELS_DIR"] = str(own)
     return facepool
+
+
+def keep_though_not_faster(models_dir: Path, photos: Path) -> None:
+    """What the command does, on a processor that it takes for one that is twice as fast in 8 bits."""
+    store = ModelStore(models_dir)
+    detector, embedder = store.load(DETECTOR), store.load("sface")
+    images = [shrunk(read_image(path)) for path in find_pictures(photos)]
+    optimizer = Optimizer(detector, embedder, Runtime(Device("cpu")), store, images, time_ratio=lambda *_: 0.5)
+    assert optimizer.optimize(detector).accepted
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +49,14 @@ def optimized(tmp_path_factory: pytest.TempPathFactory, crowd: Commands, photos:
     (record,) = outcome.records
     figures = record["figures"]
     assert isinstance(figures, list)
-    broken = {figure["name"] for figure in figures if not figure["holds"]}
-    if broken == {"time"}:
-        pytest.skip("8 bits are not faster on this processor, so they are refused, rightly")
-    assert outcome.code == 0, outcome.out + outcome.err
-    assert record["accepted"] is True
     names = {"faces_lost", "faces_added", "worst_box", "landmarks", "vectors", "time"}
     assert {figure["name"] for figure in figures} == names
+    broken = {figure["name"] for figure in figures if not figure["holds"]}
+    assert broken <= {"time"}, outcome.out + outcome.err  # whether 8 bits are faster is for the processor to say
+    assert record["accepted"] is (not broken)
+    assert outcome.code == (5 if broken else 0)
+    if broken:
+        keep_though_not_faster(Path(commands.env["FACEPOOL_MODELS_DIR"]), photos)
     return commands
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from facepool.recognize.decide import decide
 from facepool.types import Candidate
-from facepool.web.compreface.scale import scaled, scaled_candidate
+from facepool.web.compreface.recognition import scaled, scaled_candidate
 
 cosines = st.floats(-1, 1)
 thresholds = st.floats(0.2, 0.8)

@@ -60,10 +60,8 @@ def _examine(context: CommandContext) -> Iterator[Finding]:
     yield _pool(context)
     yield _display()
     for extra in extras.EXTRAS:
-        absent = ", ".join(extras.missing(extra))
-        yield Finding(
-            f"facepool[{extra}]", f"not installed ({absent}): {extras.command(extra)}" if absent else "installed"
-        )
+        found = f"not installed: {extras.command(extra)}" if extras.missing(extra) else "installed"
+        yield Finding(f"facepool[{extra}]", found)
 
 
 def _device(context: CommandContext) -> Finding:

@@ -4,8 +4,8 @@ import click
 
 from facepool.cli.context import CommandContext
 from facepool.cli.options import GivenSettings, json_option, settings_options
-from facepool.web.keys import ROLES, Keys, Role
-from facepool.web.store import ServerStore, store_beside
+from facepool.web.services.keys import ROLES, Keys, Role
+from facepool.web.services.store import ServerStore, store_beside
 
 
 @click.group()

@@ -14,7 +14,7 @@ from facepool.cli.ui.console import Console
 from facepool.errors import InputError
 from facepool.models.catalog import DEMO_PHOTOS, PACKS, InstalledModel, find_pack
 from facepool.models.store import ModelStore
-from facepool.optimize.acceptance import Judgement
+from facepool.optimize.acceptance import AcceptanceReport
 from facepool.optimize.optimizer import FEW, MANY, Optimizer, shrunk
 from facepool.runtime import Device, Runtime
 from facepool.types import Image
@@ -63,11 +63,11 @@ def optimize(
 
 def _optimize(optimizer: Optimizer, model: InstalledModel, store: ModelStore, console: Console) -> bool:
     name = model.entry.name
-    judgement = optimizer.optimize(model)
-    console.emit(_record(name, judgement))
-    console.table(("difference", ">measured", ">bound", "what it is"), _rows(judgement), title=name)
-    if judgement.accepted:
-        console.say(f"{name}: accepted on {judgement.faces} faces, and used from now on", "good")
+    report = optimizer.optimize(model)
+    console.emit(_record(name, report))
+    console.table(("difference", ">measured", ">bound", "what it is"), _rows(report), title=name)
+    if report.accepted:
+        console.say(f"{name}: accepted on {report.faces} faces, and used from now on", "good")
         return True
     kept = "; the one that was accepted before stays" if store.optimized.known(model.entry) else ""
     console.say(f"{name}: refused, so nothing changes{kept}", "bad")
@@ -116,21 +116,21 @@ def _what_with(images: Sequence[Image]) -> str:
     return f"{halves}{few}"
 
 
-def _record(name: str, judgement: Judgement) -> dict[str, object]:
+def _record(name: str, report: AcceptanceReport) -> dict[str, object]:
     return {
         "model": name,
-        "accepted": judgement.accepted,
-        "faces": judgement.faces,
-        "pictures": judgement.pictures,
+        "accepted": report.accepted,
+        "faces": report.faces,
+        "pictures": report.pictures,
         "figures": [
-            {"name": f.name, "value": round(f.value, 5), "bound": f.bound, "meaning": f.meaning, "holds": f.holds}
-            for f in judgement.figures
+            {"name": m.name, "value": round(m.value, 5), "bound": m.bound, "meaning": m.meaning, "holds": m.passed}
+            for m in report.metrics
         ],
     }
 
 
-def _rows(judgement: Judgement) -> list[tuple[str | Text, ...]]:
+def _rows(report: AcceptanceReport) -> list[tuple[str | Text, ...]]:
     return [
-        (f.name.replace("_", " "), Text(f"{f.value:.4g}", style="" if f.holds else "red"), f"{f.bound:g}", f.meaning)
-        for f in judgement.figures
+        (m.name.replace("_", " "), Text(f"{m.value:.4g}", style="" if m.passed else "red"), f"{m.bound:g}", m.meaning)
+        for m in report.metrics
     ]

@@ -19,7 +19,7 @@ from facepool.cli.main import set_up_log
 from facepool.cli.options import GivenSettings
 from facepool.cli.ui.console import Console, counted
 from facepool.cli.ui.look_alikes import discarded
-from facepool.cli.ui.registration import STORED_BEFORE, Tally, offer_pictures, store_pictures
+from facepool.cli.ui.registration import STORED_BEFORE, PictureTally, offer_pictures, store_pictures
 from facepool.cli.ui.sources import Sources
 from facepool.cli.ui.viewer import Viewer, is_still
 from facepool.enroll.pictures import Offer, Outcome
@@ -156,7 +156,7 @@ def _register_unguided(name: str, spec: str, context: CommandContext, *, window:
         pool = stack.enter_context(context.open_pool(context.analyzer.space, must_exist=False))
         session = new_session(name, context, pool, RegisterOptions())
         screen = stack.enter_context(Window())
-        tally = Tally()
+        tally = PictureTally()
         try:
             # What the source gave before it broke is good, and is stored.
             with sources.report_errors(), sources.open(sources.all[0]) as source:
@@ -173,7 +173,12 @@ def _register_unguided(name: str, spec: str, context: CommandContext, *, window:
 
 
 def _take_views(
-    source: FrameSource, session: EnrollmentSession, viewer: Viewer, painter: Painter, console: Console, tally: Tally
+    source: FrameSource,
+    session: EnrollmentSession,
+    viewer: Viewer,
+    painter: Painter,
+    console: Console,
+    tally: PictureTally,
 ) -> None:
     """Take views of something that moves, until it or the user ends, or a file has given enough."""
     with (
@@ -183,7 +188,7 @@ def _take_views(
         for _, offer in played:
             tally.add(offer)
             counter.step()
-            if session.full and not source.live:
+            if not source.live and session.full:
                 return
 
 

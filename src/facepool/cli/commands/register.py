@@ -12,10 +12,10 @@ from facepool.capture import FrameSource, is_person_tree, iter_person_tree, read
 from facepool.cli.context import CommandContext
 from facepool.cli.options import DECISION, DETECTION, MODELS, REGISTRATION, GivenSettings, json_option, settings_options
 from facepool.cli.ui.console import Console, counted, people_count
-from facepool.cli.ui.look_alikes import LookAlikeChoices, discarded, resolve_found, resolve_named
+from facepool.cli.ui.look_alikes import LookAlikeChoices, discarded, resolve_found, resolve_named, say_look_alikes
 from facepool.cli.ui.registration import (
     STORED_BEFORE,
-    Tally,
+    PictureTally,
     check_report_name,
     offer_pictures,
     say_coverage,
@@ -25,7 +25,6 @@ from facepool.cli.ui.registration import (
 from facepool.cli.ui.scan_screen import ScanScreen
 from facepool.cli.ui.sources import Sources, may_move, more_sources, source_option
 from facepool.cli.ui.viewer import Viewer, is_still
-from facepool.enroll.coverage import Coverage
 from facepool.enroll.session import EnrollmentSession, LookAlike
 from facepool.errors import ConfigError, InputError, PersonFull
 from facepool.gallery import Gallery
@@ -174,25 +173,66 @@ def _name_forgotten(path: str) -> ConfigError:
 def register_person(
     name: str, specs: Sequence[str], context: CommandContext, options: RegisterOptions, *, window: bool | None
 ) -> int:
-    """Register one person from some sources, those that move guided; stores once, at the end."""
-    sources = Sources(specs, context.console, context.settings.capture_options())
+    """Register one person from some sources, those that move guided; stores once, at the end.
+
+    Raises:
+        PersonFull: Nothing more could be stored.
+        ScanIncomplete: Too many directions are missing.
+        NoFace: There was no good face.
+        IdentityConflict: Somebody looks alike, and nobody can be asked; or the face is that of somebody else.
+        click.Abort: The user would rather store nothing.
+    """
+    console, painter = context.console, Painter()
+    sources = Sources(specs, console, context.settings.capture_options())
     moving = [may_move(named) for named in sources.all]
     sources.check_window(window)
     options.check(moving=any(moving), pictures=not all(moving))
     with ExitStack() as stack:
         pool = stack.enter_context(context.open_pool(context.analyzer.space, must_exist=False))
-        registration = _Registration(name, context, pool, options)
+        session = new_session(name, context, pool, options)
+        resolve_named(session, pool, options.look_alikes)
         if any(moving):
-            registration.check_room()
+            _check_room(session)
+        scan, tally = ScanScreen(session, painter, console, keep_faces=options.report is not None), PictureTally()
         screen = stack.enter_context(Window())  # one for all sources; it opens with the first picture
         try:
-            registration.look_at(sources, screen, in_window=window is not False)
+            pictures = _look_at(sources, scan, screen, painter, in_window=window is not False)
             screen.close()  # nobody looks at it while a question is asked
-            registration.decide()
+            look_alikes = _finish_scan(session, scan, options, console) if scan.tally.frames else ()
+            for source in pictures:
+                with source:
+                    offer_pictures(source, session, console, tally)
         except KeyboardInterrupt:
-            raise discarded(registration.person) from None
-        if registration.frames or not sources.exit_code:
-            registration.store()
+            raise discarded(session.person) from None
+        if scan.tally.frames:
+            coverage = session.finish()
+            stored = session.commit()
+            tally.withdraw(session.withdrawn)
+            console.emit(
+                {
+                    "person": session.person,
+                    "stored": stored - tally.outcomes["taken"],
+                    "partial": coverage.partial,
+                    "appearance": coverage.appearance,
+                    "frames": scan.tally.frames,
+                    "coverage": coverage_record(coverage),
+                    "look_alikes": [look_alike_record(alike) for alike in look_alikes],
+                    "outcomes": dict(scan.tally.outcomes),
+                }
+                | ({"pictures": tally.record()} if pictures else {})
+            )
+            for remark in (*scan.tally.remarks(), *tally.remarks()):
+                console.note(remark)
+            say_coverage(coverage, console)
+            say_look_alikes(look_alikes, session.person, console)
+            console.say(f"{session.person}: {counted(stored, 'new view')} stored in {pool.path}", "good")
+            if options.report is not None:
+                write_report(options.report, coverage, scan.thumbnails.by_slot, painter)
+                console.note(f"The report is in {options.report}")
+        elif tally.frames or not sources.exit_code:
+            if not pictures:
+                raise scan.tally.failure(session.name)
+            store_pictures(session, tally, pool, console)
     return sources.exit_code
 
 
@@ -204,128 +244,49 @@ def new_session(name: str, context: CommandContext, pool: Gallery, options: Regi
     return EnrollmentSession(name, context.analyzer, pool, context.policy, enroll_options)
 
 
-class _Registration:
-    """One person, scanned and photographed, before and while they are stored.
+def _check_room(session: EnrollmentSession) -> None:
+    """Refuse a person who has as many views of this look as are kept."""
+    if session.room:
+        return
+    look = f" as {session.options.appearance}" if session.options.appearance else ""
+    raise PersonFull(
+        f"{session.person} has all the views{look} that are kept",
+        why=f"they are {session.options.max_templates}",
+        fix="Remove the person first (facepool people remove), name another look with --appearance, "
+        "or raise --max-templates",
+    )
 
-    Args:
-        name: Who.
-        context: Models, settings and console.
-        pool: Where the views go.
-        options: What the command line says.
-    """
 
-    def __init__(self, name: str, context: CommandContext, pool: Gallery, options: RegisterOptions) -> None:
-        self._session = new_session(name, context, pool, options)
-        resolve_named(self._session, pool, options.look_alikes)
-        self._console = context.console
-        self._pool = pool
-        self._options = options
-        self._painter = Painter()
-        self._scan = ScanScreen(self._session, self._painter, self._console, keep_faces=options.report is not None)
-        self._pictures: list[FrameSource] = []
-        self._tally = Tally()
-        self._coverage: Coverage | None = None
-        self._look_alikes: tuple[LookAlike, ...] = ()
-
-    @property
-    def person(self) -> str:
-        """Who gets the views."""
-        return self._session.person
-
-    @property
-    def frames(self) -> int:
-        """How many frames were looked at."""
-        return self._scan.tally.frames + self._tally.frames
-
-    def check_room(self) -> None:
-        """Refuse a person who has as many views of this look as are kept.
-
-        Raises:
-            PersonFull: Nothing more could be stored.
-        """
-        if self._session.room:
-            return
-        look = f" as {self._options.appearance}" if self._options.appearance else ""
-        raise PersonFull(
-            f"{self.person} has all the views{look} that are kept",
-            why=f"they are {self._session.options.max_templates}",
-            fix="Remove the person first (facepool people remove), name another look with --appearance, "
-            "or raise --max-templates",
-        )
-
-    def look_at(self, sources: Sources, screen: Window, *, in_window: bool) -> None:
-        """Scan what moves; put pictures aside until it is known whose they are."""
-        for named in sources.all:
-            if self._scan.over and may_move(named):
+def _look_at(
+    sources: Sources, scan: ScanScreen, screen: Window, painter: Painter, *, in_window: bool
+) -> list[FrameSource]:
+    """Scan what moves; put pictures aside until it is known whose they are."""
+    pictures: list[FrameSource] = []
+    for named in sources.all:
+        if scan.over and may_move(named):
+            continue
+        # What a source gave before it broke is good.
+        with sources.report_errors():
+            source = sources.open(named)
+            if is_still(source):
+                pictures.append(source)
                 continue
-            # What a source gave before it broke is good.
-            with sources.report_errors():
-                source = sources.open(named)
-                if is_still(source):
-                    self._pictures.append(source)
-                    continue
-                with source:
-                    screen.mirrored = source.live  # people before a camera expect a mirror
-                    self._scan.run(source, Viewer(self._painter, screen if in_window else None), in_window=in_window)
-
-    def decide(self) -> None:
-        """Settle everything that may refuse or ask, before anything is stored.
-
-        Raises:
-            ScanIncomplete: Too many directions are missing.
-            NoFace: The scan captured nothing.
-            IdentityConflict: Somebody looks alike, and nobody can be asked.
-        """
-        if self._scan.tally.frames:
-            if not self._session.coverage().views:
-                raise self._scan.tally.failure(self._session.name)
-            self._session.finish()
-            self._look_alikes = resolve_found(self._session, self._options.look_alikes, self._console)
-            self.check_room()
-            self._coverage = self._session.finish()
-        for source in self._pictures:
             with source:
-                offer_pictures(source, self._session, self._console, self._tally)
-
-    def store(self) -> None:
-        """Store everything, and say what became of it."""
-        if self._coverage is not None:
-            self._store_scan(self._coverage)
-        elif self._pictures:
-            store_pictures(self._session, self._tally, self._pool, self._console)
-        else:
-            raise self._scan.tally.failure(self._session.name)
-
-    def _store_scan(self, coverage: Coverage) -> None:
-        console, scan = self._console, self._scan
-        stored = self._session.commit()
-        self._tally.withdraw(self._session.withdrawn)
-        record: dict[str, object] = {
-            "person": self.person,
-            "stored": stored - self._tally.outcomes["taken"],
-            "partial": coverage.partial,
-            "appearance": coverage.appearance,
-            "frames": scan.tally.frames,
-            "coverage": coverage_record(coverage),
-            "look_alikes": [look_alike_record(alike) for alike in self._look_alikes],
-            "outcomes": dict(scan.tally.outcomes),
-        }
-        console.emit(record | {"pictures": self._tally.record()} if self._pictures else record)
-        for remark in (*scan.tally.remarks(), *self._tally.remarks()):
-            console.note(remark)
-        say_coverage(coverage, console)
-        for alike in self._look_alikes:
-            console.note(f"{alike.person} looks alike: {_consequence(alike, self.person)}")
-        console.say(f"{self.person}: {counted(stored, 'new view')} stored in {self._pool.path}", "good")
-        if self._options.report is not None:
-            write_report(self._options.report, coverage, scan.thumbnails.by_slot, self._painter)
-            console.note(f"The report is in {self._options.report}")
+                screen.mirrored = source.live  # people before a camera expect a mirror
+                scan.run(source, Viewer(painter, screen if in_window else None), in_window=in_window)
+    return pictures
 
 
-def _consequence(alike: LookAlike, person: str) -> str:
-    if alike.resolution == "same":
-        return f"the views are stored as {person}"
-    return "flagged, recognition asks for a larger lead between the two"
+def _finish_scan(
+    session: EnrollmentSession, scan: ScanScreen, options: RegisterOptions, console: Console
+) -> tuple[LookAlike, ...]:
+    """Settle everything that may refuse or ask, before anything is stored."""
+    if not session.coverage().views:
+        raise scan.tally.failure(session.name)
+    session.finish()
+    look_alikes = resolve_found(session, options.look_alikes, console)
+    _check_room(session)
+    return look_alikes
 
 
 def _register_people(specs: Sequence[str], context: CommandContext, options: RegisterOptions) -> int:

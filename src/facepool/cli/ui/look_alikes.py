@@ -1,6 +1,7 @@
 """Who in the pool looks like the person of a scan: the same person, or somebody else? The user decides."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import click
@@ -80,6 +81,14 @@ def resolve_found(session: EnrollmentSession, choices: LookAlikeChoices, console
         else:
             _ask(session, alike, console)
     return session.look_alikes()
+
+
+def say_look_alikes(look_alikes: Sequence[LookAlike], person: str, console: Console) -> None:
+    """What becomes of each person who looks alike."""
+    for alike in look_alikes:
+        same = alike.resolution == "same"
+        flagged = "flagged, recognition asks for a larger lead between the two"
+        console.note(f"{alike.person} looks alike: {f'the views are stored as {person}' if same else flagged}")
 
 
 def can_ask(console: Console) -> bool:

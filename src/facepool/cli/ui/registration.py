@@ -1,7 +1,7 @@
 """What a registration comes to: why frames were not used or nothing was stored, and the report on a scan."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.text import Text
@@ -12,7 +12,7 @@ from facepool.cli.ui.recording import PICTURE_SUFFIXES
 from facepool.enroll.coverage import Coverage
 from facepool.enroll.pictures import OUTCOMES, Offer, Outcome
 from facepool.enroll.ring import Slot
-from facepool.enroll.scan import ScanOutcome, ScanStep
+from facepool.enroll.scan import ScanStep
 from facepool.enroll.session import EnrollmentSession
 from facepool.errors import ConfigError, FacepoolError, IdentityConflict, NoFace, ScanIncomplete
 from facepool.gallery import Gallery
@@ -30,8 +30,11 @@ from facepool.types import Frame, Image
 STORED_BEFORE: frozenset[Outcome] = frozenset({"known_view", "enough"})
 """Outcomes of frames that are not stored because the pool has what they show."""
 
+_NOT_STORED: dict[str, str] = {outcome: words for outcome, words in OUTCOMES.items() if outcome != "taken"}
+"""Why a frame was not stored, in words."""
+
 _SCAN_FLAWS: dict[str, str] = {
-    **{outcome: words for outcome, words in OUTCOMES.items() if outcome not in {"taken", *STORED_BEFORE}},
+    **{outcome: words for outcome, words in _NOT_STORED.items() if outcome not in STORED_BEFORE},
     "too_large": "face too large, move back",
     "cut_off": "face at the edge of the picture",
     "no_pose": "where the head points cannot be measured",
@@ -39,24 +42,35 @@ _SCAN_FLAWS: dict[str, str] = {
     "another_face": "a face jumped or changed",
     "not_the_registered": "does not look like the person as registered",
 }
-"""Why a scan could not use a frame, in words; outcomes that are no flaw, such as a head between two places, lack."""
+"""Why a scan could not use a frame; an outcome that is no flaw, such as a head between two places, is not here."""
 
 
 class Tally:
-    """Counts the offers of a registration by outcome: a camera may run for hours.
+    """Counts the frames of a registration by outcome: a camera may run for hours.
 
     Attributes:
         outcomes: Number of frames of each outcome.
     """
 
     def __init__(self) -> None:
-        self.outcomes: Counter[Outcome] = Counter()
-        self._conflict: Offer | None = None
+        self.outcomes: Counter[str] = Counter()
 
     @property
     def frames(self) -> int:
         """Number of frames."""
         return self.outcomes.total()
+
+    def in_words(self, words: Mapping[str, str]) -> list[tuple[str, int]]:
+        """Some of the outcomes in words, with the number of frames, the commonest first."""
+        return [(words[outcome], count) for outcome, count in self.outcomes.most_common() if outcome in words]
+
+
+class PictureTally(Tally):
+    """What became of pictures, or of frames that were offered one by one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._conflict: Offer | None = None
 
     def add(self, offer: Offer) -> None:
         """One more frame."""
@@ -77,8 +91,7 @@ class Tally:
 
     def remarks(self) -> list[str]:
         """One line for each reason of not storing, the commonest first."""
-        reasons = [(outcome, count) for outcome, count in self.outcomes.most_common() if outcome != "taken"]
-        return [f"{count} not stored: {OUTCOMES[outcome]}" for outcome, count in reasons]
+        return [f"{count} not stored: {words}" for words, count in self.in_words(_NOT_STORED)]
 
     def failure(self, person: str) -> FacepoolError | None:
         """Why nobody was registered; None when something was stored, or everything that matters was before."""
@@ -90,23 +103,11 @@ class Tally:
                 why=f"the face {self._conflict}",
                 fix=f"Register it as {self._conflict.rival}, or add --force if they are two people",
             )
-        return _no_face(person, {OUTCOMES[outcome]: count for outcome, count in self.outcomes.items()}, self.frames)
+        return _no_face(person, self.in_words(_NOT_STORED), self.frames)
 
 
-class ScanTally:
-    """Counts the frames of a scan by outcome.
-
-    Attributes:
-        outcomes: Number of frames of each outcome.
-    """
-
-    def __init__(self) -> None:
-        self.outcomes: Counter[ScanOutcome] = Counter()
-
-    @property
-    def frames(self) -> int:
-        """Number of frames."""
-        return self.outcomes.total()
+class ScanTally(Tally):
+    """What became of the frames of a scan."""
 
     def add(self, step: ScanStep) -> None:
         """One more frame."""
@@ -114,18 +115,19 @@ class ScanTally:
 
     def remarks(self) -> list[str]:
         """One line for each reason of not using frames, the commonest first."""
-        return [f"{count} of {self.frames} frames not used: {words}" for words, count in self._flaws().most_common()]
+        flaws = self.in_words(_SCAN_FLAWS)
+        return [f"{count} of {self.frames} frames not used: {words}" for words, count in flaws]
 
     def failure(self, person: str) -> FacepoolError:
         """Why a scan that captured nothing did not."""
-        flaws = self._flaws()
-        if self.frames and flaws.total() < self.frames / 2:
+        flaws = self.in_words(_SCAN_FLAWS)
+        if self.frames and sum(count for _, count in flaws) < self.frames / 2:
             return ScanIncomplete(
                 f"{person} was not registered",
                 why="nobody looked straight ahead and kept still for a moment",
                 fix="Look straight at the camera first, then slowly around",
             )
-        if flaws and flaws.most_common(1)[0][0] == _SCAN_FLAWS["not_the_registered"]:
+        if flaws and flaws[0][0] == _SCAN_FLAWS["not_the_registered"]:
             return IdentityConflict(
                 f"{person} was not registered",
                 why=f"the face does not look like {person} as registered",
@@ -133,17 +135,12 @@ class ScanTally:
             )
         return _no_face(person, flaws, self.frames)
 
-    def _flaws(self) -> Counter[str]:
-        """How many frames were not used, by reason in words."""
-        flaws = {outcome: count for outcome, count in self.outcomes.items() if outcome in _SCAN_FLAWS}
-        return Counter({_SCAN_FLAWS[outcome]: count for outcome, count in flaws.items()})
 
-
-def _no_face(person: str, reasons: dict[str, int], frames: int) -> NoFace:
+def _no_face(person: str, reasons: Sequence[tuple[str, int]], frames: int) -> NoFace:
     """Nobody was registered, for the commonest of some reasons."""
-    if not reasons:
+    if not frames:
         return NoFace(f"{person} was not registered", why="there was no frame to look at")
-    words, count = Counter(reasons).most_common(1)[0]
+    words, count = reasons[0]
     return NoFace(
         f"{person} was not registered",
         why=f"{words} in {count} of {frames} frames",
@@ -151,7 +148,7 @@ def _no_face(person: str, reasons: dict[str, int], frames: int) -> NoFace:
     )
 
 
-def offer_pictures(source: FrameSource, session: EnrollmentSession, console: Console, tally: Tally) -> None:
+def offer_pictures(source: FrameSource, session: EnrollmentSession, console: Console, tally: PictureTally) -> None:
     """Look at the pictures of a source."""
     with console.counting(f"Registering {session.person}", source.frame_count) as counter:
         for offer in session.offer_pictures(_counting(source, counter.step)):
@@ -164,7 +161,7 @@ def _counting(frames: Iterable[Frame], step: Callable[[], None]) -> Iterator[Fra
         step()
 
 
-def store_pictures(session: EnrollmentSession, tally: Tally, pool: Gallery, console: Console) -> None:
+def store_pictures(session: EnrollmentSession, tally: PictureTally, pool: Gallery, console: Console) -> None:
     """Store what was taken of pictures, and say why the rest was not.
 
     Raises:

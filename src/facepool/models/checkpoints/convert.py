@@ -30,7 +30,7 @@ class ConvertedModel:
 
     Attributes:
         graph: Path of the ONNX file.
-        spec: How it is fed and read; its type tells detector from embedder.
+        spec: How it is fed and read; its type says whether it is a detector or an embedder.
         sha256: Of the checkpoint, in hexadecimal digits.
     """
 
@@ -45,8 +45,8 @@ def convert_checkpoint(path: Path, cache_dir: Path) -> ConvertedModel:
     Needs no PyTorch and runs nothing that the file contains.
 
     Args:
-        path: ``mobilenet_header.pth`` (RetinaFace MobileNet-0.25) or an IR embedder in face.evoLVe's layout, whatever
-            it is called.
+        path: ``mobilenet_header.pth`` (RetinaFace MobileNet-0.25) or an IR embedder in face.evoLVe's layout, under
+            any name.
         cache_dir: Where the ONNX file is kept, under the checkpoint's digest; made if missing. A damaged ONNX file is
             made again.
 

@@ -174,8 +174,8 @@ class GraphWriter:
             kernel: Side of its window, odd.
             stride: Step in both directions.
             groups: 1, or as many as there are planes for a depthwise convolution.
-            norm_key: Prefix of the batch normalization behind it, which is folded in; None for a convolution with a
-                bias of its own.
+            norm_key: Prefix of the batch normalization that follows it, which is folded in; None for a convolution with
+                a bias of its own.
         """
         weight = self._weights.take(f"{key}.weight", (channels, x.channels // groups, kernel, kernel))
         if norm_key is None:

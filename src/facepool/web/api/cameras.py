@@ -1,18 +1,18 @@
 """Cameras of the server: which there are, what they show, and which are to be watched."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from facepool.capture.addresses import STREAM_SCHEMES, url_scheme
+from facepool.capture.source import STREAM_SCHEMES, url_scheme
 from facepool.errors import ConfigError
-from facepool.web.api.callers import Administering, Recognizing
-from facepool.web.api.described import JPEG
-from facepool.web.api.schemas import Body
-from facepool.web.camera import Camera, CameraState
+from facepool.web.api.schemas import JPEG, Body
+from facepool.web.middleware.authentication import Administering, Recognizing
 from facepool.web.services import CurrentServices
+from facepool.web.services.cameras import Camera, CameraState, FaceInView
 
 router = APIRouter(prefix="/v1/cameras", tags=["cameras"])
 
@@ -25,15 +25,6 @@ class NewCamera(Body):
 
     source: str = Field(min_length=1, max_length=2000, description="Camera number, or the address of a stream")
     name: str = Field("", max_length=200, description="For people; by default the source")
-
-
-class FaceInView(BaseModel):
-    """Somebody before a camera."""
-
-    track: int
-    person: str | None = Field(description="null: unknown")
-    reason: str = Field(description="`match` is the only one that names a person")
-    since: str
 
 
 class CameraInfo(BaseModel):
@@ -108,18 +99,5 @@ def _check_source(source: str) -> None:
 
 def _info(camera: Camera) -> CameraInfo:
     status = camera.status
-    return CameraInfo(
-        id=camera.id,
-        name=camera.name,
-        source=camera.source,
-        state=status.state,
-        since=status.since,
-        reason=status.reason,
-        restarts=status.restarts,
-        fps=status.fps,
-        size=status.size_wh,
-        present=[
-            FaceInView(track=face.track, person=face.person, reason=face.reason, since=face.since)
-            for face in status.present
-        ],
-    )
+    shown = {"id": camera.id, "name": camera.name, "source": camera.source, "size": status.size_wh}
+    return CameraInfo.model_validate({**asdict(status), **shown})

@@ -1,6 +1,10 @@
 """People of the pool: who is there, what is stored of them, registering, renaming, merging, exporting, erasing."""
 
-from collections.abc import Mapping, Sequence
+import io
+import json
+import zipfile
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Annotated
 
@@ -8,35 +12,35 @@ import numpy as np
 from fastapi import APIRouter, Path, Query, Response
 
 from facepool.enroll.pictures import Offer
+from facepool.enroll.ring import StoredRing, stored_ring
 from facepool.enroll.session import EnrollmentSession
 from facepool.errors import InputError, UnknownTemplate
 from facepool.faces.analyze import Faces
 from facepool.gallery import Pool, clean_name
 from facepool.gallery.checks import unknown_person
-from facepool.records import rounded
-from facepool.types import Frame, Image
-from facepool.web.api import answers
-from facepool.web.api.callers import Enrolling, Recognizing
-from facepool.web.api.described import JPEG, ZIP, attachment
-from facepool.web.api.looking import Seen, looked_at_each
-from facepool.web.api.pictures import REQUEST_BODY, SentPicture, SentPictures
+from facepool.gallery.columns import LookAlikes
+from facepool.records import Record, rounded, template_record
+from facepool.types import Frame, Image, Template
+from facepool.web.api.pictures import REQUEST_BODY, AnalyzedPicture, SentPicture, SentPictures, looked_at_each
 from facepool.web.api.schemas import (
+    JPEG,
+    ZIP,
     Erased,
     ErasedSample,
     Merged,
     Merging,
     NewPerson,
-    OfferedPicture,
     People,
     PersonDetail,
+    PersonSummary,
     Registered,
     Renaming,
     StoredSample,
+    attachment,
 )
-from facepool.web.archive import person_archive
-from facepool.web.erasing import erase, told_since
-from facepool.web.paths import NAME
-from facepool.web.services import CurrentServices
+from facepool.web.middleware.authentication import Enrolling, Recognizing
+from facepool.web.middleware.paths import NAME
+from facepool.web.services import CurrentServices, notes_since
 
 router = APIRouter(prefix="/v1/persons", tags=["persons"])
 
@@ -45,6 +49,11 @@ SampleNumber = Annotated[int, Path(alias="id", description="Number of the stored
 _PAGE = 50
 _SOMEBODY = f"/{NAME}"
 _LONGEST_SOURCE = 200
+_ABOUT = (
+    "Everything that this server keeps about the person. vectors.npy has a row of float32 for each sample, in the same "
+    "order; pictures are the faces that the vectors were made from, where they were kept. activity.json: when the "
+    "person was seen. audit.json: who registered, changed or exported the person."
+)
 _NO_PIXELS: Image = np.empty((0, 0, 3), np.uint8)
 
 
@@ -62,7 +71,7 @@ async def list_people(
         names = [entry.name for entry in pool.people() if search.casefold() in entry.name.casefold()]
         shown = names[page * size : (page + 1) * size]
         alike = pool.look_alikes()
-        summaries = [answers.person_summary(pool, name, alike) for name in shown]
+        summaries = [PersonSummary.model_validate(_person(pool, name, alike)) for name in shown]
         return People(persons=summaries, total=len(names), page=page, size=size)
 
     return await services.pool.run(read)
@@ -76,7 +85,7 @@ async def create_person(body: NewPerson, services: CurrentServices, caller: Enro
     def create(pool: Pool) -> PersonDetail:
         pool.create(name)
         services.audit.note(caller, "created", name)
-        return answers.person_detail(pool, name)
+        return _detail(pool, name)
 
     return await services.pool.run(create)
 
@@ -84,7 +93,7 @@ async def create_person(body: NewPerson, services: CurrentServices, caller: Enro
 @router.get(_SOMEBODY)
 async def show_person(name: PersonName, services: CurrentServices, _: Recognizing) -> PersonDetail:
     """Somebody with their views, and which ways these look."""
-    return await services.pool.run(lambda pool: answers.person_detail(pool, clean_name(name)))
+    return await services.pool.run(lambda pool: _detail(pool, clean_name(name)))
 
 
 @router.patch(_SOMEBODY)
@@ -96,7 +105,7 @@ async def rename_person(name: PersonName, body: Renaming, services: CurrentServi
         pool.rename(old, new)
         services.activity.rename(old, new)
         services.audit.note(caller, "renamed", new, old)
-        return answers.person_detail(pool, new)
+        return _detail(pool, new)
 
     return await services.pool.run(rename)
 
@@ -107,7 +116,7 @@ async def erase_person(name: PersonName, services: CurrentServices, caller: Enro
     name = clean_name(name)
 
     def remove(pool: Pool) -> Erased:
-        gone = erase(services, caller, pool, [name])
+        gone = services.erase(caller, pool, [name])
         if gone.nothing:
             raise unknown_person(name, [person.name for person in pool.people()])
         return Erased(person=name, samples=gone.samples.get(name, 0), activity=gone.activity, notes=list(gone.notes))
@@ -132,11 +141,8 @@ async def merge_people(name: PersonName, body: Merging, services: CurrentService
 @router.get(f"{_SOMEBODY}/samples")
 async def list_samples(name: PersonName, services: CurrentServices, _: Recognizing) -> list[StoredSample]:
     """The stored views of somebody, oldest first."""
-
-    def read(pool: Pool) -> list[StoredSample]:
-        return answers.stored_samples(pool.templates(name), pool.template_ids_with_image(name))
-
-    return await services.pool.run(read)
+    samples = await services.pool.run(lambda pool: _samples(pool, pool.templates(name)))
+    return [StoredSample.model_validate(sample) for sample in samples]
 
 
 @router.post(f"{_SOMEBODY}/samples", openapi_extra=REQUEST_BODY)
@@ -155,12 +161,12 @@ async def register(
     Only good views that differ from those that are stored already are stored; what became of each picture is told.
     """
     name = clean_name(name)
-    looks = [look async for look in looked_at_each(pictures, services.engine.analyze)]
+    analyzed = [one async for one in looked_at_each(services.engine, pictures, services.engine.analyzer.analyze)]
     options = services.settings.enroll_options(force=force, keep_pictures=True)
 
     def store(pool: Pool) -> Registered:
         session = EnrollmentSession(name, services.engine.analyzer, pool, services.policy, options)
-        registered = _register(session, pool, pictures, looks)
+        registered = _register(session, pool, pictures, analyzed)
         if registered.stored:
             services.audit.note(caller, "registered", name, f"{registered.stored} views")
         return registered
@@ -178,7 +184,7 @@ async def erase_sample(
         remarks = len(pool.notes)
         owner = pool.remove_template(number, name)
         services.audit.note(caller, "erased_sample", owner, str(number))
-        return ErasedSample(person=owner, id=number, notes=list(told_since(pool, remarks)))
+        return ErasedSample(person=owner, id=number, notes=list(notes_since(pool, remarks)))
 
     return await services.pool.run(remove)
 
@@ -203,53 +209,162 @@ async def export_person(name: PersonName, services: CurrentServices, caller: Enr
     """Everything about somebody in a zip file: views with vectors and pictures, activity, and what was done to them."""
     name = clean_name(name)
     activity, audit = await services.activity.of(name), await services.audit.of(name)
-    archive = await services.pool.run(lambda pool: person_archive(pool, name, activity, audit))
+    archive = await services.pool.run(lambda pool: _archive(pool, name, activity, audit))
     await services.audit.add(caller, "exported", name)
     return Response(archive, media_type="application/zip", headers=attachment(f"{name}.zip"))
 
 
+def _detail(pool: Pool, name: str) -> PersonDetail:
+    return PersonDetail.model_validate(_person(pool, name, pool.look_alikes()))
+
+
+def _person(pool: Pool, name: str, pairs: Collection[LookAlikes]) -> Record:
+    """Somebody of the pool with their views.
+
+    Args:
+        pool: Where they are.
+        name: Whose name it is.
+        pairs: The pool's look-alikes.
+
+    Raises:
+        UnknownPerson: Nobody has that name.
+    """
+    templates = pool.templates(name)
+    ring = stored_ring(templates)
+    return {
+        "person": name,
+        "samples": len(templates),
+        "created_at": min((template.created_at for template in templates if template.created_at), default=None),
+        "look_alikes": _look_alikes_of(name, pairs),
+        "face": _face(templates, ring, pool.template_ids_with_image(name)),
+        "coverage": ring.coverage,
+        "ring": [
+            {
+                "direction": place.slot.direction,
+                "amplitude": place.slot.amplitude,
+                "angle_deg": place.angle_deg,
+                "quality": place.quality,
+            }
+            for place in ring.bins
+        ],
+        "views": _samples(pool, templates),
+    }
+
+
+def _samples(pool: Pool, templates: Sequence[Template]) -> list[Record]:
+    pictured = pool.template_ids_with_image(templates[0].person) if templates else frozenset()
+    return [template_record(template) | {"picture": template.id in pictured} for template in templates]
+
+
+def _look_alikes_of(name: str, pairs: Collection[LookAlikes]) -> list[str]:
+    """People whom somebody is easily taken for."""
+    return sorted(other for pair in pairs if name in pair for other in pair - {name})
+
+
+def _face(templates: Sequence[Template], ring: StoredRing, pictured: frozenset[int]) -> int | None:
+    """The view that shows somebody best: the one in the middle if it has a picture, else the best of those that do."""
+    if ring.middle in pictured:
+        return ring.middle
+    with_picture = [template for template in templates if template.id in pictured]
+    best = max(with_picture, key=lambda template: template.sample.quality or 0, default=None)
+    return None if best is None else best.id
+
+
 def _register(
-    session: EnrollmentSession, pool: Pool, pictures: Sequence[SentPicture], looks: Sequence[Seen[Faces] | InputError]
+    session: EnrollmentSession,
+    pool: Pool,
+    pictures: Sequence[SentPicture],
+    analyzed: Sequence[AnalyzedPicture[Faces] | InputError],
 ) -> Registered:
-    """Offer what was seen, store it, and tell what became of each picture."""
-    numbers = [number for number, look in enumerate(looks) if not isinstance(look, InputError)]
-    frames = [Frame(_NO_PIXELS, _source(pictures[number]), number) for number in numbers]
-    seen = [look.found for look in looks if not isinstance(look, InputError)]
-    offers = dict(zip(numbers, session.offer_faces(list(zip(frames, seen, strict=True))), strict=True))
+    """Offer the faces of pictures, store them, and tell what became of each picture."""
+    seen = [
+        (Frame(_NO_PIXELS, _source(picture), number), one.found)
+        for number, (picture, one) in enumerate(zip(pictures, analyzed, strict=True))
+        if not isinstance(one, InputError)
+    ]
+    offers = {offer.frame.index: offer for offer in session.offer_faces(seen)}
     stored = session.commit()
-    withdrawn = {offer.frame.index: offer for offer in session.withdrawn}
-    offers |= withdrawn
+    offers |= {offer.frame.index: offer for offer in session.withdrawn}
     templates = pool.templates(session.person) if stored else []
     number_of = {template.sample.embedding.tobytes(): template.id for template in templates}
-    return Registered(
-        person=session.person,
-        stored=stored,
-        pictures=[
-            _unreadable(picture, look) if isinstance(look, InputError) else _offered(picture, offers[number], number_of)
-            for number, (picture, look) in enumerate(zip(pictures, looks, strict=True))
-        ],
-    )
+    outcomes = [
+        _unreadable(one) if isinstance(one, InputError) else _outcome(offers[number], number_of)
+        for number, one in enumerate(analyzed)
+    ]
+    named = [{"name": picture.name, **outcome} for picture, outcome in zip(pictures, outcomes, strict=True)]
+    return Registered.model_validate({"person": session.person, "stored": stored, "pictures": named})
 
 
-def _offered(picture: SentPicture, offer: Offer, number_of: Mapping[bytes, int]) -> OfferedPicture:
+def _outcome(offer: Offer, number_of: Mapping[bytes, int]) -> Record:
     taken = offer.outcome == "taken"
-    return OfferedPicture(
-        name=picture.name,
-        outcome=offer.outcome,
-        message=str(offer),
-        rival=offer.rival,
-        similarity=rounded(offer.similarity, 4),
-        sample=number_of.get(offer.faces.embeddings[0].tobytes()) if taken else None,
-        faces=len(offer.faces),
-    )
+    return {
+        "outcome": offer.outcome,
+        "message": str(offer),
+        "rival": offer.rival,
+        "similarity": rounded(offer.similarity, 4),
+        "sample": number_of.get(offer.faces.embeddings[0].tobytes()) if taken else None,
+        "faces": len(offer.faces),
+    }
 
 
-def _unreadable(picture: SentPicture, error: InputError) -> OfferedPicture:
-    return OfferedPicture(
-        name=picture.name, outcome="unreadable", message=str(error), rival=None, similarity=None, sample=None, faces=0
-    )
+def _unreadable(error: InputError) -> Record:
+    nothing = dict.fromkeys(("rival", "similarity", "sample"))
+    return {"outcome": "unreadable", "message": str(error), "faces": 0, **nothing}
 
 
 def _source(picture: SentPicture) -> str:
     """Where a view comes from, as the pool keeps it: what the client called the file, without its folders."""
     return PurePath(picture.name.replace("\\", "/")).name[:_LONGEST_SOURCE] or "upload"
+
+
+def _archive(
+    pool: Pool, name: str, activity: Sequence[Mapping[str, object]], audit: Sequence[Mapping[str, object]]
+) -> bytes:
+    """A zip file with all that is stored about somebody.
+
+    Args:
+        pool: Where they are.
+        name: Whom it is about.
+        activity: When they were seen.
+        audit: What was done to them, and by whom.
+
+    Raises:
+        UnknownPerson: Nobody has that name.
+    """
+    templates = pool.templates(name)
+    pictures = {template.id: pool.picture(template.id) for template in templates}
+    person = {
+        "about": _ABOUT,
+        "person": name,
+        "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "embedding_space": str(pool.space) if pool.space else None,
+        "look_alikes": _look_alikes_of(name, pool.look_alikes()),
+        "samples": [_sample(template, pictures[template.id]) for template in templates],
+    }
+    rows = [template.sample.embedding for template in templates]
+    vectors = io.BytesIO()
+    np.save(vectors, np.array(rows, np.float32).reshape(len(rows), pool.dimension or 0), allow_pickle=False)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("person.json", _json(person))
+        archive.writestr("vectors.npy", vectors.getvalue())
+        archive.writestr("activity.json", _json(activity))
+        archive.writestr("audit.json", _json(audit))
+        for number, picture in pictures.items():
+            if picture is not None:
+                archive.writestr(_picture_name(number), picture, zipfile.ZIP_STORED)
+    return file.getvalue()
+
+
+def _sample(template: Template, picture: bytes | None) -> Record:
+    record = template_record(template) | {"picture": None if picture is None else _picture_name(template.id)}
+    del record["person"]  # the file says it once
+    return record
+
+
+def _picture_name(number: int) -> str:
+    return f"pictures/{number}.jpg"
+
+
+def _json(content: object) -> str:
+    return json.dumps(content, ensure_ascii=False, indent=1)
