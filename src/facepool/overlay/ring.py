@@ -174,7 +174,7 @@ class RingView:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sizes:
+class _ScreenSizes:
     """Sizes in pixels that follow the picture's."""
 
     hint: int
@@ -183,7 +183,7 @@ class _Sizes:
     bar: int
 
     @classmethod
-    def of(cls, height: int, width: int) -> "_Sizes":
+    def of(cls, height: int, width: int) -> "_ScreenSizes":
         side = min(height, width)
         small = min(max(round(5 + 0.017 * side), 10), 60)
         return cls(hint=round(small * 1.7), small=small, pad=max(3, round(0.018 * side)), bar=max(3, round(side / 100)))
@@ -226,7 +226,7 @@ class RingPainter:
             (H, W, 3) uint8, BGR, contiguous, of the same size.
         """
         height, width = image_bgr.shape[:2]
-        sizes = _Sizes.of(height, width)
+        sizes = _ScreenSizes.of(height, width)
         lines = self._lines(view, sizes, width)
         text_h = sum(line.shape[0] for line in lines) + sizes.bar + 7 * sizes.pad // 2
         room = Room(sizes.pad / 2, sizes.pad / 2, width - 1 - sizes.pad / 2, max(height - text_h, height / 2))
@@ -243,7 +243,7 @@ class RingPainter:
         self._draw_lines(canvas, view, sizes, lines)
         return canvas
 
-    def _lines(self, view: RingView, sizes: _Sizes, width: int) -> tuple[Alpha, Alpha]:
+    def _lines(self, view: RingView, sizes: _ScreenSizes, width: int) -> tuple[Alpha, Alpha]:
         """The hint, smaller where it would not fit, and the keys."""
         room = max(width - 4 * sizes.pad, 1)
         for size in (sizes.hint, round(sizes.hint * 0.85)):
@@ -268,7 +268,7 @@ class RingPainter:
         kept = cv2.multiply(np.ascontiguousarray(image_bgr[y1:y2, x1:x2]), patch.keep[inside], scale=1 / 255)
         canvas[y1:y2, x1:x2] = cv2.add(kept, patch.ink_bgr[inside])
 
-    def _draw_lines(self, canvas: Image, view: RingView, sizes: _Sizes, lines: tuple[Alpha, Alpha]) -> None:
+    def _draw_lines(self, canvas: Image, view: RingView, sizes: _ScreenSizes, lines: tuple[Alpha, Alpha]) -> None:
         height, width = canvas.shape[:2]
         hint, keys = lines
         y = height - sizes.pad - keys.shape[0]
