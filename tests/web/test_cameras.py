@@ -117,7 +117,7 @@ def test_the_picture_has_a_box_and_a_name(cameras: Cameras, ada: list[Image]) ->
     assert picture is not None
     green = (picture[..., 1].astype(int) - picture[..., 2] > 80) & (picture[..., 1].astype(int) - picture[..., 0] > 60)
     assert green.sum() > 500
-    assert status.size_wh == (640, 480)
+    assert status.size == (640, 480)
     (present,) = status.present
     assert (present.person, present.reason) == ("Ada", "match")
     assert present.since >= status.since

@@ -2,14 +2,20 @@
 
 import asyncio
 import struct
+import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 from starlette.types import Message
 from starlette.websockets import WebSocket
 
-from facepool.web.api.websocket import BadMessage, FrameStream, SentFrame, parse_frame
+from facepool.config import Settings
+from facepool.web.api.websocket import BadMessage, FrameStream, SentFrame, converse, parse_frame
+from facepool.web.services import Services, assemble
+from facepool.web.services.keys import LOCAL
+from support.web_client import ServedStage
 
 
 def frame(number: int, time_s: float = 0.5, picture: bytes = b"jpeg") -> bytes:
@@ -36,6 +42,38 @@ def test_what_is_no_frame_is_refused(message: bytes) -> None:
         parse_frame(message)
 
 
+def test_what_has_to_be_done_is_done_although_the_client_was_cut_off(tmp_path: Path) -> None:
+    """A server that ends, and the framework's test client, cancel tasks that wait, while the thread has other work."""
+    begun, go_on, done = threading.Event(), threading.Event(), threading.Event()
+
+    class Busy:
+        over = False
+
+        def take(self, _item: SentFrame | str) -> None:
+            begun.set()
+            go_on.wait(10)
+
+        def close(self) -> None:
+            done.set()
+
+    async def cut_off(services: Services) -> None:
+        client = Client()
+        client.send("anything")
+        task = asyncio.create_task(converse(client.socket(), services, LOCAL, "recognize", Busy))
+        await asyncio.to_thread(begun.wait, 10)
+        for _ in range(2):  # once while it waits for the answer, once while it waits for the end
+            task.cancel()
+            await asyncio.sleep(0.01)
+        with suppress(asyncio.CancelledError):
+            await task
+        go_on.set()
+
+    services = assemble(Settings.model_validate({"pool": tmp_path / "pool.db"}), ServedStage())
+    asyncio.run(cut_off(services))
+    assert done.wait(10)
+    services.close()
+
+
 class Client:
     """The other end of a WebSocket."""
 
@@ -51,12 +89,15 @@ class Client:
     def leave(self) -> None:
         self._to_server.put_nowait({"type": "websocket.disconnect", "code": 1000})
 
+    def socket(self) -> WebSocket:
+        return WebSocket({"type": "websocket", "headers": []}, self._to_server.get, self._take)
+
     async def _take(self, message: Message) -> None:
         self.got.append(message)
 
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[FrameStream]:
-        socket = WebSocket({"type": "websocket", "headers": []}, self._to_server.get, self._take)
+        socket = self.socket()
         await socket.accept()
         async with FrameStream(socket) as stream:
             yield stream

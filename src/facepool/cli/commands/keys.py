@@ -38,9 +38,7 @@ def list_keys(flags: GivenSettings, json_lines: bool) -> None:
     context = CommandContext(flags, json_lines=json_lines)
     found = _open(context).all()
     for key in found:
-        context.console.emit(
-            {"name": key.name, "role": key.role, "created_at": key.created_at, "last_used_at": key.last_used_at}
-        )
+        context.console.emit(key.model_dump())
     rows = [(key.name, key.role, key.created_at, key.last_used_at or "never") for key in found]
     context.console.table(("name", "role", "made", "last used"), rows)
 

@@ -12,7 +12,7 @@ import numpy as np
 from fastapi import APIRouter, Path, Query, Response
 
 from facepool.enroll.pictures import Offer
-from facepool.enroll.ring import StoredRing, stored_ring
+from facepool.enroll.ring import AMPLITUDES, StoredRing, stored_ring
 from facepool.enroll.session import EnrollmentSession
 from facepool.errors import InputError, UnknownTemplate
 from facepool.faces.analyze import Faces
@@ -40,7 +40,7 @@ from facepool.web.api.schemas import (
 )
 from facepool.web.middleware.authentication import Enrolling, Recognizing
 from facepool.web.middleware.paths import NAME
-from facepool.web.services import CurrentServices, notes_since
+from facepool.web.services import CurrentServices
 
 router = APIRouter(prefix="/v1/persons", tags=["persons"])
 
@@ -83,8 +83,7 @@ async def create_person(body: NewPerson, services: CurrentServices, caller: Enro
     name = clean_name(body.person)
 
     def create(pool: Pool) -> PersonDetail:
-        pool.create(name)
-        services.audit.note(caller, "created", name)
+        services.people.create(caller, pool, name)
         return _detail(pool, name)
 
     return await services.pool.run(create)
@@ -102,9 +101,7 @@ async def rename_person(name: PersonName, body: Renaming, services: CurrentServi
     old, new = clean_name(name), clean_name(body.person)
 
     def rename(pool: Pool) -> PersonDetail:
-        pool.rename(old, new)
-        services.activity.rename(old, new)
-        services.audit.note(caller, "renamed", new, old)
+        services.people.rename(caller, pool, old, new)
         return _detail(pool, new)
 
     return await services.pool.run(rename)
@@ -116,7 +113,7 @@ async def erase_person(name: PersonName, services: CurrentServices, caller: Enro
     name = clean_name(name)
 
     def remove(pool: Pool) -> Erased:
-        gone = services.erase(caller, pool, [name])
+        gone = services.people.erase(caller, pool, [name])
         if gone.nothing:
             raise unknown_person(name, [person.name for person in pool.people()])
         return Erased(person=name, samples=gone.samples.get(name, 0), activity=gone.activity, notes=list(gone.notes))
@@ -128,14 +125,8 @@ async def erase_person(name: PersonName, services: CurrentServices, caller: Enro
 async def merge_people(name: PersonName, body: Merging, services: CurrentServices, caller: Enrolling) -> Merged:
     """Give all views of somebody to another person; who they were is gone."""
     source, target = clean_name(name), clean_name(body.into)
-
-    def merge(pool: Pool) -> int:
-        moved = pool.merge(source, target)
-        services.activity.rename(source, target)
-        services.audit.note(caller, "merged", target, source)
-        return moved
-
-    return Merged(person=target, moved=await services.pool.run(merge))
+    moved = await services.pool.run(lambda pool: services.people.merge(caller, pool, source, target))
+    return Merged(person=target, moved=moved)
 
 
 @router.get(f"{_SOMEBODY}/samples")
@@ -179,14 +170,8 @@ async def erase_sample(
     name: PersonName, number: SampleNumber, services: CurrentServices, caller: Enrolling
 ) -> ErasedSample:
     """Erase one view and its picture. The person stays, even without a view."""
-
-    def remove(pool: Pool) -> ErasedSample:
-        remarks = len(pool.notes)
-        owner = pool.remove_template(number, name)
-        services.audit.note(caller, "erased_sample", owner, str(number))
-        return ErasedSample(person=owner, id=number, notes=list(notes_since(pool, remarks)))
-
-    return await services.pool.run(remove)
+    owner, notes = await services.pool.run(lambda pool: services.people.erase_view(caller, pool, number, name))
+    return ErasedSample(person=owner, id=number, notes=list(notes))
 
 
 @router.get(f"{_SOMEBODY}/samples/{{id}}/picture", response_class=Response, responses=JPEG)
@@ -240,12 +225,13 @@ def _person(pool: Pool, name: str, pairs: Collection[LookAlikes]) -> Record:
         "coverage": ring.coverage,
         "ring": [
             {
-                "direction": place.slot.direction,
-                "amplitude": place.slot.amplitude,
-                "angle_deg": place.angle_deg,
-                "quality": place.quality,
+                "direction": direction,
+                "amplitude": amplitude,
+                "angle_deg": part.angle_deg,
+                "quality": part.near if amplitude == "near" else part.far,
             }
-            for place in ring.bins
+            for amplitude in AMPLITUDES
+            for direction, part in enumerate(ring.parts)
         ],
         "views": _samples(pool, templates),
     }

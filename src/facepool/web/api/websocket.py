@@ -9,12 +9,12 @@ import asyncio
 import math
 import struct
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import ParamSpec, Protocol, Self, TypeVar
+from typing import Protocol, Self
 
 from fastapi import WebSocket, WebSocketDisconnect
 
@@ -24,8 +24,6 @@ from facepool.web.services import Services
 from facepool.web.services.keys import Caller, Role
 
 Message = dict[str, object]
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
 
 _HEAD = struct.Struct(">Qd")
 _LARGEST_NUMBER = (1 << 63) - 1
@@ -113,24 +111,35 @@ async def converse(
         ServerBusy: There are too many connections.
     """
     standing = Standing(socket, services.keys, role)
-    with services.limits.session(share_of(socket, caller)):
-        async with OwnThread(f"facepool-{role}") as thread:
-            conversation = await thread.do(begin)
-            try:
-                await socket.accept()
-                async with FrameStream(socket) as stream:
-                    async for item in stream:
-                        # At once before a command: it may be the one that saves.
-                        if not await standing.is_valid(at_once=isinstance(item, str)):
-                            await stream.close(SIGN_IN_AGAIN, ENDED)
-                            break
-                        message = await thread.do(conversation.take, item)
-                        if message is not None:
-                            await stream.send(message)
-                        if conversation.over:
-                            await stream.close()
-            finally:
-                await thread.finish(conversation.close)
+    run = asyncio.get_running_loop().run_in_executor
+    with services.limits.session(share_of(socket, caller)), _own_thread(f"facepool-{role}") as thread:
+        conversation = await run(thread, begin)
+        try:
+            await socket.accept()
+            async with FrameStream(socket) as stream:
+                async for item in stream:
+                    # At once before a command: it may be the one that saves.
+                    if not await standing.is_valid(at_once=isinstance(item, str)):
+                        await stream.close(SIGN_IN_AGAIN, ENDED)
+                        break
+                    message = await run(thread, conversation.take, item)
+                    if message is not None:
+                        await stream.send(message)
+                    if conversation.over:
+                        await stream.close()
+        finally:
+            # It is closed even if the task that waits for it is cancelled.
+            await asyncio.shield(run(thread, conversation.close))
+
+
+@contextmanager
+def _own_thread(name: str) -> Iterator[ThreadPoolExecutor]:
+    """A thread for one client, which is not waited for at the end: a pool is used in one thread only."""
+    thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+    try:
+        yield thread
+    finally:
+        thread.shutdown(wait=False)
 
 
 def dropped(frame: int) -> Message:
@@ -242,32 +251,3 @@ class FrameStream:
     def _end(self) -> None:
         self._gone = True
         self._news.set()
-
-
-class OwnThread:
-    """Runs one thing after the other in a thread for one client: a pool is used in one thread only.
-
-    Args:
-        name: For people that look at a list of threads.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
-
-    async def do(
-        self, work: Callable[Arguments, Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
-    ) -> Result:
-        """Do something in the thread; what it raises is raised."""
-        return await asyncio.wrap_future(self._executor.submit(work, *args, **kwargs))
-
-    async def finish(self, work: Callable[[], object], /) -> None:
-        """Do something in the thread that has to be done, even if the task that waits for it is cancelled."""
-        await asyncio.shield(asyncio.wrap_future(self._executor.submit(work)))
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._executor.shutdown(wait=False)

@@ -1,6 +1,7 @@
 """``/api/v1/recognition/subjects`` and ``faces``: people, and examples of them; templates are examples with a UUID."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Annotated
 from uuid import UUID
 
@@ -24,8 +25,9 @@ from facepool.web.compreface.errors import (
 from facepool.web.compreface.faces import PICTURE, FaceQuery, chosen, read_picture
 from facepool.web.middleware import paths  # noqa: F401 -- its convertor is the one of names
 from facepool.web.middleware.authentication import Administering, Enrolling, Recognizing
-from facepool.web.services import CurrentServices, Erasure, Services, notes_since
+from facepool.web.services import CurrentServices, Services
 from facepool.web.services.keys import Caller
+from facepool.web.services.people import Erasure
 
 router = APIRouter(prefix="/recognition/subjects", route_class=CompreFaceRoute)
 examples = APIRouter(prefix="/recognition/faces", route_class=CompreFaceRoute)
@@ -71,10 +73,9 @@ async def add_subject(body: NewName, services: CurrentServices, caller: Enrollin
         if _find(pool, name) is not None:
             raise subject_exists()
         try:
-            pool.create(name)
+            services.people.create(caller, pool, name)
         except PersonExists as error:
             raise subject_exists() from error
-        services.audit.note(caller, "created", name)
 
     await services.pool.run(create)
     return SubjectName(subject=name)
@@ -90,14 +91,10 @@ async def rename_subject(subject: str, body: NewName, services: CurrentServices,
         if new == old:
             return False
         namesake = _find(pool, new)
-        merged = namesake not in (None, old)
-        now = namesake if namesake and merged else new
-        if merged:
-            pool.merge(old, now)
+        if namesake in (None, old):
+            services.people.rename(caller, pool, old, new)
         else:
-            pool.rename(old, now)
-        services.activity.rename(old, now)
-        services.audit.note(caller, "merged" if merged else "renamed", now, old)
+            services.people.merge(caller, pool, old, namesake)
         return True
 
     return Updated(updated=await services.pool.run(rename))
@@ -110,7 +107,7 @@ async def delete_subject(subject: str, services: CurrentServices, caller: Enroll
     def remove(pool: Pool) -> str:
         wanted = _usable(subject, "; ")
         name = _find(pool, wanted) or wanted
-        if services.erase(caller, pool, [name]).nothing:
+        if services.people.erase(caller, pool, [name]).nothing:
             raise subject_not_found(wanted)
         return name
 
@@ -120,7 +117,7 @@ async def delete_subject(subject: str, services: CurrentServices, caller: Enroll
 @router.delete("")
 async def delete_subjects(services: CurrentServices, caller: Administering) -> Deleted:
     """Erase everybody."""
-    gone = await services.pool.run(lambda pool: services.erase(caller, pool, services.everybody(pool)))
+    gone = await services.pool.run(lambda pool: services.people.erase(caller, pool, services.people.everybody(pool)))
     return Deleted(deleted=len(gone.samples))
 
 
@@ -201,8 +198,8 @@ async def delete_all_examples(
     name = None if subject is None else _usable(subject, "; ")
 
     def remove(pool: Pool) -> Erasure:
-        names = services.everybody(pool) if name is None else {_find(pool, name) or name}
-        return services.erase(caller, pool, names)
+        names = services.people.everybody(pool) if name is None else {_find(pool, name) or name}
+        return services.people.erase(caller, pool, names)
 
     gone = await services.pool.run(remove)
     return Deleted(deleted=sum(gone.samples.values()))
@@ -257,18 +254,11 @@ def _store(pool: Pool, person: str, sample: Sample, space: EmbeddingSpace) -> in
 
 def _remove(services: Services, caller: Caller, pool: Pool, images: Iterable[UUID]) -> list[tuple[str, int]]:
     """Erase templates; whose and of which numbers those were that were there."""
-    gone, remarks = [], len(pool.notes)
-    for image in images:
-        number = _template_id(image)
-        if number is None:
-            continue
-        try:
-            person = pool.remove_template(number)
-        except UnknownTemplate:
-            continue
-        services.audit.note(caller, "erased_sample", person, str(number))
-        gone.append((person, number))
-    notes_since(pool, remarks)
+    gone = []
+    for number in filter(None, map(_template_id, images)):
+        with suppress(UnknownTemplate):
+            person, _ = services.people.erase_view(caller, pool, number)
+            gone.append((person, number))
     return gone
 
 

@@ -4,8 +4,7 @@ In come settings and the networks; out goes `Services`, which routes find in the
 parts depend on each other. Nothing here knows requests or routes.
 """
 
-import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -22,36 +21,13 @@ from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
 from facepool.web.services.cameras import Cameras, Watching
 from facepool.web.services.engine import Engine
-from facepool.web.services.keys import Caller, Keys
+from facepool.web.services.keys import Keys
 from facepool.web.services.limits import Limits
 from facepool.web.services.metrics import Metrics
+from facepool.web.services.people import People
 from facepool.web.services.pool import PoolAccess
 from facepool.web.services.store import ServerStore, store_beside
 from facepool.web.services.tuning import Tuning
-
-_LOG = logging.getLogger("facepool.web")
-
-
-@dataclass(frozen=True, slots=True)
-class Erasure:
-    """What was erased.
-
-    Attributes:
-        samples: How many views of each who was in the pool.
-        activity: How many entries of the activity spoke of them.
-        audit: How many entries of the audit log did.
-        notes: Remarks for the user, one line each.
-    """
-
-    samples: Mapping[str, int]
-    activity: int
-    audit: int
-    notes: tuple[str, ...]
-
-    @property
-    def nothing(self) -> bool:
-        """Whether nobody and no trace was found."""
-        return not (self.samples or self.activity or self.audit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +41,7 @@ class Services:
         keys: Who may do what.
         activity: Who was seen when, and what happens now.
         audit: Who did what to whom.
+        people: Changes people, and keeps track of it.
         cameras: Those of the server.
         limits: How much one client may ask for.
         metrics: What is counted.
@@ -78,6 +55,7 @@ class Services:
     keys: Keys
     activity: Activity
     audit: Audit
+    people: People
     cameras: Cameras
     limits: Limits
     metrics: Metrics
@@ -97,31 +75,6 @@ class Services:
     def live_recognizer(self, pool: Pool) -> LiveRecognizer:
         """A recognizer for one camera, with the settings as they are now."""
         return LiveRecognizer(self.engine.analyzer, pool, self.policy, options=self.settings.live_options())
-
-    def erase(self, caller: Caller, pool: Pool, people: Collection[str]) -> Erasure:
-        """Erase people, and what else tells of them, although they may be gone from the pool already.
-
-        All in one call for a thread of the pool, so that it goes on to its end although the request is cut off.
-
-        Args:
-            caller: Who wants it.
-            pool: That of the thread.
-            people: Names.
-        """
-        remarks = len(pool.notes)
-        samples = pool.remove_many(people)
-        with self.store.transaction() as db:
-            activity = self.activity.forget(db, people)
-            audit = self.audit.forget(db, people)
-            self.audit.erased(db, caller, samples or (people if activity or audit else ()))
-        erasure = Erasure(samples, activity, audit, notes_since(pool, remarks))
-        if not erasure.nothing:
-            self.store.wipe()
-        return erasure
-
-    def everybody(self, pool: Pool) -> set[str]:
-        """All people of the pool, and all others whom the server still speaks of."""
-        return {person.name for person in pool.people()} | self.activity.names() | self.audit.names()
 
     def close(self) -> None:
         """Stop everything, and let go of the files."""
@@ -171,7 +124,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     access.open().close()
     store = ServerStore(store_beside(settings.pool))
     metrics = Metrics()
-    activity = Activity(store, access.has, days=options.activity_days)
+    activity, audit = Activity(store, access.has, days=options.activity_days), Audit(store, access.has)
     watching = Watching(
         recognizer=lambda pool: services.live_recognizer(pool),  # noqa: PLW0108 -- they are made below
         open_pool=access.open,
@@ -184,7 +137,8 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         tuning=Tuning(settings, analyzer.fmr, store, options.pinned),
         keys=Keys(store, always_required=options.keys_always),
         activity=activity,
-        audit=Audit(store, access.has),
+        audit=audit,
+        people=People(store, activity, audit),
         cameras=Cameras(watching, store),
         limits=options.limits,
         metrics=metrics,
@@ -195,7 +149,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     metrics.watch("pictures_waiting", "Pictures of requests under way", lambda: services.engine.waiting)
     metrics.watch("sessions", "WebSockets and event streams", lambda: services.limits.sessions)
     metrics.watch("cameras", "Cameras of the server", lambda: len(services.cameras.all()))
-    metrics.watch("cameras_watching", "Cameras that show something", lambda: services.cameras.watching)
+    metrics.watch("cameras_watching", "Cameras that show something", lambda: services.cameras.showing)
     return services
 
 
@@ -208,11 +162,3 @@ async def services_of(connection: HTTPConnection) -> Services:  # async: it need
 
 
 CurrentServices = Annotated[Services, Depends(services_of)]
-
-
-def notes_since(pool: Pool, remarks: int) -> tuple[str, ...]:
-    """What a pool has remarked after so many remarks, for the caller; it is in the log, too."""
-    notes = pool.notes[remarks:]
-    for note in notes:
-        _LOG.warning("%s", note)
-    return notes

@@ -17,8 +17,9 @@ _SALT = "audit salt"
 
 
 class AuditEntry(BaseModel):
-    """Something that was done."""  # for `renamed` and `merged`, the detail is the name that is gone
+    """Something that was done."""
 
+    # For ``renamed`` and ``merged``, the detail is the name that is gone.
     model_config = ConfigDict(title="Entry")
     __qualname__ = "Entry"  # in the OpenAPI document
 

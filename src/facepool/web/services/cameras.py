@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import Literal
@@ -20,7 +20,7 @@ from facepool.gallery import Pool
 from facepool.overlay import Painter, live_labels
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.live import LiveRecognizer, LiveSession
-from facepool.records import UNDECIDED
+from facepool.records import live_records
 from facepool.types import Frame
 from facepool.web.problems import NotFound, ServerBusy
 from facepool.web.services.store import ServerStore, now
@@ -65,27 +65,19 @@ class FaceInView(BaseModel):
     since: str
 
 
-@dataclass(frozen=True, slots=True)
-class CameraStatus:
-    """What a camera is doing.
+class CameraInfo(BaseModel):
+    """A camera, and what it is doing."""
 
-    Attributes:
-        state: In one word.
-        since: From when on; ISO 8601 in UTC with seconds.
-        reason: Why it is not watching, in one line; empty where it is.
-        restarts: How often it was opened again after it had failed.
-        fps: Frames looked at in a second, lately; 0 while there are none.
-        size_wh: Of its pictures; None before the first.
-        present: Who is in view.
-    """
-
+    id: str
+    name: str
+    source: str = Field(description="Without passwords")
     state: CameraState
-    since: str
-    reason: str = ""
-    restarts: int = 0
-    fps: float = 0.0
-    size_wh: tuple[int, int] | None = None
-    present: tuple[FaceInView, ...] = ()
+    since: str = Field(description="From when on it has been in that state")
+    reason: str = Field(description="Why it is not watching")
+    restarts: int = Field(description="How often it came back after it had failed")
+    fps: float = Field(description="Frames looked at in a second, lately")
+    size: tuple[int, int] | None = Field(description="Width and height of its pictures")
+    present: list[FaceInView]
 
     @property
     def people(self) -> tuple[str, ...]:
@@ -134,37 +126,41 @@ class Camera:
         self._thread = threading.Thread(target=self._run, name=f"camera {number}", daemon=True)
         # All below is shared with the thread and guarded by this.
         self._lock = threading.Lock()
-        self._status = CameraStatus("connecting", now())
+        self._status = CameraInfo(
+            id=number,
+            name=name,
+            source=self.source,
+            state="connecting",
+            since=now(),
+            reason="",
+            restarts=0,
+            fps=0,
+            size=None,
+            present=[],
+        )
         self._shown: tuple[Frame, LiveView] | None = None
         self._open: FrameSource | None = None
         self._times: list[float] = []
         self._since: dict[int, str] = {}
 
     @property
-    def status(self) -> CameraStatus:
+    def status(self) -> CameraInfo:
         """What it is doing now."""
         with self._lock:
             shown, status = self._shown, self._status
             if shown is None or status.state != "watching":
                 return status
-            lately = [at for at in self._times if at >= time.monotonic() - _RATE_WINDOW_S]
-            frame, view = shown
-            present = [
-                FaceInView(
-                    track=int(track),
-                    person=None if decision is None else decision.person,
-                    reason=UNDECIDED if decision is None else decision.reason,
-                    since=self._since.get(int(track), status.since),
-                )
-                for track, decision, told in zip(view.track_ids, view.decisions, view.told, strict=True)
-                if told
-            ]
-        return replace(
-            status,
-            fps=round(len(lately) / _RATE_WINDOW_S, 1),
-            size_wh=(frame.image_bgr.shape[1], frame.image_bgr.shape[0]),
-            present=tuple(present),
-        )
+            frames = sum(at >= time.monotonic() - _RATE_WINDOW_S for at in self._times)
+            since = {int(track): self._since.get(int(track), status.since) for track in shown[1].track_ids}
+        frame, view = shown
+        present = [
+            FaceInView.model_validate({**record, "since": since[int(track)]})
+            for record, track, told in zip(live_records(frame, view), view.track_ids, view.told, strict=True)
+            if told
+        ]
+        height, width = frame.image_bgr.shape[:2]
+        fps = round(frames / _RATE_WINDOW_S, 1)
+        return status.model_copy(update={"fps": fps, "size": (width, height), "present": present})
 
     @property
     def shown(self) -> tuple[Frame, LiveView] | None:
@@ -261,7 +257,8 @@ class Camera:
                 return
             since = before.since if before.state == state else now()
             again = state == "watching" and before.state == "reconnecting"
-            self._status = CameraStatus(state, since, reason, restarts=before.restarts + again)
+            changes = {"state": state, "since": since, "reason": reason, "restarts": before.restarts + again}
+            self._status = before.model_copy(update=changes)
             if state == "watching":
                 self._shown = None  # what was to be seen before it died is not what is to be seen now
                 self._since.clear()
@@ -290,7 +287,7 @@ class Cameras:
             return list(self._cameras.values())
 
     @property
-    def watching(self) -> int:
+    def showing(self) -> int:
         """How many of them show something."""
         return sum(camera.status.state == "watching" for camera in self.all())
 

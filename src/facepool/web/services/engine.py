@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Generic, TypeVar
 
 import numpy as np
 
 from facepool.capture.pictures import DECODE_ERRORS, TOO_LARGE, open_picture, quiet_pillow, read_image
-from facepool.faces.analyze import Analyzer, Detector, FaceEmbedder
+from facepool.faces.analyze import Analyzer, Detect, Embed
 from facepool.types import AlignedFaces, Detections, Floats, Image
 from facepool.web.problems import ServerBusy, TooLarge
 
@@ -79,17 +80,25 @@ class Engine:
     ) -> None:
         self._close_batchers: list[Callable[[], None]] = []
 
-        def before_detector(detector: Detector) -> Detector:
-            stage = _QueuedDetector(detector, batch or _batch_on(detector.device), queue, on_run)
-            self._close_batchers.append(stage.batcher.close)
-            return stage
+        def batcher(name: str, work: Callable[[Sequence[Item]], list[Result]], device: str) -> Batcher[Item, Result]:
+            made = Batcher(
+                work,
+                batch=batch or _batch_on(device),
+                queue=queue,
+                name=f"facepool-{name}",
+                on_run=partial(on_run, name),
+            )
+            self._close_batchers.append(made.close)
+            return made
 
-        def before_embedder(embedder: FaceEmbedder) -> FaceEmbedder:
-            stage = _QueuedEmbedder(embedder, batch or _batch_on(embedder.device), queue, on_run)
-            self._close_batchers.append(stage.batcher.close)
-            return stage
+        def queued_detect(detect: Detect, device: str) -> Detect:
+            return batcher("detector", detect, device).do
 
-        self.analyzer = analyzer.with_stages(before_detector, before_embedder)
+        def queued_embed(embed: Embed, device: str) -> Embed:
+            together = batcher("embedder", partial(_embed_together, embed), device)
+            return lambda faces: together.do([faces])[0] if len(faces) else embed(faces)
+
+        self.analyzer = analyzer.with_stages(queued_detect, queued_embed)
         """As an ``Analyzer``, for any number of threads at once."""
         self._most = queue
         self._lock = threading.Lock()
@@ -208,52 +217,13 @@ def _busy(waiting: int) -> ServerBusy:
     return ServerBusy("The server is busy", why=f"{waiting} pictures wait", fix="Try again in a moment, or send fewer")
 
 
-class _QueuedDetector:
-    """A detector that many threads may use."""
-
-    def __init__(self, detector: Detector, batch: int, queue: int, on_run: OnRun) -> None:
-        self.runs_on, self.device = detector.runs_on, detector.device
-        self.batcher = Batcher(
-            detector.detect,
-            batch=batch,
-            queue=queue,
-            name="facepool-detect",
-            on_run=lambda count, took_s: on_run("detector", count, took_s),
-        )
-
-    def detect(self, images_bgr: Sequence[Image]) -> list[Detections]:
-        return self.batcher.do(images_bgr)
-
-
-class _QueuedEmbedder:
-    """An embedder that many threads may use; the faces of several pictures run as one batch."""
-
-    def __init__(self, embedder: FaceEmbedder, batch: int, queue: int, on_run: OnRun) -> None:
-        self.space, self.fmr = embedder.space, embedder.fmr
-        self.runs_on, self.device = embedder.runs_on, embedder.device
-        self._embedder = embedder
-        self.batcher = Batcher(
-            self._embed_together,
-            batch=batch,
-            queue=queue,
-            name="facepool-embed",
-            on_run=lambda count, took_s: on_run("embedder", count, took_s),
-        )
-
-    def embed(self, faces: AlignedFaces) -> Floats:
-        if len(faces) == 0:
-            return self._embedder.embed(faces)
-        (vectors,) = self.batcher.do([faces])
-        return vectors
-
-    def _embed_together(self, items: Sequence[AlignedFaces]) -> list[Floats]:
-        if len(items) == 1:
-            return [self._embedder.embed(items[0])]
-        vectors = self._embedder.embed(
-            AlignedFaces(np.concatenate([faces.images_bgr for faces in items]), items[0].template)
-        )
-        ends = np.cumsum([0, *(len(faces) for faces in items)])
-        return [vectors[start:end] for start, end in pairwise(ends)]
+def _embed_together(embed: Embed, items: Sequence[AlignedFaces]) -> list[Floats]:
+    """Embed the faces of several pictures as one batch."""
+    if len(items) == 1:
+        return [embed(items[0])]
+    vectors = embed(AlignedFaces(np.concatenate([faces.images_bgr for faces in items]), items[0].template))
+    ends = np.cumsum([0, *(len(faces) for faces in items)])
+    return [vectors[start:end] for start, end in pairwise(ends)]
 
 
 def _batch_on(device: str) -> int:

@@ -50,18 +50,13 @@ LOCAL = Caller("local", "admin")
 
 
 class KnownKey(BaseModel):
-    """A key as it is kept."""  # which is not enough to use it
+    """A key as it is kept."""
 
+    # The key itself is not among it: of that, only the digest is kept.
     name: str
     role: Role
     created_at: str
     last_used_at: str | None = Field(description="To the minute")
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    id: int
-    caller: Caller
 
 
 class Keys:
@@ -79,13 +74,13 @@ class Keys:
         self._always = always_required
         self._lock = threading.Lock()
         self._seen: tuple[int, int] | None = None
-        self._by_digest: dict[bytes, _Known] = {}
+        self._by_digest: dict[bytes, tuple[int, Caller]] = {}
         self._touched: dict[int, float] = {}
 
     @property
     def required(self) -> bool:
         """Whether requests need a key: elsewhere than on loopback always, there once an administrator has one."""
-        return self._always or any(known.caller.role == "admin" for known in self._current().values())
+        return self._always or any(caller.role == "admin" for _, caller in self._current().values())
 
     def all(self) -> list[KnownKey]:
         """Every key, oldest first."""
@@ -134,11 +129,10 @@ class Keys:
 
     def find(self, key: str) -> Caller | None:
         """Whose key it is; None: nobody's."""
-        known = self._current().get(_digest(key))
-        if known is None:
-            return None
-        self._touch(known.id)
-        return known.caller
+        number, caller = self._current().get(_digest(key), (0, None))
+        if caller is not None:
+            self._touch(number)
+        return caller
 
     def sign_in(self, key: str) -> tuple[Caller, str] | None:
         """Begin a session.
@@ -146,15 +140,15 @@ class Keys:
         Returns:
             Who it is and the token for the cookie; None: the key is nobody's.
         """
-        known = self._current().get(_digest(key))
-        if known is None:
+        number, caller = self._current().get(_digest(key), (0, None))
+        if caller is None:
             return None
-        self._touch(known.id)
+        self._touch(number)
         token = secrets.token_urlsafe(32)
         with self._store.transaction() as db:
             db.execute("DELETE FROM sessions WHERE ends_at < ?", (time.time(),))
-            db.execute("INSERT INTO sessions VALUES (?, ?, ?)", (_digest(token), known.id, time.time() + SESSION_S))
-        return known.caller, token
+            db.execute("INSERT INTO sessions VALUES (?, ?, ?)", (_digest(token), number, time.time() + SESSION_S))
+        return caller, token
 
     def session(self, token: str) -> Caller | None:
         """Who is signed in; None: nobody, or no longer."""
@@ -170,13 +164,13 @@ class Keys:
         with self._store.transaction() as db:
             db.execute("DELETE FROM sessions WHERE digest = ?", (_digest(token),))
 
-    def _current(self) -> dict[bytes, _Known]:
+    def _current(self) -> dict[bytes, tuple[int, Caller]]:
         with self._lock:  # or an older table could stay for the newer one
             seen = self._store.changes()
             if seen != self._seen:
                 rows = self._store.read("SELECT id, name, role, digest FROM keys")
                 self._by_digest = {
-                    bytes(digest): _Known(int(str(number)), Caller(str(name), _role(role)))
+                    bytes(digest): (int(str(number)), Caller(str(name), _role(role)))
                     for number, name, role, digest in rows
                     if isinstance(digest, bytes)
                 }
