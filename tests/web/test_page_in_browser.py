@@ -323,3 +323,23 @@ def test_the_settings_change_the_threshold(visit: Callable[..., Visit], photos: 
             return
         time.sleep(0.1)
     pytest.fail("the threshold does not follow the pool again")
+
+
+def test_the_description_shows_every_operation_and_opens_the_one_that_the_address_names(
+    visit: Callable[..., Visit], address: str
+) -> None:
+    described = httpx.get(f"{address}/openapi.json").json()
+    operations = {operation["operationId"] for item in described["paths"].values() for operation in item.values()}
+    page = visit().page
+    page.goto(f"{address}/docs/#recognize_v1_recognize_post")
+    opened = page.locator("details[open]")
+    opened.wait_for()
+    assert opened.get_attribute("id") == "recognize_v1_recognize_post"
+    assert f"'{address}/v1/recognize'" in opened.inner_text()
+    shown = set(page.eval_on_selector_all("details", "all => all.map((one) => one.id)"))
+    assert operations <= shown
+    assert {f"schema-{name}" for name in described["components"]["schemas"]} <= shown
+    dangling = page.eval_on_selector_all(
+        "a[href^='#']", "all => all.filter((a) => !document.getElementById(a.hash.slice(1))).length"
+    )
+    assert dangling == 0
