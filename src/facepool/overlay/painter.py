@@ -396,11 +396,11 @@ def label_of(faces: RecognizedFaces, row: int) -> Label:
 
 
 def live_labels(view: LiveView) -> list[Label]:
-    """The same for the faces that were told of; a white box for one that is not decided yet."""
+    """The same for confirmed faces; a white box for one that is not decided yet."""
     return [
         Label(_edges(view.detections, row)) if decision is None else _label(view.detections, row, decision)
         for row, decision in enumerate(view.decisions)
-        if view.told[row]
+        if view.confirmed[row]
     ]
 
 

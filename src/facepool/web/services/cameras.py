@@ -155,8 +155,8 @@ class Camera:
         frame, view = shown
         present = [
             FaceInView.model_validate({**record, "since": since[int(track)]})
-            for record, track, told in zip(live_records(frame, view), view.track_ids, view.told, strict=True)
-            if told
+            for record, track, confirmed in zip(live_records(frame, view), view.track_ids, view.confirmed, strict=True)
+            if confirmed
         ]
         height, width = frame.image_bgr.shape[:2]
         fps = round(frames / _RATE_WINDOW_S, 1)
