@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from facepool import ModelChoice, ModelStore, load_analyzer, read_image
-from facepool.evaluation.acquisition import choose_face
 from facepool.evaluation.calibration import calibrate
+from facepool.evaluation.embeddings import choose_face
 from facepool.models.catalog import EmbedderSpec, FmrCurve
 from facepool.models.store import default_root
 from facepool.search import Index, normalized_scores

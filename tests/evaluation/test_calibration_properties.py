@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facepool.errors import InsufficientData
-from facepool.evaluation.calibration import MIN_PEOPLE, Measured, calibrate
-from facepool.evaluation.strangers import leave_one_out
+from facepool.evaluation.calibration import MIN_PEOPLE, Measured, calibrate, leave_one_out
 from facepool.search import Index
 from facepool.search.exact import nearest
 from facepool.thresholds import ThresholdPolicy

@@ -6,11 +6,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 
-from facepool.evaluation.average_precision import ImageFaces, average_precision
 from facepool.evaluation.bootstrap import verification_intervals
-from facepool.evaluation.metrics import equal_error, error_curve, fold_accuracy, tar_at_fmr
-from facepool.evaluation.open_set import fnir_at_fpir, searches
-from facepool.evaluation.ranking import Values
+from facepool.evaluation.detection import JudgedPicture, average_precision
+from facepool.evaluation.identification import Probes
+from facepool.evaluation.metrics import Values, error_rates, fold_accuracy
 from facepool.types import Mask
 
 # Few different values, so that ties are common; sevenths, so that no product is exact.
@@ -34,17 +33,17 @@ def rising(scores: Values) -> Values:
 @given(SCORES, SCORES)
 def test_the_error_curve_is_scikit_learns_roc(genuine: Values, impostor: Values) -> None:
     fpr, tpr, thresholds = roc_curve(*both(genuine, impostor), drop_intermediate=False)
-    curve = error_curve(genuine, impostor)
-    np.testing.assert_allclose(curve.fmr[::-1], fpr)
-    np.testing.assert_allclose(1 - curve.fnmr[::-1], tpr)
+    curve = error_rates(genuine, impostor).curve()
+    np.testing.assert_allclose(curve.false_matches[::-1], fpr)
+    np.testing.assert_allclose(1 - curve.misses[::-1], tpr)
     np.testing.assert_allclose(curve.thresholds[-2::-1], thresholds[1:])
 
 
 @unhurried
 @given(SCORES, SCORES)
 def test_the_area_under_it_is_scikit_learns(genuine: Values, impostor: Values) -> None:
-    curve = error_curve(genuine, impostor)
-    area = np.trapezoid(1 - curve.fnmr[::-1], curve.fmr[::-1])
+    curve = error_rates(genuine, impostor).curve()
+    area = np.trapezoid(1 - curve.misses[::-1], curve.false_matches[::-1])
     assert area == pytest.approx(roc_auc_score(*both(genuine, impostor)))
 
 
@@ -53,14 +52,14 @@ def test_the_area_under_it_is_scikit_learns(genuine: Values, impostor: Values) -
 def test_the_equal_error_lies_on_scikit_learns_roc(genuine: Values, impostor: Values) -> None:
     fpr, tpr, _ = roc_curve(*both(genuine, impostor), drop_intermediate=False)
     met = np.interp(0.0, fpr + tpr - 1, fpr)  # along the curve FMR less FNMR rises from -1 to 1
-    assert equal_error(genuine, impostor).rate == pytest.approx(met)
+    assert error_rates(genuine, impostor).equal_error().rate == pytest.approx(met)
 
 
 @given(SCORES, SCORES, RATES)
 def test_no_lower_threshold_keeps_to_the_rate(genuine: Values, impostor: Values, fmr: float) -> None:
-    point = tar_at_fmr(genuine, impostor, fmr)
-    assert point.fmr <= fmr + 1e-9
-    assert point.fmr == pytest.approx((impostor >= point.threshold).mean())
+    point = error_rates(genuine, impostor).at(fmr)
+    assert point.false_matches <= fmr + 1e-9
+    assert point.false_matches == pytest.approx((impostor >= point.threshold).mean())
     assert point.tar == pytest.approx((genuine >= point.threshold).mean())
     lower = max(impostor[impostor < point.threshold], default=None)
     assert lower is None or (impostor >= lower).mean() > fmr
@@ -69,24 +68,24 @@ def test_no_lower_threshold_keeps_to_the_rate(genuine: Values, impostor: Values,
 @given(SCORES, SCORES, RATES, RATES)
 def test_a_laxer_rate_never_accepts_fewer(genuine: Values, impostor: Values, a: float, b: float) -> None:
     low, high = sorted((a, b))
-    assert tar_at_fmr(genuine, impostor, low).tar <= tar_at_fmr(genuine, impostor, high).tar
+    rates = error_rates(genuine, impostor)
+    assert rates.at(low).tar <= rates.at(high).tar
 
 
 @given(SCORES, SCORES, RATES)
 def test_a_rising_function_of_all_scores_changes_no_rate(genuine: Values, impostor: Values, fmr: float) -> None:
-    plain, bent = tar_at_fmr(genuine, impostor, fmr), tar_at_fmr(rising(genuine), rising(impostor), fmr)
-    assert (plain.fmr, plain.tar) == (bent.fmr, bent.tar)
-    assert equal_error(genuine, impostor).rate == equal_error(rising(genuine), rising(impostor)).rate
-    np.testing.assert_array_equal(
-        error_curve(genuine, impostor).fnmr, error_curve(rising(genuine), rising(impostor)).fnmr
-    )
+    plain, bent = error_rates(genuine, impostor), error_rates(rising(genuine), rising(impostor))
+    assert (plain.at(fmr).false_matches, plain.at(fmr).tar) == (bent.at(fmr).false_matches, bent.at(fmr).tar)
+    assert plain.equal_error().rate == bent.equal_error().rate
+    np.testing.assert_array_equal(plain.curve().misses, bent.curve().misses)
 
 
 @given(SCORES, SCORES, st.randoms(use_true_random=False))
 def test_order_changes_nothing(genuine: Values, impostor: Values, random) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001
     shuffled = np.array(random.sample(list(impostor), len(impostor)))
-    assert tar_at_fmr(genuine, impostor, 0.1) == tar_at_fmr(genuine, shuffled, 0.1)
-    assert equal_error(genuine, impostor) == equal_error(genuine, shuffled)
+    rates, of_shuffled = error_rates(genuine, impostor), error_rates(genuine, shuffled)
+    assert rates.at(0.1) == of_shuffled.at(0.1)
+    assert rates.equal_error() == of_shuffled.equal_error()
 
 
 @given(st.lists(st.tuples(st.integers(-7, 7), st.booleans(), st.integers(0, 3)), min_size=2, max_size=40))
@@ -117,7 +116,7 @@ def test_average_precision_is_the_area_under_scikit_learns_envelope(found: list[
     assume(any(right for _, right in found))
     face, beside = np.array([[0, 0, 10, 10]], np.float32), np.array([[50, 50, 60, 60]], np.float32)
     pictures = [
-        ImageFaces(
+        JudgedPicture(
             boxes=face if right else beside,
             scores=np.array([score / 10], np.float32),
             truth=face if right else np.zeros((0, 4), np.float32),
@@ -129,16 +128,6 @@ def test_average_precision_is_the_area_under_scikit_learns_envelope(found: list[
     envelope = np.maximum.accumulate(precision)  # from low thresholds to high, so from high recall to low
     area = -np.sum(np.diff(recall) * envelope[:-1])
     assert average_precision(pictures).ap == pytest.approx(area)
-
-
-@given(st.integers(2, 6), st.integers(1, 12), st.integers(0, 2**32 - 1))
-def test_a_search_is_missed_or_named_rightly_or_misnamed(people: int, probes: int, seed: int) -> None:
-    random = np.random.default_rng(seed)
-    mated = searches(random.integers(0, 8, (probes, people)) / 8, random.integers(0, people, probes))
-    point = fnir_at_fpir(mated, random.random(5), 0.2)
-    named_rightly = (mated.found >= point.threshold).mean()
-    assert point.fnir == pytest.approx(1 - named_rightly)
-    assert 0 <= point.misnamed <= point.fnir
 
 
 @unhurried
@@ -159,3 +148,24 @@ def test_an_interval_survives_a_rising_function_and_renamed_people(seed: int) ->
         (plain.tar_at_fmr[0.1].low, plain.tar_at_fmr[0.1].high), (bent.tar_at_fmr[0.1].low, bent.tar_at_fmr[0.1].high)
     )
     assert repr(named) == repr(plain)
+
+
+@given(st.integers(2, 6), st.integers(1, 12), st.integers(0, 2**32 - 1))
+def test_a_search_is_missed_or_named_rightly_or_misnamed(people: int, probes: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    right, other = random.integers(0, 8, (2, probes)) / 8
+    ranks = np.where(right > other, 1, random.integers(2, people + 1, probes))
+    rows, strangers = np.zeros(probes + 5, np.intp), random.random(5)
+    searched = Probes(
+        rows=rows,
+        mated=np.arange(probes + 5) < probes,
+        right=np.append(right, np.full(5, -np.inf)),
+        right_rows=rows,
+        other=np.append(other, strangers),
+        other_rows=rows,
+        ranks=np.append(ranks, np.zeros(5, np.intp)),
+    )
+    rates = error_rates(searched.found, searched.strangers)
+    threshold = rates.threshold_at(0.2)
+    assert rates.misses(threshold) == pytest.approx(1 - (searched.found >= threshold).mean())
+    assert 0 <= searched.misnamed(threshold) <= rates.misses(threshold)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facepool.errors import InputError, InvalidScores, NotEnoughScores
-from facepool.evaluation.metrics import equal_error, error_curve, fold_accuracy, operating_points, tar_at_fmr
+from facepool.evaluation.metrics import Scores, error_rates, fold_accuracy
 
 GENUINE = np.array([0.9, 0.8, 0.7, 0.4])
 IMPOSTOR = np.array([0.1, 0.2, 0.3, 0.5])
@@ -12,37 +12,37 @@ NOTHING = np.zeros(0)
 
 
 def test_the_threshold_lies_just_above_the_first_impostor_who_may_not_pass() -> None:
-    point = tar_at_fmr(GENUINE, IMPOSTOR, 0.25)
+    point = error_rates(GENUINE, IMPOSTOR).at(0.25)
     assert 0.3 < point.threshold < 0.3000001
-    assert (point.fmr, point.tar, point.impostors) == (0.25, 1.0, 4)
+    assert (point.false_matches, point.tar, point.impostors) == (0.25, 1.0, 4)
 
 
 def test_at_a_rate_of_zero_nobody_passes() -> None:
-    point = tar_at_fmr(GENUINE, IMPOSTOR, 0.0)
-    assert (point.fmr, point.tar) == (0.0, 0.75)
+    point = error_rates(GENUINE, IMPOSTOR).at(0.0)
+    assert (point.false_matches, point.tar) == (0.0, 0.75)
 
 
 def test_at_a_rate_of_one_everybody_passes() -> None:
-    point = tar_at_fmr(GENUINE, IMPOSTOR, 1.0)
-    assert (point.threshold, point.fmr, point.tar) == (0.1, 1.0, 1.0)
+    point = error_rates(GENUINE, IMPOSTOR).at(1.0)
+    assert (point.threshold, point.false_matches, point.tar) == (0.1, 1.0, 1.0)
 
 
 def test_impostors_of_one_similarity_pass_together_or_not_at_all() -> None:
-    point = tar_at_fmr(np.array([0.5, 0.6]), np.array([0.1, 0.5, 0.5, 0.5]), 0.5)
-    assert (point.fmr, point.tar) == (0.0, 0.5)
+    point = error_rates(np.array([0.5, 0.6]), np.array([0.1, 0.5, 0.5, 0.5])).at(0.5)
+    assert (point.false_matches, point.tar) == (0.0, 0.5)
 
 
 @pytest.mark.parametrize(("fmr", "count", "matches"), [(0.001, 3000, 3), (0.29, 100, 29), (0.0001, 3000, 0)])
 def test_a_share_of_the_impostors_is_a_whole_number_of_them(fmr: float, count: int, matches: int) -> None:
-    point = tar_at_fmr(np.ones(1), np.arange(count) / count, fmr)
-    assert point.fmr == matches / count
+    point = error_rates(np.ones(1), np.arange(count) / count).at(fmr)
+    assert point.false_matches == matches / count
     assert point.resolved == (matches > 0)
 
 
 def test_a_pair_without_a_face_is_a_miss_and_never_a_false_match() -> None:
     genuine, impostor = np.append(GENUINE, -np.inf), np.append(IMPOSTOR, -np.inf)
-    point = tar_at_fmr(genuine, impostor, 1.0)
-    assert (point.fmr, point.tar) == (0.8, 0.8)
+    point = error_rates(genuine, impostor).at(1.0)
+    assert (point.false_matches, point.tar) == (0.8, 0.8)
     assert np.isfinite(point.threshold)
 
 
@@ -50,52 +50,40 @@ def test_a_weighted_impostor_counts_as_many_times() -> None:
     weights = np.array([1.0, 3.0, 1.0, 1.0])
     repeated = np.array([0.1, 0.2, 0.2, 0.2, 0.3, 0.5])
     for fmr in (0.0, 0.2, 0.4, 0.7, 1.0):
-        assert tar_at_fmr(GENUINE, IMPOSTOR, fmr, weights=weights) == tar_at_fmr(GENUINE, repeated, fmr)
+        assert error_rates(GENUINE, IMPOSTOR, weights).at(fmr) == error_rates(GENUINE, repeated).at(fmr)
 
 
 def test_the_curve_has_every_threshold_that_makes_a_difference() -> None:
-    curve = error_curve(GENUINE, IMPOSTOR)
+    curve = error_rates(GENUINE, IMPOSTOR).curve()
     assert curve.thresholds[:-1].tolist() == [0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.8, 0.9]
-    assert curve.fmr.tolist() == [1, 0.75, 0.5, 0.25, 0.25, 0, 0, 0, 0]
-    assert curve.fnmr.tolist() == [0, 0, 0, 0, 0.25, 0.25, 0.5, 0.75, 1]
-
-
-def test_a_thinned_curve_keeps_its_ends_and_its_rare_errors() -> None:
-    random = np.random.default_rng(0)
-    curve = error_curve(random.normal(0.6, 0.1, 20_000), random.normal(0.1, 0.1, 20_000))
-    thinned = curve.thinned(200)
-    assert len(thinned) <= 200
-    assert (thinned.fmr[0], thinned.fnmr[-1]) == (1, 1)
-    assert ((thinned.fmr > 0) & (thinned.fmr < 1e-3)).sum() >= 5
-    assert curve.thinned(10**6) is not None
-    assert len(curve.thinned(10**6)) == len(curve)
+    assert curve.false_matches.tolist() == [1, 0.75, 0.5, 0.25, 0.25, 0, 0, 0, 0]
+    assert curve.misses.tolist() == [0, 0, 0, 0, 0.25, 0.25, 0.5, 0.75, 1]
 
 
 def test_errors_are_equal_where_the_curves_meet() -> None:
-    error = equal_error(GENUINE, IMPOSTOR)
+    error = error_rates(GENUINE, IMPOSTOR).equal_error()
     assert (error.rate, error.threshold) == (0.25, 0.5)
 
 
 def test_between_two_thresholds_the_equal_error_is_linear() -> None:
     # FMR falls from 1/2 to 0 while FNMR stays 0 and then rises to 1/3.
-    assert equal_error(np.array([0.5, 0.7, 0.8]), np.array([0.1, 0.5])).rate == pytest.approx(0.2)
+    assert error_rates(np.array([0.5, 0.7, 0.8]), np.array([0.1, 0.5])).equal_error().rate == pytest.approx(0.2)
 
 
 def test_scores_without_overlap_have_no_equal_error() -> None:
-    assert equal_error(np.array([0.8, 0.9]), np.array([0.1, 0.2])).rate == 0
+    assert error_rates(np.array([0.8, 0.9]), np.array([0.1, 0.2])).equal_error().rate == 0
 
 
 def test_scores_that_tell_nothing_have_an_equal_error_of_a_half() -> None:
-    assert equal_error(np.full(5, 0.3), np.full(7, 0.3)).rate == 0.5
+    assert error_rates(np.full(5, 0.3), np.full(7, 0.3)).equal_error().rate == 0.5
 
 
 def test_faces_that_are_mostly_missing_have_an_equal_error_all_the_same() -> None:
-    error = equal_error(np.array([-np.inf, -np.inf, 0.5]), np.array([-np.inf, 0.1]))
+    error = error_rates(np.array([-np.inf, -np.inf, 0.5]), np.array([-np.inf, 0.1])).equal_error()
     assert 0.25 < error.rate < 1
     assert np.isfinite(error.threshold)
 
 
-@pytest.mark.parametrize("figure", [error_curve, equal_error, lambda g, i: tar_at_fmr(g, i, 0.1)])
 @pytest.mark.parametrize(
     ("genuine", "impostor", "error"),
     [
@@ -107,15 +95,15 @@ def test_faces_that_are_mostly_missing_have_an_equal_error_all_the_same() -> Non
         (GENUINE, np.zeros((2, 2)), InvalidScores),
     ],
 )
-def test_scores_that_give_no_rate_are_refused(figure, genuine, impostor, error: type[InputError]) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001
+def test_scores_that_give_no_rate_are_refused(genuine: Scores, impostor: Scores, error: type[InputError]) -> None:
     with pytest.raises(error) as refusal:
-        figure(genuine, impostor)
+        error_rates(genuine, impostor)
     assert refusal.value.code in {"not_enough_scores", "scores_invalid"}
 
 
 def test_a_rate_above_one_is_a_mistake_of_the_caller() -> None:
-    with pytest.raises(ValueError, match="false match rate"):
-        operating_points(GENUINE, IMPOSTOR, (1.5,))
+    with pytest.raises(ValueError, match="rate of false matches"):
+        error_rates(GENUINE, IMPOSTOR).at(1.5)
 
 
 def test_each_fold_is_judged_with_the_threshold_of_the_others() -> None:

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from facepool.errors import FacepoolError, PathMissing, ProtocolInvalid, SourceEmpty
-from facepool.evaluation.ground_truth import read_ground_truth
-from facepool.evaluation.protocols import read_pairs, read_people, split
+from facepool.evaluation.protocols import read_ground_truth, read_pairs, read_people, split
 
 
 def pictures(root: Path, *names: str) -> Path:
@@ -156,8 +155,7 @@ def test_pairs_without_pictures_are_refused_or_left_out_and_counted(lfw: Path, t
 
 def test_a_folder_of_people_nested_and_loose(tmp_path: Path) -> None:
     root = pictures(tmp_path / "people", "Ada/1.jpg", "Ada/2021/2.jpg", "Bob.png", "Ada/.hidden.jpg", "Ada/notes.txt")
-    people = read_people(root)
-    assert [(path.name, name) for path, name in zip(people.paths, people.people, strict=True)] == [
+    assert [(path.name, name) for path, name in zip(*read_people(root), strict=True)] == [
         ("1.jpg", "Ada"),
         ("2.jpg", "Ada"),
         ("Bob.png", "Bob"),

@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or importlib.util.find_spec("playwright") is None,
-    reason="needs Chromium (Debian's package chromium) and playwright",
-)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        CHROMIUM is None or importlib.util.find_spec("playwright") is None,
+        reason="needs Chromium (Debian's package chromium) and playwright",
+    ),
+]
 
 DESKTOP, PHONE = (1280, 800), (390, 844)
 PAGES = ("register", "live", "people", "people/Ada", "photo", "activity", "settings")

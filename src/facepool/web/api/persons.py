@@ -12,7 +12,7 @@ import numpy as np
 from fastapi import APIRouter, Path, Query, Response
 
 from facepool.enroll.pictures import Offer
-from facepool.enroll.ring import StoredRing, stored_ring
+from facepool.enroll.ring import AMPLITUDES, StoredRing, stored_ring
 from facepool.enroll.session import EnrollmentSession
 from facepool.errors import InputError, UnknownTemplate
 from facepool.faces.analyze import Faces
@@ -226,12 +226,13 @@ def _person(pool: Pool, name: str, pairs: Collection[LookAlikes]) -> Record:
         "coverage": ring.coverage,
         "ring": [
             {
-                "direction": place.slot.direction,
-                "amplitude": place.slot.amplitude,
-                "angle_deg": place.angle_deg,
-                "quality": place.quality,
+                "direction": direction,
+                "amplitude": amplitude,
+                "angle_deg": part.angle_deg,
+                "quality": part.near if amplitude == "near" else part.far,
             }
-            for place in ring.bins
+            for amplitude in AMPLITUDES
+            for direction, part in enumerate(ring.parts)
         ],
         "views": _samples(pool, templates),
     }

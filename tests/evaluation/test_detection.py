@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facepool.errors import InvalidScores, NotEnoughScores
-from facepool.evaluation.average_precision import ImageFaces, average_precision, average_precision_interval
+from facepool.evaluation.detection import JudgedPicture, average_precision, average_precision_interval
 from facepool.types import Floats
 
 Box = tuple[float, float, float, float]
@@ -17,9 +17,9 @@ def boxes(*rows: Box) -> Floats:
     return np.array(rows, np.float32).reshape(-1, 4)
 
 
-def picture(found: Floats, scores: list[float], truth: Floats, ignored: list[bool] | None = None) -> ImageFaces:
+def picture(found: Floats, scores: list[float], truth: Floats, ignored: list[bool] | None = None) -> JudgedPicture:
     marks = [False] * len(truth) if ignored is None else ignored
-    return ImageFaces(found, np.array(scores, np.float32), truth, np.array(marks, np.bool_))
+    return JudgedPicture(found, np.array(scores, np.float32), truth, np.array(marks, np.bool_))
 
 
 def test_every_face_found_and_nothing_else_is_one() -> None:

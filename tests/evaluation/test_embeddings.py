@@ -11,8 +11,14 @@ import pytest
 
 from facepool.capture import write_image
 from facepool.errors import StorageError
-from facepool.evaluation.acquisition import NO_FACE, Acquired, acquire, choose_face
-from facepool.evaluation.embedding_cache import FILE_NAME, EmbeddingCache, NoMemory
+from facepool.evaluation.embeddings import (
+    FILE_NAME,
+    NO_FACE,
+    EmbeddingCache,
+    EvaluatedPictures,
+    choose_face,
+    embed_pictures,
+)
 from facepool.faces.analyze import Faces
 from facepool.types import Image
 from support.fake_analyzer import Scene, StageAnalyzer, unit, view
@@ -32,11 +38,13 @@ def shoot(stage: StageAnalyzer, path: Path, scene: Scene) -> Path:
     return path
 
 
-def look(stage: StageAnalyzer, paths: Sequence[Path], cache: Path | None = None, recipe: str = RECIPE) -> Acquired:
+def look(
+    stage: StageAnalyzer, paths: Sequence[Path], cache: Path | None = None, recipe: str = RECIPE
+) -> EvaluatedPictures:
     if cache is None:
-        return acquire(paths, ["somebody"] * len(paths), stage, NoMemory())
-    with EmbeddingCache(cache, recipe) as memory:
-        return acquire(paths, ["somebody"] * len(paths), stage, memory)
+        return embed_pictures(paths, ["somebody"] * len(paths), stage)
+    with EmbeddingCache(cache, recipe) as opened:
+        return embed_pictures(paths, ["somebody"] * len(paths), stage, opened)
 
 
 def test_one_row_a_picture_whatever_becomes_of_it(stage: StageAnalyzer, tmp_path: Path) -> None:
@@ -45,31 +53,28 @@ def test_one_row_a_picture_whatever_becomes_of_it(stage: StageAnalyzer, tmp_path
     broken = tmp_path / "broken.png"
     broken.write_bytes(good.read_bytes()[:40])
     steps: list[None] = []
-    acquired = acquire(
-        [good, empty, broken, tmp_path / "gone.png"], list("abcd"), stage, NoMemory(), lambda: steps.append(None)
-    )
-    captures = acquired.captures
-    assert len(steps) == len(captures) == 4
-    assert captures.people == ("a", "b", "c", "d")
-    assert captures.acquired.tolist() == [True, False, False, False]
-    assert captures.failures == [1, 2, 3]
-    assert captures.problems[:2] == ("", NO_FACE)
-    assert all(captures.problems[2:])
-    assert captures.problems[3] == "no such file or directory"
-    np.testing.assert_array_equal(captures.embeddings[0], view(0, 20))
-    assert captures.embeddings.shape == (4, DIMENSION)
-    assert not captures.embeddings[1:].any()
-    assert captures.boxes[0].tolist() == [0, 0, 100, 100]
-    assert np.isnan(captures.boxes[1:]).all()
-    assert captures.sizes_px[0] == 100
-    assert np.isnan(captures.qualities[1:]).all()
+    files = [good, empty, broken, tmp_path / "gone.png"]
+    pictures = embed_pictures(files, list("abcd"), stage, on_picture=lambda: steps.append(None))
+    assert len(steps) == len(pictures) == 4
+    assert pictures.people == ("a", "b", "c", "d")
+    assert pictures.acquired.tolist() == [True, False, False, False]
+    assert pictures.failures == [1, 2, 3]
+    assert pictures.problems[:2] == ("", NO_FACE)
+    assert all(pictures.problems[2:])
+    assert pictures.problems[3] == "no such file or directory"
+    np.testing.assert_array_equal(pictures.embeddings[0], view(0, 20))
+    assert pictures.embeddings.shape == (4, DIMENSION)
+    assert not pictures.embeddings[1:].any()
+    assert pictures.boxes[0].tolist() == [0, 0, 100, 100]
+    assert np.isnan(pictures.boxes[1:]).all()
+    assert np.isnan(pictures.qualities[1:]).all()
 
 
 def test_no_picture_is_no_row(stage: StageAnalyzer) -> None:
-    captures = look(stage, []).captures
-    assert len(captures) == 0
-    assert captures.embeddings.shape == (0, DIMENSION)
-    assert captures.boxes.shape == (0, 4)
+    pictures = look(stage, [])
+    assert len(pictures) == 0
+    assert pictures.embeddings.shape == (0, DIMENSION)
+    assert pictures.boxes.shape == (0, 4)
 
 
 def test_the_face_in_the_middle_is_taken_unless_another_is_much_larger() -> None:
@@ -87,33 +92,33 @@ def test_pictures_are_looked_at_once_and_found_again_as_they_were(stage: StageAn
         shoot(stage, tmp_path / "b.png", Scene()),
     ]
     fresh = look(stage, paths, tmp_path)
-    assert fresh.from_memory == 0
+    assert fresh.from_cache == 0
     batches = len(stage.batches)
     moved = [path.rename(path.with_name(f"moved-{path.name}")) for path in paths]
     again = look(stage, moved, tmp_path)
     assert len(stage.batches) == batches
-    assert again.from_memory == 2
-    for name in ("embeddings", "boxes", "face_counts", "sizes_px", "qualities", "yaws", "pitches"):
-        np.testing.assert_array_equal(getattr(again.captures, name), getattr(fresh.captures, name), err_msg=name)
-    assert again.captures.problems == fresh.captures.problems == ("", NO_FACE)
+    assert again.from_cache == 2
+    for name in ("embeddings", "boxes", "face_counts", "qualities", "yaws"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(fresh, name), err_msg=name)
+    assert again.problems == fresh.problems == ("", NO_FACE)
 
 
 def test_another_recipe_or_another_content_is_looked_at_anew(stage: StageAnalyzer, tmp_path: Path) -> None:
     path = shoot(stage, tmp_path / "a.png", Scene(view(0, 0)))
     look(stage, [path], tmp_path)
-    assert look(stage, [path], tmp_path, "another recipe").from_memory == 0
+    assert look(stage, [path], tmp_path, "another recipe").from_cache == 0
     shoot(stage, path, Scene(view(1, 0)))
     replaced = look(stage, [path], tmp_path)
-    assert replaced.from_memory == 0
-    np.testing.assert_array_equal(replaced.captures.embeddings[0], view(1, 0))
+    assert replaced.from_cache == 0
+    np.testing.assert_array_equal(replaced.embeddings[0], view(1, 0))
 
 
 def test_the_same_content_twice_is_looked_at_once(stage: StageAnalyzer, tmp_path: Path) -> None:
     path = shoot(stage, tmp_path / "a.png", Scene(view(0, 0)))
     (tmp_path / "b.png").write_bytes(path.read_bytes())
-    captures = look(stage, [path, tmp_path / "b.png"], tmp_path).captures
+    pictures = look(stage, [path, tmp_path / "b.png"], tmp_path)
     assert stage.batches == [1]
-    np.testing.assert_array_equal(captures.embeddings[0], captures.embeddings[1])
+    np.testing.assert_array_equal(pictures.embeddings[0], pictures.embeddings[1])
 
 
 class Interrupted(StageAnalyzer):
@@ -133,9 +138,9 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
     calm = StageAnalyzer()
     calm._scenes = stage._scenes
     resumed = look(calm, paths, tmp_path)
-    assert resumed.from_memory == 32
+    assert resumed.from_cache == 32
     assert sum(calm.batches) == 8
-    np.testing.assert_allclose(resumed.captures.embeddings[:, 0], np.cos(np.radians(np.arange(40))), atol=1e-6)
+    np.testing.assert_allclose(resumed.embeddings[:, 0], np.cos(np.radians(np.arange(40))), atol=1e-6)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
@@ -147,9 +152,9 @@ def test_the_cache_is_for_its_owner_only(tmp_path: Path) -> None:
 def test_two_processes_may_use_one_cache(stage: StageAnalyzer, tmp_path: Path) -> None:
     paths = [shoot(stage, tmp_path / "a.png", Scene(view(0, 0))), shoot(stage, tmp_path / "b.png", Scene(view(1, 0)))]
     with EmbeddingCache(tmp_path, RECIPE) as one, EmbeddingCache(tmp_path, RECIPE) as other:
-        acquire(paths[:1], ["a"], stage, one)
-        acquire(paths, ["a", "b"], stage, other)
-        assert acquire(paths, ["a", "b"], stage, one).from_memory == 2
+        embed_pictures(paths[:1], ["a"], stage, one)
+        embed_pictures(paths, ["a", "b"], stage, other)
+        assert embed_pictures(paths, ["a", "b"], stage, one).from_cache == 2
 
 
 def test_a_file_that_is_no_cache_is_refused_and_stays(tmp_path: Path) -> None:
