@@ -4,11 +4,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal
 
 import cv2
 import numpy as np
 
+from facepool.enroll.ring import RingPart
+from facepool.enroll.scan import Phase
 from facepool.overlay.painter import SHIFT, Box, Color, Painter, draw_bar, draw_pill, fixed, ink
 from facepool.overlay.text import Alpha
 from facepool.types import Image
@@ -118,8 +119,6 @@ class Follower:
         return self._oval
 
 
-RingPhase = Literal["frontal", "ring", "enough", "done", "paused"]
-
 _WHITE: Color = (245, 245, 245)
 _GREEN: Color = (96, 214, 48)
 _DULL_GREEN: Color = (74, 128, 66)
@@ -146,26 +145,6 @@ _FAINTEST = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class RingPart:
-    """One direction of the ring.
-
-    Attributes:
-        angle_deg: Of its middle: 0 is the picture's right side, 90 up.
-        near: 0..100, quality of the view on the inner ring; None while there is none.
-        far: The same on the outer ring.
-    """
-
-    angle_deg: float
-    near: float | None = None
-    far: float | None = None
-
-    @property
-    def covered(self) -> bool:
-        """Whether there is a view on either ring; the other one then is faintly green."""
-        return self.near is not None or self.far is not None
-
-
-@dataclass(frozen=True, slots=True)
 class RingView:
     """What the screen shows in one frame. Angles and box are those of the picture as the camera sees it.
 
@@ -182,7 +161,7 @@ class RingView:
         target_deg: Where it is to point next; None for nowhere.
     """
 
-    phase: RingPhase
+    phase: Phase
     parts: tuple[RingPart, ...]
     hint: str = ""
     person: str = ""
@@ -318,7 +297,7 @@ def _flip(view: RingView) -> RingView:
     )
 
 
-def _draw_patch(half_h: int, phase: RingPhase, parts: tuple[RingPart, ...]) -> _Patch:
+def _draw_patch(half_h: int, phase: Phase, parts: tuple[RingPart, ...]) -> _Patch:
     reach = math.ceil(half_h * (1 + RING)) + 2
     oval = Oval(reach, reach, half_h)
     drawn = np.zeros((2 * reach + 1, 2 * reach + 1, 4), np.uint8)  # premultiplied BGRA
