@@ -297,7 +297,7 @@ class Canvas:
     Attributes:
         image_bgr: (H, W, 3) uint8, BGR, as the camera sees it.
         scale: Pixels of the canvas for one of the frame.
-        mirrored: Whether it is shown as a mirror shows it; who draws turns it, before the text.
+        mirrored: Whether it is shown as a mirror shows it; turned before text is drawn.
         keys: What the keys do, as long as that is worth a line.
     """
 
