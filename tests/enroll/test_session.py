@@ -428,3 +428,13 @@ def test_a_direction_that_is_to_be_redone_is_empty_until_it_is_seen_again(stage:
     assert offer(ada, stage, [Head(yaw=-18)])[-1].phase == "enough"
     assert offer(ada, stage, [Head(yaw=18, size=90)])[-1].phase == "done"  # poorer than before, but asked for
     assert all(direction.covered for direction in ada.finish().directions)
+
+
+def test_pictures_are_judged_beside_the_scan_and_stored_with_it(stage: ScanStage, pool: Pool) -> None:
+    ada = enrollment(stage, pool, novelty=0.98)
+    offer(ada, stage, [*still(), *circle()])
+    offers = ada.offer_pictures([stage.frame(Head(yaw=5)), stage.frame(Head(yaw=60)), stage.frame(Head(OTHER))])
+    assert [offer.outcome for offer in offers] == ["known_view", "taken", "not_the_same_person"]
+    before = pool.revision()
+    assert (ada.commit(), ada.withdrawn) == (len(pool.templates("Ada")), [])
+    assert pool.revision() == before + 1

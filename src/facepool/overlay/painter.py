@@ -297,7 +297,7 @@ class Canvas:
     Attributes:
         image_bgr: (H, W, 3) uint8, BGR, as the camera sees it.
         scale: Pixels of the canvas for one of the frame.
-        mirrored: Whether it is shown as a mirror shows it; who draws turns it, before the text.
+        mirrored: Whether it is shown as a mirror shows it; turned before text is drawn.
         keys: What the keys do, as long as that is worth a line.
     """
 
@@ -396,11 +396,11 @@ def label_of(faces: RecognizedFaces, row: int) -> Label:
 
 
 def live_labels(view: LiveView) -> list[Label]:
-    """The same for the faces that were told of; a white box for one that is not decided yet."""
+    """The same for confirmed faces; a white box for one that is not decided yet."""
     return [
         Label(_edges(view.detections, row)) if decision is None else _label(view.detections, row, decision)
         for row, decision in enumerate(view.decisions)
-        if view.told[row]
+        if view.confirmed[row]
     ]
 
 

@@ -73,7 +73,7 @@ class Room:
     bottom: float
 
     def around(self, box: Box | None) -> Oval:
-        """The oval for a face, or for nobody: of a size that fits the room, as near to the face as the ring allows."""
+        """The oval for a face, or for none: of a size that fits the room, as near to the face as the ring allows."""
         width, height = self.right - self.left, self.bottom - self.top
         largest = max(1.0, min(height / 2 / (1 + RING), width / 2 / (ASPECT + RING)))
         if box is None:
@@ -94,7 +94,7 @@ class Follower:
         self._gliding = False
 
     def follow(self, box: Box | None, room: Room) -> Oval:
-        """The oval for the next frame; where nobody is seen, it stays where it was."""
+        """The oval for the next frame; where no face is seen, it stays where it was."""
         if box is not None and not all(map(math.isfinite, box)):
             box = None
         if self._oval is None or room != self._room:
@@ -155,7 +155,7 @@ class RingView:
         person: Stands at the top left; empty for none.
         keys: The small line; empty for none.
         progress: 0..1.
-        box: xyxy in pixels of the face that the oval surrounds; None for nobody.
+        box: xyxy in pixels of the face that the oval surrounds; None without one.
         heading_deg: Where the head points; None while that is not known.
         reach: How far it points there: 1 is the inner ring.
         target_deg: Where it is to point next; None for nowhere.

@@ -72,7 +72,7 @@ class SdlWindow:
         image_wh: Size of the pictures to come; the window opens in their shape.
 
     Raises:
-        pygame.error: SDL finds no display, or only one that nobody can see.
+        pygame.error: SDL finds no display, or only one that cannot be seen.
     """
 
     def __init__(self, title: str, image_wh: tuple[int, int]) -> None:
@@ -140,7 +140,7 @@ def letterbox(image_wh: tuple[int, int], window_wh: tuple[int, int]) -> tuple[in
 
 
 def _refuse_invisible_driver() -> None:
-    """SDL falls back to a display in memory without a word; only who asked for that gets it."""
+    """SDL falls back to a display in memory without a word; it is refused unless the environment asks for it."""
     driver = pygame.display.get_driver()
     if driver in _INVISIBLE_DRIVERS and not os.environ.get("SDL_VIDEODRIVER"):
         raise pygame.error("the display of this session cannot be reached")

@@ -33,6 +33,7 @@ from facepool.web.problems import InvalidRequest, ServerBusy
 from facepool.web.services import CurrentServices, Services
 from facepool.web.services.engine import FRAME_LIMITS, decode_image
 from facepool.web.services.keys import Caller
+from facepool.web.services.people import best_view
 
 router = APIRouter(tags=["enroll"])
 
@@ -81,8 +82,8 @@ class Store(_Command):
     do: Literal["store"]
 
 
-Command = Annotated[Finish | Redo | Resolve | Store, Field(discriminator="do")]
-_COMMANDS: TypeAdapter[Command] = TypeAdapter(Command)
+ScanCommand = Annotated[Finish | Redo | Resolve | Store, Field(discriminator="do")]
+_COMMANDS: TypeAdapter[ScanCommand] = TypeAdapter(ScanCommand)
 
 
 @router.websocket("/v1/enroll")
@@ -227,11 +228,7 @@ def report_message(session: EnrollmentSession, pool: Pool) -> Message:
 
 
 def _best_picture(pool: Pool, person: str) -> int | None:
-    """The best view of somebody that has a picture."""
-    pictured = pool.template_ids_with_image(person)
-    views = [template for template in pool.templates(person) if template.id in pictured]
-    best = max(views, key=lambda template: template.sample.quality or 0.0, default=None)
-    return None if best is None else best.id
+    return best_view(pool.templates(person), pool.template_ids_with_image(person))
 
 
 def _quality(view: ViewReport | None) -> float | None:
