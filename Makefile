@@ -19,9 +19,9 @@ demo: ## Register two people, recognize them and two strangers, look at the pict
 	@$(SETUP) --lock requirements.lock
 	@$(BIN)/facepool demo
 
-test: ## Run the whole test suite
+test: ## Run the whole test suite, on all cores
 	@$(SETUP) --lock requirements-dev.lock
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
 
 check: ## Lint, types, layers, dependencies: zero warnings
 	@$(SETUP) --lock requirements-dev.lock

@@ -262,7 +262,7 @@ def _working_folder() -> Iterator[Path]:
 def main() -> None:
     """Measure and write."""
     arguments = parse()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it keeps what was measured
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was measured until then is kept
     machine.stay_on_cores(arguments.threads)
     with _working_folder() as work:
         comparison = Comparison(arguments, work, ModelStore(arguments.models_dir))

@@ -1,5 +1,4 @@
 import errno
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +12,7 @@ from facepool.capture import VideoSource, VideoWriter, read_image, write_image
 from facepool.errors import ConfigError, DiskFull, NotWritable, StreamLost
 from facepool.types import Image
 from support.media import gradient, threads_of_this_process
-
-is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+from support.permissions import permissions_apply
 
 
 def recorded(path: Path) -> list[float]:
@@ -159,10 +157,9 @@ def test_a_missing_folder_is_not_writable(tmp_path: Path) -> None:
         write_image(tmp_path / "nowhere" / "out.png", gradient())
 
 
-@pytest.mark.skipif(is_root, reason="root may write everywhere")
 def test_a_folder_without_permission_is_not_writable(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(NotWritable):
+    with permissions_apply(), pytest.raises(NotWritable):
         VideoWriter(tmp_path / "out.mp4", 25, (96, 64))
 
 

@@ -1,6 +1,5 @@
 """Bad input: one clear line, the documented exit code, no traceback, and nothing lost."""
 
-import ctypes
 import http.server
 import os
 import resource
@@ -18,11 +17,10 @@ import pytest
 
 from facepool.capture import VideoSource, write_image
 from support.commands import Commands, film, nobody, pan
+from support.permissions import like_any_user
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="limits, users and signals of POSIX")
 
-_PR_CAPBSET_DROP = 24
-_CAP_DAC_OVERRIDE = 1
 IDS = np.array(["Ada", "Ada", "Bob"])
 
 
@@ -253,12 +251,6 @@ def test_no_write_permission(facepool: Commands, crowd: Commands, photo: Path, t
     assert outcome.code == 7
     assert "[not_writable]" in outcome.error
     assert "Permission denied" in outcome.error
-
-
-def like_any_user() -> None:
-    """Take from root, in the process that begins, what lets it write where permissions forbid it."""
-    if os.geteuid() == 0:
-        ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE)
 
 
 # Models

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from facepool.enroll.ring import DIRECTIONS, stored_ring
+from facepool.enroll.ring import DIRECTIONS, RingPart, stored_ring
 from facepool.types import Pose, Sample, Template
 from support.pools import unit
 
@@ -22,8 +22,8 @@ def test_nobody_has_views_around() -> None:
     for templates in ([], stored(None, None)):
         ring = stored_ring(templates)
         assert (ring.middle, ring.coverage) == (None, 0)
-        assert len(ring.bins) == 2 * DIRECTIONS
-        assert not any(place.quality is not None for place in ring.bins)
+        assert len(ring.parts) == DIRECTIONS
+        assert not any(part.covered for part in ring.parts)
 
 
 def test_one_view_is_the_middle_whatever_way_it_looks() -> None:
@@ -35,13 +35,13 @@ def test_one_view_is_the_middle_whatever_way_it_looks() -> None:
 def test_a_full_circle_covers_every_direction_from_wherever_the_camera_looks(lifted: float) -> None:
     ring = stored_ring(stored(*around(lifted=lifted), Pose(0, lifted, 0), None))
     assert (ring.middle, ring.coverage) == (13, 1)
-    assert {place.quality for place in ring.bins if place.slot.amplitude == "near"} == {80}
+    assert {part.near for part in ring.parts} == {80}
 
 
 def test_the_best_view_of_a_place_counts_and_the_far_ring_covers_too() -> None:
     templates = [*stored(Pose(0, 0, 0), Pose(1, 0, 0), Pose(0, 1, 0)), *stored(Pose(30, 0, 0), quality=60)]
     templates += stored(Pose(31, 0, 0), quality=70)
     ring = stored_ring(templates)
-    (right,) = (place for place in ring.bins if place.quality is not None)
-    assert (right.slot.direction, right.slot.amplitude, right.angle_deg, right.quality) == (0, "far", 0, 70)
+    assert ring.parts[0] == RingPart(angle_deg=0, near=None, far=70)
+    assert not any(part.covered for part in ring.parts[1:])
     assert ring.coverage == 1 / 12

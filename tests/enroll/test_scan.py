@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facepool.enroll.ring import Slot
+from facepool.enroll.scan import ScanStep
 from facepool.enroll.session import EnrollmentSession, EnrollOptions
 from facepool.errors import ScanIncomplete
 from facepool.gallery import open_pool
@@ -26,13 +27,15 @@ def scan(heads_of: Sequence[tuple[Head, ...]], **options: object) -> tuple[Enrol
     stage = ScanStage()
     with tempfile.TemporaryDirectory() as folder, open_pool(Path(folder) / "pool.db", SPACE) as pool:
         guided = EnrollmentSession("Ada", stage, pool, options=EnrollOptions(**options))  # type: ignore[arg-type]
-        history = [
-            {place.slot: place.quality for place in guided.scan(stage.frame(*heads)).bins if place.quality is not None}
-            for heads in heads_of
-        ]
+        history = [qualities(guided.scan(stage.frame(*heads))) for heads in heads_of]
         assert pool.people() == []
         assert not (Path(folder) / "pool.db").exists()
     return guided, history
+
+
+def qualities(step: ScanStep) -> dict[Slot, float]:
+    near = {Slot(way, "near"): part.near for way, part in enumerate(step.ring) if part.near is not None}
+    return near | {Slot(way, "far"): part.far for way, part in enumerate(step.ring) if part.far is not None}
 
 
 def stored(heads_of: Sequence[tuple[Head, ...]]) -> list[tuple[bytes, object]]:

@@ -45,8 +45,8 @@ def test_a_full_circle_fills_the_near_ring_and_is_stored(stage: ScanStage, pool:
     assert [scan.phase for scan in scans[:8]] == ["frontal"] * 7 + ["ring"]
     assert scans[-1].phase == "done"
     assert scans[-1].hint.code == "done"
-    assert all(place.quality is not None for place in scans[-1].bins if place.slot.amplitude == "near")
-    assert all(place.quality is None for place in scans[-1].bins if place.slot.amplitude == "far")
+    assert all(part.near is not None for part in scans[-1].ring)
+    assert all(part.far is None for part in scans[-1].ring)
     assert pool.people() == []
     stored = ada.commit()
     assert 5 <= stored <= 13
@@ -80,7 +80,8 @@ def test_wide_turns_cover_the_ring_as_well(stage: ScanStage, pool: Pool) -> None
     ada = enrollment(stage, pool)
     last = offer(ada, stage, [*still(), *circle(35, 18)])[-1]
     assert last.phase == "done"
-    assert {place.slot.amplitude for place in last.bins if place.quality is not None} == {"far"}
+    assert all(part.near is None for part in last.ring)
+    assert all(part.far is not None for part in last.ring)
 
 
 def test_turns_that_are_too_small_fill_nothing_and_are_told_so(stage: ScanStage, pool: Pool) -> None:
@@ -170,7 +171,7 @@ def test_a_better_view_replaces_a_worse_one_and_never_the_other_way_round(stage:
     sizes = [80, 100, 70, 112, 60]
     scans = offer(ada, stage, [Head(yaw=18, size=size) for size in sizes])
     assert [scan.outcome for scan in scans] == ["taken", "better", "not_better", "better", "not_better"]
-    assert max(place.quality or 0 for place in scans[-1].bins) == pytest.approx(100)
+    assert max(max(part.near or 0, part.far or 0) for part in scans[-1].ring) == pytest.approx(100)
 
 
 def test_an_empty_picture_pauses_and_coming_back_goes_on(stage: ScanStage, pool: Pool) -> None:
@@ -427,3 +428,13 @@ def test_a_direction_that_is_to_be_redone_is_empty_until_it_is_seen_again(stage:
     assert offer(ada, stage, [Head(yaw=-18)])[-1].phase == "enough"
     assert offer(ada, stage, [Head(yaw=18, size=90)])[-1].phase == "done"  # poorer than before, but asked for
     assert all(direction.covered for direction in ada.finish().directions)
+
+
+def test_pictures_are_judged_beside_the_scan_and_stored_with_it(stage: ScanStage, pool: Pool) -> None:
+    ada = enrollment(stage, pool, novelty=0.98)
+    offer(ada, stage, [*still(), *circle()])
+    offers = ada.offer_pictures([stage.frame(Head(yaw=5)), stage.frame(Head(yaw=60)), stage.frame(Head(OTHER))])
+    assert [offer.outcome for offer in offers] == ["known_view", "taken", "not_the_same_person"]
+    before = pool.revision()
+    assert (ada.commit(), ada.withdrawn) == (len(pool.templates("Ada")), [])
+    assert pool.revision() == before + 1

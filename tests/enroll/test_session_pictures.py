@@ -301,3 +301,10 @@ def test_the_faces_are_kept_as_pictures_if_that_is_wanted(pool: Pool, stage: Sta
         assert [read_image(picture or b"").shape for picture in pictures] == [(112, 112, 3)] * 2
     else:
         assert pictures == [None, None]
+
+
+def test_what_was_stored_counts_at_once(pool: Pool, stage: StageAnalyzer) -> None:
+    ada = Enrollment("Ada", stage, pool, options=EnrollOptions(max_templates=1))
+    ada.offer(stage.frame(view(ADA, 0)))
+    ada.commit()
+    assert (ada.full, ada.taken) == (True, 0)

@@ -4,8 +4,8 @@ import os
 import random
 import subprocess
 import sys
-import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from facepool.gallery import open_pool
 from facepool.search import Search
 from support.paths import TESTS
+from support.permissions import like_any_user
 from support.pools import BACKENDS, samples, space, unit
 
 WRITER = TESTS / "support" / "pool_writer.py"
@@ -74,7 +75,7 @@ def test_two_processes_at_once_lose_nothing_of_each_other(tmp_path: Path, backen
     assert people(path) == {f"{prefix}-{number}": TEMPLATES for prefix in ("left", "right") for number in range(30)}
 
 
-def run_limited(script: str, path: Path) -> str:
+def run_limited(script: str, path: Path, preexec: Callable[[], None] | None = None) -> str:
     """Run a script that is to fail with one of our errors; returns its code."""
     done = subprocess.run(
         [sys.executable, "-c", script, path],
@@ -82,6 +83,7 @@ def run_limited(script: str, path: Path) -> str:
         text=True,
         check=False,
         env=os.environ | {"PYTHONPATH": str(TESTS)},
+        preexec_fn=preexec,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -118,14 +120,12 @@ def test_a_full_disk_is_told_and_leaves_the_pool_as_it_was(tmp_path: Path, backe
 
 
 READ_ONLY = """
-import os, sys
+import sys
 from pathlib import Path
 from facepool.errors import FacepoolError
 from facepool.gallery import open_pool
 from facepool.search import Search
 from support.pools import samples, space
-if os.geteuid() == 0:
-    os.seteuid(65534)  # permissions mean nothing to root
 with open_pool(Path(sys.argv[1]), space()) as pool:
     print(*Search(pool).index().names, len(pool.templates("Ada")))
     for change in (lambda: pool.register("Bob", samples(2), space()), lambda: pool.remove("Ada")):
@@ -142,45 +142,51 @@ with open_pool(Path(sys.argv[1]), space()) as pool:
 
 @pytest.mark.skipif(os.name == "nt", reason="permissions work otherwise there")
 @pytest.mark.parametrize("writer_is_open", [False, True])
-def test_a_pool_that_may_only_be_read_names_people_and_follows_its_owner(backend: str, *, writer_is_open: bool) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        path = Path(name) / backend
-        owner = open_pool(path, space())
-        owner.register("Ada", samples(1), space())
-        if not writer_is_open:
-            owner.close()
-        for file in Path(name).iterdir():
-            file.chmod(0o644)
-        before = sorted(file.name for file in Path(name).iterdir())
-        reader = subprocess.Popen(
-            [sys.executable, "-c", READ_ONLY, path],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"PYTHONPATH": str(TESTS)},
-        )
-        assert reader.stdout is not None
-        said = [reader.stdout.readline().strip() for _ in range(5)]
-        assert said == ["Ada 1", "not_writable", "not_writable", "Ada", "ready"]
-        assert sorted(file.name for file in Path(name).iterdir()) == before
-        with open_pool(path, space()) as writer:
-            writer.register("Eve", samples(3), space())
-            for file in Path(name).iterdir():
-                file.chmod(0o644)
-            assert reader.communicate("go\n", timeout=60)[0] == "Ada Eve"
+def test_a_pool_that_may_only_be_read_names_people_and_follows_its_owner(
+    tmp_path: Path, backend: str, *, writer_is_open: bool
+) -> None:
+    path = tmp_path / backend
+    owner = open_pool(path, space())
+    owner.register("Ada", samples(1), space())
+    if not writer_is_open:
         owner.close()
+    let_write(tmp_path, allowed=False)
+    before = sorted(file.name for file in tmp_path.iterdir())
+    reader = subprocess.Popen(
+        [sys.executable, "-c", READ_ONLY, path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(TESTS)},
+        preexec_fn=like_any_user,  # noqa: PLW1509 -- it allocates and locks nothing
+    )
+    assert reader.stdout is not None
+    said = [reader.stdout.readline().strip() for _ in range(5)]
+    assert said == ["Ada 1", "not_writable", "not_writable", "Ada", "ready"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == before
+    let_write(tmp_path, allowed=True)
+    with open_pool(path, space()) as writer:
+        writer.register("Eve", samples(3), space())
+        let_write(tmp_path, allowed=False)
+        assert reader.communicate("go\n", timeout=60)[0] == "Ada Eve"
+    let_write(tmp_path, allowed=True)
+    owner.close()
+
+
+def let_write(folder: Path, *, allowed: bool) -> None:
+    """Set the permissions of a folder and of the files in it."""
+    for file in folder.iterdir():
+        file.chmod(0o644 if allowed else 0o444)
+    folder.chmod(0o755 if allowed else 0o555)
 
 
 NO_PERMISSION = """
-import os, sys
+import sys
 from pathlib import Path
 from facepool.errors import FacepoolError
 from facepool.gallery import open_pool
 from facepool.search import Search
 from support.pools import samples, space
-if os.geteuid() == 0:
-    os.seteuid(65534)  # permissions mean nothing to root
 try:
     with open_pool(Path(sys.argv[1]), space()) as pool:
         pool.register("Bob", samples(2), space())
@@ -193,18 +199,16 @@ except FacepoolError as error:
 @pytest.mark.parametrize(
     ("exists", "mode"), [(True, 0o555), (False, 0o555), (True, 0o000)], ids=["old pool", "new pool", "closed folder"]
 )
-def test_missing_permission_is_told(backend: str, *, exists: bool, mode: int) -> None:
-    with tempfile.TemporaryDirectory() as name:  # unlike tmp_path, in a folder that everybody may enter
-        Path(name).chmod(0o755)
-        folder = Path(name) / "locked"
-        folder.mkdir()
-        if exists:
-            with open_pool(folder / backend, space()) as pool:
-                pool.register("Ada", samples(1), space())
-        for file in folder.iterdir():
-            file.chmod(0o444)
-        folder.chmod(mode)
-        try:
-            assert run_limited(NO_PERMISSION, folder / backend) == "not_writable"
-        finally:
-            folder.chmod(0o755)
+def test_missing_permission_is_told(tmp_path: Path, backend: str, *, exists: bool, mode: int) -> None:
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    if exists:
+        with open_pool(folder / backend, space()) as pool:
+            pool.register("Ada", samples(1), space())
+    for file in folder.iterdir():
+        file.chmod(0o444)
+    folder.chmod(mode)
+    try:
+        assert run_limited(NO_PERMISSION, folder / backend, like_any_user) == "not_writable"
+    finally:
+        folder.chmod(0o755)

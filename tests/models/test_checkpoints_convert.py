@@ -16,8 +16,7 @@ from facepool.faces.detect import DetectOptions, RetinaFace
 from facepool.geometry import iou
 from facepool.models.catalog import EmbedderSpec, InstalledModel, RetinaFaceSpec
 from facepool.models.checkpoints import convert
-from facepool.models.checkpoints.convert import convert_checkpoint
-from facepool.models.checkpoints.layers import StateDict
+from facepool.models.checkpoints.convert import StateDict, convert_checkpoint
 from facepool.models.checkpoints.torch_file import read_state_dict
 from facepool.runtime import Device, Runtime
 from support.checkpoint_files import FORMATS, Format, checkpoint

@@ -16,6 +16,7 @@ from facepool.models.catalog import Asset, AssetFile, Download
 from facepool.models.store import ModelStore, default_root
 from support.model_sources import CONTENT, NO_INDEX, RESTRICTED, FakeIndex, FakeServer, entry, serve, sha256
 from support.paths import TESTS
+from support.permissions import permissions_apply
 
 
 @pytest.fixture
@@ -157,10 +158,9 @@ def test_a_store_in_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> No
         ModelStore(tmp_path / "file" / "store", index=NO_INDEX).pull(entry())
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="this user may write anywhere")
 def test_a_read_only_folder_is_told(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(NotWritable):
+    with permissions_apply(), pytest.raises(NotWritable):
         ModelStore(tmp_path / "store", index=NO_INDEX).pull(entry())
 
 

@@ -1,12 +1,13 @@
 """The report on a scan: what its table, its advice and its picture say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from facepool.enroll.coverage import Coverage, DirectionReport, ViewReport
 from facepool.enroll.ring import DIRECTIONS, Slot, direction_angle, direction_words
 from facepool.overlay import COLUMNS, coverage_advice, coverage_picture, coverage_rows, coverage_summary, coverage_title
-from facepool.overlay.coverage import genuine
 from facepool.thresholds import Threshold
 from facepool.types import Image
 
@@ -78,13 +79,13 @@ def test_the_summary_tells_similarities_and_predicted_misses() -> None:
     assert coverage_summary(coverage({0: view(Slot(0, "near"))}, partial=True))[0].endswith("(partial)")
 
 
-def test_genuine_figures_count_each_pair_once() -> None:
+def test_own_similarities_count_each_pair_once() -> None:
     similarities = np.array([[1, 0.2, 0.6], [0.2, 1, 0.7], [0.6, 0.7, 1]], np.float32)
-    figures = genuine(similarities, 0.5)
-    assert figures is not None
-    assert (figures.below, figures.pairs) == (1, 3)
-    assert (figures.lowest, figures.median) == pytest.approx((0.2, 0.6))
-    assert genuine(similarities[:1, :1], 0.5) is None
+    known = replace(full(), similarities=similarities, threshold=replace(full().threshold, value=0.5))
+    summary = coverage_summary(known)
+    assert "Own similarities: lowest 0.20, median 0.60; 1 of 3 pairs below 0.50" in summary
+    alone = coverage_summary(replace(known, similarities=similarities[:1, :1]))
+    assert not any("similarities" in line for line in alone)
 
 
 def test_a_name_cannot_turn_the_title_round() -> None:

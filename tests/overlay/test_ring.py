@@ -7,14 +7,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from facepool.overlay import PresencePanel, Present, RingPainter, RingPart, RingPhase, RingView
+from facepool.enroll.ring import RingPart
+from facepool.enroll.scan import Phase
+from facepool.overlay import PresencePanel, Present, RingPainter, RingView
 from facepool.overlay.presence import duration
 from facepool.overlay.ring import Follower, Oval, Room
 from facepool.types import Image, Mask
 
 Floats64 = npt.NDArray[np.float64]
 SIZES = [(240, 320), (480, 640), (720, 1280), (640, 480)]
-PHASES: list[RingPhase] = ["frontal", "ring", "enough", "done", "paused"]
+PHASES: list[Phase] = ["frontal", "ring", "enough", "done", "paused"]
 
 
 def gray(height: int = 480, width: int = 640) -> Image:
@@ -111,7 +113,7 @@ def test_the_face_is_left_as_it_is_and_the_surroundings_are_dimmed() -> None:
 
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("size", SIZES)
-def test_text_and_ring_stay_inside(size: tuple[int, int], phase: RingPhase) -> None:
+def test_text_and_ring_stay_inside(size: tuple[int, int], phase: Phase) -> None:
     view = RingView(
         phase,
         ring({0: 80}, {6: 20}),
@@ -189,7 +191,7 @@ def test_ticks_stand_out_where_the_head_points() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 200), (200, 3), (20, 20)])
 @pytest.mark.parametrize("phase", PHASES)
-def test_the_smallest_pictures_are_drawn_on_without_fault(shape: tuple[int, int], phase: RingPhase) -> None:
+def test_the_smallest_pictures_are_drawn_on_without_fault(shape: tuple[int, int], phase: Phase) -> None:
     view = RingView(phase, ring({1: 50}), "hint", "Ada", "keys", 0.5, (0, 0, 3, 3), 10.0, 1.0, 20.0)
     assert RingPainter().draw(gray(*shape), view, mirrored=True).shape == (*shape, 3)
 

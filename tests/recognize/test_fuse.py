@@ -31,7 +31,7 @@ def matrix(rows: list[tuple[float, ...]]) -> Floats:
 
 
 @given(ROWS, st.data())
-def test_the_order_of_sightings_does_not_matter(rows: list[tuple[float, ...]], data: st.DataObject) -> None:
+def test_the_order_of_observations_does_not_matter(rows: list[tuple[float, ...]], data: st.DataObject) -> None:
     weights = [data.draw(WEIGHTS) for _ in rows]
     order = data.draw(st.permutations(range(len(rows))))
     shuffled = fuse(matrix([rows[i] for i in order]), [weights[i] for i in order])
@@ -39,7 +39,7 @@ def test_the_order_of_sightings_does_not_matter(rows: list[tuple[float, ...]], d
 
 
 @given(ROWS, st.data(), st.floats(0, 1))
-def test_a_sighting_that_resembles_a_person_more_never_takes_from_them(
+def test_an_observation_that_resembles_a_person_more_never_takes_from_them(
     rows: list[tuple[float, ...]], data: st.DataObject, more: float
 ) -> None:
     weights = [data.draw(WEIGHTS) for _ in rows]
@@ -50,17 +50,17 @@ def test_a_sighting_that_resembles_a_person_more_never_takes_from_them(
 
 
 @given(st.tuples(*[st.floats(-1, 1, width=32)] * PEOPLE), WEIGHTS)
-def test_one_sighting_is_its_own_answer(row: tuple[float, ...], weight: float) -> None:
+def test_one_observation_is_its_own_answer(row: tuple[float, ...], weight: float) -> None:
     assert fuse(matrix([row]), [weight]) == pytest.approx(np.array(row, np.float32), abs=1e-6)
 
 
 @given(ROWS, st.data())
-def test_no_person_is_nearer_than_in_the_best_sighting(rows: list[tuple[float, ...]], data: st.DataObject) -> None:
+def test_no_person_is_nearer_than_in_the_best_observation(rows: list[tuple[float, ...]], data: st.DataObject) -> None:
     fused = fuse(matrix(rows), [data.draw(WEIGHTS) for _ in rows])
     assert (fused <= matrix(rows).max(axis=0) + 1e-6).all()
 
 
-def test_a_sharp_frontal_sighting_counts_more_than_a_turned_or_poor_one() -> None:
+def test_a_sharp_frontal_observation_counts_more_than_a_turned_or_poor_one() -> None:
     frontal = weigh(90, Pose(5, 0, 0))
     assert frontal > weigh(90, Pose(60, 0, 0)) > weigh(90, Pose(100, 0, 0)) == LEAST_WEIGHT
     assert frontal > weigh(40, Pose(5, 0, 0))
@@ -68,7 +68,7 @@ def test_a_sharp_frontal_sighting_counts_more_than_a_turned_or_poor_one() -> Non
 
 
 @given(st.lists(st.tuples(WEIGHTS, st.floats(-90, 90)), min_size=1, max_size=30), st.integers(1, 8), st.integers(1, 4))
-def test_memory_is_bounded_and_the_best_sighting_stays(
+def test_memory_is_bounded_and_the_best_observation_stays(
     seen: list[tuple[float, float]], capacity: int, per_pose: int
 ) -> None:
     remembered = kept(*(observation(weight, yaw) for weight, yaw in seen), capacity=capacity, per_pose=per_pose)
@@ -82,7 +82,7 @@ def test_one_pose_does_not_crowd_out_the_others() -> None:
     assert sorted(one.time_s for one in remembered)[1:] == [7, 8, 9]
 
 
-def test_a_sighting_has_to_beat_the_weakest_of_its_pose() -> None:
+def test_an_observation_has_to_beat_the_weakest_of_its_pose() -> None:
     remembered = kept(observation(0.5, 0), observation(0.3, 3), observation(0.8, 30), observation(0.1, None))
     assert weight_to_beat(remembered, Pose(5, 0, 0), 12) == 0.3
     assert weight_to_beat(remembered, Pose(25, 0, 0), 12) == 0.8
@@ -90,7 +90,7 @@ def test_a_sighting_has_to_beat_the_weakest_of_its_pose() -> None:
     assert weight_to_beat(remembered, None, 12) == 0.1
 
 
-def test_likeness_is_to_the_nearest_sighting() -> None:
+def test_likeness_is_to_the_nearest_observation() -> None:
     assert likeness([observation(1)], np.eye(4, dtype=np.float32)[0]) == 1
     assert likeness([observation(1)], np.eye(4, dtype=np.float32)[1]) == 0
 

@@ -77,8 +77,8 @@ def test_what_the_detector_is_never_sure_of_is_not_told_of(stage: LiveStage, poo
     show = Show(stage, pool)
     show.play(face(STRANGER, score=0.8), frames=30)
     assert show.story == []
-    assert not show.views[-1].told.any()
-    assert show.play(face(STRANGER, score=0.95)).told.all()
+    assert not show.views[-1].confirmed.any()
+    assert show.play(face(STRANGER, score=0.95)).confirmed.all()
     assert show.story == [("appeared", None)]
 
 

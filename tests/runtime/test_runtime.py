@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from facepool.errors import ConfigError, DeviceUnavailable, EngineMissing
-from facepool.runtime import Device, Runtime, default_threads, limit_threads
+from facepool.models.catalog import InstalledModel
+from facepool.runtime import Device, Graph, GraphRequest, Runtime, default_threads, limit_threads, onnxruntime_engine
 from facepool.threads import allowed_threads, set_allowed_threads
 
 
@@ -33,6 +34,25 @@ def test_a_gpu_that_is_not_there_is_an_error_and_never_the_cpu() -> None:
         Runtime(Device("cuda", 0))
     # The package itself: an extra of ours could only be installed from an index that has us.
     assert "pip install onnxruntime-gpu" in str(told.value)
+
+
+def test_a_gpu_that_was_not_asked_for_and_does_not_work_gives_way_to_the_cpu(
+    open_embedder: InstalledModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[Device] = []
+
+    def refuse(request: GraphRequest) -> Graph:
+        asked.append(request.device)
+        raise DeviceUnavailable("cuda:0 cannot be used", why="no driver")
+
+    monkeypatch.setattr(onnxruntime_engine, "may_have_cuda", lambda: True)
+    monkeypatch.setattr(onnxruntime_engine, "offers", lambda _kind: True)
+    monkeypatch.setattr(onnxruntime_engine, "load", refuse)
+    runtime = Runtime(threads=1)
+    assert runtime.load(open_embedder.graph).device == "cpu"
+    assert asked == [Device("cuda")]
+    assert not runtime.is_cpu
+    assert "no driver" in caplog.text
 
 
 def test_at_least_one_thread() -> None:

@@ -53,7 +53,7 @@ def test_a_search_says_the_same_of_those_whom_it_finds(people: int) -> None:
         )
         similarity = {one.person: one.similarity for one in plain}
         for one in candidates:
-            assert one.similarity == similarity[one.person]  # the cosine of the best template, bars or none
+            assert one.similarity == similarity[one.person]  # the cosine of the best template, offset or none
             assert one.normalized_score == pytest.approx(score[pool.names.index(one.person)], abs=1e-5)
         assert candidates[0].normalized_score == pytest.approx(score.max(), abs=1e-5)
 

@@ -15,7 +15,7 @@ from facepool.errors import ConfigError
 from facepool.recognize.events import Event
 from facepool.recognize.live import LiveRecognizer
 from facepool.types import Image
-from facepool.web.services.cameras import Camera, Cameras, NoPicture, UnknownCamera, Watching
+from facepool.web.services.cameras import Camera, Cameras, CameraSetup, NoPicture, UnknownCamera
 from facepool.web.services.store import ServerStore
 from support.loopback_camera import camera_before, moving, write_video
 
@@ -36,7 +36,7 @@ def told() -> Told:
 
 
 @pytest.fixture
-def watching(analyzer: Analyzer, photos: Path, tmp_path: Path, told: Told) -> Watching:
+def watching(analyzer: Analyzer, photos: Path, tmp_path: Path, told: Told) -> CameraSetup:
     pool_path = tmp_path / "pool.db"
     with open_pool(pool_path, analyzer.space) as pool:
         photo = read_image(photos / "person_a_1.jpg")
@@ -46,7 +46,7 @@ def watching(analyzer: Analyzer, photos: Path, tmp_path: Path, told: Told) -> Wa
         del frame
         told.extend((camera, event.kind, event.person) for event in events)
 
-    return Watching(
+    return CameraSetup(
         recognizer=lambda pool: LiveRecognizer(analyzer, pool),
         open_pool=lambda: open_pool(pool_path),
         emit=emit,
@@ -55,7 +55,7 @@ def watching(analyzer: Analyzer, photos: Path, tmp_path: Path, told: Told) -> Wa
 
 
 @pytest.fixture
-def cameras(watching: Watching) -> Iterator[Cameras]:
+def cameras(watching: CameraSetup) -> Iterator[Cameras]:
     with closing(Cameras(watching)) as cameras:
         yield cameras
 
@@ -141,7 +141,7 @@ def test_a_password_is_not_told(cameras: Cameras) -> None:
     assert "secret" not in camera.name + camera.source
 
 
-def test_cameras_are_remembered_until_they_are_removed(watching: Watching, tmp_path: Path) -> None:
+def test_cameras_are_remembered_until_they_are_removed(watching: CameraSetup, tmp_path: Path) -> None:
     address, memory = "rtsp://127.0.0.1:9/door", ServerStore(tmp_path / "pool.server.db")
     with closing(Cameras(watching, memory)) as cameras:
         cameras.add(address, "Door", remember=True)

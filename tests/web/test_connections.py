@@ -22,7 +22,7 @@ from facepool import read_image
 from facepool.errors import ImageUnreadable
 from facepool.gallery import open_pool
 from facepool.types import Image
-from facepool.web.middleware.authentication import Standing
+from facepool.web.middleware.authentication import ConnectionCheck
 from facepool.web.problems import ServerBusy, TooManyRequests
 from facepool.web.server import PromptHTTP
 from facepool.web.services import ServerOptions, Services
@@ -43,7 +43,7 @@ def services_of(client: TestClient) -> Services:
 
 @pytest.fixture
 def looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Standing, "every_s", 0.0)
+    monkeypatch.setattr(ConnectionCheck, "every_s", 0.0)
 
 
 @pytest.mark.usefixtures("looked_at_each_time")

@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or importlib.util.find_spec("playwright") is None,
-    reason="needs Chromium (Debian's package chromium) and playwright",
-)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        CHROMIUM is None or importlib.util.find_spec("playwright") is None,
+        reason="needs Chromium (Debian's package chromium) and playwright",
+    ),
+]
 
 DESKTOP, PHONE = (1280, 800), (390, 844)
 PAGES = ("register", "live", "people", "people/Ada", "photo", "activity", "settings")
@@ -320,3 +323,23 @@ def test_the_settings_change_the_threshold(visit: Callable[..., Visit], photos: 
             return
         time.sleep(0.1)
     pytest.fail("the threshold does not follow the pool again")
+
+
+def test_the_description_shows_every_operation_and_opens_the_one_that_the_address_names(
+    visit: Callable[..., Visit], address: str
+) -> None:
+    described = httpx.get(f"{address}/openapi.json").json()
+    operations = {operation["operationId"] for item in described["paths"].values() for operation in item.values()}
+    page = visit().page
+    page.goto(f"{address}/docs/#recognize_v1_recognize_post")
+    opened = page.locator("details[open]")
+    opened.wait_for()
+    assert opened.get_attribute("id") == "recognize_v1_recognize_post"
+    assert f"'{address}/v1/recognize'" in opened.inner_text()
+    shown = set(page.eval_on_selector_all("details", "all => all.map((one) => one.id)"))
+    assert operations <= shown
+    assert {f"schema-{name}" for name in described["components"]["schemas"]} <= shown
+    dangling = page.eval_on_selector_all(
+        "a[href^='#']", "all => all.filter((a) => !document.getElementById(a.hash.slice(1))).length"
+    )
+    assert dangling == 0

@@ -10,7 +10,7 @@ from facepool.enroll.session import EnrollmentSession, EnrollOptions
 from facepool.errors import IdentityConflict, ScanIncomplete
 from facepool.gallery import Pool, open_pool
 from facepool.types import Sample
-from facepool.web.api.enroll import Command, Redo, Resolve, report_message, step_message
+from facepool.web.api.enroll import Redo, Resolve, ScanCommand, report_message, step_message
 from facepool.web.api.websocket import Message
 from support.scan_scene import OTHER, SPACE, Head, ScanStage, circle, embedding, still
 
@@ -105,7 +105,7 @@ def test_two_who_look_alike_are_flagged(stage: ScanStage, pool: Pool) -> None:
 
 
 def test_commands_are_checked() -> None:
-    commands: TypeAdapter[Command] = TypeAdapter(Command)
+    commands: TypeAdapter[ScanCommand] = TypeAdapter(ScanCommand)
     assert commands.validate_json('{"do": "redo", "direction": 3}') == Redo(do="redo", direction=3)
     resolve = commands.validate_json('{"do": "resolve", "person": "Bob", "as": "same"}')
     assert isinstance(resolve, Resolve)

@@ -99,7 +99,7 @@ class Client:
     async def stream(self) -> AsyncIterator[FrameStream]:
         socket = self.socket()
         await socket.accept()
-        async with FrameStream(socket) as stream:
+        async with FrameStream.of(socket) as stream:
             yield stream
 
 
@@ -115,7 +115,7 @@ def test_the_newest_frame_waits_and_those_before_are_answered_as_dropped() -> No
             for number in (1, 2, 3):
                 client.send(frame(number))
             await settle()
-            assert await anext(stream) == SentFrame(3, 0.5, b"jpeg")
+            assert await anext(aiter(stream)) == SentFrame(3, 0.5, b"jpeg")
             told = [message["text"] for message in client.got[1:]]
             assert told == ['{"frame":1,"dropped":true}', '{"frame":2,"dropped":true}']
 
@@ -129,7 +129,8 @@ def test_commands_are_all_kept_and_come_first() -> None:
             for message in (frame(1), "one", "two"):
                 client.send(message)
             await settle()
-            assert [await anext(stream) for _ in range(3)] == ["one", "two", SentFrame(1, 0.5, b"jpeg")]
+            messages = aiter(stream)
+            assert [await anext(messages) for _ in range(3)] == ["one", "two", SentFrame(1, 0.5, b"jpeg")]
 
     asyncio.run(run())
 

@@ -71,7 +71,7 @@ def without_pixels(frame: Frame) -> Frame:
 
 
 def flaw_of(faces: Faces, quality: QualityPolicy) -> Outcome | None:
-    """Why a picture is of no use, whoever it shows; None for one good face.
+    """Why a picture is of no use, whatever person it shows; None for one good face.
 
     A figure in the background, which is not clearly a face, is not a second person.
     """

@@ -69,18 +69,23 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Bin:
-    """One place of the ring, to draw.
+class RingPart:
+    """One direction of the ring, to draw. Mirror its angle with the picture.
 
     Attributes:
-        slot: Direction and amplitude.
-        angle_deg: Of its middle; 0 is the picture's right side, 90 up. Mirror it with the picture.
-        quality: 0..100 of the view there; None where there is none.
+        angle_deg: Of its middle: 0 is the picture's right side, 90 up.
+        near: 0..100, quality of the view on the inner ring; None while there is none.
+        far: The same on the outer ring.
     """
 
-    slot: Slot
     angle_deg: float
-    quality: float | None
+    near: float | None = None
+    far: float | None = None
+
+    @property
+    def covered(self) -> bool:
+        """Whether there is a view on either ring."""
+        return self.near is not None or self.far is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +94,16 @@ class StoredRing:
 
     Attributes:
         middle: Number of the template that looks most like straight ahead; None where no view has a pose.
-        bins: Every place of the ring, inner ring first.
-        coverage: 0..1, the share of directions that some view looks to.
+        parts: Every direction.
     """
 
     middle: int | None
-    bins: tuple[Bin, ...]
-    coverage: float
+    parts: tuple[RingPart, ...]
+
+    @property
+    def coverage(self) -> float:
+        """0..1, the share of directions that some view looks to."""
+        return sum(part.covered for part in self.parts) / DIRECTIONS
 
 
 def relative(pose: Pose, reference: Pose) -> Pose:
@@ -166,10 +174,12 @@ def next_direction(covered: Sequence[bool], turn: Turn | None) -> int | None:
     return min(gap, key=lambda direction: (_apart(direction_angle(direction), turn.angle_deg), direction))
 
 
-def ring_bins(quality: Mapping[Slot, float]) -> tuple[Bin, ...]:
-    """Every place of the ring, inner ring first, with the quality of the view that it has."""
-    slots = [Slot(direction, amplitude) for amplitude in AMPLITUDES for direction in range(DIRECTIONS)]
-    return tuple(Bin(slot, direction_angle(slot.direction), quality.get(slot)) for slot in slots)
+def ring_parts(quality: Mapping[Slot, float]) -> tuple[RingPart, ...]:
+    """Every direction of the ring, with the qualities of the views that it has."""
+    return tuple(
+        RingPart(direction_angle(way), quality.get(Slot(way, "near")), quality.get(Slot(way, "far")))
+        for way in range(DIRECTIONS)
+    )
 
 
 def stored_ring(templates: Sequence[Template]) -> StoredRing:
@@ -183,15 +193,14 @@ def stored_ring(templates: Sequence[Template]) -> StoredRing:
     """
     posed = [(template, template.sample.pose) for template in templates if template.sample.pose is not None]
     if not posed:
-        return StoredRing(None, ring_bins({}), 0.0)
+        return StoredRing(None, ring_parts({}))
     middle, straight = min(posed, key=lambda view: sum(angle_between(view[1], pose) for _, pose in posed))
     best: dict[Slot, float] = {}
     for template, pose in posed:
         slot = place(relative(pose, straight)).slot
         if slot is not None:
             best[slot] = max(best.get(slot, 0.0), template.sample.quality or 0.0)
-    covered = {slot.direction for slot in best}
-    return StoredRing(middle.id, ring_bins(best), len(covered) / DIRECTIONS)
+    return StoredRing(middle.id, ring_parts(best))
 
 
 def _apart(angle_a: float, angle_b: float) -> float:

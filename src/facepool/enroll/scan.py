@@ -15,7 +15,7 @@ import numpy as np
 from facepool.enroll.ring import (
     AMPLITUDES,
     DIRECTIONS,
-    Bin,
+    RingPart,
     Slot,
     Turn,
     angle_between,
@@ -24,7 +24,7 @@ from facepool.enroll.ring import (
     next_direction,
     place,
     relative,
-    ring_bins,
+    ring_parts,
 )
 from facepool.faces.analyze import Faces
 from facepool.faces.quality import Flaw, QualityPolicy
@@ -130,8 +130,7 @@ class ScanStep:
         pose: Its pose relative to the person's own frontal pose; None before there is one.
         turn: Where on the ring that is; None likewise.
         steady: 0..1, how much of the frontal reference is there.
-        bins: Every place of the ring, inner ring first.
-        coverage: 0..1, the share of directions that were captured.
+        ring: Every direction, with the qualities of what is captured.
         can_finish: Whether what is captured could be stored.
     """
 
@@ -143,14 +142,18 @@ class ScanStep:
     pose: Pose | None
     turn: Turn | None
     steady: float
-    bins: tuple[Bin, ...]
-    coverage: float
+    ring: tuple[RingPart, ...]
     can_finish: bool
 
     @property
     def box(self) -> Floats | None:
         """(4,) float32 xyxy of the face that the scan is about, in pixels."""
         return None if self.row is None else np.asarray(self.faces.detections.boxes[self.row])
+
+    @property
+    def coverage(self) -> float:
+        """0..1, the share of directions that were captured."""
+        return sum(part.covered for part in self.ring) / DIRECTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,20 +223,19 @@ class RingScan:
         return [self._best[slot] for slot in sorted(self._best, key=_around)]
 
     @property
-    def covered(self) -> tuple[bool, ...]:
-        """Whether each direction was captured, near or far."""
-        captured = {slot.direction for slot in self._best if slot is not None}
-        return tuple(direction in captured for direction in range(DIRECTIONS))
+    def ring(self) -> tuple[RingPart, ...]:
+        """Every direction, with the qualities of what is captured."""
+        return ring_parts({slot: view.quality for slot, view in self._best.items() if slot is not None})
 
     @property
-    def coverage(self) -> float:
-        """0..1, the share of directions that were captured."""
-        return sum(self.covered) / DIRECTIONS
+    def covered(self) -> tuple[bool, ...]:
+        """Whether each direction was captured, near or far."""
+        return tuple(part.covered for part in self.ring)
 
     @property
     def is_partial(self) -> bool:
         """Whether too many directions are missing."""
-        return self.coverage < ENOUGH
+        return sum(self.covered) < ENOUGH * DIRECTIONS
 
     @property
     def can_finish(self) -> bool:
@@ -305,8 +307,7 @@ class RingScan:
             pose=offset,
             turn=turn,
             steady=1.0 if self.frontal else self._row.progress,
-            bins=ring_bins({slot: view.quality for slot, view in self._best.items() if slot is not None}),
-            coverage=self.coverage,
+            ring=self.ring,
             can_finish=self.can_finish,
         )
 

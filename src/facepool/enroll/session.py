@@ -303,6 +303,7 @@ class EnrollmentSession:
             except PoolChanged:
                 continue  # another process was faster: look again
             self._taken = []
+            self._stored += samples
             if stored:
                 self._must_be_known.add(self.person)
             return stored
@@ -337,17 +338,24 @@ class EnrollmentSession:
         except UnknownPerson:
             return None
 
-    def _own(self) -> list[Floats]:
-        """Every view of the person, stored or to be stored."""
+    def _stored_vectors(self) -> Floats:
+        """(S, D) float32; S may be 0."""
+        return self._stacked([sample.embedding for sample in self._stored])
+
+    def _own(self) -> Floats:
+        """(V, D) float32, every view of the person, stored or to be stored; V may be 0."""
         scanned = [view.sample.embedding for view in self._chosen()]
         pictured = [offer.faces.embeddings[0] for offer in self._taken]
-        return [*(sample.embedding for sample in self._stored), *scanned, *pictured]
+        return np.concatenate([self._stored_vectors(), self._stacked([*scanned, *pictured])])
+
+    def _stacked(self, embeddings: list[Floats]) -> Floats:
+        return np.array(embeddings, np.float32).reshape(len(embeddings), self._analyzer.space.dimension)
 
     def _contradicts(self, embedding: Floats) -> bool:
         """Whether a face is not that of the person whom the pool has under the name."""
         if self.options.force or self.person != self.name or not self._stored:
             return False
-        return _nearest([sample.embedding for sample in self._stored], embedding) < self._same_person
+        return bool(np.max(self._stored_vectors() @ embedding) < self._same_person)
 
     def _check_still_known(self) -> None:
         name = self.person
@@ -381,9 +389,9 @@ class EnrollmentSession:
     def _compare(self, frame: Frame, faces: Faces) -> Offer:
         """Take the one good face of a frame, unless the pool or the views so far speak against it."""
         embedding, own = faces.embeddings[0], self._own()
-        nearest = _nearest(own, embedding) if own else None
-        rival = self._rival(embedding, nearest)
-        if rival is not None and not self.options.force:
+        nearest = float(np.max(own @ embedding)) if len(own) else None
+        rival = self._rival(embedding)
+        if rival is not None and (nearest is None or rival.similarity > nearest) and not self.options.force:
             return Offer(frame, faces, "other_person", rival.person, rival.similarity)
         if nearest is not None and nearest < self._same_person and not self.options.force:
             return Offer(frame, faces, "not_the_same_person", similarity=nearest)
@@ -395,22 +403,20 @@ class EnrollmentSession:
         self._taken.append(offer.without_pixels())
         return offer
 
-    def _rival(self, embedding: Floats, nearest_own: float | None) -> Candidate | None:
-        """Somebody else of the pool whom a face belongs to: similar enough, and more than the person's own views."""
-        for candidate in self._search.nearest(embedding[None]).candidates[0]:
-            closer = nearest_own is None or candidate.similarity > nearest_own
-            if candidate.person != self.person and candidate.similarity >= self._belongs_to_rival and closer:
-                return candidate
-        return None
+    def _rival(self, embedding: Floats) -> Candidate | None:
+        """Somebody else of the pool to whom a face is similar enough to be theirs."""
+        nearest = self._search.nearest(embedding[None]).candidates[0]
+        others = [candidate for candidate in nearest if candidate.person != self.person]
+        return others[0] if others and others[0].similarity >= self._belongs_to_rival else None
 
     # The scan, and look-alikes.
 
     def _chosen(self) -> list[View]:
         """The views of the scan that are to be stored."""
-        stored = np.array([sample.embedding for sample in self._stored], np.float32)
-        return choose(self._scan.views, self.room, stored.reshape(len(stored), self._analyzer.space.dimension))
+        return choose(self._scan.views, self.room, self._stored_vectors())
 
     def _samples(self) -> list[Sample]:
+        """What is to be stored: of the scan, then of pictures."""
         partial, keep = self._scan.is_partial, self.options.keep_pictures
         scanned = [replace(view.sample, appearance=self._appearance, partial=partial) for view in self._chosen()]
         return [*scanned, *(offer.faces.sample(0, offer.frame, with_picture=keep) for offer in self._taken)]
@@ -506,7 +512,3 @@ def register(person: str, images_bgr: Iterable[Image], analyzer: Analyzer, pool:
     offers = session.offer_pictures(Frame(image, "array", index) for index, image in enumerate(images_bgr))
     session.commit()
     return offers
-
-
-def _nearest(own: Sequence[Floats], embedding: Floats) -> float:
-    return float(np.max(np.stack(own) @ embedding))

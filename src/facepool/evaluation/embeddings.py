@@ -5,7 +5,6 @@ where it was. These are biometric data, as a pool's are: the file is readable by
 evaluations uses it. It may be deleted at any time.
 """
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ import numpy as np
 from facepool.capture import read_image
 from facepool.errors import DiskFull, InputError, StorageError
 from facepool.faces.analyze import Analyzer, Faces
-from facepool.files import storage_errors
+from facepool.files import make_private, storage_errors
 from facepool.types import Floats, Image, Indices, Mask
 
 NO_FACE = "no face was found"
@@ -111,7 +110,7 @@ class EmbeddingCache:
         self._recipe = recipe
         with storage_errors(self.path, "cannot be used as a cache"):
             folder.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            make_private(self.path)
         with self._explained():
             self._db = sqlite3.connect(self.path, timeout=_TIMEOUT_S)
             self._db.execute("PRAGMA journal_mode = WAL")

@@ -1,7 +1,7 @@
 from .coverage import COLUMNS, coverage_advice, coverage_picture, coverage_rows, coverage_summary, coverage_title
 from .painter import UNKNOWN_LABEL, Canvas, Label, Painter, Style, contact_sheet, label_of, live_labels, mirror
 from .presence import PresencePanel, Present
-from .ring import RingPainter, RingPart, RingPhase, RingView
+from .ring import RingPainter, RingView
 
 __all__ = [
     "COLUMNS",
@@ -12,8 +12,6 @@ __all__ = [
     "PresencePanel",
     "Present",
     "RingPainter",
-    "RingPart",
-    "RingPhase",
     "RingView",
     "Style",
     "contact_sheet",

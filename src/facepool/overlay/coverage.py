@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -226,31 +225,6 @@ COLUMNS = ("direction", "angle", "near", "far", "similarity", "stored", "")
 missed first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Genuine:
-    """A person's own similarities, over all pairs of captured views.
-
-    Attributes:
-        lowest: Of any pair.
-        median: Half the pairs are below.
-        below: Number of pairs below the threshold.
-        pairs: Number of pairs.
-    """
-
-    lowest: float
-    median: float
-    below: int
-    pairs: int
-
-
-def genuine(similarities: Floats, threshold: float) -> Genuine | None:
-    """Figures for a (V, V) matrix of similarities; None for fewer than two views."""
-    pairs = similarities[np.triu_indices(len(similarities), 1)]
-    if not len(pairs):
-        return None
-    return Genuine(float(pairs.min()), float(np.median(pairs)), int((pairs < threshold).sum()), len(pairs))
-
-
 def coverage_rows(coverage: Coverage) -> list[tuple[str, ...]]:
     """One row a direction, the view straight ahead first; see ``COLUMNS``."""
     front = coverage.frontal
@@ -266,16 +240,17 @@ def coverage_summary(coverage: Coverage) -> list[str]:
     lines = [f"{covered} of {count} directions, {len(coverage.views)} views, {stored} to store"]
     if coverage.partial:
         lines[0] += " (partial)"
-    figures = genuine(coverage.similarities, coverage.threshold.value)
-    if figures is not None:
+    pairs = coverage.similarities[np.triu_indices(len(coverage.similarities), 1)]
+    if len(pairs):
+        threshold = coverage.threshold.value
         lines.append(
-            f"Own similarities: lowest {figures.lowest:.2f}, median {figures.median:.2f}; "
-            f"{figures.below} of {figures.pairs} pairs below {coverage.threshold.value:.2f}"
+            f"Own similarities: lowest {pairs.min():.2f}, median {np.median(pairs):.2f}; "
+            f"{(pairs < threshold).sum()} of {len(pairs)} pairs below {threshold:.2f}"
         )
     shares = {"near": coverage.miss_share("near"), "far": coverage.miss_share("far")}
-    told = [f"{share:.0%} of {ring} views" for ring, share in shares.items() if share is not None]
-    if told:
-        lines.append(f"Predicted misses: {', '.join(told)}")
+    misses = [f"{share:.0%} of {ring} views" for ring, share in shares.items() if share is not None]
+    if misses:
+        lines.append(f"Predicted misses: {', '.join(misses)}")
     return lines
 
 
@@ -290,7 +265,7 @@ def coverage_advice(coverage: Coverage) -> str:
 
 
 def coverage_title(coverage: Coverage) -> str:
-    """Whom it shows, and in which appearance."""
+    """The person and the appearance that it shows."""
     return clean(" · ".join(filter(None, (coverage.person, coverage.appearance))))
 
 

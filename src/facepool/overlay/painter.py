@@ -58,7 +58,7 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _Palette:
     """Colours, BGR: the line and plate, the text on the plate, and the hairline that sets both off the picture."""
 
     line: Color
@@ -66,15 +66,15 @@ class _Look:
     shade: Color
 
 
-_LOOKS: dict[Style, _Look] = {
-    "known": _Look(line=(96, 204, 48), ink=(16, 36, 8), shade=(26, 56, 12)),
-    "unknown": _Look(line=(50, 44, 222), ink=(255, 255, 255), shade=(14, 10, 70)),
-    "neutral": _Look(line=(240, 240, 240), ink=(30, 30, 30), shade=(50, 50, 50)),
+_PALETTES: dict[Style, _Palette] = {
+    "known": _Palette(line=(96, 204, 48), ink=(16, 36, 8), shade=(26, 56, 12)),
+    "unknown": _Palette(line=(50, 44, 222), ink=(255, 255, 255), shade=(14, 10, 70)),
+    "neutral": _Palette(line=(240, 240, 240), ink=(30, 30, 30), shade=(50, 50, 50)),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class _Metrics:
+class _LabelSizes:
     """Sizes in pixels that follow the picture's."""
 
     font: int
@@ -84,7 +84,7 @@ class _Metrics:
     radius: int
 
     @classmethod
-    def of(cls, height: int, width: int) -> "_Metrics":
+    def of(cls, height: int, width: int) -> "_LabelSizes":
         font = min(max(round(6 + 0.02 * min(height, width)), 12), 72)
         return cls(
             font=font,
@@ -121,40 +121,40 @@ class Painter:
         """
         canvas = np.array(image_bgr, np.uint8, order="C")
         height, width = canvas.shape[:2]
-        metrics = _Metrics.of(height, width)
-        boxes = [(label, box) for label in labels if (box := _clip(label.box, height, width, metrics.line))]
+        sizes = _LabelSizes.of(height, width)
+        boxes = [(label, box) for label in labels if (box := _clip(label.box, height, width, sizes.line))]
         for label, box in boxes:
-            _draw_box(canvas, box, _LOOKS[label.style], metrics)
-        taken = self._draw_hud(canvas, [line for line in hud if line], metrics)
+            _draw_box(canvas, box, _PALETTES[label.style], sizes)
+        taken = self._draw_hud(canvas, [line for line in hud if line], sizes)
         for label, box in boxes:
             if label.text:
-                taken.append(self._draw_text(canvas, label, box, metrics, taken))
+                taken.append(self._draw_text(canvas, label, box, sizes, taken))
         return canvas
 
     def text(self, text: str, size: int, width: int) -> Alpha:
         """Coverage (H, W) uint8 of a line of text, shortened with an ellipsis to ``width`` pixels."""
         return self._text.render(self._text.fit(text, size, width), size)
 
-    def _draw_text(self, canvas: Image, label: Label, box: Box, metrics: _Metrics, taken: Sequence[Rect]) -> Rect:
+    def _draw_text(self, canvas: Image, label: Label, box: Box, sizes: _LabelSizes, taken: Sequence[Rect]) -> Rect:
         height, width = canvas.shape[:2]
-        look = _LOOKS[label.style]
-        alpha = self.text(label.text, metrics.font, width - 2 * metrics.pad_x)
-        plate = (alpha.shape[1] + 2 * metrics.pad_x, alpha.shape[0] + 2 * metrics.pad_y)
-        x, y = _place(plate, box, (width, height), metrics, taken)
-        _draw_plate(canvas, (x, y, *plate), metrics.radius, look.line, look.shade)
-        blend(canvas, alpha, x + metrics.pad_x, y + metrics.pad_y, look.ink)
+        palette = _PALETTES[label.style]
+        alpha = self.text(label.text, sizes.font, width - 2 * sizes.pad_x)
+        plate = (alpha.shape[1] + 2 * sizes.pad_x, alpha.shape[0] + 2 * sizes.pad_y)
+        x, y = _place(plate, box, (width, height), sizes, taken)
+        _draw_plate(canvas, (x, y, *plate), sizes.radius, palette.line, palette.shade)
+        blend(canvas, alpha, x + sizes.pad_x, y + sizes.pad_y, palette.ink)
         return (x, y, *plate)
 
-    def _draw_hud(self, canvas: Image, lines: Sequence[str], metrics: _Metrics) -> list[Rect]:
+    def _draw_hud(self, canvas: Image, lines: Sequence[str], sizes: _LabelSizes) -> list[Rect]:
         if not lines:
             return []
-        margin, pad = metrics.pad_x, metrics.pad_x
+        margin, pad = sizes.pad_x, sizes.pad_x
         room = canvas.shape[1] - 2 * (margin + pad)
-        drawn = [self.text(line, metrics.font, room) for line in lines]
+        drawn = [self.text(line, sizes.font, room) for line in lines]
         width = max(alpha.shape[1] for alpha in drawn) + 2 * pad
         height = sum(alpha.shape[0] for alpha in drawn) + pad
         plate = np.zeros((height, width), np.uint8)
-        outline = _rounded((0, 0, width - 1, height - 1), metrics.radius)
+        outline = _rounded((0, 0, width - 1, height - 1), sizes.radius)
         cv2.fillPoly(plate, [_subpixels(outline)], _HUD_OPACITY, cv2.LINE_AA, SHIFT)
         blend(canvas, plate, margin, margin, _HUD_PLATE)
         y = margin + pad // 2
@@ -189,11 +189,11 @@ def _clip(box: Box, height: int, width: int, line: int) -> Box | None:
     return x1, y1, x2, y2
 
 
-def _draw_box(canvas: Image, box: Box, look: _Look, metrics: _Metrics) -> None:
+def _draw_box(canvas: Image, box: Box, palette: _Palette, sizes: _LabelSizes) -> None:
     """A rounded outline on a hairline of shade, at fractions of a pixel so that it glides rather than jumps."""
-    outline = _rounded(box, metrics.radius * 1.5)
+    outline = _rounded(box, sizes.radius * 1.5)
     points = _subpixels(outline)
-    for color, thickness in ((look.shade, metrics.line + 2), (look.line, metrics.line)):
+    for color, thickness in ((palette.shade, sizes.line + 2), (palette.line, sizes.line)):
         cv2.polylines(canvas, [points], True, color, thickness, cv2.LINE_AA, SHIFT)  # noqa: FBT003 -- closed
 
 
@@ -211,11 +211,11 @@ def _subpixels(points: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
 
 
 def _place(
-    plate: tuple[int, int], box: Box, size_wh: tuple[int, int], metrics: _Metrics, taken: Sequence[Rect]
+    plate: tuple[int, int], box: Box, size_wh: tuple[int, int], sizes: _LabelSizes, taken: Sequence[Rect]
 ) -> tuple[int, int]:
     """Where the plate's top left corner goes: the first place within the picture that no other plate has."""
     (plate_w, plate_h), (width, height) = plate, size_wh
-    half = metrics.line / 2 + 1
+    half = sizes.line / 2 + 1
     left, top, right, bottom = round(box[0] - half), round(box[1] - half), round(box[2] + half), round(box[3] + half)
     beside = ((left, top - plate_h), (left, bottom), (right - plate_w, top - plate_h), (right - plate_w, bottom))
     inside = ((left, top), (left, bottom - plate_h))
@@ -297,7 +297,7 @@ class Canvas:
     Attributes:
         image_bgr: (H, W, 3) uint8, BGR, as the camera sees it.
         scale: Pixels of the canvas for one of the frame.
-        mirrored: Whether it is shown as a mirror shows it; who draws turns it, before the text.
+        mirrored: Whether it is shown as a mirror shows it; turned before text is drawn.
         keys: What the keys do, as long as that is worth a line.
     """
 
@@ -396,11 +396,11 @@ def label_of(faces: RecognizedFaces, row: int) -> Label:
 
 
 def live_labels(view: LiveView) -> list[Label]:
-    """The same for the faces that were told of; a white box for one that is not decided yet."""
+    """The same for confirmed faces; a white box for one that is not decided yet."""
     return [
         Label(_edges(view.detections, row)) if decision is None else _label(view.detections, row, decision)
         for row, decision in enumerate(view.decisions)
-        if view.told[row]
+        if view.confirmed[row]
     ]
 
 

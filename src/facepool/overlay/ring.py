@@ -4,11 +4,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal
 
 import cv2
 import numpy as np
 
+from facepool.enroll.ring import RingPart
+from facepool.enroll.scan import Phase
 from facepool.overlay.painter import SHIFT, Box, Color, Painter, draw_bar, draw_pill, fixed, ink
 from facepool.overlay.text import Alpha
 from facepool.types import Image
@@ -72,7 +73,7 @@ class Room:
     bottom: float
 
     def around(self, box: Box | None) -> Oval:
-        """The oval for a face, or for nobody: of a size that fits the room, as near to the face as the ring allows."""
+        """The oval for a face, or for none: of a size that fits the room, as near to the face as the ring allows."""
         width, height = self.right - self.left, self.bottom - self.top
         largest = max(1.0, min(height / 2 / (1 + RING), width / 2 / (ASPECT + RING)))
         if box is None:
@@ -93,7 +94,7 @@ class Follower:
         self._gliding = False
 
     def follow(self, box: Box | None, room: Room) -> Oval:
-        """The oval for the next frame; where nobody is seen, it stays where it was."""
+        """The oval for the next frame; where no face is seen, it stays where it was."""
         if box is not None and not all(map(math.isfinite, box)):
             box = None
         if self._oval is None or room != self._room:
@@ -117,8 +118,6 @@ class Follower:
             )
         return self._oval
 
-
-RingPhase = Literal["frontal", "ring", "enough", "done", "paused"]
 
 _WHITE: Color = (245, 245, 245)
 _GREEN: Color = (96, 214, 48)
@@ -146,26 +145,6 @@ _FAINTEST = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class RingPart:
-    """One direction of the ring.
-
-    Attributes:
-        angle_deg: Of its middle: 0 is the picture's right side, 90 up.
-        near: 0..100, quality of the view on the inner ring; None while there is none.
-        far: The same on the outer ring.
-    """
-
-    angle_deg: float
-    near: float | None = None
-    far: float | None = None
-
-    @property
-    def covered(self) -> bool:
-        """Whether there is a view on either ring; the other one then is faintly green."""
-        return self.near is not None or self.far is not None
-
-
-@dataclass(frozen=True, slots=True)
 class RingView:
     """What the screen shows in one frame. Angles and box are those of the picture as the camera sees it.
 
@@ -176,13 +155,13 @@ class RingView:
         person: Stands at the top left; empty for none.
         keys: The small line; empty for none.
         progress: 0..1.
-        box: xyxy in pixels of the face that the oval surrounds; None for nobody.
+        box: xyxy in pixels of the face that the oval surrounds; None without one.
         heading_deg: Where the head points; None while that is not known.
         reach: How far it points there: 1 is the inner ring.
         target_deg: Where it is to point next; None for nowhere.
     """
 
-    phase: RingPhase
+    phase: Phase
     parts: tuple[RingPart, ...]
     hint: str = ""
     person: str = ""
@@ -195,7 +174,7 @@ class RingView:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sizes:
+class _ScreenSizes:
     """Sizes in pixels that follow the picture's."""
 
     hint: int
@@ -204,7 +183,7 @@ class _Sizes:
     bar: int
 
     @classmethod
-    def of(cls, height: int, width: int) -> "_Sizes":
+    def of(cls, height: int, width: int) -> "_ScreenSizes":
         side = min(height, width)
         small = min(max(round(5 + 0.017 * side), 10), 60)
         return cls(hint=round(small * 1.7), small=small, pad=max(3, round(0.018 * side)), bar=max(3, round(side / 100)))
@@ -247,7 +226,7 @@ class RingPainter:
             (H, W, 3) uint8, BGR, contiguous, of the same size.
         """
         height, width = image_bgr.shape[:2]
-        sizes = _Sizes.of(height, width)
+        sizes = _ScreenSizes.of(height, width)
         lines = self._lines(view, sizes, width)
         text_h = sum(line.shape[0] for line in lines) + sizes.bar + 7 * sizes.pad // 2
         room = Room(sizes.pad / 2, sizes.pad / 2, width - 1 - sizes.pad / 2, max(height - text_h, height / 2))
@@ -264,7 +243,7 @@ class RingPainter:
         self._draw_lines(canvas, view, sizes, lines)
         return canvas
 
-    def _lines(self, view: RingView, sizes: _Sizes, width: int) -> tuple[Alpha, Alpha]:
+    def _lines(self, view: RingView, sizes: _ScreenSizes, width: int) -> tuple[Alpha, Alpha]:
         """The hint, smaller where it would not fit, and the keys."""
         room = max(width - 4 * sizes.pad, 1)
         for size in (sizes.hint, round(sizes.hint * 0.85)):
@@ -289,7 +268,7 @@ class RingPainter:
         kept = cv2.multiply(np.ascontiguousarray(image_bgr[y1:y2, x1:x2]), patch.keep[inside], scale=1 / 255)
         canvas[y1:y2, x1:x2] = cv2.add(kept, patch.ink_bgr[inside])
 
-    def _draw_lines(self, canvas: Image, view: RingView, sizes: _Sizes, lines: tuple[Alpha, Alpha]) -> None:
+    def _draw_lines(self, canvas: Image, view: RingView, sizes: _ScreenSizes, lines: tuple[Alpha, Alpha]) -> None:
         height, width = canvas.shape[:2]
         hint, keys = lines
         y = height - sizes.pad - keys.shape[0]
@@ -318,7 +297,7 @@ def _flip(view: RingView) -> RingView:
     )
 
 
-def _draw_patch(half_h: int, phase: RingPhase, parts: tuple[RingPart, ...]) -> _Patch:
+def _draw_patch(half_h: int, phase: Phase, parts: tuple[RingPart, ...]) -> _Patch:
     reach = math.ceil(half_h * (1 + RING)) + 2
     oval = Oval(reach, reach, half_h)
     drawn = np.zeros((2 * reach + 1, 2 * reach + 1, 4), np.uint8)  # premultiplied BGRA

@@ -1,8 +1,9 @@
 """A line of text in any script as a bitmap.
 
 Three libraries that come as wheels do the work, so a name is spelt right on a machine where nothing but pip has run:
-python-bidi says in which order the characters stand, HarfBuzz shapes and draws them, and the Noto fonts come as
-packages (the extra ``fonts``). What is here chooses the font of each character and puts the pieces side by side.
+python-bidi says in which order the characters stand, HarfBuzz shapes and draws them, and Noto fonts have the glyphs:
+one for Latin, Greek and Cyrillic is in this folder, the extra ``fonts`` brings those of other scripts. What is here
+chooses the font of each character and puts the pieces side by side.
 """
 
 import importlib.util
@@ -18,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 import uharfbuzz as hb
 from bidi import get_base_level, get_display
-from PIL import ImageFont
 
 from facepool import extras
 
@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 Alpha = npt.NDArray[np.uint8]
 
+_LATIN = Path(__file__).with_name("fonts") / "NotoSans-SemiBold.ttf"
 _WEIGHT = 600  # semi-bold: survives small sizes and scaled windows
 _UNITS = 64  # of a pixel, in which glyphs are placed
 _JOINERS = "\u200c\u200d"
@@ -112,15 +113,14 @@ class TextRenderer:
 class _Typeface:
     """One face of a font file; opened when it is first used."""
 
-    def __init__(self, file: Path | bytes, index: int = 0) -> None:
+    def __init__(self, file: Path, index: int = 0) -> None:
         self._file = file
         self._index = index
         self._fonts: dict[int, hb.Font] = {}
 
     @cached_property
     def _face(self) -> hb.Face:
-        file = self._file
-        return hb.Face(hb.Blob(file) if isinstance(file, bytes) else hb.Blob.from_file_path(file), self._index)
+        return hb.Face(hb.Blob.from_file_path(self._file), self._index)
 
     @cached_property
     def characters(self) -> hb.Set:
@@ -138,22 +138,23 @@ class _Typeface:
 
 
 class _Fonts:
-    """The fonts of the extra ``fonts``, else the one inside Pillow, which has Latin letters only."""
+    """The font in this folder, then those of the extra ``fonts``: one for each script, one a region for Han."""
 
     def __init__(self) -> None:
-        files = sorted(_font_files(), key=_rank)
+        files = [_LATIN, *sorted(_files_of_the_extra(), key=_rank)]
         self._han = {
             region: _Typeface(file, index)
             for file in files
             if file.suffix == ".ttc"
             for index, region in enumerate(_REGIONS)
         }
-        self._others = [_Typeface(file) for file in files if file.suffix != ".ttc"] or [_built_in()]
+        self._others = [_Typeface(file) for file in files if file.suffix != ".ttc"]
         self._chosen: dict[tuple[str, str], _Typeface] = {}
+        self._warned = False
 
     @property
     def default(self) -> _Typeface:
-        """The face for Latin, Greek and Cyrillic."""
+        """The face for Latin, Greek and Cyrillic, and for what no font has."""
         return self._others[0]
 
     def choose(self, char: str, previous: _Typeface | None, region: str) -> _Typeface:
@@ -173,10 +174,13 @@ class _Fonts:
             faces = (face for face in (*self._others, *han) if ord(char) in face.characters)
             self._chosen[char, region] = next(faces, self.default)
             if ord(char) not in self._chosen[char, region].characters and not _is_invisible(char):
-                self._tell_of_missing(char)
+                self._warn_once(char)
         return self._chosen[char, region]
 
-    def _tell_of_missing(self, char: str) -> None:
+    def _warn_once(self, char: str) -> None:
+        if self._warned:
+            return
+        self._warned = True
         name = unicodedata.name(char, f"U+{ord(char):04X}")
         remedy = f". For more scripts: {extras.command('fonts')}" if extras.missing("fonts") else ""
         _log.warning("No font here has %s, so a box is drawn in its place%s", name, remedy)
@@ -252,21 +256,13 @@ def _on_baseline(ink: hb.RasterImage, advance: int, font: hb.Font) -> Alpha:
     return bitmap
 
 
-def _font_files() -> Iterator[Path]:
+def _files_of_the_extra() -> Iterator[Path]:
     for package in extras.EXTRAS["fonts"].modules:
         spec = importlib.util.find_spec(package)
         for folder in (spec and spec.submodule_search_locations) or ():
             yield from (file for file in Path(folder).glob("Noto*.tt?") if "Italic" not in file.name)
 
 
-def _rank(file: Path) -> tuple[int, str]:
-    """Latin first, then a font for each script, then those that hold many signs."""
-    general = {"NotoSans": 0, "NotoSansSymbols": 2, "NotoEmoji": 3}
-    return general.get(file.name.partition("[")[0], 1), file.name
-
-
-def _built_in() -> _Typeface:
-    font = ImageFont.load_default(size=16)
-    if not isinstance(font, ImageFont.FreeTypeFont):
-        raise TypeError("Pillow was built without FreeType; install a wheel of it")
-    return _Typeface(font.font_bytes)
+def _rank(file: Path) -> tuple[bool, str]:
+    """Fonts of one script come before those that hold many signs."""
+    return file.name.startswith(("NotoSansSymbols", "NotoEmoji")), file.name

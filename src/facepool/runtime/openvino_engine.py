@@ -22,7 +22,7 @@ import numpy as np
 import platformdirs
 
 from facepool.errors import StorageError
-from facepool.files import digest_of, sweep, write_whole
+from facepool.files import PRIVATE, digest_of, sweep, write_whole
 from facepool.runtime.graph import EngineReport, Graph, GraphRequest, unreadable
 from facepool.types import Floats, Image, PixelFeed
 
@@ -274,7 +274,7 @@ class CompiledGraphs:
         """Keep what a graph became; a disk that does not take it costs time at the next start, and nothing else."""
         path = self._folder / f"{key}-{sha256(content).hexdigest()}{_SUFFIX}"
         try:
-            write_whole(path, content, mode=0o600)
+            write_whole(path, content, mode=PRIVATE)
         except StorageError as error:
             log.info("A compiled graph is not kept: %s", error)
             return

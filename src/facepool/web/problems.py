@@ -4,14 +4,14 @@ The words and the code are those of the error; the status follows from its kind.
 goes out.
 """
 
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
-from starlette.types import ExceptionHandler, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from facepool.errors import (
     ConfigError,
@@ -223,10 +223,14 @@ def problem(error: FacepoolError) -> JSONResponse:
 
 def add_handlers(app: FastAPI) -> None:
     """Let an application answer every error this way, WebSockets included."""
-    app.add_exception_handler(FacepoolError, cast("ExceptionHandler", _known))  # of requests and WebSockets
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _of_the_framework)
-    app.add_exception_handler(Exception, _unknown)
+    handlers: dict[type[Exception], Any] = {  # of requests; of WebSockets, too, where it says so
+        FacepoolError: _known,
+        RequestValidationError: _invalid,
+        HTTPException: _of_the_framework,
+        Exception: _unknown,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
 
 
 async def turn_away(error: FacepoolError, scope: Scope, receive: Receive, send: Send) -> None:
@@ -257,18 +261,14 @@ def _headers(error: FacepoolError) -> dict[str, str]:
     return headers
 
 
-async def _known(connection: Request | WebSocket, error: Exception) -> Response | None:
-    if not isinstance(error, FacepoolError):
-        raise error
+async def _known(connection: Request | WebSocket, error: FacepoolError) -> Response | None:
     if isinstance(connection, WebSocket):
         await refuse(connection, error)
         return None
     return problem(error)
 
 
-async def _invalid(_request: Request, error: Exception) -> Response:
-    if not isinstance(error, RequestValidationError):
-        raise error
+async def _invalid(_request: Request, error: RequestValidationError) -> Response:
     first = error.errors()[0]
     where, *path = first["loc"]
     name = ".".join(str(part) for part in path)
@@ -276,9 +276,7 @@ async def _invalid(_request: Request, error: Exception) -> Response:
     return problem(InvalidRequest(what, why=first["msg"], fix="The description of the interface is at /docs"))
 
 
-async def _of_the_framework(_request: Request, error: Exception) -> Response:
-    if not isinstance(error, HTTPException):
-        raise error
+async def _of_the_framework(_request: Request, error: HTTPException) -> Response:
     code = _CODES.get(error.status_code, f"http_{error.status_code}")
     content = {"status": error.status_code, "code": code, "message": error.detail}
     headers = {**(error.headers or {}), "Cache-Control": "no-store"}

@@ -4,7 +4,7 @@ Only :mod:`facepool.window` imports this module, when a window opens.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from facepool.overlay import Canvas
@@ -13,7 +13,7 @@ from facepool.window import WindowEvent
 
 
 @contextmanager
-def environment(**values: str) -> Iterator[None]:
+def environment(values: Mapping[str, str]) -> Iterator[None]:
     """Settings that SDL reads from the environment, inside the block; afterwards they are what they were."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
@@ -27,7 +27,7 @@ def environment(**values: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-with environment(PYGAME_HIDE_SUPPORT_PROMPT="1"):
+with environment({"PYGAME_HIDE_SUPPORT_PROMPT": "1"}):
     import pygame
 
 SdlError = pygame.error
@@ -72,16 +72,16 @@ class SdlWindow:
         image_wh: Size of the pictures to come; the window opens in their shape.
 
     Raises:
-        pygame.error: SDL finds no display, or only one that nobody can see.
+        pygame.error: SDL finds no display, or only one that cannot be seen.
     """
 
     def __init__(self, title: str, image_wh: tuple[int, int]) -> None:
-        with environment(**_HINTS):
+        with environment(_HINTS):
             pygame.display.init()
         try:
             _refuse_invisible_driver()
             self._window = pygame.Window(title, _opening_size(image_wh), resizable=True, allow_high_dpi=True)
-            with environment(**_PLAIN_SURFACE.get(pygame.display.get_driver(), {})):
+            with environment(_PLAIN_SURFACE.get(pygame.display.get_driver(), {})):
                 self._window.get_surface()  # which kind it is, is decided now
         except pygame.error:
             pygame.display.quit()
@@ -105,7 +105,7 @@ class SdlWindow:
         events = pygame.event.get()
         if any(event.type in _REDRAW for event in events):
             self._present()
-        return tuple(wish for event in events if (wish := _meaning(event)) is not None)
+        return tuple(asked for event in events if (asked := _meaning(event)) is not None)
 
     def toggle_full_screen(self) -> None:
         """Fill the screen, or go back to the window as it was."""
@@ -140,7 +140,7 @@ def letterbox(image_wh: tuple[int, int], window_wh: tuple[int, int]) -> tuple[in
 
 
 def _refuse_invisible_driver() -> None:
-    """SDL falls back to a display in memory without a word; only who asked for that gets it."""
+    """SDL falls back to a display in memory without a word; it is refused unless the environment asks for it."""
     driver = pygame.display.get_driver()
     if driver in _INVISIBLE_DRIVERS and not os.environ.get("SDL_VIDEODRIVER"):
         raise pygame.error("the display of this session cannot be reached")

@@ -18,6 +18,7 @@ from facepool.cli.ui.scan_screen import (
     ring_view,
 )
 from facepool.cli.ui.viewer import Viewer
+from facepool.enroll.ring import Slot
 from facepool.enroll.scan import ScanStep
 from facepool.enroll.session import EnrollmentSession, EnrollOptions
 from facepool.gallery import Pool, open_pool
@@ -172,7 +173,8 @@ def test_a_face_is_kept_for_each_captured_place(pool: Pool) -> None:
     thumbnails = Thumbnails()
     for frame, scan in scans(pool, FULL):
         thumbnails.add(frame, scan)
-    taken = {place.slot for place in scan.bins if place.quality is not None}
+    assert all(part.far is None for part in scan.ring)
+    taken = {Slot(way, "near") for way, part in enumerate(scan.ring) if part.near is not None}
     assert set(thumbnails.by_slot) == {None, *taken}
     assert all(face.shape == (140, 140, 3) for face in thumbnails.by_slot.values())
 

@@ -10,7 +10,7 @@ from facepool.web.compreface.recognition import scaled, scaled_candidate
 
 cosines = st.floats(-1, 1)
 thresholds = st.floats(0.2, 0.8)
-bars = st.floats(-0.1, 0.1)
+offsets = st.floats(-0.1, 0.1)
 
 
 @given(cosines, thresholds)
@@ -32,7 +32,7 @@ def test_the_same_picture_is_nearly_one_and_a_stranger_nearly_none() -> None:
     assert scaled(0.55, 0.45) == pytest.approx(0.745, abs=0.02)
 
 
-@given(st.lists(st.tuples(cosines, bars), min_size=1, max_size=5), thresholds, st.floats(0, 0.1), st.booleans())
+@given(st.lists(st.tuples(cosines, offsets), min_size=1, max_size=5), thresholds, st.floats(0, 0.1), st.booleans())
 def test_a_client_that_takes_half_for_a_match_names_whom_facepool_names(
     people: list[tuple[float, float]], threshold: float, min_margin: float, usable: bool
 ) -> None:

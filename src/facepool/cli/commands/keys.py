@@ -47,7 +47,7 @@ def list_keys(flags: GivenSettings, json_lines: bool) -> None:
 @click.argument("name")
 @settings_options("pool")
 def remove(flags: GivenSettings, name: str) -> None:
-    """Remove a key; whoever is signed in with it is no longer, from the next request on."""
+    """Remove a key; people who are signed in with it are not any more, from the next request on."""
     context = CommandContext(flags)
     _open(context).remove(name)
     context.console.say(f"Removed {name}'s key", "good")

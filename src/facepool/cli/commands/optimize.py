@@ -96,7 +96,7 @@ def _chosen(context: CommandContext) -> tuple[str, str]:
 
 
 def _pictures(folder: Path, console: Console) -> list[Image]:
-    """As many pictures as are needed, from all over the folder; those that cannot be read are told of and left out."""
+    """As many pictures as are needed, from all over the folder; those that cannot be read are reported and left out."""
     paths = find_pictures(folder)
     step = max(1, len(paths) // (2 * MANY))
     images = []

@@ -16,10 +16,10 @@ from facepool.capture import FrameSource
 from facepool.cli.ui.console import Console
 from facepool.cli.ui.registration import ScanTally
 from facepool.cli.ui.viewer import Viewer
-from facepool.enroll.ring import AMPLITUDES, Slot
+from facepool.enroll.ring import Slot
 from facepool.enroll.scan import ENOUGH, FRONTAL_FRAMES, ScanStep
 from facepool.enroll.session import EnrollmentSession
-from facepool.overlay import Canvas, Painter, RingPainter, RingPart, RingView
+from facepool.overlay import Canvas, Painter, RingPainter, RingView
 from facepool.types import Floats, Frame, Image
 
 _CHECK_MARK_S = 1.0
@@ -101,14 +101,11 @@ class ScanScreen:
 
 def ring_view(step: ScanStep, canvas: Canvas, *, title: str, hint: str, keys: str) -> RingView:
     """What to draw of a scan; the face's box as it lies on the canvas."""
-    near, far = (
-        {place.slot.direction: place for place in step.bins if place.slot.amplitude == ring} for ring in AMPLITUDES
-    )
     box = step.box
     turn = step.turn if step.turn is not None and step.turn.zone != "frontal" else None
     return RingView(
         phase=step.phase,
-        parts=tuple(RingPart(near[way].angle_deg, near[way].quality, far[way].quality) for way in sorted(near)),
+        parts=step.ring,
         hint=hint,
         person=title,
         keys="" if step.phase == "done" else keys,
@@ -127,8 +124,7 @@ def progress(step: ScanStep) -> float:
 
 def captured(step: ScanStep) -> tuple[int, int]:
     """How many directions are captured, and of how many."""
-    ways = {place.slot.direction for place in step.bins}
-    return len({place.slot.direction for place in step.bins if place.quality is not None}), len(ways)
+    return sum(part.covered for part in step.ring), len(step.ring)
 
 
 def keys_line(*, can_finish: bool) -> str:

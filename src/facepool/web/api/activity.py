@@ -9,7 +9,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from facepool.gallery import clean_name
 from facepool.web.api.schemas import ActivityPage
-from facepool.web.middleware.authentication import Recognizing, Standing, share_of
+from facepool.web.middleware.authentication import ConnectionCheck, Recognizing, share_of
 from facepool.web.problems import Answers
 from facepool.web.services import CurrentServices, Services
 
@@ -47,11 +47,11 @@ def _place(request: Request, services: CurrentServices, caller: Recognizing) -> 
 @router.get("/events", response_class=EventSourceResponse, responses=_STREAM, dependencies=[Depends(_place)])
 async def listen(request: Request, services: CurrentServices, _: Recognizing) -> EventSourceResponse:
     """What happens before the cameras, from now on, as server-sent events."""
-    return EventSourceResponse(_events(services, Standing(request, services.keys, "recognize")), ping=_PING_S)
+    return EventSourceResponse(_events(services, ConnectionCheck(request, services.keys, "recognize")), ping=_PING_S)
 
 
-async def _events(services: Services, standing: Standing) -> AsyncIterator[ServerSentEvent]:
+async def _events(services: Services, check: ConnectionCheck) -> AsyncIterator[ServerSentEvent]:
     async for record in services.activity.events.listen():
-        if not await standing.is_valid():
+        if not await check.is_valid():
             return
         yield ServerSentEvent(json.dumps(record, ensure_ascii=False), event=str(record["event"]))

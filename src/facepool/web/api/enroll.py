@@ -20,7 +20,6 @@ from fastapi import APIRouter, WebSocket
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from facepool.enroll.coverage import ViewReport
-from facepool.enroll.ring import Bin
 from facepool.enroll.scan import ScanStep
 from facepool.enroll.session import EnrollmentSession, Resolution
 from facepool.errors import FacepoolError, PersonFull
@@ -34,6 +33,7 @@ from facepool.web.problems import InvalidRequest, ServerBusy
 from facepool.web.services import CurrentServices, Services
 from facepool.web.services.engine import FRAME_LIMITS, decode_image
 from facepool.web.services.keys import Caller
+from facepool.web.services.people import best_view
 
 router = APIRouter(tags=["enroll"])
 
@@ -82,8 +82,8 @@ class Store(_Command):
     do: Literal["store"]
 
 
-Command = Annotated[Finish | Redo | Resolve | Store, Field(discriminator="do")]
-_COMMANDS: TypeAdapter[Command] = TypeAdapter(Command)
+ScanCommand = Annotated[Finish | Redo | Resolve | Store, Field(discriminator="do")]
+_COMMANDS: TypeAdapter[ScanCommand] = TypeAdapter(ScanCommand)
 
 
 @router.websocket("/v1/enroll")
@@ -178,7 +178,10 @@ def step_message(frame: Frame, step: ScanStep) -> Message:
         "phase": step.phase,
         "hint": {"code": hint.code, "text": hint.text, "angle_deg": hint.angle_deg},
         "outcome": step.outcome,
-        "ring": _ring(step.bins),
+        "ring": [
+            {"angle_deg": part.angle_deg, "near": rounded(part.near, 1), "far": rounded(part.far, 1)}
+            for part in step.ring
+        ],
         "turn": None
         if turn is None
         else {"angle_deg": round(turn.angle_deg, 1), "reach": round(turn.reach, 3), "zone": turn.zone},
@@ -225,22 +228,7 @@ def report_message(session: EnrollmentSession, pool: Pool) -> Message:
 
 
 def _best_picture(pool: Pool, person: str) -> int | None:
-    """The best view of somebody that has a picture."""
-    pictured = pool.template_ids_with_image(person)
-    views = [template for template in pool.templates(person) if template.id in pictured]
-    best = max(views, key=lambda template: template.sample.quality or 0.0, default=None)
-    return None if best is None else best.id
-
-
-def _ring(bins: tuple[Bin, ...]) -> list[Message]:
-    """The ring with one entry a direction: qualities 0..100 of both amplitudes, null where there is no view."""
-    quality = {place.slot: rounded(place.quality, 1) for place in bins}
-    near = [place for place in bins if place.slot.amplitude == "near"]
-    far = {place.slot.direction: quality[place.slot] for place in bins if place.slot.amplitude == "far"}
-    return [
-        {"angle_deg": place.angle_deg, "near": quality[place.slot], "far": far.get(place.slot.direction)}
-        for place in near
-    ]
+    return best_view(pool.templates(person), pool.template_ids_with_image(person))
 
 
 def _quality(view: ViewReport | None) -> float | None:

@@ -75,8 +75,8 @@ def _view_message(frame: Frame, view: LiveView) -> Message:
         "time_s": view.time_s,
         "size": [width, height],
         "faces": [
-            {name: record[name] for name in _FACE_FIELDS} | {"told": bool(told)}
-            for record, told in zip(live_records(frame, view), view.told, strict=True)
+            {name: record[name] for name in _FACE_FIELDS} | {"told": bool(confirmed)}
+            for record, confirmed in zip(live_records(frame, view), view.confirmed, strict=True)
         ],
         "events": [{name: event_record(frame, event)[name] for name in _EVENT_FIELDS} for event in view.events],
     }

@@ -12,7 +12,7 @@ import numpy as np
 from fastapi import APIRouter, Path, Query, Response
 
 from facepool.enroll.pictures import Offer
-from facepool.enroll.ring import StoredRing, stored_ring
+from facepool.enroll.ring import AMPLITUDES, StoredRing, stored_ring
 from facepool.enroll.session import EnrollmentSession
 from facepool.errors import InputError, UnknownTemplate
 from facepool.faces.analyze import Faces
@@ -30,7 +30,7 @@ from facepool.web.api.schemas import (
     Merged,
     Merging,
     NewPerson,
-    People,
+    PeoplePage,
     PersonDetail,
     PersonSummary,
     Registered,
@@ -41,6 +41,7 @@ from facepool.web.api.schemas import (
 from facepool.web.middleware.authentication import Enrolling, Recognizing
 from facepool.web.middleware.paths import NAME
 from facepool.web.services import CurrentServices
+from facepool.web.services.people import best_view
 
 router = APIRouter(prefix="/v1/persons", tags=["persons"])
 
@@ -64,15 +65,15 @@ async def list_people(
     search: Annotated[str, Query(description="Part of the name, in either case")] = "",
     page: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
     size: Annotated[int, Query(ge=1, le=500)] = _PAGE,
-) -> People:
+) -> PeoplePage:
     """Who is in the pool, by name."""
 
-    def read(pool: Pool) -> People:
+    def read(pool: Pool) -> PeoplePage:
         names = [entry.name for entry in pool.people() if search.casefold() in entry.name.casefold()]
         shown = names[page * size : (page + 1) * size]
         alike = pool.look_alikes()
         summaries = [PersonSummary.model_validate(_person(pool, name, alike)) for name in shown]
-        return People(persons=summaries, total=len(names), page=page, size=size)
+        return PeoplePage(persons=summaries, total=len(names), page=page, size=size)
 
     return await services.pool.run(read)
 
@@ -225,20 +226,21 @@ def _person(pool: Pool, name: str, pairs: Collection[LookAlikes]) -> Record:
         "coverage": ring.coverage,
         "ring": [
             {
-                "direction": place.slot.direction,
-                "amplitude": place.slot.amplitude,
-                "angle_deg": place.angle_deg,
-                "quality": place.quality,
+                "direction": direction,
+                "amplitude": amplitude,
+                "angle_deg": part.angle_deg,
+                "quality": part.near if amplitude == "near" else part.far,
             }
-            for place in ring.bins
+            for amplitude in AMPLITUDES
+            for direction, part in enumerate(ring.parts)
         ],
         "views": _samples(pool, templates),
     }
 
 
 def _samples(pool: Pool, templates: Sequence[Template]) -> list[Record]:
-    pictured = pool.template_ids_with_image(templates[0].person) if templates else frozenset()
-    return [template_record(template) | {"picture": template.id in pictured} for template in templates]
+    with_image = pool.template_ids_with_image(templates[0].person) if templates else frozenset()
+    return [template_record(template) | {"picture": template.id in with_image} for template in templates]
 
 
 def _look_alikes_of(name: str, pairs: Collection[LookAlikes]) -> list[str]:
@@ -246,13 +248,11 @@ def _look_alikes_of(name: str, pairs: Collection[LookAlikes]) -> list[str]:
     return sorted(other for pair in pairs if name in pair for other in pair - {name})
 
 
-def _face(templates: Sequence[Template], ring: StoredRing, pictured: frozenset[int]) -> int | None:
+def _face(templates: Sequence[Template], ring: StoredRing, with_image: frozenset[int]) -> int | None:
     """The view that shows somebody best: the one in the middle if it has a picture, else the best of those that do."""
-    if ring.middle in pictured:
+    if ring.middle in with_image:
         return ring.middle
-    with_picture = [template for template in templates if template.id in pictured]
-    best = max(with_picture, key=lambda template: template.sample.quality or 0, default=None)
-    return None if best is None else best.id
+    return best_view(templates, with_image)
 
 
 def _register(

@@ -79,7 +79,7 @@ class NamedFace(FoundFace):
     candidates: list[CandidatePerson] = Field(description="The nearest people, best first")
 
 
-class Picture(BaseModel):
+class _PictureWithFaces(BaseModel):
     """A picture that was looked at."""
 
     name: str = Field(description="As the client called it")
@@ -87,19 +87,19 @@ class Picture(BaseModel):
     height: int
 
 
-class DetectedPicture(Picture):
+class DetectedPicture(_PictureWithFaces):
     """Its faces, best detector score first."""
 
     faces: list[FoundFace]
 
 
-class EmbeddedPicture(Picture):
+class EmbeddedPicture(_PictureWithFaces):
     """Its faces with their vectors, best detector score first."""
 
     faces: list[EmbeddedFace]
 
 
-class RecognizedPicture(Picture):
+class RecognizedPicture(_PictureWithFaces):
     """Its faces with a decision each, best detector score first."""
 
     faces: list[NamedFace]
@@ -155,8 +155,11 @@ class PersonSummary(BaseModel):
     ring: list[RingPlace]
 
 
-class People(BaseModel):
+class PeoplePage(BaseModel):
     """A page of the pool's people, by name."""
+
+    model_config = ConfigDict(title="People")
+    __qualname__ = "People"  # in the OpenAPI document
 
     persons: list[PersonSummary]
     total: int = Field(description="How many there are, on all pages")

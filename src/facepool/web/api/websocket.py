@@ -9,17 +9,16 @@ import asyncio
 import math
 import struct
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Protocol, Self
 
 from fastapi import WebSocket, WebSocketDisconnect
 
 from facepool.errors import FacepoolError, InputError
-from facepool.web.middleware.authentication import ENDED, SIGN_IN_AGAIN, Standing, share_of
+from facepool.web.middleware.authentication import ENDED, SIGN_IN_AGAIN, ConnectionCheck, share_of
 from facepool.web.services import Services
 from facepool.web.services.keys import Caller, Role
 
@@ -110,16 +109,16 @@ async def converse(
         TooManyRequests: The client has its share of connections already.
         ServerBusy: There are too many connections.
     """
-    standing = Standing(socket, services.keys, role)
+    check = ConnectionCheck(socket, services.keys, role)
     run = asyncio.get_running_loop().run_in_executor
     with services.limits.session(share_of(socket, caller)), _own_thread(f"facepool-{role}") as thread:
         conversation = await run(thread, begin)
         try:
             await socket.accept()
-            async with FrameStream(socket) as stream:
+            async with FrameStream.of(socket) as stream:
                 async for item in stream:
                     # At once before a command: it may be the one that saves.
-                    if not await standing.is_valid(at_once=isinstance(item, str)):
+                    if not await check.is_valid(at_once=isinstance(item, str)):
                         await stream.close(SIGN_IN_AGAIN, ENDED)
                         break
                     message = await run(thread, conversation.take, item)
@@ -166,34 +165,31 @@ class FrameStream:
         self._frame: SentFrame | None = None
         self._commands: deque[str] = deque()
         self._news = asyncio.Event()
-        self._reader: asyncio.Task[None] | None = None
         self._gone = False
 
-    async def __aenter__(self) -> Self:
-        self._reader = asyncio.create_task(self._read())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._reader is not None:
-            self._reader.cancel()
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, socket: WebSocket) -> AsyncIterator[Self]:
+        """The messages of an accepted WebSocket, read until the block ends."""
+        stream = cls(socket)
+        reader = asyncio.create_task(stream._read())
+        try:
+            yield stream
+        finally:
+            reader.cancel()
             with suppress(asyncio.CancelledError):
-                await self._reader
+                await reader
 
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> SentFrame | str:
+    async def __aiter__(self) -> AsyncIterator[SentFrame | str]:
         while not self._gone:
             if self._commands:
-                return self._commands.popleft()
-            if self._frame is not None:
+                yield self._commands.popleft()
+            elif self._frame is not None:
                 frame, self._frame = self._frame, None
-                return frame
-            self._news.clear()
-            await self._news.wait()
-        raise StopAsyncIteration
+                yield frame
+            else:
+                self._news.clear()
+                await self._news.wait()
 
     async def send(self, message: Message) -> None:
         """Answer, unless the client is gone."""

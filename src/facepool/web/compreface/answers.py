@@ -3,8 +3,11 @@
 from pydantic import BaseModel, ConfigDict
 
 
-class Box(BaseModel):
+class FaceBox(BaseModel):
     """Where a face is, in whole pixels inside the picture."""
+
+    model_config = ConfigDict(title="Box")
+    __qualname__ = "Box"  # in the OpenAPI document, as some below
 
     probability: float
     x_max: int
@@ -22,7 +25,7 @@ class HeadPose(BaseModel):
 
 
 class _FaceOfPicture(BaseModel):
-    box: Box
+    box: FaceBox
     landmarks: list[tuple[int, int]] | None = None
     pose: HeadPose | None = None
     embedding: list[float] | None = None
@@ -33,7 +36,7 @@ class ExaminedFace(_FaceOfPicture):
     """A face of a picture."""
 
     model_config = ConfigDict(title="FoundFace")
-    __qualname__ = "FoundFace"  # in the OpenAPI document, as below
+    __qualname__ = "FoundFace"
 
 
 class SubjectSimilarity(BaseModel):

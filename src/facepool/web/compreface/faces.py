@@ -61,7 +61,7 @@ class FaceOptions(BaseModel):
         return {"detector": "facepool.RetinaFace", "calculator": f"facepool.{analyzer.space.model}"}
 
 
-class RecognizeOptions(FaceOptions):
+class RecognizeFaceOptions(FaceOptions):
     """The same, and how many people are told of a face."""
 
     prediction_count: int = Field(1, ge=1, description="So many people, the most similar ones")
@@ -69,7 +69,7 @@ class RecognizeOptions(FaceOptions):
 
 
 FaceQuery = Annotated[FaceOptions, Query()]
-RecognizeQuery = Annotated[RecognizeOptions, Query()]
+RecognizeQuery = Annotated[RecognizeFaceOptions, Query()]
 
 
 def _request_body(*names: str) -> dict[str, Any]:

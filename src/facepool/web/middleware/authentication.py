@@ -146,7 +146,7 @@ Enrolling = Annotated[Caller, Depends(requires("enroll"))]
 Administering = Annotated[Caller, Depends(requires("admin"))]
 
 
-class Standing:
+class ConnectionCheck:
     """Looks now and then whether the key or session of an open connection is still there.
 
     Args:

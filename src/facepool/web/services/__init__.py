@@ -19,12 +19,12 @@ from facepool.recognize.live import LiveRecognizer
 from facepool.thresholds import ThresholdPolicy
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
-from facepool.web.services.cameras import Cameras, Watching
+from facepool.web.services.cameras import Cameras, CameraSetup
 from facepool.web.services.engine import Engine
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import Limits
 from facepool.web.services.metrics import Metrics
-from facepool.web.services.people import People
+from facepool.web.services.people import PersonChanges
 from facepool.web.services.pool import PoolAccess
 from facepool.web.services.store import ServerStore, store_beside
 from facepool.web.services.tuning import Tuning
@@ -55,7 +55,7 @@ class Services:
     keys: Keys
     activity: Activity
     audit: Audit
-    people: People
+    people: PersonChanges
     cameras: Cameras
     limits: Limits
     metrics: Metrics
@@ -125,7 +125,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     store = ServerStore(store_beside(settings.pool))
     metrics = Metrics()
     activity, audit = Activity(store, access.has, days=options.activity_days), Audit(store, access.has)
-    watching = Watching(
+    setup = CameraSetup(
         recognizer=lambda pool: services.live_recognizer(pool),  # noqa: PLW0108 -- they are made below
         open_pool=access.open,
         emit=activity.emit,
@@ -138,8 +138,8 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         keys=Keys(store, always_required=options.keys_always),
         activity=activity,
         audit=audit,
-        people=People(store, activity, audit),
-        cameras=Cameras(watching, store),
+        people=PersonChanges(store, activity, audit),
+        cameras=Cameras(setup, store),
         limits=options.limits,
         metrics=metrics,
         store=store,

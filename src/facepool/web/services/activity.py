@@ -4,14 +4,14 @@ import asyncio
 import json
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, Field
 
 from facepool.recognize.events import Event
-from facepool.records import event_record
+from facepool.records import Record, event_record
 from facepool.types import Frame
 from facepool.web.services.store import LAST, ServerStore, now
 
@@ -61,7 +61,7 @@ class Activity:
             self.add(record)
             self.events.publish(record)
 
-    def add(self, record: Mapping[str, object]) -> None:
+    def add(self, record: Record) -> None:
         """Keep an event, in any thread; not one of somebody whose name is gone from the pool.
 
         Somebody who was erased or renamed may still be before a camera, which tells of the old name as lost once more.
@@ -131,9 +131,6 @@ class Activity:
 
     def _is_gone(self, name: object) -> bool:
         return isinstance(name, str) and not self._knows(name)
-
-
-Record = Mapping[str, object]
 
 
 class Events:

@@ -85,24 +85,20 @@ class CameraInfo(BaseModel):
         return tuple(sorted({face.person for face in self.present if face.person is not None}))
 
 
-Emit = Callable[[str, Frame, Sequence[Event]], None]
-"""Passes on what happened before a camera, by its name, in the camera's thread."""
-
-
 @dataclass(frozen=True, slots=True)
-class Watching:
+class CameraSetup:
     """What cameras have in common.
 
     Attributes:
         recognizer: Makes a live recognizer on a pool that the calling thread may use.
         open_pool: Opens the pool for the calling thread.
         capture: How sources are opened.
-        emit: Passes events on.
+        emit: Passes on what happened before a camera, by its name, in the camera's thread.
     """
 
     recognizer: Callable[[Pool], LiveRecognizer]
     open_pool: Callable[[], AbstractContextManager[Pool]]
-    emit: Emit
+    emit: Callable[[str, Frame, Sequence[Event]], None]
     capture: CaptureOptions
 
 
@@ -113,15 +109,15 @@ class Camera:
         number: Its id.
         source: Camera number, URL or file.
         name: For people.
-        watching: What it is watched with.
+        setup: What it is watched with.
     """
 
-    def __init__(self, number: str, source: str, name: str, watching: Watching) -> None:
+    def __init__(self, number: str, source: str, name: str, setup: CameraSetup) -> None:
         self.id = number
         self.name = name
         self.source = mask_credentials(source)
         self._spec = source
-        self._watching = watching
+        self._setup = setup
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"camera {number}", daemon=True)
         # All below is shared with the thread and guarded by this.
@@ -155,8 +151,8 @@ class Camera:
         frame, view = shown
         present = [
             FaceInView.model_validate({**record, "since": since[int(track)]})
-            for record, track, told in zip(live_records(frame, view), view.track_ids, view.told, strict=True)
-            if told
+            for record, track, confirmed in zip(live_records(frame, view), view.track_ids, view.confirmed, strict=True)
+            if confirmed
         ]
         height, width = frame.image_bgr.shape[:2]
         fps = round(frames / _RATE_WINDOW_S, 1)
@@ -193,7 +189,7 @@ class Camera:
         wait_s = _FIRST_WAIT_S
         while not self._stop.is_set():
             try:
-                with self._connect() as source, self._watching.open_pool() as pool:
+                with self._connect() as source, self._setup.open_pool() as pool:
                     self._enter("watching")
                     wait_s = _FIRST_WAIT_S
                     self._watch(source, pool)
@@ -213,7 +209,7 @@ class Camera:
                 wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
     def _connect(self) -> FrameSource:
-        source = open_source(self._spec, self._watching.capture, on_status=self._news)
+        source = open_source(self._spec, self._setup.capture, on_status=self._news)
         with self._lock:
             self._open = source
         if self._stop.is_set():  # closed meanwhile, by somebody who did not know the source yet
@@ -222,8 +218,8 @@ class Camera:
 
     def _watch(self, source: FrameSource, pool: Pool) -> None:
         pace = None if source.live else Pace()
-        recognizer = self._watching.recognizer(pool)
-        with closing(LiveSession(recognizer, partial(self._watching.emit, self.name))) as session:
+        recognizer = self._setup.recognizer(pool)
+        with closing(LiveSession(recognizer, partial(self._setup.emit, self.name))) as session:
             for frame in source:
                 if self._stop.is_set():
                     return
@@ -268,12 +264,12 @@ class Cameras:
     """The cameras that the server watches.
 
     Args:
-        watching: What they are watched with.
+        setup: What they are watched with.
         store: Remembers those that are to be watched after the next start, too.
     """
 
-    def __init__(self, watching: Watching, store: ServerStore | None = None) -> None:
-        self._watching = watching
+    def __init__(self, setup: CameraSetup, store: ServerStore | None = None) -> None:
+        self._setup = setup
         self._store = store
         self._lock = threading.Lock()
         self._cameras: dict[str, Camera] = {}
@@ -326,7 +322,7 @@ class Cameras:
             if len(self._cameras) >= MOST_CAMERAS:
                 raise ConfigError(f"There are {MOST_CAMERAS} cameras already", fix="Remove one first")
             number = str(next(self._numbers))
-            camera = Camera(number, source, name.strip() or mask_credentials(source), self._watching)
+            camera = Camera(number, source, name.strip() or mask_credentials(source), self._setup)
             self._cameras[number] = camera
         if remember:
             self._remember({**self._remembered(), source: camera.name})

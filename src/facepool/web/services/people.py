@@ -5,10 +5,11 @@ off.
 """
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from facepool.gallery import Pool
+from facepool.types import Template
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
 from facepool.web.services.keys import Caller
@@ -39,7 +40,7 @@ class Erasure:
         return not (self.samples or self.activity or self.audit)
 
 
-class People:
+class PersonChanges:
     """Changes people, and keeps track of it.
 
     Args:
@@ -133,3 +134,10 @@ def _notes_since(pool: Pool, remarks: int) -> tuple[str, ...]:
     for note in notes:
         _LOG.warning("%s", note)
     return notes
+
+
+def best_view(templates: Sequence[Template], with_image: frozenset[int]) -> int | None:
+    """Number of the best view among those that have a picture; None: none has."""
+    shown = [template for template in templates if template.id in with_image]
+    best = max(shown, key=lambda template: template.sample.quality or 0, default=None)
+    return None if best is None else best.id

@@ -1,7 +1,6 @@
 """What the server keeps beside the pool: keys, sessions, the audit log, the activity, and what was set on the page."""
 
 import json
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from facepool.errors import PoolTooNew
-from facepool.files import storage_errors
+from facepool.files import make_private, storage_errors
 from facepool.gallery.connection import explained
 
 _VERSION = 1
@@ -70,7 +69,7 @@ class ServerStore:
         self.path = path
         self._lock = threading.RLock()
         with storage_errors(path, "cannot be used"):
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            make_private(path)
         with explained(path):
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
             for pragma in ("journal_mode = WAL", "foreign_keys = ON", "secure_delete = ON", "trusted_schema = OFF"):

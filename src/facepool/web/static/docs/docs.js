@@ -13,7 +13,10 @@ const shortName = (name) => name.split("__").pop();
 /** A schema in one line, with links to those that have a name. */
 function typeOf(schema) {
   if (!schema) return "nothing";
-  if (schema.$ref) return h("a", { href: `#schema-${nameOf(schema.$ref)}` }, shortName(nameOf(schema.$ref)));
+  if (schema.$ref) {
+    const name = nameOf(schema.$ref);
+    return schema.$ref.startsWith("#/components/") ? h("a", { href: `#schema-${name}` }, shortName(name)) : name;
+  }
   const choices = schema.anyOf ?? schema.oneOf ?? schema.allOf;
   if (choices) return choices.map((choice, i) => [i ? " or " : "", typeOf(choice)]);
   if (schema.const !== undefined) return JSON.stringify(schema.const);
@@ -52,8 +55,13 @@ function fields(caption, schema) {
 
 const contents = (content) => Object.entries(content ?? {}).map(([kind, { schema }]) => h("p", {}, h("code", {}, kind), " ", typeOf(schema)));
 
-/** What is sent, with its fields where they have no name of their own. */
-const bodies = (content) => Object.entries(content).map(([kind, { schema }]) => (schema?.properties ? fields(kind, schema) : contents({ [kind]: { schema } })));
+/** What is sent, with its fields where it has no name of its own, and those of what it alone defines. */
+function bodies(content) {
+  return Object.entries(content).map(([kind, { schema }]) => [
+    schema?.properties ? fields(kind, schema) : contents({ [kind]: { schema } }),
+    Object.entries(schema?.$defs ?? {}).map(([name, inner]) => fields(name, inner)),
+  ]);
+}
 
 /** What to type in a terminal. */
 function example(method, path, operation) {
