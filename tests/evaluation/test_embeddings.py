@@ -1,7 +1,6 @@
 """Pictures to faces: which face, what is kept between runs, what happens to pictures without one."""
 
 import os
-import sqlite3
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -160,7 +159,7 @@ def test_two_processes_may_use_one_cache(stage: StageAnalyzer, tmp_path: Path) -
 def test_a_file_that_is_no_cache_is_refused_and_stays(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_text("my diary, which is long enough to be looked at " * 40)
     with pytest.raises(StorageError, match="--no-cache"), EmbeddingCache(tmp_path, RECIPE) as cache:
-        cache.find(["0"])
+        cache.find("0")
     assert (tmp_path / FILE_NAME).read_text().startswith("my diary")
 
 
@@ -168,13 +167,3 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="cannot be used as a cache"):
         EmbeddingCache(tmp_path / "file", RECIPE)
-
-
-def test_many_contents_are_found_at_once(stage: StageAnalyzer, tmp_path: Path) -> None:
-    path = shoot(stage, tmp_path / "a.png", Scene(view(0, 0)))
-    look(stage, [path], tmp_path)
-    with sqlite3.connect(tmp_path / FILE_NAME) as db:
-        (content,) = db.execute("SELECT content FROM captures").fetchone()
-    db.close()
-    with EmbeddingCache(tmp_path, RECIPE) as cache:
-        assert list(cache.find([content, *(f"{number:064x}" for number in range(1200))])) == [content]

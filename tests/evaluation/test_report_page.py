@@ -32,15 +32,17 @@ POLICY = ThresholdPolicy(FmrCurve(((1e-2, 0.3), (1e-5, 0.6)), "nowhere"))
 RUN = Run(
     command="facepool evaluate folder 'a & b' --output report",
     subject="a & b",
+    model="embedder",
     detector="finder",
     embedder="embedder",
     space="embedder (8-d, space 0123456789abcdef)",
-    runs_on="an engine",
+    device="an engine",
     detection={"min_score": 0.5},
+    face_choice="the largest",
     versions={"facepool": "0.1.0"},
     started_at="2026-11-23T12:00:00+00:00",
     seconds=75.0,
-    from_cache=3,
+    pictures_from_cache=3,
 )
 NAMES = ("Ada", "<script>alert(1)</script>", "渡辺 直美", "محمد", '"><img src=x>', "O'Neil & Söhne")
 NONE = np.zeros(0)
@@ -184,7 +186,7 @@ def test_a_page_is_whole_and_asks_nobody_for_anything(page: str) -> None:
 def test_a_page_says_how_to_get_it_again(page: str) -> None:
     text = Outline(page).text
     assert RUN.command in text
-    for words in ("finder", "an engine", "facepool 0.1.0", "1 min 15 s; 3 pictures came from an earlier run"):
+    for words in ("finder", "an engine", "facepool 0.1.0", "75.0 s; 3 pictures came from an earlier run"):
         assert words in text
 
 

@@ -22,14 +22,17 @@ from support.fake_analyzer import view
 RUN = Run(
     command="facepool evaluate",
     subject="a test",
+    model="emb",
     detector="det",
     embedder="emb",
     space="a space",
-    runs_on="a stage",
+    device="a stage",
     detection={"size": 640},
+    face_choice="the largest",
     versions={"facepool": "0"},
     started_at="2026-01-01T00:00:00+00:00",
     seconds=0.0,
+    pictures_from_cache=3,
 )
 POLICY = ThresholdPolicy(None, fixed=0.5)
 
@@ -100,8 +103,8 @@ def test_folds_give_an_accuracy() -> None:
 def test_misses_are_broken_down_by_the_worse_face() -> None:
     results = evaluate_pairs(LISTED, CROWD, POLICY)
     at_15_degrees = results.by_pose[1]
-    assert (at_15_degrees.count, at_15_degrees.errors) == (3, 1)
-    assert sum(each.count for each in results.by_pose) == results.comparisons.genuine_count - 1
+    assert (at_15_degrees.pairs, at_15_degrees.fnmr) == (3, 1 / 3)
+    assert sum(each.pairs for each in results.by_pose) == results.comparisons.genuine_count - 1
 
 
 def test_all_pairs_of_a_folder() -> None:
@@ -211,7 +214,7 @@ def test_detection_counts_what_is_found_missed_ignored_and_unreadable(tmp_path: 
     assert results.curve.ap == pytest.approx(1 / 3)
     assert results.recall == pytest.approx(1 / 3)
     assert results.precision == 1.0  # the box beside the face has a score of 0.3
-    by_size = {each.at_least_px: each for each in results.by_size}
+    by_size = {each.at_least: each for each in results.by_size}
     assert (by_size[16].faces, by_size[16].recall) == (1, 0)
     assert (by_size[96].faces, by_size[96].recall) == (2, 0.5)
     assert by_size[256].faces == 0

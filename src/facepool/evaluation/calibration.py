@@ -127,7 +127,12 @@ def calibrate(
     shape = shape_of(cohort)
     needed = _people_needed(target_fpir, shape)
     if people < needed:
-        raise _insufficient(people, needed)
+        raise InsufficientData(
+            f"Insufficient data: have {people} people, need {needed}",
+            why="how often strangers are named cannot be told from so few",
+            fix="Register more people, or ask for a higher --target-fpir; until then the threshold follows the model's "
+            "own error rates",
+        )
     rng = np.random.default_rng(seed)
     strangers = leave_one_out(index, rng)
     too_alike = _too_alike(strangers, shape)
@@ -136,7 +141,11 @@ def calibrate(
     expected = fits.named(_GRID, shape, people).mean(axis=0)
     threshold = _at(target_fpir, expected)
     if threshold > 1:
-        raise _all_alike()
+        raise InsufficientData(
+            "Insufficient data: no similarity keeps strangers out",
+            why="the people of this pool are as alike as one person",
+            fix="See whether the same people are in it under several names: facepool people list",
+        )
     low, high = np.quantile(fits.named(np.array([threshold]), shape, people), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     calibration = Calibration(
         threshold=threshold,
@@ -153,23 +162,6 @@ def calibrate(
     )
     look_alikes = np.concatenate([too_alike, _pairs(strangers, threshold)])
     return Measured(calibration, _named(look_alikes, index.names), _named(too_alike, index.names))
-
-
-def _insufficient(have: int, need: int) -> InsufficientData:
-    return InsufficientData(
-        f"Insufficient data: have {have} people, need {need}",
-        why="how often strangers are named cannot be told from so few",
-        fix="Register more people, or ask for a higher --target-fpir; until then the threshold follows the model's own "
-        "error rates",
-    )
-
-
-def _all_alike() -> InsufficientData:
-    return InsufficientData(
-        "Insufficient data: no similarity keeps strangers out",
-        why="the people of this pool are as alike as one person",
-        fix="See whether the same people are in it under several names: facepool people list",
-    )
 
 
 # --- the pool's own people as strangers to it

@@ -88,16 +88,18 @@ class PrecisionRecall:
 class FacesOfSize:
     """Detection of the faces of some range of sizes; those of other sizes count neither way.
 
+    The fields are those of ``report.json``.
+
     Attributes:
-        at_least_px: Shorter side of the annotated box, from here on.
-        below_px: Up to here, exclusive; infinite for the largest.
+        at_least: Shorter side of the annotated box in pixels, from here on.
+        below: Up to here, exclusive; infinite for the largest.
         faces: How many are annotated.
         average_precision: 0..1; NaN where none is annotated.
         recall: Share of them that is found at the detector's threshold; NaN likewise.
     """
 
-    at_least_px: float
-    below_px: float
+    at_least: float
+    below: float
     faces: int
     average_precision: float
     recall: float

@@ -6,7 +6,7 @@ evaluations uses it. It may be deleted at any time.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -34,7 +34,6 @@ _TABLE = """CREATE TABLE IF NOT EXISTS captures (
     face BLOB NOT NULL,
     PRIMARY KEY (recipe, content)
 ) WITHOUT ROWID"""
-_AT_ONCE = 500  # SQLite's limit of parameters is 999 in old builds
 _TIMEOUT_S = 30.0
 _QUALITY, _YAW, _EMBEDDING = 5, 6, 8  # columns of a face's numbers; before them its box, and its size
 
@@ -113,7 +112,7 @@ class EmbeddingCache:
             folder.mkdir(parents=True, exist_ok=True)
             make_private(self.path)
         with self._explained():
-            self._db = sqlite3.connect(self.path, timeout=_TIMEOUT_S, isolation_level=None)
+            self._db = sqlite3.connect(self.path, timeout=_TIMEOUT_S)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")  # outlives the process; a power cut costs a batch
             self._db.execute(_TABLE)
@@ -126,22 +125,16 @@ class EmbeddingCache:
         """Close the file."""
         self._db.close()
 
-    def find(self, contents: Iterable[str]) -> dict[str, _Face]:
-        """Those that are known, by the sha256 of the picture's file.
+    def find(self, content: str) -> _Face | None:
+        """What is known of a picture, by the sha256 of its file.
 
         Raises:
             StorageError: The file cannot be read.
         """
-        wanted = sorted(set(contents))
-        found: dict[str, _Face] = {}
-        for start in range(0, len(wanted), _AT_ONCE):
-            part = wanted[start : start + _AT_ONCE]
-            marks = ", ".join("?" * len(part))
-            query = f"SELECT content, faces, face FROM captures WHERE recipe = ? AND content IN ({marks})"  # noqa: S608 -- question marks
-            with self._explained():
-                rows = self._db.execute(query, (self._recipe, *part)).fetchall()
-            found |= {content: _Face(count, np.frombuffer(face, "<f4")) for content, count, face in rows}
-        return found
+        query = "SELECT faces, face FROM captures WHERE recipe = ? AND content = ?"
+        with self._explained():
+            row = self._db.execute(query, (self._recipe, content)).fetchone()
+        return None if row is None else _Face(row[0], np.frombuffer(row[1], "<f4"))
 
     def keep(self, faces: Mapping[str, _Face]) -> None:
         """Keep some more, all or none; when it returns, they outlive the process.
@@ -153,15 +146,8 @@ class EmbeddingCache:
         rows = [
             (self._recipe, content, face.found, face.numbers.astype("<f4").tobytes()) for content, face in faces.items()
         ]
-        with self._explained():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                self._db.executemany("INSERT OR REPLACE INTO captures VALUES (?, ?, ?, ?)", rows)
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+        with self._explained(), self._db:
+            self._db.executemany("INSERT OR REPLACE INTO captures VALUES (?, ?, ?, ?)", rows)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -205,7 +191,7 @@ def embed_pictures(
     for start in range(0, len(paths), _BATCH):
         files = [_read(path) for path in paths[start : start + _BATCH]]
         problems = {content: problem for content, _, problem in files if problem}
-        known = cache.find(content for content, _, _ in files) if cache else {}
+        known = {content: face for content, _, _ in files if cache and (face := cache.find(content))}
         from_cache += sum(content in known for content, _, _ in files)
         unknown = {content: data for content, data, problem in files if not problem and content not in known}
         for images in _decoded(unknown, problems):

@@ -112,24 +112,24 @@ class DefaultThreshold:
 
 @dataclass(frozen=True, slots=True)
 class RangeErrors:
-    """Errors of the trials whose measure, such as the yaw or the quality of a face, lies in one range.
+    """Misses of the genuine pairs whose measure, such as the yaw or the quality of a face, lies in one range.
+
+    The fields are those of ``report.json``.
 
     Attributes:
-        low: From here on.
-        high: Up to here, exclusive.
-        count: Number of trials.
-        errors: How many of them went wrong.
-        rate: Share; NaN without a trial.
-        people: How many people the trials are about.
+        at_least: From here on.
+        below: Up to here, exclusive.
+        pairs: Number of pairs.
+        people: How many people the pairs are about.
+        fnmr: Share of them that is missed; NaN without a pair.
         interval: Of the rate, by bootstrap over people.
     """
 
-    low: float
-    high: float
-    count: int
-    errors: int
-    rate: float
+    at_least: float
+    below: float
+    pairs: int
     people: int
+    fnmr: float
     interval: Interval
 
 
@@ -229,36 +229,37 @@ def _verification(
             weights=weights,
         ),
         default=DefaultThreshold(threshold, rates.false_matches(threshold.value), rates.misses(threshold.value)),
-        by_pose=errors_by_range(yaws, YAW_EDGES, missed, person_of[first]),
-        by_quality=errors_by_range(qualities, QUALITY_EDGES, missed, person_of[first]),
+        by_pose=misses_by_range(yaws, YAW_EDGES, missed, person_of[first]),
+        by_quality=misses_by_range(qualities, QUALITY_EDGES, missed, person_of[first]),
     )
 
 
-def errors_by_range(measures: Scores, edges: Sequence[float], wrong: Mask, people: PersonOf) -> tuple[RangeErrors, ...]:
+def misses_by_range(
+    measures: Scores, edges: Sequence[float], missed: Mask, people: PersonOf
+) -> tuple[RangeErrors, ...]:
     """Error rates by ranges of a measure.
 
     Args:
-        measures: (N,) of each trial; NaN where it is not known.
+        measures: (N,) of each genuine pair; NaN where it is not known.
         edges: Rising, at least two: between each and the next lies a range. May be infinite.
-        wrong: (N,) whether a trial went wrong.
-        people: (N,) whose trial it is, for intervals.
+        missed: (N,) whether a pair was missed.
+        people: (N,) who it shows, for intervals.
 
     Returns:
-        The ranges, in order; trials whose measure is not known, or lies in no range, are in none.
+        The ranges, in order; pairs whose measure is not known, or lies in no range, are in none.
 
     Raises:
         InvalidScores: The columns have different lengths.
     """
     people = np.asarray(people)
-    if not len(measures) == len(wrong) == len(people):
+    if not len(measures) == len(missed) == len(people):
         raise InvalidScores("Columns of a breakdown disagree", why="they have different lengths")
     ranges = []
     for low, high in pairwise(edges):
         inside = (measures >= low) & (measures < high)
-        count, errors = int(inside.sum()), int(wrong[inside].sum())
-        rate = errors / count if count else float("nan")
-        interval = rate_interval(wrong[inside], people[inside])
-        ranges.append(RangeErrors(low, high, count, errors, rate, len(np.unique(people[inside])), interval))
+        fnmr = float(missed[inside].mean()) if inside.any() else float("nan")
+        interval = rate_interval(missed[inside], people[inside])
+        ranges.append(RangeErrors(low, high, int(inside.sum()), len(np.unique(people[inside])), fnmr, interval))
     return tuple(ranges)
 
 

@@ -167,11 +167,13 @@ class Evaluation:
         return Run(
             command=shlex.join(["facepool", *sys.argv[1:]]),
             subject=str(self._subject),
+            model=space.model if embedded else self._detector,
             detector=self._detector,
-            embedder=space.model if embedded else "",
-            space=str(space) if embedded else "",
-            runs_on=self.analyzer.runs_on,
+            embedder=space.model if embedded else None,
+            space=str(space) if embedded else None,
+            device=self.analyzer.runs_on,
             detection=asdict(self._context.settings.detect_options()),
+            face_choice="of several faces the one that is largest and nearest the centre",
             versions={
                 "facepool": facepool.__version__,
                 "Python": platform.python_version(),
@@ -182,7 +184,7 @@ class Evaluation:
             },
             started_at=self._started_at.isoformat(timespec="seconds"),
             seconds=perf_counter() - self._started_s,
-            from_cache=0 if isinstance(results, DetectionResults) else results.pictures.from_cache,
+            pictures_from_cache=0 if isinstance(results, DetectionResults) else results.pictures.from_cache,
         )
 
     def _recipe(self) -> str:

@@ -40,9 +40,6 @@ from facepool.types import Floats, Image, Indices, Mask
 _MOST_CARDS = 12
 """Photographs are what makes a page heavy: a face is about 8 KB."""
 _MOST_SCENES = 8
-_FEW_PEOPLE = 30
-"""Below it a bootstrap over people says little about others."""
-_FEW_PICTURES = 500
 _OFTEN = 2
 _FACE_PX = 160
 """Side of a face: twice what a phone gives it on the page."""
@@ -87,11 +84,12 @@ def html_report(results: Results, run: Run) -> str:
     return environment.from_string(template).render(
         kind=kind,
         run=run,
-        warnings=_warnings(results),
+        results=results,
         headline=headline,
         tables=tables,
-        facts=_facts(run),
         most=_MOST_CARDS,
+        counted=count,
+        counted_people=count_people,
         **parts,
     )
 
@@ -110,51 +108,6 @@ def write_html_report(results: Results, run: Run, path: Path) -> None:
     write_whole(path, html_report(results, run).encode("utf-8", "replace"))  # a path may hold bytes that are no text
 
 
-def _warnings(results: Results) -> list[str]:
-    """What a reader must know before the figures."""
-    warnings = []
-    if isinstance(results, DetectionResults):
-        if results.missing:
-            warnings.append(
-                f"{count(results.missing, 'picture')} of the ground truth are not there and were left out: the average "
-                "precision cannot be compared with published ones."
-            )
-        elif len(results.pictures) < _FEW_PICTURES:
-            found = count(len(results.pictures), "picture")
-            warnings.append(f"Only {found}: good for comparing two detectors on them.")
-        return warnings
-    if isinstance(results, VerificationResults) and results.comparisons.left_out:
-        left_out = count(results.comparisons.left_out, "pair")
-        warnings.append(f"{left_out} of the protocol were left out: a picture of theirs is not there.")
-    people = len(set(results.pictures.people if isinstance(results, VerificationResults) else results.enrolled.people))
-    if people < _FEW_PEOPLE:
-        warnings.append(
-            f"Only {count_people(people)}: the figures describe these photos and say little about others. Intervals, "
-            f"which are drawn over people, are too narrow below {_FEW_PEOPLE}."
-        )
-    return warnings
-
-
-def _facts(run: Run) -> list[tuple[str, str]]:
-    """What was run, on what: label to value."""
-    minutes, seconds = divmod(round(run.seconds), 60)
-    took = f"{minutes} min {seconds} s" if minutes else f"{run.seconds:.1f} s"
-    if run.from_cache:
-        took += f"; {count(run.from_cache, 'picture')} came from an earlier run"
-    rows = [
-        ("Detector", run.detector),
-        ("Embedder", run.embedder),
-        ("Embedding space", run.space),
-        ("Runs on", run.runs_on),
-        ("Detection", ", ".join(f"{name} {value}" for name, value in run.detection.items())),
-        ("Which face", run.face_choice if run.embedder else ""),
-        ("Versions", ", ".join(f"{name} {version}" for name, version in run.versions.items())),
-        ("Started", run.started_at),
-        ("Took", took),
-    ]
-    return [(label, value) for label, value in rows if value]
-
-
 def _verification_parts(results: VerificationResults) -> dict[str, object]:
     comparisons, pictures, default = results.comparisons, results.pictures, results.default
     marked = [point for point in results.points if point.resolved]
@@ -167,7 +120,6 @@ def _verification_parts(results: VerificationResults) -> dict[str, object]:
         return _face_cards(pictures, rows, pairs, comparisons.similarities, default, verdicts)
 
     return {
-        "default": default.threshold,
         "similarities": similarities_chart(
             {
                 "same person": (comparisons.genuine, None),
@@ -186,7 +138,7 @@ def _verification_parts(results: VerificationResults) -> dict[str, object]:
         "by_quality": _ranges(results.by_quality, ""),
         "refused": cards(comparisons.same, 1, "refused", "passes"),
         "mistaken": cards(~comparisons.same, -1, "told apart", "taken for one"),
-        "pictures": pictures,
+        "people": len(set(pictures.people)),
         "failures": _failures(pictures),
     }
 
@@ -194,10 +146,10 @@ def _verification_parts(results: VerificationResults) -> dict[str, object]:
 def _ranges(ranges: Sequence[RangeErrors], unit: str) -> Table:
     rows = [
         (
-            range_text(each.low, each.high, unit),
-            f"{each.count:,}",
+            range_text(each.at_least, each.below, unit),
+            f"{each.pairs:,}",
             f"{each.people:,}",
-            percent(each.rate),
+            percent(each.fnmr),
             interval_text(each.interval),
         )
         for each in ranges
@@ -214,7 +166,6 @@ def _identification_parts(results: IdentificationResults) -> dict[str, object]:
         return _face_cards(pictures, rows, (probes.rows, templates), scores, default, ("unknown", above))
 
     return {
-        "default": default.threshold,
         "similarities": similarities_chart(
             {
                 "registered, to themselves": (probes.right[probes.mated], None),
@@ -232,8 +183,7 @@ def _identification_parts(results: IdentificationResults) -> dict[str, object]:
         "hardest": cards(probes.mated & (probes.ranks == 1), 1, probes.right, probes.right_rows, "named rightly"),
         "misnamed": cards(probes.mated & (probes.ranks != 1), -1, probes.other, probes.other_rows, "named wrongly"),
         "strangers": cards(~probes.mated, -1, probes.other, probes.other_rows, "named wrongly"),
-        "not_registered": results.enrolled.failed,
-        "pictures": pictures,
+        "people": len(results.enrolled.people),
         "failures": _failures(pictures),
     }
 

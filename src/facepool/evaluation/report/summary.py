@@ -5,13 +5,13 @@ Nothing here is heavy to import; ``facepool.evaluation.report.page`` needs the p
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
 from facepool.evaluation.bootstrap import LEVEL, Interval
-from facepool.evaluation.detection import DetectionResults
+from facepool.evaluation.detection import DetectionResults, FacesOfSize
 from facepool.evaluation.embeddings import EvaluatedPictures
 from facepool.evaluation.identification import IdentificationResults
 from facepool.evaluation.verification import DefaultThreshold, RangeErrors, VerificationResults
@@ -27,35 +27,37 @@ _COLUMNS = ("", ">", "95 % interval", ">threshold", "")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What was run, on what, so that somebody else can run it again.
+    """What was run, on what, so that somebody else can run it again. The fields are those of ``report.json``.
 
     Attributes:
         command: The whole command line.
         subject: What was evaluated: the path of a pairs file, a folder or ground truth.
+        model: What was evaluated of the networks: the embedder, or the detector where nothing was embedded.
         detector: Its name.
-        embedder: Its name; empty where nothing was embedded.
-        space: The embedding space, for people; empty where nothing was embedded.
-        runs_on: Engine and device.
+        embedder: Its name; None where nothing was embedded.
+        space: The embedding space, for people; None where nothing was embedded.
+        device: Engine and device.
         detection: What counts as a face: option to value.
+        face_choice: How faces were chosen where a picture has several.
         versions: Program to version: facepool, Python, the engines, the machine's system.
         started_at: ISO 8601 in UTC with seconds.
         seconds: How long it took, cached pictures included.
-        from_cache: How many pictures were not looked at again because an earlier run had.
-        face_choice: How faces were chosen where a picture has several.
+        pictures_from_cache: How many pictures an earlier run had embedded.
     """
 
     command: str
     subject: str
+    model: str
     detector: str
-    embedder: str
-    space: str
-    runs_on: str
+    embedder: str | None
+    space: str | None
+    device: str
     detection: Mapping[str, object]
+    face_choice: str
     versions: Mapping[str, str]
     started_at: str
     seconds: float
-    from_cache: int = 0
-    face_choice: str = "of several faces the one that is largest and nearest the centre"
+    pictures_from_cache: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ def _detection_summary(results: DetectionResults) -> tuple[str, list[Table]]:
         ("size of the face", ">faces", ">average precision", ">recall"),
         [
             (
-                range_text(size.at_least_px, size.below_px, " px"),
+                range_text(size.at_least, size.below, " px"),
                 f"{size.faces:,}",
                 percent(size.average_precision),
                 percent(size.recall),
@@ -216,25 +218,7 @@ def to_record(results: Results, run: Run) -> Record:
             figures = _identification_record(results)
         case DetectionResults():
             figures = _detection_record(results)
-    return _run_record(run) | {key: _plain(value) for key, value in figures.items()}
-
-
-def _run_record(run: Run) -> Record:
-    return {
-        "command": run.command,
-        "subject": run.subject,
-        "model": run.embedder or run.detector,
-        "detector": run.detector,
-        "embedder": run.embedder or None,
-        "space": run.space or None,
-        "device": run.runs_on,
-        "detection": dict(run.detection),
-        "face_choice": run.face_choice,
-        "versions": dict(run.versions),
-        "started_at": run.started_at,
-        "seconds": _plain(run.seconds),
-        "pictures_from_cache": run.from_cache,
-    }
+    return {key: _plain(value) for key, value in (_fields(run) | figures).items()}
 
 
 def _verification_record(results: VerificationResults) -> Record:
@@ -269,8 +253,8 @@ def _verification_record(results: VerificationResults) -> Record:
             for point in results.points
         },
         "default_threshold": _default_record(results.default, ("fmr", "fnmr")),
-        "misses_by_yaw": [_range_record(errors) for errors in results.by_pose],
-        "misses_by_quality": [_range_record(errors) for errors in results.by_quality],
+        "misses_by_yaw": [_fields(errors) for errors in results.by_pose],
+        "misses_by_quality": [_fields(errors) for errors in results.by_quality],
         "worst_misses": _worst_pairs(results, same=True),
         "worst_false_matches": _worst_pairs(results, same=False),
         **_intervals_record(intervals.people, intervals.replicates),
@@ -325,16 +309,7 @@ def _detection_record(results: DetectionResults) -> Record:
             "precision": results.precision,
             "recall": results.recall,
         },
-        "by_size_px": [
-            {
-                "at_least": size.at_least_px,
-                "below": size.below_px,
-                "faces": size.faces,
-                "average_precision": size.average_precision,
-                "recall": size.recall,
-            }
-            for size in results.by_size
-        ],
+        "by_size_px": [_fields(size) for size in results.by_size],
     }
 
 
@@ -354,17 +329,6 @@ def _default_record(default: DefaultThreshold, rates: tuple[str, str]) -> Record
     return {"threshold": threshold.value, "meaning": threshold.meaning, **figures}
 
 
-def _range_record(errors: RangeErrors) -> Record:
-    return {
-        "at_least": errors.low,
-        "below": errors.high,
-        "pairs": errors.count,
-        "people": errors.people,
-        "fnmr": errors.rate,
-        "interval": errors.interval,
-    }
-
-
 def _worst_pairs(results: VerificationResults, *, same: bool) -> list[Record]:
     comparisons, paths = results.comparisons, results.pictures.paths
     rows = np.flatnonzero(comparisons.same == same)
@@ -381,6 +345,10 @@ def _worst_pairs(results: VerificationResults, *, same: bool) -> list[Record]:
 
 def _intervals_record(people: int, replicates: int) -> Record:
     return {"intervals": {"level": LEVEL, "over_people": people, "replicates": replicates}}
+
+
+def _fields(data: Run | RangeErrors | FacesOfSize) -> Record:
+    return {field.name: getattr(data, field.name) for field in fields(data)}
 
 
 def _plain(value: object) -> object:
