@@ -260,7 +260,7 @@ def _register(
     pictures: Sequence[SentPicture],
     analyzed: Sequence[AnalyzedPicture[Faces] | InputError],
 ) -> Registered:
-    """Offer the faces of pictures, store them, and tell what became of each picture."""
+    """Offer the faces of pictures, store them, and say what became of each picture."""
     seen = [
         (Frame(_NO_PIXELS, _source(picture), number), one.found)
         for number, (picture, one) in enumerate(zip(pictures, analyzed, strict=True))
