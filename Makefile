@@ -5,7 +5,7 @@ PORT ?= 8000
 BIN := $(VENV)/bin
 SETUP := $(PYTHON) tools/setup_venv.py --venv $(VENV)
 
-.PHONY: help run demo test check lock clean
+.PHONY: help run demo test check docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -19,9 +19,9 @@ demo: ## Register two people, recognize them and two strangers, look at the pict
 	@$(SETUP) --lock requirements.lock
 	@$(BIN)/facepool demo
 
-test: ## Run the whole test suite
+test: ## Run the whole test suite, on all cores
 	@$(SETUP) --lock requirements-dev.lock
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
 
 check: ## Lint, types, layers, dependencies: zero warnings
 	@$(SETUP) --lock requirements-dev.lock
@@ -31,8 +31,13 @@ check: ## Lint, types, layers, dependencies: zero warnings
 	@$(BIN)/lint-imports
 	@$(BIN)/deptry .
 
+docs: ## Build the documentation into site/, without the network; every warning is an error
+	@$(SETUP) --lock requirements-dev.lock
+	@$(BIN)/sphinx-build -q -W --keep-going -b html docs site
+	@echo "Look at site/index.html"
+
 lock: ## Resolve the dependencies anew (needs uv) and write both lock files
 	@$(PYTHON) tools/lock.py
 
 clean: ## Remove the virtual environment and what tools left behind
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-output
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-output docs/_generated site

@@ -21,14 +21,14 @@ import numpy.typing as npt
 from facepool import ModelStore, open_source, read_image
 from facepool.faces.detect import RetinaFace
 from facepool.faces.pose import estimate_pose
-from facepool.models import DEMO_PHOTOS, default_root
-from facepool.models.catalog import RetinaFaceSpec
+from facepool.models.catalog import DEMO_PHOTOS, RetinaFaceSpec
+from facepool.models.store import default_root
 from facepool.runtime import Device, Graph, Runtime
 from facepool.types import Floats, Image, Pose
 
 REPOSITORY = Path(__file__).parents[1]
 sys.path.append(str(REPOSITORY / "tests"))
-from synthetic_camera import SyntheticHead  # noqa: E402 -- the line above finds it
+from support.synthetic_camera import SyntheticHead  # noqa: E402 -- the line above finds it
 
 Doubles = npt.NDArray[np.float64]
 Estimator = Callable[[Floats, tuple[int, int]], Sequence[Pose | None]]

@@ -31,7 +31,7 @@ from sidebyside.measure import Series, interleave
 from sidebyside.roster import FACEPOOL, PEERS, VARIANTS, Peer, WeightsMissing, lay_out_weights
 from sidebyside.scenes import Scenes
 
-from facepool.models import ModelStore, default_root
+from facepool.models.store import ModelStore, default_root
 
 _BUDGET_S = 45
 _COMMAND_PATIENCE_S = 3600
@@ -262,7 +262,7 @@ def _working_folder() -> Iterator[Path]:
 def main() -> None:
     """Measure and write."""
     arguments = parse()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it keeps what was measured
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was measured until then is kept
     machine.stay_on_cores(arguments.threads)
     with _working_folder() as work:
         comparison = Comparison(arguments, work, ModelStore(arguments.models_dir))

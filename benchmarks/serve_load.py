@@ -31,7 +31,8 @@ import numpy as np
 import websockets.asyncio.client
 
 from facepool import Recognizer, load_analyzer, open_pool, read_image
-from facepool.models import DEMO_PHOTOS, ModelStore, default_root
+from facepool.models.catalog import DEMO_PHOTOS
+from facepool.models.store import ModelStore, default_root
 from facepool.types import Image
 
 SIZE_WH = (640, 480)

@@ -33,7 +33,7 @@ import facepool.faces.embed
 import facepool.recognize.pictures
 import facepool.search
 from facepool import Recognizer, load_analyzer, open_pool
-from facepool.models import ModelStore, default_root
+from facepool.models.store import ModelStore, default_root
 from facepool.recognize.pictures import RecognizedFaces
 from facepool.runtime import Device, Graph, Runtime
 from facepool.types import Floats, Image, PixelFeed, Sample, Template

@@ -18,7 +18,7 @@ import numpy as np
 
 from facepool import Analyzer, Pool, load_analyzer, open_pool, read_image
 from facepool.capture import LiveSource
-from facepool.capture.decoding import Shot
+from facepool.capture.source import Shot
 from facepool.cli.ui.viewer import Viewer
 from facepool.cli.ui.watch import Presence
 from facepool.errors import StreamLost, StreamUnavailable

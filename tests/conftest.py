@@ -2,19 +2,45 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from commands import Commands
 from facepool import read_image
 from facepool.faces.detect import RetinaFace
-from facepool.models import DEMO_PHOTOS, InstalledModel, ModelStore, default_root
-from facepool.models.catalog import RetinaFaceSpec
+from facepool.models.catalog import DEMO_PHOTOS, InstalledModel, RetinaFaceSpec
+from facepool.models.store import ModelStore, default_root
 from facepool.runtime import Device, Runtime
-from synthetic_camera import SyntheticHead
+from support.commands import Commands
+from support.paths import SHARED
+from support.synthetic_camera import SyntheticHead
+
+CORES_A_WORKER = 2
+
+
+def pytest_configure() -> None:
+    """Give each worker of ``pytest -n`` some cores of its own: its networks take as many threads as it has cores."""
+    worker, workers = os.environ.get("PYTEST_XDIST_WORKER", ""), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1 and sys.platform == "linux":
+        cores = sorted(os.sched_getaffinity(0))
+        share = max(CORES_A_WORKER, len(cores) // workers)
+        first = int(worker.removeprefix("gw")) * share
+        os.sched_setaffinity(0, {cores[(first + step) % len(cores)] for step in range(share)})
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what opens a window; leave out what needs ../shared where there is none: it is no part of the project."""
+    for item in items:
+        if "screen" in getattr(item, "fixturenames", ()):
+            item.add_marker("window")
+    if SHARED.is_dir():
+        return
+    left_out = [item for item in items if item.get_closest_marker("shared")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session", autouse=True)

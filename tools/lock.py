@@ -9,10 +9,10 @@ LOCKS = {"requirements.lock": "build", "requirements-dev.lock": "dev"}
 def main() -> int:
     """Call uv once a lock file."""
     for lock, group in LOCKS.items():
-        command = ["uv", "pip", "compile", "pyproject.toml", "--group", group, "--output-file", lock, "--quiet"]
+        command = ["uv", "pip", "compile", "pyproject.toml", "--extra", "all", "--group", group, "--output-file", lock]
         shape = ["--universal", "--python-version", "3.11", "--generate-hashes", "--upgrade"]
         bare = ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
-        subprocess.run([*command, *shape, *bare], check=True)
+        subprocess.run([*command, "--quiet", *shape, *bare], check=True)
     return 0
 
 

@@ -22,10 +22,10 @@ import numpy as np
 import numpy.typing as npt
 
 from facepool import ModelChoice, ModelStore, load_analyzer, read_image
-from facepool.evaluation.acquisition import choose_face
 from facepool.evaluation.calibration import calibrate
-from facepool.models import default_root
+from facepool.evaluation.embeddings import choose_face
 from facepool.models.catalog import EmbedderSpec, FmrCurve
+from facepool.models.store import default_root
 from facepool.search import Index, normalized_scores
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import Floats, Image, Indices

@@ -25,8 +25,8 @@ from facepool.faces.detect import QUALITIES, DetectOptions, RetinaFace
 from facepool.faces.embed import Embedder
 from facepool.faces.pose import fit_heads
 from facepool.faces.quality import measure
-from facepool.models import InstalledModel, default_root
-from facepool.models.catalog import EmbedderSpec, RetinaFaceSpec, space_of
+from facepool.models.catalog import EmbedderSpec, InstalledModel, RetinaFaceSpec, space_of
+from facepool.models.store import default_root
 from facepool.runtime import Device, Runtime
 from facepool.types import AlignedFaces, Detections, Floats, Image
 

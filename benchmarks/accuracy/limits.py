@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 
 from facepool import Analyzer, load_analyzer, open_source, read_image
-from facepool.evaluation.acquisition import choose_face
 from facepool.evaluation.bootstrap import rate_interval
+from facepool.evaluation.embeddings import choose_face
 from facepool.search import Index
 from facepool.search.exact import nearest
 from facepool.thresholds import ThresholdPolicy

@@ -13,7 +13,8 @@ import numpy as np
 
 from facepool import Analyzer, ModelStore, load_analyzer, read_image
 from facepool.faces.detect import QUALITIES
-from facepool.models import DEMO_PHOTOS, default_root
+from facepool.models.catalog import DEMO_PHOTOS
+from facepool.models.store import default_root
 from facepool.types import Image
 
 

@@ -77,7 +77,7 @@ def soft_best(similarities: Floats, _gallery: Gallery) -> Floats:
     return np.asarray(np.log(np.exp(20 * similarities).mean(axis=2)) / 20)
 
 
-def with_bars(similarities: Floats, gallery: Gallery) -> Floats:
+def with_score_offsets(similarities: Floats, gallery: Gallery) -> Floats:
     """What facepool ranks and decides by."""
     people, templates, dimension = gallery.vectors.shape
     rows = people * templates
@@ -111,7 +111,7 @@ def over_others(rule: Rule) -> Rule:
 
 RULES: dict[str, Rule] = {
     "best": best,
-    "best, with bars (facepool)": with_bars,
+    "best, with score offsets (facepool)": with_score_offsets,
     "mean similarity": mean_similarity,
     "mean vector": mean_vector,
     "quality-weighted vector": quality_vector,

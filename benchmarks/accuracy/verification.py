@@ -16,7 +16,7 @@ import numpy as np
 from features import CACHE, Features, features, lfw_pairs
 
 from facepool.evaluation.bootstrap import draws, verification_intervals
-from facepool.evaluation.metrics import equal_error, fold_accuracy, tar_at_fmr
+from facepool.evaluation.metrics import error_rates, fold_accuracy
 from facepool.types import Floats
 
 FMRS = (1e-3, 1e-4, 1e-5)
@@ -45,8 +45,8 @@ def view2(cache: Path) -> None:
         vectors = vectors_of(found, averaging)
         similarities = np.einsum("nd,nd->n", vectors[first], vectors[second])
         folds = fold_accuracy(similarities, same, fold_of)
-        point = tar_at_fmr(similarities[same], similarities[~same], 1e-3)
-        error = equal_error(similarities[same], similarities[~same])
+        rates = error_rates(similarities[same], similarities[~same])
+        point, error = rates.at(1e-3), rates.equal_error()
         ends = verification_intervals(
             similarities, same, people[first], people[second], (1e-3,), fold_of=fold_of, replicates=200
         )

@@ -17,12 +17,12 @@ import numpy as np
 from features import SHARED, Look, Networks, padded
 
 from facepool import read_image
-from facepool.evaluation.average_precision import ImageFaces, average_precision
 from facepool.evaluation.bootstrap import draws
-from facepool.evaluation.ground_truth import AnnotatedPicture, read_ground_truth
+from facepool.evaluation.detection import JudgedPicture, average_precision, limited_to_size
+from facepool.evaluation.protocols import AnnotatedPicture, read_ground_truth
 from facepool.faces.detect import QUALITIES, DetectOptions
 from facepool.geometry import iou, non_maximum_suppression
-from facepool.types import Detections, Floats, Image, Mask
+from facepool.types import Detections, Floats, Image
 
 WIDER = SHARED / "widerface"
 LEAST_SCORE = 0.02
@@ -118,21 +118,15 @@ def main() -> None:
 
 def faces_of(
     pictures: Sequence[AnnotatedPicture], found: Sequence[Detections], size_px: tuple[int, int]
-) -> list[ImageFaces]:
+) -> list[JudgedPicture]:
     """Detections and truth of each picture; neither counts for a face of another size."""
-    least, most = size_px
-    judged = []
-    for picture, seen in zip(pictures, found, strict=True):
-        sides = np.minimum(picture.boxes[:, 2] - picture.boxes[:, 0], picture.boxes[:, 3] - picture.boxes[:, 1])
-        ignored = picture.ignored | (sides < least) | (sides >= most)
-        fits: Mask = (seen.sizes >= least) & (seen.sizes < most)
-        near = (iou(seen.boxes, picture.boxes[~ignored]) >= 0.5).any(axis=1)
-        kept = seen[fits | near]
-        judged.append(ImageFaces(kept.boxes, kept.scores, picture.boxes, ignored))
-    return judged
+    return [
+        limited_to_size(JudgedPicture(seen.boxes, seen.scores, picture.boxes, picture.ignored), *size_px)
+        for picture, seen in zip(pictures, found, strict=True)
+    ]
 
 
-def repeated(judged: Sequence[ImageFaces], times: Floats) -> list[ImageFaces]:
+def repeated(judged: Sequence[JudgedPicture], times: Floats) -> list[JudgedPicture]:
     return [faces for faces, count in zip(judged, times, strict=True) for _ in range(int(count))]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from facepool.models import ModelStore
+from facepool.models.store import ModelStore
 
 PINS = Path(__file__).parents[1] / "peers"
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from facepool import read_image
 from facepool.capture import VideoWriter
-from facepool.models import DEMO_PHOTOS, ModelStore
+from facepool.models.catalog import DEMO_PHOTOS
+from facepool.models.store import ModelStore
 from facepool.types import Image
 
 _GRAY = 110

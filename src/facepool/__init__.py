@@ -9,10 +9,10 @@
 Images are (H, W, 3) uint8 BGR. Errors derive from ``FacepoolError``; ``facepool.errors`` has the tree.
 """
 
-import lazy_loader
+from facepool.lazy import attach_stub
 
 # What is exported, and from where, stands in __init__.pyi. Each name is imported when it is first used, so that a
 # program that only prints its --help does not load codecs and linear algebra.
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1,5 +1,6 @@
 from .capture import open_source, read_image
-from .enroll.pictures import Enrollment, EnrollOptions, Offer, register
+from .enroll.pictures import Offer
+from .enroll.session import Enrollment, EnrollOptions, register
 from .errors import FacepoolError
 from .faces.analyze import Analyzer, Faces
 from .faces.detect import DetectOptions

@@ -4,21 +4,18 @@ Nothing below this module sees it: each stage gets its own small options, made h
 """
 
 import difflib
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import platformdirs
-from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from facepool.capture import CaptureOptions
-from facepool.enroll.guided import GuidedOptions
-from facepool.enroll.pictures import EnrollOptions
-from facepool.enroll.scan import ScanOptions
-from facepool.enroll.scan_policy import ScanPolicy
+from facepool.enroll.session import EnrollOptions
 from facepool.errors import ConfigError, PathMissing
 from facepool.faces.detect import QUALITIES, DetectOptions, Quality
 from facepool.faces.load import PrecisionChoice
@@ -44,11 +41,10 @@ def default_config() -> Path:
     return Path(platformdirs.user_config_dir("facepool", appauthor=False)) / "config.toml"
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Everything that can be set. Each name is a TOML key, ``FACEPOOL_<NAME>``, and ``--name`` on the command line."""
 
-    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, frozen=True, extra="forbid")
-    toml_file: ClassVar[Path | None] = None
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     pool: Path = Field(default_factory=default_pool, description="Where people are kept: a .db file or a .npy file")
     pack: str = Field("open", description="Detector and embedder that go together: facepool models list")
@@ -98,19 +94,6 @@ class Settings(BaseSettings):
         """``~`` means the home folder here as it does in a shell."""
         return None if path is None else path.expanduser()
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags, then environment, then TOML; no .env file and no secrets folder, which nobody expects here."""
-        del dotenv_settings, file_secret_settings
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=cls.toml_file)
-
     def detect_options(self) -> DetectOptions:
         """What counts as a face."""
         chosen = replace(QUALITIES[self.quality], threshold=self.detect_threshold)
@@ -122,7 +105,9 @@ class Settings(BaseSettings):
         """How videos, cameras and streams are opened."""
         return CaptureOptions(threads=self.threads)
 
-    def enroll_options(self, *, force: bool = False) -> EnrollOptions:
+    def enroll_options(
+        self, *, force: bool = False, keep_pictures: bool = False, appearance: str = "", partial: bool = False
+    ) -> EnrollOptions:
         """Which views are worth keeping."""
         return EnrollOptions(
             novelty=self.register_threshold,
@@ -130,20 +115,9 @@ class Settings(BaseSettings):
             min_size_px=self.min_face,
             min_sharpness=self.min_sharpness,
             force=force,
-        )
-
-    def guided_options(
-        self, *, appearance: str = "", partial: bool = False, force: bool = False, keep_pictures: bool = False
-    ) -> GuidedOptions:
-        """What a guided scan keeps."""
-        quality = self.enroll_options().quality
-        return GuidedOptions(
+            keep_pictures=keep_pictures,
             appearance=appearance,
             partial=partial,
-            force=force,
-            max_templates=self.max_templates,
-            keep_pictures=keep_pictures,
-            scan=ScanOptions(policy=ScanPolicy(quality=quality)),
         )
 
     def recognize_options(self) -> RecognizeOptions:
@@ -176,17 +150,27 @@ def load_settings(flags: Mapping[str, Any], config: Path | None = None) -> Setti
         raise PathMissing(f"There is no settings file {config}", fix="Check --config")
     file = config or default_config()
 
-    class FromFile(Settings):
-        """The settings with the file that this call names."""
-
-        toml_file: ClassVar[Path | None] = file
-
     try:
-        return FromFile(**flags)
+        return Settings.model_validate(_from_file(file) | _from_environment() | dict(flags))
     except ValidationError as error:
         raise _explain(error, file) from error
-    except tomllib.TOMLDecodeError as error:
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    try:
+        given = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not valid TOML", why=str(error), fix="Correct the file") from error
+    return {key.lower(): value for key, value in given.items()}
+
+
+def _from_environment() -> dict[str, Any]:
+    """Case does not count, as in the file; variables that name no setting are somebody else's."""
+    given = {key.upper(): value for key, value in os.environ.items()}
+    names = {name: f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    return {name: given[variable] for name, variable in names.items() if variable in given}
 
 
 def _explain(error: ValidationError, file: Path) -> ConfigError:

@@ -5,6 +5,7 @@ compare; the wording may change, the code does not.
 
 FacepoolError
 ├── ConfigError                 exit 2   a setting that cannot be used
+│   └── ExtraMissing
 ├── InputError                  exit 3   what was to be looked at
 │   ├── PathMissing
 │   ├── ImageUnreadable
@@ -83,246 +84,375 @@ def _rebuild(kind: type[FacepoolError], what: str, why: str, fix: str) -> Facepo
 
 
 class ConfigError(FacepoolError):
-    """A setting that cannot be used: misspelt, out of range, or contradicting another."""
+    """A setting that cannot be used: misspelt, out of range, or contradicting another.
+
+    Remedy: correct the flag, environment variable or line of the settings file that the message names.
+    """
 
     code = "config_invalid"
     exit_code = 2
 
 
+class ExtraMissing(ConfigError):
+    """What was asked for needs an extra of facepool that is not installed.
+
+    Remedy: run the `pip install` that the message shows.
+    """
+
+    code = "extra_missing"
+
+
 class InputError(FacepoolError):
-    """Something is wrong with the pictures, video or camera."""
+    """Something is wrong with the pictures, video or camera.
+
+    Remedy: look at the picture, video or camera that the message names.
+    """
 
     code = "input"
     exit_code = 3
 
 
 class PathMissing(InputError):
-    """A file or folder that was named does not exist."""
+    """A file or folder that was named does not exist.
+
+    Remedy: check the spelling, and whether the disk or share that it lies on is there.
+    """
 
     code = "path_missing"
 
 
 class ImageUnreadable(InputError):
-    """A picture cannot be decoded."""
+    """A picture cannot be decoded.
+
+    Remedy: open the picture in another program; if that fails too, take a fresh copy.
+    """
 
     code = "image_unreadable"
 
 
 class VideoUnreadable(InputError):
-    """A video cannot be opened, holds no frame, or breaks off."""
+    """A video cannot be opened, holds no frame, or breaks off.
+
+    Remedy: play the video in another program; a copy that breaks off has to be copied again.
+    """
 
     code = "video_unreadable"
 
 
 class SourceEmpty(InputError):
-    """A folder or list of pictures holds none."""
+    """A folder or list of pictures holds none.
+
+    Remedy: name the folder that holds the pictures; `.jpg`, `.png`, `.webp` and others are read.
+    """
 
     code = "source_empty"
 
 
 class CameraUnavailable(InputError):
-    """A local camera is absent, busy, or not permitted."""
+    """A local camera is absent, busy, or not permitted.
+
+    Remedy: close other programs that use the camera, allow access to it, or name another number.
+    """
 
     code = "camera_unavailable"
 
 
 class StreamUnavailable(InputError):
-    """A network stream never opened."""
+    """A network stream never opened.
+
+    Remedy: check the address, the password and that this machine reaches the camera.
+    """
 
     code = "stream_unavailable"
 
 
 class StreamLost(InputError):
-    """A live source died and did not come back."""
+    """A live source died and did not come back.
+
+    Remedy: check the camera and the network, and start again.
+    """
 
     code = "stream_lost"
 
 
 class NoFace(InputError):
-    """A picture that needs a face has none."""
+    """A picture that needs a face has none.
+
+    Remedy: take a picture with one whole, upright, well-lit face.
+    """
 
     code = "no_face"
 
 
 class ScanIncomplete(InputError):
-    """A guided scan ended before enough directions were captured."""
+    """A guided scan ended before enough directions were captured.
+
+    Remedy: scan again and follow the hints, or use `--partial` for people who cannot turn.
+    """
 
     code = "scan_incomplete"
 
 
 class NotEnoughScores(InputError):
-    """There are too few comparisons, or only of one kind, to measure an error rate."""
+    """There are too few comparisons, or only of one kind, to measure an error rate.
+
+    Remedy: give more pictures, of more people.
+    """
 
     code = "not_enough_scores"
 
 
 class InvalidScores(InputError):
-    """Scores of an evaluation that are no numbers, or columns that do not belong together."""
+    """Scores of an evaluation that are no numbers, or columns that do not belong together.
+
+    Remedy: give columns of equal length that hold finite numbers.
+    """
 
     code = "scores_invalid"
 
 
 class ProtocolInvalid(InputError):
-    """A list of pairs, a folder of people or annotated boxes that nothing can be measured with."""
+    """A list of pairs, a folder of people or annotated boxes that nothing can be measured with.
+
+    Remedy: correct the list or folder; `facepool evaluate COMMAND --help` shows its form.
+    """
 
     code = "protocol_invalid"
 
 
 class PoolError(FacepoolError):
-    """Something is wrong with the pool."""
+    """Something is wrong with the pool.
+
+    Remedy: the message says what can be done.
+    """
 
     code = "pool"
     exit_code = 4
 
 
 class PoolCorrupt(PoolError):
-    """The pool's files are not a pool, or contradict each other."""
+    """The pool's files are not a pool, or contradict each other.
+
+    Remedy: restore the files from a backup; facepool does not change a damaged pool.
+    """
 
     code = "pool_corrupt"
 
 
 class PoolLocked(PoolError):
-    """Another process holds the pool for longer than we wait."""
+    """Another process holds the pool for longer than we wait.
+
+    Remedy: wait for the other process, or end it.
+    """
 
     code = "pool_locked"
 
 
 class PoolTooNew(PoolError):
-    """The pool was written by a newer facepool."""
+    """The pool was written by a newer facepool.
+
+    Remedy: update facepool on this machine.
+    """
 
     code = "pool_too_new"
 
 
 class SpaceMismatch(PoolError):
-    """Embeddings of one space were offered to a pool of another."""
+    """Embeddings of one space were offered to a pool of another.
+
+    Remedy: use the models that the pool was made with, or register again into another pool.
+    """
 
     code = "space_mismatch"
 
 
 class InvalidEmbedding(PoolError):
-    """An embedding has NaN, infinity, zero length or the wrong shape."""
+    """An embedding has NaN, infinity, zero length or the wrong shape.
+
+    Remedy: embed the picture again; vectors have to be finite and as long as the model says.
+    """
 
     code = "embedding_invalid"
 
 
 class UnknownPerson(PoolError):
-    """The pool has nobody of that name."""
+    """The pool has nobody of that name.
+
+    Remedy: `facepool people list` shows the names.
+    """
 
     code = "person_unknown"
 
 
 class UnknownTemplate(PoolError):
-    """The pool has no template of that number, or it is another person's."""
+    """The pool has no template of that number, or it is another person's.
+
+    Remedy: `facepool people show NAME` shows the numbers.
+    """
 
     code = "template_unknown"
 
 
 class PersonExists(PoolError):
-    """The name is taken."""
+    """The name is taken.
+
+    Remedy: take another name, or merge the two people.
+    """
 
     code = "person_exists"
 
 
 class PoolChanged(PoolError):
-    """Another process has changed the pool since it was last looked at."""
+    """Another process has changed the pool since it was last looked at.
+
+    Remedy: ask for the list again and repeat the change.
+    """
 
     code = "pool_changed"
 
 
 class PersonFull(PoolError):
-    """A person has as many views of one look as are kept."""
+    """A person has as many views of one look as are kept.
+
+    Remedy: remove views that are not needed, or register another appearance.
+    """
 
     code = "person_full"
 
 
 class InsufficientData(PoolError):
-    """The pool is too small for what is to be measured on it."""
+    """The pool is too small for what is to be measured on it.
+
+    Remedy: register more people, or use the uncalibrated threshold.
+    """
 
     code = "insufficient_data"
 
 
 class IdentityConflict(PoolError):
-    """The face that is to be registered already belongs to somebody else."""
+    """The face that is to be registered already belongs to somebody else.
+
+    Remedy: register under that person's name, or say that they are two people (`--different-from`, `--force`).
+    """
 
     code = "identity_conflict"
 
 
 class ModelError(FacepoolError):
-    """Something is wrong with a network or its file."""
+    """Something is wrong with a network or its file.
+
+    Remedy: the message says what can be done.
+    """
 
     code = "model"
     exit_code = 5
 
 
 class UnknownModel(ModelError):
-    """The catalog has no model or pack of that name."""
+    """The catalog has no model or pack of that name.
+
+    Remedy: `facepool models list` shows the names.
+    """
 
     code = "model_unknown"
 
 
 class ModelUnavailable(ModelError):
-    """No source of a model could be reached."""
+    """No source of a model could be reached.
+
+    Remedy: check the network and pip's index, or use `--offline-dir` with files of another machine.
+    """
 
     code = "model_unavailable"
 
 
 class ModelCorrupt(ModelError):
-    """A model file's bytes are not the ones that the catalog promises."""
+    """A model file's bytes are not the ones that the catalog promises.
+
+    Remedy: `facepool models remove NAME`, then fetch it again.
+    """
 
     code = "model_corrupt"
 
 
 class ModelUnsupported(ModelError):
-    """A model or checkpoint is of a kind that facepool cannot run."""
+    """A model or checkpoint is of a kind that facepool cannot run.
+
+    Remedy: export the network as ONNX and take it in with `facepool models import`.
+    """
 
     code = "model_unsupported"
 
 
 class LicenceNotAccepted(ModelError):
-    """A model's licence restricts its use and has not been accepted."""
+    """A model's licence restricts its use and has not been accepted.
+
+    Remedy: read the terms and, if your use is allowed, repeat with `--accept-licence`.
+    """
 
     code = "licence_not_accepted"
 
 
 class DeviceError(FacepoolError):
-    """Something is wrong with what the networks run on or pictures are shown on."""
+    """Something is wrong with what the networks run on or pictures are shown on.
+
+    Remedy: `facepool doctor` shows what this machine can do.
+    """
 
     code = "device"
     exit_code = 6
 
 
 class DeviceUnavailable(DeviceError):
-    """The device that was asked for cannot be used."""
+    """The device that was asked for cannot be used.
+
+    Remedy: use `--device auto`, or repair the driver; facepool never falls back silently.
+    """
 
     code = "device_unavailable"
 
 
 class EngineMissing(DeviceError):
-    """No inference engine is installed that runs on the device."""
+    """No inference engine is installed that runs on the device.
+
+    Remedy: install the package that the message names.
+    """
 
     code = "engine_missing"
 
 
 class DisplayUnavailable(DeviceError):
-    """No window can be opened."""
+    """No window can be opened.
+
+    Remedy: use `--headless`, or start it where a screen is.
+    """
 
     code = "display_unavailable"
 
 
 class StorageError(FacepoolError):
-    """Something is wrong with the disk."""
+    """Something is wrong with the disk.
+
+    Remedy: look at the disk that the message names.
+    """
 
     code = "storage"
     exit_code = 7
 
 
 class NotWritable(StorageError):
-    """A file or folder may not be written."""
+    """A file or folder may not be written.
+
+    Remedy: change the permissions, or choose another folder.
+    """
 
     code = "not_writable"
 
 
 class DiskFull(StorageError):
-    """The disk has no room left."""
+    """The disk has no room left.
+
+    Remedy: free some room and repeat; what was stored before is unharmed.
+    """
 
     code = "disk_full"

@@ -16,6 +16,12 @@ _NOT_ALLOWED = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
 )
 _UNFINISHED = ".unfinished-"
+PRIVATE = 0o600
+"""Mode of files that only their owner may read: people, keys, embeddings.
+
+Windows has no such modes. There a file gets the permissions of its folder, and the default folders lie in the user's
+profile, which other users may not enter; ``docs/platforms.md`` says so.
+"""
 
 
 def storage_error(path: Path, error: OSError, what: str = "cannot be written") -> StorageError:
@@ -99,6 +105,15 @@ def write_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     with appearing(path) as unfinished:
         write_new(unfinished, content, mode)
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file that only its owner may read, where there is none yet; see `PRIVATE`.
+
+    Raises:
+        OSError: It cannot be made, or the one that is there may not be written.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, PRIVATE))
 
 
 @contextmanager

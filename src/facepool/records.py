@@ -6,7 +6,8 @@ The command line, the web and event sinks all give programs these; nothing else 
 from pathlib import Path
 
 from facepool.enroll.coverage import Coverage, DirectionReport, ViewReport
-from facepool.enroll.look_alikes import LookAlike
+from facepool.enroll.session import LookAlike
+from facepool.faces.analyze import Faces
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.pictures import RecognizedFaces
 from facepool.types import Decision, Detections, Floats, Frame, Person, Pose, Template
@@ -25,6 +26,31 @@ def face_records(frame: Frame, faces: RecognizedFaces, *, say_when_empty: bool) 
         _where(frame) | _box(faces.detections, row) | _decided(decision) | {"reason": decision.reason}
         for row, decision in enumerate(faces.decisions)
     ]
+
+
+def found_record(detections: Detections, row: int) -> Record:
+    """A face that was found, with its landmarks."""
+    landmarks = [[round(float(x), 1), round(float(y), 1)] for x, y in detections.landmarks[row]]
+    return _box(detections, row) | {"landmarks": landmarks}
+
+
+def embedded_record(faces: Faces, row: int) -> Record:
+    """A face with its vector, and how well it was captured."""
+    return found_record(faces.detections, row) | {
+        "embedding": faces.embeddings[row].tolist(),
+        "quality": round(float(faces.measures.overall[row]), 1),
+        "pose": pose_record(faces.poses[row], 1),
+    }
+
+
+def named_record(faces: RecognizedFaces, row: int) -> Record:
+    """A face with its decision, and the nearest people."""
+    decision = faces.decisions[row]
+    candidates = [
+        {"person": candidate.person, "similarity": round(candidate.similarity, 4)} for candidate in decision.candidates
+    ]
+    decided = _decided(decision) | {"reason": decision.reason, "candidates": candidates}
+    return found_record(faces.detections, row) | decided
 
 
 def live_records(frame: Frame, view: LiveView) -> list[Record]:
@@ -114,7 +140,7 @@ def coverage_record(coverage: Coverage) -> Record:
     }
 
 
-def look_alike_record(alike: LookAlike, resolution: str | None) -> Record:
+def look_alike_record(alike: LookAlike) -> Record:
     """Somebody who looks like the person of a scan, and what was said about it: ``same``, ``different`` or None."""
     return {
         "person": alike.person,
@@ -123,7 +149,7 @@ def look_alike_record(alike: LookAlike, resolution: str | None) -> Record:
         "views_matched": alike.views_matched,
         "views": alike.views,
         "probably_same": alike.probably_same,
-        "resolution": resolution,
+        "resolution": alike.resolution,
     }
 
 

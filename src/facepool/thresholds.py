@@ -118,7 +118,7 @@ class ThresholdPolicy:
 
     @property
     def follows_pool(self) -> bool:
-        """Whether the threshold is chosen for the pool; one that the user insists on knows no bars."""
+        """Whether the threshold is chosen for the pool; one that the user insists on has no score offset."""
         return self._fixed is None
 
     def verification(self) -> Threshold:

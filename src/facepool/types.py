@@ -105,7 +105,7 @@ class Detections:
 
     @property
     def sizes(self) -> Floats:
-        """(N,) float32: the shorter side of each box in pixels."""
+        """The shorter side of each box in pixels, (N,) float32."""
         return np.asarray(np.minimum(self.boxes[:, 2] - self.boxes[:, 0], self.boxes[:, 3] - self.boxes[:, 1]))
 
 

@@ -1,9 +1,11 @@
-"""Where frames come from and where pictures and recordings go.
+"""Capture: where frames come from, and how pictures and recordings are written.
 
-``open_source`` turns a camera number, URL, folder or file into a ``FrameSource``.
+Comes in: what the user named, a camera number, address, folder or file. Goes out: a ``FrameSource``. Read ``opening``
+first, which picks the source, then ``source``, what all of them have in common; ``live`` keeps cameras and streams
+going.
 """
 
-import lazy_loader
+from facepool.lazy import attach_stub
 
 # What is exported stands in __init__.pyi and is imported when it is first used: pictures need no video codecs.
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

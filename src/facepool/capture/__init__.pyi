@@ -1,9 +1,13 @@
-from .credentials import mask_credentials
-from .folders import find_pictures, is_person_tree, iter_person_tree
 from .live import LiveSource
 from .opening import is_picture_file, open_source
-from .pace import Pace
-from .pictures import read_image
+from .pictures import (
+    AnimationSource,
+    PictureSource,
+    find_pictures,
+    is_person_tree,
+    iter_person_tree,
+    read_image,
+)
 from .record import VideoWriter, write_image
 from .source import (
     CaptureOptions,
@@ -11,9 +15,10 @@ from .source import (
     LiveStatus,
     OnSkip,
     OnStatus,
+    Pace,
     ReconnectPolicy,
+    mask_credentials,
 )
-from .stills import AnimationSource, PictureSource
 from .video import VideoSource
 
 __all__ = [

@@ -79,7 +79,7 @@ class LiveSource(ClosesOnExit):
     Args:
         connector: Opens the camera or stream.
         policy: How long to insist when it dies.
-        on_status: Told of news, in the thread that takes the frames.
+        on_status: Called with news, in the thread that takes the frames.
         clock: Seconds of a monotonic clock.
     """
 
@@ -144,7 +144,7 @@ class LiveSource(ClosesOnExit):
         self._start()
         try:
             error = self._wait_until_open(timeout_s)
-        except BaseException:  # Ctrl-C: nobody is left to stop the thread
+        except BaseException:  # Ctrl-C: the thread would never be stopped
             self.close()
             raise
         if error is not None:
@@ -177,7 +177,7 @@ class LiveSource(ClosesOnExit):
             if frame is None and self._settled:
                 error, self._error = self._error, None
             self._changed.notify_all()
-        self._tell(news)
+        self._report(news)
         if error is not None:
             raise error
         return frame
@@ -214,7 +214,7 @@ class LiveSource(ClosesOnExit):
                 self._changed.wait(_TICK_S)
             return None if self._connected else self._error
 
-    def _tell(self, news: list[LiveStatus]) -> None:
+    def _report(self, news: list[LiveStatus]) -> None:
         if self._on_status:
             for status in news:
                 self._on_status(status)
@@ -229,7 +229,7 @@ class LiveSource(ClosesOnExit):
                 connection = self._capture(connection)
         except InputError as known:
             error = known
-        except BaseException as bug:  # whatever it is, the loop that takes frames must not wait for ever
+        except BaseException as bug:  # after any error, the loop that takes frames must not wait for ever
             error = bug
             raise
         finally:

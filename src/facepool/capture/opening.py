@@ -3,13 +3,17 @@
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from facepool.capture.addresses import STREAM_SCHEMES, url_scheme
-from facepool.capture.credentials import mask_credentials
-from facepool.capture.folders import is_picture_name, pictures_or_error
 from facepool.capture.live import Connector, LiveSource
-from facepool.capture.pictures import DECODE_ERRORS, TOO_LARGE, open_picture, quiet_pillow
-from facepool.capture.source import CaptureOptions, FrameSource, OnSkip, OnStatus
-from facepool.capture.stills import AnimationSource, PictureSource, is_animation
+from facepool.capture.pictures import AnimationSource, PictureSource, picture_kind, pictures_or_error
+from facepool.capture.source import (
+    STREAM_SCHEMES,
+    CaptureOptions,
+    FrameSource,
+    OnSkip,
+    OnStatus,
+    mask_credentials,
+    url_scheme,
+)
 from facepool.errors import PathMissing, StreamUnavailable, VideoUnreadable
 
 _VIDEO_DEVICE = "/dev/video"
@@ -27,10 +31,10 @@ def open_source(
     Args:
         spec: A number (also as text, or Linux' ``/dev/videoN``) is a camera; what begins with ``rtsp://``,
             ``http://`` and the like is a stream; anything else is a path. Whether a file is a picture or a video is
-            told from its content.
+            seen from its content.
         options: Patience with cameras and streams, threads for videos and streams.
-        on_skip: Told of each picture of a folder that cannot be read.
-        on_status: Told of a live source's news.
+        on_skip: Called for each picture of a folder that cannot be read.
+        on_status: Called with a live source's news.
 
     Raises:
         PathMissing: There is no such file or folder.
@@ -61,17 +65,12 @@ def is_picture_file(spec: str) -> bool:
     path = Path(spec)
     if _camera_number(spec) is not None or url_scheme(spec) or not path.is_file():
         return False
-    return _is_still(path, _picture_kind(path))
+    return picture_kind(path) == "still"
 
 
 def _camera_number(spec: str) -> int | None:
     number = spec.removeprefix(_VIDEO_DEVICE)
     return int(number) if number.isascii() and number.isdigit() else None
-
-
-def _is_still(path: Path, kind: str) -> bool:
-    # A damaged picture is still a picture: its reader says best what is wrong with it.
-    return kind == "picture" or (not kind and is_picture_name(path))
 
 
 def _open_live(connector: Connector, options: CaptureOptions, on_status: OnStatus | None) -> LiveSource:
@@ -88,7 +87,7 @@ def _stream(url: str, scheme: str, options: CaptureOptions) -> Connector:
             why=f"{scheme}:// is not a kind of stream that is known",
             fix=f"Use one of {', '.join(sorted(STREAM_SCHEMES))}",
         )
-    from facepool.capture.stream import StreamConnector  # noqa: PLC0415 -- pictures need no video codecs
+    from facepool.capture.video import StreamConnector  # noqa: PLC0415 -- pictures need no video codecs
 
     return StreamConnector(url, options)
 
@@ -100,23 +99,11 @@ def _open_path(path: Path, options: CaptureOptions, on_skip: OnSkip | None) -> F
         raise PathMissing(f"There is no file or folder {path}", fix="Check the spelling of the path")
     if not path.is_file():
         raise VideoUnreadable(f"{path} cannot be read", why="it is neither a file nor a folder")
-    kind = _picture_kind(path)
+    kind = picture_kind(path)
     if kind == "animation":
         return AnimationSource(path)
-    if _is_still(path, kind):
+    if kind == "still":
         return PictureSource([path], str(path), on_skip)
     from facepool.capture.video import VideoSource  # noqa: PLC0415 -- pictures need no video codecs
 
     return VideoSource(path, options.threads)
-
-
-def _picture_kind(path: Path) -> str:
-    """``picture`` or ``animation`` by the file's content; empty where Pillow does not know it."""
-    with quiet_pillow():
-        try:
-            with open_picture(path) as image:
-                return "animation" if is_animation(image) else "picture"
-        except TOO_LARGE:
-            return "picture"
-        except DECODE_ERRORS:
-            return ""

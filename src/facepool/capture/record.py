@@ -27,7 +27,7 @@ _TICKS_PER_S = 60_000
 
 
 def write_image(path: str | Path, image_bgr: Image) -> None:
-    """Write a picture; its kind is told from the name: .jpg, .png, .webp, .bmp, .tif.
+    """Write a picture; its kind follows from the name: .jpg, .png, .webp, .bmp, .tif.
 
     Args:
         path: The file, which appears whole or not at all and replaces one of that name.

@@ -1,5 +1,6 @@
-"""What every source of frames has in common, and the options of opening one."""
+"""What every source of frames has in common: frames, options, news, and how addresses are named for people."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -9,6 +10,24 @@ from typing import Literal, NamedTuple, Protocol, Self
 
 from facepool.errors import InputError
 from facepool.types import Frame, Image
+
+STREAM_SCHEMES = frozenset(["rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "udp", "tcp", "mms", "http", "https"])
+"""The kinds of address that are opened; FFmpeg knows more, some of which read local files."""
+
+_URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+
+_MASK = "***"
+# Users write passwords as they are, so a slash, a question mark or an @ may stand in one. What looks like a first
+# query parameter ends the search for the last @; without a colon or an @ before the first slash there is no login.
+_LOGIN = re.compile(r"//(?=[^/?#]*[:@])(?:(?!\?[\w.-]+=).)*@")
+# Cameras take them as parameters, too, some in the path (``/user=admin&password=x``, ``/user=admin_password=x_...``).
+_PARAMETER = re.compile(
+    r"((?:user|usr|login|account|pass|pas|pwd|psw|token|key|auth|secret|signature|credential)[\w.-]*?)"
+    r"=.*?(?=&|_(?:password|channel|stream)=|$)",
+    re.IGNORECASE,
+)
+
+_MADE_UP_S = 0.5
 
 
 class Shot(NamedTuple):
@@ -37,12 +56,12 @@ class FrameSource(Protocol):
 
     @property
     def live(self) -> bool:
-        """Whether frames that nobody takes in time are lost."""
+        """Whether frames that are not taken in time are lost."""
         ...
 
     @property
     def frame_count(self) -> int | None:
-        """Estimated number of frames, for a progress bar; None where nobody knows."""
+        """Estimated number of frames, for a progress bar; None where it is unknown."""
         ...
 
     @property
@@ -70,7 +89,7 @@ class FrameSource(Protocol):
 
 
 class ClosesOnExit(ABC):
-    """The ``with`` statement for whatever has ``close``."""
+    """The ``with`` statement for everything that has ``close``."""
 
     @abstractmethod
     def close(self) -> None:
@@ -136,6 +155,34 @@ class LiveStatus:
 
 
 OnSkip = Callable[[Path, InputError], None]
-"""Told of each picture that was left out, and why."""
+"""Called for each picture that was left out, with the reason."""
 OnStatus = Callable[[LiveStatus], None]
-"""Told of a live source's news, in the thread that takes the frames."""
+"""Called with a live source's news, in the thread that takes the frames."""
+
+
+class Pace:
+    """When to show the frames of a file: at its own speed, or slower where looking at them takes longer."""
+
+    def __init__(self) -> None:
+        self._started_s: float | None = None
+
+    def due(self, time_s: float, now_s: float) -> float:
+        """The moment, on the clock of ``now_s``, at which to show the frame of ``time_s``."""
+        # A small delay is made up for; a long one is not, else the film would race after every halt.
+        if self._started_s is None or self._started_s + time_s < now_s - _MADE_UP_S:
+            self._started_s = now_s - time_s
+        return self._started_s + time_s
+
+
+def url_scheme(text: str) -> str:
+    """The lower-case scheme of a URL; empty for what is not one, such as a path."""
+    match = _URL.match(text)
+    return match[1].lower() if match else ""
+
+
+def mask_credentials(url: str) -> str:
+    """The URL with logins, and the values of parameters that are named like one, replaced.
+
+    Rather too much is masked than too little: in ``http://host:80/a@b``, ``host:80/a`` could be a login.
+    """
+    return _PARAMETER.sub(rf"\1={_MASK}", _LOGIN.sub(f"//{_MASK}@", url, count=1))

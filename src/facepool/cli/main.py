@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 import facepool
+from facepool import extras
 from facepool.cli.ui.console import Console
 from facepool.errors import ConfigError, FacepoolError
 from facepool.files import storage_error
@@ -25,10 +26,12 @@ class Entry:
     Attributes:
         module: Where it is; its attribute has the command's name.
         summary: What ``facepool --help`` says of it.
+        extra: What must be installed for it beyond the core; empty for nothing.
     """
 
     module: str
     summary: str
+    extra: str = ""
 
 
 COMMANDS = {
@@ -37,9 +40,9 @@ COMMANDS = {
     "recognize": Entry("facepool.cli.commands.recognize", "Say who is in a camera's view, a video or pictures."),
     "verify": Entry("facepool.cli.commands.verify", "Say whether two pictures show one person."),
     "serve": Entry(
-        "facepool.cli.commands.serve", "Serve a page, a REST interface and CompreFace's, with live cameras."
+        "facepool.cli.commands.serve", "Serve a page, a REST interface and CompreFace's, with live cameras.", "server"
     ),
-    "keys": Entry("facepool.cli.commands.keys", "Make, list and remove the API keys of a server."),
+    "keys": Entry("facepool.cli.commands.keys", "Make, list and remove the API keys of a server.", "server"),
     "people": Entry("facepool.cli.commands.people", "List, show, rename, merge, remove, export and import people."),
     "evaluate": Entry("facepool.cli.commands.evaluate", "Measure error rates on pictures of known people."),
     "calibrate": Entry("facepool.cli.commands.calibrate", "Measure the threshold that your own pool needs."),
@@ -61,7 +64,10 @@ class LazyGroup(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name].module), cmd_name)
+        entry = COMMANDS[cmd_name]
+        if entry.extra:
+            extras.require(entry.extra)
+        command: click.Command = getattr(importlib.import_module(entry.module), cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facepool.enroll.ring import AMPLITUDES, Amplitude, RingOptions, Slot, direction_angle, direction_words
-from facepool.enroll.views import View, Views
+from facepool.enroll.ring import AMPLITUDES, DIRECTIONS, Amplitude, Slot, direction_angle, direction_words
+from facepool.enroll.scan import View
 from facepool.thresholds import Threshold
 from facepool.types import Floats
 
@@ -123,9 +123,8 @@ class Coverage:
 
 
 def report(
-    views: Views,
+    views: Sequence[View],
     chosen: Sequence[View],
-    options: RingOptions,
     threshold: Threshold,
     *,
     person: str,
@@ -135,34 +134,21 @@ def report(
     """Report on a scan.
 
     Args:
-        views: What was captured.
+        views: What was captured: the frontal view, then around the ring, near before far.
         chosen: What of it becomes templates.
-        options: Where the ring lies.
         threshold: Of the pool with the templates in it.
         person: Whom it shows.
         appearance: Which look.
         partial: Whether too many directions are missing.
     """
-    captured = views.all()
-    reports = {view.slot: _view_report(view, chosen, threshold.value) for view in captured}
-    vectors = np.stack([view.sample.embedding for view in captured]) if captured else np.zeros((0, 1), np.float32)
-    return Coverage(
-        person=person,
-        appearance=appearance,
-        partial=partial,
-        frontal=reports.get(None),
-        directions=tuple(
-            DirectionReport(
-                direction,
-                direction_angle(direction, options),
-                direction_words(direction_angle(direction, options)),
-                *(reports.get(Slot(direction, amplitude)) for amplitude in AMPLITUDES),
-            )
-            for direction in range(options.directions)
-        ),
-        similarities=vectors @ vectors.T,
-        threshold=threshold,
-    )
+    reports = {view.slot: _view_report(view, chosen, threshold.value) for view in views}
+    vectors = np.stack([view.sample.embedding for view in views]) if views else np.zeros((0, 1), np.float32)
+    directions = []
+    for direction in range(DIRECTIONS):
+        angle_deg = direction_angle(direction)
+        near, far = (reports.get(Slot(direction, amplitude)) for amplitude in AMPLITUDES)
+        directions.append(DirectionReport(direction, angle_deg, direction_words(angle_deg), near, far))
+    return Coverage(person, appearance, partial, reports.get(None), tuple(directions), vectors @ vectors.T, threshold)
 
 
 def _view_report(view: View, chosen: Sequence[View], threshold: float) -> ViewReport:

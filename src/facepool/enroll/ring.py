@@ -1,18 +1,18 @@
-"""The ring around a person's frontal pose: which way a head is turned, how far, and which way is missing.
+"""The ring around a person's frontal pose: which way a head is turned, how far, which way is missing, what is stored.
 
 Pure geometry. Angles on the ring are those of the picture, counter-clockwise, in degrees: 0 is a face turned towards
 the picture's right side (the person's own left), 90 one that looks up. A head turns less far up and down than
 sideways, and five landmarks see it less well there, so the ring is an ellipse in yaw and pitch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from facepool.types import Pose
+from facepool.types import Pose, Template
 
 Zone = Literal["frontal", "between", "near", "far"]
 """How far a head is turned; ``between`` is too far for frontal and not far enough for the ring."""
@@ -20,24 +20,15 @@ Amplitude = Literal["near", "far"]
 AMPLITUDES: tuple[Amplitude, ...] = ("near", "far")
 Doubles = npt.NDArray[np.float64]
 
+DIRECTIONS = 12
+"""Into how many equal parts the ring is divided; the first is centred on angle 0."""
+# Degrees from the person's own frontal pose, as (yaw, pitch). Turned less than the first counts as frontal; from the
+# second on a direction is covered; from the third on a view is of the outer ring, which nobody has to reach.
+_FRONTAL_DEG = (8.0, 4.0)
+_NEAR_DEG = (12.0, 7.0)
+_FAR_DEG = (22.0, 12.0)
+
 _WORDS = ("left", "up and left", "up", "up and right", "right", "down and right", "down", "down and left")
-
-
-@dataclass(frozen=True, slots=True)
-class RingOptions:
-    """Where the ring lies. Degrees from the person's own frontal pose, as (yaw, pitch).
-
-    Attributes:
-        directions: Into how many equal parts the ring is divided; the first is centred on angle 0.
-        frontal_deg: Turned less counts as frontal.
-        near_deg: From here on a direction is covered.
-        far_deg: From here on a view is of the outer ring, which nobody has to reach.
-    """
-
-    directions: int = 12
-    frontal_deg: tuple[float, float] = (8.0, 4.0)
-    near_deg: tuple[float, float] = (12.0, 7.0)
-    far_deg: tuple[float, float] = (22.0, 12.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +68,44 @@ class Turn:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class RingPart:
+    """One direction of the ring, to draw. Mirror its angle with the picture.
+
+    Attributes:
+        angle_deg: Of its middle: 0 is the picture's right side, 90 up.
+        near: 0..100, quality of the view on the inner ring; None while there is none.
+        far: The same on the outer ring.
+    """
+
+    angle_deg: float
+    near: float | None = None
+    far: float | None = None
+
+    @property
+    def covered(self) -> bool:
+        """Whether there is a view on either ring."""
+        return self.near is not None or self.far is not None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRing:
+    """The stored views of a person around the one in their middle.
+
+    Attributes:
+        middle: Number of the template that looks most like straight ahead; None where no view has a pose.
+        parts: Every direction.
+    """
+
+    middle: int | None
+    parts: tuple[RingPart, ...]
+
+    @property
+    def coverage(self) -> float:
+        """0..1, the share of directions that some view looks to."""
+        return sum(part.covered for part in self.parts) / DIRECTIONS
+
+
 def relative(pose: Pose, reference: Pose) -> Pose:
     """A pose as the reference pose's owner feels it: (0, 0, 0) is the reference itself.
 
@@ -96,18 +125,18 @@ def angle_between(pose_a: Pose, pose_b: Pose) -> float:
     return float(np.degrees(np.arccos(np.clip(_facing(pose_a) @ _facing(pose_b), -1, 1))))
 
 
-def place(offset: Pose, options: RingOptions) -> Turn:
+def place(offset: Pose) -> Turn:
     """Where on the ring a relative pose lies."""
-    width = 360 / options.directions
-    yaw, pitch = options.near_deg
+    width = 360 / DIRECTIONS
+    yaw, pitch = _NEAR_DEG
     angle = float(np.degrees(np.arctan2(offset.pitch / pitch, offset.yaw / yaw))) % 360
-    direction = int((angle + width / 2) // width) % options.directions
-    return Turn(angle, _reach(offset, options.near_deg), direction, _zone(offset, options))
+    direction = int((angle + width / 2) // width) % DIRECTIONS
+    return Turn(angle, _reach(offset, _NEAR_DEG), direction, _zone(offset))
 
 
-def direction_angle(direction: int, options: RingOptions) -> float:
+def direction_angle(direction: int) -> float:
     """The angle of a direction's middle, 0 up to 360."""
-    return direction * 360 / options.directions
+    return direction * 360 / DIRECTIONS
 
 
 def direction_words(angle_deg: float) -> str:
@@ -131,7 +160,7 @@ def largest_gap(covered: Sequence[bool]) -> list[int]:
     return max(runs, key=len)
 
 
-def next_direction(covered: Sequence[bool], turn: Turn | None, options: RingOptions) -> int | None:
+def next_direction(covered: Sequence[bool], turn: Turn | None) -> int | None:
     """Where to send the person: into the largest gap, at its end that is nearest to where the head is now.
 
     Returns:
@@ -141,8 +170,37 @@ def next_direction(covered: Sequence[bool], turn: Turn | None, options: RingOpti
     if not gap:
         return None
     if turn is None or turn.zone == "frontal":
-        return gap[0] if len(gap) == options.directions else gap[len(gap) // 2]
-    return min(gap, key=lambda direction: (_apart(direction_angle(direction, options), turn.angle_deg), direction))
+        return gap[0] if len(gap) == DIRECTIONS else gap[len(gap) // 2]
+    return min(gap, key=lambda direction: (_apart(direction_angle(direction), turn.angle_deg), direction))
+
+
+def ring_parts(quality: Mapping[Slot, float]) -> tuple[RingPart, ...]:
+    """Every direction of the ring, with the qualities of the views that it has."""
+    return tuple(
+        RingPart(direction_angle(way), quality.get(Slot(way, "near")), quality.get(Slot(way, "far")))
+        for way in range(DIRECTIONS)
+    )
+
+
+def stored_ring(templates: Sequence[Template]) -> StoredRing:
+    """Place stored views on the ring.
+
+    What was straight ahead is not stored, and cameras stand high or low; so the ring's middle is the view that is least
+    turned away from all the others. Views without a pose do not take part.
+
+    Args:
+        templates: Of one person; may be empty.
+    """
+    posed = [(template, template.sample.pose) for template in templates if template.sample.pose is not None]
+    if not posed:
+        return StoredRing(None, ring_parts({}))
+    middle, straight = min(posed, key=lambda view: sum(angle_between(view[1], pose) for _, pose in posed))
+    best: dict[Slot, float] = {}
+    for template, pose in posed:
+        slot = place(relative(pose, straight)).slot
+        if slot is not None:
+            best[slot] = max(best.get(slot, 0.0), template.sample.quality or 0.0)
+    return StoredRing(middle.id, ring_parts(best))
 
 
 def _apart(angle_a: float, angle_b: float) -> float:
@@ -153,12 +211,12 @@ def _reach(offset: Pose, radii: tuple[float, float]) -> float:
     return float(np.hypot(offset.yaw / radii[0], offset.pitch / radii[1]))
 
 
-def _zone(offset: Pose, options: RingOptions) -> Zone:
-    if _reach(offset, options.far_deg) >= 1:
+def _zone(offset: Pose) -> Zone:
+    if _reach(offset, _FAR_DEG) >= 1:
         return "far"
-    if _reach(offset, options.near_deg) >= 1:
+    if _reach(offset, _NEAR_DEG) >= 1:
         return "near"
-    return "frontal" if _reach(offset, options.frontal_deg) < 1 else "between"
+    return "frontal" if _reach(offset, _FRONTAL_DEG) < 1 else "between"
 
 
 def _facing(pose: Pose) -> Doubles:

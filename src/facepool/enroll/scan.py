@@ -1,86 +1,124 @@
-"""One scan, frame by frame: first straight ahead, then around the ring, always the same person."""
+"""A guided scan, frame by frame: first straight ahead, then around the ring, always the same person.
 
-from dataclasses import dataclass, field
+``RingScan`` is one scan; each frame that it looks at gives a ``ScanStep``: what the frame did, and what the person does
+next. Below it stand its parts: which face of a frame is meant, what straight ahead is for this person, whether a face
+is still theirs, and which of the captured views are worth storing.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from facepool.enroll.binding import Binding, Verdict
-from facepool.enroll.frontal import FrontalOptions, FrontalSearch, Look
-from facepool.enroll.hints import Hint, HintCode, hint
-from facepool.enroll.ring import AMPLITUDES, RingOptions, Slot, Turn, direction_angle, next_direction, place, relative
-from facepool.enroll.scan_policy import ScanFlaw, ScanPolicy, find_face
-from facepool.enroll.views import Keeping, View, Views
+from facepool.enroll.ring import (
+    AMPLITUDES,
+    DIRECTIONS,
+    RingPart,
+    Slot,
+    Turn,
+    angle_between,
+    direction_angle,
+    direction_words,
+    next_direction,
+    place,
+    relative,
+    ring_parts,
+)
 from facepool.faces.analyze import Faces
+from facepool.faces.quality import Flaw, QualityPolicy
+from facepool.geometry import iou
 from facepool.types import Floats, Frame, Pose, Sample
 
 Phase = Literal["frontal", "ring", "enough", "done", "paused"]
 """``frontal``: the person is to look straight ahead. ``ring``: to look around. ``enough``: they may finish. ``done``:
 the ring is closed. ``paused``: nothing is taken until the hint is followed, and nothing is lost."""
+Keeping = Literal["taken", "better", "not_better"]
+"""What became of a view: the first of its place, better than the one there, or not."""
+ScanFlaw = Flaw | Literal["no_face", "several_faces", "too_large", "cut_off", "no_pose"]
+"""Why a frame is of no use."""
+Straightness = Literal["steady", "collecting", "not_straight", "moving", "another_face"]
+"""What a frame does for the row that makes the frontal reference; ``steady`` completes it."""
+Verdict = Literal["same", "returning", "other"]
+"""``returning``: it looks like the person, but comes out of nowhere, so one more frame has to say so."""
+ScanOutcome = Keeping | ScanFlaw | Straightness | Verdict | Literal["between", "not_the_registered"]
+"""What became of a frame. ``taken`` and ``better`` keep it."""
 
-Outcome = Keeping | ScanFlaw | Look | Verdict | Literal["between", "not_the_registered"]
-"""What became of a frame. ``taken`` and ``better`` keep it: the first of its place, or better than the one there."""
+ENOUGH = 0.8
+"""0..1, the share of directions from which on the person may finish."""
+SAME_VIEW = 0.97
+"""Two views that resemble each other this much, the cosine of frames a few hundredths of a second apart, are one."""
+FRONTAL_FRAMES = 8
+"""So many frames in a row that look straight ahead make the frontal reference."""
 
-_BREAKING: frozenset[Outcome] = frozenset({"no_face", "uncertain_face", "several_faces"})
-_PAUSING: frozenset[Outcome] = frozenset({"no_face", "several_faces", "other", "another_face", "not_the_registered"})
-_HINTS: dict[Outcome, HintCode] = {
-    "no_face": "come_into_view",
-    "uncertain_face": "show_the_face",
-    "several_faces": "one_person_only",
-    "too_small": "come_closer",
-    "too_large": "move_back",
-    "cut_off": "move_to_the_middle",
-    "blurred": "hold_still",
-    "too_dark": "more_light",
-    "too_bright": "less_light",
-    "low_contrast": "more_light",
-    "covered": "show_the_face",
-    "implausible_landmarks": "show_the_face",
-    "no_pose": "show_the_face",
-    "not_straight": "look_straight",
-    "moving": "hold_still",
-    "collecting": "keep_looking_straight",
-    "returning": "hold_still",
-    "other": "somebody_else",
-    "another_face": "one_person_only",
-    "not_the_registered": "not_the_registered",
-}
+# Among the frames of the frontal row, yaw and pitch may differ by this much.
+_STEADY_DEG = 8.0
+# Largest yaw, pitch and roll that are straight as the camera sees them. Wide in pitch: cameras stand on top of screens
+# or below them, and five landmarks know pitch up to the shape of the face.
+_STRAIGHT_DEG = (20.0, 40.0, 30.0)
+# After so many good frames that never looked straight, the pose that the person keeps is taken for straight: where a
+# camera stands, or a face is built, must not keep anybody out.
+_PATIENCE = 150
+# A face that is the same overlaps itself by this from frame to frame: while it keeps still, and while it turns.
+_STILL_IOU = 0.4
+_TURNING_IOU = 0.25
+# Views facing this close to a face are compared with it; others would only add chances for a stranger to match.
+_NEIGHBOURS_DEG = 35.0
+# So many frames in a row must show the person before a face that was lost counts again.
+_RETURN_FRAMES = 2
+# A second face counts as one from this share of the largest one's size on; smaller ones are in the background.
+_BESIDE = 0.4
+# The shorter side of the face's box may be this share of the picture's, and this share of the box outside the picture.
+_MAX_FILL = 0.8
+_MAX_CUT = 0.1
+
+_BREAKING: frozenset[ScanOutcome] = frozenset({"no_face", "uncertain_face", "several_faces"})
+_PAUSING: frozenset[ScanOutcome] = frozenset(
+    {"no_face", "several_faces", "other", "another_face", "not_the_registered"}
+)
+# Every hint: its code, which stays, for programs; its words for people; and the outcomes that it answers to.
+_HINTS: tuple[tuple[str, str, tuple[ScanOutcome, ...]], ...] = (
+    ("come_into_view", "come into the picture", ("no_face",)),
+    ("come_back", "come back into the picture, the scan goes on", ()),
+    ("come_closer", "come closer", ("too_small",)),
+    ("move_back", "move back a little", ("too_large",)),
+    ("move_to_the_middle", "move to the middle of the picture", ("cut_off",)),
+    ("more_light", "more light", ("too_dark", "low_contrast")),
+    ("less_light", "less light", ("too_bright",)),
+    ("hold_still", "hold still", ("blurred", "moving", "returning")),
+    ("show_the_face", "show the whole face", ("uncertain_face", "covered", "implausible_landmarks", "no_pose")),
+    ("one_person_only", "one person only", ("several_faces", "another_face")),
+    ("somebody_else", "this is somebody else; only {person}, please", ("other",)),
+    ("not_the_registered", "this does not look like {person} as registered", ("not_the_registered",)),
+    ("look_straight", "look straight at the camera", ("not_straight",)),
+    ("keep_looking_straight", "keep looking straight at the camera", ("collecting",)),
+    ("turn", "slowly look {way}", ()),
+    ("turn_further", "a little further {way}", ()),
+    ("finish_or_turn", "enough; finish, or look {way} too", ()),
+    ("done", "done", ()),
+)
+_WORDS = {code: words for code, words, _ in _HINTS}
+_HINT_OF = {outcome: code for code, _, outcomes in _HINTS for outcome in outcomes}
 
 
 @dataclass(frozen=True, slots=True)
-class ScanOptions:
-    """How a scan goes.
+class Hint:
+    """One line for the person in front of the camera.
 
     Attributes:
-        enough: 0..1, the share of directions from which on the person may finish.
-        ring: Where the ring lies.
-        frontal: What counts as looking straight ahead.
-        policy: Which faces are good enough.
+        code: For programs; stays.
+        text: For people, in English. ``left`` is the person's own left.
+        angle_deg: Where to turn, as on the ring (0: the picture's right side, 90: up); None where it is not about that.
     """
 
-    enough: float = 0.8
-    ring: RingOptions = field(default_factory=RingOptions)
-    frontal: FrontalOptions = field(default_factory=FrontalOptions)
-    policy: ScanPolicy = field(default_factory=ScanPolicy)
+    code: str
+    text: str
+    angle_deg: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Bin:
-    """One place of the ring, to draw.
-
-    Attributes:
-        slot: Direction and amplitude.
-        angle_deg: Of its middle; 0 is the picture's right side, 90 up. Mirror it with the picture.
-        quality: 0..100 of the view there; None where there is none yet.
-    """
-
-    slot: Slot
-    angle_deg: float
-    quality: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Scan:
+class ScanStep:
     """What one frame did, and how far the scan is.
 
     Attributes:
@@ -92,134 +130,175 @@ class Scan:
         pose: Its pose relative to the person's own frontal pose; None before there is one.
         turn: Where on the ring that is; None likewise.
         steady: 0..1, how much of the frontal reference is there.
-        bins: Every place of the ring, inner ring first.
-        coverage: 0..1, the share of directions that were captured.
+        ring: Every direction, with the qualities of what is captured.
+        can_finish: Whether what is captured could be stored.
     """
 
     phase: Phase
     hint: Hint
-    outcome: Outcome
+    outcome: ScanOutcome
     faces: Faces
     row: int | None
     pose: Pose | None
     turn: Turn | None
     steady: float
-    bins: tuple[Bin, ...]
-    coverage: float
+    ring: tuple[RingPart, ...]
+    can_finish: bool
 
     @property
     def box(self) -> Floats | None:
         """(4,) float32 xyxy of the face that the scan is about, in pixels."""
         return None if self.row is None else np.asarray(self.faces.detections.boxes[self.row])
 
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the pool knows of the person before the scan.
-
-    Attributes:
-        embeddings: (S, D) float32; S may be 0.
-        same_person: A face is theirs at this similarity or above.
-    """
-
-    embeddings: Floats
-    same_person: float
-
-    def contradicts(self, embedding: Floats) -> bool:
-        """Whether a face is nobody's who is stored under the name."""
-        return len(self.embeddings) > 0 and float(np.max(self.embeddings @ embedding)) < self.same_person
-
-
-class RingScan:
-    """The state of a scan. It never forgets a view except for a better one of the same place, or when it is told to.
-
-    Args:
-        person: For hints.
-        known: What the pool knows of the person.
-        same_scan: The similarity from which on two frames of the scan show one person.
-        options: How the scan goes.
-        keep_pictures: Whether views carry a picture of the face.
-    """
-
-    def __init__(
-        self, person: str, known: Known, same_scan: float, options: ScanOptions, *, keep_pictures: bool = False
-    ) -> None:
-        self.views = Views()
-        self._person = person
-        self._known = known
-        self._same_scan = same_scan
-        self._options = options
-        self._keep_pictures = keep_pictures
-        self._search = FrontalSearch(options.frontal, same_scan)
-        self._frontal: Pose | None = None
-        self._binding: Binding | None = None
-
-    @property
-    def covered(self) -> tuple[bool, ...]:
-        """Whether each direction was captured."""
-        return tuple(self.views.covers(direction) for direction in range(self._options.ring.directions))
-
     @property
     def coverage(self) -> float:
         """0..1, the share of directions that were captured."""
-        return sum(self.covered) / len(self.covered)
+        return sum(part.covered for part in self.ring) / DIRECTIONS
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One captured face and its place.
+
+    Attributes:
+        sample: What would be stored.
+        offset: Its pose relative to the person's own frontal pose.
+        slot: Its place on the ring; None: the middle.
+    """
+
+    sample: Sample
+    offset: Pose
+    slot: Slot | None
 
     @property
-    def enough(self) -> bool:
-        """Whether the person may finish."""
-        return self.coverage >= self._options.enough
+    def quality(self) -> float:
+        """0..100; 0 where it was not measured."""
+        return self.sample.quality or 0.0
+
+    @property
+    def rank(self) -> tuple[float, bytes, float, float]:
+        """Orders views by worth. Content settles a tie, so that the order in which frames come does not."""
+        return self.quality, self.sample.embedding.tobytes(), self.offset.yaw, self.offset.pitch
+
+
+class RingScan:
+    """One scan. It never forgets a view except for a better one of the same place, or when it is told to.
+
+    Args:
+        person: For hints.
+        contradicts: Whether a face is not that of the person whom the pool has under the name.
+        same: The similarity from which on two frames of one scan show one person.
+        quality: Which faces are good enough; its ``min_score`` also says which are faces at all.
+        partial: Any coverage may be stored.
+        keep_pictures: Keep the aligned face of each view.
+
+    Attributes:
+        frontal: The person's own frontal pose as the camera sees it; None before it is known.
+    """
+
+    def __init__(
+        self,
+        person: str,
+        contradicts: Callable[[Floats], bool],
+        same: float,
+        quality: QualityPolicy,
+        *,
+        partial: bool = False,
+        keep_pictures: bool = False,
+    ) -> None:
+        self.frontal: Pose | None = None
+        self._person = person
+        self._contradicts = contradicts
+        self._same = same
+        self._quality = quality
+        self._partial = partial
+        self._keep_pictures = keep_pictures
+        self._best: dict[Slot | None, View] = {}
+        self._row = _FrontalRow(same)
+        self._binding: _Binding | None = None
+
+    @property
+    def views(self) -> list[View]:
+        """The best view of each place: the frontal one, then around the ring, near before far."""
+        return [self._best[slot] for slot in sorted(self._best, key=_around)]
+
+    @property
+    def ring(self) -> tuple[RingPart, ...]:
+        """Every direction, with the qualities of what is captured."""
+        return ring_parts({slot: view.quality for slot, view in self._best.items() if slot is not None})
+
+    @property
+    def covered(self) -> tuple[bool, ...]:
+        """Whether each direction was captured, near or far."""
+        return tuple(part.covered for part in self.ring)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether too many directions are missing."""
+        return sum(self.covered) < ENOUGH * DIRECTIONS
+
+    @property
+    def can_finish(self) -> bool:
+        """Whether what is captured could be stored."""
+        return bool(self._best) and (self._partial or not self.is_partial)
 
     def redo(self, direction: int) -> None:
-        """Give up what was captured of one direction; nothing happens where nothing was."""
-        self.views.forget(direction)
+        """Give up what was captured of one direction, so that even worse views take their place."""
+        for slot in [slot for slot in self._best if slot is not None and slot.direction == direction]:
+            del self._best[slot]
 
-    def look(self, frame: Frame, faces: Faces) -> Scan:
+    def look(self, frame: Frame, faces: Faces) -> ScanStep:
         """Look at the faces of one frame."""
         image_hw = (frame.image_bgr.shape[0], frame.image_bgr.shape[1])
-        row, flaw = find_face(faces, image_hw, self._options.policy)
+        row, flaw = find_face(faces, image_hw, self._quality)
         pose = None if row is None else faces.poses[row]
         if flaw is not None or row is None or pose is None:
-            return self._scan(self._useless(flaw or "no_pose"), faces, row, None)
-        sample, box = (
-            faces.sample(row, frame, with_picture=self._keep_pictures),
-            np.asarray(faces.detections.boxes[row]),
-        )
-        if self._binding is None or self._frontal is None:
-            return self._scan(self._look_straight(sample, pose, box), faces, row, None)
-        offset = relative(pose, self._frontal)
-        verdict = self._binding.judge(sample.embedding, offset, box, self.views.all())
-        outcome = self._keep(sample, offset) if verdict == "same" else verdict
-        return self._scan(outcome, faces, row, offset)
+            return self._step(self._useless(flaw or "no_pose"), faces, row, None)
+        sample = faces.sample(row, frame, with_picture=self._keep_pictures)
+        box = np.asarray(faces.detections.boxes[row])
+        if self._binding is None or self.frontal is None:
+            return self._step(self._look_straight(sample, pose, box), faces, row, None)
+        offset = relative(pose, self.frontal)
+        verdict = self._binding.judge(sample.embedding, offset, box, self._best.values())
+        outcome = self._look_around(sample, offset) if verdict == "same" else verdict
+        return self._step(outcome, faces, row, offset)
 
-    def _useless(self, flaw: ScanFlaw) -> Outcome:
+    def _useless(self, flaw: ScanFlaw) -> ScanOutcome:
         """A frame that tells nothing. One that may show nobody, or anybody, breaks the track."""
         if flaw in _BREAKING:
-            self._search.interrupt()
+            self._row.interrupt()
             if self._binding is not None:
                 self._binding.lose()
         return flaw
 
-    def _look_straight(self, sample: Sample, pose: Pose, box: Floats) -> Outcome:
-        if self._known.contradicts(sample.embedding):
-            self._search.interrupt()
+    def _look_straight(self, sample: Sample, pose: Pose, box: Floats) -> ScanOutcome:
+        if self._contradicts(sample.embedding):
+            self._row.interrupt()
             return "not_the_registered"
-        look = self._search.offer(sample, pose, box)
-        if look != "steady":
-            return look
-        reference = self._search.reference()
-        self._frontal = reference.pose
-        self._binding = Binding(reference.embedding, reference.box, self._same_scan)
-        for kept in reference.samples:
-            self.views.offer(View(kept, relative(kept.pose or reference.pose, reference.pose), None))
+        straightness = self._row.offer(sample, pose, box)
+        if straightness != "steady":
+            return straightness
+        self.frontal = self._row.pose()
+        self._binding = _Binding(self._row.typical(), box, self._same)
+        for kept, kept_pose in self._row.samples():
+            self._keep(View(kept, relative(kept_pose, self.frontal), None))
         return "taken"
 
-    def _keep(self, sample: Sample, offset: Pose) -> Outcome:
-        turn = place(offset, self._options.ring)
-        return "between" if turn.zone == "between" else self.views.offer(View(sample, offset, turn.slot))
+    def _look_around(self, sample: Sample, offset: Pose) -> ScanOutcome:
+        turn = place(offset)
+        return "between" if turn.zone == "between" else self._keep(View(sample, offset, turn.slot))
 
-    def _scan(self, outcome: Outcome, faces: Faces, row: int | None, offset: Pose | None) -> Scan:
-        turn = None if offset is None else place(offset, self._options.ring)
-        return Scan(
+    def _keep(self, view: View) -> Keeping:
+        """Keep a view if it is the best of its place: a place that has one keeps one, and its quality never falls."""
+        present = self._best.get(view.slot)
+        if present is not None and view.rank <= present.rank:
+            return "not_better"
+        self._best[view.slot] = view
+        return "taken" if present is None else "better"
+
+    def _step(self, outcome: ScanOutcome, faces: Faces, row: int | None, offset: Pose | None) -> ScanStep:
+        turn = None if offset is None else place(offset)
+        return ScanStep(
             phase=self._phase(outcome),
             hint=self._hint(outcome, turn),
             outcome=outcome,
@@ -227,39 +306,206 @@ class RingScan:
             row=row,
             pose=offset,
             turn=turn,
-            steady=1.0 if self._frontal else self._search.progress,
-            bins=self._bins(),
-            coverage=self.coverage,
+            steady=1.0 if self.frontal else self._row.progress,
+            ring=self.ring,
+            can_finish=self.can_finish,
         )
 
-    def _phase(self, outcome: Outcome) -> Phase:
+    def _phase(self, outcome: ScanOutcome) -> Phase:
         if all(self.covered):
             return "done"
-        if outcome in _PAUSING and (self._frontal is not None or outcome != "no_face"):
+        if outcome in _PAUSING and (self.frontal is not None or outcome != "no_face"):
             return "paused"
-        if self._frontal is None:
+        if self.frontal is None:
             return "frontal"
-        return "enough" if self.enough else "ring"
+        return "ring" if self.is_partial else "enough"
 
-    def _hint(self, outcome: Outcome, turn: Turn | None) -> Hint:
-        missing = next_direction(self.covered, turn, self._options.ring)
+    def _hint(self, outcome: ScanOutcome, turn: Turn | None) -> Hint:
+        missing = next_direction(self.covered, turn)
         if missing is None:
-            return hint("done")
-        if outcome == "no_face" and self._frontal is not None:
-            return hint("come_back")
-        if outcome in _HINTS:
-            return hint(_HINTS[outcome], person=self._person)
-        angle = direction_angle(missing, self._options.ring)
-        if self.enough:
-            return hint("finish_or_turn", angle_deg=angle)
+            return Hint("done", _WORDS["done"])
+        if outcome in _HINT_OF:
+            code = "come_back" if outcome == "no_face" and self.frontal is not None else _HINT_OF[outcome]
+            return Hint(code, _WORDS[code].format(person=self._person))
         on_the_way = turn is not None and turn.zone == "between" and turn.direction == missing
-        return hint("turn_further" if on_the_way else "turn", angle_deg=angle)
+        code = "finish_or_turn" if not self.is_partial else "turn_further" if on_the_way else "turn"
+        angle_deg = direction_angle(missing)
+        return Hint(code, _WORDS[code].format(way=direction_words(angle_deg)), angle_deg)
 
-    def _bins(self) -> tuple[Bin, ...]:
-        ring = self._options.ring
-        slots = [Slot(direction, amplitude) for amplitude in AMPLITUDES for direction in range(ring.directions)]
-        kept = [(slot, self.views.at(slot)) for slot in slots]
-        return tuple(
-            Bin(slot, direction_angle(slot.direction, ring), None if view is None else view.quality)
-            for slot, view in kept
-        )
+
+def find_face(faces: Faces, image_hw: tuple[int, int], quality: QualityPolicy) -> tuple[int | None, ScanFlaw | None]:
+    """The row of the one face that a frame is about, and what is wrong with it or with where it is.
+
+    Args:
+        faces: Of the frame.
+        image_hw: Height and width of the frame.
+        quality: Which faces are good enough.
+
+    Returns:
+        The row, None where there is no clear face or more than one, and the flaw, None for a good face.
+    """
+    if len(faces) == 0:
+        return None, "no_face"
+    clear = np.flatnonzero(faces.detections.scores >= quality.min_score)
+    if len(clear) == 0:
+        return None, "uncertain_face"
+    sizes = faces.detections.sizes[clear]
+    if np.count_nonzero(sizes >= _BESIDE * sizes.max()) > 1:
+        return None, "several_faces"
+    row = int(clear[np.argmax(sizes)])
+    framing = _framing_flaw(faces, row, image_hw)
+    if framing is not None:
+        return row, framing
+    flaws = quality.flaws(faces.measures)[row]
+    if flaws:
+        return row, flaws[0]
+    return row, "no_pose" if faces.poses[row] is None else None
+
+
+def _framing_flaw(faces: Faces, row: int, image_hw: tuple[int, int]) -> ScanFlaw | None:
+    if faces.detections.sizes[row] > _MAX_FILL * min(image_hw):
+        return "too_large"
+    left, top, right, bottom = (float(edge) for edge in faces.detections.boxes[row])
+    width = max(0.0, min(right, image_hw[1]) - max(left, 0.0))
+    height = max(0.0, min(bottom, image_hw[0]) - max(top, 0.0))
+    inside = width * height / max((right - left) * (bottom - top), 1e-6)
+    return "cut_off" if inside < 1 - _MAX_CUT else None
+
+
+class _FrontalRow:
+    """Waits for a row of frames in which one person looks straight ahead and keeps still: their own frontal pose.
+
+    Args:
+        same: The similarity from which on two frames of one scan show one person.
+    """
+
+    def __init__(self, same: float) -> None:
+        self._same = same
+        self._row: deque[tuple[Sample, Pose, Floats]] = deque(maxlen=FRONTAL_FRAMES)
+        self._waited = 0
+
+    @property
+    def progress(self) -> float:
+        """0..1, how much of the row is there."""
+        return len(self._row) / FRONTAL_FRAMES
+
+    def interrupt(self) -> None:
+        """A frame without a usable face ends the row."""
+        self._row.clear()
+
+    def offer(self, sample: Sample, pose: Pose, box: Floats) -> Straightness:
+        """Look at a good face. The row begins anew where it breaks."""
+        self._waited += 1
+        angles = (pose.yaw, pose.pitch, pose.roll)
+        straight = all(abs(angle) <= limit for angle, limit in zip(angles, _STRAIGHT_DEG, strict=True))
+        if not straight and self._waited <= _PATIENCE:
+            self._row.clear()
+            return "not_straight"
+        if self._row and not self._continues(sample, box):
+            self._row.clear()
+            self._row.append((sample, pose, box))
+            return "another_face"
+        self._row.append((sample, pose, box))
+        turns = np.array([(seen.yaw, seen.pitch) for _, seen, _ in self._row])
+        if np.ptp(turns, axis=0).max() > _STEADY_DEG:
+            return "moving"
+        return "steady" if len(self._row) == FRONTAL_FRAMES else "collecting"
+
+    def pose(self) -> Pose:
+        """The median of the row's poses, once a frame was ``steady``."""
+        yaw, pitch, roll = np.median([(pose.yaw, pose.pitch, pose.roll) for _, pose, _ in self._row], axis=0)
+        return Pose(float(yaw), float(pitch), float(roll))
+
+    def typical(self) -> Floats:
+        """(D,) float32, the face of the row that resembles the others most."""
+        vectors = np.stack([sample.embedding for sample, _, _ in self._row])
+        return np.asarray(vectors[np.argmax((vectors @ vectors.T).sum(axis=1))])
+
+    def samples(self) -> list[tuple[Sample, Pose]]:
+        """The frames of the row."""
+        return [(sample, pose) for sample, pose, _ in self._row]
+
+    def _continues(self, sample: Sample, box: Floats) -> bool:
+        alike = all(float(seen.embedding @ sample.embedding) >= self._same for seen, _, _ in self._row)
+        return alike and bool(iou(self._row[-1][2][None], box[None])[0, 0] >= _STILL_IOU)
+
+
+class _Binding:
+    """The face that a scan belongs to: where it was last, and what it looks like.
+
+    A profile that resembles the front only by way of views between counts once those are there, which they are when a
+    head turns; nowhere else does the order of frames matter.
+
+    Args:
+        reference: (D,) float32, the face from the front.
+        box: (4,) float32 xyxy where it is.
+        same: The similarity from which on two frames of one scan show one person.
+    """
+
+    def __init__(self, reference: Floats, box: Floats, same: float) -> None:
+        self._reference = reference
+        self._same = same
+        self._box: Floats | None = box
+        self._in_a_row = _RETURN_FRAMES
+
+    def judge(self, embedding: Floats, offset: Pose, box: Floats, views: Iterable[View]) -> Verdict:
+        """Say whose face it is.
+
+        Args:
+            embedding: (D,) float32 of the face.
+            offset: Its pose relative to the person's frontal one.
+            box: (4,) float32 xyxy.
+            views: What was captured so far; those that face nearly the same way are asked beside the frontal one.
+        """
+        known = [view.sample.embedding for view in views if angle_between(view.offset, offset) <= _NEIGHBOURS_DEG]
+        if float(np.max(np.stack([self._reference, *known]) @ embedding)) < self._same:
+            self.lose()
+            return "other"
+        if self._box is None or iou(self._box[None], box[None])[0, 0] < _TURNING_IOU:
+            self._in_a_row = 0
+        self._box = box
+        self._in_a_row += 1
+        return "same" if self._in_a_row >= _RETURN_FRAMES else "returning"
+
+    def lose(self) -> None:
+        """The face is gone, or is not alone: the next one has to show that it is the person's."""
+        self._box = None
+
+
+def choose(views: Sequence[View], cap: int, stored: Floats) -> list[View]:
+    """The views that tell most about a person.
+
+    The frontal view first; then again and again the one that is least like all that were chosen or are stored already,
+    a poor one counting for less (farthest-point sampling weighted by quality). Views that are all but the same as a
+    chosen one are left out.
+
+    Args:
+        views: In any order, which does not matter.
+        cap: How many at most.
+        stored: (S, D) float32, embeddings of the person that the pool has; S may be 0.
+
+    Returns:
+        At most ``cap`` views, the most telling first.
+    """
+    left = sorted(views, key=lambda view: view.rank, reverse=True)
+    if not left or cap < 1:
+        return []
+    vectors = np.stack([view.sample.embedding for view in left])
+    worth = np.array([0.5 + view.quality / 200 for view in left])
+    frontal = np.array([view.slot is None for view in left])
+    nearest = (vectors @ stored.T).max(axis=1) if len(stored) else np.full(len(left), -1.0, np.float32)
+    chosen: list[int] = []
+    while len(chosen) < cap:
+        gain = (1 - nearest) * worth + 2 * frontal
+        gain[nearest > SAME_VIEW] = -1
+        best = int(np.argmax(gain))
+        if gain[best] < 0:
+            break
+        chosen.append(best)
+        nearest = np.maximum(nearest, vectors @ vectors[best])
+        nearest[best] = 2.0
+    return [left[index] for index in chosen]
+
+
+def _around(slot: Slot | None) -> tuple[int, int]:
+    return (-1, 0) if slot is None else (slot.direction, AMPLITUDES.index(slot.amplitude))

@@ -13,36 +13,33 @@ excludes rates above 3.6 %, at a level of 95 %. Where there are too few people f
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from facepool.errors import InvalidScores
-from facepool.evaluation.metrics import Folds
-from facepool.evaluation.open_set import MatedSearches
-from facepool.evaluation.ranking import Ranking, Rates, Scores, Values
+from facepool.evaluation.metrics import Folds, Ranking, Rates, Scores, Values
 from facepool.types import Indices, Mask
 
 REPLICATES = 500
 LEVEL = 0.95
 
-People = Sequence[str] | npt.NDArray[np.str_] | npt.NDArray[np.integer]
-"""Who: names or numbers. Numbers are faster."""
+PersonOf = Sequence[str] | npt.NDArray[Any]
+"""Who each row is about: names or numbers. Numbers are faster."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Where a figure would lie if other people of the same kind had taken part.
+    """Where a figure would lie if other people of the same kind had taken part, in 95 of 100 such intervals.
 
     Attributes:
         low: Lower end; NaN where too few people took part to say.
         high: Upper end; NaN likewise.
-        level: Share of such intervals that hold the true figure, 0.95 by default.
     """
 
     low: float
     high: float
-    level: float = LEVEL
 
     @property
     def known(self) -> bool:
@@ -52,13 +49,12 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class VerificationIntervals:
-    """Intervals of the figures of ``facepool.evaluation.metrics``.
+    """Intervals of the figures of a verification run.
 
     Attributes:
         accuracy: Of the folds' mean; None where there are no folds.
         eer: Of the equal error rate.
         tar_at_fmr: False match rate to the interval of the TAR, thresholds chosen anew each time.
-        threshold_at_fmr: False match rate to the interval of its threshold.
         people: How many people were drawn from.
         replicates: How many times.
     """
@@ -66,19 +62,17 @@ class VerificationIntervals:
     accuracy: Interval | None
     eer: Interval
     tar_at_fmr: dict[float, Interval]
-    threshold_at_fmr: dict[float, Interval]
     people: int
     replicates: int
 
 
 @dataclass(frozen=True, slots=True)
 class IdentificationIntervals:
-    """Intervals of the figures of ``facepool.evaluation.open_set``, for the gallery as it is.
+    """Intervals of the figures of an identification run, for the gallery as it is.
 
     Attributes:
         rank_one: Of the share of probes that are nearest to the right person.
         fnir_at_fpir: False positive identification rate to the interval of the FNIR, thresholds chosen anew each time.
-        threshold_at_fpir: False positive identification rate to the interval of its threshold.
         mated_people: How many registered people were drawn from.
         stranger_people: How many strangers.
         replicates: How many times.
@@ -86,7 +80,6 @@ class IdentificationIntervals:
 
     rank_one: Interval
     fnir_at_fpir: dict[float, Interval]
-    threshold_at_fpir: dict[float, Interval]
     mated_people: int
     stranger_people: int
     replicates: int
@@ -102,12 +95,11 @@ def draws(count: int, replicates: int, seed: int) -> Iterator[Values]:
         yield np.bincount(random.integers(count, size=count), minlength=count).astype(np.float64)
 
 
-def percentiles(samples: Sequence[float] | Values, level: float, people: int | None = None) -> Interval:
+def percentiles(samples: Sequence[float] | Values, people: int | None = None) -> Interval:
     """The interval of a figure's replicates.
 
     Args:
         samples: One a replicate; NaN where a replicate had nothing to measure.
-        level: Above 0 and below 1.
         people: For a rate, the number of people that it is over: an interval that is all 0 or all 1 gets the exact
             binomial bound. None for what is no rate.
 
@@ -117,19 +109,17 @@ def percentiles(samples: Sequence[float] | Values, level: float, people: int | N
     values = np.asarray(samples, np.float64)
     values = values[~np.isnan(values)]
     if 2 * len(values) < len(samples) or not len(values):
-        return Interval(math.nan, math.nan, level)
-    low, high = (float(end) for end in np.quantile(values, ((1 - level) / 2, (1 + level) / 2)))
-    bound = 1 - ((1 - level) / 2) ** (1 / people) if people else 0.0
+        return Interval(math.nan, math.nan)
+    low, high = (float(end) for end in np.quantile(values, ((1 - LEVEL) / 2, (1 + LEVEL) / 2)))
+    bound = 1 - ((1 - LEVEL) / 2) ** (1 / people) if people else 0.0
     if low == high == 1.0:
         low -= bound
     elif low == high == 0.0:
         high += bound
-    return Interval(low, high, level)
+    return Interval(low, high)
 
 
-def rate_interval(
-    wrong: Mask, people: People, *, replicates: int = REPLICATES, seed: int = 0, level: float = LEVEL
-) -> Interval:
+def rate_interval(wrong: Mask, people: PersonOf, *, replicates: int = REPLICATES, seed: int = 0) -> Interval:
     """The interval of a plain rate: the share of rows that are true.
 
     Args:
@@ -137,7 +127,6 @@ def rate_interval(
         people: (N,) whose trial it is.
         replicates: How many times people are drawn.
         seed: Of the draws.
-        level: See ``Interval``.
 
     Raises:
         InvalidScores: The columns have different lengths.
@@ -147,21 +136,20 @@ def rate_interval(
     trials = np.bincount(person, minlength=len(names)).astype(np.float64)
     errors = np.bincount(person, weights=np.asarray(wrong, np.float64), minlength=len(names))
     rates = [float(drawn @ errors / (drawn @ trials)) for drawn in draws(len(names), replicates, seed)]
-    return percentiles(rates, level, len(names))
+    return percentiles(rates, len(names))
 
 
 def verification_intervals(
     similarities: Scores,
     same: Mask,
-    person_a: People,
-    person_b: People,
+    person_a: PersonOf,
+    person_b: PersonOf,
     fmrs: Sequence[float],
     *,
     fold_of: Indices | None = None,
     weights: Values | None = None,
     replicates: int = REPLICATES,
     seed: int = 0,
-    level: float = LEVEL,
 ) -> VerificationIntervals:
     """Intervals of EER, TAR and accuracy.
 
@@ -172,10 +160,9 @@ def verification_intervals(
         person_b: (P,) who is on the second.
         fmrs: False match rates to take the TAR at.
         fold_of: (P,) number of the fold; None where the protocol has none.
-        weights: (P,) how many pairs each one stands for, see ``all_pairs``; None: one. Not together with folds.
+        weights: (P,) how many pairs each one stands for; None: one. Not together with folds.
         replicates: How many times people are drawn.
         seed: Of the draws.
-        level: See ``Interval``.
 
     Raises:
         NotEnoughScores: One kind of pair is missing.
@@ -184,49 +171,51 @@ def verification_intervals(
     count = len(similarities)
     _check_columns(count, same, person_a, person_b)
     names, numbers = np.unique(np.concatenate([np.asarray(person_a), np.asarray(person_b)]), return_inverse=True)
-    pairs = _Pairs(np.asarray(similarities), np.asarray(same, np.bool_), numbers[:count], numbers[count:], weights)
+    a, b = numbers[:count], numbers[count:]
+    same, weights = np.asarray(same, np.bool_), np.ones(count) if weights is None else weights
+    # The pairs are put in order before they are ranked, because in order they are weighted fastest.
+    genuine, impostor = (rows[np.argsort(similarities[rows])] for rows in map(np.flatnonzero, (same, ~same)))
+    impostor = impostor[::-1]
+    ranking = Ranking(similarities[genuine], similarities[impostor])
     folds = None if fold_of is None else Folds(similarities, same, fold_of)
-    rows: list[list[float]] = []
-    accuracies: list[float] = []
+    errors, accuracies = [], []
     for drawn in draws(len(names), replicates, seed):
-        rates = pairs.rates(drawn)
-        rows.append([rates.equal_error()[0] if rates.usable else np.nan, *_points(rates, fmrs)])
+        rates = ranking.rates(*(_times(drawn, a[rows], b[rows]) * weights[rows] for rows in (genuine, impostor)))
+        errors.append([rates.equal_error().rate if rates.usable else math.nan, *_misses_at(rates, fmrs)])
         if folds is not None:
-            accuracies.append(_mean(folds.judge(pairs.times(drawn))[0]))
-    columns = _columns(rows, fmrs)
-    genuine_people = pairs.genuine_people
+            accuracies.append(_mean(folds.judge(_times(drawn, a, b))[0]))
+    columns = np.array(errors).reshape(len(errors), 1 + len(fmrs)).T
+    genuine_people = len(np.unique(a[genuine]))
     return VerificationIntervals(
-        accuracy=None if folds is None else percentiles(accuracies, level, len(names)),
-        eer=percentiles(columns[0], level, genuine_people),
-        tar_at_fmr=_intervals(fmrs, columns[1::2], level, genuine_people),
-        threshold_at_fmr=_intervals(fmrs, columns[2::2], level, None),
+        accuracy=None if folds is None else percentiles(accuracies, len(names)),
+        eer=percentiles(columns[0], genuine_people),
+        tar_at_fmr=_by_rate(fmrs, 1.0 - columns[1:], genuine_people),
         people=len(names),
         replicates=replicates,
     )
 
 
 def identification_intervals(
-    mated: MatedSearches,
+    mated: Scores,
     strangers: Scores,
-    mated_people: People,
-    stranger_people: People,
+    mated_people: PersonOf,
+    stranger_people: PersonOf,
     fpirs: Sequence[float],
     *,
     replicates: int = REPLICATES,
     seed: int = 0,
-    level: float = LEVEL,
 ) -> IdentificationIntervals:
-    """Intervals of FNIR and rank-1 over the people who are searched for; the gallery stays as it is.
+    """Intervals of FNIR and rank 1 over the people who are searched for; the gallery stays as it is.
 
     Args:
-        mated: Probes of registered people.
-        strangers: (N,) for each stranger's probe the similarity to whomever it is most like.
+        mated: (M,) for each probe of a registered person the similarity to themselves; minus infinity where somebody
+            else is nearer.
+        strangers: (N,) for each stranger's probe the similarity to the person that it is most like.
         mated_people: (M,) whose probe it is.
         stranger_people: (N,) likewise.
         fpirs: False positive identification rates to take the FNIR at.
         replicates: How many times people are drawn; registered people and strangers each among themselves.
         seed: Of the draws.
-        level: See ``Interval``.
 
     Raises:
         NotEnoughScores: There is no probe of one kind.
@@ -234,93 +223,51 @@ def identification_intervals(
     """
     _check_columns(len(mated), mated_people)
     _check_columns(len(strangers), stranger_people)
-    ranking = Ranking(mated.found, strangers)
+    ranking = Ranking(mated, strangers)
     mated_names, mated_numbers = np.unique(np.asarray(mated_people), return_inverse=True)
     stranger_names, stranger_numbers = np.unique(np.asarray(stranger_people), return_inverse=True)
     replicates = replicates if len(mated_names) > 1 and len(stranger_names) > 1 else 0
-    first = (mated.ranks == 1).astype(np.float64)
-    rows: list[list[float]] = []
+    first = np.isfinite(mated).astype(np.float64)
+    errors = []
     both = zip(draws(len(mated_names), replicates, seed), draws(len(stranger_names), replicates, seed + 1), strict=True)
     for drawn_mated, drawn_strangers in both:
         times = drawn_mated[mated_numbers]
         rates = ranking.rates(times, drawn_strangers[stranger_numbers])
-        rows.append([float(times @ first / times.sum()), *_points(rates, fpirs)])
-    columns = _columns(rows, fpirs)
+        errors.append([float(times @ first / times.sum()), *_misses_at(rates, fpirs)])
+    columns = np.array(errors).reshape(len(errors), 1 + len(fpirs)).T
     return IdentificationIntervals(
-        rank_one=percentiles(columns[0], level, len(mated_names)),
-        fnir_at_fpir=_intervals(fpirs, 1.0 - columns[1::2], level, len(mated_names)),
-        threshold_at_fpir=_intervals(fpirs, columns[2::2], level, None),
+        rank_one=percentiles(columns[0], len(mated_names)),
+        fnir_at_fpir=_by_rate(fpirs, columns[1:], len(mated_names)),
         mated_people=len(mated_names),
         stranger_people=len(stranger_names),
         replicates=replicates,
     )
 
 
-class _Pairs:
-    """Pairs in order of similarity, and how often each counts for a draw of people.
-
-    Args:
-        similarities: (P,).
-        same: (P,).
-        a: (P,) number of the person on the first picture.
-        b: (P,) likewise on the second.
-        weights: (P,) or None.
-    """
-
-    def __init__(self, similarities: Scores, same: Mask, a: Indices, b: Indices, weights: Values | None) -> None:
-        # In order before they are ranked, since in order they are weighted fastest.
-        genuine, impostor = (rows[np.argsort(similarities[rows])] for rows in map(np.flatnonzero, (same, ~same)))
-        impostor = impostor[::-1]
-        self._a, self._b = a, b
-        self._ranking = Ranking(similarities[genuine], similarities[impostor])
-        self._sides = [(a[rows], b[rows], None if weights is None else weights[rows]) for rows in (genuine, impostor)]
-
-    @property
-    def genuine_people(self) -> int:
-        """How many people have a genuine pair."""
-        return len(np.unique(self._sides[0][0]))
-
-    def times(self, drawn: Values) -> Values:
-        """(P,) how often each pair counts, in the order in which they were given."""
-        return _times(drawn, self._a, self._b)
-
-    def rates(self, drawn: Values) -> Rates:
-        """Error rates of a draw."""
-        genuine, impostor = (
-            _times(drawn, a, b) if weights is None else _times(drawn, a, b) * weights for a, b, weights in self._sides
-        )
-        return self._ranking.rates(genuine, impostor)
-
-
 def _times(drawn: Values, a: Indices, b: Indices) -> Values:
+    """How often pairs count, of people a and b who were drawn so often."""
     once = drawn[a]
     return np.where(a == b, once, once * drawn[b])
 
 
-def _points(rates: Rates, asked: Sequence[float]) -> list[float]:
-    """TAR and threshold at each rate, one after the other; NaN where a replicate drew nobody of one kind."""
+def _misses_at(rates: Rates, asked: Sequence[float]) -> list[float]:
+    """Misses at each rate of false matches; NaN where a replicate drew nobody of one kind."""
     if not rates.usable:
-        return [np.nan] * (2 * len(asked))
-    thresholds = [rates.threshold_at(rate) for rate in asked]
-    return [figure for threshold in thresholds for figure in (1.0 - rates.fnmr(threshold), threshold)]
+        return [math.nan] * len(asked)
+    return [rates.misses(rates.threshold_at(rate)) for rate in asked]
 
 
-def _columns(rows: list[list[float]], asked: Sequence[float]) -> Values:
-    """(1 + 2 per rate, replicates)."""
-    return np.array(rows).reshape(len(rows), 1 + 2 * len(asked)).T
-
-
-def _intervals(asked: Sequence[float], columns: Values, level: float, people: int | None) -> dict[float, Interval]:
-    return {rate: percentiles(column, level, people) for rate, column in zip(asked, columns, strict=True)}
+def _by_rate(asked: Sequence[float], columns: Values, people: int) -> dict[float, Interval]:
+    return {rate: percentiles(column, people) for rate, column in zip(asked, columns, strict=True)}
 
 
 def _mean(accuracies: Values) -> float:
     """Over the folds that have a pair left."""
     left = accuracies[~np.isnan(accuracies)]
-    return float(left.mean()) if len(left) else float("nan")
+    return float(left.mean()) if len(left) else math.nan
 
 
-def _check_columns(count: int, *columns: People | Mask) -> None:
+def _check_columns(count: int, *columns: PersonOf) -> None:
     if any(len(column) != count for column in columns):
         raise InvalidScores(
             "Columns of an evaluation disagree", why=f"they have {count} and {[len(column) for column in columns]} rows"

@@ -1,24 +1,35 @@
-"""Protocols of recognition: which pictures are compared with which, read from files and folders.
+"""Protocols: which pictures are compared with which, or show which faces, read from files and folders.
 
 * The pairs of LFW (Huang et al., 2007): a line with the number of folds and of pairs, then ``name 1 2`` or
   ``name 1 other 3``, meaning ``name/name_0001.jpg``.
 * Lines of one's own: ``path path 1`` for one person, ``0`` for two, by tabs, commas or spaces; a fourth column is
   the fold.
 * Folders ``root/Person/*``: every picture with every other one, or some people as a gallery and the rest as strangers.
+* Annotated faces in the format of WIDER FACE (Yang et al., 2016): a picture's path, the number of its faces, and a line
+  for each: ``x y w h blur expression illumination invalid occlusion pose``; only the first four are needed. A picture
+  without faces has the number 0 and, in the original, one line of zeros.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from facepool.capture import iter_person_tree
 from facepool.errors import InputError, PathMissing, ProtocolInvalid, SourceEmpty
-from facepool.types import Indices, Mask
+from facepool.types import Floats, Indices, Mask
 
 _LFW_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 _NAMED = 3  # so many of a list are named in a message
+_INVALID = 7  # WIDER FACE's column of the flag "invalid"
+_BELOW_ROOT = (".", "images", "WIDER_val/images", "WIDER_train/images")
+_PAIRS_FORMAT = "Give LFW's pairs.txt, or lines of: picture picture 1 (one person) or 0 (two people)"
+_PEOPLE_FORMAT = "Give a folder with one folder a person: root/Ada/1.jpg, root/Ada/2.jpg, root/Bob/1.jpg"
+_FACES_FORMAT = (
+    "Give WIDER FACE's wider_face_val_bbx_gt.txt, or a file like it: picture, number of faces, x y w h of each"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +56,6 @@ class Pairs:
 
 
 @dataclass(frozen=True, slots=True)
-class People:
-    """A folder of people.
-
-    Attributes:
-        paths: N pictures.
-        people: N names.
-    """
-
-    paths: tuple[Path, ...]
-    people: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Split:
     """A folder of people, parted into those who are registered and strangers.
 
@@ -76,6 +74,34 @@ class Split:
     strangers: Indices
 
 
+@dataclass(frozen=True, slots=True)
+class AnnotatedPicture:
+    """A picture and the faces that people saw in it.
+
+    Attributes:
+        path: The file.
+        boxes: (F, 4) float32, xyxy, pixels.
+        ignored: (F,) those that count neither way: marked as invalid, or of no extent.
+    """
+
+    path: Path
+    boxes: Floats
+    ignored: Mask
+
+
+@dataclass(frozen=True, slots=True)
+class GroundTruth:
+    """All pictures of a file of annotated faces that are there.
+
+    Attributes:
+        pictures: In the order of the file.
+        missing: How many more it names.
+    """
+
+    pictures: tuple[AnnotatedPicture, ...]
+    missing: int
+
+
 def read_pairs(file: Path, root: Path, *, allow_missing: bool = False) -> Pairs:
     """Read a pairs file; see the module's text for its two kinds.
 
@@ -90,47 +116,45 @@ def read_pairs(file: Path, root: Path, *, allow_missing: bool = False) -> Pairs:
     """
     if not root.is_dir():
         raise PathMissing(f"There is no folder {root}", fix="Name the folder with the pictures: --root DIR")
-    lines = _lines(file)
+    if not file.is_file():
+        raise PathMissing(f"There is no pairs file {file}", fix="Check the spelling of the path")
+    text = _numbered_lines(file, "a pairs file", _PAIRS_FORMAT)
+    lines = [(number, _fields(line)) for number, line in text if not line.startswith("#")]
+    if not lines:
+        raise ProtocolInvalid(f"{file} is not a pairs file", why="it is empty", fix=_PAIRS_FORMAT)
     header = _lfw_header(lines[0][1])
     entries = _lfw_pairs(file, lines[1:], header, root) if header else _plain_pairs(file, lines, root)
     pairs = _collect(entries, root, allow_missing=allow_missing)
     if pairs.same.all() or not pairs.same.any():
         kind = "one person" if len(pairs.same) and pairs.same.all() else "two people"
-        raise ProtocolInvalid(f"{file} has only pairs of {kind}", why="error rates need both kinds", fix=_FORMATS)
+        raise ProtocolInvalid(f"{file} has only pairs of {kind}", why="error rates need both kinds", fix=_PAIRS_FORMAT)
     return pairs
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
+class _Pair(NamedTuple):
     paths: tuple[Path, Path]
     people: tuple[str, str] | None
     same: bool
     fold: int | None
 
 
-def _lines(file: Path) -> list[tuple[int, list[str]]]:
-    """Line numbers and fields of what is neither empty nor a remark."""
-    if not file.is_file():
-        raise PathMissing(f"There is no pairs file {file}", fix="Check the spelling of the path")
+def _numbered_lines(file: Path, what: str, expected: str) -> list[tuple[int, str]]:
+    """Line numbers and text of what is not empty."""
     try:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ProtocolInvalid(f"{file} is not a pairs file", why="it is no text in UTF-8") from error
+        raise ProtocolInvalid(f"{file} is not {what}", why="it is no text in UTF-8") from error
     except OSError as error:
         raise InputError(f"{file} cannot be read", why=error.strerror or str(error)) from error
-    found = [(number, _fields(line)) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-    found = [(number, fields) for number, fields in found if not fields[0].startswith("#")]
-    if not found:
-        raise ProtocolInvalid(f"{file} is not a pairs file", why="it is empty", fix=_FORMATS)
-    return found
-
-
-_FORMATS = "Give LFW's pairs.txt, or lines of: picture picture 1 (one person) or 0 (two people)"
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if not lines:
+        raise ProtocolInvalid(f"{file} is not {what}", why="it is empty", fix=expected)
+    return lines
 
 
 def _fields(line: str) -> list[str]:
     separator = next((mark for mark in ("\t", ",") if mark in line), None)
-    return [field.strip() for field in line.strip().split(separator)]
+    return [field.strip() for field in line.split(separator)]
 
 
 def _lfw_header(fields: Sequence[str]) -> tuple[int, int] | None:
@@ -161,11 +185,9 @@ def _lfw_pairs(
 
 
 def _lfw_sides(fields: Sequence[str]) -> tuple[tuple[str, int], tuple[str, int]]:
-    if len(fields) == 3:
-        return (fields[0], int(fields[1])), (fields[0], int(fields[2]))
-    if len(fields) == 4:
-        return (fields[0], int(fields[1])), (fields[2], int(fields[3]))
-    raise ValueError(f"{len(fields)} fields")
+    name, first, *rest = fields
+    other, second = rest if len(rest) > 1 else (name, *rest)
+    return (name, int(first)), (other, int(second))
 
 
 def _lfw_picture(root: Path, name: str, number: int) -> Path:
@@ -188,7 +210,8 @@ def _plain_pairs(file: Path, lines: Sequence[tuple[int, list[str]]], root: Path)
 
 
 def _unreadable_line(file: Path, number: int, expected: str) -> ProtocolInvalid:
-    return ProtocolInvalid(f"Line {number} of {file} is not a pair", why=f"it should read: {expected}", fix=_FORMATS)
+    what = f"Line {number} of {file} is not a pair"
+    return ProtocolInvalid(what, why=f"it should read: {expected}", fix=_PAIRS_FORMAT)
 
 
 def _collect(entries: Iterable[_Pair], root: Path, *, allow_missing: bool) -> Pairs:
@@ -245,11 +268,14 @@ def _leader(leader: list[int], row: int) -> int:
     return row
 
 
-def read_people(root: Path) -> People:
+def read_people(root: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     """A folder of people, to compare every picture with every other one.
 
     Args:
         root: ``root/Person/*``, at any depth below the person; loose pictures are people of their own.
+
+    Returns:
+        N pictures and N names.
 
     Raises:
         PathMissing: There is no such folder.
@@ -258,15 +284,12 @@ def read_people(root: Path) -> People:
     """
     tree = _tree(root)
     if len(tree) < 2:
-        raise ProtocolInvalid(f"{root} shows one person", why="comparing strangers takes two", fix=_LAYOUT)
+        raise ProtocolInvalid(f"{root} shows one person", why="comparing strangers takes two", fix=_PEOPLE_FORMAT)
     if not any(len(pictures) > 1 for pictures in tree.values()):
         raise ProtocolInvalid(
-            f"Nobody in {root} has two pictures", why="comparing a person with themselves takes two", fix=_LAYOUT
+            f"Nobody in {root} has two pictures", why="comparing a person with themselves takes two", fix=_PEOPLE_FORMAT
         )
-    return People(*_rows(tree))
-
-
-_LAYOUT = "Give a folder with one folder a person: root/Ada/1.jpg, root/Ada/2.jpg, root/Bob/1.jpg"
+    return _rows(tree)
 
 
 def split(root: Path, *, templates: int = 1, people: int | None = None, seed: int = 0) -> Split:
@@ -292,7 +315,7 @@ def split(root: Path, *, templates: int = 1, people: int | None = None, seed: in
         raise ProtocolInvalid(
             f"{len(able)} people in {root} can be registered, {people or 1} are needed",
             why=f"that takes {templates + 1} pictures of a person: {templates} to register and one to look for",
-            fix="Give fewer --people or --templates" if able else _LAYOUT,
+            fix="Give fewer --people or --templates" if able else _PEOPLE_FORMAT,
         )
     registered = set(able if people is None else np.random.default_rng(seed).permutation(able)[:people].tolist())
     if len(registered) == len(tree):
@@ -311,10 +334,78 @@ def split(root: Path, *, templates: int = 1, people: int | None = None, seed: in
 def _tree(root: Path) -> dict[str, list[Path]]:
     tree = {name: pictures for name, pictures in iter_person_tree(root) if pictures}
     if not tree:
-        raise SourceEmpty(f"The folder {root} holds no picture", fix=_LAYOUT)
+        raise SourceEmpty(f"The folder {root} holds no picture", fix=_PEOPLE_FORMAT)
     return tree
 
 
 def _rows(tree: Mapping[str, Sequence[Path]]) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     rows = [(path, name) for name, pictures in tree.items() for path in pictures]
     return tuple(path for path, _ in rows), tuple(name for _, name in rows)
+
+
+def read_ground_truth(file: Path, root: Path) -> GroundTruth:
+    """Read a file of annotated boxes.
+
+    Args:
+        file: In the format of WIDER FACE.
+        root: The folder that its paths begin in, or one that has it as ``images`` or ``WIDER_val/images``.
+
+    Raises:
+        PathMissing: The file or the folder does not exist, or none of the pictures does.
+        ProtocolInvalid: It is no such file, or breaks off.
+    """
+    if not file.is_file():
+        raise PathMissing(f"There is no ground truth {file}", fix="Check the spelling of the path")
+    if not root.is_dir():
+        raise PathMissing(f"There is no folder {root}", fix="Name the folder with the pictures: --root DIR")
+    entries = list(_annotations(file))
+    named = [name for name, _ in entries]
+    base = next((root / part for part in _BELOW_ROOT if any((root / part / name).is_file() for name in named)), None)
+    if base is None:
+        raise PathMissing(
+            f"None of the {len(named)} pictures that {file} names is there",
+            why=f"for example {root / named[0]}",
+            fix="Check --root",
+        )
+    here = tuple(_annotated(base / name, rows) for name, rows in entries if (base / name).is_file())
+    return GroundTruth(here, len(entries) - len(here))
+
+
+def _annotations(file: Path) -> Iterator[tuple[str, list[list[float]]]]:
+    lines = _numbered_lines(file, "a ground truth of faces", _FACES_FORMAT)
+    position = 0
+    while position < len(lines):
+        name = lines[position][1]
+        if position + 1 == len(lines):
+            raise _not_understood(file, lines[position][0], "it ends where the number of faces should follow")
+        number, count = lines[position + 1]
+        if not count.isdecimal():
+            raise _not_understood(file, number, f"{count[:40]!r} is not the number of faces in {name[:80]}")
+        first = position + 2
+        position = first + int(count)
+        if position > len(lines):
+            raise _not_understood(file, number, f"{count} faces are promised, {len(lines) - first} lines follow")
+        yield name, [_box_numbers(file, *line) for line in lines[first:position]]
+        if int(count) == 0 and position < len(lines) and set(lines[position][1].split()) == {"0"}:
+            position += 1
+
+
+def _box_numbers(file: Path, number: int, line: str) -> list[float]:
+    try:
+        values = [float(field) for field in line.split()]
+    except ValueError as error:
+        raise _not_understood(file, number, f"{line[:40]!r} is not a box") from error
+    if len(values) < 4 or not np.isfinite(values).all():
+        raise _not_understood(file, number, "a box has at least x y w h")
+    return values
+
+
+def _not_understood(file: Path, number: int, why: str) -> ProtocolInvalid:
+    return ProtocolInvalid(f"Line {number} of {file} cannot be understood", why=why, fix=_FACES_FORMAT)
+
+
+def _annotated(path: Path, rows: list[list[float]]) -> AnnotatedPicture:
+    xywh = np.array([row[:4] for row in rows], np.float32).reshape(-1, 4)
+    invalid = np.array([len(row) > _INVALID and row[_INVALID] == 1 for row in rows], np.bool_)
+    boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+    return AnnotatedPicture(path, boxes, invalid | (xywh[:, 2:] <= 0).any(axis=1))

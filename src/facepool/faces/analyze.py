@@ -16,6 +16,9 @@ from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Fra
 
 _PICTURE_QUALITY = 90
 
+Detect = Callable[[Sequence[Image]], list[Detections]]
+Embed = Callable[[AlignedFaces], Floats]
+
 
 class Detector(Protocol):
     """Finds faces; ``detect.RetinaFace`` does, and whatever stands between it and those who ask."""
@@ -134,19 +137,22 @@ class Analyzer:
     def __init__(self, detector: Detector, aligner: Aligner, embedder: FaceEmbedder, remark: str = "") -> None:
         self._remark = remark
         self._detector = detector
+        self._detect: Detect = detector.detect
         self._aligner = aligner
         self._embedder = embedder
+        self._embed: Embed = embedder.embed
 
-    def with_stages(
-        self, detector: Callable[[Detector], Detector], embedder: Callable[[FaceEmbedder], FaceEmbedder]
-    ) -> "Analyzer":
+    def with_stages(self, detect: Callable[[Detect, str], Detect], embed: Callable[[Embed, str], Embed]) -> "Analyzer":
         """The same analyzer with something before its networks, for example a queue.
 
         Args:
-            detector: Makes what stands before the detector.
-            embedder: Makes what stands before the embedder.
+            detect: Given the detector's own function and device, makes what is called instead.
+            embed: Likewise for the embedder.
         """
-        return Analyzer(detector(self._detector), self._aligner, embedder(self._embedder), self._remark)
+        other = Analyzer(self._detector, self._aligner, self._embedder, self._remark)
+        other._detect = detect(self._detect, self._detector.device)
+        other._embed = embed(self._embed, self._embedder.device)
+        return other
 
     @property
     def space(self) -> EmbeddingSpace:
@@ -223,7 +229,7 @@ class Analyzer:
 
     def embed(self, aligned: AlignedFaces) -> Floats:
         """Embed faces that were looked at: (N, D) float32, L2 norm 1; (0, D) for no face."""
-        return self._embedder.embed(aligned)
+        return self._embed(aligned)
 
     def describe(self, image_bgr: Image, detections: Detections) -> Faces:
         """Look at some faces of an image and embed them; ``analyze`` is ``find`` and then ``describe``."""
@@ -233,7 +239,7 @@ class Analyzer:
     def _find(self, images_bgr: Sequence[Image]) -> list[Detections]:
         for image_bgr in images_bgr:
             _check_image(image_bgr)
-        return self._detector.detect(images_bgr)
+        return self._detect(images_bgr)
 
     def _embed_together(self, aligned: Sequence[AlignedFaces]) -> list[Floats]:
         if not aligned:

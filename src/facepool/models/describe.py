@@ -39,11 +39,12 @@ A detector of the RetinaFace family takes any number of pictures of any size, ha
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -62,66 +63,69 @@ from facepool.types import ChannelOrder
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 _DETECTOR = RetinaFaceSpec()
 
-_Number = Annotated[float, Field(strict=True)]
-_Numbers = Annotated[tuple[_Number, ...], Field(min_length=1)]
+
+def _rule(is_kept: Callable[[Any], bool], complaint: str) -> AfterValidator:
+    """What a value must fulfil beyond its type, and what is said of one that does not."""
+
+    def check(value: Any) -> Any:  # noqa: ANN401 -- of any type
+        if not is_kept(value):
+            raise ValueError(complaint)
+        return value
+
+    return AfterValidator(check)
 
 
-class _Table(BaseModel):
-    """One TOML table; the description of a field says in a complaint what it should be."""
+def _is_curve(points: Sequence[tuple[float, float]]) -> bool:
+    rates, similarities = [rate for rate, _ in points], [similarity for _, similarity in points]
+    return len(points) >= 2 and sorted(rates, reverse=True) == rates and sorted(similarities) == similarities
 
+
+# The description of a type says in a complaint what a value should be.
+_Text = Annotated[StrictStr, Field(description="text")]
+_Flag = Annotated[StrictBool, Field(description="true or false")]
+_Number = Annotated[float, Field(strict=True, description="a number")]
+_Numbers = Annotated[tuple[_Number, ...], Field(min_length=1, description="some numbers")]
+_Order = Annotated[ChannelOrder, Field(description="one of bgr, rgb")]
+_Points = Annotated[
+    tuple[tuple[_Number, _Number], ...],
+    Field(description="2 numbers a row, a rate and a similarity"),
+    _rule(_is_curve, "should be two or more [rate, similarity], rates falling and similarities rising"),
+    _rule(lambda points: all(0 < rate < 1 for rate, _ in points), "has a rate that is not between 0 and 1"),
+]
+
+
+class _TomlTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _Licence(_Table):
-    name: StrictStr = Field(description="text")
-    url: StrictStr = Field(default="", description="text")
-    restricts_use: StrictBool = Field(default=False, description="true or false")
-    summary: StrictStr = Field(default="", description="text")
+class _LicenceTable(_TomlTable):
+    name: _Text
+    url: _Text = ""
+    restricts_use: _Flag = False
+    summary: _Text = ""
 
 
-class _Fmr(_Table):
-    points: tuple[tuple[_Number, _Number], ...] = Field(description="2 numbers a row, a rate and a similarity")
-    source: StrictStr = Field(description="text")
-
-    @field_validator("points")
-    @classmethod
-    def _check_points(cls, points: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
-        rates, similarities = [rate for rate, _ in points], [similarity for _, similarity in points]
-        if len(points) < 2 or sorted(rates, reverse=True) != rates or sorted(similarities) != similarities:
-            raise ValueError("should be two or more [rate, similarity], rates falling and similarities rising")
-        if not all(0 < rate < 1 for rate in rates):
-            raise ValueError("has a rate that is not between 0 and 1")
-        return points
+class _FmrTable(_TomlTable):
+    points: _Points
+    source: _Text
 
 
-class _Embed(_Table):
-    dimension: StrictInt = Field(description="a whole number")
-    channel_order: ChannelOrder = Field(description="one of bgr, rgb")
-    mean: _Number = Field(default=0.0, description="a number")
-    scale: _Number = Field(default=1.0, description="a number")
+class _EmbedTable(_TomlTable):
+    dimension: Annotated[
+        StrictInt, Field(description="a whole number"), _rule(lambda count: count >= 1, "should be at least 1")
+    ]
+    channel_order: _Order
+    mean: _Number = 0.0
+    scale: Annotated[_Number, _rule(lambda scale: scale != 0, "divides, so it cannot be 0")] = 1.0
     template: Literal["arcface-112"] = Field(default="arcface-112", description="one of arcface-112")
-    mirrored: StrictBool = Field(default=True, description="true or false")
-    fmr: _Fmr | None = Field(default=None, description="a table")
-
-    @field_validator("dimension")
-    @classmethod
-    def _check_dimension(cls, dimension: int) -> int:
-        if dimension < 1:
-            raise ValueError("should be at least 1")
-        return dimension
-
-    @field_validator("scale")
-    @classmethod
-    def _check_scale(cls, scale: float) -> float:
-        if scale == 0:
-            raise ValueError("divides, so it cannot be 0")
-        return scale
+    mirrored: _Flag = True
+    fmr: _FmrTable | None = Field(default=None, description="a table")
 
 
-class _Detect(_Table):
-    channel_order: ChannelOrder = Field(default=_DETECTOR.channel_order, description="one of bgr, rgb")
+class _DetectTable(_TomlTable):
+    channel_order: _Order = _DETECTOR.channel_order
     mean: tuple[_Number, _Number, _Number] = Field(default=_DETECTOR.mean, description="3 numbers")
-    strides: _Numbers = Field(default=_DETECTOR.strides, description="some numbers")
+    strides: _Numbers = _DETECTOR.strides
     prior_sizes: tuple[_Numbers, ...] = Field(
         default=_DETECTOR.prior_sizes, description="some numbers a row", validate_default=True
     )
@@ -130,7 +134,7 @@ class _Detect(_Table):
 
     @field_validator("prior_sizes")
     @classmethod
-    def _check_rows(
+    def _has_a_row_a_stride(
         cls, prior_sizes: tuple[tuple[float, ...], ...], others: ValidationInfo
     ) -> tuple[tuple[float, ...], ...]:
         strides = others.data.get("strides", prior_sizes)
@@ -139,24 +143,17 @@ class _Detect(_Table):
         return prior_sizes
 
 
-class _Model(_Table):
-    name: StrictStr = Field(description="text")
+class _ModelTable(_TomlTable):
+    name: Annotated[_Text, _rule(_NAME.fullmatch, "may have lower-case letters, digits, hyphens and dots only")]
     task: Task = Field(description="one of detect, embed")
-    file: StrictStr = Field(description="text")
-    licence: _Licence = Field(description="a table")
-
-    @field_validator("name")
-    @classmethod
-    def _check_name(cls, name: str) -> str:
-        if not _NAME.fullmatch(name):
-            raise ValueError("may have lower-case letters, digits, hyphens and dots only")
-        return name
+    file: _Text
+    licence: _LicenceTable = Field(description="a table")
 
 
-class EmbedderDescription(_Model):
+class EmbedderDescription(_ModelTable):
     """What a description of an embedder says."""
 
-    embed: _Embed = Field(description="a table")
+    embed: _EmbedTable = Field(description="a table")
 
     @property
     def spec(self) -> EmbedderSpec:
@@ -173,10 +170,10 @@ class EmbedderDescription(_Model):
         )
 
 
-class DetectorDescription(_Model):
+class DetectorDescription(_ModelTable):
     """What a description of a detector says."""
 
-    detect: _Detect = Field(default_factory=_Detect, description="a table")
+    detect: _DetectTable = Field(default_factory=_DetectTable, description="a table")
 
     @property
     def spec(self) -> RetinaFaceSpec:
@@ -250,7 +247,7 @@ def read_kept_entry(path: Path) -> ModelEntry:
 
 
 def _complaint(model: type[BaseModel], invalid: ValidationError) -> str:
-    """What is wrong with which key, in words for people who wrote TOML."""
+    """What is wrong with which key, in words for people that wrote TOML."""
     error = invalid.errors()[0]
     keys = [part for part in error["loc"] if isinstance(part, str)]
     key = ".".join(keys)

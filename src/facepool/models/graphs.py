@@ -103,7 +103,7 @@ class _Cleaner:
         self._replace_nodes(node for node in self._graph.node if node not in dropped)
 
     def fold_batch_normalization(self) -> None:
-        """Make it part of the Conv or Gemm right before it. Elsewhere it stays: zero padding lies in between."""
+        """Make it part of the Conv or Gemm just before it. Elsewhere it stays: zero padding lies in between."""
         makers = {output: node for node in self._graph.node for output in node.output}
         uses = Counter(name for node in self._graph.node for name in node.input)
         kept = []
@@ -358,5 +358,5 @@ def _sides(value: ValueInfoProto) -> Sides:
 
 
 def _agree(found: Sides, wanted: Sides) -> bool:
-    """Whether two shapes are the same, as far as shape inference could tell; no sides at all mean it could not."""
+    """Whether two shapes are the same, as far as shape inference knows them; no sides at all mean that it does not."""
     return not found or (len(found) == len(wanted) and all(a in (0, b) for a, b in zip(found, wanted, strict=True)))

@@ -22,8 +22,7 @@ from typing import Any, cast
 
 import httpx2
 import platformdirs
-from packaging.version import Version
-from unearth import Link, Package, PackageFinder
+from unearth import Link, PackageFinder
 from unearth.auth import MultiDomainBasicAuth
 from unearth.fetchers import Fetcher, PyPIClient
 
@@ -237,8 +236,7 @@ class PackageIndex:
         """
         for finder in self._finders():
             place = Link(finder.sources[0]["url"]).redacted
-            packages, complaint = _all_versions(finder, wanted.package)
-            links = [p.link for p in packages if p.version and Version(p.version) == Version(wanted.version)]
+            links, complaint = _links(finder, wanted)
             archives = [link for link in links if _kind(link) == wanted.archive]
             fitting = [link for link in archives if _fits(link, wanted)]
             yield from fitting
@@ -259,7 +257,7 @@ class PackageIndex:
             yield PackageFinder(client, index_urls=[index], ignore_compatibility=True)
 
 
-class _Listener(logging.Handler):
+class _WarningCollector(logging.Handler):
     def __init__(self, messages: list[str]) -> None:
         super().__init__(logging.WARNING)
         self._messages = messages
@@ -273,7 +271,7 @@ def _complaints() -> Iterator[list[str]]:
     """What the finder has to say against a place. It only logs it, where users would read it out of context."""
     logger = logging.getLogger("unearth.collector")
     messages: list[str] = []
-    listener, propagated = _Listener(messages), logger.propagate
+    listener, propagated = _WarningCollector(messages), logger.propagate
     logger.addHandler(listener)
     logger.propagate = False
     try:
@@ -283,11 +281,12 @@ def _complaints() -> Iterator[list[str]]:
         logger.propagate = propagated
 
 
-def _all_versions(finder: PackageFinder, package: str) -> tuple[list[Package], str]:
-    """All archives of a package in one place, and what went wrong in looking."""
+def _links(finder: PackageFinder, wanted: PackageMember) -> tuple[list[Link], str]:
+    """The archives of one version of a package in one place, and what went wrong in looking."""
     with _complaints() as complaints:
         try:
-            return list(finder.find_all_packages(package, allow_yanked=True)), "; ".join(complaints)
+            found = finder.find_matches(f"{wanted.package}=={wanted.version}", allow_yanked=True)
+            return [package.link for package in found], "; ".join(complaints)
         except (httpx2.HTTPError, OSError, ValueError) as error:
             return [], f"{type(error).__name__}: {error}"
 

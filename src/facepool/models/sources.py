@@ -39,7 +39,7 @@ class SourceFailed(Exception):
 
 
 class Fetcher:
-    """Bytes from package archives, addresses and a folder of files that somebody carried over.
+    """Bytes from package archives, addresses and a folder of files that were carried over.
 
     Args:
         downloads: Folder for what is under way. Archives stay there until ``tidy``, so that several files can come
@@ -47,7 +47,7 @@ class Fetcher:
         index: Where packages are found.
         offline_dir: Folder that is looked in first, or None. It may hold the files themselves or the archives that
             hold them, under any name.
-        progress: Told about downloads.
+        progress: Called during downloads.
     """
 
     def __init__(self, downloads: Path, index: PackageIndex, offline_dir: Path | None, progress: Progress) -> None:
@@ -159,7 +159,7 @@ def download(client: httpx2.Client, url: str, part: Path, report: Report) -> Non
         client: The HTTP client to use.
         url: Address of the file.
         part: File to complete; what it holds at the start is taken for the file's beginning, so check the digest.
-        report: Told about progress.
+        report: Called during the download.
 
     Raises:
         SourceFailed: All tries failed; ``part`` keeps what arrived.

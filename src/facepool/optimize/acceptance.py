@@ -24,11 +24,11 @@ _SMALL_PX = 32
 """Nobody is recognized by smaller faces, so that their landmarks do not matter."""
 
 _HALF_STRIDE = 8
-_RACES = 15
+_RUNS = 15
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Metric:
     """One measured difference between two graphs.
 
     Attributes:
@@ -44,67 +44,93 @@ class Figure:
     meaning: str
 
     @property
-    def holds(self) -> bool:
+    def passed(self) -> bool:
         """Whether it is within its bound; not a number never is."""
         return self.value <= self.bound
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class AcceptanceReport:
     """What comparing two graphs showed.
 
     Attributes:
-        figures: The differences.
+        metrics: The differences.
         faces: How many faces they were compared on.
         pictures: On how many pictures, variants included.
     """
 
-    figures: tuple[Figure, ...]
+    metrics: tuple[Metric, ...]
     faces: int
     pictures: int
 
     @property
     def accepted(self) -> bool:
         """Whether every difference is within its bound."""
-        return all(figure.holds for figure in self.figures)
+        return all(metric.passed for metric in self.metrics)
 
 
-def judge_embedder(before: Embedder, after: Embedder, usual: Embedder, faces: AlignedFaces, pictures: int) -> Judgement:
+TimeRatio = Callable[[Callable[[], object], Callable[[], object]], float]
+"""How much time the second of two calls takes, as a share of what the first takes."""
+
+
+def processor_time_ratio(before: Callable[[], object], after: Callable[[], object]) -> float:
+    """Measure two calls in turns; processor time, so that other programs do not decide."""
+    spent: tuple[list[float], list[float]] = ([], [])
+    for _ in range(_RUNS):
+        for run, times in zip((before, after), spent, strict=True):
+            began = time.process_time()
+            run()
+            times.append(time.process_time() - began)
+    return float(np.median(spent[1][2:]) / max(float(np.median(spent[0][2:])), 1e-9))
+
+
+def compare_embedders(
+    before: Embedder,
+    after: Embedder,
+    baseline: Embedder,
+    faces: AlignedFaces,
+    pictures: int,
+    time_ratio: TimeRatio = processor_time_ratio,
+) -> AcceptanceReport:
     """Compare an optimized embedder with the one that it was made from.
 
     Args:
         before: The float32 one.
         after: The optimized one.
-        usual: What runs where there is no optimized one, to be faster than: in float32 or bfloat16.
+        baseline: What runs where there is no optimized one, to be faster than: in float32 or bfloat16.
         faces: (N, S, S, 3), N of at least 1, of captures that the optimized graph was not made with.
         pictures: How many pictures they come from.
+        time_ratio: Measures the time of one face.
     """
     one = AlignedFaces(faces.images_bgr[:1], faces.template)
     vectors = _compare_vectors(before.embed(faces), after.embed(faces))
-    return Judgement((*vectors, _time(lambda: usual.embed(one), lambda: after.embed(one))), len(faces), pictures)
+    speed = _speed(time_ratio(lambda: baseline.embed(one), lambda: after.embed(one)))
+    return AcceptanceReport((*vectors, speed), len(faces), pictures)
 
 
-def judge_detector(
+def compare_detectors(
     before: RetinaFace,
     after: RetinaFace,
-    usual: RetinaFace,
+    baseline: RetinaFace,
     aligner: Aligner,
     embedder: Embedder,
     images_bgr: Sequence[Image],
-) -> Judgement:
+    time_ratio: TimeRatio = processor_time_ratio,
+) -> AcceptanceReport:
     """Compare an optimized detector with the one that it was made from.
 
-    Landmarks that differ turn a face into another vector. How much of that a pool endures anyhow is measured, too: the
-    float32 detector is shown the same pictures moved by some pixels, and the optimized one may differ from it no more
-    than it then differs from itself.
+    Landmarks that differ turn a face into another vector. How much of that a pool tolerates anyhow is measured, too:
+    the float32 detector is shown the same pictures moved by some pixels, and the optimized one may differ from it no
+    more than it then differs from itself.
 
     Args:
         before: The float32 one.
         after: The optimized one.
-        usual: What runs where there is no optimized one, to be faster than: in float32 or bfloat16.
+        baseline: What runs where there is no optimized one, to be faster than: in float32 or bfloat16.
         aligner: Cuts faces out by the landmarks of either.
         embedder: Turns them into vectors.
         images_bgr: (H, W, 3) uint8 BGR each, with faces, of which the optimized graph was made with none.
+        time_ratio: Measures the time of one picture.
     """
     optimized, moved = _Differences(aligner, embedder), _Differences(aligner, embedder)
     faces = 0
@@ -115,20 +141,20 @@ def judge_detector(
         moved.add(image, wanted, _move_back(before.detect([larger_bgr])[0], by_px))
         faces += len(wanted)
     one = list(images_bgr[:1])
-    return Judgement(
+    return AcceptanceReport(
         (
-            Figure("faces_lost", optimized.lost, 0, f"faces with a score of {CLEAR} or more that only float32 finds"),
-            Figure("faces_added", optimized.added, 0, f"faces with a score of {CLEAR} or more that only int8 finds"),
-            Figure("worst_box", _largest(1 - np.array(optimized.overlaps)), 0.25, "1 - overlap of a face's two boxes"),
-            Figure(
+            Metric("faces_lost", optimized.lost, 0, f"faces with a score of {CLEAR} or more that only float32 finds"),
+            Metric("faces_added", optimized.added, 0, f"faces with a score of {CLEAR} or more that only int8 finds"),
+            Metric("worst_box", _largest(1 - np.array(optimized.overlaps)), 0.25, "1 - overlap of a face's two boxes"),
+            Metric(
                 *("landmarks", _rms(np.array(optimized.shifts)), _rms(np.array(moved.shifts))),
                 "root mean square shift, px of 112; bound: float32 on moved pictures",
             ),
-            Figure(
+            Metric(
                 *("vectors", _rms(np.array(optimized.apart)), _rms(np.array(moved.apart))),
                 "root mean square of 1 - cosine by that shift; bound: float32 on moved pictures",
             ),
-            _time(lambda: usual.detect(one), lambda: after.detect(one)),
+            _speed(time_ratio(lambda: baseline.detect(one), lambda: after.detect(one))),
         ),
         faces,
         len(images_bgr),
@@ -175,18 +201,18 @@ def _move_back(faces: Detections, by_px: int) -> Detections:
     return Detections(faces.boxes - by_px, faces.scores, faces.landmarks - by_px)
 
 
-def _compare_vectors(wanted: Floats, given: Floats) -> tuple[Figure, Figure, Figure]:
+def _compare_vectors(wanted: Floats, given: Floats) -> tuple[Metric, Metric, Metric]:
     """What a pool sees of two graphs: (N, D) vectors of the same faces."""
     upper = np.triu_indices(len(wanted), 1)
     among = wanted @ wanted.T
     # A pool may hold vectors of either graph, so probes of the one meet templates of the other, too.
     change = np.concatenate([(given @ given.T - among)[upper], (given @ wanted.T - among)[upper]])
     return (
-        Figure(
+        Metric(
             "worst_vector", _largest(1 - np.sum(wanted * given, axis=1)), 0.02, "1 - cosine of a face's two vectors"
         ),
-        Figure("worst_pair", _largest(np.abs(change)), 0.05, "change of the similarity of two faces"),
-        Figure("usual_pair", _rms(change), 0.01, "root mean square change of similarities"),
+        Metric("worst_pair", _largest(np.abs(change)), 0.05, "change of the similarity of two faces"),
+        Metric("usual_pair", _rms(change), 0.01, "root mean square change of similarities"),
     )
 
 
@@ -215,16 +241,8 @@ def _shift_px(wanted: Floats, given: Floats) -> float:
     return float(np.linalg.norm(given - wanted, axis=1).mean() * np.hypot(*matrix[:, 0]))
 
 
-def _time(before: Callable[[], object], after: Callable[[], object]) -> Figure:
-    """The time of one run in turns; processor time, so that other programs do not decide."""
-    spent: tuple[list[float], list[float]] = ([], [])
-    for _ in range(_RACES):
-        for run, times in zip((before, after), spent, strict=True):
-            began = time.process_time()
-            run()
-            times.append(time.process_time() - began)
-    ratio = float(np.median(spent[1][2:]) / max(float(np.median(spent[0][2:])), 1e-9))
-    return Figure("time", ratio, 0.9, "processor time of one picture or face, as a share of what it takes without int8")
+def _speed(ratio: float) -> Metric:
+    return Metric("time", ratio, 0.9, "processor time of one picture or face, as a share of what it takes without int8")
 
 
 def _largest(values: Floats) -> float:

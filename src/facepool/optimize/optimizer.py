@@ -1,4 +1,4 @@
-"""Make graphs of 8 bits from some pictures, and keep those that pass on other pictures; see ``judgement`` for how."""
+"""Make graphs of 8 bits from some pictures, and keep those that pass on other pictures; see ``acceptance`` for how."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,13 @@ from facepool.faces.embed import Embedder
 from facepool.faces.load import load_detector, load_embedder, rounded
 from facepool.models.catalog import InstalledModel, RetinaFaceSpec, space_of
 from facepool.models.store import ModelStore
-from facepool.optimize.acceptance import Judgement, judge_detector, judge_embedder
+from facepool.optimize.acceptance import (
+    AcceptanceReport,
+    TimeRatio,
+    compare_detectors,
+    compare_embedders,
+    processor_time_ratio,
+)
 from facepool.runtime import Graph, Runtime
 from facepool.runtime.quantize import quantize
 from facepool.types import AlignedFaces, Floats, Image
@@ -31,11 +37,6 @@ FACES = 300
 """About how many faces are taken of either half at most."""
 
 _SIDE = 1280
-
-
-def split(count: int) -> tuple[list[int], list[int]]:
-    """Which of so many pictures the graph is made with, and which it is judged on: every second one."""
-    return list(range(0, count, 2)), list(range(1, count, 2))
 
 
 def varied(images_bgr: Sequence[Image], seed: int, total: int = FEW) -> Iterator[Image]:
@@ -81,7 +82,7 @@ def _variant(image_bgr: Image, random: np.random.Generator) -> Image:
 
 
 class Optimizer:
-    """Makes, judges and keeps optimized graphs.
+    """Makes, compares and keeps optimized graphs.
 
     Args:
         detector: Finds the faces that an embedder is optimized with; float32.
@@ -90,6 +91,7 @@ class Optimizer:
         store: Where accepted graphs are kept.
         images_bgr: (H, W, 3) uint8 BGR each, with faces; every second one serves to judge only.
         options: What counts as a face.
+        time_ratio: Measures how much time the optimized graph takes, as a share of the one before.
 
     Raises:
         NoFace: There are less than two pictures.
@@ -103,6 +105,7 @@ class Optimizer:
         store: ModelStore,
         images_bgr: Sequence[Image],
         options: DetectOptions | None = None,
+        time_ratio: TimeRatio = processor_time_ratio,
     ) -> None:
         if len(images_bgr) < 2:
             raise NoFace(
@@ -113,12 +116,13 @@ class Optimizer:
         self._runtime = runtime
         self._store = store
         self._options = options
+        self._time_ratio = time_ratio
         self._detector = load_detector(detector, runtime, options)
         self._embedder = load_embedder(embedder, runtime)
         self._shown = list(varied(images_bgr[::2], seed=0))
         self._held_out = list(varied(images_bgr[1::2], seed=1))
 
-    def optimize(self, model: InstalledModel) -> Judgement:
+    def optimize(self, model: InstalledModel) -> AcceptanceReport:
         """Make a graph of 8 bits of a float32 model, judge it, and keep it if it is accepted.
 
         Where the whole network in 8 bits is refused, a second attempt leaves its delicate layers in float32.
@@ -135,11 +139,11 @@ class Optimizer:
             for careful in (False, True):
                 draft = Path(folder) / f"int8-{careful}.onnx"
                 draft.write_bytes(quantize(model.graph, seen, model.entry.spec.feed, careful=careful))
-                judgement = self._judge(model, InstalledModel(model.entry, draft, precision="int8"))
-                if judgement.accepted:
-                    self._store.optimized.keep(model, draft.read_bytes(), self._report(judgement, careful=careful))
+                report = self._compare(model, InstalledModel(model.entry, draft, precision="int8"))
+                if report.accepted:
+                    self._store.optimized.keep(model, draft.read_bytes(), self._summary(report, careful=careful))
                     break
-        return judgement
+        return report
 
     def _seen_by(self, model: InstalledModel) -> list[Image]:
         """What the network sees of the pictures that it is made with, one at a time."""
@@ -152,25 +156,27 @@ class Optimizer:
             Embedder(recorder, spec, space_of(model.entry)).embed(faces)
         return recorder.batches
 
-    def _judge(self, before: InstalledModel, after: InstalledModel) -> Judgement:
+    def _compare(self, before: InstalledModel, after: InstalledModel) -> AcceptanceReport:
         spec = before.entry.spec
         if isinstance(spec, RetinaFaceSpec):
-            return judge_detector(
+            return compare_detectors(
                 load_detector(before, self._runtime, self._options),
                 load_detector(after, self._runtime, self._options),
                 load_detector(rounded(before, self._runtime), self._runtime, self._options),
                 Aligner(self._embedder.space.template),
                 self._embedder,
                 self._held_out,
+                self._time_ratio,
             )
         # The same weights may serve with and without averaging over the mirror image, which only lessens differences.
         alone = replace(before.entry, spec=replace(spec, mirrored=False))
-        return judge_embedder(
+        return compare_embedders(
             load_embedder(replace(before, entry=alone), self._runtime),
             load_embedder(replace(after, entry=alone), self._runtime),
             load_embedder(rounded(replace(before, entry=alone), self._runtime), self._runtime),
             self._faces(Aligner(spec.template), self._held_out),
             len(self._held_out),
+            self._time_ratio,
         )
 
     def _faces(self, aligner: Aligner, images_bgr: Sequence[Image]) -> AlignedFaces:
@@ -183,14 +189,14 @@ class Optimizer:
             )
         return AlignedFaces(crops, aligner.template)
 
-    def _report(self, judgement: Judgement, *, careful: bool) -> dict[str, object]:
+    def _summary(self, report: AcceptanceReport, *, careful: bool) -> dict[str, object]:
         return {
             "layers": "all but the first and the depthwise convolutions" if careful else "all",
             "accepted_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "engine": self._detector.runs_on,
-            "pictures": judgement.pictures,
-            "faces": judgement.faces,
-            "figures": {figure.name: [round(figure.value, 5), figure.bound] for figure in judgement.figures},
+            "pictures": report.pictures,
+            "faces": report.faces,
+            "figures": {metric.name: [round(metric.value, 5), metric.bound] for metric in report.metrics},
         }
 
 

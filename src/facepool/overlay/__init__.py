@@ -1,6 +1,6 @@
 """What people see: boxes and names on pictures, the screen of a scan, and pictures side by side."""
 
-import lazy_loader
+from facepool.lazy import attach_stub
 
 # What is exported stands in __init__.pyi and is imported when it is first used: boxes and names need no ring.
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -1,16 +1,15 @@
 """The report on a scan as a picture."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
 
 from facepool.enroll.coverage import ABOUT_MISSES, THIN_QUALITY, Coverage, DirectionReport, ViewReport
 from facepool.enroll.ring import Slot
-from facepool.overlay.coverage_words import coverage_advice, coverage_summary, coverage_title
-from facepool.overlay.painter import Color, Painter
-from facepool.overlay.shapes import SHIFT, fixed, ink
+from facepool.overlay.painter import SHIFT, Color, Painter, fixed, ink
+from facepool.overlay.text import clean
 from facepool.types import Floats, Image
 
 _PAPER: Color = (250, 251, 252)
@@ -218,3 +217,81 @@ def _likeness(similarities: Floats, threshold: float) -> Image:
 def _mixed(low: Color, high: Color, share: float) -> Color:
     blue, green, red = (round(a + share * (b - a)) for a, b in zip(low, high, strict=True))
     return blue, green, red
+
+
+NONE = "-"
+COLUMNS = ("direction", "angle", "near", "far", "similarity", "stored", "")
+"""Above the columns of :func:`coverage_rows`: qualities are 0..100, the similarity is that of the view that would be
+missed first."""
+
+
+def coverage_rows(coverage: Coverage) -> list[tuple[str, ...]]:
+    """One row a direction, the view straight ahead first; see ``COLUMNS``."""
+    front = coverage.frontal
+    first = ("straight ahead", "", _quality(front), NONE, _similarity([front]), _stored([front]), "")
+    return [first, *(_row(direction) for direction in coverage.directions)]
+
+
+def coverage_summary(coverage: Coverage) -> list[str]:
+    """What the table comes to, in a few lines."""
+    count = len(coverage.directions)
+    covered = sum(direction.covered for direction in coverage.directions)
+    stored = sum(view.stored for view in coverage.views)
+    lines = [f"{covered} of {count} directions, {len(coverage.views)} views, {stored} to store"]
+    if coverage.partial:
+        lines[0] += " (partial)"
+    pairs = coverage.similarities[np.triu_indices(len(coverage.similarities), 1)]
+    if len(pairs):
+        threshold = coverage.threshold.value
+        lines.append(
+            f"Own similarities: lowest {pairs.min():.2f}, median {np.median(pairs):.2f}; "
+            f"{(pairs < threshold).sum()} of {len(pairs)} pairs below {threshold:.2f}"
+        )
+    shares = {"near": coverage.miss_share("near"), "far": coverage.miss_share("far")}
+    misses = [f"{share:.0%} of {ring} views" for ring, share in shares.items() if share is not None]
+    if misses:
+        lines.append(f"Predicted misses: {', '.join(misses)}")
+    return lines
+
+
+def coverage_advice(coverage: Coverage) -> str:
+    """``Scan again: left, up and left.``; empty where nothing is thin."""
+    ways = list(dict.fromkeys(direction.words for direction in coverage.thin))
+    if not ways:
+        return ""
+    if len(coverage.thin) == len(coverage.directions):
+        return "Scan again, in all directions."
+    return f"Scan again: {', '.join(ways)}."
+
+
+def coverage_title(coverage: Coverage) -> str:
+    """The person and the appearance that it shows."""
+    return clean(" · ".join(filter(None, (coverage.person, coverage.appearance))))
+
+
+def _row(direction: DirectionReport) -> tuple[str, ...]:
+    views = [direction.near, direction.far]
+    note = "missing" if not direction.covered else "scan again" if direction.thin else ""
+    return (
+        direction.words,
+        f"{direction.angle_deg:.0f}°",
+        _quality(direction.near),
+        _quality(direction.far),
+        _similarity(views),
+        _stored(views),
+        note,
+    )
+
+
+def _quality(view: ViewReport | None) -> str:
+    return NONE if view is None else f"{view.quality:.0f}"
+
+
+def _similarity(views: Sequence[ViewReport | None]) -> str:
+    known = [view.similarity for view in views if view is not None and view.similarity is not None]
+    return f"{min(known):.2f}" if known else NONE
+
+
+def _stored(views: Sequence[ViewReport | None]) -> str:
+    count = sum(view is not None and view.stored for view in views)
+    return str(count) if count else NONE

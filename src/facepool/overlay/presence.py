@@ -1,4 +1,4 @@
-"""A list of who is in view, at the side of the picture."""
+"""A list of the people in view, at the side of the picture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from facepool.overlay.painter import Color, Painter, Style, blend
-from facepool.overlay.shapes import SHIFT, fixed
+from facepool.overlay.painter import SHIFT, Color, Painter, Style, blend, fixed
 from facepool.types import Image
 
 _PLATE: Color = (24, 20, 18)
@@ -22,7 +21,7 @@ _TALLEST = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """Somebody in view.
+    """A person in view.
 
     Attributes:
         name: As it is shown.
@@ -46,11 +45,11 @@ class PresencePanel:
         self._painter = painter or Painter()
 
     def draw(self, image_bgr: Image, people: Sequence[Present]) -> Image:
-        """A copy of the picture with the list at its top right; who finds no room is counted in its last line.
+        """A copy of the picture with the list at its top right; people that find no room are counted in its last line.
 
         Args:
             image_bgr: (H, W, 3) uint8, BGR; not changed.
-            people: Topmost first. Nobody makes no list.
+            people: Topmost first; without any, no list is drawn.
 
         Returns:
             (H, W, 3) uint8, BGR, contiguous.
@@ -97,7 +96,7 @@ def duration(seconds: float) -> str:
 
 
 def _centred(alpha: Image, height: int) -> Image:
-    """The text in a line of one height, whatever its script needs: what stands out is cut off evenly."""
+    """The text in a line of one height for every script: what stands out is cut off evenly."""
     above = (alpha.shape[0] - height) // 2
     if above > 0:
         return alpha[above : above + height]

@@ -4,18 +4,120 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal
 
 import cv2
 import numpy as np
 
-from facepool.overlay.oval import RING, Box, Follower, Oval, Room
-from facepool.overlay.painter import Color, Painter
-from facepool.overlay.shapes import SHIFT, draw_bar, draw_pill, fixed, ink
+from facepool.enroll.ring import RingPart
+from facepool.enroll.scan import Phase
+from facepool.overlay.painter import SHIFT, Box, Color, Painter, draw_bar, draw_pill, fixed, ink
 from facepool.overlay.text import Alpha
 from facepool.types import Image
 
-RingPhase = Literal["frontal", "ring", "enough", "done", "paused"]
+ASPECT = 0.8
+"""Width of the oval by its height."""
+RING = 0.40
+"""How far the ring reaches beyond the oval, as a share of half the oval's height."""
+
+_FACE_SHARE = 0.68  # of a face box's height: half the oval's height
+_SMALLEST = 0.6  # of the largest oval
+_UNASKED = 0.85  # of the largest oval, before there is a face
+_CALM = 0.16  # of half the oval's height: the face may move by so much before the oval follows
+_CALM_SIZE = 0.2
+_SETTLED = 0.015
+_STEP = 0.25  # part of the way that is left, a frame
+
+
+@dataclass(frozen=True, slots=True)
+class Oval:
+    """An upright ellipse, in pixels of the picture.
+
+    Attributes:
+        x: Of its middle.
+        y: Of its middle.
+        half_h: Half its height.
+    """
+
+    x: float
+    y: float
+    half_h: float
+
+    @property
+    def half_w(self) -> float:
+        """Half its width."""
+        return self.half_h * ASPECT
+
+    def point(self, angle_deg: float, beyond: float = 0.0) -> tuple[float, float]:
+        """The point at an angle (0 to the right, 90 up), ``beyond`` pixels outside the outline."""
+        angle = math.radians(angle_deg)
+        x, y = self.half_w * math.cos(angle), self.half_h * math.sin(angle)
+        normal_x, normal_y = self.half_h * math.cos(angle), self.half_w * math.sin(angle)
+        length = math.hypot(normal_x, normal_y) or 1.0
+        return self.x + x + beyond * normal_x / length, self.y - y - beyond * normal_y / length
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The part of a picture that oval and ring may use.
+
+    Attributes:
+        left: First pixel.
+        top: First pixel.
+        right: Pixel after the last.
+        bottom: Pixel after the last.
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def around(self, box: Box | None) -> Oval:
+        """The oval for a face, or for none: of a size that fits the room, as near to the face as the ring allows."""
+        width, height = self.right - self.left, self.bottom - self.top
+        largest = max(1.0, min(height / 2 / (1 + RING), width / 2 / (ASPECT + RING)))
+        if box is None:
+            return Oval((self.left + self.right) / 2, (self.top + self.bottom) / 2, _UNASKED * largest)
+        half_h = min(max((box[3] - box[1]) * _FACE_SHARE, _SMALLEST * largest), largest)
+        wide, high = half_h * (ASPECT + RING), half_h * (1 + RING)
+        x = min(max((box[0] + box[2]) / 2, self.left + wide), self.right - wide)
+        y = min(max((box[1] + box[3]) / 2, self.top + high), self.bottom - high)
+        return Oval(x, y, half_h)
+
+
+class Follower:
+    """Lets the oval follow a face without trembling: it stays until the face has left its middle, then glides."""
+
+    def __init__(self) -> None:
+        self._oval: Oval | None = None
+        self._room: Room | None = None
+        self._gliding = False
+
+    def follow(self, box: Box | None, room: Room) -> Oval:
+        """The oval for the next frame; where no face is seen, it stays where it was."""
+        if box is not None and not all(map(math.isfinite, box)):
+            box = None
+        if self._oval is None or room != self._room:
+            self._oval, self._room = room.around(box), room
+            return self._oval
+        if box is None:
+            return self._oval
+        wanted = room.around(box)
+        away = math.hypot(wanted.x - self._oval.x, wanted.y - self._oval.y) / self._oval.half_h
+        growth = abs(wanted.half_h / self._oval.half_h - 1)
+        if away > _CALM or growth > _CALM_SIZE:
+            self._gliding = True
+        elif away < _SETTLED and growth < _SETTLED:
+            self._gliding = False
+        if self._gliding:
+            self._oval = replace(
+                self._oval,
+                x=self._oval.x + _STEP * (wanted.x - self._oval.x),
+                y=self._oval.y + _STEP * (wanted.y - self._oval.y),
+                half_h=self._oval.half_h + _STEP * (wanted.half_h - self._oval.half_h),
+            )
+        return self._oval
+
 
 _WHITE: Color = (245, 245, 245)
 _GREEN: Color = (96, 214, 48)
@@ -43,26 +145,6 @@ _FAINTEST = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class RingPart:
-    """One direction of the ring.
-
-    Attributes:
-        angle_deg: Of its middle: 0 is the picture's right side, 90 up.
-        near: 0..100, quality of the view on the inner ring; None while there is none.
-        far: The same on the outer ring.
-    """
-
-    angle_deg: float
-    near: float | None = None
-    far: float | None = None
-
-    @property
-    def covered(self) -> bool:
-        """Whether there is a view on either ring; the other one then is faintly green."""
-        return self.near is not None or self.far is not None
-
-
-@dataclass(frozen=True, slots=True)
 class RingView:
     """What the screen shows in one frame. Angles and box are those of the picture as the camera sees it.
 
@@ -73,13 +155,13 @@ class RingView:
         person: Stands at the top left; empty for none.
         keys: The small line; empty for none.
         progress: 0..1.
-        box: xyxy in pixels of the face that the oval surrounds; None for nobody.
+        box: xyxy in pixels of the face that the oval surrounds; None without one.
         heading_deg: Where the head points; None while that is not known.
         reach: How far it points there: 1 is the inner ring.
         target_deg: Where it is to point next; None for nowhere.
     """
 
-    phase: RingPhase
+    phase: Phase
     parts: tuple[RingPart, ...]
     hint: str = ""
     person: str = ""
@@ -92,7 +174,7 @@ class RingView:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sizes:
+class _ScreenSizes:
     """Sizes in pixels that follow the picture's."""
 
     hint: int
@@ -101,7 +183,7 @@ class _Sizes:
     bar: int
 
     @classmethod
-    def of(cls, height: int, width: int) -> "_Sizes":
+    def of(cls, height: int, width: int) -> "_ScreenSizes":
         side = min(height, width)
         small = min(max(round(5 + 0.017 * side), 10), 60)
         return cls(hint=round(small * 1.7), small=small, pad=max(3, round(0.018 * side)), bar=max(3, round(side / 100)))
@@ -144,7 +226,7 @@ class RingPainter:
             (H, W, 3) uint8, BGR, contiguous, of the same size.
         """
         height, width = image_bgr.shape[:2]
-        sizes = _Sizes.of(height, width)
+        sizes = _ScreenSizes.of(height, width)
         lines = self._lines(view, sizes, width)
         text_h = sum(line.shape[0] for line in lines) + sizes.bar + 7 * sizes.pad // 2
         room = Room(sizes.pad / 2, sizes.pad / 2, width - 1 - sizes.pad / 2, max(height - text_h, height / 2))
@@ -161,7 +243,7 @@ class RingPainter:
         self._draw_lines(canvas, view, sizes, lines)
         return canvas
 
-    def _lines(self, view: RingView, sizes: _Sizes, width: int) -> tuple[Alpha, Alpha]:
+    def _lines(self, view: RingView, sizes: _ScreenSizes, width: int) -> tuple[Alpha, Alpha]:
         """The hint, smaller where it would not fit, and the keys."""
         room = max(width - 4 * sizes.pad, 1)
         for size in (sizes.hint, round(sizes.hint * 0.85)):
@@ -186,7 +268,7 @@ class RingPainter:
         kept = cv2.multiply(np.ascontiguousarray(image_bgr[y1:y2, x1:x2]), patch.keep[inside], scale=1 / 255)
         canvas[y1:y2, x1:x2] = cv2.add(kept, patch.ink_bgr[inside])
 
-    def _draw_lines(self, canvas: Image, view: RingView, sizes: _Sizes, lines: tuple[Alpha, Alpha]) -> None:
+    def _draw_lines(self, canvas: Image, view: RingView, sizes: _ScreenSizes, lines: tuple[Alpha, Alpha]) -> None:
         height, width = canvas.shape[:2]
         hint, keys = lines
         y = height - sizes.pad - keys.shape[0]
@@ -215,7 +297,7 @@ def _flip(view: RingView) -> RingView:
     )
 
 
-def _draw_patch(half_h: int, phase: RingPhase, parts: tuple[RingPart, ...]) -> _Patch:
+def _draw_patch(half_h: int, phase: Phase, parts: tuple[RingPart, ...]) -> _Patch:
     reach = math.ceil(half_h * (1 + RING)) + 2
     oval = Oval(reach, reach, half_h)
     drawn = np.zeros((2 * reach + 1, 2 * reach + 1, 4), np.uint8)  # premultiplied BGRA

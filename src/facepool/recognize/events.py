@@ -53,7 +53,7 @@ class LiveView:
         track_ids: (N,) intp.
         decisions: N decisions; None for a face that is not decided yet.
         tentative: N decisions by the evidence so far, firm or not; None for a face that was not embedded yet.
-        told: (N,) bool, which faces an event has told of; the others may be none.
+        confirmed: (N,) bool, for which faces there was an event; the others may be none.
         embedded: (N,) bool, which faces were embedded in this frame.
         events: What happened with this frame, in order.
         time_s: Of the frame.
@@ -63,7 +63,7 @@ class LiveView:
     track_ids: Indices
     decisions: tuple[Decision | None, ...]
     tentative: tuple[Decision | None, ...]
-    told: Mask
+    confirmed: Mask
     embedded: Mask
     events: tuple[Event, ...]
     time_s: float

@@ -78,7 +78,7 @@ class Identity:
         observations: What is remembered, at most ``capacity``.
         frames: How many observations were embedded, forgotten ones included.
         shown: The decision that stands; None while there is none.
-        announced: Whether its appearance was told.
+        announced: Whether there was an event for its appearance.
         crop_bgr: The best aligned face, where crops are kept.
         seen: Frames that it was seen in.
         best_score: How sure the detector was of it in the best of them, 0..1.
@@ -202,9 +202,9 @@ class Identity:
             normalize: Whether candidates get score offsets; a track gets the same answer always.
         """
         if self._nearest_revision != revision:
-            telling = [one for one in self.observations if self._proves(one)] or list(self.observations)
-            probes = np.stack([one.embedding for one in telling])
-            weights = [one.weight for one in telling]
+            proving = [one for one in self.observations if self._proves(one)] or list(self.observations)
+            probes = np.stack([one.embedding for one in proving])
+            weights = [one.weight for one in proving]
 
             def merge(similarities: Floats) -> Floats:
                 return fuse(similarities, weights)

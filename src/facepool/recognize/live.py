@@ -34,7 +34,7 @@ class LiveOptions:
         evidence: Which observations are embedded and remembered.
         min_margin: By how much the best must beat a runner-up who matches too; otherwise the face is ambiguous.
         hysteresis: Similarity that the person a face is taken for is ahead by, so that names do not flicker.
-        min_hits: Frames that a face must be detected in before it is told of.
+        min_hits: Frames that a face must be detected in before there is an event for it.
         min_score: Detector score in 0..1 that one of them must have: hands and patterns stay below, faces do not.
         unknown_after_s: How long a face is looked at before it is called unknown; names come sooner.
         max_embeddings: Faces embedded in one frame, beside those that may have jumped to another face.
@@ -114,7 +114,7 @@ class LiveRecognizer:
             track_ids=ids,
             decisions=tuple(self._identities[int(track)].shown for track in ids),
             tentative=tuple(tentative.get(int(track)) for track in ids),
-            told=np.array([self._identities[int(track)].announced for track in ids], np.bool_),
+            confirmed=np.array([self._identities[int(track)].announced for track in ids], np.bool_),
             embedded=embedded,
             events=tuple(event for event in events if event is not None),
             time_s=time_s,

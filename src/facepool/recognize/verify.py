@@ -7,7 +7,7 @@ import numpy as np
 from facepool.errors import NoFace
 from facepool.faces.analyze import Analyzer, Faces
 from facepool.thresholds import Threshold, ThresholdPolicy
-from facepool.types import Image
+from facepool.types import Detections, Floats, Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +47,30 @@ def verify(
         NoFace: One of them has none.
     """
     faces_a, faces_b = analyzer.analyze_batch([image_a_bgr, image_b_bgr])
-    return compare(faces_a, faces_b, policy or ThresholdPolicy(analyzer.fmr))
-
-
-def compare(faces_a: Faces, faces_b: Faces, policy: ThresholdPolicy) -> Verification:
-    """Compare the largest face of each of two images that were analyzed already.
-
-    Raises:
-        NoFace: One of them has none.
-    """
-    row_a, row_b = _largest(faces_a, "first"), _largest(faces_b, "second")
-    similarity = float(np.clip(faces_a.embeddings[row_a] @ faces_b.embeddings[row_b], -1, 1))
+    row_a, row_b = largest_face(faces_a.detections, "first"), largest_face(faces_b.detections, "second")
+    similarity = cosine(faces_a.embeddings[row_a], faces_b.embeddings[row_b])
+    policy = policy or ThresholdPolicy(analyzer.fmr)
     return Verification(similarity, policy.verification(), (row_a, row_b), (faces_a, faces_b))
 
 
-def _largest(faces: Faces, which: str) -> int:
-    if len(faces) == 0:
+def largest_face(detections: Detections, which: str) -> int:
+    """Row of the largest face of a picture.
+
+    Args:
+        detections: What was found in it.
+        which: How the error calls the picture, for example ``first``.
+
+    Raises:
+        NoFace: There is none.
+    """
+    if len(detections) == 0:
         raise NoFace(
             f"No face was found in the {which} picture",
             fix="Use a picture in which the face is larger, upright and unobstructed",
         )
-    return int(np.argmax(faces.measures.size_px))
+    return int(np.argmax(detections.sizes))
+
+
+def cosine(one: Floats, other: Floats) -> float:
+    """Similarity of two (D,) embeddings, in -1..1."""
+    return float(np.clip(one @ other, -1, 1))

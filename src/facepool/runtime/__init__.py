@@ -1,13 +1,15 @@
-"""The only package that imports an inference engine.
+"""Runtime: the only package that imports an inference engine.
 
-A *graph* is a network loaded on a device. OpenVINO runs graphs on x86 CPUs, ONNX Runtime everywhere else. Engines are
-imported when the first graph is loaded, never by importing this package.
+Comes in: an ONNX file and the device to run it on. Goes out: a ``Graph``, a network that takes batches. Read ``graph``
+first. OpenVINO runs graphs on x86 CPUs, ONNX Runtime everywhere else. Engines are imported when the first graph is
+loaded, never by importing this package.
 
 Device truth: ``auto`` takes CUDA where it works and the CPU otherwise (TensorRT and CoreML compile for every new
 picture size, so they are taken only by name); a device that was named and cannot be used is an error.
 """
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,9 +17,8 @@ from threadpoolctl import threadpool_limits
 
 from facepool.errors import DeviceUnavailable, EngineMissing
 from facepool.runtime import onnxruntime_engine, openvino_engine
-from facepool.runtime.compiled import default_cache
-from facepool.runtime.device import Device, DeviceKind
-from facepool.runtime.graph import EngineReport, Graph, Loader
+from facepool.runtime.graph import Device, DeviceKind, EngineReport, Graph, GraphRequest, Loader
+from facepool.runtime.openvino_engine import default_cache
 from facepool.threads import default_threads, set_allowed_threads
 from facepool.types import PixelFeed
 
@@ -25,6 +26,7 @@ __all__ = [
     "Device",
     "EngineReport",
     "Graph",
+    "GraphRequest",
     "Loader",
     "Runtime",
     "default_cache",
@@ -87,7 +89,7 @@ class Runtime:
             ModelCorrupt: The engine cannot read the file.
             DeviceUnavailable: The named device refused the network.
         """
-        graph = self._load(path, self.device, self.threads, self._cache, feed, bfloat16=bfloat16)
+        graph = self._load(GraphRequest(path, self.device, self.threads, self._cache, feed, bfloat16))
         log.info("%s: %s on %s, %d threads", path.name, graph.engine, graph.device, self.threads)
         return graph
 
@@ -122,21 +124,12 @@ def _cpu_loader() -> Loader:
     )
 
 
-def _load_on_cuda_or_cpu(
-    path: Path,
-    device: Device,
-    threads: int,
-    cache: Path | None = None,
-    feed: PixelFeed | None = None,
-    *,
-    bfloat16: bool = False,
-) -> Graph:
-    del device
+def _load_on_cuda_or_cpu(request: GraphRequest) -> Graph:
     try:
-        return onnxruntime_engine.load(path, Device("cuda"), threads, feed=feed)
+        return onnxruntime_engine.load(replace(request, device=Device("cuda")))
     except DeviceUnavailable as error:
         log.warning("CUDA is installed but does not work, so the CPU is used: %s", error.why)
-        return _cpu_loader()(path, Device("cpu"), threads, cache, feed, bfloat16=bfloat16)
+        return _cpu_loader()(replace(request, device=Device("cpu")))
 
 
 def _how_to_install(kind: DeviceKind) -> str:

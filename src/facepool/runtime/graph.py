@@ -1,12 +1,49 @@
-"""What every engine offers."""
+"""What every engine offers: a graph on a device."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
-from facepool.errors import ModelCorrupt
-from facepool.runtime.device import Device
+from facepool.errors import ConfigError, ModelCorrupt
 from facepool.types import Floats, Image, PixelFeed
+
+DeviceKind = Literal["auto", "cpu", "cuda", "tensorrt", "coreml"]
+NUMBERED: frozenset[DeviceKind] = frozenset({"cuda", "tensorrt"})
+"""Kinds of which a machine may have several."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What to run on.
+
+    Attributes:
+        kind: ``auto`` means the best that works.
+        index: Which one of several; 0 for kinds that have no number.
+    """
+
+    kind: DeviceKind
+    index: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> "Device":
+        """Read ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``tensorrt:0`` or ``coreml``.
+
+        Raises:
+            ConfigError: The text is none of these.
+        """
+        name, colon, number = text.strip().lower().partition(":")
+        for kind in get_args(DeviceKind):
+            if name == kind and (not colon or (kind in NUMBERED and number.isdecimal())):
+                return cls(kind, int(number or 0))
+        raise ConfigError(
+            f"There is no device {text!r}",
+            fix="Say auto, cpu, cuda:0 (or another number), tensorrt:0 or coreml",
+        )
+
+    def __str__(self) -> str:
+        """The text that ``parse`` reads."""
+        return f"{self.kind}:{self.index}" if self.kind in NUMBERED else self.kind
 
 
 class Graph(Protocol):
@@ -36,33 +73,31 @@ class Graph(Protocol):
         """
 
 
-class Loader(Protocol):
-    """A function that loads an ONNX file."""
+@dataclass(frozen=True, slots=True)
+class GraphRequest:
+    """An ONNX file, and how it is to be run.
 
-    def __call__(
-        self,
-        path: Path,
-        device: Device,
-        threads: int,
-        cache: Path | None = None,
-        feed: PixelFeed | None = None,
-        *,
-        bfloat16: bool = False,
-    ) -> Graph:
-        """Load a file on a device with so many CPU threads.
+    Attributes:
+        path: The file.
+        device: What to run on.
+        threads: CPU threads.
+        cache: Folder for what the engine makes of the file, to start faster the next time; None to keep nothing.
+        feed: Makes a graph that takes pixels; None for one that takes what the file says.
+        bfloat16: Numbers may be rounded to bfloat16 inside the graph, 8 significant bits in place of 24, where that is
+            faster.
+    """
 
-        Args:
-            path: The ONNX file.
-            device: What to run on.
-            threads: CPU threads.
-            cache: Folder for what the engine makes of it, to start faster the next time; None to keep nothing.
-            feed: Makes a graph that takes pixels; None for one that takes what the file says.
-            bfloat16: Numbers may be rounded to bfloat16 inside the graph, where that is faster.
+    path: Path
+    device: Device
+    threads: int
+    cache: Path | None = None
+    feed: PixelFeed | None = None
+    bfloat16: bool = False
 
-        Raises:
-            ModelCorrupt: The engine cannot read the file.
-            DeviceUnavailable: The device refused the network.
-        """
+
+Loader = Callable[[GraphRequest], Graph]
+"""Loads a file. Raises ``ModelCorrupt`` where the engine cannot read it, ``DeviceUnavailable`` where the device refuses
+the network."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from facepool.errors import DeviceUnavailable
-from facepool.runtime.device import NUMBERED, Device, DeviceKind
-from facepool.runtime.graph import EngineReport, Graph, unreadable
+from facepool.runtime.graph import NUMBERED, Device, DeviceKind, EngineReport, Graph, GraphRequest, unreadable
 from facepool.types import Floats, Image, PixelFeed
 
 PROVIDERS: dict[DeviceKind, str] = {
@@ -22,12 +21,12 @@ PROVIDERS: dict[DeviceKind, str] = {
 
 
 def is_installed() -> bool:
-    """Whether ONNX Runtime is installed, in whatever build."""
+    """Whether ONNX Runtime is installed, in any build."""
     return importlib.util.find_spec("onnxruntime") is not None
 
 
 def may_have_cuda() -> bool:
-    """Whether the installed build comes with the CUDA part; told from its files, because importing it takes time."""
+    """Whether the installed build comes with the CUDA part; seen from its files, because importing it takes time."""
     found = importlib.util.find_spec("onnxruntime")
     places = found.submodule_search_locations if found else None
     return any(any(Path(place).glob("capi/*providers_cuda*")) for place in places or ())
@@ -43,33 +42,25 @@ def report() -> EngineReport:
     return EngineReport("ONNX Runtime", _onnxruntime().__version__, tuple(kind for kind in PROVIDERS if offers(kind)))
 
 
-def load(
-    path: Path,
-    device: Device,
-    threads: int,
-    cache: Path | None = None,
-    feed: PixelFeed | None = None,
-    *,
-    bfloat16: bool = False,
-) -> Graph:
+def load(request: GraphRequest) -> Graph:
     """Load a graph on exactly the device that is named; see ``Loader``. It is prepared anew at every start."""
-    del cache, bfloat16
     onnxruntime = _onnxruntime()
-    kind: DeviceKind = "cpu" if device.kind == "auto" else device.kind
+    kind: DeviceKind = "cpu" if request.device.kind == "auto" else request.device.kind
+    device = Device(kind, request.device.index)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = request.threads
     options.log_severity_level = 3
     placed = (PROVIDERS[kind], {"device_id": device.index}) if kind in NUMBERED else PROVIDERS[kind]
     try:
         # The fall-back would take the CPU without being asked, and say so on standard output.
-        session = onnxruntime.InferenceSession(str(path), options, providers=[placed], enable_fallback=False)
+        session = onnxruntime.InferenceSession(str(request.path), options, providers=[placed], enable_fallback=False)
     except (RuntimeError, ValueError, onnxruntime.capi.onnxruntime_pybind11_state.InvalidProtobuf) as error:
         if kind != "cpu":
             raise _refused(device, str(error)) from error
-        raise unreadable(path, "ONNX Runtime", error) from error
+        raise unreadable(request.path, "ONNX Runtime", error) from error
     if session.get_providers()[0] != PROVIDERS[kind]:
         raise _refused(device, "ONNX Runtime could not start it and would have run on the CPU")
-    return _OnnxRuntimeGraph(session, str(Device(kind, device.index)), onnxruntime.__version__, feed)
+    return _OnnxRuntimeGraph(session, str(device), onnxruntime.__version__, request.feed)
 
 
 class _OnnxRuntimeGraph:

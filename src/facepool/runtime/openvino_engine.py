@@ -1,29 +1,49 @@
-"""OpenVINO, for x86 CPUs: 1.5 to 3.4 times faster there than ONNX Runtime."""
+"""OpenVINO, for x86 CPUs: 1.5 to 3.4 times faster there than ONNX Runtime.
+
+What it made of graphs is kept between runs of the program, because loading that takes a fraction of the compiling.
+OpenVINO has a cache of its own, which takes a file that was damaged in the middle for what it was. Here a file's name
+holds the digest of its content, and nothing is run whose content is not that.
+"""
 
 import importlib.util
 import logging
 import mmap
 import platform
 import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import platformdirs
 
-from facepool.runtime.compiled import CompiledGraphs, key_of
-from facepool.runtime.device import Device
-from facepool.runtime.graph import EngineReport, Graph, unreadable
+from facepool.errors import StorageError
+from facepool.files import PRIVATE, digest_of, sweep, write_whole
+from facepool.runtime.graph import EngineReport, Graph, GraphRequest, unreadable
 from facepool.types import Floats, Image, PixelFeed
 
 log = logging.getLogger(__name__)
 
 _CPU = "CPU"
+_CAPABILITIES = "OPTIMIZATION_CAPABILITIES"
+KEPT = 12
+"""How many compiled graphs stay; the ones used longest ago go first."""
+
+_SUFFIX = ".compiled"
+
 _STEADY = 30
 """Batches of one shape, a second of video, after which more of them are expected."""
 _SHAPES = 3
 """Shapes that are remembered: those of a video that is looked at twice, and one more."""
+
+
+def default_cache() -> Path:
+    """Where compiled graphs are kept: the user's cache folder, which may be emptied at any time."""
+    return platformdirs.user_cache_path("facepool", appauthor=False) / "compiled"
 
 
 def is_usable() -> bool:
@@ -38,22 +58,12 @@ def report() -> EngineReport:
 
 def multiplies_bfloat16() -> bool:
     """Whether this processor has instructions for bfloat16; imports OpenVINO."""
-    return "BF16" in _openvino().Core().get_property(_CPU, "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in _openvino().Core().get_property(_CPU, _CAPABILITIES)
 
 
-def load(
-    path: Path,
-    device: Device,
-    threads: int,
-    cache: Path | None = None,
-    feed: PixelFeed | None = None,
-    *,
-    bfloat16: bool = False,
-) -> Graph:
-    """Load a graph on the CPU, whatever the device's kind; see ``Loader``."""
-    del device
-    kept = None if cache is None else CompiledGraphs(cache)
-    return _OpenVinoGraph(_Maker(path, threads, kept, feed, bfloat16=bfloat16))
+def load(request: GraphRequest) -> Graph:
+    """Load a graph on the CPU, for any kind of device; see ``Loader``."""
+    return _OpenVinoGraph(_Maker(request))
 
 
 class _Compiled:
@@ -88,30 +98,20 @@ class _Compiled:
 
 
 class _Maker:
-    """Makes what runs out of an ONNX file.
+    """Makes what runs out of an ONNX file."""
 
-    Args:
-        path: The file.
-        threads: CPU threads.
-        kept: What was compiled in earlier runs; None to compile always.
-        feed: What becomes part of the graph, so that it takes pixels.
-        bfloat16: Compute in bfloat16, not in float32.
-    """
-
-    def __init__(
-        self, path: Path, threads: int, kept: CompiledGraphs | None, feed: PixelFeed | None, *, bfloat16: bool
-    ) -> None:
+    def __init__(self, request: GraphRequest) -> None:
         self.version = _version(_openvino())
-        self._path = path
-        self._kept = kept
-        self._feed = feed
+        self._path = request.path
+        self._kept = CompiledGraphs(request.cache) if request.cache else None
+        self._feed = request.feed
         self._core = _openvino().Core()
         # How many threads there are is decided at every start.
         self._lasting = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
+            "INFERENCE_PRECISION_HINT": "bf16" if request.bfloat16 else "f32",
         }
-        self._settings = {**self._lasting, "INFERENCE_NUM_THREADS": threads}
+        self._settings = {**self._lasting, "INFERENCE_NUM_THREADS": request.threads}
 
     def make(self, shape: tuple[int, ...] | None = None) -> _Compiled:
         """Take what was compiled in an earlier run, or compile now and keep it.
@@ -130,16 +130,20 @@ class _Maker:
     def _make(self, shape: tuple[int, ...] | None) -> _Compiled:
         if self._kept is None:
             return _Compiled(self._compile(shape))
-        processor = [self._core.get_property(_CPU, name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
-        key = key_of(
-            self._path,
-            engine=_openvino().__version__,
-            processor=processor,
-            settings=self._lasting,
-            feed=self._feed,
-            shape=shape,
-        )
-        return self._import(self._kept.find(key)) or self._compile_and_keep(self._kept, key, shape)
+        circumstances = {
+            "engine": _openvino().__version__,
+            "processor": [self._core.get_property(_CPU, name) for name in ("FULL_DEVICE_NAME", _CAPABILITIES)],
+            "settings": self._lasting,
+            "feed": self._feed,
+            "shape": shape,
+        }
+        key = key_of(self._path, circumstances)
+        kept = self._import(self._kept.find(key))
+        if kept is None:
+            compiled = self._compile(shape)
+            self._kept.keep(key, compiled.export_model().getvalue())
+            kept = _Compiled(compiled)
+        return kept
 
     def _import(self, found: Path | None) -> _Compiled | None:
         if found is None:
@@ -154,11 +158,6 @@ class _Maker:
             log.info("OpenVINO does not take what it compiled before, so it compiles again: %s", error)
             return None
 
-    def _compile_and_keep(self, kept: CompiledGraphs, key: str, shape: tuple[int, ...] | None) -> _Compiled:
-        compiled = self._compile(shape)
-        kept.keep(key, compiled.export_model().getvalue())
-        return _Compiled(compiled)
-
     def _compile(self, shape: tuple[int, ...] | None) -> Any:  # noqa: ANN401 -- OpenVINO ships no types
         model = self._core.read_model(self._path)
         if self._feed is not None:
@@ -169,7 +168,7 @@ class _Maker:
 
 
 def _taking_pixels(model: Any, feed: PixelFeed) -> Any:  # noqa: ANN401 -- OpenVINO ships no types
-    """The model behind a feed, from (N, H, W, 3) uint8 BGR on."""
+    """The model with a feed in front of it, from (N, H, W, 3) uint8 BGR on."""
     openvino = _openvino()
     processor = openvino.preprocess.PrePostProcessor(model)
     taken = processor.input()
@@ -232,6 +231,66 @@ class _OpenVinoGraph:
         if self._runs[shape] == _STEADY:
             self._any = None  # both at once would take the memory of two
             self._fixed[shape] = self._maker.make(shape)
+
+
+def key_of(graph: Path, circumstances: Mapping[str, object]) -> str:
+    """The name of what one graph becomes under some circumstances.
+
+    Args:
+        graph: The file; it counts as another one as soon as its size or time of change is another.
+        circumstances: All that decides what the engine makes of it: version, processor, settings.
+
+    Raises:
+        OSError: There is no such file.
+    """
+    found = graph.stat()
+    decisive = sorted((name, repr(value)) for name, value in circumstances.items())
+    known = (str(graph.resolve()), found.st_size, found.st_mtime_ns, decisive)
+    return sha256(repr(known).encode()).hexdigest()[:32]
+
+
+class CompiledGraphs:
+    """Compiled graphs in one folder, shared by any number of processes. It can always be done without.
+
+    Args:
+        folder: Made when first written to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def find(self, key: str) -> Path | None:
+        """The file that was kept under a key, verified; None if there is none that can be used."""
+        for path in self._folder.glob(f"{key}-*{_SUFFIX}"):
+            with suppress(OSError):
+                if digest_of(path) == path.stem.removeprefix(f"{key}-"):
+                    path.touch()  # the ones that are used stay
+                    return path
+            log.warning("%s was damaged on the disk; it is made again", path)
+            self._remove(path)
+        return None
+
+    def keep(self, key: str, content: bytes) -> None:
+        """Keep what a graph became; a disk that does not take it costs time at the next start, and nothing else."""
+        path = self._folder / f"{key}-{sha256(content).hexdigest()}{_SUFFIX}"
+        try:
+            write_whole(path, content, mode=PRIVATE)
+        except StorageError as error:
+            log.info("A compiled graph is not kept: %s", error)
+            return
+        sweep(self._folder)
+        for old in sorted(self._folder.glob(f"*{_SUFFIX}"), key=_time_of_use, reverse=True)[KEPT:]:
+            self._remove(old)
+
+    def _remove(self, path: Path) -> None:
+        with suppress(OSError):  # another process was faster, or Windows holds on to a file in use
+            path.unlink(missing_ok=True)
+
+
+def _time_of_use(path: Path) -> int:
+    with suppress(OSError):
+        return path.stat().st_mtime_ns
+    return 0
 
 
 def _openvino() -> ModuleType:

@@ -6,7 +6,6 @@ Inference", CVPR 2018). The result is an ONNX file like the first, with the step
 every engine that the first one ran on.
 """
 
-import importlib.util
 import logging
 import sys
 from collections.abc import Sequence
@@ -14,7 +13,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facepool.errors import EngineMissing, ModelUnsupported
+from facepool import extras
+from facepool.errors import ModelUnsupported
 from facepool.runtime.onnxruntime_engine import planes
 from facepool.types import Image, PixelFeed
 
@@ -23,21 +23,6 @@ if TYPE_CHECKING:
 
 _OPSET = 13
 """ONNX states ranges channel by channel since this version."""
-
-
-def check_quantizer() -> None:
-    """Make sure that graphs can be quantized on this machine.
-
-    Raises:
-        EngineMissing: A package for it is not installed.
-    """
-    missing = [name for name in ("nncf", "onnxruntime") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise EngineMissing(
-            "Networks cannot be optimized",
-            why=f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed",
-            fix=f"Run: pip install {' '.join(missing)}",
-        )
 
 
 def quantize(path: Path, batches: Sequence[Image], feed: PixelFeed, *, careful: bool = False) -> bytes:
@@ -57,7 +42,7 @@ def quantize(path: Path, batches: Sequence[Image], feed: PixelFeed, *, careful: 
         EngineMissing: NNCF or what it needs is not installed.
         ModelUnsupported: NNCF cannot quantize this graph.
     """
-    check_quantizer()
+    extras.require("optimize")
     # Both import half a second's worth of packages, and NNCF reports to its maker where this package is there.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None forbids the import
     import nncf  # noqa: PLC0415 -- see above

@@ -1,7 +1,11 @@
-"""Where events go beside the terminal: other programs, over the network, without ever holding up recognition."""
+"""Sinks: events for other programs, over the network, without ever holding up recognition.
+
+Comes in: an event as a JSON object. Goes out: a POST to a webhook, or an MQTT message. Read ``outbox`` first: both
+sinks are one.
+"""
 
 from facepool.sinks.mqtt import MqttSink
-from facepool.sinks.outbox import Event, Outbox, Rejected, Unreachable
+from facepool.sinks.outbox import EventRecord, Outbox, Rejected, Unreachable
 from facepool.sinks.webhook import WebhookSink
 
-__all__ = ["Event", "MqttSink", "Outbox", "Rejected", "Unreachable", "WebhookSink"]
+__all__ = ["EventRecord", "MqttSink", "Outbox", "Rejected", "Unreachable", "WebhookSink"]

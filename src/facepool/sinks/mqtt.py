@@ -2,14 +2,17 @@
 
 import re
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from facepool import extras
 from facepool.errors import ConfigError
-from facepool.sinks.outbox import Event, Outbox, Unreachable
+from facepool.sinks.outbox import EventRecord, Outbox, Unreachable
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import Client, MQTTMessageInfo
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _PREFIX = "facepool"
@@ -21,41 +24,6 @@ _RECONNECT_S = (1, 30)
 _MATCHES = frozenset({"recognized", "changed"})
 _NOT_IN_PREFIX = re.compile(r"[+#\x00]")
 _NOT_IN_TOPICS = re.compile(r"[/+#\x00]")
-
-
-class Message(Protocol):
-    """A message on its way."""
-
-    def wait_for_publish(self, timeout: float | None = None) -> None:
-        """Wait until the broker has it."""
-
-    def is_published(self) -> bool:
-        """Whether the broker has it."""
-
-
-class Client(Protocol):
-    """What is used of a paho client."""
-
-    on_connect: Callable[..., None] | None
-    on_disconnect: Callable[..., None] | None
-
-    def connect_async(self, host: str, port: int = 1883) -> object:
-        """Say where to connect to."""
-
-    def loop_start(self) -> object:
-        """Connect, and keep connected, in a thread."""
-
-    def loop_stop(self) -> object:
-        """End the thread."""
-
-    def disconnect(self) -> object:
-        """Say goodbye."""
-
-    def publish(self, topic: str, payload: str | bytes, qos: int = 0, retain: bool = False) -> Message:  # noqa: FBT001, FBT002
-        """Send a message."""
-
-    def will_set(self, topic: str, payload: str, qos: int = 0, retain: bool = False) -> None:  # noqa: FBT001, FBT002
-        """What the broker says when we vanish."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +66,7 @@ class Broker:
         )
 
 
-class MqttSink:
+class MqttSink(Outbox):
     """Publishes each event as a JSON object, at least once, in order.
 
     Topics, below the prefix: ``events`` has every event, ``matches/NAME`` those that name somebody, and ``available``
@@ -113,7 +81,7 @@ class MqttSink:
         ConfigError: The address is no such URL, or paho-mqtt is not installed.
     """
 
-    def __init__(self, url: str, *, capacity: int = 1000, client: Client | None = None) -> None:
+    def __init__(self, url: str, *, capacity: int = 1000, client: "Client | None" = None) -> None:
         broker = Broker.parse(url)
         self._prefix = broker.prefix
         self._connected = threading.Event()
@@ -124,39 +92,25 @@ class MqttSink:
         self._client.will_set(self._topic("available"), "offline", _AT_LEAST_ONCE, retain=True)
         self._client.connect_async(broker.host, broker.port)
         self._client.loop_start()
-        self._outbox = Outbox(self._deliver, f"{broker.host}:{broker.port}", capacity=capacity)
-
-    @property
-    def delivered(self) -> int:
-        """Events that the broker has acknowledged."""
-        return self._outbox.delivered
-
-    @property
-    def dropped(self) -> int:
-        """Events that never will arrive."""
-        return self._outbox.dropped
-
-    def put(self, event: Event) -> None:
-        """Take an event; returns at once and never raises."""
-        self._outbox.put(event)
+        super().__init__(self._publish, f"{broker.host}:{broker.port}", capacity=capacity)
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Deliver what waits, for so long at most, and say goodbye."""
-        self._outbox.close(timeout_s)
+        super().close(timeout_s)
         if self._connected.is_set():
             with suppress(RuntimeError, ValueError):  # the connection went just now
-                self._say("available", "offline", retain=True).wait_for_publish(_PATIENCE_S)
+                self._send("available", "offline", retain=True).wait_for_publish(_PATIENCE_S)
         self._client.disconnect()
         self._client.loop_stop()
 
-    def _deliver(self, event: Event, body: bytes) -> None:
+    def _publish(self, event: EventRecord, body: bytes) -> None:
         if not self._connected.wait(_PATIENCE_S):
             raise Unreachable(self._away)
         topics = ["events"]
         person = event.get("person")
         if isinstance(person, str) and event.get("event") in _MATCHES:
             topics.append(f"matches/{_NOT_IN_TOPICS.sub('_', person)}")
-        for message in [self._say(topic, body) for topic in topics]:
+        for message in [self._send(topic, body) for topic in topics]:
             try:
                 message.wait_for_publish(_ACKNOWLEDGE_S)
             except (RuntimeError, ValueError) as error:  # the connection went meanwhile, or paho's own queue is full
@@ -164,7 +118,7 @@ class MqttSink:
             if not message.is_published():
                 raise Unreachable("the broker does not acknowledge")
 
-    def _say(self, topic: str, text: str | bytes, *, retain: bool = False) -> Message:
+    def _send(self, topic: str, text: str | bytes, *, retain: bool = False) -> "MQTTMessageInfo":
         return self._client.publish(self._topic(topic), text, _AT_LEAST_ONCE, retain=retain)
 
     def _topic(self, name: str) -> str:
@@ -175,21 +129,18 @@ class MqttSink:
             self._away = f"the broker refuses the connection ({reason})"
             return
         self._connected.set()
-        self._say("available", "online", retain=True)
+        self._send("available", "online", retain=True)
 
     def _on_disconnect(self, *details: object) -> None:
         del details
         self._connected.clear()
 
 
-def _paho(broker: Broker) -> Client:
-    try:
-        from paho.mqtt.client import Client as PahoClient  # noqa: PLC0415 -- an extra
-        from paho.mqtt.enums import CallbackAPIVersion  # noqa: PLC0415 -- an extra
-    except ImportError as error:
-        raise ConfigError(
-            "Events cannot go to an MQTT broker", why="paho-mqtt is not installed", fix="Run: pip install paho-mqtt"
-        ) from error
+def _paho(broker: Broker) -> "Client":
+    extras.require("mqtt")
+    from paho.mqtt.client import Client as PahoClient  # noqa: PLC0415 -- an extra
+    from paho.mqtt.enums import CallbackAPIVersion  # noqa: PLC0415 -- an extra
+
     client = PahoClient(CallbackAPIVersion.VERSION2)
     client.reconnect_delay_set(*_RECONNECT_S)
     client.connect_timeout = _CONNECT_TIMEOUT_S

@@ -1,7 +1,8 @@
-"""A bounded queue with a thread that delivers what is in it."""
+"""A bounded queue with a thread that delivers what is in it: what every sink is."""
 
 import json
 import logging
+import random
 import threading
 import time
 from collections import deque
@@ -9,20 +10,9 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    sleep_using_event,
-    stop_after_delay,
-    stop_any,
-    stop_when_event_set,
-    wait_random_exponential,
-)
-
 _log = logging.getLogger(__name__)
 
-Event = Mapping[str, object]
+EventRecord = Mapping[str, object]
 """What happened, as JSON knows it: ``event`` says what, ``person`` who (or None)."""
 
 _LONGEST_WAIT_S = 30.0
@@ -42,7 +32,7 @@ class Outbox:
     """Takes events in no time and delivers them in order, each until it has arrived.
 
     A delivery that fails is tried again after a pause, which doubles; after ten minutes the event is dropped. A full
-    queue drops its oldest event. Nothing here ever raises into the program that tells of an event: what goes wrong is
+    queue drops its oldest event. Nothing here ever raises into the program that emits an event: what goes wrong is
     logged once when it begins, once when it ends, and counted.
 
     Args:
@@ -52,11 +42,15 @@ class Outbox:
         capacity: Events that may wait.
         first_wait_s: Longest pause before the second attempt; the pauses are random, so that many clients of a server
             that comes back do not come all at once.
+
+    Attributes:
+        delivered: Events that arrived.
+        dropped: Events that never will.
     """
 
     def __init__(
         self,
-        deliver: Callable[[Event, bytes], None],
+        deliver: Callable[[EventRecord, bytes], None],
         where: str,
         *,
         capacity: int = 1000,
@@ -64,38 +58,21 @@ class Outbox:
     ) -> None:
         self._deliver = deliver
         self._where = where
-        self._waiting: deque[tuple[Event, bytes]] = deque()
+        self._waiting: deque[tuple[EventRecord, bytes]] = deque()
         self._capacity = capacity
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._deadline_s = float("inf")
         self._failing = False
-        self._delivered = 0
-        self._dropped = 0
-        self._told = ""
-        self._retrying = Retrying(
-            retry=retry_if_exception_type(Unreachable),
-            wait=wait_random_exponential(multiplier=first_wait_s, max=_LONGEST_WAIT_S),
-            stop=stop_any(stop_after_delay(_GIVE_UP_S), stop_when_event_set(self._closing)),
-            sleep=sleep_using_event(self._closing),
-            before_sleep=self._tell_of_failure,
-            reraise=True,
-        )
+        self.delivered = 0
+        self.dropped = 0
+        self._last_reason = ""
+        self._first_wait_s = first_wait_s
         # A daemon: a server that hangs must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name=f"events to {where}", daemon=True)
         self._thread.start()
 
-    @property
-    def delivered(self) -> int:
-        """Events that arrived."""
-        return self._delivered
-
-    @property
-    def dropped(self) -> int:
-        """Events that never will."""
-        return self._dropped
-
-    def put(self, event: Event) -> None:
+    def put(self, event: EventRecord) -> None:
         """Take an event; returns at once. After ``close`` events are dropped."""
         try:
             item = dict(event), json.dumps(event, ensure_ascii=False, allow_nan=False).encode()
@@ -122,8 +99,8 @@ class Outbox:
         if self._thread.is_alive():
             self._drop("the other side does not answer")
             self._give_up()
-        if self._dropped:
-            _log.warning("Events to %s: %d delivered, %d dropped", self._where, self._delivered, self._dropped)
+        if self.dropped:
+            _log.warning("Events to %s: %d delivered, %d dropped", self._where, self.delivered, self.dropped)
 
     def __enter__(self) -> Self:
         return self
@@ -136,7 +113,7 @@ class Outbox:
     def _run(self) -> None:
         while (item := self._next()) is not None:
             try:
-                self._retrying(self._deliver, *item)
+                self._insist(item)
             except Rejected as error:
                 self._drop(str(error))
             except Unreachable as error:
@@ -144,12 +121,31 @@ class Outbox:
                 if self._closing.is_set():
                     self._give_up()
             else:
-                self._delivered += 1
+                self.delivered += 1
                 if self._failing:
                     self._failing = False
                     _log.warning("Events to %s arrive again", self._where)
 
-    def _next(self) -> tuple[Event, bytes] | None:
+    def _insist(self, item: tuple[EventRecord, bytes]) -> None:
+        """Deliver, again and again until it is too late.
+
+        Raises:
+            Rejected: The other side does not want the event.
+            Unreachable: It could not be reached in all that time, or the end has come.
+        """
+        give_up_s = time.monotonic() + _GIVE_UP_S
+        longest_s = self._first_wait_s
+        while True:
+            try:
+                return self._deliver(*item)
+            except Unreachable as error:
+                if self._closing.is_set() or time.monotonic() > give_up_s:
+                    raise
+                self._report_failure(error)
+            self._closing.wait(random.uniform(0, longest_s))  # noqa: S311 -- nothing secret about a pause
+            longest_s = min(2 * longest_s, _LONGEST_WAIT_S)
+
+    def _next(self) -> tuple[EventRecord, bytes] | None:
         """The event to deliver now; None at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing.is_set())
@@ -159,17 +155,17 @@ class Outbox:
 
     def _give_up(self) -> None:
         with self._changed:
-            self._dropped += len(self._waiting)
+            self.dropped += len(self._waiting)
             self._waiting.clear()
 
     def _drop(self, why: str) -> None:
         with self._changed:
-            self._dropped += 1
-            told, self._told = self._told, why
-        if why != told:
+            self.dropped += 1
+            last_reason, self._last_reason = self._last_reason, why
+        if why != last_reason:
             _log.warning("An event to %s is dropped: %s", self._where, why)
 
-    def _tell_of_failure(self, state: RetryCallState) -> None:
-        if not self._failing and state.outcome is not None:
+    def _report_failure(self, error: Unreachable) -> None:
+        if not self._failing:
             self._failing = True
-            _log.warning("Events to %s wait: %s", self._where, state.outcome.exception())
+            _log.warning("Events to %s wait: %s", self._where, error)

@@ -5,14 +5,14 @@ from urllib.parse import urlsplit
 import httpx2
 
 from facepool.errors import ConfigError
-from facepool.sinks.outbox import Event, Outbox, Rejected, Unreachable
+from facepool.sinks.outbox import EventRecord, Outbox, Rejected, Unreachable
 
 _TIMEOUT_S = 5.0
 _COME_BACK = frozenset({408, 425, 429})
 """Client errors that say that the same request may do well later."""
 
 
-class WebhookSink:
+class WebhookSink(Outbox):
     """Posts each event as a JSON object to an address, in order.
 
     Args:
@@ -25,31 +25,17 @@ class WebhookSink:
     """
 
     def __init__(self, url: str, *, capacity: int = 1000, first_wait_s: float = 0.5) -> None:
-        self._url = url
         where = _check(url)
+        self._url = url
         self._client = httpx2.Client(timeout=_TIMEOUT_S, headers={"Content-Type": "application/json"})
-        self._outbox = Outbox(self._deliver, where, capacity=capacity, first_wait_s=first_wait_s)
-
-    @property
-    def delivered(self) -> int:
-        """Events that the server has acknowledged."""
-        return self._outbox.delivered
-
-    @property
-    def dropped(self) -> int:
-        """Events that never will arrive."""
-        return self._outbox.dropped
-
-    def put(self, event: Event) -> None:
-        """Take an event; returns at once and never raises."""
-        self._outbox.put(event)
+        super().__init__(self._post, where, capacity=capacity, first_wait_s=first_wait_s)
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Deliver what waits, for so long at most, and end."""
-        self._outbox.close(timeout_s)
+        super().close(timeout_s)
         self._client.close()
 
-    def _deliver(self, event: Event, body: bytes) -> None:
+    def _post(self, event: EventRecord, body: bytes) -> None:
         del event
         try:
             response = self._client.post(self._url, content=body)

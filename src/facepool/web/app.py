@@ -12,15 +12,11 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 import facepool
-from facepool.web import compreface, enroll, live, problems
-from facepool.web.api import activity, cameras, health, keys, persons, pool, recognition, session, settings, system
-from facepool.web.api.described import PROBLEMS
-from facepool.web.bounds import DEADLINE_S, MOST_BYTES, Bounds
-from facepool.web.guards import Guard, SecurityHeaders
-from facepool.web.key_first import KeyFirst
-from facepool.web.paths import KeepSlashes
+from facepool.web import compreface, problems
+from facepool.web.api import activity, cameras, enroll, keys, live, persons, pool, recognition, system
+from facepool.web.middleware import middleware
+from facepool.web.middleware.bounds import DEADLINE_S, MOST_BYTES
 from facepool.web.services import Services
-from facepool.web.traffic import Traffic
 
 _STATIC = Path(str(files("facepool.web") / "static"))
 _ROUTERS = (
@@ -29,14 +25,14 @@ _ROUTERS = (
     pool.router,
     activity.router,
     cameras.router,
-    settings.router,
+    system.settings_router,
     live.router,
     enroll.router,
     compreface.router,
     system.router,
-    session.router,
+    keys.session,
     keys.router,
-    health.router,
+    system.monitoring,
 )
 
 
@@ -61,21 +57,17 @@ def create_app(services: Services, *, most_bytes: int = MOST_BYTES, deadline_s: 
         description="Register a face once, from every angle, and recognize it anywhere.",
         docs_url=None,
         redoc_url=None,
-        responses=PROBLEMS,
+        responses=problems.PROBLEMS,
         lifespan=lifespan,
+        middleware=middleware(
+            services, most_bytes=most_bytes, deadline_s=deadline_s, refusals={"/api/": compreface.refusal}
+        ),
     )
     app.state.services = services
     problems.add_handlers(app)
     for router in _ROUTERS:
         app.include_router(router)
     _add_page(app)
-    # The last one is passed first.
-    app.add_middleware(Bounds, most_bytes=most_bytes, deadline_s=deadline_s)
-    app.add_middleware(KeyFirst, keys=services.keys, limits=services.limits)
-    app.add_middleware(Guard, limits=services.limits, keyless=lambda: not services.keys.required)
-    app.add_middleware(SecurityHeaders)
-    app.add_middleware(Traffic, metrics=services.metrics)
-    app.add_middleware(KeepSlashes)
     return app
 
 
@@ -92,5 +84,4 @@ def _add_page(app: FastAPI) -> None:
     # Some systems tell other types, and a browser that is told not to guess runs no script of another type.
     for ending, kind in ((".js", "text/javascript"), (".css", "text/css"), (".svg", "image/svg+xml")):
         mimetypes.add_type(kind, ending)
-    app.mount("/docs/swagger", _Page(packages=[("fastapi_offline", "static")]))
     app.mount("/", _Page(directory=_STATIC, html=True))

@@ -4,13 +4,14 @@ The words and the code are those of the error; the status follows from its kind.
 goes out.
 """
 
-from typing import ClassVar, cast
+from typing import Any, ClassVar
 
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
-from starlette.types import ExceptionHandler
+from starlette.types import Receive, Scope, Send
 
 from facepool.errors import (
     ConfigError,
@@ -38,7 +39,10 @@ _MOST_REASON_BYTES = 123
 
 
 class RequestError(FacepoolError):
-    """Something is wrong with a request, or with its moment."""
+    """Something is wrong with a request, or with its moment.
+
+    Remedy: the message says what can be done.
+    """
 
     code = "request"
     status: ClassVar[int] = 400
@@ -46,56 +50,80 @@ class RequestError(FacepoolError):
 
 
 class InvalidRequest(RequestError):
-    """A field or parameter is missing, or of another kind than it has to be."""
+    """A field or parameter is missing, or of another kind than it has to be.
+
+    Remedy: correct the field that the message names; `/docs` describes each.
+    """
 
     code = "request_invalid"
     status = 422
 
 
 class KeyMissing(RequestError):
-    """The server asks for a key, and none was given."""
+    """The server asks for a key, and none was given.
+
+    Remedy: send a key as `x-api-key`; `facepool keys add` makes one.
+    """
 
     code = "key_missing"
     status = 401
 
 
 class KeyUnknown(RequestError):
-    """The key is none of this server, or the session has ended."""
+    """The key is none of this server, or the session has ended.
+
+    Remedy: sign in again, or ask the administrator for a key.
+    """
 
     code = "key_unknown"
     status = 401
 
 
 class Forbidden(RequestError):
-    """The key is not for this, or the request comes from another site."""
+    """The key is not for this, or the request comes from another site.
+
+    Remedy: use a key with a higher role, and call from the server's own page.
+    """
 
     code = "forbidden"
     status = 403
 
 
 class NotFound(RequestError):
-    """There is no such thing."""
+    """There is no such thing.
+
+    Remedy: check the address; `/docs` lists all of them.
+    """
 
     code = "not_found"
     status = 404
 
 
 class TooLarge(RequestError):
-    """The request or its picture is larger than the server takes."""
+    """The request or its picture is larger than the server takes.
+
+    Remedy: send a smaller picture, or raise `--max-request`.
+    """
 
     code = "too_large"
     status = 413
 
 
 class UnsupportedBody(RequestError):
-    """The body is of a kind that the server does not read."""
+    """The body is of a kind that the server does not read.
+
+    Remedy: send a form with files, or JSON, as `/docs` says.
+    """
 
     code = "body_unsupported"
     status = 415
 
 
 class TooManyRequests(RequestError):
-    """One client asks too often."""
+    """One client asks too often.
+
+    Remedy: wait as long as `Retry-After` says, or raise `--rate-limit`.
+    """
 
     code = "rate_limited"
     status = 429
@@ -103,7 +131,10 @@ class TooManyRequests(RequestError):
 
 
 class ServerBusy(RequestError):
-    """Everybody together asks for more than the server bears."""
+    """Everybody together asks for more than the server bears.
+
+    Remedy: wait as long as `Retry-After` says.
+    """
 
     code = "server_busy"
     status = 503
@@ -111,7 +142,10 @@ class ServerBusy(RequestError):
 
 
 class TimedOut(RequestError):
-    """The request was not answered in time."""
+    """The request was not answered in time.
+
+    Remedy: send fewer pictures at once, or raise `--request-timeout`.
+    """
 
     code = "timed_out"
     status = 504
@@ -138,6 +172,41 @@ _CODES = {404: NotFound.code, 405: "method_not_allowed", 413: TooLarge.code}
 """Of what the framework says by itself."""
 
 
+Answers = dict[int | str, dict[str, Any]]
+"""What a route may answer beside what it returns, for the OpenAPI document."""
+
+
+class Problem(BaseModel):
+    """What is wrong: RFC 9457, with the library's stable code and its words."""
+
+    status: int
+    code: str
+    message: str
+    why: str
+    fix: str
+
+
+_WHEN = {
+    400: "What was sent cannot be used",
+    401: "A key is needed",
+    403: "The key does not allow this",
+    404: "It is not there",
+    409: "It contradicts what is there",
+    413: "It is too large",
+    415: "It is of a kind that is not taken",
+    422: "A field is missing or cannot be used",
+    429: "Too much was asked for in a short time",
+    503: "The server is busy, or the pool is locked by another program",
+    504: "It took too long",
+    507: "The disk has no room left",
+}
+PROBLEMS: Answers = {
+    status: {"description": words, "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+    for status, words in _WHEN.items()
+}
+"""What every route may answer."""
+
+
 def status_of(error: FacepoolError) -> int:
     """The HTTP status of an error."""
     if isinstance(error, RequestError):
@@ -154,14 +223,27 @@ def problem(error: FacepoolError) -> JSONResponse:
 
 def add_handlers(app: FastAPI) -> None:
     """Let an application answer every error this way, WebSockets included."""
-    app.add_exception_handler(FacepoolError, cast("ExceptionHandler", _known))  # of requests and WebSockets
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _of_the_framework)
-    app.add_exception_handler(Exception, _unknown)
+    handlers: dict[type[Exception], Any] = {  # of requests; of WebSockets, too, where it says so
+        FacepoolError: _known,
+        RequestValidationError: _invalid,
+        HTTPException: _of_the_framework,
+        Exception: _unknown,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+
+
+async def turn_away(error: FacepoolError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request, or a WebSocket that is not opened for it, with an error, whatever it came for."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": _REFUSED, "reason": error.what})
+        return
+    await problem(error)(scope, receive, send)
 
 
 async def refuse(socket: WebSocket, error: FacepoolError) -> None:
-    """Close a WebSocket for an error, with a reason that the client can read."""
+    """Open a WebSocket and close it for an error, with a reason that the client can read."""
     await socket.accept()  # the reason of one that was never open reaches no browser
     status = status_of(error)
     number = {401: _SIGN_IN_AGAIN, 403: _FORBIDDEN, 429: _TRY_LATER, 503: _TRY_LATER}.get(status, _REFUSED)
@@ -179,18 +261,14 @@ def _headers(error: FacepoolError) -> dict[str, str]:
     return headers
 
 
-async def _known(connection: Request | WebSocket, error: Exception) -> Response | None:
-    if not isinstance(error, FacepoolError):
-        raise error
+async def _known(connection: Request | WebSocket, error: FacepoolError) -> Response | None:
     if isinstance(connection, WebSocket):
         await refuse(connection, error)
         return None
     return problem(error)
 
 
-async def _invalid(_request: Request, error: Exception) -> Response:
-    if not isinstance(error, RequestValidationError):
-        raise error
+async def _invalid(_request: Request, error: RequestValidationError) -> Response:
     first = error.errors()[0]
     where, *path = first["loc"]
     name = ".".join(str(part) for part in path)
@@ -198,9 +276,7 @@ async def _invalid(_request: Request, error: Exception) -> Response:
     return problem(InvalidRequest(what, why=first["msg"], fix="The description of the interface is at /docs"))
 
 
-async def _of_the_framework(_request: Request, error: Exception) -> Response:
-    if not isinstance(error, HTTPException):
-        raise error
+async def _of_the_framework(_request: Request, error: HTTPException) -> Response:
     code = _CODES.get(error.status_code, f"http_{error.status_code}")
     content = {"status": error.status_code, "code": code, "message": error.detail}
     headers = {**(error.headers or {}), "Cache-Control": "no-store"}

@@ -2,19 +2,34 @@
 
 import os
 import sys
+from enum import Enum, auto
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from facepool import extras
 from facepool.errors import DisplayUnavailable
 from facepool.types import Image
-from facepool.window.events import Event
 
 if TYPE_CHECKING:
     from facepool.window.sdl import SdlWindow
 
-__all__ = ["Event", "Window", "check_display"]
+__all__ = ["Window", "WindowEvent", "check_display"]
 
 _HINT = "Use --headless, with --output to keep what would be shown"
+
+
+class WindowEvent(Enum):
+    """What a user asked of the window.
+
+    ``QUIT`` ends, and keeps what was done; ``CANCEL``, Ctrl-C, ends and does not; ``NEXT`` asks for the next picture.
+    ``MIRROR`` and ``FULL_SCREEN`` are already done when they are reported.
+    """
+
+    QUIT = auto()
+    CANCEL = auto()
+    NEXT = auto()
+    MIRROR = auto()
+    FULL_SCREEN = auto()
 
 
 def check_display() -> None:
@@ -22,7 +37,9 @@ def check_display() -> None:
 
     Raises:
         DisplayUnavailable: There is no desktop in this session. Passing is no promise that a window will open.
+        ExtraMissing: The packages for it are not installed.
     """
+    extras.require("window")
     if sys.platform in {"win32", "darwin"}:
         return
     if not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")):
@@ -79,15 +96,15 @@ class Window:
         """
         return image_wh if self._sdl is None else self._sdl.fit_wh(image_wh)
 
-    def poll(self) -> tuple[Event, ...]:
+    def poll(self) -> tuple[WindowEvent, ...]:
         """What the user asked for since the last call, oldest first; empty before the first picture."""
         if self._sdl is None:
             return ()
         events = self._sdl.poll()
         for event in events:
-            if event is Event.MIRROR:
+            if event is WindowEvent.MIRROR:
                 self.mirrored = not self.mirrored
-            elif event is Event.FULL_SCREEN:
+            elif event is WindowEvent.FULL_SCREEN:
                 self._sdl.toggle_full_screen()
         return events
 

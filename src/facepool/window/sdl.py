@@ -4,12 +4,30 @@ Only :mod:`facepool.window` imports this module, when a window opens.
 """
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
-from facepool.overlay import Canvas, environment
+from facepool.overlay import Canvas
 from facepool.types import Image
-from facepool.window.events import Event
+from facepool.window import WindowEvent
 
-with environment(PYGAME_HIDE_SUPPORT_PROMPT="1"):
+
+@contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Settings that SDL reads from the environment, inside the block; afterwards they are what they were."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+with environment({"PYGAME_HIDE_SUPPORT_PROMPT": "1"}):
     import pygame
 
 SdlError = pygame.error
@@ -28,18 +46,18 @@ _HINTS = {
 }
 # By the letter on the key; on keyboards without Latin letters, by its place on a US keyboard.
 _KEYS = {
-    pygame.K_q: Event.QUIT,
-    pygame.K_ESCAPE: Event.QUIT,
-    pygame.K_SPACE: Event.NEXT,
-    pygame.K_RETURN: Event.NEXT,
-    pygame.K_RIGHT: Event.NEXT,
-    pygame.K_f: Event.FULL_SCREEN,
-    pygame.K_m: Event.MIRROR,
+    pygame.K_q: WindowEvent.QUIT,
+    pygame.K_ESCAPE: WindowEvent.QUIT,
+    pygame.K_SPACE: WindowEvent.NEXT,
+    pygame.K_RETURN: WindowEvent.NEXT,
+    pygame.K_RIGHT: WindowEvent.NEXT,
+    pygame.K_f: WindowEvent.FULL_SCREEN,
+    pygame.K_m: WindowEvent.MIRROR,
 }
 _PLACES = {
-    pygame.KSCAN_Q: Event.QUIT,
-    pygame.KSCAN_F: Event.FULL_SCREEN,
-    pygame.KSCAN_M: Event.MIRROR,
+    pygame.KSCAN_Q: WindowEvent.QUIT,
+    pygame.KSCAN_F: WindowEvent.FULL_SCREEN,
+    pygame.KSCAN_M: WindowEvent.MIRROR,
 }
 _LAST_LATIN = 0x024F
 _FIRST_NAMED_KEY = 1 << 30  # SDLK_SCANCODE_MASK: arrows, function keys and others that write nothing
@@ -54,16 +72,16 @@ class SdlWindow:
         image_wh: Size of the pictures to come; the window opens in their shape.
 
     Raises:
-        pygame.error: SDL finds no display, or only one that nobody can see.
+        pygame.error: SDL finds no display, or only one that cannot be seen.
     """
 
     def __init__(self, title: str, image_wh: tuple[int, int]) -> None:
-        with environment(**_HINTS):
+        with environment(_HINTS):
             pygame.display.init()
         try:
             _refuse_invisible_driver()
             self._window = pygame.Window(title, _opening_size(image_wh), resizable=True, allow_high_dpi=True)
-            with environment(**_PLAIN_SURFACE.get(pygame.display.get_driver(), {})):
+            with environment(_PLAIN_SURFACE.get(pygame.display.get_driver(), {})):
                 self._window.get_surface()  # which kind it is, is decided now
         except pygame.error:
             pygame.display.quit()
@@ -82,12 +100,12 @@ class SdlWindow:
         _, _, width, height = letterbox(image_wh, self._window.get_surface().get_size())
         return width, height
 
-    def poll(self) -> tuple[Event, ...]:
+    def poll(self) -> tuple[WindowEvent, ...]:
         """What the user asked for since the last call; the picture is drawn anew where the window has changed."""
         events = pygame.event.get()
         if any(event.type in _REDRAW for event in events):
             self._present()
-        return tuple(wish for event in events if (wish := _meaning(event)) is not None)
+        return tuple(asked for event in events if (asked := _meaning(event)) is not None)
 
     def toggle_full_screen(self) -> None:
         """Fill the screen, or go back to the window as it was."""
@@ -122,7 +140,7 @@ def letterbox(image_wh: tuple[int, int], window_wh: tuple[int, int]) -> tuple[in
 
 
 def _refuse_invisible_driver() -> None:
-    """SDL falls back to a display in memory without a word; only who asked for that gets it."""
+    """SDL falls back to a display in memory without a word; it is refused unless the environment asks for it."""
     driver = pygame.display.get_driver()
     if driver in _INVISIBLE_DRIVERS and not os.environ.get("SDL_VIDEODRIVER"):
         raise pygame.error("the display of this session cannot be reached")
@@ -136,15 +154,15 @@ def _opening_size(image_wh: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(image_wh[0] * scale)), max(1, round(image_wh[1] * scale))
 
 
-def _meaning(event: pygame.Event) -> Event | None:
+def _meaning(event: pygame.Event) -> WindowEvent | None:
     if event.type == pygame.QUIT:
-        return Event.QUIT
+        return WindowEvent.QUIT
     if event.type != pygame.KEYDOWN:
         return None
     by_place = _LAST_LATIN < event.key < _FIRST_NAMED_KEY
     is_c = event.scancode == pygame.KSCAN_C if by_place else event.key == pygame.K_c
     if is_c and event.mod & pygame.KMOD_CTRL:
-        return Event.CANCEL
+        return WindowEvent.CANCEL
     return _PLACES.get(event.scancode) if by_place else _KEYS.get(event.key)
 
 

@@ -10,7 +10,7 @@ from facepool.capture import read_image, write_image
 from facepool.cli.commands.recognize import decision_row
 from facepool.cli.context import CommandContext
 from facepool.cli.options import MODELS, GivenSettings, settings_options
-from facepool.enroll.pictures import Enrollment
+from facepool.enroll.session import EnrollmentSession
 from facepool.gallery import Pool, open_pool
 from facepool.models.catalog import DEMO_PHOTOS
 from facepool.overlay import Painter, contact_sheet, label_of
@@ -52,9 +52,9 @@ def demo(flags: GivenSettings, output: Path) -> None:
 
 def _register(context: CommandContext, pool: Pool, photos: Path) -> None:
     for person, photo in REGISTERED.items():
-        enrollment = Enrollment(person, context.analyzer, pool, context.policy)
-        offer = enrollment.offer(Frame(read_image(photos / photo), photo))
-        enrollment.commit()
+        session = EnrollmentSession(person, context.analyzer, pool, context.policy)
+        offer = session.offer(Frame(read_image(photos / photo), photo))
+        session.commit()
         context.console.say(f"Registered {person} from {photo}: {offer}")
 
 

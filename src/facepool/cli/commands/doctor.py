@@ -1,6 +1,5 @@
 """``facepool doctor``."""
 
-import importlib.util
 import platform
 import sys
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ import click
 from rich.text import Text
 
 import facepool
+from facepool import extras
 from facepool.cli.context import CommandContext
 from facepool.cli.options import MODELS, GivenSettings, json_option, settings_options
 from facepool.cli.ui.console import people_count
@@ -59,9 +59,9 @@ def _examine(context: CommandContext) -> Iterator[Finding]:
     yield from _models(context)
     yield _pool(context)
     yield _display()
-    for package, purpose in (("manimgx_fonts", "most scripts"), ("manimgx_fonts_cjk", "Chinese, Japanese, Korean")):
-        found = importlib.util.find_spec(package) is not None
-        yield Finding(f"fonts for {purpose}", "installed" if found else "missing; the system's fonts are used")
+    for extra in extras.EXTRAS:
+        found = f"not installed: {extras.command(extra)}" if extras.missing(extra) else "installed"
+        yield Finding(f"facepool[{extra}]", found)
 
 
 def _device(context: CommandContext) -> Finding:

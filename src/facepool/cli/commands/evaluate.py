@@ -1,21 +1,49 @@
-"""``facepool evaluate``."""
+"""``facepool evaluate``: what the four kinds of evaluation have in common is `Evaluation`."""
 
-from collections.abc import Callable
+import json
+import platform
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import click
+import cv2
+import numpy as np
+import platformdirs
 
+import facepool
+from facepool import extras
+from facepool.cli.context import CommandContext
 from facepool.cli.options import DETECTION, MODELS, GivenSettings, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
-from facepool.cli.ui.evaluation_study import Study
-from facepool.evaluation.detection import SCORE_FLOOR, evaluate_detection
-from facepool.evaluation.ground_truth import read_ground_truth
-from facepool.evaluation.protocols import read_pairs, read_people, split
-from facepool.evaluation.recognition import evaluate_all_pairs, evaluate_pairs, evaluate_split
+from facepool.evaluation.detection import SCORE_FLOOR, DetectionResults, evaluate_detection
+from facepool.evaluation.embeddings import EmbeddingCache, EvaluatedPictures, embed_pictures
+from facepool.evaluation.identification import IdentificationResults, evaluate_split
+from facepool.evaluation.protocols import read_ground_truth, read_pairs, read_people, split
+from facepool.evaluation.report.summary import Results, Run, summarize, to_record
+from facepool.evaluation.verification import evaluate_all_pairs, evaluate_pairs
+from facepool.faces.analyze import Analyzer
+from facepool.files import digest_of, exists, write_whole
+from facepool.models.catalog import find_pack
+from facepool.runtime import installed_engines
+from facepool.thresholds import ThresholdPolicy
 
 Command = Callable[..., Any]
 
+JSON_NAME = "report.json"
+HTML_NAME = "report.html"
+_NAMED = 10
+"""So many failures are listed; the report has them all."""
+
+_people_argument = click.argument("people", metavar="PEOPLE", type=click.Path(path_type=Path))
 _root_option = click.option(
     "--root", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder with the pictures."
 )
@@ -36,6 +64,166 @@ def _cache_options(command: Command) -> Command:
         type=click.Path(path_type=Path, file_okay=False),
         help="Folder where embeddings are kept between runs, readable by you only.  [the user's cache]",
     )(command)
+
+
+class Evaluation:
+    """One evaluation from the command line to its reports.
+
+    Args:
+        flags: What the command line says of the settings.
+        subject: What is evaluated.
+        output: Folder for the reports; None for none. It is made at once, before hours of work.
+        json_lines: Print the results for programs.
+        least_score: Take faces from this detector score on, whatever the settings say.
+    """
+
+    def __init__(
+        self,
+        flags: GivenSettings,
+        subject: Path,
+        output: Path | None,
+        *,
+        json_lines: bool,
+        least_score: float | None = None,
+    ) -> None:
+        self._context = CommandContext(flags, json_lines=json_lines)
+        self._subject = subject
+        self._output = output
+        self._least_score = least_score
+        self._started_at = datetime.now(UTC)
+        self._started_s = perf_counter()
+        self.console = self._context.console
+        self.settings = self._context.settings
+        if output is not None:
+            extras.require("evaluate")
+            output.mkdir(parents=True, exist_ok=True)
+
+    @cached_property
+    def analyzer(self) -> Analyzer:
+        """The networks; says what they run on."""
+        if self._least_score is not None:
+            self._context.settings = self.settings.model_copy(update={"detect_threshold": self._least_score})
+        return self._context.analyzer
+
+    def embed(
+        self, paths: Sequence[Path], people: Sequence[str], cache: Path | None, *, keep: bool
+    ) -> EvaluatedPictures:
+        """A face of each picture, with a progress bar.
+
+        Args:
+            paths: N pictures.
+            people: N names.
+            cache: Folder for what is kept between runs; by default the user's.
+            keep: Whether anything is.
+        """
+        analyzer = self.analyzer
+        folder = cache or platformdirs.user_cache_path("facepool", appauthor=False)
+        with EmbeddingCache(folder, self._recipe()) if keep else nullcontext() as known:
+            try:
+                with self.console.counting("Looking at pictures", len(paths)) as counter:
+                    pictures = embed_pictures(paths, people, analyzer, known, counter.step)
+            except KeyboardInterrupt:
+                if not keep:
+                    raise
+                raise click.Abort("what was done so far is kept, and the same command goes on from there") from None
+        if pictures.from_cache:
+            self.console.note(f"{pictures.from_cache:,} of {len(paths):,} pictures were known from an earlier run")
+        return pictures
+
+    def compute(self, figures: Callable[[ThresholdPolicy], Results]) -> Results:
+        """Error rates by the thresholds that recognition would use, with a sign of life, as they take seconds."""
+        with self.console.working("Computing error rates and intervals"):
+            return figures(self._context.policy)
+
+    def report(self, results: Results) -> None:
+        """Print the results, and write them to the folder."""
+        run = self._run(results)
+        record = to_record(results, run)
+        self.console.emit(record)
+        headline, tables = summarize(results)
+        self.console.say(headline)
+        for place, table in enumerate(tables):
+            if place:
+                self.console.say("")
+            self.console.table(table.columns, table.rows)
+        for remark in _remarks(results):
+            self.console.note(remark)
+        if self._output is None:
+            self.console.note("For the whole report, with plots and the worst pictures: --output FOLDER")
+            return
+        # matplotlib takes a second to import, and most commands draw no plot.
+        from facepool.evaluation.report.page import write_html_report  # noqa: PLC0415 -- see above
+
+        text = json.dumps(record, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+        write_whole(self._output / JSON_NAME, text.encode("utf-8", "surrogateescape"))
+        with self.console.working("Writing the report"):
+            write_html_report(results, run, self._output / HTML_NAME)
+        self.console.note(f"The report is in {self._output / HTML_NAME}, its figures in {JSON_NAME} beside it")
+
+    def _run(self, results: Results) -> Run:
+        embedded = not isinstance(results, DetectionResults)
+        space = self.analyzer.space
+        engines = {engine.name: engine.version for engine in installed_engines()}
+        return Run(
+            command=shlex.join(["facepool", *sys.argv[1:]]),
+            subject=str(self._subject),
+            model=space.model if embedded else self._detector,
+            detector=self._detector,
+            embedder=space.model if embedded else None,
+            space=str(space) if embedded else None,
+            device=self.analyzer.runs_on,
+            detection=asdict(self._context.settings.detect_options()),
+            face_choice="of several faces the one that is largest and nearest the centre",
+            versions={
+                "facepool": facepool.__version__,
+                "Python": platform.python_version(),
+                **engines,
+                "NumPy": np.__version__,
+                "OpenCV": cv2.__version__,
+                "system": f"{platform.system()} {platform.machine()}",
+            },
+            started_at=self._started_at.isoformat(timespec="seconds"),
+            seconds=perf_counter() - self._started_s,
+            pictures_from_cache=0 if isinstance(results, DetectionResults) else results.pictures.from_cache,
+        )
+
+    def _recipe(self) -> str:
+        """Everything beside a picture that its embedding depends on."""
+        named = Path(self._detector)
+        parts = {
+            "facepool": facepool.__version__,
+            "detector": digest_of(named) if exists(named) else self._context.store().resolve(self._detector).sha256,
+            "detection": asdict(self._context.settings.detect_options()),
+            "space": self.analyzer.space.id,
+            "engines": self.analyzer.runs_on,
+        }
+        return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def _detector(self) -> str:
+        return self.settings.detector or find_pack(self.settings.pack).detector
+
+
+def _remarks(results: Results) -> list[str]:
+    """What people should know beside the figures, one line each."""
+    if isinstance(results, DetectionResults):
+        unreadable = list(results.unreadable.items())[:_NAMED]
+        return [f"Cannot be read, so its faces count as missed: {path}: {reason}" for path, reason in unreadable]
+    remarks: list[str] = []
+    failed = results.enrolled.failed if isinstance(results, IdentificationResults) else ()
+    if failed:
+        more = f" and {len(failed) - _NAMED:,} more" if len(failed) > _NAMED else ""
+        remarks.append(f"Not enrolled: {', '.join(failed[:_NAMED])}{more}")
+    pictures = results.pictures
+    several, failures = int((pictures.face_counts > 1).sum()), pictures.failures
+    if several:
+        remarks.append(
+            f"{counted(several, 'picture')} with several faces: the largest and nearest to the centre was taken"
+        )
+    remarks += [f"Counted as an error: {pictures.paths[row]}: {pictures.problems[row]}" for row in failures[:_NAMED]]
+    if len(failures) > _NAMED:
+        remarks.append(f"... and {len(failures) - _NAMED:,} more")
+    return remarks
 
 
 @click.group()
@@ -80,18 +268,16 @@ def pairs(
     Tells the accuracy over the folds, TAR at several false match rates and the equal error rate.
     """
     listed = read_pairs(pairs_file, root, allow_missing=allow_missing)
-    study = Study(flags, pairs_file, output, json_lines=json_lines)
+    evaluation = Evaluation(flags, pairs_file, output, json_lines=json_lines)
     if listed.left_out:
-        study.console.note(f"{counted(listed.left_out, 'pair')} left out: a picture is not there")
-    study.console.note(f"{len(listed.same):,} pairs of {len(listed.paths):,} pictures")
-    acquired = study.acquire(listed.paths, listed.people, cache, keep=not no_cache)
-    with study.computing():
-        results = evaluate_pairs(listed, acquired, study.run(acquired.from_memory), study.policy)
-    study.report(results)
+        evaluation.console.note(f"{counted(listed.left_out, 'pair')} left out: a picture is not there")
+    evaluation.console.note(f"{len(listed.same):,} pairs of {len(listed.paths):,} pictures")
+    pictures = evaluation.embed(listed.paths, listed.people, cache, keep=not no_cache)
+    evaluation.report(evaluation.compute(lambda policy: evaluate_pairs(listed, pictures, policy)))
 
 
 @evaluate.command()
-@click.argument("people", metavar="PEOPLE", type=click.Path(path_type=Path))
+@_people_argument
 @_output_option
 @_cache_options
 @settings_options("threshold", *MODELS, *DETECTION)
@@ -103,17 +289,15 @@ def folder(
 
     PEOPLE is a folder with a folder for each person. Tells TAR at several false match rates and the equal error rate.
     """
-    listed = read_people(people)
-    study = Study(flags, people, output, json_lines=json_lines)
-    study.console.note(f"{counted(len(listed.paths), 'picture')} of {people_count(len(set(listed.people)))}")
-    acquired = study.acquire(listed.paths, listed.people, cache, keep=not no_cache)
-    with study.computing():
-        results = evaluate_all_pairs(acquired, study.run(acquired.from_memory), study.policy)
-    study.report(results)
+    paths, names = read_people(people)
+    evaluation = Evaluation(flags, people, output, json_lines=json_lines)
+    evaluation.console.note(f"{counted(len(paths), 'picture')} of {people_count(len(set(names)))}")
+    pictures = evaluation.embed(paths, names, cache, keep=not no_cache)
+    evaluation.report(evaluation.compute(lambda policy: evaluate_all_pairs(pictures, policy)))
 
 
 @evaluate.command()
-@click.argument("people", metavar="PEOPLE", type=click.Path(path_type=Path))
+@_people_argument
 @click.option(
     "--templates", type=click.IntRange(1), default=1, show_default=True, help="Pictures to register of each person."
 )
@@ -146,18 +330,16 @@ def identify(
     touched.
     """
     parted = split(people, templates=templates, people=registered, seed=seed)
-    study = Study(flags, people, output, json_lines=json_lines)
+    evaluation = Evaluation(flags, people, output, json_lines=json_lines)
     in_gallery = len({parted.people[row] for row in parted.templates})
     strangers = len({parted.people[row] for row in parted.strangers})
-    study.console.note(
+    evaluation.console.note(
         f"{people_count(in_gallery)} registered with {counted(templates, 'picture')} each, "
         f"{counted(len(parted.mated), 'other picture')} of them, {counted(len(parted.strangers), 'picture')} of "
         f"{strangers:,} strangers"
     )
-    acquired = study.acquire(parted.paths, parted.people, cache, keep=not no_cache)
-    with study.computing():
-        results = evaluate_split(parted, acquired, study.run(acquired.from_memory), study.policy)
-    study.report(results)
+    pictures = evaluation.embed(parted.paths, parted.people, cache, keep=not no_cache)
+    evaluation.report(evaluation.compute(lambda policy: evaluate_split(parted, pictures, policy)))
 
 
 @evaluate.command()
@@ -180,18 +362,17 @@ def detection(
     TRUTH has annotated boxes in the format of WIDER FACE: picture, number of faces, then x y w h ... of each.
     """
     annotated = read_ground_truth(truth, root)
-    study = Study(flags, truth, output, json_lines=json_lines, least_score=SCORE_FLOOR)
+    evaluation = Evaluation(flags, truth, output, json_lines=json_lines, least_score=SCORE_FLOOR)
     if annotated.missing:
         verb = "is" if annotated.missing == 1 else "are"
-        study.console.note(f"{counted(annotated.missing, 'picture')} of {truth} {verb} not there, and left out")
-    analyzer = study.analyzer
-    with study.console.counting("Looking at pictures", len(annotated.pictures)) as counter:
+        evaluation.console.note(f"{counted(annotated.missing, 'picture')} of {truth} {verb} not there, and left out")
+    analyzer = evaluation.analyzer
+    with evaluation.console.counting("Looking at pictures", len(annotated.pictures)) as counter:
         results = evaluate_detection(
             annotated,
             analyzer.find,
-            study.run(embedded=False),
-            study.settings.detect_threshold,
+            evaluation.settings.detect_threshold,
             ignore_below_px=ignore_below,
             on_picture=counter.step,
         )
-    study.report(results)
+    evaluation.report(results)

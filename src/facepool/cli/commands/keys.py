@@ -4,8 +4,8 @@ import click
 
 from facepool.cli.context import CommandContext
 from facepool.cli.options import GivenSettings, json_option, settings_options
-from facepool.web.keys import ROLES, Keys, Role
-from facepool.web.store import ServerStore, store_beside
+from facepool.web.services.keys import ROLES, Keys, Role
+from facepool.web.services.store import ServerStore, store_beside
 
 
 @click.group()
@@ -38,9 +38,7 @@ def list_keys(flags: GivenSettings, json_lines: bool) -> None:
     context = CommandContext(flags, json_lines=json_lines)
     found = _open(context).all()
     for key in found:
-        context.console.emit(
-            {"name": key.name, "role": key.role, "created_at": key.created_at, "last_used_at": key.last_used_at}
-        )
+        context.console.emit(key.model_dump())
     rows = [(key.name, key.role, key.created_at, key.last_used_at or "never") for key in found]
     context.console.table(("name", "role", "made", "last used"), rows)
 
@@ -49,7 +47,7 @@ def list_keys(flags: GivenSettings, json_lines: bool) -> None:
 @click.argument("name")
 @settings_options("pool")
 def remove(flags: GivenSettings, name: str) -> None:
-    """Remove a key; whoever is signed in with it is no longer, from the next request on."""
+    """Remove a key; people who are signed in with it are not any more, from the next request on."""
     context = CommandContext(flags)
     _open(context).remove(name)
     context.console.say(f"Removed {name}'s key", "good")

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from rich.text import Text
 
+from facepool import extras
 from facepool.capture import find_pictures, read_image
 from facepool.cli.context import CommandContext
 from facepool.cli.options import DETECTION, GivenSettings, json_option, settings_options
@@ -13,10 +14,9 @@ from facepool.cli.ui.console import Console
 from facepool.errors import InputError
 from facepool.models.catalog import DEMO_PHOTOS, PACKS, InstalledModel, find_pack
 from facepool.models.store import ModelStore
-from facepool.optimize.acceptance import Judgement
+from facepool.optimize.acceptance import AcceptanceReport
 from facepool.optimize.optimizer import FEW, MANY, Optimizer, shrunk
 from facepool.runtime import Device, Runtime
-from facepool.runtime.quantize import check_quantizer
 from facepool.types import Image
 
 REFUSED = 5
@@ -47,7 +47,7 @@ def optimize(
     context = CommandContext(flags, json_lines=json_lines)
     if remove:
         return _remove(context, names)
-    check_quantizer()
+    extras.require("optimize")
     with context.console.downloads() as progress:
         store = context.store(progress)
         models = [store.load(name) for name in _names(context, names)]
@@ -63,11 +63,11 @@ def optimize(
 
 def _optimize(optimizer: Optimizer, model: InstalledModel, store: ModelStore, console: Console) -> bool:
     name = model.entry.name
-    judgement = optimizer.optimize(model)
-    console.emit(_record(name, judgement))
-    console.table(("difference", ">measured", ">bound", "what it is"), _rows(judgement), title=name)
-    if judgement.accepted:
-        console.say(f"{name}: accepted on {judgement.faces} faces, and used from now on", "good")
+    report = optimizer.optimize(model)
+    console.emit(_record(name, report))
+    console.table(("difference", ">measured", ">bound", "what it is"), _rows(report), title=name)
+    if report.accepted:
+        console.say(f"{name}: accepted on {report.faces} faces, and used from now on", "good")
         return True
     kept = "; the one that was accepted before stays" if store.optimized.known(model.entry) else ""
     console.say(f"{name}: refused, so nothing changes{kept}", "bad")
@@ -96,7 +96,7 @@ def _chosen(context: CommandContext) -> tuple[str, str]:
 
 
 def _pictures(folder: Path, console: Console) -> list[Image]:
-    """As many pictures as are needed, from all over the folder; those that cannot be read are told of and left out."""
+    """As many pictures as are needed, from all over the folder; those that cannot be read are reported and left out."""
     paths = find_pictures(folder)
     step = max(1, len(paths) // (2 * MANY))
     images = []
@@ -116,21 +116,21 @@ def _what_with(images: Sequence[Image]) -> str:
     return f"{halves}{few}"
 
 
-def _record(name: str, judgement: Judgement) -> dict[str, object]:
+def _record(name: str, report: AcceptanceReport) -> dict[str, object]:
     return {
         "model": name,
-        "accepted": judgement.accepted,
-        "faces": judgement.faces,
-        "pictures": judgement.pictures,
+        "accepted": report.accepted,
+        "faces": report.faces,
+        "pictures": report.pictures,
         "figures": [
-            {"name": f.name, "value": round(f.value, 5), "bound": f.bound, "meaning": f.meaning, "holds": f.holds}
-            for f in judgement.figures
+            {"name": m.name, "value": round(m.value, 5), "bound": m.bound, "meaning": m.meaning, "holds": m.passed}
+            for m in report.metrics
         ],
     }
 
 
-def _rows(judgement: Judgement) -> list[tuple[str | Text, ...]]:
+def _rows(report: AcceptanceReport) -> list[tuple[str | Text, ...]]:
     return [
-        (f.name.replace("_", " "), Text(f"{f.value:.4g}", style="" if f.holds else "red"), f"{f.bound:g}", f.meaning)
-        for f in judgement.figures
+        (m.name.replace("_", " "), Text(f"{m.value:.4g}", style="" if m.passed else "red"), f"{m.bound:g}", m.meaning)
+        for m in report.metrics
     ]

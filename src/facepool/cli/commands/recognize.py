@@ -94,10 +94,11 @@ def recognize_sources(
 ) -> int:
     """Recognize everybody in some sources, one after the other."""
     console, settings, output = context.console, context.settings, reporting.output
-    painter, tour = Painter(), Sources(specs, console, settings.capture_options())
+    painter, sources = Painter(), Sources(specs, console, settings.capture_options())
+    sources.check_window(window)
     with ExitStack() as stack:
         sinks = stack.enter_context(open_sinks(reporting.webhooks, reporting.brokers))
-        event_output = EventOutput(console, sinks, reporting.crops)
+        events = EventOutput(console, sinks, reporting.crops)
         pool = stack.enter_context(context.open_pool(context.analyzer.space, must_exist=True))
         recognizer = Recognizer(context.analyzer, pool, context.policy, settings.recognize_options())
         threshold = recognizer.threshold
@@ -106,22 +107,22 @@ def recognize_sources(
         console.note(f"{people_count(len(pool.people()))} in {pool.path}")
         console.note(f"Threshold {threshold.value:.3f}: {threshold.meaning}")
         live_options = settings.live_options(keep_crops=reporting.crops is not None)
-        for stop in tour.stops:
-            with tour.telling(), tour.open(stop) as source:
-                _check_output(output, source, tour)
+        for named in sources.all:
+            with sources.report_errors(), sources.open(named) as source:
+                _check_output(output, source, sources)
                 show = (not is_still(source)) if window is None else window
                 viewer = Viewer(painter, screen if show else None, recording)
                 if is_still(source):
                     _recognize_pictures(source, recognizer, viewer, console, painter)
                 else:
                     live = LiveRecognizer(context.analyzer, pool, context.policy, options=live_options)
-                    Watch(live, event_output, console, painter).run(source, viewer)
+                    Watch(live, events, console, painter).run(source, viewer)
                 if viewer.ended:
                     break
-    return tour.exit_code
+    return sources.exit_code
 
 
-def _check_output(output: Path | None, source: FrameSource, tour: Sources) -> None:
+def _check_output(output: Path | None, source: FrameSource, sources: Sources) -> None:
     """Refuse a file that would hold the last picture or video only, or that replaces what is looked at."""
     if output is None or output.suffix.lower() not in (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES):
         return
@@ -130,7 +131,7 @@ def _check_output(output: Path | None, source: FrameSource, tour: Sources) -> No
             f"{output} would be replaced by its annotated copy", fix="Name another file or a folder with --output"
         )
     is_picture = output.suffix.lower() in PICTURE_SUFFIXES
-    if len(tour.stops) > 1 or (is_picture and not (is_still(source) and source.frame_count == 1)):
+    if len(sources.all) > 1 or (is_picture and not (is_still(source) and source.frame_count == 1)):
         raise ConfigError(
             f"{output} cannot hold everything that is recognized",
             why="it is one picture" if is_picture else "it is one video, and there are several sources",

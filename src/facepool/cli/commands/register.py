@@ -1,25 +1,87 @@
-"""``facepool register``."""
+"""``facepool register``: one person, guided, from cameras, videos and pictures; or a folder of people."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
 from rich.text import Text
 
-from facepool.capture import is_person_tree, iter_person_tree, read_image
+from facepool.capture import FrameSource, is_person_tree, iter_person_tree, read_image
 from facepool.cli.context import CommandContext
 from facepool.cli.options import DECISION, DETECTION, MODELS, REGISTRATION, GivenSettings, json_option, settings_options
-from facepool.cli.register_options import RegisterOptions
 from facepool.cli.ui.console import Console, counted, people_count
-from facepool.cli.ui.guided import register_person
-from facepool.cli.ui.look_alikes import LookAlikeChoices
-from facepool.cli.ui.scan_report import check_report_name
-from facepool.cli.ui.sources import more_sources, source_option
-from facepool.cli.ui.tally import STORED_BEFORE
-from facepool.cli.ui.unguided import new_enrollment
-from facepool.errors import ConfigError, InputError
+from facepool.cli.ui.look_alikes import LookAlikeChoices, discarded, resolve_found, resolve_named, say_look_alikes
+from facepool.cli.ui.registration import (
+    STORED_BEFORE,
+    PictureTally,
+    check_report_name,
+    offer_pictures,
+    say_coverage,
+    store_pictures,
+    write_report,
+)
+from facepool.cli.ui.scan_screen import ScanScreen
+from facepool.cli.ui.sources import Sources, may_move, more_sources, source_option
+from facepool.cli.ui.viewer import Viewer, is_still
+from facepool.enroll.session import EnrollmentSession, LookAlike
+from facepool.errors import ConfigError, InputError, PersonFull
+from facepool.gallery import Gallery
+from facepool.overlay import Painter
+from facepool.records import coverage_record, look_alike_record
 from facepool.types import Frame
+from facepool.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterOptions:
+    """What the command line says of a registration beside the settings.
+
+    Attributes:
+        partial: Accept any coverage.
+        appearance: Name of the look; empty for the usual one.
+        look_alikes: What people are who look alike.
+        report: Where the report's picture goes; None for nowhere.
+        force: Store although the face speaks against it.
+    """
+
+    partial: bool = False
+    appearance: str = ""
+    look_alikes: LookAlikeChoices = field(default_factory=LookAlikeChoices)
+    report: Path | None = None
+    force: bool = False
+
+    def check(self, *, moving: bool, pictures: bool) -> None:
+        """Refuse options that would do nothing, or not to everything.
+
+        Args:
+            moving: Whether anything is to be scanned.
+            pictures: Whether there are pictures.
+
+        Raises:
+            ConfigError: One of them.
+        """
+        given = {
+            "--partial": self.partial,
+            "--appearance": self.appearance,
+            "--same-as": self.look_alikes.same,
+            "--different-from": self.look_alikes.different,
+            "--report": self.report,
+        }
+        options = [option for option, value in given.items() if value]
+        if options and not moving:
+            raise ConfigError(
+                f"{options[0]} cannot be used with pictures",
+                why="it is about a scan, in which a head turns",
+                fix="Name a camera or a video, or leave it out",
+            )
+        if self.appearance and pictures:
+            raise ConfigError(
+                "--appearance cannot be used with pictures",
+                why="they would be stored as the usual look",
+                fix="Register the pictures in a command of their own",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +100,7 @@ class LeftOut:
 @more_sources
 @source_option
 @settings_options("pool", *REGISTRATION, *DECISION, *MODELS, *DETECTION)
-@click.option("--partial", is_flag=True, help="Accept any coverage, for who cannot turn; marked as partial.")
+@click.option("--partial", is_flag=True, help="Accept any coverage, for people who cannot turn; marked as partial.")
 @click.option("--appearance", default="", metavar="NAME", help="Another look of the person, for example glasses.")
 @click.option(
     "--same-as", multiple=True, metavar="NAME", help="Who looks alike in the pool is this person, and gets the views."
@@ -80,7 +142,8 @@ def register(
 
     Before a camera, and in a video, a ring shows which directions are captured; hints say what to do. It saves by
     itself when the ring is closed. Enter saves as soon as enough is captured; Q ends, and saves if that is enough;
-    Ctrl-C saves nothing. Whoever in the pool looks alike is shown before saving: you say whether it is the same person.
+    Ctrl-C saves nothing. People of the pool who look alike are shown before saving: you say whether they are the same
+    person.
 
     Of pictures, only views that differ from what is stored of the person are kept. A picture with two faces is not
     stored, nor is a face that belongs to somebody else.
@@ -89,14 +152,13 @@ def register(
     specs = (*sources, *more)
     if name is not None and not specs and Path(name).exists():
         raise _name_forgotten(name)
-    options_given = RegisterOptions(
-        partial, appearance, LookAlikeChoices(same_as, different_from, force), report, force
-    )
+    choices = LookAlikeChoices(same_as, different_from, force)
+    options = RegisterOptions(partial, appearance, choices, report, force)
     if report is not None:
         check_report_name(report)
     if name is None:
-        return _register_tree(specs, context, options_given)
-    return register_person(name, specs or ("0",), context, options_given, window=window)
+        return _register_people(specs, context, options)
+    return register_person(name, specs or ("0",), context, options, window=window)
 
 
 def _name_forgotten(path: str) -> ConfigError:
@@ -108,10 +170,129 @@ def _name_forgotten(path: str) -> ConfigError:
     )
 
 
-def _register_tree(specs: Sequence[str], context: CommandContext, options_given: RegisterOptions) -> int:
+def register_person(
+    name: str, specs: Sequence[str], context: CommandContext, options: RegisterOptions, *, window: bool | None
+) -> int:
+    """Register one person from some sources, those that move guided; stores once, at the end.
+
+    Raises:
+        PersonFull: Nothing more could be stored.
+        ScanIncomplete: Too many directions are missing.
+        NoFace: There was no good face.
+        IdentityConflict: Somebody looks alike, and nobody can be asked; or the face is that of somebody else.
+        click.Abort: The user would rather store nothing.
+    """
+    console, painter = context.console, Painter()
+    sources = Sources(specs, console, context.settings.capture_options())
+    moving = [may_move(named) for named in sources.all]
+    sources.check_window(window)
+    options.check(moving=any(moving), pictures=not all(moving))
+    with ExitStack() as stack:
+        pool = stack.enter_context(context.open_pool(context.analyzer.space, must_exist=False))
+        session = new_session(name, context, pool, options)
+        resolve_named(session, pool, options.look_alikes)
+        if any(moving):
+            _check_room(session)
+        scan, tally = ScanScreen(session, painter, console, keep_faces=options.report is not None), PictureTally()
+        screen = stack.enter_context(Window())  # one for all sources; it opens with the first picture
+        try:
+            pictures = _look_at(sources, scan, screen, painter, in_window=window is not False)
+            screen.close()  # nobody looks at it while a question is asked
+            look_alikes = _finish_scan(session, scan, options, console) if scan.tally.frames else ()
+            for source in pictures:
+                with source:
+                    offer_pictures(source, session, console, tally)
+        except KeyboardInterrupt:
+            raise discarded(session.person) from None
+        if scan.tally.frames:
+            coverage = session.finish()
+            stored = session.commit()
+            tally.withdraw(session.withdrawn)
+            console.emit(
+                {
+                    "person": session.person,
+                    "stored": stored - tally.outcomes["taken"],
+                    "partial": coverage.partial,
+                    "appearance": coverage.appearance,
+                    "frames": scan.tally.frames,
+                    "coverage": coverage_record(coverage),
+                    "look_alikes": [look_alike_record(alike) for alike in look_alikes],
+                    "outcomes": dict(scan.tally.outcomes),
+                }
+                | ({"pictures": tally.record()} if pictures else {})
+            )
+            for remark in (*scan.tally.remarks(), *tally.remarks()):
+                console.note(remark)
+            say_coverage(coverage, console)
+            say_look_alikes(look_alikes, session.person, console)
+            console.say(f"{session.person}: {counted(stored, 'new view')} stored in {pool.path}", "good")
+            if options.report is not None:
+                write_report(options.report, coverage, scan.thumbnails.by_slot, painter)
+                console.note(f"The report is in {options.report}")
+        elif tally.frames or not sources.exit_code:
+            if not pictures:
+                raise scan.tally.failure(session.name)
+            store_pictures(session, tally, pool, console)
+    return sources.exit_code
+
+
+def new_session(name: str, context: CommandContext, pool: Gallery, options: RegisterOptions) -> EnrollmentSession:
+    """The registration of one person with the options of the settings and of the command line."""
+    enroll_options = context.settings.enroll_options(
+        force=options.force, appearance=options.appearance, partial=options.partial
+    )
+    return EnrollmentSession(name, context.analyzer, pool, context.policy, enroll_options)
+
+
+def _check_room(session: EnrollmentSession) -> None:
+    """Refuse a person who has as many views of this look as are kept."""
+    if session.room:
+        return
+    look = f" as {session.options.appearance}" if session.options.appearance else ""
+    raise PersonFull(
+        f"{session.person} has all the views{look} that are kept",
+        why=f"they are {session.options.max_templates}",
+        fix="Remove the person first (facepool people remove), name another look with --appearance, "
+        "or raise --max-templates",
+    )
+
+
+def _look_at(
+    sources: Sources, scan: ScanScreen, screen: Window, painter: Painter, *, in_window: bool
+) -> list[FrameSource]:
+    """Scan what moves; put pictures aside until it is known whose they are."""
+    pictures: list[FrameSource] = []
+    for named in sources.all:
+        if scan.over and may_move(named):
+            continue
+        # What a source gave before it broke is good.
+        with sources.report_errors():
+            source = sources.open(named)
+            if is_still(source):
+                pictures.append(source)
+                continue
+            with source:
+                screen.mirrored = source.live  # people before a camera expect a mirror
+                scan.run(source, Viewer(painter, screen if in_window else None), in_window=in_window)
+    return pictures
+
+
+def _finish_scan(
+    session: EnrollmentSession, scan: ScanScreen, options: RegisterOptions, console: Console
+) -> tuple[LookAlike, ...]:
+    """Settle everything that may refuse or ask, before anything is stored."""
+    if not session.coverage().views:
+        raise scan.tally.failure(session.name)
+    session.finish()
+    look_alikes = resolve_found(session, options.look_alikes, console)
+    _check_room(session)
+    return look_alikes
+
+
+def _register_people(specs: Sequence[str], context: CommandContext, options: RegisterOptions) -> int:
     if len(specs) != 1 or not is_person_tree(specs[0]):
         raise click.UsageError("Say who it is (facepool register NAME), or name one folder: --source ROOT/NAME/*.jpg")
-    options_given.check(moving=False, pictures=True)
+    options.check(moving=False, pictures=True)
     console = context.console
     people = list(iter_person_tree(specs[0]))
     left_out: list[LeftOut] = []
@@ -123,19 +304,19 @@ def _register_tree(specs: Sequence[str], context: CommandContext, options_given:
         try:
             for name, paths in people:
                 try:
-                    enrollment = new_enrollment(name, context, pool, force=options_given.force)
+                    session = new_session(name, context, pool, options)
                 except ConfigError as error:  # a name that no pool takes; the others go on
                     left_out.append(LeftOut(name, "", error.code, str(error), unreadable=True))
                     continue
-                offers = enrollment.offer_pictures(_readable(name, paths, left_out, counter.step))
-                stored[name] = enrollment.commit()
+                offers = session.offer_pictures(_readable(name, paths, left_out, counter.step))
+                stored[name] = session.commit()
                 unused = [offer for offer in offers if offer.outcome != "taken"]
                 left_out += [LeftOut(name, offer.frame.source, offer.outcome, str(offer)) for offer in unused]
                 console.emit({"person": name, "stored": stored[name], "pictures": len(paths)})
         except KeyboardInterrupt:
             progress = f"{len(stored)} of {people_count(len(people))} done and stored"
             raise click.Abort(f"{progress}; run it again for the rest") from None
-    _report_tree(left_out, console)
+    _say_left_out(left_out, console)
     registered, views = sum(count > 0 for count in stored.values()), sum(stored.values())
     summary = f"{counted(views, 'new view')} of {people_count(registered)} stored in {pool.path}"
     console.say(f"{summary}, {counted(len(left_out), 'picture')} left out" if left_out else summary, "good")
@@ -156,7 +337,7 @@ def _readable(name: str, paths: Sequence[Path], left_out: list[LeftOut], step: C
         step()
 
 
-def _report_tree(left_out: Sequence[LeftOut], console: Console) -> None:
+def _say_left_out(left_out: Sequence[LeftOut], console: Console) -> None:
     for entry in left_out:
         console.emit({"person": entry.person, "picture": entry.picture, "reason": entry.reason, "why": entry.why})
     if left_out:

@@ -16,13 +16,13 @@ from facepool.cli.options import DECISION, DETECTION, LIVE, MODELS, REGISTRATION
 from facepool.errors import ConfigError, PathMissing
 from facepool.models.catalog import ModelEntry, find_pack
 from facepool.web.app import create_app
-from facepool.web.assembly import ServerOptions, assemble
-from facepool.web.bounds import DEADLINE_S, MOST_BYTES
-from facepool.web.guards import is_loopback
-from facepool.web.heads import PromptHTTP
-from facepool.web.keys import Keys
-from facepool.web.limits import REQUESTS, Limits
-from facepool.web.store import ServerStore, store_beside
+from facepool.web.middleware.authentication import is_loopback
+from facepool.web.middleware.bounds import DEADLINE_S, MOST_BYTES
+from facepool.web.server import PromptHTTP
+from facepool.web.services import ServerOptions, assemble
+from facepool.web.services.keys import Keys
+from facepool.web.services.limits import REQUESTS, Limits
+from facepool.web.services.store import ServerStore, store_beside
 
 _MIB = 1024 * 1024
 _MOST_CONNECTIONS = 512

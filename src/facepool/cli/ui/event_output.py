@@ -63,7 +63,7 @@ def open_sinks(webhooks: Sequence[str], brokers: Sequence[str]) -> Iterator[list
     if not webhooks and not brokers:
         yield []
         return
-    from facepool.sinks import MqttSink, WebhookSink  # noqa: PLC0415 -- HTTP takes long to import, and few tell others
+    from facepool.sinks import MqttSink, WebhookSink  # noqa: PLC0415 -- HTTP takes long to import, and few commands need it
 
     with ExitStack() as stack:
         yield [

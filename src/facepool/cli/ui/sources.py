@@ -1,4 +1,4 @@
-"""Naming sources on the command line, and telling people what becomes of them."""
+"""Sources as the command line names them: opened one after the other, with remarks on what becomes of them."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from facepool import extras
 from facepool.capture import CaptureOptions, FrameSource, LiveStatus, PictureSource, is_picture_file, open_source
 from facepool.cli.ui.console import Console
 from facepool.errors import InputError
@@ -20,44 +21,56 @@ source_option = click.option(
 )
 more_sources = click.argument("more", metavar="[SOURCE]...", nargs=-1)
 
-Stop = tuple[str, ...]
+Source = tuple[str, ...]
 """One source: what the user named, or pictures that were named in a row."""
 
 
 class Sources:
-    """The sources of one command, one after the other. One that fails is told of and does not stop the others.
+    """The sources of one command, one after the other. One that fails is reported and does not stop the others.
 
     Args:
         specs: What the user named.
-        console: Where people are told.
+        console: Where remarks and errors go.
         options: How videos, cameras and streams are opened.
 
     Attributes:
-        stops: The sources, not opened yet. Pictures that follow one another are one, as if a folder held them.
+        all: The sources, not opened yet. Pictures that follow one another are one, as if a folder held them.
         exit_code: 0 as long as everything could be read.
     """
 
     def __init__(self, specs: Sequence[str], console: Console, options: CaptureOptions) -> None:
-        self.stops = _stops(specs)
+        self.all = _grouped(specs)
         self.exit_code = 0
         self._console = console
         self._options = options
 
     @contextmanager
-    def telling(self) -> Iterator[None]:
-        """Keeps a source's failure from ending the tour."""
+    def report_errors(self) -> Iterator[None]:
+        """Keeps a source's failure from ending the command: it is reported, and sets the exit code."""
         try:
             yield
         except InputError as error:
             self._console.fail(error)
             self.exit_code = error.exit_code
 
-    def open(self, stop: Stop) -> FrameSource:
+    def check_window(self, window: bool | None) -> None:
+        """Refuse early where a window is to open and cannot: before a network is loaded or a camera opened.
+
+        Args:
+            window: Whether there is to be one; None for one that shows what moves.
+
+        Raises:
+            ExtraMissing: The packages for it are not installed.
+        """
+        if window or (window is None and any(map(may_move, self.all))):
+            extras.require("window")
+
+    def open(self, named: Source) -> FrameSource:
         """Open one source and say so; errors as ``open_source``."""
-        if len(stop) > 1:
-            source: FrameSource = PictureSource(stop, _span(stop), self._skipped)
+        if len(named) > 1:
+            source: FrameSource = PictureSource(named, _span(named), self._skipped)
         else:
-            source = open_source(stop[0], self._options, on_skip=self._skipped, on_status=self._news)
+            source = open_source(named[0], self._options, on_skip=self._skipped, on_status=self._news)
         rate = f", {source.fps:.0f} frames a second" if source.fps else ""
         self._console.note(f"Looking at {source.description}{rate}")
         return source
@@ -73,13 +86,18 @@ class Sources:
             self._console.note("Connected again")
 
 
-def _stops(specs: Sequence[str]) -> tuple[Stop, ...]:
-    stops: list[Stop] = []
+def may_move(named: Source) -> bool:
+    """Whether a source is not known to be pictures before it is opened."""
+    return not (is_picture_file(named[0]) or Path(named[0]).is_dir())
+
+
+def _grouped(specs: Sequence[str]) -> tuple[Source, ...]:
+    sources: list[Source] = []
     for are_pictures, group in groupby(specs, is_picture_file):
         named = tuple(group)
-        stops += [named] if are_pictures else [(spec,) for spec in named]
-    return tuple(stops)
+        sources += [named] if are_pictures else [(spec,) for spec in named]
+    return tuple(sources)
 
 
-def _span(stop: Stop) -> str:
-    return ", ".join(stop) if len(stop) <= 3 else f"{stop[0]} ... {stop[-1]}"
+def _span(named: Source) -> str:
+    return ", ".join(named) if len(named) <= 3 else f"{named[0]} ... {named[-1]}"

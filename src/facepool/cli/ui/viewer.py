@@ -11,7 +11,7 @@ from facepool.capture import FrameSource, LiveSource, LiveStatus, Pace, PictureS
 from facepool.cli.ui.recording import Recording
 from facepool.overlay import Canvas, Painter
 from facepool.types import Frame, Image
-from facepool.window import Event, Window
+from facepool.window import Window, WindowEvent
 
 _POLL_S = 0.03
 _FAST_S = 0.02
@@ -87,7 +87,7 @@ class Viewer:
         """Leave a picture on the screen until the user asks for the next or to end."""
         self._next_asked = False
         while self._window is not None and not self._ended and not self.next_asked():
-            if Event.MIRROR in self._poll() and self._newest is not None:
+            if WindowEvent.MIRROR in self._poll() and self._newest is not None:
                 self._paint(self._window, *self._newest)
             time.sleep(_POLL_S)
 
@@ -216,12 +216,12 @@ class Viewer:
             time.sleep(min(left_s, _POLL_S))
             self._poll()
 
-    def _poll(self) -> Sequence[Event]:
+    def _poll(self) -> Sequence[WindowEvent]:
         events = self._window.poll() if self._window is not None else ()
-        if Event.CANCEL in events:
+        if WindowEvent.CANCEL in events:
             raise KeyboardInterrupt
-        self._ended = self._ended or Event.QUIT in events
-        self._next_asked = self._next_asked or Event.NEXT in events
+        self._ended = self._ended or WindowEvent.QUIT in events
+        self._next_asked = self._next_asked or WindowEvent.NEXT in events
         return events
 
 

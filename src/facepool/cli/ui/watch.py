@@ -23,15 +23,13 @@ class Watch:
 
     Args:
         recognizer: Fresh: it remembers who is in view.
-        event_output: Gets events.
+        events: Passes events on.
         console: Gets faces, and lines that say who is in view.
         painter: Draws boxes and names.
     """
 
-    def __init__(
-        self, recognizer: LiveRecognizer, event_output: EventOutput, console: Console, painter: Painter
-    ) -> None:
-        self._session = LiveSession(recognizer, event_output.emit)
+    def __init__(self, recognizer: LiveRecognizer, events: EventOutput, console: Console, painter: Painter) -> None:
+        self._session = LiveSession(recognizer, events.emit)
         self._console = console
         self._painter = painter
         self._panel = PresencePanel(painter)

@@ -1,157 +1,314 @@
-"""What a report's page is made of, whatever was evaluated, and its HTML.
+"""One page of HTML for people: figures, charts, and the photos that went worst. matplotlib and Jinja are imported here.
 
-Everything that is text is escaped by the template; only charts, which hold no word of the user's, go in as they are.
+The page holds everything that it shows, including photos of faces, and asks no host for anything. All text is escaped
+by the template.
 """
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import base64
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 
+import cv2
+import numpy as np
 from jinja2 import Environment, StrictUndefined
 
-_MOST_COLUMNS = 4
-_JOINTS = re.compile(r"(?<=[_/\\.-])(?=.)")
-"""Where a browser may break a name or path, because a person would."""
+from facepool.capture import read_image
+from facepool.errors import InputError
+from facepool.evaluation.detection import LEAST_OVERLAP, DetectionResults, JudgedPicture
+from facepool.evaluation.embeddings import EvaluatedPictures
+from facepool.evaluation.identification import IdentificationResults
+from facepool.evaluation.report.charts import precision_recall_chart, similarities_chart, trade_off_chart
+from facepool.evaluation.report.summary import (
+    Results,
+    Run,
+    Table,
+    count,
+    count_people,
+    interval_text,
+    percent,
+    range_text,
+    similarity,
+    summarize,
+)
+from facepool.evaluation.verification import NOT_ACQUIRED, DefaultThreshold, RangeErrors, VerificationResults
+from facepool.files import write_whole
+from facepool.geometry import iou
+from facepool.types import Floats, Image, Indices, Mask
 
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """A figure at the top of the page.
-
-    Attributes:
-        label: What it is, in a few words.
-        value: The figure with its unit.
-        note: Its interval, or what it was counted in.
-    """
-
-    label: str
-    value: str
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """A picture of numbers.
-
-    Attributes:
-        title: What it shows.
-        svg: One ``<svg>`` element, safe as it is.
-        caption: How to read it, and what it says in words.
-    """
-
-    title: str
-    svg: str
-    caption: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Rows of text. The first column names the row, the others are set as numbers.
-
-    Attributes:
-        columns: Headings.
-        rows: As many cells each.
-        caption: Above the table; may be empty.
-        words: How many of the last columns are words and not numbers.
-        folded: Whether the rows appear only when the caption is clicked.
-    """
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    caption: str = ""
-    words: int = 0
-    folded: bool = False
-
-    @property
-    def stacked(self) -> bool:
-        """Whether a phone shows a row as a list: too many columns to stand beside each other."""
-        return len(self.columns) > _MOST_COLUMNS
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """One photograph, small.
-
-    Attributes:
-        source: A ``data:`` address; empty where the picture cannot be shown.
-        title: Whose it is; may be empty.
-        path: The file.
-    """
-
-    source: str
-    title: str
-    path: str
+_MOST_CARDS = 12
+"""Photographs are what makes a page heavy: a face is about 8 KB."""
+_MOST_SCENES = 8
+_OFTEN = 2
+_FACE_PX = 160
+"""Side of a face: twice what a phone gives it on the page."""
+_SCENE_PX = 720
+_AROUND = 1.5
+"""How much of a face's surroundings is shown, as a multiple of its box."""
+_JPEG_QUALITY = 82
+_FOUND, _MISSED, _FALSE = (90, 190, 60), (30, 120, 255), (220, 60, 170)
+"""Colours (BGR) of the boxes in a scene."""
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """Photographs that belong together, with what is wrong about them.
+    """Photographs that belong together.
 
     Attributes:
-        pictures: One or two.
-        figure: The number that tells, for example a similarity.
+        photos: ``data:`` address (empty where the picture cannot be shown) and caption of each.
         note: What happened.
     """
 
-    pictures: Sequence[Picture]
-    figure: str = ""
-    note: str = ""
+    photos: Sequence[tuple[str, str]]
+    note: str
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A part of the page under a heading.
+def html_report(results: Results, run: Run) -> str:
+    """The page as text.
 
-    Attributes:
-        title: The heading.
-        lead: One paragraph below it; may be empty.
-        tables: Then these.
-        charts: Then these, two a row where there is room.
-        cards: Then these.
-        empty: What to say where there are no tables, charts and cards.
-        wide: Whether its cards hold large pictures.
-        notes: Paragraphs at the end, for example of what the figures do not tell.
+    Args:
+        results: What was found. Photos are read again from their files; one that is gone stays blank.
+        run: What was run.
     """
-
-    title: str
-    lead: str = ""
-    tables: Sequence[Table] = ()
-    charts: Sequence[Chart] = ()
-    cards: Sequence[Card] = ()
-    empty: str = ""
-    wide: bool = False
-    notes: Sequence[str] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A whole report.
-
-    Attributes:
-        title: What was done.
-        subject: To what: usually a path.
-        summary: The result in sentences.
-        tiles: The figures that matter most.
-        sections: All the rest.
-        command: What to type to get the same report.
-        facts: What was run: label to value, in order.
-        warnings: What a reader must know before the figures.
-    """
-
-    title: str
-    subject: str
-    summary: Sequence[str]
-    tiles: Sequence[Tile]
-    sections: Sequence[Section]
-    command: str
-    facts: Sequence[tuple[str, str]]
-    warnings: Sequence[str] = field(default=())
-
-
-def render(page: Page) -> str:
-    """The page as one HTML document that asks nobody for anything."""
+    match results:
+        case VerificationResults():
+            kind, parts = "verification", _verification_parts(results)
+        case IdentificationResults():
+            kind, parts = "identification", _identification_parts(results)
+        case DetectionResults():
+            kind, parts = "detection", _detection_parts(results)
+    headline, tables = summarize(results)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["joints"] = _JOINTS.split
     template = files(__package__).joinpath("page.html.jinja").read_text(encoding="utf-8")
-    return environment.from_string(template).render(page=page)
+    return environment.from_string(template).render(
+        kind=kind,
+        run=run,
+        results=results,
+        headline=headline,
+        tables=tables,
+        most=_MOST_CARDS,
+        counted=count,
+        counted_people=count_people,
+        **parts,
+    )
+
+
+def write_html_report(results: Results, run: Run, path: Path) -> None:
+    """Write the page to a file, whole or not at all.
+
+    Args:
+        results: What was found; see ``html_report``.
+        run: What was run.
+        path: The file; its folder is made.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    write_whole(path, html_report(results, run).encode("utf-8", "replace"))  # a path may hold bytes that are no text
+
+
+def _verification_parts(results: VerificationResults) -> dict[str, object]:
+    comparisons, pictures, default = results.comparisons, results.pictures, results.default
+    marked = [point for point in results.points if point.resolved]
+    impostor_weights = comparisons.weights[~comparisons.same]
+    pairs = (comparisons.first, comparisons.second)
+    acquired = comparisons.similarities > NOT_ACQUIRED
+
+    def cards(among: Mask, sign: int, *verdicts: str) -> list[Card]:
+        rows = lowest(sign * comparisons.similarities, np.flatnonzero(among & acquired), pairs)
+        return _face_cards(pictures, rows, pairs, comparisons.similarities, default, verdicts)
+
+    return {
+        "similarities": similarities_chart(
+            {
+                "same person": (comparisons.genuine, None),
+                "different people": (comparisons.impostor, impostor_weights),
+            },
+            marked,
+            "FMR",
+        ),
+        "trade_off": trade_off_chart(
+            results.curve,
+            marked,
+            comparisons.impostor_count,
+            ("different people that pass (FMR)", "same person refused (FNMR)"),
+        ),
+        "by_pose": _ranges(results.by_pose, "°"),
+        "by_quality": _ranges(results.by_quality, ""),
+        "refused": cards(comparisons.same, 1, "refused", "passes"),
+        "mistaken": cards(~comparisons.same, -1, "told apart", "taken for one"),
+        "people": len(set(pictures.people)),
+        "failures": _failures(pictures),
+    }
+
+
+def _ranges(ranges: Sequence[RangeErrors], unit: str) -> Table:
+    rows = [
+        (
+            range_text(each.at_least, each.below, unit),
+            f"{each.pairs:,}",
+            f"{each.people:,}",
+            percent(each.fnmr),
+            interval_text(each.interval),
+        )
+        for each in ranges
+    ]
+    return Table(("", ">pairs", ">people", ">refused (FNMR)", "95 % interval"), rows)
+
+
+def _identification_parts(results: IdentificationResults) -> dict[str, object]:
+    probes, pictures, default = results.probes, results.pictures, results.default
+    marked = [point for point in results.points if point.resolved]
+
+    def cards(among: Mask, sign: int, scores: Floats, templates: Indices, above: str) -> list[Card]:
+        rows = lowest(sign * scores, np.flatnonzero(among & (scores > NOT_ACQUIRED)), (probes.rows,))
+        return _face_cards(pictures, rows, (probes.rows, templates), scores, default, ("unknown", above))
+
+    return {
+        "similarities": similarities_chart(
+            {
+                "registered, to themselves": (probes.right[probes.mated], None),
+                "strangers, to the nearest": (probes.strangers, None),
+            },
+            marked,
+            "FPIR",
+        ),
+        "trade_off": trade_off_chart(
+            results.curve,
+            marked,
+            len(probes.strangers),
+            ("strangers named (FPIR)", "registered missed (FNIR)"),
+        ),
+        "hardest": cards(probes.mated & (probes.ranks == 1), 1, probes.right, probes.right_rows, "named rightly"),
+        "misnamed": cards(probes.mated & (probes.ranks != 1), -1, probes.other, probes.other_rows, "named wrongly"),
+        "strangers": cards(~probes.mated, -1, probes.other, probes.other_rows, "named wrongly"),
+        "people": len(results.enrolled.people),
+        "failures": _failures(pictures),
+    }
+
+
+def _detection_parts(results: DetectionResults) -> dict[str, object]:
+    judged = [(picture, *_matches(picture, results.threshold)) for picture in results.pictures]
+    wrong = np.array([(~found).sum() + (~right).sum() for _, found, right in judged])
+    worst = [row for row in np.argsort(-wrong, kind="stable") if wrong[row]]
+    return {
+        "curve": precision_recall_chart(results.curve, results.threshold),
+        "scenes": [_scene(judged[row], results.threshold) for row in worst[:_MOST_SCENES]],
+        "unreadable": [(_short(path), reason) for path, reason in results.unreadable.items()],
+    }
+
+
+def _scene(judged: tuple[JudgedPicture, Mask, Mask], threshold: float) -> Card:
+    picture, found, right = judged
+    truth, drawn = picture.truth[~picture.ignored], picture.boxes[picture.scores >= threshold]
+
+    def draw(image_bgr: Image) -> Image:
+        shrunk = _shrunk(image_bgr, _SCENE_PX)
+        scale = shrunk.shape[1] / image_bgr.shape[1]
+        for boxes, color in ((truth[found], _FOUND), (truth[~found], _MISSED), (drawn[~right], _FALSE)):
+            for left, top, right_, bottom in np.round(boxes * scale).astype(int).tolist():
+                cv2.rectangle(shrunk, (left, top), (right_, bottom), color, 2, cv2.LINE_AA)
+        return shrunk
+
+    missed, false = int((~found).sum()), int((~right).sum())
+    boxes_ = "1 box" if false == 1 else f"{false:,} boxes"
+    note = f"{missed:,} of {count(len(truth), 'face')} missed, {boxes_} without one"
+    return Card([(_photo(picture.path, draw), _short(picture.path))], note)
+
+
+def _matches(picture: JudgedPicture, threshold: float) -> tuple[Mask, Mask]:
+    """Which faces that count have a box, and which boxes have a face or lie on one that does not count."""
+    on_face: Mask = iou(picture.boxes[picture.scores >= threshold], picture.truth) >= LEAST_OVERLAP
+    return np.any(on_face[:, ~picture.ignored], axis=0), np.any(on_face, axis=1)
+
+
+def lowest(values: Floats, among: Indices, pictures: Sequence[Indices]) -> list[int]:
+    """Rows of the lowest values, no picture more than twice, so that one bad picture does not fill the page.
+
+    Args:
+        values: (N,).
+        among: (K,) rows to choose from.
+        pictures: Columns (N,) of the pictures that each row shows.
+    """
+    times: dict[int, int] = {}
+    rows: list[int] = []
+    for row in among[np.argsort(values[among], kind="stable")]:
+        here = {int(column[row]) for column in pictures}
+        if len(rows) == _MOST_CARDS:
+            break
+        if all(times.get(picture, 0) < _OFTEN for picture in here):
+            times |= {picture: times.get(picture, 0) + 1 for picture in here}
+            rows.append(int(row))
+    return rows
+
+
+def _face_cards(
+    pictures: EvaluatedPictures,
+    rows: Iterable[int],
+    columns: Sequence[Indices],
+    scores: Floats,
+    default: DefaultThreshold,
+    verdicts: Sequence[str],
+) -> list[Card]:
+    """Faces beside each other, with their similarity and what it means below and above the threshold."""
+    return [
+        Card(
+            [_face_of(pictures, int(column[row])) for column in columns],
+            f"similarity {similarity(scores[row])}: {verdicts[int(scores[row] >= default.threshold.value)]}",
+        )
+        for row in rows
+    ]
+
+
+def _failures(pictures: EvaluatedPictures) -> list[Card]:
+    """The pictures in which no face was found."""
+    return [Card([_face_of(pictures, row)], pictures.problems[row]) for row in pictures.failures[:_MOST_CARDS]]
+
+
+def _face_of(pictures: EvaluatedPictures, row: int) -> tuple[str, str]:
+    """The face of one picture, or the whole of it where there is none, and who it shows."""
+    path, person = pictures.paths[row], pictures.people[row]
+    caption = _short(path) if path.parent.name == person else f"{person}: {_short(path)}"
+    return face_photo(path, pictures.boxes[row]), caption
+
+
+def _short(path: Path) -> str:
+    """The last folder and the file: enough to find it, and nothing about whose machine it is."""
+    return "/".join(path.parts[-2:])
+
+
+def face_photo(path: Path, box: Floats) -> str:
+    """A square around one face, as a ``data:`` address; empty where the file cannot be read.
+
+    Args:
+        path: The photograph.
+        box: (4,) float32 xyxy, the face's box in its pixels; NaN for the whole photograph.
+    """
+
+    def cut(image_bgr: Image) -> Image:
+        if not np.isfinite(box).all():
+            return _shrunk(image_bgr, 2 * _FACE_PX)
+        side = max(1, round(float(max(box[2] - box[0], box[3] - box[1])) * _AROUND))
+        center = (float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2)
+        shift = np.array([[1, 0, side / 2 - center[0]], [0, 1, side / 2 - center[1]]])
+        grey = (128, 128, 128)  # where the square reaches beyond the picture
+        square = cv2.warpAffine(image_bgr, shift, (side, side), borderMode=cv2.BORDER_CONSTANT, borderValue=grey)
+        return _shrunk(np.asarray(square, np.uint8), _FACE_PX)
+
+    return _photo(path, cut)
+
+
+def _photo(path: Path, change: Callable[[Image], Image]) -> str:
+    try:
+        image_bgr = read_image(path)
+    except InputError:
+        return ""
+    _, jpeg = cv2.imencode(".jpg", change(image_bgr), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode("ascii")
+
+
+def _shrunk(image_bgr: Image, longest_px: int) -> Image:
+    scale = min(1.0, longest_px / max(image_bgr.shape[:2]))
+    wh = (max(1, round(image_bgr.shape[1] * scale)), max(1, round(image_bgr.shape[0] * scale)))
+    return np.asarray(cv2.resize(image_bgr, wh, interpolation=cv2.INTER_AREA), np.uint8)

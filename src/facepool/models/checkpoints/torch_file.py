@@ -8,6 +8,7 @@ tensors and plain values, as ``torch.load(weights_only=True)`` does, and nothing
 
 import io
 import math
+import pickle
 import pickletools
 import struct
 import zipfile
@@ -295,7 +296,7 @@ class _Interpreter:
         self._stack: list[object] = []
         self._memo: dict[object, object] = {}
         self._steps: dict[str, Callable[[Any], None]] = {
-            "PROTO": lambda _: None,
+            "PROTO": self._check_protocol,
             "MARK": lambda _: self._stack.append(_MARK),
             "GLOBAL": self._resolve,
             "REDUCE": lambda _: self._call(),
@@ -326,6 +327,10 @@ class _Interpreter:
             if name == "LONG_BINPUT" and isinstance(argument, int) and argument > count:
                 raise ValueError("a memo number is out of range")
         return self._stack.pop()
+
+    def _check_protocol(self, number: int) -> None:
+        if number > pickle.HIGHEST_PROTOCOL:
+            raise ValueError(f"unsupported pickle protocol: {number}")
 
     def _resolve(self, wanted: str) -> None:
         module, _, name = wanted.partition(" ")

@@ -2,18 +2,16 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from facepool.gallery import clean_name
-from facepool.web.api.callers import Recognizing
-from facepool.web.api.described import Answers
-from facepool.web.api.schemas import Activity, ActivityEntry
+from facepool.web.api.schemas import ActivityPage
+from facepool.web.middleware.authentication import ConnectionCheck, Recognizing, share_of
+from facepool.web.problems import Answers
 from facepool.web.services import CurrentServices, Services
-from facepool.web.standing import Standing, share_of
 
 router = APIRouter(prefix="/v1", tags=["activity"])
 
@@ -33,11 +31,11 @@ async def list_activity(
     person: Annotated[str | None, Query(description="Only about somebody")] = None,
     before: Annotated[int | None, Query(ge=1, lt=1 << 63, description="Only entries with a lower id")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> Activity:
+) -> ActivityPage:
     """Who was seen when by the cameras of browsers and of the server, newest first."""
     name = clean_name(person) if person else None
     found = await services.activity.entries(person=name, before=before, limit=limit)
-    return Activity(entries=[ActivityEntry(**asdict(entry)) for entry in found])
+    return ActivityPage(entries=found)
 
 
 def _place(request: Request, services: CurrentServices, caller: Recognizing) -> Iterator[None]:
@@ -49,11 +47,11 @@ def _place(request: Request, services: CurrentServices, caller: Recognizing) -> 
 @router.get("/events", response_class=EventSourceResponse, responses=_STREAM, dependencies=[Depends(_place)])
 async def listen(request: Request, services: CurrentServices, _: Recognizing) -> EventSourceResponse:
     """What happens before the cameras, from now on, as server-sent events."""
-    return EventSourceResponse(_events(services, Standing(request, services.keys, "recognize")), ping=_PING_S)
+    return EventSourceResponse(_events(services, ConnectionCheck(request, services.keys, "recognize")), ping=_PING_S)
 
 
-async def _events(services: Services, standing: Standing) -> AsyncIterator[ServerSentEvent]:
-    async for record in services.events.listen():
-        if not await standing.holds():
+async def _events(services: Services, check: ConnectionCheck) -> AsyncIterator[ServerSentEvent]:
+    async for record in services.activity.events.listen():
+        if not await check.is_valid():
             return
         yield ServerSentEvent(json.dumps(record, ensure_ascii=False), event=str(record["event"]))

@@ -6,13 +6,12 @@ from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from facepool.capture.addresses import STREAM_SCHEMES, url_scheme
+from facepool.capture.source import STREAM_SCHEMES, url_scheme
 from facepool.errors import ConfigError
-from facepool.web.api.callers import Administering, Recognizing
-from facepool.web.api.described import JPEG
-from facepool.web.api.schemas import Body
-from facepool.web.camera import Camera, CameraState
+from facepool.web.api.schemas import JPEG, Body
+from facepool.web.middleware.authentication import Administering, Recognizing
 from facepool.web.services import CurrentServices
+from facepool.web.services.cameras import CameraInfo
 
 router = APIRouter(prefix="/v1/cameras", tags=["cameras"])
 
@@ -27,30 +26,6 @@ class NewCamera(Body):
     name: str = Field("", max_length=200, description="For people; by default the source")
 
 
-class FaceInView(BaseModel):
-    """Somebody before a camera."""
-
-    track: int
-    person: str | None = Field(description="null: unknown")
-    reason: str = Field(description="`match` is the only one that names a person")
-    since: str
-
-
-class CameraInfo(BaseModel):
-    """A camera, and what it is doing."""
-
-    id: str
-    name: str
-    source: str = Field(description="Without passwords")
-    state: CameraState
-    since: str = Field(description="From when on it has been in that state")
-    reason: str = Field(description="Why it is not watching")
-    restarts: int = Field(description="How often it came back after it had failed")
-    fps: float = Field(description="Frames looked at in a second, lately")
-    size: tuple[int, int] | None = Field(description="Width and height of its pictures")
-    present: list[FaceInView]
-
-
 class CameraList(BaseModel):
     """All cameras, in the order in which they were added."""
 
@@ -60,7 +35,7 @@ class CameraList(BaseModel):
 @router.get("")
 async def list_cameras(services: CurrentServices, _: Recognizing) -> CameraList:
     """The cameras of the server, what they are doing, and who is before them."""
-    return CameraList(cameras=[_info(camera) for camera in services.cameras.all()])
+    return CameraList(cameras=[camera.status for camera in services.cameras.all()])
 
 
 @router.post("", status_code=201)
@@ -70,13 +45,13 @@ async def add_camera(body: NewCamera, services: CurrentServices, caller: Adminis
     _check_source(source)
     camera = await run_in_threadpool(services.cameras.add, source, body.name, remember=True)
     await services.audit.add(caller, "added a camera", detail=camera.name)
-    return _info(camera)
+    return camera.status
 
 
 @router.get("/{id}")
 async def show_camera(number: CameraId, services: CurrentServices, _: Recognizing) -> CameraInfo:
     """One camera."""
-    return _info(services.cameras.get(number))
+    return services.cameras.get(number).status
 
 
 @router.delete("/{id}", status_code=204)
@@ -103,23 +78,4 @@ def _check_source(source: str) -> None:
         "This is no camera",
         why="it is neither a number nor the address of a stream",
         fix=f"Give a number such as 0, or an address that begins with {', '.join(sorted(STREAM_SCHEMES))}",
-    )
-
-
-def _info(camera: Camera) -> CameraInfo:
-    status = camera.status
-    return CameraInfo(
-        id=camera.id,
-        name=camera.name,
-        source=camera.source,
-        state=status.state,
-        since=status.since,
-        reason=status.reason,
-        restarts=status.restarts,
-        fps=status.fps,
-        size=status.size_wh,
-        present=[
-            FaceInView(track=face.track, person=face.person, reason=face.reason, since=face.since)
-            for face in status.present
-        ],
     )

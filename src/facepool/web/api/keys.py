@@ -1,26 +1,82 @@
-"""API keys, and the audit log: for administrators."""
+"""Signing in with a key, and, for administrators, API keys and the audit log."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from facepool.errors import ConfigError
 from facepool.gallery.checks import NAME_LIMIT
-from facepool.web.keys import Keys, Role
-from facepool.web.paths import NAME
-from facepool.web.services import Caller, CurrentServices, requires
+from facepool.web.api.schemas import Body
+from facepool.web.middleware.authentication import (
+    COOKIE,
+    Administering,
+    Recognizing,
+    address_of,
+    drop_cookie,
+    set_cookie,
+)
+from facepool.web.middleware.paths import NAME
+from facepool.web.problems import KeyUnknown
+from facepool.web.services import CurrentServices
+from facepool.web.services.audit import AuditEntry
+from facepool.web.services.keys import Keys, KnownKey, Role
 
+session = APIRouter(prefix="/v1/session", tags=["session"])
 router = APIRouter(prefix="/v1", tags=["administration"])
 
-_Administering = Annotated[Caller, Depends(requires("admin"))]
+
+class SignIn(Body):
+    """The key to sign in with."""
+
+    key: str = Field(min_length=1, max_length=500)
 
 
-class NewKey(BaseModel):
+class Session(BaseModel):
+    """Who is at the page."""
+
+    name: str = Field(description="Of the key; `local` where none is needed")
+    role: Role
+    signed_in: bool = Field(description="false: no key is needed")
+
+
+@session.get("")
+async def show_session(services: CurrentServices, caller: Recognizing) -> Session:
+    """Who you are, as far as the server knows."""
+    return Session(name=caller.name, role=caller.role, signed_in=services.keys.required)
+
+
+@session.post("")
+async def sign_in(body: SignIn, request: Request, response: Response, services: CurrentServices) -> Session:
+    """Sign in with a key; the session lasts for a week, or until the key is removed."""
+    address = address_of(request)
+    services.limits.check_failures(address)
+    found = await run_in_threadpool(services.keys.sign_in, body.key)
+    if found is None:
+        services.limits.count_failure(address)
+        raise KeyUnknown("There is no such API key", fix="Check that all of it was copied")
+    caller, token = found
+    set_cookie(response, token, secure=_is_secure(request))
+    await services.audit.add(caller, "signed in")
+    return Session(name=caller.name, role=caller.role, signed_in=True)
+
+
+@session.delete("", status_code=204)
+async def sign_out(request: Request, response: Response, services: CurrentServices) -> None:
+    """Sign out; does nothing for who is not signed in."""
+    token = request.cookies.get(COOKIE)
+    if token is not None:
+        await run_in_threadpool(services.keys.sign_out, token)
+    drop_cookie(response, secure=_is_secure(request))
+
+
+def _is_secure(request: Request) -> bool:
+    return request.url.scheme == "https"
+
+
+class NewKey(Body):
     """A key to be made."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str = Field(min_length=1, max_length=NAME_LIMIT)
     role: Role = Field(description="Each may do what the ones before it may: recognize, enroll, admin")
@@ -34,15 +90,6 @@ class MadeKey(BaseModel):
     key: str
 
 
-class KnownKey(BaseModel):
-    """A key as it is kept."""
-
-    name: str
-    role: Role
-    created_at: str
-    last_used_at: str | None = Field(description="To the minute")
-
-
 class KnownKeys(BaseModel):
     """Every key, oldest first."""
 
@@ -50,35 +97,21 @@ class KnownKeys(BaseModel):
     required: bool = Field(description="Whether requests need one now")
 
 
-class Entry(BaseModel):
-    """Something that was done."""
-
-    id: int
-    at: str
-    caller: str = Field(description="Name of the key, or `local`")
-    action: str
-    person: str = Field(description="`erased-` and digits for who was erased since; empty: nobody in particular")
-    detail: str
-
-
 class AuditLog(BaseModel):
     """Who did what to whom, newest first."""
 
-    entries: list[Entry]
+    entries: list[AuditEntry]
 
 
 @router.get("/keys")
-async def list_keys(services: CurrentServices, _: _Administering) -> KnownKeys:
+async def list_keys(services: CurrentServices, _: Administering) -> KnownKeys:
     """Who may do what."""
     keys = await run_in_threadpool(services.keys.all)
-    known = [
-        KnownKey(name=key.name, role=key.role, created_at=key.created_at, last_used_at=key.last_used_at) for key in keys
-    ]
-    return KnownKeys(keys=known, required=services.keys.required)
+    return KnownKeys(keys=keys, required=services.keys.required)
 
 
 @router.post("/keys", status_code=201)
-async def add_key(body: NewKey, services: CurrentServices, caller: _Administering) -> MadeKey:
+async def add_key(body: NewKey, services: CurrentServices, caller: Administering) -> MadeKey:
     """Make a key. Once an administrator has one, everybody needs one; so the first has to be an administrator's."""
     key = await run_in_threadpool(_add, services.keys, body)
     await services.audit.add(caller, "made a key", detail=f"{body.name} ({body.role})")
@@ -86,7 +119,7 @@ async def add_key(body: NewKey, services: CurrentServices, caller: _Administerin
 
 
 @router.delete(f"/keys/{NAME}", status_code=204)
-async def remove_key(name: Annotated[str, Path()], services: CurrentServices, caller: _Administering) -> None:
+async def remove_key(name: Annotated[str, Path()], services: CurrentServices, caller: Administering) -> None:
     """Remove a key; whoever is signed in with it is no longer."""
     await run_in_threadpool(_remove, services.keys, name)
     await services.audit.add(caller, "removed a key", detail=name)
@@ -95,26 +128,13 @@ async def remove_key(name: Annotated[str, Path()], services: CurrentServices, ca
 @router.get("/audit")
 async def show_audit(
     services: CurrentServices,
-    _: _Administering,
+    _: Administering,
     person: Annotated[str | None, Query(description="Only those about somebody, even if erased since")] = None,
     before: Annotated[int | None, Query(ge=1, lt=1 << 63)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> AuditLog:
     """Who registered, changed, exported or erased whom."""
-    found = await services.audit.entries(person=person, before=before, limit=limit)
-    return AuditLog(
-        entries=[
-            Entry(
-                id=entry.id,
-                at=entry.at,
-                caller=entry.caller,
-                action=entry.action,
-                person=entry.person,
-                detail=entry.detail,
-            )
-            for entry in found
-        ]
-    )
+    return AuditLog(entries=await services.audit.entries(person=person, before=before, limit=limit))
 
 
 def _add(keys: Keys, wanted: NewKey) -> str:

@@ -1,42 +1,47 @@
 """People of the pool: who is there, what is stored of them, registering, renaming, merging, exporting, erasing."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import io
+import json
+import zipfile
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Path, Query, Response
 
-from facepool.enroll.pictures import Enrollment, Offer
+from facepool.enroll.pictures import Offer
+from facepool.enroll.ring import AMPLITUDES, StoredRing, stored_ring
+from facepool.enroll.session import EnrollmentSession
 from facepool.errors import InputError, UnknownTemplate
 from facepool.faces.analyze import Faces
 from facepool.gallery import Pool, clean_name
 from facepool.gallery.checks import unknown_person
-from facepool.records import rounded
-from facepool.types import Frame, Image
-from facepool.web.api import answers
-from facepool.web.api.callers import Enrolling, Recognizing
-from facepool.web.api.described import JPEG, ZIP, attachment
-from facepool.web.api.looking import Seen, looked_at_each
-from facepool.web.api.pictures import REQUEST_BODY, SentPicture, SentPictures
+from facepool.gallery.columns import LookAlikes
+from facepool.records import Record, rounded, template_record
+from facepool.types import Frame, Image, Template
+from facepool.web.api.pictures import REQUEST_BODY, AnalyzedPicture, SentPicture, SentPictures, looked_at_each
 from facepool.web.api.schemas import (
+    JPEG,
+    ZIP,
     Erased,
     ErasedSample,
     Merged,
     Merging,
     NewPerson,
-    OfferedPicture,
-    People,
+    PeoplePage,
     PersonDetail,
+    PersonSummary,
     Registered,
     Renaming,
     StoredSample,
+    attachment,
 )
-from facepool.web.archive import person_archive
-from facepool.web.erasing import erase, told_since
-from facepool.web.paths import NAME
+from facepool.web.middleware.authentication import Enrolling, Recognizing
+from facepool.web.middleware.paths import NAME
 from facepool.web.services import CurrentServices
+from facepool.web.services.people import best_view
 
 router = APIRouter(prefix="/v1/persons", tags=["persons"])
 
@@ -45,6 +50,11 @@ SampleNumber = Annotated[int, Path(alias="id", description="Number of the stored
 _PAGE = 50
 _SOMEBODY = f"/{NAME}"
 _LONGEST_SOURCE = 200
+_ABOUT = (
+    "Everything that this server keeps about the person. vectors.npy has a row of float32 for each sample, in the same "
+    "order; pictures are the faces that the vectors were made from, where they were kept. activity.json: when the "
+    "person was seen. audit.json: who registered, changed or exported the person."
+)
 _NO_PIXELS: Image = np.empty((0, 0, 3), np.uint8)
 
 
@@ -55,15 +65,15 @@ async def list_people(
     search: Annotated[str, Query(description="Part of the name, in either case")] = "",
     page: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
     size: Annotated[int, Query(ge=1, le=500)] = _PAGE,
-) -> People:
+) -> PeoplePage:
     """Who is in the pool, by name."""
 
-    def read(pool: Pool) -> People:
+    def read(pool: Pool) -> PeoplePage:
         names = [entry.name for entry in pool.people() if search.casefold() in entry.name.casefold()]
         shown = names[page * size : (page + 1) * size]
         alike = pool.look_alikes()
-        summaries = [answers.person_summary(pool, name, alike) for name in shown]
-        return People(persons=summaries, total=len(names), page=page, size=size)
+        summaries = [PersonSummary.model_validate(_person(pool, name, alike)) for name in shown]
+        return PeoplePage(persons=summaries, total=len(names), page=page, size=size)
 
     return await services.pool.run(read)
 
@@ -74,9 +84,8 @@ async def create_person(body: NewPerson, services: CurrentServices, caller: Enro
     name = clean_name(body.person)
 
     def create(pool: Pool) -> PersonDetail:
-        pool.create(name)
-        services.audit.note(caller, "created", name)
-        return answers.person_detail(pool, name)
+        services.people.create(caller, pool, name)
+        return _detail(pool, name)
 
     return await services.pool.run(create)
 
@@ -84,7 +93,7 @@ async def create_person(body: NewPerson, services: CurrentServices, caller: Enro
 @router.get(_SOMEBODY)
 async def show_person(name: PersonName, services: CurrentServices, _: Recognizing) -> PersonDetail:
     """Somebody with their views, and which ways these look."""
-    return await services.pool.run(lambda pool: answers.person_detail(pool, clean_name(name)))
+    return await services.pool.run(lambda pool: _detail(pool, clean_name(name)))
 
 
 @router.patch(_SOMEBODY)
@@ -93,10 +102,8 @@ async def rename_person(name: PersonName, body: Renaming, services: CurrentServi
     old, new = clean_name(name), clean_name(body.person)
 
     def rename(pool: Pool) -> PersonDetail:
-        pool.rename(old, new)
-        services.activity.rename(old, new)
-        services.audit.note(caller, "renamed", new, old)
-        return answers.person_detail(pool, new)
+        services.people.rename(caller, pool, old, new)
+        return _detail(pool, new)
 
     return await services.pool.run(rename)
 
@@ -107,7 +114,7 @@ async def erase_person(name: PersonName, services: CurrentServices, caller: Enro
     name = clean_name(name)
 
     def remove(pool: Pool) -> Erased:
-        gone = erase(services, caller, pool, [name])
+        gone = services.people.erase(caller, pool, [name])
         if gone.nothing:
             raise unknown_person(name, [person.name for person in pool.people()])
         return Erased(person=name, samples=gone.samples.get(name, 0), activity=gone.activity, notes=list(gone.notes))
@@ -119,24 +126,15 @@ async def erase_person(name: PersonName, services: CurrentServices, caller: Enro
 async def merge_people(name: PersonName, body: Merging, services: CurrentServices, caller: Enrolling) -> Merged:
     """Give all views of somebody to another person; who they were is gone."""
     source, target = clean_name(name), clean_name(body.into)
-
-    def merge(pool: Pool) -> int:
-        moved = pool.merge(source, target)
-        services.activity.rename(source, target)
-        services.audit.note(caller, "merged", target, source)
-        return moved
-
-    return Merged(person=target, moved=await services.pool.run(merge))
+    moved = await services.pool.run(lambda pool: services.people.merge(caller, pool, source, target))
+    return Merged(person=target, moved=moved)
 
 
 @router.get(f"{_SOMEBODY}/samples")
 async def list_samples(name: PersonName, services: CurrentServices, _: Recognizing) -> list[StoredSample]:
     """The stored views of somebody, oldest first."""
-
-    def read(pool: Pool) -> list[StoredSample]:
-        return answers.stored_samples(pool.templates(name), pool.template_ids_with_image(name))
-
-    return await services.pool.run(read)
+    samples = await services.pool.run(lambda pool: _samples(pool, pool.templates(name)))
+    return [StoredSample.model_validate(sample) for sample in samples]
 
 
 @router.post(f"{_SOMEBODY}/samples", openapi_extra=REQUEST_BODY)
@@ -155,12 +153,12 @@ async def register(
     Only good views that differ from those that are stored already are stored; what became of each picture is told.
     """
     name = clean_name(name)
-    looks = [look async for look in looked_at_each(pictures, services.engine.analyze)]
-    options = replace(services.settings.enroll_options(force=force), keep_pictures=True)
+    analyzed = [one async for one in looked_at_each(services.engine, pictures, services.engine.analyzer.analyze)]
+    options = services.settings.enroll_options(force=force, keep_pictures=True)
 
     def store(pool: Pool) -> Registered:
-        enrollment = Enrollment(name, services.engine.analyzer, pool, services.policy, options)
-        registered = _register(enrollment, pool, pictures, looks)
+        session = EnrollmentSession(name, services.engine.analyzer, pool, services.policy, options)
+        registered = _register(session, pool, pictures, analyzed)
         if registered.stored:
             services.audit.note(caller, "registered", name, f"{registered.stored} views")
         return registered
@@ -173,14 +171,8 @@ async def erase_sample(
     name: PersonName, number: SampleNumber, services: CurrentServices, caller: Enrolling
 ) -> ErasedSample:
     """Erase one view and its picture. The person stays, even without a view."""
-
-    def remove(pool: Pool) -> ErasedSample:
-        remarks = len(pool.notes)
-        owner = pool.remove_template(number, name)
-        services.audit.note(caller, "erased_sample", owner, str(number))
-        return ErasedSample(person=owner, id=number, notes=list(told_since(pool, remarks)))
-
-    return await services.pool.run(remove)
+    owner, notes = await services.pool.run(lambda pool: services.people.erase_view(caller, pool, number, name))
+    return ErasedSample(person=owner, id=number, notes=list(notes))
 
 
 @router.get(f"{_SOMEBODY}/samples/{{id}}/picture", response_class=Response, responses=JPEG)
@@ -203,53 +195,161 @@ async def export_person(name: PersonName, services: CurrentServices, caller: Enr
     """Everything about somebody in a zip file: views with vectors and pictures, activity, and what was done to them."""
     name = clean_name(name)
     activity, audit = await services.activity.of(name), await services.audit.of(name)
-    archive = await services.pool.run(lambda pool: person_archive(pool, name, activity, audit))
+    archive = await services.pool.run(lambda pool: _archive(pool, name, activity, audit))
     await services.audit.add(caller, "exported", name)
     return Response(archive, media_type="application/zip", headers=attachment(f"{name}.zip"))
 
 
-def _register(
-    enrollment: Enrollment, pool: Pool, pictures: Sequence[SentPicture], looks: Sequence[Seen[Faces] | InputError]
-) -> Registered:
-    """Offer what was seen, store it, and tell what became of each picture."""
-    numbers = [number for number, look in enumerate(looks) if not isinstance(look, InputError)]
-    frames = [Frame(_NO_PIXELS, _source(pictures[number]), number) for number in numbers]
-    seen = [look.found for look in looks if not isinstance(look, InputError)]
-    offers = dict(zip(numbers, enrollment.offer_faces(list(zip(frames, seen, strict=True))), strict=True))
-    stored = enrollment.commit()
-    withdrawn = {offer.frame.index: offer for offer in enrollment.withdrawn}
-    offers |= withdrawn
-    templates = pool.templates(enrollment.person) if stored else []
-    number_of = {template.sample.embedding.tobytes(): template.id for template in templates}
-    return Registered(
-        person=enrollment.person,
-        stored=stored,
-        pictures=[
-            _unreadable(picture, look) if isinstance(look, InputError) else _offered(picture, offers[number], number_of)
-            for number, (picture, look) in enumerate(zip(pictures, looks, strict=True))
+def _detail(pool: Pool, name: str) -> PersonDetail:
+    return PersonDetail.model_validate(_person(pool, name, pool.look_alikes()))
+
+
+def _person(pool: Pool, name: str, pairs: Collection[LookAlikes]) -> Record:
+    """Somebody of the pool with their views.
+
+    Args:
+        pool: Where they are.
+        name: Whose name it is.
+        pairs: The pool's look-alikes.
+
+    Raises:
+        UnknownPerson: Nobody has that name.
+    """
+    templates = pool.templates(name)
+    ring = stored_ring(templates)
+    return {
+        "person": name,
+        "samples": len(templates),
+        "created_at": min((template.created_at for template in templates if template.created_at), default=None),
+        "look_alikes": _look_alikes_of(name, pairs),
+        "face": _face(templates, ring, pool.template_ids_with_image(name)),
+        "coverage": ring.coverage,
+        "ring": [
+            {
+                "direction": direction,
+                "amplitude": amplitude,
+                "angle_deg": part.angle_deg,
+                "quality": part.near if amplitude == "near" else part.far,
+            }
+            for amplitude in AMPLITUDES
+            for direction, part in enumerate(ring.parts)
         ],
-    )
+        "views": _samples(pool, templates),
+    }
 
 
-def _offered(picture: SentPicture, offer: Offer, number_of: Mapping[bytes, int]) -> OfferedPicture:
+def _samples(pool: Pool, templates: Sequence[Template]) -> list[Record]:
+    with_image = pool.template_ids_with_image(templates[0].person) if templates else frozenset()
+    return [template_record(template) | {"picture": template.id in with_image} for template in templates]
+
+
+def _look_alikes_of(name: str, pairs: Collection[LookAlikes]) -> list[str]:
+    """People whom somebody is easily taken for."""
+    return sorted(other for pair in pairs if name in pair for other in pair - {name})
+
+
+def _face(templates: Sequence[Template], ring: StoredRing, with_image: frozenset[int]) -> int | None:
+    """The view that shows somebody best: the one in the middle if it has a picture, else the best of those that do."""
+    if ring.middle in with_image:
+        return ring.middle
+    return best_view(templates, with_image)
+
+
+def _register(
+    session: EnrollmentSession,
+    pool: Pool,
+    pictures: Sequence[SentPicture],
+    analyzed: Sequence[AnalyzedPicture[Faces] | InputError],
+) -> Registered:
+    """Offer the faces of pictures, store them, and tell what became of each picture."""
+    seen = [
+        (Frame(_NO_PIXELS, _source(picture), number), one.found)
+        for number, (picture, one) in enumerate(zip(pictures, analyzed, strict=True))
+        if not isinstance(one, InputError)
+    ]
+    offers = {offer.frame.index: offer for offer in session.offer_faces(seen)}
+    stored = session.commit()
+    offers |= {offer.frame.index: offer for offer in session.withdrawn}
+    templates = pool.templates(session.person) if stored else []
+    number_of = {template.sample.embedding.tobytes(): template.id for template in templates}
+    outcomes = [
+        _unreadable(one) if isinstance(one, InputError) else _outcome(offers[number], number_of)
+        for number, one in enumerate(analyzed)
+    ]
+    named = [{"name": picture.name, **outcome} for picture, outcome in zip(pictures, outcomes, strict=True)]
+    return Registered.model_validate({"person": session.person, "stored": stored, "pictures": named})
+
+
+def _outcome(offer: Offer, number_of: Mapping[bytes, int]) -> Record:
     taken = offer.outcome == "taken"
-    return OfferedPicture(
-        name=picture.name,
-        outcome=offer.outcome,
-        message=str(offer),
-        rival=offer.rival,
-        similarity=rounded(offer.similarity, 4),
-        sample=number_of.get(offer.faces.embeddings[0].tobytes()) if taken else None,
-        faces=len(offer.faces),
-    )
+    return {
+        "outcome": offer.outcome,
+        "message": str(offer),
+        "rival": offer.rival,
+        "similarity": rounded(offer.similarity, 4),
+        "sample": number_of.get(offer.faces.embeddings[0].tobytes()) if taken else None,
+        "faces": len(offer.faces),
+    }
 
 
-def _unreadable(picture: SentPicture, error: InputError) -> OfferedPicture:
-    return OfferedPicture(
-        name=picture.name, outcome="unreadable", message=str(error), rival=None, similarity=None, sample=None, faces=0
-    )
+def _unreadable(error: InputError) -> Record:
+    nothing = dict.fromkeys(("rival", "similarity", "sample"))
+    return {"outcome": "unreadable", "message": str(error), "faces": 0, **nothing}
 
 
 def _source(picture: SentPicture) -> str:
     """Where a view comes from, as the pool keeps it: what the client called the file, without its folders."""
     return PurePath(picture.name.replace("\\", "/")).name[:_LONGEST_SOURCE] or "upload"
+
+
+def _archive(
+    pool: Pool, name: str, activity: Sequence[Mapping[str, object]], audit: Sequence[Mapping[str, object]]
+) -> bytes:
+    """A zip file with all that is stored about somebody.
+
+    Args:
+        pool: Where they are.
+        name: Whom it is about.
+        activity: When they were seen.
+        audit: What was done to them, and by whom.
+
+    Raises:
+        UnknownPerson: Nobody has that name.
+    """
+    templates = pool.templates(name)
+    pictures = {template.id: pool.picture(template.id) for template in templates}
+    person = {
+        "about": _ABOUT,
+        "person": name,
+        "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "embedding_space": str(pool.space) if pool.space else None,
+        "look_alikes": _look_alikes_of(name, pool.look_alikes()),
+        "samples": [_sample(template, pictures[template.id]) for template in templates],
+    }
+    rows = [template.sample.embedding for template in templates]
+    vectors = io.BytesIO()
+    np.save(vectors, np.array(rows, np.float32).reshape(len(rows), pool.dimension or 0), allow_pickle=False)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("person.json", _json(person))
+        archive.writestr("vectors.npy", vectors.getvalue())
+        archive.writestr("activity.json", _json(activity))
+        archive.writestr("audit.json", _json(audit))
+        for number, picture in pictures.items():
+            if picture is not None:
+                archive.writestr(_picture_name(number), picture, zipfile.ZIP_STORED)
+    return file.getvalue()
+
+
+def _sample(template: Template, picture: bytes | None) -> Record:
+    record = template_record(template) | {"picture": None if picture is None else _picture_name(template.id)}
+    del record["person"]  # the file says it once
+    return record
+
+
+def _picture_name(number: int) -> str:
+    return f"pictures/{number}.jpg"
+
+
+def _json(content: object) -> str:
+    return json.dumps(content, ensure_ascii=False, indent=1)

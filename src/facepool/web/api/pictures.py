@@ -1,21 +1,30 @@
-"""Pictures as they come in: files of a form, base64 in JSON, or the bytes of one as the body."""
+"""Pictures of requests: read as files of a form, base64 in JSON or one as the body, and looked at by the engine."""
 
+import asyncio
 import base64
 import binascii
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Generic, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field, ValidationError
 from starlette.datastructures import UploadFile
 
-from facepool.errors import ImageUnreadable, SourceEmpty
+from facepool.errors import ImageUnreadable, InputError, SourceEmpty
+from facepool.records import Record
+from facepool.types import Image
 from facepool.web.api.schemas import Body
 from facepool.web.problems import UnsupportedBody
+from facepool.web.services.engine import Engine
 
 MOST_PICTURES = 100
 """In one request."""
+
+Found = TypeVar("Found")
+_AT_ONCE = 4
+"""Of one request: decoded they take much more room than as files, and others wait, too."""
 
 
 class NamedPicture(Body):
@@ -42,6 +51,27 @@ class SentPicture:
 
     name: str
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AnalyzedPicture(Generic[Found]):
+    """A picture that was looked at.
+
+    Attributes:
+        name: As the client called it.
+        width: Upright, in pixels.
+        height: Likewise.
+        found: What was found in it.
+    """
+
+    name: str
+    width: int
+    height: int
+    found: Found
+
+    def record(self, faces: Iterable[Record]) -> Record:
+        """The picture with its faces, for an answer."""
+        return {"name": self.name, "width": self.width, "height": self.height, "faces": list(faces)}
 
 
 REQUEST_BODY = {
@@ -114,3 +144,46 @@ def _decoded(picture: NamedPicture) -> bytes:
         raise ImageUnreadable(
             f"The picture {picture.name!r} cannot be read", why=f"it is no base64 ({error})", fix="Encode the file"
         ) from error
+
+
+async def looked_at(
+    engine: Engine, pictures: Sequence[SentPicture], work: Callable[[Image], Found]
+) -> list[AnalyzedPicture[Found]]:
+    """Decode pictures and look at them, in their order.
+
+    Args:
+        engine: Where that is done.
+        pictures: Of a request.
+        work: What to do with an upright picture.
+
+    Raises:
+        InputError: One of them is no picture, or too large.
+        ServerBusy: Too many others wait.
+    """
+    found = []
+    async for picture in looked_at_each(engine, pictures, work):
+        if isinstance(picture, InputError):
+            raise picture
+        found.append(picture)
+    return found
+
+
+async def looked_at_each(
+    engine: Engine, pictures: Sequence[SentPicture], work: Callable[[Image], Found]
+) -> AsyncIterator[AnalyzedPicture[Found] | InputError]:
+    """The same; a picture that cannot be used gives its error in its place."""
+
+    async def look(picture: SentPicture) -> AnalyzedPicture[Found] | InputError:
+        try:
+            return await engine.look(picture.data, lambda image_bgr: _analyzed(picture, image_bgr, work))
+        except InputError as error:
+            return error
+
+    for first in range(0, len(pictures), _AT_ONCE):
+        for one in await asyncio.gather(*map(look, pictures[first : first + _AT_ONCE])):
+            yield one
+
+
+def _analyzed(picture: SentPicture, image_bgr: Image, work: Callable[[Image], Found]) -> AnalyzedPicture[Found]:
+    height, width = image_bgr.shape[:2]
+    return AnalyzedPicture(picture.name, width, height, work(image_bgr))

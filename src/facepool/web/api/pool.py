@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -17,9 +18,9 @@ from facepool.recognize.decide import LOOK_ALIKE_MARGIN
 from facepool.search import GalleryState, Search
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import Calibration, EmbeddingSpace
-from facepool.web.api.callers import Administering, Recognizing
-from facepool.web.api.described import DATABASE, DATABASE_TYPE, attachment
 from facepool.web.api.schemas import (
+    DATABASE,
+    DATABASE_TYPE,
     Calibrated,
     Calibrating,
     ErrorRate,
@@ -29,7 +30,9 @@ from facepool.web.api.schemas import (
     PoolInfo,
     SimilarPair,
     Space,
+    attachment,
 )
+from facepool.web.middleware.authentication import Administering, Recognizing
 from facepool.web.services import CurrentServices
 
 router = APIRouter(prefix="/v1/pool", tags=["pool"])
@@ -111,7 +114,7 @@ def _info(pool: Pool, policy: ThresholdPolicy) -> PoolInfo:
         name=pool.path.name,
         people=len(pool.people()),
         templates=gallery.templates,
-        space=None if space is None else _space(space),
+        space=None if space is None else Space.model_validate(space),
         threshold=round(naming.value, 4),
         meaning=naming.meaning,
         verification_threshold=round(comparing.value, 4),
@@ -132,21 +135,8 @@ def _curve(gallery: GalleryState, policy: ThresholdPolicy) -> list[ErrorRate]:
     return [ErrorRate(similarity=value, fpir=share) for value, share in shares if share is not None]
 
 
-def _space(space: EmbeddingSpace) -> Space:
-    return Space(id=space.id, model=space.model, dimension=space.dimension, mirrored=space.mirrored)
-
-
 def _kept(calibration: Calibration) -> KeptCalibration:
-    return KeptCalibration(
-        threshold=round(calibration.threshold, 4),
-        target_fpir=calibration.target_fpir,
-        interval=(calibration.low, calibration.high),
-        people=calibration.people,
-        templates=calibration.templates,
-        comparisons=calibration.comparisons,
-        borrowed=round(calibration.borrowed, 4),
-        created_at=calibration.created_at,
-    )
+    return KeptCalibration.model_validate({**asdict(calibration), "interval": (calibration.low, calibration.high)})
 
 
 def _pair(pair: frozenset[str]) -> tuple[str, str]:

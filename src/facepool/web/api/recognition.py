@@ -5,20 +5,11 @@ from fastapi import APIRouter
 from facepool.errors import InputError
 from facepool.gallery import Pool
 from facepool.recognize.pictures import RecognizedFaces, Recognizer
-from facepool.recognize.verify import compare
-from facepool.web.api import answers
-from facepool.web.api.callers import Recognizing
-from facepool.web.api.looking import looked_at
-from facepool.web.api.pictures import REQUEST_BODY, SentPictures
-from facepool.web.api.schemas import (
-    Detected,
-    DetectedPicture,
-    Embedded,
-    EmbeddedPicture,
-    Recognized,
-    RecognizedPicture,
-    Verified,
-)
+from facepool.recognize.verify import cosine, largest_face
+from facepool.records import embedded_record, found_record, named_record
+from facepool.web.api.pictures import REQUEST_BODY, SentPictures, looked_at
+from facepool.web.api.schemas import Detected, Embedded, Recognized, Verified
+from facepool.web.middleware.authentication import Recognizing
 from facepool.web.services import CurrentServices
 
 router = APIRouter(prefix="/v1", tags=["recognition"])
@@ -27,40 +18,40 @@ router = APIRouter(prefix="/v1", tags=["recognition"])
 @router.post("/detect", openapi_extra=REQUEST_BODY)
 async def detect(pictures: SentPictures, services: CurrentServices, _: Recognizing) -> Detected:
     """Find faces."""
+    analyzed = await looked_at(services.engine, pictures, services.engine.analyzer.find)
     found = [
-        DetectedPicture(**seen.described, faces=answers.found_faces(seen.found))
-        async for seen in looked_at(pictures, services.engine.find)
+        picture.record(found_record(picture.found, row) for row in range(len(picture.found))) for picture in analyzed
     ]
-    return Detected(pictures=found)
+    return Detected.model_validate({"pictures": found})
 
 
 @router.post("/embed", openapi_extra=REQUEST_BODY)
 async def embed(pictures: SentPictures, services: CurrentServices, _: Recognizing) -> Embedded:
     """Find faces, measure them, and turn them into vectors."""
+    analyzer = services.engine.analyzer
+    analyzed = await looked_at(services.engine, pictures, analyzer.analyze)
     found = [
-        EmbeddedPicture(**seen.described, faces=answers.embedded_faces(seen.found))
-        async for seen in looked_at(pictures, services.engine.analyze)
+        picture.record(embedded_record(picture.found, row) for row in range(len(picture.found))) for picture in analyzed
     ]
-    return Embedded(space=services.engine.analyzer.space.id, pictures=found)
+    return Embedded.model_validate({"space": analyzer.space.id, "pictures": found})
 
 
 @router.post("/recognize", openapi_extra=REQUEST_BODY)
 async def recognize(pictures: SentPictures, services: CurrentServices, _: Recognizing) -> Recognized:
     """Name everybody: each face is somebody of the pool, or unknown and why."""
-    seen = [seen async for seen in looked_at(pictures, services.engine.analyze)]
+    analyzed = await looked_at(services.engine, pictures, services.engine.embed)
 
     def decide(pool: Pool) -> list[RecognizedFaces]:
         options = services.settings.recognize_options()
         recognizer = Recognizer(services.engine.analyzer, pool, services.policy, options)
-        return recognizer.decide([(picture.found.detections, picture.found.embeddings) for picture in seen])
+        return recognizer.decide([picture.found for picture in analyzed])
 
     named = await services.pool.run(decide)
-    return Recognized(
-        pictures=[
-            RecognizedPicture(**picture.described, faces=answers.named_faces(faces))
-            for picture, faces in zip(seen, named, strict=True)
-        ]
-    )
+    found = [
+        picture.record(named_record(faces, row) for row in range(len(faces)))
+        for picture, faces in zip(analyzed, named, strict=True)
+    ]
+    return Recognized.model_validate({"pictures": found})
 
 
 @router.post("/verify", openapi_extra=REQUEST_BODY)
@@ -68,15 +59,16 @@ async def verify(pictures: SentPictures, services: CurrentServices, _: Recognizi
     """Compare the largest faces of two pictures: is it the same person? The pool has no part in it."""
     if len(pictures) != 2:
         raise InputError(f"Two pictures are compared, not {len(pictures)}", fix="Send two")
-    first, second = [seen.found async for seen in looked_at(pictures, services.engine.analyze)]
-    compared = compare(first, second, services.policy)
-    faces = [
-        answers.found_faces(found.detections)[row] for found, row in zip(compared.faces, compared.rows, strict=True)
-    ]
-    return Verified(
-        match=compared.match,
-        similarity=round(compared.similarity, 4),
-        threshold=round(compared.threshold.value, 4),
-        meaning=compared.threshold.meaning,
-        faces=(faces[0], faces[1]),
+    first, second = [picture.found for picture in await looked_at(services.engine, pictures, services.engine.embed)]
+    rows = largest_face(first[0], "first"), largest_face(second[0], "second")
+    similarity = cosine(first[1][rows[0]], second[1][rows[1]])
+    threshold = services.policy.verification()
+    return Verified.model_validate(
+        {
+            "match": similarity >= threshold.value,
+            "similarity": round(similarity, 4),
+            "threshold": round(threshold.value, 4),
+            "meaning": threshold.meaning,
+            "faces": [found_record(first[0], rows[0]), found_record(second[0], rows[1])],
+        }
     )

@@ -5,6 +5,7 @@ Boxes and landmarks are in pixels of the picture as it is shown (EXIF orientatio
 """
 
 from typing import Annotated, Literal
+from urllib.parse import quote
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -13,6 +14,8 @@ from facepool.evaluation.calibration import MAX_TARGET_FPIR
 from facepool.gallery.checks import NAME_LIMIT
 from facepool.thresholds import TARGET_FPIR
 from facepool.types import Reason
+from facepool.web.problems import Answers
+from facepool.web.services.activity import ActivityEntry
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT, description="A person's name, in any script")]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -76,7 +79,7 @@ class NamedFace(FoundFace):
     candidates: list[CandidatePerson] = Field(description="The nearest people, best first")
 
 
-class Picture(BaseModel):
+class _PictureWithFaces(BaseModel):
     """A picture that was looked at."""
 
     name: str = Field(description="As the client called it")
@@ -84,19 +87,19 @@ class Picture(BaseModel):
     height: int
 
 
-class DetectedPicture(Picture):
+class DetectedPicture(_PictureWithFaces):
     """Its faces, best detector score first."""
 
     faces: list[FoundFace]
 
 
-class EmbeddedPicture(Picture):
+class EmbeddedPicture(_PictureWithFaces):
     """Its faces with their vectors, best detector score first."""
 
     faces: list[EmbeddedFace]
 
 
-class RecognizedPicture(Picture):
+class RecognizedPicture(_PictureWithFaces):
     """Its faces with a decision each, best detector score first."""
 
     faces: list[NamedFace]
@@ -137,7 +140,7 @@ class RingPlace(BaseModel):
     direction: int
     amplitude: Literal["near", "far"]
     angle_deg: float = Field(description="0 is the picture's right side, 90 up")
-    quality: float | None = Field(description="Of the view there; null: none looks that way")
+    quality: Tenths | None = Field(description="Of the view there; null: none looks that way")
 
 
 class PersonSummary(BaseModel):
@@ -152,8 +155,11 @@ class PersonSummary(BaseModel):
     ring: list[RingPlace]
 
 
-class People(BaseModel):
+class PeoplePage(BaseModel):
     """A page of the pool's people, by name."""
+
+    model_config = ConfigDict(title="People")
+    __qualname__ = "People"  # in the OpenAPI document
 
     persons: list[PersonSummary]
     total: int = Field(description="How many there are, on all pages")
@@ -250,6 +256,8 @@ class Registered(BaseModel):
 class Space(BaseModel):
     """What vectors must share to be comparable."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     id: str
     model: str
     dimension: int
@@ -266,13 +274,13 @@ class ErrorRate(BaseModel):
 class KeptCalibration(BaseModel):
     """What was measured of the pool: counts and rates over everybody."""
 
-    threshold: float
+    threshold: FourDigits
     target_fpir: float
     interval: tuple[float, float] = Field(description="95 % interval of the share of strangers who are named")
     people: int
     templates: int
     comparisons: int
-    borrowed: float = Field(description="0..1, how much of the tail's shape came from elsewhere than the pool")
+    borrowed: FourDigits = Field(description="0..1, how much of the tail's shape came from elsewhere than the pool")
     created_at: str
 
 
@@ -333,19 +341,26 @@ class Calibrated(BaseModel):
     kept: bool
 
 
-class ActivityEntry(BaseModel):
-    """Somebody came, was recognized, or went."""
-
-    id: int
-    at: str = Field(description="ISO 8601 in UTC")
-    event: str = Field(description="`appeared`, `recognized`, `changed` or `lost`")
-    person: str | None = Field(description="null: nobody known")
-    previous: str | None = Field(description="Who it was taken for before")
-    source: str = Field(description="Which camera; `browser` for that of the page")
-    similarity: float | None
-
-
-class Activity(BaseModel):
+class ActivityPage(BaseModel):
     """Who was seen when, newest first."""
 
+    model_config = ConfigDict(title="Activity")
+    __qualname__ = "Activity"  # in the OpenAPI document
+
     entries: list[ActivityEntry]
+
+
+def file_of(media_type: str, words: str) -> Answers:
+    """An answer that is a file."""
+    return {200: {"description": words, "content": {media_type: {"schema": {"type": "string", "format": "binary"}}}}}
+
+
+JPEG = file_of("image/jpeg", "The picture")
+ZIP = file_of("application/zip", "The archive")
+DATABASE_TYPE = "application/vnd.sqlite3"
+DATABASE = file_of(DATABASE_TYPE, "The pool.db")
+
+
+def attachment(name: str) -> dict[str, str]:
+    """Headers that make a browser keep the answer under a name, in any script (RFC 6266)."""
+    return {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}", "Cache-Control": "no-store"}

@@ -1,19 +1,28 @@
-"""What runs here."""
+"""What runs here: models, health, metrics, and the settings that may change while the server runs."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Depends
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from starlette.concurrency import run_in_threadpool
 
 import facepool
-from facepool.models.catalog import ModelEntry
-from facepool.web.services import Caller, CurrentServices, requires
+from facepool.config import Settings
+from facepool.errors import FacepoolError
+from facepool.web.api.schemas import Body
+from facepool.web.middleware.authentication import Administering, Recognizing
+from facepool.web.services import CurrentServices
+from facepool.web.services.tuning import CHANGEABLE
 
 router = APIRouter(prefix="/v1/system", tags=["system"])
+monitoring = APIRouter(tags=["system"])
+settings_router = APIRouter(prefix="/v1/settings", tags=["settings"])
 
 
 class ModelLicence(BaseModel):
     """The terms that a model comes under."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     name: str
     url: str
@@ -23,6 +32,8 @@ class ModelLicence(BaseModel):
 
 class ModelInfo(BaseModel):
     """One of the networks."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     name: str
     task: str = Field(description="`detect` or `embed`")
@@ -40,19 +51,84 @@ class SystemInfo(BaseModel):
 
 
 @router.get("")
-async def show_system(services: CurrentServices, _: Annotated[Caller, Depends(requires("recognize"))]) -> SystemInfo:
+async def show_system(services: CurrentServices, _: Recognizing) -> SystemInfo:
     """Version, device, models and their licences."""
     analyzer = services.engine.analyzer
     return SystemInfo(
         version=facepool.__version__,
         runs_on=analyzer.runs_on,
         space=analyzer.space.id,
-        models=[_model(entry) for entry in services.models],
+        models=[ModelInfo.model_validate(entry) for entry in services.models],
         keys_required=services.keys.required,
     )
 
 
-def _model(entry: ModelEntry) -> ModelInfo:
-    terms = entry.licence
-    licence = ModelLicence(name=terms.name, url=terms.url, summary=terms.summary, restricts_use=terms.restricts_use)
-    return ModelInfo(name=entry.name, task=entry.task, licence=licence)
+class Health(BaseModel):
+    """The server answers."""
+
+    status: str = "ok"
+
+
+class Ready(BaseModel):
+    """Whether requests can be served."""
+
+    ready: bool
+    models: bool
+    pool: bool
+
+
+@monitoring.get("/health")
+async def health() -> Health:
+    """The process answers, whatever else it can do."""
+    return Health()
+
+
+@monitoring.get("/ready", responses={503: {"model": Ready}})
+async def ready(services: CurrentServices, response: Response) -> Ready:
+    """The networks are loaded, and the pool can be read."""
+    try:
+        await services.pool.run(lambda pool: pool.revision())
+        readable = True
+    except FacepoolError:
+        readable = False
+        response.status_code = 503
+    return Ready(ready=readable, models=True, pool=readable)
+
+
+@monitoring.get("/metrics", response_class=Response)
+async def metrics(services: CurrentServices, _: Recognizing) -> Response:
+    """What was counted, for Prometheus."""
+    return Response(services.metrics.page(), media_type=services.metrics.media_type)
+
+
+_FIELDS: dict[str, Any] = {
+    name: (field.annotation, field) for name, field in Settings.model_fields.items() if name in CHANGEABLE
+}
+
+if TYPE_CHECKING:
+    SettingsNow = BaseModel
+    SettingsChanges = Body
+else:
+    SettingsNow = create_model("SettingsNow", **_FIELDS, __doc__="The settings as they are now.")
+    SettingsChanges = create_model("SettingsChanges", __base__=Body, **_FIELDS, __doc__="Those that are to change.")
+
+
+@settings_router.get("")
+async def show_settings(services: CurrentServices, _: Recognizing) -> SettingsNow:
+    """The settings as they are now; `threshold` is null while it follows the pool."""
+    return _now(services.settings)
+
+
+@settings_router.patch("")
+async def change_settings(changes: SettingsChanges, services: CurrentServices, caller: Administering) -> SettingsNow:
+    """Change some, from now on and after the next start."""
+    wanted = changes.model_dump(exclude_unset=True)
+    changed = await run_in_threadpool(services.tuning.change, wanted)
+    if wanted:
+        detail = ", ".join(f"{name} = {value}" for name, value in sorted(wanted.items()))
+        await services.audit.add(caller, "changed settings", detail=detail)
+    return _now(changed)
+
+
+def _now(settings: Settings) -> SettingsNow:
+    return SettingsNow(**settings.model_dump(include=set(_FIELDS)))

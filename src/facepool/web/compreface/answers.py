@@ -1,10 +1,13 @@
 """What CompreFace answers when all is well. Fields that are None are left out."""
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 
-class Box(BaseModel):
+class FaceBox(BaseModel):
     """Where a face is, in whole pixels inside the picture."""
+
+    model_config = ConfigDict(title="Box")
+    __qualname__ = "Box"  # in the OpenAPI document, as some below
 
     probability: float
     x_max: int
@@ -21,14 +24,19 @@ class HeadPose(BaseModel):
     yaw: float
 
 
-class FoundFace(BaseModel):
-    """A face of a picture."""
-
-    box: Box
+class _FaceOfPicture(BaseModel):
+    box: FaceBox
     landmarks: list[tuple[int, int]] | None = None
     pose: HeadPose | None = None
     embedding: list[float] | None = None
     execution_time: dict[str, float] | None = None
+
+
+class ExaminedFace(_FaceOfPicture):
+    """A face of a picture."""
+
+    model_config = ConfigDict(title="FoundFace")
+    __qualname__ = "FoundFace"
 
 
 class SubjectSimilarity(BaseModel):
@@ -38,13 +46,13 @@ class SubjectSimilarity(BaseModel):
     similarity: float
 
 
-class RecognizedFace(FoundFace):
+class RecognizedFace(_FaceOfPicture):
     """A face with the people nearest to it."""
 
     subjects: list[SubjectSimilarity]
 
 
-class MatchedFace(FoundFace):
+class MatchedFace(_FaceOfPicture):
     """A face with its similarity to one other face."""
 
     similarity: float
@@ -56,22 +64,31 @@ class VerifiedFace(MatchedFace):
     subject: str
 
 
-class Found(BaseModel):
+class DetectedFaces(BaseModel):
     """Of ``detection/detect``."""
 
-    result: list[FoundFace]
+    model_config = ConfigDict(title="Found")
+    __qualname__ = "Found"
+
+    result: list[ExaminedFace]
     plugins_versions: dict[str, str] | None = None
 
 
-class Recognized(BaseModel):
+class NearestSubjects(BaseModel):
     """Of ``recognition/recognize``."""
+
+    model_config = ConfigDict(title="Recognized")
+    __qualname__ = "Recognized"
 
     result: list[RecognizedFace]
     plugins_versions: dict[str, str] | None = None
 
 
-class Verified(BaseModel):
+class VerifiedFaces(BaseModel):
     """Of ``recognition/faces/{image_id}/verify``."""
+
+    model_config = ConfigDict(title="Verified")
+    __qualname__ = "Verified"
 
     result: list[VerifiedFace]
     plugins_versions: dict[str, str] | None = None
@@ -80,7 +97,7 @@ class Verified(BaseModel):
 class Comparison(BaseModel):
     """The one face of a picture held against all faces of another."""
 
-    source_image_face: FoundFace
+    source_image_face: ExaminedFace
     face_matches: list[MatchedFace]
     plugins_versions: dict[str, str] | None = None
 

@@ -1,174 +1,254 @@
-"""``/api/v1/recognition/faces``: examples of people."""
+"""Faces of pictures: what clients may ask for, how their pictures come in, which faces count, and what is told of them.
 
-from collections.abc import Iterable
-from typing import Annotated
-from uuid import UUID
+Pictures come as files of a form, or as Base64 in JSON under the same names.
+"""
 
+import base64
+import binascii
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import cv2
 import numpy as np
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request
+from pydantic import BaseModel, Field, model_validator
+from starlette.datastructures import UploadFile
 
-from facepool.errors import UnknownTemplate
-from facepool.gallery import Pool
-from facepool.types import EmbeddingSpace, Frame, Sample
-from facepool.web.api.callers import Enrolling, Recognizing
-from facepool.web.compreface.answers import Deleted, Example, ExamplePage
-from facepool.web.compreface.errors import forbidden, image_not_found, too_many_faces
-from facepool.web.compreface.names import find, image_id, template_id, usable
-from facepool.web.compreface.options import FaceQuery
-from facepool.web.compreface.routing import CompreFaceRoute
-from facepool.web.compreface.sights import embed
-from facepool.web.compreface.uploads import PICTURE, read_picture
-from facepool.web.erasing import Erasure, erase, everybody, told_since
-from facepool.web.services import Caller, CurrentServices, Services
+from facepool.faces.analyze import Analyzer
+from facepool.faces.pose import fit_heads
+from facepool.geometry import TEMPLATES
+from facepool.records import Record
+from facepool.types import AlignedFaces, Detections, Floats, Image, Indices, Pose
+from facepool.web.compreface.errors import CompreFaceError, no_face, undefined
 
-router = APIRouter(prefix="/recognition/faces", route_class=CompreFaceRoute)
-
-_PAGE_SIZE = 20
-_LARGEST_PAGE = 2000
-SOURCE = "CompreFace API"
-"""Where examples say that they come from."""
+_MOST_FIELDS = 20
+_DET_PROB_THRESHOLD = 0.8
+"""Detector score from which on a box is a face, where a client asks for none."""
 
 
-@router.get("")
-@router.get("/", include_in_schema=False)
-async def list_examples(
-    services: CurrentServices,
-    _: Recognizing,
-    page: str = "",
-    size: str = "",
-    subject: str = "",
-) -> ExamplePage:
-    """Stored faces, oldest first, a page at a time. A page or size that is no number is the default."""
-    number, length = _number(page, 0), min(_number(size, 0) or _PAGE_SIZE, _LARGEST_PAGE)
-    return await services.pool.run(lambda pool: _page(pool, subject, number, length))
+class FaceOptions(BaseModel):
+    """Which faces of a picture count, and what is told of them."""
+
+    limit: int = Field(0, ge=0, description="Only so many faces, the largest ones; 0: all")
+    det_prob_threshold: float = Field(
+        _DET_PROB_THRESHOLD,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Detector score that makes a face; below the server's own nothing is found",
+    )
+    face_plugins: str = Field("", description="landmarks, pose, calculator (the embedding), separated by commas")
+    status: bool = Field(default=False, description="Tell how long it took, and with what")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_blanks(cls, given: Any) -> Any:  # noqa: ANN401 -- whatever came in
+        """``limit=`` means the default, as it does for CompreFace."""
+        return {name: value for name, value in given.items() if value != ""} if isinstance(given, dict) else given
+
+    @property
+    def plugins(self) -> frozenset[str]:
+        """What was asked for; names that nobody knows do no harm."""
+        return frozenset(name.strip() for name in self.face_plugins.split(","))
+
+    def versions(self, analyzer: Analyzer) -> dict[str, str] | None:
+        """Plugin to its name, as CompreFace has it, for clients that ask for the status."""
+        if not self.status:
+            return None
+        return {"detector": "facepool.RetinaFace", "calculator": f"facepool.{analyzer.space.model}"}
 
 
-@router.post("", status_code=201, openapi_extra=PICTURE)
-@router.post("/", status_code=201, include_in_schema=False)
-async def add_example(
-    request: Request,
-    subject: str,
-    options: FaceQuery,
-    services: CurrentServices,
-    caller: Enrolling,
-) -> Example:
-    """Store the one face of a picture as an example of somebody, who is made known by that if need be.
+class RecognizeFaceOptions(FaceOptions):
+    """The same, and how many people are told of a face."""
 
-    As CompreFace does, it stores what it is given: neither quality nor likeness to others is looked at.
+    prediction_count: int = Field(1, ge=1, description="So many people, the most similar ones")
+    detect_faces: bool = Field(default=True, description="False: the picture is a face, cut out already")
+
+
+FaceQuery = Annotated[FaceOptions, Query()]
+RecognizeQuery = Annotated[RecognizeFaceOptions, Query()]
+
+
+def _request_body(*names: str) -> dict[str, Any]:
+    """How the two kinds of body stand in the description of the interface."""
+
+    def of(kind: dict[str, str]) -> dict[str, Any]:
+        return {"schema": {"type": "object", "properties": dict.fromkeys(names, kind), "required": list(names)}}
+
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": of({"type": "string", "format": "binary"}),
+                "application/json": of({"type": "string", "description": "The file in Base64"}),
+            },
+        }
+    }
+
+
+PICTURE = _request_body("file")
+TWO_PICTURES = _request_body("source_image", "target_image")
+
+
+async def read_picture(request: Request) -> bytes:
+    """The picture ``file`` of a request; errors as `read_pictures`."""
+    (data,) = await read_pictures(request, "file")
+    return data
+
+
+async def read_pictures(request: Request, *names: str) -> list[bytes]:
+    """The pictures of some names, undecoded.
+
+    Raises:
+        CompreFaceError: One is missing, or in JSON and no Base64.
     """
-    name = usable(subject, "; ")
-    image_bgr = await read_picture(request)
-    sights = await embed(services.engine, image_bgr, options)
-    if len(sights) > 1:
-        raise too_many_faces()
-    sample, space = sights.sample(Frame(image_bgr, SOURCE)), services.engine.analyzer.space
-
-    def store(pool: Pool) -> int:
-        person = find(pool, name) or name
-        number = _store(pool, person, sample, space)
-        services.audit.note(caller, "registered", person, "1 view")
-        return number
-
-    number = await services.pool.run(store)
-    return Example(image_id=image_id(number), subject=name)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        return await _from_form(request, names)
+    try:
+        body = json.loads(await request.body())
+    except ValueError as error:
+        raise undefined() from error
+    if not isinstance(body, dict):
+        raise undefined()
+    return [_decoded(body.get(name), name) for name in names]
 
 
-@router.post("/delete")
-async def delete_examples(images: list[UUID], services: CurrentServices, caller: Enrolling) -> list[Example]:
-    """Erase several; ids of none are passed over."""
-    gone = await services.pool.run(lambda pool: _remove(services, caller, pool, images))
-    return [Example(image_id=image_id(number), subject=person) for person, number in gone]
+async def _from_form(request: Request, names: tuple[str, ...]) -> list[bytes]:
+    async with request.form(max_files=_MOST_FIELDS, max_fields=_MOST_FIELDS) as form:
+        files = []
+        for name in names:
+            file = form.get(name)
+            if not isinstance(file, UploadFile):
+                raise CompreFaceError(400, 34, f"Required part {name} is missing")
+            files.append(await file.read())
+        return files
 
 
-@router.delete("/", include_in_schema=False)
-async def delete_examples_of(subject: str, services: CurrentServices, caller: Enrolling) -> Deleted:
-    """The same with a subject: an address without the id that belongs into it must not erase everybody."""
-    return await delete_all_examples(services, caller, subject)
+def _decoded(text: object, name: str) -> bytes:
+    if not isinstance(text, str) or not text:
+        raise CompreFaceError(400, 5, f"Field {name} cannot be empty")
+    # Browsers put the kind of picture before it.
+    text = text.partition(";base64,")[2] if text.startswith("data:") else text
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise CompreFaceError(400, 21, "Provided value is not Base64") from error
 
 
-@router.delete("")
-async def delete_all_examples(
-    services: CurrentServices, caller: Enrolling, subject: Annotated[str | None, Query()] = None
-) -> Deleted:
-    """Erase somebody, examples and name; without a subject in the address, everybody."""
-    if subject is None and not caller.may("admin"):
-        raise forbidden()
-    name = None if subject is None else usable(subject, "; ")
+@dataclass(frozen=True, slots=True)
+class FaceSelection:
+    """The faces of a picture that count, largest first; at least one.
 
-    def remove(pool: Pool) -> Erasure:
-        names = everybody(services, pool) if name is None else {find(pool, name) or name}
-        return erase(services, caller, pool, names)
+    Attributes:
+        detections: N faces.
+        size_wh: Of the picture.
+        took_ms: How long it took to look.
+        embeddings: (N, D); None where none were computed.
+        poses: N poses; empty where none were asked for.
+        cut_out: Whether the picture was taken for a face as it is: nobody knows where eyes and mouth are.
+    """
 
-    gone = await services.pool.run(remove)
-    return Deleted(deleted=sum(gone.samples.values()))
+    detections: Detections
+    size_wh: tuple[int, int]
+    took_ms: float
+    embeddings: Floats | None = None
+    poses: Sequence[Pose | None] = ()
+    cut_out: bool = False
+
+    def __len__(self) -> int:
+        """Number of faces."""
+        return len(self.detections)
+
+    @property
+    def vectors(self) -> Floats:
+        """(N, D) embeddings of faces that were embedded."""
+        if self.embeddings is None:
+            raise ValueError("these faces were not embedded")
+        return self.embeddings
+
+    def record(self, row: int, options: FaceOptions) -> Record:
+        """One of them, with what was asked for."""
+        plugins = options.plugins
+        record: Record = {"box": self._box(row)}
+        if "landmarks" in plugins and not self.cut_out:
+            record["landmarks"] = [(round(float(x)), round(float(y))) for x, y in self.detections.landmarks[row]]
+        pose = self.poses[row] if self.poses else None
+        if pose is not None:
+            record["pose"] = {"pitch": round(pose.pitch, 2), "roll": round(pose.roll, 2), "yaw": round(pose.yaw, 2)}
+        if "calculator" in plugins and self.embeddings is not None:
+            record["embedding"] = self.embeddings[row].tolist()
+        if options.status:  # the networks run in one pass, for several clients at once: there is one time for both
+            network = "detector" if self.embeddings is None else "calculator"
+            record["execution_time"] = {network: round(self.took_ms, 1)}
+        return record
+
+    def _box(self, row: int) -> Record:
+        """In whole pixels inside the picture."""
+        width, height = self.size_wh
+        x1, y1, x2, y2 = (round(float(edge)) for edge in self.detections.boxes[row])
+        return {
+            "probability": round(float(self.detections.scores[row]), 5),
+            "x_max": min(x2, width),
+            "y_max": min(y2, height),
+            "x_min": max(x1, 0),
+            "y_min": max(y1, 0),
+        }
 
 
-@router.delete("/{image}")
-async def delete_example(image: UUID, services: CurrentServices, caller: Enrolling) -> Example:
-    """Erase one."""
-    gone = await services.pool.run(lambda pool: _remove(services, caller, pool, [image]))
-    if not gone:
-        raise image_not_found(image)
-    return Example(image_id=str(image), subject=gone[0][0])
+def select(analyzer: Analyzer, image_bgr: Image, options: FaceOptions, *, embed: bool) -> FaceSelection:
+    """The faces of a picture, with what was asked for; in a thread of the engine.
+
+    Raises:
+        CompreFaceError: There is none.
+    """
+    began_s = time.perf_counter()
+    if embed:
+        ((detections, embeddings),) = analyzer.embed_batch([image_bgr])
+    else:
+        detections, embeddings = analyzer.find(image_bgr), None
+    rows = chosen(detections, options)
+    counting, size_wh = detections[rows], _size_wh(image_bgr)
+    poses = fit_heads(counting.landmarks, size_wh).poses if "pose" in options.plugins else ()
+    return FaceSelection(counting, size_wh, _since_ms(began_s), None if embeddings is None else embeddings[rows], poses)
 
 
-@router.get("/{image}/img", response_class=Response)
-async def download(image: UUID, services: CurrentServices, _: Recognizing) -> Response:
-    """The picture of one: the face as it was cut out, a JPEG; nothing where there is none."""
-    number = template_id(image)
-
-    def picture(pool: Pool) -> bytes:
-        try:
-            return b"" if number is None else pool.picture(number) or b""
-        except UnknownTemplate:
-            return b""
-
-    data = await services.pool.run(picture)
-    return Response(data, media_type="image/jpeg" if data else "application/octet-stream")
-
-
-def _page(pool: Pool, subject: str, number: int, length: int) -> ExamplePage:
-    person = find(pool, subject) if subject else None
-    stored = [] if subject and person is None else pool.templates(person)
-    examples = [
-        Example(image_id=image_id(template.id), subject=template.person)
-        for template in stored[number * length : (number + 1) * length]
-    ]
-    return ExamplePage(
-        faces=examples,
-        page_number=number,
-        page_size=length,
-        total_pages=-(-len(stored) // length),
-        total_elements=len(stored),
+def take_for_face(analyzer: Analyzer, image_bgr: Image) -> FaceSelection:
+    """A picture that is a face, cut out already; best one that facepool itself has cut out."""
+    began_s = time.perf_counter()
+    template = analyzer.space.template
+    points, side = TEMPLATES[template]
+    crop = np.asarray(cv2.resize(image_bgr, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+    embeddings = analyzer.embed(AlignedFaces(crop[None], template))
+    width, height = _size_wh(image_bgr)
+    detections = Detections(
+        boxes=np.array([[0, 0, width, height]], np.float32),
+        scores=np.ones(1, np.float32),
+        landmarks=points[None] * np.array([width / side, height / side], np.float32),
     )
+    return FaceSelection(detections, (width, height), _since_ms(began_s), embeddings, cut_out=True)
 
 
-def _store(pool: Pool, person: str, sample: Sample, space: EmbeddingSpace) -> int:
-    """Store a sample and find out its number: the newest of that embedding."""
-    pool.register(person, [sample], space)
-    return next(
-        template.id
-        for template in reversed(pool.templates(person))
-        if np.array_equal(template.sample.embedding, sample.embedding)
-    )
+def chosen(detections: Detections, options: FaceOptions) -> Indices:
+    """Rows of the faces that count, by the area of their box, largest first.
+
+    Raises:
+        CompreFaceError: There is none.
+    """
+    areas = (detections.boxes[:, 2:] - detections.boxes[:, :2]).prod(axis=1)
+    order = np.argsort(-areas, kind="stable")
+    rows = order[detections.scores[order] >= options.det_prob_threshold]
+    if not len(rows):
+        raise no_face()
+    return rows[: options.limit] if options.limit else rows
 
 
-def _remove(services: Services, caller: Caller, pool: Pool, images: Iterable[UUID]) -> list[tuple[str, int]]:
-    """Erase templates; whose and of which numbers those were that were there."""
-    gone, remarks = [], len(pool.notes)
-    for image in images:
-        number = template_id(image)
-        if number is None:
-            continue
-        try:
-            person = pool.remove_template(number)
-        except UnknownTemplate:
-            continue
-        services.audit.note(caller, "erased_sample", person, str(number))
-        gone.append((person, number))
-    told_since(pool, remarks)
-    return gone
+def _size_wh(image_bgr: Image) -> tuple[int, int]:
+    return image_bgr.shape[1], image_bgr.shape[0]
 
 
-def _number(text: str, default: int) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else default
+def _since_ms(began_s: float) -> float:
+    return (time.perf_counter() - began_s) * 1000

@@ -1,83 +1,117 @@
-"""``/api/v1/recognition``: who is in a picture, and is it somebody?"""
+"""Who is in a picture, and is it somebody? Also: what is found in it, and which faces are alike.
 
+Similarities are on CompreFace's scale: 0 to 1, and 0.5 at the decision. CompreFace makes it of the Euclidean distance
+of two unit vectors with a logistic curve whose middle is the distance at which its model decides. Here the middle is
+the threshold of facepool, which follows the pool, so that 0.5 means the same for every model and pool; the slope is
+about the one of CompreFace's default model, so that limits which users have set for their clients stay sensible.
+"""
+
+import asyncio
+import math
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
 import numpy as np
 from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, FiniteFloat
 
-from facepool.errors import UnknownTemplate
 from facepool.gallery import Pool
-from facepool.recognize.pictures import RecognizedFaces, Recognizer
-from facepool.types import Decision, Template
-from facepool.web.api.callers import Recognizing
+from facepool.recognize.pictures import Recognizer
+from facepool.types import Candidate, Decision, EmbeddingSpace, Floats
 from facepool.web.compreface.answers import (
+    Compared,
     ComparedEmbeddings,
+    DetectedFaces,
+    EmbeddingSimilarity,
     EmbeddingSubjects,
-    Recognized,
+    NearestSubjects,
     RecognizedEmbeddings,
-    RecognizedFace,
     SubjectSimilarity,
-    Verified,
-    VerifiedFace,
+    VerifiedFaces,
 )
-from facepool.web.compreface.embeddings import Embeddings, compared, unit_rows
-from facepool.web.compreface.names import template_id
-from facepool.web.compreface.options import FaceQuery, RecognizeQuery
-from facepool.web.compreface.routing import CompreFaceRoute
-from facepool.web.compreface.scale import scaled, scaled_candidate
-from facepool.web.compreface.sights import Sights, embed, take_for_face
-from facepool.web.compreface.uploads import PICTURE, read_picture
-from facepool.web.compreface.versions import versions
+from facepool.web.compreface.errors import CompreFaceError, CompreFaceRoute, too_many_faces, wrong_argument
+from facepool.web.compreface.faces import (
+    PICTURE,
+    TWO_PICTURES,
+    FaceOptions,
+    FaceQuery,
+    FaceSelection,
+    RecognizeQuery,
+    read_picture,
+    read_pictures,
+    select,
+    take_for_face,
+)
+from facepool.web.compreface.subjects import find_template
+from facepool.web.middleware.authentication import Recognizing
 from facepool.web.services import CurrentServices, Services
 
-router = APIRouter(prefix="/recognition", route_class=CompreFaceRoute)
+router = APIRouter(route_class=CompreFaceRoute)
 
+STEEPNESS = 5.3
+"""Of the scale's curve at its middle: a cosine that is 0.1 beyond a threshold of 0.45 becomes about 0.76."""
+_DIGITS = 5
+_JUST_BELOW = 0.49999
 _MOST_PREDICTIONS = 1000
 
+Vector = list[FiniteFloat]
 
-@router.post("/recognize", openapi_extra=PICTURE, response_model_exclude_none=True)
-async def recognize(request: Request, options: RecognizeQuery, services: CurrentServices, _: Recognizing) -> Recognized:
+
+class Embeddings(BaseModel):
+    """The body of what recognizes or verifies them."""
+
+    embeddings: list[Vector]
+
+
+class SourceAndTargets(BaseModel):
+    """The body of what compares one to several."""
+
+    source: Vector
+    targets: list[Vector]
+
+
+@router.post("/recognition/recognize", openapi_extra=PICTURE, response_model_exclude_none=True)
+async def recognize(
+    request: Request, options: RecognizeQuery, services: CurrentServices, _: Recognizing
+) -> NearestSubjects:
     """The people nearest to each face of a picture, however far they are; from 0.5 on it is they."""
-    image_bgr = await read_picture(request)
-    engine = services.engine
+    data, analyzer, people = await read_picture(request), services.engine.analyzer, options.prediction_count
     if options.detect_faces:
-        sights = await embed(engine, image_bgr, options)
+        faces = await _embedded(services, data, options)
     else:
-        sights = await take_for_face(engine, image_bgr)
-    decided = await services.pool.run(lambda pool: _decide(services, pool, sights, options.prediction_count))
-    return Recognized(
-        result=[
-            RecognizedFace(**dict(sights.face(row, options)), subjects=_subjects(decision, options.prediction_count))
-            for row, decision in enumerate(decided.decisions)
-        ],
-        plugins_versions=versions(engine) if options.status else None,
-    )
+        faces = await services.engine.look(data, partial(take_for_face, analyzer))
+
+    def decide(pool: Pool) -> tuple[Decision, ...]:
+        return _recognizer(services, pool, people).decide([(faces.detections, faces.vectors)])[0].decisions
+
+    decisions = await services.pool.run(decide)
+    result = [
+        faces.record(row, options) | {"subjects": _subjects(decision, people)} for row, decision in enumerate(decisions)
+    ]
+    return NearestSubjects.model_validate({"result": result, "plugins_versions": options.versions(analyzer)})
 
 
-@router.post("/faces/{image}/verify", openapi_extra=PICTURE, response_model_exclude_none=True)
+@router.post("/recognition/faces/{image}/verify", openapi_extra=PICTURE, response_model_exclude_none=True)
 async def verify_example(
     request: Request, image: UUID, options: FaceQuery, services: CurrentServices, _: Recognizing
-) -> Verified:
+) -> VerifiedFaces:
     """How similar each face of a picture is to an example; not at all to one that is not there."""
-    sights = await embed(services.engine, await read_picture(request), options)
-    example = await services.pool.run(lambda pool: _template(pool, image))
-    similarities = _similarities(sights, example, services.policy.verification().value)
-    return Verified(
-        result=[
-            VerifiedFace(
-                **dict(sights.face(row, options)),
-                subject=example.person if example else "",
-                similarity=similarity,
-            )
-            for row, similarity in enumerate(similarities)
-        ],
-        plugins_versions=versions(services.engine) if options.status else None,
-    )
+    faces = await _embedded(services, await read_picture(request), options)
+    example = await services.pool.run(lambda pool: find_template(pool, image))
+    subject = example.person if example else ""
+    similarities = _similarities(example.sample.embedding if example else None, faces.vectors, services)
+    result = [
+        faces.record(row, options) | {"subject": subject, "similarity": similarity}
+        for row, similarity in enumerate(similarities)
+    ]
+    versions = options.versions(services.engine.analyzer)
+    return VerifiedFaces.model_validate({"result": result, "plugins_versions": versions})
 
 
-@router.post("/embeddings/recognize")
+@router.post("/recognition/embeddings/recognize")
 async def recognize_embeddings(
     body: Embeddings,
     services: CurrentServices,
@@ -85,7 +119,7 @@ async def recognize_embeddings(
     prediction_count: Annotated[int, Query(ge=1)] = 1,
 ) -> RecognizedEmbeddings:
     """The people nearest to faces whose embeddings the client has kept."""
-    rows = unit_rows(body.embeddings, services.engine.analyzer.space)
+    rows = _unit_rows(body.embeddings, services.engine.analyzer.space)
     decisions = await services.pool.run(
         lambda pool: _recognizer(services, pool, prediction_count).decide_embeddings(rows)
     )
@@ -97,25 +131,57 @@ async def recognize_embeddings(
     )
 
 
-@router.post("/embeddings/faces/{image}/verify")
+@router.post("/recognition/embeddings/faces/{image}/verify")
 async def verify_embeddings(
     image: UUID, body: Embeddings, services: CurrentServices, _: Recognizing
 ) -> ComparedEmbeddings:
     """How similar faces whose embeddings the client has kept are to an example."""
-    rows = unit_rows(body.embeddings, services.engine.analyzer.space)
-    example = await services.pool.run(lambda pool: _template(pool, image))
-    one = example.sample.embedding if example else None
-    return compared(one, rows, body.embeddings, services.policy.verification().value)
+    rows = _unit_rows(body.embeddings, services.engine.analyzer.space)
+    example = await services.pool.run(lambda pool: find_template(pool, image))
+    return _compared(example.sample.embedding if example else None, rows, body.embeddings, services)
+
+
+@router.post("/detection/detect", openapi_extra=PICTURE, response_model_exclude_none=True)
+async def detect(request: Request, options: FaceQuery, services: CurrentServices, _: Recognizing) -> DetectedFaces:
+    """The faces of a picture, largest first."""
+    data, analyzer = await read_picture(request), services.engine.analyzer
+    embed = "calculator" in options.plugins
+    faces = await services.engine.look(data, partial(select, analyzer, options=options, embed=embed))
+    result = [faces.record(row, options) for row in range(len(faces))]
+    return DetectedFaces.model_validate({"result": result, "plugins_versions": options.versions(analyzer)})
+
+
+@router.post("/verification/verify", openapi_extra=TWO_PICTURES, response_model_exclude_none=True)
+async def verify(request: Request, options: FaceQuery, services: CurrentServices, _: Recognizing) -> Compared:
+    """How similar the faces of one picture are to the one face of another."""
+    pictures = await read_pictures(request, "source_image", "target_image")
+    source, target = await asyncio.gather(*(_embedded(services, data, options) for data in pictures))
+    if len(source) > 1:
+        raise too_many_faces()
+    similarities = _similarities(source.vectors[0], target.vectors, services)
+    matches = [target.record(row, options) | {"similarity": similarity} for row, similarity in enumerate(similarities)]
+    comparison = {
+        "source_image_face": source.record(0, options),
+        "face_matches": matches,
+        "plugins_versions": options.versions(services.engine.analyzer),
+    }
+    return Compared.model_validate({"result": [comparison]})
+
+
+@router.post("/verification/embeddings/verify", name="verify_embeddings")
+async def compare_embeddings(body: SourceAndTargets, services: CurrentServices, _: Recognizing) -> ComparedEmbeddings:
+    """How similar several faces are to one, all of them kept by the client."""
+    rows = _unit_rows([body.source, *body.targets], services.engine.analyzer.space, at_least=2)
+    return _compared(rows[0], rows[1:], body.targets, services)
+
+
+async def _embedded(services: Services, data: bytes, options: FaceOptions) -> FaceSelection:
+    return await services.engine.look(data, partial(select, services.engine.analyzer, options=options, embed=True))
 
 
 def _recognizer(services: Services, pool: Pool, people: int) -> Recognizer:
     options = replace(services.settings.recognize_options(), candidates=min(max(people, 2), _MOST_PREDICTIONS))
     return Recognizer(services.engine.analyzer, pool, services.policy, options)
-
-
-def _decide(services: Services, pool: Pool, sights: Sights, people: int) -> RecognizedFaces:
-    (decided,) = _recognizer(services, pool, people).decide([(sights.detections, sights.vectors)])
-    return decided
 
 
 def _subjects(decision: Decision, people: int) -> list[SubjectSimilarity]:
@@ -125,16 +191,68 @@ def _subjects(decision: Decision, people: int) -> list[SubjectSimilarity]:
     ]
 
 
-def _template(pool: Pool, image: UUID) -> Template | None:
-    number = template_id(image)
-    try:
-        return None if number is None else pool.template(number)
-    except UnknownTemplate:
-        return None
+def _unit_rows(vectors: Sequence[Vector], space: EmbeddingSpace, *, at_least: int = 1) -> Floats:
+    """(N, D) of norm 1.
+
+    Raises:
+        CompreFaceError: There are too few, or they are no embeddings of the space.
+    """
+    if len(vectors) < at_least:
+        raise CompreFaceError(400, 37, f"{at_least} embeddings were expected, but {len(vectors)} were provided")
+    if any(len(vector) != space.dimension for vector in vectors):
+        raise wrong_argument(f"Embeddings of this server have {space.dimension} numbers")
+    rows = np.array(vectors, np.float64)
+    with np.errstate(over="ignore"):  # numbers so large that their squares are none; what follows refuses them
+        norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    if not (np.isfinite(norms).all() and (norms > 0).all()):
+        raise wrong_argument("An embedding of length zero is like nobody")
+    return np.asarray(rows / norms, np.float32)
 
 
-def _similarities(sights: Sights, example: Template | None, threshold: float) -> list[float]:
-    if example is None:
-        return [0.0] * len(sights)
-    cosines = np.clip(sights.vectors @ example.sample.embedding, -1, 1)
-    return [scaled(float(cosine), threshold) for cosine in cosines]
+def _compared(one: Floats | None, others: Floats, sent: Sequence[Vector], services: Services) -> ComparedEmbeddings:
+    """Embeddings as they were sent, the most similar to one first."""
+    results = [
+        EmbeddingSimilarity(embedding=embedding, similarity=similarity)
+        for embedding, similarity in zip(sent, _similarities(one, others, services), strict=True)
+    ]
+    return ComparedEmbeddings(result=sorted(results, key=lambda result: -result.similarity))
+
+
+def _similarities(one: Floats | None, others: Floats, services: Services) -> list[float]:
+    """How similar (N, D) embeddings are to one; to none that is there, not at all."""
+    if one is None:
+        return [0.0] * len(others)
+    threshold = services.policy.verification().value
+    return [scaled(float(cosine), threshold) for cosine in np.clip(others @ one, -1, 1)]
+
+
+def scaled(similarity: float, threshold: float) -> float:
+    """A cosine on CompreFace's scale.
+
+    Args:
+        similarity: -1..1; less a candidate's score offset, if it has one.
+        threshold: The cosine from which on two faces are one person.
+
+    Returns:
+        0..1 with 5 digits; 0.5 or more exactly where the similarity reaches the threshold.
+    """
+    value = round((1 + math.tanh(STEEPNESS * (_distance(threshold) - _distance(similarity)))) / 2, _DIGITS)
+    return max(value, 0.5) if similarity >= threshold else min(value, _JUST_BELOW)
+
+
+def scaled_candidate(candidate: Candidate, decision: Decision) -> float:
+    """One candidate of a decision. Clients decide by this number alone, so it keeps to what was decided.
+
+    Where nobody is named although somebody is similar enough (two people who cannot be told apart, a face too small),
+    all candidates stay below 0.5.
+    """
+    threshold = decision.threshold - (decision.candidates[0].score_offset if decision.candidates else 0.0)
+    value = scaled(candidate.normalized_score, threshold)
+    if decision.person is None:
+        return min(value, _JUST_BELOW)
+    return max(value, 0.5) if candidate.person == decision.person else value
+
+
+def _distance(similarity: float) -> float:
+    """Between two unit vectors of a cosine; a score offset may push it out of range."""
+    return math.sqrt(max(0.0, 2 - 2 * similarity))

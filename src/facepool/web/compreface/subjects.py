@@ -1,20 +1,43 @@
-"""``/api/v1/recognition/subjects``: people."""
+"""``/api/v1/recognition/subjects`` and ``faces``: people, and examples of them; templates are examples with a UUID."""
 
-from fastapi import APIRouter
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Annotated
+from uuid import UUID
+
+import numpy as np
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
-from facepool.errors import PersonExists
-from facepool.gallery import Pool
-from facepool.web import paths  # noqa: F401 -- its convertor is the one of names
-from facepool.web.api.callers import Administering, Enrolling, Recognizing
-from facepool.web.compreface.answers import Deleted, SubjectName, SubjectNames, Updated
-from facepool.web.compreface.errors import invalid, subject_exists, subject_not_found
-from facepool.web.compreface.names import EMPTY_NAME, find, known, usable
-from facepool.web.compreface.routing import CompreFaceRoute
-from facepool.web.erasing import erase, everybody
-from facepool.web.services import CurrentServices
+from facepool.errors import ConfigError, PersonExists, UnknownTemplate
+from facepool.gallery import Pool, clean_name
+from facepool.types import EmbeddingSpace, Frame, Image, Sample, Template
+from facepool.web.compreface.answers import Deleted, Example, ExamplePage, SubjectName, SubjectNames, Updated
+from facepool.web.compreface.errors import (
+    CompreFaceError,
+    CompreFaceRoute,
+    forbidden,
+    invalid,
+    subject_exists,
+    subject_not_found,
+    too_many_faces,
+)
+from facepool.web.compreface.faces import PICTURE, FaceQuery, chosen, read_picture
+from facepool.web.middleware import paths  # noqa: F401 -- its convertor is the one of names
+from facepool.web.middleware.authentication import Administering, Enrolling, Recognizing
+from facepool.web.services import CurrentServices, Services
+from facepool.web.services.keys import Caller
+from facepool.web.services.people import Erasure
 
 router = APIRouter(prefix="/recognition/subjects", route_class=CompreFaceRoute)
+examples = APIRouter(prefix="/recognition/faces", route_class=CompreFaceRoute)
+
+_EMPTY_NAME = "Subject name is empty"
+_LARGEST_NUMBER = 2**63 - 1
+_PAGE_SIZE = 20
+_LARGEST_PAGE = 2000
+_SOURCE = "CompreFace API"
+"""Where examples say that they come from."""
 
 
 class NewName(BaseModel):
@@ -29,7 +52,7 @@ class NewName(BaseModel):
         Raises:
             CompreFaceError: It is missing, empty or unusable.
         """
-        return usable(self.subject or "")
+        return _usable(self.subject or "")
 
 
 @router.get("")
@@ -47,13 +70,12 @@ async def add_subject(body: NewName, services: CurrentServices, caller: Enrollin
     name = body.name
 
     def create(pool: Pool) -> None:
-        if find(pool, name) is not None:
+        if _find(pool, name) is not None:
             raise subject_exists()
         try:
-            pool.create(name)
+            services.people.create(caller, pool, name)
         except PersonExists as error:
             raise subject_exists() from error
-        services.audit.note(caller, "created", name)
 
     await services.pool.run(create)
     return SubjectName(subject=name)
@@ -65,18 +87,14 @@ async def rename_subject(subject: str, body: NewName, services: CurrentServices,
     new = body.name
 
     def rename(pool: Pool) -> bool:
-        old = known(pool, usable(subject, "; "))
+        old = _known(pool, _usable(subject, "; "))
         if new == old:
             return False
-        namesake = find(pool, new)
-        merged = namesake not in (None, old)
-        now = namesake if namesake and merged else new
-        if merged:
-            pool.merge(old, now)
+        namesake = _find(pool, new)
+        if namesake in (None, old):
+            services.people.rename(caller, pool, old, new)
         else:
-            pool.rename(old, now)
-        services.activity.rename(old, now)
-        services.audit.note(caller, "merged" if merged else "renamed", now, old)
+            services.people.merge(caller, pool, old, namesake)
         return True
 
     return Updated(updated=await services.pool.run(rename))
@@ -87,9 +105,9 @@ async def delete_subject(subject: str, services: CurrentServices, caller: Enroll
     """Erase somebody with all examples."""
 
     def remove(pool: Pool) -> str:
-        wanted = usable(subject, "; ")
-        name = find(pool, wanted) or wanted
-        if erase(services, caller, pool, [name]).nothing:
+        wanted = _usable(subject, "; ")
+        name = _find(pool, wanted) or wanted
+        if services.people.erase(caller, pool, [name]).nothing:
             raise subject_not_found(wanted)
         return name
 
@@ -99,11 +117,204 @@ async def delete_subject(subject: str, services: CurrentServices, caller: Enroll
 @router.delete("")
 async def delete_subjects(services: CurrentServices, caller: Administering) -> Deleted:
     """Erase everybody."""
-    gone = await services.pool.run(lambda pool: erase(services, caller, pool, everybody(services, pool)))
+    gone = await services.pool.run(lambda pool: services.people.erase(caller, pool, services.people.everybody(pool)))
     return Deleted(deleted=len(gone.samples))
 
 
 @router.delete("/", include_in_schema=False)
 async def delete_nobody(_: Enrolling) -> None:
     """An address without the name that belongs into it must not erase everybody."""
-    raise invalid(f"{EMPTY_NAME}; ")
+    raise invalid(f"{_EMPTY_NAME}; ")
+
+
+@examples.get("")
+@examples.get("/", include_in_schema=False)
+async def list_examples(
+    services: CurrentServices,
+    _: Recognizing,
+    page: str = "",
+    size: str = "",
+    subject: str = "",
+) -> ExamplePage:
+    """Stored faces, oldest first, a page at a time. A page or size that is no number is the default."""
+    number, length = _number(page, 0), min(_number(size, 0) or _PAGE_SIZE, _LARGEST_PAGE)
+    return await services.pool.run(lambda pool: _page(pool, subject, number, length))
+
+
+@examples.post("", status_code=201, openapi_extra=PICTURE)
+@examples.post("/", status_code=201, include_in_schema=False)
+async def add_example(
+    request: Request,
+    subject: str,
+    options: FaceQuery,
+    services: CurrentServices,
+    caller: Enrolling,
+) -> Example:
+    """Store the one face of a picture as an example of somebody, who is made known by that if need be.
+
+    As CompreFace does, it stores what it is given: neither quality nor likeness to others is looked at.
+    """
+    name, analyzer = _usable(subject, "; "), services.engine.analyzer
+
+    def examine(image_bgr: Image) -> Sample:
+        faces = analyzer.analyze(image_bgr)
+        rows = chosen(faces.detections, options)
+        if len(rows) > 1:
+            raise too_many_faces()
+        return faces.sample(int(rows[0]), Frame(image_bgr, _SOURCE), with_picture=True)
+
+    sample = await services.engine.look(await read_picture(request), examine)
+
+    def store(pool: Pool) -> int:
+        person = _find(pool, name) or name
+        number = _store(pool, person, sample, analyzer.space)
+        services.audit.note(caller, "registered", person, "1 view")
+        return number
+
+    number = await services.pool.run(store)
+    return Example(image_id=_image_id(number), subject=name)
+
+
+@examples.post("/delete")
+async def delete_examples(images: list[UUID], services: CurrentServices, caller: Enrolling) -> list[Example]:
+    """Erase several; ids of none are passed over."""
+    gone = await services.pool.run(lambda pool: _remove(services, caller, pool, images))
+    return [Example(image_id=_image_id(number), subject=person) for person, number in gone]
+
+
+@examples.delete("/", include_in_schema=False)
+async def delete_examples_of(subject: str, services: CurrentServices, caller: Enrolling) -> Deleted:
+    """The same with a subject: an address without the id that belongs into it must not erase everybody."""
+    return await delete_all_examples(services, caller, subject)
+
+
+@examples.delete("")
+async def delete_all_examples(
+    services: CurrentServices, caller: Enrolling, subject: Annotated[str | None, Query()] = None
+) -> Deleted:
+    """Erase somebody, examples and name; without a subject in the address, everybody."""
+    if subject is None and not caller.may("admin"):
+        raise forbidden()
+    name = None if subject is None else _usable(subject, "; ")
+
+    def remove(pool: Pool) -> Erasure:
+        names = services.people.everybody(pool) if name is None else {_find(pool, name) or name}
+        return services.people.erase(caller, pool, names)
+
+    gone = await services.pool.run(remove)
+    return Deleted(deleted=sum(gone.samples.values()))
+
+
+@examples.delete("/{image}")
+async def delete_example(image: UUID, services: CurrentServices, caller: Enrolling) -> Example:
+    """Erase one."""
+    gone = await services.pool.run(lambda pool: _remove(services, caller, pool, [image]))
+    if not gone:
+        raise CompreFaceError(404, 44, f"Image {image} not found")
+    return Example(image_id=str(image), subject=gone[0][0])
+
+
+@examples.get("/{image}/img", response_class=Response)
+async def download(image: UUID, services: CurrentServices, _: Recognizing) -> Response:
+    """The picture of one: the face as it was cut out, a JPEG; nothing where there is none."""
+
+    def picture(pool: Pool) -> bytes:
+        template = find_template(pool, image)
+        return b"" if template is None else pool.picture(template.id) or b""
+
+    data = await services.pool.run(picture)
+    return Response(data, media_type="image/jpeg" if data else "application/octet-stream")
+
+
+def _page(pool: Pool, subject: str, number: int, length: int) -> ExamplePage:
+    person = _find(pool, subject) if subject else None
+    stored = [] if subject and person is None else pool.templates(person)
+    found = [
+        Example(image_id=_image_id(template.id), subject=template.person)
+        for template in stored[number * length : (number + 1) * length]
+    ]
+    return ExamplePage(
+        faces=found,
+        page_number=number,
+        page_size=length,
+        total_pages=-(-len(stored) // length),
+        total_elements=len(stored),
+    )
+
+
+def _store(pool: Pool, person: str, sample: Sample, space: EmbeddingSpace) -> int:
+    """Store a sample and find out its number: the newest of that embedding."""
+    pool.register(person, [sample], space)
+    return next(
+        template.id
+        for template in reversed(pool.templates(person))
+        if np.array_equal(template.sample.embedding, sample.embedding)
+    )
+
+
+def _remove(services: Services, caller: Caller, pool: Pool, images: Iterable[UUID]) -> list[tuple[str, int]]:
+    """Erase templates; whose and of which numbers those were that were there."""
+    gone = []
+    for number in filter(None, map(_template_id, images)):
+        with suppress(UnknownTemplate):
+            person, _ = services.people.erase_view(caller, pool, number)
+            gone.append((person, number))
+    return gone
+
+
+def find_template(pool: Pool, image: UUID) -> Template | None:
+    """The template of an image id; None where there is none."""
+    number = _template_id(image)
+    try:
+        return None if number is None else pool.template(number)
+    except UnknownTemplate:
+        return None
+
+
+def _number(text: str, default: int) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else default
+
+
+def _image_id(template_id: int) -> str:
+    """The id of a template for clients, who expect a UUID."""
+    return str(UUID(int=template_id))
+
+
+def _template_id(image: UUID) -> int | None:
+    """The number of a template; None for a UUID that no template can have."""
+    return image.int if 0 < image.int <= _LARGEST_NUMBER else None
+
+
+def _usable(subject: str, ending: str = "") -> str:
+    """A subject's name as the pool spells it.
+
+    Raises:
+        CompreFaceError: Nobody can have that name.
+    """
+    if not subject.strip():
+        raise invalid(_EMPTY_NAME + ending)
+    try:
+        return clean_name(subject)
+    except ConfigError as error:
+        raise invalid(str(error)) from error
+
+
+def _find(pool: Pool, subject: str) -> str | None:
+    """Who has that name; CompreFace does not tell upper from lower case, so nobody else is found next to a namesake."""
+    names = [person.name for person in pool.people()]
+    if subject in names:
+        return subject
+    folded = subject.casefold()
+    return next((name for name in names if name.casefold() == folded), None)
+
+
+def _known(pool: Pool, subject: str) -> str:
+    """The same, of somebody who has to be there.
+
+    Raises:
+        CompreFaceError: Nobody has that name.
+    """
+    found = _find(pool, subject)
+    if found is None:
+        raise subject_not_found(subject)
+    return found

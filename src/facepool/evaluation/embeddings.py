@@ -1,0 +1,283 @@
+"""From the pictures of a protocol to one face each, with its embedding; a picture without a face is counted, too.
+
+`EmbeddingCache` keeps what was found by the content of the file, so that an evaluation that was interrupted goes on
+where it was. These are biometric data, as a pool's are: the file is readable by its owner only, and nothing but
+evaluations uses it. It may be deleted at any time.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from facepool.capture import read_image
+from facepool.errors import DiskFull, InputError, StorageError
+from facepool.faces.analyze import Analyzer, Faces
+from facepool.files import make_private, storage_errors
+from facepool.types import Floats, Image, Indices, Mask
+
+NO_FACE = "no face was found"
+FILE_NAME = "embeddings-1.db"
+"""The number rises when the table changes; a file of another number is not looked at."""
+
+_BATCH = 16
+_BATCH_PIXELS = 50_000_000  # 150 MB of decoded pictures
+_TABLE = """CREATE TABLE IF NOT EXISTS captures (
+    recipe TEXT NOT NULL,
+    content TEXT NOT NULL,
+    faces INTEGER NOT NULL,
+    face BLOB NOT NULL,
+    PRIMARY KEY (recipe, content)
+) WITHOUT ROWID"""
+_TIMEOUT_S = 30.0
+_QUALITY, _YAW, _EMBEDDING = 5, 6, 8  # columns of a face's numbers; before them its box, and its size
+
+
+class _Face(NamedTuple):
+    """The face that was taken from one picture.
+
+    Attributes:
+        found: How many faces were found; with 0 there is no embedding, and the other numbers are NaN.
+        numbers: (8 + D,) float32: box xyxy, its shorter side, quality, yaw, pitch, embedding.
+    """
+
+    found: int
+    numbers: Floats
+
+
+_NOBODY = _Face(0, np.full(_EMBEDDING, np.nan, np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatedPictures:
+    """The pictures of a run and the face that was taken from each, one row a picture.
+
+    Attributes:
+        paths: N files.
+        people: N names; who a picture shows by its protocol.
+        problems: N reasons why there is no face, for people; empty where there is one.
+        embeddings: (N, D) float32, L2 norm 1; zeros without a face.
+        boxes: (N, 4) float32 xyxy in pixels of the picture; NaN without a face.
+        face_counts: (N,) how many faces were found.
+        qualities: (N,) float32, 0..100; NaN without a face.
+        yaws: (N,) float32, degrees, see ``facepool.types.Pose``; NaN where unknown.
+        from_cache: How many were not looked at again because an earlier run had.
+    """
+
+    paths: tuple[Path, ...]
+    people: tuple[str, ...]
+    problems: tuple[str, ...]
+    embeddings: Floats
+    boxes: Floats
+    face_counts: Indices
+    qualities: Floats
+    yaws: Floats
+    from_cache: int = 0
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.paths)
+
+    @property
+    def acquired(self) -> Mask:
+        """(N,) whether a face was found."""
+        return np.asarray(self.face_counts > 0)
+
+    @property
+    def failures(self) -> list[int]:
+        """Rows of the pictures without a face."""
+        return [int(row) for row in np.flatnonzero(~self.acquired)]
+
+
+class EmbeddingCache:
+    """A SQLite file of faces. Several processes may use one at a time; a killed one leaves it whole.
+
+    Args:
+        folder: Where the file is, or will be; it is made.
+        recipe: Everything beside the picture that the result depends on: models, options, engine.
+
+    Raises:
+        StorageError: It cannot be made, or the file is no cache.
+    """
+
+    def __init__(self, folder: Path, recipe: str) -> None:
+        self.path = folder / FILE_NAME
+        self._recipe = recipe
+        with storage_errors(self.path, "cannot be used as a cache"):
+            folder.mkdir(parents=True, exist_ok=True)
+            make_private(self.path)
+        with self._explained():
+            self._db = sqlite3.connect(self.path, timeout=_TIMEOUT_S)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")  # outlives the process; a power cut costs a batch
+            self._db.execute(_TABLE)
+
+    def __enter__(self) -> Self:
+        """For ``with``, which closes the file."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def find(self, content: str) -> _Face | None:
+        """What is known of a picture, by the sha256 of its file.
+
+        Raises:
+            StorageError: The file cannot be read.
+        """
+        query = "SELECT faces, face FROM captures WHERE recipe = ? AND content = ?"
+        with self._explained():
+            row = self._db.execute(query, (self._recipe, content)).fetchone()
+        return None if row is None else _Face(row[0], np.frombuffer(row[1], "<f4"))
+
+    def keep(self, faces: Mapping[str, _Face]) -> None:
+        """Keep some more, all or none; when it returns, they outlive the process.
+
+        Raises:
+            DiskFull: No room.
+            StorageError: The file cannot be written.
+        """
+        rows = [
+            (self._recipe, content, face.found, face.numbers.astype("<f4").tobytes()) for content, face in faces.items()
+        ]
+        with self._explained(), self._db:
+            self._db.executemany("INSERT OR REPLACE INTO captures VALUES (?, ?, ?, ?)", rows)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+            kind = DiskFull if code & 0xFF == sqlite3.SQLITE_FULL else StorageError
+            raise kind(
+                f"The cache {self.path} cannot be used",
+                why=str(error),
+                fix="Delete it, name another folder with --cache, or add --no-cache",
+            ) from error
+
+
+def embed_pictures(
+    paths: Sequence[Path],
+    people: Sequence[str],
+    analyzer: Analyzer,
+    cache: EmbeddingCache | None = None,
+    on_picture: Callable[[], None] = lambda: None,
+) -> EvaluatedPictures:
+    """Take one face from each picture.
+
+    Args:
+        paths: N files.
+        people: N names, passed through.
+        analyzer: Turns images into faces.
+        cache: Knows pictures that were looked at before; learns the others, batch by batch. None: each is looked at.
+        on_picture: Called after each picture.
+
+    Returns:
+        N rows. A picture that cannot be read is one without a face, and says why.
+
+    Raises:
+        StorageError: The cache's file cannot be used.
+    """
+    taken: list[_Face] = []
+    reasons: list[str] = []
+    from_cache = 0
+    for start in range(0, len(paths), _BATCH):
+        files = [_read(path) for path in paths[start : start + _BATCH]]
+        problems = {content: problem for content, _, problem in files if problem}
+        known = {content: face for content, _, _ in files if cache and (face := cache.find(content))}
+        from_cache += sum(content in known for content, _, _ in files)
+        unknown = {content: data for content, data, problem in files if not problem and content not in known}
+        for images in _decoded(unknown, problems):
+            fresh = _take_faces(images, analyzer)
+            if cache:
+                cache.keep(fresh)
+            known |= fresh
+        for content, _, _ in files:
+            face = known.get(content, _NOBODY)
+            taken.append(face)
+            reasons.append(problems.get(content, "" if face.found else NO_FACE))
+            on_picture()
+    numbers = np.full((len(taken), _EMBEDDING + analyzer.space.dimension), np.nan, np.float32)
+    numbers[:, _EMBEDDING:] = 0
+    for row, face in enumerate(taken):
+        numbers[row, : len(face.numbers)] = face.numbers
+    return EvaluatedPictures(
+        paths=tuple(paths),
+        people=tuple(people),
+        problems=tuple(reasons),
+        embeddings=np.ascontiguousarray(numbers[:, _EMBEDDING:]),
+        boxes=numbers[:, :4],
+        face_counts=np.array([face.found for face in taken], np.intp),
+        qualities=numbers[:, _QUALITY],
+        yaws=numbers[:, _YAW],
+        from_cache=from_cache,
+    )
+
+
+def choose_face(boxes: Floats, image_wh: tuple[int, int]) -> int:
+    """The face that a picture of one person is about: most area, less twice the squared way from the centre.
+
+    The rule by which FaceNet's LFW crops were made (Sandberg, 2016). It does not depend on the picture's scale.
+
+    Args:
+        boxes: (N, 4) float32 xyxy, N at least 1.
+        image_wh: Of the picture, in pixels.
+    """
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    ways = (boxes[:, :2] + boxes[:, 2:]) / 2 - np.array(image_wh, np.float32) / 2
+    return int(np.argmax(areas - 2 * (ways**2).sum(axis=1)))
+
+
+def _read(path: Path) -> tuple[str, bytes, str]:
+    """The sha256 of a file, its data, and what is wrong with it; something else of its own where it cannot be read."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return f"unread {path}", b"", (error.strerror or str(error)).lower()
+    return sha256(data).hexdigest(), data, ""
+
+
+def _decoded(files: Mapping[str, bytes], problems: dict[str, str]) -> Iterator[dict[str, Image]]:
+    """The pictures, as many together as memory allows; those that cannot be decoded are added to the problems."""
+    images: dict[str, Image] = {}
+    pixels = 0
+    for content, data in files.items():
+        try:
+            image = read_image(data)
+        except InputError as error:
+            problems[content] = error.why or str(error)
+            continue
+        if images and pixels + image.size // 3 > _BATCH_PIXELS:
+            yield images
+            images, pixels = {}, 0
+        images[content] = image
+        pixels += image.size // 3
+    if images:
+        yield images
+
+
+def _take_faces(images: Mapping[str, Image], analyzer: Analyzer) -> dict[str, _Face]:
+    found = analyzer.analyze_batch(list(images.values()))
+    return {
+        content: _take_one(faces, (image.shape[1], image.shape[0]))
+        for (content, image), faces in zip(images.items(), found, strict=True)
+    }
+
+
+def _take_one(faces: Faces, image_wh: tuple[int, int]) -> _Face:
+    if len(faces) == 0:
+        return _NOBODY
+    boxes = faces.detections.boxes
+    row = choose_face(boxes, image_wh)
+    pose = faces.poses[row]
+    angles = (np.nan, np.nan) if pose is None else (pose.yaw, pose.pitch)
+    measures = (faces.measures.size_px[row], faces.measures.overall[row], *angles)
+    numbers = np.concatenate([boxes[row], np.array(measures, np.float32), faces.embeddings[row]])
+    return _Face(len(faces), numbers.astype(np.float32))

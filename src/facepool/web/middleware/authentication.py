@@ -1,0 +1,252 @@
+"""Who makes a request: found out once, by `Authenticate`, and read from the scope by routes.
+
+A caller is known by the key in a header, or by the session of a browser that signed in. While no key is needed,
+everybody on this machine is the local administrator.
+"""
+
+import asyncio
+import ipaddress
+import time
+from collections.abc import Callable, Mapping
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, WebSocket
+from fastapi.requests import HTTPConnection
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from facepool.web.problems import Forbidden, KeyMissing, KeyUnknown, RequestError, problem, refuse, turn_away
+from facepool.web.services.keys import LOCAL, SESSION_S, Caller, Keys, Role
+from facepool.web.services.limits import Limits
+
+COOKIE = "facepool_session"
+SIGN_IN_AGAIN = 4401
+"""How a WebSocket is closed whose key or session has ended."""
+
+ENDED = "You are not signed in any more"
+Refusals = Mapping[str, Callable[[RequestError, Request], Response]]
+"""Beginning of a path to what makes the answer for refused requests of that path."""
+
+_HINT = "Send it as x-api-key, or sign in on the page; facepool keys add makes one"
+_NEEDING_A_KEY = ("/v1/", "/api/", "/metrics")
+_SESSION = "/v1/session"
+_OF_PROXIES = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
+_CALLER = "facepool.caller"
+
+
+class Authenticate:
+    """Puts the caller into the scope, or refuses the request before anything of its body is read.
+
+    While no key is needed, only the names of the loopback are answered to: a site whose name leads to this machine
+    (DNS rebinding) is not, nor is a proxy that says that it is one. A proxy that says nothing cannot be told apart:
+    ``--require-keys`` is for it. Which role a request takes, its route says: `requires`.
+
+    Args:
+        app: What comes next.
+        keys: Who may do something.
+        limits: Counts wrong keys.
+        refusals: Paths whose clients expect refusals in words of their own.
+    """
+
+    def __init__(self, app: ASGIApp, keys: Keys, limits: Limits, refusals: Refusals) -> None:
+        self._app = app
+        self._keys = keys
+        self._limits = limits
+        self._refusals = refusals
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with its caller, or refuse it."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        try:
+            # In a thread, because it may wait for the file of the keys.
+            await run_in_threadpool(self._authenticate, HTTPConnection(scope))
+        except _OtherHost as error:
+            await turn_away(error, scope, receive, send)
+        except RequestError as error:
+            await self._refuse(error, scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _authenticate(self, connection: HTTPConnection) -> None:
+        required = self._keys.required
+        if not required:
+            _check_local(connection)
+        if _needs_key(connection.scope):
+            connection.scope[_CALLER] = identify(connection, self._keys, self._limits, required=required)
+
+    async def _refuse(self, error: RequestError, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await refuse(WebSocket(scope, receive, send), error)
+            return
+        answers = (answer for start, answer in self._refusals.items() if scope["path"].startswith(start))
+        answer = next(answers, None)
+        response = problem(error) if answer is None else answer(error, Request(scope))
+        await response(scope, receive, send)
+
+
+class _OtherHost(Forbidden):
+    """Without keys, a request has to come from this machine."""
+
+
+def identify(connection: HTTPConnection, keys: Keys, limits: Limits, *, required: bool) -> Caller:
+    """Who makes a request, in a thread.
+
+    Raises:
+        KeyMissing: A key is required.
+        KeyUnknown: The key is nobody's, or the session has ended.
+        TooManyRequests: The address has offered too many wrong keys.
+    """
+    key, token = key_of(connection), connection.cookies.get(COOKIE)
+    if key is None and token is None:
+        if required:
+            raise KeyMissing("This takes an API key", fix=_HINT)
+        return LOCAL
+    caller = keys.find(key) if key is not None else keys.session(token or "")
+    if caller is not None:
+        return caller
+    if not required:
+        return LOCAL  # clients that know no service without a key send any
+    if key is not None:
+        address = address_of(connection)
+        limits.check_failures(address)  # of unknown keys only: others at the address keep theirs
+        limits.count_failure(address)
+        raise KeyUnknown("There is no such API key", fix=_HINT)
+    raise KeyUnknown("You are not signed in any more", fix="Sign in again")
+
+
+def caller_of(connection: HTTPConnection) -> Caller:
+    """Who makes a request that has passed `Authenticate`."""
+    caller = connection.scope.get(_CALLER)
+    if not isinstance(caller, Caller):
+        raise TypeError("the request was not authenticated")
+    return caller
+
+
+def requires(role: Role) -> Callable[[HTTPConnection], object]:
+    """A dependency of routes that lets only some callers pass, and gives the caller."""
+
+    async def check(connection: HTTPConnection) -> Caller:  # async: it needs no thread
+        caller = caller_of(connection)
+        if not caller.may(role):
+            raise Forbidden(
+                "Your key is not for this", why=f"it is for {caller.role}, and this takes {role}", fix="Use another key"
+            )
+        return caller
+
+    return check
+
+
+Recognizing = Annotated[Caller, Depends(requires("recognize"))]
+Enrolling = Annotated[Caller, Depends(requires("enroll"))]
+Administering = Annotated[Caller, Depends(requires("admin"))]
+
+
+class ConnectionCheck:
+    """Looks now and then whether the key or session of an open connection is still there.
+
+    Args:
+        connection: A WebSocket, or the request for an event stream.
+        keys: Who may do what.
+        role: What the connection is for.
+    """
+
+    every_s = 5.0
+    """How long an answer is relied on."""
+
+    def __init__(self, connection: HTTPConnection, keys: Keys, role: Role) -> None:
+        self._key, self._token = key_of(connection), connection.cookies.get(COOKIE)
+        self._keys = keys
+        self._role: Role = role
+        self._looked_at_s = time.monotonic()
+
+    async def is_valid(self, *, at_once: bool = False) -> bool:
+        """Whether the connection may go on.
+
+        Args:
+            at_once: Look now, however short ago it was looked.
+        """
+        if not at_once and time.monotonic() - self._looked_at_s < self.every_s:
+            return True
+        self._looked_at_s = time.monotonic()
+        return await asyncio.to_thread(self._look)
+
+    def _look(self) -> bool:
+        # Not by identify: wrong keys from the same address are to end nobody's connection, and hide no key's end.
+        caller = self._keys.find(self._key) if self._key is not None else self._keys.session(self._token or "")
+        if caller is None:
+            return not self._keys.required
+        return caller.may(self._role)
+
+
+def share_of(connection: HTTPConnection, caller: Caller) -> str:
+    """Who shares places with whom: all that have a key, or, where none is needed, an address."""
+    return f"address {address_of(connection)}" if caller == LOCAL else f"key {caller.name}"
+
+
+def key_of(connection: HTTPConnection) -> str | None:
+    """The key that a request brings; None: none."""
+    key = connection.headers.get("x-api-key")
+    if key:
+        return key
+    scheme, _, value = connection.headers.get("authorization", "").partition(" ")
+    return value.strip() or None if scheme.lower() == "bearer" else None
+
+
+def address_of(connection: HTTPConnection) -> str:
+    """Where a request comes from."""
+    return connection.client.host if connection.client is not None else ""
+
+
+def set_cookie(response: Response, token: str, *, secure: bool) -> None:
+    """Let the browser keep a session; no script can read it, and no other site can have it sent."""
+    response.set_cookie(
+        COOKIE, token, max_age=int(SESSION_S), path="/", secure=secure, httponly=True, samesite="strict"
+    )
+
+
+def drop_cookie(response: Response, *, secure: bool) -> None:
+    """Let the browser forget a session."""
+    response.delete_cookie(COOKIE, path="/", secure=secure, httponly=True, samesite="strict")
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a host is this machine, by its name or address."""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _needs_key(scope: Scope) -> bool:
+    """Whether it is not for everybody. Signing in and out is: it is how a browser gets and gives back a session."""
+    if scope["path"] == _SESSION:
+        return scope.get("method") == "GET"
+    return bool(scope["path"].startswith(_NEEDING_A_KEY))
+
+
+def _check_local(connection: HTTPConnection) -> None:
+    """Refuse, while no key is needed, what does not come from this machine."""
+    host = _host_name(connection.headers.get("host", ""))
+    proxied = any(name in connection.headers for name in _OF_PROXIES)
+    if not proxied and is_loopback(host):
+        return
+    raise _OtherHost(
+        "This server answers no proxy yet" if proxied else f"This server does not answer to the name {host!r}",
+        why="it needs no key, and is for this machine only",
+        fix="Make a key for an administrator: facepool keys add NAME --role admin",
+    )
+
+
+def _host_name(host: str) -> str:
+    """The host without its port, in lower case and without the brackets of IPv6."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:
+        return ""

@@ -1,0 +1,164 @@
+"""What requests work with: the networks, the pool, the cameras, and what is kept beside the pool.
+
+In come settings and the networks; out goes `Services`, which routes find in the application. `assemble` shows how the
+parts depend on each other. Nothing here knows requests or routes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends
+from fastapi.requests import HTTPConnection
+
+from facepool.config import Settings
+from facepool.faces.analyze import Analyzer
+from facepool.gallery import Pool
+from facepool.models.catalog import ModelEntry
+from facepool.recognize.live import LiveRecognizer
+from facepool.thresholds import ThresholdPolicy
+from facepool.web.services.activity import Activity
+from facepool.web.services.audit import Audit
+from facepool.web.services.cameras import Cameras, CameraSetup
+from facepool.web.services.engine import Engine
+from facepool.web.services.keys import Keys
+from facepool.web.services.limits import Limits
+from facepool.web.services.metrics import Metrics
+from facepool.web.services.people import PersonChanges
+from facepool.web.services.pool import PoolAccess
+from facepool.web.services.store import ServerStore, store_beside
+from facepool.web.services.tuning import Tuning
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of a server.
+
+    Attributes:
+        engine: The networks.
+        pool: The pool.
+        tuning: The settings, which may change.
+        keys: Who may do what.
+        activity: Who was seen when, and what happens now.
+        audit: Who did what to whom.
+        people: Changes people, and keeps track of it.
+        cameras: Those of the server.
+        limits: How much one client may ask for.
+        metrics: What is counted.
+        store: Where keys, audit and activity are kept.
+        models: What the networks are, and under which terms.
+    """
+
+    engine: Engine
+    pool: PoolAccess
+    tuning: Tuning
+    keys: Keys
+    activity: Activity
+    audit: Audit
+    people: PersonChanges
+    cameras: Cameras
+    limits: Limits
+    metrics: Metrics
+    store: ServerStore
+    models: Sequence[ModelEntry] = ()
+
+    @property
+    def settings(self) -> Settings:
+        """The settings as they are now."""
+        return self.tuning.settings
+
+    @property
+    def policy(self) -> ThresholdPolicy:
+        """How thresholds are chosen now."""
+        return self.tuning.policy
+
+    def live_recognizer(self, pool: Pool) -> LiveRecognizer:
+        """A recognizer for one camera, with the settings as they are now."""
+        return LiveRecognizer(self.engine.analyzer, pool, self.policy, options=self.settings.live_options())
+
+    def close(self) -> None:
+        """Stop everything, and let go of the files."""
+        self.cameras.close()
+        self.engine.close()
+        self.pool.close()
+        self.store.close()
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """What only a server has to know.
+
+    Attributes:
+        keys_always: Ask for a key even while no administrator has one.
+        pinned: Settings that hold whatever was changed on the page in an earlier run.
+        models: What the networks are, and under which terms.
+        activity_days: How long it is kept who was seen.
+        queue: How many pictures of requests may be under way at once.
+        batch: How many pictures a network looks at together; None: what suits its device.
+        limits: How much one client may ask for.
+    """
+
+    keys_always: bool = False
+    pinned: frozenset[str] = frozenset()
+    models: Sequence[ModelEntry] = ()
+    activity_days: float = 30
+    queue: int = 64
+    batch: int | None = None
+    limits: Limits = field(default_factory=Limits)
+
+
+def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | None = None) -> Services:
+    """Put the services of a server together, and make sure that the pool can be used.
+
+    Args:
+        settings: As for any command.
+        analyzer: With the networks, for this server alone.
+        options: What only a server has to know.
+
+    Raises:
+        PoolError: The pool cannot be used.
+        StorageError: What is kept beside it cannot.
+    """
+    options = options or ServerOptions()
+    access = PoolAccess(settings.pool, analyzer.space)
+    access.open().close()
+    store = ServerStore(store_beside(settings.pool))
+    metrics = Metrics()
+    activity, audit = Activity(store, access.has, days=options.activity_days), Audit(store, access.has)
+    setup = CameraSetup(
+        recognizer=lambda pool: services.live_recognizer(pool),  # noqa: PLW0108 -- they are made below
+        open_pool=access.open,
+        emit=activity.emit,
+        capture=settings.capture_options(),
+    )
+    services = Services(
+        engine=Engine(analyzer, queue=options.queue, batch=options.batch, on_run=metrics.run),
+        pool=access,
+        tuning=Tuning(settings, analyzer.fmr, store, options.pinned),
+        keys=Keys(store, always_required=options.keys_always),
+        activity=activity,
+        audit=audit,
+        people=PersonChanges(store, activity, audit),
+        cameras=Cameras(setup, store),
+        limits=options.limits,
+        metrics=metrics,
+        store=store,
+        models=options.models,
+    )
+    # Numbers that are looked up whenever the metrics are asked for.
+    metrics.watch("pictures_waiting", "Pictures of requests under way", lambda: services.engine.waiting)
+    metrics.watch("sessions", "WebSockets and event streams", lambda: services.limits.sessions)
+    metrics.watch("cameras", "Cameras of the server", lambda: len(services.cameras.all()))
+    metrics.watch("cameras_watching", "Cameras that show something", lambda: services.cameras.showing)
+    return services
+
+
+async def services_of(connection: HTTPConnection) -> Services:  # async: it needs no thread
+    """The services of the application that a request or WebSocket came to."""
+    found = connection.app.state.services
+    if not isinstance(found, Services):
+        raise TypeError("the application has no services")
+    return found
+
+
+CurrentServices = Annotated[Services, Depends(services_of)]

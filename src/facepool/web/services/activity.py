@@ -1,0 +1,175 @@
+"""Who was seen by the cameras of browsers and of the server: what is kept of it, and what happens now."""
+
+import asyncio
+import json
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from pydantic import BaseModel, Field
+
+from facepool.recognize.events import Event
+from facepool.records import Record, event_record
+from facepool.types import Frame
+from facepool.web.services.store import LAST, ServerStore, now
+
+_TIDY_EVERY = 1000
+_MOST_WAITING = 200
+
+
+class ActivityEntry(BaseModel):
+    """Somebody came, was recognized, or went."""
+
+    id: int
+    at: str = Field(description="ISO 8601 in UTC")
+    event: str = Field(description="`appeared`, `recognized`, `changed` or `lost`")
+    person: str | None = Field(description="null: nobody known")
+    previous: str | None = Field(description="Who it was taken for before")
+    source: str = Field(description="Which camera; `browser` for that of the page")
+    similarity: float | None
+
+
+class Activity:
+    """The log of who was seen.
+
+    Args:
+        store: Where it is kept.
+        knows: Whether somebody is in the pool now.
+        days: How long.
+    """
+
+    def __init__(self, store: ServerStore, knows: Callable[[str], bool], *, days: float = 30) -> None:
+        self._store = store
+        self._knows = knows
+        self._days = days
+        self._added = 0
+        self.events = Events()
+        """What happens now, for those who listen."""
+
+    def emit(self, source: str, frame: Frame, events: Sequence[Event]) -> None:
+        """Keep what happened before a camera, and pass it on to listeners; in a thread, because it writes.
+
+        Args:
+            source: Which camera, for people; ``browser`` for that of a page.
+            frame: With which it happened.
+            events: What happened.
+        """
+        for event in events:
+            record = {"at": now(), **event_record(frame, event), "source": source}
+            self.add(record)
+            self.events.publish(record)
+
+    def add(self, record: Record) -> None:
+        """Keep an event, in any thread; not one of somebody whose name is gone from the pool.
+
+        Somebody who was erased or renamed may still be before a camera, which tells of the old name as lost once more.
+
+        Args:
+            record: As ``records.event_record`` gives it, with ``source`` for people.
+        """
+        with self._store.transaction() as db:
+            # Inside the transaction: a name that goes from the pool after this is taken out after it, too.
+            if self._is_gone(record.get("person")):
+                return
+            known = {**record, "previous": None} if self._is_gone(record.get("previous")) else record
+            values = [known.get(name) for name in ("event", "person", "previous", "source", "similarity")]
+            db.execute(
+                "INSERT INTO activity (at, event, person, previous, source, similarity) VALUES (?, ?, ?, ?, ?, ?)",
+                (now(), *values),
+            )
+            if self._added % _TIDY_EVERY == 0:
+                oldest = datetime.now(UTC) - timedelta(days=self._days)
+                db.execute("DELETE FROM activity WHERE at < ?", (oldest.isoformat(timespec="seconds"),))
+            self._added += 1
+
+    async def entries(
+        self, *, person: str | None = None, before: int | None = None, limit: int = 100
+    ) -> list[ActivityEntry]:
+        """Entries, newest first.
+
+        Args:
+            person: Only those of somebody.
+            before: Only those with a lower number.
+            limit: How many at most.
+        """
+        query = "SELECT * FROM activity WHERE id < ? AND (? IS NULL OR person = ?) ORDER BY id DESC LIMIT ?"
+        return await self._read(query, LAST if before is None else before, person, person, limit)
+
+    async def of(self, person: str) -> list[dict[str, object]]:
+        """Everything about a person, oldest first."""
+        query = "SELECT * FROM activity WHERE person = ? OR previous = ? ORDER BY id"
+        found = await self._read(query, person, person)
+        return [entry.model_dump() for entry in found]
+
+    def rename(self, old: str, new: str) -> None:
+        """A person has another name now; in a thread, because it writes."""
+        with self._store.transaction() as db:
+            db.execute("UPDATE activity SET person = ? WHERE person = ?", (new, old))
+            db.execute("UPDATE activity SET previous = ? WHERE previous = ?", (new, old))
+
+    def forget(self, db: sqlite3.Connection, people: Collection[str]) -> int:
+        """Erase what is known of people, as a part of a transaction of the store.
+
+        Returns:
+            How many entries spoke of them.
+        """
+        names = (json.dumps(list(people)),)
+        gone = db.execute("DELETE FROM activity WHERE person IN (SELECT value FROM json_each(?))", names).rowcount
+        nameless = "UPDATE activity SET previous = NULL WHERE previous IN (SELECT value FROM json_each(?))"
+        return gone + db.execute(nameless, names).rowcount
+
+    def names(self) -> set[str]:
+        """Everybody whom it speaks of."""
+        rows = self._store.read("SELECT person FROM activity UNION SELECT previous FROM activity")
+        return {name for (name,) in rows if isinstance(name, str)}
+
+    async def _read(self, query: str, *values: object) -> list[ActivityEntry]:
+        rows = await asyncio.to_thread(self._store.read, query, values)
+        return [ActivityEntry.model_validate(dict(zip(ActivityEntry.model_fields, row, strict=True))) for row in rows]
+
+    def _is_gone(self, name: object) -> bool:
+        return isinstance(name, str) and not self._knows(name)
+
+
+class Events:
+    """Passes records on to listeners; one that is too slow misses the oldest."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._listeners: set[_Listener] = set()
+
+    def publish(self, record: Record) -> None:
+        """Pass a record on to everybody, from any thread."""
+        with self._lock:
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener.put(record)
+
+    async def listen(self) -> AsyncIterator[Record]:
+        """Records from now on, until the listener stops listening."""
+        listener = _Listener(asyncio.get_running_loop())
+        with self._lock:
+            self._listeners.add(listener)
+        try:
+            while True:
+                yield await listener.queue.get()
+        finally:
+            with self._lock:
+                self._listeners.discard(listener)
+
+
+class _Listener:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.queue: asyncio.Queue[Record] = asyncio.Queue(_MOST_WAITING)
+
+    def put(self, record: Record) -> None:
+        with suppress(RuntimeError):  # its loop has ended, and with it who listened
+            self._loop.call_soon_threadsafe(self._put, record)
+
+    def _put(self, record: Record) -> None:
+        if self.queue.full():
+            self.queue.get_nowait()
+        self.queue.put_nowait(record)

@@ -1,0 +1,143 @@
+"""Who registered, changed, exported or erased whom."""
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+import sqlite3
+from collections.abc import Callable, Collection
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from facepool.web.services.keys import Caller
+from facepool.web.services.store import LAST, Row, ServerStore, now
+
+_NAME_CHANGES = ("renamed", "merged")
+_SALT = "audit salt"
+
+
+class AuditEntry(BaseModel):
+    """Something that was done."""
+
+    # For ``renamed`` and ``merged``, the detail is the name that is gone.
+    model_config = ConfigDict(title="Entry")
+    __qualname__ = "Entry"  # in the OpenAPI document
+
+    id: int
+    at: str
+    caller: str = Field(description="Name of the key, or `local`")
+    action: str
+    person: str = Field(description="`erased-` and digits for who was erased since; empty: nobody in particular")
+    detail: str
+
+
+class Audit:
+    """The audit log.
+
+    The name of a person who was erased is no longer in it. In its place stands a keyed digest of the name, so that
+    those who know the name still find who erased that person, and when.
+
+    Args:
+        store: Where it is kept.
+        knows: Whether somebody is in the pool now.
+    """
+
+    def __init__(self, store: ServerStore, knows: Callable[[str], bool]) -> None:
+        self._store = store
+        self._knows = knows
+        self._salt = self._make_salt()
+
+    async def add(self, caller: Caller, action: str, person: str = "", detail: str = "") -> None:
+        """Say what was done, after it was."""
+        await asyncio.to_thread(self.note, caller, action, person, detail)
+
+    def note(self, caller: Caller, action: str, person: str = "", detail: str = "") -> None:
+        """`add` for threads. Somebody who was erased meanwhile is not named."""
+        with self._store.transaction() as db:
+            # Inside the transaction: who is erased from the pool after this is taken out after it, too.
+            if person and not self._knows(person):
+                person = self._pseudonym(person)
+                detail = self._pseudonym(detail) if action in _NAME_CHANGES else detail
+            _insert(db, caller, action, person, detail)
+
+    def forget(self, db: sqlite3.Connection, people: Collection[str]) -> int:
+        """Take the names of people out of everything that was said, as a part of a transaction of the store.
+
+        Returns:
+            How many entries spoke of them.
+        """
+        entries = _about(db, people)
+        for entry in entries:
+            detail = self._pseudonym(entry.detail) if entry.action in _NAME_CHANGES else entry.detail
+            values = (self._pseudonym(entry.person), detail, entry.id)
+            db.execute("UPDATE audit SET person = ?, detail = ? WHERE id = ?", values)
+        return len(entries)
+
+    def erased(self, db: sqlite3.Connection, caller: Caller, people: Collection[str]) -> None:
+        """Say that people were erased, without naming them, as a part of a transaction of the store."""
+        for person in people:
+            _insert(db, caller, "erased", self._pseudonym(person), "")
+
+    def names(self) -> set[str]:
+        """Everybody who is named in it."""
+        rows = self._store.read("SELECT DISTINCT person FROM audit WHERE person NOT LIKE 'erased-%'")
+        return {str(name) for (name,) in rows if name}
+
+    async def of(self, person: str) -> list[dict[str, object]]:
+        """Everything that was done to a person, under earlier names, too; oldest first."""
+
+        def read() -> list[dict[str, object]]:
+            with self._store.transaction() as db:
+                return [entry.model_dump(exclude={"id"}) for entry in reversed(_about(db, [person]))]
+
+        return await asyncio.to_thread(read)
+
+    async def entries(
+        self, *, person: str | None = None, before: int | None = None, limit: int = 100
+    ) -> list[AuditEntry]:
+        """Entries, newest first.
+
+        Args:
+            person: Only those about somebody, even if that person was erased.
+            before: Only those with a lower number.
+            limit: How many at most.
+        """
+        query = "SELECT * FROM audit WHERE id < ? AND (? IS NULL OR person IN (?, ?)) ORDER BY id DESC LIMIT ?"
+        alias = None if person is None else self._pseudonym(person)
+        values = (LAST if before is None else before, person, person, alias, limit)
+        return [_entry(row) for row in await asyncio.to_thread(self._store.read, query, values)]
+
+    def _pseudonym(self, name: str) -> str:
+        return f"erased-{hmac.new(self._salt, name.encode(), hashlib.sha256).hexdigest()[:16]}"
+
+    def _make_salt(self) -> bytes:
+        found = self._store.kept(_SALT).get("salt")
+        if isinstance(found, str):
+            return bytes.fromhex(found)
+        salt = secrets.token_bytes(32)
+        self._store.keep(_SALT, {"salt": salt.hex()})
+        return salt
+
+
+def _insert(db: sqlite3.Connection, caller: Caller, action: str, person: str, detail: str) -> None:
+    db.execute(
+        "INSERT INTO audit (at, caller, action, person, detail) VALUES (?, ?, ?, ?, ?)",
+        (now(), caller.name, action, person, detail),
+    )
+
+
+def _about(db: sqlite3.Connection, people: Collection[str]) -> list[AuditEntry]:
+    """Entries about people under the names that they had at the time, newest first."""
+    names, found = set(people), []
+    for row in db.execute("SELECT * FROM audit ORDER BY id DESC"):
+        entry = _entry(row)
+        theirs = entry.person in names
+        if theirs:
+            found.append(entry)
+        if entry.action in _NAME_CHANGES:  # before it, that name was of whom the entry is about
+            (names.add if theirs else names.discard)(entry.detail)
+    return found
+
+
+def _entry(row: Row) -> AuditEntry:
+    return AuditEntry.model_validate(dict(zip(AuditEntry.model_fields, row, strict=True)))

@@ -1,0 +1,378 @@
+"""The cameras of the server, each watched in a thread of its own, and opened again whatever happens to it."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from typing import Literal
+
+import cv2
+from pydantic import BaseModel, Field
+
+from facepool.capture import CaptureOptions, FrameSource, LiveStatus, Pace, mask_credentials, open_source
+from facepool.errors import ConfigError, FacepoolError
+from facepool.gallery import Pool
+from facepool.overlay import Painter, live_labels
+from facepool.recognize.events import Event, LiveView
+from facepool.recognize.live import LiveRecognizer, LiveSession
+from facepool.records import live_records
+from facepool.types import Frame
+from facepool.web.problems import NotFound, ServerBusy
+from facepool.web.services.store import ServerStore, now
+
+MOST_CAMERAS = 64
+_PICTURE_QUALITY = 85
+_MEMORY = "cameras"
+_LOG = logging.getLogger(__name__)
+_FIRST_WAIT_S = 1.0
+_LONGEST_WAIT_S = 30.0
+_CLOSE_GRACE_S = 2.0
+_RATE_WINDOW_S = 5.0
+
+CameraState = Literal["connecting", "watching", "reconnecting", "ended", "failed", "closed"]
+"""``ended``: it was a file, and it has been watched to its end. ``failed``: by an error of this program."""
+
+
+class UnknownCamera(NotFound):
+    """The server has no camera of that id.
+
+    Remedy: `GET /v1/cameras` lists them.
+    """
+
+    code = "camera_unknown"
+
+
+class NoPicture(NotFound):
+    """A camera has not shown anything yet.
+
+    Remedy: ask again in a moment; `GET /v1/cameras` says whether it is connected.
+    """
+
+    code = "no_picture"
+
+
+class FaceInView(BaseModel):
+    """Somebody before a camera."""
+
+    track: int
+    person: str | None = Field(description="null: unknown")
+    reason: str = Field(description="`match` is the only one that names a person")
+    since: str
+
+
+class CameraInfo(BaseModel):
+    """A camera, and what it is doing."""
+
+    id: str
+    name: str
+    source: str = Field(description="Without passwords")
+    state: CameraState
+    since: str = Field(description="From when on it has been in that state")
+    reason: str = Field(description="Why it is not watching")
+    restarts: int = Field(description="How often it came back after it had failed")
+    fps: float = Field(description="Frames looked at in a second, lately")
+    size: tuple[int, int] | None = Field(description="Width and height of its pictures")
+    present: list[FaceInView]
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """Who is in view and known, by name."""
+        return tuple(sorted({face.person for face in self.present if face.person is not None}))
+
+
+@dataclass(frozen=True, slots=True)
+class CameraSetup:
+    """What cameras have in common.
+
+    Attributes:
+        recognizer: Makes a live recognizer on a pool that the calling thread may use.
+        open_pool: Opens the pool for the calling thread.
+        capture: How sources are opened.
+        emit: Passes on what happened before a camera, by its name, in the camera's thread.
+    """
+
+    recognizer: Callable[[Pool], LiveRecognizer]
+    open_pool: Callable[[], AbstractContextManager[Pool]]
+    emit: Callable[[str, Frame, Sequence[Event]], None]
+    capture: CaptureOptions
+
+
+class Camera:
+    """One camera, watched until it is closed.
+
+    Args:
+        number: Its id.
+        source: Camera number, URL or file.
+        name: For people.
+        setup: What it is watched with.
+    """
+
+    def __init__(self, number: str, source: str, name: str, setup: CameraSetup) -> None:
+        self.id = number
+        self.name = name
+        self.source = mask_credentials(source)
+        self._spec = source
+        self._setup = setup
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"camera {number}", daemon=True)
+        # All below is shared with the thread and guarded by this.
+        self._lock = threading.Lock()
+        self._status = CameraInfo(
+            id=number,
+            name=name,
+            source=self.source,
+            state="connecting",
+            since=now(),
+            reason="",
+            restarts=0,
+            fps=0,
+            size=None,
+            present=[],
+        )
+        self._shown: tuple[Frame, LiveView] | None = None
+        self._open: FrameSource | None = None
+        self._times: list[float] = []
+        self._since: dict[int, str] = {}
+
+    @property
+    def status(self) -> CameraInfo:
+        """What it is doing now."""
+        with self._lock:
+            shown, status = self._shown, self._status
+            if shown is None or status.state != "watching":
+                return status
+            frames = sum(at >= time.monotonic() - _RATE_WINDOW_S for at in self._times)
+            since = {int(track): self._since.get(int(track), status.since) for track in shown[1].track_ids}
+        frame, view = shown
+        present = [
+            FaceInView.model_validate({**record, "since": since[int(track)]})
+            for record, track, confirmed in zip(live_records(frame, view), view.track_ids, view.confirmed, strict=True)
+            if confirmed
+        ]
+        height, width = frame.image_bgr.shape[:2]
+        fps = round(frames / _RATE_WINDOW_S, 1)
+        return status.model_copy(update={"fps": fps, "size": (width, height), "present": present})
+
+    @property
+    def shown(self) -> tuple[Frame, LiveView] | None:
+        """The newest frame that was looked at, and what was seen; None before the first."""
+        with self._lock:
+            return self._shown
+
+    def watches(self, source: str) -> bool:
+        """Whether it is this one; the secret parts of its address are not told for that."""
+        return self._spec == source
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop watching; the device is let go of as soon as its read returns."""
+        self._stop.set()
+        with self._lock:
+            source = self._open
+        if source is not None:
+            source.close()
+        if self._thread.is_alive():
+            self._thread.join(_CLOSE_GRACE_S)
+        self._enter("closed")
+
+    # What follows runs in the thread.
+
+    def _run(self) -> None:
+        wait_s = _FIRST_WAIT_S
+        while not self._stop.is_set():
+            try:
+                with self._connect() as source, self._setup.open_pool() as pool:
+                    self._enter("watching")
+                    wait_s = _FIRST_WAIT_S
+                    self._watch(source, pool)
+                    if not source.live and not self._stop.is_set():
+                        self._enter("ended")
+                        return
+                    reason = "it sends nothing any more"
+            except FacepoolError as error:
+                reason = error.why or error.what
+            except BaseException:
+                self._enter("failed", "an internal error, which is in the server's log")
+                raise
+            if not self._stop.is_set():
+                _LOG.warning("camera %s: %s", self.id, reason)
+                self._enter("reconnecting", reason)
+                self._stop.wait(wait_s)
+                wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+    def _connect(self) -> FrameSource:
+        source = open_source(self._spec, self._setup.capture, on_status=self._news)
+        with self._lock:
+            self._open = source
+        if self._stop.is_set():  # closed meanwhile, by somebody who did not know the source yet
+            source.close()
+        return source
+
+    def _watch(self, source: FrameSource, pool: Pool) -> None:
+        pace = None if source.live else Pace()
+        recognizer = self._setup.recognizer(pool)
+        with closing(LiveSession(recognizer, partial(self._setup.emit, self.name))) as session:
+            for frame in source:
+                if self._stop.is_set():
+                    return
+                if pace is not None and frame.time_s is not None:
+                    self._stop.wait(max(0.0, pace.due(frame.time_s, time.monotonic()) - time.monotonic()))
+                with suppress(ServerBusy):  # the next frame is as good
+                    self._show(frame, session.look(frame))
+
+    def _show(self, frame: Frame, view: LiveView) -> None:
+        at_s = time.monotonic()
+        with self._lock:
+            self._shown = frame, view
+            self._times = [at for at in self._times if at >= at_s - _RATE_WINDOW_S] + [at_s]
+            for event in view.events:
+                if event.kind == "lost":
+                    self._since.pop(event.track, None)
+                else:
+                    self._since.setdefault(event.track, now())
+
+    def _news(self, status: LiveStatus) -> None:
+        """The source reconnects by itself for a while; tell what it does."""
+        if status.state == "connected":
+            self._enter("watching")
+        elif status.state == "reconnecting":
+            self._enter("reconnecting", status.reason)
+
+    def _enter(self, state: CameraState, reason: str = "") -> None:
+        with self._lock:
+            before = self._status
+            if before.state == "closed" or (before.state, before.reason) == (state, reason):
+                return
+            since = before.since if before.state == state else now()
+            again = state == "watching" and before.state == "reconnecting"
+            changes = {"state": state, "since": since, "reason": reason, "restarts": before.restarts + again}
+            self._status = before.model_copy(update=changes)
+            if state == "watching":
+                self._shown = None  # what was to be seen before it died is not what is to be seen now
+                self._since.clear()
+
+
+class Cameras:
+    """The cameras that the server watches.
+
+    Args:
+        setup: What they are watched with.
+        store: Remembers those that are to be watched after the next start, too.
+    """
+
+    def __init__(self, setup: CameraSetup, store: ServerStore | None = None) -> None:
+        self._setup = setup
+        self._store = store
+        self._lock = threading.Lock()
+        self._cameras: dict[str, Camera] = {}
+        self._numbers = count(1)
+        self._painting = threading.Lock()
+        self._painter: Painter | None = None  # fonts take time and memory, and most servers have no camera
+
+    def all(self) -> list[Camera]:
+        """In the order in which they were added."""
+        with self._lock:
+            return list(self._cameras.values())
+
+    @property
+    def showing(self) -> int:
+        """How many of them show something."""
+        return sum(camera.status.state == "watching" for camera in self.all())
+
+    def get(self, number: str) -> Camera:
+        """One of them.
+
+        Raises:
+            UnknownCamera: There is none of that id.
+        """
+        with self._lock:
+            camera = self._cameras.get(number)
+        if camera is None:
+            raise UnknownCamera(f"There is no camera {number!r}", fix="Ask which there are: GET /v1/cameras")
+        return camera
+
+    def restore(self) -> None:
+        """Watch those that were to be remembered, after a start."""
+        for source, name in self._remembered().items():
+            if not any(camera.watches(source) for camera in self.all()):
+                self.add(source, name)
+
+    def add(self, source: str, name: str = "", *, remember: bool = False) -> Camera:
+        """Watch one more. Whether it can be opened, its status tells later; it is tried again and again.
+
+        Args:
+            source: Camera number, URL, or a file, which is watched once at its own speed.
+            name: For people; by default the source, without what is secret in it.
+            remember: Watch it after the next start, too.
+
+        Raises:
+            ConfigError: There is one of that source already, or there are too many.
+        """
+        with self._lock:
+            if any(camera.watches(source) for camera in self._cameras.values()):
+                raise ConfigError("This camera is watched already", fix="Remove it first to watch it anew")
+            if len(self._cameras) >= MOST_CAMERAS:
+                raise ConfigError(f"There are {MOST_CAMERAS} cameras already", fix="Remove one first")
+            number = str(next(self._numbers))
+            camera = Camera(number, source, name.strip() or mask_credentials(source), self._setup)
+            self._cameras[number] = camera
+        if remember:
+            self._remember({**self._remembered(), source: camera.name})
+        camera.start()
+        return camera
+
+    def remove(self, number: str) -> None:
+        """Watch one no more.
+
+        Raises:
+            UnknownCamera: There is none of that id.
+        """
+        camera = self.get(number)
+        with self._lock:
+            self._cameras.pop(number, None)
+        self._remember({source: name for source, name in self._remembered().items() if not camera.watches(source)})
+        camera.close()
+
+    def picture(self, number: str) -> bytes:
+        """The newest picture of one with boxes and names, as JPEG.
+
+        Raises:
+            UnknownCamera: There is none of that id.
+            NoPicture: Nothing has been seen yet.
+        """
+        camera = self.get(number)
+        shown = camera.shown
+        if shown is None:
+            raise NoPicture(f"There is no picture of the camera {camera.name}", why=camera.status.reason or "not yet")
+        frame, view = shown
+        with self._painting:
+            self._painter = self._painter or Painter()
+            painted = self._painter.draw(frame.image_bgr, live_labels(view))
+        _, data = cv2.imencode(".jpg", painted, [cv2.IMWRITE_JPEG_QUALITY, _PICTURE_QUALITY])
+        return data.tobytes()
+
+    def close(self) -> None:
+        """Stop watching."""
+        with self._lock:
+            cameras = list(self._cameras.values())
+            self._cameras.clear()
+        if cameras:
+            with ThreadPoolExecutor(len(cameras)) as together:  # each may take its time to let go
+                list(together.map(Camera.close, cameras))
+
+    def _remembered(self) -> dict[str, str]:
+        """Name by source."""
+        kept = self._store.kept(_MEMORY) if self._store is not None else {}
+        return {source: str(name) for source, name in kept.items()}
+
+    def _remember(self, cameras: Mapping[str, str]) -> None:
+        if self._store is not None and cameras != self._remembered():
+            self._store.keep(_MEMORY, cameras)

@@ -1,0 +1,198 @@
+"""API keys with roles, and the sessions of browsers that signed in with one.
+
+Keys and session tokens are 256 random bits, of which only the SHA-256 is kept: nothing slower is needed where nothing
+can be guessed.
+"""
+
+import hashlib
+import secrets
+import sqlite3
+import threading
+import time
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from pydantic import BaseModel, Field
+
+from facepool.errors import ConfigError
+from facepool.gallery.checks import clean_name
+from facepool.web.problems import NotFound
+from facepool.web.services.store import ServerStore, now
+
+Role = Literal["recognize", "enroll", "admin"]
+ROLES: tuple[Role, ...] = get_args(Role)
+"""Each may do what the ones before it may."""
+
+SESSION_S = 7 * 24 * 3600.0
+_PREFIX = "fp_"
+_TOUCH_EVERY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks for something.
+
+    Attributes:
+        name: Of the key, or ``local`` where none is needed.
+        role: What they may do.
+    """
+
+    name: str
+    role: Role
+
+    def may(self, role: Role) -> bool:
+        """Whether the role covers another one."""
+        return ROLES.index(self.role) >= ROLES.index(role)
+
+
+LOCAL = Caller("local", "admin")
+"""Everybody who uses this machine, as long as no key is needed."""
+
+
+class KnownKey(BaseModel):
+    """A key as it is kept."""
+
+    # The key itself is not among it: of that, only the digest is kept.
+    name: str
+    role: Role
+    created_at: str
+    last_used_at: str | None = Field(description="To the minute")
+
+
+class Keys:
+    """The keys of a server.
+
+    Changes by other processes, such as ``facepool keys remove``, hold from the next request on.
+
+    Args:
+        store: Where they are kept.
+        always_required: Whether requests need one even while there is no administrator's.
+    """
+
+    def __init__(self, store: ServerStore, *, always_required: bool = False) -> None:
+        self._store = store
+        self._always = always_required
+        self._lock = threading.Lock()
+        self._seen: tuple[int, int] | None = None
+        self._by_digest: dict[bytes, tuple[int, Caller]] = {}
+        self._touched: dict[int, float] = {}
+
+    @property
+    def required(self) -> bool:
+        """Whether requests need a key: elsewhere than on loopback always, there once an administrator has one."""
+        return self._always or any(caller.role == "admin" for _, caller in self._current().values())
+
+    def all(self) -> list[KnownKey]:
+        """Every key, oldest first."""
+        rows = self._store.read("SELECT name, role, created_at, last_used_at FROM keys ORDER BY id")
+        return [
+            KnownKey.model_validate(
+                {"name": name, "role": _role(role), "created_at": created_at, "last_used_at": last_used_at}
+            )
+            for name, role, created_at, last_used_at in rows
+        ]
+
+    def add(self, name: str, role: Role) -> str:
+        """Make a key.
+
+        Returns:
+            The key, which nobody can see again.
+
+        Raises:
+            ConfigError: The name is taken or cannot be used.
+        """
+        name = clean_name(name)
+        if name == LOCAL.name:
+            raise ConfigError(f"A key cannot be called {name!r}", why="the audit log has another use for the word")
+        key = _PREFIX + secrets.token_urlsafe(32)
+        try:
+            with self._store.transaction() as db:
+                db.execute(
+                    "INSERT INTO keys (name, role, digest, created_at) VALUES (?, ?, ?, ?)",
+                    (name, role, _digest(key), now()),
+                )
+        except sqlite3.IntegrityError as error:
+            raise ConfigError(
+                f"There is a key {name!r} already", fix="Remove it first, or choose another name"
+            ) from error
+        return key
+
+    def remove(self, name: str) -> None:
+        """Remove a key; those who are signed in with it are no longer.
+
+        Raises:
+            NotFound: There is none of that name.
+        """
+        with self._store.transaction() as db:
+            if not db.execute("DELETE FROM keys WHERE name = ?", (name,)).rowcount:
+                raise NotFound(f"There is no key {name!r}", fix="List them: facepool keys list")
+
+    def find(self, key: str) -> Caller | None:
+        """Whose key it is; None: nobody's."""
+        number, caller = self._current().get(_digest(key), (0, None))
+        if caller is not None:
+            self._touch(number)
+        return caller
+
+    def sign_in(self, key: str) -> tuple[Caller, str] | None:
+        """Begin a session.
+
+        Returns:
+            Who it is and the token for the cookie; None: the key is nobody's.
+        """
+        number, caller = self._current().get(_digest(key), (0, None))
+        if caller is None:
+            return None
+        self._touch(number)
+        token = secrets.token_urlsafe(32)
+        with self._store.transaction() as db:
+            db.execute("DELETE FROM sessions WHERE ends_at < ?", (time.time(),))
+            db.execute("INSERT INTO sessions VALUES (?, ?, ?)", (_digest(token), number, time.time() + SESSION_S))
+        return caller, token
+
+    def session(self, token: str) -> Caller | None:
+        """Who is signed in; None: nobody, or no longer."""
+        rows = self._store.read(
+            "SELECT keys.name, keys.role FROM sessions JOIN keys ON keys.id = key_id WHERE sessions.digest = ? "
+            "AND ends_at > ?",
+            (_digest(token), time.time()),
+        )
+        return Caller(str(rows[0][0]), _role(rows[0][1])) if rows else None
+
+    def sign_out(self, token: str) -> None:
+        """End a session."""
+        with self._store.transaction() as db:
+            db.execute("DELETE FROM sessions WHERE digest = ?", (_digest(token),))
+
+    def _current(self) -> dict[bytes, tuple[int, Caller]]:
+        with self._lock:  # or an older table could stay for the newer one
+            seen = self._store.changes()
+            if seen != self._seen:
+                rows = self._store.read("SELECT id, name, role, digest FROM keys")
+                self._by_digest = {
+                    bytes(digest): (int(str(number)), Caller(str(name), _role(role)))
+                    for number, name, role, digest in rows
+                    if isinstance(digest, bytes)
+                }
+                self._seen = seen
+            return self._by_digest
+
+    def _touch(self, number: int) -> None:
+        """Remember the use, to the minute: a write for each request would cost more than most requests."""
+        at = time.monotonic()
+        if at - self._touched.get(number, -_TOUCH_EVERY_S) < _TOUCH_EVERY_S:
+            return
+        self._touched[number] = at
+        with self._store.transaction() as db:
+            db.execute("UPDATE keys SET last_used_at = ? WHERE id = ?", (now(), number))
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+def _role(text: object) -> Role:
+    for role in ROLES:
+        if role == text:
+            return role
+    raise ConfigError(f"A key has the role {text!r}", fix=f"There are {', '.join(ROLES)}; remove the key")

@@ -1,0 +1,143 @@
+"""What the server keeps beside the pool: keys, sessions, the audit log, the activity, and what was set on the page."""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from facepool.errors import PoolTooNew
+from facepool.files import make_private, storage_errors
+from facepool.gallery.connection import explained
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE keys (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    role TEXT NOT NULL,
+    digest BLOB NOT NULL UNIQUE,
+    created_at TEXT NOT NULL,
+    last_used_at TEXT
+) STRICT;
+CREATE TABLE sessions (
+    digest BLOB PRIMARY KEY,
+    key_id INTEGER NOT NULL REFERENCES keys ON DELETE CASCADE,
+    ends_at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY,
+    at TEXT NOT NULL,
+    caller TEXT NOT NULL,
+    action TEXT NOT NULL,
+    person TEXT NOT NULL,
+    detail TEXT NOT NULL
+) STRICT;
+CREATE TABLE activity (
+    id INTEGER PRIMARY KEY,
+    at TEXT NOT NULL,
+    event TEXT NOT NULL,
+    person TEXT,
+    previous TEXT,
+    source TEXT NOT NULL,
+    similarity REAL
+) STRICT;
+CREATE INDEX activity_of ON activity (person, id);
+CREATE TABLE kept (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+"""
+
+Row = tuple[object, ...]
+LAST = (1 << 63) - 1
+"""Larger than any number of a row."""
+
+
+class ServerStore:
+    """One SQLite file, readable by its owner only; any thread may use it.
+
+    Args:
+        path: The file; made with its tables where there is none.
+
+    Raises:
+        NotWritable: It cannot be made.
+        PoolCorrupt: It is no SQLite file.
+        PoolTooNew: A newer facepool wrote it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        with storage_errors(path, "cannot be used"):
+            make_private(path)
+        with explained(path):
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+            for pragma in ("journal_mode = WAL", "foreign_keys = ON", "secure_delete = ON", "trusted_schema = OFF"):
+                self._db.execute(f"PRAGMA {pragma}")
+            self._bring_up_to_date()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One change, undone by whatever is raised inside."""
+        with self._lock, explained(self.path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:  # SQLite undoes by itself where the disk failed
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def read(self, query: str, values: Sequence[object] = ()) -> list[Row]:
+        """The rows of a query."""
+        with self._lock, explained(self.path):
+            return self._db.execute(query, tuple(values)).fetchall()
+
+    def changes(self) -> tuple[int, int]:
+        """What differs after anybody has written, other processes included; cheap."""
+        with self._lock, explained(self.path):
+            (others,) = self._db.execute("PRAGMA data_version").fetchone()
+            return int(others), self._db.total_changes
+
+    def kept(self, name: str) -> Mapping[str, object]:
+        """Something that was kept under a name; empty if nothing was."""
+        rows = self.read("SELECT value FROM kept WHERE name = ?", (name,))
+        found = json.loads(str(rows[0][0])) if rows else {}
+        return found if isinstance(found, dict) else {}
+
+    def keep(self, name: str, value: Mapping[str, object]) -> None:
+        """Keep something under a name, in place of what was kept."""
+        with self.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (name, json.dumps(value)))
+
+    def wipe(self) -> None:
+        """Leave no trace of what was deleted in the file or its log, as far as nobody else reads it now."""
+        with self._lock, explained(self.path):
+            self._db.execute("VACUUM")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            self._db.close()
+
+    def _bring_up_to_date(self) -> None:
+        with self.transaction() as db:
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version > _VERSION:
+                raise PoolTooNew(f"{self.path} was written by a newer facepool", fix="Update facepool")
+            if version == 0:
+                for statement in _SCHEMA.split(";\n"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+def store_beside(pool: Path) -> Path:
+    """Where a server keeps what belongs to a pool: ``pool.db`` has ``pool.server.db``."""
+    return pool.with_suffix(".server.db")
+
+
+def now() -> str:
+    """ISO 8601 in UTC with seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

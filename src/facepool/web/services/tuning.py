@@ -1,0 +1,94 @@
+"""Settings that the page may change while the server runs; what was changed is kept beside the pool."""
+
+import threading
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from facepool.config import Settings
+from facepool.errors import ConfigError
+from facepool.models.catalog import FmrCurve
+from facepool.thresholds import ThresholdPolicy
+from facepool.web.services.store import ServerStore
+
+CHANGEABLE = frozenset(
+    {
+        "threshold",
+        "target_fpir",
+        "min_margin",
+        "firm_frames",
+        "unknown_after",
+        "detect_every",
+        "register_threshold",
+        "max_templates",
+        "min_face",
+        "min_sharpness",
+    }
+)
+"""The others belong to the networks, which are loaded once."""
+
+_KEPT = "settings"
+
+
+class Tuning:
+    """The settings as they are now.
+
+    Args:
+        settings: What the server was started with.
+        fmr: How similar strangers get.
+        store: Where changes are kept.
+        pinned: Settings that were given as flags: these hold, whatever was changed on the page before.
+    """
+
+    def __init__(
+        self, settings: Settings, fmr: FmrCurve | None, store: ServerStore, pinned: frozenset[str] = frozenset()
+    ) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        kept = {name: value for name, value in store.kept(_KEPT).items() if name in CHANGEABLE - pinned}
+        self._chosen = frozenset(settings.model_fields_set | kept.keys())
+        self._settings = _changed(settings, kept)
+        self.policy = ThresholdPolicy(fmr)
+        """How thresholds are chosen; it follows the settings."""
+        self._set_target()
+
+    @property
+    def settings(self) -> Settings:
+        """All of them."""
+        return self._settings
+
+    def change(self, changes: Mapping[str, object]) -> Settings:
+        """Change some, from now on and after the next start.
+
+        Raises:
+            ConfigError: One is none of ``CHANGEABLE``, or its value cannot be used.
+        """
+        fixed = sorted(changes.keys() - CHANGEABLE)
+        if fixed:
+            raise ConfigError(
+                f"{fixed[0]!r} cannot be changed while the server runs", fix=f"Change {', '.join(sorted(CHANGEABLE))}"
+            )
+        with self._lock:
+            changed = _changed(self._settings, changes)
+            self._store.keep(_KEPT, {**self._store.kept(_KEPT), **changes})
+            self._settings = changed
+            self._chosen |= changes.keys()
+            self._set_target()
+        return changed
+
+    def _set_target(self) -> None:
+        # A pool's own calibration speaks for its target unless somebody has set another.
+        target_fpir = self._settings.target_fpir if "target_fpir" in self._chosen else None
+        self.policy.set_target(target_fpir, self._settings.threshold)
+
+
+def _changed(settings: Settings, changes: Mapping[str, object]) -> Settings:
+    if not changes:
+        return settings
+    try:
+        checked = Settings.model_validate({**settings.model_dump(), **changes})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{name!r} cannot be {first['input']!r}", why=first["msg"], fix="Choose another") from error
+    return settings.model_copy(update={name: getattr(checked, name) for name in changes})

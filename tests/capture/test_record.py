@@ -1,0 +1,191 @@
+import errno
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+import PIL.Image
+import pytest
+
+from facepool.capture import VideoSource, VideoWriter, read_image, write_image
+from facepool.errors import ConfigError, DiskFull, NotWritable, StreamLost
+from facepool.types import Image
+from support.media import gradient, threads_of_this_process
+from support.permissions import permissions_apply
+
+
+def recorded(path: Path) -> list[float]:
+    with VideoSource(path) as source:
+        return [frame.time_s or 0.0 for frame in source]
+
+
+def record(path: Path, images: Sequence[Image]) -> None:
+    height, width = images[0].shape[:2]
+    with VideoWriter(path, 25, (width, height)) as writer:
+        for image in images:
+            writer.write(image)
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.mov", "人:%d.mp4"])
+def test_a_recording_holds_the_frames_in_h264(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with VideoWriter(path, 10, (96, 64)) as writer:
+        for step in range(20):
+            writer.write(gradient(step))
+        assert not path.exists()
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
+    with VideoSource(path) as source:
+        assert source.fps == pytest.approx(10)
+        frames = list(source)
+    assert len(frames) == 20
+    assert np.abs(frames[10].image_bgr.astype(int) - gradient(10)).mean() < 6
+    with av.open(f"file:{path}") as container:
+        assert container.streams.video[0].codec_context.name in {"h264", "mpeg4"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the threads that Linux lists")
+def test_one_thread_records_without_another(tmp_path: Path) -> None:
+    before = threads_of_this_process()
+    with VideoWriter(tmp_path / "out.mp4", 25, (640, 480), threads=1) as writer:
+        writer.write(gradient(size_wh=(640, 480)))
+        assert threads_of_this_process() == before
+
+
+def test_uneven_times_are_kept_and_begin_at_zero(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "out.mp4", 25, (96, 64)) as writer:
+        for time_s in (7.0, 7.04, 7.5, 9.0):
+            writer.write(gradient(), time_s)
+    assert recorded(tmp_path / "out.mp4") == pytest.approx([0, 0.04, 0.5, 2.0], abs=0.001)
+
+
+def test_a_clock_that_stands_still_or_steps_back_stops_no_recording(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "out.mp4", 25, (96, 64)) as writer:
+        for time_s in (1.0, 1.0, 0.5, 2.0):
+            writer.write(gradient(), time_s)
+    assert len(recorded(tmp_path / "out.mp4")) == 4
+
+
+@pytest.mark.parametrize("size_wh", [(95, 63), (96, 63), (1, 1)])
+def test_odd_sizes_are_made_even(tmp_path: Path, size_wh: tuple[int, int]) -> None:
+    with VideoWriter(tmp_path / "out.mp4", 25, size_wh) as writer:
+        writer.write(gradient(size_wh=size_wh))
+    with VideoSource(tmp_path / "out.mp4") as source:
+        height, width = next(iter(source)).image_bgr.shape[:2]
+    assert (width, height) == (size_wh[0] + size_wh[0] % 2, size_wh[1] + size_wh[1] % 2)
+
+
+def test_a_frame_of_another_size_is_fitted_in(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "out.mp4", 25, (96, 64)) as writer:
+        writer.write(np.full((200, 100, 3), 255, np.uint8))
+    with VideoSource(tmp_path / "out.mp4") as source:
+        image = next(iter(source)).image_bgr
+    assert image.shape == (64, 96, 3)
+    assert image[32, 48].min() > 240
+    assert image[32, 10].max() < 15
+
+
+def test_an_error_leaves_no_file(tmp_path: Path) -> None:
+    def fail() -> None:
+        with VideoWriter(tmp_path / "out.mp4", 25, (96, 64)) as writer:
+            writer.write(gradient())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), StreamLost("gone")])
+def test_ctrl_c_or_a_lost_source_keeps_what_was_recorded(tmp_path: Path, end: BaseException) -> None:
+    def stop() -> None:
+        with VideoWriter(tmp_path / "out.mp4", 25, (96, 64)) as writer:
+            writer.write(gradient())
+            raise end
+
+    with pytest.raises(type(end)):
+        stop()
+    assert len(recorded(tmp_path / "out.mp4")) == 1
+
+
+def test_a_failed_recording_leaves_the_old_file(tmp_path: Path) -> None:
+    (tmp_path / "out.mp4").write_text("old")
+    writer = VideoWriter(tmp_path / "out.mp4", 25, (96, 64))
+    writer.write(gradient())
+    writer.abandon()
+    assert (tmp_path / "out.mp4").read_text() == "old"
+    with pytest.raises(ValueError, match="closed"):
+        writer.write(gradient())
+
+
+def test_a_recording_without_a_frame_makes_no_file(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "out.mp4", 25, (96, 64)):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs RLIMIT_FSIZE")
+def test_a_disk_without_room_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    import resource
+
+    noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(DiskFull):
+            record(tmp_path / "out.mp4", [noise] * 10)
+        with pytest.raises(DiskFull):
+            write_image(tmp_path / "out.png", noise)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_space_on_the_device_is_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_space(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", no_space)
+    with pytest.raises(DiskFull, match="disk is full"):
+        write_image(tmp_path / "out.png", gradient())
+
+
+def test_a_missing_folder_is_not_writable(tmp_path: Path) -> None:
+    with pytest.raises(NotWritable):
+        VideoWriter(tmp_path / "nowhere" / "out.mp4", 25, (96, 64))
+    with pytest.raises(NotWritable):
+        write_image(tmp_path / "nowhere" / "out.png", gradient())
+
+
+def test_a_folder_without_permission_is_not_writable(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with permissions_apply(), pytest.raises(NotWritable):
+        VideoWriter(tmp_path / "out.mp4", 25, (96, 64))
+
+
+def test_an_unknown_ending_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"\.mp4"):
+        VideoWriter(tmp_path / "out.txt", 25, (96, 64))
+    with pytest.raises(ConfigError, match=r"\.png"):
+        write_image(tmp_path / "out.txt", gradient())
+
+
+@pytest.mark.parametrize(("fps", "size_wh"), [(0, (96, 64)), (25, (0, 64))])
+def test_a_recording_needs_a_rate_and_a_size(tmp_path: Path, fps: float, size_wh: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="positive"):
+        VideoWriter(tmp_path / "out.mp4", fps, size_wh)
+
+
+@pytest.mark.parametrize(
+    ("name", "tolerance"), [("größe 人.png", 0), ("a.JPG", 3), ("a.webp", 8), ("a.bmp", 0), ("a.tif", 0)]
+)
+def test_a_picture_is_read_as_it_was_written(tmp_path: Path, name: str, tolerance: int) -> None:
+    write_image(tmp_path / name, gradient())
+    assert np.abs(read_image(tmp_path / name).astype(int) - gradient()).mean() <= tolerance
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_picture_is_of_the_kind_its_name_says(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg", gradient())
+    with PIL.Image.open(tmp_path / "a.jpg") as image:
+        assert image.format == "JPEG"

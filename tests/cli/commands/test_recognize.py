@@ -1,0 +1,260 @@
+"""``facepool recognize`` on pictures, folders and videos, as a user runs it."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facepool import read_image
+from facepool.capture import VideoSource, write_image
+from support.commands import Commands, film, interrupt, nobody, pan, shot
+
+KEYS = (
+    *("source", "frame", "time_s", "bbox", "score", "person"),
+    *("similarity", "threshold", "margin", "reason"),
+)
+
+
+def test_pictures_of_a_folder_become_one_object_a_face(crowd: Commands, photos: Path) -> None:
+    outcome = crowd("recognize", photos, "--json")
+    assert outcome.code == 0, outcome.err
+    assert all(tuple(record) == KEYS for record in outcome.records)
+    named = {Path(str(record["source"])).stem: record["person"] for record in outcome.records}
+    assert named == {
+        "person_a_1": "Ada",
+        "person_a_2": "Ada",
+        "person_b_1": "Bob",
+        "person_b_2": "Bob",
+        "impostor_1": None,
+        "impostor_2": None,
+    }
+    stranger = outcome.records[0]
+    assert stranger["reason"] == "below_threshold"
+    assert float(str(stranger["similarity"])) < float(str(stranger["threshold"]))
+    assert stranger["time_s"] is None
+
+
+def test_a_picture_without_a_face_gives_one_line_that_says_so(crowd: Commands, tmp_path: Path) -> None:
+    write_image(tmp_path / "wall.png", nobody(1)[0])
+    outcome = crowd("recognize", tmp_path / "wall.png", "--json")
+    assert outcome.code == 0
+    (record,) = outcome.records
+    assert record == dict.fromkeys(KEYS) | {"source": str(tmp_path / "wall.png"), "frame": 0, "reason": "no_face"}
+
+
+def test_a_video_says_who_is_in_view_whenever_that_changes(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    both = [np.hstack([shot(photos / "person_a_2.jpg", n), shot(photos / "person_b_2.jpg", n)]) for n in range(4)]
+    wide = [np.pad(frame, ((0, 0), (0, 320), (0, 0))) for frame in pan(photos / "person_a_2.jpg", 4)]
+    film(tmp_path / "party.mp4", [*wide, *both, *(np.pad(n, ((0, 0), (0, 320), (0, 0))) for n in nobody(15))])
+    outcome = crowd("recognize", "-s", tmp_path / "party.mp4", "--headless", "-o", tmp_path / "named.mp4")
+    assert outcome.code == 0, outcome.err
+    assert [line.split("  ")[1] for line in outcome.out.splitlines()] == ["Ada", "Ada, Bob", "nobody"]
+    with VideoSource(tmp_path / "party.mp4") as before, VideoSource(tmp_path / "named.mp4") as after:
+        pairs = [(a.image_bgr, b.image_bgr) for a, b in zip(before, after, strict=True)]
+    assert len(pairs) == 23
+    assert _green(pairs[3][1]) > _green(pairs[3][0]) + 100  # the box
+    assert _green(pairs[-1][1]) < 10  # nobody, no box
+
+
+def test_the_faces_of_a_video_come_with_frame_time_and_track(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    film(tmp_path / "a.mp4", [*pan(photos / "person_a_2.jpg", 4), *nobody(2)])
+    outcome = crowd("recognize", tmp_path / "a.mp4", "--headless", "--json")
+    assert outcome.code == 0, outcome.err
+    faces = [record for record in outcome.records if record["event"] is None]
+    assert [(face["frame"], face["time_s"], face["track"]) for face in faces] == [
+        (0, 0.0, 1),
+        (1, 0.1, 1),
+        (2, 0.2, 1),
+        (3, 0.3, 1),
+    ]
+    assert [(face["person"], face["reason"]) for face in faces] == [
+        *[(None, "undecided")] * 2,
+        *[("Ada", "match")] * 2,
+    ]
+    assert all(set(KEYS) <= set(face) for face in faces)
+
+
+def test_events_say_who_came_and_went_and_keep_the_face(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    film(tmp_path / "a.mp4", [*pan(photos / "person_a_2.jpg", 5), *nobody(15)])
+    outcome = crowd("recognize", tmp_path / "a.mp4", "--headless", "--json", "--save-crops", tmp_path / "crops")
+    assert outcome.code == 0, outcome.err
+    events = [record for record in outcome.records if record["event"] is not None]
+    assert [(event["event"], event["person"], event["frame"]) for event in events] == [
+        ("appeared", None, 2),
+        ("recognized", "Ada", 2),
+        ("lost", "Ada", 15),
+    ]
+    crops = [Path(str(event["crop"])) for event in events]
+    assert sorted(crops) == sorted((tmp_path / "crops").iterdir())
+    assert {read_image(crop).shape for crop in crops} == {(112, 112, 3)}
+    assert "Ada" not in {part for crop in crops for part in crop.name.split("-")}
+
+
+def test_a_face_that_is_in_view_at_the_end_is_lost_then(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    film(tmp_path / "a.mp4", pan(photos / "person_a_2.jpg", 4))
+    outcome = crowd("recognize", tmp_path / "a.mp4", "--headless", "--json")
+    assert (outcome.records[-1]["event"], outcome.records[-1]["person"]) == ("lost", "Ada")
+
+
+def test_how_soon_a_name_is_said_can_be_set(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    film(tmp_path / "a.mp4", pan(photos / "person_a_2.jpg", 4))
+    outcome = crowd("recognize", tmp_path / "a.mp4", "--headless", "--json", "--firm-frames", "1")
+    assert [record["person"] for record in outcome.records if record["event"] is None] == ["Ada"] * 4
+
+
+def test_another_program_is_told_of_events(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    film(tmp_path / "a.mp4", pan(photos / "person_a_2.jpg", 4))
+    with listener() as (url, heard):
+        outcome = crowd("recognize", tmp_path / "a.mp4", "--headless", "--webhook", url)
+    assert outcome.code == 0, outcome.err
+    assert [(event["event"], event["person"]) for event in heard] == [
+        ("appeared", None),
+        ("recognized", "Ada"),
+        ("lost", "Ada"),
+    ]
+    assert all(event["at"] for event in heard)
+
+
+def test_a_program_that_is_not_there_holds_nothing_up_and_is_told_of(
+    crowd: Commands, photos: Path, tmp_path: Path
+) -> None:
+    film(tmp_path / "a.mp4", pan(photos / "person_a_2.jpg", 4))
+    with listener() as (url, _):
+        pass
+    outcome = crowd("recognize", tmp_path / "a.mp4", "--headless", "--webhook", url)
+    assert outcome.code == 0
+    assert "Ada" in outcome.out
+    assert "0 delivered, 3 dropped" in outcome.err
+
+
+def test_an_address_that_cannot_be_one_is_refused_before_the_work(crowd: Commands, photos: Path) -> None:
+    outcome = crowd("recognize", photos / "person_a_2.jpg", "--webhook", "home")
+    assert outcome.code == 2
+    assert "webhook" in outcome.error
+
+
+def test_annotated_pictures_go_to_a_folder(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    names = ("person_a_2.jpg", "impostor_1.jpg")
+    outcome = crowd("recognize", *(photos / name for name in names), "-o", tmp_path / "named")
+    assert outcome.code == 0, outcome.err
+    assert sorted(path.name for path in (tmp_path / "named").iterdir()) == sorted(names)
+    for name in names:
+        assert np.any(read_image(tmp_path / "named" / name) != read_image(photos / name))
+
+
+@pytest.mark.parametrize("output", ["all.png", "all.mp4"])
+def test_a_file_that_cannot_hold_everything_is_refused_before_the_work(
+    crowd: Commands, photos: Path, tmp_path: Path, output: str
+) -> None:
+    film(tmp_path / "a.mp4", nobody(2))
+    outcome = crowd("recognize", photos / "person_a_2.jpg", tmp_path / "a.mp4", "--headless", "-o", tmp_path / output)
+    assert outcome.code == 2
+    assert "Name a folder" in outcome.error
+    assert not (tmp_path / output).exists()
+
+
+def test_a_kind_of_file_that_is_not_made_is_no_folder(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    outcome = crowd("recognize", photos / "person_a_2.jpg", "-o", tmp_path / "all.avi")
+    assert outcome.code == 2
+    assert "end it in .mp4" in outcome.error
+    assert not (tmp_path / "all.avi").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "threshold", "meaning"),
+    [
+        ((), 0.325, "about 1.0% of strangers would be named in a pool of 2 templates"),
+        (("-t", "0.55"), 0.55, "set by you; about 1 in"),
+        (("--target-fpir", "0.0001"), 0.442, "about 1 in 10,000 strangers would be named in a pool of 2 templates"),
+    ],
+)
+def test_the_threshold_is_printed_with_what_it_means(
+    crowd: Commands, photos: Path, flags: tuple[str, ...], threshold: float, meaning: str
+) -> None:
+    outcome = crowd("recognize", photos / "person_a_2.jpg", "--json", *flags)
+    assert f"Threshold {threshold:.3f}: {meaning}" in outcome.err
+    assert outcome.records[0]["threshold"] == pytest.approx(threshold, abs=6e-4)
+
+
+def test_a_threshold_out_of_reach_names_nobody(crowd: Commands, photos: Path) -> None:
+    outcome = crowd("recognize", photos / "person_a_2.jpg", "-t", "0.99")
+    assert "unknown" in outcome.out
+    assert "below_threshold" in outcome.out
+    assert "Ada" not in outcome.out
+
+
+def test_a_source_that_fails_does_not_keep_the_next_from_being_looked_at(
+    crowd: Commands, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty.mp4").touch()
+    outcome = crowd("recognize", tmp_path / "empty.mp4", photos / "person_b_2.jpg", "--headless", "--json")
+    assert outcome.code == 3
+    assert outcome.records[0]["person"] == "Bob"
+    assert "video_unreadable" in outcome.err
+
+
+def test_an_animation_too_short_for_news_still_has_a_last_word(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    import PIL.Image
+
+    stills = [PIL.Image.fromarray(image[:, :, ::-1]) for image in pan(photos / "person_b_2.jpg", 2)]
+    stills[0].save(tmp_path / "wave.gif", save_all=True, append_images=stills[1:], duration=100)
+    outcome = crowd("recognize", tmp_path / "wave.gif", "--headless")
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.strip() == "Bob"
+
+
+def test_ctrl_c_finishes_the_recording(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    film(tmp_path / "long.mp4", pan(photos / "person_a_2.jpg", 15) * 20)
+    process = crowd.start(
+        "-m", "facepool", "recognize", tmp_path / "long.mp4", "--headless", "-o", tmp_path / "named.mp4", "--json"
+    )
+    assert process.stdout is not None
+    for _ in range(3):
+        process.stdout.readline()
+    outcome = interrupt(process, "Looking at")
+    assert outcome.code == 130
+    assert outcome.err.splitlines()[-1] == "Interrupted"
+    with VideoSource(tmp_path / "named.mp4") as recording:
+        assert 2 <= len(list(recording)) < 300
+
+
+def _green(image_bgr: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]") -> int:
+    blue, green, red = (image_bgr[:, :, channel].astype(int) for channel in range(3))
+    return int(np.count_nonzero((green > blue + 60) & (green > red + 60)))
+
+
+def test_an_annotated_copy_does_not_replace_the_picture(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "mine.jpg"
+    picture.write_bytes((photos / "person_a_2.jpg").read_bytes())
+    outcome = crowd("recognize", picture, "-o", picture)
+    assert outcome.code == 2
+    assert "replaced" in outcome.error
+    assert picture.read_bytes() == (photos / "person_a_2.jpg").read_bytes()
+
+
+@contextmanager
+def listener() -> Iterator[tuple[str, list[dict[str, object]]]]:
+    """A program that takes events, and what it was told."""
+    heard: list[dict[str, object]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- http.server's name
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/", heard
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+from facepool.enroll.ring import DIRECTIONS, RingPart, stored_ring
+from facepool.types import Pose, Sample, Template
+from support.pools import unit
+
+
+def stored(*poses: Pose | None, quality: float = 80) -> list[Template]:
+    return [
+        Template(number, "Ada", Sample(unit(number), pose=pose, quality=quality))
+        for number, pose in enumerate(poses, start=1)
+    ]
+
+
+def around(count: int = 12, yaw: float = 16, pitch: float = 9, lifted: float = 0) -> list[Pose | None]:
+    angles = np.linspace(0, 2 * np.pi, count, endpoint=False)
+    return [Pose(float(yaw * np.cos(a)), float(pitch * np.sin(a)) + lifted, 0) for a in angles]
+
+
+def test_nobody_has_views_around() -> None:
+    for templates in ([], stored(None, None)):
+        ring = stored_ring(templates)
+        assert (ring.middle, ring.coverage) == (None, 0)
+        assert len(ring.parts) == DIRECTIONS
+        assert not any(part.covered for part in ring.parts)
+
+
+def test_one_view_is_the_middle_whatever_way_it_looks() -> None:
+    ring = stored_ring(stored(Pose(30, 0, 0)))
+    assert (ring.middle, ring.coverage) == (1, 0)
+
+
+@pytest.mark.parametrize("lifted", [0, 15, -15])
+def test_a_full_circle_covers_every_direction_from_wherever_the_camera_looks(lifted: float) -> None:
+    ring = stored_ring(stored(*around(lifted=lifted), Pose(0, lifted, 0), None))
+    assert (ring.middle, ring.coverage) == (13, 1)
+    assert {part.near for part in ring.parts} == {80}
+
+
+def test_the_best_view_of_a_place_counts_and_the_far_ring_covers_too() -> None:
+    templates = [*stored(Pose(0, 0, 0), Pose(1, 0, 0), Pose(0, 1, 0)), *stored(Pose(30, 0, 0), quality=60)]
+    templates += stored(Pose(31, 0, 0), quality=70)
+    ring = stored_ring(templates)
+    assert ring.parts[0] == RingPart(angle_deg=0, near=None, far=70)
+    assert not any(part.covered for part in ring.parts[1:])
+    assert ring.coverage == 1 / 12

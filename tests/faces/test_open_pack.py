@@ -1,0 +1,62 @@
+"""The open pack as it comes: its graphs have the shape that the stages count on and give what they always gave."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from facepool.models.catalog import DEMO_PHOTOS, InstalledModel, RetinaFaceSpec
+from facepool.models.store import ModelStore
+from facepool.types import Floats
+from support.reference_runs import one_by_one
+
+
+def session(model: InstalledModel) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(model.graph, providers=["CPUExecutionProvider"])
+
+
+def unit(rows: Floats) -> Floats:
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+
+def published_sface(store: ModelStore, model: InstalledModel, folder: Path) -> onnx.ModelProto:
+    store.export(model.entry, folder)
+    return onnx.load(folder / "sface.onnx")
+
+
+def test_sface_is_clean_and_takes_any_batch(open_embedder: InstalledModel) -> None:
+    graph = onnx.load(open_embedder.graph).graph
+    assert {node.op_type for node in graph.node} == {
+        "Sub", "Mul", "Conv", "PRelu", "BatchNormalization", "Flatten", "Gemm"
+    }  # fmt: skip
+    assert [dim.dim_value for dim in graph.input[0].type.tensor_type.shape.dim] == [0, 3, 112, 112]
+    assert [node.op_type for node in graph.node].count("BatchNormalization") == 1
+
+
+def test_clean_sface_gives_the_published_ones_embeddings(
+    open_store: ModelStore, open_embedder: InstalledModel, tmp_path: Path
+) -> None:
+    images = np.random.default_rng(3).integers(0, 256, (2, 3, 112, 112)).astype(np.float32)
+    expected = one_by_one(published_sface(open_store, open_embedder, tmp_path), images)
+    found = session(open_embedder).run(None, {"data": images})[0]
+    assert np.abs(unit(found) - unit(expected)).max() < 1e-5
+
+
+@pytest.mark.parametrize("size_hw", [(64, 96), (480, 640)])
+def test_retinaface_gives_one_row_a_prior(open_detector: InstalledModel, size_hw: tuple[int, int]) -> None:
+    spec = open_detector.entry.spec
+    assert isinstance(spec, RetinaFaceSpec)
+    images = np.zeros((2, 3, *size_hw), np.float32)
+    boxes, scores, landmarks = session(open_detector).run(list(spec.outputs), {"input": images})
+    levels = zip(spec.strides, spec.prior_sizes, strict=True)
+    priors = sum(-(-size_hw[0] // step) * -(-size_hw[1] // step) * len(sizes) for step, sizes in levels)
+    assert (boxes.shape, scores.shape, landmarks.shape) == ((2, priors, 4), (2, priors, 2), (2, priors, 10))
+    np.testing.assert_allclose(scores.sum(axis=2), 1.0, atol=1e-5)
+
+
+def test_the_demo_photos_come_with_their_credits(open_store: ModelStore) -> None:
+    folder = open_store.pull_asset(DEMO_PHOTOS)
+    assert all((folder / file.name).is_file() for file in DEMO_PHOTOS.files)
+    assert "person_a_1.jpg" in (folder / "CREDITS.md").read_text(encoding="utf-8")

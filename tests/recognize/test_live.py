@@ -1,0 +1,307 @@
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facepool import Pool, open_pool
+from facepool.errors import SpaceMismatch
+from facepool.recognize.events import Event, LiveView
+from facepool.recognize.evidence import EvidenceOptions
+from facepool.recognize.live import LiveOptions, LiveRecognizer, LiveSession
+from facepool.thresholds import ThresholdPolicy
+from facepool.types import Floats, Frame, Sample
+from support.fake_analyzer import SPACE, unit, view
+from support.live_scene import FPS, Actor, LiveStage
+
+ADA, BOB, STRANGER = 0, 1, 2
+
+
+@pytest.fixture
+def stage() -> LiveStage:
+    return LiveStage()
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Iterator[Pool]:
+    with open_pool(tmp_path / "pool.db", SPACE) as opened:
+        opened.register("Ada", [Sample(view(ADA, 0))], SPACE)
+        opened.register("Bob", [Sample(view(BOB, 0))], SPACE)
+        yield opened
+
+
+class Show:
+    """Plays scenes to a recognizer and keeps what it says."""
+
+    def __init__(self, stage: LiveStage, pool: Pool, options: LiveOptions | None = None) -> None:
+        self.stage = stage
+        self.recognizer = LiveRecognizer(stage, pool, options=options)
+        self.views: list[LiveView] = []
+
+    def play(self, *actors: Actor, frames: int = 1) -> LiveView:
+        for _ in range(frames):
+            self.views.append(self.recognizer.process(self.stage.frame(*actors)))
+        return self.views[-1]
+
+    @property
+    def events(self) -> list[Event]:
+        return [event for seen in self.views for event in seen.events]
+
+    @property
+    def story(self) -> list[tuple[str, str | None]]:
+        return [(event.kind, event.person) for event in self.events]
+
+
+def face(person: int, angle: float = 10, x: float = 100, **more: float) -> Actor:
+    return Actor(view(person, angle), x=x, **more)
+
+
+def mixed(ada: float, bob: float, stranger: float = 0.0) -> Floats:
+    """A face that resembles Ada and Bob by so much."""
+    rest = np.sqrt(max(0.0, 1 - ada**2 - bob**2 - stranger**2))
+    return unit(ada, 0, bob, 0, stranger, 0, rest)
+
+
+def test_a_name_appears_once_it_is_firm_and_is_told_once(stage: LiveStage, pool: Pool) -> None:
+    show = Show(stage, pool)
+    names = [show.play(face(ADA)).names for _ in range(40)]
+    assert names == [(None,)] * 2 + [("Ada",)] * 38
+    assert show.story == [("appeared", None), ("recognized", "Ada")]
+    recognized = show.events[1]
+    assert recognized.similarity == pytest.approx(np.cos(np.radians(10)), abs=1e-3)
+    assert (recognized.frames, recognized.reason, recognized.bbox) == (3, "match", (44, 44, 156, 156))
+
+
+def test_what_the_detector_is_never_sure_of_is_not_told_of(stage: LiveStage, pool: Pool) -> None:
+    show = Show(stage, pool)
+    show.play(face(STRANGER, score=0.8), frames=30)
+    assert show.story == []
+    assert not show.views[-1].confirmed.any()
+    assert show.play(face(STRANGER, score=0.95)).confirmed.all()
+    assert show.story == [("appeared", None)]
+
+
+def test_what_the_evidence_says_is_there_before_it_is_firm(stage: LiveStage, pool: Pool) -> None:
+    seen = Show(stage, pool).play(face(ADA))
+    assert seen.decisions == (None,)
+    assert [decision.person for decision in seen.tentative if decision] == ["Ada"]
+
+
+def test_a_stranger_is_unknown_after_a_longer_look(stage: LiveStage, pool: Pool) -> None:
+    show = Show(stage, pool)
+    decisions = [show.play(face(STRANGER)).decisions[0] for _ in range(40)]
+    first = next(i for i, decision in enumerate(decisions) if decision is not None)
+    assert first / FPS == pytest.approx(0.6, abs=0.05)
+    assert {decision.reason for decision in decisions[first:] if decision} == {"below_threshold"}
+    assert show.story == [("appeared", None)]
+
+
+def test_a_steady_face_is_hardly_ever_embedded_again(stage: LiveStage, pool: Pool) -> None:
+    show = Show(stage, pool)
+    show.play(face(ADA), frames=FPS * 10)
+    assert sum(stage.embedded) <= 3 + 10 / 2 + 1
+    assert sum(int(seen.embedded.sum()) for seen in show.views) == sum(stage.embedded)
+
+
+def test_a_new_pose_and_a_better_picture_are_embedded(stage: LiveStage, pool: Pool) -> None:
+    show = Show(stage, pool)
+    show.play(face(ADA, sharpness=40), frames=10)
+    before = sum(stage.embedded)
+    show.play(face(ADA, sharpness=200), frames=10)
+    better = sum(stage.embedded)
+    show.play(face(ADA, yaw=30), frames=10)
+    turned = sum(stage.embedded)
+    show.play(face(ADA, yaw=33), frames=10)
+    assert before < better < turned
+    assert sum(stage.embedded) == turned
+
+
+def test_many_faces_share_the_embeddings_of_a_frame_and_all_get_their_turn(stage: LiveStage, pool: Pool) -> None:
+    show = Show(stage, pool, LiveOptions(max_embeddings=3))
+    crowd = [face(STRANGER, x=200 * lane) for lane in range(9)] + [face(ADA, x=1900)]
+    show.play(*crowd, frames=25)
+    assert max(stage.embedded) <= 3
+    assert show.views[-1].names == (None,) * 9 + ("Ada",)
+    assert all(decision is not None for decision in show.views[-1].decisions)
+
+
+def test_a_name_near_the_threshold_does_not_flicker(stage: LiveStage, pool: Pool) -> None:
+    show = Show(stage, pool, LiveOptions(evidence=EvidenceOptions(confirm_every_s=0.04, per_pose=1)))
+    threshold = show.recognizer.threshold.value
+    show.play(Actor(mixed(threshold + 0.02, 0)), frames=10)
+    for wobble in (-0.03, 0.01, -0.02, 0.02, -0.03) * 4:
+        show.play(Actor(mixed(threshold + wobble, 0)))
+    assert show.story == [("appeared", None), ("recognized", "Ada")]
+    show.play(Actor(mixed(threshold - 0.08, 0)), frames=10)
+    assert show.story[2:] == [("changed", None)]
+    assert show.events[2].previous == "Ada"
+
+
+def test_one_poor_picture_changes_nothing(stage: LiveStage, pool: Pool) -> None:
+    show = Show(stage, pool, LiveOptions(evidence=EvidenceOptions(confirm_every_s=0.04)))
+    for i in range(40):
+        show.play(face(STRANGER) if i % 10 == 9 else face(ADA))
+    assert show.story == [("appeared", None), ("recognized", "Ada")]
+
+
+def test_another_face_in_the_same_place_is_a_new_track(stage: LiveStage, pool: Pool) -> None:
+    show = Show(stage, pool)
+    show.play(face(ADA), frames=30)
+    show.play(face(BOB), frames=80)
+    kinds = [("appeared", None), ("recognized", "Ada"), ("lost", "Ada"), ("appeared", None), ("recognized", "Bob")]
+    assert show.story == kinds
+    assert show.events[2].reason == "another_face"
+    assert show.views[0].track_ids != show.views[-1].track_ids
+
+
+def test_a_face_that_jumps_is_verified_at_once(stage: LiveStage, pool: Pool) -> None:
+    show = Show(stage, pool)
+    show.play(face(ADA), frames=30)
+    swapped = show.play(face(BOB, x=150))
+    assert swapped.names == (None,)
+    assert swapped.embedded.tolist() == [True]
+    same = Show(LiveStage(), pool)
+    same.play(face(ADA), frames=30)
+    assert same.play(face(ADA, x=150)).names == ("Ada",)
+
+
+def test_after_a_cut_everybody_is_new(stage: LiveStage, pool: Pool) -> None:
+    show = Show(stage, pool)
+    show.play(face(ADA, x=100), face(BOB, x=400), frames=30)
+    cut = show.play(face(BOB, x=150), face(ADA, x=340))
+    assert cut.names == (None, None)
+    assert [event.reason for event in cut.events] == ["scene_cut", "scene_cut"]
+    assert show.play(face(BOB, x=150), face(ADA, x=340), frames=5).names == ("Bob", "Ada")
+
+
+def test_nobody_is_two_faces_of_one_picture(stage: LiveStage, pool: Pool) -> None:
+    show = Show(stage, pool)
+    seen = show.play(face(ADA, 40, x=100), face(ADA, 5, x=400), frames=30)
+    assert seen.names == (None, "Ada")
+    assert seen.decisions[0] is not None
+    assert seen.decisions[0].reason == "already_in_view"
+
+
+def test_a_face_between_two_people_is_ambiguous(stage: LiveStage, pool: Pool) -> None:
+    seen = Show(stage, pool).play(Actor(mixed(0.6, 0.6)), frames=30)
+    assert seen.decisions[0] is not None
+    assert (seen.decisions[0].person, seen.decisions[0].reason) == (None, "ambiguous")
+
+
+def test_people_who_look_alike_and_are_flagged_need_a_larger_lead(stage: LiveStage, pool: Pool) -> None:
+    pool.register("Ada", [Sample(view(ADA, 5))], SPACE, look_alikes=["Bob"])
+    seen = Show(stage, pool).play(Actor(mixed(0.6, 0.53)), frames=30)
+    assert seen.decisions[0] is not None
+    assert seen.decisions[0].reason == "ambiguous"
+
+
+def test_a_face_too_poor_to_tell_names_nobody(stage: LiveStage, pool: Pool) -> None:
+    seen = Show(stage, pool).play(face(ADA, sharpness=9), frames=40)
+    assert seen.decisions[0] is not None
+    assert (seen.decisions[0].person, seen.decisions[0].reason) == (None, "low_quality")
+
+
+def test_who_is_registered_meanwhile_is_recognized_without_embedding_again(stage: LiveStage, pool: Pool) -> None:
+    show = Show(stage, pool, LiveOptions(evidence=EvidenceOptions(retry_every_s=1000)))
+    show.play(face(STRANGER), frames=30)
+    before = sum(stage.embedded)
+    pool.register("Eve", [Sample(view(STRANGER, 0))], SPACE)
+    assert show.play(face(STRANGER)).names == ("Eve",)
+    assert sum(stage.embedded) == before
+    pool.remove("Eve")
+    assert show.play(face(STRANGER)).names == (None,)
+    assert show.story == [("appeared", None), ("recognized", "Eve"), ("changed", None)]
+
+
+def test_a_pool_of_another_model_is_refused(stage: LiveStage, tmp_path: Path) -> None:
+    other = replace(SPACE, weights_sha256="1" * 64)
+    with open_pool(tmp_path / "other.db") as new:
+        live = LiveRecognizer(stage, new)
+        with open_pool(new.path, other) as others:
+            others.register("Eve", [Sample(view(STRANGER, 0))], other)
+        with pytest.raises(SpaceMismatch):
+            live.process(stage.frame(face(ADA)))
+        with pytest.raises(SpaceMismatch):
+            LiveRecognizer(stage, new)
+
+
+def test_an_empty_pool_says_so(stage: LiveStage, tmp_path: Path) -> None:
+    with open_pool(tmp_path / "empty.db", SPACE) as empty:
+        seen = Show(stage, empty).play(face(ADA), frames=30)
+    assert seen.decisions[0] is not None
+    assert seen.decisions[0].reason == "empty_pool"
+
+
+def test_who_leaves_is_lost_after_the_gap_and_told_with_their_name(stage: LiveStage, pool: Pool) -> None:
+    show = Show(stage, pool)
+    show.play(face(ADA), frames=30)
+    show.play(frames=FPS // 2)
+    assert show.play(face(ADA)).names == ("Ada",)
+    show.play(frames=FPS * 2)
+    assert show.story[-1] == ("lost", "Ada")
+    assert show.events[-1].reason == "gone"
+
+
+def test_a_box_of_two_frames_is_not_told_of(stage: LiveStage, pool: Pool) -> None:
+    show = Show(stage, pool)
+    show.play(face(STRANGER), frames=2)
+    show.play(frames=FPS * 2)
+    assert show.events == []
+
+
+def test_at_the_end_everybody_is_lost(stage: LiveStage, pool: Pool) -> None:
+    show = Show(stage, pool)
+    show.play(face(ADA), frames=30)
+    assert [(event.kind, event.person) for event in show.recognizer.finish(2.0)] == [("lost", "Ada")]
+    assert show.recognizer.finish(2.0) == ()
+
+
+def test_crops_come_with_events_on_request(stage: LiveStage, pool: Pool) -> None:
+    show = Show(stage, pool, LiveOptions(keep_crops=True))
+    show.play(face(ADA), frames=10)
+    assert show.events[-1].crop_bgr is not None
+    without = Show(LiveStage(), pool)
+    without.play(face(ADA), frames=10)
+    assert [event.crop_bgr for event in without.events] == [None, None]
+
+
+def test_every_other_frame_may_go_without_detection(stage: LiveStage, pool: Pool) -> None:
+    show = Show(stage, pool, LiveOptions(detect_every=2))
+    for frame in range(40):
+        seen = show.play(face(ADA, x=100 + 2 * frame))
+    assert stage.found == 20
+    assert seen.names == ("Ada",)
+    assert float(seen.detections.boxes[0, [0, 2]].mean()) == pytest.approx(178, abs=2)
+    assert show.story == [("appeared", None), ("recognized", "Ada")]
+
+
+def test_memory_does_not_grow_with_time(stage: LiveStage, pool: Pool) -> None:
+    options = EvidenceOptions(confirm_every_s=0.04)
+    show = Show(stage, pool, LiveOptions(evidence=options))
+    rng = np.random.default_rng(0)
+    for frame in range(600):
+        x = 100 + 300 * (frame // 60 % 3)  # a face leaves and another comes, every 60 frames
+        show.play(replace(face(ADA, x=float(x)), yaw=float(rng.uniform(-60, 60))))
+    identities = show.recognizer._identities
+    assert len(identities) <= 2
+    assert all(len(identity.observations) <= options.capacity for identity in identities.values())
+
+
+def test_no_face_is_an_empty_view(stage: LiveStage, pool: Pool) -> None:
+    seen = Show(stage, pool).play()
+    assert (len(seen), seen.names, seen.events, seen.track_ids.shape) == (0, (), (), (0,))
+
+
+def test_a_session_emits_each_event_once_and_keeps_no_picture(tmp_path: Path) -> None:
+    stage = LiveStage()
+    emitted: list[tuple[Frame, Sequence[Event]]] = []
+    with open_pool(tmp_path / "pool.db", SPACE) as pool:
+        recognizer = LiveRecognizer(stage, pool, ThresholdPolicy(None))
+        session = LiveSession(recognizer, lambda frame, events: emitted.append((frame, events)))
+        for _ in range(3):
+            session.look(stage.frame(Actor(unit(0, SPACE.dimension))))
+        session.close()
+        session.close()
+    assert [event.kind for _, events in emitted for event in events] == ["appeared", "lost"]
+    assert emitted[-1][0].image_bgr.size == 0

@@ -1,0 +1,118 @@
+"""What engines made of graphs, kept on the disk: never taken when damaged, never in the way."""
+
+import logging
+import os
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facepool.models.catalog import InstalledModel
+from facepool.runtime import Device, GraphRequest, openvino_engine
+from facepool.runtime.openvino_engine import KEPT, CompiledGraphs, key_of
+
+CPU = Device("cpu")
+FACES = np.random.default_rng(0).uniform(0, 255, (2, 3, 112, 112)).astype(np.float32)
+
+
+def test_what_is_kept_is_found_again_and_nothing_else(tmp_path: Path) -> None:
+    kept = CompiledGraphs(tmp_path / "new")
+    assert kept.find("a" * 32) is None
+    kept.keep("a" * 32, b"compiled")
+    found = kept.find("a" * 32)
+    assert found is not None
+    assert found.read_bytes() == b"compiled"
+    assert kept.find("b" * 32) is None
+
+
+def test_a_damaged_file_is_thrown_away_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    kept = CompiledGraphs(tmp_path)
+    kept.keep("a" * 32, b"compiled")
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(b"compiler")
+    with caplog.at_level(logging.WARNING):
+        assert kept.find("a" * 32) is None
+    assert "damaged" in caplog.text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_ones_used_longest_ago_go_first(tmp_path: Path) -> None:
+    kept = CompiledGraphs(tmp_path)
+    for number in range(KEPT):
+        kept.keep(f"{number:032}", b"compiled")
+        (path,) = tmp_path.glob(f"{number:032}-*")
+        os.utime(path, (number, number))
+    kept.find(f"{0:032}")
+    kept.keep("f" * 32, b"compiled")
+    assert kept.find(f"{0:032}") is not None
+    assert kept.find(f"{1:032}") is None
+    assert len(list(tmp_path.iterdir())) == KEPT
+
+
+def test_a_folder_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    kept = CompiledGraphs(tmp_path / "file" / "folder")
+    kept.keep("a" * 32, b"compiled")
+    assert kept.find("a" * 32) is None
+
+
+def test_another_file_another_version_and_other_settings_have_other_keys(tmp_path: Path) -> None:
+    graph = tmp_path / "graph.onnx"
+    graph.write_bytes(b"one")
+    keys = [
+        key_of(graph, {"engine": "1"}),
+        key_of(graph, {"engine": "2"}),
+        key_of(graph, {"engine": "1", "shape": (1, 2)}),
+    ]
+    assert key_of(graph, {"engine": "1"}) == keys[0]
+    graph.write_bytes(b"four")
+    keys.append(key_of(graph, {"engine": "1"}))
+    assert len(set(keys)) == len(keys)
+
+
+def test_the_second_start_gives_the_same_numbers_without_compiling(
+    open_embedder: InstalledModel, tmp_path: Path
+) -> None:
+    pytest.importorskip("openvino")
+    plain = openvino_engine.load(GraphRequest(open_embedder.graph, CPU, 1)).run(FACES)[0]
+    first = openvino_engine.load(GraphRequest(open_embedder.graph, CPU, 1, tmp_path))
+    (kept,) = tmp_path.iterdir()
+    second = openvino_engine.load(GraphRequest(open_embedder.graph, CPU, 2, tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == [kept.name]
+    for graph in (first, second):
+        np.testing.assert_allclose(graph.run(FACES)[0], plain, rtol=1e-4, atol=1e-4)
+
+
+def test_what_the_engine_does_not_take_is_compiled_again(open_detector: InstalledModel, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    openvino_engine.load(GraphRequest(open_detector.graph, CPU, 1, tmp_path))
+    (path,) = tmp_path.iterdir()
+    key = path.name.split("-")[0]
+    path.unlink()
+    CompiledGraphs(tmp_path).keep(key, b"of another program, but whole")
+    graph = openvino_engine.load(GraphRequest(open_detector.graph, CPU, 1, tmp_path))
+    assert graph.run(np.zeros((1, 3, 64, 64), np.float32))[0].shape == (1, 168, 4)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what lies in memory, and gives pages back so")
+def test_imported_weights_do_not_stay_in_memory_beside_the_engines_own(
+    open_embedder: InstalledModel, tmp_path: Path
+) -> None:
+    pytest.importorskip("openvino")
+    first = openvino_engine.load(GraphRequest(open_embedder.graph, CPU, 1, tmp_path)).run(FACES)[0]
+    (kept,) = tmp_path.iterdir()
+    graph = openvino_engine.load(GraphRequest(open_embedder.graph, CPU, 1, tmp_path))
+    np.testing.assert_array_equal(graph.run(FACES)[0], first)
+    assert _resident_bytes(kept) < kept.stat().st_size / 4
+    np.testing.assert_array_equal(graph.run(FACES)[0], first)
+    np.testing.assert_allclose(graph.run(FACES[:1])[0], first[:1], rtol=1e-4, atol=1e-4)
+
+
+def _resident_bytes(path: Path) -> int:
+    """How much of a mapped file lies in this process's memory."""
+    blocks = re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text(encoding="utf-8"))
+    mapped = [block for block in blocks if str(path) in block]
+    assert mapped
+    return sum(1024 * int(size) for block in mapped for size in re.findall(r"Rss: +(\d+) kB", block))

@@ -1,0 +1,345 @@
+"""Events to other programs: nothing waits for them, nothing is lost that can arrive, nothing breaks."""
+
+import json
+import logging
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
+
+from facepool.errors import ConfigError
+from facepool.sinks import EventRecord, MqttSink, Outbox, Rejected, Unreachable, WebhookSink
+
+ADA: dict[str, object] = {"event": "recognized", "track": 3, "person": "Ada", "similarity": 0.61}
+
+
+def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait for what another thread does."""
+    end_s = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end_s, "it did not happen"
+        time.sleep(0.005)
+
+
+class Receiver:
+    """A server that answers with the given states, then with 204."""
+
+    def __init__(self, *states: int) -> None:
+        self.states = list(states)
+        self.bodies: list[bytes] = []
+        self.requests = 0
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                receiver.requests += 1
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                state = receiver.states.pop(0) if receiver.states else 204
+                if state == 204:
+                    receiver.bodies.append(body)
+                self.send_response(state)
+                self.end_headers()
+
+            def log_message(self, *details: object) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://user:secret@127.0.0.1:{self.server.server_address[1]}/hook"
+
+    def __enter__(self) -> "Receiver":
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Other:
+    """The other side of an outbox, which is away until told otherwise."""
+
+    def __init__(self, *, away: bool = False) -> None:
+        self.away = away
+        self.got: list[EventRecord] = []
+        self.attempts = 0
+
+    def deliver(self, event: EventRecord, body: bytes) -> None:
+        self.attempts += 1
+        if self.away:
+            raise Unreachable("nobody there")
+        if event.get("event") == "bad":
+            raise Rejected("not this one")
+        self.got.append(json.loads(body))
+
+
+def test_events_arrive_in_order_and_at_the_end_nothing_waits() -> None:
+    other = Other()
+    with Outbox(other.deliver, "there") as outbox:
+        for track in range(50):
+            outbox.put(ADA | {"track": track})
+    assert [event["track"] for event in other.got] == list(range(50))
+    assert (outbox.delivered, outbox.dropped) == (50, 0)
+
+
+def test_what_could_not_be_delivered_is_delivered_later(caplog: pytest.LogCaptureFixture) -> None:
+    other = Other(away=True)
+    with Outbox(other.deliver, "there", first_wait_s=0.01) as outbox:
+        outbox.put(ADA)
+        outbox.put(ADA | {"track": 4})
+        until(lambda: other.attempts >= 3)
+        other.away = False
+    assert [event["track"] for event in other.got] == [3, 4]
+    assert [record.message for record in caplog.records] == [
+        "Events to there wait: nobody there",
+        "Events to there arrive again",
+    ]
+
+
+def test_a_full_queue_drops_its_oldest_and_counts_them() -> None:
+    other = Other(away=True)
+    with Outbox(other.deliver, "there", capacity=2, first_wait_s=0.05) as outbox:
+        outbox.put(ADA | {"track": 0})
+        until(lambda: other.attempts > 0)
+        for track in (1, 2, 3):
+            outbox.put(ADA | {"track": track})
+        assert outbox.dropped == 1
+        other.away = False
+    assert [event["track"] for event in other.got] == [0, 2, 3]
+
+
+def test_an_end_while_the_other_side_is_away_is_quick_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    outbox = Outbox(Other(away=True).deliver, "there", first_wait_s=60)
+    for _ in range(20):
+        outbox.put(ADA)
+    began_s = time.monotonic()
+    outbox.close()
+    assert time.monotonic() - began_s < 4
+    assert (outbox.delivered, outbox.dropped) == (0, 20)
+    assert caplog.records[-1].message == "Events to there: 0 delivered, 20 dropped"
+
+
+def test_an_end_does_not_wait_for_a_delivery_that_hangs() -> None:
+    release = threading.Event()
+
+    def hang(event: EventRecord, body: bytes) -> None:
+        release.wait(30)
+
+    outbox = Outbox(hang, "there")
+    for _ in range(3):
+        outbox.put(ADA)
+    outbox.close(timeout_s=0.1)
+    assert (outbox.delivered, outbox.dropped) == (0, 3)
+    release.set()
+
+
+def test_what_is_not_wanted_or_not_json_is_dropped_and_the_rest_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    other = Other()
+    with Outbox(other.deliver, "there") as outbox:
+        for event in ({"event": "bad"}, {"crop": b""}, {"similarity": float("nan")}, {"person": "\ud800"}, ADA):
+            outbox.put(event)
+    outbox.put(ADA)
+    assert other.got == [ADA]
+    assert outbox.dropped == 5
+    assert all(record.levelno == logging.WARNING for record in caplog.records)
+
+
+def test_an_event_is_sent_as_it_was_when_it_was_told() -> None:
+    other, event = Other(), dict(ADA)
+    with Outbox(other.deliver, "there") as outbox:
+        outbox.put(event)
+        event["person"] = "Bob"
+    assert other.got == [ADA]
+
+
+def test_a_webhook_survives_a_server_that_fails_first(caplog: pytest.LogCaptureFixture) -> None:
+    with Receiver(500, 503, 429) as receiver:
+        sink = WebhookSink(receiver.url, first_wait_s=0.01)
+        sink.put(ADA)
+        sink.put(ADA | {"person": "محمد"})
+        until(lambda: sink.delivered == 2)
+        sink.close()
+    assert [json.loads(body)["person"] for body in receiver.bodies] == ["Ada", "محمد"]
+    assert receiver.requests == 5
+    assert "secret" not in caplog.text
+
+
+def test_a_webhook_waits_for_a_server_that_is_not_there_yet() -> None:
+    receiver = Receiver()
+    address = receiver.server.server_address
+    receiver.server.server_close()
+    sink = WebhookSink(receiver.url, first_wait_s=0.02)
+    sink.put(ADA)
+    time.sleep(0.1)
+    late = Receiver()
+    late.server.server_close()
+    late.server = ThreadingHTTPServer((str(address[0]), int(address[1])), late.server.RequestHandlerClass)
+    with late:
+        until(lambda: sink.delivered == 1)
+        sink.close()
+    assert [json.loads(body) for body in late.bodies] == [ADA]
+
+
+def test_a_webhook_does_not_repeat_what_the_server_does_not_want() -> None:
+    with Receiver(404) as receiver:
+        sink = WebhookSink(receiver.url, first_wait_s=0.01)
+        sink.put(ADA)
+        sink.close()
+    assert (receiver.requests, sink.dropped) == (1, 1)
+
+
+@pytest.mark.parametrize("url", ["", "ftp://host/", "http://", "http://host:port/", "host/hook"])
+def test_an_address_that_is_none_is_told_before_anything_runs(url: str) -> None:
+    with pytest.raises(ConfigError, match="http://"):
+        WebhookSink(url)
+    with pytest.raises(ConfigError, match="mqtt"):
+        MqttSink(url)
+
+
+class FakeMessage:
+    def wait_for_publish(self, timeout: float | None = None) -> None: ...
+
+    def is_published(self) -> bool:
+        return True
+
+
+class FakeClient:
+    """A client whose broker acknowledges at once, or refuses it."""
+
+    on_connect: Callable[..., None] | None = None
+    on_disconnect: Callable[..., None] | None = None
+
+    def __init__(self, *, refuses: bool = False) -> None:
+        self.refuses = refuses
+        self.published: list[tuple[str, str | bytes, bool]] = []
+        self.will: tuple[str, str] | None = None
+        self.address = ("", 0)
+
+    def connect_async(self, host: str, port: int = 1883) -> None:
+        self.address = (host, port)
+
+    def loop_start(self) -> None:
+        assert self.on_connect is not None
+        self.on_connect(self, None, None, SimpleNamespace(is_failure=self.refuses), None)
+
+    def loop_stop(self) -> None: ...
+
+    def disconnect(self) -> None: ...
+
+    def publish(self, topic: str, payload: str | bytes, qos: int = 0, retain: bool = False) -> FakeMessage:
+        assert qos == 1
+        self.published.append((topic, payload, retain))
+        return FakeMessage()
+
+    def will_set(self, topic: str, payload: str, qos: int = 0, retain: bool = False) -> None:
+        assert (qos, retain) == (1, True)
+        self.will = (topic, payload)
+
+
+def test_mqtt_topics_tell_who_was_matched_and_whether_we_are_there() -> None:
+    client = FakeClient()
+    sink = MqttSink("mqtt://broker/home/faces", client=cast("Client", client))
+    sink.put({"event": "appeared", "person": None})
+    sink.put(ADA | {"person": "A/d+a#"})
+    sink.put({"event": "lost", "person": "Ada"})
+    sink.close()
+    assert client.address == ("broker", 1883)
+    assert client.will == ("home/faces/available", "offline")
+    assert [topic for topic, _, _ in client.published] == [
+        "home/faces/available",
+        "home/faces/events",
+        "home/faces/events",
+        "home/faces/matches/A_d_a_",
+        "home/faces/events",
+        "home/faces/available",
+    ]
+    assert json.loads(client.published[3][1])["similarity"] == 0.61
+    assert [payload for _, payload, retained in client.published if retained] == ["online", "offline"]
+
+
+def test_a_broker_that_refuses_the_connection_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    sink = MqttSink("mqtt://broker", client=cast("Client", FakeClient(refuses=True)))
+    sink.put(ADA)
+    until(lambda: bool(caplog.records))
+    sink.close()
+    assert "refuses the connection" in caplog.records[0].message
+    assert sink.dropped == 1
+
+
+def test_without_paho_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "paho", None)
+    with pytest.raises(ConfigError, match=re.escape("pip install 'facepool[mqtt]'")):
+        MqttSink("mqtt://broker")
+
+
+@contextmanager
+def broker(port: int, folder: Path) -> Iterator[None]:
+    """A real broker on the loopback address."""
+    found = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+    if found is None:
+        pytest.skip("mosquitto is not installed")
+    config = folder / "mosquitto.conf"
+    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+    with subprocess.Popen([found, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            until(lambda: answers(port))
+            yield
+        finally:
+            process.terminate()
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_events_reach_a_real_broker_and_again_after_it_was_away(free_port: int, tmp_path: Path) -> None:
+    got: list[tuple[str, bytes]] = []
+
+    def subscriber() -> Client:
+        client, subscribed = Client(CallbackAPIVersion.VERSION2), threading.Event()
+        client.on_message = lambda *details: got.append((details[2].topic, details[2].payload))
+        client.on_subscribe = lambda *_: subscribed.set()
+        client.connect("127.0.0.1", free_port)
+        client.loop_start()
+        client.subscribe("facepool/#", qos=1)
+        assert subscribed.wait(10)
+        return client
+
+    with broker(free_port, tmp_path):
+        sink = MqttSink(f"mqtt://127.0.0.1:{free_port}")
+        first = subscriber()
+        sink.put(ADA | {"person": "Zoë"})
+        until(lambda: len([topic for topic, _ in got if topic != "facepool/available"]) == 2)
+        first.disconnect()
+        first.loop_stop()
+    assert {topic for topic, _ in got} >= {"facepool/events", "facepool/matches/Zoë"}
+    sink.put(ADA | {"track": 99})
+    time.sleep(0.2)
+    got.clear()
+    with broker(free_port, tmp_path):
+        second = subscriber()
+        until(lambda: any(b"99" in payload for _, payload in got), 20)
+        sink.close()
+        until(lambda: ("facepool/available", b"offline") in got)
+        second.disconnect()
+        second.loop_stop()
+    assert sink.dropped == 0

@@ -1,0 +1,97 @@
+"""A stand-in for the analyzer with faces that have places and move: every rule of live recognition can be staged."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from facepool.faces.align import Aligner
+from facepool.faces.analyze import Analyzer, PreparedFaces
+from facepool.faces.quality import FaceMeasures
+from facepool.models.catalog import FmrCurve
+from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Image, Pose
+from support.fake_analyzer import CURVE, SPACE
+
+FPS = 25
+
+
+@dataclass(frozen=True)
+class Actor:
+    """One face of a picture. Sharpness 200 is perfect, 8 useless."""
+
+    vector: Floats
+    x: float = 100
+    y: float = 100
+    size: float = 112
+    sharpness: float = 200
+    yaw: float | None = 0
+    score: float = 0.99
+
+
+class LiveStage(Analyzer):
+    """Knows what each picture shows by the number painted into its first pixels, and counts what it embeds."""
+
+    def __init__(self) -> None:
+        self._scenes: list[Sequence[Actor]] = []
+        self._aligner = Aligner()
+        self.embedded: list[int] = []
+        self.found = 0
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        return SPACE
+
+    @property
+    def fmr(self) -> FmrCurve:
+        return CURVE
+
+    def frame(self, *actors: Actor, time_s: float | None = None) -> Frame:
+        """The next picture of a video with 25 frames a second."""
+        number = len(self._scenes)
+        self._scenes.append(actors)
+        image = np.zeros((2, 2, 3), np.uint8)
+        image[0, 0] = number // 65536, number // 256 % 256, number % 256
+        return Frame(image, "stage", number, number / FPS if time_s is None else time_s)
+
+    def find(self, image_bgr: Image) -> Detections:
+        self.found += 1
+        high, middle, low = (int(value) for value in image_bgr[0, 0])
+        number = high * 65536 + middle * 256 + low
+        actors = self._scenes[number]
+        boxes = [[a.x - a.size / 2, a.y - a.size / 2, a.x + a.size / 2, a.y + a.size / 2] for a in actors]
+        # The landmarks say which picture and actor a row is of.
+        landmarks = np.zeros((len(actors), 5, 2), np.float32)
+        landmarks[..., 0] = number
+        landmarks[..., 1] = np.arange(len(actors))[:, None]
+        scores = np.array([actor.score for actor in actors], np.float32)
+        return Detections(np.array(boxes, np.float32).reshape(-1, 4), scores, landmarks)
+
+    def prepare(self, image_bgr: Image, detections: Detections) -> PreparedFaces:
+        del image_bgr
+        actors = self._actors(detections.landmarks[:, 0])
+        measures = FaceMeasures(
+            size_px=detections.sizes,
+            sharpness=np.array([actor.sharpness for actor in actors], np.float32),
+            brightness=np.full(len(actors), 128, np.float32),
+            contrast=np.full(len(actors), 50, np.float32),
+            detail=np.full(len(actors), 0.3, np.float32),
+            misfit_mm=np.full(len(actors), 1, np.float32),
+            score=detections.scores,
+        )
+        poses = [None if actor.yaw is None else Pose(actor.yaw, 0, 0) for actor in actors]
+        crops = np.zeros((len(actors), 2, 2, 3), np.uint8)
+        for crop, (number, row) in zip(crops, detections.landmarks[:, 0], strict=True):
+            crop[0, 0], crop[0, 1] = (int(number) // 65536, int(number) // 256 % 256, int(number) % 256), int(row)
+        return PreparedFaces(detections, AlignedFaces(crops, "arcface-112"), measures, poses)
+
+    def embed(self, aligned: AlignedFaces) -> Floats:
+        codes = [
+            (int(crop[0, 0, 0]) * 65536 + int(crop[0, 0, 1]) * 256 + int(crop[0, 0, 2]), int(crop[0, 1, 0]))
+            for crop in aligned.images_bgr
+        ]
+        self.embedded.append(len(codes))
+        actors = [self._scenes[number][row] for number, row in codes]
+        return np.array([actor.vector for actor in actors], np.float32).reshape(len(actors), SPACE.dimension)
+
+    def _actors(self, codes: Floats) -> list[Actor]:
+        return [self._scenes[int(number)][int(row)] for number, row in codes]

@@ -1,0 +1,159 @@
+"""Cameras of the server: a clip is watched to its end, and a camera that dies is found again when it comes back."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from facepool import Analyzer, Frame, ModelStore, load_analyzer, open_pool, read_image
+from facepool.capture import CaptureOptions, ReconnectPolicy
+from facepool.errors import ConfigError
+from facepool.recognize.events import Event
+from facepool.recognize.live import LiveRecognizer
+from facepool.types import Image
+from facepool.web.services.cameras import Camera, Cameras, CameraSetup, NoPicture, UnknownCamera
+from facepool.web.services.store import ServerStore
+from support.loopback_camera import camera_before, moving, write_video
+
+PATIENCE_S = 60
+HASTY = CaptureOptions(read_timeout_s=1.0, reconnect=ReconnectPolicy(first_wait_s=0.1, give_up_s=0.3))
+
+Told = list[tuple[str, str, str | None]]
+
+
+@pytest.fixture(scope="module")
+def analyzer(open_store: ModelStore) -> Analyzer:
+    return load_analyzer(store=open_store)
+
+
+@pytest.fixture
+def told() -> Told:
+    return []
+
+
+@pytest.fixture
+def watching(analyzer: Analyzer, photos: Path, tmp_path: Path, told: Told) -> CameraSetup:
+    pool_path = tmp_path / "pool.db"
+    with open_pool(pool_path, analyzer.space) as pool:
+        photo = read_image(photos / "person_a_1.jpg")
+        pool.register("Ada", [analyzer.analyze(photo).sample(0, Frame(photo, "photo"))], analyzer.space)
+
+    def emit(camera: str, frame: Frame, events: Sequence[Event]) -> None:
+        del frame
+        told.extend((camera, event.kind, event.person) for event in events)
+
+    return CameraSetup(
+        recognizer=lambda pool: LiveRecognizer(analyzer, pool),
+        open_pool=lambda: open_pool(pool_path),
+        emit=emit,
+        capture=HASTY,
+    )
+
+
+@pytest.fixture
+def cameras(watching: CameraSetup) -> Iterator[Cameras]:
+    with closing(Cameras(watching)) as cameras:
+        yield cameras
+
+
+@pytest.fixture(scope="module")
+def ada(photos: Path) -> list[Image]:
+    return moving(read_image(photos / "person_a_2.jpg"))
+
+
+def wait_for(camera: Camera, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, camera.status
+        time.sleep(0.02)
+
+
+def test_a_clip_is_watched_to_its_end_and_who_is_in_it_is_told(
+    cameras: Cameras, ada: list[Image], tmp_path: Path, told: Told
+) -> None:
+    camera = cameras.add(str(write_video(tmp_path / "clip.mp4", ada)), "Door")
+    wait_for(camera, lambda: camera.status.state == "ended")
+    assert ("Door", "recognized", "Ada") in told
+    assert told[-1] == ("Door", "lost", "Ada")
+    assert camera.status.restarts == 0
+
+
+def test_a_camera_that_dies_is_found_again(cameras: Cameras, ada: list[Image], told: Told) -> None:
+    with camera_before(ada) as before_the_door:
+        camera = cameras.add(before_the_door.url)
+        wait_for(camera, lambda: camera.status.people == ("Ada",))
+        before_the_door.unplug()
+        wait_for(camera, lambda: camera.status.state == "reconnecting" and (camera.name, "lost", "Ada") in told)
+        assert camera.status.reason
+        assert camera.status.people == ()
+        told.clear()
+        before_the_door.plug_in()
+        wait_for(camera, lambda: camera.status.people == ("Ada",))
+        assert camera.status.restarts >= 1
+        assert (camera.name, "recognized", "Ada") in told
+
+
+def test_a_camera_that_is_not_there_yet_is_waited_for(cameras: Cameras, ada: list[Image]) -> None:
+    with camera_before(ada) as before_the_door:
+        before_the_door.unplug()
+        camera = cameras.add(before_the_door.url)
+        wait_for(camera, lambda: camera.status.state == "reconnecting")
+        with pytest.raises(NoPicture):
+            cameras.picture(camera.id)
+        before_the_door.plug_in()
+        wait_for(camera, lambda: camera.status.people == ("Ada",))
+
+
+def test_the_picture_has_a_box_and_a_name(cameras: Cameras, ada: list[Image]) -> None:
+    with camera_before(ada) as before_the_door:
+        camera = cameras.add(before_the_door.url)
+        wait_for(camera, lambda: camera.status.people == ("Ada",))
+        picture = cv2.imdecode(np.frombuffer(cameras.picture(camera.id), np.uint8), cv2.IMREAD_COLOR)
+        status = camera.status
+    assert picture is not None
+    green = (picture[..., 1].astype(int) - picture[..., 2] > 80) & (picture[..., 1].astype(int) - picture[..., 0] > 60)
+    assert green.sum() > 500
+    assert status.size == (640, 480)
+    (present,) = status.present
+    assert (present.person, present.reason) == ("Ada", "match")
+    assert present.since >= status.since
+    assert status.fps > 0
+
+
+def test_a_camera_is_watched_once_and_can_be_removed(cameras: Cameras, ada: list[Image]) -> None:
+    with camera_before(ada) as before_the_door:
+        camera = cameras.add(before_the_door.url)
+        with pytest.raises(ConfigError, match="watched already"):
+            cameras.add(before_the_door.url)
+        cameras.remove(camera.id)
+        assert camera.status.state == "closed"
+        assert cameras.all() == []
+    with pytest.raises(UnknownCamera):
+        cameras.get(camera.id)
+
+
+def test_a_password_is_not_told(cameras: Cameras) -> None:
+    camera = cameras.add("rtsp://admin:secret@127.0.0.1:9/door")
+    assert "secret" not in camera.name + camera.source
+
+
+def test_cameras_are_remembered_until_they_are_removed(watching: CameraSetup, tmp_path: Path) -> None:
+    address, memory = "rtsp://127.0.0.1:9/door", ServerStore(tmp_path / "pool.server.db")
+    with closing(Cameras(watching, memory)) as cameras:
+        cameras.add(address, "Door", remember=True)
+        cameras.add("rtsp://127.0.0.1:9/of-this-run-only")
+    with closing(Cameras(watching, memory)) as cameras:
+        cameras.restore()
+        cameras.restore()
+        (camera,) = cameras.all()
+        assert camera.name == "Door"
+        assert camera.watches(address)
+        cameras.remove(camera.id)
+    with closing(Cameras(watching, memory)) as cameras:
+        cameras.restore()
+        assert cameras.all() == []
+    memory.close()

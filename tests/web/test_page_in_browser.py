@@ -1,0 +1,345 @@
+"""The page in a real Chromium, with a camera that shows a rendered head: register, see the name live, rename, erase."""
+
+import importlib.util
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import httpx
+import pytest
+
+from facepool import open_pool
+from facepool.types import Pose
+from support.commands import Commands
+from support.synthetic_camera import SyntheticCamera, SyntheticHead, head_circle
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        CHROMIUM is None or importlib.util.find_spec("playwright") is None,
+        reason="needs Chromium (Debian's package chromium) and playwright",
+    ),
+]
+
+DESKTOP, PHONE = (1280, 800), (390, 844)
+PAGES = ("register", "live", "people", "people/Ada", "photo", "activity", "settings")
+PATIENCE_MS = 40_000
+_PATIENCE_S = 60
+_HELD = 3
+"""Frames of the film that each pose is held for: Chromium plays 30 a second, and a busy machine looks at few."""
+
+# What a screen reader cannot name, or would read wrongly; each line tells what and where.
+UNNAMED = """() => {
+  const bad = [];
+  const shown = (e) => e.checkVisibility() && !e.closest("[aria-hidden=true]");
+  const labelled = (e) => e.labels && [...e.labels].some((label) => label.textContent.trim());
+  const named = (e) => e.getAttribute("aria-label") || e.textContent.trim() || labelled(e)
+    || [...e.querySelectorAll("img[alt], [aria-label]")].some((x) => x.alt || x.getAttribute("aria-label"));
+  for (const e of document.querySelectorAll("a[href], button, input, select, textarea, [role=button]"))
+    if (shown(e) && !named(e)) bad.push("no name: " + e.outerHTML.slice(0, 120));
+  for (const e of document.querySelectorAll("img:not([alt])")) bad.push("no alt: " + e.outerHTML.slice(0, 120));
+  for (const e of document.querySelectorAll("[aria-describedby], [aria-labelledby]"))
+    for (const id of [e.getAttribute("aria-describedby"), e.getAttribute("aria-labelledby")])
+      if (id && !document.getElementById(id)) bad.push("points nowhere: " + id);
+  const ids = [...document.querySelectorAll("[id]")].map((e) => e.id);
+  for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id)) bad.push("id twice: " + id);
+  for (const what of ["h1", "main", "nav"])
+    if (document.querySelectorAll(what).length !== 1) bad.push("not one " + what);
+  const levels = [...document.querySelectorAll("h1, h2, h3")].filter(shown).map((e) => Number(e.tagName[1]));
+  levels.forEach((level, i) => { if (i && level > levels[i - 1] + 1) bad.push("heading skips to h" + level); });
+  if (!["en", "de"].includes(document.documentElement.lang)) bad.push("no language");
+  return bad;
+}"""
+
+
+@dataclass
+class Visit:
+    """A page, and everything that went wrong in it."""
+
+    page: "Page"
+    address: str
+    troubles: list[str] = field(default_factory=list)
+    expected: str = "nothing"
+
+    def go(self, where: str) -> None:
+        self.page.goto(f"{self.address}/#/{where}")
+        self.page.wait_for_selector(f"main[data-shows='#/{where}']")
+
+
+@pytest.fixture(scope="module")
+def camera(tmp_path_factory: pytest.TempPathFactory, head_of: Callable[[str], SyntheticHead]) -> Path:
+    """A film of a head that looks straight ahead and round in a circle, again and again, as Chromium wants it."""
+    path = tmp_path_factory.mktemp("camera") / "head.mjpeg"
+    poses = [*head_circle(28, 80, still=25), *[Pose(0, 0, 0)] * 5]
+    with path.open("wb") as film:
+        for frame in SyntheticCamera(head_of("person_a_2"), poses):
+            _, data = cv2.imencode(".jpg", frame.image_bgr, [cv2.IMWRITE_JPEG_QUALITY, 90])
+            film.write(_HELD * data.tobytes())
+    return path
+
+
+@pytest.fixture
+def address(facepool: Commands, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Of a server with an empty pool, started with the further flags of the test's parameter."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    server = facepool.start("-m", "facepool", "serve", "--port", str(port), "--no-open", *getattr(request, "param", []))
+    try:
+        _wait(f"http://127.0.0.1:{port}", server)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.communicate(timeout=_PATIENCE_S)
+
+
+def _wait(address: str, server: "subprocess.Popen[str]") -> None:
+    until = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < until:
+        assert server.poll() is None, server.communicate()
+        with suppress(httpx.TransportError):
+            if httpx.get(f"{address}/ready").status_code == 200:
+                return
+        time.sleep(0.05)
+    pytest.fail("the server did not become ready")
+
+
+@pytest.fixture(scope="module")
+def chromium(camera: Path) -> Iterator["Browser"]:
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+    flags.append(f"--use-file-for-fake-video-capture={camera}")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium: "Browser", address: str) -> Iterator[Callable[..., Visit]]:
+    """Opens the page in a fresh browser, and fails if anything in it complained or asked another host."""
+    contexts: list[Any] = []
+    visits: list[Visit] = []
+
+    def open_page(size: tuple[int, int] = DESKTOP, locale: str = "en-GB", scheme: str = "light") -> Visit:
+        context = chromium.new_context(
+            viewport={"width": size[0], "height": size[1]},
+            locale=locale,
+            color_scheme="dark" if scheme == "dark" else "light",
+            permissions=["camera"],
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        found = Visit(page, address)
+        page.on("console", lambda said: found.troubles.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: found.troubles.append(str(error)))
+        page.on("request", lambda sent: _check_host(sent.url, found))
+        visits.append(found)
+        return found
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert [trouble for one in visits for trouble in one.troubles if one.expected not in trouble] == []
+
+
+def _check_host(url: str, found: Visit) -> None:
+    if not url.startswith((found.address, "blob:", "data:")):
+        found.troubles.append(f"asked {url}")
+
+
+def register(visit: Visit, name: str) -> None:
+    page = visit.page
+    if "#" not in page.url:
+        visit.go("register")
+    page.click("nav a[href='#/register']")
+    page.fill("input[name=person]", name)
+    page.click("form button[type=submit]")
+    if page.locator("dialog").count():
+        agree(page)
+    page.wait_for_selector(".facts")
+
+
+def agree(page: "Page") -> None:
+    go = page.locator("dialog button[type=submit]")
+    assert go.is_disabled()
+    page.check("dialog input[type=checkbox]")
+    go.click()
+
+
+def test_register_through_the_ring_see_the_name_live_rename_and_erase(
+    visit: Callable[..., Visit], facepool: Commands
+) -> None:
+    opened = visit()
+    page = opened.page
+    page.goto(opened.address)
+    page.wait_for_url("**/#/register")  # nobody is there yet
+    register(opened, "Ada")
+    assert page.inner_text(".facts dd >> nth=0") == "12/12"
+    assert page.locator(".side.near, .side.far").count() == 12
+    page.click("text=Save Ada")
+    page.wait_for_selector("text=Ada is registered")
+    with open_pool(facepool.pool) as pool:
+        assert [person.name for person in pool.people()] == ["Ada"]
+        assert 8 <= len(pool.templates("Ada")) <= 16
+        assert pool.template_ids_with_image("Ada") == {template.id for template in pool.templates("Ada")}
+
+    page.click("text=See it live")
+    page.click("text=Start watching")
+    page.wait_for_selector(".present a:text-is('Ada')")
+    page.click("text=Stop")
+
+    opened.go("activity")
+    page.wait_for_selector("text=Ada was recognized")
+
+    opened.go("people")
+    page.click("a.person")
+    page.click("button:text-is('Rename')")
+    page.fill("dialog input[name=name]", "Ada Lovelace")
+    page.click("dialog button[type=submit]")
+    page.wait_for_selector("h1:text-is('Ada Lovelace')")
+    page.click("button:text-is('Erase')")
+    page.click("dialog button:text-is('Erase everything')")
+    page.wait_for_selector("text=Nobody is registered yet")
+    with open_pool(facepool.pool) as pool:
+        assert pool.people() == []
+    assert httpx.get(f"{opened.address}/v1/activity", params={"person": "Ada Lovelace"}).json() == {"entries": []}
+
+
+def test_a_side_is_redone_and_who_looks_alike_is_asked_about(visit: Callable[..., Visit], facepool: Commands) -> None:
+    opened = visit(PHONE, locale="de-DE", scheme="dark")
+    page = opened.page
+    register(opened, "Ada")
+    page.locator(".side").nth(3).press("Enter")
+    page.wait_for_selector(".facts", state="detached")
+    page.wait_for_selector(".facts")  # the head comes round again
+    page.click("text=Ada sichern")
+    page.wait_for_selector("text=Ada ist erfasst")
+    register(opened, "Bob")
+    save = page.locator("button:has-text('Bob sichern')")
+    assert save.is_disabled()
+    page.click("text=Verschiedene Personen")
+    save.click()
+    page.wait_for_selector("text=Bob ist erfasst")
+    with open_pool(facepool.pool) as pool:
+        assert pool.look_alikes() == {frozenset(("Ada", "Bob"))}
+    opened.go("people")
+    page.wait_for_selector("text=Zwei Personen sehen sich ähnlich")
+
+
+def test_photos_are_added_and_tried(visit: Callable[..., Visit], photos: Path) -> None:
+    opened = visit()
+    page = opened.page
+    opened.go("people")
+    page.click("text=Add from photos")
+    page.fill("dialog input[name=person]", "Bob")
+    page.set_input_files("#photos-input", [photos / "person_b_1.jpg", photos / "CREDITS.md"])  # the second is no photo
+    page.click("text=Add 1 photo")
+    page.wait_for_selector("text=1 new view of Bob")
+    page.click("text=Done")
+    page.wait_for_selector("a.person:has-text('Bob')")
+    opened.go("photo")
+    page.set_input_files("#photo-input", photos / "person_b_2.jpg")
+    page.wait_for_selector(".found article a:text-is('Bob')")
+    page.click("label:has-text('Compare two')")
+    page.set_input_files("#photo-0", photos / "person_b_1.jpg")
+    page.set_input_files("#photo-1", photos / "impostor_1.jpg")
+    page.wait_for_selector("text=Not shown to be the same person")
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_every_page_can_be_used_with_keys_and_screen_readers(
+    visit: Callable[..., Visit], photos: Path, size: tuple[int, int]
+) -> None:
+    opened = visit(size)
+    page = opened.page
+    sent = httpx.post(
+        f"{opened.address}/v1/persons/Ada/samples", files={"file": (photos / "person_a_1.jpg").read_bytes()}
+    )
+    assert sent.json()["stored"] == 1
+    for where in PAGES:
+        opened.go(where)
+        assert page.evaluate(UNNAMED) == [], where
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{where} is wider than the screen"
+        assert page.evaluate("document.activeElement.tagName") == "H1", where  # who navigates is read what came
+        assert "facepool" in page.title()
+    page.keyboard.press("Tab")
+    page.evaluate("document.querySelector('.skip').focus()")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "content"
+    page.click("label:has-text('Deutsch')")
+    page.wait_for_selector("h1:text-is('Einstellungen')")
+    assert page.evaluate("document.documentElement.lang") == "de"
+    page.click("label:has-text('Dunkel')")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(19, 19, 21)"
+
+
+@pytest.mark.parametrize("address", [["--require-keys"]], indirect=True)
+def test_who_needs_a_key_signs_in_and_sees_what_the_key_is_for(visit: Callable[..., Visit], facepool: Commands) -> None:
+    key = next(word for word in facepool("keys", "add", "Desk", "--role", "recognize").out.split() if word[:3] == "fp_")
+    opened = visit()
+    opened.expected = "401 (Unauthorized)"  # the browser tells of each, some later
+    page = opened.page
+    page.goto(opened.address)
+    page.fill("input[type=password]", "fp_wrong")
+    page.click("button[type=submit]")
+    page.wait_for_selector("text=This key is not known")
+    page.fill("input[type=password]", key)
+    page.click("button[type=submit]")
+    page.wait_for_selector("nav")
+    opened.go("people")
+    page.wait_for_selector("text=Nobody is registered yet")
+    assert page.locator("text=Register somebody").count() == 0
+    opened.go("settings")
+    assert page.locator("text=API keys").count() == 0
+    page.click("text=Sign out")
+    page.wait_for_selector("text=Sign in to facepool")
+
+
+def test_the_settings_change_the_threshold(visit: Callable[..., Visit], photos: Path) -> None:
+    opened = visit()
+    page = opened.page
+    opened.go("settings")
+    page.click("label:has-text('Follows the pool')")
+    page.locator("input[type=range]").fill("0.5")
+    page.wait_for_selector("text=The threshold is 0.500")
+    assert httpx.get(f"{opened.address}/v1/settings").json()["threshold"] == 0.5
+    page.click("label:has-text('Follows the pool')")
+    for _ in range(100):
+        if httpx.get(f"{opened.address}/v1/settings").json()["threshold"] is None:
+            return
+        time.sleep(0.1)
+    pytest.fail("the threshold does not follow the pool again")
+
+
+def test_the_description_shows_every_operation_and_opens_the_one_that_the_address_names(
+    visit: Callable[..., Visit], address: str
+) -> None:
+    described = httpx.get(f"{address}/openapi.json").json()
+    operations = {operation["operationId"] for item in described["paths"].values() for operation in item.values()}
+    page = visit().page
+    page.goto(f"{address}/docs/#recognize_v1_recognize_post")
+    opened = page.locator("details[open]")
+    opened.wait_for()
+    assert opened.get_attribute("id") == "recognize_v1_recognize_post"
+    assert f"'{address}/v1/recognize'" in opened.inner_text()
+    shown = set(page.eval_on_selector_all("details", "all => all.map((one) => one.id)"))
+    assert operations <= shown
+    assert {f"schema-{name}" for name in described["components"]["schemas"]} <= shown
+    dangling = page.eval_on_selector_all(
+        "a[href^='#']", "all => all.filter((a) => !document.getElementById(a.hash.slice(1))).length"
+    )
+    assert dangling == 0

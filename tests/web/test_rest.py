@@ -1,0 +1,432 @@
+"""The REST interface, with a stage in place of the networks: what is stored, told, changed and erased."""
+
+import base64
+import io
+import itertools
+import json
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from facepool import read_image
+from facepool.gallery import open_pool
+from facepool.recognize.events import Event
+from facepool.types import Floats, Sample
+from facepool.web.services import Services
+from support.fake_analyzer import SPACE, view
+from support.live_server import serving
+from support.web_client import ServedStage, client_of, png
+
+ADA, BOB, EVE = 0, 1, 2
+ODD_NAMES = ["李小龍", "AC/DC", "a/samples", "50% off?", "O'Neil; DROP TABLE", "%2F", "%00", "a b#c"]
+
+
+@pytest.fixture
+def stage() -> ServedStage:
+    return ServedStage()
+
+
+@pytest.fixture
+def web(tmp_path: Path, stage: ServedStage) -> Iterator[TestClient]:
+    with client_of(tmp_path, stage) as client:
+        yield client
+
+
+def services_of(web: TestClient) -> Services:
+    services: Services = web.app.state.services  # type: ignore[attr-defined]
+    return services
+
+
+def at(name: str, *more: object) -> str:
+    return "/".join(["/v1/persons", quote(name, safe=""), *map(str, more)])
+
+
+def picture(stage: ServedStage, *faces: Floats, **scene: Any) -> bytes:
+    return png(stage.frame(*faces, **scene).image_bgr)
+
+
+def register(web: TestClient, name: str, *pictures: bytes, **query: Any) -> dict[str, Any]:
+    files = [("files", (f"{number}.png", data)) for number, data in enumerate(pictures)]
+    answer = web.post(at(name, "samples"), files=files, params=query)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def problem(answer: Any) -> tuple[int, str]:
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    assert "Traceback" not in answer.text
+    return answer.status_code, answer.json()["code"]
+
+
+def names(web: TestClient) -> dict[str, int]:
+    return {person["person"]: person["samples"] for person in web.get("/v1/persons").json()["persons"]}
+
+
+def test_many_pictures_at_once_each_tell_what_became_of_them(web: TestClient, stage: ServedStage) -> None:
+    register(web, "Bob", picture(stage, view(BOB, 0)))
+    told = register(
+        web,
+        "Ada",
+        picture(stage, view(ADA, 0)),
+        picture(stage, view(ADA, 45)),
+        picture(stage, view(ADA, 5)),
+        b"no picture",
+        picture(stage),
+        picture(stage, view(ADA, 0), view(BOB, 0)),
+        picture(stage, view(BOB, 3)),
+        picture(stage, view(ADA, 60), size=20),
+    )
+    outcomes = [entry["outcome"] for entry in told["pictures"]]
+    assert outcomes == [
+        *("known_view", "taken", "taken", "unreadable", "no_face", "several_faces", "other_person", "too_small")
+    ]
+    assert (told["person"], told["stored"], told["pictures"][6]["rival"]) == ("Ada", 2, "Bob")
+    stored = [entry["sample"] for entry in told["pictures"] if entry["sample"] is not None]
+    samples = web.get(at("Ada", "samples")).json()
+    assert sorted(stored) == [sample["id"] for sample in samples]
+    assert {sample["source"] for sample in samples} == {"1.png", "2.png"}
+    assert names(web) == {"Ada": 2, "Bob": 1}
+
+
+def test_pictures_come_in_json_and_as_they_are_too(web: TestClient, stage: ServedStage) -> None:
+    data = picture(stage, view(ADA, 0))
+    text = base64.b64encode(data).decode()
+    in_json = {"pictures": [{"name": "a", "data": text}, {"data": f"data:image/png;base64,{text}"}]}
+    for body in ({"json": in_json}, {"content": data, "headers": {"content-type": "image/png"}}):
+        answer = web.post("/v1/detect", **body)
+        assert answer.status_code == 200, answer.text
+        assert {len(seen["faces"]) for seen in answer.json()["pictures"]} == {1}
+    assert problem(web.post("/v1/detect", json={"pictures": [{"data": "%%%"}]})) == (400, "image_unreadable")
+    assert problem(web.post("/v1/detect", json={"pictures": []})) == (422, "request_invalid")
+    assert problem(web.post("/v1/detect", json=[1])) == (422, "request_invalid")
+    assert problem(web.post("/v1/detect", content=b"{", headers={"content-type": "application/json"}))[0] == 422
+    assert problem(web.post("/v1/detect", content=data, headers={"content-type": "text/plain"}))[0] == 415
+    assert problem(web.post("/v1/detect", files={"files": ("a.png", b"nothing")})) == (400, "image_unreadable")
+    assert problem(web.post("/v1/detect", data={"files": "text"}, files={}))[0] in (400, 415)
+
+
+def test_faces_are_found_embedded_named_and_compared(web: TestClient, stage: ServedStage) -> None:
+    register(web, "Ada", picture(stage, view(ADA, 0)))
+    both = picture(stage, view(ADA, 10), view(EVE, 0), scores=(0.99, 0.95))
+    files = {"files": ("both.png", both)}
+    (found,) = web.post("/v1/detect", files=files).json()["pictures"]
+    assert (found["name"], found["width"], found["height"]) == ("both.png", 4, 4)
+    assert [face["score"] for face in found["faces"]] == [0.99, 0.95]
+    embedded = web.post("/v1/embed", files=files).json()
+    assert embedded["space"] == SPACE.id
+    assert embedded["pictures"][0]["faces"][0]["embedding"] == pytest.approx(view(ADA, 10).tolist())
+    first, second = web.post("/v1/recognize", files=files).json()["pictures"][0]["faces"]
+    assert (first["person"], first["reason"], first["similarity"]) == ("Ada", "match", pytest.approx(0.9848))
+    assert (second["person"], second["reason"]) == (None, "below_threshold")
+    for angle, same in ((20, True), (80, False)):
+        pair = [("first", picture(stage, view(ADA, 0))), ("second", picture(stage, view(ADA, angle)))]
+        compared = web.post("/v1/verify", files=pair).json()
+        assert compared["match"] is same
+        assert compared["similarity"] == pytest.approx(np.cos(np.radians(angle)), abs=1e-3)
+    assert problem(web.post("/v1/verify", files=[("first", both)])) == (400, "input")
+    pair = [("first", both), ("second", picture(stage))]
+    assert problem(web.post("/v1/verify", files=pair)) == (400, "no_face")
+
+
+def test_a_person_is_made_without_views_then_renamed_and_merged(web: TestClient, stage: ServedStage) -> None:
+    made = web.post("/v1/persons", json={"person": " Ada "})
+    assert (made.status_code, made.json()["person"], made.json()["views"]) == (201, "Ada", [])
+    assert problem(web.post("/v1/persons", json={"person": "Ada"})) == (409, "person_exists")
+    assert problem(web.post("/v1/persons", json={"person": "a\nb"})) == (400, "config_invalid")
+    assert problem(web.post("/v1/persons", json={"person": "Bob", "colour": "red"})) == (422, "request_invalid")
+    register(web, "Bob", picture(stage, view(BOB, 0)))
+    assert problem(web.patch(at("Bob"), json={"person": "Ada"})) == (409, "person_exists")
+    assert web.patch(at("Bob"), json={"person": "Bobby"}).json()["samples"] == 1
+    assert web.post(at("Bobby", "merge"), json={"into": "Ada"}).json() == {"person": "Ada", "moved": 1}
+    assert names(web) == {"Ada": 1}
+    for answer in (
+        web.get(at("Bob")),
+        web.patch(at("Bob"), json={"person": "x"}),
+        web.delete(at("Bob")),
+        web.get(at("Bob", "samples")),
+        web.get(at("Bob", "export")),
+        web.post(at("Bob", "merge"), json={"into": "Ada"}),
+    ):
+        assert problem(answer) == (404, "person_unknown")
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_name_of_any_kind_is_a_part_of_the_path(web: TestClient, stage: ServedStage, name: str) -> None:
+    register(web, name, picture(stage, view(ADA, 0)))
+    person = web.get(at(name)).json()
+    assert person["person"] == name
+    (sample,) = person["views"]
+    assert web.get(at(name, "samples", sample["id"], "picture")).status_code == 200
+    export = web.get(at(name, "export"))
+    assert json.loads(zipfile.ZipFile(io.BytesIO(export.content)).read("person.json"))["person"] == name
+    assert web.patch(at(name), json={"person": name + "!"}).status_code == 200
+    assert web.delete(at(name + "!")).json()["samples"] == 1
+    assert names(web) == {}
+
+
+def test_people_are_listed_page_by_page_and_found_by_a_part_of_the_name(web: TestClient, stage: ServedStage) -> None:
+    for name in ("Ada", "Bob", "ADAM", "Zoe"):
+        web.post("/v1/persons", json={"person": name})
+    page = web.get("/v1/persons", params={"size": 3, "page": 1}).json()
+    assert ([entry["person"] for entry in page["persons"]], page["total"], page["page"]) == (["Zoe"], 4, 1)
+    found = web.get("/v1/persons", params={"search": "ada"}).json()
+    assert ([entry["person"] for entry in found["persons"]], found["total"]) == (["ADAM", "Ada"], 2)
+    assert problem(web.get("/v1/persons", params={"size": 0}))[0] == 422
+
+
+def test_a_view_has_a_picture_and_is_erased_with_it(web: TestClient, stage: ServedStage, tmp_path: Path) -> None:
+    register(web, "Ada", picture(stage, view(ADA, 0)), picture(stage, view(ADA, 45)))
+    register(web, "Bob", picture(stage, view(BOB, 0)))
+    person = web.get(at("Ada")).json()
+    numbers = [sample["id"] for sample in person["views"]]
+    assert person["face"] in numbers
+    answer = web.get(at("Ada", "samples", numbers[0], "picture"))
+    assert (answer.headers["content-type"], answer.headers["cache-control"]) == ("image/jpeg", "no-store")
+    assert read_image(answer.content).shape == (112, 112, 3)
+    for method in (web.get, web.delete):
+        path = at("Bob", "samples", numbers[0])
+        assert problem(method(path + "/picture" if method == web.get else path)) == (404, "template_unknown")
+    for number in numbers:
+        assert web.delete(at("Ada", "samples", number)).json() == {"person": "Ada", "id": number, "notes": []}
+    assert problem(web.get(at("Ada", "samples", numbers[0], "picture"))) == (404, "template_unknown")
+    assert names(web) == {"Ada": 0, "Bob": 1}
+    assert problem(web.delete(at("Ada", "samples", 10**30)))[0] in (404, 422)
+
+
+def seen(web: TestClient, stage: ServedStage, person: str | None, kind: str = "recognized", **more: Any) -> None:
+    tell_of(services_of(web), stage, person, kind, **more)
+
+
+def tell_of(services: Services, stage: ServedStage, person: str | None, kind: Any, **more: Any) -> None:
+    event = Event(
+        kind=kind,
+        track=1,
+        person=person,
+        previous=more.get("previous"),
+        similarity=0.8,
+        threshold=0.4,
+        margin=None,
+        frames=3,
+        time_s=1.0,
+        bbox=(0, 0, 10, 10),
+        reason="match",
+    )
+    services.activity.emit("door", stage.frame(view(ADA, 0)), [event])
+
+
+def test_what_was_seen_is_kept_and_follows_names(web: TestClient, stage: ServedStage) -> None:
+    register(web, "Ada", picture(stage, view(ADA, 0)))
+    seen(web, stage, None, "appeared")
+    seen(web, stage, "Ada")
+    seen(web, stage, "Ada", "lost")
+    entries = web.get("/v1/activity").json()["entries"]
+    assert [(entry["event"], entry["person"], entry["source"]) for entry in entries] == [
+        ("lost", "Ada", "door"),
+        ("recognized", "Ada", "door"),
+        ("appeared", None, "door"),
+    ]
+    web.patch(at("Ada"), json={"person": "Ann"})
+    about = web.get("/v1/activity", params={"person": "Ann", "limit": 1}).json()["entries"]
+    assert [entry["event"] for entry in about] == ["lost"]
+    older = web.get("/v1/activity", params={"person": "Ann", "before": about[0]["id"]}).json()["entries"]
+    assert [entry["event"] for entry in older] == ["recognized"]
+    assert web.get("/v1/activity", params={"person": "Ada"}).json()["entries"] == []
+
+
+def test_everything_about_a_person_is_exported_and_then_erased(
+    web: TestClient, stage: ServedStage, tmp_path: Path
+) -> None:
+    register(web, "Grace", picture(stage, view(ADA, 0)), picture(stage, view(ADA, 45)))
+    register(web, "Bob", picture(stage, view(BOB, 0)))
+    seen(web, stage, "Grace")
+    seen(web, stage, "Bob", "changed", previous="Grace")
+    export = web.get(at("Grace", "export"))
+    assert export.headers["content-disposition"] == "attachment; filename*=UTF-8''Grace.zip"
+    archive = zipfile.ZipFile(io.BytesIO(export.content))
+    person = json.loads(archive.read("person.json"))
+    vectors = np.load(io.BytesIO(archive.read("vectors.npy")))
+    assert (person["person"], len(person["samples"]), vectors.shape) == ("Grace", 2, (2, SPACE.dimension))
+    assert {sample["picture"] for sample in person["samples"]} <= set(archive.namelist())
+    assert len(json.loads(archive.read("activity.json"))) == 2
+    assert [entry["action"] for entry in json.loads(archive.read("audit.json"))] == ["registered"]
+    erased = web.delete(at("Grace")).json()
+    assert erased == {"person": "Grace", "samples": 2, "activity": 2, "notes": []}
+    assert problem(web.get(at("Grace"))) == (404, "person_unknown")
+    assert names(web) == {"Bob": 1}
+    left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"Grace" not in left
+    assert b"Bob" in left
+    newest = web.get("/v1/audit", params={"person": "Grace"}).json()["entries"][0]
+    assert newest["action"] == "erased"
+
+
+def test_what_the_server_knows_of_somebody_who_was_erased_elsewhere_can_be_erased(
+    web: TestClient, stage: ServedStage, tmp_path: Path
+) -> None:
+    register(web, "Ada", picture(stage, view(ADA, 0)))
+    seen(web, stage, "Ada")
+    with open_pool(tmp_path / "pool.db") as pool:
+        pool.remove("Ada")
+    assert web.delete(at("Ada")).json() == {"person": "Ada", "samples": 0, "activity": 1, "notes": []}
+    assert problem(web.delete(at("Ada"))) == (404, "person_unknown")
+
+
+def test_the_pool_tells_what_its_threshold_means(web: TestClient, stage: ServedStage) -> None:
+    empty = web.get("/v1/pool").json()
+    assert (empty["people"], empty["templates"], empty["calibration"]) == (0, 0, None)
+    register(web, "Ada", picture(stage, view(ADA, 0)), picture(stage, view(ADA, 45)))
+    pool = web.get("/v1/pool").json()
+    assert (pool["name"], pool["people"], pool["templates"], pool["space"]["id"]) == ("pool.db", 1, 2, SPACE.id)
+    assert "1.0% of strangers" in pool["meaning"]
+    shares = [point["fpir"] for point in pool["curve"]]
+    assert shares == sorted(shares, reverse=True)
+    assert all(0 <= share <= 1 for share in shares)
+    assert problem(web.post("/v1/pool/calibrate")) == (409, "insufficient_data")
+    assert web.delete("/v1/pool/calibration").status_code == 204
+
+
+def test_a_calibration_is_measured_kept_and_forgotten(web: TestClient, tmp_path: Path) -> None:
+    crowd = np.random.default_rng(3).normal(size=(200, SPACE.dimension)).astype(np.float32)
+    crowd /= np.linalg.norm(crowd, axis=1, keepdims=True)
+    with open_pool(tmp_path / "pool.db", SPACE) as pool:
+        for number, vector in enumerate(crowd):
+            pool.register(f"person {number}", [Sample(vector)], SPACE)
+    measured = web.post("/v1/pool/calibrate", json={"target_fpir": 0.1, "keep": False})
+    assert measured.status_code == 200, measured.text
+    assert (measured.json()["kept"], measured.json()["calibration"]["people"]) == (False, 200)
+    assert web.get("/v1/pool").json()["calibration"] is None
+    assert web.post("/v1/pool/calibrate", json={"target_fpir": 0.1}).json()["kept"] is True
+    assert web.get("/v1/pool").json()["calibration"]["target_fpir"] == 0.1
+    assert web.delete("/v1/pool/calibration").status_code == 204
+    assert web.get("/v1/pool").json()["calibration"] is None
+    assert problem(web.post("/v1/pool/calibrate", json={"target_fpir": 0.9}))[0] == 422
+
+
+def test_a_pool_leaves_as_a_file_and_comes_back(
+    web: TestClient, stage: ServedStage, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    register(web, "Ada", picture(stage, view(ADA, 0)))
+    register(web, "Bob", picture(stage, view(BOB, 0)))
+    web.post("/v1/persons", json={"person": "Eve"})
+    copy = web.get("/v1/pool/export").content
+    web.delete(at("Ada"))
+    with client_of(tmp_path_factory.mktemp("other"), stage) as other:
+        for client, created, imported in ((web, ["Ada"], 1), (other, ["Ada", "Bob", "Eve"], 2)):
+            report = client.post("/v1/pool/import", files={"file": ("pool.db", copy)}).json()
+            assert (report["created"], report["imported"]) == (created, imported)
+            assert names(client) == {"Ada": 1, "Bob": 1, "Eve": 0}
+            number = client.get(at("Ada")).json()["face"]
+            assert client.get(at("Ada", "samples", number, "picture")).status_code == 200
+    for garbage in (b"no pool" * 100, copy[: len(copy) // 2]):
+        assert problem(web.post("/v1/pool/import", files={"file": ("pool.db", garbage)})) == (400, "input")
+    assert names(web) == {"Ada": 1, "Bob": 1, "Eve": 0}
+
+
+def test_settings_change_what_is_decided_from_now_on(web: TestClient, stage: ServedStage) -> None:
+    register(web, "Ada", picture(stage, view(ADA, 0)))
+    probe = {"files": ("a.png", picture(stage, view(ADA, 60)))}
+
+    def decided() -> tuple[str | None, float]:
+        (face,) = web.post("/v1/recognize", files=probe).json()["pictures"][0]["faces"]
+        return face["person"], face["threshold"]
+
+    assert decided()[0] == "Ada"
+    assert web.get("/v1/settings").json()["threshold"] is None
+    changed = web.patch("/v1/settings", json={"threshold": 0.9})
+    assert (changed.status_code, changed.json()["threshold"]) == (200, 0.9)
+    assert decided() == (None, 0.9)
+    assert "set by you" in web.get("/v1/pool").json()["meaning"]
+    assert web.patch("/v1/settings", json={"threshold": None}).json()["threshold"] is None
+    assert decided()[0] == "Ada"
+    for wrong in ({"threshold": 7}, {"pool": "/etc/passwd"}, {"min_face": None}, {"max_templates": 0}):
+        assert problem(web.patch("/v1/settings", json=wrong))[0] == 422
+    assert web.patch("/v1/settings", json={"max_templates": 1}).status_code == 200
+    told = register(web, "Ada", picture(stage, view(ADA, 50)))
+    assert told["pictures"][0]["outcome"] == "enough"
+
+
+def test_what_was_done_is_in_the_audit_log(web: TestClient, stage: ServedStage) -> None:
+    register(web, "Ada", picture(stage, view(ADA, 0)))
+    web.patch(at("Ada"), json={"person": "Ann"})
+    web.get(at("Ann", "export"))
+    web.get("/v1/pool/export")
+    entries = web.get("/v1/audit").json()["entries"]
+    assert [(entry["action"], entry["person"]) for entry in reversed(entries)] == [
+        ("registered", "Ada"),
+        ("renamed", "Ann"),
+        ("exported", "Ann"),
+        ("exported the pool", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("role", "allowed"),
+    [
+        ("recognize", {"GET people", "recognize"}),
+        ("enroll", {"GET people", "recognize", "create", "export", "erase"}),
+        ("admin", {"GET people", "recognize", "create", "export", "erase", "GET pool file", "settings", "calibrate"}),
+    ],
+)
+def test_a_key_is_for_its_role_only(web: TestClient, stage: ServedStage, role: str, allowed: set[str]) -> None:
+    register(web, "Ada", picture(stage, view(ADA, 0)))
+    admin = web.post("/v1/keys", json={"name": "first", "role": "admin"}).json()["key"]
+    made = web.post("/v1/keys", json={"name": "second", "role": role}, headers={"x-api-key": admin}).json()["key"]
+    probe = {"files": ("a.png", picture(stage, view(ADA, 0)))}
+    asked: dict[str, Any] = {
+        "GET people": lambda **key: web.get("/v1/persons", **key),
+        "recognize": lambda **key: web.post("/v1/recognize", files=probe, **key),
+        "create": lambda **key: web.post("/v1/persons", json={"person": "Eve"}, **key),
+        "export": lambda **key: web.get(at("Ada", "export"), **key),
+        "erase": lambda **key: web.delete(at("Ada"), **key),
+        "GET pool file": lambda **key: web.get("/v1/pool/export", **key),
+        "settings": lambda **key: web.patch("/v1/settings", json={"min_margin": 0.1}, **key),
+        "calibrate": lambda **key: web.delete("/v1/pool/calibration", **key),
+    }
+    for what, ask in asked.items():
+        assert problem(ask()) == (401, "key_missing"), what
+        answer = ask(headers={"x-api-key": made})
+        if what in allowed:
+            assert answer.status_code < 300, (what, answer.text)
+        else:
+            assert problem(answer) == (403, "forbidden"), what
+
+
+def test_who_is_erased_before_a_camera_is_not_told_of_again(
+    web: TestClient, stage: ServedStage, tmp_path: Path
+) -> None:
+    register(web, "Grace", picture(stage, view(ADA, 0)))
+    seen(web, stage, "Grace")
+    assert web.delete(at("Grace")).json()["activity"] == 1
+    seen(web, stage, None, "changed", previous="Grace")
+    seen(web, stage, "Grace", "lost")
+    (entry,) = web.get("/v1/activity").json()["entries"]
+    assert (entry["event"], entry["person"], entry["previous"]) == ("changed", None, None)
+    assert b"Grace" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_events_are_told_as_they_happen(stage: ServedStage, tmp_path: Path) -> None:
+    with serving(tmp_path / "pool.db", stage) as server, httpx.Client(base_url=server.url, timeout=30) as client:
+        with client.stream("GET", "/v1/events") as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            teller = threading.Thread(target=keep_telling, args=(server.services, stage))
+            teller.start()
+            told = dict(line.split(": ", 1) for line in itertools.islice(filter(None, answer.iter_lines()), 2))
+        teller.join()
+        assert (told["event"], json.loads(told["data"])["person"]) == ("recognized", "Ada")
+    assert server.services.limits.sessions == 0
+
+
+def keep_telling(services: Services, stage: ServedStage) -> None:
+    """Again and again, because the first may come before anybody listens."""
+    for _ in range(20):
+        tell_of(services, stage, "Ada", "recognized")
+        time.sleep(0.05)
