@@ -22,7 +22,7 @@ class CommandContext:
     """Console, models, analyzer and pool of one command.
 
     Args:
-        flags: What the command line says of the settings.
+        given: What the command line says of the settings.
         json_lines: Print results for programs.
         accept_licence: The user has said that they accept terms that restrict use.
         ids_path: Where the names of a ``.npy`` pool are, if not beside it.
@@ -30,14 +30,14 @@ class CommandContext:
 
     def __init__(
         self,
-        flags: GivenSettings,
+        given: GivenSettings,
         *,
         json_lines: bool = False,
         accept_licence: bool = False,
         ids_path: Path | None = None,
     ) -> None:
         self.console = Console(json_lines=json_lines)
-        self.settings: Settings = load_settings(flags.given, flags.config)
+        self.settings: Settings = load_settings(given.values, given.config)
         self._accept_licence = accept_licence
         self._ids_path = ids_path
 

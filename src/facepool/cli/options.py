@@ -26,11 +26,11 @@ class GivenSettings:
     """What the command line says of the settings.
 
     Attributes:
-        given: Setting to value; a setting that was not given is absent, so that the environment and the file speak.
+        values: Setting to value; a setting that was not given is absent, so that the environment and the file speak.
         config: The settings file that was named.
     """
 
-    given: dict[str, object] = field(default_factory=dict)
+    values: dict[str, object] = field(default_factory=dict)
     config: Path | None = None
 
 
@@ -81,7 +81,7 @@ def _kind(setting: FieldInfo) -> type | click.Path | click.Choice[str]:
 
 def _keep(context: click.Context, parameter: click.Parameter, value: object) -> None:
     if value is not None and parameter.name is not None:
-        context.ensure_object(GivenSettings).given[parameter.name] = value
+        context.ensure_object(GivenSettings).values[parameter.name] = value
 
 
 def _keep_config(context: click.Context, _parameter: click.Parameter, value: Path | None) -> None:

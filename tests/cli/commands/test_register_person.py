@@ -73,8 +73,8 @@ class Desk:
         self._films[name] = Film(name, frames, ends)
 
     def __call__(self, name: str, *films: str, max_templates: int = 16, **options: Any) -> int:
-        flags = GivenSettings({"pool": self.pool, "max_templates": max_templates})
-        context = CommandContext(flags, json_lines=True)
+        given = GivenSettings({"pool": self.pool, "max_templates": max_templates})
+        context = CommandContext(given, json_lines=True)
         vars(context)["analyzer"] = self.stage
         return register_person(name, films, context, RegisterOptions(**options), window=False)
 

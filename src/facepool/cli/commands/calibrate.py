@@ -21,7 +21,7 @@ from facepool.types import EmbeddingSpace
 @click.option("--dry-run", is_flag=True, help="Measure and tell, and keep nothing.")
 @click.option("--forget", is_flag=True, help="Let the threshold follow the model's error rates again.")
 @json_option
-def calibrate(flags: GivenSettings, dry_run: bool, forget: bool, json_lines: bool) -> None:
+def calibrate(given: GivenSettings, dry_run: bool, forget: bool, json_lines: bool) -> None:
     """Measure on your own pool which threshold lets --target-fpir of strangers be named.
 
     Each person of the pool is taken for a stranger to the others. Where they are few, what is known of the model on
@@ -29,7 +29,7 @@ def calibrate(flags: GivenSettings, dry_run: bool, forget: bool, json_lines: boo
     over everybody, and nothing about one person. People who look alike are flagged on the way, so that recognition
     asks for a larger margin between them.
     """
-    context = CommandContext(flags, json_lines=json_lines)
+    context = CommandContext(given, json_lines=json_lines)
     if dry_run and forget:
         raise ConfigError("--dry-run and --forget cannot go together", fix="Leave one out")
     with context.open_pool(must_exist=True) as pool:

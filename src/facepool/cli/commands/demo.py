@@ -31,12 +31,12 @@ PROBES = ("person_a_2.jpg", "person_b_2.jpg", "impostor_1.jpg", "impostor_2.jpg"
     help="Folder for the annotated pictures.",
 )
 @settings_options(*MODELS)
-def demo(flags: GivenSettings, output: Path) -> None:
+def demo(given: GivenSettings, output: Path) -> None:
     """Register one photo each of two people, then recognize another of each, and two strangers.
 
     The photos are of public persons, free to use, and fetched with the models; your own pool is not touched.
     """
-    context = CommandContext(flags)
+    context = CommandContext(given)
     with context.console.downloads() as progress:
         photos = context.store(progress).pull_asset(DEMO_PHOTOS)
     with (

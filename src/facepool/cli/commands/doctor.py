@@ -39,9 +39,9 @@ class Finding:
 @click.command()
 @settings_options("pool", *MODELS)
 @json_option
-def doctor(flags: GivenSettings, json_lines: bool) -> int:
+def doctor(given: GivenSettings, json_lines: bool) -> int:
     """Say what this machine can do, and what is missing; exit code 6 if something that is needed does not work."""
-    context = CommandContext(flags, json_lines=json_lines)
+    context = CommandContext(given, json_lines=json_lines)
     findings = list(_examine(context))
     for finding in findings:
         context.console.emit({"subject": finding.subject, "finding": finding.finding, "healthy": finding.healthy})

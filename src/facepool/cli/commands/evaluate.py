@@ -69,7 +69,7 @@ class Evaluation:
     """One evaluation from the command line to its reports.
 
     Args:
-        flags: What the command line says of the settings.
+        given: What the command line says of the settings.
         subject: What is evaluated.
         output: Folder for the reports; None for none. It is made at once, before hours of work.
         json_lines: Print the results for programs.
@@ -78,14 +78,14 @@ class Evaluation:
 
     def __init__(
         self,
-        flags: GivenSettings,
+        given: GivenSettings,
         subject: Path,
         output: Path | None,
         *,
         json_lines: bool,
         least_score: float | None = None,
     ) -> None:
-        self._context = CommandContext(flags, json_lines=json_lines)
+        self._context = CommandContext(given, json_lines=json_lines)
         self._subject = subject
         self._output = output
         self._started_at = datetime.now(UTC)
@@ -252,7 +252,7 @@ def evaluate() -> None:
 @settings_options("threshold", *MODELS, *DETECTION)
 @json_option
 def pairs(
-    flags: GivenSettings,
+    given: GivenSettings,
     pairs_file: Path,
     root: Path,
     output: Path | None,
@@ -267,7 +267,7 @@ def pairs(
     Tells the accuracy over the folds, TAR at several false match rates and the equal error rate.
     """
     listed = read_pairs(pairs_file, root, allow_missing=allow_missing)
-    evaluation = Evaluation(flags, pairs_file, output, json_lines=json_lines)
+    evaluation = Evaluation(given, pairs_file, output, json_lines=json_lines)
     if listed.left_out:
         evaluation.console.note(f"{counted(listed.left_out, 'pair')} left out: a picture is not there")
     evaluation.console.note(f"{len(listed.same):,} pairs of {len(listed.paths):,} pictures")
@@ -282,14 +282,14 @@ def pairs(
 @settings_options("threshold", *MODELS, *DETECTION)
 @json_option
 def folder(
-    flags: GivenSettings, people: Path, output: Path | None, cache: Path | None, no_cache: bool, json_lines: bool
+    given: GivenSettings, people: Path, output: Path | None, cache: Path | None, no_cache: bool, json_lines: bool
 ) -> None:
     """Verification of every picture with every other one.
 
     PEOPLE is a folder with a folder for each person. Tells TAR at several false match rates and the equal error rate.
     """
     paths, names = read_people(people)
-    evaluation = Evaluation(flags, people, output, json_lines=json_lines)
+    evaluation = Evaluation(given, people, output, json_lines=json_lines)
     evaluation.console.note(f"{counted(len(paths), 'picture')} of {people_count(len(set(names)))}")
     pictures = evaluation.embed(paths, names, cache, keep=not no_cache)
     evaluation.report(evaluation.compute(lambda policy: evaluate_all_pairs(pictures, policy)))
@@ -312,7 +312,7 @@ def folder(
 @settings_options("threshold", "target_fpir", *MODELS, *DETECTION)
 @json_option
 def identify(
-    flags: GivenSettings,
+    given: GivenSettings,
     people: Path,
     templates: int,
     registered: int | None,
@@ -329,7 +329,7 @@ def identify(
     touched.
     """
     parted = split(people, templates=templates, people=registered, seed=seed)
-    evaluation = Evaluation(flags, people, output, json_lines=json_lines)
+    evaluation = Evaluation(given, people, output, json_lines=json_lines)
     in_gallery = len({parted.people[row] for row in parted.templates})
     strangers = len({parted.people[row] for row in parted.strangers})
     evaluation.console.note(
@@ -354,14 +354,14 @@ def identify(
 @settings_options(*MODELS, *DETECTION)
 @json_option
 def detection(
-    flags: GivenSettings, truth: Path, root: Path, ignore_below: float, output: Path | None, json_lines: bool
+    given: GivenSettings, truth: Path, root: Path, ignore_below: float, output: Path | None, json_lines: bool
 ) -> None:
     """Average precision of the detector.
 
     TRUTH has annotated boxes in the format of WIDER FACE: picture, number of faces, then x y w h ... of each.
     """
     annotated = read_ground_truth(truth, root)
-    evaluation = Evaluation(flags, truth, output, json_lines=json_lines, least_score=SCORE_FLOOR)
+    evaluation = Evaluation(given, truth, output, json_lines=json_lines, least_score=SCORE_FLOOR)
     if annotated.missing:
         verb = "is" if annotated.missing == 1 else "are"
         evaluation.console.note(f"{counted(annotated.missing, 'picture')} of {truth} {verb} not there, and left out")

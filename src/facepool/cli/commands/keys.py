@@ -21,9 +21,9 @@ def keys() -> None:
 @click.option("--role", type=click.Choice(ROLES), required=True, help="Each may do what the ones before it may.")
 @settings_options("pool")
 @json_option
-def add(flags: GivenSettings, name: str, role: Role, json_lines: bool) -> None:
+def add(given: GivenSettings, name: str, role: Role, json_lines: bool) -> None:
     """Make a key and show it, this once."""
-    context = CommandContext(flags, json_lines=json_lines)
+    context = CommandContext(given, json_lines=json_lines)
     key = _open(context).add(name, role)
     context.console.emit({"name": name, "role": role, "key": key})
     context.console.say(key)
@@ -33,9 +33,9 @@ def add(flags: GivenSettings, name: str, role: Role, json_lines: bool) -> None:
 @keys.command("list")
 @settings_options("pool")
 @json_option
-def list_keys(flags: GivenSettings, json_lines: bool) -> None:
+def list_keys(given: GivenSettings, json_lines: bool) -> None:
     """Show the names of keys, what they are for, and when they were last used."""
-    context = CommandContext(flags, json_lines=json_lines)
+    context = CommandContext(given, json_lines=json_lines)
     found = _open(context).all()
     for key in found:
         context.console.emit(key.model_dump())
@@ -46,9 +46,9 @@ def list_keys(flags: GivenSettings, json_lines: bool) -> None:
 @keys.command()
 @click.argument("name")
 @settings_options("pool")
-def remove(flags: GivenSettings, name: str) -> None:
-    """Remove a key; people who are signed in with it are not any more, from the next request on."""
-    context = CommandContext(flags)
+def remove(given: GivenSettings, name: str) -> None:
+    """Remove a key; everybody signed in with it is signed out from the next request on."""
+    context = CommandContext(given)
     _open(context).remove(name)
     context.console.say(f"Removed {name}'s key", "good")
 

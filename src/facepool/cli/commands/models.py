@@ -25,9 +25,9 @@ def models() -> None:
 @models.command("list")
 @settings_options(*_STORE)
 @json_option
-def list_models(flags: GivenSettings, json_lines: bool) -> None:
+def list_models(given: GivenSettings, json_lines: bool) -> None:
     """List packs and models: what is here, what it costs, under which licence."""
-    context = CommandContext(flags, json_lines=json_lines)
+    context = CommandContext(given, json_lines=json_lines)
     store, console = context.store(), context.console
     here = {model.entry.name for model in store.installed()}
     rows = []
@@ -46,12 +46,12 @@ def list_models(flags: GivenSettings, json_lines: bool) -> None:
 @click.argument("names", nargs=-1)
 @click.option("--accept-licence", is_flag=True, help="Accept terms that restrict the use of a model.")
 @settings_options("pack", *_FETCH)
-def pull(flags: GivenSettings, names: tuple[str, ...], accept_licence: bool) -> None:
+def pull(given: GivenSettings, names: tuple[str, ...], accept_licence: bool) -> None:
     """Fetch packs or models; the pack of the settings by default. With --offline-dir, copy them there as well.
 
     A machine without a network then uses the same folder: facepool models pull --offline-dir DIR.
     """
-    context = CommandContext(flags, accept_licence=accept_licence)
+    context = CommandContext(given, accept_licence=accept_licence)
     console, settings = context.console, context.settings
     with console.downloads() as progress:
         store = context.store(progress)
@@ -74,9 +74,9 @@ def _named(store: ModelStore, names: Sequence[str]) -> list[ModelEntry]:
 @models.command()
 @settings_options(*_STORE)
 @json_option
-def verify(flags: GivenSettings, json_lines: bool) -> int:
+def verify(given: GivenSettings, json_lines: bool) -> int:
     """Check every model file against its digest; exit code 5 if one is damaged."""
-    context = CommandContext(flags, json_lines=json_lines)
+    context = CommandContext(given, json_lines=json_lines)
     verdicts = context.store().verify()
     for verdict in verdicts:
         context.console.emit({"model": verdict.entry.name, "problem": verdict.problem})
@@ -92,9 +92,9 @@ def verify(flags: GivenSettings, json_lines: bool) -> int:
 @click.argument("name")
 @settings_options(*_STORE)
 @json_option
-def info(flags: GivenSettings, name: str, json_lines: bool) -> None:
+def info(given: GivenSettings, name: str, json_lines: bool) -> None:
     """Show what is known of one model."""
-    context = CommandContext(flags, json_lines=json_lines)
+    context = CommandContext(given, json_lines=json_lines)
     store = context.store()
     entry = store.resolve(name)
     here = any(model.entry.name == name for model in store.installed())
@@ -108,9 +108,9 @@ def info(flags: GivenSettings, name: str, json_lines: bool) -> None:
 @models.command()
 @click.argument("name")
 @settings_options(*_STORE)
-def remove(flags: GivenSettings, name: str) -> None:
+def remove(given: GivenSettings, name: str) -> None:
     """Delete a model's files; one of the catalog is fetched again when it is next used."""
-    context = CommandContext(flags)
+    context = CommandContext(given)
     store = context.store()
     store.remove(store.resolve(name))
     context.console.say(f"{name} removed", "good")
@@ -119,7 +119,7 @@ def remove(flags: GivenSettings, name: str) -> None:
 @models.command("import")
 @click.argument("description", type=click.Path(path_type=Path))
 @settings_options(*_STORE)
-def import_model(flags: GivenSettings, description: Path) -> None:
+def import_model(given: GivenSettings, description: Path) -> None:
     """Take in an ONNX detector or embedder of your own, described by a small TOML file beside it.
 
     \b
@@ -134,7 +134,7 @@ def import_model(flags: GivenSettings, description: Path) -> None:
     mean = 127.5
     scale = 127.5
     """
-    context = CommandContext(flags)
+    context = CommandContext(given)
     entry = context.store().import_model(description)
     option = "--detector" if entry.task == "detect" else "--embedder"
     context.console.say(f"{entry.name} imported; use it with {option} {entry.name}", "good")

@@ -31,7 +31,7 @@ REFUSED = 5
 @settings_options("pack", "detector", "embedder", "threads", "models_dir", "offline_dir", *DETECTION)
 @json_option
 def optimize(
-    flags: GivenSettings, names: tuple[str, ...], pictures: Path | None, remove: bool, json_lines: bool
+    given: GivenSettings, names: tuple[str, ...], pictures: Path | None, remove: bool, json_lines: bool
 ) -> int:
     """Make graphs of 8 bits, about twice as fast on CPUs; the networks in use by default. Needs facepool[optimize].
 
@@ -44,7 +44,7 @@ def optimize(
     facepool models optimize sface --pictures people/
     facepool models optimize --remove
     """
-    context = CommandContext(flags, json_lines=json_lines)
+    context = CommandContext(given, json_lines=json_lines)
     if remove:
         return _remove(context, names)
     extras.require("optimize")

@@ -21,9 +21,9 @@ def people() -> None:
 @people.command("list")
 @settings_options("pool")
 @json_option
-def list_people(flags: GivenSettings, json_lines: bool) -> None:
+def list_people(given: GivenSettings, json_lines: bool) -> None:
     """List everybody with the number of their views."""
-    context = CommandContext(flags, json_lines=json_lines)
+    context = CommandContext(given, json_lines=json_lines)
     with context.open_pool(must_exist=True) as pool:
         entries = pool.people()
         for entry in entries:
@@ -38,9 +38,9 @@ def list_people(flags: GivenSettings, json_lines: bool) -> None:
 @click.argument("name")
 @settings_options("pool")
 @json_option
-def show(flags: GivenSettings, name: str, json_lines: bool) -> None:
+def show(given: GivenSettings, name: str, json_lines: bool) -> None:
     """Show the views of one person: where they came from, how good they are."""
-    context = CommandContext(flags, json_lines=json_lines)
+    context = CommandContext(given, json_lines=json_lines)
     with context.open_pool(must_exist=True) as pool:
         templates = pool.templates(name)
     for template in templates:
@@ -53,9 +53,9 @@ def show(flags: GivenSettings, name: str, json_lines: bool) -> None:
 @click.argument("old")
 @click.argument("new")
 @settings_options("pool")
-def rename(flags: GivenSettings, old: str, new: str) -> None:
+def rename(given: GivenSettings, old: str, new: str) -> None:
     """Give OLD the name NEW, which nobody may have yet."""
-    context = CommandContext(flags)
+    context = CommandContext(given)
     with context.open_pool(must_exist=True) as pool:
         pool.rename(old, new)
     context.console.say(f"{old} is now {new}", "good")
@@ -65,9 +65,9 @@ def rename(flags: GivenSettings, old: str, new: str) -> None:
 @click.argument("source")
 @click.argument("target")
 @settings_options("pool")
-def merge(flags: GivenSettings, source: str, target: str) -> None:
+def merge(given: GivenSettings, source: str, target: str) -> None:
     """Give all views of SOURCE to TARGET; SOURCE is gone."""
-    context = CommandContext(flags)
+    context = CommandContext(given)
     with context.open_pool(must_exist=True) as pool:
         moved = pool.merge(source, target)
     context.console.say(f"{counted(moved, 'view')} of {source} moved to {target}", "good")
@@ -77,9 +77,9 @@ def merge(flags: GivenSettings, source: str, target: str) -> None:
 @click.argument("name")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @settings_options("pool")
-def remove(flags: GivenSettings, name: str, yes: bool) -> None:
+def remove(given: GivenSettings, name: str, yes: bool) -> None:
     """Erase NAME and everything stored about them."""
-    context = CommandContext(flags)
+    context = CommandContext(given)
     with context.open_pool(must_exist=True) as pool:
         count = len(pool.templates(name))
         if not (yes or click.confirm(f"Erase {name} and {counted(count, 'view')} for good?", err=True)):
@@ -94,9 +94,9 @@ def remove(flags: GivenSettings, name: str, yes: bool) -> None:
 @people.command("export")
 @click.argument("target", type=click.Path(path_type=Path))
 @settings_options("pool")
-def export_people(flags: GivenSettings, target: Path) -> None:
+def export_people(given: GivenSettings, target: Path) -> None:
     """Copy everybody into TARGET: a .db file or a model_faces.npy. What is there already stays and is added to."""
-    context = CommandContext(flags)
+    context = CommandContext(given)
     with context.open_pool(must_exist=True) as pool, open_pool(target, pool.space) as other:
         _report(context, target, transfer(pool, other))
 
@@ -104,12 +104,12 @@ def export_people(flags: GivenSettings, target: Path) -> None:
 @people.command("import")
 @click.argument("source", type=click.Path(path_type=Path))
 @settings_options("pool", "pack", "embedder", "models_dir")
-def import_people(flags: GivenSettings, source: Path) -> None:
+def import_people(given: GivenSettings, source: Path) -> None:
     """Copy everybody of SOURCE, a .db file or a model_faces.npy, into the pool; who is in both gets both's views.
 
     An original pair without model_faces.json does not say which model made it; it is taken for --embedder's.
     """
-    context = CommandContext(flags)
+    context = CommandContext(given)
     with open_pool(source, must_exist=True) as other:
         space = other.space or context.named_space()
         with context.open_pool(space, must_exist=False) as pool:

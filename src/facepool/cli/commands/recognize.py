@@ -62,7 +62,7 @@ class Reporting:
 )
 @json_option
 def recognize(
-    flags: GivenSettings,
+    given: GivenSettings,
     sources: tuple[str, ...],
     more: tuple[str, ...],
     window: bool | None,
@@ -86,7 +86,7 @@ def recognize(
     """
     specs = (*sources, *more) or ("0",)
     reporting = Reporting(output, save_crops, webhook, mqtt)
-    return recognize_sources(specs, CommandContext(flags, json_lines=json_lines), reporting, window=window)
+    return recognize_sources(specs, CommandContext(given, json_lines=json_lines), reporting, window=window)
 
 
 def recognize_sources(

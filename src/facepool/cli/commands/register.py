@@ -117,7 +117,7 @@ class LeftOut:
 @click.option("--window/--headless", default=None, help="Show a window or not; by default for anything that moves.")
 @json_option
 def register(
-    flags: GivenSettings,
+    given: GivenSettings,
     name: str | None,
     sources: tuple[str, ...],
     more: tuple[str, ...],
@@ -148,7 +148,7 @@ def register(
     Of pictures, only views that differ from what is stored of the person are kept. A picture with two faces is not
     stored, nor is a face that belongs to somebody else.
     """
-    context = CommandContext(flags, json_lines=json_lines)
+    context = CommandContext(given, json_lines=json_lines)
     specs = (*sources, *more)
     if name is not None and not specs and Path(name).exists():
         raise _name_forgotten(name)

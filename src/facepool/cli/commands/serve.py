@@ -52,7 +52,7 @@ _MOST_FRAME_BYTES = 5 * _MIB
 @click.option("--accept-licence", is_flag=True, help="Accept terms that restrict the use of a model.")
 @settings_options("pool", *MODELS, *DETECTION, *DECISION, *LIVE, *REGISTRATION)
 def serve(
-    flags: GivenSettings,
+    given: GivenSettings,
     host: str,
     port: int,
     cameras: tuple[str, ...],
@@ -74,7 +74,7 @@ def serve(
     facepool keys add Me --role admin              then, for others:
     facepool serve --host 0.0.0.0 --tls-certificate cert.pem --tls-key key.pem
     """
-    context = CommandContext(flags, accept_licence=accept_licence)
+    context = CommandContext(given, accept_licence=accept_licence)
     settings, console = context.settings, context.console
     settings.pool.parent.mkdir(parents=True, exist_ok=True)
     local = is_loopback(host)
@@ -84,7 +84,7 @@ def serve(
     with closing(_bind(host, port)) as listener:
         options = ServerOptions(
             keys_always=require_keys or not local,
-            pinned=frozenset(flags.given),
+            pinned=frozenset(given.values),
             models=_models(context),
             activity_days=keep_activity,
             limits=Limits(rate_limit),

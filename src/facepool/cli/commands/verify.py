@@ -15,13 +15,13 @@ NO_MATCH = 1
 @click.argument("picture_b")
 @settings_options("threshold", *MODELS, *DETECTION)
 @json_option
-def verify(flags: GivenSettings, picture_a: str, picture_b: str, json_lines: bool) -> int:
+def verify(given: GivenSettings, picture_a: str, picture_b: str, json_lines: bool) -> int:
     """Say whether two pictures show one person: exit code 0 if so, 1 if not.
 
     Of several faces in a picture the largest is compared. The default threshold lets one in a thousand pairs of
     different people pass.
     """
-    context = CommandContext(flags, json_lines=json_lines)
+    context = CommandContext(given, json_lines=json_lines)
     pictures = (picture_a, picture_b)
     image_a, image_b = (read_image(picture) for picture in pictures)
     result = compare(image_a, image_b, context.analyzer, context.policy)

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
-from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from facepool.capture import FrameSource, LiveSource, LiveStatus, Pace, PictureSource
@@ -260,9 +259,7 @@ class Background(Generic[Result]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *details: object) -> None:
         """Waits for the frame that is worked on."""
         self._thread.shutdown(cancel_futures=True)
 
