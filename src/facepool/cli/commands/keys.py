@@ -47,7 +47,7 @@ def list_keys(given: GivenSettings, json_lines: bool) -> None:
 @click.argument("name")
 @settings_options("pool")
 def remove(given: GivenSettings, name: str) -> None:
-    """Remove a key; everybody signed in with it is signed out from the next request on."""
+    """Remove a key, which signs out everybody who is signed in with it."""
     context = CommandContext(given)
     _open(context).remove(name)
     context.console.say(f"Removed {name}'s key", "good")
