@@ -22,7 +22,7 @@ from facepool.types import Frame
 from facepool.web.api.websocket import Message, SentFrame, converse, dropped, error_message
 from facepool.web.middleware.authentication import Recognizing
 from facepool.web.problems import ServerBusy
-from facepool.web.services import CurrentServices, Services
+from facepool.web.services import CurrentServices, Services, live_recognizer
 from facepool.web.services.engine import FRAME_LIMITS, decode_image
 
 router = APIRouter(tags=["live"])
@@ -45,7 +45,8 @@ class _BrowserCamera:
 
     def __init__(self, services: Services) -> None:
         self._pool = services.pool.open()
-        self._session = LiveSession(services.live_recognizer(self._pool), partial(services.activity.emit, _SOURCE))
+        recognizer = live_recognizer(services.engine, services.tuning, self._pool)
+        self._session = LiveSession(recognizer, partial(services.activity.emit, _SOURCE))
         self._now_s = 0.0
 
     def take(self, item: SentFrame | str) -> Message | None:
