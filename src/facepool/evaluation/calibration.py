@@ -2,11 +2,11 @@
 
 1. Each registered person is taken for a stranger to the others, and scored as recognition would (``leave_one_out``).
 2. How fast the scores of strangers fall off is known of the embedder's cohort (``TailShape``). Laid over the mean and
-   deviation of the gallery's own scores, it turns each best score into a rarity: -log of the share of strangers who would
-   reach it. Where the cohort describes the gallery exactly, rarities follow the exponential distribution of mean 1.
+   deviation of the gallery's own scores, it turns each best score into a rarity: -log of the share of strangers who
+   would reach it. Where the cohort describes the gallery exactly, rarities are exponentially distributed with mean 1.
 3. The upper half of the rarities is the tail, whose mean length is estimated from the gallery together with what is
-   known of other galleries, a conjugate prior (peaks over a threshold: Coles, An Introduction to Statistical Modeling of
-   Extreme Values, ch. 4).
+   known of other galleries, a conjugate prior (peaks over a threshold: Coles, An Introduction to Statistical Modeling
+   of Extreme Values, ch. 4).
 4. The interval is by bootstrap over people, who are drawn as probes and as gallery at once (Owen, The pigeonhole
    bootstrap, 2007), with the prior drawn along.
 """
