@@ -29,6 +29,7 @@ class ActivityEntry(BaseModel):
     previous: str | None = Field(description="Who it was taken for before")
     source: str = Field(description="Which camera; `browser` for that of the page")
     similarity: float | None
+    person_id: str | None = Field(description="Of the person, whatever they are called; null: nobody known")
 
 
 class Activity:
@@ -36,13 +37,13 @@ class Activity:
 
     Args:
         store: Where it is kept.
-        knows: Whether somebody is in the pool now.
+        id_of: The id of somebody who is in the pool now; None: nobody has that name.
         days: How long.
     """
 
-    def __init__(self, store: ServerStore, knows: Callable[[str], bool], *, days: float = 30) -> None:
+    def __init__(self, store: ServerStore, id_of: Callable[[str], str | None], *, days: float = 30) -> None:
         self._store = store
-        self._knows = knows
+        self._id_of = id_of
         self._days = days
         self._added = 0
         self.events = Events()
@@ -73,10 +74,14 @@ class Activity:
             # Inside the transaction: a name that goes from the pool after this is taken out after it, too.
             if self._is_gone(record.get("person")):
                 return
-            known = {**record, "previous": None} if self._is_gone(record.get("previous")) else record
-            values = [known.get(name) for name in ("event", "person", "previous", "source", "similarity")]
+            person_id = self._person_id(record.get("person"))
+            known = {**record, "person_id": person_id}
+            if self._is_gone(record.get("previous")):
+                known["previous"] = None
+            values = [known.get(name) for name in ("event", "person", "previous", "source", "similarity", "person_id")]
             db.execute(
-                "INSERT INTO activity (at, event, person, previous, source, similarity) VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO activity (at, event, person, previous, source, similarity, person_id) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (now(), *values),
             )
             if self._added % _TIDY_EVERY == 0:
@@ -130,7 +135,7 @@ class Activity:
         return [ActivityEntry.model_validate(dict(zip(ActivityEntry.model_fields, row, strict=True))) for row in rows]
 
     def _is_gone(self, name: object) -> bool:
-        return isinstance(name, str) and not self._knows(name)
+        return isinstance(name, str) and self._id_of(name) is None
 
 
 class Events:
