@@ -19,7 +19,7 @@ from facepool.errors import (
     PoolLocked,
     StorageError,
 )
-from facepool.files import storage_error, storage_errors
+from facepool.files import PRIVATE, storage_error, storage_errors
 from facepool.gallery.checks import damaged
 from facepool.gallery.schema import VERSION, bring_up_to_date, in_memory, version_of
 
@@ -220,7 +220,7 @@ def _check_place(path: Path, *, create: bool) -> None:
 
 def _make_private(path: Path) -> None:
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, PRIVATE))
     except FileExistsError:
         return
     except OSError as error:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facepool.errors import ConfigError, PathMissing, PoolCorrupt, PoolError, PoolLocked, PoolTooNew
-from facepool.files import exists, only_writer, storage_error, storage_errors, sync_folders, write_new
+from facepool.files import PRIVATE, exists, only_writer, storage_error, storage_errors, sync_folders, write_new
 from facepool.gallery.checks import check_dimension, check_space, check_vectors, clean_name
 from facepool.gallery.columns import Changes
 from facepool.gallery.ids import derived_person_uuid, derived_template_uuid
@@ -299,10 +299,10 @@ class _Files:
         try:
             with storage_errors(self.vectors):
                 for path in self._all:
-                    write_new(_pending(path), contents[path], 0o600)
+                    write_new(_pending(path), contents[path], PRIVATE)
                     if path.exists():
                         shutil.copymode(path, _pending(path))
-                write_new(_pending(self._record), json.dumps([path.name for path in self._all]).encode(), 0o600)
+                write_new(_pending(self._record), json.dumps([path.name for path in self._all]).encode(), PRIVATE)
                 _pending(self._record).replace(self._record)
         except BaseException:
             if not self.interrupted:  # else committed all the same: who comes next moves the files

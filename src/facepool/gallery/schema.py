@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from facepool.errors import PoolCorrupt, PoolTooNew
-from facepool.files import storage_errors, sync_folders, write_new
+from facepool.files import PRIVATE, storage_errors, sync_folders, write_new
 from facepool.gallery.ids import derived_person_uuid, derived_template_uuid
 
 APPLICATION_ID = 0x66706F6F  # "fpoo", in the header of every pool.db
@@ -221,7 +221,7 @@ def _copy(path: Path, target: Path) -> None:
     unfinished = target.with_name(f"{target.name}.unfinished")
     with storage_errors(target):
         try:
-            write_new(unfinished, b"", 0o600)  # in place of what a killed process left
+            write_new(unfinished, b"", PRIVATE)  # in place of what a killed process left
             source = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
             copy = sqlite3.connect(unfinished, isolation_level=None)
             with closing(source), closing(copy):
