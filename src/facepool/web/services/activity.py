@@ -17,6 +17,9 @@ from facepool.web.services.store import LAST, ServerStore, now
 
 _TIDY_EVERY = 1000
 _MOST_WAITING = 200
+_INSERT = """
+    INSERT INTO activity (at, event, person, previous, source, similarity, person_id) VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
 
 
 class ActivityEntry(BaseModel):
@@ -72,18 +75,14 @@ class Activity:
         """
         with self._store.transaction() as db:
             # Inside the transaction: a name that goes from the pool after this is taken out after it, too.
-            if self._is_gone(record.get("person")):
+            person, previous = record.get("person"), record.get("previous")
+            person_id = self._id_of(person) if isinstance(person, str) else None
+            if person is not None and person_id is None:
                 return
-            person_id = self._person_id(record.get("person"))
-            known = {**record, "person_id": person_id}
-            if self._is_gone(record.get("previous")):
-                known["previous"] = None
-            values = [known.get(name) for name in ("event", "person", "previous", "source", "similarity", "person_id")]
-            db.execute(
-                "INSERT INTO activity (at, event, person, previous, source, similarity, person_id) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (now(), *values),
-            )
+            if isinstance(previous, str) and self._id_of(previous) is None:
+                previous = None
+            values = (now(), record["event"], person, previous, record["source"], record.get("similarity"), person_id)
+            db.execute(_INSERT, values)
             if self._added % _TIDY_EVERY == 0:
                 oldest = datetime.now(UTC) - timedelta(days=self._days)
                 db.execute("DELETE FROM activity WHERE at < ?", (oldest.isoformat(timespec="seconds"),))
@@ -133,9 +132,6 @@ class Activity:
     async def _read(self, query: str, *values: object) -> list[ActivityEntry]:
         rows = await asyncio.to_thread(self._store.read, query, values)
         return [ActivityEntry.model_validate(dict(zip(ActivityEntry.model_fields, row, strict=True))) for row in rows]
-
-    def _is_gone(self, name: object) -> bool:
-        return isinstance(name, str) and self._id_of(name) is None
 
 
 class Events:

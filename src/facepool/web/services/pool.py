@@ -68,10 +68,10 @@ class PoolAccess:
             try:
                 self._asked = self._asked or self.open()
                 person = self._asked.person(name)
-                return person.id if person else None
             except PoolError:  # its file was replaced, perhaps: the next one gets the new one
                 self._let_go()
                 raise
+        return person.id if person else None
 
     def close(self) -> None:
         """Wait for what is under way, then let go of the files."""
