@@ -153,7 +153,7 @@ def _enroll(split: Split, pictures: EvaluatedPictures) -> Enrolled:
 
 
 def _index(enrolled: Enrolled, pictures: EvaluatedPictures) -> Index:
-    """The pool that registration would have made; a template's number is its row of the pictures."""
+    """The gallery that registration would have made; a template's number is its row of the pictures."""
     number = {person: place for place, person in enumerate(enrolled.people)}
     owners = np.array([number[pictures.people[row]] for row in enrolled.rows], np.intp)
     numbers = enrolled.rows.astype(np.int64)

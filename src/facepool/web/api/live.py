@@ -1,12 +1,13 @@
-"""``/v1/live``: a browser sends what its camera sees, and is told who is there.
+"""``/v1/live``: a browser sends what its camera sees, and gets who is there.
 
 Frames are sent as ``facepool.web.api.websocket`` says. The answer to each::
 
     {"frame": 7, "time_s": 12.5, "size": [640, 480], "faces": [...], "events": [...], "took_ms": 31.0}
 
-Boxes are in pixels of the frame. Faces that are not ``told`` of may be none; ``reason`` is ``undecided`` for one that
-was not looked at often enough yet. A frame that was given up for a newer one gets ``{"frame": 7, "dropped": true}``,
-one that cannot be used ``{"type": "error", "frame": 7, "code": ..., "message": ...}``.
+Boxes are in pixels of the frame. Faces that are not ``told`` are not confirmed yet, and may be none; ``reason`` is
+``undecided`` for one that was not looked at often enough yet. A frame that was given up for a newer one gets
+``{"frame": 7, "dropped": true}``, one that cannot be used
+``{"type": "error", "frame": 7, "code": ..., "message": ...}``.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""Faces of pictures: what clients may ask for, how their pictures come in, which faces count, and what is told of them.
+"""Faces of pictures: what clients may ask for, how their pictures come in, which faces count, and what is said of them.
 
 Pictures come as files of a form, or as Base64 in JSON under the same names.
 """

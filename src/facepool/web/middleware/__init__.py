@@ -20,7 +20,7 @@ def middleware(services: Services, *, most_bytes: int, deadline_s: float, refusa
     ==================  ================================================================================
     KeepSlashes         keeps a slash inside a person's name apart from those between the parts of a path
     Traffic             counts and logs every request, also those that are refused below
-    SecurityHeaders     tells browsers, with every answer, what the page may do
+    SecurityHeaders     adds to every answer what the page may do in a browser
     Guard               refuses pages of other sites, and clients that ask too often
     Authenticate        finds out who asks, before anything of a body is read; routes read it from the scope
     Bounds              limits the size of a body, and the time until an answer begins
