@@ -21,6 +21,8 @@ from facepool.web.services.limits import Limits
 from support.fake_analyzer import view
 from support.web_client import ServedStage
 
+pytestmark = pytest.mark.slow
+
 LOCAL_HOST = {"host": "127.0.0.1"}
 ENDLESS = "/v1/events"
 EXAMPLES = 15
