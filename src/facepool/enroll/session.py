@@ -303,6 +303,7 @@ class EnrollmentSession:
                     samples,
                     self._analyzer.space,
                     look_alikes=self._different(),
+                    frontal_pose=self.frontal,
                     expected_revision=self._revision,
                 )
             except PoolChanged:
