@@ -11,7 +11,6 @@ import pytest
 from facepool.capture import FrameSource, PictureSource, write_image
 from facepool.cli.commands.register import RegisterOptions, register_person
 from facepool.cli.context import CommandContext
-from facepool.cli.options import GivenSettings
 from facepool.cli.ui.look_alikes import LookAlikeChoices
 from facepool.errors import (
     ConfigError,
@@ -73,8 +72,8 @@ class Desk:
         self._films[name] = Film(name, frames, ends)
 
     def __call__(self, name: str, *films: str, max_templates: int = 16, **options: Any) -> int:
-        flags = GivenSettings({"pool": self.pool, "max_templates": max_templates})
-        context = CommandContext(flags, json_lines=True)
+        context = CommandContext({"pool": self.pool, "max_templates": max_templates})
+        context.json_lines = True
         vars(context)["analyzer"] = self.stage
         return register_person(name, films, context, RegisterOptions(**options), window=False)
 
