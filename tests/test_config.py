@@ -6,7 +6,7 @@ import pytest
 
 from facepool.config import load_settings
 from facepool.errors import ConfigError
-from facepool.faces.detect import QUALITIES, DetectOptions
+from facepool.faces.detect import DETECTOR_PRESETS, DetectOptions
 
 
 @pytest.fixture(autouse=True)
@@ -21,9 +21,9 @@ def test_quality_is_balanced_unless_somebody_says_otherwise() -> None:
 
 
 def test_quality_chooses_how_faces_are_sought() -> None:
-    assert load_settings({"quality": "best"}).detect_options() == QUALITIES["best"]
+    assert load_settings({"quality": "best"}).detect_options() == DETECTOR_PRESETS["best"]
     assert load_settings({"quality": "fast", "detect_threshold": 0.3}).detect_options() == DetectOptions(
-        size=QUALITIES["fast"].size, threshold=0.3
+        size=DETECTOR_PRESETS["fast"].size, threshold=0.3
     )
 
 

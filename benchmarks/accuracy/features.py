@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from facepool import ModelStore, read_image
 from facepool.faces.align import Aligner
-from facepool.faces.detect import QUALITIES, DetectOptions, RetinaFace
+from facepool.faces.detect import DETECTOR_PRESETS, DetectOptions, RetinaFace
 from facepool.faces.embed import Embedder
 from facepool.faces.pose import fit_heads
 from facepool.faces.quality import measure
@@ -50,7 +50,7 @@ class Way:
     """
 
     find: Find = lambda look, options, image: look(options).detect([image])[0]
-    options: DetectOptions = QUALITIES["balanced"]
+    options: DetectOptions = DETECTOR_PRESETS["balanced"]
     change: Change = lambda image: image
 
 
@@ -211,8 +211,8 @@ def ways() -> dict[str, Way]:
     """Every way that the scripts compare."""
     return {
         "plain": Way(),
-        "best": Way(options=QUALITIES["best"]),
-        "hard-best": Way(options=QUALITIES["best"], change=worsened),
+        "best": Way(options=DETECTOR_PRESETS["best"]),
+        "hard-best": Way(options=DETECTOR_PRESETS["best"], change=worsened),
         "size-160": Way(options=DetectOptions(size=160)),
         "size-80": Way(options=DetectOptions(size=80)),
         "enlarged-640": Way(find=enlarged(640)),

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from facepool import Analyzer, ModelStore, load_analyzer, read_image
-from facepool.faces.detect import QUALITIES
+from facepool.faces.detect import DETECTOR_PRESETS
 from facepool.models.catalog import DEMO_PHOTOS
 from facepool.models.store import default_root
 from facepool.types import Image
@@ -29,7 +29,7 @@ def main() -> None:
     image = np.asarray(cv2.resize(photo, tuple(arguments.wh)), np.uint8)
     analyzers = {
         name: load_analyzer(store=store, detect=options, threads=arguments.threads)
-        for name, options in QUALITIES.items()
+        for name, options in DETECTOR_PRESETS.items()
     }
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in analyzers}
     for number in range(arguments.rounds + 3):

@@ -20,7 +20,7 @@ from facepool import read_image
 from facepool.evaluation.bootstrap import draws
 from facepool.evaluation.detection import JudgedPicture, average_precision, limited_to_size
 from facepool.evaluation.protocols import AnnotatedPicture, read_ground_truth
-from facepool.faces.detect import QUALITIES, DetectOptions
+from facepool.faces.detect import DETECTOR_PRESETS, DetectOptions
 from facepool.geometry import iou, non_maximum_suppression
 from facepool.types import Detections, Floats, Image
 
@@ -67,9 +67,9 @@ def voted(look: Look, image: Image) -> Detections:
 
 
 CHOICES: Mapping[str, Seek] = {
-    "balanced": plain(QUALITIES["balanced"]),
-    "fast": plain(QUALITIES["fast"]),
-    "best": plain(QUALITIES["best"]),
+    "balanced": plain(DETECTOR_PRESETS["balanced"]),
+    "fast": plain(DETECTOR_PRESETS["fast"]),
+    "best": plain(DETECTOR_PRESETS["best"]),
     "320": plain(DetectOptions(size=320)),
     "480": plain(DetectOptions(size=480)),
     "800": plain(DetectOptions(size=800)),

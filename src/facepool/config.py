@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from facepool.capture import CaptureOptions
 from facepool.enroll.session import EnrollOptions
 from facepool.errors import ConfigError, PathMissing
-from facepool.faces.detect import QUALITIES, DetectOptions, Quality
+from facepool.faces.detect import DETECTOR_PRESETS, DetectOptions, DetectorPreset
 from facepool.faces.load import PrecisionChoice
 from facepool.recognize.evidence import EvidenceOptions
 from facepool.recognize.live import LiveOptions
@@ -57,7 +57,7 @@ class Settings(BaseModel):
     )
     device: str = Field("auto", description="auto, cpu, cuda:N, tensorrt:N or coreml")
     threads: int | None = Field(None, ge=1, description="CPU threads; all cores by default")
-    quality: Quality = Field("balanced", description="How thoroughly faces are sought: fast, balanced or best")
+    quality: DetectorPreset = Field("balanced", description="How thoroughly faces are sought: fast, balanced or best")
     detect_size: int | None = Field(
         None, ge=64, le=8192, description="Long side in pixels at which faces are sought; follows --quality"
     )
@@ -96,7 +96,7 @@ class Settings(BaseModel):
 
     def detect_options(self) -> DetectOptions:
         """What counts as a face."""
-        chosen = replace(QUALITIES[self.quality], threshold=self.detect_threshold)
+        chosen = replace(DETECTOR_PRESETS[self.quality], threshold=self.detect_threshold)
         if self.detect_size is None:
             return chosen
         return replace(chosen, size=self.detect_size, second_size=None)

@@ -7,7 +7,7 @@ import pytest
 
 from facepool import Analyzer, Faces, Frame, ModelChoice, ModelStore, load_analyzer, read_image, verify
 from facepool.errors import ImageUnreadable
-from facepool.faces.detect import QUALITIES, Quality
+from facepool.faces.detect import DETECTOR_PRESETS, DetectorPreset
 from facepool.models.catalog import DEMO_PHOTOS
 
 NAMES = ("person_a_1", "person_a_2", "person_b_1", "person_b_2", "impostor_1", "impostor_2")
@@ -120,14 +120,14 @@ def test_a_face_of_twenty_pixels_in_a_640_frame_is_found(analyzer: Analyzer, fra
     assert 15 < found.sizes[0] < 26
 
 
-@pytest.mark.parametrize("quality", QUALITIES)
+@pytest.mark.parametrize("quality", DETECTOR_PRESETS)
 def test_a_face_that_fills_the_frame_is_found(
-    quality: Quality, open_store: ModelStore, frames: dict[str, Frame]
+    quality: DetectorPreset, open_store: ModelStore, frames: dict[str, Frame]
 ) -> None:
     x1, y1, x2, y2 = (int(edge) for edge in BOXES["person_b_2"])
     filled = np.ascontiguousarray(frames["person_b_2"].image_bgr[y1:y2, x1:x2])
     large = filled.repeat(3, axis=0).repeat(3, axis=1)
-    found = load_analyzer(store=open_store, device="cpu", detect=QUALITIES[quality]).find(large)
+    found = load_analyzer(store=open_store, device="cpu", detect=DETECTOR_PRESETS[quality]).find(large)
     assert len(found) == 1
     assert found.sizes[0] > 0.8 * large.shape[1]
 
@@ -166,7 +166,7 @@ def test_the_best_quality_finds_a_face_that_the_default_is_too_coarse_for(
     canvas = np.full((480, 640, 3), 110, np.uint8)
     tiny = _shrunk(frames["person_b_2"], 8 / 275.5)
     canvas[200 : 200 + tiny.shape[0], 300 : 300 + tiny.shape[1]] = tiny
-    thorough = load_analyzer(store=open_store, device="cpu", detect=QUALITIES["best"])
+    thorough = load_analyzer(store=open_store, device="cpu", detect=DETECTOR_PRESETS["best"])
     assert len(analyzer.find(canvas)) == 0
     found = thorough.find(canvas)
     assert len(found) == 1
@@ -175,9 +175,9 @@ def test_the_best_quality_finds_a_face_that_the_default_is_too_coarse_for(
 
 @pytest.mark.parametrize("quality", ["fast", "best"])
 def test_every_quality_finds_the_photos_faces_where_they_are(
-    quality: Quality, open_store: ModelStore, frames: dict[str, Frame], faces: dict[str, Faces]
+    quality: DetectorPreset, open_store: ModelStore, frames: dict[str, Frame], faces: dict[str, Faces]
 ) -> None:
-    analyzer = load_analyzer(store=open_store, device="cpu", detect=QUALITIES[quality])
+    analyzer = load_analyzer(store=open_store, device="cpu", detect=DETECTOR_PRESETS[quality])
     for name in BOXES:
         seen = analyzer.analyze(frames[name].image_bgr)
         assert len(seen) == 1

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from facepool.faces.detect import QUALITIES, DetectOptions, RetinaFace, decode_boxes, decode_landmarks, prior_boxes
+from facepool.faces.detect import (
+    DETECTOR_PRESETS,
+    DetectOptions,
+    RetinaFace,
+    decode_boxes,
+    decode_landmarks,
+    prior_boxes,
+)
 from facepool.models.catalog import RetinaFaceSpec
 from facepool.types import Floats, Image
 
@@ -158,7 +165,7 @@ def test_many_large_pictures_do_not_share_one_run() -> None:
 
 
 def test_what_is_asked_for_by_quality_gets_more_thorough() -> None:
-    fast, balanced, best = QUALITIES["fast"], QUALITIES["balanced"], QUALITIES["best"]
+    fast, balanced, best = DETECTOR_PRESETS["fast"], DETECTOR_PRESETS["balanced"], DETECTOR_PRESETS["best"]
     assert balanced == DetectOptions()
     assert fast.size < balanced.size < (best.second_size or 0)
     assert fast.second_size is balanced.second_size is None

@@ -1,6 +1,7 @@
 """Converted networks against a NumPy forward pass, the pack's own graph, and the original checkpoint."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -67,7 +68,7 @@ def test_the_detector_computes_what_its_layers_say(
     layout: Format, shape: tuple[int, ...], detector_state: State, tmp_path: Path
 ) -> None:
     converted = convert_checkpoint(saved(tmp_path, detector_state, layout), tmp_path / "cache")
-    assert converted.spec == SPEC
+    assert converted.entry.spec == SPEC
     batch = pixels(*shape) * 100
     expected = retinaface(Layers(detector_state), batch.astype(np.float64))
     for got, wanted in zip(run(converted.graph, batch, SPEC.outputs), expected, strict=True):
@@ -81,7 +82,7 @@ def test_the_embedder_computes_what_its_layers_say(
     layout: Format, count: int, embedder_state: State, tmp_path: Path
 ) -> None:
     converted = convert_checkpoint(saved(tmp_path, embedder_state, layout), tmp_path / "cache")
-    assert converted.spec == EmbedderSpec(DIMENSION, "rgb", 127.5, 127.5, "arcface-112", mirrored=False)
+    assert converted.entry.spec == EmbedderSpec(DIMENSION, "rgb", 127.5, 127.5, "arcface-112", mirrored=False)
     batch = pixels(count, 3, 112, 112)
     expected = ir_embedder(Layers(embedder_state), batch.astype(np.float64), PLANES, DIMENSION)
     (got,) = run(converted.graph, batch, ("embedding",))
@@ -132,7 +133,7 @@ def original_keys(output: str) -> tuple[str, str | None]:
 @pytest.mark.shared
 def test_the_original_detector_computes_what_its_layers_say(tmp_path: Path) -> None:
     converted = convert_checkpoint(HEADER, tmp_path)
-    assert converted.sha256.startswith("2979b33f")
+    assert converted.entry.sha256.startswith("2979b33f")
     batch = pixels(1, 3, 90, 70) * 120
     layers = Layers(read_state_dict(HEADER.read_bytes(), HEADER.name))
     for got, wanted in zip(
@@ -167,7 +168,8 @@ def test_the_same_bytes_are_converted_once_whatever_the_name(
     first = convert_checkpoint(saved(tmp_path, detector_state), tmp_path / "cache")
     monkeypatch.setattr(convert, "write_whole", None)
     renamed = (tmp_path / "model.pth").rename(tmp_path / "other.tar")
-    assert convert_checkpoint(renamed, tmp_path / "cache") == first
+    again = convert_checkpoint(renamed, tmp_path / "cache")
+    assert again == replace(first, entry=replace(first.entry, name="other.tar"))
 
 
 def test_a_damaged_conversion_is_made_again(detector_state: State, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ Embed = Callable[[AlignedFaces], Floats]
 
 
 class Detector(Protocol):
-    """Finds faces; ``detect.RetinaFace`` does, and whatever stands between it and those who ask."""
+    """Finds faces; ``detect.RetinaFace`` does, and whatever is put before it, such as a queue."""
 
     @property
     def runs_on(self) -> str:
@@ -39,7 +39,7 @@ class Detector(Protocol):
 
 
 class FaceEmbedder(Protocol):
-    """Turns aligned faces into vectors; ``embed.Embedder`` does, and whatever stands before it."""
+    """Turns aligned faces into vectors; ``embed.Embedder`` does, and whatever is put before it."""
 
     @property
     def space(self) -> EmbeddingSpace:
@@ -48,7 +48,7 @@ class FaceEmbedder(Protocol):
 
     @property
     def fmr(self) -> FmrCurve | None:
-        """How similar strangers get; None when nobody has measured it."""
+        """How similar strangers get; None where that was not measured."""
         ...
 
     @property
@@ -161,7 +161,7 @@ class Analyzer:
 
     @property
     def fmr(self) -> FmrCurve | None:
-        """How similar strangers get in that space; None when nobody has measured it."""
+        """How similar strangers get in that space; None where that was not measured."""
         return self._embedder.fmr
 
     @property
@@ -188,11 +188,11 @@ class Analyzer:
         """
         found = zip(images_bgr, self._find(images_bgr), strict=True)
         prepared = [self.prepare(image, detections) for image, detections in found]
-        vectors = self._embed_together([seen.aligned for seen in prepared])
-        return [_faces(seen, embeddings) for seen, embeddings in zip(prepared, vectors, strict=True)]
+        vectors = self._embed_together([faces.aligned for faces in prepared])
+        return [_faces(faces, embeddings) for faces, embeddings in zip(prepared, vectors, strict=True)]
 
     def embed_batch(self, images_bgr: Sequence[Image]) -> list[tuple[Detections, Floats]]:
-        """Find and embed the faces of several images, without what it takes to judge them.
+        """Find and embed the faces of several images, without pose and quality.
 
         Args:
             images_bgr: As for ``analyze_batch``.
@@ -228,11 +228,11 @@ class Analyzer:
         return PreparedFaces(detections, aligned, measure(detections, aligned, heads.misfit_mm), heads.poses)
 
     def embed(self, aligned: AlignedFaces) -> Floats:
-        """Embed faces that were looked at: (N, D) float32, L2 norm 1; (0, D) for no face."""
+        """Embed prepared faces: (N, D) float32, L2 norm 1; (0, D) for no face."""
         return self._embed(aligned)
 
     def describe(self, image_bgr: Image, detections: Detections) -> Faces:
-        """Look at some faces of an image and embed them; ``analyze`` is ``find`` and then ``describe``."""
+        """Prepare some faces of an image and embed them; ``analyze`` is ``find`` and then ``describe``."""
         prepared = self.prepare(image_bgr, detections)
         return _faces(prepared, self.embed(prepared.aligned))
 
@@ -259,7 +259,7 @@ def _jpeg(image_bgr: Image) -> bytes:
 
 
 def _check_image(image_bgr: Image) -> None:
-    """Refuse what would be looked at wrongly in silence: floats in 0..1, 16 bits, an alpha channel, no pixels."""
+    """Refuse what would silently be analyzed wrongly: floats in 0..1, 16 bits, an alpha channel, no pixels."""
     given = getattr(image_bgr, "shape", None), getattr(image_bgr, "dtype", None)
     shape, dtype = given
     if shape is not None and len(shape) == 3 and shape[2] == 3 and min(shape[:2]) > 0 and dtype == np.uint8:

@@ -27,14 +27,14 @@ BATCH = 8
 BATCH_PIXELS = 8 * 640 * 640
 """Pixels in one run of the network at most: 640x480 of them take about 25 MB of it."""
 ENLARGED = 2.0
-"""How much a second look enlarges a picture at most: there is nothing to see beyond."""
+"""How much a second pass enlarges a picture at most: beyond that it finds nothing more."""
 
 _PART_INSIDE = 0.7
-"""A box of a second look that lies inside a larger face by more than this share is a part of that face,
+"""A box of a second pass that lies inside a larger face by more than this share is a part of that face,
 unless it is the surer one."""
 
-Quality = Literal["fast", "balanced", "best"]
-"""How thoroughly faces are sought; see ``QUALITIES``."""
+DetectorPreset = Literal["fast", "balanced", "best"]
+"""How thoroughly faces are sought; see ``DETECTOR_PRESETS``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ class DetectOptions:
     """What counts as a face.
 
     Attributes:
-        size: Long side in pixels at which a picture is looked at; larger pictures are shrunk to it, smaller ones
-            are left as they are. At 640 a 640x480 frame keeps faces down to about 20 px.
-        second_size: Long side of a second, closer look, for smaller faces; smaller pictures are enlarged to it,
-            ``ENLARGED`` times at most. None: one look.
+        size: Long side in pixels of what the network is given; larger pictures are shrunk to it, smaller ones are
+            left as they are. At 640 a 640x480 frame keeps faces down to about 20 px.
+        second_size: Long side of a second pass at a larger scale, for smaller faces; smaller pictures are enlarged to
+            it, ``ENLARGED`` times at most. None: one pass.
         threshold: Detector score in 0..1 from which on a box is a face.
         iou_threshold: Overlap in 0..1 above which two boxes are one face.
     """
@@ -56,11 +56,11 @@ class DetectOptions:
     second_size: int | None = None
 
 
-QUALITIES: Mapping[Quality, DetectOptions] = MappingProxyType(
+DETECTOR_PRESETS: Mapping[DetectorPreset, DetectOptions] = MappingProxyType(
     {
         "fast": DetectOptions(size=384),
         "balanced": DetectOptions(),
-        "best": DetectOptions(size=320, second_size=1280),  # the first look is for faces too large for the second
+        "best": DetectOptions(size=320, second_size=1280),  # the first pass is for faces too large for the second
     }
 )
 """What the settings offer; ``docs/accuracy.md`` has what each finds and takes."""
@@ -111,25 +111,25 @@ class RetinaFace:
             images = [images_bgr[i] for i in members]
             scale = min(1.0, self.options.size / max(source_hw))
             closer = min(ENLARGED, (self.options.second_size or 0) / max(source_hw))
-            seen = self._look(images, scale)
+            results = self._detect_at(scale, images)
             if closer > scale:
-                seconds = self._look(images, closer)
-                seen = [self._together(*looks, closer) for looks in zip(seen, seconds, strict=True)]
-            for i, detections in zip(members, seen, strict=True):
+                seconds = self._detect_at(closer, images)
+                results = [self._merge(*passes, closer) for passes in zip(results, seconds, strict=True)]
+            for i, detections in zip(members, results, strict=True):
                 found[i] = detections
         return found
 
-    def _look(self, images_bgr: Sequence[Image], scale: float) -> list[Detections]:
+    def _detect_at(self, scale: float, images_bgr: Sequence[Image]) -> list[Detections]:
         """The faces of images of one size at one scale."""
         source_hw = images_bgr[0].shape[:2]
         scaled_wh = (max(1, round(source_hw[1] * scale)), max(1, round(source_hw[0] * scale)))
         size = min(BATCH, max(1, BATCH_PIXELS // (scaled_wh[0] * scaled_wh[1])))
         found: list[Detections] = []
         for start in range(0, len(images_bgr), size):
-            found += self._look_at_batch(images_bgr[start : start + size], scaled_wh)
+            found += self._detect_batch(images_bgr[start : start + size], scaled_wh)
         return found
 
-    def _look_at_batch(self, images_bgr: Sequence[Image], scaled_wh: tuple[int, int]) -> list[Detections]:
+    def _detect_batch(self, images_bgr: Sequence[Image], scaled_wh: tuple[int, int]) -> list[Detections]:
         source_hw = images_bgr[0].shape[:2]
         batch = self._fill_batch(images_bgr, scaled_wh)
         raw = self._graph.run(batch)
@@ -140,11 +140,11 @@ class RetinaFace:
             self._decode(deltas[i], scores[i, :, 1], landmarks[i], priors, to_source) for i in range(len(images_bgr))
         ]
 
-    def _together(self, first: Detections, second: Detections, scale: float) -> Detections:
-        """One face for what two looks say of it: what the surer one says.
+    def _merge(self, first: Detections, second: Detections, scale: float) -> Detections:
+        """One face for what two passes say of it: what the surer one says.
 
-        A face that fills the second look beyond the network's largest prior is seen there as eyes and mouths that look
-        like faces.
+        A face that fills the second pass beyond the network's largest prior comes out of it as eyes and mouths that
+        look like faces.
         """
         largest = max(side for squares in self._spec.prior_sizes for side in squares)
         filling = (first.boxes[:, 2:] - first.boxes[:, :2]).max(axis=1, initial=0) * scale > largest

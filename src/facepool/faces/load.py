@@ -13,8 +13,6 @@ from facepool.faces.embed import Embedder
 from facepool.models.catalog import (
     EmbedderSpec,
     InstalledModel,
-    Licence,
-    ModelEntry,
     RetinaFaceSpec,
     find_pack,
     space_of,
@@ -24,10 +22,6 @@ from facepool.models.store import ModelStore, default_root
 from facepool.runtime import Device, Runtime, default_cache, limit_threads
 
 PrecisionChoice = Literal["auto", "float32", "int8"]
-
-_MAKERS_TERMS = Licence(
-    name="as its maker states", url="", restricts_use=False, summary="A file of yours; its maker's terms hold."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,23 +138,7 @@ def _find(name: str, store: ModelStore) -> InstalledModel:
         return store.load(name)
     if not Path(name).is_file():
         raise PathMissing(f"There is no model file {name}", fix="Check the path")
-    return from_checkpoint(Path(name), store)
-
-
-def from_checkpoint(path: Path, store: ModelStore) -> InstalledModel:
-    """A PyTorch checkpoint of the original project's kind as a model, converted once and kept by content."""
     # Building graphs takes onnx, 0.2 s to import, and most runs convert nothing.
     from facepool.models.checkpoints.convert import convert_checkpoint  # noqa: PLC0415 -- see above
 
-    converted = convert_checkpoint(path, store.root / "converted")
-    entry = ModelEntry(
-        name=path.name,
-        task="detect" if isinstance(converted.spec, RetinaFaceSpec) else "embed",
-        sha256=converted.sha256,
-        size_bytes=path.stat().st_size,
-        licence=_MAKERS_TERMS,
-        sources=(),
-        preparation="none",
-        spec=converted.spec,
-    )
-    return InstalledModel(entry, converted.graph)
+    return convert_checkpoint(Path(name), store.root / "converted")

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol, Self
 
 from facepool.errors import ConfigError
@@ -242,9 +241,7 @@ class Gallery(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, *details: object) -> None: ...
 
 
 def pairs_of(person: str, look_alikes: Collection[str]) -> list[LookAlikes]:

@@ -1,4 +1,4 @@
-"""Networks in 8 bits: made from some pictures, judged on others, kept when they do the same and are faster.
+"""Networks in 8 bits: made from some pictures, compared on others, kept when they do the same and are faster.
 
 In: a float32 model and pictures of faces. Out: a report, and the new graph in the model store. Read ``optimizer``
 first.

@@ -3,7 +3,6 @@
 import os
 import sys
 from enum import Enum, auto
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from facepool import extras
@@ -71,9 +70,7 @@ class Window:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *details: object) -> None:
         self.close()
 
     def show(self, image_bgr: Image) -> None:

@@ -132,7 +132,7 @@ def _open_event_output(console: Console, outputs: Outputs) -> Iterator[Emit]:
     Raises:
         ConfigError: An address cannot be used, or the client for it is not installed.
     """
-    sinks: list["Outbox"] = []
+    sinks: list[Outbox] = []
 
     def emit(frame: Frame, events: Sequence[Event]) -> None:
         for event in events:

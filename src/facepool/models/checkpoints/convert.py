@@ -28,7 +28,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from facepool.errors import ModelCorrupt, ModelUnavailable, ModelUnsupported, PathMissing
 from facepool.files import digest_of, write_whole
-from facepool.models.catalog import EmbedderSpec, RetinaFaceSpec
+from facepool.models.catalog import EmbedderSpec, InstalledModel, Licence, ModelEntry, NetworkSpec, RetinaFaceSpec, Task
 from facepool.models.checkpoints.torch_file import is_checkpoint, read_state_dict
 
 _VERSION = 1
@@ -38,6 +38,10 @@ _EXPECTED = (
     "facepool converts RetinaFace MobileNet-0.25 (keys body.stage1.0.0.weight, fpn.output1.0.weight, "
     "ClassHead.0.conv1x1.weight) and IR embedders (input_layer.0.weight, body.0.res_layer.1.weight, "
     "output_layer.3.weight)"
+)
+
+_MAKERS_TERMS = Licence(
+    name="as its maker states", url="", restricts_use=False, summary="A file of yours; its maker's terms hold."
 )
 
 Weights = npt.NDArray[np.float64]
@@ -71,22 +75,7 @@ _DEFAULT_PLANES = 64
 _LINEAR = "output_layer.3"
 
 
-@dataclass(frozen=True, slots=True)
-class ConvertedModel:
-    """A checkpoint as ONNX.
-
-    Attributes:
-        graph: Path of the ONNX file.
-        spec: How it is fed and read; its type says whether it is a detector or an embedder.
-        sha256: Of the checkpoint, in hexadecimal digits.
-    """
-
-    graph: Path
-    spec: RetinaFaceSpec | EmbedderSpec
-    sha256: str
-
-
-def convert_checkpoint(path: Path, cache_dir: Path) -> ConvertedModel:
+def convert_checkpoint(path: Path, cache_dir: Path) -> InstalledModel:
     """Turn a PyTorch checkpoint into ONNX, or find what an earlier call made of the same bytes.
 
     Needs no PyTorch and runs nothing that the file contains.
@@ -98,7 +87,7 @@ def convert_checkpoint(path: Path, cache_dir: Path) -> ConvertedModel:
             made again.
 
     Returns:
-        The file, its spec and the checkpoint's digest.
+        The model, called as the file; its entry's spec says whether it is a detector or an embedder.
 
     Raises:
         PathMissing: There is no such file.
@@ -116,7 +105,9 @@ def convert_checkpoint(path: Path, cache_dir: Path) -> ConvertedModel:
         written = build(weights).SerializeToString()
         write_whole(graph, written)
         write_whole(_digest_file(graph), hashlib.sha256(written).hexdigest().encode())
-    return ConvertedModel(graph, spec, sha256)
+    task: Task = "detect" if isinstance(spec, RetinaFaceSpec) else "embed"
+    entry = ModelEntry(path.name, task, sha256, len(content), _MAKERS_TERMS, (), "none", spec)
+    return InstalledModel(entry, graph)
 
 
 def _read(path: Path) -> bytes:
@@ -550,9 +541,7 @@ def _embedding(writer: GraphWriter, weights: StateDict, x: Feature) -> int:
     return dimension
 
 
-def _recognize(
-    weights: StateDict, name: str
-) -> tuple[RetinaFaceSpec | EmbedderSpec, Callable[[StateDict], onnx.ModelProto]]:
+def _recognize(weights: StateDict, name: str) -> tuple[NetworkSpec, Callable[[StateDict], onnx.ModelProto]]:
     keys = set(weights)
     if "body.stage1.0.0.weight" in keys:
         return RETINAFACE_SPEC, build_retinaface

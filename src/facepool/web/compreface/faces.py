@@ -147,7 +147,7 @@ class FaceSelection:
         detections: N faces.
         size_wh: Of the picture.
         took_ms: How long it took to look.
-        embeddings: (N, D); None where none were computed.
+        embeddings: (N, D); (N, 0) where none were computed.
         poses: N poses; empty where none were asked for.
         cut_out: Whether the picture was taken for a face as it is: nobody knows where eyes and mouth are.
     """
@@ -155,20 +155,13 @@ class FaceSelection:
     detections: Detections
     size_wh: tuple[int, int]
     took_ms: float
-    embeddings: Floats | None = None
+    embeddings: Floats
     poses: Sequence[Pose | None] = ()
     cut_out: bool = False
 
     def __len__(self) -> int:
         """Number of faces."""
         return len(self.detections)
-
-    @property
-    def vectors(self) -> Floats:
-        """(N, D) embeddings of faces that were embedded."""
-        if self.embeddings is None:
-            raise ValueError("these faces were not embedded")
-        return self.embeddings
 
     def record(self, row: int, options: FaceOptions) -> Record:
         """One of them, with what was asked for."""
@@ -179,11 +172,11 @@ class FaceSelection:
         pose = self.poses[row] if self.poses else None
         if pose is not None:
             record["pose"] = {"pitch": round(pose.pitch, 2), "roll": round(pose.roll, 2), "yaw": round(pose.yaw, 2)}
-        if "calculator" in plugins and self.embeddings is not None:
+        embedded = self.embeddings.shape[1] > 0
+        if "calculator" in plugins and embedded:
             record["embedding"] = self.embeddings[row].tolist()
         if options.status:  # the networks run in one pass, for several clients at once: there is one time for both
-            network = "detector" if self.embeddings is None else "calculator"
-            record["execution_time"] = {network: round(self.took_ms, 1)}
+            record["execution_time"] = {"calculator" if embedded else "detector": round(self.took_ms, 1)}
         return record
 
     def _box(self, row: int) -> Record:
@@ -209,11 +202,12 @@ def select(analyzer: Analyzer, image_bgr: Image, options: FaceOptions, *, embed:
     if embed:
         ((detections, embeddings),) = analyzer.embed_batch([image_bgr])
     else:
-        detections, embeddings = analyzer.find(image_bgr), None
+        detections = analyzer.find(image_bgr)
+        embeddings = np.empty((len(detections), 0), np.float32)
     rows = chosen(detections, options)
     counting, size_wh = detections[rows], _size_wh(image_bgr)
     poses = fit_heads(counting.landmarks, size_wh).poses if "pose" in options.plugins else ()
-    return FaceSelection(counting, size_wh, _since_ms(began_s), None if embeddings is None else embeddings[rows], poses)
+    return FaceSelection(counting, size_wh, _since_ms(began_s), embeddings[rows], poses)
 
 
 def take_for_face(analyzer: Analyzer, image_bgr: Image) -> FaceSelection:

@@ -85,7 +85,7 @@ async def recognize(
         faces = await services.engine.look(data, partial(take_for_face, analyzer))
 
     def decide(pool: Pool) -> tuple[Decision, ...]:
-        return _recognizer(services, pool, people).decide([(faces.detections, faces.vectors)])[0].decisions
+        return _recognizer(services, pool, people).decide([(faces.detections, faces.embeddings)])[0].decisions
 
     decisions = await services.pool.run(decide)
     result = [
@@ -102,7 +102,7 @@ async def verify_example(
     faces = await _embedded(services, await read_picture(request), options)
     example = await services.pool.run(lambda pool: find_template(pool, image))
     subject = example.person if example else ""
-    similarities = _similarities(example.sample.embedding if example else None, faces.vectors, services)
+    similarities = _similarities(example.sample.embedding if example else None, faces.embeddings, services)
     result = [
         faces.record(row, options) | {"subject": subject, "similarity": similarity}
         for row, similarity in enumerate(similarities)
@@ -158,7 +158,7 @@ async def verify(request: Request, options: FaceQuery, services: CurrentServices
     source, target = await asyncio.gather(*(_embedded(services, data, options) for data in pictures))
     if len(source) > 1:
         raise too_many_faces()
-    similarities = _similarities(source.vectors[0], target.vectors, services)
+    similarities = _similarities(source.embeddings[0], target.embeddings, services)
     matches = [target.record(row, options) | {"similarity": similarity} for row, similarity in enumerate(similarities)]
     comparison = {
         "source_image_face": source.record(0, options),

@@ -41,9 +41,8 @@ class Bounds:
         if _promised(scope) > most_bytes:
             await problem(_too_large(most_bytes))(scope, receive, send)
             return
-        counted = _Counted(receive, most_bytes)
         deadline_s = max(self._deadline_s, _DEADLINE_OF_POOL_S) if of_pool else self._deadline_s
-        await self._within(deadline_s, scope, counted, send)
+        await self._within(deadline_s, scope, _counted(receive, most_bytes), send)
 
     async def _within(self, deadline_s: float, scope: Scope, receive: Receive, send: Send) -> None:
         began = False
@@ -65,21 +64,20 @@ class Bounds:
             await problem(error)(scope, receive, send)
 
 
-class _Counted:
+def _counted(receive: Receive, most_bytes: int) -> Receive:
     """Receives a body, and refuses to receive too much of it."""
+    taken = 0
 
-    def __init__(self, receive: Receive, most_bytes: int) -> None:
-        self._receive = receive
-        self._most_bytes = most_bytes
-        self._taken = 0
-
-    async def __call__(self) -> Message:
-        message = await self._receive()
-        self._taken += len(message.get("body", b""))
-        if self._taken > self._most_bytes:
+    async def counted() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > most_bytes:
             # The framework passes on its own kind only; anything else would be a body that cannot be parsed.
-            raise HTTPException(TooLarge.status, _too_large(self._most_bytes).why)
+            raise HTTPException(TooLarge.status, _too_large(most_bytes).why)
         return message
+
+    return counted
 
 
 def _promised(scope: Scope) -> int:

@@ -138,38 +138,30 @@ class Events:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._listeners: set[_Listener] = set()
+        self._listeners: dict[asyncio.Queue[Record], asyncio.AbstractEventLoop] = {}
 
     def publish(self, record: Record) -> None:
         """Pass a record on to everybody, from any thread."""
         with self._lock:
-            listeners = list(self._listeners)
-        for listener in listeners:
-            listener.put(record)
+            listeners = list(self._listeners.items())
+        for queue, loop in listeners:
+            with suppress(RuntimeError):  # the loop has ended, and with it the listener
+                loop.call_soon_threadsafe(_put, queue, record)
 
     async def listen(self) -> AsyncIterator[Record]:
         """Records from now on, until the listener stops listening."""
-        listener = _Listener(asyncio.get_running_loop())
+        queue: asyncio.Queue[Record] = asyncio.Queue(_MOST_WAITING)
         with self._lock:
-            self._listeners.add(listener)
+            self._listeners[queue] = asyncio.get_running_loop()
         try:
             while True:
-                yield await listener.queue.get()
+                yield await queue.get()
         finally:
             with self._lock:
-                self._listeners.discard(listener)
+                del self._listeners[queue]
 
 
-class _Listener:
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self.queue: asyncio.Queue[Record] = asyncio.Queue(_MOST_WAITING)
-
-    def put(self, record: Record) -> None:
-        with suppress(RuntimeError):  # its loop has ended, and with it who listened
-            self._loop.call_soon_threadsafe(self._put, record)
-
-    def _put(self, record: Record) -> None:
-        if self.queue.full():
-            self.queue.get_nowait()
-        self.queue.put_nowait(record)
+def _put(queue: asyncio.Queue[Record], record: Record) -> None:
+    if queue.full():
+        queue.get_nowait()
+    queue.put_nowait(record)

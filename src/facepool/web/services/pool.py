@@ -32,11 +32,9 @@ class PoolAccess:
         self._queue = queue
         self._under_way = 0
         self._own = threading.local()
-        self._lock = threading.Lock()
         self._opened: list[Pool] = []
         self._asking = threading.Lock()
         self._asked: Pool | None = None
-        self._names: tuple[int, frozenset[str]] = (-1, frozenset())
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="facepool-pool")
 
     async def run(self, work: Callable[[Pool], Result]) -> Result:
@@ -65,17 +63,14 @@ class PoolAccess:
         return open_pool(self.path, self._space, timeout_s=_PATIENCE_S)
 
     def has(self, person: str) -> bool:
-        """Whether somebody is in the pool now; in any thread, and cheap while the pool does not change."""
+        """Whether somebody is in the pool now; in any thread."""
         with self._asking:
             try:
-                pool = self._asked = self._asked or self.open()
-                revision = pool.revision()
-                if revision != self._names[0]:
-                    self._names = revision, frozenset(known.name for known in pool.people())
+                self._asked = self._asked or self.open()
+                return self._asked.person(person) is not None
             except PoolError:  # its file was replaced, perhaps: the next one gets the new one
                 self._let_go()
                 raise
-            return person in self._names[1]
 
     def close(self) -> None:
         """Wait for what is under way, then let go of the files."""
@@ -88,29 +83,18 @@ class PoolAccess:
     def _let_go(self) -> None:
         if self._asked is not None:
             self._asked.close()
-        self._asked, self._names = None, (-1, frozenset())
+        self._asked = None
 
     def _call(self, work: Callable[[Pool], Result]) -> Result:
-        try:
-            return work(self._pool_of_this_thread())
-        except PoolError as error:
-            if type(error) is PoolError:  # its file was replaced: the next one gets the new one
-                self._forget()
-            raise
-
-    def _pool_of_this_thread(self) -> Pool:
         pool: Pool | None = getattr(self._own, "pool", None)
         if pool is None:
             pool = self._own.pool = self.open()
-            with self._lock:
-                self._opened.append(pool)
-        return pool
-
-    def _forget(self) -> None:
-        pool: Pool | None = getattr(self._own, "pool", None)
-        if pool is None:
-            return
-        self._own.pool = None
-        with self._lock:
-            self._opened.remove(pool)
-        pool.close()
+            self._opened.append(pool)
+        try:
+            return work(pool)
+        except PoolError as error:
+            if type(error) is PoolError:  # its file was replaced: the next one gets the new one
+                self._own.pool = None
+                self._opened.remove(pool)
+                pool.close()
+            raise
