@@ -97,7 +97,7 @@ def write_new(path: Path, content: bytes, mode: int = 0o666) -> None:
 
 
 def write_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
-    """Write a file such that, whatever happens, it holds all of the content or does not change; makes its folder.
+    """Write a file such that in any event it holds all of the content or does not change; makes its folder.
 
     Arguments as `write_new`, errors as `storage_errors`.
     """

@@ -219,6 +219,8 @@ class Template:
         sample: What was captured.
         created_at: ISO 8601 in UTC with seconds; empty where the format does not keep it.
         model: Name of the embedder that made it; empty where the format does not keep it.
+        uuid: Of this template in whatever pool it is; empty before a pool has it.
+        person_id: Of the person it belongs to, see `Person`; empty before a pool has it.
     """
 
     id: int
@@ -226,6 +228,8 @@ class Template:
     sample: Sample
     created_at: str = ""
     model: str = ""
+    uuid: str = ""
+    person_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,11 +240,13 @@ class Person:
         name: Unique within the pool, any script.
         templates: How many are stored.
         created_at: ISO 8601 in UTC with seconds; empty where the format does not keep it.
+        id: A UUID that stays the same when the person is renamed.
     """
 
     name: str
     templates: int
     created_at: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,12 +298,14 @@ class Candidate:
         score_offset: How much more similarity than usual it takes here: more for a face that resembles everybody, or
             only one of the person's templates; less where it is negative. 0 in small pools and for thresholds of the
             user.
+        person_id: Of the person, see `Person`.
     """
 
     person: str
     similarity: float
     template_id: int
     score_offset: float = 0.0
+    person_id: str = ""
 
     @property
     def normalized_score(self) -> float:

@@ -130,12 +130,12 @@ def test_broken_exif_does_not_cost_the_picture() -> None:
 def test_unreadable_pictures_are_skipped_and_reported(tmp_path: Path) -> None:
     for name, data in {"a.jpg": jpeg(), "b.jpg": b"broken", "c.jpg": jpeg()[:500], "d.jpg": jpeg()}.items():
         (tmp_path / name).write_bytes(data)
-    told: list[tuple[Path, InputError]] = []
-    source = PictureSource(sorted(tmp_path.iterdir()), on_skip=lambda path, error: told.append((path, error)))
+    reported: list[tuple[Path, InputError]] = []
+    source = PictureSource(sorted(tmp_path.iterdir()), on_skip=lambda path, error: reported.append((path, error)))
     frames = list(source)
     assert [(Path(frame.source).name, frame.index) for frame in frames] == [("a.jpg", 0), ("d.jpg", 3)]
-    assert [path.name for path, _ in told] == ["b.jpg", "c.jpg"]
-    assert source.skipped == told
+    assert [path.name for path, _ in reported] == ["b.jpg", "c.jpg"]
+    assert source.skipped == reported
 
 
 def test_a_folder_of_only_broken_pictures_is_an_error(tmp_path: Path) -> None:

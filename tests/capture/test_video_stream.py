@@ -15,6 +15,7 @@ from facepool.capture.camera import CameraConnector
 from facepool.errors import CameraUnavailable, StreamLost, StreamUnavailable
 from support.media import MJPEG_HEAD, gradient, make_video, mjpeg_part, server
 from support.paths import TESTS
+from support.ports import free_port
 
 HANG_GUARD_S = 30
 NEVER_AGAIN = ReconnectPolicy(give_up_s=0.0)
@@ -155,10 +156,8 @@ def test_names_and_passwords_in_an_address_are_masked(url: str, masked: str) -> 
 
 
 def test_a_port_where_nobody_listens_is_unavailable() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
     with pytest.raises(StreamUnavailable, match="nobody answers at this address"):
-        open_source(f"http://127.0.0.1:{port}/", OPTIONS)
+        open_source(f"http://127.0.0.1:{free_port()}/", OPTIONS)
 
 
 @pytest.mark.parametrize("spec", [9999, "9999", "/dev/video9999"])

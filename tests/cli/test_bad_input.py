@@ -5,7 +5,6 @@ import os
 import resource
 import shutil
 import signal
-import socket
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ import pytest
 from facepool.capture import VideoSource, write_image
 from support.commands import Commands, film, nobody, pan
 from support.permissions import like_any_user
+from support.ports import free_port
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="limits, users and signals of POSIX")
 
@@ -27,12 +27,6 @@ IDS = np.array(["Ada", "Ada", "Bob"])
 @pytest.fixture
 def photo(photos: Path) -> Path:
     return photos / "person_a_2.jpg"
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 # Sources
@@ -46,7 +40,7 @@ def test_no_camera(crowd: Commands) -> None:
 
 
 def test_a_stream_that_never_opens(crowd: Commands) -> None:
-    url = f"http://user:secret@127.0.0.1:{closed_port()}/stream"
+    url = f"http://user:secret@127.0.0.1:{free_port()}/stream"
     outcome = crowd("recognize", "-s", url, "--headless")
     assert outcome.code == 3
     assert "[stream_unavailable]" in outcome.error

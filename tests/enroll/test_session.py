@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from facepool.enroll.ring import Slot
 from facepool.enroll.scan import ScanStep
 from facepool.enroll.session import EnrollmentSession, EnrollOptions
 from facepool.errors import ConfigError, IdentityConflict, PoolChanged, ScanIncomplete, SpaceMismatch
@@ -438,3 +439,19 @@ def test_pictures_are_judged_beside_the_scan_and_stored_with_it(stage: ScanStage
     before = pool.revision()
     assert (ada.commit(), ada.withdrawn) == (len(pool.templates("Ada")), [])
     assert pool.revision() == before + 1
+
+
+def test_a_small_picture_of_the_face_is_kept_for_each_captured_place(stage: ScanStage, pool: Pool) -> None:
+    ada = enrollment(stage, pool)
+    last = offer(ada, stage, [*still(), *circle()])[-1]
+    assert all(part.far is None for part in last.ring)
+    taken = {Slot(way, "near") for way, part in enumerate(last.ring) if part.near is not None}
+    assert {view.slot for view in ada.views} == {None, *taken}
+    assert all(view.face_bgr.shape == (140, 140, 3) for view in ada.views)
+
+
+def test_the_face_of_the_front_is_the_best_of_its_row(stage: ScanStage, pool: Pool) -> None:
+    ada = enrollment(stage, pool)
+    offer(ada, stage, [Head(size=size) for size in (80, 112, 90, 80, 80, 80, 80, 80)])
+    (front,) = ada.views
+    assert (front.slot, front.face_bgr.shape) == (None, (140, 140, 3))

@@ -12,9 +12,10 @@ from facepool.errors import NotEnoughScores
 from facepool.evaluation.detection import evaluate_detection
 from facepool.evaluation.embeddings import EvaluatedPictures
 from facepool.evaluation.identification import evaluate_split
+from facepool.evaluation.metrics import NOT_ACQUIRED
 from facepool.evaluation.protocols import AnnotatedPicture, GroundTruth, Pairs, Split
 from facepool.evaluation.report.summary import Run, to_record
-from facepool.evaluation.verification import NOT_ACQUIRED, evaluate_all_pairs, evaluate_pairs
+from facepool.evaluation.verification import evaluate_all_pairs, evaluate_pairs
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import Detections, Floats, Image
 from support.fake_analyzer import view

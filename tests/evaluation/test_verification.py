@@ -5,8 +5,8 @@ import pytest
 
 from facepool.errors import InvalidScores
 from facepool.evaluation import verification as module
-from facepool.evaluation.metrics import error_rates
-from facepool.evaluation.verification import NOT_ACQUIRED, Comparisons, all_pairs, misses_by_range
+from facepool.evaluation.metrics import NOT_ACQUIRED, error_rates
+from facepool.evaluation.verification import Comparisons, all_pairs, misses_by_range
 from facepool.types import Floats, Indices
 
 

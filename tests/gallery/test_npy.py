@@ -3,6 +3,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +19,9 @@ from facepool.errors import (
     PoolTooNew,
     SpaceMismatch,
 )
-from facepool.gallery import NpyPool, check_pool, open_pool, transfer
+from facepool.gallery import NpyGallery, check_pool, open_pool, transfer
 from facepool.search import Search
+from facepool.types import Pose
 from support.paths import SEED
 from support.pools import MEASURED, opened, samples, space, unit, units
 
@@ -311,7 +313,7 @@ def test_the_names_file_is_found_or_given(tmp_path: Path) -> None:
     np.save(tmp_path / "crew_ids.npy", np.array(["Ada"]))
     np.save(tmp_path / "who.npy", np.array(["Bob"]))
     assert [person.name for person in open_pool(str(tmp_path / "crew.npy")).people()] == ["Ada"]
-    assert [person.name for person in NpyPool(tmp_path / "crew.npy", tmp_path / "who.npy").people()] == ["Bob"]
+    assert [person.name for person in NpyGallery(tmp_path / "crew.npy", tmp_path / "who.npy").people()] == ["Bob"]
 
 
 def test_a_file_of_another_ending_is_no_pool(tmp_path: Path) -> None:
@@ -361,3 +363,33 @@ def test_a_pair_of_unknown_space_is_calibrated_as_such(tmp_path: Path) -> None:
         assert pool.calibration() == replace(MEASURED, space_id="")
         pool.set_calibration(MEASURED)  # of a space that the pair does not claim
         assert pool.calibration() is None
+
+
+def test_ids_of_a_pair_that_has_none_follow_from_its_names_and_rows(legacy: Path) -> None:
+    with open_pool(legacy) as pool:
+        ids = [person.id for person in pool.people()], [template.uuid for template in pool.templates()]
+    assert {UUID(uuid).version for uuid in (*ids[0], *ids[1])} == {5}
+    assert len({*ids[0], *ids[1]}) == 5
+    with open_pool(legacy, space()) as pool:
+        assert [person.id for person in pool.people()] == ids[0]
+        pool.rename("Ada", "Zoe")
+    with open_pool(legacy) as again:
+        assert {person.name: person.id for person in again.people()} == {"Zoe": ids[0][0], "Bob": ids[0][1]}
+        assert [template.uuid for template in again.templates()] == ids[1]
+
+
+def test_a_sidecar_of_the_fourth_version_is_read(tmp_path: Path) -> None:
+    with opened(tmp_path, "model_faces.npy") as pool:
+        pool.register("Ada", samples(1), space(), frontal_pose=Pose(1.0, 2.0, 3.0))
+        pool.create("Bob")
+        path = pool.path.with_suffix(".json")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert content["version"] == 5
+    del content["person_ids"], content["frontal_poses"], content["templates"][0]["uuid"]
+    path.write_text(json.dumps(content | {"version": 4}), encoding="utf-8")
+    with opened(tmp_path, "model_faces.npy") as again:
+        assert [(person.name, person.templates) for person in again.people()] == [("Ada", 1), ("Bob", 0)]
+        assert again.frontal_poses() == {}
+        again.create("Eve")
+    with opened(tmp_path, "model_faces.npy") as again:
+        assert [person.name for person in again.people()] == ["Ada", "Bob", "Eve"]

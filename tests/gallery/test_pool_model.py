@@ -137,7 +137,7 @@ class NpyMachine(PoolMachine):
 
 
 _SETTINGS = settings(max_examples=15, stateful_step_count=15, deadline=None)
-TestSqlitePool = SqliteMachine.TestCase
-TestSqlitePool.settings = _SETTINGS
-TestNpyPool = NpyMachine.TestCase
-TestNpyPool.settings = _SETTINGS
+TestSqliteGallery = SqliteMachine.TestCase
+TestSqliteGallery.settings = _SETTINGS
+TestNpyGallery = NpyMachine.TestCase
+TestNpyGallery.settings = _SETTINGS

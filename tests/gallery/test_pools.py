@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from facepool.errors import (
     UnknownTemplate,
 )
 from facepool.gallery import Pool, check_pool, open_pool, transfer
-from facepool.search import Search
+from facepool.search import Index, Search
 from facepool.types import Pose, Sample, Template
 from support.pools import BACKENDS, DIMENSION, MEASURED, opened, samples, space, unit, units
 
@@ -549,3 +550,121 @@ def test_a_transfer_takes_people_without_templates_along(
         revision = target.revision()
         assert transfer(pool, target).created == ()
         assert target.revision() == revision
+
+
+def test_people_and_templates_have_ids_that_stay_whatever_people_are_called(
+    pool: Pool, tmp_path: Path, backend: str
+) -> None:
+    pool.register("Ada", samples(1, 2), space())
+    pool.register("Bob", samples(3), space())
+    ada, bob = (person.id for person in pool.people())
+    first, second, third = (template.uuid for template in pool.templates())
+    assert {UUID(uuid).version for uuid in (ada, bob, first, second, third)} == {4}
+    assert [template.person_id for template in pool.templates()] == [ada, ada, bob]
+    pool.rename("Ada", "Zoe")
+    pool.rename("Bob", "Ada")
+    with opened(tmp_path, backend) as again:
+        assert [(person.name, person.id) for person in again.people()] == [("Ada", bob), ("Zoe", ada)]
+        assert again.person_by_id(ada) == again.person("Zoe")
+        assert again.template_number(second) == again.templates("Zoe")[1].id
+        assert Search(again).nearest(units(1)).candidates[0][0].person_id in (ada, bob)
+        again.merge("Ada", "Zoe")
+        assert [template.uuid for template in again.templates()] == [first, second, third]
+    assert [person.id for person in pool.people()] == [ada]
+    assert (pool.person_by_id(bob), pool.person("Ada"), pool.person("Bob")) == (None, None, None)
+
+
+@pytest.mark.parametrize("nobody", ["", "Ada", "00000000-0000-0000-0000-000000000000", "x" * 36])
+def test_an_id_that_nobody_has_finds_nobody(pool: Pool, nobody: str) -> None:
+    pool.register("Ada", samples(1), space())
+    assert (pool.person_by_id(nobody), pool.template_number(nobody)) == (None, None)
+
+
+@pytest.mark.parametrize("target_backend", BACKENDS)
+def test_a_transfer_keeps_ids_unless_they_are_taken(
+    pool: Pool, tmp_path: Path, backend: str, target_backend: str
+) -> None:
+    pool.register("Ada", samples(1), space())
+    pool.create("Eve")
+    (tmp_path / "target").mkdir()
+    with open_pool(tmp_path / "target" / target_backend) as target:
+        transfer(pool, target)
+        assert target.people() == pool.people()
+        assert [template.uuid for template in target.templates()] == [template.uuid for template in pool.templates()]
+        pool.rename("Ada", "Ann")
+        transfer(pool, target)  # Ada has the id there
+        assert target.person("Ada") is not None
+        people = target.people()
+        assert [person.name for person in people] == ["Ada", "Ann", "Eve"]
+        assert len({person.id for person in people}) == 3
+        assert len({template.uuid for template in target.templates()}) == 2
+
+
+def test_the_frontal_pose_of_a_scan_is_kept_for_each_appearance(pool: Pool, tmp_path: Path, backend: str) -> None:
+    usual, glasses, hat = Pose(1.5, -8.0, 0.25), Pose(2.0, 3.0, 0.0), Pose(-4.0, 0.0, 0.0)
+    pool.register("Ada", samples(1), space(), frontal_pose=glasses)
+    pool.register("Ada", samples(2), space(), frontal_pose=usual)  # a later scan of the same appearance
+    pool.register("Ada", [Sample(unit(3), appearance="glasses")], space(), frontal_pose=glasses)
+    pool.register("Bob", [Sample(unit(4), appearance="glasses")], space(), frontal_pose=hat)
+    pool.register("Bob", [Sample(unit(5), appearance="hat")], space(), frontal_pose=hat)
+    assert pool.frontal_poses("Ada") == {("Ada", ""): usual, ("Ada", "glasses"): glasses}
+    with open_pool(tmp_path / backend) as again:
+        assert again.frontal_poses() == pool.frontal_poses()
+    pool.merge("Bob", "Ada")
+    expected = {("Ada", ""): usual, ("Ada", "glasses"): glasses, ("Ada", "hat"): hat}
+    assert pool.frontal_poses() == expected
+    (tmp_path / "target").mkdir()
+    for target_backend in BACKENDS:
+        with open_pool(tmp_path / "target" / target_backend) as target:
+            transfer(pool, target)
+            assert target.frontal_poses() == expected
+    pool.remove("Ada")
+    assert pool.frontal_poses() == {}
+
+
+def test_templates_come_in_pages(pool: Pool) -> None:
+    pool.register("Ada", samples(1, 2, 3), space())
+    pool.register("Bob", samples(4), space())
+    numbers = [template.id for template in pool.templates()]
+    assert [template.id for template in pool.templates(offset=1, limit=2)] == numbers[1:3]
+    assert [template.id for template in pool.templates("Ada", offset=2, limit=5)] == numbers[2:3]
+    assert pool.templates("Bob", offset=1) == pool.templates(limit=0) == []
+
+
+def test_changes_since_a_revision_say_all_that_a_follower_needs(pool: Pool, tmp_path: Path, backend: str) -> None:
+    with opened(tmp_path, backend) as other:
+        pool.register("Ada", samples(1, 2), space())
+        pool.register("Bob", samples(3), space())
+        pool.register("Eve", samples(4), space())
+        followed = Index.of(other.changes())
+        for change in (
+            lambda: pool.register("Ada", samples(5), space(), look_alikes=["Eve"]),
+            lambda: pool.rename("Ada", "Zoe"),
+            lambda: pool.register("Ada", samples(6), space()),
+            lambda: pool.merge("Bob", "Ada"),
+            lambda: pool.remove_template(pool.templates("Zoe")[0].id),
+            lambda: pool.set_calibration(MEASURED),
+            lambda: (pool.remove("Eve"), pool.register("Eve", samples(7), space())),
+            lambda: pool.create("Yan"),
+            lambda: None,
+        ):
+            change()
+            followed = followed.following(other.changes(followed.revision))
+            now = Index.of(pool.changes())
+            for name in ("names", "person_ids", "revision", "look_alikes", "margins", "calibration"):
+                assert getattr(followed, name) == getattr(now, name)
+            for name in ("vectors", "person_of", "template_ids", "starts", "counts"):
+                np.testing.assert_array_equal(getattr(followed, name), getattr(now, name))
+
+
+def test_the_matrix_is_still_there_for_programs_that_use_it(pool: Pool) -> None:
+    pool.register("Bob", samples(1), space())
+    pool.register("Ada", samples(2, 3), space(), look_alikes=["Bob"])
+    with pytest.warns(DeprecationWarning, match=r"facepool\.search\.Search"):
+        matrix = pool.matrix()
+    index = Search(pool).index()
+    assert (matrix.names, matrix.revision, len(matrix)) == (("Ada", "Bob"), pool.revision(), 3)
+    assert matrix.look_alikes == {frozenset(("Ada", "Bob"))}
+    for name in ("vectors", "person_of", "template_ids", "starts", "counts"):
+        np.testing.assert_array_equal(getattr(matrix, name), getattr(index, name))
+        assert not getattr(matrix, name).flags.writeable

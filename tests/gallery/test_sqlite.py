@@ -1,9 +1,11 @@
+import errno
 import os
 import random
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -18,7 +20,7 @@ from facepool.errors import (
     PoolTooNew,
     UnknownTemplate,
 )
-from facepool.gallery import NpyPool, SqlitePool, transfer
+from facepool.gallery import NpyGallery, SqliteGallery, schema, transfer
 from facepool.gallery.connection import explain
 from facepool.gallery.schema import APPLICATION_ID
 from facepool.search import Search
@@ -45,7 +47,7 @@ CREATE INDEX templates_of_sample ON templates (sample_id);
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "pool.db"
-    with SqlitePool(path, space()) as pool:
+    with SqliteGallery(path, space()) as pool:
         for seed in range(30):
             pool.register(f"person {seed}", samples(seed), space())
     return path
@@ -70,7 +72,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path, co
     path = tmp_path / "pool.db"
     path.write_bytes(content)
     with pytest.raises(PoolCorrupt):
-        SqlitePool(path)
+        SqliteGallery(path)
     assert path.read_bytes() == content
 
 
@@ -78,13 +80,13 @@ def test_a_truncated_file_is_refused(path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(PoolCorrupt, match="cut off"):
-        SqlitePool(path)
+        SqliteGallery(path)
 
 
 def test_a_file_of_no_bytes_is_a_new_pool(tmp_path: Path) -> None:
     path = tmp_path / "pool.db"
     path.touch()
-    with SqlitePool(path, space()) as pool:
+    with SqliteGallery(path, space()) as pool:
         assert pool.register("Ada", samples(1), space()) == 1
 
 
@@ -93,19 +95,19 @@ def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
     change(path, "CREATE TABLE songs (title TEXT)")
     before = path.read_bytes()
     with pytest.raises(PoolCorrupt, match="another program"):
-        SqlitePool(path, space())
+        SqliteGallery(path, space())
     assert path.read_bytes() == before
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PoolCorrupt, match="folder"):
-        SqlitePool(tmp_path)
+        SqliteGallery(tmp_path)
 
 
 def test_a_pool_of_a_newer_version_is_refused(path: Path) -> None:
     change(path, "PRAGMA user_version = 99")
     with pytest.raises(PoolTooNew, match="Update facepool"):
-        SqlitePool(path)
+        SqliteGallery(path)
 
 
 @pytest.fixture
@@ -125,7 +127,7 @@ def first_version(tmp_path: Path) -> Path:
 
 
 def test_a_pool_of_the_first_version_is_brought_up_to_date_and_keeps_everything(first_version: Path) -> None:
-    with SqlitePool(first_version, space()) as pool:
+    with SqliteGallery(first_version, space()) as pool:
         (template,) = pool.templates()
         assert (template.id, template.created_at) == (9, "2024-01-01T00:00:00+00:00")
         expected = Sample(unit(1), "a.mp4", 0.1, Pose(10, -5, 1), 88, 0.99, 120, 3)
@@ -133,7 +135,7 @@ def test_a_pool_of_the_first_version_is_brought_up_to_date_and_keeps_everything(
         assert Search(pool).index().vectors.tolist() == [unit(1).tolist()]
         assert pool.look_alikes() == frozenset()
         pool.register("Ann", [Sample(unit(2), appearance="hat", partial=True)], space(), look_alikes=["Ada"])
-    with SqlitePool(first_version) as again:
+    with SqliteGallery(first_version) as again:
         assert again.look_alikes() == {frozenset(("Ada", "Ann"))}
         assert [(kept.sample.appearance, kept.sample.partial) for kept in again.templates()] == [
             ("", False),
@@ -141,44 +143,128 @@ def test_a_pool_of_the_first_version_is_brought_up_to_date_and_keeps_everything(
         ]
 
 
-def test_a_pool_of_the_second_version_gets_room_for_a_calibration_and_keeps_everything(path: Path) -> None:
-    with SqlitePool(path, space()) as pool:
-        pool.register("Ada", [Sample(unit(1))], space())
-        pool.register("Ann", [Sample(unit(2))], space(), look_alikes=["Ada"])
-        before = pool.templates()
-    change(path, "DROP TABLE pictures")
-    change(path, "DROP TABLE calibration")
-    change(path, "PRAGMA user_version = 2")
-    with SqlitePool(path, space()) as pool:
-        assert [template.id for template in pool.templates()] == [template.id for template in before]
-        assert pool.calibration() is None
-        assert pool.look_alikes() == {frozenset(("Ada", "Ann"))}
-        pool.set_calibration(MEASURED)
-        assert pool.calibration() == MEASURED
+def fourth_version(path: Path) -> Path:
+    """A pool as facepool 0.1.0 left it: Ada with two views and a picture, Ann who looks like her, 李 without a view."""
+    db = sqlite3.connect(path)
+    db.executescript((Path(__file__).parent / "pool_of_version_4.sql").read_text(encoding="utf-8"))
+    db.close()
+    return path
+
+
+def check_everything_of_the_fourth_version(pool: SqliteGallery) -> None:
+    assert [(person.name, person.templates) for person in pool.people()] == [("Ada", 2), ("Ann", 1), ("李", 0)]
+    first, second, third = pool.templates()
+    assert (first.id, second.id, third.id) == (1, 2, 4)
+    expected = Sample(unit(1), "a.mp4", 0.1, Pose(10, -5, 1), 88, 0.99, 120, 3)
+    assert replace(first.sample, embedding=expected.embedding) == expected
+    assert (second.sample.appearance, second.sample.partial) == ("glasses", True)
+    assert [template.sample.embedding.tolist() for template in pool.templates()] == [
+        unit(n).tolist() for n in (1, 2, 3)
+    ]
+    assert (pool.picture(1), pool.picture(2)) == (b"JPEG of Ada", None)
+    assert pool.look_alikes() == {frozenset(("Ada", "Ann"))}
+    assert pool.calibration() == MEASURED
+    assert pool.frontal_poses() == {}
+
+
+def test_a_pool_of_the_fourth_version_gets_ids_and_keeps_everything(tmp_path: Path) -> None:
+    path = fourth_version(tmp_path / "pool.db")
+    with SqliteGallery(path, space()) as pool:
+        check_everything_of_the_fourth_version(pool)
+        ids = [UUID(person.id) for person in pool.people()] + [UUID(template.uuid) for template in pool.templates()]
+        assert {uuid.version for uuid in ids} == {4}
+        assert len(set(ids)) == 6
+        assert Search(pool).nearest(unit(2)[None]).candidates[0][0].person_id == pool.people()[0].id
+    with SqliteGallery(path) as again:
+        assert [UUID(person.id) for person in again.people()] == ids[:3]
+
+
+def test_a_copy_is_kept_of_a_pool_that_is_brought_up_to_date_until_somebody_is_erased(tmp_path: Path) -> None:
+    path = fourth_version(tmp_path / "pool.db")
+    copy = tmp_path / "pool.db.version-4"
+    with SqliteGallery(path, space()) as pool:
+        assert "pool.db.version-4" in pool.notes[0]
+        assert copy.stat().st_mode & 0o077 == 0
+        db = sqlite3.connect(copy)
+        assert db.execute("PRAGMA user_version").fetchone() == (4,)
+        assert db.execute("SELECT name FROM persons ORDER BY id").fetchall() == [("Ada",), ("Ann",), ("李",)]
+        db.close()
+        pool.rename("Ann", "Anna")
+        assert copy.exists()
+        pool.remove("Anna")
+        assert [file.name for file in tmp_path.iterdir() if "version" in file.name] == []
+    with SqliteGallery(path) as again:
+        assert again.notes == ()
+
+
+def test_a_copy_for_which_there_is_no_room_leaves_the_pool_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = fourth_version(tmp_path / "pool.db")
+    before = path.read_bytes()
+
+    def full(_path: Path, _content: bytes, _mode: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "write_new", full)
+        with pytest.raises(DiskFull):
+            SqliteGallery(path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["pool.db"]
+    with SqliteGallery(path) as pool:
+        check_everything_of_the_fourth_version(pool)
+
+
+def test_an_older_pool_that_may_not_be_written_is_read_in_memory_and_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = fourth_version(tmp_path / "pool.db")
+    before = path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("facepool.gallery.connection._may_write", lambda _: False)
+        with SqliteGallery(path, space()) as pool, SqliteGallery(path) as other:
+            check_everything_of_the_fourth_version(pool)
+            assert pool.people() == other.people()  # ids, too: they follow from the names
+            assert "can only be read" in pool.notes[0]
+            with pytest.raises(NotWritable, match=r"earlier facepool.*owner"):
+                pool.register("Bob", samples(4), space())
+            with pytest.raises(NotWritable, match=r"earlier facepool.*owner"):
+                pool.remove("Ada")
+            assert [file.name for file in tmp_path.iterdir()] == ["pool.db"]
+            assert path.read_bytes() == before
+            patch.undo()
+            with SqliteGallery(path) as owner:
+                owner.rename("Ann", "Anna")
+            assert pool.person("Anna") is not None
 
 
 def pictured(seed: int, picture: bytes) -> Sample:
     return Sample(unit(seed), picture=picture)
 
 
-def test_a_pool_of_the_third_version_gets_room_for_pictures_and_keeps_everything(path: Path) -> None:
-    with SqlitePool(path, space()) as pool:
+@pytest.mark.parametrize(("version", "missing"), [(3, ["pictures"]), (2, ["pictures", "calibration"])])
+def test_a_pool_of_the_versions_between_gets_room_for_the_rest_and_keeps_everything(
+    tmp_path: Path, version: int, missing: list[str]
+) -> None:
+    path = fourth_version(tmp_path / "pool.db")
+    for table in missing:
+        change(path, f"DROP TABLE {table}")
+    change(path, f"PRAGMA user_version = {version}")
+    with SqliteGallery(path, space()) as pool:
+        assert [(template.id, template.person) for template in pool.templates()] == [(1, "Ada"), (2, "Ada"), (4, "Ann")]
+        assert pool.look_alikes() == {frozenset(("Ada", "Ann"))}
+        assert (pool.calibration(), pool.picture(1)) == (MEASURED if version == 3 else None, None)
         pool.set_calibration(MEASURED)
-        before = pool.templates()
-    change(path, "DROP TABLE pictures")
-    change(path, "PRAGMA user_version = 3")
-    with SqlitePool(path, space()) as pool:
-        assert [template.id for template in pool.templates()] == [template.id for template in before]
-        assert (pool.calibration(), pool.picture(before[0].id)) == (MEASURED, None)
-        pool.register("Ada", [pictured(1, b"JPEG")], space())
-        assert pool.picture(pool.templates("Ada")[0].id) == b"JPEG"
+        pool.register("Ada", [pictured(9, b"JPEG")], space())
+        assert (pool.calibration(), pool.picture(pool.templates("Ada")[-1].id)) == (MEASURED, b"JPEG")
 
 
 def test_a_picture_is_kept_beside_its_template_and_given_out_when_asked_for(path: Path) -> None:
-    with SqlitePool(path, space()) as pool:
+    with SqliteGallery(path, space()) as pool:
         pool.register("Ada", [pictured(1, b"first"), Sample(unit(2)), pictured(3, b"third")], space())
         pool.merge("Ada", "person 1")
-    with SqlitePool(path) as again:
+    with SqliteGallery(path) as again:
         kept = again.templates("person 1")
         assert [again.picture(template.id) for template in kept] == [None, b"first", None, b"third"]
         assert {template.sample.picture for template in kept} == {b""}
@@ -190,7 +276,7 @@ def test_a_picture_is_kept_beside_its_template_and_given_out_when_asked_for(path
 
 def test_pictures_are_erased_with_their_templates_byte_for_byte(path: Path) -> None:
     pictures = {name: random.Random(name).randbytes(5000) for name in ("first", "second", "Bob's")}
-    with SqlitePool(path, space()) as pool:
+    with SqliteGallery(path, space()) as pool:
         pool.register("Ada", [pictured(101, pictures["first"]), pictured(102, pictures["second"])], space())
         pool.register("Bob", [pictured(103, pictures["Bob's"])], space())
         first = pool.templates("Ada")[0].id
@@ -211,7 +297,7 @@ def test_pictures_are_erased_with_their_templates_byte_for_byte(path: Path) -> N
 
 def test_a_transfer_takes_pictures_along_where_they_can_be_kept(path: Path, tmp_path: Path) -> None:
     target_path, pair = tmp_path / "target.db", (tmp_path / "model_faces.npy", tmp_path / "model_face_ids.npy")
-    with SqlitePool(path, space()) as pool, SqlitePool(target_path) as target, NpyPool(*pair) as plain:
+    with SqliteGallery(path, space()) as pool, SqliteGallery(target_path) as target, NpyGallery(*pair) as plain:
         pool.register("Ada", [pictured(101, b"JPEG")], space())
         transfer(pool, target)
         transfer(pool, plain)
@@ -221,39 +307,31 @@ def test_a_transfer_takes_pictures_along_where_they_can_be_kept(path: Path, tmp_
 
 
 def test_the_views_of_one_person_are_found_without_looking_at_the_others(path: Path) -> None:
-    with SqlitePool(path, space()) as pool:
+    with SqliteGallery(path, space()) as pool:
         db = pool._connection()
         assert db is not None
         queries: list[str] = []
         db.set_trace_callback(queries.append)
         pool.templates("person 3")
-        (query,) = (query for query in queries if "persons.name, templates.embedding" in query)
+        (query,) = (query for query in queries if "templates.embedding" in query)
         plan = " ".join(row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {query}"))
         assert "SCAN" not in plan
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"threshold": 0.4}', "null"])
 def test_a_damaged_calibration_is_a_damaged_pool(path: Path, content: str) -> None:
-    with SqlitePool(path, space()) as pool:
+    with SqliteGallery(path, space()) as pool:
         pool.register("Ada", [Sample(unit(1))], space())
         pool.set_calibration(MEASURED)
     change(path, f"UPDATE calibration SET content = '{content}'")
-    with SqlitePool(path) as pool, pytest.raises(PoolCorrupt, match="calibration"):
+    with SqliteGallery(path) as pool, pytest.raises(PoolCorrupt, match="calibration"):
         Search(pool).index()
-
-
-def test_a_pool_of_the_first_version_that_may_not_be_written_says_what_to_do(
-    first_version: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("facepool.gallery.connection._may_write", lambda _: False)
-    with pytest.raises(NotWritable, match=r"earlier facepool.*owner"):
-        SqlitePool(first_version)
 
 
 def test_a_pool_that_another_process_is_writing_can_be_read_but_not_written(path: Path) -> None:
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with SqlitePool(path, space(), timeout_s=0.05) as pool:
+    with SqliteGallery(path, space(), timeout_s=0.05) as pool:
         assert len(pool.people()) == 30
         with pytest.raises(PoolLocked, match="another process"):
             pool.register("Ada", samples(1), space())
@@ -263,7 +341,7 @@ def test_a_pool_that_another_process_is_writing_can_be_read_but_not_written(path
 
 
 def test_a_full_disk_undoes_the_registration_and_loses_nothing(path: Path) -> None:
-    with SqlitePool(path, space()) as pool:
+    with SqliteGallery(path, space()) as pool:
         db = pool._connection()
         assert db is not None
         (pages,) = db.execute("PRAGMA page_count").fetchone()
@@ -300,21 +378,21 @@ def test_a_mistake_of_ours_is_not_blamed_on_the_file(tmp_path: Path) -> None:
 )
 def test_damaged_vectors_are_found_when_they_are_read(path: Path, blob: bytes, kind: type[FacepoolError]) -> None:
     change(path, "UPDATE templates SET embedding = ? WHERE id = 7", blob)
-    with SqlitePool(path) as pool, pytest.raises(kind, match=r"pool\.db is damaged"):
+    with SqliteGallery(path) as pool, pytest.raises(kind, match=r"pool\.db is damaged"):
         Search(pool).index()
 
 
 @pytest.mark.parametrize("blob", [b"abc", unit(1)[:5].tobytes(), 7, "text"])
 def test_a_damaged_blob_is_found_when_templates_are_read(path: Path, blob: object) -> None:
     change(path, "UPDATE templates SET embedding = ? WHERE id = 7", blob)
-    with SqlitePool(path) as pool:
+    with SqliteGallery(path) as pool:
         for read in (pool.templates, Search(pool).index, lambda: pool.templates("person 6")):
             with pytest.raises(PoolCorrupt, match=r"pool\.db is damaged"):
                 read()
         assert len(pool.templates("person 5")) == 1
 
 
-def read_all(pool: SqlitePool) -> None:
+def read_all(pool: SqliteGallery) -> None:
     Search(pool).index()
     pool.templates()
 
@@ -322,13 +400,13 @@ def read_all(pool: SqlitePool) -> None:
 @pytest.mark.parametrize("table", ["state", "persons", "samples", "templates", "space", "look_alikes"])
 def test_a_missing_table_is_told(path: Path, table: str) -> None:
     change(path, f"DROP TABLE {table}")
-    with pytest.raises(PoolCorrupt, match=rf"no such table: \S*{table}"), SqlitePool(path, space()) as pool:
+    with pytest.raises(PoolCorrupt, match=rf"no such table: \S*{table}"), SqliteGallery(path, space()) as pool:
         read_all(pool)
 
 
 def test_a_missing_revision_is_told(path: Path) -> None:
     change(path, "DELETE FROM state")
-    with SqlitePool(path, space()) as pool:
+    with SqliteGallery(path, space()) as pool:
         for use in (pool.revision, Search(pool).index, lambda: pool.register("Ada", samples(1), space())):
             with pytest.raises(PoolCorrupt, match=r"pool\.db is damaged"):
                 use()
@@ -341,14 +419,14 @@ def lose(path: Path) -> None:
 
 def swap(path: Path) -> None:
     lose(path)
-    with SqlitePool(path, space()) as new:
+    with SqliteGallery(path, space()) as new:
         new.register("Eve", samples(3), space())
 
 
 @pytest.mark.skipif(os.name == "nt", reason="an open file cannot be deleted there")
 @pytest.mark.parametrize("happens", [lose, swap])
 def test_a_file_deleted_or_replaced_meanwhile_is_told(path: Path, happens: Callable[[Path], None]) -> None:
-    with SqlitePool(path, space()) as pool:
+    with SqliteGallery(path, space()) as pool:
         assert len(Search(pool).index()) == 30
         happens(path)
         for use in (
@@ -358,7 +436,7 @@ def test_a_file_deleted_or_replaced_meanwhile_is_told(path: Path, happens: Calla
         ):
             with pytest.raises(PoolError, match="deleted or replaced"):
                 use()
-    with SqlitePool(path, space()) as again:
+    with SqliteGallery(path, space()) as again:
         assert [person.name for person in again.people()] == (["Eve"] if happens is swap else [])
 
 
@@ -366,7 +444,7 @@ def test_removing_says_when_another_process_keeps_traces_alive(path: Path) -> No
     reader = sqlite3.connect(path, isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM templates").fetchone()
-    with SqlitePool(path, space(), timeout_s=0.05) as pool:
+    with SqliteGallery(path, space(), timeout_s=0.05) as pool:
         assert pool.remove("person 3") == 1
         assert len(pool.people()) == 29
         assert "Traces" in pool.notes[0]
@@ -374,7 +452,7 @@ def test_removing_says_when_another_process_keeps_traces_alive(path: Path) -> No
 
 
 def test_an_appended_row_is_read_without_reading_the_others_again(path: Path) -> None:
-    with SqlitePool(path, space()) as pool:
+    with SqliteGallery(path, space()) as pool:
         Search(pool).index()
         db = pool._connection()
         assert db is not None
@@ -382,7 +460,7 @@ def test_an_appended_row_is_read_without_reading_the_others_again(path: Path) ->
         db.set_trace_callback(queries.append)
         pool.register("person 3", samples(99), space())
         assert len(Search(pool).index()) == 31
-        assert any("templates.id > 30" in query for query in queries)
+        assert any("templates.revision > 30" in query for query in queries)
 
 
 def test_removing_wipes_what_sqlite_had_copied_to_other_pages(tmp_path: Path) -> None:
@@ -390,7 +468,7 @@ def test_removing_wipes_what_sqlite_had_copied_to_other_pages(tmp_path: Path) ->
     chance = random.Random(3)
     owners = [row % 12 for row in range(144)]
     chance.shuffle(owners)
-    with SqlitePool(tmp_path / "pool.db", space(128)) as pool:
+    with SqliteGallery(tmp_path / "pool.db", space(128)) as pool:
         for row, owner in enumerate(owners):
             pool.register(str(owner), [Sample(unit(row, 128), source="x" * chance.randrange(50))], space(128))
         leaving = list(range(12))

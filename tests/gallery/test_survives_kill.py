@@ -2,6 +2,7 @@
 
 import os
 import random
+import sqlite3
 import subprocess
 import sys
 import time
@@ -19,7 +20,8 @@ from support.pools import BACKENDS, samples, space, unit
 WRITER = TESTS / "support" / "pool_writer.py"
 TEMPLATES = 3
 
-pytestmark = pytest.mark.parametrize("backend", BACKENDS)
+OLD_POOL = Path(__file__).with_name("pool_of_version_4.sql")
+for_every_backend = pytest.mark.parametrize("backend", BACKENDS)
 
 
 def start(path: Path, *prefixes: str, count: int) -> list[subprocess.Popen[str]]:
@@ -50,15 +52,20 @@ def people(path: Path) -> dict[str, int]:
         return {person.name: person.templates for person in pool.people()}
 
 
+@for_every_backend
 def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path, backend: str) -> None:
     path = tmp_path / backend
     chance = random.Random(7)
     acknowledged: set[str] = set()
     for round_number in range(4):
         (process,) = start(path, f"round{round_number}", count=100_000)
+        said_first = ""
+        if round_number % 2:  # killed at work, however slow the machine is; else perhaps before anything was stored
+            assert process.stdout is not None
+            said_first = process.stdout.readline()
         time.sleep(chance.uniform(0.02, 0.2))
         process.kill()
-        said = process.communicate()[0].split("\n")
+        said = (said_first + process.communicate()[0]).split("\n")
         acknowledged |= set(said[:-1])  # the last one was cut off, or is empty
         stored = people(path)
         assert acknowledged <= stored.keys()
@@ -67,6 +74,7 @@ def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path, bac
     assert acknowledged
 
 
+@for_every_backend
 def test_two_processes_at_once_lose_nothing_of_each_other(tmp_path: Path, backend: str) -> None:
     path = tmp_path / backend
     for process in start(path, "left", "right", count=30):
@@ -107,6 +115,7 @@ with open_pool(Path(sys.argv[1]), space()) as pool:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such limit there")
+@for_every_backend
 def test_a_full_disk_is_told_and_leaves_the_pool_as_it_was(tmp_path: Path, backend: str) -> None:
     path = tmp_path / backend
     with open_pool(path, space()) as pool:
@@ -142,6 +151,7 @@ with open_pool(Path(sys.argv[1]), space()) as pool:
 
 @pytest.mark.skipif(os.name == "nt", reason="permissions work otherwise there")
 @pytest.mark.parametrize("writer_is_open", [False, True])
+@for_every_backend
 def test_a_pool_that_may_only_be_read_names_people_and_follows_its_owner(
     tmp_path: Path, backend: str, *, writer_is_open: bool
 ) -> None:
@@ -199,6 +209,7 @@ except FacepoolError as error:
 @pytest.mark.parametrize(
     ("exists", "mode"), [(True, 0o555), (False, 0o555), (True, 0o000)], ids=["old pool", "new pool", "closed folder"]
 )
+@for_every_backend
 def test_missing_permission_is_told(tmp_path: Path, backend: str, *, exists: bool, mode: int) -> None:
     folder = tmp_path / "locked"
     folder.mkdir()
@@ -212,3 +223,57 @@ def test_missing_permission_is_told(tmp_path: Path, backend: str, *, exists: boo
         assert run_limited(NO_PERMISSION, folder / backend, like_any_user) == "not_writable"
     finally:
         folder.chmod(0o755)
+
+
+UPDATE = """
+import sys
+from pathlib import Path
+from facepool.gallery import open_pool, schema
+
+def stop(*_):
+    print("in the middle", flush=True)
+    sys.stdin.readline()
+
+step = sys.argv[2]
+if step == "copy":
+    schema.sync_folders = stop
+else:
+    tables = schema.MIGRATIONS[-1]
+    middle = next(number for number, statement in enumerate(tables) if step in statement)
+    schema.MIGRATIONS = (*schema.MIGRATIONS[:-1], (*tables[: middle + 1], "SELECT stop()", *tables[middle + 1 :]))
+    really_connect = schema.sqlite3.connect
+    def connect(*arguments, **named):
+        db = really_connect(*arguments, **named)
+        db.create_function("stop", 0, stop)
+        return db
+    schema.sqlite3.connect = connect
+open_pool(Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("step", ["copy", "UPDATE persons", "UPDATE templates", "frontal_poses"])
+def test_a_process_killed_while_it_brings_a_pool_up_to_date_leaves_the_old_pool(tmp_path: Path, step: str) -> None:
+    path = tmp_path / "pool.db"
+    db = sqlite3.connect(path)
+    db.executescript(OLD_POOL.read_text(encoding="utf-8"))
+    db.execute("PRAGMA journal_mode = WAL")
+    db.close()
+    process = subprocess.Popen(
+        [sys.executable, "-c", UPDATE, path, step], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "in the middle\n"
+    process.kill()
+    process.communicate()
+    db = sqlite3.connect(path)
+    assert db.execute("PRAGMA user_version").fetchone() == (4,)
+    assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert [column for _, column, *_ in db.execute("PRAGMA table_info(persons)")] == ["id", "name"]
+    db.close()
+    with open_pool(path, space()) as pool:
+        assert [(person.name, person.templates) for person in pool.people()] == [("Ada", 2), ("Ann", 1), ("李", 0)]
+        assert [template.sample.embedding.tolist() for template in pool.templates()] == [
+            unit(seed).tolist() for seed in (1, 2, 3)
+        ]
+        assert pool.picture(1) == b"JPEG of Ada"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["pool.db", "pool.db.version-4"]

@@ -185,11 +185,11 @@ def test_all_misfits_of_a_layout_are_told_at_once(embedder_state: State, tmp_pat
     del state["body.1.res_layer.4.bias"]
     with pytest.raises(ModelUnsupported) as error:
         convert_checkpoint(saved(tmp_path, state), tmp_path / "cache")
-    told = str(error.value)
-    assert "input_layer.2.weight is (9,) instead of (4,)" in told
-    assert "body.1.res_layer.4.bias is missing" in told
-    assert "extra.weight is not part of it" in told
-    assert "2 missing or misshapen, 1 unexpected" in told
+    message = str(error.value)
+    assert "input_layer.2.weight is (9,) instead of (4,)" in message
+    assert "body.1.res_layer.4.bias is missing" in message
+    assert "extra.weight is not part of it" in message
+    assert "2 missing or misshapen, 1 unexpected" in message
     assert not (tmp_path / "cache").exists()
 
 
@@ -202,7 +202,7 @@ def test_a_weight_that_is_not_a_number_is_refused(key: str, detector_state: Stat
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "message"),
     [
         (["body.conv1.weight", "body.layer1.0.conv1.weight", "ClassHead.0.conv1x1.weight"], "ResNet-50"),
         (["input_layer.0.weight", "body.0.res_layer.5.fc1.weight"], "IR-SE"),
@@ -210,9 +210,9 @@ def test_a_weight_that_is_not_a_number_is_refused(key: str, detector_state: Stat
         (["conv1.weight", "bn1.weight"], r"another network: it has conv1.weight, bn1.weight.*output_layer.3.weight"),
     ],
 )
-def test_other_networks_are_refused_by_what_they_are(keys: list[str], told: str, tmp_path: Path) -> None:
+def test_other_networks_are_refused_by_what_they_are(keys: list[str], message: str, tmp_path: Path) -> None:
     state = {key: np.zeros(3, np.float32) for key in keys}
-    with pytest.raises(ModelUnsupported, match=told):
+    with pytest.raises(ModelUnsupported, match=message):
         convert_checkpoint(saved(tmp_path, state), tmp_path / "cache")
 
 

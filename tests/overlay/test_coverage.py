@@ -70,8 +70,8 @@ def test_the_advice_names_thin_directions_once_each() -> None:
 
 
 def test_the_summary_tells_similarities_and_predicted_misses() -> None:
-    told = coverage_summary(full(_1=view(Slot(1, "near"), missed=True)))
-    assert told == [
+    summary = coverage_summary(full(_1=view(Slot(1, "near"), missed=True)))
+    assert summary == [
         "12 of 12 directions, 13 views, 12 to store",
         "Own similarities: lowest 0.60, median 0.60; 0 of 78 pairs below 0.40",
         "Predicted misses: 8% of near views",

@@ -240,8 +240,8 @@ def test_a_long_list_ends_in_a_count() -> None:
 
 
 def test_how_long_is_told_coarsely() -> None:
-    told = [duration(seconds) for seconds in (-1, 0.2, 1, 59.9, 60, 3599, 7200, float("nan"))]
-    assert told == ["now", "now", "1 s", "59 s", "1 min", "59 min", "2 h", "now"]
+    durations = [duration(seconds) for seconds in (-1, 0.2, 1, 59.9, 60, 3599, 7200, float("nan"))]
+    assert durations == ["now", "now", "1 s", "59 s", "1 min", "59 min", "2 h", "now"]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 200), (200, 3), (20, 20)])

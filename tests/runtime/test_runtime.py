@@ -30,10 +30,10 @@ def test_a_gpu_that_is_not_there_is_an_error_and_never_the_cpu() -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this machine's ONNX Runtime has CUDA")
-    with pytest.raises((DeviceUnavailable, EngineMissing), match="--device cpu") as told:
+    with pytest.raises((DeviceUnavailable, EngineMissing), match="--device cpu") as refused:
         Runtime(Device("cuda", 0))
     # The package itself: an extra of ours could only be installed from an index that has us.
-    assert "pip install onnxruntime-gpu" in str(told.value)
+    assert "pip install onnxruntime-gpu" in str(refused.value)
 
 
 def test_a_gpu_that_was_not_asked_for_and_does_not_work_gives_way_to_the_cpu(

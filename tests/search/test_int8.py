@@ -74,7 +74,8 @@ def one_by_one(matrix: Index, views: Floats, weights: list[float], top: int) -> 
         rows = np.flatnonzero(matrix.person_of == person)
         best = fuse(similarities[:, rows].max(axis=1)[:, None], weights)[0]
         loudest = rows[np.argmax(similarities[:, rows].max(axis=0))]
-        found.append(Candidate(name, float(np.clip(best, -1, 1)), int(matrix.template_ids[loudest])))
+        number = int(matrix.template_ids[loudest])
+        found.append(Candidate(name, float(np.clip(best, -1, 1)), number, person_id=name))
     return tuple(sorted(found, key=lambda candidate: (-candidate.similarity, candidate.person))[:top])
 
 

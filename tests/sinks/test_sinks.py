@@ -22,6 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from facepool.errors import ConfigError
 from facepool.sinks import EventRecord, MqttSink, Outbox, Rejected, Unreachable, WebhookSink
+from support.ports import free_port
 
 ADA: dict[str, object] = {"event": "recognized", "track": 3, "person": "Ada", "similarity": 0.61}
 
@@ -304,28 +305,22 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def test_events_reach_a_real_broker_and_again_after_it_was_away(free_port: int, tmp_path: Path) -> None:
+def test_events_reach_a_real_broker_and_again_after_it_was_away(tmp_path: Path) -> None:
+    port = free_port()
     got: list[tuple[str, bytes]] = []
 
     def subscriber() -> Client:
         client, subscribed = Client(CallbackAPIVersion.VERSION2), threading.Event()
         client.on_message = lambda *details: got.append((details[2].topic, details[2].payload))
         client.on_subscribe = lambda *_: subscribed.set()
-        client.connect("127.0.0.1", free_port)
+        client.connect("127.0.0.1", port)
         client.loop_start()
         client.subscribe("facepool/#", qos=1)
         assert subscribed.wait(10)
         return client
 
-    with broker(free_port, tmp_path):
-        sink = MqttSink(f"mqtt://127.0.0.1:{free_port}")
+    with broker(port, tmp_path):
+        sink = MqttSink(f"mqtt://127.0.0.1:{port}")
         first = subscriber()
         sink.put(ADA | {"person": "Zoë"})
         until(lambda: len([topic for topic, _ in got if topic != "facepool/available"]) == 2)
@@ -335,7 +330,7 @@ def test_events_reach_a_real_broker_and_again_after_it_was_away(free_port: int, 
     sink.put(ADA | {"track": 99})
     time.sleep(0.2)
     got.clear()
-    with broker(free_port, tmp_path):
+    with broker(port, tmp_path):
         second = subscriber()
         until(lambda: any(b"99" in payload for _, payload in got), 20)
         sink.close()

@@ -117,6 +117,15 @@ def assert_same(one: Faces, other: Faces) -> None:
     np.testing.assert_allclose(one.embeddings, other.embeddings, atol=1e-4)
 
 
+def test_a_picture_to_recognize_is_not_measured(engine: Engine, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = (photos / "person_a_1.jpg").read_bytes()
+    measured = asyncio.run(engine.look(data, engine.analyzer.analyze))
+    monkeypatch.setattr("facepool.faces.analyze.measure", None)
+    detections, embeddings = asyncio.run(engine.look(data, engine.embed))
+    np.testing.assert_allclose(detections.boxes, measured.detections.boxes, atol=0.01)
+    np.testing.assert_allclose(embeddings, measured.embeddings, atol=1e-4)
+
+
 def test_requests_are_turned_away_when_too_many_wait(networks: Analyzer) -> None:
     engine = Engine(networks, queue=3)
     picture = png(np.zeros((480, 640, 3), np.uint8))

@@ -2,7 +2,6 @@
 
 import importlib.util
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ import pytest
 from facepool import open_pool
 from facepool.types import Pose
 from support.commands import Commands
+from support.ports import free_port
 from support.synthetic_camera import SyntheticCamera, SyntheticHead, head_circle
 
 if TYPE_CHECKING:
@@ -92,9 +92,7 @@ def camera(tmp_path_factory: pytest.TempPathFactory, head_of: Callable[[str], Sy
 @pytest.fixture
 def address(facepool: Commands, request: pytest.FixtureRequest) -> Iterator[str]:
     """Of a server with an empty pool, started with the further flags of the test's parameter."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     server = facepool.start("-m", "facepool", "serve", "--port", str(port), "--no-open", *getattr(request, "param", []))
     try:
         _wait(f"http://127.0.0.1:{port}", server)

@@ -74,6 +74,23 @@ def test_every_route_asks_for_a_key_where_one_is_needed(guarded: TestClient) -> 
             assert refused, (method, path, answer.status_code, answer.text)
 
 
+def test_a_request_is_authenticated_once(
+    guarded: TestClient, stage: ServedStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    find = Keys.find
+
+    def counted(self: Keys, key: str) -> Caller | None:
+        asked.append(key)
+        return find(self, key)
+
+    monkeypatch.setattr(Keys, "find", counted)
+    headers = key_for(guarded, "recognize")
+    picture = png(stage.frame(view(0, 0)).image_bgr)
+    assert guarded.post("/v1/recognize", files={"file": picture}, headers=headers).status_code == 200
+    assert asked == [headers["x-api-key"]]
+
+
 @pytest.mark.parametrize("path", ["/v1/live", "/v1/enroll"])
 def test_a_websocket_without_a_key_is_closed_as_not_signed_in(guarded: TestClient, path: str) -> None:
     with guarded.websocket_connect(path) as socket, pytest.raises(WebSocketDisconnect) as closed:

@@ -1,7 +1,6 @@
 """A server killed in the middle of registrations under load: the pool holds exactly what was acknowledged."""
 
 import random
-import socket
 import subprocess
 import threading
 import time
@@ -16,6 +15,7 @@ import pytest
 from facepool.gallery import open_pool
 from facepool.search import Search
 from support.commands import Commands
+from support.ports import free_port
 
 ROUNDS = 4
 CLIENTS = 4
@@ -29,12 +29,6 @@ class Tally:
     acknowledged: set[str] = field(default_factory=set)
     open: set[str] = field(default_factory=set)  # sent, and never answered
     refused: int = 0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

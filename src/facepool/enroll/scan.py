@@ -29,7 +29,7 @@ from facepool.enroll.ring import (
 from facepool.faces.analyze import Faces
 from facepool.faces.quality import Flaw, QualityPolicy
 from facepool.geometry import iou
-from facepool.types import Floats, Frame, Pose, Sample
+from facepool.types import Floats, Frame, Image, Pose, Sample
 
 Phase = Literal["frontal", "ring", "enough", "done", "paused"]
 """``frontal``: the person is to look straight ahead. ``ring``: to look around. ``enough``: they may finish. ``done``:
@@ -67,6 +67,9 @@ _TURNING_IOU = 0.25
 _NEIGHBOURS_DEG = 35.0
 # So many frames in a row must show the person before a face that was lost counts again.
 _RETURN_FRAMES = 2
+# A face is kept for reports with this much around it, as a share of its box, and about this many pixels wide at most.
+_FACE_MARGIN = 1.25
+_LARGEST_FACE = 256
 # A second face counts as one from this share of the largest one's size on; smaller ones are in the background.
 _BESIDE = 0.4
 # The shorter side of the face's box may be this share of the picture's, and this share of the box outside the picture.
@@ -164,11 +167,14 @@ class View:
         sample: What would be stored.
         offset: Its pose relative to the person's own frontal pose.
         slot: Its place on the ring; None: the middle.
+        face_bgr: (S, S, 3) uint8, the face with a little of what is around it, small, for reports; as far as the
+            picture reaches.
     """
 
     sample: Sample
     offset: Pose
     slot: Slot | None
+    face_bgr: Image
 
     @property
     def quality(self) -> float:
@@ -254,13 +260,14 @@ class RingScan:
         pose = None if row is None else faces.poses[row]
         if flaw is not None or row is None or pose is None:
             return self._step(self._useless(flaw or "no_pose"), faces, row, None)
-        sample = faces.sample(row, frame, with_picture=self._keep_pictures)
         box = np.asarray(faces.detections.boxes[row])
+        sample = faces.sample(row, frame, with_picture=self._keep_pictures)
+        seen = _Seen(sample, pose, box, _face(frame.image_bgr, box))
         if self._binding is None or self.frontal is None:
-            return self._step(self._look_straight(sample, pose, box), faces, row, None)
+            return self._step(self._look_straight(seen), faces, row, None)
         offset = relative(pose, self.frontal)
         verdict = self._binding.judge(sample.embedding, offset, box, self._best.values())
-        outcome = self._look_around(sample, offset) if verdict == "same" else verdict
+        outcome = self._look_around(seen, offset) if verdict == "same" else verdict
         return self._step(outcome, faces, row, offset)
 
     def _useless(self, flaw: ScanFlaw) -> ScanOutcome:
@@ -271,22 +278,24 @@ class RingScan:
                 self._binding.lose()
         return flaw
 
-    def _look_straight(self, sample: Sample, pose: Pose, box: Floats) -> ScanOutcome:
-        if self._contradicts(sample.embedding):
+    def _look_straight(self, seen: "_Seen") -> ScanOutcome:
+        if self._contradicts(seen.sample.embedding):
             self._row.interrupt()
             return "not_the_registered"
-        straightness = self._row.offer(sample, pose, box)
+        straightness = self._row.offer(seen)
         if straightness != "steady":
             return straightness
         self.frontal = self._row.pose()
-        self._binding = _Binding(self._row.typical(), box, self._same)
-        for kept, kept_pose in self._row.samples():
-            self._keep(View(kept, relative(kept_pose, self.frontal), None))
+        self._binding = _Binding(self._row.typical(), seen.box, self._same)
+        for each in self._row.frames:
+            self._keep(View(each.sample, relative(each.pose, self.frontal), None, each.face_bgr))
         return "taken"
 
-    def _look_around(self, sample: Sample, offset: Pose) -> ScanOutcome:
+    def _look_around(self, seen: "_Seen", offset: Pose) -> ScanOutcome:
         turn = place(offset)
-        return "between" if turn.zone == "between" else self._keep(View(sample, offset, turn.slot))
+        if turn.zone == "between":
+            return "between"
+        return self._keep(View(seen.sample, offset, turn.slot, seen.face_bgr))
 
     def _keep(self, view: View) -> Keeping:
         """Keep a view if it is the best of its place: a place that has one keeps one, and its quality never falls."""
@@ -372,62 +381,83 @@ def _framing_flaw(faces: Faces, row: int, image_hw: tuple[int, int]) -> ScanFlaw
     return "cut_off" if inside < 1 - _MAX_CUT else None
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The good face of one frame, as the camera sees it."""
+
+    sample: Sample
+    pose: Pose
+    box: Floats
+    face_bgr: Image
+
+
+def _face(image_bgr: Image, box: Floats) -> Image:
+    """The face with a little of what is around it, (S, S, 3), as far as the picture reaches."""
+    x1, y1, x2, y2 = (float(edge) for edge in box)
+    side = _FACE_MARGIN * max(x2 - x1, y2 - y1)
+    left, top, size = round((x1 + x2 - side) / 2), round((y1 + y2 - side) / 2), round(side)
+    part = image_bgr[max(top, 0) : max(top + size, 0), max(left, 0) : max(left + size, 0)]
+    step = max(1, size // _LARGEST_FACE)
+    return np.ascontiguousarray(part[::step, ::step])
+
+
 class _FrontalRow:
     """Waits for a row of frames in which one person looks straight ahead and keeps still: their own frontal pose.
 
     Args:
         same: The similarity from which on two frames of one scan show one person.
+
+    Attributes:
+        frames: The row so far.
     """
 
     def __init__(self, same: float) -> None:
+        self.frames: deque[_Seen] = deque(maxlen=FRONTAL_FRAMES)
         self._same = same
-        self._row: deque[tuple[Sample, Pose, Floats]] = deque(maxlen=FRONTAL_FRAMES)
         self._waited = 0
 
     @property
     def progress(self) -> float:
         """0..1, how much of the row is there."""
-        return len(self._row) / FRONTAL_FRAMES
+        return len(self.frames) / FRONTAL_FRAMES
 
     def interrupt(self) -> None:
         """A frame without a usable face ends the row."""
-        self._row.clear()
+        self.frames.clear()
 
-    def offer(self, sample: Sample, pose: Pose, box: Floats) -> Straightness:
+    def offer(self, seen: _Seen) -> Straightness:
         """Look at a good face. The row begins anew where it breaks."""
         self._waited += 1
-        angles = (pose.yaw, pose.pitch, pose.roll)
+        angles = (seen.pose.yaw, seen.pose.pitch, seen.pose.roll)
         straight = all(abs(angle) <= limit for angle, limit in zip(angles, _STRAIGHT_DEG, strict=True))
         if not straight and self._waited <= _PATIENCE:
-            self._row.clear()
+            self.frames.clear()
             return "not_straight"
-        if self._row and not self._continues(sample, box):
-            self._row.clear()
-            self._row.append((sample, pose, box))
+        broken = len(self.frames) > 0 and not self._continues(seen)
+        if broken:
+            self.frames.clear()
+        self.frames.append(seen)
+        if broken:
             return "another_face"
-        self._row.append((sample, pose, box))
-        turns = np.array([(seen.yaw, seen.pitch) for _, seen, _ in self._row])
+        turns = np.array([(each.pose.yaw, each.pose.pitch) for each in self.frames])
         if np.ptp(turns, axis=0).max() > _STEADY_DEG:
             return "moving"
-        return "steady" if len(self._row) == FRONTAL_FRAMES else "collecting"
+        return "steady" if len(self.frames) == FRONTAL_FRAMES else "collecting"
 
     def pose(self) -> Pose:
         """The median of the row's poses, once a frame was ``steady``."""
-        yaw, pitch, roll = np.median([(pose.yaw, pose.pitch, pose.roll) for _, pose, _ in self._row], axis=0)
+        poses = [(each.pose.yaw, each.pose.pitch, each.pose.roll) for each in self.frames]
+        yaw, pitch, roll = np.median(poses, axis=0)
         return Pose(float(yaw), float(pitch), float(roll))
 
     def typical(self) -> Floats:
         """(D,) float32, the face of the row that resembles the others most."""
-        vectors = np.stack([sample.embedding for sample, _, _ in self._row])
+        vectors = np.stack([each.sample.embedding for each in self.frames])
         return np.asarray(vectors[np.argmax((vectors @ vectors.T).sum(axis=1))])
 
-    def samples(self) -> list[tuple[Sample, Pose]]:
-        """The frames of the row."""
-        return [(sample, pose) for sample, pose, _ in self._row]
-
-    def _continues(self, sample: Sample, box: Floats) -> bool:
-        alike = all(float(seen.embedding @ sample.embedding) >= self._same for seen, _, _ in self._row)
-        return alike and bool(iou(self._row[-1][2][None], box[None])[0, 0] >= _STILL_IOU)
+    def _continues(self, seen: _Seen) -> bool:
+        alike = all(float(each.sample.embedding @ seen.sample.embedding) >= self._same for each in self.frames)
+        return alike and bool(iou(self.frames[-1].box[None], seen.box[None])[0, 0] >= _STILL_IOU)
 
 
 class _Binding:

@@ -208,6 +208,11 @@ class EnrollmentSession:
         return self._scan.can_finish
 
     @property
+    def views(self) -> list[View]:
+        """What the scan has captured: the frontal view, then around the ring, near before far."""
+        return self._scan.views
+
+    @property
     def room(self) -> int:
         """How many views of this appearance the pool still takes; 0: remove some first, or name another appearance."""
         of_appearance = sum(sample.appearance == self._appearance for sample in self._stored)
@@ -242,7 +247,7 @@ class EnrollmentSession:
         chosen = self._chosen()
         threshold = self._policy.identification(self._state.templates + len(chosen), self._state.calibration)
         return report(
-            self._scan.views,
+            self.views,
             chosen,
             threshold,
             person=self.person,
@@ -413,7 +418,7 @@ class EnrollmentSession:
 
     def _chosen(self) -> list[View]:
         """The views of the scan that are to be stored."""
-        return choose(self._scan.views, self.room, self._stored_vectors())
+        return choose(self.views, self.room, self._stored_vectors())
 
     def _samples(self) -> list[Sample]:
         """What is to be stored: of the scan, then of pictures."""
@@ -431,7 +436,7 @@ class EnrollmentSession:
         )
 
     def _find_look_alikes(self) -> tuple[LookAlike, ...]:
-        views, count = self._scan.views, len(self._scan.views)
+        views, count = self.views, len(self.views)
         if not views:
             return ()
         # Each view is one more chance to resemble somebody: so many scans, not views, are to raise the question.
@@ -463,7 +468,7 @@ class EnrollmentSession:
     def _check_identity(self) -> None:
         """Refuse to store the scan if the pool as it is now speaks against it."""
         self._check_one_person(self.person)
-        front = next((view for view in self._scan.views if view.slot is None), None)
+        front = next((view for view in self.views if view.slot is None), None)
         if front is not None and self._contradicts(front.sample.embedding):
             raise IdentityConflict(
                 f"The scan does not look like {self.name} of the pool",

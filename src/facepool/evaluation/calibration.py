@@ -1,11 +1,14 @@
-"""From a pool to the threshold at which a given share of strangers would be named in it. NumPy is all that it needs.
+"""From a gallery to the threshold at which a given share of strangers would be named in it. NumPy is all that it needs.
 
-Each registered person is taken for a stranger to the others. What the cohort's shape expects of their best
-similarities, each on its own, is an exponential distribution with mean 1, once the bulk of the pool's own similarities
-has been laid over the cohort's. Where the pool's upper half begins, and how long its tail is, is estimated from the
-pool, the latter together with what is known of other pools (a conjugate prior). Peaks over a threshold: Coles, An
-Introduction to Statistical Modeling of Extreme Values, ch. 4. The interval is by bootstrap over people, who are drawn
-as probes and as gallery at once (Owen, The pigeonhole bootstrap, 2007), with the prior drawn along.
+1. Each registered person is taken for a stranger to the others, and scored as recognition would (``leave_one_out``).
+2. How fast the scores of strangers fall off is known of the embedder's cohort (``TailShape``). Laid over the mean and
+   deviation of the gallery's own scores, it turns each best score into a rarity: -log of the share of strangers who
+   would reach it. Where the cohort describes the gallery exactly, rarities are exponentially distributed with mean 1.
+3. The upper half of the rarities is the tail, whose mean length is estimated from the gallery together with what is
+   known of other galleries, a conjugate prior (peaks over a threshold: Coles, An Introduction to Statistical Modeling
+   of Extreme Values, ch. 4).
+4. The interval is by bootstrap over people, who are drawn as probes and as gallery at once (Owen, The pigeonhole
+   bootstrap, 2007), with the prior drawn along.
 """
 
 from collections.abc import Sequence
@@ -32,7 +35,7 @@ LEVEL = 0.95
 _TAIL = 0.5
 """Share of probes whose best similarities are the tail."""
 _CHANCE = 0.01
-"""Two people are too much alike to be strangers to each other when so few pools would have such a pair by chance."""
+"""Two people are too alike to be strangers to each other when so few galleries would have such a pair by chance."""
 _POINTS = (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 5e-3, 3e-3, 2e-3, 1e-3, 3e-4, 1e-4, 1e-5)
 _GRID = np.linspace(-0.2, 1.2, 701)
 _NOBODY = -1
@@ -52,7 +55,7 @@ class Measured:
     """What came of a calibration.
 
     Attributes:
-        calibration: What the pool is to keep.
+        calibration: What the gallery is to keep.
         look_alikes: Pairs of names of whom one would be taken for the other if they were not registered themselves.
         too_alike: Those of them who are hardly two people, or are twins; they did not take part as strangers.
     """
@@ -62,13 +65,13 @@ class Measured:
     too_alike: tuple[frozenset[str], ...]
 
 
-def calibrate_pool(
-    pool: Gallery, cohort: FmrCurve | None, target_fpir: float, *, now: datetime, keep: bool = True
+def calibrate_gallery(
+    gallery: Gallery, cohort: FmrCurve | None, target_fpir: float, *, now: datetime, keep: bool = True
 ) -> Measured:
-    """Measure a pool, and keep with it what was measured and who was found to look alike.
+    """Measure a gallery, and keep with it what was measured and who was found to look alike.
 
     Args:
-        pool: Any.
+        gallery: Any.
         cohort: As for ``calibrate``.
         target_fpir: As for ``calibrate``.
         now: When this is.
@@ -76,7 +79,7 @@ def calibrate_pool(
 
     Raises:
         ConfigError: There is no telling so large a share.
-        InsufficientData: The pool has too few people.
+        InsufficientData: The gallery has too few people.
         PoolChanged: Another process has changed it meanwhile; nothing was kept.
     """
     if target_fpir > MAX_TARGET_FPIR:
@@ -85,13 +88,13 @@ def calibrate_pool(
             why=f"at most {MAX_TARGET_FPIR:.0%} can be told from it",
             fix="Give a smaller --target-fpir",
         )
-    index, space = Search(pool).index(), pool.space
+    index, space = Search(gallery).index(), gallery.space
     measured = calibrate(index, cohort, target_fpir, space_id=space.id if space else "", now=now)
     if keep:
-        pool.set_calibration(measured.calibration, expected_revision=index.revision)
+        gallery.set_calibration(measured.calibration, expected_revision=index.revision)
         new_pairs = [pair for pair in measured.look_alikes if pair not in index.look_alikes]
         if new_pairs:
-            pool.add((), space, new_pairs)
+            gallery.add((), space, new_pairs)
     return measured
 
 
@@ -105,23 +108,23 @@ def calibrate(
     replicates: int = 400,
     seed: int = 0,
 ) -> Measured:
-    """Measure how often a pool would name strangers.
+    """Measure how often a gallery would name strangers.
 
     Args:
-        index: The pool.
+        index: The gallery.
         cohort: How similar strangers are to the same embedder elsewhere, from the middle of the distribution to its
-            tail; None: nobody has measured it, and the pool's own people have to suffice.
+            tail; None: nobody has measured it, and the gallery's own people have to suffice.
         target_fpir: Share of strangers that may be named, above 0 and at most 0.5.
-        space_id: Of the pool's embedding space; empty where the pool does not know it.
+        space_id: Of the gallery's embedding space; empty where the gallery does not know it.
         now: When this is.
-        replicates: How often the pool is drawn anew for the interval.
+        replicates: How often the gallery is drawn anew for the interval.
         seed: Of all that is drawn.
 
     Returns:
         The threshold at which the target is what can be expected, and what else is worth knowing.
 
     Raises:
-        InsufficientData: The pool has too few people to say anything about others.
+        InsufficientData: The gallery has too few people to say anything about others.
     """
     people = len(index.names)
     shape = shape_of(cohort)
@@ -164,17 +167,17 @@ def calibrate(
     return Measured(calibration, _named(look_alikes, index.names), _named(too_alike, index.names))
 
 
-# --- the pool's own people as strangers to it
+# --- the gallery's own people as strangers to it
 
 
 @dataclass(frozen=True, slots=True)
 class Strangers:
-    """The searches of a pool without the person who is searched for.
+    """The searches of a gallery without the person who is searched for.
 
     Attributes:
-        people: How many the pool has.
+        people: How many the gallery has.
         comparisons: Similarities of templates of different people that were looked at.
-        owners: (R,) intp, whose template each probe is, an index into the pool's names.
+        owners: (R,) intp, whose template each probe is, an index into the gallery's names.
         nearest: (R, K) intp, the people who are most alike, best first; ``_NOBODY`` where there are fewer.
         similarities: (R, K) float64, how alike they are.
         members: (M,) intp, some of the people, or all.
@@ -229,11 +232,11 @@ class Strangers:
 
 
 def leave_one_out(index: Index, rng: np.random.Generator, limit: int = 5000) -> Strangers:
-    """Score the pool for each template as recognition does, as if whose template it is were not in it.
+    """Score the gallery for each template as recognition does, as if whose template it is were not in it.
 
     Args:
-        index: The pool, of two people or more.
-        rng: Draws the probes of a pool that has more templates than the limit.
+        index: The gallery, of two people or more.
+        rng: Draws the probes of a gallery that has more templates than the limit.
         limit: The most probes.
     """
     people = len(index.names)
@@ -275,7 +278,7 @@ def _best(scores: Floats, top: int) -> Indices:
     return np.asarray(order[:, :top], np.intp)
 
 
-# --- the tail: what is known of other pools, and what the pool's own people add to it
+# --- the tail: what is known of other galleries, and what the gallery's own people add to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,8 +288,8 @@ class TailShape:
     Attributes:
         deviations: (N,) float64, rising.
         log_rates: (N,) float64, natural logarithm, falling; both ends extended in a straight line.
-        mean_excess: What the tail of pools is expected to be, in units of this one's.
-        strength: So many people of the pool's own tail say as much of it as this expectation.
+        mean_excess: What the tail of galleries is expected to be, in units of this one's.
+        strength: So many people of the gallery's own tail say as much of it as this expectation.
     """
 
     deviations: Values
@@ -325,7 +328,7 @@ def _people_needed(target_fpir: float, shape: TailShape) -> int:
     """How many people tell the length of the tail well enough to follow it from its start to the target.
 
     The tail has half of the people, and as likeness is mutual, half as many independent ones. The number depends on
-    nothing that was measured: pools whose tail happens to look short must not be the ones that are accepted.
+    nothing that was measured: galleries whose tail happens to look short must not be the ones that are accepted.
     """
     independent = (np.log(_TAIL / target_fpir) / _ERROR) ** 2 - shape.strength
     return max(MIN_PEOPLE, int(np.ceil(independent / (_TAIL / 2))))
@@ -333,7 +336,7 @@ def _people_needed(target_fpir: float, shape: TailShape) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Fits:
-    """The distribution of a stranger's best similarity, as often as the pool was drawn: (B,) float64 each.
+    """The distribution of a stranger's best similarity, as often as the gallery was drawn: (B,) float64 each.
 
     Attributes:
         mean: Of the similarities of different people.
@@ -350,7 +353,7 @@ class _Fits:
     excess: Values
 
     def named(self, similarities: Values, shape: TailShape, people: int) -> Values:
-        """(B, N) share of strangers who reach (N,) similarities in a pool of so many people."""
+        """(B, N) share of strangers who reach (N,) similarities in a gallery of so many people."""
         deviations = (similarities - self.mean[:, None]) / self.spread[:, None]
         rarity = _rarity(shape.log_rate(deviations), people)
         start, share, excess = (column[:, None] for column in (self.start, self.share, self.excess))

@@ -89,6 +89,11 @@ class EvaluatedPictures:
         return np.asarray(self.face_counts > 0)
 
     @property
+    def person_of(self) -> Indices:
+        """(N,) a number for the person of each picture."""
+        return np.unique(self.people, return_inverse=True)[1].reshape(-1).astype(np.intp)
+
+    @property
     def failures(self) -> list[int]:
         """Rows of the pictures without a face."""
         return [int(row) for row in np.flatnonzero(~self.acquired)]

@@ -13,9 +13,8 @@ import numpy as np
 from facepool.errors import NotEnoughScores
 from facepool.evaluation.bootstrap import IdentificationIntervals, identification_intervals
 from facepool.evaluation.embeddings import EvaluatedPictures
-from facepool.evaluation.metrics import ErrorCurve, OperatingPoint, error_rates
+from facepool.evaluation.metrics import NOT_ACQUIRED, DefaultThreshold, ErrorCurve, OperatingPoint, error_rates
 from facepool.evaluation.protocols import Split
-from facepool.evaluation.verification import NOT_ACQUIRED, DefaultThreshold, numbered
 from facepool.search import Index, best_template, normalized_scores
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import Floats, Indices, Mask
@@ -130,8 +129,7 @@ def evaluate_split(split: Split, pictures: EvaluatedPictures, policy: ThresholdP
     index = _index(enrolled, pictures)
     probes = _search(split, pictures, index, normalized_scores if policy.follows_pool else best_template)
     rates = error_rates(probes.found, probes.strangers)
-    threshold = policy.identification(len(index))
-    person_of = numbered(pictures.people)[probes.rows]
+    person_of = pictures.person_of[probes.rows]
     return IdentificationResults(
         pictures=pictures,
         enrolled=enrolled,
@@ -141,7 +139,7 @@ def evaluate_split(split: Split, pictures: EvaluatedPictures, policy: ThresholdP
         intervals=identification_intervals(
             probes.found, probes.strangers, person_of[probes.mated], person_of[~probes.mated], FPIRS
         ),
-        default=DefaultThreshold(threshold, rates.false_matches(threshold.value), rates.misses(threshold.value)),
+        default=rates.default(policy.identification(len(index))),
     )
 
 
@@ -155,7 +153,7 @@ def _enroll(split: Split, pictures: EvaluatedPictures) -> Enrolled:
 
 
 def _index(enrolled: Enrolled, pictures: EvaluatedPictures) -> Index:
-    """The pool that registration would have made; a template's number is its row of the pictures."""
+    """The gallery that registration would have made; a template's number is its row of the pictures."""
     number = {person: place for place, person in enumerate(enrolled.people)}
     owners = np.array([number[pictures.people[row]] for row in enrolled.rows], np.intp)
     numbers = enrolled.rows.astype(np.int64)

@@ -17,12 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from facepool.errors import InvalidScores, NotEnoughScores
+from facepool.thresholds import Threshold
 from facepool.types import Indices, Mask
 
 Scores = npt.NDArray[np.floating[Any]]
 """Similarities, higher is more alike. Minus infinity: a comparison that could not be made, and matches nowhere."""
 Values = npt.NDArray[np.float64]
 
+NOT_ACQUIRED = float("-inf")
+"""The similarity of a comparison of which one side has no face: below every threshold, so that it never matches."""
 _ROUNDING = 1e-9  # a thousandth of 3,000 impostors is three of them, whatever the product of floats says
 
 
@@ -53,6 +56,21 @@ class OperatingPoint:
     def resolved(self) -> bool:
         """Whether there are enough impostors for the rate that was asked for to be one of them at least."""
         return self.asked * self.impostors >= 1 - 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultThreshold:
+    """What facepool does when nobody tells it a threshold, held against this data.
+
+    Attributes:
+        threshold: The threshold and what it promises.
+        false_matches: The share of impostor comparisons (1:1, FMR) or of strangers (1:N, FPIR) that pass it.
+        misses: The share of genuine comparisons (FNMR) or of registered people's pictures (FNIR) that do not.
+    """
+
+    threshold: Threshold
+    false_matches: float
+    misses: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +193,10 @@ class Rates:
     def misses(self, threshold: float) -> float:
         """Share of the genuine that does not match."""
         return float(self.missed[np.searchsorted(self.ranking.genuine, threshold)] / self.missed[-1])
+
+    def default(self, threshold: Threshold) -> DefaultThreshold:
+        """What a threshold does that was chosen without these scores."""
+        return DefaultThreshold(threshold, self.false_matches(threshold.value), self.misses(threshold.value))
 
     def curve(self) -> ErrorCurve:
         """Both errors at every threshold that makes a difference."""

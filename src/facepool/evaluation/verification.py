@@ -20,6 +20,8 @@ from facepool.evaluation.bootstrap import (
 )
 from facepool.evaluation.embeddings import EvaluatedPictures
 from facepool.evaluation.metrics import (
+    NOT_ACQUIRED,
+    DefaultThreshold,
     EqualError,
     ErrorCurve,
     FoldAccuracy,
@@ -30,14 +32,12 @@ from facepool.evaluation.metrics import (
     fold_accuracy,
 )
 from facepool.evaluation.protocols import Pairs
-from facepool.thresholds import Threshold, ThresholdPolicy
+from facepool.thresholds import ThresholdPolicy
 from facepool.types import Floats, Indices, Mask
 
 FMRS = (1e-2, 1e-3, 1e-4)
 YAW_EDGES = (0.0, 10.0, 20.0, 30.0, 45.0, float("inf"))
 QUALITY_EDGES = (0.0, 20.0, 40.0, 60.0, 80.0, float("inf"))
-NOT_ACQUIRED = float("-inf")
-"""The similarity of a comparison of which one side has no face: below every threshold, so that it never matches."""
 MOST_PAIRS = 600_000
 """Impostor pairs, and genuine ones, that are kept: exact up to an FMR of 1.7 % among 30 million impostor pairs."""
 
@@ -93,21 +93,6 @@ class Comparisons:
     def impostor_count(self) -> int:
         """Number of pairs that show two."""
         return round(float(self.weights[~self.same].sum()))
-
-
-@dataclass(frozen=True, slots=True)
-class DefaultThreshold:
-    """What facepool does when nobody tells it a threshold, held against this data.
-
-    Attributes:
-        threshold: The threshold and what it promises.
-        false_matches: The share of impostor comparisons (1:1, FMR) or of strangers (1:N, FPIR) that pass it.
-        misses: The share of genuine comparisons (FNMR) or of registered people's pictures (FNIR) that do not.
-    """
-
-    threshold: Threshold
-    false_matches: float
-    misses: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,13 +175,8 @@ def evaluate_pairs(pairs: Pairs, pictures: EvaluatedPictures, policy: ThresholdP
 
 def evaluate_all_pairs(pictures: EvaluatedPictures, policy: ThresholdPolicy) -> VerificationResults:
     """Error rates of every picture against every other one. Arguments and errors as ``evaluate_pairs``."""
-    comparisons = all_pairs(pictures.embeddings, numbered(pictures.people), pictures.acquired)
+    comparisons = all_pairs(pictures.embeddings, pictures.person_of, pictures.acquired)
     return _verification(comparisons, pictures, policy)
-
-
-def numbered(people: Sequence[str]) -> Indices:
-    """(N,) a number for each name, the same for equal names."""
-    return np.unique(people, return_inverse=True)[1].reshape(-1).astype(np.intp)
 
 
 def _verification(
@@ -204,7 +184,7 @@ def _verification(
 ) -> VerificationResults:
     genuine, weights = comparisons.genuine, comparisons.weights
     rates = error_rates(genuine, comparisons.impostor, weights[~comparisons.same])
-    person_of = numbered(pictures.people)
+    person_of = pictures.person_of
     threshold = policy.verification()
     folds = comparisons.fold_of
     # A genuine pair is as good as its worse face.
@@ -228,7 +208,7 @@ def _verification(
             fold_of=folds,
             weights=weights,
         ),
-        default=DefaultThreshold(threshold, rates.false_matches(threshold.value), rates.misses(threshold.value)),
+        default=rates.default(threshold),
         by_pose=misses_by_range(yaws, YAW_EDGES, missed, person_of[first]),
         by_quality=misses_by_range(qualities, QUALITY_EDGES, missed, person_of[first]),
     )

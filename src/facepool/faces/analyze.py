@@ -21,7 +21,7 @@ Embed = Callable[[AlignedFaces], Floats]
 
 
 class Detector(Protocol):
-    """Finds faces; ``detect.RetinaFace`` does, and whatever is put before it, such as a queue."""
+    """Finds faces; ``detect.RetinaFace`` does, and so does what is put before it, such as a queue."""
 
     @property
     def runs_on(self) -> str:
@@ -39,7 +39,7 @@ class Detector(Protocol):
 
 
 class FaceEmbedder(Protocol):
-    """Turns aligned faces into vectors; ``embed.Embedder`` does, and whatever is put before it."""
+    """Turns aligned faces into vectors; ``embed.Embedder`` does, and so does what is put before it."""
 
     @property
     def space(self) -> EmbeddingSpace:

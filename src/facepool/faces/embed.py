@@ -30,7 +30,7 @@ class Embedder:
 
     @property
     def fmr(self) -> FmrCurve | None:
-        """How similar strangers get; None when nobody has measured it."""
+        """How similar strangers get; None where that was not measured."""
         return self._spec.fmr
 
     @property

@@ -34,7 +34,7 @@ class ModelChoice:
         embedder: In place of the pack's.
         precision: ``int8`` for the graphs that ``facepool models optimize`` made, ``float32`` for the ones that they
             were made from; ``auto`` takes int8 on CPUs for each network that was optimized, otherwise bfloat16 for a
-            network that endures it, on processors that multiply it.
+            network that supports it, on processors that multiply it.
     """
 
     pack: str = "open"
@@ -120,7 +120,7 @@ def _at_precision(
 
 
 def rounded(model: InstalledModel, runtime: Runtime) -> InstalledModel:
-    """The model in bfloat16 where its results endure that and the processor gains by it, else as it is."""
+    """The model in bfloat16 where its results stay what they are and the processor gains by it, else as it is."""
     gains = model.entry.spec.supports_bfloat16 and runtime.multiplies_bfloat16
     return replace(model, precision="bfloat16") if gains else model
 

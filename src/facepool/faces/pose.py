@@ -3,7 +3,7 @@
 A rigid face is not enough. Five points of an almost flat face look nearly alike from above and from below, so a mouth
 that sits a little high, or smiles, flips the pitch of perspective-n-point by 60 degrees. Here the nose and the mouth
 may move as they do between people and with expression, at a cost (maximum a posteriori, by the method of Levenberg and
-Marquardt). ``benchmarks/pose.py`` tells how well it measures.
+Marquardt). ``benchmarks/pose.py`` shows how well it measures.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _SHAPES_MM[1, 3:, 1] = 10.0
 _SHAPES_MM[2, 3:, 0] = -4.0, 4.0
 
 _LANDMARK_MM = 5.0
-"""Deviation of a landmark: the detector's error and whatever the shapes do not cover."""
+"""Deviation of a landmark: the detector's error and all that the shapes do not cover."""
 _UPRIGHT = np.radians([60.0, 60.0])
 """Deviation of yaw and pitch before anything was measured."""
 _MISFIT_LIMIT_MM = 8.0
@@ -44,7 +44,7 @@ _NUDGES = _NUDGE * np.eye(1 + _PARAMETERS, _PARAMETERS, -1)[:, None]
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """What the landmarks of an image tell, one row a face.
+    """What the landmarks of an image show, one row a face.
 
     Attributes:
         poses: N poses; None where the landmarks fit no head.
@@ -181,7 +181,7 @@ def _rotation(fits: Doubles) -> Doubles:
 
 
 def _as_pose(fit: Doubles) -> Pose:
-    """Yaw and pitch of where the face points to, whatever its tilt; roll is what is left."""
+    """Yaw and pitch of where the face points to, at any tilt; roll is what is left."""
     rotation = _rotation(fit)
     facing = -rotation[:, 2]
     yaw = np.arctan2(facing[0], -facing[2])

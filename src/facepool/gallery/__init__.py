@@ -10,18 +10,18 @@ from facepool.errors import ConfigError
 from facepool.gallery.base import Gallery, check_pool
 from facepool.gallery.checks import clean_name
 from facepool.gallery.columns import Changes, PoolMatrix
-from facepool.gallery.npy import NpyPool
-from facepool.gallery.sqlite import SqlitePool
+from facepool.gallery.npy import NpyGallery
+from facepool.gallery.sqlite import SqliteGallery
 from facepool.gallery.transfer import TransferReport, transfer
 from facepool.types import EmbeddingSpace
 
 __all__ = [
     "Changes",
     "Gallery",
-    "NpyPool",
+    "NpyGallery",
     "Pool",
     "PoolMatrix",
-    "SqlitePool",
+    "SqliteGallery",
     "TransferReport",
     "check_pool",
     "clean_name",
@@ -61,9 +61,9 @@ def open_pool(
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix in _SQLITE_SUFFIXES:
-        return SqlitePool(path, space, must_exist=must_exist, timeout_s=timeout_s)
+        return SqliteGallery(path, space, must_exist=must_exist, timeout_s=timeout_s)
     if suffix == ".npy":
-        return NpyPool(path, Path(ids_path or _ids_beside(path)), space, must_exist=must_exist, timeout_s=timeout_s)
+        return NpyGallery(path, Path(ids_path or _ids_beside(path)), space, must_exist=must_exist, timeout_s=timeout_s)
     raise ConfigError(
         f"{path} cannot be a pool",
         why=f"its ending is {suffix!r}",

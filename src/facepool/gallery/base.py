@@ -1,6 +1,6 @@
 """What every gallery can do, whatever it is kept in."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol, Self
@@ -8,7 +8,10 @@ from typing import Protocol, Self
 from facepool.errors import ConfigError
 from facepool.gallery.checks import check_dimension, check_space, clean_name
 from facepool.gallery.columns import Changes, LookAlikes, PoolMatrix
-from facepool.types import Calibration, EmbeddingSpace, Person, Sample, Template
+from facepool.types import Calibration, EmbeddingSpace, Person, Pose, Sample, Template
+
+FrontalPoses = Mapping[tuple[str, str], Pose]
+"""The head pose that was straight ahead in a guided scan, by the person's name and the appearance scanned."""
 
 
 class Gallery(Protocol):
@@ -53,8 +56,17 @@ class Gallery(Protocol):
         """Somebody by name; None: nobody has it."""
         ...
 
-    def templates(self, person: str | None = None) -> list[Template]:
+    def person_by_id(self, person_id: str) -> Person | None:
+        """Somebody by id, whatever they are called now; None: nobody has it."""
+        ...
+
+    def templates(self, person: str | None = None, *, offset: int = 0, limit: int | None = None) -> list[Template]:
         """The templates of one person, or of everybody, oldest first; none for a person without any.
+
+        Args:
+            person: Whose; None: everybody's.
+            offset: How many to leave out.
+            limit: How many to give, at most.
 
         Raises:
             UnknownPerson: Nobody has that name.
@@ -69,6 +81,10 @@ class Gallery(Protocol):
         """
         ...
 
+    def template_number(self, template_uuid: str) -> int | None:
+        """The number of the template of a UUID; None: there is none of it."""
+        ...
+
     def picture(self, template_id: int) -> bytes | None:
         """The JPEG of the aligned face that was stored with a template; None: none was, or the files have no room.
 
@@ -77,8 +93,12 @@ class Gallery(Protocol):
         """
         ...
 
-    def template_ids_with_image(self, person: str) -> frozenset[int]:
-        """The numbers of a person's templates that have a picture; empty for somebody who is not there."""
+    def template_ids_with_image(self, person: str | None = None) -> frozenset[int]:
+        """The numbers of a person's or everybody's templates that have a picture; none of somebody who is not there."""
+        ...
+
+    def frontal_poses(self, person: str | None = None) -> FrontalPoses:
+        """What was straight ahead in the guided scans of a person or of everybody, as far as it is known."""
         ...
 
     def look_alikes(self) -> frozenset[LookAlikes]:
@@ -118,6 +138,7 @@ class Gallery(Protocol):
         space: EmbeddingSpace,
         *,
         look_alikes: Collection[str] = (),
+        frontal_pose: Pose | None = None,
         expected_revision: int | None = None,
     ) -> int:
         """Store samples of a new or known person.
@@ -127,6 +148,7 @@ class Gallery(Protocol):
             samples: Any number.
             space: Which space they are of: that of the model that made them.
             look_alikes: People of the pool who are easily taken for this one; ``look_alikes()`` has the pairs.
+            frontal_pose: What was straight ahead in the scan that the samples come from, for their appearance.
             expected_revision: The revision that the decision to store them rests on; None: whatever it is now.
 
         Returns:
@@ -146,15 +168,19 @@ class Gallery(Protocol):
         templates: Sequence[Template],
         space: EmbeddingSpace | None,
         look_alikes: Collection[LookAlikes] = (),
-        people: Collection[str] = (),
+        people: Collection[Person | str] = (),
+        frontal_poses: FrontalPoses | None = None,
     ) -> int:
         """Store templates that exist already, with their provenance; the pool gives them numbers of its own.
+
+        They keep their UUIDs, and people who are new here their ids, where those are not taken.
 
         Args:
             templates: Of any people, new or known.
             space: Which space they are of; None: not known, they are taken for the pool's.
             look_alikes: Pairs to flag, of people who are in the pool or among the templates.
-            people: Names to be known, with templates or without; those that are stay as they are.
+            people: Who is to be known, with templates or without; those that are stay as they are.
+            frontal_poses: What was straight ahead in scans, of people who are in the pool or among the others.
 
         Returns:
             How many were stored.
@@ -277,13 +303,3 @@ def new_templates(person: str, samples: Sequence[Sample], model: str) -> list[Te
     """Stamp samples with the time and the model; the pool numbers them when it stores them."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return [Template(id=0, person=person, sample=sample, created_at=now, model=model) for sample in samples]
-
-
-def plain_number(value: float | None) -> float | None:
-    """A Python number in place of a NumPy one, which neither SQLite nor JSON takes."""
-    return None if value is None else float(value)
-
-
-def plain_text(value: str) -> str:
-    """Text that can be stored: file names that are no valid Unicode come as half characters, which cannot."""
-    return value.encode("utf-8", "backslashreplace").decode()

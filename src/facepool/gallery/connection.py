@@ -19,9 +19,9 @@ from facepool.errors import (
     PoolLocked,
     StorageError,
 )
-from facepool.files import storage_error, storage_errors
+from facepool.files import PRIVATE, storage_error, storage_errors
 from facepool.gallery.checks import damaged
-from facepool.gallery.schema import bring_up_to_date
+from facepool.gallery.schema import VERSION, bring_up_to_date, in_memory, version_of
 
 # A quota or a limit on file sizes comes as a refused write; the index of the log is the first to miss room.
 _NO_ROOM = frozenset({sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE})
@@ -66,13 +66,16 @@ class Link:
         db: In autocommit mode.
         path: The file.
         file: Its device and number: the same as long as nobody deletes or replaces it.
-        frozen: What it looked like when it was opened as a file that nobody changes; None: SQLite sees changes itself.
+        frozen: What it looked like when it was opened as a file that nobody changes, or read into memory; None: SQLite
+            sees changes itself.
+        is_copy: Whether it is a copy in memory of a pool that an earlier facepool wrote and that may not be written.
     """
 
     db: sqlite3.Connection
     path: Path
     file: tuple[int, int]
     frozen: tuple[int, ...] | None = None
+    is_copy: bool = False
 
     def check(self) -> None:
         """Refuse to go on with a file that nobody can find any more: what is written there is lost.
@@ -97,7 +100,8 @@ class Link:
 def connect(path: Path, timeout_s: float, *, create: bool) -> Link:
     """Open a pool.db, creating its tables or bringing them up to date where that is needed.
 
-    A file that may not be written, or whose folder may not, is opened for reading.
+    A file that may not be written, or whose folder may not, is opened for reading; if an earlier facepool wrote it, it
+    is read into memory and brought up to date there.
 
     Args:
         path: The file.
@@ -107,21 +111,26 @@ def connect(path: Path, timeout_s: float, *, create: bool) -> Link:
     with explained(path):
         _check_place(path, create=create)
         mode = _mode(path)
-        frozen = _looks(path) if mode == "immutable=1" else None
+        looks = _looks(path)
         uri = f"{path.resolve().as_uri()}?{mode}"
-        # Pool asks for one thread at a time, not always the same.
+        # A gallery asks for one thread at a time, not always the same.
         db = sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False)
         try:
             # A pool may come from elsewhere: nothing that its tables say is to be run, and no page is taken on trust.
             db.execute("PRAGMA trusted_schema = OFF")
             db.execute("PRAGMA cell_size_check = ON")
-            bring_up_to_date(db, path, may_write=mode == "mode=rw")
+            if mode != "mode=rw" and 0 < version_of(db, path) < VERSION:
+                copy = in_memory(db)
+                copy.execute("PRAGMA query_only = ON")
+                db.close()
+                return Link(copy, path, _file(path), looks, is_copy=True)
+            bring_up_to_date(db, path)
             if mode == "mode=rw":
                 _prepare_for_writing(db, timeout_s)
         except BaseException:
             db.close()
             raise
-    return Link(db, path, _file(path), frozen)
+    return Link(db, path, _file(path), looks if mode == "immutable=1" else None)
 
 
 @contextmanager
@@ -211,7 +220,7 @@ def _check_place(path: Path, *, create: bool) -> None:
 
 def _make_private(path: Path) -> None:
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, PRIVATE))
     except FileExistsError:
         return
     except OSError as error:

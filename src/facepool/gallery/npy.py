@@ -1,47 +1,77 @@
-"""The pool in the original project's two .npy files: equal in use, rewritten as a whole by every change."""
+"""The original project's two .npy files as a format: read into tables in memory, written as a whole by every change."""
 
-import warnings
-from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+import hashlib
+import io
+import json
+import math
+import shutil
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
-from typing import Self
+from tokenize import TokenError
+from typing import Any
+from uuid import UUID
 
 import numpy as np
+import numpy.typing as npt
 
-from facepool.errors import PathMissing, PoolError, PoolLocked
-from facepool.files import exists, only_writer
-from facepool.gallery.base import check_pool, new_templates, pairs_of
-from facepool.gallery.calibrations import fitting
-from facepool.gallery.checks import (
-    check_dimension,
-    check_samples,
-    check_space,
-    clean_name,
-    clean_pair,
-    name_taken,
-    person_exists,
-    pool_changed,
-    space_needed,
-    unknown_person,
-    unknown_template,
+from facepool.errors import ConfigError, PathMissing, PoolCorrupt, PoolError, PoolLocked, PoolTooNew
+from facepool.files import PRIVATE, exists, only_writer, storage_error, storage_errors, sync_folders, write_new
+from facepool.gallery.checks import check_dimension, check_space, check_vectors, clean_name
+from facepool.gallery.columns import Changes
+from facepool.gallery.ids import derived_person_uuid, derived_template_uuid
+from facepool.gallery.schema import in_memory, undone_unless_whole
+from facepool.gallery.sqlite import SqlGallery, calibration_of, read_space, write_calibration, write_space
+from facepool.types import EmbeddingSpace, Floats, Template
+
+FORMAT = "facepool-pair"
+VERSION = 5
+
+Signature = tuple[tuple[int, int, int], ...]
+Record = Mapping[str, Any]
+
+_HEADER_READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+# A header is a Python literal, which NumPy lets Python parse.
+_UNREADABLE_HEADER = (
+    ValueError,
+    EOFError,
+    SyntaxError,
+    TokenError,
+    TypeError,
+    KeyError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
 )
-from facepool.gallery.columns import Changes, LookAlikes, PoolMatrix
-from facepool.gallery.commit import FileSet
-from facepool.gallery.pair import PairContent, PairPaths, contents, read
-from facepool.types import Calibration, EmbeddingSpace, Person, Sample, Template
+_DAMAGED_SIDECAR = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    sqlite3.Error,
+)
+_SAMPLES = """
+    INSERT INTO samples (id, person_id, source, frame, time_s, yaw, pitch, roll, quality, score, size_px, appearance,
+        partial)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_TEMPLATES = "INSERT INTO templates (id, sample_id, embedding, model, created_at, uuid) VALUES (?1, ?1, ?, ?, ?, ?)"
 
-_NOT_READ: tuple[tuple[int, int, int], ...] = ()
 
+class NpyGallery(SqlGallery):
+    """A `Gallery` in ``model_faces.npy`` and ``model_face_ids.npy``.
 
-class NpyPool:
-    """A `Pool` in ``model_faces.npy`` and ``model_face_ids.npy``.
-
-    A JSON file beside the vectors keeps embedding space and provenance. A pair without one is taken as it is, checked
-    by dimension only; it stays of unknown space when templates are added. Every change writes all files anew and every
-    template is an object in memory, so large pools belong into ``pool.db``; so do pictures, which these files do not
-    keep.
+    A JSON file beside the vectors, the sidecar, keeps embedding space, provenance and ids. A pair without one is taken
+    as it is, checked by dimension only, and ids follow from the names; it stays of unknown space when templates are
+    added. Every change writes all files anew, and the old ones are deleted, their blocks not overwritten. So large
+    galleries belong into ``pool.db``, and so do pictures, which these files do not keep.
 
     Args:
         vectors_path: The vectors.
@@ -60,6 +90,8 @@ class NpyPool:
         SpaceMismatch: The pool holds embeddings of another space or dimension.
     """
 
+    keeps_images = False
+
     def __init__(
         self,
         vectors_path: Path,
@@ -69,242 +101,86 @@ class NpyPool:
         must_exist: bool = False,
         timeout_s: float = 5.0,
     ) -> None:
-        self.path = vectors_path
-        self._offered = space
+        super().__init__(vectors_path, space)
         # A move onto a link would replace the link.
-        self._paths = PairPaths(vectors_path.resolve(), ids_path.resolve())
-        self._paths.check_distinct()
-        self._files = FileSet(self._paths.all)
+        self._files = _Files(vectors_path.resolve(), ids_path.resolve())
         self._timeout_s = timeout_s
         self._closed = False
-        self._seen = _NOT_READ
-        self._content: PairContent | None = None
+        self._db: sqlite3.Connection | None = None
+        self._seen: Signature = ()
         if must_exist and not (exists(vectors_path) or exists(ids_path)):
             raise PathMissing(
                 f"The pool {vectors_path} does not exist", fix="Register somebody first, or name another pool"
             )
-        self._check_fit(self._current(), space)
-
-    @property
-    def space(self) -> EmbeddingSpace | None:
-        """What the vectors are; None for a pair that does not say; for an empty one, what it was opened with."""
-        content = self._current()
-        return content.space if content.templates else content.space or self._offered
-
-    @property
-    def dimension(self) -> int | None:
-        """Length of a vector; None for a new pool without a space."""
-        content = self._current()
-        if content.dimension is not None:
-            return content.dimension
-        return self._offered.dimension if self._offered else None
+        check_space(self.path, self.space, space)
+        check_dimension(self.path, self.dimension, space)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Remarks for the user, one line each."""
-        content = self._current()
-        if content.space or not content.templates:
+        with self._reading() as db:
+            (templates,) = db.execute("SELECT count(*) FROM templates").fetchone()
+        if self.space or not templates:
             return ()
-        if not content.labelled:
+        if not self._files.sidecar.exists():
             return (f"{self.path.name} has no sidecar: its embedding space is unknown; checked by dimension only.",)
         return (f"{self.path.name} has rows of an unknown embedding space; checked by dimension only.",)
 
-    def revision(self) -> int:
-        """A number made of the files' identities, times and sizes."""
-        return hash(self._current_signature())
-
-    def people(self) -> list[Person]:
-        """Everybody, sorted by name."""
-        content = self._current()
-        stored: dict[str, list[str]] = {name: [] for name in content.bare}
-        for template in content.templates:
-            stored.setdefault(template.person, []).append(template.created_at)
-        return [
-            Person(name, len(times), min(filter(None, times), default="")) for name, times in sorted(stored.items())
-        ]
-
-    def person(self, name: str) -> Person | None:
-        """Somebody by name."""
-        name = clean_name(name)
-        return next((entry for entry in self.people() if entry.name == name), None)
-
-    def templates(self, person: str | None = None) -> list[Template]:
-        """The templates of one person, or of everybody, oldest first."""
-        content = self._current()
-        if person is None:
-            return list(content.templates)
-        name = clean_name(person)
-        _check_known(content.names, name)
-        return [template for template in content.templates if template.person == name]
-
-    def template(self, template_id: int) -> Template:
-        """One template."""
-        return _find(self._current(), template_id)
-
-    def picture(self, template_id: int) -> bytes | None:
-        """None: these files keep no pictures."""
-        _find(self._current(), template_id)
-        return None
-
-    def template_ids_with_image(self, person: str) -> frozenset[int]:
-        """None of them: these files keep no pictures."""
-        clean_name(person)
-        return frozenset()
-
-    def look_alikes(self) -> frozenset[LookAlikes]:
-        """Pairs of people who are easily taken for each other."""
-        return self._current().look_alikes
-
-    def calibration(self) -> Calibration | None:
-        """What was measured of the pool in its embedding space."""
-        content = self._current()
-        return fitting(content.calibration, content.space)
-
-    def changes(self, since: int | None = None) -> Changes:  # noqa: ARG002 -- the files do not tell
-        """All templates as they are now."""
-        return _everything(self._current(), self.dimension or 0, hash(self._seen))
-
-    def matrix(self) -> PoolMatrix:
-        """All templates as they are now. Deprecated: ``changes`` and ``facepool.search.Search`` take its place."""
-        warnings.warn("Pool.matrix() is deprecated: use facepool.search.Search", DeprecationWarning, stacklevel=2)
-        return PoolMatrix.of(self.changes())
-
-    def create(self, person: str) -> None:
-        """Make a person known who has no templates yet; the sidecar keeps the name."""
-        name = clean_name(person)
-        with self._locked() as content:
-            if name in content.names:
-                raise name_taken(name)
-            space = content.space if content.templates else content.space or self._offered
-            self._store(replace(content, space=space, bare=content.bare | {name}, labelled=True))
-
-    def register(
-        self,
-        person: str,
-        samples: Sequence[Sample],
-        space: EmbeddingSpace,
-        *,
-        look_alikes: Collection[str] = (),
-        expected_revision: int | None = None,
-    ) -> int:
-        """Store samples of a new or known person, all or none."""
-        templates = new_templates(person, samples, space.model)
-        return self._add(templates, space, pairs_of(person, look_alikes) if templates else (), (), expected_revision)
-
-    def add(
-        self,
-        templates: Sequence[Template],
-        space: EmbeddingSpace | None,
-        look_alikes: Collection[LookAlikes] = (),
-        people: Collection[str] = (),
-    ) -> int:
-        """Store templates with their provenance, all or none."""
-        return self._add(templates, space, look_alikes, people, None)
-
-    def set_calibration(self, calibration: Calibration | None, *, expected_revision: int | None = None) -> None:
-        """Keep what was measured of the pool in place of what was kept."""
-        if calibration is None and self._current().calibration is None:
-            return
-        with self._locked() as content:
-            if expected_revision is not None and hash(self._seen) != expected_revision:
-                raise pool_changed(self.path)
-            self._store(replace(content, calibration=calibration, labelled=True))
-
-    def rename(self, old: str, new: str) -> None:
-        """Give a person another name."""
-        old, new = clean_name(old), clean_name(new)
-        with self._rewrite(old) as content:
-            if new != old and new in content.names:
-                raise person_exists(old, new)
-            self._rename_in(content, old, new)
-
-    def merge(self, source: str, target: str) -> int:
-        """Give all templates of `source` to `target`; `source` is gone."""
-        source, target = clean_pair(source, target)
-        with self._rewrite(source) as content:
-            _check_known(content.names, target)
-            self._rename_in(content, source, target)
-        return sum(template.person == source for template in content.templates)
-
-    def remove(self, person: str) -> int:
-        """Erase a person and all their templates. The old files are deleted; their blocks are not overwritten."""
-        name = clean_name(person)
-        with self._rewrite(name) as content:
-            kept = tuple(template for template in content.templates if template.person != name)
-            pairs = frozenset(pair for pair in content.look_alikes if name not in pair)
-            self._store(replace(content, templates=kept, look_alikes=pairs, bare=content.bare - {name}, labelled=True))
-        return len(content.templates) - len(kept)
-
-    def remove_many(self, people: Collection[str]) -> dict[str, int]:
-        """Erase several people who are there in one change, as `remove` does."""
-        names = {clean_name(person) for person in people}
-        if names.isdisjoint(self._current().names):
-            return {}
-        with self._locked() as content:
-            gone = names & content.names
-            kept = tuple(template for template in content.templates if template.person not in gone)
-            pairs = frozenset(pair for pair in content.look_alikes if gone.isdisjoint(pair))
-            self._store(replace(content, templates=kept, look_alikes=pairs, bare=content.bare - gone, labelled=True))
-        counts = Counter(template.person for template in content.templates)
-        return {name: counts[name] for name in gone}
-
-    def remove_template(self, template_id: int, person: str | None = None) -> str:
-        """Erase one template. The old files are deleted; their blocks are not overwritten."""
-        name = None if person is None else clean_name(person)
-        _find(self._current(), template_id, name)
-        with self._locked() as content:
-            owner = _find(content, template_id, name).person
-            kept = tuple(template for template in content.templates if template.id != template_id)
-            bare = content.bare if any(template.person == owner for template in kept) else content.bare | {owner}
-            self._store(replace(content, templates=kept, bare=bare, labelled=True))
-        return owner
+    def changes(self, since: int | None = None) -> Changes:  # noqa: ARG002 -- the files do not tell what is new
+        """All that the files have."""
+        return super().changes()
 
     def close(self) -> None:
         """Let go of what was read; no file is open between calls."""
         self._closed = True
-        self._content = None
+        self._forget()
 
-    def __enter__(self) -> Self:
-        return self
+    def _forget(self) -> None:
+        if self._db is not None:
+            self._db.close()
+        self._db = None
 
-    def __exit__(self, *details: object) -> None:
-        self.close()
-
-    def _current_signature(self) -> tuple[tuple[int, int, int], ...]:
-        self._current()
-        return self._seen
-
-    def _current(self) -> PairContent:
+    def _connection(self) -> sqlite3.Connection:
         """What the files say now, read without a lock: again until no other process wrote meanwhile."""
         if self._closed:
             raise ValueError(f"the pool {self.path} is closed")
         while True:
+            if self._db is not None and self._db.in_transaction:
+                return self._db
             seen = self._files.signature()
             if self._files.interrupted:
                 with self._lock():
                     self._files.recover()
                 continue
-            if self._content is not None and seen == self._seen:
-                return self._content
-            content = self._read_unless_changed(seen)
-            if content is not None:
-                self._content, self._seen = content, seen
-                return content
+            if self._db is not None and seen == self._seen:
+                return self._db
+            self._forget()
+            self._db = self._read_unless_changed(seen)
+            self._seen = seen
 
-    def _read_unless_changed(self, seen: tuple[tuple[int, int, int], ...]) -> PairContent | None:
+    def _read_unless_changed(self, seen: Signature) -> sqlite3.Connection | None:
         """None when another process wrote while the files were read; then what was found wrong may not be."""
+        db = in_memory()
         try:
-            content = read(self._paths)
+            _read(self._files, db)
         except (PoolError, FileNotFoundError):
-            if self._files.signature() == seen and not self._files.interrupted:
+            db.close()
+            if self._unchanged(seen):
                 raise
             return None
-        return content if self._files.signature() == seen and not self._files.interrupted else None
+        if not self._unchanged(seen):
+            db.close()
+            return None
+        db.execute("UPDATE state SET revision = ?", (hash(seen),))
+        return db
+
+    def _unchanged(self, seen: Signature) -> bool:
+        return self._files.signature() == seen and not self._files.interrupted
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
         """Keep other writers out; the operating system lets go when the process dies."""
-        folder = self._paths.vectors.parent
+        folder = self._files.vectors.parent
         if not folder.is_dir():
             raise PathMissing(
                 f"The pool {self.path} cannot be made", why="its folder does not exist", fix=f"Make the folder {folder}"
@@ -314,115 +190,379 @@ class NpyPool:
             why="another process is writing to it",
             fix="Try again, or end the other process",
         )
-        with only_writer(self._paths.vectors.with_name(self._paths.vectors.name + ".lock"), self._timeout_s, busy):
+        with only_writer(self._files.vectors.with_name(self._files.vectors.name + ".lock"), self._timeout_s, busy):
             yield
 
     @contextmanager
-    def _locked(self) -> Iterator[PairContent]:
-        """The pool's content, which nobody else changes inside the block."""
+    def _writable(self) -> Iterator[sqlite3.Connection]:
         with self._lock():
             self._files.recover()
-            yield self._current()
+            yield self._connection()
 
-    def _add(
-        self,
-        templates: Sequence[Template],
-        space: EmbeddingSpace | None,
-        look_alikes: Collection[LookAlikes],
-        people: Collection[str],
-        expected_revision: int | None,
-    ) -> int:
-        named = [
-            replace(template, person=clean_name(template.person), sample=replace(template.sample, picture=b""))
-            for template in templates
-        ]
-        bare = {clean_name(name) for name in people}
-        if not named and not look_alikes and not bare:
-            return 0
-        space = space or self.space or self._offered
-        if space is None and named:
-            raise space_needed(self.path)
-        if space is not None:
-            check_pool(self, space)
-        samples = [template.sample for template in named]
-        check_samples(samples, space.dimension if space else None)
-        with self._locked() as content:
-            if expected_revision is not None and hash(self._seen) != expected_revision:
-                raise pool_changed(self.path)
-            self._check_fit(content, space)
-            numbered = [replace(template, id=content.next_id + row) for row, template in enumerate(named)]
-            together = (*content.templates, *numbered)
-            names = content.names.union(bare, (template.person for template in numbered))
-            for name in frozenset[str]().union(*look_alikes):
-                _check_known(names, name)
-            self._store(
-                PairContent(
-                    space=content.space if content.templates else space,
-                    templates=together,
-                    next_id=content.next_id + len(numbered),
-                    labelled=True,
-                    look_alikes=content.look_alikes.union(look_alikes),
-                    calibration=content.calibration,
-                    bare=names.difference(template.person for template in together),
-                )
+    def _before_commit(self) -> None:
+        db = self._connection()
+        self._files.replace(self._contents(db))
+        self._seen = self._files.signature()
+        db.execute("UPDATE state SET revision = ?", (hash(self._seen),))
+
+    def _contents(self, db: sqlite3.Connection) -> dict[Path, bytes]:
+        """The bytes of the three files."""
+        space, calibration, people, templates = read_space(db), self._calibration(db), self.people(), self.templates()
+        rows = [template.sample.embedding for template in templates]
+        vector_bytes = _npy(np.array(rows, "<f4").reshape(len(rows), self._dimension(db) or 0))
+        id_bytes = _npy(np.array([template.person for template in templates], dtype=np.str_))
+        last = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'templates'").fetchone()
+        sidecar = {
+            "format": FORMAT,
+            "version": VERSION,
+            "space": asdict(space) if space else None,
+            "vectors_sha256": _sha256(vector_bytes),
+            "ids_sha256": _sha256(id_bytes),
+            "next_id": last[0] + 1 if last else 1,
+            "look_alikes": sorted(sorted(pair) for pair in self.look_alikes()),
+            "calibration": asdict(calibration) if calibration else None,
+            "people_without_templates": [person.name for person in people if not person.templates],
+            "person_ids": {person.name: person.id for person in people},
+            "frontal_poses": [[*key, astuple(pose)] for key, pose in self.frontal_poses().items()],
+            "templates": list(map(_row, templates)),
+        }
+        json_bytes = json.dumps(sidecar, ensure_ascii=False, indent=1).encode()
+        return {self._files.vectors: vector_bytes, self._files.ids: id_bytes, self._files.sidecar: json_bytes}
+
+    def _wipe(self) -> None:
+        """Nothing: the files were written anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Three files that are replaced as if they were one: all or none, whenever the process is killed.
+
+    New content is written beside each file, then a commit record, then everything is moved into place, then the record
+    is deleted. A record that exists is complete, because it was itself moved into place; so who finds one finishes the
+    moves, and new content without a record is thrown away. Who calls `replace` or `recover` holds a lock.
+
+    Attributes:
+        vectors: (T, D) float32, unit rows.
+        ids: (T,) unicode, the name of each row.
+    """
+
+    vectors: Path
+    ids: Path
+
+    def __post_init__(self) -> None:
+        """Refuse paths of which one would overwrite another."""
+        if self.ids in (self.vectors, self.sidecar):
+            raise ConfigError(
+                f"The names cannot be kept in {self.ids}",
+                why="the vectors are kept there" if self.ids == self.vectors else "the sidecar is kept there",
+                fix="Name another file for the names",
             )
-        return len(named)
+        if self.vectors == self.sidecar:
+            raise ConfigError(
+                f"The vectors cannot be kept in {self.vectors}", why="the sidecar is kept there", fix="End it in .npy"
+            )
 
-    @contextmanager
-    def _rewrite(self, person: str) -> Iterator[PairContent]:
-        """The same for a change to somebody who is there; a pool without them is not even locked."""
-        _check_known(self._current().names, person)
-        with self._locked() as content:
-            _check_known(content.names, person)
-            yield content
+    @property
+    def sidecar(self) -> Path:
+        """The JSON file beside the vectors."""
+        return self.vectors.with_suffix(".json")
 
-    def _rename_in(self, content: PairContent, old: str, new: str) -> None:
-        templates = tuple(
-            replace(template, person=new) if template.person == old else template for template in content.templates
+    @property
+    def interrupted(self) -> bool:
+        """Whether a replacement is under way, or was when its process died."""
+        return exists(self._record)
+
+    def signature(self) -> Signature:
+        """What differs after a replacement: cheap, from the file system's own records."""
+        return tuple(_identity(path) for path in self._all)
+
+    def recover(self) -> None:
+        """Finish or undo what another process left behind.
+
+        Raises:
+            PoolCorrupt: What it left behind concerns other files than these.
+            NotWritable: The files may not be written.
+        """
+        with storage_errors(self.vectors, "cannot be used"):
+            if self.interrupted:
+                self._check_record()
+                self._finish()
+            self._discard()
+
+    def replace(self, contents: Mapping[Path, bytes]) -> None:
+        """Replace the files; new ones are readable by their owner only, others keep their permissions.
+
+        Raises:
+            DiskFull: There is no room for a second copy. Nothing changed.
+            NotWritable: The files may not be written. Nothing changed.
+        """
+        try:
+            with storage_errors(self.vectors):
+                for path in self._all:
+                    write_new(_pending(path), contents[path], PRIVATE)
+                    if path.exists():
+                        shutil.copymode(path, _pending(path))
+                write_new(_pending(self._record), json.dumps([path.name for path in self._all]).encode(), PRIVATE)
+                _pending(self._record).replace(self._record)
+        except BaseException:
+            if not self.interrupted:  # else committed all the same: who comes next moves the files
+                self._discard()
+            raise
+        self.recover()
+
+    @property
+    def _all(self) -> tuple[Path, Path, Path]:
+        return (self.vectors, self.ids, self.sidecar)
+
+    @property
+    def _record(self) -> Path:
+        return self.vectors.with_name(f"{self.vectors.name}.commit")
+
+    def _check_record(self) -> None:
+        names = [path.name for path in self._all]
+        found = json.loads(self._record.read_bytes())
+        if found != names:
+            raise PoolCorrupt(
+                f"A change of the pool {self.vectors} was interrupted",
+                why=f"it concerns {', '.join(found)}, not {', '.join(names)}",
+                fix="Open the pool with the files that belong together",
+            )
+
+    def _finish(self) -> None:
+        for path in self._all:
+            if _pending(path).exists():  # else it was moved before the process died
+                _pending(path).replace(path)
+        sync_folders(self._all)
+        self._record.unlink()
+
+    def _discard(self) -> None:
+        for path in (*self._all, self._record):
+            _pending(path).unlink(missing_ok=True)
+
+
+def _pending(path: Path) -> Path:
+    return path.with_name(f"{path.name}.new")
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return (0, 0, 0)
+    except OSError as error:
+        raise storage_error(path, error, "cannot be used") from error
+    return (status.st_ino, status.st_mtime_ns, status.st_size)
+
+
+def _read(files: _Files, db: sqlite3.Connection) -> None:
+    """Fill empty tables with what the files say.
+
+    Raises:
+        PoolCorrupt: A file is missing, damaged, pickled, or they contradict each other.
+        PoolTooNew: A newer facepool wrote the sidecar.
+        InvalidEmbedding: A row is no unit vector.
+    """
+    present = [path for path in (files.vectors, files.ids) if path.exists()]
+    sidecar = _sidecar(files.sidecar) if files.sidecar.exists() and len(present) != 1 else None
+    if not present:
+        return  # the sidecar was read all the same: a file of another program is not to be written over
+    if len(present) == 1:
+        missing = files.ids if present == [files.vectors] else files.vectors
+        raise PoolCorrupt(
+            f"{present[0]} cannot be used alone", why=f"{missing} does not exist", fix="Name the two files together"
         )
-        pairs = [frozenset(new if name == old else name for name in pair) for pair in content.look_alikes]
-        # Two who have become one are nobody's look-alike.
-        two = frozenset(pair for pair in pairs if len(pair) > 1)
-        bare = content.names - {old} | {new}
-        bare = bare.difference(template.person for template in templates)
-        self._store(replace(content, templates=templates, look_alikes=two, bare=bare, labelled=True))
-
-    def _store(self, content: PairContent) -> None:
-        self._files.replace(contents(self._paths, content))
-        self._content, self._seen = content, self._files.signature()
-
-    def _check_fit(self, content: PairContent, space: EmbeddingSpace | None) -> None:
-        check_space(self.path, content.space, space)
-        check_dimension(self.path, content.dimension, space)
-
-
-def _check_known(names: Collection[str], name: str) -> None:
-    if name not in names:
-        raise unknown_person(name, names)
-
-
-def _find(content: PairContent, template_id: int, person: str | None = None) -> Template:
-    for template in content.templates:
-        if template.id == template_id and person in (None, template.person):
-            return template
-    raise unknown_template(template_id, person)
+    vector_bytes, id_bytes = _bytes(files.vectors), _bytes(files.ids)
+    vectors = _vectors(files.vectors, vector_bytes)
+    names = _names(files.ids, id_bytes)
+    if len(vectors) != len(names):
+        raise PoolCorrupt(
+            f"{files.vectors} and {files.ids.name} do not belong together",
+            why=f"they have {len(vectors)} vectors and {len(names)} names",
+            fix="Restore both from the same backup",
+        )
+    if sidecar is None:
+        _fill(db, vectors, names, ({"id": number} for number in range(1, len(names) + 1)), {})
+        return
+    if (sidecar.get("vectors_sha256"), sidecar.get("ids_sha256")) != (_sha256(vector_bytes), _sha256(id_bytes)):
+        raise PoolCorrupt(
+            f"{files.vectors.name}, {files.ids.name} and {files.sidecar} do not belong together",
+            why="another program has changed one of them, or they are of different pools",
+            fix=f"Restore all from the same backup, or move {files.sidecar.name} away to use the others without it, "
+            "checked by dimension only",
+        )
+    try:
+        _fill(db, vectors, names, sidecar["templates"], sidecar)
+    except _DAMAGED_SIDECAR as error:
+        raise _damaged_sidecar(files.sidecar, error) from error
 
 
-def _everything(content: PairContent, dimension: int, revision: int) -> Changes:
-    templates = content.templates
-    names = sorted({template.person for template in templates})
-    number_of = {name: number for number, name in enumerate(names)}
-    vectors = np.array([template.sample.embedding for template in templates], np.float32)
-    ids = np.array([template.id for template in templates], np.int64)
-    return Changes(
-        revision,
-        ids,
-        np.array([number_of[template.person] for template in templates], np.intp),
-        vectors.reshape(len(templates), dimension),
-        tuple(names),
-        tuple(names),
-        ids[:0],
-        content.look_alikes,
-        fitting(content.calibration, content.space),
-        whole=True,
+def _sidecar(path: Path) -> dict[str, Any]:
+    """The content of the JSON file.
+
+    Raises:
+        PoolCorrupt: It is not one of ours, or damaged.
+        PoolTooNew: A newer facepool wrote it.
+    """
+    try:
+        content: dict[str, Any] = json.loads(_bytes(path))
+        ours, version = content["format"] == FORMAT, int(content["version"])
+    except _DAMAGED_SIDECAR as error:
+        raise _damaged_sidecar(path, error) from error
+    if not ours:
+        raise _damaged_sidecar(path, f"its format is {content['format']!r}")
+    if version > VERSION:
+        raise PoolTooNew(
+            f"{path} cannot be read",
+            why=f"a newer facepool wrote it (version {version}; this one knows {VERSION})",
+            fix="Update facepool",
+        )
+    return content
+
+
+def _damaged_sidecar(path: Path, why: object) -> PoolCorrupt:
+    return PoolCorrupt(
+        f"{path} cannot be read",
+        why=f"it is no pool's sidecar, or damaged, or does not fit the rows ({why!r})",
+        fix="Move it away to use the two .npy files without it, checked by dimension only",
     )
+
+
+def _fill(db: sqlite3.Connection, vectors: Floats, names: list[str], rows: Iterable[Record], sidecar: Record) -> None:
+    """Store what was read; versions of the sidecar before this one, and pairs without one, leave some of it out."""
+    if sidecar.get("space"):
+        space = EmbeddingSpace(**sidecar["space"])
+        if space.dimension != vectors.shape[1]:
+            raise ValueError(f"vectors of {vectors.shape[1]} dimensions cannot be of {space}")
+        write_space(db, space)
+    with undone_unless_whole(db):
+        row_of = _fill_people(db, [*names, *sidecar.get("people_without_templates", ())], sidecar.get("person_ids", {}))
+        _fill_templates(db, vectors, [row_of[name] for name in names], rows)
+        last = int(sidecar.get("next_id", len(names) + 1)) - 1
+        db.execute("DELETE FROM sqlite_sequence WHERE name = 'templates'")
+        db.execute("INSERT INTO sqlite_sequence VALUES ('templates', ?)", (last,))
+        pairs = [sorted(row_of[name] for name in pair) for pair in sidecar.get("look_alikes", ())]
+        db.executemany("INSERT INTO look_alikes VALUES (?, ?)", pairs)
+        poses = [(row_of[name], appearance, *pose) for name, appearance, pose in sidecar.get("frontal_poses", ())]
+        db.executemany("INSERT INTO frontal_poses VALUES (?, ?, ?, ?, ?)", poses)
+        if sidecar.get("calibration"):
+            write_calibration(db, calibration_of(sidecar["calibration"]))
+
+
+def _fill_people(db: sqlite3.Connection, names: Iterable[str], ids: Mapping[str, str]) -> dict[str, int]:
+    """Store everybody; gives the row of each."""
+    people = [
+        (row, name, UUID(ids[name]).bytes if name in ids else derived_person_uuid(name))
+        for row, name in enumerate(dict.fromkeys(names), start=1)
+    ]
+    db.executemany("INSERT INTO persons (id, name, uuid) VALUES (?, ?, ?)", people)
+    return {name: row for row, name, _ in people}
+
+
+def _fill_templates(db: sqlite3.Connection, vectors: Floats, owners: Iterable[int], rows: Iterable[Record]) -> None:
+    samples, templates = [], []
+    for vector, owner, row in zip(vectors, owners, rows, strict=True):
+        number, embedding = int(row["id"]), vector.astype("<f4").tobytes()
+        yaw, pitch, roll = row.get("pose") or (None, None, None)
+        measures = (row.get("time_s"), yaw, pitch, roll, row.get("quality"), row.get("score"), row.get("size_px"))
+        look = (row.get("appearance", ""), row.get("partial", False))
+        samples.append((number, owner, row.get("source", ""), row.get("frame", 0), *measures, *look))
+        uuid = UUID(row["uuid"]).bytes if "uuid" in row else derived_template_uuid(number, embedding)
+        templates.append((number, embedding, row.get("model", ""), row.get("created_at", ""), uuid))
+    db.executemany(_SAMPLES, samples)
+    db.executemany(_TEMPLATES, templates)
+
+
+def _vectors(path: Path, data: bytes) -> Floats:
+    array = _array(path, data)
+    if array.dtype != np.float32 or array.ndim != 2:
+        raise PoolCorrupt(
+            f"{path} holds no embeddings",
+            why=f"it is {array.dtype} of shape {array.shape}, not float32 of shape (templates, dimensions)",
+            fix="Name the file of vectors",
+        )
+    if not array.size and len(array):
+        raise PoolCorrupt(f"{path} holds no embeddings", why="its rows have no numbers", fix="Name the file of vectors")
+    vectors = np.ascontiguousarray(array, np.float32)
+    check_vectors(vectors, what=f"{path}: row")
+    return vectors
+
+
+def _names(path: Path, data: bytes) -> list[str]:
+    array = _array(path, data)
+    if array.dtype.kind != "U" or array.ndim != 1:
+        raise PoolCorrupt(
+            f"{path} holds no names",
+            why=f"it is {array.dtype} of shape {array.shape}, not unicode of shape (templates,)",
+            fix="Name the file of names",
+        )
+    try:
+        raw: list[str] = array.tolist()
+        clean = {name: clean_name(name) for name in dict.fromkeys(raw)}
+    except (ConfigError, ValueError) as error:  # ValueError: numbers that are no letters
+        raise PoolCorrupt(f"{path} holds a name that cannot be used", why=str(error), fix="Correct the name") from error
+    return [clean[name] for name in raw]
+
+
+def _array(path: Path, data: bytes) -> npt.NDArray[np.generic]:
+    try:
+        shape, dtype, start = _header(data)
+    except _UNREADABLE_HEADER as error:
+        raise _unreadable(path, f"it is no .npy file ({error})") from error
+    if dtype.hasobject:
+        raise _unreadable(path, "it holds pickled objects, which could run any code")
+    promised, found = math.prod(shape) * dtype.itemsize, len(data) - start
+    if promised != found or min(shape, default=0) < 0 or dtype.itemsize == 0:
+        raise _unreadable(path, f"it promises {promised} bytes of {dtype} {shape} and holds {found}")
+    try:
+        return np.asarray(np.lib.format.read_array(io.BytesIO(data), allow_pickle=False))
+    except (ValueError, OverflowError) as error:  # more rows of nothing than can be counted
+        raise _unreadable(path, f"it is no .npy file ({error})") from error
+
+
+def _header(data: bytes) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    """Shape, type, and where the numbers begin."""
+    file = io.BytesIO(data)
+    version = np.lib.format.read_magic(file)
+    if version not in _HEADER_READERS:
+        raise ValueError(f"its version is {version}")
+    shape, _, dtype = _HEADER_READERS[version](file)
+    return shape, dtype, file.tell()
+
+
+def _unreadable(path: Path, why: str) -> PoolCorrupt:
+    return PoolCorrupt(f"{path} cannot be read", why=why, fix="Restore it from a backup, or name another file")
+
+
+def _bytes(path: Path) -> bytes:
+    with storage_errors(path, "cannot be read"):
+        return path.read_bytes()
+
+
+def _npy(array: npt.NDArray[np.generic]) -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array(file, array, allow_pickle=False)
+    return file.getvalue()
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _row(template: Template) -> Record:
+    """A template's entry in the sidecar: everything but name and vector."""
+    sample, pose = template.sample, template.sample.pose
+    return {
+        "id": template.id,
+        "uuid": template.uuid,
+        "model": template.model,
+        "created_at": template.created_at,
+        "source": sample.source,
+        "frame": sample.frame,
+        "time_s": sample.time_s,
+        "pose": None if pose is None else astuple(pose),
+        "quality": sample.quality,
+        "score": sample.score,
+        "size_px": sample.size_px,
+        "appearance": sample.appearance,
+        "partial": sample.partial,
+    }

@@ -2,10 +2,13 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from uuid import uuid4
 
-from facepool.errors import NotWritable, PoolCorrupt, PoolTooNew
+from facepool.errors import PoolCorrupt, PoolTooNew
+from facepool.files import PRIVATE, storage_errors, sync_folders, write_new
+from facepool.gallery.ids import derived_person_uuid, derived_template_uuid
 
 APPLICATION_ID = 0x66706F6F  # "fpoo", in the header of every pool.db
 
@@ -76,12 +79,39 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             jpeg BLOB NOT NULL
         )""",
     ),
+    (
+        "ALTER TABLE persons ADD COLUMN uuid BLOB NOT NULL DEFAULT x''",
+        "ALTER TABLE persons ADD COLUMN revision INTEGER NOT NULL DEFAULT 0",
+        "UPDATE persons SET uuid = person_uuid(name), revision = (SELECT revision FROM state)",
+        "CREATE UNIQUE INDEX persons_of_uuid ON persons (uuid)",
+        "CREATE INDEX persons_of_revision ON persons (revision)",
+        "ALTER TABLE templates ADD COLUMN uuid BLOB NOT NULL DEFAULT x''",
+        "ALTER TABLE templates ADD COLUMN revision INTEGER NOT NULL DEFAULT 0",
+        "UPDATE templates SET uuid = template_uuid(id, embedding), revision = (SELECT revision FROM state)",
+        "CREATE UNIQUE INDEX templates_of_uuid ON templates (uuid)",
+        "CREATE INDEX templates_of_revision ON templates (revision)",
+        """CREATE TABLE removed_templates (
+            id INTEGER PRIMARY KEY,
+            revision INTEGER NOT NULL
+        )""",
+        "CREATE INDEX removed_templates_of_revision ON removed_templates (revision)",
+        """CREATE TABLE frontal_poses (
+            person_id INTEGER NOT NULL REFERENCES persons ON DELETE CASCADE,
+            appearance TEXT NOT NULL,
+            yaw REAL NOT NULL,
+            pitch REAL NOT NULL,
+            roll REAL NOT NULL,
+            PRIMARY KEY (person_id, appearance)
+        ) WITHOUT ROWID""",
+    ),
 )
 """What takes a pool from version n to n + 1. Append only: pools of every earlier version are out there.
 
-``state.revision`` counts changes; ``state.rewritten`` counts those that did more than append. Numbers are never
-used twice, so that rows above the last one seen are the new ones.
+``state.revision`` counts changes. The ``revision`` of a row is that of the change that made it, gave it to another
+person or, of a person, another name; what is gone is in ``removed_templates``, so that followers need to read only what
+is newer than what they know. Numbers are never used twice. ``state.rewritten`` served versions before 5.
 """
+VERSION = len(MIGRATIONS)
 
 
 @contextmanager
@@ -95,53 +125,112 @@ def snapshot(db: sqlite3.Connection) -> Iterator[None]:
             db.execute("ROLLBACK")
 
 
-def bring_up_to_date(db: sqlite3.Connection, path: Path, *, may_write: bool) -> None:
-    """Make the tables, or bring those of an earlier version up to date.
-
-    Raises:
-        PoolCorrupt: The file is another program's.
-        PoolTooNew: A newer facepool wrote it.
-        NotWritable: An earlier one wrote it, and it may not be written.
-    """
-    with snapshot(db):  # another process may be making the tables just now
-        version = _version(db, path)
-    if version == len(MIGRATIONS):
-        return
-    if version and not may_write:
-        raise NotWritable(
-            f"The pool {path} cannot be used",
-            why="an earlier facepool wrote it, and bringing it up to date takes write permission",
-            fix="Let its owner open it once, for example: facepool people list",
-        )
+@contextmanager
+def undone_unless_whole(db: sqlite3.Connection) -> Iterator[None]:
+    """A change, undone by whatever is raised inside, Ctrl-C included; the only one at its time."""
     db.execute("BEGIN IMMEDIATE")
     try:
-        for number in range(_version(db, path), len(MIGRATIONS)):  # another process may have been faster
-            for statement in MIGRATIONS[number]:
-                db.execute(statement)
-        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        yield
         db.execute("COMMIT")
     except BaseException:
-        if db.in_transaction:
+        if db.in_transaction:  # SQLite undoes by itself where the disk failed
             db.execute("ROLLBACK")
         raise
 
 
-def _version(db: sqlite3.Connection, path: Path) -> int:
-    """The version of the tables; 0 for an empty file."""
-    (application,) = db.execute("PRAGMA application_id").fetchone()
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+def version_of(db: sqlite3.Connection, path: Path) -> int:
+    """The version of the tables; 0 for an empty file.
+
+    Raises:
+        PoolCorrupt: The file is another program's.
+        PoolTooNew: A newer facepool wrote it.
+    """
+    with snapshot(db):  # another process may be making the tables just now
+        (application,) = db.execute("PRAGMA application_id").fetchone()
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application != APPLICATION_ID and (application, version, tables) != (0, 0, 0):
         raise PoolCorrupt(
             f"The pool {path} cannot be used",
             why="it is a database of another program",
             fix="Name another file",
         )
-    if version > len(MIGRATIONS):
+    if version > VERSION:
         raise PoolTooNew(
             f"The pool {path} cannot be used",
-            why=f"a newer facepool wrote it (version {version}; this one knows {len(MIGRATIONS)})",
+            why=f"a newer facepool wrote it (version {version}; this one knows {VERSION})",
             fix="Update facepool",
         )
     return int(version)
+
+
+def in_memory(source: sqlite3.Connection | None = None) -> sqlite3.Connection:
+    """A database in memory with all tables: an empty one, or what another one has, which is not changed.
+
+    People and templates that had no id get one that follows from what they are, the same each time.
+    """
+    db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    if source is not None:
+        source.backup(db)
+    db.create_function("person_uuid", 1, derived_person_uuid)
+    db.create_function("template_uuid", 2, derived_template_uuid)
+    _migrate(db, version_of(db, Path(":memory:")))
+    db.execute("PRAGMA foreign_keys = ON")
+    return db
+
+
+def bring_up_to_date(db: sqlite3.Connection, path: Path) -> None:
+    """Make the tables in a file, or bring those of an earlier version up to date, after a copy of the file was made."""
+    if version_of(db, path) == VERSION:
+        return
+    db.create_function("person_uuid", 1, lambda _name: uuid4().bytes)
+    db.create_function("template_uuid", 2, lambda _number, _embedding: uuid4().bytes)
+    with undone_unless_whole(db):
+        version = int(db.execute("PRAGMA user_version").fetchone()[0])  # again: another process may have been faster
+        if 0 < version < VERSION:
+            _copy(path, copy_of(path, version))
+        _migrate_inside(db, version)
+
+
+def copy_of(path: Path, version: int) -> Path:
+    """Where a pool is kept as it was before it was brought up to date."""
+    return path.with_name(f"{path.name}.version-{version}")
+
+
+def copies_of(path: Path) -> list[Path]:
+    """The copies of a pool of earlier versions that are there."""
+    return [copy for copy in (copy_of(path, version) for version in range(1, VERSION)) if copy.exists()]
+
+
+def _migrate(db: sqlite3.Connection, version: int) -> None:
+    with undone_unless_whole(db):
+        _migrate_inside(db, version)
+
+
+def _migrate_inside(db: sqlite3.Connection, version: int) -> None:
+    for number in range(version, VERSION):
+        for statement in MIGRATIONS[number]:
+            db.execute(statement)
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _copy(path: Path, target: Path) -> None:
+    """Copy a pool into a file that only its owner may read, and make sure that everything is in it."""
+    # By a connection of its own: SQLite copies nothing by one that is about to write.
+    unfinished = target.with_name(f"{target.name}.unfinished")
+    with storage_errors(target):
+        try:
+            write_new(unfinished, b"", PRIVATE)  # in place of what a killed process left
+            source = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+            copy = sqlite3.connect(unfinished, isolation_level=None)
+            with closing(source), closing(copy):
+                source.backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")
+                (verdict,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
+            if verdict != "ok":
+                raise PoolCorrupt(f"The pool {path} is damaged", why=str(verdict), fix="Restore it from a backup")
+            unfinished.replace(target)
+            sync_folders([target])
+        finally:
+            unfinished.unlink(missing_ok=True)

@@ -1,24 +1,28 @@
-"""The pool in one SQLite file: the store of record."""
+"""Galleries in SQL: what is asked of the tables (`SqlGallery`), and the store of record, one file (`SqliteGallery`)."""
 
+import json
 import sqlite3
 import warnings
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, Self, overload
+from typing import Any, Self
+from uuid import uuid4
 
 import numpy as np
 
-from facepool.errors import PathMissing
+from facepool.errors import NotWritable, PathMissing
 from facepool.files import exists
-from facepool.gallery.base import new_templates, pairs_of
-from facepool.gallery.calibrations import fitting
+from facepool.gallery.base import FrontalPoses, check_pool, new_templates, pairs_of
 from facepool.gallery.checks import (
     check_samples,
     check_space,
     check_vectors,
     clean_name,
     clean_pair,
+    damaged,
     name_taken,
     person_exists,
     pool_changed,
@@ -26,39 +30,461 @@ from facepool.gallery.checks import (
     unknown_person,
     unknown_template,
 )
-from facepool.gallery.columns import Changes, LookAlikes, PoolMatrix
+from facepool.gallery.columns import Changes, LookAlikes, Numbers, PoolMatrix
 from facepool.gallery.connection import Link, connect, explain, explained
-from facepool.gallery.records import (
-    check_blobs,
-    delete_template,
-    insert_look_alikes,
-    insert_person,
-    insert_template,
-    move_look_alikes,
-    read_calibration,
-    read_look_alikes,
-    read_people,
-    read_picture,
-    read_pictured,
-    read_space,
-    read_state,
-    read_template,
-    read_templates,
-    write_calibration,
-    write_space,
-)
-from facepool.gallery.schema import snapshot
-from facepool.types import Calibration, EmbeddingSpace, Floats, Person, Sample, Template
+from facepool.gallery.ids import uuid_bytes, uuid_text
+from facepool.gallery.schema import copies_of, in_memory, snapshot, undone_unless_whole
+from facepool.types import Calibration, EmbeddingSpace, Floats, Indices, Person, Pose, Sample, Template
 
 _ROWS_AT_ONCE = 8192
+_EVERYTHING = -(1 << 63)
+"""A revision before that of any row."""
+_TEMPLATES = """
+    SELECT templates.id, templates.uuid, persons.name, persons.uuid, templates.embedding, templates.created_at,
+        templates.model, samples.source, samples.time_s, samples.yaw, samples.pitch, samples.roll, samples.quality,
+        samples.score, samples.size_px, samples.frame, samples.appearance, samples.partial
+    FROM templates JOIN samples ON samples.id = templates.sample_id JOIN persons ON persons.id = samples.person_id
+"""
+_PEOPLE = """
+    SELECT persons.name, persons.uuid, count(templates.id), coalesce(min(nullif(templates.created_at, '')), '')
+    FROM persons LEFT JOIN samples ON samples.person_id = persons.id LEFT JOIN templates
+        ON templates.sample_id = samples.id
+"""
+_LOOK_ALIKES = """
+    SELECT one.name, other.name FROM look_alikes
+    JOIN persons AS one ON one.id = look_alikes.person_id JOIN persons AS other ON other.id = look_alikes.other_id
+"""
+_VECTORS = """
+    SELECT templates.id, samples.person_id, templates.embedding
+    FROM templates JOIN samples ON samples.id = templates.sample_id WHERE templates.revision > ?
+"""
 
 
-class SqlitePool:
-    """A `Pool` in one file, ``pool.db``.
+class SqlGallery(ABC):
+    """A `Gallery` in SQLite's tables, wherever those are.
 
-    A new pool's file is made, readable by its owner only, when the first template is stored. One that may not be
+    Args:
+        path: The file that the user named.
+        space: What the caller's embeddings are; None: only what the gallery itself says.
+    """
+
+    keeps_images = True
+    """Whether there is room for pictures."""
+
+    def __init__(self, path: Path, space: EmbeddingSpace | None) -> None:
+        self.path = path
+        self._offered = space
+
+    @abstractmethod
+    def _connection(self) -> sqlite3.Connection:
+        """The tables as they are now, for reading."""
+
+    @abstractmethod
+    def _writable(self) -> AbstractContextManager[sqlite3.Connection]:
+        """The tables as they are now, which nobody else changes inside the block."""
+
+    @abstractmethod
+    def _before_commit(self) -> None:
+        """What has to succeed for a change to take place; what it raises undoes the change."""
+
+    @abstractmethod
+    def _wipe(self) -> None:
+        """Leave no bytes behind of what was erased."""
+
+    @property
+    @abstractmethod
+    def notes(self) -> tuple[str, ...]:
+        """Remarks for the user, one line each."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the files."""
+
+    @property
+    def space(self) -> EmbeddingSpace | None:
+        """What the vectors are; for a gallery without templates that does not say, what it was opened with."""
+        with self._reading() as db:
+            return read_space(db) or (None if _has_templates(db) else self._offered)
+
+    @property
+    def dimension(self) -> int | None:
+        """Length of a vector; None for a new gallery without a space."""
+        with self._reading() as db:
+            return self._dimension(db)
+
+    def revision(self) -> int:
+        """A number that differs after any process has changed the gallery."""
+        with self._reading() as db:
+            return self._read_revision(db)
+
+    def people(self) -> list[Person]:
+        """Everybody, sorted by name."""
+        with self._reading() as db:
+            return sorted(map(_person, db.execute(f"{_PEOPLE} GROUP BY persons.id")), key=lambda person: person.name)
+
+    def person(self, name: str) -> Person | None:
+        """Somebody by name."""
+        with self._reading() as db:
+            row = db.execute(f"{_PEOPLE} WHERE persons.name = ? GROUP BY persons.id", (clean_name(name),)).fetchone()
+            return _person(row) if row else None
+
+    def person_by_id(self, person_id: str) -> Person | None:
+        """Somebody by id."""
+        with self._reading() as db:
+            row = db.execute(
+                f"{_PEOPLE} WHERE persons.uuid = ? GROUP BY persons.id", (uuid_bytes(person_id),)
+            ).fetchone()
+            return _person(row) if row else None
+
+    def templates(self, person: str | None = None, *, offset: int = 0, limit: int | None = None) -> list[Template]:
+        """The templates of one person, or of everybody, oldest first."""
+        name = None if person is None else clean_name(person)
+        page = (-1 if limit is None else limit, offset)
+        with self._reading() as db:
+            if name is None:
+                rows = db.execute(f"{_TEMPLATES} ORDER BY templates.id LIMIT ? OFFSET ?", page).fetchall()
+            else:
+                _row_of_person(db, name)
+                whose = "WHERE persons.name = ? ORDER BY templates.id LIMIT ? OFFSET ?"
+                rows = db.execute(f"{_TEMPLATES} {whose}", (name, *page)).fetchall()
+            self._check_blobs(db, [row[4] for row in rows])
+            return [_template(row) for row in rows]
+
+    def template(self, template_id: int) -> Template:
+        """One template."""
+        with self._reading() as db:
+            row = None
+            if _fits(template_id):
+                row = db.execute(f"{_TEMPLATES} WHERE templates.id = ?", (template_id,)).fetchone()
+            if row is None:
+                raise unknown_template(template_id)
+            self._check_blobs(db, [row[4]])
+            return _template(row)
+
+    def template_number(self, template_uuid: str) -> int | None:
+        """The number of the template of a UUID."""
+        with self._reading() as db:
+            row = db.execute("SELECT id FROM templates WHERE uuid = ?", (uuid_bytes(template_uuid),)).fetchone()
+            return int(row[0]) if row else None
+
+    def picture(self, template_id: int) -> bytes | None:
+        """The JPEG that was stored with a template, if one was."""
+        query = """SELECT pictures.jpeg FROM templates
+            LEFT JOIN pictures ON pictures.sample_id = templates.sample_id WHERE templates.id = ?"""
+        with self._reading() as db:
+            row = db.execute(query, (template_id,)).fetchone() if _fits(template_id) else None
+            if row is None:
+                raise unknown_template(template_id)
+            jpeg: bytes | None = row[0]
+            return jpeg
+
+    def template_ids_with_image(self, person: str | None = None) -> frozenset[int]:
+        """Which templates of one person, or of everybody, have a picture."""
+        query = "SELECT templates.id FROM templates JOIN pictures ON pictures.sample_id = templates.sample_id"
+        with self._reading() as db:
+            if person is None:
+                return frozenset(number for (number,) in db.execute(query))
+            query += """ JOIN samples ON samples.id = templates.sample_id
+                JOIN persons ON persons.id = samples.person_id WHERE persons.name = ?"""
+            return frozenset(number for (number,) in db.execute(query, (clean_name(person),)))
+
+    def frontal_poses(self, person: str | None = None) -> FrontalPoses:
+        """What was straight ahead in the scans of one person, or of everybody."""
+        query = """SELECT persons.name, appearance, yaw, pitch, roll FROM frontal_poses
+            JOIN persons ON persons.id = frontal_poses.person_id WHERE ?1 IS NULL OR persons.name = ?1"""
+        name = None if person is None else clean_name(person)
+        with self._reading() as db:
+            return {(owner, appearance): Pose(*angles) for owner, appearance, *angles in db.execute(query, (name,))}
+
+    def look_alikes(self) -> frozenset[LookAlikes]:
+        """Pairs of people who are easily taken for each other."""
+        with self._reading() as db:
+            return _read_look_alikes(db)
+
+    def calibration(self) -> Calibration | None:
+        """What was measured of the gallery in its embedding space."""
+        with self._reading() as db:
+            return self._fitting_calibration(db)
+
+    def changes(self, since: int | None = None) -> Changes:
+        """What happened since a revision."""
+        with self._reading() as db, snapshot(db):
+            revision = self._read_revision(db)
+            if since is None or not 0 < since <= revision:
+                return self._read_changes(db, revision, _EVERYTHING)
+            return self._read_changes(db, revision, since)
+
+    def matrix(self) -> PoolMatrix:
+        """All templates as they are now. Deprecated: ``changes`` and ``facepool.search.Search`` take its place."""
+        warnings.warn("Pool.matrix() is deprecated: use facepool.search.Search", DeprecationWarning, stacklevel=2)
+        return PoolMatrix.of(self.changes())
+
+    def create(self, person: str) -> None:
+        """Make a person known who has no templates yet."""
+        name = clean_name(person)
+        with self._change() as (db, revision):
+            if _find_person(db, name) is not None:
+                raise name_taken(name)
+            _insert_person(db, name, None, revision)
+
+    def register(
+        self,
+        person: str,
+        samples: Sequence[Sample],
+        space: EmbeddingSpace,
+        *,
+        look_alikes: Collection[str] = (),
+        frontal_pose: Pose | None = None,
+        expected_revision: int | None = None,
+    ) -> int:
+        """Store samples of a new or known person, all or none."""
+        pairs = pairs_of(person, look_alikes)
+        if not samples:
+            return 0
+        frontal = {} if frontal_pose is None else {(person, one.appearance): frontal_pose for one in samples}
+        templates = new_templates(person, samples, space.model)
+        return self._add(templates, space, pairs, (), frontal, expected_revision)
+
+    def add(
+        self,
+        templates: Sequence[Template],
+        space: EmbeddingSpace | None,
+        look_alikes: Collection[LookAlikes] = (),
+        people: Collection[Person | str] = (),
+        frontal_poses: FrontalPoses | None = None,
+    ) -> int:
+        """Store templates with their provenance, all or none."""
+        return self._add(templates, space, look_alikes, people, frontal_poses or {}, None)
+
+    def set_calibration(self, calibration: Calibration | None, *, expected_revision: int | None = None) -> None:
+        """Keep what was measured of the gallery in place of what was kept."""
+        with self._reading() as db:
+            if calibration is None and self._calibration(db) is None:
+                return
+        with self._change(expected_revision) as (db, _):
+            write_calibration(db, calibration)
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a person another name."""
+        old, new = clean_name(old), clean_name(new)
+        with self._change_of(old) as (db, person, revision):
+            if new != old and _find_person(db, new) is not None:
+                raise person_exists(old, new)
+            db.execute("UPDATE persons SET name = ?, revision = ? WHERE id = ?", (new, revision, person))
+
+    def merge(self, source: str, target: str) -> int:
+        """Give all templates of `source` to `target`; `source` is gone."""
+        source, target = clean_pair(source, target)
+        with self._change_of(source) as (db, leaving, revision):
+            staying = _row_of_person(db, target)
+            moved = db.execute(
+                """UPDATE templates SET revision = ?
+                WHERE sample_id IN (SELECT id FROM samples WHERE person_id = ?)""",
+                (revision, leaving),
+            ).rowcount
+            db.execute("UPDATE samples SET person_id = ? WHERE person_id = ?", (staying, leaving))
+            db.execute("UPDATE OR IGNORE frontal_poses SET person_id = ? WHERE person_id = ?", (staying, leaving))
+            _move_look_alikes(db, leaving, staying)
+            db.execute("DELETE FROM persons WHERE id = ?", (leaving,))
+        return moved
+
+    def remove(self, person: str) -> int:
+        """Erase a person and all their templates, and wipe the bytes."""
+        with self._change_of(clean_name(person)) as (db, leaving, revision):
+            erased = _delete_person(db, leaving, revision)
+        self._wipe()
+        return erased
+
+    def remove_many(self, people: Collection[str]) -> dict[str, int]:
+        """Erase several people who are there in one change, and wipe the bytes as `remove` does, once."""
+        names = sorted({clean_name(person) for person in people})
+        with self._reading() as db:
+            if not any(_find_person(db, name) for name in names):
+                return {}
+        with self._change() as (db, revision):
+            rows = {name: _find_person(db, name) for name in names}
+            erased = {name: _delete_person(db, row, revision) for name, row in rows.items() if row is not None}
+        self._wipe()
+        return erased
+
+    def remove_template(self, template_id: int, person: str | None = None) -> str:
+        """Erase one template and its picture, and wipe the bytes as `remove` does."""
+        name = None if person is None else clean_name(person)
+        with self._reading() as db:
+            self._check_owner(db, template_id, name)
+        with self._change() as (db, revision):
+            sample, owner = self._check_owner(db, template_id, name)
+            db.execute("INSERT INTO removed_templates VALUES (?, ?)", (template_id, revision))
+            db.execute("DELETE FROM samples WHERE id = ?", (sample,))
+        self._wipe()
+        return owner
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        db = self._connection()
+        with explained(self.path):
+            yield db
+
+    @contextmanager
+    def _change(self, expected_revision: int | None = None) -> Iterator[tuple[sqlite3.Connection, int]]:
+        """One change, all or nothing; gives the revision that it leads to, too."""
+        with explained(self.path), self._writable() as db, undone_unless_whole(db):
+            revision = self._read_revision(db)
+            if expected_revision is not None and revision != expected_revision:
+                raise pool_changed(self.path)
+            yield db, revision + 1
+            db.execute("UPDATE state SET revision = ?", (revision + 1,))
+            self._before_commit()
+
+    @contextmanager
+    def _change_of(self, name: str) -> Iterator[tuple[sqlite3.Connection, int, int]]:
+        """A change to somebody who is there, whose row it gives; a gallery without them is not even locked."""
+        with self._reading() as db:
+            _row_of_person(db, name)
+        with self._change() as (db, revision):
+            yield db, _row_of_person(db, name), revision
+
+    def _add(
+        self,
+        templates: Sequence[Template],
+        space: EmbeddingSpace | None,
+        look_alikes: Collection[LookAlikes],
+        people: Collection[Person | str],
+        frontal_poses: FrontalPoses,
+        expected_revision: int | None,
+    ) -> int:
+        names = [clean_name(template.person) for template in templates]
+        ids_of = {clean_name(one): "" for one in people if isinstance(one, str)}
+        ids_of.update((clean_name(one.name), one.id) for one in people if isinstance(one, Person))
+        if not templates and not look_alikes and not ids_of and not frontal_poses:
+            return 0
+        space = space or self.space
+        if space is None and templates:
+            raise space_needed(self.path)
+        if space is not None:
+            check_pool(self, space)
+        check_samples([template.sample for template in templates], space.dimension if space else None)
+        for name, template in zip(names, templates, strict=True):
+            ids_of[name] = ids_of.get(name) or template.person_id
+        with self._change(expected_revision) as (db, revision):
+            if space is not None and templates:
+                self._pin(db, space)
+            rows = {name: _find_or_insert_person(db, name, uuid, revision) for name, uuid in ids_of.items()}
+            for name, template in zip(names, templates, strict=True):
+                _insert_template(db, rows[name], template, revision, with_image=self.keeps_images)
+            for pair in look_alikes:
+                _insert_look_alikes(db, *(_row_of_person(db, name) for name in pair))
+            for (name, appearance), pose in frontal_poses.items():
+                values = (_row_of_person(db, clean_name(name)), plain_text(appearance), *_angles(pose))
+                db.execute("INSERT OR REPLACE INTO frontal_poses VALUES (?, ?, ?, ?, ?)", values)
+        return len(templates)
+
+    def _pin(self, db: sqlite3.Connection, space: EmbeddingSpace) -> None:
+        pinned = read_space(db)  # anew: another process may have stored the first template just now
+        check_space(self.path, pinned, space)
+        if pinned is None and not _has_templates(db):
+            write_space(db, space)
+
+    def _dimension(self, db: sqlite3.Connection) -> int | None:
+        space = read_space(db)
+        if space is not None:
+            return space.dimension
+        row = db.execute("SELECT length(embedding) FROM templates LIMIT 1").fetchone()
+        if row is not None:
+            return int(row[0]) // 4
+        return self._offered.dimension if self._offered else None
+
+    def _read_revision(self, db: sqlite3.Connection) -> int:
+        row = db.execute("SELECT revision FROM state").fetchone()
+        if row is None:
+            raise damaged(self.path, "it does not say its revision")
+        return int(row[0])
+
+    def _calibration(self, db: sqlite3.Connection) -> Calibration | None:
+        row = db.execute("SELECT content FROM calibration").fetchone()
+        if row is None:
+            return None
+        try:
+            return calibration_of(json.loads(row[0]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise damaged(self.path, f"its calibration cannot be read ({type(error).__name__}: {error})") from error
+
+    def _fitting_calibration(self, db: sqlite3.Connection) -> Calibration | None:
+        """What was measured; None where the gallery has become another model's since."""
+        calibration, space = self._calibration(db), read_space(db)
+        if calibration is None or calibration.space_id != (space.id if space else ""):
+            return None
+        return calibration
+
+    def _read_changes(self, db: sqlite3.Connection, revision: int, since: int) -> Changes:
+        template_ids, owners, vectors = self._read_vectors(db, since)
+        people = db.execute("SELECT id, uuid, name FROM persons WHERE revision > ?", (since,)).fetchall()
+        for owner in set(owners.tolist()).difference(row for row, _, _ in people):
+            people += db.execute("SELECT id, uuid, name FROM persons WHERE id = ?", (owner,))
+        place_of = {row: place for place, (row, _, _) in enumerate(people)}
+        removed = db.execute("SELECT id FROM removed_templates WHERE revision > ?", (since,)).fetchall()
+        return Changes(
+            revision=revision,
+            template_ids=template_ids,
+            person_of=np.array([place_of[owner] for owner in owners.tolist()], np.intp),
+            vectors=vectors,
+            person_ids=tuple(uuid_text(uuid) for _, uuid, _ in people),
+            names=tuple(name for _, _, name in people),
+            removed=np.array(removed, np.int64).reshape(-1),
+            look_alikes=_read_look_alikes(db),
+            calibration=self._fitting_calibration(db),
+            whole=since == _EVERYTHING,
+        )
+
+    def _read_vectors(self, db: sqlite3.Connection, since: int) -> tuple[Numbers, Indices, Floats]:
+        """Numbers, rows of the owners, and vectors of the templates that are newer than a revision."""
+        dimension = self._dimension(db) or 0
+        (count,) = db.execute("SELECT count(*) FROM templates WHERE revision > ?", (since,)).fetchone()
+        ids, owners = np.empty(count, np.int64), np.empty(count, np.intp)
+        vectors = np.empty((count, dimension), np.float32)
+        rows = db.execute(_VECTORS, (since,))
+        # In parts: a million rows as Python objects take several times the memory of the matrix.
+        for first in range(0, count, _ROWS_AT_ONCE):
+            part = slice(first, min(first + _ROWS_AT_ONCE, count))
+            ids[part], owners[part], blobs = zip(*rows.fetchmany(_ROWS_AT_ONCE), strict=True)
+            self._check_blobs(db, blobs)
+            vectors[part] = np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), dimension)
+        check_vectors(vectors, what=f"The pool {self.path} is damaged: its row")
+        return ids, owners, vectors
+
+    def _check_blobs(self, db: sqlite3.Connection, blobs: Sequence[object]) -> None:
+        dimension = self._dimension(db) or 0
+        if any(not isinstance(blob, bytes) or len(blob) != 4 * dimension for blob in blobs):
+            raise damaged(self.path, f"it holds vectors that do not have {dimension} dimensions")
+
+    def _check_owner(self, db: sqlite3.Connection, template_id: int, name: str | None) -> tuple[int, str]:
+        """The row of a template's sample, and whose it is: anybody's, or that person's."""
+        row = None
+        if _fits(template_id):
+            row = db.execute(
+                """SELECT samples.id, persons.name FROM templates JOIN samples ON samples.id = templates.sample_id
+                JOIN persons ON persons.id = samples.person_id WHERE templates.id = ?""",
+                (template_id,),
+            ).fetchone()
+        if row is None or name not in (None, row[1]):
+            raise unknown_template(template_id, name)
+        return int(row[0]), str(row[1])
+
+
+class SqliteGallery(SqlGallery):
+    """A `Gallery` in one file, ``pool.db``.
+
+    A new gallery's file is made, readable by its owner only, when the first person is stored. One that may not be
     written can be read; whatever would change it raises `NotWritable`. Every call raises `PoolError` once the file has
-    been deleted or replaced.
+    been deleted or replaced. Erasing writes file and write-ahead log anew, and deletes the copies that were made when
+    the file was brought up to date. Where another process keeps the log in use, or the disk has no room for a second
+    copy of the file, the person is gone all the same, and `notes` says that traces remain.
 
     Args:
         path: The file.
@@ -73,383 +499,93 @@ class SqlitePool:
         PoolLocked: Another process kept it locked for `timeout_s`.
         SpaceMismatch: The pool holds embeddings of another space.
         NotWritable: The file may not be read.
+        DiskFull: An earlier facepool wrote it, and there is no room to bring it up to date.
     """
 
     def __init__(
         self, path: Path, space: EmbeddingSpace | None = None, *, must_exist: bool = False, timeout_s: float = 5.0
     ) -> None:
-        self.path = path
-        self._offered = space
+        super().__init__(path, space)
         self._timeout_s = timeout_s
         self._link: Link | None = None
+        self._nothing: sqlite3.Connection | None = None
         self._closed = False
-        self._notes: list[str] = []
-        self._told: tuple[int, int, int] | None = None
+        self._remarks: list[str] = []
         if must_exist and not exists(path):
             raise PathMissing(f"The pool {path} does not exist", fix="Register somebody first, or name another pool")
         try:
-            check_space(path, self._pinned(), space)
+            with self._reading() as db:
+                check_space(path, read_space(db), space)
         except BaseException:
             self.close()
             raise
 
     @property
-    def space(self) -> EmbeddingSpace | None:
-        """The space that the pool is pinned to; for a new pool, the one that it was opened with."""
-        return self._pinned() or self._offered
-
-    @property
-    def dimension(self) -> int | None:
-        """Length of a vector; None for a new pool without a space."""
-        space = self.space
-        return space.dimension if space else None
-
-    @property
     def notes(self) -> tuple[str, ...]:
         """Remarks for the user, one line each."""
-        return tuple(self._notes)
-
-    def revision(self) -> int:
-        """The number of changes since the pool was made."""
-        db = self._connection()
-        if db is None:
-            return 0
-        with explained(self.path):
-            return read_state(db, self.path)[0]
-
-    def people(self) -> list[Person]:
-        """Everybody, sorted by name."""
-        db = self._connection()
-        if db is None:
-            return []
-        with explained(self.path):
-            return read_people(db)
-
-    def person(self, name: str) -> Person | None:
-        """Somebody by name."""
-        name = clean_name(name)
-        return next((entry for entry in self.people() if entry.name == name), None)
-
-    def templates(self, person: str | None = None) -> list[Template]:
-        """The templates of one person, or of everybody, oldest first."""
-        name = None if person is None else clean_name(person)
-        db = self._connection()
-        if db is None:
-            if name is not None:
-                raise unknown_person(name, ())
-            return []
-        with explained(self.path):
-            found = read_templates(db, name, self.dimension or 0, self.path)
-            if name is not None and not found:
-                self._person_id(db, name)
-        return found
-
-    def template(self, template_id: int) -> Template:
-        """One template."""
-        db = self._connection()
-        with explained(self.path):
-            found = (
-                read_template(db, template_id, self.dimension or 0, self.path) if db and _fits(template_id) else None
-            )
-        if found is None:
-            raise unknown_template(template_id)
-        return found
-
-    def picture(self, template_id: int) -> bytes | None:
-        """The JPEG that was stored with a template, if one was."""
-        db = self._connection()
-        with explained(self.path):
-            row = read_picture(db, template_id) if db and _fits(template_id) else None
-        if row is None:
-            raise unknown_template(template_id)
-        return row[0]
-
-    def template_ids_with_image(self, person: str) -> frozenset[int]:
-        """Which of a person's templates have a picture."""
-        db = self._connection()
-        if db is None:
-            return frozenset()
-        with explained(self.path):
-            return read_pictured(db, clean_name(person))
-
-    def look_alikes(self) -> frozenset[LookAlikes]:
-        """Pairs of people who are easily taken for each other."""
-        db = self._connection()
-        if db is None:
-            return frozenset()
-        with explained(self.path):
-            return read_look_alikes(db)
-
-    def calibration(self) -> Calibration | None:
-        """What was measured of the pool in its embedding space."""
-        db = self._connection()
-        if db is None:
-            return None
-        with explained(self.path):
-            return fitting(read_calibration(db, self.path), read_space(db))
-
-    def changes(self, since: int | None = None) -> Changes:
-        """What happened since a revision; only what was appended since the last call is read."""
-        db = self._connection()
-        if db is None:
-            none = np.zeros(0, np.int64)
-            vectors = np.zeros((0, self.dimension or 0), np.float32)
-            return Changes(0, none, none, vectors, (), (), none, whole=True)
-        with explained(self.path), snapshot(db):
-            return self._read_changes(db, since)
-
-    def matrix(self) -> PoolMatrix:
-        """All templates as they are now. Deprecated: ``changes`` and ``facepool.search.Search`` take its place."""
-        warnings.warn("Pool.matrix() is deprecated: use facepool.search.Search", DeprecationWarning, stacklevel=2)
-        return PoolMatrix.of(self.changes())
-
-    def create(self, person: str) -> None:
-        """Make a person known who has no templates yet."""
-        name = clean_name(person)
-        with self._transaction() as db:
-            if not insert_person(db, name):
-                raise name_taken(name)
-
-    def register(
-        self,
-        person: str,
-        samples: Sequence[Sample],
-        space: EmbeddingSpace,
-        *,
-        look_alikes: Collection[str] = (),
-        expected_revision: int | None = None,
-    ) -> int:
-        """Store samples of a new or known person, all or none."""
-        templates = new_templates(person, samples, space.model)
-        return self._add(templates, space, pairs_of(person, look_alikes) if templates else (), (), expected_revision)
-
-    def add(
-        self,
-        templates: Sequence[Template],
-        space: EmbeddingSpace | None,
-        look_alikes: Collection[LookAlikes] = (),
-        people: Collection[str] = (),
-    ) -> int:
-        """Store templates with their provenance, all or none."""
-        return self._add(templates, space, look_alikes, people, None)
-
-    def set_calibration(self, calibration: Calibration | None, *, expected_revision: int | None = None) -> None:
-        """Keep what was measured of the pool in place of what was kept."""
-        if calibration is None and self._connection() is None:
-            return  # nothing to forget, and no file to make for it
-        with self._transaction(expected_revision) as db:
-            write_calibration(db, calibration)
-
-    def rename(self, old: str, new: str) -> None:
-        """Give a person another name."""
-        old, new = clean_name(old), clean_name(new)
-        with self._rewrite(old) as (db, person):
-            if new != old and db.execute("SELECT 1 FROM persons WHERE name = ?", (new,)).fetchone():
-                raise person_exists(old, new)
-            db.execute("UPDATE persons SET name = ? WHERE id = ?", (new, person))
-
-    def merge(self, source: str, target: str) -> int:
-        """Give all templates of `source` to `target`; `source` is gone."""
-        source, target = clean_pair(source, target)
-        with self._rewrite(source) as (db, leaving):
-            staying = self._person_id(db, target)
-            moved = db.execute("UPDATE samples SET person_id = ? WHERE person_id = ?", (staying, leaving)).rowcount
-            move_look_alikes(db, leaving, staying)
-            db.execute("DELETE FROM persons WHERE id = ?", (leaving,))
-        return moved
-
-    def remove(self, person: str) -> int:
-        """Erase a person and all their templates, and wipe the bytes: file and write-ahead log are written anew.
-
-        Where another process keeps the log in use, or the disk has no room for a second copy of the file, the person
-        is gone all the same, and `notes` says that traces remain.
-        """
-        with self._rewrite(clean_name(person)) as (db, leaving):
-            (erased,) = db.execute("SELECT count(*) FROM samples WHERE person_id = ?", (leaving,)).fetchone()
-            db.execute("DELETE FROM persons WHERE id = ?", (leaving,))
-        self._wipe(db)
-        return int(erased)
-
-    def remove_many(self, people: Collection[str]) -> dict[str, int]:
-        """Erase several people who are there in one change, and wipe the bytes as `remove` does, once."""
-        names = {clean_name(person) for person in people}
-        there = names.intersection(person.name for person in self.people())
-        if not there:
-            return {}
-        with self._transaction() as db:
-            erased = {person.name: person.templates for person in read_people(db) if person.name in names}
-            db.executemany("DELETE FROM persons WHERE name = ?", [(name,) for name in erased])
-            db.execute("UPDATE state SET rewritten = rewritten + 1")
-        self._wipe(db)
-        return erased
-
-    def remove_template(self, template_id: int, person: str | None = None) -> str:
-        """Erase one template and its picture, and wipe the bytes as `remove` does."""
-        name = None if person is None else clean_name(person)
-        if self._connection() is None or not _fits(template_id):
-            raise unknown_template(template_id, name)
-        with self._transaction() as db:
-            owner = delete_template(db, template_id, name)
-            if owner is None:
-                raise unknown_template(template_id, name)
-            db.execute("UPDATE state SET rewritten = rewritten + 1")
-        self._wipe(db)
-        return owner
+        return tuple(self._remarks)
 
     def close(self) -> None:
         """Let go of the file."""
         self._closed = True
         self._disconnect()
+        if self._nothing is not None:
+            self._nothing.close()
 
-    def __enter__(self) -> Self:
-        return self
+    def _connection(self) -> sqlite3.Connection:
+        """The file's tables, or empty ones while there is no file."""
+        link = self._linked(create=False)
+        if link is not None:
+            return link.db
+        if self._nothing is None:
+            self._nothing = in_memory()
+        return self._nothing
 
-    def __exit__(self, *details: object) -> None:
-        self.close()
+    @contextmanager
+    def _writable(self) -> Iterator[sqlite3.Connection]:
+        link = self._linked(create=True)
+        if link is not None and link.is_copy:
+            raise NotWritable(
+                f"The pool {self.path} can only be read",
+                why="an earlier facepool wrote it, and bringing it up to date takes write permission",
+                fix="Let its owner open it once, for example: facepool people list",
+            )
+        yield self._connection()
 
-    @overload
-    def _connection(self, *, create: Literal[True]) -> sqlite3.Connection: ...
+    def _before_commit(self) -> None:
+        if self._link is not None:
+            self._link.check()  # again: it may have waited for another process
 
-    @overload
-    def _connection(self, *, create: bool = ...) -> sqlite3.Connection | None: ...
-
-    def _connection(self, *, create: bool = False) -> sqlite3.Connection | None:
-        """The connection; None while there is no file."""
+    def _linked(self, *, create: bool) -> Link | None:
         if self._closed:
             raise ValueError(f"the pool {self.path} is closed")
-        self._check_unmoved()
-        if self._link is not None and self._link.outdated:
-            self._disconnect()
-        if self._link is None and (create or exists(self.path)):
-            self._link = connect(self.path, self._timeout_s, create=create)
-        return self._link.db if self._link else None
-
-    def _check_unmoved(self) -> None:
         if self._link is not None:
             self._link.check()
+            if self._link.outdated:
+                self._disconnect()
+        if self._link is None and (create or exists(self.path)):
+            self._link = connect(self.path, self._timeout_s, create=create)
+            self._remark_on(self._link)
+        return self._link
+
+    def _remark_on(self, link: Link) -> None:
+        if link.is_copy:
+            self._remarks.append(
+                f"{self.path.name} was written by an earlier facepool and may not be written: it can only be read."
+            )
+        for copy in copies_of(self.path):
+            self._remarks.append(
+                f"{copy.name} is {self.path.name} as an earlier facepool left it; delete it when all is well. "
+                "Erasing somebody deletes it, too."
+            )
 
     def _disconnect(self) -> None:
         if self._link is not None:
             self._link.db.close()
             self._link = None
 
-    def _pinned(self) -> EmbeddingSpace | None:
+    def _wipe(self) -> None:
         db = self._connection()
-        if db is None:
-            return None
-        with explained(self.path):
-            return read_space(db)
-
-    def _add(
-        self,
-        templates: Sequence[Template],
-        space: EmbeddingSpace | None,
-        look_alikes: Collection[LookAlikes],
-        people: Collection[str],
-        expected_revision: int | None,
-    ) -> int:
-        names = [clean_name(template.person) for template in templates]
-        bare = [clean_name(name) for name in people]
-        if not templates and not look_alikes and not bare:
-            return 0
-        pinned = self.space
-        space = space or pinned
-        if space is None and templates:
-            raise space_needed(self.path)
-        check_space(self.path, pinned, space)
-        check_samples([template.sample for template in templates], space.dimension if space else None)
-        with self._transaction(expected_revision) as db:
-            if space is not None and templates:
-                self._pin(db, space)
-            for name in bare:
-                insert_person(db, name)
-            for name, template in zip(names, templates, strict=True):
-                insert_template(db, name, template)
-            for pair in look_alikes:
-                insert_look_alikes(db, *(self._person_id(db, name) for name in pair))
-        return len(templates)
-
-    @contextmanager
-    def _rewrite(self, person: str) -> Iterator[tuple[sqlite3.Connection, int]]:
-        """A transaction that does more than append; gives the number of the person whom it is about."""
-        if self._connection() is None:
-            raise unknown_person(person, ())
-        with self._transaction() as db:
-            yield db, self._person_id(db, person)
-            db.execute("UPDATE state SET rewritten = rewritten + 1")
-
-    @contextmanager
-    def _transaction(self, expected_revision: int | None = None) -> Iterator[sqlite3.Connection]:
-        """One change, undone by whatever is raised inside, Ctrl-C included."""
-        db = self._connection(create=True)
-        with explained(self.path):
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                self._check_unmoved()  # again: it may have waited for another process
-                self._check_revision(db, expected_revision)
-                yield db
-                db.execute("UPDATE state SET revision = revision + 1")
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:  # SQLite undoes by itself where the disk failed
-                    db.execute("ROLLBACK")
-                raise
-
-    def _check_revision(self, db: sqlite3.Connection, expected: int | None) -> None:
-        revision, _ = read_state(db, self.path)
-        if expected is not None and revision != expected:
-            raise pool_changed(self.path)
-
-    def _pin(self, db: sqlite3.Connection, space: EmbeddingSpace) -> None:
-        pinned = read_space(db)  # anew: another process may have stored the first template just now
-        check_space(self.path, pinned, space)
-        if pinned is None:
-            write_space(db, space)
-
-    def _person_id(self, db: sqlite3.Connection, name: str) -> int:
-        row = db.execute("SELECT id FROM persons WHERE name = ?", (name,)).fetchone()
-        if row is None:
-            raise unknown_person(name, [known for (known,) in db.execute("SELECT name FROM persons")])
-        return int(row[0])
-
-    def _read_changes(self, db: sqlite3.Connection, since: int | None) -> Changes:
-        revision, rewritten = read_state(db, self.path)
-        appended = self._told is not None and self._told[:2] == (since, rewritten)
-        last = self._told[2] if self._told and appended else 0
-        owners = dict(db.execute("SELECT id, name FROM persons").fetchall())
-        place_of = {owner: place for place, owner in enumerate(owners)}
-        ids, owner_ids, vectors = self._read_vectors(db, last)
-        self._told = (revision, rewritten, int(ids.max(initial=last)))
-        return Changes(
-            revision,
-            ids,
-            np.array([place_of[owner] for owner in owner_ids.tolist()], np.intp),
-            vectors,
-            tuple(map(str, owners)),
-            tuple(owners.values()),
-            ids[:0],
-            read_look_alikes(db),
-            fitting(read_calibration(db, self.path), read_space(db)),
-            whole=not appended,
-        )
-
-    def _read_vectors(self, db: sqlite3.Connection, last: int) -> tuple[Any, Any, Floats]:
-        dimension = self.dimension or 0
-        newer = "FROM templates JOIN samples ON samples.id = templates.sample_id WHERE templates.id > ?"
-        (count,) = db.execute(f"SELECT count(*) {newer}", (last,)).fetchone()
-        ids, owner_ids = np.empty(count, np.int64), np.empty(count, np.int64)
-        vectors = np.empty((count, dimension), np.float32)
-        rows = db.execute(f"SELECT templates.id, samples.person_id, templates.embedding {newer}", (last,))
-        # In parts: a million rows as Python objects take several times the memory of the matrix.
-        for first in range(0, count, _ROWS_AT_ONCE):
-            part = slice(first, min(first + _ROWS_AT_ONCE, count))
-            ids[part], owner_ids[part], blobs = zip(*rows.fetchmany(_ROWS_AT_ONCE), strict=True)
-            check_blobs(blobs, dimension, self.path)
-            vectors[part] = np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), dimension)
-        check_vectors(vectors, what=f"The pool {self.path} is damaged: its row")
-        return ids, owner_ids, vectors
-
-    def _wipe(self, db: sqlite3.Connection) -> None:
         # secure_delete alone leaves copies behind in pages that SQLite had rearranged; VACUUM writes them all anew.
         try:
             db.execute("VACUUM")
@@ -460,10 +596,199 @@ class SqlitePool:
             if explanation is None:
                 raise
             why = explanation.why
+        for copy in copies_of(self.path):
+            copy.unlink(missing_ok=True)
         if why:
-            self._notes.append(f"Traces of what was removed may remain in {self.path.name} and its log: {why}.")
+            self._remarks.append(f"Traces of what was removed may remain in {self.path.name} and its log: {why}.")
+
+
+def read_space(db: sqlite3.Connection) -> EmbeddingSpace | None:
+    """The space that a gallery is pinned to; None before its first template, and where its files do not say."""
+    row = db.execute("SELECT model, weights_sha256, preprocessing, template, mirrored, dimension FROM space").fetchone()
+    if row is None:
+        return None
+    model, weights_sha256, preprocessing, template, mirrored, dimension = row
+    return EmbeddingSpace(model, weights_sha256, preprocessing, template, bool(mirrored), dimension)
+
+
+def write_space(db: sqlite3.Connection, space: EmbeddingSpace) -> None:
+    """Pin a gallery that has no space yet."""
+    values = (
+        space.model,
+        space.weights_sha256,
+        space.preprocessing,
+        space.template,
+        space.mirrored,
+        space.dimension,
+    )
+    db.execute(
+        "INSERT INTO space (id, model, weights_sha256, preprocessing, template, mirrored, dimension) "
+        "VALUES (1, ?, ?, ?, ?, ?, ?)",
+        values,
+    )
+
+
+def write_calibration(db: sqlite3.Connection, calibration: Calibration | None) -> None:
+    """Keep a calibration in place of what was kept; None: keep nothing."""
+    db.execute("DELETE FROM calibration")
+    if calibration is not None:
+        db.execute("INSERT INTO calibration VALUES (1, ?)", (json.dumps(asdict(calibration)),))
+
+
+def calibration_of(record: Mapping[str, Any]) -> Calibration:
+    """A calibration from the JSON object that it was stored as.
+
+    Raises:
+        ValueError: It is damaged.
+        KeyError: Something is missing.
+        TypeError: Something is of another kind.
+    """
+    points = tuple((float(rate), float(similarity)) for rate, similarity in record["points"])
+    if len(points) < 2 or any(not 0 < rate <= 1 for rate, _ in points):
+        raise ValueError("its calibration has no curve")
+    return Calibration(
+        threshold=float(record["threshold"]),
+        target_fpir=float(record["target_fpir"]),
+        low=float(record["low"]),
+        high=float(record["high"]),
+        points=points,
+        people=int(record["people"]),
+        templates=int(record["templates"]),
+        comparisons=int(record["comparisons"]),
+        borrowed=float(record["borrowed"]),
+        created_at=str(record["created_at"]),
+        space_id=str(record["space_id"]),
+    )
+
+
+def plain_text(value: str) -> str:
+    """Text that can be stored: file names that are no valid Unicode come as half characters, which cannot."""
+    return value.encode("utf-8", "backslashreplace").decode()
+
+
+def _plain_number(value: float | None) -> float | None:
+    """A Python number in place of a NumPy one, which sqlite3 would store as bytes."""
+    return None if value is None else float(value)
+
+
+def _angles(pose: Pose | None) -> tuple[float | None, ...]:
+    return (None, None, None) if pose is None else (float(pose.yaw), float(pose.pitch), float(pose.roll))
 
 
 def _fits(number: int) -> bool:
     """Whether SQLite can hold a number; others are nobody's."""
     return 0 < number < 1 << 63
+
+
+def _has_templates(db: sqlite3.Connection) -> bool:
+    return db.execute("SELECT 1 FROM templates LIMIT 1").fetchone() is not None
+
+
+def _read_look_alikes(db: sqlite3.Connection) -> frozenset[LookAlikes]:
+    return frozenset(frozenset(row) for row in db.execute(_LOOK_ALIKES))
+
+
+def _insert_look_alikes(db: sqlite3.Connection, person: int, other: int) -> None:
+    """Flag a pair; one that is flagged stays so."""
+    db.execute("INSERT OR IGNORE INTO look_alikes VALUES (?, ?)", sorted((person, other)))
+
+
+def _move_look_alikes(db: sqlite3.Connection, leaving: int, staying: int) -> None:
+    """Give the pairs of a person to another who takes their place; the pair of the two is not moved."""
+    others = db.execute(
+        """SELECT CASE person_id WHEN ?1 THEN other_id ELSE person_id END FROM look_alikes
+        WHERE ?1 IN (person_id, other_id)""",
+        (leaving,),
+    ).fetchall()
+    for (other,) in others:
+        if other != staying:
+            _insert_look_alikes(db, staying, other)
+
+
+def _find_person(db: sqlite3.Connection, name: str) -> int | None:
+    row = db.execute("SELECT id FROM persons WHERE name = ?", (name,)).fetchone()
+    return int(row[0]) if row else None
+
+
+def _row_of_person(db: sqlite3.Connection, name: str) -> int:
+    row = _find_person(db, name)
+    if row is None:
+        raise unknown_person(name, [known for (known,) in db.execute("SELECT name FROM persons")])
+    return row
+
+
+def _find_or_insert_person(db: sqlite3.Connection, name: str, person_id: str, revision: int) -> int:
+    row = _find_person(db, name)
+    return _insert_person(db, name, uuid_bytes(person_id), revision) if row is None else row
+
+
+def _insert_person(db: sqlite3.Connection, name: str, uuid: bytes | None, revision: int) -> int:
+    """Make somebody known, by the id that they had elsewhere if nobody has it here."""
+    if uuid is None or db.execute("SELECT 1 FROM persons WHERE uuid = ?", (uuid,)).fetchone():
+        uuid = uuid4().bytes
+    values = (name, uuid, revision)
+    return int(db.execute("INSERT INTO persons (name, uuid, revision) VALUES (?, ?, ?)", values).lastrowid or 0)
+
+
+def _delete_person(db: sqlite3.Connection, row: int, revision: int) -> int:
+    """Delete somebody with all that is theirs; how many templates that were."""
+    erased = db.execute(
+        """INSERT INTO removed_templates SELECT templates.id, ? FROM templates
+        JOIN samples ON samples.id = templates.sample_id WHERE samples.person_id = ?""",
+        (revision, row),
+    ).rowcount
+    db.execute("DELETE FROM persons WHERE id = ?", (row,))
+    return erased
+
+
+def _insert_template(
+    db: sqlite3.Connection, person: int, template: Template, revision: int, *, with_image: bool
+) -> None:
+    """Store a template, by the UUID that it had elsewhere if none has it here."""
+    sample = template.sample
+    measures = map(_plain_number, (sample.time_s, *_angles(sample.pose), sample.quality, sample.score, sample.size_px))
+    row = db.execute(
+        """INSERT INTO samples (person_id, source, frame, appearance, partial, time_s, yaw, pitch, roll, quality, score,
+            size_px)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        (
+            person,
+            plain_text(sample.source),
+            int(sample.frame),
+            plain_text(sample.appearance),
+            bool(sample.partial),
+            *measures,
+        ),
+    ).lastrowid
+    uuid = uuid_bytes(template.uuid)
+    if uuid is None or db.execute("SELECT 1 FROM templates WHERE uuid = ?", (uuid,)).fetchone():
+        uuid = uuid4().bytes
+    db.execute(
+        "INSERT INTO templates (sample_id, embedding, model, created_at, uuid, revision) VALUES (?, ?, ?, ?, ?, ?)",
+        (row, sample.embedding.astype("<f4").tobytes(), template.model, template.created_at, uuid, revision),
+    )
+    if sample.picture and with_image:
+        db.execute("INSERT INTO pictures VALUES (?, ?)", (row, sample.picture))
+
+
+def _person(row: tuple[Any, ...]) -> Person:
+    name, uuid, templates, created_at = row
+    return Person(name, templates, created_at, uuid_text(uuid))
+
+
+def _template(row: tuple[Any, ...]) -> Template:
+    number, uuid, person, person_uuid, blob, created_at, model, source, time_s, yaw, pitch, roll, quality, *rest = row
+    score, size_px, frame, appearance, partial = rest
+    sample = Sample(
+        embedding=np.frombuffer(blob, "<f4").astype(np.float32),
+        source=source,
+        time_s=time_s,
+        pose=None if yaw is None else Pose(yaw, pitch, roll),
+        quality=quality,
+        score=score,
+        size_px=size_px,
+        frame=frame,
+        appearance=appearance,
+        partial=bool(partial),
+    )
+    return Template(number, person, sample, created_at, model, uuid_text(uuid), uuid_text(person_uuid))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from facepool.gallery.base import Gallery
+from facepool.gallery.base import FrontalPoses, Gallery
 from facepool.types import Template
 
 
@@ -42,11 +42,18 @@ def transfer(source: Gallery, target: Gallery) -> TransferReport:
         if _key(template) not in seen:
             seen.add(_key(template))
             fresh.append(template)
-    bare = {person.name for person in source.people() if person.templates == 0} - had
+    without_templates = [person for person in source.people() if not person.templates and person.name not in had]
     # The pictures only of what is copied: there may be as many megabytes of them as there are templates in hundreds.
-    with_pictures = [_pictured(source, template) for template in fresh]
-    target.add(with_pictures, source.space, source.look_alikes() - target.look_alikes(), bare)
-    touched = {template.person for template in fresh} | bare
+    with_image = source.template_ids_with_image()
+    fresh = [_with_image(source, template) if template.id in with_image else template for template in fresh]
+    target.add(
+        fresh,
+        source.space,
+        source.look_alikes() - target.look_alikes(),
+        without_templates,
+        _new_poses(source.frontal_poses(), target.frontal_poses()),
+    )
+    touched = {template.person for template in fresh}.union(person.name for person in without_templates)
     return TransferReport(
         created=tuple(sorted(touched - had)),
         extended=tuple(sorted(touched & had)),
@@ -56,9 +63,12 @@ def transfer(source: Gallery, target: Gallery) -> TransferReport:
     )
 
 
-def _pictured(source: Gallery, template: Template) -> Template:
-    picture = source.picture(template.id)
-    return replace(template, sample=replace(template.sample, picture=picture)) if picture else template
+def _with_image(source: Gallery, template: Template) -> Template:
+    return replace(template, sample=replace(template.sample, picture=source.picture(template.id) or b""))
+
+
+def _new_poses(offered: FrontalPoses, known: FrontalPoses) -> FrontalPoses:
+    return {scan: pose for scan, pose in offered.items() if scan not in known}
 
 
 def _key(template: Template) -> tuple[str, bytes]:

@@ -414,4 +414,6 @@ def _best(people: Floats, k: int) -> list[int]:
 
 def _candidate(index: Index, person: int, similarity: np.float32, of_rows: Floats) -> Candidate:
     loudest = index.starts[person] + of_rows.argmax()
-    return Candidate(index.names[person], float(similarity), int(index.template_ids[loudest]))
+    return Candidate(
+        index.names[person], float(similarity), int(index.template_ids[loudest]), person_id=index.person_ids[person]
+    )

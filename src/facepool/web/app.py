@@ -7,11 +7,13 @@ from importlib.resources import files
 from pathlib import Path
 
 from fastapi import FastAPI
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 import facepool
+from facepool.errors import FacepoolError
 from facepool.web import compreface, problems
 from facepool.web.api import activity, cameras, enroll, keys, live, persons, pool, recognition, system
 from facepool.web.middleware import middleware
@@ -59,9 +61,7 @@ def create_app(services: Services, *, most_bytes: int = MOST_BYTES, deadline_s: 
         redoc_url=None,
         responses=problems.PROBLEMS,
         lifespan=lifespan,
-        middleware=middleware(
-            services, most_bytes=most_bytes, deadline_s=deadline_s, refusals={"/api/": compreface.refusal}
-        ),
+        middleware=middleware(services, most_bytes=most_bytes, deadline_s=deadline_s, refusal=_refusal),
     )
     app.state.services = services
     problems.add_handlers(app)
@@ -69,6 +69,12 @@ def create_app(services: Services, *, most_bytes: int = MOST_BYTES, deadline_s: 
         app.include_router(router)
     _add_page(app)
     return app
+
+
+def _refusal(error: FacepoolError, request: Request) -> Response:
+    """Clients of CompreFace expect its words."""
+    of_compreface = request.url.path.startswith("/api/")
+    return compreface.refusal(error, request) if of_compreface else problems.problem(error)
 
 
 class _Page(StaticFiles):

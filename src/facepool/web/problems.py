@@ -1,4 +1,4 @@
-"""What goes wrong with a request, as the client is told of it: ``application/problem+json`` (RFC 9457).
+"""What goes wrong with a request, as the client gets it: ``application/problem+json`` (RFC 9457).
 
 The words and the code are those of the error; the status follows from its kind. Nothing else of the server's inside
 goes out.

@@ -16,7 +16,8 @@ VIDEOS = DATA / "videos"
 WOJTEK = VIDEOS / "metrical-tracker" / "wojtek.mp4"
 ONE_SIDE = VIDEOS / "vhap" / "person_0004_input_panel.mp4"
 HeadOf = Callable[[str], SyntheticHead]
-ROUND = head_circle(30, 36, still=9)
+STILL, STEPS = 9, 24
+ROUND = head_circle(30, STEPS, still=STILL)
 
 
 def film(path: Path, head: SyntheticHead, poses: Sequence[Pose]) -> Path:
@@ -31,7 +32,7 @@ def films(tmp_path_factory: pytest.TempPathFactory, head_of: HeadOf) -> Path:
     """``round.mp4``, a whole circle, and ``part.mp4``, half of it."""
     folder = tmp_path_factory.mktemp("films")
     film(folder / "round.mp4", head_of("person_a_2"), ROUND)
-    film(folder / "part.mp4", head_of("person_a_2"), ROUND[: 9 + 19])
+    film(folder / "part.mp4", head_of("person_a_2"), ROUND[: STILL + STEPS // 2 + 1])
     return folder
 
 
@@ -61,7 +62,7 @@ def test_half_a_circle_is_refused_and_stored_only_on_purpose(facepool: Commands,
 
 
 def test_what_one_film_lacks_another_gives(facepool: Commands, films: Path, tmp_path: Path, head_of: HeadOf) -> None:
-    rest = film(tmp_path / "rest.mp4", head_of("person_a_2"), ROUND[9 + 16 :])
+    rest = film(tmp_path / "rest.mp4", head_of("person_a_2"), ROUND[STILL + STEPS // 2 - 2 :])
     outcome = facepool("register", "Ada", films / "part.mp4", rest, "--headless", "--json")
     assert outcome.code == 0, outcome.err
     (record,) = outcome.records

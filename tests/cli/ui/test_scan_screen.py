@@ -10,7 +10,6 @@ from facepool.cli.ui.console import Console
 from facepool.cli.ui.registration import ScanTally
 from facepool.cli.ui.scan_screen import (
     ScanScreen,
-    Thumbnails,
     captured,
     keys_line,
     progress,
@@ -18,7 +17,6 @@ from facepool.cli.ui.scan_screen import (
     ring_view,
 )
 from facepool.cli.ui.viewer import Viewer
-from facepool.enroll.ring import Slot
 from facepool.enroll.scan import ScanStep
 from facepool.enroll.session import EnrollmentSession, EnrollOptions
 from facepool.gallery import Pool, open_pool
@@ -75,7 +73,7 @@ class Stand:
     def __init__(self, pool: Pool, *, partial: bool = False) -> None:
         self.stage = ScanStage()
         self.guided = EnrollmentSession("Ada", self.stage, pool, options=EnrollOptions(partial=partial))
-        self.scan = ScanScreen(self.guided, Painter(), Console(), keep_faces=False)
+        self.scan = ScanScreen(self.guided, Painter(), Console())
         self.window = KeyWindow(lambda _: ())
 
     def run(self, heads: Sequence[Head], keys: Callable[[int], tuple[WindowEvent, ...]] = lambda _: ()) -> int:
@@ -167,24 +165,6 @@ def test_keys_and_refusal_say_what_there_is_and_what_is_needed(pool: Pool) -> No
     assert refusal_words(scan) == "Not yet: 1 of 12 directions, 10 are needed"
     assert keys_line(can_finish=False).startswith("Q ends")
     assert keys_line(can_finish=True).startswith("Enter or Q saves")
-
-
-def test_a_face_is_kept_for_each_captured_place(pool: Pool) -> None:
-    thumbnails = Thumbnails()
-    for frame, scan in scans(pool, FULL):
-        thumbnails.add(frame, scan)
-    assert all(part.far is None for part in scan.ring)
-    taken = {Slot(way, "near") for way, part in enumerate(scan.ring) if part.near is not None}
-    assert set(thumbnails.by_slot) == {None, *taken}
-    assert all(face.shape == (140, 140, 3) for face in thumbnails.by_slot.values())
-
-
-def test_the_face_of_the_front_is_the_best_of_its_row(pool: Pool) -> None:
-    thumbnails = Thumbnails()
-    sizes = [80, 112, 90, 80, 80, 80, 80, 80]
-    for frame, scan in scans(pool, [Head(size=size) for size in sizes]):
-        thumbnails.add(frame, scan)
-    assert thumbnails.by_slot[None].shape == (140, 140, 3)
 
 
 def test_frames_of_no_use_are_told_and_heads_on_their_way_are_not(pool: Pool) -> None:

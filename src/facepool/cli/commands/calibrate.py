@@ -7,7 +7,7 @@ import click
 from facepool.cli.context import CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
 from facepool.errors import ConfigError
-from facepool.evaluation.calibration import LEVEL, Measured, calibrate_pool
+from facepool.evaluation.calibration import LEVEL, Measured, calibrate_gallery
 from facepool.gallery import Gallery
 from facepool.models.catalog import EmbedderSpec, FmrCurve, space_of
 from facepool.recognize.decide import LOOK_ALIKE_MARGIN
@@ -41,7 +41,7 @@ def calibrate(context: CommandContext, dry_run: bool, forget: bool) -> None:
 def _calibrate(context: CommandContext, pool: Gallery, *, keep: bool) -> None:
     cohort = _cohort(context, pool.space)
     with context.console.working("Measuring"):
-        measured = calibrate_pool(pool, cohort, context.settings.target_fpir, now=datetime.now(UTC), keep=keep)
+        measured = calibrate_gallery(pool, cohort, context.settings.target_fpir, now=datetime.now(UTC), keep=keep)
     _report(context, measured, cohort, Search(pool).state(), kept=keep)
 
 

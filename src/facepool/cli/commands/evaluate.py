@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
@@ -80,20 +79,19 @@ class Evaluation:
         self._context = context
         self._subject = subject
         self._output = output
-        self._least_score = least_score
         self._started_at = datetime.now(UTC)
         self._started_s = perf_counter()
         self.console = self._context.console
-        self.settings = self._context.settings
+        self.detect_threshold = self._context.settings.detect_threshold
+        if least_score is not None:
+            self._context.settings = self._context.settings.model_copy(update={"detect_threshold": least_score})
         if output is not None:
             extras.require("evaluate")
             output.mkdir(parents=True, exist_ok=True)
 
-    @cached_property
+    @property
     def analyzer(self) -> Analyzer:
         """The networks; says what they run on."""
-        if self._least_score is not None:
-            self._context.settings = self.settings.model_copy(update={"detect_threshold": self._least_score})
         return self._context.analyzer
 
     def embed(
@@ -353,7 +351,7 @@ def detection(context: CommandContext, truth: Path, root: Path, ignore_below: fl
         results = evaluate_detection(
             annotated,
             analyzer.find,
-            evaluation.settings.detect_threshold,
+            evaluation.detect_threshold,
             ignore_below_px=ignore_below,
             on_picture=counter.step,
         )

@@ -42,7 +42,7 @@ def list_keys(context: CommandContext) -> None:
 @click.argument("name")
 @settings_options("pool")
 def remove(context: CommandContext, name: str) -> None:
-    """Remove a key; people who are signed in with it are not any more, from the next request on."""
+    """Remove a key, which signs out everybody who is signed in with it."""
     _open(context).remove(name)
     context.console.say(f"Removed {name}'s key", "good")
 

@@ -198,7 +198,7 @@ def register_person(
         resolve_named(session, pool, options.look_alikes)
         if any(moving):
             _check_room(session)
-        scan, tally = ScanScreen(session, painter, console, keep_faces=options.report is not None), PictureTally()
+        scan, tally = ScanScreen(session, painter, console), PictureTally()
         screen = stack.enter_context(Window())  # one for all sources; it opens with the first picture
         try:
             pictures = _look_at(sources, scan, screen, painter, in_window=window is not False)
@@ -232,7 +232,7 @@ def register_person(
             say_look_alikes(look_alikes, session.person, console)
             console.say(f"{session.person}: {counted(stored, 'new view')} stored in {pool.path}", "good")
             if options.report is not None:
-                write_report(options.report, coverage, scan.thumbnails.by_slot, painter)
+                write_report(options.report, coverage, session.views, painter)
                 console.note(f"The report is in {options.report}")
         elif tally.frames or not sources.exit_code:
             if not pictures:
@@ -286,7 +286,7 @@ def _finish_scan(
     session: EnrollmentSession, scan: ScanScreen, options: RegisterOptions, console: Console
 ) -> tuple[LookAlike, ...]:
     """Settle everything that may refuse or ask, before anything is stored."""
-    if not session.coverage().views:
+    if not session.views:
         raise scan.tally.failure(session.name)
     session.finish()
     look_alikes = resolve_found(session, options.look_alikes, console)

@@ -11,8 +11,7 @@ from facepool.cli.ui.console import Console, counted
 from facepool.cli.ui.recording import PICTURE_SUFFIXES
 from facepool.enroll.coverage import Coverage
 from facepool.enroll.pictures import OUTCOMES, Offer, Outcome
-from facepool.enroll.ring import Slot
-from facepool.enroll.scan import ScanStep
+from facepool.enroll.scan import ScanStep, View
 from facepool.enroll.session import EnrollmentSession
 from facepool.errors import ConfigError, FacepoolError, IdentityConflict, NoFace, ScanIncomplete
 from facepool.gallery import Gallery
@@ -25,7 +24,7 @@ from facepool.overlay import (
     coverage_summary,
     coverage_title,
 )
-from facepool.types import Frame, Image
+from facepool.types import Frame
 
 STORED_BEFORE: frozenset[Outcome] = frozenset({"known_view", "enough"})
 """Outcomes of frames that are not stored because the pool has what they show."""
@@ -189,14 +188,14 @@ def check_report_name(path: Path) -> None:
         raise ConfigError(f"{path} is not a name for a picture", fix=f"End --report in {', '.join(PICTURE_SUFFIXES)}")
 
 
-def write_report(path: Path, coverage: Coverage, faces: Mapping[Slot | None, Image], painter: Painter) -> None:
+def write_report(path: Path, coverage: Coverage, views: Sequence[View], painter: Painter) -> None:
     """Keep the report as a picture, with the captured faces in it.
 
     Raises:
         StorageError: The file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_image(path, coverage_picture(coverage, faces, painter=painter))
+    write_image(path, coverage_picture(coverage, {view.slot: view.face_bgr for view in views}, painter=painter))
 
 
 def say_coverage(coverage: Coverage, console: Console) -> None:

@@ -5,31 +5,21 @@ import os
 import select
 import sys
 import time
-from collections import deque
-from collections.abc import Mapping
 from contextlib import closing
 from functools import partial
-
-import numpy as np
 
 from facepool.capture import FrameSource
 from facepool.cli.ui.console import Console
 from facepool.cli.ui.registration import ScanTally
 from facepool.cli.ui.viewer import Viewer
-from facepool.enroll.ring import Slot
-from facepool.enroll.scan import ENOUGH, FRONTAL_FRAMES, ScanStep
+from facepool.enroll.scan import ENOUGH, ScanStep
 from facepool.enroll.session import EnrollmentSession
 from facepool.overlay import Canvas, Painter, RingPainter, RingView
-from facepool.types import Floats, Frame, Image
+from facepool.types import Frame, Image
 
 _CHECK_MARK_S = 1.0
 _REFUSAL_S = 2.5
 _OTHER_KEYS = "Ctrl-C discards · M mirrors · F full screen"
-
-_FACE_MARGIN = 1.25
-_LARGEST_FACE = 256
-_COLLECTS = frozenset({"collecting", "moving", "another_face", "taken"})
-"""Outcomes of frames that the frontal view may come from."""
 
 
 class ScanScreen:
@@ -39,21 +29,17 @@ class ScanScreen:
         session: What is scanned becomes part of it.
         painter: Draws the text.
         console: Shows progress.
-        keep_faces: Keep small pictures of what is captured, for a report.
 
     Attributes:
         tally: What became of the frames.
-        thumbnails: The captured faces, where they are kept.
         over: Whether the ring is closed, or the user has ended the scan.
     """
 
-    def __init__(self, session: EnrollmentSession, painter: Painter, console: Console, *, keep_faces: bool) -> None:
+    def __init__(self, session: EnrollmentSession, painter: Painter, console: Console) -> None:
         self.tally = ScanTally()
-        self.thumbnails = Thumbnails()
         self.over = False
         self._session = session
         self._console = console
-        self._keep_faces = keep_faces
         self._title = " · ".join(filter(None, (session.name, session.options.appearance)))
         self._ring = RingPainter(painter)
         self._refusal = ""
@@ -74,8 +60,6 @@ class ScanScreen:
         ):
             for frame, step in played:
                 self.tally.add(step)
-                if self._keep_faces:
-                    self.thumbnails.add(frame, step)
                 counter.step()
                 done, count = captured(step)
                 counter.describe(f"{self._title}: {done} of {count} directions · {step.hint.text}")
@@ -138,43 +122,6 @@ def refusal_words(step: ScanStep) -> str:
         return "Not yet: look straight at the camera first"
     done, count = captured(step)
     return f"Not yet: {done} of {count} directions, {math.ceil(ENOUGH * count)} are needed"
-
-
-class Thumbnails:
-    """Small pictures of the face of each place of the ring, replaced as the scan replaces its view."""
-
-    def __init__(self) -> None:
-        self._by_slot: dict[Slot | None, Image] = {}
-        self._row: deque[tuple[float, Image]] = deque(maxlen=FRONTAL_FRAMES)
-
-    @property
-    def by_slot(self) -> Mapping[Slot | None, Image]:
-        """Square faces by place, None for the one straight ahead."""
-        return self._by_slot
-
-    def add(self, frame: Frame, step: ScanStep) -> None:
-        """Keep the face of a frame if the scan has kept its view."""
-        box, row = step.box, step.row
-        if box is None or row is None:
-            return
-        if step.turn is None:  # the frontal view is the best one of the row that made the reference
-            if step.outcome in _COLLECTS:
-                self._row.append((float(step.faces.measures.overall[row]), _square(frame.image_bgr, box)))
-            if step.outcome == "taken":
-                self._by_slot[None] = max(self._row, key=lambda seen: seen[0])[1]
-        elif step.outcome in {"taken", "better"}:
-            self._by_slot[step.turn.slot] = _square(frame.image_bgr, box)
-
-
-def _square(image_bgr: Image, box: Floats) -> Image:
-    """The face with a little of what is around it, (S, S, 3), as far as the picture reaches."""
-    x1, y1, x2, y2 = (float(edge) for edge in box)
-    side = _FACE_MARGIN * max(x2 - x1, y2 - y1)
-    left, top = round((x1 + x2 - side) / 2), round((y1 + y2 - side) / 2)
-    size = round(side)
-    part = image_bgr[max(top, 0) : max(top + size, 0), max(left, 0) : max(left + size, 0)]
-    step = max(1, size // _LARGEST_FACE)
-    return np.ascontiguousarray(part[::step, ::step])
 
 
 def terminal_listens() -> bool:

@@ -19,6 +19,7 @@ from facepool.errors import InputError
 from facepool.evaluation.detection import LEAST_OVERLAP, DetectionResults, JudgedPicture
 from facepool.evaluation.embeddings import EvaluatedPictures
 from facepool.evaluation.identification import IdentificationResults
+from facepool.evaluation.metrics import NOT_ACQUIRED, DefaultThreshold
 from facepool.evaluation.report.charts import precision_recall_chart, similarities_chart, trade_off_chart
 from facepool.evaluation.report.summary import (
     Results,
@@ -32,7 +33,7 @@ from facepool.evaluation.report.summary import (
     similarity,
     summarize,
 )
-from facepool.evaluation.verification import NOT_ACQUIRED, DefaultThreshold, RangeErrors, VerificationResults
+from facepool.evaluation.verification import RangeErrors, VerificationResults
 from facepool.files import write_whole
 from facepool.geometry import iou
 from facepool.types import Floats, Image, Indices, Mask

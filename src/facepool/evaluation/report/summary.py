@@ -14,7 +14,8 @@ from facepool.evaluation.bootstrap import LEVEL, Interval
 from facepool.evaluation.detection import DetectionResults, FacesOfSize
 from facepool.evaluation.embeddings import EvaluatedPictures
 from facepool.evaluation.identification import IdentificationResults
-from facepool.evaluation.verification import DefaultThreshold, RangeErrors, VerificationResults
+from facepool.evaluation.metrics import DefaultThreshold
+from facepool.evaluation.verification import RangeErrors, VerificationResults
 
 Results = VerificationResults | IdentificationResults | DetectionResults
 Record = dict[str, object]

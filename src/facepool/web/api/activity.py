@@ -1,7 +1,7 @@
 """Who was seen when: what is kept of it, and what happens now."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -38,7 +38,7 @@ async def list_activity(
     return ActivityPage(entries=found)
 
 
-def _place(request: Request, services: CurrentServices, caller: Recognizing) -> Iterator[None]:
+async def _place(request: Request, services: CurrentServices, caller: Recognizing) -> AsyncIterator[None]:
     """One of a limited number of listeners, until the answer ends."""
     with services.limits.session(share_of(request, caller)):
         yield

@@ -1,4 +1,4 @@
-"""``/v1/enroll``: a browser sends what its camera sees, and is told how the guided scan of one person goes.
+"""``/v1/enroll``: a browser sends what its camera sees, and follows the guided scan of one person.
 
 The first message is ``{"do": "start", "person": "Ada", "appearance": "", "partial": false}``. Then come frames, as
 ``facepool.web.api.websocket`` says, each answered with ``{"type": "scan", "frame": 7, "phase": ..., "hint": ...,

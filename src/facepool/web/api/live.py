@@ -1,12 +1,13 @@
-"""``/v1/live``: a browser sends what its camera sees, and is told who is there.
+"""``/v1/live``: a browser sends what its camera sees, and gets who is there.
 
 Frames are sent as ``facepool.web.api.websocket`` says. The answer to each::
 
     {"frame": 7, "time_s": 12.5, "size": [640, 480], "faces": [...], "events": [...], "took_ms": 31.0}
 
-Boxes are in pixels of the frame. Faces that are not ``told`` of may be none; ``reason`` is ``undecided`` for one that
-was not looked at often enough yet. A frame that was given up for a newer one gets ``{"frame": 7, "dropped": true}``,
-one that cannot be used ``{"type": "error", "frame": 7, "code": ..., "message": ...}``.
+Boxes are in pixels of the frame. Faces that are not ``told`` are not confirmed yet, and may be none; ``reason`` is
+``undecided`` for one that was not looked at often enough yet. A frame that was given up for a newer one gets
+``{"frame": 7, "dropped": true}``, one that cannot be used
+``{"type": "error", "frame": 7, "code": ..., "message": ...}``.
 """
 
 import time
@@ -22,7 +23,7 @@ from facepool.types import Frame
 from facepool.web.api.websocket import Message, SentFrame, converse, dropped, error_message
 from facepool.web.middleware.authentication import Recognizing
 from facepool.web.problems import ServerBusy
-from facepool.web.services import CurrentServices, Services
+from facepool.web.services import CurrentServices, Services, live_recognizer
 from facepool.web.services.engine import FRAME_LIMITS, decode_image
 
 router = APIRouter(tags=["live"])
@@ -45,7 +46,8 @@ class _BrowserCamera:
 
     def __init__(self, services: Services) -> None:
         self._pool = services.pool.open()
-        self._session = LiveSession(services.live_recognizer(self._pool), partial(services.activity.emit, _SOURCE))
+        recognizer = live_recognizer(services.engine, services.tuning, self._pool)
+        self._session = LiveSession(recognizer, partial(services.activity.emit, _SOURCE))
         self._now_s = 0.0
 
     def take(self, item: SentFrame | str) -> Message | None:

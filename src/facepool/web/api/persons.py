@@ -133,7 +133,7 @@ async def merge_people(name: PersonName, body: Merging, services: CurrentService
 @router.get(f"{_SOMEBODY}/samples")
 async def list_samples(name: PersonName, services: CurrentServices, _: Recognizing) -> list[StoredSample]:
     """The stored views of somebody, oldest first."""
-    samples = await services.pool.run(lambda pool: _samples(pool, pool.templates(name)))
+    samples = await services.pool.run(lambda pool: _samples(pool.templates(name), pool.template_ids_with_image(name)))
     return [StoredSample.model_validate(sample) for sample in samples]
 
 
@@ -215,14 +215,14 @@ def _person(pool: Pool, name: str, pairs: Collection[LookAlikes]) -> Record:
     Raises:
         UnknownPerson: Nobody has that name.
     """
-    templates = pool.templates(name)
+    templates, with_image = pool.templates(name), pool.template_ids_with_image(name)
     ring = stored_ring(templates)
     return {
         "person": name,
         "samples": len(templates),
         "created_at": min((template.created_at for template in templates if template.created_at), default=None),
         "look_alikes": _look_alikes_of(name, pairs),
-        "face": _face(templates, ring, pool.template_ids_with_image(name)),
+        "face": _face(templates, ring, with_image),
         "coverage": ring.coverage,
         "ring": [
             {
@@ -234,12 +234,11 @@ def _person(pool: Pool, name: str, pairs: Collection[LookAlikes]) -> Record:
             for amplitude in AMPLITUDES
             for direction, part in enumerate(ring.parts)
         ],
-        "views": _samples(pool, templates),
+        "views": _samples(templates, with_image),
     }
 
 
-def _samples(pool: Pool, templates: Sequence[Template]) -> list[Record]:
-    with_image = pool.template_ids_with_image(templates[0].person) if templates else frozenset()
+def _samples(templates: Sequence[Template], with_image: frozenset[int]) -> list[Record]:
     return [template_record(template) | {"picture": template.id in with_image} for template in templates]
 
 
@@ -261,7 +260,7 @@ def _register(
     pictures: Sequence[SentPicture],
     analyzed: Sequence[AnalyzedPicture[Faces] | InputError],
 ) -> Registered:
-    """Offer the faces of pictures, store them, and tell what became of each picture."""
+    """Offer the faces of pictures, store them, and say what became of each picture."""
     seen = [
         (Frame(_NO_PIXELS, _source(picture), number), one.found)
         for number, (picture, one) in enumerate(zip(pictures, analyzed, strict=True))

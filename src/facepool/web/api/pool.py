@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
 from facepool.errors import InputError, PoolCorrupt, PoolTooNew
-from facepool.evaluation.calibration import MIN_PEOPLE, Measured, calibrate_pool
+from facepool.evaluation.calibration import MIN_PEOPLE, Measured, calibrate_gallery
 from facepool.gallery import Pool, TransferReport, open_pool, transfer
 from facepool.recognize.decide import LOOK_ALIKE_MARGIN
 from facepool.search import GalleryState, Search
@@ -86,7 +86,7 @@ async def calibrate(services: CurrentServices, caller: Administering, body: Cali
     cohort = services.engine.analyzer.fmr
 
     def measure(pool: Pool) -> Measured:
-        return calibrate_pool(pool, cohort, wanted.target_fpir, now=datetime.now(UTC), keep=wanted.keep)
+        return calibrate_gallery(pool, cohort, wanted.target_fpir, now=datetime.now(UTC), keep=wanted.keep)
 
     measured = await services.pool.run(measure)
     if wanted.keep:

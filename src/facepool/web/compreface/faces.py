@@ -1,4 +1,4 @@
-"""Faces of pictures: what clients may ask for, how their pictures come in, which faces count, and what is told of them.
+"""Faces of pictures: what clients may ask for, how their pictures come in, which faces count, and what is said of them.
 
 Pictures come as files of a form, or as Base64 in JSON under the same names.
 """
@@ -176,7 +176,8 @@ class FaceSelection:
         if "calculator" in plugins and embedded:
             record["embedding"] = self.embeddings[row].tolist()
         if options.status:  # the networks run in one pass, for several clients at once: there is one time for both
-            record["execution_time"] = {"calculator" if embedded else "detector": round(self.took_ms, 1)}
+            beyond_detection = embedded or "pose" in plugins
+            record["execution_time"] = {"calculator" if beyond_detection else "detector": round(self.took_ms, 1)}
         return record
 
     def _box(self, row: int) -> Record:
@@ -205,9 +206,11 @@ def select(analyzer: Analyzer, image_bgr: Image, options: FaceOptions, *, embed:
         detections = analyzer.find(image_bgr)
         embeddings = np.empty((len(detections), 0), np.float32)
     rows = chosen(detections, options)
-    counting, size_wh = detections[rows], _size_wh(image_bgr)
-    poses = fit_heads(counting.landmarks, size_wh).poses if "pose" in options.plugins else ()
-    return FaceSelection(counting, size_wh, _since_ms(began_s), embeddings[rows], poses)
+    size_wh = _size_wh(image_bgr)
+    poses = fit_heads(detections.landmarks, size_wh).poses if "pose" in options.plugins else ()
+    return FaceSelection(
+        detections[rows], size_wh, _since_ms(began_s), embeddings[rows], tuple(poses[row] for row in rows if poses)
+    )
 
 
 def take_for_face(analyzer: Analyzer, image_bgr: Image) -> FaceSelection:

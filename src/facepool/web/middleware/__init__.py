@@ -6,7 +6,7 @@ or the request was answered here already. Read the table below first.
 
 from starlette.middleware import Middleware
 
-from facepool.web.middleware.authentication import Authenticate, Refusals
+from facepool.web.middleware.authentication import Authenticate, Refusal
 from facepool.web.middleware.bounds import Bounds
 from facepool.web.middleware.guard import Guard, SecurityHeaders
 from facepool.web.middleware.paths import KeepSlashes
@@ -14,13 +14,13 @@ from facepool.web.middleware.traffic import Traffic
 from facepool.web.services import Services
 
 
-def middleware(services: Services, *, most_bytes: int, deadline_s: float, refusals: Refusals) -> list[Middleware]:
+def middleware(services: Services, *, most_bytes: int, deadline_s: float, refusal: Refusal) -> list[Middleware]:
     """The middleware of the server, in the order in which a request passes it.
 
     ==================  ================================================================================
     KeepSlashes         keeps a slash inside a person's name apart from those between the parts of a path
     Traffic             counts and logs every request, also those that are refused below
-    SecurityHeaders     tells browsers, with every answer, what the page may do
+    SecurityHeaders     adds to every answer what the page may do in a browser
     Guard               refuses pages of other sites, and clients that ask too often
     Authenticate        finds out who asks, before anything of a body is read; routes read it from the scope
     Bounds              limits the size of a body, and the time until an answer begins
@@ -30,13 +30,13 @@ def middleware(services: Services, *, most_bytes: int, deadline_s: float, refusa
         services: Whose keys, limits and metrics are used.
         most_bytes: Largest body of a request.
         deadline_s: How long a request may take until its answer begins.
-        refusals: Beginnings of paths whose clients expect refusals in words of their own.
+        refusal: Makes the answer to a request that is refused for its key.
     """
     return [
         Middleware(KeepSlashes),
         Middleware(Traffic, metrics=services.metrics),
         Middleware(SecurityHeaders),
         Middleware(Guard, limits=services.limits),
-        Middleware(Authenticate, keys=services.keys, limits=services.limits, refusals=refusals),
+        Middleware(Authenticate, keys=services.keys, limits=services.limits, refusal=refusal),
         Middleware(Bounds, most_bytes=most_bytes, deadline_s=deadline_s),
     ]

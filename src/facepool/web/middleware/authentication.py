@@ -7,7 +7,7 @@ everybody on this machine is the local administrator.
 import asyncio
 import ipaddress
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from facepool.web.problems import Forbidden, KeyMissing, KeyUnknown, RequestError, problem, refuse, turn_away
+from facepool.web.problems import Forbidden, KeyMissing, KeyUnknown, RequestError, refuse, turn_away
 from facepool.web.services.keys import LOCAL, SESSION_S, Caller, Keys, Role
 from facepool.web.services.limits import Limits
 
@@ -27,8 +27,8 @@ SIGN_IN_AGAIN = 4401
 """How a WebSocket is closed whose key or session has ended."""
 
 ENDED = "You are not signed in any more"
-Refusals = Mapping[str, Callable[[RequestError, Request], Response]]
-"""Beginning of a path to what makes the answer for refused requests of that path."""
+Refusal = Callable[[RequestError, Request], Response]
+"""Makes the answer to a request that is refused."""
 
 _HINT = "Send it as x-api-key, or sign in on the page; facepool keys add makes one"
 _NEEDING_A_KEY = ("/v1/", "/api/", "/metrics")
@@ -48,14 +48,14 @@ class Authenticate:
         app: What comes next.
         keys: Who may do something.
         limits: Counts wrong keys.
-        refusals: Paths whose clients expect refusals in words of their own.
+        refusal: Makes the answer to a request that is refused.
     """
 
-    def __init__(self, app: ASGIApp, keys: Keys, limits: Limits, refusals: Refusals) -> None:
+    def __init__(self, app: ASGIApp, keys: Keys, limits: Limits, refusal: Refusal) -> None:
         self._app = app
         self._keys = keys
         self._limits = limits
-        self._refusals = refusals
+        self._refusal = refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its caller, or refuse it."""
@@ -68,7 +68,10 @@ class Authenticate:
         except _OtherHost as error:
             await turn_away(error, scope, receive, send)
         except RequestError as error:
-            await self._refuse(error, scope, receive, send)
+            if scope["type"] == "websocket":
+                await refuse(WebSocket(scope, receive, send), error)
+            else:
+                await self._refusal(error, Request(scope))(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
@@ -78,15 +81,6 @@ class Authenticate:
             _check_local(connection)
         if _needs_key(connection.scope):
             connection.scope[_CALLER] = identify(connection, self._keys, self._limits, required=required)
-
-    async def _refuse(self, error: RequestError, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await refuse(WebSocket(scope, receive, send), error)
-            return
-        answers = (answer for start, answer in self._refusals.items() if scope["path"].startswith(start))
-        answer = next(answers, None)
-        response = problem(error) if answer is None else answer(error, Request(scope))
-        await response(scope, receive, send)
 
 
 class _OtherHost(Forbidden):

@@ -1,4 +1,4 @@
-"""What browsers are told of the page, and what is refused by what browsers say of a request. Plain ASGI."""
+"""Protection by browsers: headers that limit what pages may do, and requests of other sites' pages refused."""
 
 from urllib.parse import urlsplit
 
@@ -39,7 +39,7 @@ _A_YEAR = "max-age=31536000"
 
 
 class SecurityHeaders:
-    """Tells browsers what the page may do: nothing that it does not need, and nothing with other hosts.
+    """Limits what the page may do in browsers: nothing that it does not need, and nothing with other hosts.
 
     Args:
         app: What comes next.

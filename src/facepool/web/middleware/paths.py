@@ -32,7 +32,7 @@ register_url_convertor("name", NameConvertor())
 
 
 class KeepSlashes:
-    """Middleware that tells a slash of a name from one between two parts of the path.
+    """Middleware that keeps a slash of a name apart from one between two parts of the path.
 
     Args:
         app: What comes next.

@@ -12,7 +12,7 @@ _NO_ROUTE = "other"
 
 
 class Traffic:
-    """Tells metrics and log of every request.
+    """Counts and logs every request.
 
     Args:
         app: What comes next.
@@ -24,7 +24,7 @@ class Traffic:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass it on, and tell of it when it is over."""
+        """Pass it on; count and log it when it is over."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -6,6 +6,7 @@ parts depend on each other. Nothing here knows requests or routes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends
@@ -72,10 +73,6 @@ class Services:
         """How thresholds are chosen now."""
         return self.tuning.policy
 
-    def live_recognizer(self, pool: Pool) -> LiveRecognizer:
-        """A recognizer for one camera, with the settings as they are now."""
-        return LiveRecognizer(self.engine.analyzer, pool, self.policy, options=self.settings.live_options())
-
     def close(self) -> None:
         """Stop everything, and let go of the files."""
         self.cameras.close()
@@ -124,17 +121,19 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     access.open().close()
     store = ServerStore(store_beside(settings.pool))
     metrics = Metrics()
+    engine = Engine(analyzer, queue=options.queue, batch=options.batch, on_run=metrics.run)
+    tuning = Tuning(settings, analyzer.fmr, store, options.pinned)
     activity, audit = Activity(store, access.has, days=options.activity_days), Audit(store, access.has)
     setup = CameraSetup(
-        recognizer=lambda pool: services.live_recognizer(pool),  # noqa: PLW0108 -- they are made below
+        recognizer=partial(live_recognizer, engine, tuning),
         open_pool=access.open,
         emit=activity.emit,
         capture=settings.capture_options(),
     )
     services = Services(
-        engine=Engine(analyzer, queue=options.queue, batch=options.batch, on_run=metrics.run),
+        engine=engine,
         pool=access,
-        tuning=Tuning(settings, analyzer.fmr, store, options.pinned),
+        tuning=tuning,
         keys=Keys(store, always_required=options.keys_always),
         activity=activity,
         audit=audit,
@@ -151,6 +150,11 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     metrics.watch("cameras", "Cameras of the server", lambda: len(services.cameras.all()))
     metrics.watch("cameras_watching", "Cameras that show something", lambda: services.cameras.showing)
     return services
+
+
+def live_recognizer(engine: Engine, tuning: Tuning, pool: Pool) -> LiveRecognizer:
+    """A recognizer for one camera, with the settings as they are now."""
+    return LiveRecognizer(engine.analyzer, pool, tuning.policy, options=tuning.settings.live_options())
 
 
 async def services_of(connection: HTTPConnection) -> Services:  # async: it needs no thread

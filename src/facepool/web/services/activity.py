@@ -64,7 +64,7 @@ class Activity:
     def add(self, record: Record) -> None:
         """Keep an event, in any thread; not one of somebody whose name is gone from the pool.
 
-        Somebody who was erased or renamed may still be before a camera, which tells of the old name as lost once more.
+        Somebody who was erased or renamed may still be before a camera, which emits the old name as lost once more.
 
         Args:
             record: As ``records.event_record`` gives it, with ``source`` for people.

@@ -165,7 +165,7 @@ class Camera:
             return self._shown
 
     def watches(self, source: str) -> bool:
-        """Whether it is this one; the secret parts of its address are not told for that."""
+        """Whether it is this one; the secret parts of its address are not shown for that."""
         return self._spec == source
 
     def start(self) -> None:
@@ -240,7 +240,7 @@ class Camera:
                     self._since.setdefault(event.track, now())
 
     def _news(self, status: LiveStatus) -> None:
-        """The source reconnects by itself for a while; tell what it does."""
+        """The source reconnects by itself for a while; follow what it does."""
         if status.state == "connected":
             self._enter("watching")
         elif status.state == "reconnecting":
@@ -306,7 +306,7 @@ class Cameras:
                 self.add(source, name)
 
     def add(self, source: str, name: str = "", *, remember: bool = False) -> Camera:
-        """Watch one more. Whether it can be opened, its status tells later; it is tried again and again.
+        """Watch one more. Whether it can be opened, its status says later; it is tried again and again.
 
         Args:
             source: Camera number, URL, or a file, which is watched once at its own speed.

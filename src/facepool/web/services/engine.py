@@ -274,7 +274,7 @@ class Batcher(Generic[Item, Result]):
         return [future.result() for future in [self._put(item) for item in items]]
 
     def close(self) -> None:
-        """Take nothing more; those that wait are told that the server ends."""
+        """Take nothing more; those that wait get an error that says so."""
         with self._changed:
             self._closed = True
             waiting = list(self._waiting)

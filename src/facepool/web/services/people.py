@@ -89,7 +89,7 @@ class PersonChanges:
         return moved
 
     def erase(self, caller: Caller, pool: Pool, people: Collection[str]) -> Erasure:
-        """Erase people, and what else tells of them, although they may be gone from the pool already."""
+        """Erase people, and what else speaks of them, although they may be gone from the pool already."""
         remarks = len(pool.notes)
         samples = pool.remove_many(people)
         with self._store.transaction() as db:

@@ -1,5 +1,5 @@
 // The server's REST interface, as the page uses it. Errors carry words for people in the page's language.
-import { t, told } from "./i18n.js";
+import { t, translated } from "./i18n.js";
 
 const PAGE_SIZE = 500;
 const SESSION = "v1/session";
@@ -7,7 +7,7 @@ const SESSION = "v1/session";
 export class ApiError extends Error {
   constructor(status, { code = "", message = "", why = "", fix = "" } = {}) {
     const own = [message, why].filter(Boolean).join(": ") + (fix ? `. ${fix}` : "");
-    super(told(`error.${code}`, own || t("error.title")));
+    super(translated(`error.${code}`, own || t("error.title")));
     Object.assign(this, { status, code, own });
   }
 }
@@ -33,9 +33,9 @@ async function send(method, path, { json, form, signal } = {}) {
     throw new ApiError(0, { code: "offline" });
   }
   if (response.ok) return response;
-  const told = await response.json().catch(() => ({}));
+  const problem = await response.json().catch(() => ({}));
   if (response.status === 401 && path !== SESSION) signedOut();
-  throw new ApiError(response.status, { ...told, code: told.code || codeOf(response.status) });
+  throw new ApiError(response.status, { ...problem, code: problem.code || codeOf(response.status) });
 }
 
 const codeOf = (status) => ({ 403: "forbidden", 413: "too_large", 429: "rate_limited", 503: "server_busy" })[status] ?? "";

@@ -40,7 +40,7 @@ export function t(key, values = {}) {
 }
 
 /** The same, or the fallback where there are no words, such as for a code that is newer than this page. */
-export function told(key, fallback, values = {}) {
+export function translated(key, fallback, values = {}) {
   return look(key) === undefined ? fallback : t(key, values);
 }
 

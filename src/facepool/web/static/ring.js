@@ -1,6 +1,6 @@
 // The ring around a head: which directions are captured. Angles are the picture's, 0 its right side, 90 up.
 import { s } from "./dom.js";
-import { told } from "./i18n.js";
+import { translated } from "./i18n.js";
 
 const TICKS_A_SIDE = 6;
 const INNER = 150;
@@ -8,8 +8,8 @@ const TICK = 15;
 const RIM = 139;
 
 /** The way in words, as the person feels it: "left" is their own left. */
-export const way = (angle) => told(`way.${octant(angle)}`, "");
-export const side = (angle) => told(`side.${octant(angle)}`, "");
+export const way = (angle) => translated(`way.${octant(angle)}`, "");
+export const side = (angle) => translated(`side.${octant(angle)}`, "");
 const octant = (angle) => Math.round((((angle % 360) + 360) % 360) / 45) % 8;
 
 /** The large ring of the scan. */

@@ -120,9 +120,9 @@ class HerePlayer {
     if (message.dropped || !message.faces) return;
     const now = performance.now();
     this.answers = [...this.answers.filter((at) => now - at < RATE_OVER_MS), now];
-    const told = message.faces.filter((face) => face.told);
-    drawLabels(this.canvas, message.size ?? this.size, told.map(labelOf), this.mirrored);
-    keepPresent(this.present, told, this.showPresent);
+    const confirmed = message.faces.filter((face) => face.told);
+    drawLabels(this.canvas, message.size ?? this.size, confirmed.map(labelOf), this.mirrored);
+    keepPresent(this.present, confirmed, this.showPresent);
     message.events?.forEach(sayEvent);
     const rate = this.answers.length / Math.max(1, Math.min(RATE_OVER_MS, now - this.answers[0]) / 1000);
     put(this.status, h("span", {}, t("live.fps", { n: Math.round(rate) })), h("span", {}, t("live.latency", { n: Math.round(took) })));

@@ -2,7 +2,7 @@
 import { api } from "../api.js";
 import { problemBox } from "../dialogs.js";
 import { announce, h, put, segments } from "../dom.js";
-import { number, t, told } from "../i18n.js";
+import { number, t, translated } from "../i18n.js";
 import { icon } from "../icons.js";
 import { drawLabels } from "../overlay.js";
 import { portraits } from "../portraits.js";
@@ -93,7 +93,7 @@ function faceCard(face, people) {
       "div",
       { class: "row" },
       known?.face() ?? h("span", { class: "face" }, icon("register")),
-      h("div", { class: "row-text" }, face.person ? h("a", { href: `#/people/${encodeURIComponent(face.person)}` }, face.person) : h("strong", {}, t("stranger")), h("span", { class: "help" }, told(`reason.${face.reason}`, face.reason))),
+      h("div", { class: "row-text" }, face.person ? h("a", { href: `#/people/${encodeURIComponent(face.person)}` }, face.person) : h("strong", {}, t("stranger")), h("span", { class: "help" }, translated(`reason.${face.reason}`, face.reason))),
     ),
     face.similarity === null ? null : meter(face.similarity, face.threshold),
     second ? h("p", { class: "help" }, t("photo.runner_up", { person: second.person, value: number(second.similarity, 2) })) : null,

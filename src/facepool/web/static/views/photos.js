@@ -3,7 +3,7 @@ import { api } from "../api.js";
 import { ask, toast } from "../dialogs.js";
 import { add, announce, field, h, put } from "../dom.js";
 import { icon } from "../icons.js";
-import { t, told } from "../i18n.js";
+import { t, translated } from "../i18n.js";
 
 const MOST = 100;
 const HOVER_ENDS_MS = 200;
@@ -133,7 +133,7 @@ async function addOne(person, file) {
   try {
     const answer = await api.addSamples(person, [file]);
     const [picture] = answer.pictures;
-    return { stored: answer.stored, good: picture.outcome === "taken", words: told(`outcome.${picture.outcome}`, picture.message) + (picture.rival ? `: ${picture.rival}` : "") };
+    return { stored: answer.stored, good: picture.outcome === "taken", words: translated(`outcome.${picture.outcome}`, picture.message) + (picture.rival ? `: ${picture.rival}` : "") };
   } catch (error) {
     return { stored: 0, good: false, words: error.message };
   }

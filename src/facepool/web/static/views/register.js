@@ -4,7 +4,7 @@ import { Camera, askForConsent } from "../camera.js";
 import { confirm, problemBox } from "../dialogs.js";
 import { add, announce, field, h, put, toggle } from "../dom.js";
 import { FrameStream } from "../frames.js";
-import { listed, number, percent, t, told } from "../i18n.js";
+import { listed, number, percent, t, translated } from "../i18n.js";
 import { icon } from "../icons.js";
 import { Ring, side, way } from "../ring.js";
 import { addPhotos } from "./photos.js";
@@ -19,16 +19,16 @@ const LARGEST_ZOOM = 2.4;
 export function showRegister(page, { query, ready }) {
   page.classList.add("narrow");
   const session = { scan: null };
-  const begin = async (wishes) => {
+  const begin = async (options) => {
     if (!(await askForConsent())) return;
-    session.scan = new ScanPage(page, wishes, () => showForm(wishes));
+    session.scan = new ScanPage(page, options, () => showForm(options));
     ready();
     await session.scan.start();
   };
-  const showForm = (wishes = {}) => {
+  const showForm = (options = {}) => {
     session.scan?.stop();
     session.scan = null;
-    put(page, form(wishes, begin));
+    put(page, form(options, begin));
     ready();
   };
   showForm({ person: query.get("person") ?? "", appearance: query.get("appearance") ?? "" });
@@ -43,10 +43,10 @@ export function showRegister(page, { query, ready }) {
 function form({ person = "", appearance = "", partial = false }, begin) {
   const name = h("input", { type: "text", value: person, placeholder: t("register.name.placeholder"), autocomplete: "off", maxlength: 100, required: true, name: "person" });
   const look = h("input", { type: "text", value: appearance, placeholder: t("register.appearance.placeholder"), autocomplete: "off", maxlength: 60, name: "appearance" });
-  const wishes = { partial };
+  const options = { partial };
   const submit = (event) => {
     event.preventDefault();
-    begin({ person: name.value.trim(), appearance: look.value.trim(), ...wishes });
+    begin({ person: name.value.trim(), appearance: look.value.trim(), ...options });
   };
   const more = h(
     "details",
@@ -54,7 +54,7 @@ function form({ person = "", appearance = "", partial = false }, begin) {
     h("summary", { class: "row" }, t("register.more")),
     h("div", { class: "row" }, h("div", { class: "row-text" }, field(t("register.appearance"), look, t("register.appearance.help")))),
     toggle(t("register.speak"), speaks(), (on) => localStorage.setItem(SPEAK, on ? "1" : ""), t("register.speak.help")),
-    toggle(t("register.partial"), partial, (on) => (wishes.partial = on), t("register.partial.help")),
+    toggle(t("register.partial"), partial, (on) => (options.partial = on), t("register.partial.help")),
   );
   const ring = new Ring(t("register.ring"), true, () => null);
   ring.show({ parts: EMPTY_RING, steady: 0, words: () => "" });
@@ -83,8 +83,8 @@ const speaks = () => localStorage.getItem(SPEAK) === "1";
 
 /** One scan, from the camera's start until the views are saved. */
 class ScanPage {
-  constructor(page, wishes, back) {
-    Object.assign(this, { page, wishes, back, mirrored: true, camera: null, stream: null, ring: null });
+  constructor(page, options, back) {
+    Object.assign(this, { page, options, back, mirrored: true, camera: null, stream: null, ring: null });
     this.holdsViews = false;
     this.last = null;
     this.wanted = null;
@@ -98,7 +98,7 @@ class ScanPage {
     this.ring = new Ring(t("register.ring"), true, (direction) => this.redo(direction));
     this.stage = h("div", { class: "stage" }, h("div", { class: "window" }, this.mover, h("div", { class: "veil" })), this.ring.element);
     this.result = h("div", { class: "result" });
-    this.heading = h("h1", { class: "visually-hidden" }, `${t("register.title")}: ${wishes.person}`);
+    this.heading = h("h1", { class: "visually-hidden" }, `${t("register.title")}: ${options.person}`);
     put(page, h("div", { class: "scan" }, this.heading, this.stage, h("div", {}, this.hint, this.progress), this.below, this.result));
     this.drawRing({ parts: EMPTY_RING, steady: 0 });
     this.showScanButtons(false);
@@ -116,7 +116,7 @@ class ScanPage {
     this.video.classList.toggle("mirrored", this.mirrored);
     this.camera.onend = () => this.fail(Object.assign(new Error(t("camera.busy")), { title: t("camera.busy.title") }));
     this.say(t("hint.look_straight"));
-    const { person, appearance, partial } = this.wishes;
+    const { person, appearance, partial } = this.options;
     this.stream = new FrameStream({
       path: "v1/enroll",
       hello: { do: "start", person, appearance, partial },
@@ -144,10 +144,10 @@ class ScanPage {
     this.last = scan;
     this.holdsViews ||= scan.steady >= 1;
     const covered = scan.ring.filter(isCovered).length;
-    if (this.say(hintWords(scan.hint, this.wishes.person))) this.wanted = scan.hint.angle_deg;
+    if (this.say(hintWords(scan.hint, this.options.person))) this.wanted = scan.hint.angle_deg;
     this.drawRing({ parts: scan.ring, facing: scan.turn, wanted: this.wanted, steady: scan.steady, phase: scan.phase, selectable: scan.steady >= 1 });
     this.follow(scan);
-    this.progress.textContent = scan.steady < 1 ? this.wishes.person : t("register.progress", { done: covered, all: scan.ring.length });
+    this.progress.textContent = scan.steady < 1 ? this.options.person : t("register.progress", { done: covered, all: scan.ring.length });
     this.showScanButtons(scan.can_finish);
     if (scan.phase === "done") this.finish();
   }
@@ -294,7 +294,7 @@ class ScanPage {
   }
 
   showError({ message, why, fix, code, fatal }) {
-    const text = told(`error.${code}`, [message, why].filter(Boolean).join(": ") + (fix ? `. ${fix}.` : ""));
+    const text = translated(`error.${code}`, [message, why].filter(Boolean).join(": ") + (fix ? `. ${fix}.` : ""));
     const error = Object.assign(new Error(text), { title: fatal ? t("register.failed.title") : undefined });
     if (fatal) this.fail(error);
     else {
@@ -326,7 +326,7 @@ function sideWords(part, thin) {
 }
 
 function hintWords(hint, person) {
-  return told(`hint.${hint.code}`, hint.text, { person, way: hint.angle_deg === null ? "" : way(hint.angle_deg) });
+  return translated(`hint.${hint.code}`, hint.text, { person, way: hint.angle_deg === null ? "" : way(hint.angle_deg) });
 }
 
 function notice(kind, text) {

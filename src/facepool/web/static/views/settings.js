@@ -3,7 +3,7 @@ import { api } from "../api.js";
 import { consentGiven, withdrawConsent } from "../camera.js";
 import { ask, confirm, form, problemBox, toast } from "../dialogs.js";
 import { add, announce, field, h, put, segments, toggle } from "../dom.js";
-import { LANGUAGES, chooseLanguage, chosenLanguage, date, dateTime, number, t, told } from "../i18n.js";
+import { LANGUAGES, chooseLanguage, chosenLanguage, date, dateTime, number, t, translated } from "../i18n.js";
 import { icon } from "../icons.js";
 import { curveChart } from "../curve.js";
 import { attempt } from "./person.js";
@@ -173,7 +173,7 @@ async function camerasSection(signal, redraw, admin) {
       "div",
       { class: "row" },
       h("img", { class: "thumb", src: `${api.cameraPicture(camera.id)}?at=${Date.now()}`, alt: "", onerror: (event) => event.target.remove() }),
-      h("div", { class: "row-text" }, h("a", { href: `#/live?camera=${encodeURIComponent(camera.id)}` }, camera.name), h("span", { class: "help" }, told(`camera.state.${camera.state}`, camera.state), camera.reason ? ` · ${camera.reason}` : "")),
+      h("div", { class: "row-text" }, h("a", { href: `#/live?camera=${encodeURIComponent(camera.id)}` }, camera.name), h("span", { class: "help" }, translated(`camera.state.${camera.state}`, camera.state), camera.reason ? ` · ${camera.reason}` : "")),
       admin ? h("button", { class: "icon-button", type: "button", "aria-label": t("settings.cameras.remove", { name: camera.name }), onclick: () => removeCamera(camera, redraw) }, icon("trash")) : null,
     ),
   );
@@ -201,7 +201,7 @@ async function keysSection(signal, redraw) {
       "div",
       { class: "row" },
       icon("key"),
-      h("div", { class: "row-text" }, h("span", {}, key.name), h("span", { class: "help" }, [told(`role.${key.role}`, key.role), key.last_used_at ? t("settings.keys.used", { when: dateTime(new Date(key.last_used_at)) }) : t("settings.keys.unused")].join(" · "))),
+      h("div", { class: "row-text" }, h("span", {}, key.name), h("span", { class: "help" }, [translated(`role.${key.role}`, key.role), key.last_used_at ? t("settings.keys.used", { when: dateTime(new Date(key.last_used_at)) }) : t("settings.keys.unused")].join(" · "))),
       h("button", { class: "icon-button", type: "button", "aria-label": t("settings.keys.remove", { name: key.name }), onclick: () => removeKey(key.name, redraw) }, icon("trash")),
     ),
   );
