@@ -116,9 +116,11 @@ class Networks:
         chosen = embedder or store.load("sface")
         assert isinstance(detector.entry.spec, RetinaFaceSpec)
         assert isinstance(chosen.entry.spec, EmbedderSpec)
-        self._graph, self._spec = runtime.load(detector.graph), detector.entry.spec
+        self._graph, self._spec = runtime.load(detector.graph, detector.entry.spec.feed), detector.entry.spec
         self.embedder = Embedder(
-            runtime.load(chosen.graph), replace(chosen.entry.spec, mirrored=False), space_of(chosen.entry)
+            runtime.load(chosen.graph, chosen.entry.spec.feed),
+            replace(chosen.entry.spec, mirrored=False),
+            space_of(chosen.entry),
         )
 
     def detector(self, options: DetectOptions) -> RetinaFace:

@@ -16,6 +16,7 @@ Record = dict[str, object]
 
 UNDECIDED = "undecided"
 """The reason of a face of a video that was not looked at often enough yet."""
+_DECIDED = ("person", "person_id", "similarity", "threshold", "margin")
 
 
 def face_records(frame: Frame, faces: RecognizedFaces, *, say_when_empty: bool) -> list[Record]:
@@ -47,7 +48,12 @@ def named_record(faces: RecognizedFaces, row: int) -> Record:
     """A face with its decision, and the nearest people."""
     decision = faces.decisions[row]
     candidates = [
-        {"person": candidate.person, "similarity": round(candidate.similarity, 4)} for candidate in decision.candidates
+        {
+            "person": candidate.person,
+            "person_id": candidate.person_id,
+            "similarity": round(candidate.similarity, 4),
+        }
+        for candidate in decision.candidates
     ]
     decided = _decided(decision) | {"reason": decision.reason, "candidates": candidates}
     return found_record(faces.detections, row) | decided
@@ -59,7 +65,7 @@ def live_records(frame: Frame, view: LiveView) -> list[Record]:
     for row, (track, shown, tentative) in enumerate(zip(view.track_ids, view.decisions, view.tentative, strict=True)):
         decided = _decided(shown or tentative)
         if shown is None:
-            decided["person"] = None
+            decided |= {"person": None, "person_id": None}
         records.append(
             _where(frame)
             | {"event": None, "track": int(track)}
@@ -86,6 +92,7 @@ def event_record(frame: Frame, event: Event, crop: Path | None = None) -> Record
         "track": event.track,
         "bbox": [round(edge, 1) for edge in event.bbox],
         "person": event.person,
+        "person_id": event.person_id,
         "previous": event.previous,
         "similarity": rounded(event.similarity, 4),
         "threshold": rounded(event.threshold, 4),
@@ -98,7 +105,12 @@ def event_record(frame: Frame, event: Event, crop: Path | None = None) -> Record
 
 def person_record(person: Person) -> Record:
     """Somebody of the pool."""
-    return {"person": person.name, "templates": person.templates, "created_at": person.created_at or None}
+    return {
+        "person": person.name,
+        "person_id": person.id,
+        "templates": person.templates,
+        "created_at": person.created_at or None,
+    }
 
 
 def template_record(template: Template) -> Record:
@@ -106,7 +118,9 @@ def template_record(template: Template) -> Record:
     sample = template.sample
     return {
         "id": template.id,
+        "uuid": template.uuid,
         "person": template.person,
+        "person_id": template.person_id,
         "source": sample.source,
         "frame": sample.frame,
         "time_s": sample.time_s,
@@ -176,9 +190,10 @@ def _box(detections: Detections, row: int) -> Record:
 
 def _decided(decision: Decision | None) -> Record:
     if decision is None:
-        return dict.fromkeys(("person", "similarity", "threshold", "margin"))
+        return dict.fromkeys(_DECIDED)
     return {
         "person": decision.person,
+        "person_id": decision.person_id,
         "similarity": rounded(decision.similarity, 4),
         "threshold": round(decision.threshold, 4),
         "margin": rounded(decision.margin, 4),
@@ -186,7 +201,7 @@ def _decided(decision: Decision | None) -> Record:
 
 
 def _nothing(reason: str) -> Record:
-    return dict.fromkeys(("bbox", "score", "person", "similarity", "threshold", "margin")) | {"reason": reason}
+    return dict.fromkeys(("bbox", "score", *_DECIDED)) | {"reason": reason}
 
 
 def _direction(direction: DirectionReport) -> Record:

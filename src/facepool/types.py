@@ -335,3 +335,8 @@ class Decision:
     reason: Reason
     frames: int = 1
     candidates: Sequence[Candidate] = field(default=())
+
+    @property
+    def person_id(self) -> str | None:
+        """The id of the person, see `Person`; None for unknown."""
+        return next((candidate.person_id for candidate in self.candidates if candidate.person == self.person), None)

@@ -45,3 +45,21 @@ def test_the_best_view_of_a_place_counts_and_the_far_ring_covers_too() -> None:
     assert ring.parts[0] == RingPart(angle_deg=0, near=None, far=70)
     assert not any(part.covered for part in ring.parts[1:])
     assert ring.coverage == 1 / 12
+
+
+def test_what_was_straight_ahead_in_a_scan_is_the_middle_of_its_views() -> None:
+    poses = [Pose(0, 15, 0), Pose(16, 15, 0), Pose(17, 15, 0), Pose(18, 15, 0)]  # a low camera, and one side only
+    templates = stored(*poses)
+    guessed = stored_ring(templates)
+    assert guessed.middle in (2, 3)
+    told = stored_ring(templates, {("Ada", ""): Pose(0, 15, 0), ("Ada", "hat"): Pose(40, 0, 0)})
+    assert told.middle == 1
+    assert [number for number, part in enumerate(told.parts) if part.covered] == [0]
+
+
+def test_views_of_an_appearance_that_was_not_scanned_have_a_middle_of_their_own() -> None:
+    scanned = stored(Pose(0, 15, 0), Pose(16, 15, 0))
+    plain = [Template(9, "Ada", Sample(unit(9), pose=Pose(0, -3, 0), quality=80, appearance="hat"))]
+    ring = stored_ring([*scanned, *plain], {("Ada", ""): Pose(0, 15, 0)})
+    assert ring.middle in (1, 9)
+    assert [number for number, part in enumerate(ring.parts) if part.covered] == [0]

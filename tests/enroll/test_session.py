@@ -53,6 +53,8 @@ def test_a_full_circle_fills_the_near_ring_and_is_stored(stage: ScanStage, pool:
     assert 5 <= stored <= 13
     assert not any(template.sample.partial for template in pool.templates("Ada"))
     assert pool.templates("Ada")[0].sample.pose == scans[7].faces.poses[0]
+    assert ada.frontal is not None
+    assert pool.frontal_poses() == {("Ada", ""): ada.frontal}
 
 
 @pytest.mark.parametrize("pitch", [-30.0, -15.0, 15.0, 30.0])

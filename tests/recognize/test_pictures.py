@@ -122,7 +122,8 @@ def test_the_users_threshold_is_kept(pool: Pool, stage: StageAnalyzer) -> None:
 def test_records_carry_every_field_also_when_there_is_nothing(pool: Pool, stage: StageAnalyzer) -> None:
     recognizer = Recognizer(stage, pool)
     frame, empty = stage.frame(view(ADA, 0)), stage.frame()
-    keys = ["source", "frame", "time_s", "bbox", "score", "person", "similarity", "threshold", "margin", "reason"]
+    where, decided = ["source", "frame", "time_s", "bbox", "score"], ["similarity", "threshold", "margin", "reason"]
+    keys = [*where, "person", "person_id", *decided]
     record = face_records(frame, recognizer.recognize(frame.image_bgr), say_when_empty=True)[0]
     nothing = face_records(empty, recognizer.recognize(empty.image_bgr), say_when_empty=True)[0]
     assert list(record) == list(nothing) == keys

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 import httpx
 import numpy as np
@@ -146,7 +147,8 @@ def test_a_person_is_made_without_views_then_renamed_and_merged(web: TestClient,
     register(web, "Bob", picture(stage, view(BOB, 0)))
     assert problem(web.patch(at("Bob"), json={"person": "Ada"})) == (409, "person_exists")
     assert web.patch(at("Bob"), json={"person": "Bobby"}).json()["samples"] == 1
-    assert web.post(at("Bobby", "merge"), json={"into": "Ada"}).json() == {"person": "Ada", "moved": 1}
+    merged = web.post(at("Bobby", "merge"), json={"into": "Ada"}).json()
+    assert merged == {"person": "Ada", "person_id": made.json()["person_id"], "moved": 1}
     assert names(web) == {"Ada": 1}
     for answer in (
         web.get(at("Bob")),
@@ -171,6 +173,38 @@ def test_a_name_of_any_kind_is_a_part_of_the_path(web: TestClient, stage: Served
     assert web.patch(at(name), json={"person": name + "!"}).status_code == 200
     assert web.delete(at(name + "!")).json()["samples"] == 1
     assert names(web) == {}
+
+
+def test_a_person_has_an_id_that_stays_whatever_they_are_called(web: TestClient, stage: ServedStage) -> None:
+    registered = register(web, "Ada", picture(stage, view(ADA, 0)))
+    ada = registered["person_id"]
+    assert UUID(ada).version == 4
+    shown = web.get(f"/v1/persons/by-id/{ada}").json()
+    assert shown == web.get(at("Ada")).json()
+    assert (shown["person"], shown["person_id"], UUID(shown["views"][0]["uuid"]).version) == ("Ada", ada, 4)
+    renamed = web.patch(at("Ada"), json={"person": "Ada Lovelace"}).json()
+    assert (renamed["person"], renamed["person_id"]) == ("Ada Lovelace", ada)
+    assert web.get(f"/v1/persons/by-id/{ada.upper()}").json() == renamed
+    files = {"files": ("a.png", picture(stage, view(ADA, 3)))}
+    (face,) = web.post("/v1/recognize", files=files).json()["pictures"][0]["faces"]
+    assert (face["person"], face["person_id"], face["candidates"][0]["person_id"]) == ("Ada Lovelace", ada, ada)
+    assert [entry["person_id"] for entry in web.get("/v1/audit").json()["entries"]] == [ada, ada]
+    nobody = "7f1d0e9e-1111-4222-8333-444455556666"
+    assert problem(web.get(f"/v1/persons/by-id/{nobody}")) == (404, "person_unknown")
+    web.delete(at("Ada Lovelace"))
+    assert problem(web.get(f"/v1/persons/by-id/{ada}")) == (404, "person_unknown")
+    assert {entry["person_id"] for entry in web.get("/v1/audit").json()["entries"]} == {None}
+
+
+def test_a_person_called_by_id_is_a_person(web: TestClient, stage: ServedStage) -> None:
+    person_id = register(web, "by-id", picture(stage, view(ADA, 0)))["person_id"]
+    for odd in ("by-id", f"by-id/{person_id}"):
+        if odd != "by-id":
+            assert web.post("/v1/persons", json={"person": odd}).status_code == 201
+        assert web.get(at(odd)).json()["person"] == odd
+        assert web.get(at(odd, "samples")).status_code == 200
+    assert web.get(f"/v1/persons/by-id/{person_id}").json()["person"] == "by-id"
+    assert web.post(at("by-id", "merge"), json={"into": f"by-id/{person_id}"}).json()["moved"] == 1
 
 
 def test_people_are_listed_page_by_page_and_found_by_a_part_of_the_name(web: TestClient, stage: ServedStage) -> None:

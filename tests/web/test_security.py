@@ -337,9 +337,27 @@ def test_the_log_names_nobody(web: TestClient, caplog: pytest.LogCaptureFixture)
     assert "Hildegard" not in caplog.text
 
 
+def test_a_log_of_an_earlier_server_gets_room_for_ids_and_keeps_everything(tmp_path: Path) -> None:
+    path = tmp_path / "pool.server.db"
+    ServerStore(path).close()
+    old = sqlite3.connect(path)
+    for table in ("activity", "audit"):
+        old.execute(f"ALTER TABLE {table} DROP COLUMN person_id")
+    old.execute("INSERT INTO audit VALUES (1, '2026-01-01T00:00:00+00:00', 'Me', 'registered', 'Ada', '3 views')")
+    old.execute("PRAGMA user_version = 1")
+    old.commit()
+    old.close()
+    store = ServerStore(path)
+    audit = Audit(store, lambda name: f"id of {name}")
+    audit.note(LOCAL, "exported", "Ada")
+    entries = asyncio.run(audit.entries())
+    assert [(entry.action, entry.person_id) for entry in entries] == [("exported", "id of Ada"), ("registered", None)]
+    store.close()
+
+
 def test_who_is_erased_is_erased_from_the_audit_log_under_all_names(tmp_path: Path) -> None:
     store = ServerStore(tmp_path / "pool.server.db")
-    audit = Audit(store, lambda _: True)
+    audit = Audit(store, lambda name: f"id of {name}")
     me = Caller("Me", "admin")
     audit.note(me, "registered", "Ada", "3 views")
     audit.note(me, "renamed", "Ada Lovelace", "Ada")
@@ -360,7 +378,7 @@ def test_who_is_erased_is_erased_from_the_audit_log_under_all_names(tmp_path: Pa
 
 def test_everything_about_a_person_under_earlier_names_is_found(tmp_path: Path) -> None:
     store = ServerStore(tmp_path / "pool.server.db")
-    audit = Audit(store, lambda _: True)
+    audit = Audit(store, lambda name: f"id of {name}")
     audit.note(LOCAL, "registered", "Ada", "3 views")
     audit.note(LOCAL, "registered", "Bob", "1 view")
     audit.note(LOCAL, "merged", "Bob", "Ada")

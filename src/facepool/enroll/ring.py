@@ -7,11 +7,13 @@ sideways, and five landmarks see it less well there, so the ring is an ellipse i
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from facepool.gallery.base import FrontalPoses
 from facepool.types import Pose, Template
 
 Zone = Literal["frontal", "between", "near", "far"]
@@ -28,6 +30,7 @@ _FRONTAL_DEG = (8.0, 4.0)
 _NEAR_DEG = (12.0, 7.0)
 _FAR_DEG = (22.0, 12.0)
 
+_STRAIGHT = Pose(0.0, 0.0, 0.0)
 _WORDS = ("left", "up and left", "up", "up and right", "right", "down and right", "down", "down and left")
 
 
@@ -182,22 +185,31 @@ def ring_parts(quality: Mapping[Slot, float]) -> tuple[RingPart, ...]:
     )
 
 
-def stored_ring(templates: Sequence[Template]) -> StoredRing:
+def stored_ring(templates: Sequence[Template], frontal_poses: FrontalPoses = MappingProxyType({})) -> StoredRing:
     """Place stored views on the ring.
 
-    What was straight ahead is not stored, and cameras stand high or low; so the ring's middle is the view that is least
-    turned away from all the others. Views without a pose do not take part.
+    The middle is what was straight ahead in the scan of the same appearance. Where no scan tells, cameras may stand
+    high or low: there it is the view that is least turned away from all the others. Views without a pose do not take
+    part.
 
     Args:
         templates: Of one person; may be empty.
+        frontal_poses: What was straight ahead in the person's scans, as the gallery keeps it.
     """
-    posed = [(template, template.sample.pose) for template in templates if template.sample.pose is not None]
+    posed = [
+        (template, template.sample.pose, frontal_poses.get((template.person, template.sample.appearance)))
+        for template in templates
+        if template.sample.pose is not None
+    ]
     if not posed:
         return StoredRing(None, ring_parts({}))
-    middle, straight = min(posed, key=lambda view: sum(angle_between(view[1], pose) for _, pose in posed))
+    untold = [pose for _, pose, frontal in posed if frontal is None]
+    central = min(untold, key=lambda pose: sum(angle_between(pose, other) for other in untold), default=_STRAIGHT)
+    offsets = [(template, relative(pose, frontal or central)) for template, pose, frontal in posed]
+    middle, _ = min(offsets, key=lambda view: angle_between(view[1], _STRAIGHT))
     best: dict[Slot, float] = {}
-    for template, pose in posed:
-        slot = place(relative(pose, straight)).slot
+    for template, offset in offsets:
+        slot = place(offset).slot
         if slot is not None:
             best[slot] = max(best.get(slot, 0.0), template.sample.quality or 0.0)
     return StoredRing(middle.id, ring_parts(best))

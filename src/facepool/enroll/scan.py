@@ -130,8 +130,7 @@ class ScanStep:
         outcome: What became of this frame.
         faces: Everything that was found in it.
         row: Which of the faces the scan is about; None where it is none.
-        pose: Its pose relative to the person's own frontal pose; None before there is one.
-        turn: Where on the ring that is; None likewise.
+        turn: Where on the ring it is turned to; None before the person's own frontal pose is known.
         steady: 0..1, how much of the frontal reference is there.
         ring: Every direction, with the qualities of what is captured.
         can_finish: Whether what is captured could be stored.
@@ -142,7 +141,6 @@ class ScanStep:
     outcome: ScanOutcome
     faces: Faces
     row: int | None
-    pose: Pose | None
     turn: Turn | None
     steady: float
     ring: tuple[RingPart, ...]
@@ -313,7 +311,6 @@ class RingScan:
             outcome=outcome,
             faces=faces,
             row=row,
-            pose=offset,
             turn=turn,
             steady=1.0 if self.frontal else self._row.progress,
             ring=self.ring,

@@ -19,6 +19,7 @@ from statistics import NormalDist
 import numpy as np
 
 from facepool.errors import ConfigError, InsufficientData
+from facepool.evaluation.bootstrap import LEVEL
 from facepool.evaluation.metrics import Values
 from facepool.gallery import Gallery
 from facepool.models.catalog import FmrCurve
@@ -31,7 +32,6 @@ _ERROR = 0.8
 """Standard deviation of the logarithm of the share named, as far as it comes from the tail's length, that is borne."""
 MAX_TARGET_FPIR = 0.5
 """Beyond, there is no tail to speak of."""
-LEVEL = 0.95
 _TAIL = 0.5
 """Share of probes whose best similarities are the tail."""
 _CHANCE = 0.01
@@ -48,6 +48,8 @@ _BULK = 0.8
 """A curve that reaches this rate has the middle of the distribution as well as its tail."""
 _ONE_SIGMA = NormalDist().cdf(1.0)
 _BEYOND = 60.0
+_MEASURED_TAIL, _UNKNOWN_TAIL = (1.0, 70.0), (1.25, 8.0)
+"""Mean excess and strength of the prior, with and without a cohort; where they come from is in ADR 14."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,20 +309,19 @@ def shape_of(cohort: FmrCurve | None) -> TailShape:
     if cohort is None or max(rate for rate, _ in cohort.points) < _BULK:
         rates = np.concatenate([[0.9, 0.7], np.logspace(-0.3, -9, 60)])
         deviations, log_rates = np.array([NormalDist().inv_cdf(1 - rate) for rate in rates]), np.log(rates)
-        mean_excess, strength = 1.25, 8.0
+        prior = _UNKNOWN_TAIL
     else:
         points = sorted(cohort.points, reverse=True)
         log_rates = np.log([rate for rate, _ in points])
         similarities = np.array([similarity for _, similarity in points])
         low, middle, high = np.interp(-np.log([_ONE_SIGMA, 0.5, 1 - _ONE_SIGMA]), -log_rates, similarities)
         deviations = (similarities - middle) / ((high - low) / 2)
-        mean_excess, strength = 1.0, 70.0
+        prior = _MEASURED_TAIL
     slope = (log_rates[-1] - log_rates[-2]) / (deviations[-1] - deviations[-2])
     return TailShape(
         np.concatenate([[-_BEYOND], deviations, [deviations[-1] + _BEYOND]]),
         np.concatenate([[0.0], log_rates, [log_rates[-1] + slope * _BEYOND]]),
-        mean_excess,
-        strength,
+        *prior,
     )
 
 

@@ -28,6 +28,7 @@ class Event:
         bbox: Where the face was seen last: left, top, right, bottom in pixels.
         reason: Why.
         crop_bgr: (S, S, 3) uint8 BGR, the best aligned face so far, where crops are kept.
+        person_id: The id of the person, which stays when they are renamed; None for nobody known.
     """
 
     kind: EventKind
@@ -42,6 +43,7 @@ class Event:
     bbox: tuple[float, float, float, float]
     reason: EventReason
     crop_bgr: Image | None = None
+    person_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

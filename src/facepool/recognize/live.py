@@ -289,6 +289,7 @@ class LiveRecognizer:
         return replace(
             event,
             person=decision.person,
+            person_id=decision.person_id,
             similarity=decision.similarity,
             threshold=decision.threshold,
             margin=decision.margin,

@@ -19,7 +19,7 @@ def pool(facepool: Commands, crowd: Commands) -> Commands:
 
 def test_everybody_is_listed_with_the_number_of_views(crowd: Commands) -> None:
     outcome = crowd("people", "list", "--json")
-    assert [tuple(record) for record in outcome.records] == [("person", "templates", "created_at")] * 2
+    assert [tuple(record) for record in outcome.records] == [("person", "person_id", "templates", "created_at")] * 2
     assert [(record["person"], record["templates"]) for record in outcome.records] == [("Ada", 1), ("Bob", 1)]
     table = crowd("people", "list")
     assert "Ada" in table.out

@@ -15,7 +15,7 @@ from facepool.capture import VideoSource, write_image
 from support.commands import Commands, film, interrupt, nobody, pan, shot
 
 KEYS = (
-    *("source", "frame", "time_s", "bbox", "score", "person"),
+    *("source", "frame", "time_s", "bbox", "score", "person", "person_id"),
     *("similarity", "threshold", "margin", "reason"),
 )
 

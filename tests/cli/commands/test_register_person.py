@@ -11,7 +11,6 @@ import pytest
 from facepool.capture import FrameSource, PictureSource, write_image
 from facepool.cli.commands.register import RegisterOptions, register_person
 from facepool.cli.context import CommandContext
-from facepool.cli.ui.look_alikes import LookAlikeChoices
 from facepool.errors import (
     ConfigError,
     FacepoolError,
@@ -202,7 +201,7 @@ def test_a_look_alike_stops_who_cannot_be_asked_and_both_answers_are_named(desk:
 
 def test_the_same_person_gets_the_views(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     desk.store("Bob", Head(ME), Head(ME, yaw=15))
-    assert desk("Ada", "full", look_alikes=LookAlikeChoices(same=("Bob",))) == 0
+    assert desk("Ada", "full", same_as=("Bob",)) == 0
     told = record(capsys)
     assert told["person"] == "Bob"
     assert [(alike["person"], alike["resolution"]) for alike in told["look_alikes"]] == [("Bob", "same")]
@@ -212,8 +211,8 @@ def test_the_same_person_gets_the_views(desk: Desk, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     "options",
     [
-        {"look_alikes": LookAlikeChoices(different=("Bob",))},
-        {"look_alikes": LookAlikeChoices(all_different=True), "force": True},
+        {"different_from": ("Bob",)},
+        {"force": True},
     ],
     ids=["different-from", "force"],
 )
@@ -226,29 +225,29 @@ def test_different_people_are_flagged_and_not_asked_about_again(desk: Desk, opti
 
 
 @pytest.mark.parametrize(
-    ("choices", "error"),
+    ("options", "error"),
     [
-        (LookAlikeChoices(same=("Eve",)), UnknownPerson),
-        (LookAlikeChoices(different=("Eve",)), UnknownPerson),
-        (LookAlikeChoices(same=("Bob",), different=("Bob",)), ConfigError),
-        (LookAlikeChoices(same=("Ada",)), ConfigError),
-        (LookAlikeChoices(same=("Bob", "Cleo")), IdentityConflict),
+        ({"same_as": ("Eve",)}, UnknownPerson),
+        ({"different_from": ("Eve",)}, UnknownPerson),
+        ({"same_as": ("Bob",), "different_from": ("Bob",)}, ConfigError),
+        ({"same_as": ("Ada",)}, ConfigError),
+        ({"same_as": ("Bob", "Cleo")}, IdentityConflict),
     ],
 )
 def test_answers_that_cannot_be_are_refused_before_anything_is_opened(
-    desk: Desk, choices: LookAlikeChoices, error: type[FacepoolError]
+    desk: Desk, options: dict[str, Any], error: type[FacepoolError]
 ) -> None:
     desk.store("Bob", Head(OTHER))
     desk.store("Cleo", Head(2))
     with pytest.raises(error):
-        desk("Ada", "full", look_alikes=choices)
+        desk("Ada", "full", **options)
     assert desk.opened == []
 
 
 def test_who_does_not_look_alike_is_not_the_same(desk: Desk) -> None:
     desk.store("Bob", Head(OTHER))
     with pytest.raises(IdentityConflict, match="does not look like Bob"):
-        desk("Ada", "full", look_alikes=LookAlikeChoices(same=("Bob",)))
+        desk("Ada", "full", same_as=("Bob",))
 
 
 @pytest.fixture
@@ -313,7 +312,7 @@ def test_the_report_is_written_only_when_asked_for_and_its_name_is_checked(desk:
         {"partial": True},
         {"appearance": "hat"},
         {"report": Path("a.png")},
-        {"look_alikes": LookAlikeChoices(same=("Bob",))},
+        {"same_as": ("Bob",)},
     ],
 )
 def test_what_is_about_scans_is_refused_for_pictures(tmp_path: Path, desk: Desk, options: dict[str, Any]) -> None:

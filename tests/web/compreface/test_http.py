@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 import cv2
 import httpx
@@ -100,6 +101,19 @@ def test_several_examples_are_deleted_at_once(http: httpx.Client, ada: bytes, bo
     assert gone == [{"image_id": ids[0], "subject": "Ada"}, {"image_id": ids[1], "subject": "Bob"}]
     assert http.get("/recognition/faces").json()["total_elements"] == 1
     assert http.get("/recognition/subjects/").json() == {"subjects": ["Ada", "Bob"]}  # Bob has no example any more
+
+
+def test_an_example_is_known_by_the_id_that_earlier_servers_gave_it(
+    http: httpx.Client, server: Server, ada: bytes
+) -> None:
+    image = add(http, "Ada", ada)
+    assert UUID(image).version == 4
+    (sample,) = httpx.get(f"{server.url}/v1/persons/Ada/samples").json()
+    assert sample["uuid"] == image
+    old = str(UUID(int=sample["id"]))
+    assert http.get(f"/recognition/faces/{old}/img").content == http.get(f"/recognition/faces/{image}/img").content
+    assert http.delete(f"/recognition/faces/{old}").json() == {"image_id": old, "subject": "Ada"}
+    assert http.delete(f"/recognition/faces/{image}").status_code == 404
 
 
 def test_the_picture_of_an_example_comes_back_and_is_a_face(http: httpx.Client, ada: bytes) -> None:

@@ -7,7 +7,8 @@ import click
 from facepool.cli.context import CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
 from facepool.errors import ConfigError
-from facepool.evaluation.calibration import LEVEL, Measured, calibrate_gallery
+from facepool.evaluation.bootstrap import LEVEL
+from facepool.evaluation.calibration import Measured, calibrate_gallery
 from facepool.gallery import Gallery
 from facepool.models.catalog import EmbedderSpec, FmrCurve, space_of
 from facepool.recognize.decide import LOOK_ALIKE_MARGIN

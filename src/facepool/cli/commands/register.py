@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -19,7 +19,7 @@ from facepool.cli.context import (
     settings_options,
 )
 from facepool.cli.ui.console import Console, counted, people_count
-from facepool.cli.ui.look_alikes import LookAlikeChoices, discarded, resolve_found, resolve_named, say_look_alikes
+from facepool.cli.ui.look_alikes import discarded, resolve_found, resolve_named, say_look_alikes
 from facepool.cli.ui.registration import (
     STORED_BEFORE,
     PictureTally,
@@ -48,14 +48,16 @@ class RegisterOptions:
     Attributes:
         partial: Accept any coverage.
         appearance: Name of the look; empty for the usual one.
-        look_alikes: What people are who look alike.
+        same_as: People of the pool who are the person of the scan.
+        different_from: People of the pool who only look alike.
         report: Where the report's picture goes; None for nowhere.
-        force: Store although the face speaks against it.
+        force: Store although the face speaks against it; everybody who looks alike is somebody else.
     """
 
     partial: bool = False
     appearance: str = ""
-    look_alikes: LookAlikeChoices = field(default_factory=LookAlikeChoices)
+    same_as: tuple[str, ...] = ()
+    different_from: tuple[str, ...] = ()
     report: Path | None = None
     force: bool = False
 
@@ -72,8 +74,8 @@ class RegisterOptions:
         given = {
             "--partial": self.partial,
             "--appearance": self.appearance,
-            "--same-as": self.look_alikes.same,
-            "--different-from": self.look_alikes.different,
+            "--same-as": self.same_as,
+            "--different-from": self.different_from,
             "--report": self.report,
         }
         options = [option for option, value in given.items() if value]
@@ -157,8 +159,7 @@ def register(
     named = (*sources, *more)
     if name is not None and not named and Path(name).exists():
         raise _name_forgotten(name)
-    choices = LookAlikeChoices(same_as, different_from, force)
-    options = RegisterOptions(partial, appearance, choices, report, force)
+    options = RegisterOptions(partial, appearance, same_as, different_from, report, force)
     if report is not None:
         check_report_name(report)
     if name is None:
@@ -195,7 +196,7 @@ def register_person(
     with ExitStack() as stack:
         pool = stack.enter_context(context.open_pool(context.analyzer.space, must_exist=False))
         session = new_session(name, context, pool, options)
-        resolve_named(session, pool, options.look_alikes)
+        resolve_named(session, pool, options.same_as, options.different_from)
         if any(moving):
             _check_room(session)
         scan, tally = ScanScreen(session, painter, console), PictureTally()
@@ -289,7 +290,7 @@ def _finish_scan(
     if not session.views:
         raise scan.tally.failure(session.name)
     session.finish()
-    look_alikes = resolve_found(session, options.look_alikes, console)
+    look_alikes = resolve_found(session, options.same_as, console)
     _check_room(session)
     return look_alikes
 

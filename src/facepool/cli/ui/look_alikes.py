@@ -1,8 +1,7 @@
 """Who in the pool looks like the person of a scan: the same person, or somebody else? The user decides."""
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 
 import click
 
@@ -14,31 +13,18 @@ from facepool.gallery import Gallery, clean_name
 _QUESTION = "Are {person} and {other} the same person, or different people? (cancel stores nothing)"
 
 
-@dataclass(frozen=True, slots=True)
-class LookAlikeChoices:
-    """What the command line says of look-alikes.
-
-    Attributes:
-        same: People of the pool who are the person of the scan.
-        different: People of the pool who only look alike.
-        all_different: Everybody who looks alike is somebody else.
-    """
-
-    same: tuple[str, ...] = ()
-    different: tuple[str, ...] = ()
-    all_different: bool = False
-
-
-def resolve_named(session: EnrollmentSession, pool: Gallery, choices: LookAlikeChoices) -> None:
+def resolve_named(
+    session: EnrollmentSession, pool: Gallery, same_as: Collection[str], different_from: Collection[str]
+) -> None:
     """Decide on the people whom the command line names, before anything is scanned.
 
     Raises:
-        ConfigError: The choices contradict each other.
+        ConfigError: What it says contradicts itself.
         UnknownPerson: The pool has nobody of a name in them.
         IdentityConflict: Two people of the pool would have to become one.
     """
-    different: dict[str, Resolution] = {clean_name(name): "different" for name in choices.different}
-    same: dict[str, Resolution] = {clean_name(name): "same" for name in choices.same}
+    different: dict[str, Resolution] = {clean_name(name): "different" for name in different_from}
+    same: dict[str, Resolution] = {clean_name(name): "same" for name in same_as}
     for name in different.keys() & same.keys():
         raise ConfigError(f"{name} cannot be both the same and different", fix="Name them once")
     if session.name in {*different, *same}:
@@ -51,15 +37,15 @@ def resolve_named(session: EnrollmentSession, pool: Gallery, choices: LookAlikeC
         session.resolve(name, resolution)
 
 
-def resolve_found(session: EnrollmentSession, choices: LookAlikeChoices, console: Console) -> tuple[LookAlike, ...]:
-    """Decide on everybody who looks like the finished scan: by what the command line says, else by asking.
+def resolve_found(session: EnrollmentSession, same_as: Collection[str], console: Console) -> tuple[LookAlike, ...]:
+    """Decide on everybody who looks like the finished scan: with ``--force`` they are somebody else, else by asking.
 
     Raises:
         IdentityConflict: Nobody can be asked, or a person who is said to be the same does not look like it.
         click.Abort: The user would rather store nothing.
     """
     found = session.look_alikes()
-    for name in map(clean_name, choices.same):
+    for name in map(clean_name, same_as):
         if name not in {alike.person for alike in found}:
             raise IdentityConflict(
                 f"{session.name} was not registered",
@@ -67,7 +53,7 @@ def resolve_found(session: EnrollmentSession, choices: LookAlikeChoices, console
                 fix=f"Leave out --same-as {name}",
             )
     unresolved = [alike for alike in found if alike.resolution is None]
-    if unresolved and not choices.all_different and not can_ask(console):
+    if unresolved and not session.options.force and not can_ask(console):
         first = unresolved[0].person
         raise IdentityConflict(
             f"{session.name} looks like {' and '.join(alike.person for alike in unresolved)} of the pool, "
@@ -76,7 +62,7 @@ def resolve_found(session: EnrollmentSession, choices: LookAlikeChoices, console
             fix=f"Say --same-as {first!r} if they are one person, --different-from {first!r} if they are two",
         )
     for alike in unresolved:
-        if choices.all_different:
+        if session.options.force:
             session.resolve(alike.person, "different")
         else:
             _ask(session, alike, console)

@@ -29,8 +29,8 @@ from facepool.web.services.engine import FRAME_LIMITS, decode_image
 router = APIRouter(tags=["live"])
 
 _SOURCE = "browser"
-_FACE_FIELDS = ("track", "bbox", "score", "person", "similarity", "threshold", "margin", "reason")
-_EVENT_FIELDS = ("event", "track", "person", "previous", "similarity", "threshold", "reason", "time_s")
+_FACE_FIELDS = ("track", "bbox", "score", "person", "person_id", "similarity", "threshold", "margin", "reason")
+_EVENT_FIELDS = ("event", "track", "person", "person_id", "previous", "similarity", "threshold", "reason", "time_s")
 
 
 @router.websocket("/v1/live")

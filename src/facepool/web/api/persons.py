@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Annotated
+from uuid import UUID
 
 import numpy as np
 from fastapi import APIRouter, Path, Query, Response
@@ -14,13 +15,13 @@ from fastapi import APIRouter, Path, Query, Response
 from facepool.enroll.pictures import Offer
 from facepool.enroll.ring import AMPLITUDES, StoredRing, stored_ring
 from facepool.enroll.session import EnrollmentSession
-from facepool.errors import InputError, UnknownTemplate
+from facepool.errors import InputError, UnknownPerson, UnknownTemplate
 from facepool.faces.analyze import Faces
 from facepool.gallery import Pool, clean_name
 from facepool.gallery.checks import unknown_person
 from facepool.gallery.columns import LookAlikes
 from facepool.records import Record, rounded, template_record
-from facepool.types import Frame, Image, Template
+from facepool.types import Frame, Image, Person, Template
 from facepool.web.api.pictures import REQUEST_BODY, AnalyzedPicture, SentPicture, SentPictures, looked_at_each
 from facepool.web.api.schemas import (
     JPEG,
@@ -46,6 +47,7 @@ from facepool.web.services.people import best_view
 router = APIRouter(prefix="/v1/persons", tags=["persons"])
 
 PersonName = Annotated[str, Path(alias="name", description="The person's name")]
+PersonById = Annotated[UUID, Path(alias="id", description="The person's id")]
 SampleNumber = Annotated[int, Path(alias="id", description="Number of the stored view")]
 _PAGE = 50
 _SOMEBODY = f"/{NAME}"
@@ -96,6 +98,12 @@ async def show_person(name: PersonName, services: CurrentServices, _: Recognizin
     return await services.pool.run(lambda pool: _detail(pool, clean_name(name)))
 
 
+@router.get("/by-id/{id:uuid}")
+async def show_person_by_id(person_id: PersonById, services: CurrentServices, _: Recognizing) -> PersonDetail:
+    """Somebody with their views, by the id that stays when they are renamed."""
+    return await services.pool.run(lambda pool: _detail(pool, _name_of(pool, person_id)))
+
+
 @router.patch(_SOMEBODY)
 async def rename_person(name: PersonName, body: Renaming, services: CurrentServices, caller: Enrolling) -> PersonDetail:
     """Give somebody another name, which nobody may have yet."""
@@ -126,8 +134,12 @@ async def erase_person(name: PersonName, services: CurrentServices, caller: Enro
 async def merge_people(name: PersonName, body: Merging, services: CurrentServices, caller: Enrolling) -> Merged:
     """Give all views of somebody to another person; who they were is gone."""
     source, target = clean_name(name), clean_name(body.into)
-    moved = await services.pool.run(lambda pool: services.people.merge(caller, pool, source, target))
-    return Merged(person=target, moved=moved)
+
+    def merge(pool: Pool) -> Merged:
+        moved = services.people.merge(caller, pool, source, target)
+        return Merged(person=target, person_id=_known(pool, target).id, moved=moved)
+
+    return await services.pool.run(merge)
 
 
 @router.get(f"{_SOMEBODY}/samples")
@@ -200,6 +212,25 @@ async def export_person(name: PersonName, services: CurrentServices, caller: Enr
     return Response(archive, media_type="application/zip", headers=attachment(f"{name}.zip"))
 
 
+def _known(pool: Pool, name: str) -> Person:
+    person = pool.person(name)
+    if person is None:
+        raise unknown_person(name, [known.name for known in pool.people()])
+    return person
+
+
+def _name_of(pool: Pool, person_id: UUID) -> str:
+    """What somebody is called now.
+
+    Raises:
+        UnknownPerson: Nobody has that id.
+    """
+    person = pool.person_by_id(str(person_id))
+    if person is None:
+        raise UnknownPerson(f"The pool has nobody of the id {person_id}", fix="`GET /v1/persons` tells ids")
+    return person.name
+
+
 def _detail(pool: Pool, name: str) -> PersonDetail:
     return PersonDetail.model_validate(_person(pool, name, pool.look_alikes()))
 
@@ -216,9 +247,10 @@ def _person(pool: Pool, name: str, pairs: Collection[LookAlikes]) -> Record:
         UnknownPerson: Nobody has that name.
     """
     templates, with_image = pool.templates(name), pool.template_ids_with_image(name)
-    ring = stored_ring(templates)
+    ring = stored_ring(templates, pool.frontal_poses(name))
     return {
         "person": name,
+        "person_id": _known(pool, name).id,
         "samples": len(templates),
         "created_at": min((template.created_at for template in templates if template.created_at), default=None),
         "look_alikes": _look_alikes_of(name, pairs),
@@ -276,7 +308,9 @@ def _register(
         for number, one in enumerate(analyzed)
     ]
     named = [{"name": picture.name, **outcome} for picture, outcome in zip(pictures, outcomes, strict=True)]
-    return Registered.model_validate({"person": session.person, "stored": stored, "pictures": named})
+    person = pool.person(session.person)
+    told: Record = {"person": session.person, "person_id": person.id if person else None}
+    return Registered.model_validate(told | {"stored": stored, "pictures": named})
 
 
 def _outcome(offer: Offer, number_of: Mapping[bytes, int]) -> Record:
@@ -320,6 +354,7 @@ def _archive(
     person = {
         "about": _ABOUT,
         "person": name,
+        "person_id": _known(pool, name).id,
         "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "embedding_space": str(pool.space) if pool.space else None,
         "look_alikes": _look_alikes_of(name, pool.look_alikes()),
@@ -342,7 +377,7 @@ def _archive(
 
 def _sample(template: Template, picture: bytes | None) -> Record:
     record = template_record(template) | {"picture": None if picture is None else _picture_name(template.id)}
-    del record["person"]  # the file says it once
+    del record["person"], record["person_id"]  # the file says them once
     return record
 
 

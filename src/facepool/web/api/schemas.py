@@ -18,6 +18,9 @@ from facepool.web.problems import Answers
 from facepool.web.services.activity import ActivityEntry
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT, description="A person's name, in any script")]
+PersonId = Annotated[
+    str, Field(description="The same for as long as the pool has the person, whatever they are called")
+]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -65,6 +68,7 @@ class CandidatePerson(BaseModel):
     """Somebody whom a face resembles."""
 
     person: str
+    person_id: PersonId
     similarity: float
 
 
@@ -72,6 +76,7 @@ class NamedFace(FoundFace):
     """A face with a decision: a person, or unknown and why."""
 
     person: str | None = Field(description="null: unknown")
+    person_id: str | None = Field(description="The same for as long as the pool has the person; null: unknown")
     similarity: float | None = Field(description="Of the best candidate; null with an empty pool")
     threshold: float = Field(description="From which similarity on the best candidate is a match")
     margin: float | None = Field(description="Best candidate minus runner-up")
@@ -147,6 +152,7 @@ class PersonSummary(BaseModel):
     """Somebody of the pool."""
 
     person: str
+    person_id: PersonId
     samples: int = Field(description="Stored views")
     created_at: str | None
     look_alikes: list[str] = Field(description="People whom they are easily taken for")
@@ -171,6 +177,7 @@ class StoredSample(BaseModel):
     """A stored view."""
 
     id: int
+    uuid: str = Field(description="The same in every pool that the view is copied to")
     source: str
     frame: int
     time_s: float | None
@@ -213,6 +220,7 @@ class Merged(BaseModel):
     """What a merge did."""
 
     person: str
+    person_id: PersonId
     moved: int
 
 
@@ -249,6 +257,7 @@ class Registered(BaseModel):
     """What a registration stored, and why not more."""
 
     person: str
+    person_id: str | None = Field(description="null: nothing was stored of somebody who is not in the pool")
     stored: int
     pictures: list[OfferedPicture]
 

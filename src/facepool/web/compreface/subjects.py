@@ -1,7 +1,6 @@
 """``/api/v1/recognition/subjects`` and ``faces``: people, and examples of them; templates are examples with a UUID."""
 
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Annotated
 from uuid import UUID
 
@@ -165,21 +164,20 @@ async def add_example(
 
     sample = await services.engine.look(await read_picture(request), examine)
 
-    def store(pool: Pool) -> int:
+    def store(pool: Pool) -> str:
         person = _find(pool, name) or name
-        number = _store(pool, person, sample, analyzer.space)
+        image_id = _store(pool, person, sample, analyzer.space)
         services.audit.note(caller, "registered", person, "1 view")
-        return number
+        return image_id
 
-    number = await services.pool.run(store)
-    return Example(image_id=_image_id(number), subject=name)
+    return Example(image_id=await services.pool.run(store), subject=name)
 
 
 @examples.post("/delete")
 async def delete_examples(images: list[UUID], services: CurrentServices, caller: Enrolling) -> list[Example]:
     """Erase several; ids of none are passed over."""
     gone = await services.pool.run(lambda pool: _remove(services, caller, pool, images))
-    return [Example(image_id=_image_id(number), subject=person) for person, number in gone]
+    return [Example(image_id=str(image), subject=person) for image, person in gone]
 
 
 @examples.delete("/", include_in_schema=False)
@@ -211,7 +209,7 @@ async def delete_example(image: UUID, services: CurrentServices, caller: Enrolli
     gone = await services.pool.run(lambda pool: _remove(services, caller, pool, [image]))
     if not gone:
         raise CompreFaceError(404, 44, f"Image {image} not found")
-    return Example(image_id=str(image), subject=gone[0][0])
+    return Example(image_id=str(image), subject=gone[0][1])
 
 
 @examples.get("/{image}/img", response_class=Response)
@@ -228,43 +226,41 @@ async def download(image: UUID, services: CurrentServices, _: Recognizing) -> Re
 
 def _page(pool: Pool, subject: str, number: int, length: int) -> ExamplePage:
     person = _find(pool, subject) if subject else None
-    stored = [] if subject and person is None else pool.templates(person)
-    found = [
-        Example(image_id=_image_id(template.id), subject=template.person)
-        for template in stored[number * length : (number + 1) * length]
-    ]
+    total = sum(entry.templates for entry in pool.people() if not subject or entry.name == person)
+    stored = pool.templates(person, offset=number * length, limit=length) if total else []
     return ExamplePage(
-        faces=found,
+        faces=[Example(image_id=template.uuid, subject=template.person) for template in stored],
         page_number=number,
         page_size=length,
-        total_pages=-(-len(stored) // length),
-        total_elements=len(stored),
+        total_pages=-(-total // length),
+        total_elements=total,
     )
 
 
-def _store(pool: Pool, person: str, sample: Sample, space: EmbeddingSpace) -> int:
-    """Store a sample and find out its number: the newest of that embedding."""
+def _store(pool: Pool, person: str, sample: Sample, space: EmbeddingSpace) -> str:
+    """Store a sample and find out its id: that of the newest of that embedding."""
     pool.register(person, [sample], space)
     return next(
-        template.id
+        template.uuid
         for template in reversed(pool.templates(person))
         if np.array_equal(template.sample.embedding, sample.embedding)
     )
 
 
-def _remove(services: Services, caller: Caller, pool: Pool, images: Iterable[UUID]) -> list[tuple[str, int]]:
-    """Erase templates; whose and of which numbers those were that were there."""
+def _remove(services: Services, caller: Caller, pool: Pool, images: Iterable[UUID]) -> list[tuple[UUID, str]]:
+    """Erase templates; which and whose those were that were there."""
     gone = []
-    for number in filter(None, map(_template_id, images)):
-        with suppress(UnknownTemplate):
-            person, _ = services.people.erase_view(caller, pool, number)
-            gone.append((person, number))
+    for image in images:
+        template = find_template(pool, image)
+        if template is not None:
+            person, _ = services.people.erase_view(caller, pool, template.id)
+            gone.append((image, person))
     return gone
 
 
 def find_template(pool: Pool, image: UUID) -> Template | None:
-    """The template of an image id; None where there is none."""
-    number = _template_id(image)
+    """The template of an image id; None where there is none. Ids of facepool 0.1.0, made of numbers, are known, too."""
+    number = image.int if image.int <= _LARGEST_NUMBER else pool.template_number(str(image))
     try:
         return None if number is None else pool.template(number)
     except UnknownTemplate:
@@ -273,16 +269,6 @@ def find_template(pool: Pool, image: UUID) -> Template | None:
 
 def _number(text: str, default: int) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else default
-
-
-def _image_id(template_id: int) -> str:
-    """The id of a template for clients, who expect a UUID."""
-    return str(UUID(int=template_id))
-
-
-def _template_id(image: UUID) -> int | None:
-    """The number of a template; None for a UUID that no template can have."""
-    return image.int if 0 < image.int <= _LARGEST_NUMBER else None
 
 
 def _usable(subject: str, ending: str = "") -> str:

@@ -123,7 +123,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     metrics = Metrics()
     engine = Engine(analyzer, queue=options.queue, batch=options.batch, on_run=metrics.run)
     tuning = Tuning(settings, analyzer.fmr, store, options.pinned)
-    activity, audit = Activity(store, access.has, days=options.activity_days), Audit(store, access.has)
+    activity, audit = Activity(store, access.person_id, days=options.activity_days), Audit(store, access.person_id)
     setup = CameraSetup(
         recognizer=partial(live_recognizer, engine, tuning),
         open_pool=access.open,

@@ -17,6 +17,9 @@ from facepool.web.services.store import LAST, ServerStore, now
 
 _TIDY_EVERY = 1000
 _MOST_WAITING = 200
+_INSERT = """
+    INSERT INTO activity (at, event, person, previous, source, similarity, person_id) VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
 
 
 class ActivityEntry(BaseModel):
@@ -29,6 +32,7 @@ class ActivityEntry(BaseModel):
     previous: str | None = Field(description="Who it was taken for before")
     source: str = Field(description="Which camera; `browser` for that of the page")
     similarity: float | None
+    person_id: str | None = Field(description="Of the person, whatever they are called; null: nobody known")
 
 
 class Activity:
@@ -36,13 +40,13 @@ class Activity:
 
     Args:
         store: Where it is kept.
-        knows: Whether somebody is in the pool now.
+        id_of: The id of somebody who is in the pool now; None: nobody has that name.
         days: How long.
     """
 
-    def __init__(self, store: ServerStore, knows: Callable[[str], bool], *, days: float = 30) -> None:
+    def __init__(self, store: ServerStore, id_of: Callable[[str], str | None], *, days: float = 30) -> None:
         self._store = store
-        self._knows = knows
+        self._id_of = id_of
         self._days = days
         self._added = 0
         self.events = Events()
@@ -71,14 +75,14 @@ class Activity:
         """
         with self._store.transaction() as db:
             # Inside the transaction: a name that goes from the pool after this is taken out after it, too.
-            if self._is_gone(record.get("person")):
+            person, previous = record.get("person"), record.get("previous")
+            person_id = self._id_of(person) if isinstance(person, str) else None
+            if person is not None and person_id is None:
                 return
-            known = {**record, "previous": None} if self._is_gone(record.get("previous")) else record
-            values = [known.get(name) for name in ("event", "person", "previous", "source", "similarity")]
-            db.execute(
-                "INSERT INTO activity (at, event, person, previous, source, similarity) VALUES (?, ?, ?, ?, ?, ?)",
-                (now(), *values),
-            )
+            if isinstance(previous, str) and self._id_of(previous) is None:
+                previous = None
+            values = (now(), record["event"], person, previous, record["source"], record.get("similarity"), person_id)
+            db.execute(_INSERT, values)
             if self._added % _TIDY_EVERY == 0:
                 oldest = datetime.now(UTC) - timedelta(days=self._days)
                 db.execute("DELETE FROM activity WHERE at < ?", (oldest.isoformat(timespec="seconds"),))
@@ -128,9 +132,6 @@ class Activity:
     async def _read(self, query: str, *values: object) -> list[ActivityEntry]:
         rows = await asyncio.to_thread(self._store.read, query, values)
         return [ActivityEntry.model_validate(dict(zip(ActivityEntry.model_fields, row, strict=True))) for row in rows]
-
-    def _is_gone(self, name: object) -> bool:
-        return isinstance(name, str) and not self._knows(name)
 
 
 class Events:

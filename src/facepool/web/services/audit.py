@@ -29,6 +29,7 @@ class AuditEntry(BaseModel):
     action: str
     person: str = Field(description="`erased-` and digits for who was erased since; empty: nobody in particular")
     detail: str
+    person_id: str | None = Field(description="Of the person, whatever they are called; null: nobody who is there")
 
 
 class Audit:
@@ -39,12 +40,12 @@ class Audit:
 
     Args:
         store: Where it is kept.
-        knows: Whether somebody is in the pool now.
+        id_of: The id of somebody who is in the pool now; None: nobody has that name.
     """
 
-    def __init__(self, store: ServerStore, knows: Callable[[str], bool]) -> None:
+    def __init__(self, store: ServerStore, id_of: Callable[[str], str | None]) -> None:
         self._store = store
-        self._knows = knows
+        self._id_of = id_of
         self._salt = self._make_salt()
 
     async def add(self, caller: Caller, action: str, person: str = "", detail: str = "") -> None:
@@ -55,10 +56,11 @@ class Audit:
         """`add` for threads. Somebody who was erased meanwhile is not named."""
         with self._store.transaction() as db:
             # Inside the transaction: who is erased from the pool after this is taken out after it, too.
-            if person and not self._knows(person):
+            person_id = self._id_of(person) if person else None
+            if person and person_id is None:
                 person = self._pseudonym(person)
                 detail = self._pseudonym(detail) if action in _NAME_CHANGES else detail
-            _insert(db, caller, action, person, detail)
+            _insert(db, caller, action, person, detail, person_id)
 
     def forget(self, db: sqlite3.Connection, people: Collection[str]) -> int:
         """Take the names of people out of everything that was said, as a part of a transaction of the store.
@@ -70,7 +72,7 @@ class Audit:
         for entry in entries:
             detail = self._pseudonym(entry.detail) if entry.action in _NAME_CHANGES else entry.detail
             values = (self._pseudonym(entry.person), detail, entry.id)
-            db.execute("UPDATE audit SET person = ?, detail = ? WHERE id = ?", values)
+            db.execute("UPDATE audit SET person = ?, detail = ?, person_id = NULL WHERE id = ?", values)
         return len(entries)
 
     def erased(self, db: sqlite3.Connection, caller: Caller, people: Collection[str]) -> None:
@@ -119,10 +121,12 @@ class Audit:
         return salt
 
 
-def _insert(db: sqlite3.Connection, caller: Caller, action: str, person: str, detail: str) -> None:
+def _insert(
+    db: sqlite3.Connection, caller: Caller, action: str, person: str, detail: str, person_id: str | None = None
+) -> None:
     db.execute(
-        "INSERT INTO audit (at, caller, action, person, detail) VALUES (?, ?, ?, ?, ?)",
-        (now(), caller.name, action, person, detail),
+        "INSERT INTO audit (at, caller, action, person, detail, person_id) VALUES (?, ?, ?, ?, ?, ?)",
+        (now(), caller.name, action, person, detail, person_id),
     )
 
 

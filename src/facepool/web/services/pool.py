@@ -62,15 +62,16 @@ class PoolAccess:
         """
         return open_pool(self.path, self._space, timeout_s=_PATIENCE_S)
 
-    def has(self, person: str) -> bool:
-        """Whether somebody is in the pool now; in any thread."""
+    def person_id(self, name: str) -> str | None:
+        """The id of somebody who is in the pool now; None: nobody has that name. In any thread."""
         with self._asking:
             try:
                 self._asked = self._asked or self.open()
-                return self._asked.person(person) is not None
+                person = self._asked.person(name)
             except PoolError:  # its file was replaced, perhaps: the next one gets the new one
                 self._let_go()
                 raise
+        return person.id if person else None
 
     def close(self) -> None:
         """Wait for what is under way, then let go of the files."""

@@ -12,7 +12,6 @@ from facepool.errors import PoolTooNew
 from facepool.files import make_private, storage_errors
 from facepool.gallery.connection import explained
 
-_VERSION = 1
 _SCHEMA = """
 CREATE TABLE keys (
     id INTEGER PRIMARY KEY,
@@ -47,6 +46,12 @@ CREATE TABLE activity (
 CREATE INDEX activity_of ON activity (person, id);
 CREATE TABLE kept (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 """
+_IDS_OF_PEOPLE = """
+ALTER TABLE audit ADD COLUMN person_id TEXT;
+ALTER TABLE activity ADD COLUMN person_id TEXT;
+"""
+_MIGRATIONS = (_SCHEMA, _IDS_OF_PEOPLE)
+"""What takes the file from version n to n + 1."""
 
 Row = tuple[object, ...]
 LAST = (1 << 63) - 1
@@ -125,12 +130,12 @@ class ServerStore:
     def _bring_up_to_date(self) -> None:
         with self.transaction() as db:
             (version,) = db.execute("PRAGMA user_version").fetchone()
-            if version > _VERSION:
+            if version > len(_MIGRATIONS):
                 raise PoolTooNew(f"{self.path} was written by a newer facepool", fix="Update facepool")
-            if version == 0:
-                for statement in _SCHEMA.split(";\n"):
+            for migration in _MIGRATIONS[version:]:
+                for statement in migration.split(";\n"):
                     db.execute(statement)
-                db.execute(f"PRAGMA user_version = {_VERSION}")
+            db.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
 
 
 def store_beside(pool: Path) -> Path:
