@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facepool.enroll.ring import AMPLITUDES, DIRECTIONS, Amplitude, Slot, direction_angle, direction_words
-from facepool.enroll.scan import View
+from facepool.enroll.scan import RingScan, View
 from facepool.thresholds import Threshold
 from facepool.types import Floats
 
@@ -122,25 +122,17 @@ class Coverage:
         return sum(asked) / len(asked) if asked else None
 
 
-def report(
-    views: Sequence[View],
-    chosen: Sequence[View],
-    threshold: Threshold,
-    *,
-    person: str,
-    appearance: str,
-    partial: bool,
-) -> Coverage:
+def report(scan: RingScan, chosen: Sequence[View], threshold: Threshold, *, person: str, appearance: str) -> Coverage:
     """Report on a scan.
 
     Args:
-        views: What was captured: the frontal view, then around the ring, near before far.
+        scan: What was captured.
         chosen: What of it becomes templates.
         threshold: Of the pool with the templates in it.
         person: Whom it shows.
         appearance: Which look.
-        partial: Whether too many directions are missing.
     """
+    views = scan.views
     reports = {view.slot: _view_report(view, chosen, threshold.value) for view in views}
     vectors = np.stack([view.sample.embedding for view in views]) if views else np.zeros((0, 1), np.float32)
     directions = []
@@ -148,7 +140,15 @@ def report(
         angle_deg = direction_angle(direction)
         near, far = (reports.get(Slot(direction, amplitude)) for amplitude in AMPLITUDES)
         directions.append(DirectionReport(direction, angle_deg, direction_words(angle_deg), near, far))
-    return Coverage(person, appearance, partial, reports.get(None), tuple(directions), vectors @ vectors.T, threshold)
+    return Coverage(
+        person=person,
+        appearance=appearance,
+        partial=scan.is_partial,
+        frontal=reports.get(None),
+        directions=tuple(directions),
+        similarities=vectors @ vectors.T,
+        threshold=threshold,
+    )
 
 
 def _view_report(view: View, chosen: Sequence[View], threshold: float) -> ViewReport:

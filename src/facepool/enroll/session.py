@@ -246,14 +246,7 @@ class EnrollmentSession:
         self._follow()
         chosen = self._chosen()
         threshold = self._policy.identification(self._state.templates + len(chosen), self._state.calibration)
-        return report(
-            self.views,
-            chosen,
-            threshold,
-            person=self.person,
-            appearance=self._appearance,
-            partial=self._scan.is_partial,
-        )
+        return report(self._scan, chosen, threshold, person=self.person, appearance=self._appearance)
 
     # Who looks alike.
 
@@ -339,9 +332,11 @@ class EnrollmentSession:
 
     def _templates(self, name: str) -> list[Template] | None:
         """What the pool has of somebody; None: it does not know them."""
+        if self._pool.person(name) is None:
+            return None  # asked first: the error for an unknown name looks through all names for similar ones
         try:
             return self._pool.templates(name)
-        except UnknownPerson:
+        except UnknownPerson:  # removed just now
             return None
 
     def _stored_vectors(self) -> Floats:
