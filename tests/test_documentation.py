@@ -34,6 +34,7 @@ SETTINGS = sorted(Settings.model_fields.items())
 COMMANDS = commands()
 KINDS = error_kinds()
 PACKAGE = ROOT / "src" / "facepool"
+CODE = "\n".join(path.read_text(encoding="utf-8") for path in [*PACKAGE.rglob("*.py"), *ROOT.glob("tools/*.py")])
 
 
 def read(name: str) -> str:
@@ -151,6 +152,13 @@ def test_the_module_to_read_first_exists(room: str, first: str) -> None:
 )
 def test_what_contributing_names_exists(path: str) -> None:
     assert (ROOT / path).exists() or (PACKAGE / path).exists()
+
+
+@pytest.mark.parametrize(
+    "name", sorted(set(re.findall(r"`@?(_?[A-Za-z]\w+)\b", read("CONTRIBUTING.md").partition("## How to add")[2])))
+)
+def test_the_code_has_what_contributing_speaks_of(name: str) -> None:
+    assert re.search(rf"\b{name}\b", CODE) or (PACKAGE / name).exists() or (ROOT / name).exists()
 
 
 def test_readme_and_glossary_stay_short() -> None:
