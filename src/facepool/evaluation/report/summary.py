@@ -14,7 +14,7 @@ from facepool.evaluation.bootstrap import LEVEL, Interval
 from facepool.evaluation.detection import DetectionResults, FacesOfSize
 from facepool.evaluation.embeddings import EvaluatedPictures
 from facepool.evaluation.identification import IdentificationResults
-from facepool.evaluation.metrics import DefaultThreshold
+from facepool.evaluation.metrics import DefaultThreshold, OperatingPoint
 from facepool.evaluation.verification import RangeErrors, VerificationResults
 
 Results = VerificationResults | IdentificationResults | DetectionResults
@@ -91,14 +91,10 @@ def _verification_summary(results: VerificationResults) -> tuple[str, list[Table
     if accuracy is not None:
         folds = f"{len(accuracy.folds)} folds, sd {percent(accuracy.std)}"
         rows.append(("accuracy", percent(accuracy.mean), interval_text(intervals.accuracy), "", folds))
-    for point in results.points:
-        label = f"TAR at FMR {point.asked * 100:g}%"
-        interval = interval_text(intervals.tar_at_fmr[point.asked])
-        rows.append(
-            (label, percent(point.tar), interval, similarity(point.threshold), "")
-            if point.resolved
-            else (label, "-", "", "", "too few pairs of two")
-        )
+    rows += [
+        _point_row("TAR at FMR", point, point.tar, intervals.tar_at_fmr[point.asked], "too few pairs of two")
+        for point in results.points
+    ]
     threshold, eer = similarity(results.default.threshold.value), results.eer
     rows += [
         ("equal error rate", percent(eer.rate), interval_text(intervals.eer), similarity(eer.threshold), "FMR = FNMR"),
@@ -115,18 +111,13 @@ def _verification_summary(results: VerificationResults) -> tuple[str, list[Table
 
 def _identification_summary(results: IdentificationResults) -> tuple[str, list[Table]]:
     enrolled, probes, intervals, default = results.enrolled, results.probes, results.intervals, results.default
-    rows: list[Sequence[str]] = []
-    for point in results.points:
-        label = f"FNIR at FPIR {point.asked * 100:g}%"
-        interval = interval_text(intervals.fnir_at_fpir[point.asked])
-        rows.append(
-            (label, percent(point.misses), interval, similarity(point.threshold), "")
-            if point.resolved
-            else (label, "-", "", "", "too few strangers")
-        )
     threshold, failed = similarity(default.threshold.value), len(enrolled.failed)
     wanted = len(enrolled.people) + failed
-    rows += [
+    rows = [
+        *(
+            _point_row("FNIR at FPIR", point, point.misses, intervals.fnir_at_fpir[point.asked], "too few strangers")
+            for point in results.points
+        ),
         ("rank 1", percent(probes.rank_one), interval_text(intervals.rank_one), "", "nearest is right"),
         ("FPIR by default", percent(default.false_matches), "", threshold, "strangers named"),
         ("FNIR by default", percent(default.misses), "", threshold, "people missed"),
@@ -165,6 +156,15 @@ def _detection_summary(results: DetectionResults) -> tuple[str, list[Table]]:
         ],
     )
     return f"{count(results.curve.faces, 'face')} in {count(len(results.pictures), 'picture')}", [rates, by_size]
+
+
+def _point_row(
+    label: str, point: OperatingPoint, figure: float, interval: Interval, unresolved: str
+) -> tuple[str, ...]:
+    label = f"{label} {point.asked * 100:g}%"
+    if not point.resolved:
+        return (label, "-", "", "", unresolved)
+    return (label, percent(figure), interval_text(interval), similarity(point.threshold), "")
 
 
 def _failures_row(pictures: EvaluatedPictures) -> tuple[str, ...]:
