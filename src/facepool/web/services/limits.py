@@ -1,6 +1,5 @@
 """How much one client may ask for."""
 
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,7 +42,6 @@ class Limits:
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._most_sessions = sessions
         self._most_each = sessions_each
-        self._lock = threading.Lock()
         self._sessions: Counter[str] = Counter()
 
     @property
@@ -75,7 +73,7 @@ class Limits:
 
     @contextmanager
     def session(self, client: str) -> Iterator[None]:
-        """A place for a WebSocket or event stream.
+        """A place for a WebSocket or event stream; used by the server's event loop only.
 
         Args:
             client: Whose share it is taken from.
@@ -84,23 +82,19 @@ class Limits:
             TooManyRequests: The client has its share already.
             ServerBusy: There are too many.
         """
-        with self._lock:
-            if self._sessions[client] >= self._most_each:
-                raise TooManyRequests(
-                    "You have too many connections open",
-                    why=f"one client may have {self._most_each} live pictures, scans and event streams at once",
-                    fix="Close some of the pages",
-                )
-            if self._sessions.total() >= self._most_sessions:
-                raise ServerBusy("The server is busy", why=f"{self.sessions} others look", fix="Try again later")
-            self._sessions[client] += 1
+        if self._sessions[client] >= self._most_each:
+            raise TooManyRequests(
+                "You have too many connections open",
+                why=f"one client may have {self._most_each} live pictures, scans and event streams at once",
+                fix="Close some of the pages",
+            )
+        if self.sessions >= self._most_sessions:
+            raise ServerBusy("The server is busy", why=f"{self.sessions} others look", fix="Try again later")
+        self._sessions[client] += 1
         try:
             yield
         finally:
-            with self._lock:
-                self._sessions[client] -= 1
-                if not self._sessions[client]:
-                    del self._sessions[client]
+            self._sessions -= Counter({client: 1})  # which forgets a client without any
 
 
 def _rate(text: str) -> RateLimitItem:
