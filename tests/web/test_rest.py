@@ -258,7 +258,7 @@ def tell_of(services: Services, stage: ServedStage, person: str | None, kind: An
 
 
 def test_what_was_seen_is_kept_and_follows_names(web: TestClient, stage: ServedStage) -> None:
-    register(web, "Ada", picture(stage, view(ADA, 0)))
+    ada = register(web, "Ada", picture(stage, view(ADA, 0)))["person_id"]
     seen(web, stage, None, "appeared")
     seen(web, stage, "Ada")
     seen(web, stage, "Ada", "lost")
@@ -268,12 +268,18 @@ def test_what_was_seen_is_kept_and_follows_names(web: TestClient, stage: ServedS
         ("recognized", "Ada", "door"),
         ("appeared", None, "door"),
     ]
+    assert [entry["person_id"] for entry in entries] == [ada, ada, None]
     web.patch(at("Ada"), json={"person": "Ann"})
     about = web.get("/v1/activity", params={"person": "Ann", "limit": 1}).json()["entries"]
     assert [entry["event"] for entry in about] == ["lost"]
     older = web.get("/v1/activity", params={"person": "Ann", "before": about[0]["id"]}).json()["entries"]
     assert [entry["event"] for entry in older] == ["recognized"]
     assert web.get("/v1/activity", params={"person": "Ada"}).json()["entries"] == []
+    assert {entry["person_id"] for entry in (*about, *older)} == {ada}
+    bob = register(web, "Bob", picture(stage, view(BOB, 0)))["person_id"]
+    web.post(at("Ann", "merge"), json={"into": "Bob"})
+    entries = web.get("/v1/activity", params={"person": "Bob"}).json()["entries"]
+    assert [entry["person_id"] for entry in entries] == [bob, bob]
 
 
 def test_everything_about_a_person_is_exported_and_then_erased(
