@@ -19,7 +19,7 @@ from facepool.errors import (
     PoolTooNew,
     SpaceMismatch,
 )
-from facepool.gallery import NpyGallery, check_pool, open_pool, transfer
+from facepool.gallery import NpyGallery, check_gallery, open_pool, transfer
 from facepool.search import Search
 from facepool.types import Pose
 from support.paths import SEED
@@ -77,7 +77,7 @@ def test_an_unlabelled_pair_of_another_dimension_is_refused(legacy: Path) -> Non
     with pytest.raises(SpaceMismatch, match=r"8-d.*test-net \(16-d"):
         open_pool(legacy, space(16))
     with open_pool(legacy) as pool, pytest.raises(SpaceMismatch, match=r"8-d.*test-net \(16-d"):
-        check_pool(pool, space(16))
+        check_gallery(pool, space(16))
 
 
 def test_an_unlabelled_pair_moves_into_a_database_on_the_users_word_only(legacy: Path, tmp_path: Path) -> None:

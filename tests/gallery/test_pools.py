@@ -18,7 +18,7 @@ from facepool.errors import (
     UnknownPerson,
     UnknownTemplate,
 )
-from facepool.gallery import Pool, check_pool, open_pool, transfer
+from facepool.gallery import Pool, check_gallery, open_pool, transfer
 from facepool.search import Index, Search
 from facepool.types import Pose, Sample, Template
 from support.pools import BACKENDS, DIMENSION, MEASURED, opened, samples, space, unit, units
@@ -289,12 +289,12 @@ def test_samples_are_of_the_space_that_they_come_with_not_of_the_one_that_the_po
 
 def test_a_pool_is_asked_whether_it_fits_before_it_is_used(pool: Pool, tmp_path: Path, backend: str) -> None:
     other = space(model="other-net", weights="cd" * 32)
-    check_pool(pool, space())
+    check_gallery(pool, space())
     with pytest.raises(SpaceMismatch, match=r"test-net.*other-net"):  # new, but meant for another space
-        check_pool(pool, other)
+        check_gallery(pool, other)
     pool.register("Ada", samples(1), space())
     with open_pool(tmp_path / backend) as nameless, pytest.raises(SpaceMismatch, match=r"test-net.*other-net"):
-        check_pool(nameless, other)
+        check_gallery(nameless, other)
 
 
 def test_a_pool_is_private_to_its_owner(pool: Pool) -> None:

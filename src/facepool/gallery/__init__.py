@@ -7,7 +7,7 @@ project's two files.
 from pathlib import Path
 
 from facepool.errors import ConfigError
-from facepool.gallery.base import Gallery, check_pool
+from facepool.gallery.base import Gallery, check_gallery
 from facepool.gallery.checks import clean_name
 from facepool.gallery.columns import Changes, PoolMatrix
 from facepool.gallery.npy import NpyGallery
@@ -23,7 +23,7 @@ __all__ = [
     "PoolMatrix",
     "SqliteGallery",
     "TransferReport",
-    "check_pool",
+    "check_gallery",
     "clean_name",
     "open_pool",
     "transfer",

@@ -18,15 +18,15 @@ class Gallery(Protocol):
     """People and their templates, in one file or pair of files that several processes may use at once.
 
     A change is all or nothing, and on the disk when the call returns. Names are compared after `clean_name`.
-    Use a pool from one thread at a time; threads that use one at the same time open one each.
+    Use a gallery from one thread at a time; threads that use one at the same time open one each.
 
-    Any call may raise `PoolLocked` when another process keeps the pool busy, `PoolCorrupt` when the files turn out
+    Any call may raise `PoolLocked` when another process keeps the gallery busy, `PoolCorrupt` when the files turn out
     to be damaged, and, where it writes, `NotWritable` and `DiskFull`.
     """
 
     @property
     def path(self) -> Path:
-        """The file that the user named; a new pool has none until something is stored."""
+        """The file that the user named; a new gallery has none until something is stored."""
         ...
 
     @property
@@ -36,7 +36,7 @@ class Gallery(Protocol):
 
     @property
     def dimension(self) -> int | None:
-        """Length of a vector; None for a new pool without a space."""
+        """Length of a vector; None for a new gallery without a space."""
         ...
 
     @property
@@ -45,7 +45,7 @@ class Gallery(Protocol):
         ...
 
     def revision(self) -> int:
-        """A number that differs after any process has changed the pool. Cheap: ask before each frame."""
+        """A number that differs after any process has changed the gallery. Cheap: ask before each frame."""
         ...
 
     def people(self) -> list[Person]:
@@ -106,15 +106,15 @@ class Gallery(Protocol):
         ...
 
     def calibration(self) -> Calibration | None:
-        """What was measured of the pool; None: nothing, or in another embedding space."""
+        """What was measured of the gallery; None: nothing, or in another embedding space."""
         ...
 
     def changes(self, since: int | None = None) -> Changes:
-        """What happened since a revision, for those who keep what the pool has in a form of their own.
+        """What happened since a revision, for those who keep what the gallery has in a form of their own.
 
         Args:
-            since: A revision that the caller has followed the pool to; None: none yet. Where the pool cannot tell what
-                happened since, and always for None, the answer is all that it has, which ``whole`` says.
+            since: A revision that the caller has followed the gallery to; None: none yet. Where the gallery cannot
+                tell what happened since, and always for None, the answer is all that it has, which ``whole`` says.
         """
         ...
 
@@ -144,10 +144,10 @@ class Gallery(Protocol):
         """Store samples of a new or known person.
 
         Args:
-            person: New or known to the pool.
+            person: New or known to the gallery.
             samples: Any number.
             space: Which space they are of: that of the model that made them.
-            look_alikes: People of the pool who are easily taken for this one; ``look_alikes()`` has the pairs.
+            look_alikes: People of the gallery who are easily taken for this one; ``look_alikes()`` has the pairs.
             frontal_pose: What was straight ahead in the scan that the samples come from, for their appearance.
             expected_revision: The revision that the decision to store them rests on; None: whatever it is now.
 
@@ -158,8 +158,8 @@ class Gallery(Protocol):
             ConfigError: The name cannot be used, or is among its own look-alikes.
             UnknownPerson: A look-alike is not there.
             InvalidEmbedding: An embedding is not (D,) float32 of norm 1.
-            PoolChanged: The pool is of another revision than the expected one.
-            SpaceMismatch: The pool is of another space.
+            PoolChanged: The gallery is of another revision than the expected one.
+            SpaceMismatch: The gallery is of another space.
         """
         ...
 
@@ -171,16 +171,16 @@ class Gallery(Protocol):
         people: Collection[Person | str] = (),
         frontal_poses: FrontalPoses | None = None,
     ) -> int:
-        """Store templates that exist already, with their provenance; the pool gives them numbers of its own.
+        """Store templates that exist already, with their provenance; the gallery gives them numbers of its own.
 
         They keep their UUIDs, and people who are new here their ids, where those are not taken.
 
         Args:
             templates: Of any people, new or known.
-            space: Which space they are of; None: not known, they are taken for the pool's.
-            look_alikes: Pairs to flag, of people who are in the pool or among the templates.
+            space: Which space they are of; None: not known, they are taken for the gallery's.
+            look_alikes: Pairs to flag, of people who are in the gallery or among the templates.
             people: Who is to be known, with templates or without; those that are stay as they are.
-            frontal_poses: What was straight ahead in scans, of people who are in the pool or among the others.
+            frontal_poses: What was straight ahead in scans, of people who are in the gallery or among the others.
 
         Returns:
             How many were stored.
@@ -189,19 +189,19 @@ class Gallery(Protocol):
             ConfigError: A name cannot be used.
             UnknownPerson: A look-alike is not there.
             InvalidEmbedding: An embedding is not (D,) float32 of norm 1.
-            SpaceMismatch: The pool is of another space, or neither side knows its own.
+            SpaceMismatch: The gallery is of another space, or neither side knows its own.
         """
         ...
 
     def set_calibration(self, calibration: Calibration | None, *, expected_revision: int | None = None) -> None:
-        """Keep what was measured of the pool in place of what was kept; ``calibration()`` has it.
+        """Keep what was measured of the gallery in place of what was kept; ``calibration()`` has it.
 
         Args:
             calibration: None: forget it.
             expected_revision: The revision that it was measured on; None: whatever it is now.
 
         Raises:
-            PoolChanged: The pool is of another revision than the expected one.
+            PoolChanged: The gallery is of another revision than the expected one.
         """
         ...
 
@@ -283,23 +283,23 @@ def pairs_of(person: str, look_alikes: Collection[str]) -> list[LookAlikes]:
     return [frozenset((person, other)) for other in others]
 
 
-def check_pool(pool: Gallery, space: EmbeddingSpace) -> None:
-    """Refuse a pool whose vectors cannot be compared with those of a model, however it was opened.
+def check_gallery(gallery: Gallery, space: EmbeddingSpace) -> None:
+    """Refuse a gallery whose vectors cannot be compared with those of a model, however it was opened.
 
     Args:
-        pool: One that does not know its space is checked by dimension only; a new one of no space fits.
+        gallery: One that does not know its space is checked by dimension only; a new one of no space fits.
         space: That of the model.
 
     Raises:
         SpaceMismatch: They are not of one space.
     """
-    pinned = pool.space
-    check_space(pool.path, pinned, space)
+    pinned = gallery.space
+    check_space(gallery.path, pinned, space)
     if pinned is None:
-        check_dimension(pool.path, pool.dimension, space)
+        check_dimension(gallery.path, gallery.dimension, space)
 
 
 def new_templates(person: str, samples: Sequence[Sample], model: str) -> list[Template]:
-    """Stamp samples with the time and the model; the pool numbers them when it stores them."""
+    """Stamp samples with the time and the model; the gallery numbers them when it stores them."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return [Template(id=0, person=person, sample=sample, created_at=now, model=model) for sample in samples]

@@ -21,8 +21,7 @@ from facepool.errors import ConfigError, PathMissing, PoolCorrupt, PoolError, Po
 from facepool.files import PRIVATE, exists, only_writer, storage_error, storage_errors, sync_folders, write_new
 from facepool.gallery.checks import check_dimension, check_space, check_vectors, clean_name
 from facepool.gallery.columns import Changes
-from facepool.gallery.ids import derived_person_uuid, derived_template_uuid
-from facepool.gallery.schema import in_memory, undone_unless_whole
+from facepool.gallery.schema import derived_person_uuid, derived_template_uuid, in_memory, undone_unless_whole
 from facepool.gallery.sqlite import SqlGallery, calibration_of, read_space, write_calibration, write_space
 from facepool.types import EmbeddingSpace, Floats, Template
 

@@ -1,14 +1,14 @@
-"""The tables of pool.db, and how they came to be."""
+"""The tables of pool.db, how they came to be, and the ids in them."""
 
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from hashlib import sha256
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4, uuid5
 
 from facepool.errors import PoolCorrupt, PoolTooNew
 from facepool.files import PRIVATE, storage_errors, sync_folders, write_new
-from facepool.gallery.ids import derived_person_uuid, derived_template_uuid
 
 APPLICATION_ID = 0x66706F6F  # "fpoo", in the header of every pool.db
 
@@ -113,6 +113,10 @@ is newer than what they know. Numbers are never used twice. ``state.rewritten`` 
 """
 VERSION = len(MIGRATIONS)
 
+# What ids are derived in that follow from what they are the ids of.
+_IDS_OF_PEOPLE = UUID("5b0c6f7e-3d3a-4c55-9a37-0f6a6a1d7a11")
+_IDS_OF_TEMPLATES = UUID("0a6c1f0e-94b1-4a7e-8f5e-5c1b0f3f9e2d")
+
 
 @contextmanager
 def snapshot(db: sqlite3.Connection) -> Iterator[None]:
@@ -174,7 +178,9 @@ def in_memory(source: sqlite3.Connection | None = None) -> sqlite3.Connection:
         source.backup(db)
     db.create_function("person_uuid", 1, derived_person_uuid)
     db.create_function("template_uuid", 2, derived_template_uuid)
-    _migrate(db, version_of(db, Path(":memory:")))
+    version = version_of(db, Path(":memory:"))
+    with undone_unless_whole(db):
+        _migrate(db, version)
     db.execute("PRAGMA foreign_keys = ON")
     return db
 
@@ -189,11 +195,12 @@ def bring_up_to_date(db: sqlite3.Connection, path: Path) -> None:
         version = int(db.execute("PRAGMA user_version").fetchone()[0])  # again: another process may have been faster
         if 0 < version < VERSION:
             _copy(path, copy_of(path, version))
-        _migrate_inside(db, version)
+        _migrate(db, version)
 
 
 def copy_of(path: Path, version: int) -> Path:
     """Where a pool is kept as it was before it was brought up to date."""
+    path = path.resolve()
     return path.with_name(f"{path.name}.version-{version}")
 
 
@@ -203,11 +210,6 @@ def copies_of(path: Path) -> list[Path]:
 
 
 def _migrate(db: sqlite3.Connection, version: int) -> None:
-    with undone_unless_whole(db):
-        _migrate_inside(db, version)
-
-
-def _migrate_inside(db: sqlite3.Connection, version: int) -> None:
     for number in range(version, VERSION):
         for statement in MIGRATIONS[number]:
             db.execute(statement)
@@ -234,3 +236,27 @@ def _copy(path: Path, target: Path) -> None:
             sync_folders([target])
         finally:
             unfinished.unlink(missing_ok=True)
+
+
+def derived_person_uuid(name: str) -> bytes:
+    """The id of a person of whom nothing but the name is known."""
+    return uuid5(_IDS_OF_PEOPLE, name).bytes
+
+
+def derived_template_uuid(number: int, embedding: object) -> bytes:
+    """The id of a template of which nothing but its number and its embedding is known; a damaged pool may have any."""
+    content = embedding if isinstance(embedding, bytes) else str(embedding).encode()
+    return uuid5(_IDS_OF_TEMPLATES, f"{number}-{sha256(content).hexdigest()}").bytes
+
+
+def uuid_text(uuid: bytes) -> str:
+    """A UUID of 16 bytes as it is shown."""
+    return str(UUID(bytes=uuid))
+
+
+def uuid_bytes(text: str) -> bytes | None:
+    """The 16 bytes of a UUID as it is shown; None for other text."""
+    try:
+        return UUID(text).bytes
+    except ValueError:
+        return None

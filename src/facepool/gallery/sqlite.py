@@ -15,7 +15,7 @@ import numpy as np
 
 from facepool.errors import NotWritable, PathMissing
 from facepool.files import exists
-from facepool.gallery.base import FrontalPoses, check_pool, new_templates, pairs_of
+from facepool.gallery.base import FrontalPoses, check_gallery, new_templates, pairs_of
 from facepool.gallery.checks import (
     check_samples,
     check_space,
@@ -23,17 +23,16 @@ from facepool.gallery.checks import (
     clean_name,
     clean_pair,
     damaged,
+    gallery_changed,
     name_taken,
     person_exists,
-    pool_changed,
     space_needed,
     unknown_person,
     unknown_template,
 )
 from facepool.gallery.columns import Changes, LookAlikes, Numbers, PoolMatrix
 from facepool.gallery.connection import Link, connect, explain, explained
-from facepool.gallery.ids import uuid_bytes, uuid_text
-from facepool.gallery.schema import copies_of, in_memory, snapshot, undone_unless_whole
+from facepool.gallery.schema import copies_of, in_memory, snapshot, undone_unless_whole, uuid_bytes, uuid_text
 from facepool.types import Calibration, EmbeddingSpace, Floats, Indices, Person, Pose, Sample, Template
 
 _ROWS_AT_ONCE = 8192
@@ -337,7 +336,7 @@ class SqlGallery(ABC):
         with explained(self.path), self._writable() as db, undone_unless_whole(db):
             revision = self._read_revision(db)
             if expected_revision is not None and revision != expected_revision:
-                raise pool_changed(self.path)
+                raise gallery_changed(self.path)
             yield db, revision + 1
             db.execute("UPDATE state SET revision = ?", (revision + 1,))
             self._before_commit()
@@ -368,7 +367,7 @@ class SqlGallery(ABC):
         if space is None and templates:
             raise space_needed(self.path)
         if space is not None:
-            check_pool(self, space)
+            check_gallery(self, space)
         check_samples([template.sample for template in templates], space.dimension if space else None)
         for name, template in zip(names, templates, strict=True):
             ids_of[name] = ids_of.get(name) or template.person_id

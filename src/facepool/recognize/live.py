@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from facepool.faces.analyze import Analyzer, PreparedFaces
-from facepool.gallery import Gallery, check_pool
+from facepool.gallery import Gallery, check_gallery
 from facepool.recognize.decide import Claim, Criteria, decide_together
 from facepool.recognize.events import Event, EventKind, EventReason, LiveView
 from facepool.recognize.evidence import EvidenceOptions, Identity, Need, Sameness
@@ -84,7 +84,7 @@ class LiveRecognizer:
         self._identities: dict[int, Identity] = {}
         self._frames = 0
         self._waited: dict[int, int] = {}
-        check_pool(pool, analyzer.space)
+        check_gallery(pool, analyzer.space)
 
     @property
     def threshold(self) -> Threshold:

@@ -7,7 +7,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 
 from facepool.faces.analyze import Analyzer
-from facepool.gallery import Gallery, check_pool
+from facepool.gallery import Gallery, check_gallery
 from facepool.recognize.decide import decide
 from facepool.search import GalleryState, Search
 from facepool.thresholds import Threshold, ThresholdPolicy
@@ -78,7 +78,7 @@ class Recognizer:
         self._search = Search(pool, analyzer.space)
         self._policy = policy or ThresholdPolicy(analyzer.fmr)
         self._options = options or RecognizeOptions()
-        check_pool(pool, analyzer.space)
+        check_gallery(pool, analyzer.space)
 
     @property
     def threshold(self) -> Threshold:

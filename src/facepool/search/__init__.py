@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
-from facepool.gallery import Gallery, check_pool
+from facepool.gallery import Gallery, check_gallery
 from facepool.gallery.columns import LookAlikes
 from facepool.search import exact
 from facepool.search.exact import Merge, best_template
@@ -117,7 +117,7 @@ class Search:
             with _INDEXES_LOCK:
                 _INDEXES[self._gallery] = known
         if self._space is not None:
-            check_pool(self._gallery, self._space)  # each time: a new gallery may have become another model's
+            check_gallery(self._gallery, self._space)  # each time: a new gallery may have become another model's
         return known
 
 

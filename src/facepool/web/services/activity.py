@@ -108,9 +108,9 @@ class Activity:
         return [entry.model_dump() for entry in found]
 
     def rename(self, old: str, new: str) -> None:
-        """A person has another name now; in a thread, because it writes."""
+        """A person has another name now, or has become another person; in a thread, because it writes."""
         with self._store.transaction() as db:
-            db.execute("UPDATE activity SET person = ? WHERE person = ?", (new, old))
+            db.execute("UPDATE activity SET person = ?, person_id = ? WHERE person = ?", (new, self._id_of(new), old))
             db.execute("UPDATE activity SET previous = ? WHERE previous = ?", (new, old))
 
     def forget(self, db: sqlite3.Connection, people: Collection[str]) -> int:
