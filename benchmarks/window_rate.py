@@ -19,8 +19,8 @@ import numpy as np
 from facepool import Analyzer, Pool, load_analyzer, open_pool, read_image
 from facepool.capture import LiveSource
 from facepool.capture.source import Shot
+from facepool.cli.ui.presence import Presence
 from facepool.cli.ui.viewer import Viewer
-from facepool.cli.ui.watch import Presence
 from facepool.errors import StreamLost, StreamUnavailable
 from facepool.overlay import Canvas, Painter, PresencePanel, live_labels
 from facepool.recognize.events import LiveView
@@ -89,7 +89,7 @@ def recognition(analyzer: Analyzer, pool: Pool, times: int) -> tuple[Callable[[F
             analyzer.analyze(frame.image_bgr)
         return recognizer.process(frame)
 
-    def draw(canvas: Canvas, view: LiveView) -> Image:
+    def draw(view: LiveView, canvas: Canvas) -> Image:
         presence.update(view)
         return panel.draw(canvas.paint(painter, live_labels(view)), presence.people())
 

@@ -1,45 +1,68 @@
-"""The parts that commands work with, made from the settings when they are first needed."""
+"""What commands have in common: options that are settings, and the parts that are made from the settings.
+
+A command that takes some of the options gets a ``CommandContext`` as its first argument.
+"""
 
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
 
 import click
+from pydantic.fields import FieldInfo
 
-from facepool.cli.options import GivenSettings
 from facepool.cli.ui.console import Console
 from facepool.config import Settings, load_settings
 from facepool.faces.analyze import Analyzer
 from facepool.faces.load import ModelChoice, load_analyzer
 from facepool.gallery import Pool, open_pool
-from facepool.models.catalog import ModelEntry, Progress, find_pack, space_of
+from facepool.models.catalog import PACKS, ModelEntry, Progress, find_pack, space_of
 from facepool.models.store import ModelStore, default_root
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import EmbeddingSpace
 
+Command = Callable[..., Any]
+
+MODELS = ("pack", "detector", "embedder", "precision", "device", "threads", "models_dir", "offline_dir")
+DETECTION = ("quality", "detect_size", "detect_threshold")
+DECISION = ("threshold", "target_fpir", "min_margin")
+LIVE = ("firm_frames", "unknown_after", "detect_every")
+REGISTRATION = ("register_threshold", "max_templates", "min_face", "min_sharpness")
+
+_SHORT = {"pool": "-p", "threshold": "-t"}
+
 
 class CommandContext:
-    """Console, models, analyzer and pool of one command.
+    """Settings, console, models, analyzer and pool of one command, each made when it is first needed.
 
     Args:
-        given: What the command line says of the settings.
+        given: What the command line says of the settings; what is not in it, the environment and the file say.
+
+    Attributes:
+        given: As above; options add to it.
+        config: The settings file that was named.
         json_lines: Print results for programs.
         accept_licence: The user has said that they accept terms that restrict use.
         ids_path: Where the names of a ``.npy`` pool are, if not beside it.
     """
 
-    def __init__(
-        self,
-        given: GivenSettings,
-        *,
-        json_lines: bool = False,
-        accept_licence: bool = False,
-        ids_path: Path | None = None,
-    ) -> None:
-        self.console = Console(json_lines=json_lines)
-        self.settings: Settings = load_settings(given.values, given.config)
-        self._accept_licence = accept_licence
-        self._ids_path = ids_path
+    def __init__(self, given: Mapping[str, object] | None = None) -> None:
+        self.given = dict(given or {})
+        self.config: Path | None = None
+        self.json_lines = False
+        self.accept_licence = False
+        self.ids_path: Path | None = None
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings, with what the command line says of them."""
+        return load_settings(self.given, self.config)
+
+    @cached_property
+    def console(self) -> Console:
+        """Where results and remarks go."""
+        return Console(json_lines=self.json_lines)
 
     @cached_property
     def analyzer(self) -> Analyzer:
@@ -64,6 +87,13 @@ class CommandContext:
         target_fpir = settings.target_fpir if "target_fpir" in settings.model_fields_set else None
         return ThresholdPolicy(self.analyzer.fmr, target_fpir, settings.threshold)
 
+    @property
+    def models_in_use(self) -> tuple[str, str]:
+        """The names of the detector and of the embedder."""
+        settings = self.settings
+        pack = find_pack(settings.pack)
+        return settings.detector or pack.detector, settings.embedder or pack.embedder
+
     def store(self, progress: Progress = lambda _name, _done, _total: None) -> ModelStore:
         """Where models are kept; downloads are reported to ``progress``."""
         return ModelStore(
@@ -73,24 +103,106 @@ class CommandContext:
             accept_licence=self._ask_for_licence,
         )
 
-    def named_space(self) -> EmbeddingSpace:
-        """The space of the embedder that the settings name, without loading it."""
-        store = self.store()
-        return space_of(store.resolve(self.settings.embedder or find_pack(self.settings.pack).embedder))
+    def space_in_use(self) -> EmbeddingSpace:
+        """The space of the embedder in use, without loading it."""
+        return space_of(self.store().resolve(self.models_in_use[1]))
 
-    def open_pool(self, space: EmbeddingSpace | None = None, *, must_exist: bool) -> Pool:
+    def open_pool(self, space: EmbeddingSpace | None = None, *, must_exist: bool = True) -> Pool:
         """The pool of the settings; passes its remarks on."""
         if not must_exist:
             self.settings.pool.parent.mkdir(parents=True, exist_ok=True)
-        pool = open_pool(self.settings.pool, space, ids_path=self._ids_path, must_exist=must_exist)
+        pool = open_pool(self.settings.pool, space, ids_path=self.ids_path, must_exist=must_exist)
         for remark in pool.notes:
             self.console.note(remark)
         return pool
 
     def _ask_for_licence(self, entry: ModelEntry) -> bool:
-        if self._accept_licence:
+        if self.accept_licence:
             return True
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             return False
         self.console.note(f"{entry.name}: {entry.licence.name}. {entry.licence.summary} {entry.licence.url}")
         return click.confirm("Do you accept these terms?", default=False, err=True)
+
+
+pass_context = click.make_pass_decorator(CommandContext, ensure=True)
+
+
+def settings_options(*names: str) -> Callable[[Command], Command]:
+    """Add ``--config`` and an option for each of some settings, with the setting's words and default, in this order."""
+
+    def decorate(command: Command) -> Command:
+        decorated = _config_option(pass_context(command))
+        for name in reversed(names):
+            decorated = _option(name, Settings.model_fields[name])(decorated)
+        return decorated
+
+    return decorate
+
+
+def keep_setting(context: click.Context, parameter: click.Parameter, value: object) -> None:
+    """Callback of an option that has the name of a setting."""
+    if value is not None and parameter.name is not None:
+        context.ensure_object(CommandContext).given[parameter.name] = value
+
+
+def keep_attribute(context: click.Context, parameter: click.Parameter, value: object) -> None:
+    """Callback of an option that has the name of an attribute of the context."""
+    if parameter.name is not None:
+        setattr(context.ensure_object(CommandContext), parameter.name, value)
+
+
+def members(names: Sequence[str]) -> list[str]:
+    """The models of packs and models by name, each once."""
+    pairs = [(PACKS[name].detector, PACKS[name].embedder) if name in PACKS else (name,) for name in names]
+    return list(dict.fromkeys(name for pair in pairs for name in pair))
+
+
+_config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    expose_value=False,
+    callback=keep_attribute,
+    help="Settings file in TOML; by default the user's own. FACEPOOL_<OPTION> in the environment works too.",
+)
+json_option = click.option(
+    "--json",
+    "json_lines",
+    is_flag=True,
+    expose_value=False,
+    callback=keep_attribute,
+    help="Print one JSON object a line, for programs.",
+)
+licence_option = click.option(
+    "--accept-licence",
+    is_flag=True,
+    expose_value=False,
+    callback=keep_attribute,
+    help="Accept terms that restrict the use of a model.",
+)
+
+
+def _option(name: str, setting: FieldInfo) -> Callable[[Command], Command]:
+    flags = [f"--{name.replace('_', '-')}"]
+    if name in _SHORT:
+        flags.insert(0, _SHORT[name])
+    default = "" if setting.default_factory or setting.default is None else f"  [{setting.default}]"
+    return click.option(
+        *flags,
+        name,
+        type=_kind(setting),
+        expose_value=False,
+        callback=keep_setting,
+        help=f"{setting.description}.{default}",
+    )
+
+
+def _kind(setting: FieldInfo) -> type | click.Path | click.Choice[str]:
+    if setting.annotation in (Path, Path | None):
+        return click.Path(path_type=Path)
+    if get_origin(setting.annotation) is Literal:
+        return click.Choice(get_args(setting.annotation))
+    for kind in (float, int, str):
+        if setting.annotation in (kind, kind | None):
+            return kind
+    raise TypeError(f"a setting of type {setting.annotation} has no option")

@@ -4,7 +4,6 @@ import importlib
 import io
 import logging
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,40 +18,25 @@ from facepool.files import storage_error
 INTERRUPTED = 130
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A command that is imported when it is called.
-
-    Attributes:
-        module: Where it is; its attribute has the command's name.
-        summary: What ``facepool --help`` says of it.
-        extra: What must be installed for it beyond the core; empty for nothing.
-    """
-
-    module: str
-    summary: str
-    extra: str = ""
-
-
+# In the order in which a newcomer meets them; the module of each has its name and is imported when it is called.
 COMMANDS = {
-    "demo": Entry("facepool.cli.commands.demo", "Try it with photos that come along: two people and two strangers."),
-    "register": Entry("facepool.cli.commands.register", "Add a person, or a folder of people, to the pool."),
-    "recognize": Entry("facepool.cli.commands.recognize", "Say who is in a camera's view, a video or pictures."),
-    "verify": Entry("facepool.cli.commands.verify", "Say whether two pictures show one person."),
-    "serve": Entry(
-        "facepool.cli.commands.serve", "Serve a page, a REST interface and CompreFace's, with live cameras.", "server"
-    ),
-    "keys": Entry("facepool.cli.commands.keys", "Make, list and remove the API keys of a server.", "server"),
-    "people": Entry("facepool.cli.commands.people", "List, show, rename, merge, remove, export and import people."),
-    "evaluate": Entry("facepool.cli.commands.evaluate", "Measure error rates on pictures of known people."),
-    "calibrate": Entry("facepool.cli.commands.calibrate", "Measure the threshold that your own pool needs."),
-    "models": Entry("facepool.cli.commands.models", "List, pull, verify, show and import networks."),
-    "doctor": Entry("facepool.cli.commands.doctor", "Say what this machine can do, and what is missing."),
+    "demo": "Try it with photos that come along: two people and two strangers.",
+    "register": "Add a person, or a folder of people, to the pool.",
+    "recognize": "Say who is in a camera's view, a video or pictures.",
+    "verify": "Say whether two pictures show one person.",
+    "serve": "Serve a page, a REST interface and CompreFace's, with live cameras.",
+    "keys": "Make, list and remove the API keys of a server.",
+    "people": "List, show, rename, merge, remove, export and import people.",
+    "evaluate": "Measure error rates on pictures of known people.",
+    "calibrate": "Measure the threshold that your own pool needs.",
+    "models": "List, pull, verify, show and import networks.",
+    "doctor": "Say what this machine can do, and what is missing.",
 }
+_OF_THE_SERVER = frozenset({"serve", "keys"})
 
 
 class LazyGroup(click.Group):
-    """A group that lists its commands without importing them, in the order in which a newcomer meets them."""
+    """A group that lists its commands without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names."""
@@ -64,17 +48,16 @@ class LazyGroup(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        entry = COMMANDS[cmd_name]
-        if entry.extra:
-            extras.require(entry.extra)
-        command: click.Command = getattr(importlib.import_module(entry.module), cmd_name)
+        if cmd_name in _OF_THE_SERVER:
+            extras.require("server")
+        command: click.Command = getattr(importlib.import_module(f"facepool.cli.commands.{cmd_name}"), cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Names and summaries."""
         del ctx
         with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -1,4 +1,8 @@
-"""What people see: boxes and names on pictures, the screen of a scan, and pictures side by side."""
+"""What people see: boxes and names on pictures, the screen of a scan, and pictures side by side.
+
+In come images with what was found in them; out go images, and nothing is shown or written here. Read ``painter``
+first; ``text`` shapes names in any script, ``ring`` and ``coverage`` draw the scan, ``presence`` lists who is there.
+"""
 
 from facepool.lazy import attach_stub
 

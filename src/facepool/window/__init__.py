@@ -1,4 +1,8 @@
-"""The window in which people see themselves. Nothing graphical is loaded before the first picture."""
+"""The window in which people see themselves.
+
+In come images; out go the keys that were pressed. Read `Window` here, then ``sdl``, which is loaded with the first
+picture and not before.
+"""
 
 import os
 import sys

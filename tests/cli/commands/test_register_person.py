@@ -11,7 +11,6 @@ import pytest
 from facepool.capture import FrameSource, PictureSource, write_image
 from facepool.cli.commands.register import RegisterOptions, register_person
 from facepool.cli.context import CommandContext
-from facepool.cli.options import GivenSettings
 from facepool.errors import (
     ConfigError,
     FacepoolError,
@@ -72,8 +71,8 @@ class Desk:
         self._films[name] = Film(name, frames, ends)
 
     def __call__(self, name: str, *films: str, max_templates: int = 16, **options: Any) -> int:
-        given = GivenSettings({"pool": self.pool, "max_templates": max_templates})
-        context = CommandContext(given, json_lines=True)
+        context = CommandContext({"pool": self.pool, "max_templates": max_templates})
+        context.json_lines = True
         vars(context)["analyzer"] = self.stage
         return register_person(name, films, context, RegisterOptions(**options), window=False)
 

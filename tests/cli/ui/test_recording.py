@@ -13,9 +13,9 @@ PICTURE = np.full((24, 32, 3), 120, np.uint8)
 
 
 def kept(folder: Path, *frames: Frame) -> list[str]:
-    with open_recording(folder) as recording:
+    with open_recording(folder) as record:
         for frame in frames:
-            recording.write(PICTURE, frame)
+            record(PICTURE, frame)
     return sorted(path.name for path in folder.iterdir())
 
 
@@ -36,8 +36,8 @@ def test_frames_of_a_video_are_numbered(tmp_path: Path) -> None:
 
 def test_the_pictures_that_are_looked_at_are_never_replaced(tmp_path: Path) -> None:
     write_image(tmp_path / "face.jpg", PICTURE)
-    with open_recording(tmp_path) as recording, pytest.raises(ConfigError, match="another folder"):
-        recording.write(PICTURE * 0, Frame(PICTURE, str(tmp_path / "face.jpg")))
+    with open_recording(tmp_path) as record, pytest.raises(ConfigError, match="another folder"):
+        record(PICTURE * 0, Frame(PICTURE, str(tmp_path / "face.jpg")))
     assert read_image(tmp_path / "face.jpg").mean() > 100
 
 

@@ -97,7 +97,7 @@ def stand(pool: Pool) -> Stand:
 
 def test_it_ends_by_itself_with_a_check_mark(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     lingered: list[float] = []
-    monkeypatch.setattr(Viewer, "linger", lambda _, seconds: lingered.append(seconds))
+    monkeypatch.setattr(Viewer, "wait_for_next", lambda _, seconds: lingered.append(seconds))
     assert stand.run([*FULL, *circle()]) < len(FULL) + 2
     assert stand.scan.over
     assert lingered == [1.0]

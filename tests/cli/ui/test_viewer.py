@@ -99,7 +99,7 @@ def _nothing(frame: Frame) -> None:
     """Work that is done at once."""
 
 
-def _plain(canvas: Canvas, result: object) -> Image:
+def _plain(result: object, canvas: Canvas) -> Image:
     image_bgr = canvas.image_bgr
     return image_bgr[:, ::-1] if canvas.mirrored else image_bgr
 
@@ -167,7 +167,7 @@ def test_m_turns_a_picture_that_waits() -> None:
 
     window = ScriptedWindow(presses_m_then_space)
     viewer = Viewer(NotingPainter(), window)
-    viewer.show(Frame(half_dark, "photo.jpg"), partial(_plain, result=None))
+    viewer.show(Frame(half_dark, "photo.jpg"), partial(_plain, None))
     viewer.wait_for_next()
     assert [int(image[0, 0, 0]) for image in window.shown] == [0, 200]
     assert not viewer.ended
@@ -258,7 +258,7 @@ def test_a_camera_is_shown_while_work_on_a_frame_of_it_goes_on() -> None:
         assert done.wait(HANG_GUARD_S)
         return int(frame.image_bgr[0, 0, 0])
 
-    def draws(canvas: Canvas, result: int) -> Image:
+    def draws(result: int, canvas: Canvas) -> Image:
         drawn.append((int(canvas.image_bgr[0, 0, 0]), result))
         return canvas.image_bgr
 

@@ -4,8 +4,7 @@ from datetime import UTC, datetime
 
 import click
 
-from facepool.cli.context import CommandContext
-from facepool.cli.options import GivenSettings, json_option, settings_options
+from facepool.cli.context import CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
 from facepool.errors import ConfigError
 from facepool.evaluation.bootstrap import LEVEL
@@ -22,7 +21,7 @@ from facepool.types import EmbeddingSpace
 @click.option("--dry-run", is_flag=True, help="Measure and tell, and keep nothing.")
 @click.option("--forget", is_flag=True, help="Let the threshold follow the model's error rates again.")
 @json_option
-def calibrate(given: GivenSettings, dry_run: bool, forget: bool, json_lines: bool) -> None:
+def calibrate(context: CommandContext, dry_run: bool, forget: bool) -> None:
     """Measure on your own pool which threshold lets --target-fpir of strangers be named.
 
     Each person of the pool is taken for a stranger to the others. Where they are few, what is known of the model on
@@ -30,10 +29,9 @@ def calibrate(given: GivenSettings, dry_run: bool, forget: bool, json_lines: boo
     over everybody, and nothing about one person. People who look alike are flagged on the way, so that recognition
     asks for a larger margin between them.
     """
-    context = CommandContext(given, json_lines=json_lines)
     if dry_run and forget:
         raise ConfigError("--dry-run and --forget cannot go together", fix="Leave one out")
-    with context.open_pool(must_exist=True) as pool:
+    with context.open_pool() as pool:
         if forget:
             pool.set_calibration(None)
             context.console.say("The calibration is forgotten; the threshold follows the model's error rates", "good")

@@ -8,8 +8,7 @@ from rich.text import Text
 
 from facepool.capture import read_image, write_image
 from facepool.cli.commands.recognize import decision_row
-from facepool.cli.context import CommandContext
-from facepool.cli.options import MODELS, GivenSettings, settings_options
+from facepool.cli.context import MODELS, CommandContext, settings_options
 from facepool.enroll.session import EnrollmentSession
 from facepool.gallery import Pool, open_pool
 from facepool.models.catalog import DEMO_PHOTOS
@@ -31,12 +30,11 @@ PROBES = ("person_a_2.jpg", "person_b_2.jpg", "impostor_1.jpg", "impostor_2.jpg"
     help="Folder for the annotated pictures.",
 )
 @settings_options(*MODELS)
-def demo(given: GivenSettings, output: Path) -> None:
+def demo(context: CommandContext, output: Path) -> None:
     """Register one photo each of two people, then recognize another of each, and two strangers.
 
     The photos are of public persons, free to use, and fetched with the models; your own pool is not touched.
     """
-    context = CommandContext(given)
     with context.console.downloads() as progress:
         photos = context.store(progress).pull_asset(DEMO_PHOTOS)
     with (
@@ -70,7 +68,7 @@ def _recognize(context: CommandContext, pool: Pool, photos: Path, output: Path) 
     for photo in PROBES:
         image_bgr = read_image(photos / photo)
         faces = recognizer.recognize(image_bgr)
-        rows += [decision_row(photo, faces, row) for row in range(len(faces))]
+        rows += [decision_row(photo, decision) for decision in faces.decisions]
         annotated.append(painter.draw(image_bgr, [label_of(faces, row) for row in range(len(faces))]))
         write_image(output / photo, annotated[-1])
     context.console.table(("photo", "person", ">similarity", ">threshold", "reason"), rows)

@@ -3,15 +3,14 @@
 import platform
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import click
 from rich.text import Text
 
 import facepool
 from facepool import extras
-from facepool.cli.context import CommandContext
-from facepool.cli.options import MODELS, GivenSettings, json_option, settings_options
+from facepool.cli.context import MODELS, CommandContext, json_option, settings_options
 from facepool.cli.ui.console import people_count
 from facepool.errors import FacepoolError
 from facepool.models.catalog import find_pack
@@ -39,14 +38,11 @@ class Finding:
 @click.command()
 @settings_options("pool", *MODELS)
 @json_option
-def doctor(given: GivenSettings, json_lines: bool) -> int:
+def doctor(context: CommandContext) -> int:
     """Say what this machine can do, and what is missing; exit code 6 if something that is needed does not work."""
-    context = CommandContext(given, json_lines=json_lines)
     findings = list(_examine(context))
-    for finding in findings:
-        context.console.emit({"subject": finding.subject, "finding": finding.finding, "healthy": finding.healthy})
-    rows = [(f.subject, Text(f.finding, style="" if f.healthy else "red")) for f in findings]
-    context.console.table(("", ""), rows)
+    entries = [(asdict(f), (f.subject, Text(f.finding, style="" if f.healthy else "red"))) for f in findings]
+    context.console.results(("", ""), entries)
     return 0 if all(finding.healthy for finding in findings) else UNFIT
 
 
@@ -102,7 +98,7 @@ def _pool(context: CommandContext) -> Finding:
     if not path.exists():
         return Finding("pool", f"{path}: not there yet: facepool register NAME")
     try:
-        with context.open_pool(must_exist=True) as pool:
+        with context.open_pool() as pool:
             return Finding("pool", f"{path}: {people_count(len(pool.people()))}, {pool.space or 'space unknown'}")
     except FacepoolError as error:
         return Finding("pool", str(error), healthy=False)

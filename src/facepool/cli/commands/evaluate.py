@@ -20,8 +20,7 @@ import platformdirs
 
 import facepool
 from facepool import extras
-from facepool.cli.context import CommandContext
-from facepool.cli.options import DETECTION, MODELS, GivenSettings, json_option, settings_options
+from facepool.cli.context import DETECTION, MODELS, CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
 from facepool.evaluation.detection import SCORE_FLOOR, DetectionResults, evaluate_detection
 from facepool.evaluation.embeddings import EmbeddingCache, EvaluatedPictures, embed_pictures
@@ -31,7 +30,6 @@ from facepool.evaluation.report.summary import Results, Run, summarize, to_recor
 from facepool.evaluation.verification import evaluate_all_pairs, evaluate_pairs
 from facepool.faces.analyze import Analyzer
 from facepool.files import digest_of, exists, write_whole
-from facepool.models.catalog import find_pack
 from facepool.runtime import installed_engines
 from facepool.thresholds import ThresholdPolicy
 
@@ -69,23 +67,16 @@ class Evaluation:
     """One evaluation from the command line to its reports.
 
     Args:
-        given: What the command line says of the settings.
+        context: Settings, console and networks.
         subject: What is evaluated.
         output: Folder for the reports; None for none. It is made at once, before hours of work.
-        json_lines: Print the results for programs.
         least_score: Take faces from this detector score on, whatever the settings say.
     """
 
     def __init__(
-        self,
-        given: GivenSettings,
-        subject: Path,
-        output: Path | None,
-        *,
-        json_lines: bool,
-        least_score: float | None = None,
+        self, context: CommandContext, subject: Path, output: Path | None, *, least_score: float | None = None
     ) -> None:
-        self._context = CommandContext(given, json_lines=json_lines)
+        self._context = context
         self._subject = subject
         self._output = output
         self._started_at = datetime.now(UTC)
@@ -165,8 +156,8 @@ class Evaluation:
         return Run(
             command=shlex.join(["facepool", *sys.argv[1:]]),
             subject=str(self._subject),
-            model=space.model if embedded else self._detector,
-            detector=self._detector,
+            model=space.model if embedded else self._context.models_in_use[0],
+            detector=self._context.models_in_use[0],
             embedder=space.model if embedded else None,
             space=str(space) if embedded else None,
             device=self.analyzer.runs_on,
@@ -187,20 +178,16 @@ class Evaluation:
 
     def _recipe(self) -> str:
         """Everything beside a picture that its embedding depends on."""
-        named = Path(self._detector)
+        detector = self._context.models_in_use[0]
+        named = Path(detector)
         parts = {
             "facepool": facepool.__version__,
-            "detector": digest_of(named) if exists(named) else self._context.store().resolve(self._detector).sha256,
+            "detector": digest_of(named) if exists(named) else self._context.store().resolve(detector).sha256,
             "detection": asdict(self._context.settings.detect_options()),
             "space": self.analyzer.space.id,
             "engines": self.analyzer.runs_on,
         }
         return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-    @property
-    def _detector(self) -> str:
-        settings = self._context.settings
-        return settings.detector or find_pack(settings.pack).detector
 
 
 def _remarks(results: Results) -> list[str]:
@@ -252,14 +239,13 @@ def evaluate() -> None:
 @settings_options("threshold", *MODELS, *DETECTION)
 @json_option
 def pairs(
-    given: GivenSettings,
+    context: CommandContext,
     pairs_file: Path,
     root: Path,
     output: Path | None,
     allow_missing: bool,
     cache: Path | None,
     no_cache: bool,
-    json_lines: bool,
 ) -> None:
     """Verification on the pairs of a list.
 
@@ -267,7 +253,7 @@ def pairs(
     Tells the accuracy over the folds, TAR at several false match rates and the equal error rate.
     """
     listed = read_pairs(pairs_file, root, allow_missing=allow_missing)
-    evaluation = Evaluation(given, pairs_file, output, json_lines=json_lines)
+    evaluation = Evaluation(context, pairs_file, output)
     if listed.left_out:
         evaluation.console.note(f"{counted(listed.left_out, 'pair')} left out: a picture is not there")
     evaluation.console.note(f"{len(listed.same):,} pairs of {len(listed.paths):,} pictures")
@@ -281,15 +267,13 @@ def pairs(
 @_cache_options
 @settings_options("threshold", *MODELS, *DETECTION)
 @json_option
-def folder(
-    given: GivenSettings, people: Path, output: Path | None, cache: Path | None, no_cache: bool, json_lines: bool
-) -> None:
+def folder(context: CommandContext, people: Path, output: Path | None, cache: Path | None, no_cache: bool) -> None:
     """Verification of every picture with every other one.
 
     PEOPLE is a folder with a folder for each person. Tells TAR at several false match rates and the equal error rate.
     """
     paths, names = read_people(people)
-    evaluation = Evaluation(given, people, output, json_lines=json_lines)
+    evaluation = Evaluation(context, people, output)
     evaluation.console.note(f"{counted(len(paths), 'picture')} of {people_count(len(set(names)))}")
     pictures = evaluation.embed(paths, names, cache, keep=not no_cache)
     evaluation.report(evaluation.compute(lambda policy: evaluate_all_pairs(pictures, policy)))
@@ -312,7 +296,7 @@ def folder(
 @settings_options("threshold", "target_fpir", *MODELS, *DETECTION)
 @json_option
 def identify(
-    given: GivenSettings,
+    context: CommandContext,
     people: Path,
     templates: int,
     registered: int | None,
@@ -320,7 +304,6 @@ def identify(
     output: Path | None,
     cache: Path | None,
     no_cache: bool,
-    json_lines: bool,
 ) -> None:
     """Open-set identification: registered people and strangers.
 
@@ -329,7 +312,7 @@ def identify(
     touched.
     """
     parted = split(people, templates=templates, people=registered, seed=seed)
-    evaluation = Evaluation(given, people, output, json_lines=json_lines)
+    evaluation = Evaluation(context, people, output)
     in_gallery = len({parted.people[row] for row in parted.templates})
     strangers = len({parted.people[row] for row in parted.strangers})
     evaluation.console.note(
@@ -353,15 +336,13 @@ def identify(
 @_output_option
 @settings_options(*MODELS, *DETECTION)
 @json_option
-def detection(
-    given: GivenSettings, truth: Path, root: Path, ignore_below: float, output: Path | None, json_lines: bool
-) -> None:
+def detection(context: CommandContext, truth: Path, root: Path, ignore_below: float, output: Path | None) -> None:
     """Average precision of the detector.
 
     TRUTH has annotated boxes in the format of WIDER FACE: picture, number of faces, then x y w h ... of each.
     """
     annotated = read_ground_truth(truth, root)
-    evaluation = Evaluation(given, truth, output, json_lines=json_lines, least_score=SCORE_FLOOR)
+    evaluation = Evaluation(context, truth, output, least_score=SCORE_FLOOR)
     if annotated.missing:
         verb = "is" if annotated.missing == 1 else "are"
         evaluation.console.note(f"{counted(annotated.missing, 'picture')} of {truth} {verb} not there, and left out")

@@ -2,8 +2,7 @@
 
 import click
 
-from facepool.cli.context import CommandContext
-from facepool.cli.options import GivenSettings, json_option, settings_options
+from facepool.cli.context import CommandContext, json_option, settings_options
 from facepool.web.services.keys import ROLES, Keys, Role
 from facepool.web.services.store import ServerStore, store_beside
 
@@ -21,9 +20,8 @@ def keys() -> None:
 @click.option("--role", type=click.Choice(ROLES), required=True, help="Each may do what the ones before it may.")
 @settings_options("pool")
 @json_option
-def add(given: GivenSettings, name: str, role: Role, json_lines: bool) -> None:
+def add(context: CommandContext, name: str, role: Role) -> None:
     """Make a key and show it, this once."""
-    context = CommandContext(given, json_lines=json_lines)
     key = _open(context).add(name, role)
     context.console.emit({"name": name, "role": role, "key": key})
     context.console.say(key)
@@ -33,22 +31,18 @@ def add(given: GivenSettings, name: str, role: Role, json_lines: bool) -> None:
 @keys.command("list")
 @settings_options("pool")
 @json_option
-def list_keys(given: GivenSettings, json_lines: bool) -> None:
+def list_keys(context: CommandContext) -> None:
     """Show the names of keys, what they are for, and when they were last used."""
-    context = CommandContext(given, json_lines=json_lines)
     found = _open(context).all()
-    for key in found:
-        context.console.emit(key.model_dump())
-    rows = [(key.name, key.role, key.created_at, key.last_used_at or "never") for key in found]
-    context.console.table(("name", "role", "made", "last used"), rows)
+    entries = [(key.model_dump(), (key.name, key.role, key.created_at, key.last_used_at or "never")) for key in found]
+    context.console.results(("name", "role", "made", "last used"), entries)
 
 
 @keys.command()
 @click.argument("name")
 @settings_options("pool")
-def remove(given: GivenSettings, name: str) -> None:
+def remove(context: CommandContext, name: str) -> None:
     """Remove a key, which signs out everybody who is signed in with it."""
-    context = CommandContext(given)
     _open(context).remove(name)
     context.console.say(f"Removed {name}'s key", "good")
 

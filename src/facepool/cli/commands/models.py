@@ -1,20 +1,15 @@
 """``facepool models``."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
 from rich.text import Text
 
 from facepool.cli.commands.optimize import optimize
-from facepool.cli.context import CommandContext
-from facepool.cli.options import GivenSettings, json_option, settings_options
+from facepool.cli.context import CommandContext, json_option, licence_option, members, settings_options
 from facepool.models.catalog import PACKS, EmbedderSpec, ModelEntry, space_of
-from facepool.models.store import ModelStore
 
 CORRUPT = 5
-_STORE = ("models_dir",)
-_FETCH = ("models_dir", "offline_dir")
 
 
 @click.group()
@@ -23,39 +18,39 @@ def models() -> None:
 
 
 @models.command("list")
-@settings_options(*_STORE)
+@settings_options("models_dir")
 @json_option
-def list_models(given: GivenSettings, json_lines: bool) -> None:
+def list_models(context: CommandContext) -> None:
     """List packs and models: what is here, what it costs, under which licence."""
-    context = CommandContext(given, json_lines=json_lines)
     store, console = context.store(), context.console
     here = {model.entry.name for model in store.installed()}
-    rows = []
-    for entry in store.entries().values():
-        is_int8 = store.optimized.known(entry) is not None
-        console.emit(_record(entry, here=entry.name in here) | {"int8": is_int8})
-        size = "" if entry.size_bytes is None else f"{entry.size_bytes / 1e6:.1f} MB"
-        terms = Text(entry.licence.name, style="yellow" if entry.licence.restricts_use else "")
-        rows.append((entry.name, entry.task, size, _place(entry.name in here, is_int8), terms))
-    console.table(("pack", "detector", "embedder", "what it is"), [_pack_row(name) for name in PACKS])
+    packs = [(pack.name, pack.detector, pack.embedder, pack.description) for pack in PACKS.values()]
+    console.table(("pack", "detector", "embedder", "what it is"), packs)
     console.say("")
-    console.table(("model", "task", ">size", "here", "licence"), rows)
+    entries = []
+    for entry in store.entries().values():
+        is_here, is_int8 = entry.name in here, store.optimized.known(entry) is not None
+        size = "" if entry.size_bytes is None else f"{entry.size_bytes / 1e6:.1f} MB"
+        place = ("here, int8" if is_int8 else "here") if is_here else ""
+        terms = Text(entry.licence.name, style="yellow" if entry.licence.restricts_use else "")
+        row = (entry.name, entry.task, size, place, terms)
+        entries.append((_record(entry, here=is_here) | {"int8": is_int8}, row))
+    console.results(("model", "task", ">size", "here", "licence"), entries)
 
 
 @models.command()
 @click.argument("names", nargs=-1)
-@click.option("--accept-licence", is_flag=True, help="Accept terms that restrict the use of a model.")
-@settings_options("pack", *_FETCH)
-def pull(given: GivenSettings, names: tuple[str, ...], accept_licence: bool) -> None:
+@licence_option
+@settings_options("pack", "models_dir", "offline_dir")
+def pull(context: CommandContext, names: tuple[str, ...]) -> None:
     """Fetch packs or models; the pack of the settings by default. With --offline-dir, copy them there as well.
 
     A machine without a network then uses the same folder: facepool models pull --offline-dir DIR.
     """
-    context = CommandContext(given, accept_licence=accept_licence)
     console, settings = context.console, context.settings
     with console.downloads() as progress:
         store = context.store(progress)
-        for entry in _named(store, names or (settings.pack,)):
+        for entry in [store.resolve(name) for name in members(names or (settings.pack,))]:
             path = store.pull(entry)
             console.say(f"{entry.name}: {path}", "good")
             console.note(f"  licence: {entry.licence.name}. {entry.licence.summary}")
@@ -65,18 +60,11 @@ def pull(given: GivenSettings, names: tuple[str, ...], accept_licence: bool) -> 
         console.note(f"{settings.offline_dir} now serves machines without a network: carry it over, run the same there")
 
 
-def _named(store: ModelStore, names: Sequence[str]) -> list[ModelEntry]:
-    """The models of packs and models by name."""
-    members = [(PACKS[name].detector, PACKS[name].embedder) if name in PACKS else (name,) for name in names]
-    return [store.resolve(name) for pair in members for name in pair]
-
-
 @models.command()
-@settings_options(*_STORE)
+@settings_options("models_dir")
 @json_option
-def verify(given: GivenSettings, json_lines: bool) -> int:
+def verify(context: CommandContext) -> int:
     """Check every model file against its digest; exit code 5 if one is damaged."""
-    context = CommandContext(given, json_lines=json_lines)
     verdicts = context.store().verify()
     for verdict in verdicts:
         context.console.emit({"model": verdict.entry.name, "problem": verdict.problem})
@@ -90,27 +78,24 @@ def verify(given: GivenSettings, json_lines: bool) -> int:
 
 @models.command()
 @click.argument("name")
-@settings_options(*_STORE)
+@settings_options("models_dir")
 @json_option
-def info(given: GivenSettings, name: str, json_lines: bool) -> None:
+def info(context: CommandContext, name: str) -> None:
     """Show what is known of one model."""
-    context = CommandContext(given, json_lines=json_lines)
     store = context.store()
     entry = store.resolve(name)
     here = any(model.entry.name == name for model in store.installed())
-    record = _record(entry, here=here)
     known = store.optimized.known(entry)
-    record["int8"] = dict(known.report) if known else None
+    record = _record(entry, here=here) | {"int8": dict(known.report) if known else None}
     context.console.emit(record)
     context.console.table(("", ""), [(key.replace("_", " "), _shown(value)) for key, value in record.items()])
 
 
 @models.command()
 @click.argument("name")
-@settings_options(*_STORE)
-def remove(given: GivenSettings, name: str) -> None:
+@settings_options("models_dir")
+def remove(context: CommandContext, name: str) -> None:
     """Delete a model's files; one of the catalog is fetched again when it is next used."""
-    context = CommandContext(given)
     store = context.store()
     store.remove(store.resolve(name))
     context.console.say(f"{name} removed", "good")
@@ -118,8 +103,8 @@ def remove(given: GivenSettings, name: str) -> None:
 
 @models.command("import")
 @click.argument("description", type=click.Path(path_type=Path))
-@settings_options(*_STORE)
-def import_model(given: GivenSettings, description: Path) -> None:
+@settings_options("models_dir")
+def import_model(context: CommandContext, description: Path) -> None:
     """Take in an ONNX detector or embedder of your own, described by a small TOML file beside it.
 
     \b
@@ -134,22 +119,12 @@ def import_model(given: GivenSettings, description: Path) -> None:
     mean = 127.5
     scale = 127.5
     """
-    context = CommandContext(given)
     entry = context.store().import_model(description)
     option = "--detector" if entry.task == "detect" else "--embedder"
     context.console.say(f"{entry.name} imported; use it with {option} {entry.name}", "good")
 
 
 models.add_command(optimize)
-
-
-def _pack_row(name: str) -> tuple[str, ...]:
-    pack = PACKS[name]
-    return (pack.name, pack.detector, pack.embedder, pack.description)
-
-
-def _place(is_here: bool, is_int8: bool) -> str:
-    return ("here, int8" if is_int8 else "here") if is_here else ""
 
 
 def _record(entry: ModelEntry, *, here: bool) -> dict[str, object]:

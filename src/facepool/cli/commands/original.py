@@ -3,20 +3,17 @@
 What differs, and why, is in ``docs/adr/0007-the-original-commands.md``.
 """
 
-from collections.abc import Callable
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
 from facepool.capture import FrameSource
-from facepool.cli.commands.recognize import Reporting, recognize_sources
+from facepool.cli.commands.recognize import Outputs, recognize_sources
 from facepool.cli.commands.register import RegisterOptions, new_session
-from facepool.cli.context import CommandContext
+from facepool.cli.context import Command, CommandContext, keep_attribute, keep_setting, pass_context
 from facepool.cli.main import set_up_log
-from facepool.cli.options import GivenSettings
 from facepool.cli.ui.console import Console, counted
 from facepool.cli.ui.look_alikes import discarded
 from facepool.cli.ui.registration import STORED_BEFORE, PictureTally, offer_pictures, store_pictures
@@ -29,8 +26,6 @@ from facepool.overlay import Canvas, Label, Painter
 from facepool.types import Image
 from facepool.window import Window
 
-Command = Callable[..., Any]
-
 _KEYS = "Q saves and quits · Ctrl-C discards · M mirrors"
 _HINTS: dict[Outcome, str] = {
     "taken": "got it",
@@ -40,35 +35,53 @@ _HINTS: dict[Outcome, str] = {
 """What to do now, where the outcome's own words do not say so."""
 
 
+def _keep_model(context: click.Context, parameter: click.Parameter, path: str | None) -> None:
+    """Callback of an option that names a file; the backbone's is looked for and not used."""
+    if path is not None and not Path(path).is_file():
+        raise PathMissing(f"There is no model file {path}", fix="Check the path, or leave the option out")
+    if parameter.name in {"detector", "embedder"}:
+        keep_setting(context, parameter, path)
+
+
+_setting = partial(click.option, expose_value=False, callback=keep_setting)
+_model = partial(click.option, expose_value=False, callback=_keep_model)
+_file = click.Path(path_type=Path)
+# What each flag is here: an option of the command, or a setting or attribute of its context.
+_OPTIONS = (
+    click.option("-c", "--camera_url", default="0", show_default=True, help="Camera number, URL, video or picture."),
+    _setting(
+        "-dt", "--detect_threshold", type=float, default=0.975, show_default=True, help="Detector score of a face."
+    ),
+    # The original's default was cuda:0; a default must not fail where there is no GPU, a wish of the user's must.
+    _setting("--device", default="auto", help="cpu or cuda:N.  [cuda:0 if it works, else cpu]"),
+    _model("--detect_face_model", "detector", help="Detector .pth.  [the open pack's]"),
+    _model("--detect_face_backbone", help="Its backbone; accepted, not needed."),
+    _model("--recognized_model", "embedder", help="Embedder .pth.  [the open pack's]"),
+    _setting("--model_registered", "pool", type=_file, default=Path("model_faces.npy"), show_default=True),
+    click.option(
+        "--model_ids",
+        "ids_path",
+        type=_file,
+        default=Path("model_face_ids.npy"),
+        show_default=True,
+        expose_value=False,
+        callback=keep_attribute,
+    ),
+    click.option("--headless", is_flag=True, help="Show no window."),
+)
+
+
 def _original_options(command: Command) -> Command:
     """The flags that both commands have."""
-    options = (
-        click.option(
-            "-c", "--camera_url", default="0", show_default=True, help="Camera number, URL, video or picture."
-        ),
-        click.option(
-            "-dt", "--detect_threshold", type=float, default=0.975, show_default=True, help="Detector score of a face."
-        ),
-        click.option("--device", default=None, help="cpu or cuda:N.  [cuda:0 if it works, else cpu]"),
-        click.option("--detect_face_model", default=None, help="Detector .pth.  [the open pack's]"),
-        click.option("--detect_face_backbone", default=None, help="Its backbone; accepted, not needed."),
-        click.option("--recognized_model", default=None, help="Embedder .pth.  [the open pack's]"),
-        click.option(
-            "--model_registered", type=click.Path(path_type=Path), default=Path("model_faces.npy"), show_default=True
-        ),
-        click.option(
-            "--model_ids", type=click.Path(path_type=Path), default=Path("model_face_ids.npy"), show_default=True
-        ),
-        click.option("--headless", is_flag=True, help="Show no window."),
-    )
-    for option in reversed(options):
+    command = pass_context(command)
+    for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @_original_options
-@click.option(
+@_setting(
     "-rf",
     "--register_threshold",
     type=float,
@@ -77,84 +90,15 @@ def _original_options(command: Command) -> Command:
     help="A view is stored if less similar than this to the person's others.",
 )
 @click.option("--register_name", required=True, help="Who it is.")
-def register(
-    camera_url: str,
-    detect_threshold: float,
-    device: str | None,
-    detect_face_model: str | None,
-    detect_face_backbone: str | None,
-    recognized_model: str | None,
-    model_registered: Path,
-    model_ids: Path,
-    headless: bool,
-    register_threshold: float,
-    register_name: str,
-) -> int:
+def register(context: CommandContext, camera_url: str, headless: bool, register_name: str) -> int:
     """Register a person: Q saves and quits, Ctrl-C leaves without saving."""
-    models = _models(detect_face_model, detect_face_backbone, recognized_model)
-    given = models | _pool_and_device(model_registered, device) | {"detect_threshold": detect_threshold}
-    context = _context(given | {"register_threshold": register_threshold}, model_ids)
-    return _register_unguided(register_name, camera_url, context, window=not headless)
-
-
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@_original_options
-@click.option(
-    "-rf",
-    "--recognized_threshold",
-    type=float,
-    default=None,
-    help="Similarity that makes a match.  [follows the pool's size]",
-)
-def recognize(
-    camera_url: str,
-    detect_threshold: float,
-    device: str | None,
-    detect_face_model: str | None,
-    detect_face_backbone: str | None,
-    recognized_model: str | None,
-    model_registered: Path,
-    model_ids: Path,
-    headless: bool,
-    recognized_threshold: float | None,
-) -> int:
-    """Recognize everybody in view, and print a line whenever that changes: Q quits."""
-    models = _models(detect_face_model, detect_face_backbone, recognized_model)
-    given = models | _pool_and_device(model_registered, device) | {"detect_threshold": detect_threshold}
-    if recognized_threshold is not None:
-        given["threshold"] = recognized_threshold
-    return recognize_sources((camera_url,), _context(given, model_ids), Reporting(), window=not headless)
-
-
-def _models(detector: str | None, backbone: str | None, embedder: str | None) -> dict[str, object]:
-    for path in (detector, backbone, embedder):
-        if path is not None and not Path(path).is_file():
-            raise PathMissing(f"There is no model file {path}", fix="Check the path, or leave the option out")
-    return {name: path for name, path in (("detector", detector), ("embedder", embedder)) if path is not None}
-
-
-def _pool_and_device(vectors: Path, device: str | None) -> dict[str, object]:
-    # The original's default was cuda:0; a default must not fail where there is no GPU, a wish of the user's must.
-    return {"pool": vectors, "device": device or "auto"}
-
-
-def _context(given: dict[str, object], ids: Path) -> CommandContext:
-    set_up_log(0)
-    context = CommandContext(GivenSettings(given), ids_path=ids)
-    absent = [name for name in ("detector", "embedder") if name not in given]
-    if absent:
-        context.console.note(f"No {' and no '.join(absent)} model was named: the open pack's is used")
-    return context
-
-
-def _register_unguided(name: str, spec: str, context: CommandContext, *, window: bool) -> int:
-    """Register one person from one source, view by view as they come; stores once, at the end."""
+    _begin(context)
     console, painter = context.console, Painter()
-    sources = Sources((spec,), console, context.settings.capture_options())
-    sources.check_window(None if window else False)
+    sources = Sources((camera_url,), context)
+    sources.check_window(not headless)
     with ExitStack() as stack:
         pool = stack.enter_context(context.open_pool(context.analyzer.space, must_exist=False))
-        session = new_session(name, context, pool, RegisterOptions())
+        session = new_session(register_name, context, pool, RegisterOptions())
         screen = stack.enter_context(Window())
         tally = PictureTally()
         try:
@@ -163,13 +107,34 @@ def _register_unguided(name: str, spec: str, context: CommandContext, *, window:
                 if is_still(source):
                     offer_pictures(source, session, console, tally)
                 else:
-                    viewer = Viewer(painter, screen if window else None)
-                    _take_views(source, session, viewer, painter, console, tally)
+                    _take_views(source, session, Viewer(painter, None if headless else screen), painter, console, tally)
         except KeyboardInterrupt:
             raise discarded(session.person) from None
         if tally.frames or not sources.exit_code:
             store_pictures(session, tally, pool, console)
     return sources.exit_code
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@_original_options
+@_setting(
+    "-rf",
+    "--recognized_threshold",
+    "threshold",
+    type=float,
+    help="Similarity that makes a match.  [follows the pool's size]",
+)
+def recognize(context: CommandContext, camera_url: str, headless: bool) -> int:
+    """Recognize everybody in view, and print a line whenever that changes: Q quits."""
+    _begin(context)
+    return recognize_sources((camera_url,), context, Outputs(), window=not headless)
+
+
+def _begin(context: CommandContext) -> None:
+    set_up_log(0)
+    absent = [name for name in ("detector", "embedder") if name not in context.given]
+    if absent:
+        context.console.note(f"No {' and no '.join(absent)} model was named: the open pack's is used")
 
 
 def _take_views(
@@ -192,7 +157,7 @@ def _take_views(
                 return
 
 
-def _draw(session: EnrollmentSession, painter: Painter, canvas: Canvas, offer: Offer) -> Image:
+def _draw(session: EnrollmentSession, painter: Painter, offer: Offer, canvas: Canvas) -> Image:
     person = session.person
     hint = _HINTS.get(offer.outcome, str(offer))
     hud = [f"Registering {person}", f"{counted(session.taken, 'new view')} · {hint}", _KEYS]

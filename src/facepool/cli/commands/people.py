@@ -5,8 +5,7 @@ from pathlib import Path
 
 import click
 
-from facepool.cli.context import CommandContext
-from facepool.cli.options import GivenSettings, json_option, settings_options
+from facepool.cli.context import CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
 from facepool.gallery import TransferReport, open_pool, transfer
 from facepool.records import person_record, template_record
@@ -21,42 +20,36 @@ def people() -> None:
 @people.command("list")
 @settings_options("pool")
 @json_option
-def list_people(given: GivenSettings, json_lines: bool) -> None:
+def list_people(context: CommandContext) -> None:
     """List everybody with the number of their views."""
-    context = CommandContext(given, json_lines=json_lines)
-    with context.open_pool(must_exist=True) as pool:
-        entries = pool.people()
-        for entry in entries:
-            context.console.emit(person_record(entry))
-        rows = [(entry.name, str(entry.templates), _local(entry.created_at)) for entry in entries]
-        context.console.table(("person", ">views", "since"), rows)
+    with context.open_pool() as pool:
+        found = pool.people()
+        entries = [(person_record(one), (one.name, str(one.templates), _local(one.created_at))) for one in found]
+        context.console.results(("person", ">views", "since"), entries)
         space = f", {pool.space}" if pool.space else ""
-        context.console.note(f"{people_count(len(entries))} in {pool.path}{space}")
+        context.console.note(f"{people_count(len(found))} in {pool.path}{space}")
 
 
 @people.command()
 @click.argument("name")
 @settings_options("pool")
 @json_option
-def show(given: GivenSettings, name: str, json_lines: bool) -> None:
+def show(context: CommandContext, name: str) -> None:
     """Show the views of one person: where they came from, how good they are."""
-    context = CommandContext(given, json_lines=json_lines)
-    with context.open_pool(must_exist=True) as pool:
+    with context.open_pool() as pool:
         templates = pool.templates(name)
-    for template in templates:
-        context.console.emit(template_record(template))
     columns = (">view", ">quality", ">size", ">yaw", ">pitch", ">roll", "source", ">time", "stored", "model")
-    context.console.table(columns, [_row(template) for template in templates], title=name)
+    entries = [(template_record(template), _row(template)) for template in templates]
+    context.console.results(columns, entries, title=name)
 
 
 @people.command()
 @click.argument("old")
 @click.argument("new")
 @settings_options("pool")
-def rename(given: GivenSettings, old: str, new: str) -> None:
+def rename(context: CommandContext, old: str, new: str) -> None:
     """Give OLD the name NEW, which nobody may have yet."""
-    context = CommandContext(given)
-    with context.open_pool(must_exist=True) as pool:
+    with context.open_pool() as pool:
         pool.rename(old, new)
     context.console.say(f"{old} is now {new}", "good")
 
@@ -65,10 +58,9 @@ def rename(given: GivenSettings, old: str, new: str) -> None:
 @click.argument("source")
 @click.argument("target")
 @settings_options("pool")
-def merge(given: GivenSettings, source: str, target: str) -> None:
+def merge(context: CommandContext, source: str, target: str) -> None:
     """Give all views of SOURCE to TARGET; SOURCE is gone."""
-    context = CommandContext(given)
-    with context.open_pool(must_exist=True) as pool:
+    with context.open_pool() as pool:
         moved = pool.merge(source, target)
     context.console.say(f"{counted(moved, 'view')} of {source} moved to {target}", "good")
 
@@ -77,10 +69,9 @@ def merge(given: GivenSettings, source: str, target: str) -> None:
 @click.argument("name")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @settings_options("pool")
-def remove(given: GivenSettings, name: str, yes: bool) -> None:
+def remove(context: CommandContext, name: str, yes: bool) -> None:
     """Erase NAME and everything stored about them."""
-    context = CommandContext(given)
-    with context.open_pool(must_exist=True) as pool:
+    with context.open_pool() as pool:
         count = len(pool.templates(name))
         if not (yes or click.confirm(f"Erase {name} and {counted(count, 'view')} for good?", err=True)):
             raise click.Abort("nothing was erased")
@@ -94,24 +85,22 @@ def remove(given: GivenSettings, name: str, yes: bool) -> None:
 @people.command("export")
 @click.argument("target", type=click.Path(path_type=Path))
 @settings_options("pool")
-def export_people(given: GivenSettings, target: Path) -> None:
+def export_people(context: CommandContext, target: Path) -> None:
     """Copy everybody into TARGET: a .db file or a model_faces.npy. What is there already stays and is added to."""
-    context = CommandContext(given)
-    with context.open_pool(must_exist=True) as pool, open_pool(target, pool.space) as other:
+    with context.open_pool() as pool, open_pool(target, pool.space) as other:
         _report(context, target, transfer(pool, other))
 
 
 @people.command("import")
 @click.argument("source", type=click.Path(path_type=Path))
 @settings_options("pool", "pack", "embedder", "models_dir")
-def import_people(given: GivenSettings, source: Path) -> None:
+def import_people(context: CommandContext, source: Path) -> None:
     """Copy everybody of SOURCE, a .db file or a model_faces.npy, into the pool; who is in both gets both's views.
 
     An original pair without model_faces.json does not say which model made it; it is taken for --embedder's.
     """
-    context = CommandContext(given)
     with open_pool(source, must_exist=True) as other:
-        space = other.space or context.named_space()
+        space = other.space or context.space_in_use()
         with context.open_pool(space, must_exist=False) as pool:
             _report(context, pool.path, transfer(other, pool))
 
@@ -127,12 +116,12 @@ def _report(context: CommandContext, path: Path, report: TransferReport) -> None
 
 def _row(template: Template) -> tuple[str, ...]:
     sample = template.sample
-    angles = (None, None, None) if sample.pose is None else (sample.pose.yaw, sample.pose.pitch, sample.pose.roll)
+    pose = sample.pose
     return (
         str(template.id),
         _number(sample.quality),
         _number(sample.size_px),
-        *(_number(angle) for angle in angles),
+        *(("", "", "") if pose is None else map(_number, (pose.yaw, pose.pitch, pose.roll))),
         Path(sample.source).name,
         "" if sample.time_s is None else f"{sample.time_s:.1f} s",
         _local(template.created_at),

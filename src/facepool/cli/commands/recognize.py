@@ -1,44 +1,48 @@
 """``facepool recognize``."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.text import Text
 
-from facepool.capture import FrameSource
-from facepool.cli.context import CommandContext
-from facepool.cli.options import DECISION, DETECTION, LIVE, MODELS, GivenSettings, json_option, settings_options
+from facepool.capture import FrameSource, write_image
+from facepool.cli.context import DECISION, DETECTION, LIVE, MODELS, CommandContext, json_option, settings_options
 from facepool.cli.ui.console import Console, people_count
-from facepool.cli.ui.event_output import EventOutput, open_sinks
+from facepool.cli.ui.presence import Presence
 from facepool.cli.ui.recording import PICTURE_SUFFIXES, VIDEO_SUFFIXES, open_recording
 from facepool.cli.ui.sources import Sources, more_sources, source_option
 from facepool.cli.ui.viewer import Viewer, is_still
-from facepool.cli.ui.watch import Watch
 from facepool.errors import ConfigError
-from facepool.overlay import Canvas, Painter, label_of
-from facepool.recognize.live import LiveRecognizer
-from facepool.recognize.pictures import RecognizedFaces, Recognizer
-from facepool.records import face_records
-from facepool.types import Frame, Image
+from facepool.overlay import Canvas, Painter, PresencePanel, label_of, live_labels
+from facepool.recognize.events import Event, LiveView
+from facepool.recognize.live import Emit, LiveRecognizer, LiveSession
+from facepool.recognize.pictures import Recognizer
+from facepool.records import event_record, face_records, live_records
+from facepool.types import Decision, Frame, Image
 from facepool.window import Window
+
+if TYPE_CHECKING:
+    from facepool.sinks import Outbox
 
 
 @dataclass(frozen=True, slots=True)
-class Reporting:
-    """Where what is seen goes beside the terminal.
+class Outputs:
+    """Where results go beside the terminal.
 
     Attributes:
-        output: Annotated frames: a video, a picture or a folder.
+        recording: Annotated frames: a video, a picture or a folder.
         crops: Folder for the faces of events.
         webhooks: Addresses that events are posted to.
         brokers: Addresses that events are published at.
     """
 
-    output: Path | None = None
+    recording: Path | None = None
     crops: Path | None = None
     webhooks: Sequence[str] = ()
     brokers: Sequence[str] = ()
@@ -62,7 +66,7 @@ class Reporting:
 )
 @json_option
 def recognize(
-    given: GivenSettings,
+    context: CommandContext,
     sources: tuple[str, ...],
     more: tuple[str, ...],
     window: bool | None,
@@ -70,7 +74,6 @@ def recognize(
     save_crops: Path | None,
     webhook: tuple[str, ...],
     mqtt: tuple[str, ...],
-    json_lines: bool,
 ) -> int:
     """Say who is in a camera's view, a video or pictures.
 
@@ -84,45 +87,81 @@ def recognize(
     facepool recognize -s rtsp://host/stream --headless --json
     facepool recognize --webhook http://home/hook     tell another program who comes and goes
     """
-    specs = (*sources, *more) or ("0",)
-    reporting = Reporting(output, save_crops, webhook, mqtt)
-    return recognize_sources(specs, CommandContext(given, json_lines=json_lines), reporting, window=window)
+    outputs = Outputs(output, save_crops, webhook, mqtt)
+    return recognize_sources((*sources, *more) or ("0",), context, outputs, window=window)
 
 
-def recognize_sources(
-    specs: tuple[str, ...], context: CommandContext, reporting: Reporting, *, window: bool | None
-) -> int:
+def recognize_sources(named: tuple[str, ...], context: CommandContext, outputs: Outputs, *, window: bool | None) -> int:
     """Recognize everybody in some sources, one after the other."""
-    console, settings, output = context.console, context.settings, reporting.output
-    painter, sources = Painter(), Sources(specs, console, settings.capture_options())
+    console, settings = context.console, context.settings
+    painter, sources = Painter(), Sources(named, context)
     sources.check_window(window)
     with ExitStack() as stack:
-        sinks = stack.enter_context(open_sinks(reporting.webhooks, reporting.brokers))
-        events = EventOutput(console, sinks, reporting.crops)
-        pool = stack.enter_context(context.open_pool(context.analyzer.space, must_exist=True))
+        emit = stack.enter_context(_open_event_output(console, outputs))
+        pool = stack.enter_context(context.open_pool(context.analyzer.space))
         recognizer = Recognizer(context.analyzer, pool, context.policy, settings.recognize_options())
         threshold = recognizer.threshold
-        recording = stack.enter_context(open_recording(output, settings.threads)) if output else None
+        record = None
+        if outputs.recording is not None:
+            record = stack.enter_context(open_recording(outputs.recording, settings.threads))
         screen = stack.enter_context(Window())  # one for all sources; it opens with the first picture
         console.note(f"{people_count(len(pool.people()))} in {pool.path}")
         console.note(f"Threshold {threshold.value:.3f}: {threshold.meaning}")
-        live_options = settings.live_options(keep_crops=reporting.crops is not None)
-        for named in sources.all:
-            with sources.report_errors(), sources.open(named) as source:
-                _check_output(output, source, sources)
+        live_options = settings.live_options(keep_crops=outputs.crops is not None)
+        for named_source in sources.all:
+            with sources.report_errors(), sources.open(named_source) as source:
+                _check_recording(outputs.recording, source, sources)
                 show = (not is_still(source)) if window is None else window
-                viewer = Viewer(painter, screen if show else None, recording)
+                viewer = Viewer(painter, screen if show else None, record)
                 if is_still(source):
                     _recognize_pictures(source, recognizer, viewer, console, painter)
                 else:
                     live = LiveRecognizer(context.analyzer, pool, context.policy, options=live_options)
-                    Watch(live, events, console, painter).run(source, viewer)
+                    _recognize_moving(source, LiveSession(live, emit), viewer, console, painter)
                 if viewer.ended:
                     break
     return sources.exit_code
 
 
-def _check_output(output: Path | None, source: FrameSource, sources: Sources) -> None:
+@contextmanager
+def _open_event_output(console: Console, outputs: Outputs) -> Iterator[Emit]:
+    """What passes events on: to the console, and to other programs, with crops of faces in files.
+
+    At the end what waits is delivered; what never arrived, the log says.
+
+    Raises:
+        ConfigError: An address cannot be used, or the client for it is not installed.
+    """
+    sinks: list[Outbox] = []
+
+    def emit(frame: Frame, events: Sequence[Event]) -> None:
+        for event in events:
+            record = event_record(frame, event, _keep_crop(outputs.crops, frame, event))
+            console.emit(record)
+            for sink in sinks:
+                sink.put(record | {"at": datetime.now(UTC).isoformat(timespec="milliseconds")})
+
+    with ExitStack() as stack:
+        if outputs.webhooks or outputs.brokers:
+            from facepool.sinks import MqttSink, WebhookSink  # noqa: PLC0415 -- HTTP takes long to import, and few commands need it
+
+            sinks += [stack.enter_context(WebhookSink(url)) for url in outputs.webhooks]
+            sinks += [stack.enter_context(MqttSink(url)) for url in outputs.brokers]
+        yield emit
+
+
+def _keep_crop(folder: Path | None, frame: Frame, event: Event) -> Path | None:
+    """Where the best picture of the event's face so far is kept, if it is."""
+    if folder is None or event.crop_bgr is None:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    # No name of a person in it: a name may hold what no file name may.
+    path = folder / f"{Path(frame.source).stem or 'camera'}-{frame.index:06d}-{event.track}-{event.kind}.png"
+    write_image(path, event.crop_bgr)
+    return path
+
+
+def _check_recording(output: Path | None, source: FrameSource, sources: Sources) -> None:
     """Refuse a file that would hold the last picture or video only, or that replaces what is looked at."""
     if output is None or output.suffix.lower() not in (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES):
         return
@@ -148,26 +187,47 @@ def _recognize_pictures(
             faces = recognizer.recognize(frame.image_bgr)
             for record in face_records(frame, faces, say_when_empty=True):
                 console.emit(record)
-            rows += _rows(frame, faces)
-            viewer.show(frame, partial(_draw, painter, faces))
-            viewer.wait_for_next()
+            rows += [decision_row(frame.source, decision) for decision in faces.decisions]
+            if not faces.decisions:
+                rows.append((frame.source, Text("no face", style="dim"), "", "", "no_face"))
+            labels = [label_of(faces, row) for row in range(len(faces))]
+            viewer.show(frame, partial(Canvas.paint, painter=painter, labels=labels))
             counter.step()
     console.table(("picture", "person", ">similarity", ">threshold", "reason"), rows)
 
 
-def _draw(painter: Painter, faces: RecognizedFaces, canvas: Canvas) -> Image:
-    return canvas.paint(painter, [label_of(faces, row) for row in range(len(faces))])
+def _recognize_moving(
+    source: FrameSource, session: LiveSession, viewer: Viewer, console: Console, painter: Painter
+) -> None:
+    """Say who comes, who goes and who is in view, until the source or the user ends.
+
+    Raises:
+        InputError: The source broke. The events of everybody who was in view are out before that.
+    """
+    presence, panel = Presence(), PresencePanel(painter)
+
+    def draw(view: LiveView, canvas: Canvas) -> Image:
+        return panel.draw(canvas.paint(painter, live_labels(view)), presence.people())
+
+    with (
+        closing(session),
+        console.counting("Recognizing", source.frame_count) as counter,
+        closing(viewer.play(source, session.process, draw)) as played,
+    ):
+        for frame, view in played:
+            for record in live_records(frame, view):
+                console.emit(record)
+            session.report(frame, view)
+            if (change := presence.update(view)) is not None:
+                minutes, seconds = divmod(frame.time_s or 0.0, 60)
+                console.say(f"{minutes:02.0f}:{seconds:04.1f}  {change}")
+            counter.step()
+    if (last := presence.last_word()) is not None:
+        console.say(last)
 
 
-def _rows(frame: Frame, faces: RecognizedFaces) -> list[tuple[str | Text, ...]]:
-    if len(faces) == 0:
-        return [(frame.source, Text("no face", style="dim"), "", "", "no_face")]
-    return [decision_row(frame.source, faces, row) for row in range(len(faces))]
-
-
-def decision_row(picture: str, faces: RecognizedFaces, row: int) -> tuple[str | Text, ...]:
+def decision_row(picture: str, decision: Decision) -> tuple[str | Text, ...]:
     """One face as a row of a table: picture, person, similarity, threshold, reason."""
-    decision = faces.decisions[row]
     person = Text(decision.person, style="green") if decision.person else Text("unknown", style="red")
     similarity = "" if decision.similarity is None else f"{decision.similarity:.3f}"
     return (picture, person, similarity, f"{decision.threshold:.3f}", decision.reason)

@@ -9,8 +9,15 @@ import click
 from rich.text import Text
 
 from facepool.capture import FrameSource, is_person_tree, iter_person_tree, read_image
-from facepool.cli.context import CommandContext
-from facepool.cli.options import DECISION, DETECTION, MODELS, REGISTRATION, GivenSettings, json_option, settings_options
+from facepool.cli.context import (
+    DECISION,
+    DETECTION,
+    MODELS,
+    REGISTRATION,
+    CommandContext,
+    json_option,
+    settings_options,
+)
 from facepool.cli.ui.console import Console, counted, people_count
 from facepool.cli.ui.look_alikes import discarded, resolve_found, resolve_named, say_look_alikes
 from facepool.cli.ui.registration import (
@@ -119,7 +126,7 @@ class LeftOut:
 @click.option("--window/--headless", default=None, help="Show a window or not; by default for anything that moves.")
 @json_option
 def register(
-    given: GivenSettings,
+    context: CommandContext,
     name: str | None,
     sources: tuple[str, ...],
     more: tuple[str, ...],
@@ -130,7 +137,6 @@ def register(
     force: bool,
     report: Path | None,
     window: bool | None,
-    json_lines: bool,
 ) -> int:
     """Add a person, or a folder of people, to the pool.
 
@@ -150,16 +156,15 @@ def register(
     Of pictures, only views that differ from what is stored of the person are kept. A picture with two faces is not
     stored, nor is a face that belongs to somebody else.
     """
-    context = CommandContext(given, json_lines=json_lines)
-    specs = (*sources, *more)
-    if name is not None and not specs and Path(name).exists():
+    named = (*sources, *more)
+    if name is not None and not named and Path(name).exists():
         raise _name_forgotten(name)
     options = RegisterOptions(partial, appearance, same_as, different_from, report, force)
     if report is not None:
         check_report_name(report)
     if name is None:
-        return _register_people(specs, context, options)
-    return register_person(name, specs or ("0",), context, options, window=window)
+        return _register_people(named, context, options)
+    return register_person(name, named or ("0",), context, options, window=window)
 
 
 def _name_forgotten(path: str) -> ConfigError:
@@ -172,7 +177,7 @@ def _name_forgotten(path: str) -> ConfigError:
 
 
 def register_person(
-    name: str, specs: Sequence[str], context: CommandContext, options: RegisterOptions, *, window: bool | None
+    name: str, named: Sequence[str], context: CommandContext, options: RegisterOptions, *, window: bool | None
 ) -> int:
     """Register one person from some sources, those that move guided; stores once, at the end.
 
@@ -184,8 +189,8 @@ def register_person(
         click.Abort: The user would rather store nothing.
     """
     console, painter = context.console, Painter()
-    sources = Sources(specs, console, context.settings.capture_options())
-    moving = [may_move(named) for named in sources.all]
+    sources = Sources(named, context)
+    moving = [may_move(source) for source in sources.all]
     sources.check_window(window)
     options.check(moving=any(moving), pictures=not all(moving))
     with ExitStack() as stack:
@@ -290,12 +295,12 @@ def _finish_scan(
     return look_alikes
 
 
-def _register_people(specs: Sequence[str], context: CommandContext, options: RegisterOptions) -> int:
-    if len(specs) != 1 or not is_person_tree(specs[0]):
+def _register_people(named: Sequence[str], context: CommandContext, options: RegisterOptions) -> int:
+    if len(named) != 1 or not is_person_tree(named[0]):
         raise click.UsageError("Say who it is (facepool register NAME), or name one folder: --source ROOT/NAME/*.jpg")
     options.check(moving=False, pictures=True)
     console = context.console
-    people = list(iter_person_tree(specs[0]))
+    people = list(iter_person_tree(named[0]))
     left_out: list[LeftOut] = []
     stored: dict[str, int] = {}
     with (
@@ -339,8 +344,12 @@ def _readable(name: str, paths: Sequence[Path], left_out: list[LeftOut], step: C
 
 
 def _say_left_out(left_out: Sequence[LeftOut], console: Console) -> None:
-    for entry in left_out:
-        console.emit({"person": entry.person, "picture": entry.picture, "reason": entry.reason, "why": entry.why})
-    if left_out:
-        rows = [(entry.person, Path(entry.picture).name, Text(entry.why, style="yellow")) for entry in left_out]
-        console.table(("person", "left out", "why"), rows)
+    entries = [
+        (
+            {"person": one.person, "picture": one.picture, "reason": one.reason, "why": one.why},
+            (one.person, Path(one.picture).name, Text(one.why, style="yellow")),
+        )
+        for one in left_out
+    ]
+    if entries:
+        console.results(("person", "left out", "why"), entries)

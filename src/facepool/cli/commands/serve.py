@@ -11,10 +11,17 @@ from pathlib import Path
 import click
 import uvicorn
 
-from facepool.cli.context import CommandContext
-from facepool.cli.options import DECISION, DETECTION, LIVE, MODELS, REGISTRATION, GivenSettings, settings_options
+from facepool.cli.context import (
+    DECISION,
+    DETECTION,
+    LIVE,
+    MODELS,
+    REGISTRATION,
+    CommandContext,
+    licence_option,
+    settings_options,
+)
 from facepool.errors import ConfigError, PathMissing
-from facepool.models.catalog import ModelEntry, find_pack
 from facepool.web.app import create_app
 from facepool.web.middleware.authentication import is_loopback
 from facepool.web.middleware.bounds import DEADLINE_S, MOST_BYTES
@@ -49,10 +56,10 @@ _MOST_FRAME_BYTES = 5 * _MIB
     "--keep-activity", type=click.FloatRange(min=0), default=30, show_default=True, help="Days; who was seen when."
 )
 @click.option("--open/--no-open", "open_browser", default=False, help="Open the page in the browser.")
-@click.option("--accept-licence", is_flag=True, help="Accept terms that restrict the use of a model.")
+@licence_option
 @settings_options("pool", *MODELS, *DETECTION, *DECISION, *LIVE, *REGISTRATION)
 def serve(
-    given: GivenSettings,
+    context: CommandContext,
     host: str,
     port: int,
     cameras: tuple[str, ...],
@@ -65,7 +72,6 @@ def serve(
     request_timeout: float,
     keep_activity: float,
     open_browser: bool,
-    accept_licence: bool,
 ) -> None:
     """Serve the page, the REST interface and the interface of CompreFace, for this machine or others.
 
@@ -74,7 +80,6 @@ def serve(
     facepool keys add Me --role admin              then, for others:
     facepool serve --host 0.0.0.0 --tls-certificate cert.pem --tls-key key.pem
     """
-    context = CommandContext(given, accept_licence=accept_licence)
     settings, console = context.settings, context.console
     settings.pool.parent.mkdir(parents=True, exist_ok=True)
     local = is_loopback(host)
@@ -84,8 +89,8 @@ def serve(
     with closing(_bind(host, port)) as listener:
         options = ServerOptions(
             keys_always=require_keys or not local,
-            pinned=frozenset(given.values),
-            models=_models(context),
+            pinned=frozenset(context.given),
+            models=tuple(map(context.store().resolve, context.models_in_use)),
             activity_days=keep_activity,
             limits=Limits(rate_limit),
         )
@@ -135,14 +140,6 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._started()
-
-
-def _models(context: CommandContext) -> tuple[ModelEntry, ...]:
-    settings = context.settings
-    pack, store = find_pack(settings.pack), context.store()
-    return tuple(
-        store.resolve(name) for name in (settings.detector or pack.detector, settings.embedder or pack.embedder)
-    )
 
 
 def _check_keys(pool: Path, host: str) -> None:

@@ -3,8 +3,7 @@
 import click
 
 from facepool.capture import read_image
-from facepool.cli.context import CommandContext
-from facepool.cli.options import DETECTION, MODELS, GivenSettings, json_option, settings_options
+from facepool.cli.context import DETECTION, MODELS, CommandContext, json_option, settings_options
 from facepool.recognize.verify import verify as compare
 
 NO_MATCH = 1
@@ -15,13 +14,12 @@ NO_MATCH = 1
 @click.argument("picture_b")
 @settings_options("threshold", *MODELS, *DETECTION)
 @json_option
-def verify(given: GivenSettings, picture_a: str, picture_b: str, json_lines: bool) -> int:
+def verify(context: CommandContext, picture_a: str, picture_b: str) -> int:
     """Say whether two pictures show one person: exit code 0 if so, 1 if not.
 
     Of several faces in a picture the largest is compared. The default threshold lets one in a thousand pairs of
     different people pass.
     """
-    context = CommandContext(given, json_lines=json_lines)
     pictures = (picture_a, picture_b)
     image_a, image_b = (read_image(picture) for picture in pictures)
     result = compare(image_a, image_b, context.analyzer, context.policy)

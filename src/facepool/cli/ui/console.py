@@ -79,6 +79,17 @@ class Console:
             table.add_row(*(_cell(cell) for cell in row))
         self._out.print(table)
 
+    def results(
+        self,
+        columns: Sequence[str],
+        entries: Sequence[tuple[Mapping[str, object], Sequence[str | Text]]],
+        title: str = "",
+    ) -> None:
+        """Results of one kind: each is a record for programs, or a row of a table for people."""
+        for record, _ in entries:
+            self.emit(record)
+        self.table(columns, [row for _, row in entries], title)
+
     @contextmanager
     def counting(self, what: str, total: int | None) -> Iterator["Counter"]:
         """A progress bar over a known or unknown number of things."""

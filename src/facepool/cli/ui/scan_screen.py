@@ -72,10 +72,10 @@ class ScanScreen:
         self.over = viewer.ended or last is not None
         if last is not None and last[1].phase == "done" and in_window:
             frame, step = last
-            viewer.show(frame, partial(self._draw, step=step))
-            viewer.linger(_CHECK_MARK_S)
+            viewer.show(frame, partial(self._draw, step))
+            viewer.wait_for_next(_CHECK_MARK_S)
 
-    def _draw(self, canvas: Canvas, step: ScanStep) -> Image:
+    def _draw(self, step: ScanStep, canvas: Canvas) -> Image:
         """The screen for one frame and the newest step, which may be of an earlier frame."""
         refused = time.monotonic() < self._refused_until_s and not step.can_finish
         text = self._refusal if refused else step.hint.text[:1].upper() + step.hint.text[1:]

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from facepool import extras
-from facepool.capture import CaptureOptions, FrameSource, LiveStatus, PictureSource, is_picture_file, open_source
-from facepool.cli.ui.console import Console
+from facepool.capture import FrameSource, LiveStatus, PictureSource, is_picture_file, open_source
+from facepool.cli.context import CommandContext
 from facepool.errors import InputError
 
 source_option = click.option(
@@ -29,20 +29,19 @@ class Sources:
     """The sources of one command, one after the other. One that fails is reported and does not stop the others.
 
     Args:
-        specs: What the user named.
-        console: Where remarks and errors go.
-        options: How videos, cameras and streams are opened.
+        named: What the user named.
+        context: Console for remarks and errors, and how videos, cameras and streams are opened.
 
     Attributes:
         all: The sources, not opened yet. Pictures that follow one another are one, as if a folder held them.
         exit_code: 0 as long as everything could be read.
     """
 
-    def __init__(self, specs: Sequence[str], console: Console, options: CaptureOptions) -> None:
-        self.all = _grouped(specs)
+    def __init__(self, named: Sequence[str], context: CommandContext) -> None:
+        self.all = _grouped(named)
         self.exit_code = 0
-        self._console = console
-        self._options = options
+        self._console = context.console
+        self._options = context.settings.capture_options()
 
     @contextmanager
     def report_errors(self) -> Iterator[None]:
@@ -65,15 +64,16 @@ class Sources:
         if window or (window is None and any(map(may_move, self.all))):
             extras.require("window")
 
-    def open(self, named: Source) -> FrameSource:
+    def open(self, source: Source) -> FrameSource:
         """Open one source and say so; errors as ``open_source``."""
-        if len(named) > 1:
-            source: FrameSource = PictureSource(named, _span(named), self._skipped)
+        if len(source) > 1:
+            description = ", ".join(source) if len(source) <= 3 else f"{source[0]} ... {source[-1]}"
+            opened: FrameSource = PictureSource(source, description, self._skipped)
         else:
-            source = open_source(named[0], self._options, on_skip=self._skipped, on_status=self._news)
-        rate = f", {source.fps:.0f} frames a second" if source.fps else ""
-        self._console.note(f"Looking at {source.description}{rate}")
-        return source
+            opened = open_source(source[0], self._options, on_skip=self._skipped, on_status=self._news)
+        rate = f", {opened.fps:.0f} frames a second" if opened.fps else ""
+        self._console.note(f"Looking at {opened.description}{rate}")
+        return opened
 
     def _skipped(self, path: Path, error: InputError) -> None:
         self._console.note(f"Left out {path}: {error.why or error}")
@@ -86,18 +86,14 @@ class Sources:
             self._console.note("Connected again")
 
 
-def may_move(named: Source) -> bool:
+def may_move(source: Source) -> bool:
     """Whether a source is not known to be pictures before it is opened."""
-    return not (is_picture_file(named[0]) or Path(named[0]).is_dir())
+    return not (is_picture_file(source[0]) or Path(source[0]).is_dir())
 
 
-def _grouped(specs: Sequence[str]) -> tuple[Source, ...]:
+def _grouped(named: Sequence[str]) -> list[Source]:
     sources: list[Source] = []
-    for are_pictures, group in groupby(specs, is_picture_file):
-        named = tuple(group)
-        sources += [named] if are_pictures else [(spec,) for spec in named]
-    return tuple(sources)
-
-
-def _span(named: Source) -> str:
-    return ", ".join(named) if len(named) <= 3 else f"{named[0]} ... {named[-1]}"
+    for are_pictures, group in groupby(named, is_picture_file):
+        names = tuple(group)
+        sources += [names] if are_pictures else [(name,) for name in names]
+    return sources

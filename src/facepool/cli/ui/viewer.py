@@ -1,13 +1,14 @@
 """Annotated frames to a window, a recording, both or neither."""
 
+import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
-from typing import Generic, Self, TypeVar
+from typing import TypeVar
 
 from facepool.capture import FrameSource, LiveSource, LiveStatus, Pace, PictureSource
-from facepool.cli.ui.recording import Recording
+from facepool.cli.ui.recording import Record
 from facepool.overlay import Canvas, Painter
 from facepool.types import Frame, Image
 from facepool.window import Window, WindowEvent
@@ -27,32 +28,30 @@ Draw = Callable[[Canvas], Image]
 
 
 class Viewer:
-    """Hands out the frames of a source, and shows and keeps what became of them.
+    """Hands out the frames of one source, and shows and keeps what became of them.
 
     Ctrl-C in the window raises KeyboardInterrupt, as in the terminal.
 
     Args:
         painter: Draws what the viewer itself has to say.
         window: Where frames are shown; None for nowhere.
-        recording: Where they are kept; None for nowhere.
+        record: Keeps them; None for no recording.
+
+    Attributes:
+        ended: Whether the user has asked to end: ``Q``, Esc, or the window's close button.
     """
 
-    def __init__(self, painter: Painter, window: Window | None = None, recording: Recording | None = None) -> None:
+    def __init__(self, painter: Painter, window: Window | None = None, record: Record | None = None) -> None:
+        self.ended = False
         self._painter = painter
         self._window = window
-        self._recording = recording
-        self._pace: Pace | None = None
+        self._record = record
+        self._pace = Pace()
         self._newest: tuple[Image, Draw] | None = None
         self._notice = ""
-        self._ended = False
         self._next_asked = False
         self._is_still = False
         self._opened_s: float | None = None
-
-    @property
-    def ended(self) -> bool:
-        """Whether the user has asked to end: ``Q``, Esc, or the window's close button."""
-        return self._ended
 
     def next_asked(self) -> bool:
         """Whether the user has asked to go on since the last call: space, return or the right arrow."""
@@ -60,7 +59,7 @@ class Viewer:
         return asked
 
     def pictures(self, source: FrameSource) -> Iterator[Frame]:
-        """The pictures of a source, until it or the user ends.
+        """The pictures of a source, until it or the user ends. In a window each waits until the user goes on.
 
         Raises:
             InputError: The source broke.
@@ -68,30 +67,12 @@ class Viewer:
         self._is_still = True
         for frame in source:
             yield frame
-            if self._ended:
+            self.wait_for_next()
+            if self.ended:
                 return
 
-    def show(self, frame: Frame, draw: Draw) -> None:
-        """Show and keep one frame; the frames of a file at the speed that they were taken at."""
-        self._keep(frame, draw)
-        if self._window is None:
-            return
-        self._keep_pace(frame)
-        if self._ended:
-            return
-        self._paint(self._window, frame.image_bgr, draw)
-        self._poll()
-
-    def wait_for_next(self) -> None:
-        """Leave a picture on the screen until the user asks for the next or to end."""
-        self._next_asked = False
-        while self._window is not None and not self._ended and not self.next_asked():
-            if WindowEvent.MIRROR in self._poll() and self._newest is not None:
-                self._paint(self._window, *self._newest)
-            time.sleep(_POLL_S)
-
     def play(
-        self, source: FrameSource, work: Callable[[Frame], Result], draw: Callable[[Canvas, Result], Image]
+        self, source: FrameSource, work: Callable[[Frame], Result], draw: Callable[[Result, Canvas], Image]
     ) -> Generator[tuple[Frame, Result]]:
         """Work on the frames of something that moves, and show what became of them, until it or the user ends.
 
@@ -110,58 +91,72 @@ class Viewer:
         Raises:
             InputError: The source broke.
         """
-        self._pace = None if source.live else Pace()
         if isinstance(source, LiveSource) and source.live and self._window is not None:
-            yield from self._beside(source, self._window, work, draw)
+            yield from self._play_beside(source, self._window, work, draw)
             return
         for frame in self._awake(source) if isinstance(source, LiveSource) else source:
             if frame is None:
                 continue
             result = work(frame)
-            self.show(frame, partial(_drawn, draw, result))
+            self.show(frame, partial(draw, result))
             yield frame, result
-            if self._ended:
+            if self.ended:
                 return
 
-    def linger(self, seconds: float) -> None:
-        """Leave the last frame on the screen for a moment, or until the user ends or goes on."""
-        end_s = time.monotonic() + seconds
-        while self._window is not None and self._newest is not None and time.monotonic() < end_s:
-            self._paint(self._window, *self._newest)
-            self._poll()
-            if self._ended or self.next_asked():
-                return
+    def show(self, frame: Frame, draw: Draw) -> None:
+        """Show and keep one frame; the frames of a file at the speed that they were taken at."""
+        self._keep(frame, draw)
+        if self._window is None:
+            return
+        self._keep_pace(frame)
+        if self.ended:
+            return
+        self._paint(self._window, frame.image_bgr, draw)
+        self._poll()
+
+    def wait_for_next(self, longest_s: float = math.inf) -> None:
+        """Leave a picture on the screen until the user asks for the next or to end, or for so long."""
+        self._next_asked = False
+        end_s = time.monotonic() + longest_s
+        while self._window is not None and not self.ended and not self.next_asked() and time.monotonic() < end_s:
+            if WindowEvent.MIRROR in self._poll() and self._newest is not None:
+                self._paint(self._window, *self._newest)
             time.sleep(_POLL_S)
 
-    def _beside(
+    def _play_beside(
         self,
         source: LiveSource,
         window: Window,
         work: Callable[[Frame], Result],
-        draw: Callable[[Canvas, Result], Image],
+        draw: Callable[[Result, Canvas], Image],
     ) -> Iterator[tuple[Frame, Result]]:
-        picture: Draw = self._plain
-        with Background(work) as background:
+        """One thread works on one frame at a time; what comes meanwhile is shown and not worked on."""
+        picture: Draw = partial(self._say, ())
+        running: tuple[Frame, Future[Result]] | None = None
+        with ThreadPoolExecutor(1, thread_name_prefix="facepool-work") as thread:
             for frame in self._awake(source):
-                if frame is not None:
-                    background.offer(frame)
+                if frame is not None and running is None:
+                    running = frame, thread.submit(work, frame)
+                done = None
                 # Fast work is waited for: what is drawn then is of this very frame, and nothing fights for the cores.
-                done = background.take(_FAST_S)
-                if done is not None:
-                    picture = self._kept(*done, draw)
+                if running is not None and wait([running[1]], _FAST_S).done:
+                    done, running = (running[0], running[1].result()), None
+                    picture = partial(draw, done[1])
+                    self._keep(done[0], picture)
                 if frame is not None:
                     self._paint(window, frame.image_bgr, picture)
                     self._poll()
                 if done is not None:
                     yield done
-            if (done := background.take(None)) is not None:
-                self._kept(*done, draw)
-                yield done
+            if running is not None:
+                frame, result = running[0], running[1].result()
+                self._keep(frame, partial(draw, result))
+                yield frame, result
 
     def _awake(self, source: LiveSource) -> Iterator[Frame | None]:
         """The frames of a live source, None while there is none, until it or the user ends."""
         frame_at_s = time.monotonic()
-        while not (source.ended or self._ended):
+        while not (source.ended or self.ended):
             frame = source.poll(_POLL_S)
             if frame is None:
                 self._idle(_notice(source.status, time.monotonic() - frame_at_s))
@@ -175,30 +170,21 @@ class Viewer:
             return
         if notice != self._notice and self._newest is not None:
             newest = self._newest
-            self._paint(self._window, newest[0] // 2, partial(self._say, notice))
+            self._paint(self._window, newest[0] // 2, partial(self._say, [notice]))
             self._newest, self._notice = newest, notice
         self._poll()
 
-    def _kept(self, frame: Frame, result: Result, draw: Callable[[Canvas, Result], Image]) -> Draw:
-        """Keep what became of a frame, and how to draw it on later ones."""
-        picture = partial(_drawn, draw, result)
-        self._keep(frame, picture)
-        return picture
-
     def _keep(self, frame: Frame, draw: Draw) -> None:
-        if self._recording is not None:
-            self._recording.write(draw(Canvas(frame.image_bgr)), frame)
+        if self._record is not None:
+            self._record(draw(Canvas(frame.image_bgr)), frame)
 
     def _paint(self, window: Window, image_bgr: Image, draw: Draw) -> None:
         self._newest, self._notice = (image_bgr, draw), ""
         size_wh = _capped(window.fit_wh((image_bgr.shape[1], image_bgr.shape[0])))
         window.show(draw(Canvas.of(image_bgr, size_wh, mirrored=window.mirrored, keys=self._keys())))
 
-    def _say(self, line: str, canvas: Canvas) -> Image:
-        return canvas.paint(self._painter, (), [line])
-
-    def _plain(self, canvas: Canvas) -> Image:
-        return canvas.paint(self._painter, ())
+    def _say(self, lines: Sequence[str], canvas: Canvas) -> Image:
+        return canvas.paint(self._painter, (), lines)
 
     def _keys(self) -> str:
         """What the keys do: in the beginning, and as long as a picture waits for one."""
@@ -208,10 +194,10 @@ class Viewer:
         return _MOVING_KEYS if time.monotonic() - self._opened_s < _KEYS_S else ""
 
     def _keep_pace(self, frame: Frame) -> None:
-        if self._pace is None or frame.time_s is None:
+        if frame.time_s is None:
             return
         due_s = self._pace.due(frame.time_s, time.monotonic())
-        while not self._ended and (left_s := due_s - time.monotonic()) > 0:
+        while not self.ended and (left_s := due_s - time.monotonic()) > 0:
             time.sleep(min(left_s, _POLL_S))
             self._poll()
 
@@ -219,58 +205,14 @@ class Viewer:
         events = self._window.poll() if self._window is not None else ()
         if WindowEvent.CANCEL in events:
             raise KeyboardInterrupt
-        self._ended = self._ended or WindowEvent.QUIT in events
+        self.ended = self.ended or WindowEvent.QUIT in events
         self._next_asked = self._next_asked or WindowEvent.NEXT in events
         return events
-
-
-class Background(Generic[Result]):
-    """Works on the newest frame beside the loop that keeps the window alive.
-
-    One thread with room for one frame: what comes while it works is not worked on.
-
-    Args:
-        work: Called in that thread, for one frame at a time.
-    """
-
-    def __init__(self, work: Callable[[Frame], Result]) -> None:
-        self._work = work
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="facepool-work")
-        self._running: tuple[Frame, Future[Result]] | None = None
-
-    def offer(self, frame: Frame) -> bool:
-        """Begin with a frame; False while another one is worked on, or waits to be taken."""
-        if self._running is not None:
-            return False
-        self._running = frame, self._thread.submit(self._work, frame)
-        return True
-
-    def take(self, timeout_s: float | None = 0.0) -> tuple[Frame, Result] | None:
-        """What became of the frame that was begun with, once; None for nothing new. What the work raised is raised.
-
-        Args:
-            timeout_s: How long to wait for it; None: until it is done.
-        """
-        if self._running is None or not wait([self._running[1]], timeout_s).done:
-            return None
-        (frame, future), self._running = self._running, None
-        return frame, future.result()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        """Waits for the frame that is worked on."""
-        self._thread.shutdown(cancel_futures=True)
 
 
 def is_still(source: FrameSource) -> bool:
     """Whether a source is pictures rather than a video, camera or stream."""
     return isinstance(source, PictureSource)
-
-
-def _drawn(draw: Callable[[Canvas, Result], Image], result: Result, canvas: Canvas) -> Image:
-    return draw(canvas, result)
 
 
 def _capped(size_wh: tuple[int, int]) -> tuple[int, int]:

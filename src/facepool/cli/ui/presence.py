@@ -1,67 +1,13 @@
-"""Recognition in something that moves, on the terminal and in the window: who comes, who goes, who is here."""
+"""Who is in view of something that moves, from one frame to the next: for the terminal and the window."""
 
 from collections import Counter
-from contextlib import closing
 from dataclasses import dataclass
 
-from facepool.capture import FrameSource
-from facepool.cli.ui.console import Console
-from facepool.cli.ui.event_output import EventOutput
-from facepool.cli.ui.viewer import Viewer
-from facepool.overlay import Canvas, Painter, PresencePanel, Present, live_labels
+from facepool.overlay import Present
 from facepool.recognize.events import LiveView
-from facepool.recognize.live import LiveRecognizer, LiveSession
-from facepool.records import live_records
-from facepool.types import Frame, Image
 
 NOBODY = "nobody"
 UNKNOWN = "unknown"
-
-
-class Watch:
-    """Prints and shows what a live recognizer makes of one source.
-
-    Args:
-        recognizer: Fresh: it remembers who is in view.
-        events: Passes events on.
-        console: Gets faces, and lines that say who is in view.
-        painter: Draws boxes and names.
-    """
-
-    def __init__(self, recognizer: LiveRecognizer, events: EventOutput, console: Console, painter: Painter) -> None:
-        self._session = LiveSession(recognizer, events.emit)
-        self._console = console
-        self._painter = painter
-        self._panel = PresencePanel(painter)
-        self._presence = Presence()
-
-    def run(self, source: FrameSource, viewer: Viewer) -> None:
-        """Watch until the source or the user ends.
-
-        Raises:
-            InputError: The source broke. The events of everybody who was in view are out before that.
-        """
-        with (
-            closing(self._session),
-            self._console.counting("Recognizing", source.frame_count) as counter,
-            closing(viewer.play(source, self._session.process, self._draw)) as played,
-        ):
-            for frame, view in played:
-                self._report(frame, view)
-                counter.step()
-        if (last := self._presence.last_word()) is not None:
-            self._console.say(last)
-
-    def _report(self, frame: Frame, view: LiveView) -> None:
-        for record in live_records(frame, view):
-            self._console.emit(record)
-        self._session.report(frame, view)
-        if (change := self._presence.update(view)) is not None:
-            self._console.say(f"{_clock(frame.time_s or 0.0)}  {change}")
-
-    def _draw(self, canvas: Canvas, view: LiveView) -> Image:
-        image_bgr = canvas.paint(self._painter, live_labels(view))
-        return self._panel.draw(image_bgr, self._presence.people())
 
 
 @dataclass(slots=True)
@@ -125,7 +71,3 @@ def describe(seen: Counter[str]) -> str:
     known = sorted(name for name in seen.elements() if name != UNKNOWN)
     unknown = [f"{seen[UNKNOWN]} {UNKNOWN}"] if seen[UNKNOWN] > 1 else [UNKNOWN] * seen[UNKNOWN]
     return ", ".join(known + unknown) or NOBODY
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds // 60):02d}:{seconds % 60:04.1f}"
