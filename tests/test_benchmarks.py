@@ -12,6 +12,8 @@ import pytest
 from facepool.models.store import ModelStore
 from support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 

@@ -13,6 +13,8 @@ from support.loopback_camera import LoopbackCamera, camera_before
 from support.screen import Screen, open_screen, until
 from support.synthetic_camera import SyntheticCamera, SyntheticHead, head_circle
 
+pytestmark = pytest.mark.slow
+
 RING_GREEN = (48, 214, 96)
 BAR_PX = 256
 """Width of the whole progress bar at 640x480."""

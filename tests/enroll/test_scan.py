@@ -15,7 +15,7 @@ from facepool.enroll.scan import ScanStep
 from facepool.enroll.session import EnrollmentSession, EnrollOptions
 from facepool.errors import ScanIncomplete
 from facepool.gallery import open_pool
-from support.scan_scene import ME, OTHER, SPACE, Head, ScanStage, circle, still
+from support.fake_scan_analyzer import ME, OTHER, SPACE, FakeScanAnalyzer, Head, circle, still
 
 POSES = st.tuples(st.floats(-60, 60), st.floats(-30, 30), st.floats(70, 112))
 WHO = st.sampled_from(["me", "other", "both", "nobody"])
@@ -24,10 +24,10 @@ FULL_SCAN = [*still(), *circle()]
 
 def scan(heads_of: Sequence[tuple[Head, ...]], **options: object) -> tuple[EnrollmentSession, list[dict[Slot, float]]]:
     """Run a scan against an empty pool; the quality in each place after each frame."""
-    stage = ScanStage()
+    analyzer = FakeScanAnalyzer()
     with tempfile.TemporaryDirectory() as folder, open_pool(Path(folder) / "pool.db", SPACE) as pool:
-        guided = EnrollmentSession("Ada", stage, pool, options=EnrollOptions(**options))  # type: ignore[arg-type]
-        history = [qualities(guided.scan(stage.frame(*heads))) for heads in heads_of]
+        guided = EnrollmentSession("Ada", analyzer, pool, options=EnrollOptions(**options))  # type: ignore[arg-type]
+        history = [qualities(guided.scan(analyzer.frame(*heads))) for heads in heads_of]
         assert pool.people() == []
         assert not (Path(folder) / "pool.db").exists()
     return guided, history
@@ -40,11 +40,11 @@ def qualities(step: ScanStep) -> dict[Slot, float]:
 
 def stored(heads_of: Sequence[tuple[Head, ...]]) -> list[tuple[bytes, object]]:
     """What a partial scan of the frames puts into an empty pool, in a comparable form."""
-    stage = ScanStage()
+    analyzer = FakeScanAnalyzer()
     with tempfile.TemporaryDirectory() as folder, open_pool(Path(folder) / "pool.db", SPACE) as pool:
-        guided = EnrollmentSession("Ada", stage, pool, options=EnrollOptions(partial=True))
+        guided = EnrollmentSession("Ada", analyzer, pool, options=EnrollOptions(partial=True))
         for heads in heads_of:
-            guided.scan(stage.frame(*heads))
+            guided.scan(analyzer.frame(*heads))
         if guided.can_finish:
             guided.commit()
         return [(template.sample.embedding.tobytes(), template.sample.pose) for template in pool.templates()]
@@ -87,11 +87,11 @@ def test_an_intruders_frames_never_enter_the_templates(pattern: list[str], same_
 
 @pytest.mark.parametrize("frames", range(0, len(FULL_SCAN) + 1, 3))
 def test_a_scan_that_breaks_off_at_any_frame_leaves_the_pool_as_it_was(tmp_path: Path, frames: int) -> None:
-    stage = ScanStage()
+    analyzer = FakeScanAnalyzer()
     with open_pool(tmp_path / "pool.db", SPACE) as pool:
-        guided = EnrollmentSession("Ada", stage, pool)
+        guided = EnrollmentSession("Ada", analyzer, pool)
         before = pool.revision()
-        for frame in stage.frames(FULL_SCAN[:frames]):
+        for frame in analyzer.frames(FULL_SCAN[:frames]):
             guided.scan(frame)
         guided.coverage()
         guided.look_alikes()

@@ -13,12 +13,12 @@ from facepool.errors import ConfigError, IdentityConflict, PoolChanged, ScanInco
 from facepool.gallery import Pool, open_pool
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import EmbeddingSpace, Sample
-from support.scan_scene import CURVE, ME, OTHER, SPACE, THIRD, Head, ScanStage, circle, embedding, still
+from support.fake_scan_analyzer import CURVE, ME, OTHER, SPACE, THIRD, FakeScanAnalyzer, Head, circle, embedding, still
 
 
 @pytest.fixture
-def stage() -> ScanStage:
-    return ScanStage()
+def analyzer() -> FakeScanAnalyzer:
+    return FakeScanAnalyzer()
 
 
 @pytest.fixture
@@ -27,22 +27,22 @@ def pool(tmp_path: Path) -> Iterator[Pool]:
         yield pool
 
 
-def enrollment(stage: ScanStage, pool: Pool, name: str = "Ada", **options: object) -> EnrollmentSession:
-    return EnrollmentSession(name, stage, pool, options=EnrollOptions(**options))  # type: ignore[arg-type]
+def enrollment(analyzer: FakeScanAnalyzer, pool: Pool, name: str = "Ada", **options: object) -> EnrollmentSession:
+    return EnrollmentSession(name, analyzer, pool, options=EnrollOptions(**options))  # type: ignore[arg-type]
 
 
-def offer(scan: EnrollmentSession, stage: ScanStage, heads: Iterable[Head]) -> list[ScanStep]:
-    return [scan.scan(stage.frame(head)) for head in heads]
+def offer(scan: EnrollmentSession, analyzer: FakeScanAnalyzer, heads: Iterable[Head]) -> list[ScanStep]:
+    return [scan.scan(analyzer.frame(head)) for head in heads]
 
 
 def stored_people(pool: Pool) -> set[int]:
-    """Which of the stage's people the pool's templates show."""
+    """Which of the fake analyzer's people the pool's templates show."""
     return {int(np.argmax(np.abs(template.sample.embedding))) // 8 for template in pool.templates()}
 
 
-def test_a_full_circle_fills_the_near_ring_and_is_stored(stage: ScanStage, pool: Pool) -> None:
-    ada = enrollment(stage, pool)
-    scans = offer(ada, stage, [*still(), *circle()])
+def test_a_full_circle_fills_the_near_ring_and_is_stored(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    ada = enrollment(analyzer, pool)
+    scans = offer(ada, analyzer, [*still(), *circle()])
     assert [scan.phase for scan in scans[:8]] == ["frontal"] * 7 + ["ring"]
     assert scans[-1].phase == "done"
     assert scans[-1].hint.code == "done"
@@ -58,84 +58,84 @@ def test_a_full_circle_fills_the_near_ring_and_is_stored(stage: ScanStage, pool:
 
 
 @pytest.mark.parametrize("pitch", [-30.0, -15.0, 15.0, 30.0])
-def test_a_camera_that_stands_high_or_low_does_not_matter(stage: ScanStage, pool: Pool, pitch: float) -> None:
-    ada = enrollment(stage, pool)
+def test_a_camera_that_stands_high_or_low_does_not_matter(analyzer: FakeScanAnalyzer, pool: Pool, pitch: float) -> None:
+    ada = enrollment(analyzer, pool)
     heads = [replace(head, pitch=head.pitch + pitch) for head in (*still(), *circle())]
-    assert offer(ada, stage, heads)[-1].phase == "done"
+    assert offer(ada, analyzer, heads)[-1].phase == "done"
 
 
-def test_a_head_that_never_looks_straight_is_taken_as_it_is_in_the_end(stage: ScanStage, pool: Pool) -> None:
-    ada = enrollment(stage, pool)
+def test_a_head_that_never_looks_straight_is_taken_as_it_is_in_the_end(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    ada = enrollment(analyzer, pool)
     tilted = [replace(head, yaw=head.yaw + 32) for head in (*still(160), *circle())]
-    scans = offer(ada, stage, tilted)
+    scans = offer(ada, analyzer, tilted)
     assert scans[100].hint.code == "look_straight"
     assert scans[-1].phase == "done"
 
 
-def test_a_head_that_moves_gives_no_reference(stage: ScanStage, pool: Pool) -> None:
-    ada = enrollment(stage, pool)
-    scans = offer(ada, stage, [Head(yaw=yaw) for yaw in (-14, -7, 0, 7, 14, 7, 0, -7, -14, -7)])
+def test_a_head_that_moves_gives_no_reference(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    ada = enrollment(analyzer, pool)
+    scans = offer(ada, analyzer, [Head(yaw=yaw) for yaw in (-14, -7, 0, 7, 14, 7, 0, -7, -14, -7)])
     assert {scan.phase for scan in scans} == {"frontal"}
     assert scans[-1].hint.code == "hold_still"
 
 
-def test_wide_turns_cover_the_ring_as_well(stage: ScanStage, pool: Pool) -> None:
-    ada = enrollment(stage, pool)
-    last = offer(ada, stage, [*still(), *circle(35, 18)])[-1]
+def test_wide_turns_cover_the_ring_as_well(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    ada = enrollment(analyzer, pool)
+    last = offer(ada, analyzer, [*still(), *circle(35, 18)])[-1]
     assert last.phase == "done"
     assert all(part.near is None for part in last.ring)
     assert all(part.far is not None for part in last.ring)
 
 
-def test_turns_that_are_too_small_fill_nothing_and_are_told_so(stage: ScanStage, pool: Pool) -> None:
-    ada = enrollment(stage, pool)
-    scans = offer(ada, stage, [*still(), *circle(11, 6)])
+def test_turns_that_are_too_small_fill_nothing_and_are_told_so(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    ada = enrollment(analyzer, pool)
+    scans = offer(ada, analyzer, [*still(), *circle(11, 6)])
     assert scans[-1].coverage == 0
     assert {scan.outcome for scan in scans[8:]} == {"between"}
     assert "turn_further" in {scan.hint.code for scan in scans}
 
 
-def test_half_a_circle_is_refused_unless_it_is_accepted_on_purpose(stage: ScanStage, pool: Pool) -> None:
+def test_half_a_circle_is_refused_unless_it_is_accepted_on_purpose(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
     heads = [*still(), *circle()[:13]]
-    ada = enrollment(stage, pool)
-    assert offer(ada, stage, heads)[-1].phase == "ring"
+    ada = enrollment(analyzer, pool)
+    assert offer(ada, analyzer, heads)[-1].phase == "ring"
     with pytest.raises(ScanIncomplete, match=r"7 of 12.*down and right"):
         ada.finish()
     with pytest.raises(ScanIncomplete):
         ada.commit()
     assert pool.people() == []
-    partial = enrollment(stage, pool, partial=True)
-    offer(partial, stage, heads)
+    partial = enrollment(analyzer, pool, partial=True)
+    offer(partial, analyzer, heads)
     assert partial.finish().partial
     partial.commit()
     assert all(template.sample.partial for template in pool.templates("Ada"))
 
 
-def test_a_full_circle_is_not_partial_even_if_that_was_allowed(stage: ScanStage, pool: Pool) -> None:
-    ada = enrollment(stage, pool, partial=True)
-    offer(ada, stage, [*still(), *circle()])
+def test_a_full_circle_is_not_partial_even_if_that_was_allowed(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    ada = enrollment(analyzer, pool, partial=True)
+    offer(ada, analyzer, [*still(), *circle()])
     ada.commit()
     assert not any(template.sample.partial for template in pool.templates("Ada"))
 
 
-def test_with_most_of_the_circle_the_person_may_finish(stage: ScanStage, pool: Pool) -> None:
-    ada = enrollment(stage, pool)
-    last = offer(ada, stage, [*still(), *circle()[:19]])[-1]
+def test_with_most_of_the_circle_the_person_may_finish(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    ada = enrollment(analyzer, pool)
+    last = offer(ada, analyzer, [*still(), *circle()[:19]])[-1]
     assert (last.phase, last.hint.code) == ("enough", "finish_or_turn")
     assert {direction.words for direction in ada.finish().thin} == {"down and left"}
     assert ada.commit() > 0
 
 
-def test_nothing_at_all_is_not_even_partial(stage: ScanStage, pool: Pool) -> None:
-    ada = enrollment(stage, pool, partial=True)
-    offer(ada, stage, still(5))
+def test_nothing_at_all_is_not_even_partial(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    ada = enrollment(analyzer, pool, partial=True)
+    offer(ada, analyzer, still(5))
     with pytest.raises(ScanIncomplete):
         ada.finish()
 
 
-def test_the_hint_leads_around_the_ring(stage: ScanStage, pool: Pool) -> None:
-    ada = enrollment(stage, pool)
-    scans = offer(ada, stage, [*still(), *circle()])
+def test_the_hint_leads_around_the_ring(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    ada = enrollment(analyzer, pool)
+    scans = offer(ada, analyzer, [*still(), *circle()])
     assert scans[7].hint.text == "slowly look left"
     for head in range(8, 26):
         ahead, turn = scans[head].hint.angle_deg, scans[head].turn
@@ -158,123 +158,125 @@ def test_the_hint_leads_around_the_ring(stage: ScanStage, pool: Pool) -> None:
     ],
 )
 def test_each_flaw_has_its_hint_and_is_not_kept(
-    stage: ScanStage, pool: Pool, head: Head, outcome: str, hint: str
+    analyzer: FakeScanAnalyzer, pool: Pool, head: Head, outcome: str, hint: str
 ) -> None:
     for before in ([], still()):
-        ada = enrollment(stage, pool)
-        offer(ada, stage, before)
-        scan = ada.scan(stage.frame(replace(head, yaw=18.0) if before else head))
+        ada = enrollment(analyzer, pool)
+        offer(ada, analyzer, before)
+        scan = ada.scan(analyzer.frame(replace(head, yaw=18.0) if before else head))
         assert (scan.outcome, scan.hint.code) == (outcome, hint)
         assert scan.coverage == 0
 
 
-def test_a_better_view_replaces_a_worse_one_and_never_the_other_way_round(stage: ScanStage, pool: Pool) -> None:
-    ada = enrollment(stage, pool)
-    offer(ada, stage, still())
+def test_a_better_view_replaces_a_worse_one_and_never_the_other_way_round(
+    analyzer: FakeScanAnalyzer, pool: Pool
+) -> None:
+    ada = enrollment(analyzer, pool)
+    offer(ada, analyzer, still())
     sizes = [80, 100, 70, 112, 60]
-    scans = offer(ada, stage, [Head(yaw=18, size=size) for size in sizes])
+    scans = offer(ada, analyzer, [Head(yaw=18, size=size) for size in sizes])
     assert [scan.outcome for scan in scans] == ["taken", "better", "not_better", "better", "not_better"]
     assert max(max(part.near or 0, part.far or 0) for part in scans[-1].ring) == pytest.approx(100)
 
 
-def test_an_empty_picture_pauses_and_coming_back_goes_on(stage: ScanStage, pool: Pool) -> None:
-    ada = enrollment(stage, pool)
-    assert ada.scan(stage.frame()).hint.code == "come_into_view"
-    before = offer(ada, stage, [*still(), *circle()[:8]])[-1]
-    gone = ada.scan(stage.frame())
+def test_an_empty_picture_pauses_and_coming_back_goes_on(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    ada = enrollment(analyzer, pool)
+    assert ada.scan(analyzer.frame()).hint.code == "come_into_view"
+    before = offer(ada, analyzer, [*still(), *circle()[:8]])[-1]
+    gone = ada.scan(analyzer.frame())
     assert (gone.phase, gone.hint.code, gone.coverage) == ("paused", "come_back", before.coverage)
-    back = offer(ada, stage, circle()[8:])
+    back = offer(ada, analyzer, circle()[8:])
     assert back[0].outcome == "returning"
     assert back[-1].phase == "done"
 
 
-def test_a_second_clear_face_pauses_and_one_far_behind_does_not(stage: ScanStage, pool: Pool) -> None:
-    ada = enrollment(stage, pool)
-    offer(ada, stage, still())
+def test_a_second_clear_face_pauses_and_one_far_behind_does_not(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    ada = enrollment(analyzer, pool)
+    offer(ada, analyzer, still())
     me = Head(yaw=18)
-    both = ada.scan(stage.frame(me, Head(OTHER, at=(260, 120), size=90)))
+    both = ada.scan(analyzer.frame(me, Head(OTHER, at=(260, 120), size=90)))
     assert (both.phase, both.hint.code, both.box) == ("paused", "one_person_only", None)
     passer_by = Head(OTHER, at=(290, 40), size=30)
-    assert [ada.scan(stage.frame(me, passer_by)).outcome for _ in range(2)] == ["returning", "taken"]
+    assert [ada.scan(analyzer.frame(me, passer_by)).outcome for _ in range(2)] == ["returning", "taken"]
 
 
-def test_somebody_else_in_the_same_place_pauses_with_a_message(stage: ScanStage, pool: Pool) -> None:
-    ada = enrollment(stage, pool)
-    offer(ada, stage, [*still(), *circle()[:6]])
-    scan = offer(ada, stage, circle(person=OTHER)[6:12])[-1]
+def test_somebody_else_in_the_same_place_pauses_with_a_message(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    ada = enrollment(analyzer, pool)
+    offer(ada, analyzer, [*still(), *circle()[:6]])
+    scan = offer(ada, analyzer, circle(person=OTHER)[6:12])[-1]
     assert (scan.phase, scan.outcome) == ("paused", "other")
     assert scan.hint.text == "this is somebody else; only Ada, please"
-    assert offer(ada, stage, circle()[5:])[-1].phase == "done"
+    assert offer(ada, analyzer, circle()[5:])[-1].phase == "done"
     ada.commit()
     assert stored_people(pool) == {ME}
 
 
-def test_a_head_that_jumps_has_to_show_itself_once_more(stage: ScanStage, pool: Pool) -> None:
-    ada = enrollment(stage, pool)
-    offer(ada, stage, still())
+def test_a_head_that_jumps_has_to_show_itself_once_more(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    ada = enrollment(analyzer, pool)
+    offer(ada, analyzer, still())
     jumped = [replace(head, at=(60.0, 120.0)) for head in circle()[:3]]
-    assert [scan.outcome for scan in offer(ada, stage, jumped)] == ["returning", "taken", "taken"]
+    assert [scan.outcome for scan in offer(ada, analyzer, jumped)] == ["returning", "taken", "taken"]
 
 
-def test_two_who_alternate_never_get_a_reference(stage: ScanStage, pool: Pool) -> None:
-    ada = enrollment(stage, pool)
-    scans = offer(ada, stage, [Head(person) for _ in range(20) for person in (ME, OTHER)])
+def test_two_who_alternate_never_get_a_reference(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    ada = enrollment(analyzer, pool)
+    scans = offer(ada, analyzer, [Head(person) for _ in range(20) for person in (ME, OTHER)])
     assert scans[-1].hint.code == "one_person_only"
     assert len({scan.coverage for scan in scans}) == 1
     assert {scan.phase for scan in scans[1:]} == {"paused"}
 
 
-def test_who_is_stored_under_the_name_has_to_be_the_one_who_is_scanned(stage: ScanStage, pool: Pool) -> None:
+def test_who_is_stored_under_the_name_has_to_be_the_one_who_is_scanned(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
     pool.register("Ada", [Sample(embedding(Head(OTHER)))], SPACE)
-    ada = enrollment(stage, pool)
-    assert offer(ada, stage, still())[-1].hint.text == "this does not look like Ada as registered"
-    forced = enrollment(stage, pool, force=True)
-    assert offer(forced, stage, still())[-1].phase == "ring"
+    ada = enrollment(analyzer, pool)
+    assert offer(ada, analyzer, still())[-1].hint.text == "this does not look like Ada as registered"
+    forced = enrollment(analyzer, pool, force=True)
+    assert offer(forced, analyzer, still())[-1].phase == "ring"
 
 
-def test_a_second_appearance_adds_to_the_same_person(stage: ScanStage, pool: Pool) -> None:
-    first = enrollment(stage, pool)
-    offer(first, stage, [*still(), *circle()])
+def test_a_second_appearance_adds_to_the_same_person(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    first = enrollment(analyzer, pool)
+    offer(first, analyzer, [*still(), *circle()])
     usual = first.commit()
-    glasses = enrollment(stage, pool, appearance="glasses", max_templates=4)
+    glasses = enrollment(analyzer, pool, appearance="glasses", max_templates=4)
     assert glasses.room == 4
-    offer(glasses, stage, [*still(), *circle(30, 17)])
+    offer(glasses, analyzer, [*still(), *circle(30, 17)])
     assert glasses.commit() == 4
     appearances = [template.sample.appearance for template in pool.templates("Ada")]
     assert appearances == [""] * usual + ["glasses"] * 4
-    assert enrollment(stage, pool, appearance="glasses", max_templates=4).room == 0
+    assert enrollment(analyzer, pool, appearance="glasses", max_templates=4).room == 0
 
 
-def test_a_look_has_one_spelling_and_a_readable_one(stage: ScanStage, pool: Pool) -> None:
-    glasses = enrollment(stage, pool, appearance=" lunettes e\u0301paisses ")
-    offer(glasses, stage, [*still(), *circle()])
+def test_a_look_has_one_spelling_and_a_readable_one(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    glasses = enrollment(analyzer, pool, appearance=" lunettes e\u0301paisses ")
+    offer(glasses, analyzer, [*still(), *circle()])
     glasses.commit()
     assert {template.sample.appearance for template in pool.templates("Ada")} == {"lunettes épaisses"}
-    assert enrollment(stage, pool, appearance="lunettes épaisses", max_templates=1).room == 0
+    assert enrollment(analyzer, pool, appearance="lunettes épaisses", max_templates=1).room == 0
     with pytest.raises(ConfigError):
-        enrollment(stage, pool, appearance="hat\x00")
+        enrollment(analyzer, pool, appearance="hat\x00")
 
 
-def test_views_that_are_stored_already_are_not_stored_again(stage: ScanStage, pool: Pool) -> None:
+def test_views_that_are_stored_already_are_not_stored_again(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
     for expected in (True, False):
-        ada = enrollment(stage, pool)
-        offer(ada, stage, [*still(), *circle()])
+        ada = enrollment(analyzer, pool)
+        offer(ada, analyzer, [*still(), *circle()])
         assert bool(ada.commit()) is expected
 
 
 @pytest.mark.parametrize("cap", [1, 4, 8])
-def test_the_frontal_view_comes_first_and_the_cap_holds(stage: ScanStage, pool: Pool, cap: int) -> None:
-    ada = enrollment(stage, pool, max_templates=cap)
-    offer(ada, stage, [*still(), *circle(), *circle(35, 18)])
+def test_the_frontal_view_comes_first_and_the_cap_holds(analyzer: FakeScanAnalyzer, pool: Pool, cap: int) -> None:
+    ada = enrollment(analyzer, pool, max_templates=cap)
+    offer(ada, analyzer, [*still(), *circle(), *circle(35, 18)])
     assert ada.commit() == cap
     first = pool.templates("Ada")[0].sample
     assert first.pose is not None
     assert (first.pose.yaw, first.pose.pitch) == (0, 0)
 
 
-def scanned(stage: ScanStage, pool: Pool) -> EnrollmentSession:
-    ada = enrollment(stage, pool)
-    offer(ada, stage, [*still(), *circle()])
+def scanned(analyzer: FakeScanAnalyzer, pool: Pool) -> EnrollmentSession:
+    ada = enrollment(analyzer, pool)
+    offer(ada, analyzer, [*still(), *circle()])
     return ada
 
 
@@ -282,10 +284,10 @@ def twin() -> Sample:
     return Sample(np.asarray(0.8 * embedding(Head(ME)) + 0.6 * embedding(Head(OTHER)), np.float32))
 
 
-def test_look_alikes_have_to_be_resolved_before_anything_is_stored(stage: ScanStage, pool: Pool) -> None:
+def test_look_alikes_have_to_be_resolved_before_anything_is_stored(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
     pool.register("Ann", [twin()], SPACE)
     pool.register("Eve", [Sample(embedding(Head(THIRD)))], SPACE)
-    ada = scanned(stage, pool)
+    ada = scanned(analyzer, pool)
     (ann,) = ada.look_alikes()
     assert (ann.person, ann.views_matched, ann.views, ann.probably_same) == ("Ann", 13, 13, True)
     with pytest.raises(IdentityConflict, match="Ann"):
@@ -294,24 +296,24 @@ def test_look_alikes_have_to_be_resolved_before_anything_is_stored(stage: ScanSt
     ada.resolve("Ann", "different")
     ada.commit()
     assert pool.look_alikes() == {frozenset(("Ada", "Ann"))}
-    again = scanned(stage, pool)
-    offer(again, stage, circle(35, 18))
+    again = scanned(analyzer, pool)
+    offer(again, analyzer, circle(35, 18))
     assert again.commit() > 0  # nobody is asked twice
 
 
-def test_a_look_alike_who_is_the_same_person_gets_the_views(stage: ScanStage, pool: Pool) -> None:
+def test_a_look_alike_who_is_the_same_person_gets_the_views(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
     pool.register("Ann", [twin()], SPACE)
-    ada = scanned(stage, pool)
+    ada = scanned(analyzer, pool)
     ada.resolve("Ann", "same")
     ada.commit()
     assert [person.name for person in pool.people()] == ["Ann"]
     assert pool.look_alikes() == frozenset()
 
 
-def test_two_people_of_the_pool_are_not_made_one_by_a_scan(stage: ScanStage, pool: Pool) -> None:
+def test_two_people_of_the_pool_are_not_made_one_by_a_scan(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
     pool.register("Ann", [twin()], SPACE)
     pool.register("Ada", [Sample(embedding(Head(ME)))], SPACE)
-    ada = scanned(stage, pool)
+    ada = scanned(analyzer, pool)
     with pytest.raises(IdentityConflict, match="people merge"):
         ada.resolve("Ann", "same")
 
@@ -323,16 +325,16 @@ def elsewhere(tmp_path: Path, pool: Pool) -> Iterator[Pool]:
         yield other
 
 
-def test_a_pool_of_another_model_is_refused(stage: ScanStage, tmp_path: Path) -> None:
+def test_a_pool_of_another_model_is_refused(analyzer: FakeScanAnalyzer, tmp_path: Path) -> None:
     other = EmbeddingSpace("other", "1" * 64, "rgb-0-1/1", "arcface-112", mirrored=False, dimension=32)
     with open_pool(tmp_path / "other.db", other) as pool, pytest.raises(SpaceMismatch):
-        enrollment(stage, pool)
+        enrollment(analyzer, pool)
 
 
 def test_who_is_registered_during_the_scan_has_to_be_resolved_too(
-    stage: ScanStage, pool: Pool, elsewhere: Pool, monkeypatch: pytest.MonkeyPatch
+    analyzer: FakeScanAnalyzer, pool: Pool, elsewhere: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ada = scanned(stage, pool)
+    ada = scanned(analyzer, pool)
     really_register = pool.register
 
     def overtaken(*args: Any, **kwargs: Any) -> int:
@@ -353,15 +355,19 @@ def test_who_is_registered_during_the_scan_has_to_be_resolved_too(
     assert pool.look_alikes() == frozenset()
 
 
-def test_the_cap_holds_when_two_scan_one_person_at_once(stage: ScanStage, pool: Pool, elsewhere: Pool) -> None:
-    here, there = (enrollment(stage, opened, max_templates=8) for opened in (pool, elsewhere))
-    offer(here, stage, [*still(), *circle()])
-    offer(there, stage, [*still(), *circle(35, 18)])
+def test_the_cap_holds_when_two_scan_one_person_at_once(
+    analyzer: FakeScanAnalyzer, pool: Pool, elsewhere: Pool
+) -> None:
+    here, there = (enrollment(analyzer, opened, max_templates=8) for opened in (pool, elsewhere))
+    offer(here, analyzer, [*still(), *circle()])
+    offer(there, analyzer, [*still(), *circle(35, 18)])
     assert there.commit() + here.commit() == len(pool.templates("Ada")) == 8
 
 
-def test_somebody_else_who_got_the_name_during_the_scan_keeps_it(stage: ScanStage, pool: Pool, elsewhere: Pool) -> None:
-    ada = scanned(stage, pool)
+def test_somebody_else_who_got_the_name_during_the_scan_keeps_it(
+    analyzer: FakeScanAnalyzer, pool: Pool, elsewhere: Pool
+) -> None:
+    ada = scanned(analyzer, pool)
     elsewhere.register("Ada", [Sample(embedding(Head(OTHER)))], SPACE)
     with pytest.raises(IdentityConflict, match="somebody else"):
         ada.commit()
@@ -370,11 +376,11 @@ def test_somebody_else_who_got_the_name_during_the_scan_keeps_it(stage: ScanStag
 
 @pytest.mark.parametrize("resolved", [True, False])
 def test_who_is_gone_when_the_scan_ends_does_not_come_back_by_it(
-    stage: ScanStage, pool: Pool, elsewhere: Pool, *, resolved: bool
+    analyzer: FakeScanAnalyzer, pool: Pool, elsewhere: Pool, *, resolved: bool
 ) -> None:
     name = "Ann" if resolved else "Ada"
     pool.register(name, [twin()], SPACE)
-    ada = scanned(stage, pool)
+    ada = scanned(analyzer, pool)
     if resolved:
         ada.resolve(name, "same")
     elsewhere.remove(name)
@@ -383,10 +389,10 @@ def test_who_is_gone_when_the_scan_ends_does_not_come_back_by_it(
     assert pool.people() == []
 
 
-def test_the_report_says_where_it_is_thin_and_what_would_be_missed(stage: ScanStage, pool: Pool) -> None:
-    ada = enrollment(stage, pool)
+def test_the_report_says_where_it_is_thin_and_what_would_be_missed(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    ada = enrollment(analyzer, pool)
     poor = [replace(head, sharpness=25.0) if number in (23, 0, 1) else head for number, head in enumerate(circle())]
-    offer(ada, stage, [*still(), *poor])
+    offer(ada, analyzer, [*still(), *poor])
     report = ada.finish()
     assert report.covered == 1
     assert [direction.words for direction in report.thin] == ["left"]
@@ -397,63 +403,67 @@ def test_the_report_says_where_it_is_thin_and_what_would_be_missed(stage: ScanSt
     assert (report.miss_share("near"), report.miss_share("far")) == (0, None)
 
 
-def test_a_view_unlike_all_stored_ones_is_predicted_to_be_missed(stage: ScanStage, pool: Pool) -> None:
+def test_a_view_unlike_all_stored_ones_is_predicted_to_be_missed(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
     ada = EnrollmentSession(
-        "Ada", stage, pool, ThresholdPolicy(CURVE, fixed=0.7), EnrollOptions(partial=True, max_templates=1)
+        "Ada", analyzer, pool, ThresholdPolicy(CURVE, fixed=0.7), EnrollOptions(partial=True, max_templates=1)
     )
-    offer(ada, stage, [*still(), Head(yaw=18), Head(yaw=40)])
+    offer(ada, analyzer, [*still(), Head(yaw=18), Head(yaw=40)])
     report = ada.finish()
     assert [view.missed for view in report.views] == [False, False, True]
     assert report.views[0].similarity is None  # the only one stored has no other to be compared with
     assert (report.miss_share("near"), report.miss_share("far"), report.miss_share()) == (0, 1, 0.5)
 
 
-def test_a_report_before_anything_was_seen_is_empty(stage: ScanStage, pool: Pool) -> None:
-    report = enrollment(stage, pool).coverage()
+def test_a_report_before_anything_was_seen_is_empty(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    report = enrollment(analyzer, pool).coverage()
     assert (report.frontal, report.covered, report.views, report.miss_share()) == (None, 0, (), None)
     assert len(report.thin) == 12
 
 
-def test_the_faces_of_a_scan_are_kept_as_pictures_if_that_is_wanted(stage: ScanStage, pool: Pool) -> None:
+def test_the_faces_of_a_scan_are_kept_as_pictures_if_that_is_wanted(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
     for name, keep in (("Ada", True), ("Bob", False)):
-        scan = enrollment(stage, pool, name, keep_pictures=keep)
-        offer(scan, stage, [replace(head, person=ME if keep else OTHER) for head in (*still(), *circle())])
+        scan = enrollment(analyzer, pool, name, keep_pictures=keep)
+        offer(scan, analyzer, [replace(head, person=ME if keep else OTHER) for head in (*still(), *circle())])
         assert scan.commit() > 0
     assert all(pool.picture(template.id) for template in pool.templates("Ada"))
     assert not any(pool.picture(template.id) for template in pool.templates("Bob"))
 
 
-def test_a_direction_that_is_to_be_redone_is_empty_until_it_is_seen_again(stage: ScanStage, pool: Pool) -> None:
-    ada = enrollment(stage, pool)
-    assert offer(ada, stage, [*still(), *circle()])[-1].phase == "done"
+def test_a_direction_that_is_to_be_redone_is_empty_until_it_is_seen_again(
+    analyzer: FakeScanAnalyzer, pool: Pool
+) -> None:
+    ada = enrollment(analyzer, pool)
+    assert offer(ada, analyzer, [*still(), *circle()])[-1].phase == "done"
     ada.redo(0)
     assert not ada.coverage().directions[0].covered
-    assert offer(ada, stage, [Head(yaw=-18)])[-1].phase == "enough"
-    assert offer(ada, stage, [Head(yaw=18, size=90)])[-1].phase == "done"  # poorer than before, but asked for
+    assert offer(ada, analyzer, [Head(yaw=-18)])[-1].phase == "enough"
+    assert offer(ada, analyzer, [Head(yaw=18, size=90)])[-1].phase == "done"  # poorer than before, but asked for
     assert all(direction.covered for direction in ada.finish().directions)
 
 
-def test_pictures_are_judged_beside_the_scan_and_stored_with_it(stage: ScanStage, pool: Pool) -> None:
-    ada = enrollment(stage, pool, novelty=0.98)
-    offer(ada, stage, [*still(), *circle()])
-    offers = ada.offer_pictures([stage.frame(Head(yaw=5)), stage.frame(Head(yaw=60)), stage.frame(Head(OTHER))])
+def test_pictures_are_judged_beside_the_scan_and_stored_with_it(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    ada = enrollment(analyzer, pool, novelty=0.98)
+    offer(ada, analyzer, [*still(), *circle()])
+    offers = ada.offer_pictures(
+        [analyzer.frame(Head(yaw=5)), analyzer.frame(Head(yaw=60)), analyzer.frame(Head(OTHER))]
+    )
     assert [offer.outcome for offer in offers] == ["known_view", "taken", "not_the_same_person"]
     before = pool.revision()
     assert (ada.commit(), ada.withdrawn) == (len(pool.templates("Ada")), [])
     assert pool.revision() == before + 1
 
 
-def test_a_small_picture_of_the_face_is_kept_for_each_captured_place(stage: ScanStage, pool: Pool) -> None:
-    ada = enrollment(stage, pool)
-    last = offer(ada, stage, [*still(), *circle()])[-1]
+def test_a_small_picture_of_the_face_is_kept_for_each_captured_place(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    ada = enrollment(analyzer, pool)
+    last = offer(ada, analyzer, [*still(), *circle()])[-1]
     assert all(part.far is None for part in last.ring)
     taken = {Slot(way, "near") for way, part in enumerate(last.ring) if part.near is not None}
     assert {view.slot for view in ada.views} == {None, *taken}
     assert all(view.face_bgr.shape == (140, 140, 3) for view in ada.views)
 
 
-def test_the_face_of_the_front_is_the_best_of_its_row(stage: ScanStage, pool: Pool) -> None:
-    ada = enrollment(stage, pool)
-    offer(ada, stage, [Head(size=size) for size in (80, 112, 90, 80, 80, 80, 80, 80)])
+def test_the_face_of_the_front_is_the_best_of_its_row(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    ada = enrollment(analyzer, pool)
+    offer(ada, analyzer, [Head(size=size) for size in (80, 112, 90, 80, 80, 80, 80, 80)])
     (front,) = ada.views
     assert (front.slot, front.face_bgr.shape) == (None, (140, 140, 3))

@@ -14,6 +14,8 @@ from facepool.types import Image, Pose
 from support.paths import DATA
 from support.synthetic_camera import Shot, SyntheticCamera, SyntheticHead, head_circle, rotation_of
 
+pytestmark = pytest.mark.slow
+
 VIDEOS = DATA / "videos"
 WOJTEK = VIDEOS / "metrical-tracker" / "wojtek.mp4"
 ONE_SIDE = VIDEOS / "vhap" / "person_0004_input_panel.mp4"

@@ -20,40 +20,40 @@ from facepool.evaluation.embeddings import (
 )
 from facepool.faces.analyze import Faces
 from facepool.types import Image
-from support.fake_analyzer import Scene, StageAnalyzer, unit, view
+from support.fake_analyzer import FakeAnalyzer, Scene, unit, view
 from support.pools import DIMENSION
 
 RECIPE = "a recipe"
 
 
 @pytest.fixture
-def stage() -> StageAnalyzer:
-    return StageAnalyzer()
+def analyzer() -> FakeAnalyzer:
+    return FakeAnalyzer()
 
 
-def shoot(stage: StageAnalyzer, path: Path, scene: Scene) -> Path:
-    """A file that the stage's analyzer sees a scene in."""
-    write_image(path, stage.frame_of(scene).image_bgr)
+def shoot(analyzer: FakeAnalyzer, path: Path, scene: Scene) -> Path:
+    """A file that the fake analyzer sees a scene in."""
+    write_image(path, analyzer.frame_of(scene).image_bgr)
     return path
 
 
 def look(
-    stage: StageAnalyzer, paths: Sequence[Path], cache: Path | None = None, recipe: str = RECIPE
+    analyzer: FakeAnalyzer, paths: Sequence[Path], cache: Path | None = None, recipe: str = RECIPE
 ) -> EvaluatedPictures:
     if cache is None:
-        return embed_pictures(paths, ["somebody"] * len(paths), stage)
+        return embed_pictures(paths, ["somebody"] * len(paths), analyzer)
     with EmbeddingCache(cache, recipe) as opened:
-        return embed_pictures(paths, ["somebody"] * len(paths), stage, opened)
+        return embed_pictures(paths, ["somebody"] * len(paths), analyzer, opened)
 
 
-def test_one_row_a_picture_whatever_becomes_of_it(stage: StageAnalyzer, tmp_path: Path) -> None:
-    good = shoot(stage, tmp_path / "good.png", Scene(view(0, 20)))
-    empty = shoot(stage, tmp_path / "empty.png", Scene())
+def test_one_row_a_picture_whatever_becomes_of_it(analyzer: FakeAnalyzer, tmp_path: Path) -> None:
+    good = shoot(analyzer, tmp_path / "good.png", Scene(view(0, 20)))
+    empty = shoot(analyzer, tmp_path / "empty.png", Scene())
     broken = tmp_path / "broken.png"
     broken.write_bytes(good.read_bytes()[:40])
     steps: list[None] = []
     files = [good, empty, broken, tmp_path / "gone.png"]
-    pictures = embed_pictures(files, list("abcd"), stage, on_picture=lambda: steps.append(None))
+    pictures = embed_pictures(files, list("abcd"), analyzer, on_picture=lambda: steps.append(None))
     assert len(steps) == len(pictures) == 4
     assert pictures.people == ("a", "b", "c", "d")
     assert pictures.acquired.tolist() == [True, False, False, False]
@@ -69,8 +69,8 @@ def test_one_row_a_picture_whatever_becomes_of_it(stage: StageAnalyzer, tmp_path
     assert np.isnan(pictures.qualities[1:]).all()
 
 
-def test_no_picture_is_no_row(stage: StageAnalyzer) -> None:
-    pictures = look(stage, [])
+def test_no_picture_is_no_row(analyzer: FakeAnalyzer) -> None:
+    pictures = look(analyzer, [])
     assert len(pictures) == 0
     assert pictures.embeddings.shape == (0, DIMENSION)
     assert pictures.boxes.shape == (0, 4)
@@ -85,42 +85,42 @@ def test_the_face_in_the_middle_is_taken_unless_another_is_much_larger() -> None
     assert choose_face(doubled, (400, 400)) == 1
 
 
-def test_pictures_are_looked_at_once_and_found_again_as_they_were(stage: StageAnalyzer, tmp_path: Path) -> None:
+def test_pictures_are_looked_at_once_and_found_again_as_they_were(analyzer: FakeAnalyzer, tmp_path: Path) -> None:
     paths = [
-        shoot(stage, tmp_path / "a.png", Scene(view(0, 33), unit(1, 2, 3))),
-        shoot(stage, tmp_path / "b.png", Scene()),
+        shoot(analyzer, tmp_path / "a.png", Scene(view(0, 33), unit(1, 2, 3))),
+        shoot(analyzer, tmp_path / "b.png", Scene()),
     ]
-    fresh = look(stage, paths, tmp_path)
+    fresh = look(analyzer, paths, tmp_path)
     assert fresh.from_cache == 0
-    batches = len(stage.batches)
+    batches = len(analyzer.batches)
     moved = [path.rename(path.with_name(f"moved-{path.name}")) for path in paths]
-    again = look(stage, moved, tmp_path)
-    assert len(stage.batches) == batches
+    again = look(analyzer, moved, tmp_path)
+    assert len(analyzer.batches) == batches
     assert again.from_cache == 2
     for name in ("embeddings", "boxes", "face_counts", "qualities", "yaws"):
         np.testing.assert_array_equal(getattr(again, name), getattr(fresh, name), err_msg=name)
     assert again.problems == fresh.problems == ("", NO_FACE)
 
 
-def test_another_recipe_or_another_content_is_looked_at_anew(stage: StageAnalyzer, tmp_path: Path) -> None:
-    path = shoot(stage, tmp_path / "a.png", Scene(view(0, 0)))
-    look(stage, [path], tmp_path)
-    assert look(stage, [path], tmp_path, "another recipe").from_cache == 0
-    shoot(stage, path, Scene(view(1, 0)))
-    replaced = look(stage, [path], tmp_path)
+def test_another_recipe_or_another_content_is_looked_at_anew(analyzer: FakeAnalyzer, tmp_path: Path) -> None:
+    path = shoot(analyzer, tmp_path / "a.png", Scene(view(0, 0)))
+    look(analyzer, [path], tmp_path)
+    assert look(analyzer, [path], tmp_path, "another recipe").from_cache == 0
+    shoot(analyzer, path, Scene(view(1, 0)))
+    replaced = look(analyzer, [path], tmp_path)
     assert replaced.from_cache == 0
     np.testing.assert_array_equal(replaced.embeddings[0], view(1, 0))
 
 
-def test_the_same_content_twice_is_looked_at_once(stage: StageAnalyzer, tmp_path: Path) -> None:
-    path = shoot(stage, tmp_path / "a.png", Scene(view(0, 0)))
+def test_the_same_content_twice_is_looked_at_once(analyzer: FakeAnalyzer, tmp_path: Path) -> None:
+    path = shoot(analyzer, tmp_path / "a.png", Scene(view(0, 0)))
     (tmp_path / "b.png").write_bytes(path.read_bytes())
-    pictures = look(stage, [path, tmp_path / "b.png"], tmp_path)
-    assert stage.batches == [1]
+    pictures = look(analyzer, [path, tmp_path / "b.png"], tmp_path)
+    assert analyzer.batches == [1]
     np.testing.assert_array_equal(pictures.embeddings[0], pictures.embeddings[1])
 
 
-class Interrupted(StageAnalyzer):
+class Interrupted(FakeAnalyzer):
     """Somebody presses Ctrl-C while it looks at the third batch."""
 
     def analyze_batch(self, images_bgr: Sequence[Image]) -> list[Faces]:
@@ -130,12 +130,12 @@ class Interrupted(StageAnalyzer):
 
 
 def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
-    stage = Interrupted()
-    paths = [shoot(stage, tmp_path / f"{number}.png", Scene(view(0, number))) for number in range(40)]
+    analyzer = Interrupted()
+    paths = [shoot(analyzer, tmp_path / f"{number}.png", Scene(view(0, number))) for number in range(40)]
     with pytest.raises(KeyboardInterrupt):
-        look(stage, paths, tmp_path)
-    calm = StageAnalyzer()
-    calm._scenes = stage._scenes
+        look(analyzer, paths, tmp_path)
+    calm = FakeAnalyzer()
+    calm._scenes = analyzer._scenes
     resumed = look(calm, paths, tmp_path)
     assert resumed.from_cache == 32
     assert sum(calm.batches) == 8
@@ -148,12 +148,15 @@ def test_the_cache_is_for_its_owner_only(tmp_path: Path) -> None:
         assert stat.S_IMODE(cache.path.stat().st_mode) == 0o600
 
 
-def test_two_processes_may_use_one_cache(stage: StageAnalyzer, tmp_path: Path) -> None:
-    paths = [shoot(stage, tmp_path / "a.png", Scene(view(0, 0))), shoot(stage, tmp_path / "b.png", Scene(view(1, 0)))]
+def test_two_processes_may_use_one_cache(analyzer: FakeAnalyzer, tmp_path: Path) -> None:
+    paths = [
+        shoot(analyzer, tmp_path / "a.png", Scene(view(0, 0))),
+        shoot(analyzer, tmp_path / "b.png", Scene(view(1, 0))),
+    ]
     with EmbeddingCache(tmp_path, RECIPE) as one, EmbeddingCache(tmp_path, RECIPE) as other:
-        embed_pictures(paths[:1], ["a"], stage, one)
-        embed_pictures(paths, ["a", "b"], stage, other)
-        assert embed_pictures(paths, ["a", "b"], stage, one).from_cache == 2
+        embed_pictures(paths[:1], ["a"], analyzer, one)
+        embed_pictures(paths, ["a", "b"], analyzer, other)
+        assert embed_pictures(paths, ["a", "b"], analyzer, one).from_cache == 2
 
 
 def test_a_file_that_is_no_cache_is_refused_and_stays(tmp_path: Path) -> None:

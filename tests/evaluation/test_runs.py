@@ -27,7 +27,7 @@ RUN = Run(
     detector="det",
     embedder="emb",
     space="a space",
-    device="a stage",
+    device="a device",
     detection={"size": 640},
     face_choice="the largest",
     versions={"facepool": "0"},
@@ -242,7 +242,7 @@ def test_the_record_of_pairs_has_the_figures_that_programs_read() -> None:
     assert list(record["tar_at_fmr"]) == ["0.01", "0.001", "0.0001"]  # type: ignore[call-overload]
     assert record["tar_at_fmr"]["0.01"]["tar"] == 0.75  # type: ignore[index]
     assert record["eer"] == pytest.approx(0.25, abs=0.13)
-    assert (record["model"], record["space"], record["device"]) == ("emb", "a space", "a stage")
+    assert (record["model"], record["space"], record["device"]) == ("emb", "a space", "a device")
     assert record["worst_misses"][0] == {"first": "0.jpg", "second": "3.jpg", "similarity": None}  # type: ignore[index]
 
 

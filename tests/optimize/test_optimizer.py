@@ -79,6 +79,7 @@ def test_large_pictures_are_made_smaller_and_others_are_not() -> None:
     assert shrunk(GRAY) is GRAY
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["detect", "embed"])
 def test_a_graph_that_sees_otherwise_is_refused_and_not_kept(
     task: str,

@@ -13,14 +13,14 @@ from facepool.recognize.live import LiveOptions, LiveRecognizer, LiveSession
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import Floats, Frame, Sample
 from support.fake_analyzer import SPACE, unit, view
-from support.live_scene import FPS, Actor, LiveStage
+from support.fake_live_analyzer import FPS, Actor, FakeLiveAnalyzer
 
 ADA, BOB, STRANGER = 0, 1, 2
 
 
 @pytest.fixture
-def stage() -> LiveStage:
-    return LiveStage()
+def analyzer() -> FakeLiveAnalyzer:
+    return FakeLiveAnalyzer()
 
 
 @pytest.fixture
@@ -34,14 +34,14 @@ def pool(tmp_path: Path) -> Iterator[Pool]:
 class Show:
     """Plays scenes to a recognizer and keeps what it says."""
 
-    def __init__(self, stage: LiveStage, pool: Pool, options: LiveOptions | None = None) -> None:
-        self.stage = stage
-        self.recognizer = LiveRecognizer(stage, pool, options=options)
+    def __init__(self, analyzer: FakeLiveAnalyzer, pool: Pool, options: LiveOptions | None = None) -> None:
+        self.analyzer = analyzer
+        self.recognizer = LiveRecognizer(analyzer, pool, options=options)
         self.views: list[LiveView] = []
 
     def play(self, *actors: Actor, frames: int = 1) -> LiveView:
         for _ in range(frames):
-            self.views.append(self.recognizer.process(self.stage.frame(*actors)))
+            self.views.append(self.recognizer.process(self.analyzer.frame(*actors)))
         return self.views[-1]
 
     @property
@@ -63,8 +63,8 @@ def mixed(ada: float, bob: float, stranger: float = 0.0) -> Floats:
     return unit(ada, 0, bob, 0, stranger, 0, rest)
 
 
-def test_a_name_appears_once_it_is_firm_and_is_told_once(stage: LiveStage, pool: Pool) -> None:
-    show = Show(stage, pool)
+def test_a_name_appears_once_it_is_firm_and_is_told_once(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
+    show = Show(analyzer, pool)
     names = [show.play(face(ADA)).names for _ in range(40)]
     assert names == [(None,)] * 2 + [("Ada",)] * 38
     assert show.story == [("appeared", None), ("recognized", "Ada")]
@@ -73,8 +73,8 @@ def test_a_name_appears_once_it_is_firm_and_is_told_once(stage: LiveStage, pool:
     assert (recognized.frames, recognized.reason, recognized.bbox) == (3, "match", (44, 44, 156, 156))
 
 
-def test_what_the_detector_is_never_sure_of_is_not_told_of(stage: LiveStage, pool: Pool) -> None:
-    show = Show(stage, pool)
+def test_what_the_detector_is_never_sure_of_is_not_told_of(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
+    show = Show(analyzer, pool)
     show.play(face(STRANGER, score=0.8), frames=30)
     assert show.story == []
     assert not show.views[-1].confirmed.any()
@@ -82,14 +82,14 @@ def test_what_the_detector_is_never_sure_of_is_not_told_of(stage: LiveStage, poo
     assert show.story == [("appeared", None)]
 
 
-def test_what_the_evidence_says_is_there_before_it_is_firm(stage: LiveStage, pool: Pool) -> None:
-    seen = Show(stage, pool).play(face(ADA))
+def test_what_the_evidence_says_is_there_before_it_is_firm(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
+    seen = Show(analyzer, pool).play(face(ADA))
     assert seen.decisions == (None,)
     assert [decision.person for decision in seen.tentative if decision] == ["Ada"]
 
 
-def test_a_stranger_is_unknown_after_a_longer_look(stage: LiveStage, pool: Pool) -> None:
-    show = Show(stage, pool)
+def test_a_stranger_is_unknown_after_a_longer_look(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
+    show = Show(analyzer, pool)
     decisions = [show.play(face(STRANGER)).decisions[0] for _ in range(40)]
     first = next(i for i, decision in enumerate(decisions) if decision is not None)
     assert first / FPS == pytest.approx(0.6, abs=0.05)
@@ -97,37 +97,39 @@ def test_a_stranger_is_unknown_after_a_longer_look(stage: LiveStage, pool: Pool)
     assert show.story == [("appeared", None)]
 
 
-def test_a_steady_face_is_hardly_ever_embedded_again(stage: LiveStage, pool: Pool) -> None:
-    show = Show(stage, pool)
+def test_a_steady_face_is_hardly_ever_embedded_again(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
+    show = Show(analyzer, pool)
     show.play(face(ADA), frames=FPS * 10)
-    assert sum(stage.embedded) <= 3 + 10 / 2 + 1
-    assert sum(int(seen.embedded.sum()) for seen in show.views) == sum(stage.embedded)
+    assert sum(analyzer.embedded) <= 3 + 10 / 2 + 1
+    assert sum(int(seen.embedded.sum()) for seen in show.views) == sum(analyzer.embedded)
 
 
-def test_a_new_pose_and_a_better_picture_are_embedded(stage: LiveStage, pool: Pool) -> None:
-    show = Show(stage, pool)
+def test_a_new_pose_and_a_better_picture_are_embedded(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
+    show = Show(analyzer, pool)
     show.play(face(ADA, sharpness=40), frames=10)
-    before = sum(stage.embedded)
+    before = sum(analyzer.embedded)
     show.play(face(ADA, sharpness=200), frames=10)
-    better = sum(stage.embedded)
+    better = sum(analyzer.embedded)
     show.play(face(ADA, yaw=30), frames=10)
-    turned = sum(stage.embedded)
+    turned = sum(analyzer.embedded)
     show.play(face(ADA, yaw=33), frames=10)
     assert before < better < turned
-    assert sum(stage.embedded) == turned
+    assert sum(analyzer.embedded) == turned
 
 
-def test_many_faces_share_the_embeddings_of_a_frame_and_all_get_their_turn(stage: LiveStage, pool: Pool) -> None:
-    show = Show(stage, pool, LiveOptions(max_embeddings=3))
+def test_many_faces_share_the_embeddings_of_a_frame_and_all_get_their_turn(
+    analyzer: FakeLiveAnalyzer, pool: Pool
+) -> None:
+    show = Show(analyzer, pool, LiveOptions(max_embeddings=3))
     crowd = [face(STRANGER, x=200 * lane) for lane in range(9)] + [face(ADA, x=1900)]
     show.play(*crowd, frames=25)
-    assert max(stage.embedded) <= 3
+    assert max(analyzer.embedded) <= 3
     assert show.views[-1].names == (None,) * 9 + ("Ada",)
     assert all(decision is not None for decision in show.views[-1].decisions)
 
 
-def test_a_name_near_the_threshold_does_not_flicker(stage: LiveStage, pool: Pool) -> None:
-    show = Show(stage, pool, LiveOptions(evidence=EvidenceOptions(confirm_every_s=0.04, per_pose=1)))
+def test_a_name_near_the_threshold_does_not_flicker(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
+    show = Show(analyzer, pool, LiveOptions(evidence=EvidenceOptions(confirm_every_s=0.04, per_pose=1)))
     threshold = show.recognizer.threshold.value
     show.play(Actor(mixed(threshold + 0.02, 0)), frames=10)
     for wobble in (-0.03, 0.01, -0.02, 0.02, -0.03) * 4:
@@ -138,15 +140,15 @@ def test_a_name_near_the_threshold_does_not_flicker(stage: LiveStage, pool: Pool
     assert show.events[2].previous == "Ada"
 
 
-def test_one_poor_picture_changes_nothing(stage: LiveStage, pool: Pool) -> None:
-    show = Show(stage, pool, LiveOptions(evidence=EvidenceOptions(confirm_every_s=0.04)))
+def test_one_poor_picture_changes_nothing(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
+    show = Show(analyzer, pool, LiveOptions(evidence=EvidenceOptions(confirm_every_s=0.04)))
     for i in range(40):
         show.play(face(STRANGER) if i % 10 == 9 else face(ADA))
     assert show.story == [("appeared", None), ("recognized", "Ada")]
 
 
-def test_another_face_in_the_same_place_is_a_new_track(stage: LiveStage, pool: Pool) -> None:
-    show = Show(stage, pool)
+def test_another_face_in_the_same_place_is_a_new_track(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
+    show = Show(analyzer, pool)
     show.play(face(ADA), frames=30)
     show.play(face(BOB), frames=80)
     kinds = [("appeared", None), ("recognized", "Ada"), ("lost", "Ada"), ("appeared", None), ("recognized", "Bob")]
@@ -155,19 +157,19 @@ def test_another_face_in_the_same_place_is_a_new_track(stage: LiveStage, pool: P
     assert show.views[0].track_ids != show.views[-1].track_ids
 
 
-def test_a_face_that_jumps_is_verified_at_once(stage: LiveStage, pool: Pool) -> None:
-    show = Show(stage, pool)
+def test_a_face_that_jumps_is_verified_at_once(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
+    show = Show(analyzer, pool)
     show.play(face(ADA), frames=30)
     swapped = show.play(face(BOB, x=150))
     assert swapped.names == (None,)
     assert swapped.embedded.tolist() == [True]
-    same = Show(LiveStage(), pool)
+    same = Show(FakeLiveAnalyzer(), pool)
     same.play(face(ADA), frames=30)
     assert same.play(face(ADA, x=150)).names == ("Ada",)
 
 
-def test_after_a_cut_everybody_is_new(stage: LiveStage, pool: Pool) -> None:
-    show = Show(stage, pool)
+def test_after_a_cut_everybody_is_new(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
+    show = Show(analyzer, pool)
     show.play(face(ADA, x=100), face(BOB, x=400), frames=30)
     cut = show.play(face(BOB, x=150), face(ADA, x=340))
     assert cut.names == (None, None)
@@ -175,66 +177,68 @@ def test_after_a_cut_everybody_is_new(stage: LiveStage, pool: Pool) -> None:
     assert show.play(face(BOB, x=150), face(ADA, x=340), frames=5).names == ("Bob", "Ada")
 
 
-def test_nobody_is_two_faces_of_one_picture(stage: LiveStage, pool: Pool) -> None:
-    show = Show(stage, pool)
+def test_nobody_is_two_faces_of_one_picture(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
+    show = Show(analyzer, pool)
     seen = show.play(face(ADA, 40, x=100), face(ADA, 5, x=400), frames=30)
     assert seen.names == (None, "Ada")
     assert seen.decisions[0] is not None
     assert seen.decisions[0].reason == "already_in_view"
 
 
-def test_a_face_between_two_people_is_ambiguous(stage: LiveStage, pool: Pool) -> None:
-    seen = Show(stage, pool).play(Actor(mixed(0.6, 0.6)), frames=30)
+def test_a_face_between_two_people_is_ambiguous(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
+    seen = Show(analyzer, pool).play(Actor(mixed(0.6, 0.6)), frames=30)
     assert seen.decisions[0] is not None
     assert (seen.decisions[0].person, seen.decisions[0].reason) == (None, "ambiguous")
 
 
-def test_people_who_look_alike_and_are_flagged_need_a_larger_lead(stage: LiveStage, pool: Pool) -> None:
+def test_people_who_look_alike_and_are_flagged_need_a_larger_lead(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
     pool.register("Ada", [Sample(view(ADA, 5))], SPACE, look_alikes=["Bob"])
-    seen = Show(stage, pool).play(Actor(mixed(0.6, 0.53)), frames=30)
+    seen = Show(analyzer, pool).play(Actor(mixed(0.6, 0.53)), frames=30)
     assert seen.decisions[0] is not None
     assert seen.decisions[0].reason == "ambiguous"
 
 
-def test_a_face_too_poor_to_tell_names_nobody(stage: LiveStage, pool: Pool) -> None:
-    seen = Show(stage, pool).play(face(ADA, sharpness=9), frames=40)
+def test_a_face_too_poor_to_tell_names_nobody(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
+    seen = Show(analyzer, pool).play(face(ADA, sharpness=9), frames=40)
     assert seen.decisions[0] is not None
     assert (seen.decisions[0].person, seen.decisions[0].reason) == (None, "low_quality")
 
 
-def test_who_is_registered_meanwhile_is_recognized_without_embedding_again(stage: LiveStage, pool: Pool) -> None:
-    show = Show(stage, pool, LiveOptions(evidence=EvidenceOptions(retry_every_s=1000)))
+def test_who_is_registered_meanwhile_is_recognized_without_embedding_again(
+    analyzer: FakeLiveAnalyzer, pool: Pool
+) -> None:
+    show = Show(analyzer, pool, LiveOptions(evidence=EvidenceOptions(retry_every_s=1000)))
     show.play(face(STRANGER), frames=30)
-    before = sum(stage.embedded)
+    before = sum(analyzer.embedded)
     pool.register("Eve", [Sample(view(STRANGER, 0))], SPACE)
     assert show.play(face(STRANGER)).names == ("Eve",)
-    assert sum(stage.embedded) == before
+    assert sum(analyzer.embedded) == before
     pool.remove("Eve")
     assert show.play(face(STRANGER)).names == (None,)
     assert show.story == [("appeared", None), ("recognized", "Eve"), ("changed", None)]
 
 
-def test_a_pool_of_another_model_is_refused(stage: LiveStage, tmp_path: Path) -> None:
+def test_a_pool_of_another_model_is_refused(analyzer: FakeLiveAnalyzer, tmp_path: Path) -> None:
     other = replace(SPACE, weights_sha256="1" * 64)
     with open_pool(tmp_path / "other.db") as new:
-        live = LiveRecognizer(stage, new)
+        live = LiveRecognizer(analyzer, new)
         with open_pool(new.path, other) as others:
             others.register("Eve", [Sample(view(STRANGER, 0))], other)
         with pytest.raises(SpaceMismatch):
-            live.process(stage.frame(face(ADA)))
+            live.process(analyzer.frame(face(ADA)))
         with pytest.raises(SpaceMismatch):
-            LiveRecognizer(stage, new)
+            LiveRecognizer(analyzer, new)
 
 
-def test_an_empty_pool_says_so(stage: LiveStage, tmp_path: Path) -> None:
+def test_an_empty_pool_says_so(analyzer: FakeLiveAnalyzer, tmp_path: Path) -> None:
     with open_pool(tmp_path / "empty.db", SPACE) as empty:
-        seen = Show(stage, empty).play(face(ADA), frames=30)
+        seen = Show(analyzer, empty).play(face(ADA), frames=30)
     assert seen.decisions[0] is not None
     assert seen.decisions[0].reason == "empty_pool"
 
 
-def test_who_leaves_is_lost_after_the_gap_and_told_with_their_name(stage: LiveStage, pool: Pool) -> None:
-    show = Show(stage, pool)
+def test_who_leaves_is_lost_after_the_gap_and_told_with_their_name(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
+    show = Show(analyzer, pool)
     show.play(face(ADA), frames=30)
     show.play(frames=FPS // 2)
     assert show.play(face(ADA)).names == ("Ada",)
@@ -243,42 +247,42 @@ def test_who_leaves_is_lost_after_the_gap_and_told_with_their_name(stage: LiveSt
     assert show.events[-1].reason == "gone"
 
 
-def test_a_box_of_two_frames_is_not_told_of(stage: LiveStage, pool: Pool) -> None:
-    show = Show(stage, pool)
+def test_a_box_of_two_frames_is_not_told_of(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
+    show = Show(analyzer, pool)
     show.play(face(STRANGER), frames=2)
     show.play(frames=FPS * 2)
     assert show.events == []
 
 
-def test_at_the_end_everybody_is_lost(stage: LiveStage, pool: Pool) -> None:
-    show = Show(stage, pool)
+def test_at_the_end_everybody_is_lost(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
+    show = Show(analyzer, pool)
     show.play(face(ADA), frames=30)
     assert [(event.kind, event.person) for event in show.recognizer.finish(2.0)] == [("lost", "Ada")]
     assert show.recognizer.finish(2.0) == ()
 
 
-def test_crops_come_with_events_on_request(stage: LiveStage, pool: Pool) -> None:
-    show = Show(stage, pool, LiveOptions(keep_crops=True))
+def test_crops_come_with_events_on_request(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
+    show = Show(analyzer, pool, LiveOptions(keep_crops=True))
     show.play(face(ADA), frames=10)
     assert show.events[-1].crop_bgr is not None
-    without = Show(LiveStage(), pool)
+    without = Show(FakeLiveAnalyzer(), pool)
     without.play(face(ADA), frames=10)
     assert [event.crop_bgr for event in without.events] == [None, None]
 
 
-def test_every_other_frame_may_go_without_detection(stage: LiveStage, pool: Pool) -> None:
-    show = Show(stage, pool, LiveOptions(detect_every=2))
+def test_every_other_frame_may_go_without_detection(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
+    show = Show(analyzer, pool, LiveOptions(detect_every=2))
     for frame in range(40):
         seen = show.play(face(ADA, x=100 + 2 * frame))
-    assert stage.found == 20
+    assert analyzer.found == 20
     assert seen.names == ("Ada",)
     assert float(seen.detections.boxes[0, [0, 2]].mean()) == pytest.approx(178, abs=2)
     assert show.story == [("appeared", None), ("recognized", "Ada")]
 
 
-def test_memory_does_not_grow_with_time(stage: LiveStage, pool: Pool) -> None:
+def test_memory_does_not_grow_with_time(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
     options = EvidenceOptions(confirm_every_s=0.04)
-    show = Show(stage, pool, LiveOptions(evidence=options))
+    show = Show(analyzer, pool, LiveOptions(evidence=options))
     rng = np.random.default_rng(0)
     for frame in range(600):
         x = 100 + 300 * (frame // 60 % 3)  # a face leaves and another comes, every 60 frames
@@ -288,19 +292,19 @@ def test_memory_does_not_grow_with_time(stage: LiveStage, pool: Pool) -> None:
     assert all(len(identity.observations) <= options.capacity for identity in identities.values())
 
 
-def test_no_face_is_an_empty_view(stage: LiveStage, pool: Pool) -> None:
-    seen = Show(stage, pool).play()
+def test_no_face_is_an_empty_view(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
+    seen = Show(analyzer, pool).play()
     assert (len(seen), seen.names, seen.events, seen.track_ids.shape) == (0, (), (), (0,))
 
 
 def test_a_session_emits_each_event_once_and_keeps_no_picture(tmp_path: Path) -> None:
-    stage = LiveStage()
+    analyzer = FakeLiveAnalyzer()
     emitted: list[tuple[Frame, Sequence[Event]]] = []
     with open_pool(tmp_path / "pool.db", SPACE) as pool:
-        recognizer = LiveRecognizer(stage, pool, ThresholdPolicy(None))
+        recognizer = LiveRecognizer(analyzer, pool, ThresholdPolicy(None))
         session = LiveSession(recognizer, lambda frame, events: emitted.append((frame, events)))
         for _ in range(3):
-            session.look(stage.frame(Actor(unit(0, SPACE.dimension))))
+            session.look(analyzer.frame(Actor(unit(0, SPACE.dimension))))
         session.close()
         session.close()
     assert [event.kind for _, events in emitted for event in events] == ["appeared", "lost"]

@@ -10,6 +10,8 @@ from facepool.models.store import ModelStore
 from facepool.types import Floats, Frame
 from support.paths import DATA, ROOT
 
+pytestmark = pytest.mark.slow
+
 CLIP = DATA / "videos" / "yakhyo-retinaface"
 KNOWN = ("Chandler", "Joey", "Rachel")
 EVERY = 4

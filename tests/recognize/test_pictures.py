@@ -10,14 +10,14 @@ from facepool.errors import SpaceMismatch
 from facepool.records import face_records
 from facepool.search import Index, Search
 from facepool.types import Sample
-from support.fake_analyzer import CURVE, SPACE, StageAnalyzer, unit, view
+from support.fake_analyzer import CURVE, SPACE, FakeAnalyzer, unit, view
 
 ADA, BOB, STRANGER = 0, 1, 2
 
 
 @pytest.fixture
-def stage() -> StageAnalyzer:
-    return StageAnalyzer()
+def analyzer() -> FakeAnalyzer:
+    return FakeAnalyzer()
 
 
 @pytest.fixture
@@ -28,56 +28,58 @@ def pool(tmp_path: Path) -> Iterator[Pool]:
         yield opened
 
 
-def test_each_face_of_a_picture_gets_its_own_decision(pool: Pool, stage: StageAnalyzer) -> None:
-    frame = stage.frame(view(BOB, 20), view(STRANGER, 0), view(ADA, 50))
-    faces = Recognizer(stage, pool).recognize(frame.image_bgr)
+def test_each_face_of_a_picture_gets_its_own_decision(pool: Pool, analyzer: FakeAnalyzer) -> None:
+    frame = analyzer.frame(view(BOB, 20), view(STRANGER, 0), view(ADA, 50))
+    faces = Recognizer(analyzer, pool).recognize(frame.image_bgr)
     assert faces.names == ("Bob", None, "Ada")
     assert [decision.reason for decision in faces.decisions] == ["match", "below_threshold", "match"]
     assert faces.decisions[2].similarity == pytest.approx(np.cos(np.radians(10)), abs=1e-5)
 
 
-def test_the_pool_may_grow_meanwhile_and_the_threshold_with_it(pool: Pool, stage: StageAnalyzer) -> None:
-    recognizer = Recognizer(stage, pool)
+def test_the_pool_may_grow_meanwhile_and_the_threshold_with_it(pool: Pool, analyzer: FakeAnalyzer) -> None:
+    recognizer = Recognizer(analyzer, pool)
     before = recognizer.threshold.value
-    frame = stage.frame(view(STRANGER, 0))
+    frame = analyzer.frame(view(STRANGER, 0))
     assert recognizer.recognize(frame.image_bgr).names == (None,)
     pool.register("Eve", [Sample(view(STRANGER, 5))], SPACE)
     assert recognizer.recognize(frame.image_bgr).names == ("Eve",)
     assert recognizer.threshold.value > before
 
 
-def test_two_people_who_match_alike_are_not_told_apart(pool: Pool, stage: StageAnalyzer) -> None:
-    frame = stage.frame(unit(1, 0, 1))
-    assert Recognizer(stage, pool).recognize(frame.image_bgr).decisions[0].reason == "ambiguous"
+def test_two_people_who_match_alike_are_not_told_apart(pool: Pool, analyzer: FakeAnalyzer) -> None:
+    frame = analyzer.frame(unit(1, 0, 1))
+    assert Recognizer(analyzer, pool).recognize(frame.image_bgr).decisions[0].reason == "ambiguous"
 
 
-def test_a_face_too_small_to_tell_is_unknown(pool: Pool, stage: StageAnalyzer) -> None:
+def test_a_face_too_small_to_tell_is_unknown(pool: Pool, analyzer: FakeAnalyzer) -> None:
     options = RecognizeOptions(min_size_px=40)
-    frame = stage.frame(view(ADA, 0), size=39)
-    decision = Recognizer(stage, pool, options=options).recognize(frame.image_bgr).decisions[0]
+    frame = analyzer.frame(view(ADA, 0), size=39)
+    decision = Recognizer(analyzer, pool, options=options).recognize(frame.image_bgr).decisions[0]
     assert (decision.person, decision.reason) == (None, "low_quality")
 
 
-def test_an_empty_pool_names_nobody(tmp_path: Path, stage: StageAnalyzer) -> None:
+def test_an_empty_pool_names_nobody(tmp_path: Path, analyzer: FakeAnalyzer) -> None:
     with open_pool(tmp_path / "empty.db", SPACE) as empty:
-        faces = Recognizer(stage, empty).recognize(stage.frame(view(ADA, 0)).image_bgr)
+        faces = Recognizer(analyzer, empty).recognize(analyzer.frame(view(ADA, 0)).image_bgr)
     assert (faces.names, faces.decisions[0].reason) == ((None,), "empty_pool")
 
 
-def test_a_batch_gives_what_each_picture_alone_gives(pool: Pool, stage: StageAnalyzer) -> None:
-    images = [stage.frame(*vectors).image_bgr for vectors in ([view(BOB, 20), view(STRANGER, 0)], [], [view(ADA, 50)])]
-    recognizer = Recognizer(stage, pool)
+def test_a_batch_gives_what_each_picture_alone_gives(pool: Pool, analyzer: FakeAnalyzer) -> None:
+    images = [
+        analyzer.frame(*vectors).image_bgr for vectors in ([view(BOB, 20), view(STRANGER, 0)], [], [view(ADA, 50)])
+    ]
+    recognizer = Recognizer(analyzer, pool)
     batch = recognizer.recognize_batch(images)
-    assert stage.batches == [3]
+    assert analyzer.batches == [3]
     assert [faces.names for faces in batch] == [("Bob", None), (), ("Ada",)]
     assert [faces.decisions for faces in batch] == [recognizer.recognize(image).decisions for image in images]
     assert recognizer.recognize_batch([]) == []
 
 
 def test_threshold_and_candidates_are_of_one_revision(
-    pool: Pool, stage: StageAnalyzer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pool: Pool, analyzer: FakeAnalyzer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recognizer = Recognizer(stage, pool)
+    recognizer = Recognizer(analyzer, pool)
     expected = recognizer.threshold.value
     really_index = Search.index
 
@@ -87,41 +89,41 @@ def test_threshold_and_candidates_are_of_one_revision(
         return index
 
     monkeypatch.setattr(Search, "index", grows_after)
-    decision = recognizer.recognize(stage.frame(view(STRANGER, 0)).image_bgr).decisions[0]
+    decision = recognizer.recognize(analyzer.frame(view(STRANGER, 0)).image_bgr).decisions[0]
     assert (decision.person, decision.threshold) == (None, expected)
 
 
-def test_a_pool_of_another_space_is_refused_however_it_was_opened(tmp_path: Path, stage: StageAnalyzer) -> None:
+def test_a_pool_of_another_space_is_refused_however_it_was_opened(tmp_path: Path, analyzer: FakeAnalyzer) -> None:
     other = replace(SPACE, model="other-net", weights_sha256="1" * 64)
     with open_pool(tmp_path / "other.db", other) as pool:
         with pytest.raises(SpaceMismatch, match=r"other-net.*stand-in"):
-            Recognizer(stage, pool)
+            Recognizer(analyzer, pool)
         pool.register("Ada", [Sample(view(ADA, 0))], other)
     with open_pool(tmp_path / "other.db") as nameless, pytest.raises(SpaceMismatch, match=r"other-net.*stand-in"):
-        Recognizer(stage, nameless)
+        Recognizer(analyzer, nameless)
 
 
-def test_a_pool_that_becomes_one_of_another_space_meanwhile_is_refused(tmp_path: Path, stage: StageAnalyzer) -> None:
+def test_a_pool_that_becomes_one_of_another_space_meanwhile_is_refused(tmp_path: Path, analyzer: FakeAnalyzer) -> None:
     other = replace(SPACE, model="other-net", weights_sha256="1" * 64)
     with open_pool(tmp_path / "new.db") as pool, open_pool(tmp_path / "new.db", other) as somebody_elses:
-        recognizer = Recognizer(stage, pool)
+        recognizer = Recognizer(analyzer, pool)
         somebody_elses.register("Ada", [Sample(view(ADA, 0))], other)
         with pytest.raises(SpaceMismatch, match=r"other-net.*stand-in"):
-            recognizer.recognize(stage.frame(view(ADA, 0)).image_bgr)
+            recognizer.recognize(analyzer.frame(view(ADA, 0)).image_bgr)
 
 
-def test_a_picture_without_a_face_has_no_decision(pool: Pool, stage: StageAnalyzer) -> None:
-    assert len(Recognizer(stage, pool).recognize(stage.frame().image_bgr)) == 0
+def test_a_picture_without_a_face_has_no_decision(pool: Pool, analyzer: FakeAnalyzer) -> None:
+    assert len(Recognizer(analyzer, pool).recognize(analyzer.frame().image_bgr)) == 0
 
 
-def test_the_users_threshold_is_kept(pool: Pool, stage: StageAnalyzer) -> None:
-    recognizer = Recognizer(stage, pool, ThresholdPolicy(CURVE, fixed=0.99))
-    assert recognizer.recognize(stage.frame(view(ADA, 10)).image_bgr).names == (None,)
+def test_the_users_threshold_is_kept(pool: Pool, analyzer: FakeAnalyzer) -> None:
+    recognizer = Recognizer(analyzer, pool, ThresholdPolicy(CURVE, fixed=0.99))
+    assert recognizer.recognize(analyzer.frame(view(ADA, 10)).image_bgr).names == (None,)
 
 
-def test_records_carry_every_field_also_when_there_is_nothing(pool: Pool, stage: StageAnalyzer) -> None:
-    recognizer = Recognizer(stage, pool)
-    frame, empty = stage.frame(view(ADA, 0)), stage.frame()
+def test_records_carry_every_field_also_when_there_is_nothing(pool: Pool, analyzer: FakeAnalyzer) -> None:
+    recognizer = Recognizer(analyzer, pool)
+    frame, empty = analyzer.frame(view(ADA, 0)), analyzer.frame()
     where, decided = ["source", "frame", "time_s", "bbox", "score"], ["similarity", "threshold", "margin", "reason"]
     keys = [*where, "person", "person_id", *decided]
     record = face_records(frame, recognizer.recognize(frame.image_bgr), say_when_empty=True)[0]
@@ -141,10 +143,12 @@ def town(tmp_path: Path) -> Iterator[Pool]:
         yield opened
 
 
-def test_a_face_that_resembles_everybody_needs_more_and_its_decision_says_so(town: Pool, stage: StageAnalyzer) -> None:
+def test_a_face_that_resembles_everybody_needs_more_and_its_decision_says_so(
+    town: Pool, analyzer: FakeAnalyzer
+) -> None:
     matrix = Search(town).index()
-    crowd = stage.frame(unit(*(matrix.vectors[0] + matrix.vectors.sum(axis=0))))
-    recognizer = Recognizer(stage, town)
+    crowd = analyzer.frame(unit(*(matrix.vectors[0] + matrix.vectors.sum(axis=0))))
+    recognizer = Recognizer(analyzer, town)
     decision = recognizer.recognize(crowd.image_bgr).decisions[0]
     best = decision.candidates[0]
     assert best.score_offset > 0.03
@@ -153,18 +157,18 @@ def test_a_face_that_resembles_everybody_needs_more_and_its_decision_says_so(tow
     assert decision.margin == pytest.approx(best.normalized_score - decision.candidates[1].normalized_score)
 
 
-def test_a_match_is_a_similarity_of_at_least_the_threshold(town: Pool, stage: StageAnalyzer) -> None:
+def test_a_match_is_a_similarity_of_at_least_the_threshold(town: Pool, analyzer: FakeAnalyzer) -> None:
     generator = np.random.default_rng(3)
-    recognizer = Recognizer(stage, town, options=RecognizeOptions(min_margin=0))
+    recognizer = Recognizer(analyzer, town, options=RecognizeOptions(min_margin=0))
     for _ in range(50):
         direction = generator.normal(size=SPACE.dimension).astype(np.float32)
-        decision = recognizer.recognize(stage.frame(unit(*direction)).image_bgr).decisions[0]
+        decision = recognizer.recognize(analyzer.frame(unit(*direction)).image_bgr).decisions[0]
         assert decision.similarity is not None
         assert (decision.reason == "match") == (decision.similarity >= decision.threshold)
 
 
-def test_a_threshold_of_the_users_knows_no_offsets(town: Pool, stage: StageAnalyzer) -> None:
-    crowd = stage.frame(unit(*Search(town).index().vectors.sum(axis=0)))
-    decision = Recognizer(stage, town, ThresholdPolicy(CURVE, fixed=0.5)).recognize(crowd.image_bgr).decisions[0]
+def test_a_threshold_of_the_users_knows_no_offsets(town: Pool, analyzer: FakeAnalyzer) -> None:
+    crowd = analyzer.frame(unit(*Search(town).index().vectors.sum(axis=0)))
+    decision = Recognizer(analyzer, town, ThresholdPolicy(CURVE, fixed=0.5)).recognize(crowd.image_bgr).decisions[0]
     assert decision.threshold == 0.5
     assert all(candidate.score_offset == 0 for candidate in decision.candidates)

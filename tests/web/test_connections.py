@@ -29,9 +29,11 @@ from facepool.web.services import ServerOptions, Services
 from facepool.web.services.activity import Events
 from facepool.web.services.engine import Engine
 from facepool.web.services.limits import Limits
+from support.fake_analyzer import FakeAnalyzer
+from support.fake_live_analyzer import FakeLiveAnalyzer
+from support.fake_scan_analyzer import SPACE, FakeScanAnalyzer, circle, still
 from support.live_server import serving
-from support.scan_scene import SPACE, circle, still
-from support.web_client import HERE, ServedLive, ServedScan, ServedStage, client_of, look, png
+from support.web_client import HERE, client_of, look, png
 
 GUARDED = ServerOptions(keys_always=True)
 
@@ -49,31 +51,31 @@ def looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("looked_at_each_time")
 @pytest.mark.parametrize("ends", ["key", "sign-out"])
 def test_live_pictures_end_with_the_key_or_session(tmp_path: Path, ends: str) -> None:
-    stage = ServedLive()
-    with client_of(tmp_path, stage, GUARDED) as client:
+    analyzer = FakeLiveAnalyzer()
+    with client_of(tmp_path, analyzer, GUARDED) as client:
         keys = services_of(client).keys
         client.post("/v1/session", json={"key": keys.add("Door", "recognize")})
         cookie = {"cookie": f"facepool_session={client.cookies['facepool_session']}"}
         with client.websocket_connect(f"{HERE}/v1/live", headers=cookie) as live:
-            assert look(live, stage.frame())["faces"] == []
+            assert look(live, analyzer.frame())["faces"] == []
             if ends == "key":
                 keys.remove("Door")
             else:
                 keys.sign_out(client.cookies["facepool_session"])
             with pytest.raises(WebSocketDisconnect) as closed:
-                look(live, stage.frame())
+                look(live, analyzer.frame())
         assert closed.value.code == 4401
 
 
 def test_a_scan_is_not_saved_with_a_key_that_was_removed(tmp_path: Path) -> None:
-    stage = ServedScan()
-    with client_of(tmp_path, stage, GUARDED) as client:
+    analyzer = FakeScanAnalyzer()
+    with client_of(tmp_path, analyzer, GUARDED) as client:
         keys = services_of(client).keys
         key = {"x-api-key": keys.add("Desk", "enroll")}
         with client.websocket_connect(f"{HERE}/v1/enroll", headers=key) as scan:
             scan.send_text(json.dumps({"do": "start", "person": "Ada"}))
             for head in (*still(), *circle()):
-                look(scan, stage.frame(head))
+                look(scan, analyzer.frame(head))
             scan.send_json({"do": "finish"})
             assert scan.receive_json()["type"] == "report"
             keys.remove("Desk")
@@ -87,7 +89,7 @@ def test_a_scan_is_not_saved_with_a_key_that_was_removed(tmp_path: Path) -> None
 
 @pytest.mark.usefixtures("looked_at_each_time")
 def test_events_end_with_the_key(tmp_path: Path) -> None:
-    with serving(tmp_path / "pool.db", ServedStage(), GUARDED) as server:
+    with serving(tmp_path / "pool.db", FakeAnalyzer(), GUARDED) as server:
         keys, events = server.services.keys, server.services.activity.events
         key = {"x-api-key": keys.add("Door", "recognize")}
         with (
@@ -137,8 +139,8 @@ def test_no_client_takes_the_places_of_all() -> None:
 
 def test_live_pictures_and_events_are_counted_by_key(tmp_path: Path) -> None:
     options = ServerOptions(keys_always=True, limits=Limits(sessions_each=1))
-    stage = ServedLive()
-    with client_of(tmp_path, stage, options) as client:
+    analyzer = FakeLiveAnalyzer()
+    with client_of(tmp_path, analyzer, options) as client:
         ada, bob = ({"x-api-key": services_of(client).keys.add(name, "recognize")} for name in ("Ada", "Bob"))
         with client.websocket_connect(f"{HERE}/v1/live", headers=ada):
             with (
@@ -149,12 +151,12 @@ def test_live_pictures_and_events_are_counted_by_key(tmp_path: Path) -> None:
             assert closed.value.code == 1013
             assert client.get("/v1/events", headers=ada).status_code == 429
             with client.websocket_connect(f"{HERE}/v1/live", headers=bob) as other:
-                assert look(other, stage.frame())["faces"] == []
+                assert look(other, analyzer.frame())["faces"] == []
 
 
 @pytest.mark.parametrize("path", ["/v1/live", "/v1/enroll"])
 def test_a_frame_has_no_more_pixels_than_a_camera(tmp_path: Path, path: str) -> None:
-    with client_of(tmp_path, ServedScan()) as client, client.websocket_connect(f"{HERE}{path}") as stream:
+    with client_of(tmp_path, FakeScanAnalyzer()) as client, client.websocket_connect(f"{HERE}{path}") as stream:
         if path == "/v1/enroll":
             stream.send_text(json.dumps({"do": "start", "person": "Ada"}))
         stream.send_bytes(bytes(16) + png(np.zeros((2001, 2000, 3), np.uint8)))
@@ -173,7 +175,7 @@ def test_pictures_wait_for_a_few_threads_and_too_many_are_turned_away(monkeypatc
     picture = png(np.zeros((8, 8, 3), np.uint8))
 
     async def run() -> None:
-        engine = Engine(ServedStage(), queue=2)
+        engine = Engine(FakeAnalyzer(), queue=2)
         both = [asyncio.ensure_future(engine.look(data, np.shape)) for data in (picture, b"no picture")]
         await asyncio.sleep(0)
         with pytest.raises(ServerBusy):
@@ -191,7 +193,7 @@ def test_pictures_wait_for_a_few_threads_and_too_many_are_turned_away(monkeypatc
 @pytest.mark.parametrize("path", ["/v1/detect", "/api/v1/detection/detect"])
 def test_pictures_of_requests_are_decoded_apart(tmp_path: Path, path: str) -> None:
     picture = png(np.zeros((8, 8, 3), np.uint8))
-    with client_of(tmp_path, ServedStage(), ServerOptions(queue=0)) as client:
+    with client_of(tmp_path, FakeAnalyzer(), ServerOptions(queue=0)) as client:
         assert client.post(path, files={"file": ("a.png", picture)}).status_code == 503
 
 

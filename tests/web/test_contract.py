@@ -18,8 +18,9 @@ from facepool.config import Settings
 from facepool.web.app import create_app
 from facepool.web.services import ServerOptions, assemble
 from facepool.web.services.limits import Limits
-from support.fake_analyzer import view
-from support.web_client import ServedStage
+from support.fake_analyzer import FakeAnalyzer, view
+
+pytestmark = pytest.mark.slow
 
 LOCAL_HOST = {"host": "127.0.0.1"}
 ENDLESS = "/v1/events"
@@ -35,11 +36,11 @@ CHECKS = [
 
 @pytest.fixture(scope="module")
 def web_schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    stage = ServedStage()
-    stage.frame(view(0, 0))
+    analyzer = FakeAnalyzer()
+    analyzer.frame(view(0, 0))
     limits = Limits("1000000/minute", "1000000/minute")
     pool = Settings.model_validate({"pool": tmp_path_factory.mktemp("contract") / "pool.db"})
-    services = assemble(pool, stage, ServerOptions(limits=limits))
+    services = assemble(pool, analyzer, ServerOptions(limits=limits))
     yield schemathesis.openapi.from_asgi("/openapi.json", create_app(services), headers=LOCAL_HOST)
     services.close()
 

@@ -17,7 +17,8 @@ from facepool.web.services import Services
 from facepool.web.services import pool as pool_access
 from facepool.web.services.keys import LOCAL
 from facepool.web.services.store import ServerStore
-from support.web_client import ServedStage, client_of
+from support.fake_analyzer import FakeAnalyzer
+from support.web_client import client_of
 
 FACES = "/api/v1/recognition/faces"
 SUBJECTS = "/api/v1/recognition/subjects"
@@ -26,7 +27,7 @@ Result = TypeVar("Result")
 
 @pytest.fixture
 def web(tmp_path: Path) -> Iterator[TestClient]:
-    with client_of(tmp_path, ServedStage()) as client:
+    with client_of(tmp_path, FakeAnalyzer()) as client:
         yield client
 
 
@@ -172,7 +173,7 @@ def test_traces_that_may_remain_are_in_the_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool_access, "_PATIENCE_S", 0.2)
-    with client_of(tmp_path, ServedStage()) as web:
+    with client_of(tmp_path, FakeAnalyzer()) as web:
         people(web, "Grace")
         with closing(sqlite3.connect(tmp_path / "pool.db")) as reader:
             reader.execute("BEGIN")

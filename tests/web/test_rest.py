@@ -1,4 +1,4 @@
-"""The REST interface, with a stage in place of the networks: what is stored, told, changed and erased."""
+"""The REST interface, with a fake analyzer: what is stored, told, changed and erased."""
 
 import base64
 import io
@@ -23,22 +23,22 @@ from facepool.gallery import open_pool
 from facepool.recognize.events import Event
 from facepool.types import Floats, Sample
 from facepool.web.services import Services
-from support.fake_analyzer import SPACE, view
+from support.fake_analyzer import SPACE, FakeAnalyzer, view
 from support.live_server import serving
-from support.web_client import ServedStage, client_of, png
+from support.web_client import client_of, png
 
 ADA, BOB, EVE = 0, 1, 2
 ODD_NAMES = ["李小龍", "AC/DC", "a/samples", "50% off?", "O'Neil; DROP TABLE", "%2F", "%00", "a b#c"]
 
 
 @pytest.fixture
-def stage() -> ServedStage:
-    return ServedStage()
+def analyzer() -> FakeAnalyzer:
+    return FakeAnalyzer()
 
 
 @pytest.fixture
-def web(tmp_path: Path, stage: ServedStage) -> Iterator[TestClient]:
-    with client_of(tmp_path, stage) as client:
+def web(tmp_path: Path, analyzer: FakeAnalyzer) -> Iterator[TestClient]:
+    with client_of(tmp_path, analyzer) as client:
         yield client
 
 
@@ -51,8 +51,8 @@ def at(name: str, *more: object) -> str:
     return "/".join(["/v1/persons", quote(name, safe=""), *map(str, more)])
 
 
-def picture(stage: ServedStage, *faces: Floats, **scene: Any) -> bytes:
-    return png(stage.frame(*faces, **scene).image_bgr)
+def picture(analyzer: FakeAnalyzer, *faces: Floats, **scene: Any) -> bytes:
+    return png(analyzer.frame(*faces, **scene).image_bgr)
 
 
 def register(web: TestClient, name: str, *pictures: bytes, **query: Any) -> dict[str, Any]:
@@ -72,19 +72,19 @@ def names(web: TestClient) -> dict[str, int]:
     return {person["person"]: person["samples"] for person in web.get("/v1/persons").json()["persons"]}
 
 
-def test_many_pictures_at_once_each_tell_what_became_of_them(web: TestClient, stage: ServedStage) -> None:
-    register(web, "Bob", picture(stage, view(BOB, 0)))
+def test_many_pictures_at_once_each_tell_what_became_of_them(web: TestClient, analyzer: FakeAnalyzer) -> None:
+    register(web, "Bob", picture(analyzer, view(BOB, 0)))
     told = register(
         web,
         "Ada",
-        picture(stage, view(ADA, 0)),
-        picture(stage, view(ADA, 45)),
-        picture(stage, view(ADA, 5)),
+        picture(analyzer, view(ADA, 0)),
+        picture(analyzer, view(ADA, 45)),
+        picture(analyzer, view(ADA, 5)),
         b"no picture",
-        picture(stage),
-        picture(stage, view(ADA, 0), view(BOB, 0)),
-        picture(stage, view(BOB, 3)),
-        picture(stage, view(ADA, 60), size=20),
+        picture(analyzer),
+        picture(analyzer, view(ADA, 0), view(BOB, 0)),
+        picture(analyzer, view(BOB, 3)),
+        picture(analyzer, view(ADA, 60), size=20),
     )
     outcomes = [entry["outcome"] for entry in told["pictures"]]
     assert outcomes == [
@@ -98,8 +98,8 @@ def test_many_pictures_at_once_each_tell_what_became_of_them(web: TestClient, st
     assert names(web) == {"Ada": 2, "Bob": 1}
 
 
-def test_pictures_come_in_json_and_as_they_are_too(web: TestClient, stage: ServedStage) -> None:
-    data = picture(stage, view(ADA, 0))
+def test_pictures_come_in_json_and_as_they_are_too(web: TestClient, analyzer: FakeAnalyzer) -> None:
+    data = picture(analyzer, view(ADA, 0))
     text = base64.b64encode(data).decode()
     in_json = {"pictures": [{"name": "a", "data": text}, {"data": f"data:image/png;base64,{text}"}]}
     for body in ({"json": in_json}, {"content": data, "headers": {"content-type": "image/png"}}):
@@ -115,9 +115,9 @@ def test_pictures_come_in_json_and_as_they_are_too(web: TestClient, stage: Serve
     assert problem(web.post("/v1/detect", data={"files": "text"}, files={}))[0] in (400, 415)
 
 
-def test_faces_are_found_embedded_named_and_compared(web: TestClient, stage: ServedStage) -> None:
-    register(web, "Ada", picture(stage, view(ADA, 0)))
-    both = picture(stage, view(ADA, 10), view(EVE, 0), scores=(0.99, 0.95))
+def test_faces_are_found_embedded_named_and_compared(web: TestClient, analyzer: FakeAnalyzer) -> None:
+    register(web, "Ada", picture(analyzer, view(ADA, 0)))
+    both = picture(analyzer, view(ADA, 10), view(EVE, 0), scores=(0.99, 0.95))
     files = {"files": ("both.png", both)}
     (found,) = web.post("/v1/detect", files=files).json()["pictures"]
     assert (found["name"], found["width"], found["height"]) == ("both.png", 4, 4)
@@ -129,22 +129,22 @@ def test_faces_are_found_embedded_named_and_compared(web: TestClient, stage: Ser
     assert (first["person"], first["reason"], first["similarity"]) == ("Ada", "match", pytest.approx(0.9848))
     assert (second["person"], second["reason"]) == (None, "below_threshold")
     for angle, same in ((20, True), (80, False)):
-        pair = [("first", picture(stage, view(ADA, 0))), ("second", picture(stage, view(ADA, angle)))]
+        pair = [("first", picture(analyzer, view(ADA, 0))), ("second", picture(analyzer, view(ADA, angle)))]
         compared = web.post("/v1/verify", files=pair).json()
         assert compared["match"] is same
         assert compared["similarity"] == pytest.approx(np.cos(np.radians(angle)), abs=1e-3)
     assert problem(web.post("/v1/verify", files=[("first", both)])) == (400, "input")
-    pair = [("first", both), ("second", picture(stage))]
+    pair = [("first", both), ("second", picture(analyzer))]
     assert problem(web.post("/v1/verify", files=pair)) == (400, "no_face")
 
 
-def test_a_person_is_made_without_views_then_renamed_and_merged(web: TestClient, stage: ServedStage) -> None:
+def test_a_person_is_made_without_views_then_renamed_and_merged(web: TestClient, analyzer: FakeAnalyzer) -> None:
     made = web.post("/v1/persons", json={"person": " Ada "})
     assert (made.status_code, made.json()["person"], made.json()["views"]) == (201, "Ada", [])
     assert problem(web.post("/v1/persons", json={"person": "Ada"})) == (409, "person_exists")
     assert problem(web.post("/v1/persons", json={"person": "a\nb"})) == (400, "config_invalid")
     assert problem(web.post("/v1/persons", json={"person": "Bob", "colour": "red"})) == (422, "request_invalid")
-    register(web, "Bob", picture(stage, view(BOB, 0)))
+    register(web, "Bob", picture(analyzer, view(BOB, 0)))
     assert problem(web.patch(at("Bob"), json={"person": "Ada"})) == (409, "person_exists")
     assert web.patch(at("Bob"), json={"person": "Bobby"}).json()["samples"] == 1
     merged = web.post(at("Bobby", "merge"), json={"into": "Ada"}).json()
@@ -162,8 +162,8 @@ def test_a_person_is_made_without_views_then_renamed_and_merged(web: TestClient,
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_a_name_of_any_kind_is_a_part_of_the_path(web: TestClient, stage: ServedStage, name: str) -> None:
-    register(web, name, picture(stage, view(ADA, 0)))
+def test_a_name_of_any_kind_is_a_part_of_the_path(web: TestClient, analyzer: FakeAnalyzer, name: str) -> None:
+    register(web, name, picture(analyzer, view(ADA, 0)))
     person = web.get(at(name)).json()
     assert person["person"] == name
     (sample,) = person["views"]
@@ -175,8 +175,8 @@ def test_a_name_of_any_kind_is_a_part_of_the_path(web: TestClient, stage: Served
     assert names(web) == {}
 
 
-def test_a_person_has_an_id_that_stays_whatever_they_are_called(web: TestClient, stage: ServedStage) -> None:
-    registered = register(web, "Ada", picture(stage, view(ADA, 0)))
+def test_a_person_has_an_id_that_stays_whatever_they_are_called(web: TestClient, analyzer: FakeAnalyzer) -> None:
+    registered = register(web, "Ada", picture(analyzer, view(ADA, 0)))
     ada = registered["person_id"]
     assert UUID(ada).version == 4
     shown = web.get(f"/v1/persons/by-id/{ada}").json()
@@ -185,7 +185,7 @@ def test_a_person_has_an_id_that_stays_whatever_they_are_called(web: TestClient,
     renamed = web.patch(at("Ada"), json={"person": "Ada Lovelace"}).json()
     assert (renamed["person"], renamed["person_id"]) == ("Ada Lovelace", ada)
     assert web.get(f"/v1/persons/by-id/{ada.upper()}").json() == renamed
-    files = {"files": ("a.png", picture(stage, view(ADA, 3)))}
+    files = {"files": ("a.png", picture(analyzer, view(ADA, 3)))}
     (face,) = web.post("/v1/recognize", files=files).json()["pictures"][0]["faces"]
     assert (face["person"], face["person_id"], face["candidates"][0]["person_id"]) == ("Ada Lovelace", ada, ada)
     assert [entry["person_id"] for entry in web.get("/v1/audit").json()["entries"]] == [ada, ada]
@@ -196,8 +196,8 @@ def test_a_person_has_an_id_that_stays_whatever_they_are_called(web: TestClient,
     assert {entry["person_id"] for entry in web.get("/v1/audit").json()["entries"]} == {None}
 
 
-def test_a_person_called_by_id_is_a_person(web: TestClient, stage: ServedStage) -> None:
-    person_id = register(web, "by-id", picture(stage, view(ADA, 0)))["person_id"]
+def test_a_person_called_by_id_is_a_person(web: TestClient, analyzer: FakeAnalyzer) -> None:
+    person_id = register(web, "by-id", picture(analyzer, view(ADA, 0)))["person_id"]
     for odd in ("by-id", f"by-id/{person_id}"):
         if odd != "by-id":
             assert web.post("/v1/persons", json={"person": odd}).status_code == 201
@@ -207,7 +207,9 @@ def test_a_person_called_by_id_is_a_person(web: TestClient, stage: ServedStage) 
     assert web.post(at("by-id", "merge"), json={"into": f"by-id/{person_id}"}).json()["moved"] == 1
 
 
-def test_people_are_listed_page_by_page_and_found_by_a_part_of_the_name(web: TestClient, stage: ServedStage) -> None:
+def test_people_are_listed_page_by_page_and_found_by_a_part_of_the_name(
+    web: TestClient, analyzer: FakeAnalyzer
+) -> None:
     for name in ("Ada", "Bob", "ADAM", "Zoe"):
         web.post("/v1/persons", json={"person": name})
     page = web.get("/v1/persons", params={"size": 3, "page": 1}).json()
@@ -217,9 +219,9 @@ def test_people_are_listed_page_by_page_and_found_by_a_part_of_the_name(web: Tes
     assert problem(web.get("/v1/persons", params={"size": 0}))[0] == 422
 
 
-def test_a_view_has_a_picture_and_is_erased_with_it(web: TestClient, stage: ServedStage, tmp_path: Path) -> None:
-    register(web, "Ada", picture(stage, view(ADA, 0)), picture(stage, view(ADA, 45)))
-    register(web, "Bob", picture(stage, view(BOB, 0)))
+def test_a_view_has_a_picture_and_is_erased_with_it(web: TestClient, analyzer: FakeAnalyzer, tmp_path: Path) -> None:
+    register(web, "Ada", picture(analyzer, view(ADA, 0)), picture(analyzer, view(ADA, 45)))
+    register(web, "Bob", picture(analyzer, view(BOB, 0)))
     person = web.get(at("Ada")).json()
     numbers = [sample["id"] for sample in person["views"]]
     assert person["face"] in numbers
@@ -236,11 +238,11 @@ def test_a_view_has_a_picture_and_is_erased_with_it(web: TestClient, stage: Serv
     assert problem(web.delete(at("Ada", "samples", 10**30)))[0] in (404, 422)
 
 
-def seen(web: TestClient, stage: ServedStage, person: str | None, kind: str = "recognized", **more: Any) -> None:
-    tell_of(services_of(web), stage, person, kind, **more)
+def seen(web: TestClient, analyzer: FakeAnalyzer, person: str | None, kind: str = "recognized", **more: Any) -> None:
+    tell_of(services_of(web), analyzer, person, kind, **more)
 
 
-def tell_of(services: Services, stage: ServedStage, person: str | None, kind: Any, **more: Any) -> None:
+def tell_of(services: Services, analyzer: FakeAnalyzer, person: str | None, kind: Any, **more: Any) -> None:
     event = Event(
         kind=kind,
         track=1,
@@ -254,14 +256,14 @@ def tell_of(services: Services, stage: ServedStage, person: str | None, kind: An
         bbox=(0, 0, 10, 10),
         reason="match",
     )
-    services.activity.emit("door", stage.frame(view(ADA, 0)), [event])
+    services.activity.emit("door", analyzer.frame(view(ADA, 0)), [event])
 
 
-def test_what_was_seen_is_kept_and_follows_names(web: TestClient, stage: ServedStage) -> None:
-    ada = register(web, "Ada", picture(stage, view(ADA, 0)))["person_id"]
-    seen(web, stage, None, "appeared")
-    seen(web, stage, "Ada")
-    seen(web, stage, "Ada", "lost")
+def test_what_was_seen_is_kept_and_follows_names(web: TestClient, analyzer: FakeAnalyzer) -> None:
+    ada = register(web, "Ada", picture(analyzer, view(ADA, 0)))["person_id"]
+    seen(web, analyzer, None, "appeared")
+    seen(web, analyzer, "Ada")
+    seen(web, analyzer, "Ada", "lost")
     entries = web.get("/v1/activity").json()["entries"]
     assert [(entry["event"], entry["person"], entry["source"]) for entry in entries] == [
         ("lost", "Ada", "door"),
@@ -276,19 +278,19 @@ def test_what_was_seen_is_kept_and_follows_names(web: TestClient, stage: ServedS
     assert [entry["event"] for entry in older] == ["recognized"]
     assert web.get("/v1/activity", params={"person": "Ada"}).json()["entries"] == []
     assert {entry["person_id"] for entry in (*about, *older)} == {ada}
-    bob = register(web, "Bob", picture(stage, view(BOB, 0)))["person_id"]
+    bob = register(web, "Bob", picture(analyzer, view(BOB, 0)))["person_id"]
     web.post(at("Ann", "merge"), json={"into": "Bob"})
     entries = web.get("/v1/activity", params={"person": "Bob"}).json()["entries"]
     assert [entry["person_id"] for entry in entries] == [bob, bob]
 
 
 def test_everything_about_a_person_is_exported_and_then_erased(
-    web: TestClient, stage: ServedStage, tmp_path: Path
+    web: TestClient, analyzer: FakeAnalyzer, tmp_path: Path
 ) -> None:
-    register(web, "Grace", picture(stage, view(ADA, 0)), picture(stage, view(ADA, 45)))
-    register(web, "Bob", picture(stage, view(BOB, 0)))
-    seen(web, stage, "Grace")
-    seen(web, stage, "Bob", "changed", previous="Grace")
+    register(web, "Grace", picture(analyzer, view(ADA, 0)), picture(analyzer, view(ADA, 45)))
+    register(web, "Bob", picture(analyzer, view(BOB, 0)))
+    seen(web, analyzer, "Grace")
+    seen(web, analyzer, "Bob", "changed", previous="Grace")
     export = web.get(at("Grace", "export"))
     assert export.headers["content-disposition"] == "attachment; filename*=UTF-8''Grace.zip"
     archive = zipfile.ZipFile(io.BytesIO(export.content))
@@ -310,20 +312,20 @@ def test_everything_about_a_person_is_exported_and_then_erased(
 
 
 def test_what_the_server_knows_of_somebody_who_was_erased_elsewhere_can_be_erased(
-    web: TestClient, stage: ServedStage, tmp_path: Path
+    web: TestClient, analyzer: FakeAnalyzer, tmp_path: Path
 ) -> None:
-    register(web, "Ada", picture(stage, view(ADA, 0)))
-    seen(web, stage, "Ada")
+    register(web, "Ada", picture(analyzer, view(ADA, 0)))
+    seen(web, analyzer, "Ada")
     with open_pool(tmp_path / "pool.db") as pool:
         pool.remove("Ada")
     assert web.delete(at("Ada")).json() == {"person": "Ada", "samples": 0, "activity": 1, "notes": []}
     assert problem(web.delete(at("Ada"))) == (404, "person_unknown")
 
 
-def test_the_pool_tells_what_its_threshold_means(web: TestClient, stage: ServedStage) -> None:
+def test_the_pool_tells_what_its_threshold_means(web: TestClient, analyzer: FakeAnalyzer) -> None:
     empty = web.get("/v1/pool").json()
     assert (empty["people"], empty["templates"], empty["calibration"]) == (0, 0, None)
-    register(web, "Ada", picture(stage, view(ADA, 0)), picture(stage, view(ADA, 45)))
+    register(web, "Ada", picture(analyzer, view(ADA, 0)), picture(analyzer, view(ADA, 45)))
     pool = web.get("/v1/pool").json()
     assert (pool["name"], pool["people"], pool["templates"], pool["space"]["id"]) == ("pool.db", 1, 2, SPACE.id)
     assert "1.0% of strangers" in pool["meaning"]
@@ -352,14 +354,14 @@ def test_a_calibration_is_measured_kept_and_forgotten(web: TestClient, tmp_path:
 
 
 def test_a_pool_leaves_as_a_file_and_comes_back(
-    web: TestClient, stage: ServedStage, tmp_path_factory: pytest.TempPathFactory
+    web: TestClient, analyzer: FakeAnalyzer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    register(web, "Ada", picture(stage, view(ADA, 0)))
-    register(web, "Bob", picture(stage, view(BOB, 0)))
+    register(web, "Ada", picture(analyzer, view(ADA, 0)))
+    register(web, "Bob", picture(analyzer, view(BOB, 0)))
     web.post("/v1/persons", json={"person": "Eve"})
     copy = web.get("/v1/pool/export").content
     web.delete(at("Ada"))
-    with client_of(tmp_path_factory.mktemp("other"), stage) as other:
+    with client_of(tmp_path_factory.mktemp("other"), analyzer) as other:
         for client, created, imported in ((web, ["Ada"], 1), (other, ["Ada", "Bob", "Eve"], 2)):
             report = client.post("/v1/pool/import", files={"file": ("pool.db", copy)}).json()
             assert (report["created"], report["imported"]) == (created, imported)
@@ -371,9 +373,9 @@ def test_a_pool_leaves_as_a_file_and_comes_back(
     assert names(web) == {"Ada": 1, "Bob": 1, "Eve": 0}
 
 
-def test_settings_change_what_is_decided_from_now_on(web: TestClient, stage: ServedStage) -> None:
-    register(web, "Ada", picture(stage, view(ADA, 0)))
-    probe = {"files": ("a.png", picture(stage, view(ADA, 60)))}
+def test_settings_change_what_is_decided_from_now_on(web: TestClient, analyzer: FakeAnalyzer) -> None:
+    register(web, "Ada", picture(analyzer, view(ADA, 0)))
+    probe = {"files": ("a.png", picture(analyzer, view(ADA, 60)))}
 
     def decided() -> tuple[str | None, float]:
         (face,) = web.post("/v1/recognize", files=probe).json()["pictures"][0]["faces"]
@@ -390,12 +392,12 @@ def test_settings_change_what_is_decided_from_now_on(web: TestClient, stage: Ser
     for wrong in ({"threshold": 7}, {"pool": "/etc/passwd"}, {"min_face": None}, {"max_templates": 0}):
         assert problem(web.patch("/v1/settings", json=wrong))[0] == 422
     assert web.patch("/v1/settings", json={"max_templates": 1}).status_code == 200
-    told = register(web, "Ada", picture(stage, view(ADA, 50)))
+    told = register(web, "Ada", picture(analyzer, view(ADA, 50)))
     assert told["pictures"][0]["outcome"] == "enough"
 
 
-def test_what_was_done_is_in_the_audit_log(web: TestClient, stage: ServedStage) -> None:
-    register(web, "Ada", picture(stage, view(ADA, 0)))
+def test_what_was_done_is_in_the_audit_log(web: TestClient, analyzer: FakeAnalyzer) -> None:
+    register(web, "Ada", picture(analyzer, view(ADA, 0)))
     web.patch(at("Ada"), json={"person": "Ann"})
     web.get(at("Ann", "export"))
     web.get("/v1/pool/export")
@@ -416,11 +418,11 @@ def test_what_was_done_is_in_the_audit_log(web: TestClient, stage: ServedStage) 
         ("admin", {"GET people", "recognize", "create", "export", "erase", "GET pool file", "settings", "calibrate"}),
     ],
 )
-def test_a_key_is_for_its_role_only(web: TestClient, stage: ServedStage, role: str, allowed: set[str]) -> None:
-    register(web, "Ada", picture(stage, view(ADA, 0)))
+def test_a_key_is_for_its_role_only(web: TestClient, analyzer: FakeAnalyzer, role: str, allowed: set[str]) -> None:
+    register(web, "Ada", picture(analyzer, view(ADA, 0)))
     admin = web.post("/v1/keys", json={"name": "first", "role": "admin"}).json()["key"]
     made = web.post("/v1/keys", json={"name": "second", "role": role}, headers={"x-api-key": admin}).json()["key"]
-    probe = {"files": ("a.png", picture(stage, view(ADA, 0)))}
+    probe = {"files": ("a.png", picture(analyzer, view(ADA, 0)))}
     asked: dict[str, Any] = {
         "GET people": lambda **key: web.get("/v1/persons", **key),
         "recognize": lambda **key: web.post("/v1/recognize", files=probe, **key),
@@ -441,23 +443,23 @@ def test_a_key_is_for_its_role_only(web: TestClient, stage: ServedStage, role: s
 
 
 def test_who_is_erased_before_a_camera_is_not_told_of_again(
-    web: TestClient, stage: ServedStage, tmp_path: Path
+    web: TestClient, analyzer: FakeAnalyzer, tmp_path: Path
 ) -> None:
-    register(web, "Grace", picture(stage, view(ADA, 0)))
-    seen(web, stage, "Grace")
+    register(web, "Grace", picture(analyzer, view(ADA, 0)))
+    seen(web, analyzer, "Grace")
     assert web.delete(at("Grace")).json()["activity"] == 1
-    seen(web, stage, None, "changed", previous="Grace")
-    seen(web, stage, "Grace", "lost")
+    seen(web, analyzer, None, "changed", previous="Grace")
+    seen(web, analyzer, "Grace", "lost")
     (entry,) = web.get("/v1/activity").json()["entries"]
     assert (entry["event"], entry["person"], entry["previous"]) == ("changed", None, None)
     assert b"Grace" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
 
 
-def test_events_are_told_as_they_happen(stage: ServedStage, tmp_path: Path) -> None:
-    with serving(tmp_path / "pool.db", stage) as server, httpx.Client(base_url=server.url, timeout=30) as client:
+def test_events_are_told_as_they_happen(analyzer: FakeAnalyzer, tmp_path: Path) -> None:
+    with serving(tmp_path / "pool.db", analyzer) as server, httpx.Client(base_url=server.url, timeout=30) as client:
         with client.stream("GET", "/v1/events") as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
-            teller = threading.Thread(target=keep_telling, args=(server.services, stage))
+            teller = threading.Thread(target=keep_telling, args=(server.services, analyzer))
             teller.start()
             told = dict(line.split(": ", 1) for line in itertools.islice(filter(None, answer.iter_lines()), 2))
         teller.join()
@@ -465,8 +467,8 @@ def test_events_are_told_as_they_happen(stage: ServedStage, tmp_path: Path) -> N
     assert server.services.limits.sessions == 0
 
 
-def keep_telling(services: Services, stage: ServedStage) -> None:
+def keep_telling(services: Services, analyzer: FakeAnalyzer) -> None:
     """Again and again, because the first may come before anybody listens."""
     for _ in range(20):
-        tell_of(services, stage, "Ada", "recognized")
+        tell_of(services, analyzer, "Ada", "recognized")
         time.sleep(0.05)

@@ -12,12 +12,12 @@ from facepool.gallery import Pool, open_pool
 from facepool.types import Sample
 from facepool.web.api.enroll import Redo, Resolve, ScanCommand, report_message, step_message
 from facepool.web.api.websocket import Message
-from support.scan_scene import OTHER, SPACE, Head, ScanStage, circle, embedding, still
+from support.fake_scan_analyzer import OTHER, SPACE, FakeScanAnalyzer, Head, circle, embedding, still
 
 
 @pytest.fixture
-def stage() -> ScanStage:
-    return ScanStage()
+def analyzer() -> FakeScanAnalyzer:
+    return FakeScanAnalyzer()
 
 
 @pytest.fixture
@@ -26,18 +26,18 @@ def pool(tmp_path: Path) -> Iterator[Pool]:
         yield pool
 
 
-def scan_of(stage: ScanStage, pool: Pool, *heads: Head) -> tuple[EnrollmentSession, list[Message]]:
-    session = EnrollmentSession("Ada", stage, pool, options=EnrollOptions())
-    return session, [step_of(session, stage, head) for head in heads]
+def scan_of(analyzer: FakeScanAnalyzer, pool: Pool, *heads: Head) -> tuple[EnrollmentSession, list[Message]]:
+    session = EnrollmentSession("Ada", analyzer, pool, options=EnrollOptions())
+    return session, [step_of(session, analyzer, head) for head in heads]
 
 
-def step_of(session: EnrollmentSession, stage: ScanStage, head: Head) -> Message:
-    frame = stage.frame(head)
+def step_of(session: EnrollmentSession, analyzer: FakeScanAnalyzer, head: Head) -> Message:
+    frame = analyzer.frame(head)
     return step_message(frame, session.scan(frame))
 
 
-def test_the_ring_fills_and_the_scan_can_be_finished(stage: ScanStage, pool: Pool) -> None:
-    _, told = scan_of(stage, pool, *still(), *circle())
+def test_the_ring_fills_and_the_scan_can_be_finished(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    _, told = scan_of(analyzer, pool, *still(), *circle())
     first, last = told[0], told[-1]
     assert (first["phase"], first["can_finish"], first["turn"], first["size"]) == ("frontal", False, None, [320, 240])
     assert first["hint"] == {
@@ -53,33 +53,33 @@ def test_the_ring_fills_and_the_scan_can_be_finished(stage: ScanStage, pool: Poo
     assert last["bbox"] == [104, 64, 216, 176]
 
 
-def test_a_direction_is_redone_and_the_scan_goes_on(stage: ScanStage, pool: Pool) -> None:
-    session, _ = scan_of(stage, pool, *still(), *circle())
+def test_a_direction_is_redone_and_the_scan_goes_on(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    session, _ = scan_of(analyzer, pool, *still(), *circle())
     session.redo(3)
-    told = step_of(session, stage, Head())
+    told = step_of(session, analyzer, Head())
     ring = told["ring"]
     assert isinstance(ring, list)
     assert [step for step, part in enumerate(ring) if part["near"] is None] == [3]
     assert told["phase"] == "enough"
 
 
-def test_the_report_says_what_is_stored(stage: ScanStage, pool: Pool) -> None:
-    session, _ = scan_of(stage, pool, *still(), *circle())
+def test_the_report_says_what_is_stored(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    session, _ = scan_of(analyzer, pool, *still(), *circle())
     report = report_message(session, pool)
     assert (report["person"], report["partial"], report["look_alikes"]) == ("Ada", False, [])
     assert (session.commit(), session.person) == (report["views"], "Ada")
     assert len(pool.templates("Ada")) == report["views"]
 
 
-def test_half_a_circle_is_no_report(stage: ScanStage, pool: Pool) -> None:
-    session, _ = scan_of(stage, pool, *still(), *circle()[:12])
+def test_half_a_circle_is_no_report(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    session, _ = scan_of(analyzer, pool, *still(), *circle()[:12])
     with pytest.raises(ScanIncomplete):
         report_message(session, pool)
 
 
-def test_a_look_alike_has_to_be_resolved_before_anything_is_stored(stage: ScanStage, pool: Pool) -> None:
+def test_a_look_alike_has_to_be_resolved_before_anything_is_stored(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
     pool.register("Bob", [Sample(embedding(Head()))], SPACE)
-    session, _ = scan_of(stage, pool, *still(), *circle())
+    session, _ = scan_of(analyzer, pool, *still(), *circle())
     alikes = report_message(session, pool)["look_alikes"]
     assert isinstance(alikes, list)
     assert [(alike["person"], alike["resolution"], alike["sample"]) for alike in alikes] == [("Bob", None, None)]
@@ -91,10 +91,10 @@ def test_a_look_alike_has_to_be_resolved_before_anything_is_stored(stage: ScanSt
     assert session.person == "Bob"
 
 
-def test_two_who_look_alike_are_flagged(stage: ScanStage, pool: Pool) -> None:
+def test_two_who_look_alike_are_flagged(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
     pool.register("Bob", [Sample(embedding(Head()))], SPACE)
     pool.register("Cy", [Sample(embedding(Head(person=OTHER)))], SPACE)
-    session, _ = scan_of(stage, pool, *still(), *circle())
+    session, _ = scan_of(analyzer, pool, *still(), *circle())
     session.resolve("Bob", "different")
     alikes = report_message(session, pool)["look_alikes"]
     assert isinstance(alikes, list)

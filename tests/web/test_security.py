@@ -21,28 +21,28 @@ from facepool.web.services.audit import Audit
 from facepool.web.services.keys import LOCAL, Caller, Keys
 from facepool.web.services.limits import Limits
 from facepool.web.services.store import ServerStore, store_beside
-from support.fake_analyzer import view
+from support.fake_analyzer import FakeAnalyzer, view
 from support.web_client import LOCAL as ADDRESS
-from support.web_client import ServedStage, client_of, png
+from support.web_client import client_of, png
 
 OPEN_TO_ALL = {("/health", "get"), ("/ready", "get"), ("/v1/session", "post"), ("/v1/session", "delete")}
 FOREIGN = {"Origin": "https://elsewhere.example"}
 
 
 @pytest.fixture
-def stage() -> ServedStage:
-    return ServedStage()
+def analyzer() -> FakeAnalyzer:
+    return FakeAnalyzer()
 
 
 @pytest.fixture
-def web(tmp_path: Path, stage: ServedStage) -> Iterator[TestClient]:
-    with client_of(tmp_path, stage) as client:
+def web(tmp_path: Path, analyzer: FakeAnalyzer) -> Iterator[TestClient]:
+    with client_of(tmp_path, analyzer) as client:
         yield client
 
 
 @pytest.fixture
-def guarded(tmp_path: Path, stage: ServedStage) -> Iterator[TestClient]:
-    with client_of(tmp_path, stage, ServerOptions(keys_always=True)) as client:
+def guarded(tmp_path: Path, analyzer: FakeAnalyzer) -> Iterator[TestClient]:
+    with client_of(tmp_path, analyzer, ServerOptions(keys_always=True)) as client:
         yield client
 
 
@@ -75,7 +75,7 @@ def test_every_route_asks_for_a_key_where_one_is_needed(guarded: TestClient) -> 
 
 
 def test_a_request_is_authenticated_once(
-    guarded: TestClient, stage: ServedStage, monkeypatch: pytest.MonkeyPatch
+    guarded: TestClient, analyzer: FakeAnalyzer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
     find = Keys.find
@@ -86,7 +86,7 @@ def test_a_request_is_authenticated_once(
 
     monkeypatch.setattr(Keys, "find", counted)
     headers = key_for(guarded, "recognize")
-    picture = png(stage.frame(view(0, 0)).image_bgr)
+    picture = png(analyzer.frame(view(0, 0)).image_bgr)
     assert guarded.post("/v1/recognize", files={"file": picture}, headers=headers).status_code == 200
     assert asked == [headers["x-api-key"]]
 
@@ -242,18 +242,18 @@ def test_every_answer_keeps_browsers_from_other_hosts_and_scripts(web: TestClien
     assert headers["cache-control"] in {"no-store", "no-cache"}
 
 
-def test_an_error_of_ours_tells_nothing_of_the_inside(web: TestClient, stage: ServedStage) -> None:
+def test_an_error_of_ours_tells_nothing_of_the_inside(web: TestClient, analyzer: FakeAnalyzer) -> None:
     def fail(*_arguments: object) -> None:
         raise RuntimeError("secret of the inside")
 
-    stage.embed_batch = fail  # type: ignore[method-assign, assignment]
-    answer = web.post("/v1/recognize", files={"file": png(stage.frame(view(0, 0)).image_bgr)})
+    analyzer.embed_batch = fail  # type: ignore[method-assign, assignment]
+    answer = web.post("/v1/recognize", files={"file": png(analyzer.frame(view(0, 0)).image_bgr)})
     assert code(answer) == (500, "facepool")
     assert "secret" not in answer.text
 
 
-def test_one_client_cannot_ask_without_end(tmp_path: Path, stage: ServedStage) -> None:
-    with client_of(tmp_path, stage, ServerOptions(limits=Limits("5/minute"))) as web:
+def test_one_client_cannot_ask_without_end(tmp_path: Path, analyzer: FakeAnalyzer) -> None:
+    with client_of(tmp_path, analyzer, ServerOptions(limits=Limits("5/minute"))) as web:
         told = [web.get("/v1/pool") for _ in range(6)]
     assert [answer.status_code for answer in told] == [200] * 5 + [429]
     assert code(told[-1]) == (429, "rate_limited")
@@ -261,8 +261,8 @@ def test_one_client_cannot_ask_without_end(tmp_path: Path, stage: ServedStage) -
 
 
 @pytest.fixture
-def tight(tmp_path: Path, stage: ServedStage) -> Iterator[TestClient]:
-    services = assemble(Settings.model_validate({"pool": tmp_path / "pool.db"}), stage)
+def tight(tmp_path: Path, analyzer: FakeAnalyzer) -> Iterator[TestClient]:
+    services = assemble(Settings.model_validate({"pool": tmp_path / "pool.db"}), analyzer)
     app = create_app(services, most_bytes=100_000, deadline_s=0.3)
 
     @app.get("/slow")
@@ -313,8 +313,8 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(web: TestClient, s
     assert code(web.post("/v1/detect", files={"file": bomb(*size)})) == (413, "too_large")
 
 
-def test_too_many_pictures_in_one_request_are_refused(web: TestClient, stage: ServedStage) -> None:
-    data = png(stage.frame().image_bgr)
+def test_too_many_pictures_in_one_request_are_refused(web: TestClient, analyzer: FakeAnalyzer) -> None:
+    data = png(analyzer.frame().image_bgr)
     answer = web.post("/v1/detect", files=[("file", (f"{number}.png", io.BytesIO(data))) for number in range(101)])
     assert answer.status_code == 400
     assert "pixels" not in answer.text

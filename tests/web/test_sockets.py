@@ -17,10 +17,10 @@ from facepool.types import Sample
 from facepool.web.services import ServerOptions
 from facepool.web.services.limits import Limits
 from support.fake_analyzer import SPACE as LIVE_SPACE
-from support.live_scene import Actor
+from support.fake_live_analyzer import Actor, FakeLiveAnalyzer
+from support.fake_scan_analyzer import SPACE, FakeScanAnalyzer, circle, still
 from support.pools import unit
-from support.scan_scene import SPACE, circle, still
-from support.web_client import HERE, ServedLive, ServedScan, client_of, look, sent
+from support.web_client import HERE, client_of, look, sent
 
 
 @contextmanager
@@ -31,15 +31,15 @@ def enrolling(client: TestClient, person: str = "Ada", **wishes: object) -> Iter
 
 
 def test_a_scan_goes_from_the_first_message_to_the_pool(tmp_path: Path) -> None:
-    stage = ServedScan()
-    with client_of(tmp_path, stage) as client, enrolling(client) as socket:
-        told = [look(socket, stage.frame(head)) for head in (*still(), *circle())]
+    analyzer = FakeScanAnalyzer()
+    with client_of(tmp_path, analyzer) as client, enrolling(client) as socket:
+        told = [look(socket, analyzer.frame(head)) for head in (*still(), *circle())]
         assert [message["frame"] for message in told] == list(range(len(told)))
         assert told[-1]["phase"] == "done"
         socket.send_json({"do": "finish"})
         report = socket.receive_json()
         assert (report["type"], report["person"]) == ("report", "Ada")
-        assert look(socket, stage.frame(*still(1))) == {"frame": len(told), "dropped": True}
+        assert look(socket, analyzer.frame(*still(1))) == {"frame": len(told), "dropped": True}
         socket.send_json({"do": "store"})
         assert socket.receive_json() == {"type": "stored", "person": "Ada", "stored": report["views"]}
         with pytest.raises(WebSocketDisconnect):
@@ -51,10 +51,10 @@ def test_a_scan_goes_from_the_first_message_to_the_pool(tmp_path: Path) -> None:
 
 
 def test_who_leaves_before_saving_has_stored_nothing(tmp_path: Path) -> None:
-    stage = ServedScan()
-    with client_of(tmp_path, stage) as client, enrolling(client) as socket:
+    analyzer = FakeScanAnalyzer()
+    with client_of(tmp_path, analyzer) as client, enrolling(client) as socket:
         for head in (*still(), *circle()):
-            look(socket, stage.frame(head))
+            look(socket, analyzer.frame(head))
         socket.send_json({"do": "finish"})
         assert socket.receive_json()["type"] == "report"
     with open_pool(tmp_path / "pool.db", SPACE) as pool:
@@ -65,7 +65,7 @@ def test_who_leaves_before_saving_has_stored_nothing(tmp_path: Path) -> None:
     "first", ["{}", "no json", '{"do": "start", "person": ""}', '{"do": "start", "person": "\\n"}']
 )
 def test_a_scan_that_cannot_begin_says_why_and_ends(tmp_path: Path, first: str) -> None:
-    with client_of(tmp_path, ServedScan()) as client, client.websocket_connect(f"{HERE}/v1/enroll") as socket:
+    with client_of(tmp_path, FakeScanAnalyzer()) as client, client.websocket_connect(f"{HERE}/v1/enroll") as socket:
         socket.send_text(first)
         answer = socket.receive_json()
         assert (answer["type"], answer["fatal"], bool(answer["message"])) == ("error", True, True)
@@ -74,8 +74,8 @@ def test_a_scan_that_cannot_begin_says_why_and_ends(tmp_path: Path, first: str) 
 
 
 def test_a_wrong_command_or_picture_is_told_and_the_scan_goes_on(tmp_path: Path) -> None:
-    stage = ServedScan()
-    with client_of(tmp_path, stage) as client, enrolling(client) as socket:
+    analyzer = FakeScanAnalyzer()
+    with client_of(tmp_path, analyzer) as client, enrolling(client) as socket:
         for wrong, code in (("dance", "request_invalid"), ('{"do": "finish"}', "scan_incomplete")):
             socket.send_text(wrong)
             answer = socket.receive_json()
@@ -83,16 +83,16 @@ def test_a_wrong_command_or_picture_is_told_and_the_scan_goes_on(tmp_path: Path)
         socket.send_bytes(struct.pack(">Qd", 7, 0.0) + b"no picture")
         answer = socket.receive_json()
         assert (answer["frame"], answer["code"]) == (7, "image_unreadable")
-        assert look(socket, stage.frame(*still(1)))["phase"] == "frontal"
+        assert look(socket, analyzer.frame(*still(1)))["phase"] == "frontal"
 
 
 def test_live_pictures_are_answered_and_what_happened_is_kept(tmp_path: Path) -> None:
-    stage = ServedLive()
+    analyzer = FakeLiveAnalyzer()
     with open_pool(tmp_path / "pool.db", LIVE_SPACE) as pool:
         pool.register("Ada", [Sample(unit(0, LIVE_SPACE.dimension))], LIVE_SPACE)
-    with client_of(tmp_path, stage) as client:
+    with client_of(tmp_path, analyzer) as client:
         with client.websocket_connect(f"{HERE}/v1/live") as socket:
-            told = [look(socket, stage.frame(Actor(unit(0, LIVE_SPACE.dimension)))) for _ in range(12)]
+            told = [look(socket, analyzer.frame(Actor(unit(0, LIVE_SPACE.dimension)))) for _ in range(12)]
         (face,) = told[-1]["faces"]
         assert (face["person"], face["reason"], face["told"]) == ("Ada", "match", True)
         assert face["bbox"] == [44, 44, 156, 156]
@@ -110,15 +110,15 @@ def test_live_pictures_are_answered_and_what_happened_is_kept(tmp_path: Path) ->
 
 
 def test_time_does_not_go_back_whatever_a_client_says(tmp_path: Path) -> None:
-    stage = ServedLive()
-    with client_of(tmp_path, stage) as client, client.websocket_connect(f"{HERE}/v1/live") as socket:
+    analyzer = FakeLiveAnalyzer()
+    with client_of(tmp_path, analyzer) as client, client.websocket_connect(f"{HERE}/v1/live") as socket:
         for time_s, counted in ((5.0, 5.0), (1.0, 5.0), (6.0, 6.0)):
-            socket.send_bytes(sent(stage.frame(), time_s))
+            socket.send_bytes(sent(analyzer.frame(), time_s))
             assert socket.receive_json()["time_s"] == counted
 
 
 def test_a_key_is_needed_where_keys_are(tmp_path: Path) -> None:
-    with client_of(tmp_path, ServedScan(), ServerOptions(keys_always=True)) as client:
+    with client_of(tmp_path, FakeScanAnalyzer(), ServerOptions(keys_always=True)) as client:
         for path in ("/v1/live", "/v1/enroll"):
             with client.websocket_connect(f"{HERE}{path}") as socket, pytest.raises(WebSocketDisconnect) as closed:
                 socket.receive_json()
@@ -127,12 +127,12 @@ def test_a_key_is_needed_where_keys_are(tmp_path: Path) -> None:
 
 def test_there_are_only_so_many_at_once(tmp_path: Path) -> None:
     options = ServerOptions(limits=Limits(sessions=1))
-    with client_of(tmp_path, ServedScan(), options) as client, client.websocket_connect(f"{HERE}/v1/live"):
+    with client_of(tmp_path, FakeScanAnalyzer(), options) as client, client.websocket_connect(f"{HERE}/v1/live"):
         with client.websocket_connect(f"{HERE}/v1/live") as other, pytest.raises(WebSocketDisconnect) as closed:
             other.receive_json()
         assert closed.value.code == 1013
 
 
 def test_a_page_of_another_site_gets_nothing(tmp_path: Path) -> None:
-    with client_of(tmp_path, ServedScan()) as client, pytest.raises(WebSocketDisconnect):
+    with client_of(tmp_path, FakeScanAnalyzer()) as client, pytest.raises(WebSocketDisconnect):
         client.websocket_connect(f"{HERE}/v1/live", headers={"origin": "https://elsewhere.example"}).__enter__()

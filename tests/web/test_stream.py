@@ -15,7 +15,7 @@ from facepool.config import Settings
 from facepool.web.api.websocket import BadMessage, FrameStream, SentFrame, converse, parse_frame
 from facepool.web.services import Services, assemble
 from facepool.web.services.keys import LOCAL
-from support.web_client import ServedStage
+from support.fake_analyzer import FakeAnalyzer
 
 
 def frame(number: int, time_s: float = 0.5, picture: bytes = b"jpeg") -> bytes:
@@ -68,7 +68,7 @@ def test_what_has_to_be_done_is_done_although_the_client_was_cut_off(tmp_path: P
             await task
         go_on.set()
 
-    services = assemble(Settings.model_validate({"pool": tmp_path / "pool.db"}), ServedStage())
+    services = assemble(Settings.model_validate({"pool": tmp_path / "pool.db"}), FakeAnalyzer())
     asyncio.run(cut_off(services))
     assert done.wait(10)
     services.close()

@@ -17,6 +17,8 @@ from facepool.search import Search
 from support.commands import Commands
 from support.ports import free_port
 
+pytestmark = pytest.mark.slow
+
 ROUNDS = 4
 CLIENTS = 4
 _PATIENCE_S = 60

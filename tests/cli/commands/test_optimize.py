@@ -12,6 +12,8 @@ from facepool.optimize.optimizer import Optimizer, shrunk
 from facepool.runtime import Device, Runtime
 from support.commands import Commands
 
+pytestmark = pytest.mark.slow
+
 DETECTOR = "retinaface-mnet025"
 
 

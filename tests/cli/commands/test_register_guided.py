@@ -12,6 +12,8 @@ from support.commands import Commands
 from support.paths import DATA
 from support.synthetic_camera import SyntheticCamera, SyntheticHead, head_circle
 
+pytestmark = pytest.mark.slow
+
 VIDEOS = DATA / "videos"
 WOJTEK = VIDEOS / "metrical-tracker" / "wojtek.mp4"
 ONE_SIDE = VIDEOS / "vhap" / "person_0004_input_panel.mp4"

@@ -1,4 +1,4 @@
-"""``facepool register`` on what moves, with a stage in place of networks and cameras."""
+"""``facepool register`` on what moves, with a fake analyzer and no camera."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,7 @@ from facepool.errors import (
 )
 from facepool.gallery import Pool, open_pool
 from facepool.types import Frame, Sample
-from support.scan_scene import ME, OTHER, SPACE, Head, ScanStage, circle, embedding, still
+from support.fake_scan_analyzer import ME, OTHER, SPACE, FakeScanAnalyzer, Head, circle, embedding, still
 
 FULL = [*still(), *circle()]
 HALF = [*still(), *circle()[:12]]
@@ -31,7 +31,7 @@ OTHER_HALF = [*still(), *circle()[12:]]
 
 
 class Film:
-    """A source of staged frames."""
+    """A source of given frames."""
 
     def __init__(self, name: str, frames: Sequence[Frame], ends: BaseException | None = None) -> None:
         self.name = self.description = name
@@ -61,19 +61,19 @@ class Desk:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.pool = folder / "pool.db"
-        self.stage = ScanStage()
+        self.analyzer = FakeScanAnalyzer()
         self.opened: list[str] = []
         self._films: dict[str, Film] = {}
         monkeypatch.setattr("facepool.cli.ui.sources.open_source", self._open)
 
     def film(self, name: str, heads: Sequence[Head | None], ends: BaseException | None = None) -> None:
-        frames = [self.stage.frame(*([head] if head else [])) for head in heads]
+        frames = [self.analyzer.frame(*([head] if head else [])) for head in heads]
         self._films[name] = Film(name, frames, ends)
 
     def __call__(self, name: str, *films: str, max_templates: int = 16, **options: Any) -> int:
         context = CommandContext({"pool": self.pool, "max_templates": max_templates})
         context.json_lines = True
-        vars(context)["analyzer"] = self.stage
+        vars(context)["analyzer"] = self.analyzer
         return register_person(name, films, context, RegisterOptions(**options), window=False)
 
     def open_pool(self) -> Pool:
@@ -317,7 +317,7 @@ def test_the_report_is_written_only_when_asked_for_and_its_name_is_checked(desk:
 )
 def test_what_is_about_scans_is_refused_for_pictures(tmp_path: Path, desk: Desk, options: dict[str, Any]) -> None:
     picture = tmp_path / "ada.png"
-    write_image(picture, desk.stage.frame(Head()).image_bgr)
+    write_image(picture, desk.analyzer.frame(Head()).image_bgr)
     with pytest.raises(ConfigError, match="cannot be used with pictures"):
         desk("Ada", str(picture), **options)
 
@@ -326,7 +326,7 @@ def test_a_film_and_pictures_are_stored_together(
     tmp_path: Path, desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture = tmp_path / "ada.png"
-    write_image(picture, desk.stage.frame(Head(yaw=30)).image_bgr)
+    write_image(picture, desk.analyzer.frame(Head(yaw=30)).image_bgr)
     assert desk("Ada", str(picture), "half", partial=True, max_templates=20) == 0
     told = record(capsys)
     assert told["pictures"]["frames"] == 1

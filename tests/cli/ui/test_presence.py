@@ -10,7 +10,7 @@ from facepool.gallery import Pool, open_pool
 from facepool.recognize.live import LiveRecognizer
 from facepool.types import Sample
 from support.fake_analyzer import SPACE, view
-from support.live_scene import Actor, LiveStage
+from support.fake_live_analyzer import Actor, FakeLiveAnalyzer
 
 ADA, BOB, STRANGER = 0, 1, 2
 
@@ -27,7 +27,7 @@ class Room:
     """People come and go before a recognizer."""
 
     def __init__(self, pool: Pool) -> None:
-        self._stage = LiveStage()
+        self._stage = FakeLiveAnalyzer()
         self._recognizer = LiveRecognizer(self._stage, pool)
         self.presence = Presence()
         self.said: list[str] = []

@@ -2,13 +2,13 @@ from facepool import Offer
 from facepool.cli.ui.registration import PictureTally
 from facepool.enroll.pictures import Outcome
 from facepool.errors import IdentityConflict, NoFace
-from support.fake_analyzer import StageAnalyzer, view
+from support.fake_analyzer import FakeAnalyzer, view
 
 
 def offered(outcome: Outcome, rival: str | None = None) -> Offer:
-    stage = StageAnalyzer()
-    frame = stage.frame(view(0, 0))
-    return Offer(frame, stage.analyze(frame.image_bgr), outcome, rival)
+    analyzer = FakeAnalyzer()
+    frame = analyzer.frame(view(0, 0))
+    return Offer(frame, analyzer.analyze(frame.image_bgr), outcome, rival)
 
 
 def test_a_stored_view_is_no_failure_whatever_else_happened() -> None:

@@ -23,7 +23,7 @@ from facepool.gallery import Pool, open_pool
 from facepool.overlay import Canvas, Painter
 from facepool.types import Frame, Image
 from facepool.window import Window, WindowEvent
-from support.scan_scene import SPACE, Head, ScanStage, circle, still
+from support.fake_scan_analyzer import SPACE, FakeScanAnalyzer, Head, circle, still
 
 FULL = [*still(), *circle()]
 
@@ -71,15 +71,15 @@ class Stand:
     """A scan of Ada before a window."""
 
     def __init__(self, pool: Pool, *, partial: bool = False) -> None:
-        self.stage = ScanStage()
-        self.guided = EnrollmentSession("Ada", self.stage, pool, options=EnrollOptions(partial=partial))
+        self.analyzer = FakeScanAnalyzer()
+        self.guided = EnrollmentSession("Ada", self.analyzer, pool, options=EnrollOptions(partial=partial))
         self.scan = ScanScreen(self.guided, Painter(), Console())
         self.window = KeyWindow(lambda _: ())
 
     def run(self, heads: Sequence[Head], keys: Callable[[int], tuple[WindowEvent, ...]] = lambda _: ()) -> int:
         """Scan; how many frames were looked at."""
         self.window = KeyWindow(keys)
-        frames = [Frame(frame.image_bgr, "film", frame.index) for frame in self.stage.frames(heads)]
+        frames = [Frame(frame.image_bgr, "film", frame.index) for frame in self.analyzer.frames(heads)]
         self.scan.run(Film(frames), Viewer(Painter(), self.window), in_window=True)
         return self.scan.tally.frames
 
@@ -133,9 +133,9 @@ def test_ctrl_c_in_the_window_is_ctrl_c(stand: Stand) -> None:
 
 
 def scans(pool: Pool, heads: Sequence[Head]) -> Iterator[tuple[Frame, ScanStep]]:
-    stage = ScanStage()
-    guided = EnrollmentSession("Ada", stage, pool)
-    for frame in stage.frames(heads):
+    analyzer = FakeScanAnalyzer()
+    guided = EnrollmentSession("Ada", analyzer, pool)
+    for frame in analyzer.frames(heads):
         yield frame, guided.scan(frame)
 
 

@@ -1,4 +1,4 @@
-"""A stand-in for the analyzer with faces that have places and move: every rule of live recognition can be staged."""
+"""A fake of the analyzer for videos: faces have places and move, so that every rule of recognizing live shows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Actor:
     score: float = 0.99
 
 
-class LiveStage(Analyzer):
+class FakeLiveAnalyzer(Analyzer):
     """Knows what each picture shows by the number painted into its first pixels, and counts what it embeds."""
 
     def __init__(self) -> None:
@@ -45,13 +45,21 @@ class LiveStage(Analyzer):
     def fmr(self) -> FmrCurve:
         return CURVE
 
+    @property
+    def runs_on(self) -> str:
+        return "nothing"
+
+    def with_stages(self, *_stages: object) -> Analyzer:
+        """Any number of threads may use it as it is."""
+        return self
+
     def frame(self, *actors: Actor, time_s: float | None = None) -> Frame:
         """The next picture of a video with 25 frames a second."""
         number = len(self._scenes)
         self._scenes.append(actors)
         image = np.zeros((2, 2, 3), np.uint8)
         image[0, 0] = number // 65536, number // 256 % 256, number % 256
-        return Frame(image, "stage", number, number / FPS if time_s is None else time_s)
+        return Frame(image, "fake", number, number / FPS if time_s is None else time_s)
 
     def find(self, image_bgr: Image) -> Detections:
         self.found += 1

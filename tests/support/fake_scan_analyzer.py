@@ -1,4 +1,4 @@
-"""A stage for guided scans: each picture says whose head is where, turned how, so that no network is needed."""
+"""A fake of the analyzer for guided scans: each picture says whose head is where, turned how."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from facepool.faces.quality import FaceMeasures
 from facepool.models.catalog import FmrCurve
 from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Image, Pose
 
-SPACE = EmbeddingSpace("scan-stage", "0" * 64, "rgb-0-1/1", "arcface-112", mirrored=False, dimension=32)
+SPACE = EmbeddingSpace("fake-scan", "0" * 64, "rgb-0-1/1", "arcface-112", mirrored=False, dimension=32)
 CURVE = FmrCurve(((1e-2, 0.303), (1e-3, 0.370), (1e-4, 0.426), (1e-5, 0.477)), "made up")
 PICTURE_HW = (240, 320)
 ME, OTHER, THIRD = 0, 1, 2
@@ -43,7 +43,7 @@ def embedding(head: Head) -> Floats:
     return np.asarray(vector / np.linalg.norm(vector), np.float32)
 
 
-class ScanStage(Analyzer):
+class FakeScanAnalyzer(Analyzer):
     """Knows what each picture shows by the number painted into its first pixel."""
 
     def __init__(self) -> None:
@@ -59,14 +59,18 @@ class ScanStage(Analyzer):
 
     @property
     def runs_on(self) -> str:
-        return "a stage"
+        return "nothing"
+
+    def with_stages(self, *_stages: object) -> Analyzer:
+        """Any number of threads may use it as it is."""
+        return self
 
     def frame(self, *heads: Head) -> Frame:
         number = len(self._scenes)
         self._scenes.append(heads)
         image = np.zeros((*PICTURE_HW, 3), np.uint8)
         image[0, 0] = number % 256, number // 256, 0
-        return Frame(image, "stage", number, number / 30)
+        return Frame(image, "fake", number, number / 30)
 
     def frames(self, heads: Sequence[Head]) -> Iterator[Frame]:
         return (self.frame(head) for head in heads)
