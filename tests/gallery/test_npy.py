@@ -269,6 +269,7 @@ def test_an_interrupted_commit_is_finished_by_the_next_reader(
     with opened(tmp_path, "model_faces.npy") as again:
         assert [person.name for person in again.people()] == ["Ada", "Bob"]
         assert [person.name for person in pool.people()] == ["Ada", "Bob"]
+    pool.close()
     assert not [path for path in tmp_path.iterdir() if path.suffix in {".new", ".commit"}]
 
 
@@ -312,8 +313,10 @@ def test_the_names_file_is_found_or_given(tmp_path: Path) -> None:
     np.save(tmp_path / "crew.npy", units(1))
     np.save(tmp_path / "crew_ids.npy", np.array(["Ada"]))
     np.save(tmp_path / "who.npy", np.array(["Bob"]))
-    assert [person.name for person in open_pool(str(tmp_path / "crew.npy")).people()] == ["Ada"]
-    assert [person.name for person in NpyGallery(tmp_path / "crew.npy", tmp_path / "who.npy").people()] == ["Bob"]
+    with open_pool(str(tmp_path / "crew.npy")) as pool:
+        assert [person.name for person in pool.people()] == ["Ada"]
+    with NpyGallery(tmp_path / "crew.npy", tmp_path / "who.npy") as pool:
+        assert [person.name for person in pool.people()] == ["Bob"]
 
 
 def test_a_file_of_another_ending_is_no_pool(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import cv2
 import numpy as np
 
 from facepool.errors import ImageUnreadable
 from facepool.faces.align import Aligner
+from facepool.faces.detect import RetinaFace
+from facepool.faces.embed import Embedder
 from facepool.faces.pose import fit_heads
 from facepool.faces.quality import FaceMeasures, measure
 from facepool.models.catalog import FmrCurve
@@ -17,53 +18,10 @@ from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Fra
 _PICTURE_QUALITY = 90
 
 Detect = Callable[[Sequence[Image]], list[Detections]]
+"""Finds the faces of each image, as ``RetinaFace.detect``."""
+
 Embed = Callable[[AlignedFaces], Floats]
-
-
-class Detector(Protocol):
-    """Finds faces; ``detect.RetinaFace`` does, and so does what is put before it, such as a queue."""
-
-    @property
-    def runs_on(self) -> str:
-        """Engine and device, for people."""
-        ...
-
-    @property
-    def device(self) -> str:
-        """``cpu``, or the name of an accelerator, for which batches pay."""
-        ...
-
-    def detect(self, images_bgr: Sequence[Image]) -> list[Detections]:
-        """Find the faces of each image; see ``detect.RetinaFace``."""
-        ...
-
-
-class FaceEmbedder(Protocol):
-    """Turns aligned faces into vectors; ``embed.Embedder`` does, and so does what is put before it."""
-
-    @property
-    def space(self) -> EmbeddingSpace:
-        """What the vectors are comparable with."""
-        ...
-
-    @property
-    def fmr(self) -> FmrCurve | None:
-        """How similar strangers get; None where that was not measured."""
-        ...
-
-    @property
-    def runs_on(self) -> str:
-        """Engine and device, for people."""
-        ...
-
-    @property
-    def device(self) -> str:
-        """``cpu``, or the name of an accelerator, for which batches pay."""
-        ...
-
-    def embed(self, faces: AlignedFaces) -> Floats:
-        """Embed faces; see ``embed.Embedder``."""
-        ...
+"""Turns aligned faces into vectors, as ``Embedder.embed``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +92,7 @@ class Analyzer:
         remark: What people should know beside engine and device, for example ``int8``.
     """
 
-    def __init__(self, detector: Detector, aligner: Aligner, embedder: FaceEmbedder, remark: str = "") -> None:
+    def __init__(self, detector: RetinaFace, aligner: Aligner, embedder: Embedder, remark: str = "") -> None:
         self._remark = remark
         self._detector = detector
         self._detect: Detect = detector.detect

@@ -1,7 +1,7 @@
 """Who is known: people and their templates go in, and come out as rows, columns and changes since a revision.
 
-Read ``base`` first: the `Gallery` protocol. ``sqlite`` is the store of record, ``npy`` the original
-project's two files.
+Read ``base`` first: the `Gallery` protocol. ``sqlite`` is the store of record, with its tables in ``schema`` and its
+file in ``connection``; ``npy`` the original project's two files; ``transfer`` copies from one gallery into another.
 """
 
 from pathlib import Path

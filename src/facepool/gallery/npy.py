@@ -111,8 +111,12 @@ class NpyGallery(SqlGallery):
             raise PathMissing(
                 f"The pool {vectors_path} does not exist", fix="Register somebody first, or name another pool"
             )
-        check_space(self.path, self.space, space)
-        check_dimension(self.path, self.dimension, space)
+        try:
+            check_space(self.path, self.space, space)
+            check_dimension(self.path, self.dimension, space)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -162,16 +166,16 @@ class NpyGallery(SqlGallery):
         db = in_memory()
         try:
             _read(self._files, db)
-        except (PoolError, FileNotFoundError):
+            db.execute("UPDATE state SET revision = ?", (hash(seen),))
+        except BaseException as error:
             db.close()
-            if self._unchanged(seen):
-                raise
-            return None
-        if not self._unchanged(seen):
-            db.close()
-            return None
-        db.execute("UPDATE state SET revision = ?", (hash(seen),))
-        return db
+            if isinstance(error, (PoolError, FileNotFoundError)) and not self._unchanged(seen):
+                return None
+            raise
+        if self._unchanged(seen):
+            return db
+        db.close()
+        return None
 
     def _unchanged(self, seen: Signature) -> bool:
         return self._files.signature() == seen and not self._files.interrupted

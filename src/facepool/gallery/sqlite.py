@@ -568,15 +568,14 @@ class SqliteGallery(SqlGallery):
         return self._link
 
     def _remark_on(self, link: Link) -> None:
+        remarks = [
+            f"{copy.name} is {self.path.name} as an earlier facepool left it; delete it when all is well. "
+            "Erasing somebody deletes it, too."
+            for copy in copies_of(self.path)
+        ]
         if link.is_copy:
-            self._remarks.append(
-                f"{self.path.name} was written by an earlier facepool and may not be written: it can only be read."
-            )
-        for copy in copies_of(self.path):
-            self._remarks.append(
-                f"{copy.name} is {self.path.name} as an earlier facepool left it; delete it when all is well. "
-                "Erasing somebody deletes it, too."
-            )
+            remarks.append(f"{self.path.name} was written by an earlier facepool, and can only be read.")
+        self._remarks += [remark for remark in remarks if remark not in self._remarks]  # it may have been opened before
 
     def _disconnect(self) -> None:
         if self._link is not None:

@@ -1,16 +1,97 @@
-"""A time limit for the heads of requests: who connects and says nothing, or not all, is not waited for.
-
-uvicorn itself has one only for what follows an answer, and connections that wait count among those that it takes.
-"""
+"""Runs the application in uvicorn: the socket, how many connections, and how long a client may take to ask."""
 
 import asyncio
+import os
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import cast
 
+import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from facepool.errors import ConfigError
+
+_MOST_CONNECTIONS = 512
+_GRACE_S = 5
+_MOST_FRAME_BYTES = 5 * 1024 * 1024
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket at an address, for ``run``: made before time is spent on loading networks.
+
+    Raises:
+        ConfigError: The address cannot be listened at.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        if os.name == "posix":  # on Windows it would let two servers listen at one port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise ConfigError(
+            f"The server cannot listen on {host}:{port}", why=error.strerror or str(error), fix="Choose another --port"
+        ) from error
+    return listener
+
+
+def run(
+    app: ASGIApp,
+    listener: socket.socket,
+    started: Callable[[], None],
+    *,
+    proxies: Sequence[str] = (),
+    tls_certificate: Path | None = None,
+    tls_key: Path | None = None,
+) -> None:
+    """Serve an application until the process is asked to end.
+
+    Args:
+        app: What answers.
+        listener: Bound already.
+        started: Called when it listens.
+        proxies: Addresses whose ``X-Forwarded-For`` counts.
+        tls_certificate: Chain in PEM, for https.
+        tls_key: Its key, if that is not in the same file.
+    """
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
+        http=PromptHTTP,
+        limit_concurrency=_MOST_CONNECTIONS,
+        timeout_graceful_shutdown=_GRACE_S,
+        ws_max_size=_MOST_FRAME_BYTES,
+        ws_per_message_deflate=False,
+        ssl_certfile=tls_certificate,
+        ssl_keyfile=tls_key,
+    )
+    _Server(config, started).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._started()
 
 
 class PromptHTTP(HttpToolsProtocol):
-    """HTTP/1.1 that hangs up where the head of a request is not complete in time."""
+    """HTTP/1.1 that hangs up where the head of a request is not complete in time.
+
+    uvicorn itself has a limit only for what follows an answer, and connections that wait count among those that it
+    takes.
+    """
 
     head_s = 10.0
     """From the connection, or from the first bytes after an answer, to the end of the head."""

@@ -1,15 +1,11 @@
 """``facepool serve``."""
 
-import os
-import socket
 import ssl
 import webbrowser
-from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
 import click
-import uvicorn
 
 from facepool.cli.context import (
     DECISION,
@@ -25,16 +21,13 @@ from facepool.errors import ConfigError, PathMissing
 from facepool.web.app import create_app
 from facepool.web.middleware.authentication import is_loopback
 from facepool.web.middleware.bounds import DEADLINE_S, MOST_BYTES
-from facepool.web.server import PromptHTTP
+from facepool.web.server import bind, run
 from facepool.web.services import ServerOptions, assemble
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import REQUESTS, Limits
 from facepool.web.services.store import ServerStore, store_beside
 
 _MIB = 1024 * 1024
-_MOST_CONNECTIONS = 512
-_GRACE_S = 5
-_MOST_FRAME_BYTES = 5 * _MIB
 
 
 @click.command()
@@ -86,7 +79,7 @@ def serve(
     if not local:
         _check_keys(settings.pool, host)
     certificate = _check_certificate(tls_certificate, tls_key)
-    with closing(_bind(host, port)) as listener:
+    with closing(bind(host, port)) as listener:
         options = ServerOptions(
             keys_always=require_keys or not local,
             pinned=frozenset(context.given),
@@ -111,35 +104,8 @@ def serve(
             if open_browser:
                 webbrowser.open(address)
 
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=bool(proxies),
-            forwarded_allow_ips=list(proxies),
-            http=PromptHTTP,
-            limit_concurrency=_MOST_CONNECTIONS,
-            timeout_graceful_shutdown=_GRACE_S,
-            ws_max_size=_MOST_FRAME_BYTES,
-            ws_per_message_deflate=False,
-            ssl_certfile=tls_certificate,
-            ssl_keyfile=tls_key,
-        )
         with suppress(KeyboardInterrupt):  # it is how a server ends
-            _Server(config, started).run(sockets=[listener])
-
-
-class _Server(uvicorn.Server):
-    """Says when it listens."""
-
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._started = started
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._started()
+            run(app, listener, started, proxies=proxies, tls_certificate=tls_certificate, tls_key=tls_key)
 
 
 def _check_keys(pool: Path, host: str) -> None:
@@ -168,21 +134,6 @@ def _check_certificate(certificate: Path | None, key: Path | None) -> bool:
             f"The certificate {certificate} cannot be used", why=str(error), fix="Name a PEM file and its key"
         ) from error
     return True
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    """A socket at the address, before time is spent on loading networks."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        if os.name == "posix":  # on Windows it would let two servers listen at one port
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        raise ConfigError(
-            f"The server cannot listen on {host}:{port}", why=error.strerror or str(error), fix="Choose another --port"
-        ) from error
-    return listener
 
 
 def _shown(host: str) -> str:
