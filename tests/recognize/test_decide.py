@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facepool.models.catalog import FmrCurve
-from facepool.recognize.decide import decide
+from facepool.recognize.decide import Criteria, decide
 from facepool.thresholds import ThresholdPolicy, fmr_at, similarity_at
 from facepool.types import Candidate
 
@@ -56,33 +56,33 @@ def test_verification_is_held_to_one_comparison() -> None:
 
 
 def test_an_empty_pool_knows_nobody() -> None:
-    decision = decide([], 0.4)
+    decision = decide([], Criteria(0.4))
     assert (decision.person, decision.similarity, decision.margin, decision.reason) == (None, None, None, "empty_pool")
 
 
 def test_the_threshold_itself_is_a_match() -> None:
-    decision = decide([candidate("Ada", 0.4)], 0.4)
+    decision = decide([candidate("Ada", 0.4)], Criteria(0.4))
     assert (decision.person, decision.reason, decision.margin) == ("Ada", "match", None)
 
 
 def test_below_the_threshold_nobody_is_named() -> None:
-    decision = decide([candidate("Ada", 0.39), candidate("Bob", 0.1)], 0.4)
+    decision = decide([candidate("Ada", 0.39), candidate("Bob", 0.1)], Criteria(0.4))
     assert (decision.person, decision.reason) == (None, "below_threshold")
     assert decision.margin == pytest.approx(0.29)
 
 
 def test_two_people_who_match_alike_are_ambiguous() -> None:
     twins = [candidate("Ada", 0.61), candidate("Eve", 0.60)]
-    assert decide(twins, 0.4, min_margin=0.02).reason == "ambiguous"
-    assert decide(twins, 0.4, min_margin=0.005).person == "Ada"
+    assert decide(twins, Criteria(0.4, min_margin=0.02)).reason == "ambiguous"
+    assert decide(twins, Criteria(0.4, min_margin=0.005)).person == "Ada"
 
 
 def test_a_runner_up_who_does_not_match_makes_nothing_ambiguous() -> None:
-    assert decide([candidate("Ada", 0.41), candidate("Eve", 0.399)], 0.4, min_margin=0.1).person == "Ada"
+    assert decide([candidate("Ada", 0.41), candidate("Eve", 0.399)], Criteria(0.4, min_margin=0.1)).person == "Ada"
 
 
 def test_a_poor_face_names_nobody() -> None:
-    decision = decide([candidate("Ada", 0.9)], 0.4, usable=False)
+    decision = decide([candidate("Ada", 0.9)], Criteria(0.4), usable=False)
     assert (decision.person, decision.reason) == (None, "low_quality")
 
 
@@ -91,7 +91,7 @@ def test_a_person_is_named_exactly_when_the_reason_is_match(
     similarities: list[float], threshold: float, margin: float, usable: bool
 ) -> None:
     candidates = [candidate(f"p{i}", s) for i, s in enumerate(sorted(similarities, reverse=True))]
-    decision = decide(candidates, threshold, min_margin=margin, usable=usable)
+    decision = decide(candidates, Criteria(threshold, min_margin=margin), usable=usable)
     assert (decision.person is not None) == (decision.reason == "match")
     if decision.person is not None:
         assert decision.similarity is not None
@@ -102,6 +102,6 @@ def test_a_person_is_named_exactly_when_the_reason_is_match(
 def test_look_alikes_need_a_larger_margin_even_over_one_who_does_not_match(rival: float, named: bool) -> None:
     candidates = [candidate("Ada", 0.8), candidate("Bob", 0.75), candidate("Ann", rival)]
     pairs = {frozenset(("Ada", "Ann"))}
-    assert (decide(candidates, 0.74, look_alikes=pairs).person == "Ada") is named
-    assert decide(candidates, 0.74).person == "Ada"
-    assert decide(candidates, 0.74, look_alikes=pairs).reason == ("match" if named else "ambiguous")
+    assert (decide(candidates, Criteria(0.74, look_alikes=pairs)).person == "Ada") is named
+    assert decide(candidates, Criteria(0.74)).person == "Ada"
+    assert decide(candidates, Criteria(0.74, look_alikes=pairs)).reason == ("match" if named else "ambiguous")

@@ -111,7 +111,7 @@ def test_a_single_face_gets_the_plain_decision(
     similarities: list[float], threshold: float, margin: float, held: str | None
 ) -> None:
     nearest = candidates(**{f"p{i}": value for i, value in enumerate(similarities)})
-    plain = decide(nearest, threshold, min_margin=margin, held=held, hysteresis=0.05)
+    plain = decide(nearest, Criteria(threshold, min_margin=margin, hysteresis=0.05), held=held)
     one = decide_together([Claim(nearest, held=held)], Criteria(threshold, margin, hysteresis=0.05))[0]
     assert (one.person, one.reason, one.similarity) == (plain.person, plain.reason, plain.similarity)
 

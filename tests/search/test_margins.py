@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from facepool.recognize.decide import LOOK_ALIKE_MARGIN, decide
+from facepool.recognize.decide import LOOK_ALIKE_MARGIN, Criteria, decide
 from facepool.search import Index
 from facepool.search.exact import nearest
 from facepool.search.margins import measured_margins
@@ -79,10 +79,13 @@ def test_a_measured_margin_takes_the_place_of_the_constant(margin: float | None,
     candidates = [Candidate("Ada", 0.7, 1), Candidate("Ann", 0.64, 2)]
     margins = {} if margin is None else {TWINS: margin}
     assert LOOK_ALIKE_MARGIN > 0.06
-    decision = decide(candidates, 0.5, min_margin=0.02, look_alikes={TWINS}, margins=margins)
+    decision = decide(candidates, Criteria(0.5, min_margin=0.02, look_alikes={TWINS}, margins=margins))
     assert (decision.person == "Ada") is named
 
 
 def test_a_measured_margin_is_never_below_what_everybody_needs() -> None:
     candidates = [Candidate("Ada", 0.7, 1), Candidate("Ann", 0.69, 2)]
-    assert decide(candidates, 0.5, min_margin=0.02, look_alikes={TWINS}, margins={TWINS: 0.0}).reason == "ambiguous"
+    assert (
+        decide(candidates, Criteria(0.5, min_margin=0.02, look_alikes={TWINS}, margins={TWINS: 0.0})).reason
+        == "ambiguous"
+    )

@@ -27,38 +27,30 @@ class Gallery(Protocol):
     @property
     def path(self) -> Path:
         """The file that the user named; a new gallery has none until something is stored."""
-        ...
 
     @property
     def space(self) -> EmbeddingSpace | None:
         """What the vectors are comparable with; None where the files do not say."""
-        ...
 
     @property
     def dimension(self) -> int | None:
         """Length of a vector; None for a new gallery without a space."""
-        ...
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Remarks for the user, one line each."""
-        ...
 
     def revision(self) -> int:
         """A number that differs after any process has changed the gallery. Cheap: ask before each frame."""
-        ...
 
     def people(self) -> list[Person]:
         """Everybody, sorted by name; people without templates, too."""
-        ...
 
     def person(self, name: str) -> Person | None:
         """Somebody by name; None: nobody has it."""
-        ...
 
     def person_by_id(self, person_id: str) -> Person | None:
         """Somebody by id, whatever they are called now; None: nobody has it."""
-        ...
 
     def templates(self, person: str | None = None, *, offset: int = 0, limit: int | None = None) -> list[Template]:
         """The templates of one person, or of everybody, oldest first; none for a person without any.
@@ -71,7 +63,6 @@ class Gallery(Protocol):
         Raises:
             UnknownPerson: Nobody has that name.
         """
-        ...
 
     def template(self, template_id: int) -> Template:
         """One template.
@@ -79,11 +70,9 @@ class Gallery(Protocol):
         Raises:
             UnknownTemplate: There is none of that number.
         """
-        ...
 
     def template_number(self, template_uuid: str) -> int | None:
         """The number of the template of a UUID; None: there is none of it."""
-        ...
 
     def picture(self, template_id: int) -> bytes | None:
         """The JPEG of the aligned face that was stored with a template; None: none was, or the files have no room.
@@ -91,23 +80,18 @@ class Gallery(Protocol):
         Raises:
             UnknownTemplate: There is none of that number.
         """
-        ...
 
     def template_ids_with_image(self, person: str | None = None) -> frozenset[int]:
         """The numbers of a person's or everybody's templates that have a picture; none of somebody who is not there."""
-        ...
 
     def frontal_poses(self, person: str | None = None) -> FrontalPoses:
         """What was straight ahead in the guided scans of a person or of everybody, as far as it is known."""
-        ...
 
     def look_alikes(self) -> frozenset[LookAlikes]:
         """Pairs of people who are easily taken for each other."""
-        ...
 
     def calibration(self) -> Calibration | None:
         """What was measured of the gallery; None: nothing, or in another embedding space."""
-        ...
 
     def changes(self, since: int | None = None) -> Changes:
         """What happened since a revision, for those who keep what the gallery has in a form of their own.
@@ -116,11 +100,9 @@ class Gallery(Protocol):
             since: A revision that the caller has followed the gallery to; None: none yet. Where the gallery cannot
                 tell what happened since, and always for None, the answer is all that it has, which ``whole`` says.
         """
-        ...
 
     def matrix(self) -> PoolMatrix:
         """All templates as they are now. Deprecated: ``changes`` and ``facepool.search.Search`` take its place."""
-        ...
 
     def create(self, person: str) -> None:
         """Make a person known who has no templates yet; nobody is recognized as them before they have one.
@@ -129,7 +111,6 @@ class Gallery(Protocol):
             ConfigError: The name cannot be used.
             PersonExists: Somebody has it.
         """
-        ...
 
     def register(
         self,
@@ -161,7 +142,6 @@ class Gallery(Protocol):
             PoolChanged: The gallery is of another revision than the expected one.
             SpaceMismatch: The gallery is of another space.
         """
-        ...
 
     def add(
         self,
@@ -191,7 +171,6 @@ class Gallery(Protocol):
             InvalidEmbedding: An embedding is not (D,) float32 of norm 1.
             SpaceMismatch: The gallery is of another space, or neither side knows its own.
         """
-        ...
 
     def set_calibration(self, calibration: Calibration | None, *, expected_revision: int | None = None) -> None:
         """Keep what was measured of the gallery in place of what was kept; ``calibration()`` has it.
@@ -203,7 +182,6 @@ class Gallery(Protocol):
         Raises:
             PoolChanged: The gallery is of another revision than the expected one.
         """
-        ...
 
     def rename(self, old: str, new: str) -> None:
         """Give a person another name.
@@ -213,7 +191,6 @@ class Gallery(Protocol):
             PersonExists: Somebody else is called `new`.
             ConfigError: The new name cannot be used.
         """
-        ...
 
     def merge(self, source: str, target: str) -> int:
         """Give all templates of one person to another; the first one is gone.
@@ -225,7 +202,6 @@ class Gallery(Protocol):
             UnknownPerson: One of them is not there.
             ConfigError: Both are the same person.
         """
-        ...
 
     def remove(self, person: str) -> int:
         """Erase a person and all their templates.
@@ -236,7 +212,6 @@ class Gallery(Protocol):
         Raises:
             UnknownPerson: Nobody has that name.
         """
-        ...
 
     def remove_many(self, people: Collection[str]) -> dict[str, int]:
         """Erase several people and all their templates in one change; those who are not there are passed over.
@@ -244,7 +219,6 @@ class Gallery(Protocol):
         Returns:
             How many templates were erased of each who was there.
         """
-        ...
 
     def remove_template(self, template_id: int, person: str | None = None) -> str:
         """Erase one template and its picture. The person stays, even without any template.
@@ -259,11 +233,9 @@ class Gallery(Protocol):
         Raises:
             UnknownTemplate: There is none of that number, or it is another person's.
         """
-        ...
 
     def close(self) -> None:
         """Let go of the files. A closed pool cannot be used; closing again does nothing."""
-        ...
 
     def __enter__(self) -> Self: ...
 

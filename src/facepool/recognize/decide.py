@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 
 import numpy as np
 
@@ -16,47 +15,17 @@ other people need."""
 _LEAST_GAIN = 1e-6  # the threshold itself is a match
 
 
-def decide(
-    candidates: Sequence[Candidate],
-    threshold: float,
-    *,
-    min_margin: float = 0.0,
-    usable: bool = True,
-    look_alikes: Collection[frozenset[str]] = (),
-    margins: Mapping[frozenset[str], float] = MappingProxyType({}),
-    held: str | None = None,
-    hysteresis: float = 0.0,
-) -> Decision:
-    """Name the nearest person, or nobody.
-
-    Args:
-        candidates: Best first, one a person.
-        threshold: A candidate matches at this similarity or above, once its score offset is taken off.
-        min_margin: By how much the best must beat a runner-up who also matches; otherwise ``ambiguous``.
-        usable: False when the face is too poor to name anybody: ``low_quality``.
-        look_alikes: Pairs of people of whom one must beat the other by a margin of its own, matching or not.
-        margins: That margin of each pair that was measured; ``LOOK_ALIKE_MARGIN`` for the others.
-        held: Who the face has been until now, if it was anybody.
-        hysteresis: What that person is ahead by, so that a name does not come and go.
-    """
-    if not candidates:
-        return Decision(None, None, threshold, None, "empty_pool")
-    if held is not None:
-        candidates = sorted(candidates, key=lambda candidate: -_favoured(candidate, held, hysteresis))
-    best, others = candidates[0], candidates[1:]
-    margin = best.normalized_score - others[0].normalized_score if others else None
-    favour = hysteresis if best.person == held else 0.0
-    criteria = Criteria(threshold, min_margin, look_alikes, margins=margins)
-    reason = _reason(best, others, favour, criteria) if usable else "low_quality"
-    person = best.person if reason == "match" else None
-    return Decision(
-        person, best.similarity, threshold + best.score_offset, margin, reason, candidates=tuple(candidates)
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Criteria:
-    """What it takes to be named; see ``decide``."""
+    """What it takes to be named.
+
+    Attributes:
+        threshold: A candidate matches at this similarity or above, once its score offset is taken off.
+        min_margin: By how much the best must beat a runner-up who also matches; otherwise ``ambiguous``.
+        look_alikes: Pairs of people of whom one must beat the other by a margin of its own, matching or not.
+        hysteresis: What the person whom a face is taken for is ahead by, so that a name does not come and go.
+        margins: The margin of each pair of look-alikes that was measured; ``LOOK_ALIKE_MARGIN`` for the others.
+    """
 
     threshold: float
     min_margin: float = 0.0
@@ -89,6 +58,32 @@ class Claim:
     frames: int = 1
 
 
+def decide(
+    candidates: Sequence[Candidate], criteria: Criteria, *, usable: bool = True, held: str | None = None
+) -> Decision:
+    """Name the nearest person, or nobody.
+
+    Args:
+        candidates: Best first, one a person.
+        criteria: What it takes to be named.
+        usable: False when the face is too poor to name anybody: ``low_quality``.
+        held: Who the face has been until now, if it was anybody.
+    """
+    threshold = criteria.threshold
+    if not candidates:
+        return Decision(None, None, threshold, None, "empty_pool")
+    if held is not None:
+        candidates = sorted(candidates, key=lambda candidate: -_favoured(candidate, held, criteria.hysteresis))
+    best, others = candidates[0], candidates[1:]
+    margin = best.normalized_score - others[0].normalized_score if others else None
+    favour = criteria.hysteresis if best.person == held else 0.0
+    reason = _reason(best, others, favour, criteria) if usable else "low_quality"
+    person = best.person if reason == "match" else None
+    return Decision(
+        person, best.similarity, threshold + best.score_offset, margin, reason, candidates=tuple(candidates)
+    )
+
+
 def decide_together(claims: Sequence[Claim], criteria: Criteria) -> list[Decision]:
     """Name the faces of one picture. Nobody is two of them.
 
@@ -104,7 +99,7 @@ def decide_together(claims: Sequence[Claim], criteria: Criteria) -> list[Decisio
     Returns:
         One decision a claim. Of a single claim it is the plain decision.
     """
-    alone = [_decide_claim(claim, claim.candidates, criteria) for claim in claims]
+    alone = [decide(claim.candidates, criteria, usable=claim.usable, held=claim.held) for claim in claims]
     settled = _settle_all(claims, alone, criteria) if len(claims) > 1 else alone
     return [
         replace(decision, frames=claim.frames, candidates=tuple(claim.candidates))
@@ -140,21 +135,8 @@ def _settle(
         return alone
     elsewhere = {person for person, holder in clearly.items() if holder != index}
     left = [candidate for candidate in claim.candidates if candidate.person not in elsewhere]
-    resolved = _decide_claim(claim, left, criteria)
+    resolved = decide(left, criteria, usable=claim.usable, held=claim.held)
     return resolved if resolved.person is not None and resolved.person == given.get(index) else alone
-
-
-def _decide_claim(claim: Claim, candidates: Sequence[Candidate], criteria: Criteria) -> Decision:
-    return decide(
-        candidates,
-        criteria.threshold,
-        min_margin=criteria.min_margin,
-        usable=claim.usable,
-        look_alikes=criteria.look_alikes,
-        margins=criteria.margins,
-        held=claim.held,
-        hysteresis=criteria.hysteresis,
-    )
 
 
 def _give_out(claims: Sequence[Claim], criteria: Criteria) -> dict[int, str]:

@@ -232,13 +232,13 @@ class LiveRecognizer:
         return self._policy.identification(gallery.templates, gallery.calibration)
 
     def _show(self, track: int, decision: Decision | None, time_s: float) -> list[Event | None]:
-        """Let a decision stand if it is firm, and tell what is new."""
+        """Let a decision stand if it is firm. Returns the events of what is new."""
         identity = self._identities[track]
         before = identity.shown
         if decision is not None and (before is not None or self._is_firm(identity, decision, time_s)):
             identity.shown = decision
         events: list[Event | None] = []
-        if not identity.announced and self._is_worth_telling(identity):
+        if not identity.announced and self._is_worth_an_event(identity):
             identity.announced = True
             events.append(self._event("appeared", track, time_s, "new"))
         if identity.shown is None or not identity.announced:
@@ -249,7 +249,7 @@ class LiveRecognizer:
             events.append(self._event(kind, track, time_s, identity.shown.reason, previous))
         return events
 
-    def _is_worth_telling(self, identity: Identity) -> bool:
+    def _is_worth_an_event(self, identity: Identity) -> bool:
         there = identity.seen >= self._options.min_hits and identity.best_score >= self._options.min_score
         return there or identity.held is not None
 
@@ -269,30 +269,21 @@ class LiveRecognizer:
         self, kind: EventKind, track: int, time_s: float, reason: EventReason, previous: str | None = None
     ) -> Event:
         identity = self._identities[track]
-        decision = identity.shown
-        event = Event(
+        decision = None if kind == "appeared" else identity.shown
+        return Event(
             kind=kind,
             track=track,
-            person=None,
+            person=None if decision is None else decision.person,
+            person_id=None if decision is None else decision.person_id,
             previous=previous,
-            similarity=None,
-            threshold=None,
-            margin=None,
+            similarity=None if decision is None else decision.similarity,
+            threshold=None if decision is None else decision.threshold,
+            margin=None if decision is None else decision.margin,
             frames=identity.frames,
             time_s=time_s,
             bbox=identity.bbox,
             reason=reason,
             crop_bgr=identity.crop_bgr,
-        )
-        if decision is None or kind == "appeared":
-            return event
-        return replace(
-            event,
-            person=decision.person,
-            person_id=decision.person_id,
-            similarity=decision.similarity,
-            threshold=decision.threshold,
-            margin=decision.margin,
         )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from facepool.faces.analyze import Analyzer
 from facepool.gallery import Gallery, check_gallery
-from facepool.recognize.decide import decide
+from facepool.recognize.decide import Criteria, decide
 from facepool.search import GalleryState, Search
 from facepool.thresholds import Threshold, ThresholdPolicy
 from facepool.types import Decision, Detections, Floats, Image
@@ -129,16 +129,12 @@ class Recognizer:
 
     def _decisions(self, embeddings: Floats, usable: Sequence[bool]) -> tuple[Decision, ...]:
         nearest = self._search.nearest(embeddings, self._options.candidates, normalize=self._policy.follows_pool)
-        threshold = self._threshold(nearest.state).value
+        state = nearest.state
+        criteria = Criteria(
+            self._threshold(state).value, self._options.min_margin, state.look_alikes, margins=state.margins
+        )
         return tuple(
-            decide(
-                candidates,
-                threshold,
-                min_margin=self._options.min_margin,
-                usable=good,
-                look_alikes=nearest.state.look_alikes,
-                margins=nearest.state.margins,
-            )
+            decide(candidates, criteria, usable=good)
             for candidates, good in zip(nearest.candidates, usable, strict=True)
         )
 

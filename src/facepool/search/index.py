@@ -157,13 +157,9 @@ class Index:
         others = [
             person_id
             for person_id, name in zip(changes.person_ids, changes.names, strict=True)
-            if not self._is(name, person_id)
+            if (place := _find(self.names, name)) is None or self.person_ids[place] != person_id
         ]
         return not others or set(self.person_ids).isdisjoint(others)
-
-    def _is(self, name: str, person_id: str) -> bool:
-        place = bisect_left(self.names, name)
-        return place < len(self.names) and self.names[place] == name and self.person_ids[place] == person_id
 
     def _with(self, changes: Changes) -> Changes:
         """All that the gallery has after some changes."""
@@ -190,7 +186,7 @@ class Index:
         added = grouping(changes.person_of, changes.names, changes.template_ids)
         vectors = changes.vectors[added.order]
         owners = [changes.names[person] for person in added.people]
-        fresh = [place for place, name in enumerate(owners) if not self._has(name)]
+        fresh = [place for place, name in enumerate(owners) if _find(self.names, name) is None]
         fresh_at = [bisect_left(self.names, owners[place]) for place in fresh]
         names, person_ids = self.names, self.person_ids
         if fresh:
@@ -227,10 +223,6 @@ class Index:
             )
         )
 
-    def _has(self, name: str) -> bool:
-        place = bisect_left(self.names, name)
-        return place < len(self.names) and self.names[place] == name
-
     def _end(self, name: str) -> int:
         """The row before which the next template of a person comes, whether they have one yet or not."""
         place = bisect_left(self.names, name)
@@ -250,7 +242,8 @@ class Index:
         """The cohort after some people have got more templates, or are new; nobody else is measured."""
         if not owners:
             return self.cohort
-        old = np.array([bisect_left(self.names, name) for name in owners if self._has(name)], np.intp)
+        known = (_find(self.names, name) for name in owners)
+        old = np.array([place for place in known if place is not None], np.intp)
         before = self.means(old) if len(old) else self.vectors[:0]
         after = _means_of(vectors[ranges(starts[people], counts[people])], counts[people])
         total = self.cohort.total - before.sum(axis=0, dtype=np.float64) + after.sum(axis=0, dtype=np.float64)
@@ -302,10 +295,16 @@ def _margins(
 ) -> dict[LookAlikes, float]:
     own = {}
     for name in {name for pair in pairs for name in pair}:
-        place = bisect_left(names, name)
-        if place < len(names) and names[place] == name:
+        place = _find(names, name)
+        if place is not None:
             own[name] = vectors[starts[place] : starts[place] + counts[place]]
     return measured_margins(pairs, own)
+
+
+def _find(names: Sequence[str], name: str) -> int | None:
+    """Where a name is among sorted ones; None: it is not."""
+    place = bisect_left(names, name)
+    return place if place < len(names) and names[place] == name else None
 
 
 def _frozen(index: Index) -> Index:

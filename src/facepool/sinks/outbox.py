@@ -16,7 +16,7 @@ EventRecord = Mapping[str, object]
 
 _LONGEST_WAIT_S = 30.0
 _GIVE_UP_S = 600.0
-"""News that is older than this is none."""
+"""An event that is older than this is dropped: nobody acts on it any more."""
 
 
 class Unreachable(Exception):

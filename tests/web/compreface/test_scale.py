@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facepool.recognize.decide import decide
+from facepool.recognize.decide import Criteria, decide
 from facepool.types import Candidate
 from facepool.web.compreface.recognition import scaled, scaled_candidate
 
@@ -38,7 +38,7 @@ def test_a_client_that_takes_half_for_a_match_names_whom_facepool_names(
 ) -> None:
     candidates = [Candidate(f"person {n}", cosine, n, bar) for n, (cosine, bar) in enumerate(people)]
     candidates.sort(key=lambda candidate: -candidate.normalized_score)
-    decision = decide(candidates, threshold, min_margin=min_margin, usable=usable)
+    decision = decide(candidates, Criteria(threshold, min_margin=min_margin), usable=usable)
     values = [scaled_candidate(candidate, decision) for candidate in decision.candidates]
     assert values == sorted(values, reverse=True)
     assert (decision.candidates[0].person if values[0] >= 0.5 else None) == decision.person

@@ -5,6 +5,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
 from rich.console import Console as RichConsole
 from rich.markup import escape
@@ -21,6 +22,9 @@ from rich.table import Table
 from rich.text import Text
 
 from facepool.errors import FacepoolError
+
+if TYPE_CHECKING:
+    from facepool.models import catalog
 
 _WIDE = 1000
 STYLES = {"good": "green", "bad": "red", "faint": "dim"}
@@ -106,15 +110,24 @@ class Console:
             yield
 
     @contextmanager
-    def downloads(self) -> Iterator["Downloads"]:
+    def downloads(self) -> "Iterator[catalog.Progress]":
         """Progress bars of downloads, one a file, which appear when something is fetched."""
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
         bars = Progress(*columns, console=self._err, redirect_stdout=False)
-        downloads = Downloads(bars)
+        tasks: dict[str, TaskID] = {}
+
+        def report(name: str, done: int, total: int | None) -> None:
+            if not tasks:
+                bars.start()  # only now: an empty display would leave a blank line
+            if name not in tasks:
+                tasks[name] = bars.add_task(name, total=total)
+            bars.update(tasks[name], completed=done, total=total)
+
         try:
-            yield downloads
+            yield report
         finally:
-            downloads.stop()
+            if tasks:
+                bars.stop()
 
 
 def printable(text: str) -> str:
@@ -148,31 +161,6 @@ class Counter:
     def describe(self, text: str) -> None:
         """Change the label."""
         self._progress.update(self._task, description=escape(printable(text)))
-
-
-class Downloads:
-    """Progress bars by file name; the callable that a model store reports to.
-
-    Args:
-        progress: Where they are drawn.
-    """
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._tasks: dict[str, TaskID] = {}
-
-    def __call__(self, name: str, done: int, total: int | None) -> None:
-        """So many of so many bytes of a file are here."""
-        if not self._tasks:
-            self._progress.start()  # only now: an empty display would leave a blank line
-        if name not in self._tasks:
-            self._tasks[name] = self._progress.add_task(name, total=total)
-        self._progress.update(self._tasks[name], completed=done, total=total)
-
-    def stop(self) -> None:
-        """Leave the bars as they are, if there are any."""
-        if self._tasks:
-            self._progress.stop()
 
 
 def people_count(number: int) -> str:

@@ -30,7 +30,7 @@ class Presence:
         """Take in one frame.
 
         Returns:
-            A line that says who is in view now, or None when that is no news.
+            A line that says who is in view now, or None while that has not changed.
         """
         self._now_s = view.time_s
         for event in view.events:
