@@ -51,10 +51,19 @@ def _children_hear_ctrl_c() -> None:
 
 
 @pytest.fixture(scope="session")
-def open_store() -> ModelStore:
-    """A store for real models: FACEPOOL_TEST_STORE, or the user's own. Nothing is pulled until a test loads it."""
+def open_store(pytestconfig: pytest.Config) -> ModelStore:
+    """A store for real models: FACEPOOL_TEST_STORE, or the user's own; pytest's cache for users who have no home.
+
+    Nothing is pulled until a test loads it, and then once: stores make processes wait for each other.
+    """
     chosen = os.environ.get("FACEPOOL_TEST_STORE")
-    return ModelStore(Path(chosen) if chosen else default_root())
+    root = Path(chosen) if chosen else default_root()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        assert pytestconfig.cache is not None
+        root = pytestconfig.cache.mkdir("models")
+    return ModelStore(root)
 
 
 @pytest.fixture(scope="session")
