@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from facepool import open_pool, read_image
 from facepool.capture import VideoWriter
+from facepool.runtime import default_cache
 from facepool.types import Image
 
 FRAME_WH = (320, 400)
@@ -66,6 +68,7 @@ class Commands:
             "XDG_CACHE_HOME": str(folder / "cache"),
             "PYTHONIOENCODING": "utf-8",
         }
+        self._share_compiled_graphs()
 
     def __call__(self, *words: str | Path, **env: str) -> Outcome:
         """``facepool WORDS``, with further environment variables."""
@@ -99,6 +102,16 @@ class Commands:
             stdin=subprocess.DEVNULL,
             encoding="utf-8",
         )
+
+    def _share_compiled_graphs(self) -> None:
+        """Let commands find what engines compiled in the user's own cache, so that not each compiles it anew."""
+        compiled = self.folder / "cache" / "facepool" / "compiled"
+        if sys.platform == "win32" or compiled.is_symlink():
+            return
+        with suppress(OSError):  # users without a home have no such cache
+            default_cache().mkdir(parents=True, exist_ok=True)
+            compiled.parent.mkdir(parents=True)
+            compiled.symlink_to(default_cache())
 
     def take_pool_of(self, other: "Commands") -> None:
         """Begin with a copy of another's pool."""

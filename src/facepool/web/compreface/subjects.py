@@ -86,7 +86,10 @@ async def rename_subject(subject: str, body: NewName, services: CurrentServices,
     new = body.name
 
     def rename(pool: Pool) -> bool:
-        old = _known(pool, _usable(subject, "; "))
+        wanted = _usable(subject, "; ")
+        old = _find(pool, wanted)
+        if old is None:
+            raise subject_not_found(wanted)
         if new == old:
             return False
         namesake = _find(pool, new)
@@ -292,15 +295,3 @@ def _find(pool: Pool, subject: str) -> str | None:
         return subject
     folded = subject.casefold()
     return next((name for name in names if name.casefold() == folded), None)
-
-
-def _known(pool: Pool, subject: str) -> str:
-    """The same, of somebody who has to be there.
-
-    Raises:
-        CompreFaceError: Nobody has that name.
-    """
-    found = _find(pool, subject)
-    if found is None:
-        raise subject_not_found(subject)
-    return found
