@@ -113,7 +113,7 @@ def test_a_video_that_breaks_off_keeps_what_was_recognized(crowd: Commands, phot
 
 
 @pytest.mark.parametrize("as_folder", [True, False])
-def test_an_undecodable_picture_among_good_ones_is_left_out_and_told(
+def test_an_undecodable_picture_among_good_ones_is_left_out_and_reported(
     crowd: Commands, photo: Path, tmp_path: Path, *, as_folder: bool
 ) -> None:
     pictures = tmp_path / "pictures"
@@ -124,8 +124,8 @@ def test_an_undecodable_picture_among_good_ones_is_left_out_and_told(
     outcome = crowd("recognize", *([pictures] if as_folder else sorted(pictures.iterdir())), "--json")
     assert outcome.code == 3
     assert [record["person"] for record in outcome.records] == ["Ada", "Ada"]
-    told = [line for line in outcome.err.splitlines() if "2.jpg" in line and line.startswith("Left out")]
-    assert len(told) == 1
+    reported = [line for line in outcome.err.splitlines() if "2.jpg" in line and line.startswith("Left out")]
+    assert len(reported) == 1
 
 
 def test_only_undecodable_pictures(crowd: Commands, tmp_path: Path) -> None:
@@ -351,7 +351,7 @@ def test_errors_are_objects_for_programs(crowd: Commands) -> None:
     assert '{"error": "person_unknown", "message": "The pool has nobody called' in outcome.err
 
 
-def test_whoever_reads_may_stop_reading(crowd: Commands) -> None:
+def test_a_reader_may_stop_reading(crowd: Commands) -> None:
     process = crowd.start("-m", "facepool", "models", "list")
     assert process.stdout is not None
     process.stdout.close()

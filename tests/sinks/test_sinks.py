@@ -120,7 +120,7 @@ def test_a_full_queue_drops_its_oldest_and_counts_them() -> None:
     assert [event["track"] for event in other.got] == [0, 2, 3]
 
 
-def test_an_end_while_the_other_side_is_away_is_quick_and_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_end_while_the_other_side_is_away_is_quick_and_reported(caplog: pytest.LogCaptureFixture) -> None:
     outbox = Outbox(Other(away=True).deliver, "there", first_wait_s=60)
     for _ in range(20):
         outbox.put(ADA)
@@ -156,7 +156,7 @@ def test_what_is_not_wanted_or_not_json_is_dropped_and_the_rest_goes_on(caplog: 
     assert all(record.levelno == logging.WARNING for record in caplog.records)
 
 
-def test_an_event_is_sent_as_it_was_when_it_was_told() -> None:
+def test_an_event_is_sent_as_it_was_when_it_was_put() -> None:
     other, event = Other(), dict(ADA)
     with Outbox(other.deliver, "there") as outbox:
         outbox.put(event)

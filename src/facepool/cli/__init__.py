@@ -1,5 +1,5 @@
-"""The command line: parse, call a room below, present. No command computes.
+"""The command line: parse, call a room below, present. No command computes anything itself.
 
-In come words, settings and keys pressed; out go lines, JSON, windows and an exit code. Read ``main`` first: the table
-of commands and how errors end; then a module of ``commands``, with ``context`` and ``options``, which all of them use.
+Comes in: what the user typed. Goes out: lines or JSON on standard output, a window, files, and an exit code. Read
+``main`` first, then ``context``, which every command gets, and then the command's module in ``commands``.
 """

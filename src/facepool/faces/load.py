@@ -126,7 +126,7 @@ def rounded(model: InstalledModel, runtime: Runtime) -> InstalledModel:
 
 
 def _remark(detector: InstalledModel, embedder: InstalledModel) -> str:
-    """What people should know of the precision: nothing where both are float32, else that of each that is not."""
+    """The precision in words: nothing where both are float32, else that of each network that is not."""
     if detector.precision == embedder.precision:
         return "" if detector.precision == "float32" else detector.precision
     named = (("detector", detector.precision), ("embedder", embedder.precision))

@@ -150,14 +150,14 @@ def measure(detections: Detections, faces: AlignedFaces, misfit_mm: Floats) -> F
         faces: The same N faces, aligned.
         misfit_mm: (N,) float32, how badly their landmarks fit a head.
     """
-    columns = np.array([_look_at(face) for face in faces.images_bgr], np.float32).reshape(-1, 4).T
+    columns = np.array([_measure_face(face) for face in faces.images_bgr], np.float32).reshape(-1, 4).T
     sharpness, brightness, contrast, detail = columns
     return FaceMeasures(
         detections.sizes, sharpness, brightness, contrast, detail, misfit_mm=misfit_mm, score=detections.scores
     )
 
 
-def _look_at(face_bgr: Image) -> tuple[float, float, float, float]:
+def _measure_face(face_bgr: Image) -> tuple[float, float, float, float]:
     """Sharpness, brightness, contrast and detail of an aligned face."""
     luma = cv2.cvtColor(face_bgr, cv2.COLOR_BGR2GRAY)
     brightness, contrast = _mean_and_deviation(luma)

@@ -97,7 +97,7 @@ class Identity:
     bbox: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     _latest: Observation | None = None
     _doubts: tuple[Observation, ...] = ()
-    _looked_s: float = -np.inf
+    _measured_s: float = -np.inf
     _embedded_s: float = -np.inf
     _nearest: tuple[Candidate, ...] = ()
     _nearest_revision: int | None = None
@@ -120,7 +120,7 @@ class Identity:
         self.seen += 1
         self.best_score = max(self.best_score, score)
 
-    def pressing(self, time_s: float, *, sure: bool) -> Need | None:
+    def urgent_need(self, time_s: float, *, sure: bool) -> Need | None:
         """Why the face has to be embedded whatever it looks like; None: it does not have to."""
         if self.frames and not sure:
             return Need.UNSURE
@@ -132,13 +132,13 @@ class Identity:
         interval_s = self.options.confirm_every_s if named else self.options.retry_every_s
         return Need.CONFIRMATION if time_s - self._embedded_s >= interval_s else None
 
-    def look_due(self, time_s: float) -> bool:
-        """Whether it is time to see if the face shows a new pose, or shows itself better."""
-        return time_s - self._looked_s >= self.options.look_every_s
+    def measuring_due(self, time_s: float) -> bool:
+        """Whether it is time to measure if the face shows a new pose, or an old one better."""
+        return time_s - self._measured_s >= self.options.look_every_s
 
-    def look(self, pose: Pose | None, weight: float, time_s: float) -> Need | None:
-        """Why the face is worth embedding as it looks now; None: it is not."""
-        self._looked_s = time_s
+    def need_as_measured(self, pose: Pose | None, weight: float, time_s: float) -> Need | None:
+        """Why the face is worth embedding as it was just measured; None: it is not."""
+        self._measured_s = time_s
         if pose is None or weight < self.options.min_weight:
             return None
         to_beat = weight_to_beat(self.observations, pose, self.options.same_pose_degrees)
@@ -168,7 +168,7 @@ class Identity:
 
     def absorb(self, new: Observation, aligned_bgr: Image | None = None) -> None:
         """Remember an observation, unless it is a doubt."""
-        self._embedded_s = self._looked_s = new.time_s
+        self._embedded_s = self._measured_s = new.time_s
         if self._doubts:
             return
         self.frames += 1

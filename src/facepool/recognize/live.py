@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from facepool.faces.analyze import Analyzer, PreparedFaces
+from facepool.faces.analyze import Analyzer
 from facepool.gallery import Gallery, check_gallery
 from facepool.recognize.decide import Claim, Criteria, decide_together
 from facepool.recognize.events import Event, EventKind, EventReason, LiveView
@@ -17,7 +17,7 @@ from facepool.recognize.fuse import Observation, weigh
 from facepool.recognize.track import Tracker, Tracks
 from facepool.search import GalleryState, Search
 from facepool.thresholds import Threshold, ThresholdPolicy
-from facepool.types import Decision, Detections, Frame, Image, Indices, Mask
+from facepool.types import Decision, Detections, Frame, Image, Mask, Pose
 
 _FPS_UNKNOWN = 25.0
 _NO_PIXELS = np.empty((0, 0, 3), np.uint8)
@@ -84,6 +84,7 @@ class LiveRecognizer:
         self._identities: dict[int, Identity] = {}
         self._frames = 0
         self._waited: dict[int, int] = {}
+        self._events: list[Event] = []
         check_gallery(pool, analyzer.space)
 
     @property
@@ -96,34 +97,39 @@ class LiveRecognizer:
         time_s = frame.index / _FPS_UNKNOWN if frame.time_s is None else frame.time_s
         detecting = self._frames % self._options.detect_every == 0
         self._frames += 1
+        self._events = []
         detections, tracks = self._find(frame, time_s, detecting=detecting)
-        events = [self._forget(track, time_s, "scene_cut" if tracks.cut else "gone") for track in tracks.lost]
-        ids = tracks.ids.copy()
+        for track in tracks.lost:
+            self._forget(track, time_s, "scene_cut" if tracks.cut else "gone")
+        ids: list[int] = tracks.ids.tolist()
         for track in ids:
-            self._identities.setdefault(int(track), Identity(self._options.evidence, time_s))
+            self._identities.setdefault(track, Identity(self._options.evidence, time_s))
         embedded = np.zeros(len(ids), np.bool_)
         if detecting:
-            embedded[:] = self._embed_some(frame, detections, tracks, ids, time_s, events)
-        for row, track in enumerate(ids):
-            self._identities[int(track)].see(detections.boxes[row], float(detections.scores[row]))
+            embedded[self._embed_some(frame, detections, ids, tracks.sure, time_s)] = True
+        identities = [self._identities[track] for track in ids]
+        for row, identity in enumerate(identities):
+            identity.see(detections.boxes[row], float(detections.scores[row]))
         tentative = self._decide(ids)
         for track in ids:
-            events += self._show(int(track), tentative.get(int(track)), time_s)
+            self._show(track, tentative.get(track), time_s)
         return LiveView(
             detections=detections,
-            track_ids=ids,
-            decisions=tuple(self._identities[int(track)].shown for track in ids),
-            tentative=tuple(tentative.get(int(track)) for track in ids),
-            confirmed=np.array([self._identities[int(track)].announced for track in ids], np.bool_),
+            track_ids=np.array(ids, np.intp),
+            decisions=tuple(identity.shown for identity in identities),
+            tentative=tuple(tentative.get(track) for track in ids),
+            confirmed=np.array([identity.announced for identity in identities], np.bool_),
             embedded=embedded,
-            events=tuple(event for event in events if event is not None),
+            events=tuple(self._events),
             time_s=time_s,
         )
 
     def finish(self, time_s: float) -> tuple[Event, ...]:
         """End of the source: everybody is lost."""
-        events = [self._forget(track, time_s, "gone") for track in list(self._identities)]
-        return tuple(event for event in events if event is not None)
+        self._events = []
+        for track in list(self._identities):
+            self._forget(track, time_s, "gone")
+        return tuple(self._events)
 
     def _find(self, frame: Frame, time_s: float, *, detecting: bool) -> tuple[Detections, Tracks]:
         if not detecting:
@@ -131,82 +137,65 @@ class LiveRecognizer:
         detections = self._analyzer.find(frame.image_bgr)
         return detections, self._tracker.update(detections, time_s)
 
-    def _embed_some(
-        self,
-        frame: Frame,
-        detections: Detections,
-        tracks: Tracks,
-        ids: Indices,
-        time_s: float,
-        events: list[Event | None],
-    ) -> Mask:
-        """Embed the faces that may change a decision; a face that turns out to be another one gets a new id."""
-        chosen_mask = np.zeros(len(ids), np.bool_)
-        watched = self._watched(ids, tracks.sure, time_s)
-        if not watched:
-            return chosen_mask
-        prepared = self._analyzer.prepare(frame.image_bgr, detections[np.array(watched)])
+    def _embed_some(self, frame: Frame, detections: Detections, ids: list[int], sure: Mask, time_s: float) -> list[int]:
+        """Embed the faces that may change a decision, and return their rows.
+
+        A face that turns out to be another one than its track's gets a new number in ``ids``.
+        """
+        urgent: dict[int, Need | None] = {}
+        for row, track in enumerate(ids):
+            need = self._identities[track].urgent_need(time_s, sure=bool(sure[row]))
+            if need is not None or self._identities[track].measuring_due(time_s):
+                urgent[row] = need
+        if not urgent:
+            return []
+        rows = list(urgent)
+        prepared = self._analyzer.prepare(frame.image_bgr, detections[np.array(rows)])
         weights = [weigh(float(q), pose) for q, pose in zip(prepared.measures.overall, prepared.poses, strict=True)]
-        chosen = self._choose(watched, prepared, weights, ids, tracks.sure, time_s)
+        chosen = self._choose([ids[row] for row in rows], list(urgent.values()), prepared.poses, weights, time_s)
         vectors = self._analyzer.embed(prepared.aligned[np.array(chosen, np.intp)])
         for place, embedding in zip(chosen, vectors, strict=True):
-            row = watched[place]
+            row = rows[place]
             size_px = float(prepared.measures.size_px[place])
             observation = Observation(embedding, weights[place], prepared.poses[place], size_px, time_s)
             crop_bgr = prepared.aligned.images_bgr[place] if self._options.keep_crops else None
-            ids[row] = self._absorb(int(ids[row]), observation, crop_bgr, events, sure=bool(tracks.sure[row]))
-            chosen_mask[row] = True
-        return chosen_mask
-
-    def _watched(self, ids: Indices, sure: Mask, time_s: float) -> list[int]:
-        """Rows worth a look at their pixels."""
-        identities = [self._identities[int(track)] for track in ids]
-        return [
-            row
-            for row, identity in enumerate(identities)
-            if identity.look_due(time_s) or identity.pressing(time_s, sure=bool(sure[row])) is not None
-        ]
+            ids[row] = self._absorb(ids[row], observation, crop_bgr, sure=bool(sure[row]))
+        return [rows[place] for place in chosen]
 
     def _choose(
         self,
-        watched: Sequence[int],
-        prepared: PreparedFaces,
+        tracks: Sequence[int],
+        urgent: Sequence[Need | None],
+        poses: Sequence[Pose | None],
         weights: Sequence[float],
-        ids: Indices,
-        sure: Mask,
         time_s: float,
     ) -> list[int]:
-        """Places in ``watched`` to embed now: the most pressing, then those that have waited longest."""
+        """Which of some measured faces to embed now: the most urgent, then those that have waited longest."""
         needs: list[tuple[Need, int, int]] = []
-        for place, row in enumerate(watched):
-            track = int(ids[row])
-            identity = self._identities[track]
-            need = identity.pressing(time_s, sure=bool(sure[row]))
-            worth = identity.look(prepared.poses[place], weights[place], time_s)
-            need = worth if need is None else need
+        for place, track in enumerate(tracks):
+            measured = self._identities[track].need_as_measured(poses[place], weights[place], time_s)
+            need = measured if urgent[place] is None else urgent[place]
             if need is not None:
                 needs.append((need, -self._waited.get(track, 0), place))
         needs.sort()
         jumped = sum(need is Need.UNSURE for need, _, _ in needs)
         taken = needs[: max(self._options.max_embeddings, jumped)]
-        waiting = {int(ids[watched[place]]) for _, _, place in needs[len(taken) :]}
+        waiting = {tracks[place] for _, _, place in needs[len(taken) :]}
         self._waited = {track: self._waited.get(track, 0) + 1 for track in waiting}
         return [place for _, _, place in taken]
 
-    def _absorb(
-        self, track: int, observation: Observation, crop_bgr: Image | None, events: list[Event | None], *, sure: bool
-    ) -> int:
+    def _absorb(self, track: int, observation: Observation, crop_bgr: Image | None, *, sure: bool) -> int:
         """Add an observation to a track's evidence. Returns the track's number: a new one for another face."""
         identity = self._identities[track]
         if identity.is_somebody_else(observation, self._sameness, sure=sure):
             successor = identity.successor(observation)
-            events.append(self._forget(track, observation.time_s, "another_face"))
+            self._forget(track, observation.time_s, "another_face")
             track = self._tracker.split(track)
             identity = self._identities[track] = successor
         identity.absorb(observation, crop_bgr)
         return track
 
-    def _decide(self, ids: Indices) -> dict[int, Decision]:
+    def _decide(self, ids: Sequence[int]) -> dict[int, Decision]:
         """A decision for each track of the frame that was ever embedded."""
         gallery = self._search.state()
         criteria = Criteria(
@@ -216,7 +205,7 @@ class LiveRecognizer:
             hysteresis=self._options.hysteresis,
             margins=gallery.margins,
         )
-        known = [int(track) for track in ids if self._identities[int(track)].frames]
+        known = [track for track in ids if self._identities[track].frames]
         claims = [
             Claim(
                 identity.nearest(self._search, gallery.revision, normalize=self._policy.follows_pool),
@@ -231,23 +220,21 @@ class LiveRecognizer:
     def _threshold(self, gallery: GalleryState) -> Threshold:
         return self._policy.identification(gallery.templates, gallery.calibration)
 
-    def _show(self, track: int, decision: Decision | None, time_s: float) -> list[Event | None]:
-        """Let a decision stand if it is firm. Returns the events of what is new."""
+    def _show(self, track: int, decision: Decision | None, time_s: float) -> None:
+        """Let a decision stand if it is firm, with events for what is new."""
         identity = self._identities[track]
         before = identity.shown
         if decision is not None and (before is not None or self._is_firm(identity, decision, time_s)):
             identity.shown = decision
-        events: list[Event | None] = []
         if not identity.announced and self._is_worth_an_event(identity):
             identity.announced = True
-            events.append(self._event("appeared", track, time_s, "new"))
+            self._emit("appeared", track, time_s, "new")
         if identity.shown is None or not identity.announced:
-            return events
+            return
         previous = None if before is None else before.person
         if identity.held != previous:
             kind: EventKind = "recognized" if previous is None else "changed"
-            events.append(self._event(kind, track, time_s, identity.shown.reason, previous))
-        return events
+            self._emit(kind, track, time_s, identity.shown.reason, previous)
 
     def _is_worth_an_event(self, identity: Identity) -> bool:
         there = identity.seen >= self._options.min_hits and identity.best_score >= self._options.min_score
@@ -258,19 +245,18 @@ class LiveRecognizer:
             return False
         return decision.person is not None or time_s - identity.began_s >= self._options.unknown_after_s
 
-    def _forget(self, track: int, time_s: float, reason: EventReason) -> Event | None:
-        identity = self._identities.get(track)
-        event = self._event("lost", track, time_s, reason) if identity is not None and identity.announced else None
+    def _forget(self, track: int, time_s: float, reason: EventReason) -> None:
+        if track in self._identities and self._identities[track].announced:
+            self._emit("lost", track, time_s, reason)
         self._identities.pop(track, None)
         self._waited.pop(track, None)
-        return event
 
-    def _event(
+    def _emit(
         self, kind: EventKind, track: int, time_s: float, reason: EventReason, previous: str | None = None
-    ) -> Event:
+    ) -> None:
         identity = self._identities[track]
         decision = None if kind == "appeared" else identity.shown
-        return Event(
+        event = Event(
             kind=kind,
             track=track,
             person=None if decision is None else decision.person,
@@ -285,6 +271,7 @@ class LiveRecognizer:
             reason=reason,
             crop_bgr=identity.crop_bgr,
         )
+        self._events.append(event)
 
 
 class LiveSession:

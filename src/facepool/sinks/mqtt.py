@@ -5,11 +5,11 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from facepool import extras
 from facepool.errors import ConfigError
-from facepool.sinks.outbox import EventRecord, Outbox, Unreachable
+from facepool.sinks.outbox import EventRecord, Outbox, Unreachable, split_address
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessageInfo
@@ -49,16 +49,12 @@ class Broker:
     @classmethod
     def parse(cls, url: str) -> "Broker":
         """``mqtt[s]://[user:password@]host[:port][/prefix]``."""
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host = port = None
-        if not host or parts.scheme not in _PORTS or _NOT_IN_PREFIX.search(unquote(parts.path)):
+        parts = split_address(url, _PORTS)
+        if parts is None or not parts.hostname or _NOT_IN_PREFIX.search(unquote(parts.path)):
             raise ConfigError("The MQTT broker's address cannot be used", why="it is no mqtt[s]://host[:port][/prefix]")
         return cls(
-            host=host,
-            port=port or _PORTS[parts.scheme],
+            host=parts.hostname,
+            port=parts.port or _PORTS[parts.scheme],
             encrypted=parts.scheme == "mqtts",
             prefix=unquote(parts.path).strip("/") or _PREFIX,
             user=unquote(parts.username or ""),

@@ -6,8 +6,9 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Self
+from urllib.parse import SplitResult, urlsplit
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +26,16 @@ class Unreachable(Exception):
 
 class Rejected(Exception):
     """The other side does not want this event, and will not want it the next time."""
+
+
+def split_address(url: str, schemes: Collection[str]) -> SplitResult | None:
+    """The parts of a URL; None for one without a host, with a port that is none, or of another scheme."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises where it is no number of a port
+    except ValueError:
+        return None
+    return parts if parts.hostname and parts.scheme in schemes else None
 
 
 class Outbox:

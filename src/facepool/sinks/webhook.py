@@ -1,11 +1,9 @@
 """Events as HTTP requests."""
 
-from urllib.parse import urlsplit
-
 import httpx2
 
 from facepool.errors import ConfigError
-from facepool.sinks.outbox import EventRecord, Outbox, Rejected, Unreachable
+from facepool.sinks.outbox import EventRecord, Outbox, Rejected, Unreachable, split_address
 
 _TIMEOUT_S = 5.0
 _COME_BACK = frozenset({408, 425, 429})
@@ -51,11 +49,7 @@ class WebhookSink(Outbox):
 
 def _check(url: str) -> str:
     """The URL for people: without user, password and query."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = None
-    if not host or parts.scheme not in {"http", "https"}:
+    parts = split_address(url, {"http", "https"})
+    if parts is None:
         raise ConfigError("A webhook's address cannot be used", why="it is no http:// or https:// URL")
-    return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
+    return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"

@@ -84,7 +84,7 @@ def test_a_device_that_was_named_and_is_not_there_is_an_error(facepool: Commands
         assert "[device_unavailable]" in outcome.error or "[engine_missing]" in outcome.error
 
 
-def test_an_empty_pool_is_told(facepool: Commands, photos: Path) -> None:
+def test_an_empty_pool_is_reported(facepool: Commands, photos: Path) -> None:
     outcome = recognize(facepool, "-c", photos / "person_a_1.jpg")
     assert outcome.code == 3
     assert "The pool model_faces.npy does not exist. Register somebody first" in outcome.error

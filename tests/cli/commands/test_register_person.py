@@ -108,15 +108,20 @@ def record(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return found
 
 
-def test_a_full_circle_is_stored_and_told(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_circle_is_stored_and_reported(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     assert desk("Ada", "full") == 0
-    told = record(capsys)
-    assert desk.people() == {"Ada": told["stored"]}
-    assert (told["person"], told["partial"], told["appearance"], told["look_alikes"]) == ("Ada", False, "", [])
-    assert told["coverage"]["share"] == 1
-    assert len(told["coverage"]["directions"]) == 12
-    assert told["coverage"]["directions"][0]["near"]["quality"] == 100
-    assert told["frames"] == sum(told["outcomes"].values()) <= len(FULL)
+    reported = record(capsys)
+    assert desk.people() == {"Ada": reported["stored"]}
+    assert (reported["person"], reported["partial"], reported["appearance"], reported["look_alikes"]) == (
+        "Ada",
+        False,
+        "",
+        [],
+    )
+    assert reported["coverage"]["share"] == 1
+    assert len(reported["coverage"]["directions"]) == 12
+    assert reported["coverage"]["directions"][0]["near"]["quality"] == 100
+    assert reported["frames"] == sum(reported["outcomes"].values()) <= len(FULL)
 
 
 def test_half_a_circle_is_refused_with_what_is_missing_and_stored_on_purpose(
@@ -202,10 +207,10 @@ def test_a_look_alike_stops_who_cannot_be_asked_and_both_answers_are_named(desk:
 def test_the_same_person_gets_the_views(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     desk.store("Bob", Head(ME), Head(ME, yaw=15))
     assert desk("Ada", "full", same_as=("Bob",)) == 0
-    told = record(capsys)
-    assert told["person"] == "Bob"
-    assert [(alike["person"], alike["resolution"]) for alike in told["look_alikes"]] == [("Bob", "same")]
-    assert desk.people() == {"Bob": 2 + told["stored"]}
+    reported = record(capsys)
+    assert reported["person"] == "Bob"
+    assert [(alike["person"], alike["resolution"]) for alike in reported["look_alikes"]] == [("Bob", "same")]
+    assert desk.people() == {"Bob": 2 + reported["stored"]}
 
 
 @pytest.mark.parametrize(
@@ -328,6 +333,6 @@ def test_a_film_and_pictures_are_stored_together(
     picture = tmp_path / "ada.png"
     write_image(picture, desk.analyzer.frame(Head(yaw=30)).image_bgr)
     assert desk("Ada", str(picture), "half", partial=True, max_templates=20) == 0
-    told = record(capsys)
-    assert told["pictures"]["frames"] == 1
-    assert desk.people() == {"Ada": told["stored"] + told["pictures"]["stored"]}
+    reported = record(capsys)
+    assert reported["pictures"]["frames"] == 1
+    assert desk.people() == {"Ada": reported["stored"] + reported["pictures"]["stored"]}

@@ -81,7 +81,7 @@ def test_a_port_that_is_taken_is_told_before_anything_is_loaded(facepool: Comman
     assert "Running on" not in outcome.err
 
 
-def test_a_certificate_that_is_none_is_told(facepool: Commands) -> None:
+def test_a_certificate_that_is_none_is_reported(facepool: Commands) -> None:
     (facepool.folder / "cert.pem").write_text("no certificate")
     outcome = facepool("serve", "--port", "0", "--tls-certificate", "cert.pem")
     assert outcome.code == 2

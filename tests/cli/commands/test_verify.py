@@ -33,7 +33,7 @@ def test_a_threshold_of_the_users_is_obeyed(crowd: Commands, photos: Path) -> No
     assert "threshold 0.950: different people" in outcome.out
 
 
-def test_the_largest_of_several_faces_is_compared_and_told(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+def test_the_largest_of_several_faces_is_compared_and_reported(crowd: Commands, photos: Path, tmp_path: Path) -> None:
     small = np.zeros_like(shot(photos / "person_b_1.jpg"))
     small[:200, :160] = shot(photos / "person_b_1.jpg")[::2, ::2]
     write_image(tmp_path / "pair.png", np.hstack([small, shot(photos / "person_a_2.jpg")]))

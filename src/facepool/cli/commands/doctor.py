@@ -2,7 +2,7 @@
 
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 import click
@@ -51,30 +51,30 @@ def _examine(context: CommandContext) -> Iterator[Finding]:
     yield Finding("Python", f"{sys.version.split()[0]} on {platform.system()} {platform.machine()}")
     for engine in installed_engines():
         yield Finding(engine.name, f"{engine.version}, runs on {', '.join(engine.devices)}")
-    yield _device(context)
+    yield _examined("device", context, _device)
     yield from _models(context)
-    yield _pool(context)
+    yield _examined("pool", context, _pool)
     yield _display()
     for extra in extras.EXTRAS:
         found = f"not installed: {extras.command(extra)}" if extras.missing(extra) else "installed"
         yield Finding(f"facepool[{extra}]", found)
 
 
-def _device(context: CommandContext) -> Finding:
-    settings = context.settings
-    threads = settings.threads or default_threads()
+def _examined(subject: str, context: CommandContext, examine: Callable[[CommandContext], str]) -> Finding:
     try:
-        if _models_are_here(context):
-            return Finding("device", f"{settings.device}: {context.analyzer.runs_on}, {threads} CPU threads")
-        Runtime(Device.parse(settings.device), settings.threads)
+        return Finding(subject, examine(context))
     except FacepoolError as error:
-        return Finding("device", str(error), healthy=False)
-    return Finding("device", f"{settings.device}: installed; whether it works shows when models are here")
+        return Finding(subject, str(error), healthy=False)
 
 
-def _models_are_here(context: CommandContext) -> bool:
-    pack = find_pack(context.settings.pack)
-    return {pack.detector, pack.embedder} <= {model.entry.name for model in context.store().installed()}
+def _device(context: CommandContext) -> str:
+    settings = context.settings
+    pack = find_pack(settings.pack)
+    if {pack.detector, pack.embedder} <= {model.entry.name for model in context.store().installed()}:
+        threads = settings.threads or default_threads()
+        return f"{settings.device}: {context.analyzer.runs_on}, {threads} CPU threads"
+    Runtime(Device.parse(settings.device), settings.threads)
+    return f"{settings.device}: installed; whether it works shows when models are here"
 
 
 def _models(context: CommandContext) -> Iterator[Finding]:
@@ -93,15 +93,12 @@ def _models(context: CommandContext) -> Iterator[Finding]:
             yield Finding(name, "here, verified" if name in here else "not here yet: facepool models pull")
 
 
-def _pool(context: CommandContext) -> Finding:
+def _pool(context: CommandContext) -> str:
     path = context.settings.pool
     if not path.exists():
-        return Finding("pool", f"{path}: not there yet: facepool register NAME")
-    try:
-        with context.open_pool() as pool:
-            return Finding("pool", f"{path}: {people_count(len(pool.people()))}, {pool.space or 'space unknown'}")
-    except FacepoolError as error:
-        return Finding("pool", str(error), healthy=False)
+        return f"{path}: not there yet: facepool register NAME"
+    with context.open_pool() as pool:
+        return f"{path}: {people_count(len(pool.people()))}, {pool.space or 'space unknown'}"
 
 
 def _display() -> Finding:

@@ -1,5 +1,5 @@
-"""What commands share on the terminal and in the window.
+"""What commands share on the terminal, in the window and on the disk.
 
-In come frames, decisions, hints and events; out go lines, tables, windows, recordings and questions to the user. Read
-``console`` first, which writes every line; then ``viewer`` (frames on their way to the screen).
+Comes in: sources as the user named them, and results. Goes out: text, tables, JSON, pictures. Read ``console`` first,
+which prints, then ``sources`` and ``viewer``, which every command that looks at something goes through.
 """
