@@ -184,6 +184,8 @@ def test_a_copy_is_kept_of_a_pool_that_is_brought_up_to_date_until_somebody_is_e
     copy = tmp_path / "pool.db.version-4"
     with SqliteGallery(path, space()) as pool:
         assert "pool.db.version-4" in pool.notes[0]
+    with SqliteGallery(path, space()) as pool:
+        assert pool.notes == (), "it is said once"
         assert copy.stat().st_mode & 0o077 == 0
         db = sqlite3.connect(copy)
         assert db.execute("PRAGMA user_version").fetchone() == (4,)

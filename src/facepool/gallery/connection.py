@@ -68,6 +68,7 @@ class Link:
         file: Its device and number: the same as long as nobody deletes or replaces it.
         frozen: What it looked like when it was opened as a file that nobody changes, or read into memory; None: SQLite
             sees changes itself.
+        kept: The copy of the pool as an earlier facepool wrote it, if this opening brought it up to date.
         is_copy: Whether it is a copy in memory of a pool that an earlier facepool wrote and that may not be written.
     """
 
@@ -75,6 +76,7 @@ class Link:
     path: Path
     file: tuple[int, int]
     frozen: tuple[int, ...] | None = None
+    kept: Path | None = None
     is_copy: bool = False
 
     def check(self) -> None:
@@ -124,13 +126,13 @@ def connect(path: Path, timeout_s: float, *, create: bool) -> Link:
                 copy.execute("PRAGMA query_only = ON")
                 db.close()
                 return Link(copy, path, _file(path), looks, is_copy=True)
-            bring_up_to_date(db, path)
+            kept = bring_up_to_date(db, path)
             if mode == "mode=rw":
                 _prepare_for_writing(db, timeout_s)
         except BaseException:
             db.close()
             raise
-    return Link(db, path, _file(path), looks if mode == "immutable=1" else None)
+    return Link(db, path, _file(path), looks if mode == "immutable=1" else None, kept=kept)
 
 
 @contextmanager

@@ -185,17 +185,23 @@ def in_memory(source: sqlite3.Connection | None = None) -> sqlite3.Connection:
     return db
 
 
-def bring_up_to_date(db: sqlite3.Connection, path: Path) -> None:
-    """Make the tables in a file, or bring those of an earlier version up to date, after a copy of the file was made."""
+def bring_up_to_date(db: sqlite3.Connection, path: Path) -> Path | None:
+    """Make the tables in a file, or bring those of an earlier version up to date, after a copy of the file was made.
+
+    Returns:
+        The copy; None where there was nothing to copy.
+    """
     if version_of(db, path) == VERSION:
-        return
+        return None
     db.create_function("person_uuid", 1, lambda _name: uuid4().bytes)
     db.create_function("template_uuid", 2, lambda _number, _embedding: uuid4().bytes)
     with undone_unless_whole(db):
         version = int(db.execute("PRAGMA user_version").fetchone()[0])  # again: another process may have been faster
-        if 0 < version < VERSION:
-            _copy(path, copy_of(path, version))
+        copy = copy_of(path, version) if 0 < version < VERSION else None
+        if copy is not None:
+            _copy(path, copy)
         _migrate(db, version)
+    return copy
 
 
 def copy_of(path: Path, version: int) -> Path:

@@ -568,11 +568,12 @@ class SqliteGallery(SqlGallery):
         return self._link
 
     def _remark_on(self, link: Link) -> None:
-        remarks = [
-            f"{copy.name} is {self.path.name} as an earlier facepool left it; delete it when all is well. "
-            "Erasing somebody deletes it, too."
-            for copy in copies_of(self.path)
-        ]
+        remarks = []
+        if link.kept is not None:  # said once: people who open the pool every day need not read it every day
+            remarks.append(
+                f"{self.path.name} was brought up to date; {link.kept.name} is the pool as it was. Delete it when all "
+                "is well; erasing somebody deletes it, too."
+            )
         if link.is_copy:
             remarks.append(f"{self.path.name} was written by an earlier facepool, and can only be read.")
         self._remarks += [remark for remark in remarks if remark not in self._remarks]  # it may have been opened before

@@ -13,6 +13,7 @@ from facepool import extras
 from facepool.cli.context import MODELS, CommandContext, json_option, settings_options
 from facepool.cli.ui.console import people_count
 from facepool.errors import FacepoolError
+from facepool.gallery.schema import copies_of
 from facepool.models.catalog import find_pack
 from facepool.runtime import Device, Runtime, default_threads, installed_engines
 from facepool.window import check_display
@@ -98,7 +99,8 @@ def _pool(context: CommandContext) -> str:
     if not path.exists():
         return f"{path}: not there yet: facepool register NAME"
     with context.open_pool() as pool:
-        return f"{path}: {people_count(len(pool.people()))}, {pool.space or 'space unknown'}"
+        kept = "".join(f"; {copy.name} is the pool as it was before an update" for copy in copies_of(path))
+        return f"{path}: {people_count(len(pool.people()))}, {pool.space or 'space unknown'}{kept}"
 
 
 def _display() -> Finding:
