@@ -50,7 +50,7 @@ def stored(heads_of: Sequence[tuple[Head, ...]]) -> list[tuple[bytes, object]]:
         return [(template.sample.embedding.tobytes(), template.sample.pose) for template in pool.templates()]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(POSES, max_size=40))
 def test_places_fill_and_improve_and_never_the_other_way(poses: list[tuple[float, float, float]]) -> None:
     heads = [(head,) for head in still()] + [(Head(ME, *pose),) for pose in poses]
@@ -60,7 +60,7 @@ def test_places_fill_and_improve_and_never_the_other_way(poses: list[tuple[float
         assert all(after[slot] >= quality for slot, quality in before.items())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(POSES, min_size=2, max_size=30), st.randoms(use_true_random=False), st.booleans())
 def test_the_order_of_frames_does_not_change_what_is_stored(
     poses: list[tuple[float, float, float]], chance: object, equal: bool
@@ -72,7 +72,7 @@ def test_the_order_of_frames_does_not_change_what_is_stored(
     assert stored(start + heads) == stored(start + shuffled)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(WHO, min_size=1, max_size=60), st.booleans(), st.booleans())
 def test_an_intruders_frames_never_enter_the_templates(pattern: list[str], same_place: bool, larger: bool) -> None:
     around = circle(frames=max(24, len(pattern)))

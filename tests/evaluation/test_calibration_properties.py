@@ -24,7 +24,7 @@ def calibrated(matrix: Index, target_fpir: float) -> Measured:
     return calibrate(matrix, COHORT, target_fpir, space_id="", now=now, replicates=20)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(people=st.integers(MIN_PEOPLE, 50), templates=st.integers(1, 5), seed=SEEDS, target=st.floats(0.002, 0.5))
 def test_thresholds_rise_as_targets_fall_and_the_interval_holds_what_is_expected(
     people: int, templates: int, seed: int, target: float
@@ -41,7 +41,7 @@ def test_thresholds_rise_as_targets_fall_and_the_interval_holds_what_is_expected
     assert threshold.value == pytest.approx(found.threshold, abs=1e-6)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     noise=st.floats(0, 1.0),
     scale=st.sampled_from([0.0, 1e-4, 0.01, 0.3]),
@@ -64,7 +64,7 @@ def test_whatever_is_in_the_pool_a_threshold_or_a_clear_refusal_comes_out(
     assert np.isfinite([found.low, found.high, *(value for point in found.points for value in point)]).all()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(sizes=st.lists(st.integers(1, 5), min_size=2, max_size=14), seed=SEEDS)
 def test_leaving_a_person_out_is_searching_a_pool_without_them(sizes: list[int], seed: int) -> None:
     vectors = crowd(len(sizes), max(sizes), seed)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 
@@ -18,7 +18,6 @@ RATES = st.floats(0, 1)
 
 
 # scikit-learn checks its arguments at length, and a busy machine takes its time.
-unhurried = settings(deadline=None)
 
 
 def both(genuine: Values, impostor: Values) -> tuple[Values, Values]:
@@ -29,7 +28,6 @@ def rising(scores: Values) -> Values:
     return np.asarray(np.exp(3 * scores) - 5)
 
 
-@unhurried
 @given(SCORES, SCORES)
 def test_the_error_curve_is_scikit_learns_roc(genuine: Values, impostor: Values) -> None:
     fpr, tpr, thresholds = roc_curve(*both(genuine, impostor), drop_intermediate=False)
@@ -39,7 +37,6 @@ def test_the_error_curve_is_scikit_learns_roc(genuine: Values, impostor: Values)
     np.testing.assert_allclose(curve.thresholds[-2::-1], thresholds[1:])
 
 
-@unhurried
 @given(SCORES, SCORES)
 def test_the_area_under_it_is_scikit_learns(genuine: Values, impostor: Values) -> None:
     curve = error_rates(genuine, impostor).curve()
@@ -47,7 +44,6 @@ def test_the_area_under_it_is_scikit_learns(genuine: Values, impostor: Values) -
     assert area == pytest.approx(roc_auc_score(*both(genuine, impostor)))
 
 
-@unhurried
 @given(SCORES, SCORES)
 def test_the_equal_error_lies_on_scikit_learns_roc(genuine: Values, impostor: Values) -> None:
     fpr, tpr, _ = roc_curve(*both(genuine, impostor), drop_intermediate=False)
@@ -109,7 +105,6 @@ def test_fold_accuracy_is_what_each_threshold_gives_and_survives_a_rising_functi
     np.testing.assert_array_equal(fold_accuracy(rising(similarities), same, fold).folds, accuracy.folds)
 
 
-@unhurried
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=1, max_size=40))
 def test_average_precision_is_the_area_under_scikit_learns_envelope(found: list[tuple[int, bool]]) -> None:
     """Each detection is right or beside its face, each face in a picture of its own: a plain ranking."""
@@ -130,7 +125,6 @@ def test_average_precision_is_the_area_under_scikit_learns_envelope(found: list[
     assert average_precision(pictures).ap == pytest.approx(area)
 
 
-@unhurried
 @given(st.integers(0, 2**32 - 1))
 def test_an_interval_survives_a_rising_function_and_renamed_people(seed: int) -> None:
     random = np.random.default_rng(seed)

@@ -136,7 +136,7 @@ class NpyMachine(PoolMachine):
     backend = "model_faces.npy"
 
 
-_SETTINGS = settings(max_examples=15, stateful_step_count=15, deadline=None)
+_SETTINGS = settings(max_examples=15, stateful_step_count=15)
 TestSqliteGallery = SqliteMachine.TestCase
 TestSqliteGallery.settings = _SETTINGS
 TestNpyGallery = NpyMachine.TestCase

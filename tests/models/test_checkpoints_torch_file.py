@@ -224,7 +224,7 @@ def test_a_checkpoint_without_named_tensors_is_refused(layout: Format) -> None:
 
 @pytest.mark.parametrize("layout", FORMATS)
 @given(data=st.data())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_file_cut_short_anywhere_is_refused(layout: Format, data: st.DataObject) -> None:
     content = SMALL[layout]
     with pytest.raises(ModelError):
@@ -233,7 +233,7 @@ def test_a_file_cut_short_anywhere_is_refused(layout: Format, data: st.DataObjec
 
 @pytest.mark.parametrize("layout", FORMATS)
 @given(data=st.data())
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_a_file_with_wrong_bytes_is_read_or_refused_and_nothing_else(layout: Format, data: st.DataObject) -> None:
     content = bytearray(SMALL[layout])
     for _ in range(data.draw(st.integers(1, 3))):

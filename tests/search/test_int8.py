@@ -87,7 +87,7 @@ pools = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(pool=pools, probes=st.integers(0, 6), top=st.integers(1, 6), known=st.floats(-1.0, 1.0), uncoded=st.booleans())
 def test_everybody_gets_the_people_and_similarities_that_a_loop_finds(
     pool: tuple[str, list[int], int, int], probes: int, top: int, known: float, *, uncoded: bool
@@ -111,7 +111,7 @@ def test_everybody_gets_the_people_and_similarities_that_a_loop_finds(
         assert (matrix.codes is None) == uncoded
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     pool=pools,
     weights=st.lists(st.floats(0.05, 1.0), min_size=1, max_size=6),
@@ -133,7 +133,7 @@ def test_a_face_seen_several_times_gets_what_a_loop_finds(
     assert found == expected
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(pool=pools, weights=st.lists(st.floats(0.05, 1.0), min_size=1, max_size=6), top=st.integers(1, 20))
 def test_offsets_depend_neither_on_codes_nor_on_what_else_is_searched(
     pool: tuple[str, list[int], int, int], weights: list[float], top: int
@@ -161,7 +161,7 @@ def test_offsets_depend_neither_on_codes_nor_on_what_else_is_searched(
     )
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(pool=pools, probes=st.integers(1, 6))
 def test_no_similarity_is_further_from_that_of_its_codes_than_is_said(
     pool: tuple[str, list[int], int, int], probes: int
@@ -180,7 +180,7 @@ def test_no_similarity_is_further_from_that_of_its_codes_than_is_said(
     assert (matrix.codes.maxima(coded) == np.maximum.reduceat(products, matrix.codes.starts, axis=1)).all()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     pool=pools, steps=st.lists(st.lists(st.integers(0, 60), max_size=12), min_size=1, max_size=4), late=st.booleans()
 )

@@ -10,7 +10,7 @@ from facepool.search.exact import nearest
 from support.pools import units
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     owners=st.lists(st.sampled_from(["Ada", "Bob", "Олег", "李", "zoe"]), max_size=30),
     probes=st.integers(0, 5),

@@ -62,7 +62,7 @@ def test_every_answer_is_as_the_document_says(web_schema: Any) -> None:
 
 
 def _try_out(operation: Any) -> None:
-    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=EXAMPLES, database=None, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy())
     def answers_as_described(case: "schemathesis.Case[Any]") -> None:
         case.call_and_validate(checks=CHECKS, headers=LOCAL_HOST)
