@@ -19,7 +19,7 @@ import numpy as np
 from facepool import Analyzer, Pool, load_analyzer, open_pool, read_image
 from facepool.capture import LiveSource
 from facepool.capture.source import Shot
-from facepool.cli.ui.presence import Presence
+from facepool.cli.commands.recognize import Presence
 from facepool.cli.ui.viewer import Viewer
 from facepool.errors import StreamLost, StreamUnavailable
 from facepool.overlay import Canvas, Painter, PresencePanel, live_labels

@@ -19,8 +19,15 @@ from facepool.evaluation.embeddings import EvaluatedPictures
 from facepool.evaluation.identification import IdentificationResults, evaluate_split
 from facepool.evaluation.metrics import ErrorCurve, OperatingPoint
 from facepool.evaluation.protocols import AnnotatedPicture, GroundTruth, Pairs, Split
-from facepool.evaluation.report.charts import precision_recall_chart, similarities_chart, trade_off_chart
-from facepool.evaluation.report.page import face_photo, html_report, lowest, write_html_report
+from facepool.evaluation.report.page import (
+    face_photo,
+    html_report,
+    lowest,
+    precision_recall_chart,
+    similarities_chart,
+    trade_off_chart,
+    write_html_report,
+)
 from facepool.evaluation.report.summary import Results, Run, percent
 from facepool.evaluation.verification import VerificationResults, evaluate_all_pairs, evaluate_pairs
 from facepool.models.catalog import FmrCurve

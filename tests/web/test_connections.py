@@ -22,9 +22,9 @@ from facepool import read_image
 from facepool.errors import ImageUnreadable
 from facepool.gallery import open_pool
 from facepool.types import Image
+from facepool.web.app import PromptHTTP
 from facepool.web.middleware.authentication import ConnectionCheck
 from facepool.web.problems import ServerBusy, TooManyRequests
-from facepool.web.server import PromptHTTP
 from facepool.web.services import ServerOptions, Services
 from facepool.web.services.activity import Events
 from facepool.web.services.engine import Engine

@@ -11,7 +11,7 @@ from facepool.errors import IdentityConflict, ScanIncomplete
 from facepool.gallery import Pool, open_pool
 from facepool.types import Sample
 from facepool.web.api.enroll import Redo, Resolve, ScanCommand, report_message, step_message
-from facepool.web.api.websocket import Message
+from facepool.web.api.live import Message
 from support.fake_scan_analyzer import OTHER, SPACE, FakeScanAnalyzer, Head, circle, embedding, still
 
 

@@ -12,7 +12,7 @@ from starlette.types import Message
 from starlette.websockets import WebSocket
 
 from facepool.config import Settings
-from facepool.web.api.websocket import BadMessage, FrameStream, SentFrame, converse, parse_frame
+from facepool.web.api.live import BadMessage, FrameStream, SentFrame, converse, parse_frame
 from facepool.web.services import Services, assemble
 from facepool.web.services.keys import LOCAL
 from support.fake_analyzer import FakeAnalyzer

@@ -1,7 +1,7 @@
 """Who of a gallery is nearest to a face: embeddings go in, candidates with their similarities come out.
 
-Read `Search` here first, then ``exact``; ``index`` has the templates in memory, ``int8`` the first pass over large
-galleries, ``normalization`` the score offsets and ``margins`` what tells look-alikes apart.
+Read `Search` here first, then ``exact``; ``index`` has the templates in memory and the margins between look-alikes,
+``int8`` the first pass over large galleries, ``normalization`` the score offsets.
 """
 
 import threading

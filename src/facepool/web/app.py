@@ -1,19 +1,28 @@
-"""The application: routers, what requests pass before them, and the page."""
+"""The application: routers, what requests pass before them, the page, and how uvicorn runs it.
 
+``create_app`` puts it together; ``bind`` and ``run`` listen, and limit how many connect and how slowly they may ask.
+"""
+
+import asyncio
 import mimetypes
-from collections.abc import AsyncIterator
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
+from typing import cast
 
+import uvicorn
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 import facepool
-from facepool.errors import FacepoolError
+from facepool.errors import ConfigError, FacepoolError
 from facepool.web import compreface, problems
 from facepool.web.api import activity, cameras, enroll, keys, live, persons, pool, recognition, system
 from facepool.web.middleware import middleware
@@ -91,3 +100,123 @@ def _add_page(app: FastAPI) -> None:
     for ending, kind in ((".js", "text/javascript"), (".css", "text/css"), (".svg", "image/svg+xml")):
         mimetypes.add_type(kind, ending)
     app.mount("/", _Page(directory=_STATIC, html=True))
+
+
+_MOST_CONNECTIONS = 512
+_GRACE_S = 5
+_MOST_FRAME_BYTES = 5 * 1024 * 1024
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket at an address, for ``run``: made before time is spent on loading networks.
+
+    Raises:
+        ConfigError: The address cannot be listened at.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        if os.name == "posix":  # on Windows it would let two servers listen at one port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise ConfigError(
+            f"The server cannot listen on {host}:{port}", why=error.strerror or str(error), fix="Choose another --port"
+        ) from error
+    return listener
+
+
+def run(
+    app: ASGIApp,
+    listener: socket.socket,
+    started: Callable[[], None],
+    *,
+    proxies: Sequence[str] = (),
+    tls_certificate: Path | None = None,
+    tls_key: Path | None = None,
+) -> None:
+    """Serve an application until the process is asked to end.
+
+    Args:
+        app: What answers.
+        listener: Bound already.
+        started: Called when it listens.
+        proxies: Addresses whose ``X-Forwarded-For`` counts.
+        tls_certificate: Chain in PEM, for https.
+        tls_key: Its key, if that is not in the same file.
+    """
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
+        http=PromptHTTP,
+        limit_concurrency=_MOST_CONNECTIONS,
+        timeout_graceful_shutdown=_GRACE_S,
+        ws_max_size=_MOST_FRAME_BYTES,
+        ws_per_message_deflate=False,
+        ssl_certfile=tls_certificate,
+        ssl_keyfile=tls_key,
+    )
+    _Server(config, started).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._started()
+
+
+class PromptHTTP(HttpToolsProtocol):
+    """HTTP/1.1 that hangs up where the head of a request is not complete in time.
+
+    uvicorn itself has a limit only for what follows an answer, and connections that wait count among those that it
+    takes.
+    """
+
+    head_s = 10.0
+    """From the connection, or from the first bytes after an answer, to the end of the head."""
+
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """Somebody has connected."""
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Something came. After an answer it is another head, whatever it looks like."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # uvicorn says that there is always one
+        if self._head_timer is None and (cycle is None or cycle.response_complete):
+            self._wait_for_head()
+        super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        """The head is complete."""
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody is there any more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait_for_head(self) -> None:
+        self._head_timer = self.loop.call_later(self.head_s, self._hang_up)
+
+    def _stop_waiting(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _hang_up(self) -> None:
+        self._head_timer = None
+        self.transport.abort()  # over TLS, a polite end would be waited for, too

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from facepool.cli.ui.console import Console
-from facepool.cli.ui.registration import ScanTally
-from facepool.cli.ui.scan_screen import (
+from facepool.cli.ui.registration import (
     ScanScreen,
+    ScanTally,
     captured,
     keys_line,
     progress,

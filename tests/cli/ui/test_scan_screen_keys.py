@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from facepool.cli.ui.scan_screen import enter_pressed
+from facepool.cli.ui.registration import enter_pressed
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
 

@@ -23,13 +23,13 @@ from facepool.cli.ui.look_alikes import discarded, resolve_found, resolve_named,
 from facepool.cli.ui.registration import (
     STORED_BEFORE,
     PictureTally,
+    ScanScreen,
     check_report_name,
     offer_pictures,
     say_coverage,
     store_pictures,
     write_report,
 )
-from facepool.cli.ui.scan_screen import ScanScreen
 from facepool.cli.ui.sources import Sources, may_move, more_sources, source_option
 from facepool.cli.ui.viewer import Viewer, is_still
 from facepool.enroll.session import EnrollmentSession, LookAlike

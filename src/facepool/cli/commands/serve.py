@@ -18,10 +18,9 @@ from facepool.cli.context import (
     settings_options,
 )
 from facepool.errors import ConfigError, PathMissing
-from facepool.web.app import create_app
+from facepool.web.app import bind, create_app, run
 from facepool.web.middleware.authentication import is_loopback
 from facepool.web.middleware.bounds import DEADLINE_S, MOST_BYTES
-from facepool.web.server import bind, run
 from facepool.web.services import ServerOptions, assemble
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import REQUESTS, Limits

@@ -1,7 +1,7 @@
 """``/v1/enroll``: a browser sends what its camera sees, and follows the guided scan of one person.
 
 The first message is ``{"do": "start", "person": "Ada", "appearance": "", "partial": false}``. Then come frames, as
-``facepool.web.api.websocket`` says, each answered with ``{"type": "scan", "frame": 7, "phase": ..., "hint": ...,
+``facepool.web.api.live`` says, each answered with ``{"type": "scan", "frame": 7, "phase": ..., "hint": ...,
 "ring": [...], "can_finish": ...}``, and, at any time, commands:
 
 - ``{"do": "redo", "direction": 3}`` gives up one direction of the ring, and goes on.
@@ -27,7 +27,7 @@ from facepool.gallery import Pool
 from facepool.gallery.checks import NAME_LIMIT
 from facepool.records import bbox_record, look_alike_record, rounded
 from facepool.types import Frame
-from facepool.web.api.websocket import Message, SentFrame, converse, dropped, error_message
+from facepool.web.api.live import Message, SentFrame, converse, dropped, error_message
 from facepool.web.middleware.authentication import Enrolling
 from facepool.web.problems import InvalidRequest, ServerBusy
 from facepool.web.services import CurrentServices, Services

@@ -1,30 +1,269 @@
-"""``/v1/live``: a browser sends what its camera sees, and gets who is there.
+"""Conversations with browsers over WebSockets: frames, of which only the newest waits, and commands, which all wait.
 
-Frames are sent as ``facepool.web.api.websocket`` says. The answer to each::
+A frame is one binary message: 8 bytes big-endian number, 8 bytes big-endian float64 of the time in seconds by the
+client's clock, then the picture. A client is to have no more than two frames unanswered. If it sends a third, that one
+takes the place of the one that waits, which is answered with ``{"frame": number, "dropped": true}``. A frame that
+cannot be used is answered with ``{"type": "error", "frame": 7, "code": ..., "message": ...}``.
+
+``/v1/live`` is here, too: a browser sends what its camera sees, and gets who is there. The answer to each frame::
 
     {"frame": 7, "time_s": 12.5, "size": [640, 480], "faces": [...], "events": [...], "took_ms": 31.0}
 
 Boxes are in pixels of the frame. Faces that are not ``told`` are not confirmed yet, and may be none; ``reason`` is
-``undecided`` for one that was not looked at often enough yet. A frame that was given up for a newer one gets
-``{"frame": 7, "dropped": true}``, one that cannot be used
-``{"type": "error", "frame": 7, "code": ..., "message": ...}``.
+``undecided`` for one that was not looked at often enough yet.
 """
 
+import asyncio
+import math
+import struct
 import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol, Self
 
-from fastapi import APIRouter, WebSocket
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
-from facepool.errors import FacepoolError
+from facepool.errors import FacepoolError, InputError
 from facepool.recognize.events import LiveView
 from facepool.recognize.live import LiveSession
 from facepool.records import event_record, live_records
 from facepool.types import Frame
-from facepool.web.api.websocket import Message, SentFrame, converse, dropped, error_message
-from facepool.web.middleware.authentication import Recognizing
+from facepool.web.middleware.authentication import ENDED, SIGN_IN_AGAIN, ConnectionCheck, Recognizing, share_of
 from facepool.web.problems import ServerBusy
 from facepool.web.services import CurrentServices, Services, live_recognizer
 from facepool.web.services.engine import FRAME_LIMITS, decode_image
+from facepool.web.services.keys import Caller, Role
+
+Message = dict[str, object]
+
+_HEAD = struct.Struct(">Qd")
+_LARGEST_NUMBER = (1 << 63) - 1
+_MOST_FRAME_BYTES = 4 * 1024 * 1024
+_MOST_COMMAND_CHARACTERS = 10_000
+_MOST_COMMANDS = 100
+_GONE_AFTER_S = 600.0
+"""Somebody who has sent nothing for so long has left the page open and gone."""
+
+_REFUSED = 1008
+
+
+class BadMessage(InputError):
+    """A client sent something over a WebSocket that is neither a frame nor a command.
+
+    Remedy: send what the interface's description says; its own page does.
+    """
+
+    code = "message_invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class SentFrame:
+    """A frame as it was sent.
+
+    Attributes:
+        number: The client's own, for the answer.
+        time_s: When it was captured, by the client's clock.
+        picture: JPEG, or any other format that pictures may have.
+    """
+
+    number: int
+    time_s: float
+    picture: bytes = field(repr=False)
+
+
+def parse_frame(message: bytes) -> SentFrame:
+    """Take a binary message apart.
+
+    Raises:
+        BadMessage: It is no frame, or too large.
+    """
+    if not _HEAD.size < len(message) <= _MOST_FRAME_BYTES:
+        raise BadMessage(
+            f"A frame of {len(message)} bytes cannot be taken",
+            why=f"it is not between {_HEAD.size + 1} and {_MOST_FRAME_BYTES} bytes",
+            fix="Send smaller pictures",
+        )
+    number, time_s = _HEAD.unpack_from(message)
+    if number > _LARGEST_NUMBER:
+        raise BadMessage("A frame has no usable number", why=f"it is {number}", fix="Count from 0")
+    if not math.isfinite(time_s):
+        raise BadMessage("A frame has no time", why=f"it is {time_s}", fix="Send seconds as a 64-bit float")
+    return SentFrame(number, time_s, message[_HEAD.size :])
+
+
+class Conversation(Protocol):
+    """What answers one browser; made, used and closed in one thread."""
+
+    over: bool
+
+    def take(self, item: SentFrame | str) -> Message | None:
+        """The answer to a frame or to the text of a command; None: nothing."""
+        ...
+
+    def close(self) -> None:
+        """The browser is gone, or the conversation is over."""
+        ...
+
+
+async def converse(
+    socket: WebSocket, services: Services, caller: Caller, role: Role, begin: Callable[[], Conversation]
+) -> None:
+    """Answer one browser until it is gone, the conversation is over, or its key or session has ended.
+
+    Args:
+        socket: Not accepted yet.
+        services: Of the server.
+        caller: Who it is, for the share of connections.
+        role: What the conversation takes.
+        begin: Called in the conversation's own thread.
+
+    Raises:
+        TooManyRequests: The client has its share of connections already.
+        ServerBusy: There are too many connections.
+    """
+    check = ConnectionCheck(socket, services.keys, role)
+    run = asyncio.get_running_loop().run_in_executor
+    with services.limits.session(share_of(socket, caller)), _own_thread(f"facepool-{role}") as thread:
+        conversation = await run(thread, begin)
+        try:
+            await socket.accept()
+            async with FrameStream.of(socket) as stream:
+                async for item in stream:
+                    # At once before a command: it may be the one that saves.
+                    if not await check.is_valid(at_once=isinstance(item, str)):
+                        await stream.close(SIGN_IN_AGAIN, ENDED)
+                        break
+                    message = await run(thread, conversation.take, item)
+                    if message is not None:
+                        await stream.send(message)
+                    if conversation.over:
+                        await stream.close()
+        finally:
+            # It is closed even if the task that waits for it is cancelled.
+            await asyncio.shield(run(thread, conversation.close))
+
+
+@contextmanager
+def _own_thread(name: str) -> Iterator[ThreadPoolExecutor]:
+    """A thread for one client, which is not waited for at the end: a pool is used in one thread only."""
+    thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+    try:
+        yield thread
+    finally:
+        thread.shutdown(wait=False)
+
+
+def dropped(frame: int) -> Message:
+    """The answer to a frame that was given up for a newer one."""
+    return {"frame": frame, "dropped": True}
+
+
+def error_message(error: FacepoolError) -> Message:
+    """What went wrong, for the page."""
+    return {"type": "error", "code": error.code, "message": error.what, "why": error.why, "fix": error.fix}
+
+
+class FrameStream:
+    """Messages of a client, read beside the work on them.
+
+    Iterating gives frames and the texts of commands, commands first, until the client is gone.
+
+    Args:
+        socket: Accepted.
+    """
+
+    def __init__(self, socket: WebSocket) -> None:
+        self._socket = socket
+        self._frame: SentFrame | None = None
+        self._commands: deque[str] = deque()
+        self._news = asyncio.Event()
+        self._gone = False
+
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, socket: WebSocket) -> AsyncIterator[Self]:
+        """The messages of an accepted WebSocket, read until the block ends."""
+        stream = cls(socket)
+        reader = asyncio.create_task(stream._read())
+        try:
+            yield stream
+        finally:
+            reader.cancel()
+            with suppress(asyncio.CancelledError):
+                await reader
+
+    async def __aiter__(self) -> AsyncIterator[SentFrame | str]:
+        while not self._gone:
+            if self._commands:
+                yield self._commands.popleft()
+            elif self._frame is not None:
+                frame, self._frame = self._frame, None
+                yield frame
+            else:
+                self._news.clear()
+                await self._news.wait()
+
+    async def send(self, message: Message) -> None:
+        """Answer, unless the client is gone."""
+        if self._gone:
+            return
+        try:
+            await self._socket.send_json(message)
+        except (WebSocketDisconnect, RuntimeError):  # the second where it was closed, and nobody has read that yet
+            self._end()
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Nothing is left to be said, but why."""
+        if not self._gone:
+            self._end()
+            with suppress(WebSocketDisconnect, RuntimeError):
+                await self._socket.close(code, reason)
+
+    def forget_frame(self) -> int | None:
+        """Give up the frame that waits, and return its number."""
+        frame, self._frame = self._frame, None
+        return None if frame is None else frame.number
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                async with asyncio.timeout(_GONE_AFTER_S):
+                    message = await self._socket.receive()
+                if message["type"] == "websocket.disconnect":
+                    break
+                await self._take(message)
+        except TimeoutError:
+            await self._refuse("Nothing was sent for a long time")
+        except BadMessage as error:
+            await self._refuse(error.what)
+        finally:
+            self._end()
+
+    async def _take(self, message: Mapping[str, object]) -> None:
+        data, text = message.get("bytes"), message.get("text")
+        if isinstance(data, bytes):
+            given_up = self.forget_frame()
+            self._frame = parse_frame(data)
+            if given_up is not None:
+                await self.send(dropped(given_up))
+        elif isinstance(text, str):
+            if len(text) > _MOST_COMMAND_CHARACTERS or len(self._commands) >= _MOST_COMMANDS:
+                raise BadMessage("Too much was sent at once")
+            self._commands.append(text)
+        self._news.set()
+
+    async def _refuse(self, why: str) -> None:
+        with suppress(WebSocketDisconnect, RuntimeError):
+            await self._socket.close(_REFUSED, why)
+
+    def _end(self) -> None:
+        self._gone = True
+        self._news.set()
+
 
 router = APIRouter(tags=["live"])
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from facepool.cli.ui.presence import Presence
+from facepool.cli.commands.recognize import Presence
 from facepool.gallery import Pool, open_pool
 from facepool.recognize.live import LiveRecognizer
 from facepool.types import Sample
