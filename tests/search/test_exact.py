@@ -84,13 +84,13 @@ def test_codes_rule_out_nearly_everybody_in_an_ordinary_pool() -> None:
     for candidates, similarities in zip(nearest(pool, probes, k=2), probes @ vectors.T, strict=True):
         assert candidates[0].template_id == int(similarities.argmax())
     assert pool.codes is not None
-    assert (pool.codes.tally.searches, pool.codes.tally.fallbacks) == (20, 0)
-    assert pool.codes.tally.compared < 20 * 100
+    assert (pool.codes.counts.searches, pool.codes.counts.fallbacks) == (20, 0)
+    assert pool.codes.counts.compared < 20 * 100
 
     views = probes[:1] + np.float32(0.02) * probes[:3]
     views /= np.linalg.norm(views, axis=1, keepdims=True)
     nearest_merged(pool, views, lambda similarities: similarities.mean(axis=0), k=2)
-    assert (pool.codes.tally.searches, pool.codes.tally.fallbacks) == (21, 0)
+    assert (pool.codes.counts.searches, pool.codes.counts.fallbacks) == (21, 0)
 
 
 @pytest.mark.usefixtures("coded")
@@ -102,7 +102,7 @@ def test_everything_is_compared_where_codes_cannot_tell_templates_apart_and_that
     (candidates,) = nearest(pool, vectors[1234][None], k=1)
     assert candidates[0].template_id == 1234
     assert pool.codes is not None
-    assert (pool.codes.tally.searches, pool.codes.tally.fallbacks) == (1, 1)
+    assert (pool.codes.counts.searches, pool.codes.counts.fallbacks) == (1, 1)
 
 
 @pytest.mark.usefixtures("coded")
@@ -147,4 +147,4 @@ def test_a_template_unlike_all_others_in_form_costs_no_fallback() -> None:
     assert pool.codes.block_errors.max() > 0.3  # the scale is not made for it
     probes = units(30, 128, seed=3)
     assert [found[0].template_id for found in nearest(pool, probes)] == (probes @ vectors.T).argmax(axis=1).tolist()
-    assert pool.codes.tally.fallbacks == 0
+    assert pool.codes.counts.fallbacks == 0

@@ -244,11 +244,11 @@ def _by_codes(
     least = _last_of_best(_exact_merged(index, views, first.best(k), merge) - np.float32(_ROUNDING), k)
     blocks = (upper >= least).nonzero()[0]
     if codes.sizes[blocks].sum() > _ROWS_TO_READ * len(index):
-        codes.tally.add(None)
+        codes.counts.add(None)
         return None
     second = _BlockPeople(index, codes, coded, blocks, merge)
     people = second.people[second.upper >= least]
-    codes.tally.add(len(people))
+    codes.counts.add(len(people))
     return people
 
 

@@ -72,7 +72,7 @@ class CodedProbes:
 
 
 @dataclass(slots=True)
-class Tally:
+class SearchCounts:
     """What searching by codes came to.
 
     Attributes:
@@ -103,7 +103,7 @@ class Codes:
         starts: (B,) intp, the first row of each block.
         sizes: (B,) intp, how many rows it has.
         block_errors: (B,) float64, the largest error in each block.
-        tally: Counts searches; the only thing here that changes.
+        counts: Counts searches; the only thing here that changes.
     """
 
     rows: Bytes
@@ -112,7 +112,7 @@ class Codes:
     starts: Indices
     sizes: Indices
     block_errors: Doubles
-    tally: Tally = field(default_factory=Tally, compare=False)
+    counts: SearchCounts = field(default_factory=SearchCounts, compare=False)
 
     def maxima(self, probes: CodedProbes) -> Products:
         """The largest product of each probe with a row of each block, (P, B) int32; on all threads allowed."""
