@@ -25,7 +25,7 @@ def until(condition: Callable[[], object]) -> bool:
     """Whether the condition comes true in time."""
     end = time.monotonic() + PATIENCE_S
     while not (met := bool(condition())) and time.monotonic() < end:
-        time.sleep(0.05)
+        time.sleep(0.1)
     return met
 
 
@@ -52,7 +52,8 @@ class Screen:
 
     def where(self, colour: tuple[int, int, int]) -> Indices | None:
         """(N, 2) y and x of the pixels of exactly this colour; None where they are too few for a box."""
-        found = np.argwhere((self.pixels() == colour).all(axis=2))
+        red, green, blue = np.moveaxis(self.pixels(), 2, 0)
+        found = np.argwhere((red == colour[0]) & (green == colour[1]) & (blue == colour[2]))
         return found if len(found) >= _ENOUGH_PIXELS else None
 
     def shows(self, colour: tuple[int, int, int]) -> bool:
