@@ -54,7 +54,8 @@ def store(tmp_path: Path) -> ModelStore:
 def optimizer(
     store: ModelStore, open_detector: InstalledModel, open_embedder: InstalledModel, images: list[Image]
 ) -> Optimizer:
-    return Optimizer(open_detector, open_embedder, Runtime(Device("cpu")), store, images)
+    runtime = Runtime(Device("cpu"))
+    return Optimizer(open_detector, open_embedder, runtime, store, images, time_ratio=lambda *_: 0.5)
 
 
 def test_few_pictures_are_filled_up_by_variants_and_many_are_taken_as_they_are() -> None:
