@@ -21,7 +21,7 @@ demo: ## Register two people, recognize them and two strangers, look at the pict
 
 test: ## Run the whole test suite, on all cores
 	@$(SETUP) --lock requirements-dev.lock
-	@$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
+	@$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 check: ## Lint, types, layers, dependencies: zero warnings
 	@$(SETUP) --lock requirements-dev.lock

@@ -14,16 +14,23 @@ from facepool import read_image
 from facepool.faces.detect import RetinaFace
 from facepool.models.catalog import DEMO_PHOTOS, InstalledModel, RetinaFaceSpec
 from facepool.models.store import ModelStore, default_root
-from facepool.runtime import Device, Runtime
+from facepool.runtime import Device, Runtime, default_threads
 from support.commands import Commands
 from support.paths import SHARED
 from support.synthetic_camera import SyntheticHead
 
 CORES_A_WORKER = 2
+MOST_WORKERS = 8
 
 # A busy machine is no failure: how long things take is for benchmarks to say.
 settings.register_profile("facepool", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("facepool")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more worker than cores for ``pytest -n auto``: many a test waits for what it started."""
+    return min(default_threads() + 1, MOST_WORKERS)
 
 
 def pytest_configure() -> None:
