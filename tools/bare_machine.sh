@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Shows that facepool installs and passes its tests on a machine that has nothing: makes a Debian 12 root in a folder
-# (debootstrap's smallest, with Python, make and git only), clones the last commit to /root/facepool in there, and runs
+# (debootstrap's smallest, with Python, make and git only), clones the last commit into root's home in there, and runs
 # a command in the clone.
 #
 #   sudo tools/bare_machine.sh DIR                     # make demo && make test
@@ -55,7 +55,8 @@ for path in $local_indexes; do
     lend "${path%/simple}"
 done
 
-folder=/root/facepool
+home=$(chroot "$machine" getent passwd "$user" | cut -d : -f 6)
+folder=$home/facepool
 [[ $user == root ]] || folder=/srv/facepool
 rm -rf "${machine:?}$folder"
 git clone --quiet "$repository" "$machine$folder"
@@ -65,5 +66,4 @@ kept=(PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.U
 for name in $(compgen -e | grep -iE '^(PIP_.*|SSL_CERT_FILE|REQUESTS_CA_BUNDLE|https?_proxy|all_proxy|no_proxy)$'); do
     kept+=("$name=${!name}")
 done
-home=$(chroot "$machine" getent passwd "$user" | cut -d : -f 6)
 chroot --userspec "$user" --groups "" "$machine" env -i "${kept[@]}" HOME="$home" bash -c "cd $folder && $command"
