@@ -74,7 +74,7 @@ def _camera_number(spec: str) -> int | None:
 
 
 def _open_live(connector: Connector, options: CaptureOptions, on_status: OnStatus | None) -> LiveSource:
-    source = LiveSource(connector, options.reconnect, on_status)
+    source = LiveSource(connector, options.reconnect, on_status, silent_after_s=options.read_timeout_s)
     # A stream may use its time to open and then wait for its first picture; the thread reports either by itself.
     source.open(options.open_timeout_s + options.read_timeout_s)
     return source

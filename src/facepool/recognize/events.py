@@ -6,7 +6,7 @@ from typing import Literal
 from facepool.types import Decision, Detections, Image, Indices, Mask, Reason
 
 EventKind = Literal["appeared", "recognized", "changed", "lost"]
-EventReason = Reason | Literal["new", "gone", "scene_cut", "another_face"]
+EventReason = Reason | Literal["new", "gone", "scene_cut", "another_face", "source_silent"]
 """Why an event came: a decision's reason, or why a track began or ended."""
 
 
@@ -29,6 +29,8 @@ class Event:
         reason: Why.
         crop_bgr: (S, S, 3) uint8 BGR, the best aligned face so far, where crops are kept.
         person_id: The id of the person, which stays when they are renamed; None for nobody known.
+        firm: False where a film ended before the face was looked at as often, or as long, as a decision takes: then it
+            is what there was to see that speaks.
     """
 
     kind: EventKind
@@ -44,6 +46,7 @@ class Event:
     reason: EventReason
     crop_bgr: Image | None = None
     person_id: str | None = None
+    firm: bool = True
 
 
 @dataclass(frozen=True, slots=True)
