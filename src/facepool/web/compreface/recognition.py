@@ -1,13 +1,9 @@
 """Who is in a picture, and is it somebody? Also: what is found in it, and which faces are alike.
 
-Similarities are on CompreFace's scale: 0 to 1, and 0.5 at the decision. CompreFace makes it of the Euclidean distance
-of two unit vectors with a logistic curve whose middle is the distance at which its model decides. Here the middle is
-the threshold of facepool, which follows the pool, so that 0.5 means the same for every model and pool; the slope is
-about the one of CompreFace's default model, so that limits which users have set for their clients stay sensible.
+Similarities are on the scale of ``facepool.web.scale``: 0 to 1, and 0.5 at the decision.
 """
 
 import asyncio
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,7 +16,7 @@ from pydantic import BaseModel, FiniteFloat
 
 from facepool.gallery import Pool
 from facepool.recognize.pictures import Recognizer
-from facepool.types import Candidate, Decision, EmbeddingSpace, Floats
+from facepool.types import Decision, EmbeddingSpace, Floats
 from facepool.web.compreface.answers import (
     Compared,
     ComparedEmbeddings,
@@ -47,14 +43,11 @@ from facepool.web.compreface.faces import (
 )
 from facepool.web.compreface.subjects import find_template
 from facepool.web.middleware.authentication import Recognizing
+from facepool.web.scale import scaled, scaled_people
 from facepool.web.services import CurrentServices, Services
 
 router = APIRouter(route_class=CompreFaceRoute)
 
-STEEPNESS = 5.3
-"""Of the scale's curve at its middle: a cosine that is 0.1 beyond a threshold of 0.45 becomes about 0.76."""
-_DIGITS = 5
-_JUST_BELOW = 0.49999
 _MOST_PREDICTIONS = 1000
 
 Vector = list[FiniteFloat]
@@ -185,10 +178,8 @@ def _recognizer(services: Services, pool: Pool, people: int) -> Recognizer:
 
 
 def _subjects(decision: Decision, people: int) -> list[SubjectSimilarity]:
-    return [
-        SubjectSimilarity(subject=candidate.person, similarity=scaled_candidate(candidate, decision))
-        for candidate in decision.candidates[:people]
-    ]
+    found = scaled_people(decision)[:people]
+    return [SubjectSimilarity(subject=person, similarity=similarity) for person, similarity in found]
 
 
 def _unit_rows(vectors: Sequence[Vector], space: EmbeddingSpace, *, at_least: int = 1) -> Floats:
@@ -224,35 +215,3 @@ def _similarities(one: Floats | None, others: Floats, services: Services) -> lis
         return [0.0] * len(others)
     threshold = services.policy.verification().value
     return [scaled(float(cosine), threshold) for cosine in np.clip(others @ one, -1, 1)]
-
-
-def scaled(similarity: float, threshold: float) -> float:
-    """A cosine on CompreFace's scale.
-
-    Args:
-        similarity: -1..1; less a candidate's score offset, if it has one.
-        threshold: The cosine from which on two faces are one person.
-
-    Returns:
-        0..1 with 5 digits; 0.5 or more exactly where the similarity reaches the threshold.
-    """
-    value = round((1 + math.tanh(STEEPNESS * (_distance(threshold) - _distance(similarity)))) / 2, _DIGITS)
-    return max(value, 0.5) if similarity >= threshold else min(value, _JUST_BELOW)
-
-
-def scaled_candidate(candidate: Candidate, decision: Decision) -> float:
-    """One candidate of a decision. Clients decide by this number alone, so it keeps to what was decided.
-
-    Where nobody is named although somebody is similar enough (two people who cannot be told apart, a face too small),
-    all candidates stay below 0.5.
-    """
-    threshold = decision.threshold - (decision.candidates[0].score_offset if decision.candidates else 0.0)
-    value = scaled(candidate.normalized_score, threshold)
-    if decision.person is None:
-        return min(value, _JUST_BELOW)
-    return max(value, 0.5) if candidate.person == decision.person else value
-
-
-def _distance(similarity: float) -> float:
-    """Between two unit vectors of a cosine; a score offset may push it out of range."""
-    return math.sqrt(max(0.0, 2 - 2 * similarity))
