@@ -7,11 +7,11 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from facepool.capture import CaptureOptions
@@ -19,6 +19,7 @@ from facepool.enroll.session import EnrollOptions
 from facepool.errors import ConfigError, PathMissing
 from facepool.faces.detect import DETECTOR_PRESETS, DetectOptions, DetectorPreset
 from facepool.faces.load import PrecisionChoice
+from facepool.files import users_folder
 from facepool.recognize.evidence import EvidenceOptions
 from facepool.recognize.live import LiveOptions
 from facepool.recognize.pictures import RecognizeOptions
@@ -33,12 +34,12 @@ _LIVE = LiveOptions()
 
 def default_pool() -> Path:
     """Where people are kept when no pool is named: one for the user, whatever the folder."""
-    return Path(platformdirs.user_data_dir("facepool", appauthor=False)) / "pool.db"
+    return users_folder("data") / "pool.db"
 
 
 def default_config() -> Path:
     """Where settings are looked for when no file is named."""
-    return Path(platformdirs.user_config_dir("facepool", appauthor=False)) / "config.toml"
+    return users_folder("config") / "config.toml"
 
 
 class Settings(BaseModel):
@@ -91,8 +92,10 @@ class Settings(BaseModel):
     @field_validator("pool", "models_dir", "offline_dir")
     @classmethod
     def _expand_home(cls, path: Path | None) -> Path | None:
-        """``~`` means the home folder here as it does in a shell."""
-        return None if path is None else path.expanduser()
+        """``~`` means the home folder here as it does in a shell; it stays for a user without one."""
+        with suppress(RuntimeError):
+            return None if path is None else path.expanduser()
+        return path
 
     def detect_options(self) -> DetectOptions:
         """What counts as a face."""

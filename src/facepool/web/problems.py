@@ -20,12 +20,14 @@ from facepool.errors import (
     IdentityConflict,
     InputError,
     InsufficientData,
+    OutOfMemory,
     PathMissing,
     PersonExists,
     PersonFull,
     PoolChanged,
     PoolLocked,
     SpaceMismatch,
+    SystemLimit,
     UnknownPerson,
     UnknownTemplate,
 )
@@ -162,6 +164,7 @@ _STATUS: tuple[tuple[type[FacepoolError], int], ...] = (
     (InsufficientData, 409),
     (PoolLocked, 503),
     (DiskFull, 507),
+    (SystemLimit, 503),
     (PathMissing, 404),
     (ConfigError, 400),
     (InputError, 400),
@@ -196,7 +199,7 @@ _WHEN = {
     415: "It is of a kind that is not taken",
     422: "A field is missing or cannot be used",
     429: "Too much was asked for in a short time",
-    503: "The server is busy, or the pool is locked by another program",
+    503: "The server is busy, short of memory or files, or the pool is locked by another program",
     504: "It took too long",
     507: "The disk has no room left",
 }
@@ -225,6 +228,7 @@ def add_handlers(app: FastAPI) -> None:
     """Let an application answer every error this way, WebSockets included."""
     handlers: dict[type[Exception], Any] = {  # of requests; of WebSockets, too, where it says so
         FacepoolError: _known,
+        MemoryError: _out_of_memory,
         RequestValidationError: _invalid,
         HTTPException: _of_the_framework,
         Exception: _unknown,
@@ -266,6 +270,11 @@ async def _known(connection: Request | WebSocket, error: FacepoolError) -> Respo
         await refuse(connection, error)
         return None
     return problem(error)
+
+
+async def _out_of_memory(connection: Request | WebSocket, _error: MemoryError) -> Response | None:
+    error = OutOfMemory("The server cannot answer", why="there is not enough memory", fix="Send less at once")
+    return await _known(connection, error)
 
 
 async def _invalid(_request: Request, error: RequestValidationError) -> Response:
