@@ -26,7 +26,7 @@ from facepool.web.middleware import paths  # noqa: F401 -- its convertor is the 
 from facepool.web.middleware.authentication import Administering, Enrolling, Recognizing
 from facepool.web.services import CurrentServices, Services
 from facepool.web.services.keys import Caller
-from facepool.web.services.people import Erasure
+from facepool.web.services.people import Erasure, namesake
 
 router = APIRouter(prefix="/recognition/subjects", route_class=CompreFaceRoute)
 examples = APIRouter(prefix="/recognition/faces", route_class=CompreFaceRoute)
@@ -69,7 +69,7 @@ async def add_subject(body: NewName, services: CurrentServices, caller: Enrollin
     name = body.name
 
     def create(pool: Pool) -> None:
-        if _find(pool, name) is not None:
+        if namesake(pool, name) is not None:
             raise subject_exists()
         try:
             services.people.create(caller, pool, name)
@@ -87,16 +87,16 @@ async def rename_subject(subject: str, body: NewName, services: CurrentServices,
 
     def rename(pool: Pool) -> bool:
         wanted = _usable(subject, "; ")
-        old = _find(pool, wanted)
+        old = namesake(pool, wanted)
         if old is None:
             raise subject_not_found(wanted)
         if new == old:
             return False
-        namesake = _find(pool, new)
-        if namesake in (None, old):
+        other = namesake(pool, new)
+        if other is None or other == old:
             services.people.rename(caller, pool, old, new)
         else:
-            services.people.merge(caller, pool, old, namesake)
+            services.people.merge(caller, pool, old, other)
         return True
 
     return Updated(updated=await services.pool.run(rename))
@@ -108,7 +108,7 @@ async def delete_subject(subject: str, services: CurrentServices, caller: Enroll
 
     def remove(pool: Pool) -> str:
         wanted = _usable(subject, "; ")
-        name = _find(pool, wanted) or wanted
+        name = namesake(pool, wanted) or wanted
         if services.people.erase(caller, pool, [name]).nothing:
             raise subject_not_found(wanted)
         return name
@@ -168,7 +168,7 @@ async def add_example(
     sample = await services.engine.look(await read_picture(request), examine)
 
     def store(pool: Pool) -> str:
-        person = _find(pool, name) or name
+        person = namesake(pool, name) or name
         image_id = _store(pool, person, sample, analyzer.space)
         services.audit.note(caller, "registered", person, "1 view")
         return image_id
@@ -199,7 +199,7 @@ async def delete_all_examples(
     name = None if subject is None else _usable(subject, "; ")
 
     def remove(pool: Pool) -> Erasure:
-        names = services.people.everybody(pool) if name is None else {_find(pool, name) or name}
+        names = services.people.everybody(pool) if name is None else {namesake(pool, name) or name}
         return services.people.erase(caller, pool, names)
 
     gone = await services.pool.run(remove)
@@ -228,7 +228,7 @@ async def download(image: UUID, services: CurrentServices, _: Recognizing) -> Re
 
 
 def _page(pool: Pool, subject: str, number: int, length: int) -> ExamplePage:
-    person = _find(pool, subject) if subject else None
+    person = namesake(pool, subject) if subject else None
     total = sum(entry.templates for entry in pool.people() if not subject or entry.name == person)
     stored = pool.templates(person, offset=number * length, limit=length) if total else []
     return ExamplePage(
@@ -286,12 +286,3 @@ def _usable(subject: str, ending: str = "") -> str:
         return clean_name(subject)
     except ConfigError as error:
         raise invalid(str(error)) from error
-
-
-def _find(pool: Pool, subject: str) -> str | None:
-    """Who has that name; CompreFace does not tell upper from lower case, so nobody else is found next to a namesake."""
-    names = [person.name for person in pool.people()]
-    if subject in names:
-        return subject
-    folded = subject.casefold()
-    return next((name for name in names if name.casefold() == folded), None)
