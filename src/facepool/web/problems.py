@@ -196,14 +196,25 @@ _WHEN = {
     415: "It is of a kind that is not taken",
     422: "A field is missing or cannot be used",
     429: "Too much was asked for in a short time",
+    500: "The server failed",
     503: "The server is busy, or the pool is locked by another program",
     504: "It took too long",
     507: "The disk has no room left",
 }
-PROBLEMS: Answers = {
-    status: {"description": words, "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+
+
+def schema_of(model: type[BaseModel]) -> dict[str, str]:
+    """A shape, where a route's description names it in words of OpenAPI; `facepool.web.openapi` has to know it, too."""
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
+RESPONSES: dict[str, dict[str, Any]] = {
+    f"Problem{status}": {"description": words, "content": {MEDIA_TYPE: {"schema": schema_of(Problem)}}}
     for status, words in _WHEN.items()
 }
+"""What the OpenAPI document says once of each error, by name."""
+
+PROBLEMS: Answers = {status: {"$ref": f"#/components/responses/Problem{status}"} for status in _WHEN}
 """What every route may answer."""
 
 

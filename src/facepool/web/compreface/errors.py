@@ -16,7 +16,17 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from facepool.errors import ConfigError, FacepoolError, ImageUnreadable, InvalidEmbedding
-from facepool.web.problems import PROBLEMS, Answers, Forbidden, KeyMissing, KeyUnknown, RequestError, status_of
+from facepool.web import problems
+from facepool.web.problems import (
+    PROBLEMS,
+    Answers,
+    Forbidden,
+    KeyMissing,
+    KeyUnknown,
+    RequestError,
+    schema_of,
+    status_of,
+)
 
 _UNDEFINED = "Something went wrong, please try again"
 _SERVICES = ("recognition", "detection", "verification")
@@ -37,11 +47,22 @@ class WrongBody(BaseModel):
     code: int
 
 
-_HERE: Answers = {
-    status: {"content": {"application/json": {"schema": WrongBody.model_json_schema()}, **PROBLEMS[status]["content"]}}
-    for status in (400, 403, 404, 413, 415, 503, 507)
+_IN_ITS_WORDS = (400, 403, 404, 413, 415, 503, 507)
+RESPONSES: dict[str, dict[str, Any]] = {
+    f"CompreFaceError{status}": {
+        "description": problems.RESPONSES[f"Problem{status}"]["description"],
+        "content": {
+            "application/json": {"schema": schema_of(WrongBody)},
+            **problems.RESPONSES[f"Problem{status}"]["content"],
+        },
+    }
+    for status in _IN_ITS_WORDS
 }
-ANSWERS: Answers = PROBLEMS | {status: PROBLEMS[status] | described for status, described in _HERE.items()}
+"""What the OpenAPI document says once of each error, by name."""
+
+ANSWERS: Answers = PROBLEMS | {
+    status: {"$ref": f"#/components/responses/CompreFaceError{status}"} for status in _IN_ITS_WORDS
+}
 """What every route may answer: CompreFace's words, and the server's own where a request does not get as far."""
 
 
