@@ -83,6 +83,7 @@ def create_app(services: Services, *, most_bytes: int = MOST_BYTES, deadline_s: 
         middleware=middleware(services, most_bytes=most_bytes, deadline_s=deadline_s, refusal=_refusal),
     )
     app.state.services = services
+    app.state.most_bytes = most_bytes
     problems.add_handlers(app, _refusal)
     for router in _ROUTERS:
         app.include_router(router)

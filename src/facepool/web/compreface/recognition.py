@@ -36,8 +36,7 @@ from facepool.web.compreface.faces import (
     FaceQuery,
     FaceSelection,
     RecognizeQuery,
-    read_picture,
-    read_pictures,
+    read_body,
     select,
     take_for_face,
 )
@@ -71,7 +70,9 @@ async def recognize(
     request: Request, options: RecognizeQuery, services: CurrentServices, _: Recognizing
 ) -> NearestSubjects:
     """The people nearest to each face of a picture, however far they are; from 0.5 on it is they."""
-    data, analyzer, people = await read_picture(request), services.engine.analyzer, options.prediction_count
+    sent, analyzer = await read_body(request, options, "file"), services.engine.analyzer
+    options, data = sent.options, sent.picture
+    people = options.prediction_count
     if options.detect_faces:
         faces = await _embedded(services, data, options)
     else:
@@ -92,7 +93,9 @@ async def verify_example(
     request: Request, image: UUID, options: FaceQuery, services: CurrentServices, _: Recognizing
 ) -> VerifiedFaces:
     """How similar each face of a picture is to an example; not at all to one that is not there."""
-    faces = await _embedded(services, await read_picture(request), options)
+    sent = await read_body(request, options, "file")
+    options = sent.options
+    faces = await _embedded(services, sent.picture, options)
     example = await services.pool.run(lambda pool: find_template(pool, image))
     subject = example.person if example else ""
     similarities = _similarities(example.sample.embedding if example else None, faces.embeddings, services)
@@ -137,9 +140,10 @@ async def verify_embeddings(
 @router.post("/detection/detect", openapi_extra=PICTURE, response_model_exclude_none=True)
 async def detect(request: Request, options: FaceQuery, services: CurrentServices, _: Recognizing) -> DetectedFaces:
     """The faces of a picture, largest first."""
-    data, analyzer = await read_picture(request), services.engine.analyzer
+    sent, analyzer = await read_body(request, options, "file"), services.engine.analyzer
+    options = sent.options
     embed = "calculator" in options.plugins
-    faces = await services.engine.look(data, partial(select, analyzer, options=options, embed=embed))
+    faces = await services.engine.look(sent.picture, partial(select, analyzer, options=options, embed=embed))
     result = [faces.record(row, options) for row in range(len(faces))]
     return DetectedFaces.model_validate({"result": result, "plugins_versions": options.versions(analyzer)})
 
@@ -147,8 +151,9 @@ async def detect(request: Request, options: FaceQuery, services: CurrentServices
 @router.post("/verification/verify", openapi_extra=TWO_PICTURES, response_model_exclude_none=True)
 async def verify(request: Request, options: FaceQuery, services: CurrentServices, _: Recognizing) -> Compared:
     """How similar the faces of one picture are to the one face of another."""
-    pictures = await read_pictures(request, "source_image", "target_image")
-    source, target = await asyncio.gather(*(_embedded(services, data, options) for data in pictures))
+    sent = await read_body(request, options, "source_image", "target_image")
+    options = sent.options
+    source, target = await asyncio.gather(*(_embedded(services, data, options) for data in sent.pictures))
     if len(source) > 1:
         raise too_many_faces()
     similarities = _similarities(source.embeddings[0], target.embeddings, services)

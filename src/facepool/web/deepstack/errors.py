@@ -13,9 +13,15 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from facepool.errors import FacepoolError, ImageUnreadable, NoFace
-from facepool.web.problems import Answers, Failure, KeyMissing, KeyUnknown, retry_after, status_of
-
-_STATUSES = (400, 401, 403, 404, 413, 415, 429, 500, 503, 504, 507)
+from facepool.web.problems import (
+    Failure,
+    KeyMissing,
+    KeyUnknown,
+    error_answers,
+    error_responses,
+    retry_after,
+    status_of,
+)
 
 
 class VisionError(BaseModel):
@@ -26,14 +32,8 @@ class VisionError(BaseModel):
     code: int
 
 
-ANSWERS: Answers = {
-    status: {
-        "description": "What is wrong",
-        "content": {"application/json": {"schema": VisionError.model_json_schema()}},
-    }
-    for status in _STATUSES
-}
-"""What every route may answer beside what it returns."""
+RESPONSES = error_responses(VisionError, "application/json")
+ANSWERS = error_answers(VisionError)
 
 
 class DeepStackError(Exception):

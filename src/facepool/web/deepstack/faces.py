@@ -25,7 +25,16 @@ from facepool.web.deepstack.answers import (
     VisionMatch,
 )
 from facepool.web.deepstack.errors import ANSWERS, DeepStackError, DeepStackRoute
-from facepool.web.deepstack.forms import VisionForm, form_of, read_form
+from facepool.web.deepstack.forms import (
+    VisionForm,
+    VisionKey,
+    VisionPair,
+    VisionPicture,
+    VisionUser,
+    VisionViews,
+    form_of,
+    read_form,
+)
 from facepool.web.middleware.authentication import Enrolling, Recognizing
 from facepool.web.scale import scaled, scaled_people
 from facepool.web.services import CurrentServices, Services
@@ -40,7 +49,7 @@ _SOURCE = "DeepStack API"
 """Where views say that they come from."""
 
 
-@router.post("", openapi_extra=form_of("image", min_confidence="The detector's score from which on a box is a face"))
+@router.post("", openapi_extra=form_of(VisionPicture))
 async def detect_faces(request: Request, services: CurrentServices, _: Recognizing) -> VisionFaces:
     """The faces of a picture."""
     form, began_s = await read_form(request), time.perf_counter()
@@ -51,10 +60,7 @@ async def detect_faces(request: Request, services: CurrentServices, _: Recognizi
     return VisionFaces(predictions=predictions, count=len(predictions), duration=_since_s(began_s))
 
 
-@router.post(
-    "/recognize",
-    openapi_extra=form_of("image", min_confidence="Confidence from which on a face is named; below 0.5 as 0.5"),
-)
+@router.post("/recognize", openapi_extra=form_of(VisionPicture))
 async def recognize_faces(request: Request, services: CurrentServices, _: Recognizing) -> NamedVisionFaces:
     """Name the faces of a picture; who is not sure enough is `unknown`."""
     form, began_s = await read_form(request), time.perf_counter()
@@ -78,7 +84,7 @@ async def recognize_faces(request: Request, services: CurrentServices, _: Recogn
     )
 
 
-@router.post("/register", openapi_extra=form_of("image", userid="The person's name"))
+@router.post("/register", openapi_extra=form_of(VisionViews))
 async def register_face(request: Request, services: CurrentServices, caller: Enrolling) -> FaceAdded:
     """Store the face of one or several pictures as views of somebody, who is made known by that if need be.
 
@@ -114,14 +120,14 @@ async def register_face(request: Request, services: CurrentServices, caller: Enr
     return FaceAdded(message=message + left_out, duration=_since_s(began_s))
 
 
-@router.post("/list", openapi_extra=form_of())
+@router.post("/list", openapi_extra=form_of(VisionKey))
 async def list_users(services: CurrentServices, _: Recognizing) -> UserIds:
     """Everybody, by name."""
     people = await services.pool.run(lambda pool: pool.people())
     return UserIds(faces=[person.name for person in people])
 
 
-@router.post("/delete", openapi_extra=form_of(userid="The person's name"))
+@router.post("/delete", openapi_extra=form_of(VisionUser))
 async def delete_user(request: Request, services: CurrentServices, caller: Enrolling) -> UserGone:
     """Erase somebody with all views; it is no error if nobody has that name."""
     name = (await read_form(request)).userid
@@ -129,7 +135,7 @@ async def delete_user(request: Request, services: CurrentServices, caller: Enrol
     return UserGone()
 
 
-@router.post("/match", openapi_extra=form_of("image1", "image2"))
+@router.post("/match", openapi_extra=form_of(VisionPair))
 async def match_faces(request: Request, services: CurrentServices, _: Recognizing) -> VisionMatch:
     """How similar the largest faces of two pictures are. The pool has no part in it."""
     form, began_s = await read_form(request), time.perf_counter()

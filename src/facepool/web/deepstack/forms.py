@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import Request
+from pydantic import BaseModel, Field
 from starlette.datastructures import UploadFile
 
 from facepool.errors import ConfigError
 from facepool.gallery import clean_name
 from facepool.web.deepstack.errors import DeepStackError
+from facepool.web.problems import schema_of
 
 _MOST_PICTURES = 100
 _MOST_FIELDS = 20
@@ -86,14 +88,48 @@ async def read_form(request: Request) -> VisionForm:
     return VisionForm(pictures, fields)
 
 
-def form_of(*files: str, **fields: str) -> dict[str, Any]:
-    """How a form stands in the description of the interface: names of files, and of fields with what they are for."""
-    binary = {"type": "string", "format": "binary"}
-    properties = dict.fromkeys(files, binary) | {
-        name: {"type": "string", "description": words} for name, words in {**fields, "api_key": _KEY}.items()
-    }
-    schema = {"type": "object", "properties": properties, "required": list(files)}
-    return {"requestBody": {"content": {"multipart/form-data": {"schema": schema}}}}
+class _WithKey(BaseModel):
+    api_key: str | None = Field(
+        default=None, description="A key, where one is needed and no header has it; within the first 64 KiB"
+    )
 
 
-_KEY = "A key, where one is needed and is in no header; before the pictures"
+class VisionKey(_WithKey):
+    """A form with nothing but a key."""
+
+
+class VisionPicture(_WithKey):
+    """A picture."""
+
+    image: bytes
+    min_confidence: float | None = Field(
+        default=None, description="Score of the detector, or confidence of a name, from which on a face counts"
+    )
+
+
+class VisionViews(_WithKey):
+    """A picture of somebody; more of them may follow under other names."""
+
+    userid: str = Field(description="The person's name")
+    image: bytes
+
+
+class VisionUser(_WithKey):
+    """Somebody."""
+
+    userid: str = Field(description="The person's name")
+
+
+class VisionPair(_WithKey):
+    """Two pictures."""
+
+    image1: bytes
+    image2: bytes
+
+
+FORMS = (VisionKey, VisionPicture, VisionViews, VisionUser, VisionPair)
+
+
+def form_of(model: type[BaseModel]) -> dict[str, Any]:
+    """How a form stands in the description of the interface."""
+    return {"requestBody": {"content": {"multipart/form-data": {"schema": schema_of(model)}}}}
