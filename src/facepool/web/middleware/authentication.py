@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from facepool.web.problems import Forbidden, KeyMissing, KeyUnknown, RequestError, refuse, turn_away
+from facepool.web.problems import Forbidden, KeyMissing, KeyUnknown, Refusal, RequestError, refuse, turn_away
 from facepool.web.services.keys import LOCAL, SESSION_S, Caller, Keys, Role
 from facepool.web.services.limits import Limits
 
@@ -27,9 +27,6 @@ SIGN_IN_AGAIN = 4401
 """How a WebSocket is closed whose key or session has ended."""
 
 ENDED = "You are not signed in any more"
-Refusal = Callable[[RequestError, Request], Response]
-"""Makes the answer to a request that is refused."""
-
 _HINT = "Send it as x-api-key, or sign in on the page; facepool keys add makes one"
 _NEEDING_A_KEY = ("/v1/", "/api/", "/metrics")
 _SESSION = "/v1/session"
@@ -66,7 +63,7 @@ class Authenticate:
             # In a thread, because it may wait for the file of the keys.
             await run_in_threadpool(self._authenticate, HTTPConnection(scope))
         except _OtherHost as error:
-            await turn_away(error, scope, receive, send)
+            await turn_away(error, scope, receive, send, self._refusal)
         except RequestError as error:
             if scope["type"] == "websocket":
                 await refuse(WebSocket(scope, receive, send), error)
@@ -79,7 +76,7 @@ class Authenticate:
         required = self._keys.required
         if not required:
             _check_local(connection)
-        if _needs_key(connection.scope):
+        if needs_key(connection.scope["path"], connection.scope.get("method", "GET")):
             connection.scope[_CALLER] = identify(connection, self._keys, self._limits, required=required)
 
 
@@ -218,11 +215,11 @@ def is_loopback(name: str) -> bool:
         return False
 
 
-def _needs_key(scope: Scope) -> bool:
+def needs_key(path: str, method: str) -> bool:
     """Whether it is not for everybody. Signing in and out is: it is how a browser gets and gives back a session."""
-    if scope["path"] == _SESSION:
-        return scope.get("method") == "GET"
-    return bool(scope["path"].startswith(_NEEDING_A_KEY))
+    if path == _SESSION:
+        return method not in ("POST", "DELETE")
+    return path.startswith(_NEEDING_A_KEY)
 
 
 def _check_local(connection: HTTPConnection) -> None:
