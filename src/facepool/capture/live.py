@@ -1,6 +1,5 @@
 """Live sources: a thread reads, the newest frame waits, dead connections are opened again."""
 
-import statistics
 import threading
 import time
 from collections import deque
@@ -8,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import pairwise
 from typing import Protocol
+
+import numpy as np
 
 from facepool.capture.source import (
     ClosesOnExit,
@@ -17,6 +18,7 @@ from facepool.capture.source import (
     ReconnectPolicy,
     Shot,
 )
+from facepool.capture.turning import Turning
 from facepool.errors import InputError
 from facepool.types import Frame
 
@@ -93,6 +95,7 @@ class LiveSource(ClosesOnExit):
         on_status: Called with news, in the thread that takes the frames.
         clock: Seconds of a monotonic clock.
         silent_after_s: After so long without a picture it counts as silent, unless its pictures come that seldom.
+        turning: How frames are turned, in the thread that takes them.
     """
 
     frame_count: int | None = None
@@ -104,6 +107,7 @@ class LiveSource(ClosesOnExit):
         on_status: OnStatus | None = None,
         clock: Callable[[], float] = time.monotonic,
         silent_after_s: float = 5.0,
+        turning: Turning | None = None,
     ) -> None:
         self.name = connector.name
         self.description = connector.description
@@ -113,6 +117,7 @@ class LiveSource(ClosesOnExit):
         self._on_status = on_status
         self._clock = clock
         self._silent_after_s = silent_after_s
+        self._turning = turning or Turning()
         self._thread = threading.Thread(target=self._run, name=f"capture {self.name}", daemon=True)
         self._stop = threading.Event()
         self._attempts = 0  # the thread's own
@@ -144,7 +149,7 @@ class LiveSource(ClosesOnExit):
             stamps = list(self._captured_at)
         if len(stamps) < 2:
             return None
-        return statistics.median(later - earlier for earlier, later in pairwise(stamps))
+        return float(np.median([later - earlier for earlier, later in pairwise(stamps)]))
 
     @property
     def silent(self) -> bool:
@@ -216,7 +221,7 @@ class LiveSource(ClosesOnExit):
         self._report(news)
         if error is not None:
             raise error
-        return frame
+        return None if frame is None else self._turning.apply(frame)
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames until the source ends or is closed; see ``poll``."""

@@ -16,6 +16,7 @@ from facepool.cli.ui.console import Console
 from facepool.config import Settings, load_settings
 from facepool.faces.analyze import Analyzer
 from facepool.faces.load import ModelChoice, load_analyzer
+from facepool.files import in_a_home
 from facepool.gallery import Pool, open_pool
 from facepool.models.catalog import PACKS, ModelEntry, Progress, find_pack, space_of
 from facepool.models.store import ModelStore, default_root
@@ -28,6 +29,7 @@ MODELS = ("pack", "detector", "embedder", "precision", "device", "threads", "mod
 DETECTION = ("quality", "detect_size", "detect_threshold")
 DECISION = ("threshold", "target_fpir", "min_margin")
 LIVE = ("firm_frames", "unknown_after", "detect_every")
+EVENTS = ("webhook", "mqtt", "home_assistant", "discovery_prefix")
 REGISTRATION = ("register_threshold", "max_templates", "min_face", "min_sharpness")
 
 _SHORT = {"pool": "-p", "threshold": "-t"}
@@ -94,6 +96,11 @@ class CommandContext:
         pack = find_pack(settings.pack)
         return settings.detector or pack.detector, settings.embedder or pack.embedder
 
+    @property
+    def pool_path(self) -> Path:
+        """Where people are kept."""
+        return in_a_home(self.settings.pool, "FACEPOOL_POOL")
+
     def store(self, progress: Progress = lambda _name, _done, _total: None) -> ModelStore:
         """Where models are kept; downloads are reported to ``progress``."""
         return ModelStore(
@@ -109,9 +116,10 @@ class CommandContext:
 
     def open_pool(self, space: EmbeddingSpace | None = None, *, must_exist: bool = True) -> Pool:
         """The pool of the settings; passes its remarks on."""
+        path = self.pool_path
         if not must_exist:
-            self.settings.pool.parent.mkdir(parents=True, exist_ok=True)
-        pool = open_pool(self.settings.pool, space, ids_path=self.ids_path, must_exist=must_exist)
+            path.parent.mkdir(parents=True, exist_ok=True)
+        pool = open_pool(path, space, ids_path=self.ids_path, must_exist=must_exist)
         for remark in pool.notes:
             self.console.note(remark)
         return pool
@@ -142,7 +150,7 @@ def settings_options(*names: str) -> Callable[[Command], Command]:
 
 def keep_setting(context: click.Context, parameter: click.Parameter, value: object) -> None:
     """Callback of an option that has the name of a setting."""
-    if value is not None and parameter.name is not None:
+    if value is not None and value != () and parameter.name is not None:
         context.ensure_object(CommandContext).given[parameter.name] = value
 
 
@@ -183,14 +191,20 @@ licence_option = click.option(
 
 
 def _option(name: str, setting: FieldInfo) -> Callable[[Command], Command]:
-    flags = [f"--{name.replace('_', '-')}"]
+    dashed = name.replace("_", "-")
+    flags = [f"--{dashed}/--no-{dashed}" if setting.annotation is bool else f"--{dashed}"]
     if name in _SHORT:
         flags.insert(0, _SHORT[name])
-    default = "" if setting.default_factory or setting.default is None else f"  [{setting.default}]"
+    unset = setting.default_factory or setting.default in (None, (), False)
+    default = "" if unset else f"  [{setting.default}]"
+    repeated = setting.annotation == tuple[str, ...]
     return click.option(
         *flags,
         name,
         type=_kind(setting),
+        multiple=repeated,
+        metavar="URL" if repeated else None,
+        default=None,
         expose_value=False,
         callback=keep_setting,
         help=f"{setting.description}.{default}",
@@ -202,7 +216,9 @@ def _kind(setting: FieldInfo) -> type | click.Path | click.Choice[str]:
         return click.Path(path_type=Path)
     if get_origin(setting.annotation) is Literal:
         return click.Choice(get_args(setting.annotation))
-    for kind in (float, int, str):
+    if setting.annotation == tuple[str, ...]:
+        return str
+    for kind in (bool, float, int, str):
         if setting.annotation in (kind, kind | None):
             return kind
     raise TypeError(f"a setting of type {setting.annotation} has no option")

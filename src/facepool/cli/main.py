@@ -13,7 +13,7 @@ import facepool
 from facepool import extras
 from facepool.cli.signals import Termination
 from facepool.cli.ui.console import Console
-from facepool.errors import ConfigError, FacepoolError
+from facepool.errors import ConfigError, FacepoolError, system_limit
 from facepool.files import storage_error
 
 # In the order in which a newcomer meets them; the module of each has its name and is imported when it is called.
@@ -70,7 +70,7 @@ def cli(verbose: int) -> None:
     facepool recognize                     recognize live
 
     Exit codes: 0 done, 1 no match, 2 wrong usage, 3 input, 4 pool, 5 models, 6 device or display, 7 disk,
-    130 interrupted with Ctrl-C, 143 and 129 by SIGTERM and SIGHUP.
+    8 memory or open files, 130 interrupted with Ctrl-C, 143 and 129 by SIGTERM and SIGHUP.
     """
     set_up_log(verbose)
 
@@ -107,6 +107,12 @@ def _run(command: click.Command, arguments: list[str], console: Console, termina
     except OSError as error:
         # What the modules below did not put into words of their own: folders that cannot be made, and the like.
         return _fail(console, storage_error(Path(error.filename or "A file"), error, "cannot be used"))
+    except (MemoryError, ImportError) as error:
+        # Python itself ran out of memory, or the system could not map a library that is installed.
+        limit = system_limit("facepool cannot go on", error)
+        if limit is None:
+            raise
+        return _fail(console, limit)
     return outcome if isinstance(outcome, int) else 0
 
 

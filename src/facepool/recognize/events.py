@@ -1,7 +1,10 @@
 """What live recognition says of a frame: who is where, and what happened."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
+from uuid import uuid4
 
 from facepool.types import Decision, Detections, Image, Indices, Mask, Reason
 
@@ -31,6 +34,8 @@ class Event:
         person_id: The id of the person, which stays when they are renamed; None for nobody known.
         firm: False where a film ended before the face was looked at as often, or as long, as a decision takes: then it
             is what there was to see that speaks.
+        id: A UUID of its own, the same wherever the event is told of and however often.
+        at: The time of day at which it was noticed, in UTC.
     """
 
     kind: EventKind
@@ -47,6 +52,8 @@ class Event:
     crop_bgr: Image | None = None
     person_id: str | None = None
     firm: bool = True
+    id: str = field(default_factory=lambda: str(uuid4()), compare=False)
+    at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +88,13 @@ class LiveView:
     def names(self) -> tuple[str | None, ...]:
         """Who each face is; None for unknown or not decided yet."""
         return tuple(None if decision is None else decision.person for decision in self.decisions)
+
+
+NOBODY = "nobody"
+UNKNOWN = "unknown"
+
+
+def describe_people(names: Iterable[str], unknown: int) -> str:
+    """Who is in view, in a line: ``Ada, Bob, 2 unknown``; ``nobody`` for nobody."""
+    others = [f"{unknown} {UNKNOWN}"] if unknown > 1 else [UNKNOWN] * unknown
+    return ", ".join([*sorted(names), *others]) or NOBODY

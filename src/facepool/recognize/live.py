@@ -41,7 +41,8 @@ class LiveOptions:
         min_hits: Frames that a face must be detected in before there is an event for it.
         min_score: Detector score in 0..1 that one of them must have: hands and patterns stay below, faces do not.
         unknown_after_s: How long a face is looked at before it is called unknown; names come sooner.
-        max_embeddings: Faces embedded in one frame, beside those that may have jumped to another face.
+        max_embeddings: Faces embedded in one frame; more where more may have jumped to another face, and no limit where
+            frames are few.
         detect_every: Detect in every k-th frame, and let boxes move on as they did in between.
         keep_crops: Keep the best aligned face of each track for its events.
     """
@@ -197,8 +198,10 @@ class LiveRecognizer:
                 needs.append((need, -self._waited.get(track, 0), place))
         needs.sort()
         jumped = sum(need is Need.UNSURE for need, _, _ in needs)
-        taken = needs[: max(self._options.max_embeddings, jumped)]
-        waiting = {tracks[place] for _, _, place in needs[len(taken) :]}
+        # Between sparse frames every face may have jumped, every time: whoever is new would wait for ever.
+        most = len(needs) if self._tracker.sparse else max(self._options.max_embeddings, jumped)
+        taken = needs[:most]
+        waiting = {tracks[place] for _, _, place in needs[most:]}
         self._waited = {track: self._waited.get(track, 0) + 1 for track in waiting}
         return [place for _, _, place in taken]
 

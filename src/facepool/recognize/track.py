@@ -133,6 +133,11 @@ class Tracker:
         """How long a face may be away now: as the options say, and longer where frames are few."""
         return max(self.options.gap_s, _MISSES * self.interval_s)
 
+    @property
+    def sparse(self) -> bool:
+        """Whether frames are so far apart that people come, go and change places between two, and no link is sure."""
+        return self.interval_s > _COAST_S
+
     def update(self, detections: Detections, time_s: float) -> Tracks:
         """Take in the faces of the next frame.
 
@@ -213,9 +218,9 @@ class Tracker:
     ) -> bool:
         """Whether most faces jumped at once, and not all the same way, as they do when the camera moves.
 
-        Where time enough passes between frames for people to come and go, boxes cannot tell; there no link is sure.
+        Of sparse frames boxes cannot tell.
         """
-        if len(visible) < 2 or not len(detections) or self.interval_s > _COAST_S:
+        if len(visible) < 2 or not len(detections) or self.sparse:
             return False
         row_of = {self._tracks[index].id: row for index, row in pairs}
         linked = [track for track in visible if track.id in row_of]

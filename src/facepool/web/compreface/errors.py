@@ -16,7 +16,17 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from facepool.errors import ConfigError, FacepoolError, ImageUnreadable, InvalidEmbedding
-from facepool.web.problems import PROBLEMS, Answers, Forbidden, KeyMissing, KeyUnknown, RequestError, status_of
+from facepool.web.middleware.authentication import key_of
+from facepool.web.problems import (
+    Failure,
+    Forbidden,
+    KeyMissing,
+    KeyUnknown,
+    error_answers,
+    error_responses,
+    retry_after,
+    status_of,
+)
 
 _UNDEFINED = "Something went wrong, please try again"
 _SERVICES = ("recognition", "detection", "verification")
@@ -37,12 +47,8 @@ class WrongBody(BaseModel):
     code: int
 
 
-_HERE: Answers = {
-    status: {"content": {"application/json": {"schema": WrongBody.model_json_schema()}, **PROBLEMS[status]["content"]}}
-    for status in (400, 403, 404, 413, 415, 503, 507)
-}
-ANSWERS: Answers = PROBLEMS | {status: PROBLEMS[status] | described for status, described in _HERE.items()}
-"""What every route may answer: CompreFace's words, and the server's own where a request does not get as far."""
+RESPONSES = error_responses(WrongBody, "application/json")
+ANSWERS = error_answers(WrongBody)
 
 
 class CompreFaceError(Exception):
@@ -85,9 +91,14 @@ def too_many_faces() -> CompreFaceError:
     return CompreFaceError(400, 31, "More than one face in the source image")
 
 
-def forbidden() -> CompreFaceError:
+def missing_parameter(name: str) -> CompreFaceError:
+    """A value that has to be there is not."""
+    return CompreFaceError(400, 33, f"Required parameter {name} is missing")
+
+
+def forbidden(message: str = "The API Key does not allow this") -> CompreFaceError:
     """The key is known and may not do this; CompreFace itself knows no roles."""
-    return CompreFaceError(403, 32, "The API Key does not allow this")
+    return CompreFaceError(403, 32, message)
 
 
 def wrong_argument(message: str) -> CompreFaceError:
@@ -119,28 +130,27 @@ class CompreFaceRoute(APIRoute):
                 return error.response()
             except RequestValidationError as error:
                 return _of_validation(error).response()
-            except FacepoolError as error:
+            except (FacepoolError, HTTPException) as error:
                 return refusal(error, request)
-            except HTTPException as error:
-                return CompreFaceError(error.status_code, 0, str(error.detail)).response(error.headers)
 
         return answer
 
 
-def refusal(error: FacepoolError, request: Request) -> Response:
+def refusal(error: Failure, request: Request) -> Response:
     """The server's own error in CompreFace's words, also for a request that gets to no route."""
-    wait_s = error.retry_after_s if isinstance(error, RequestError) else None
-    return _of(error, request).response(None if wait_s is None else {"Retry-After": str(wait_s)})
+    if isinstance(error, HTTPException):
+        return CompreFaceError(error.status_code, 0, str(error.detail)).response(error.headers)
+    return _of(error, request).response(retry_after(error))
 
 
 def _of(error: FacepoolError, request: Request) -> CompreFaceError:
     if isinstance(error, KeyMissing):
         return CompreFaceError(400, 20, "Missing header: x-api-key")
     if isinstance(error, KeyUnknown):
-        service, key = _service(request.url.path), request.headers.get("x-api-key", "")
+        service, key = _service(request.url.path), key_of(request) or ""
         return CompreFaceError(404, 10, f"{service} service with API Key {key} not found")
     if isinstance(error, Forbidden):
-        return forbidden()
+        return forbidden(str(error))
     if isinstance(error, ConfigError):
         return invalid(str(error))
     if isinstance(error, InvalidEmbedding):
@@ -160,7 +170,7 @@ def _of_validation(error: RequestValidationError) -> CompreFaceError:
     first = error.errors()[0]
     where, name, kind = first["loc"][0], str(first["loc"][-1]), first["type"]
     if where == "query" and kind == "missing":
-        return CompreFaceError(400, 33, f"Required parameter {name} is missing")
+        return missing_parameter(name)
     if where == "query" and kind in _OUT_OF_RANGE and name in _RULES:
         return invalid(_RULES[name])
     return undefined()
