@@ -27,6 +27,9 @@ _PARAMETER = re.compile(
     re.IGNORECASE,
 )
 
+NO_MEMORY = "there is not enough memory for its pictures"
+"""Why a source or recording fails where a library has no room for a picture."""
+
 _MADE_UP_S = 0.5
 
 
