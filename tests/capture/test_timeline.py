@@ -1,5 +1,6 @@
 """Times that are stated, and when frames are shown."""
 
+import random
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -10,7 +11,9 @@ from facepool.capture.timeline import LONGEST_PAUSE_OF_A_BROADCAST_S, LONGEST_PA
 HOUR = 3600.0
 
 
-def place(stated: Sequence[float | None], usual_s: float = 0.04, longest_pause_s: float = LONGEST_PAUSE_S) -> list[float]:
+def place(
+    stated: Sequence[float | None], usual_s: float = 0.04, longest_pause_s: float = LONGEST_PAUSE_S
+) -> list[float]:
     timeline = Timeline(usual_s, longest_pause_s)
     return [timeline.place(stated_s) for stated_s in stated]
 
@@ -98,8 +101,6 @@ def test_a_film_begins_at_zero_where_its_first_time_means_nothing(stated: list[f
 
 
 def test_times_never_fall_whatever_is_stated() -> None:
-    import random  # noqa: PLC0415 -- for this test alone
-
     dice = random.Random(0)
     for _ in range(200):
         stated = [dice.choice([None, dice.uniform(-5, 5), dice.uniform(0, 9) * HOUR]) for _ in range(60)]

@@ -15,12 +15,22 @@ import PIL.Image
 import PIL.ImageOps
 
 from facepool.capture.source import ClosesOnExit, OnSkip
-from facepool.errors import ImageUnreadable, InputError, PathMissing, SourceEmpty, VideoUnreadable
+from facepool.capture.turning import Turning
+from facepool.errors import (
+    FacepoolError,
+    ImageUnreadable,
+    InputError,
+    PathMissing,
+    SourceEmpty,
+    VideoUnreadable,
+    system_limit,
+)
 from facepool.types import Frame, Image
 
 TOO_LARGE = PIL.Image.DecompressionBombError
 DECODE_ERRORS = (
     OSError,
+    MemoryError,
     SyntaxError,
     ValueError,
     TypeError,
@@ -127,7 +137,7 @@ def _eight_bit(image: PIL.Image.Image) -> PIL.Image.Image:
     return PIL.Image.fromarray(np.clip(values * (255.0 / full_scale), 0, 255).astype(np.uint8))
 
 
-def _explain(source: str | Path | bytes, error: Exception) -> InputError:
+def _explain(source: str | Path | bytes, error: Exception) -> FacepoolError:
     if isinstance(source, bytes):
         what, suffix, is_empty = "The picture cannot be read", "", not source
     else:
@@ -136,6 +146,8 @@ def _explain(source: str | Path | bytes, error: Exception) -> InputError:
             return PathMissing(f"There is no picture {path}", fix="Check the spelling of the path")
         what, suffix = f"The picture {path} cannot be read", path.suffix.lower()
         is_empty = path.is_file() and path.stat().st_size == 0
+    if (limit := system_limit(what, error)) is not None:
+        return limit
     if isinstance(error, TOO_LARGE):
         return ImageUnreadable(what, why="it has too many pixels to be safe", fix="Scale it down first")
     if isinstance(error, PermissionError):
@@ -309,6 +321,7 @@ class AnimationSource(ClosesOnExit):
 
     Args:
         path: The file, one whose ``picture_kind`` is ``animation``.
+        turning: How frames are turned.
 
     Raises:
         VideoUnreadable: It cannot be opened.
@@ -316,8 +329,9 @@ class AnimationSource(ClosesOnExit):
 
     live = False
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, turning: Turning | None = None) -> None:
         self.name = str(path)
+        self._turning = turning or Turning()
         with quiet_pillow():
             try:
                 self._image = open_picture(path)
@@ -359,7 +373,7 @@ class AnimationSource(ClosesOnExit):
             frame = Frame(image_bgr, self.name, self._index, self._time_ms / _MS_PER_S)
             self._index += 1
             self._time_ms += _duration_ms(self._image)
-            yield frame
+            yield self._turning.apply(frame)
 
     def close(self) -> None:
         """Close the file."""

@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 import PIL.Image
 
-from facepool.capture.source import NO_MEMORY
 from facepool.capture.timeline import Timeline
-from facepool.errors import ConfigError, InputError, StorageError
+from facepool.errors import ConfigError, FacepoolError, StorageError, out_of_memory
 from facepool.files import appearing, storage_error, unfinished_name
 from facepool.types import Image
 
@@ -56,9 +55,9 @@ def write_image(path: str | Path, image_bgr: Image) -> None:
 class VideoWriter:
     """Writes an H.264 video (MPEG-4 Part 2 where the encoder is missing).
 
-    The file appears when the ``with`` block ends: normally, by Ctrl-C, or because the source of the frames broke
-    (``InputError``), since what was recorded until then is good. Any other error leaves no file, nor does a
-    recording without a frame.
+    The file appears when the ``with`` block ends: normally, by Ctrl-C, or because of an error that facepool knows, such
+    as a source that broke, since what was recorded until then is good. Any other error leaves no file, nor does a
+    recording that cannot be written, or one without a frame.
 
     It lasts as long as what was shown, the last frame for the usual interval. Times that fall, and unusual pauses of
     more than an hour, become the usual interval.
@@ -107,7 +106,8 @@ class VideoWriter:
         Raises:
             DiskFull: There is no room; the recording is abandoned.
             NotWritable: The file can no longer be written; the recording is abandoned.
-            StorageError: FFmpeg cannot go on, or there is not enough memory; the recording is abandoned.
+            StorageError: FFmpeg cannot go on; the recording is abandoned.
+            SystemLimit: Memory is short; the recording is abandoned.
             ValueError: The writer is closed.
         """
         import av  # noqa: PLC0415 -- as above
@@ -146,7 +146,7 @@ class VideoWriter:
         if not self._is_open:
             return
         self._is_open = False
-        with suppress(StorageError), recording_errors(self.path):  # what failed fails again at the file's end
+        with suppress(FacepoolError), recording_errors(self.path):  # what failed fails again at the file's end
             self._container.close()
         with suppress(OSError):
             self._temporary.unlink(missing_ok=True)
@@ -157,7 +157,7 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None or issubclass(kind, (KeyboardInterrupt, InputError)):
+        if kind is None or issubclass(kind, FacepoolError) or not issubclass(kind, Exception):
             self.finish()
         else:
             self.abandon()
@@ -205,7 +205,7 @@ class VideoWriter:
         try:
             with recording_errors(self.path):
                 yield
-        except StorageError:
+        except FacepoolError:
             self.abandon()
             raise
 
@@ -217,7 +217,8 @@ def recording_errors(path: Path) -> Iterator[None]:
     Raises:
         DiskFull: No room.
         NotWritable: No permission, or no such folder.
-        StorageError: The disk or FFmpeg fails, or there is not enough memory.
+        StorageError: The disk or FFmpeg fails.
+        SystemLimit: Memory is short, or too many files are open.
     """
     import av  # noqa: PLC0415 -- as above
 
@@ -225,10 +226,8 @@ def recording_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:  # FFmpeg's own names the temporary file
         raise storage_error(path, OSError(error.errno, error.strerror)) from error
-    except (MemoryError, cv2.error) as error:
-        raise StorageError(
-            f"{path} cannot be written", why=NO_MEMORY, fix="Record smaller pictures, or end other programs"
-        ) from error
+    except (MemoryError, cv2.error) as error:  # what OpenCV is asked for here fails for nothing else
+        raise out_of_memory(f"{path} cannot be written") from error
     except av.FFmpegError as error:
         raise StorageError(
             f"{path} cannot be written", why=f"FFmpeg says: {error.strerror}", fix="Try another kind of file, .mkv"

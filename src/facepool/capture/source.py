@@ -8,8 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple, Protocol, Self
 
+from facepool.capture.turning import MakeTurnFinder
 from facepool.errors import InputError
-from facepool.types import Frame, Image
+from facepool.types import Frame, Image, Turn
 
 STREAM_SCHEMES = frozenset(["rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "udp", "tcp", "mms", "http", "https"])
 """The kinds of address that are opened; FFmpeg knows more, some of which read local files."""
@@ -19,16 +20,16 @@ _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _MASK = "***"
 # Users write passwords as they are, so a slash, a question mark or an @ may stand in one. What looks like a first
 # query parameter ends the search for the last @; without a colon or an @ before the first slash there is no login.
-_LOGIN = re.compile(r"//(?=[^/?#]*[:@])(?:(?!\?[\w.-]+=).)*@")
+_LOGIN = re.compile(r"//(?=[^/?#]*[:@])((?:(?!\?[\w.-]+=).)*)@")
+# If there is no @ before it, it may stand in a password itself, unless what comes before the slash is a port.
+_LOGIN_WITH_QUERY = re.compile(r"//(?!(?:[^/?#:@]*|\[[^\]]*\]):\d+/)(?=[^/?#]*[:@])(.*)@")
+_RAW = re.compile(r"[@/?#]|%(?![0-9a-f]{2})", re.IGNORECASE)
 # Cameras take them as parameters, too, some in the path (``/user=admin&password=x``, ``/user=admin_password=x_...``).
 _PARAMETER = re.compile(
     r"((?:user|usr|login|account|pass|pas|pwd|psw|token|key|auth|secret|signature|credential)[\w.-]*?)"
     r"=.*?(?=&|_(?:password|channel|stream)=|$)",
     re.IGNORECASE,
 )
-
-NO_MEMORY = "there is not enough memory for its pictures"
-"""Why a source or recording fails where a library has no room for a picture."""
 
 _MADE_UP_S = 0.5
 
@@ -129,12 +130,19 @@ class CaptureOptions:
         read_timeout_s: How long a stream may stay silent before it counts as dead.
         reconnect: What happens then.
         threads: CPU threads that decode a video or stream; None leaves their number to FFmpeg.
+        rotate: Degrees clockwise by which frames of what moves are turned, for a camera that is mounted on its side or
+            overhead. Still pictures stay as they are: a face that lies in one is found anyway.
+        find_turn: In place of that, finds the turn in the first frames of each source and keeps it: of a video before
+            its first frame is given, of something live as soon as somebody was seen in a few. For example
+            ``partial(facepool.faces.turns.TurnFinder, analyzer)``.
     """
 
     open_timeout_s: float = 10.0
     read_timeout_s: float = 5.0
     reconnect: ReconnectPolicy = field(default_factory=ReconnectPolicy)
     threads: int | None = None
+    rotate: Turn = 0
+    find_turn: MakeTurnFinder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,4 +194,21 @@ def mask_credentials(url: str) -> str:
 
     Rather too much is masked than too little: in ``http://host:80/a@b``, ``host:80/a`` could be a login.
     """
-    return _PARAMETER.sub(rf"\1={_MASK}", _LOGIN.sub(f"//{_MASK}@", url, count=1))
+    login = _login(url)
+    masked = url if login is None else f"{url[: login.start()]}//{_MASK}@{url[login.end() :]}"
+    return _PARAMETER.sub(rf"\1={_MASK}", masked)
+
+
+def has_raw_login(url: str, *, refused: bool) -> bool:
+    """Whether the login of a URL may have been read otherwise than it was meant, for want of percent-encoding.
+
+    Args:
+        url: With its login.
+        refused: Whether the other side refused it, so that even what looks encoded may be a password as it is.
+    """
+    login = _login(url)
+    return login is not None and (_RAW.search(login[1]) is not None or (refused and "%" in login[1]))
+
+
+def _login(url: str) -> re.Match[str] | None:
+    return _LOGIN.search(url) or _LOGIN_WITH_QUERY.search(url)

@@ -2,24 +2,44 @@
 
 import errno
 import math
+import socket
 import struct
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
 
 import av
 import av.container
 import numpy as np
 from av.codec.context import ThreadType
 from av.format import Flags
-from av.sidedata.sidedata import Type as SideData
+from av.sidedata.sidedata import SideDataContainer
+from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from facepool.capture.source import NO_MEMORY, CaptureOptions, ClosesOnExit, Shot, mask_credentials, url_scheme
+from facepool.capture.source import (
+    CaptureOptions,
+    ClosesOnExit,
+    Shot,
+    has_raw_login,
+    mask_credentials,
+    url_scheme,
+)
 from facepool.capture.timeline import LONGEST_PAUSE_OF_A_BROADCAST_S, LONGEST_PAUSE_S, Timeline
-from facepool.errors import PathMissing, StreamLost, StreamUnavailable, VideoUnreadable
+from facepool.capture.turning import Turning
+from facepool.errors import (
+    FacepoolError,
+    PathMissing,
+    StreamLost,
+    StreamUnavailable,
+    VideoUnreadable,
+    out_of_memory,
+    system_limit,
+)
 from facepool.types import Frame, Image
 
 _MICROSECONDS = 1e6
@@ -31,6 +51,7 @@ _TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
 _TOLERATED_GAP_S = 1.0
 _RTSP_OPTIONS = {"rtsp_transport": "tcp"}  # loses no packets, for a little more delay
 _FORMATS_WITHOUT_TIMES = frozenset({"avi"})  # their frames are only counted
+_REFUSALS = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
 _FILE_SCHEMES = frozenset({"http", "https"})
 
 
@@ -63,7 +84,7 @@ class VideoDecoder:
         self._start = self._stream.start_time or 0
         self._pixel_aspect = _PixelAspect(self._stream)
         self._stamps = _Timestamps(prefer_decoding=container.format.name in _FORMATS_WITHOUT_TIMES)
-        times_may_jump = container.format.flags & Flags.ts_discont.value
+        times_may_jump = container.format.flags & cast("int", Flags.ts_discont.value)
         self._timeline = Timeline(
             1 / (self.fps or _NOMINAL_FPS), LONGEST_PAUSE_OF_A_BROADCAST_S if times_may_jump else LONGEST_PAUSE_S
         )
@@ -186,11 +207,11 @@ def _square_wh(width: int, height: int, pixel_aspect: Fraction | None) -> tuple[
 
 def _display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
     """The part a, b, c, d of a frame's display matrix that turns and mirrors; None where it has none."""
-    data = frame.side_data.get(SideData.DISPLAYMATRIX)
-    if data is None:
-        return None
-    a, b, _, c, d, *_ = _DISPLAY_MATRIX.unpack(bytes(data))
-    return a, b, c, d
+    for data in cast("SideDataContainer", frame.side_data):  # its annotation is wrong
+        if data.type is SideDataType.DISPLAYMATRIX:
+            a, b, _, c, d, *_ = _DISPLAY_MATRIX.unpack(bytes(data))
+            return a, b, c, d
+    return None
 
 
 def _oriented(image: Image, matrix: tuple[int, int, int, int] | None) -> Image:
@@ -212,7 +233,9 @@ def _video_stream(container: av.container.InputContainer) -> VideoStream:
     # The cover picture of an audio file poses as a video stream.
     real = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not real:
-        raise LookupError("it holds no pictures, only " + (", ".join(_other_kinds(container)) or "nothing"))
+        raise LookupError(
+            f"it holds no pictures, but only {', '.join(_other_kinds(container)) or 'an empty list of tracks'}"
+        )
     if getattr(real[0], "codec_context", None) is None:
         raise LookupError("this build of FFmpeg has no decoder for its codec")
     return real[0]
@@ -237,6 +260,7 @@ class VideoSource(ClosesOnExit):
     Args:
         path: Anything that FFmpeg can read: MP4, Matroska, AVI, MPEG-TS, ...
         threads: CPU threads that decode; None leaves their number to FFmpeg.
+        turning: How frames are turned beside that.
 
     Raises:
         PathMissing: There is no such file.
@@ -245,7 +269,7 @@ class VideoSource(ClosesOnExit):
 
     live = False
 
-    def __init__(self, path: str | Path, threads: int | None = None) -> None:
+    def __init__(self, path: str | Path, threads: int | None = None, turning: Turning | None = None) -> None:
         self.name = str(path)
         self._container = _open(Path(path))
         try:
@@ -257,6 +281,7 @@ class VideoSource(ClosesOnExit):
         self.fps = self._decoder.fps
         self.frame_count = self._decoder.frame_count
         self._shots = self._decoder.shots()
+        self._turning = turning or Turning()
         self._index = 0
         self._closed = False
 
@@ -272,13 +297,15 @@ class VideoSource(ClosesOnExit):
 
         Raises:
             VideoUnreadable: The file holds no frame, or breaks off.
+            OutOfMemory: There is no room for a picture.
         """
         while not self._closed:
             reason = ""
             try:
                 shot = next(self._shots, None)
-            except MemoryError:  # FFmpeg's is one, too
-                shot, reason = None, NO_MEMORY
+            except MemoryError as error:  # FFmpeg's is one, too
+                self.close()
+                raise out_of_memory(f"The video {self.name} cannot be read beyond {self._index} frames") from error
             except av.FFmpegError as error:
                 shot, reason = None, str(error.strerror)
             if shot is None:
@@ -287,7 +314,7 @@ class VideoSource(ClosesOnExit):
                 return
             frame = Frame(shot.image_bgr, self.name, self._index, shot.time_s)
             self._index += 1
-            yield frame
+            yield self._turning.apply(frame)
 
     def close(self) -> None:
         """Close the file."""
@@ -316,7 +343,10 @@ def _open(path: Path) -> av.container.InputContainer:
         return av.open(f"file:{path}", metadata_errors="replace")
     except av.error.FileNotFoundError as error:
         raise PathMissing(f"There is no video {path}", fix="Check the spelling of the path") from error
-    except (av.FFmpegError, OSError) as error:
+    except (av.FFmpegError, OSError, MemoryError) as error:
+        limit = system_limit(f"The video {path} cannot be opened", error)
+        if limit is not None or isinstance(error, MemoryError):
+            raise limit or out_of_memory(f"The video {path} cannot be opened") from error
         why = _why_unopenable(path) or f"FFmpeg says: {error.strerror}"
         raise VideoUnreadable(f"The video {path} cannot be opened", why=why, fix="Copy or record it again") from error
 
@@ -356,16 +386,19 @@ class StreamConnector:
             StreamUnavailable: It does not open, or sends no picture.
         """
         options = self._options
+        scheme = url_scheme(self._url)
         try:
             container = av.open(
-                self._url,
-                options=_RTSP_OPTIONS if url_scheme(self._url).startswith("rtsp") else {},
+                scheme + self._url[len(scheme) :],  # FFmpeg knows no RTSP:// in capitals
+                options=_RTSP_OPTIONS if scheme.startswith("rtsp") else {},
                 metadata_errors="replace",  # titles are not always UTF-8
                 timeout=(options.open_timeout_s, options.read_timeout_s),
             )
+        # FFmpeg's error names the address with its password, so it is not kept as the cause.
+        except MemoryError:
+            raise out_of_memory(f"The stream {self.name} cannot be opened") from None
         except av.FFmpegError as error:
-            # FFmpeg's error names the address with its password, so it is not kept as the cause.
-            raise self.unavailable(_reason(error, options.open_timeout_s)) from None
+            raise self._why_closed(error) from None
         try:
             return StreamConnection(container, self, options.threads)
         except (LookupError, StreamLost) as error:
@@ -377,17 +410,33 @@ class StreamConnector:
         """The error for a connection on which reading failed."""
         return self.lost(_reason(error, self._options.read_timeout_s))
 
-    def unavailable(self, why: str) -> StreamUnavailable:
-        """The error for a stream that never opened."""
-        return StreamUnavailable(
-            f"The stream {self.name} cannot be opened",
-            why=why,
-            fix="Check the address, the user name and password in it, and that the camera is on",
-        )
+    def unavailable(self, why: str, *, refused: bool = False) -> StreamUnavailable:
+        """The error for a stream that never opened.
+
+        Args:
+            why: The reason, without a password.
+            refused: Whether it is the user name or password.
+        """
+        fix = "Check the address, the user name and password in it, and that the camera is on"
+        if has_raw_login(self._url, refused=refused):
+            fix = (
+                "Write what separates the parts of an address otherwise inside a user name or password: "
+                "@ as %40, / as %2F, # as %23, ? as %3F, % as %25"
+            )
+        return StreamUnavailable(f"The stream {self.name} cannot be opened", why=why, fix=fix)
 
     def lost(self, why: str) -> StreamLost:
         """The error for a stream that died."""
         return StreamLost(f"The stream {self.name} was lost", why=why, fix="Check the camera and the network")
+
+    def _why_closed(self, error: av.FFmpegError) -> FacepoolError:
+        limit = system_limit(f"The stream {self.name} cannot be opened", error)
+        if limit is not None:
+            return limit
+        why = _reason(error, self._options.open_timeout_s)
+        if error.errno == errno.EIO and not _is_host_known(self._url):
+            why = "no host of that name is known here"
+        return self.unavailable(why, refused=isinstance(error, _REFUSALS))
 
 
 class StreamConnection:
@@ -426,6 +475,8 @@ class StreamConnection:
     def _read(self) -> Shot | None:
         try:
             shot = next(self._shots, None)
+        except MemoryError as error:
+            raise out_of_memory(f"The stream {self._connector.name} cannot be read") from error
         except av.FFmpegError as error:
             raise self._connector.read_failure(error) from None  # as above: it may name the address
         if shot is None and (self._decoder.broken or not self._is_finite):
@@ -436,10 +487,21 @@ class StreamConnection:
 def _reason(error: av.FFmpegError, timeout_s: float) -> str:
     if isinstance(error, av.error.ExitError):
         return f"no answer within {timeout_s:g} s"
-    if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
+    if isinstance(error, _REFUSALS):
         return "the user name or password is missing or wrong"
     if isinstance(error, av.error.InvalidDataError):
         return "what it sends is not a video"
     if isinstance(error, av.error.ConnectionRefusedError):
         return "nobody answers at this address"
+    if isinstance(error, av.error.ProtocolNotFoundError):
+        return "this build of FFmpeg cannot open addresses of this kind"
     return "the connection broke off" if error.errno == errno.EIO else str(error.strerror)
+
+
+def _is_host_known(url: str) -> bool:
+    """Whether the address has a host that can be looked up; FFmpeg calls that and much else an error of input."""
+    try:
+        host = urlsplit(url).hostname
+        return host is None or bool(socket.getaddrinfo(host, None))
+    except (OSError, ValueError):  # a name that cannot be one at all is a ValueError
+        return False

@@ -49,7 +49,7 @@ _MIB = 1024 * 1024
 )
 @click.option("--open/--no-open", "open_browser", default=False, help="Open the page in the browser.")
 @licence_option
-@settings_options("pool", *MODELS, *DETECTION, *DECISION, *LIVE, *REGISTRATION)
+@settings_options("pool", "rotate", *MODELS, *DETECTION, *DECISION, *LIVE, *REGISTRATION)
 def serve(
     context: CommandContext,
     host: str,
@@ -73,7 +73,7 @@ def serve(
     facepool serve --host 0.0.0.0 --tls-certificate cert.pem --tls-key key.pem
     """
     settings, console = context.settings, context.console
-    settings.pool.parent.mkdir(parents=True, exist_ok=True)
+    context.pool_path.parent.mkdir(parents=True, exist_ok=True)
     local = is_loopback(host)
     if not local:
         _check_keys(settings.pool, host)
