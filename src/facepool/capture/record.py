@@ -1,6 +1,8 @@
 """Write videos and pictures so that a half-written one is never seen."""
 
+import errno
 import io
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -26,7 +28,9 @@ _VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 _JPEG_QUALITY = 95
 # MPEG-4 allows no finer clock than 65535; this one divides evenly by the usual frame rates.
 _TICKS_PER_S = 60_000
-_MOST_TICKS = 2**31 - 1  # that its frames may last
+# With B-frames, an MP4 whose frames are shown for unequal times would state a length other than that of its pictures.
+_H264 = {"preset": "veryfast", "crf": "20", "bf": "0"}
+_MOST_TICKS = 2**30  # five hours; FFmpeg reads no MP4 in which a frame lasts for ten
 
 
 def write_image(path: str | Path, image_bgr: Image) -> None:
@@ -91,9 +95,15 @@ class VideoWriter:
         with recording_errors(self.path):
             import av  # noqa: PLC0415 -- writing pictures needs no video codecs
 
+            if self.path.is_dir():  # it would be noticed at the end only, when all is recorded
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             self._temporary.touch(exist_ok=False)  # FFmpeg would notice a missing permission at the first frame only
-            self._container = av.open(f"file:{self._temporary}", "w")
-            self._stream = self._add_stream(fps)
+            try:
+                self._container = av.open(f"file:{self._temporary}", "w")
+                self._stream = self._add_stream(fps)
+            except BaseException:
+                self._temporary.unlink(missing_ok=True)
+                raise
         self._stream.thread_count = threads or 0
 
     def write(self, image_bgr: Image, time_s: float | None = None) -> None:
@@ -169,7 +179,7 @@ class VideoWriter:
         rate = Fraction(fps).limit_denominator(1001)
         stream: VideoStream
         if "libx264" in av.codecs_available:
-            stream = self._container.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": "20"})
+            stream = self._container.add_stream("libx264", rate=rate, options=_H264)
         elif "mpeg4" in av.codecs_available:
             stream = self._container.add_stream("mpeg4", rate=rate, options={"qscale": "4"})
         else:
