@@ -25,7 +25,7 @@ from facepool.capture.source import (
     CaptureOptions,
     ClosesOnExit,
     Shot,
-    has_raw_login,
+    login_hint,
     mask_credentials,
     url_scheme,
 )
@@ -418,12 +418,8 @@ class StreamConnector:
             refused: Whether it is the user name or password.
         """
         fix = "Check the address, the user name and password in it, and that the camera is on"
-        if has_raw_login(self._url, refused=refused):
-            fix = (
-                "Write what separates the parts of an address otherwise inside a user name or password: "
-                "@ as %40, / as %2F, # as %23, ? as %3F, % as %25"
-            )
-        return StreamUnavailable(f"The stream {self.name} cannot be opened", why=why, fix=fix)
+        hint = login_hint(self._url, refused=refused)
+        return StreamUnavailable(f"The stream {self.name} cannot be opened", why=why, fix=hint or fix)
 
     def lost(self, why: str) -> StreamLost:
         """The error for a stream that died."""
