@@ -115,7 +115,7 @@ class Settings(BaseModel):
     frigate: str | None = Field(
         None, description="Name the people of Frigate's events, which come by --mqtt: its address, http://frigate:5000"
     )
-    frigate_topic: str = Field("frigate", description="What Frigate calls topic_prefix: where it publishes, at the broker")
+    frigate_topic: str = Field("frigate", description="What Frigate calls topic_prefix: where it publishes")
 
     @field_validator("webhook", "mqtt", mode="before")
     @classmethod

@@ -108,4 +108,3 @@ def face_in_the_middle(detections: Detections, width: int, inside: Box | None = 
         if best is None or worth > best[0]:
             best = worth, row
     return None if best is None else best[1]
-

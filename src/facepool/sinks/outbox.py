@@ -29,7 +29,7 @@ class Rejected(Exception):
 
 
 def split_address(url: str, schemes: Collection[str]) -> SplitResult | None:
-    """The parts of a URL; None for one without a host that can be one, with a port that is none, or of another scheme."""
+    """The parts of a URL; None for one of another scheme, or whose host or port cannot be one."""
     if not url.isprintable() or " " in url:
         return None
     try:

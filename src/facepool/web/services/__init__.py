@@ -170,6 +170,11 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     metrics.watch("sessions", "WebSockets and event streams", lambda: services.limits.sessions)
     metrics.watch("cameras", "Cameras of the server", lambda: len(services.cameras.all()))
     metrics.watch("cameras_watching", "Cameras that show something", lambda: services.cameras.showing)
+    metrics.watch("events_delivered", "Events that other programs have got", lambda: services.outputs.delivered)
+    metrics.watch("events_dropped", "Events that other programs never will get", lambda: services.outputs.dropped)
+    frigate = services.frigate
+    if frigate is not None:
+        metrics.watch("frigate_waiting", "People of Frigate's events to look at", lambda: frigate.waiting)
     return services
 
 

@@ -1,9 +1,9 @@
-"""Frigate's events get the names of their people: this server reads them at the broker, looks at their snapshots and
-answers with sub-labels, so that nothing is needed between.
+"""Names for the people of Frigate's events, so that nothing is needed between the two.
 
-Frigate tells of each person that it follows by messages of one id: ``new``, ``update`` whenever it has a better snapshot,
-and ``end``. `Frigate` keeps one `_Visit` for each, in which the pictures add up to one answer, and a thread that looks
-and answers; `FrigateClient` is the two calls, snapshot and sub-label, and nothing else is ever asked for.
+Frigate tells of each person that it follows by MQTT messages of one id: ``new``, ``update`` whenever it has a better
+snapshot, and ``end``. The server looks at the snapshots, and answers with the name as the event's sub-label. `Frigate`
+keeps one `_Visit` for each, in which the pictures add up to one answer, and a thread that looks and answers;
+`FrigateClient` is the two calls, snapshot and sub-label, and nothing else is ever asked for.
 """
 
 import json
@@ -25,7 +25,8 @@ from facepool.gallery import Pool
 from facepool.recognize.events import Event, EventKind, EventReason
 from facepool.recognize.evidence import Identity
 from facepool.recognize.snapshots import Box, SnapshotRecognizer
-from facepool.sinks import BrokerConnection, Rejected, Unreachable, split_address
+from facepool.sinks import BrokerConnection, Rejected, Unreachable
+from facepool.sinks.outbox import split_address
 from facepool.types import Frame, Image
 from facepool.web.problems import RequestError, ServerBusy
 from facepool.web.scale import scaled_people
@@ -184,8 +185,8 @@ class Report:
     def parse(cls, message: bytes) -> "Report | None":
         """A message of ``frigate/events``; None for what is no person for certain, or no such message."""
         try:
-            told = json.loads(message)
-        except ValueError:
+            told = json.loads(message, parse_int=float)  # which has room for any number
+        except (ValueError, RecursionError):
             return None
         after = told.get("after") if isinstance(told, dict) else None
         if not isinstance(after, dict) or after.get("label") != "person" or after.get("false_positive"):
@@ -203,7 +204,7 @@ class Report:
             camera=camera,
             ended=told.get("type") == "end",
             sub_label=_sub_label(after.get("sub_label")),
-            snapshot_s=float(taken_s) if isinstance(taken_s, int | float) else None,
+            snapshot_s=taken_s if isinstance(taken_s, float) else None,
             box=_box(of_snapshot.get("box") or after.get("box")),
         )
 
@@ -216,9 +217,9 @@ def _sub_label(told: object) -> str:
 
 
 def _box(told: object) -> Box | None:
-    if not isinstance(told, list) or len(told) != 4 or not all(isinstance(edge, int | float) for edge in told):
+    if not isinstance(told, list) or len(told) != 4 or not all(isinstance(edge, float) for edge in told):
         return None
-    left, top, right, bottom = (float(edge) for edge in told)
+    left, top, right, bottom = told
     return left, top, right, bottom
 
 
@@ -402,8 +403,8 @@ class Frigate:
     def _look(self, visit: _Visit, report: Report, recognizer: SnapshotRecognizer) -> None:
         """Look at the snapshot, if it may be another than before.
 
-        While an event goes on, Frigate cuts the person out; afterwards it has one picture only, as it was kept, which may
-        show others, too: that one is looked at only where nothing else has shown a face.
+        While an event goes on, Frigate cuts the person out; afterwards it has one picture only, which may show the
+        camera's whole view: that one is looked at only where nothing else has shown a face.
         """
         known = report.snapshot_s is not None and report.snapshot_s == visit.snapshot_s
         if (known and not report.ended) or (report.ended and visit.identity is not None):
