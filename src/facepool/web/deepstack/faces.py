@@ -20,6 +20,7 @@ from facepool.web.deepstack.answers import (
     NamedVisionFaces,
     UserGone,
     UserIds,
+    VisionBox,
     VisionFace,
     VisionFaces,
     VisionMatch,
@@ -56,7 +57,7 @@ async def detect_faces(request: Request, services: CurrentServices, _: Recognizi
     least = form.min_confidence
     found = await services.engine.look(form.picture, lambda image_bgr: _found(services, image_bgr))
     rows = found.rows[found.detections.scores[found.rows] >= least]
-    predictions = [VisionFace(confidence=found.score(row), **found.box(row)) for row in rows]
+    predictions = [VisionFace(confidence=found.score(row), **found.box(row).model_dump()) for row in rows]
     return VisionFaces(predictions=predictions, count=len(predictions), duration=_since_s(began_s))
 
 
@@ -75,7 +76,8 @@ async def recognize_faces(request: Request, services: CurrentServices, _: Recogn
     predictions = []
     for row in found.rows:
         person, confidence = _named(decisions[int(row)], least)
-        predictions.append(NamedVisionFace(userid=person, confidence=confidence, **found.box(row)))
+        box = found.box(row)
+        predictions.append(NamedVisionFace(userid=person, confidence=confidence, box=box, **box.model_dump()))
     return NamedVisionFaces(
         predictions=predictions,
         count=len(predictions),
@@ -173,11 +175,11 @@ class _Found:
         """The detector's."""
         return round(float(self.detections.scores[row]), 5)
 
-    def box(self, row: np.intp) -> dict[str, int]:
+    def box(self, row: np.intp) -> VisionBox:
         """In whole pixels inside the picture."""
         width, height = self.size_wh
         x1, y1, x2, y2 = (round(float(edge)) for edge in self.detections.boxes[row])
-        return {"x_min": max(x1, 0), "y_min": max(y1, 0), "x_max": min(x2, width), "y_max": min(y2, height)}
+        return VisionBox(x_min=max(x1, 0), y_min=max(y1, 0), x_max=min(x2, width), y_max=min(y2, height))
 
 
 def _found(services: Services, image_bgr: Image, *, embed: bool = False) -> _Found:
