@@ -3,7 +3,6 @@
 Confidences of people are on the scale of ``facepool.web.scale``: 0.5 where facepool decides.
 """
 
-import asyncio
 import time
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from facepool.gallery import Pool
 from facepool.recognize.pictures import Recognizer
 from facepool.recognize.verify import cosine, largest_face
 from facepool.types import Decision, Detections, Floats, Frame, Image, Indices, Sample
+from facepool.web.api.pictures import looked_at
 from facepool.web.deepstack.answers import (
     FaceAdded,
     NamedVisionFace,
@@ -105,8 +105,8 @@ async def register_face(request: Request, services: CurrentServices, caller: Enr
             raise DeepStackError(f"More than one face in an image of {name}: {len(faces)} were found")
         return faces.sample(0, Frame(image_bgr, _SOURCE), with_picture=True) if len(faces) else None
 
-    examined = await asyncio.gather(*(services.engine.look(picture, examine) for picture in form.pictures))
-    samples = [sample for sample in examined if sample is not None]
+    examined = await looked_at(services.engine, form.sent, examine)
+    samples = [picture.found for picture in examined if picture.found is not None]
     if not samples:
         raise DeepStackError("No face detected")
 
@@ -142,9 +142,7 @@ async def match_faces(request: Request, services: CurrentServices, _: Recognizin
     """How similar the largest faces of two pictures are. The pool has no part in it."""
     form, began_s = await read_form(request), time.perf_counter()
     _check_two(form)
-    first, second = await asyncio.gather(
-        *(services.engine.look(picture, services.engine.embed) for picture in form.pictures)
-    )
+    first, second = [picture.found for picture in await looked_at(services.engine, form.sent, services.engine.embed)]
     rows = largest_face(first[0], "first"), largest_face(second[0], "second")
     similarity = cosine(first[1][rows[0]], second[1][rows[1]])
     value = scaled(similarity, services.policy.verification().value)
