@@ -6,6 +6,7 @@ a pipeline that has embeddings can verify it.
 """
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -192,6 +193,16 @@ class Tracker:
                 track.began_s, track.hits = track.seen_s, 1
                 return track.id
         raise KeyError(track_id)
+
+    def exchange(self, numbers: Mapping[int, int]) -> None:
+        """Let faces that were taken for one another go on as the ones they are.
+
+        Args:
+            numbers: Of each track that is wrong the number that it should have; the same numbers on both sides.
+        """
+        pasts = {track.id: (track.id, track.began_s, track.hits) for track in self._tracks}
+        for track in self._tracks:
+            track.id, track.began_s, track.hits = pasts[numbers.get(track.id, track.id)]
 
     def _forward(self, time_s: float) -> float:
         return max(time_s, self._last_s)
