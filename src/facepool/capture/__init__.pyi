@@ -19,6 +19,7 @@ from .source import (
     ReconnectPolicy,
     mask_credentials,
 )
+from .turning import MakeTurnFinder, TurnFinder, Turning
 from .video import VideoSource
 
 __all__ = [
@@ -27,11 +28,14 @@ __all__ = [
     "FrameSource",
     "LiveSource",
     "LiveStatus",
+    "MakeTurnFinder",
     "OnSkip",
     "OnStatus",
     "Pace",
     "PictureSource",
     "ReconnectPolicy",
+    "TurnFinder",
+    "Turning",
     "VideoSource",
     "VideoWriter",
     "find_pictures",

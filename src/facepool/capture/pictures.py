@@ -15,6 +15,7 @@ import PIL.Image
 import PIL.ImageOps
 
 from facepool.capture.source import ClosesOnExit, OnSkip
+from facepool.capture.turning import Turning
 from facepool.errors import ImageUnreadable, InputError, PathMissing, SourceEmpty, VideoUnreadable
 from facepool.types import Frame, Image
 
@@ -309,6 +310,7 @@ class AnimationSource(ClosesOnExit):
 
     Args:
         path: The file, one whose ``picture_kind`` is ``animation``.
+        turning: How frames are turned.
 
     Raises:
         VideoUnreadable: It cannot be opened.
@@ -316,8 +318,9 @@ class AnimationSource(ClosesOnExit):
 
     live = False
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, turning: Turning | None = None) -> None:
         self.name = str(path)
+        self._turning = turning or Turning()
         with quiet_pillow():
             try:
                 self._image = open_picture(path)
@@ -359,7 +362,7 @@ class AnimationSource(ClosesOnExit):
             frame = Frame(image_bgr, self.name, self._index, self._time_ms / _MS_PER_S)
             self._index += 1
             self._time_ms += _duration_ms(self._image)
-            yield frame
+            yield self._turning.apply(frame)
 
     def close(self) -> None:
         """Close the file."""
