@@ -206,15 +206,31 @@ _WHEN = {
     415: "It is of a kind that is not taken",
     422: "A field is missing or cannot be used",
     429: "Too much was asked for in a short time",
+    500: "The server failed",
     503: "The server is busy, short of memory or files, or the pool is locked by another program",
     504: "It took too long",
     507: "The disk has no room left",
 }
-PROBLEMS: Answers = {
-    status: {"description": words, "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
-    for status, words in _WHEN.items()
-}
-"""What every route may answer."""
+
+
+def schema_of(model: type[BaseModel]) -> dict[str, str]:
+    """A shape, where a route's description names it in words of OpenAPI; `facepool.web.openapi` has to know it, too."""
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
+def error_responses(shape: type[BaseModel], media_type: str) -> dict[str, dict[str, Any]]:
+    """What the OpenAPI document says once of each error of an interface, by name: the shape's and the status."""
+    content = {media_type: {"schema": schema_of(shape)}}
+    return {f"{shape.__name__}{status}": {"description": words, "content": content} for status, words in _WHEN.items()}
+
+
+def error_answers(shape: type[BaseModel]) -> Answers:
+    """What every route of an interface may answer when something is wrong."""
+    return {status: {"$ref": f"#/components/responses/{shape.__name__}{status}"} for status in _WHEN}
+
+
+RESPONSES = error_responses(Problem, MEDIA_TYPE)
+PROBLEMS = error_answers(Problem)
 
 
 def status_of(error: FacepoolError) -> int:

@@ -16,13 +16,14 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from facepool.errors import ConfigError, FacepoolError, ImageUnreadable, InvalidEmbedding
+from facepool.web.middleware.authentication import key_of
 from facepool.web.problems import (
-    PROBLEMS,
-    Answers,
     Failure,
     Forbidden,
     KeyMissing,
     KeyUnknown,
+    error_answers,
+    error_responses,
     retry_after,
     status_of,
 )
@@ -46,12 +47,8 @@ class WrongBody(BaseModel):
     code: int
 
 
-_HERE: Answers = {
-    status: {"content": {"application/json": {"schema": WrongBody.model_json_schema()}, **PROBLEMS[status]["content"]}}
-    for status in (400, 403, 404, 413, 415, 503, 507)
-}
-ANSWERS: Answers = PROBLEMS | {status: PROBLEMS[status] | described for status, described in _HERE.items()}
-"""What every route may answer: CompreFace's words, and the server's own where a request does not get as far."""
+RESPONSES = error_responses(WrongBody, "application/json")
+ANSWERS = error_answers(WrongBody)
 
 
 class CompreFaceError(Exception):
@@ -92,6 +89,11 @@ def no_face() -> CompreFaceError:
 def too_many_faces() -> CompreFaceError:
     """A picture that has to show one person shows several."""
     return CompreFaceError(400, 31, "More than one face in the source image")
+
+
+def missing_parameter(name: str) -> CompreFaceError:
+    """A value that has to be there is not."""
+    return CompreFaceError(400, 33, f"Required parameter {name} is missing")
 
 
 def forbidden(message: str = "The API Key does not allow this") -> CompreFaceError:
@@ -145,7 +147,7 @@ def _of(error: FacepoolError, request: Request) -> CompreFaceError:
     if isinstance(error, KeyMissing):
         return CompreFaceError(400, 20, "Missing header: x-api-key")
     if isinstance(error, KeyUnknown):
-        service, key = _service(request.url.path), request.headers.get("x-api-key", "")
+        service, key = _service(request.url.path), key_of(request) or ""
         return CompreFaceError(404, 10, f"{service} service with API Key {key} not found")
     if isinstance(error, Forbidden):
         return forbidden(str(error))
@@ -168,7 +170,7 @@ def _of_validation(error: RequestValidationError) -> CompreFaceError:
     first = error.errors()[0]
     where, name, kind = first["loc"][0], str(first["loc"][-1]), first["type"]
     if where == "query" and kind == "missing":
-        return CompreFaceError(400, 33, f"Required parameter {name} is missing")
+        return missing_parameter(name)
     if where == "query" and kind in _OUT_OF_RANGE and name in _RULES:
         return invalid(_RULES[name])
     return undefined()
