@@ -265,9 +265,7 @@ def test_views_that_are_stored_already_are_not_stored_again(analyzer: FakeScanAn
 
 
 @pytest.mark.parametrize("degrees", [13.0, 18.0, 30.0])
-def test_what_is_stored_covers_what_the_scan_has_shown(
-    analyzer: FakeScanAnalyzer, pool: Pool, degrees: float
-) -> None:
+def test_what_is_stored_covers_what_the_scan_has_shown(analyzer: FakeScanAnalyzer, pool: Pool, degrees: float) -> None:
     ada = enrollment(analyzer, pool)
     turning = circle(degrees, degrees * 0.6)  # a small one: neighbours are as alike as 0.975
     last = offer(ada, analyzer, [*still(), *turning, *circle(30)])[-1]

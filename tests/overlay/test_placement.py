@@ -40,7 +40,7 @@ def test_many_labels_cover_no_face_and_no_other_label(faces: int) -> None:
     drawn = plates(wanted, places)
     assert not any(overlap(plate, one.box) for plate in drawn for one in wanted)
     assert not any(overlap(a, b) for row, a in enumerate(drawn) for b in drawn[:row])
-    assert all(0 <= left and 0 <= top and right <= ROOM[0] and bottom <= ROOM[1] for left, top, right, bottom in drawn)
+    assert all(left >= 0 and top >= 0 and right <= ROOM[0] and bottom <= ROOM[1] for left, top, right, bottom in drawn)
 
 
 def test_a_long_name_does_not_take_the_place_of_a_neighbours_number() -> None:
@@ -55,9 +55,7 @@ def test_a_face_that_fills_the_picture_has_its_label_in_its_corner() -> None:
 
 
 def test_without_any_room_a_name_covers_as_little_as_it_can_and_what_may_be_left_out_is() -> None:
-    packed = [
-        Wanted((x, y, x + 28, y + 32), ((60, 26),)) for y in range(0, 480, 32) for x in range(0, 720, 28)
-    ]
+    packed = [Wanted((x, y, x + 28, y + 32), ((60, 26),)) for y in range(0, 480, 32) for x in range(0, 720, 28)]
     named = arrange(packed, ROOM)
     assert None not in named
     dispensable = [Wanted(one.box, (*one.sizes, (0, 0))) for one in packed]

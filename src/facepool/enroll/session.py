@@ -19,7 +19,7 @@ from facepool.enroll.scan import RingScan, ScanStep, View, choose
 from facepool.errors import IdentityConflict, PoolChanged, ScanIncomplete, UnknownPerson
 from facepool.faces.analyze import Analyzer, Faces
 from facepool.faces.quality import QualityPolicy
-from facepool.gallery import Gallery, clean_name
+from facepool.gallery import Gallery, clean_name, find_name
 from facepool.search import Search
 from facepool.thresholds import SAME_SCAN_FMR, ThresholdPolicy
 from facepool.types import Candidate, Floats, Frame, Image, Pose, Sample, Template
@@ -261,7 +261,7 @@ class EnrollmentSession:
         Raises:
             IdentityConflict: They are the same, but two people of the pool would have to become one.
         """
-        name = clean_name(name)
+        name = find_name(name)
         if resolution == "same":
             self._check_one_person(name)
         self._resolved[name] = resolution
