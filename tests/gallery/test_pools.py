@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -250,7 +251,7 @@ def test_names_that_cannot_be_read_are_refused(pool: Pool, name: str, tmp_path: 
 )
 def test_why_a_name_is_refused_is_what_was_seen(pool: Pool, name: str, why: str) -> None:
     pool.register("Ada", samples(1), space())
-    for act in (lambda: pool.create(name), lambda: pool.rename("Ada", name)):
+    for act in (partial(pool.create, name), partial(pool.rename, "Ada", name)):
         with pytest.raises(ConfigError) as refused:
             act()
         assert why in str(refused.value)

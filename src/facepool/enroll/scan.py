@@ -29,7 +29,7 @@ from facepool.enroll.ring import (
 from facepool.faces.analyze import Faces
 from facepool.faces.quality import Flaw, QualityPolicy
 from facepool.geometry import iou
-from facepool.types import Floats, Frame, Image, Pose, Sample
+from facepool.types import Floats, Frame, Image, Pose, Sample, one_line
 
 Phase = Literal["frontal", "ring", "enough", "done", "paused"]
 """``frontal``: the person is to look straight ahead. ``ring``: to look around. ``enough``: they may finish. ``done``:
@@ -146,6 +146,11 @@ class ScanStep:
     ring: tuple[RingPart, ...]
     can_finish: bool
 
+    def __repr__(self) -> str:
+        """What became of the frame, and how far the scan is."""
+        covered = sum(part.covered for part in self.ring)
+        return one_line(self, f"{self.outcome}; {covered} of {DIRECTIONS} directions; {self.hint.text}")
+
     @property
     def box(self) -> Floats | None:
         """(4,) float32 xyxy of the face that the scan is about, in pixels."""
@@ -173,6 +178,11 @@ class View:
     offset: Pose
     slot: Slot | None
     face_bgr: Image
+
+    def __repr__(self) -> str:
+        """Where it looks, and how good it is."""
+        way = "straight ahead" if self.slot is None else direction_words(direction_angle(self.slot.direction))
+        return one_line(self, f"{way}, quality {self.quality:.0f}")
 
     @property
     def quality(self) -> float:
