@@ -188,7 +188,10 @@ def test_a_webhook_does_not_repeat_what_the_server_does_not_want() -> None:
     assert (receiver.requests, sink.dropped) == (1, 1)
 
 
-@pytest.mark.parametrize("url", ["", "ftp://host/", "http://", "http://host:port/", "host/hook"])
+@pytest.mark.parametrize(
+    "url",
+    ["", "ftp://host/", "http://", "http://host:port/", "host/hook", "http://a..b/", "http://a\nb/", "http://a b/"],
+)
 def test_an_address_that_is_none_is_told_before_anything_runs(url: str) -> None:
     with pytest.raises(ConfigError, match="http://"):
         WebhookSink(url)

@@ -11,6 +11,7 @@ from facepool.cli.context import (
     DECISION,
     DETECTION,
     EVENTS,
+    FRIGATE,
     LIVE,
     MODELS,
     REGISTRATION,
@@ -50,7 +51,7 @@ _MIB = 1024 * 1024
 )
 @click.option("--open/--no-open", "open_browser", default=False, help="Open the page in the browser.")
 @licence_option
-@settings_options("pool", "rotate", *EVENTS, *MODELS, *DETECTION, *DECISION, *LIVE, *REGISTRATION)
+@settings_options("pool", "rotate", *EVENTS, *FRIGATE, *MODELS, *DETECTION, *DECISION, *LIVE, *REGISTRATION)
 def serve(
     context: CommandContext,
     host: str,
