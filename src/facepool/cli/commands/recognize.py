@@ -23,10 +23,11 @@ from facepool.cli.context import (
     settings_options,
 )
 from facepool.cli.ui.console import Console, people_count
-from facepool.cli.ui.recording import PICTURE_SUFFIXES, VIDEO_SUFFIXES, open_recording
+from facepool.cli.ui.recording import PICTURE_SUFFIXES, VIDEO_SUFFIXES, NewNames, open_recording, stem_of
 from facepool.cli.ui.sources import Sources, more_sources, source_option
 from facepool.cli.ui.viewer import Viewer, is_still
 from facepool.errors import ConfigError
+from facepool.files import storage_errors
 from facepool.gallery import open_pool
 from facepool.overlay import Canvas, Painter, PresencePanel, Present, label_of, live_labels
 from facepool.recognize.events import UNKNOWN, Event, LiveView, describe_people
@@ -132,6 +133,7 @@ class _EventOutput:
     def __init__(self, console: Console, crops: Path | None, others: "EventOutputs | None") -> None:
         self._console = console
         self._crops = crops
+        self._names = NewNames()
         self._others = others
         self._watched: dict[str, str] = {}
 
@@ -161,21 +163,22 @@ class _EventOutput:
     def emit(self, frame: Frame, events: Sequence[Event]) -> None:
         """Tell everybody of some events."""
         for event in events:
-            record = event_record(frame, event, _keep_crop(self._crops, frame, event))
+            record = event_record(frame, event, self._keep_crop(frame, event))
             self._console.emit(record)
             if self._others is not None:
                 self._others.put(record, frame.source)
 
-
-def _keep_crop(folder: Path | None, frame: Frame, event: Event) -> Path | None:
-    """Where the best picture of the event's face so far is kept, if it is."""
-    if folder is None or event.crop_bgr is None:
-        return None
-    folder.mkdir(parents=True, exist_ok=True)
-    # No name of a person in it: a name may hold what no file name may.
-    path = folder / f"{Path(frame.source).stem or 'camera'}-{frame.index:06d}-{event.track}-{event.kind}.png"
-    write_image(path, event.crop_bgr)
-    return path
+    def _keep_crop(self, frame: Frame, event: Event) -> Path | None:
+        """Where the best picture of the event's face so far is kept, if it is."""
+        if self._crops is None or event.crop_bgr is None:
+            return None
+        with storage_errors(self._crops):
+            self._crops.mkdir(parents=True, exist_ok=True)
+        # No name of a person in it: a name may hold what no file name may.
+        stem = f"{stem_of(frame.source, 'camera')}-{frame.index:06d}-{event.track}-{event.kind}"
+        path = self._crops / self._names.new(stem, ".png")
+        write_image(path, event.crop_bgr)
+        return path
 
 
 def _check_recording(output: Path | None, source: FrameSource, sources: Sources) -> None:
