@@ -313,6 +313,13 @@ def test_a_picture_is_read_as_it_was_written(tmp_path: Path, name: str, toleranc
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.parametrize(("name", "width"), [("a.webp", 17_000), ("a.jpg", 66_000)])
+def test_a_picture_that_is_too_large_for_its_kind_says_so(tmp_path: Path, name: str, width: int) -> None:
+    with pytest.raises(StorageError, match=rf"a picture of {width}x2 pixels cannot be a .*End its name in \.png"):
+        write_image(tmp_path / name, np.zeros((2, width, 3), np.uint8))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_picture_is_of_the_kind_its_name_says(tmp_path: Path) -> None:
     write_image(tmp_path / "a.jpg", gradient())
     with PIL.Image.open(tmp_path / "a.jpg") as image:

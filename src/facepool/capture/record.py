@@ -46,14 +46,25 @@ def write_image(path: str | Path, image_bgr: Image) -> None:
         ConfigError: The name ends in nothing that is known.
         NotWritable: The file may not be written, or its folder does not exist.
         DiskFull: There is no room.
+        StorageError: It is too large for its kind.
     """
     target = Path(path)
     kind = _PICTURE_FORMATS.get(target.suffix.lower())
     if kind is None:
         raise ConfigError(f"{target} is not a name for a picture", fix=f"End it in {', '.join(_PICTURE_FORMATS)}")
     encoded = io.BytesIO()
-    rgb = np.ascontiguousarray(image_bgr[:, :, ::-1])
-    PIL.Image.fromarray(rgb).save(encoded, format=kind, quality=_JPEG_QUALITY)
+    height, width = image_bgr.shape[:2]
+    try:
+        rgb = np.ascontiguousarray(image_bgr[:, :, ::-1])
+        PIL.Image.fromarray(rgb).save(encoded, format=kind, quality=_JPEG_QUALITY)
+    except MemoryError as error:
+        raise out_of_memory(f"{target} cannot be written") from error
+    except (OSError, ValueError) as error:  # nothing was written yet: it is the encoder that refuses
+        raise StorageError(
+            f"{target} cannot be written",
+            why=f"a picture of {width}x{height} pixels cannot be a {kind}: {str(error).rstrip('.')}",
+            fix="End its name in .png",
+        ) from error
     with appearing(target) as temporary:
         temporary.write_bytes(encoded.getbuffer())
 
