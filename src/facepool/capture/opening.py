@@ -105,7 +105,7 @@ def _is_video_device(spec: str) -> bool:
 
 def _open_live(connector: Connector, options: CaptureOptions, on_status: OnStatus | None) -> LiveSource:
     turning = Turning(options.rotate, options.find_turn() if options.find_turn else None)
-    source = LiveSource(connector, options.reconnect, on_status, turning=turning)
+    source = LiveSource(connector, options.reconnect, on_status, silent_after_s=options.read_timeout_s, turning=turning)
     # A stream may use its time to open and then wait for its first picture; the thread reports either by itself.
     source.open(options.open_timeout_s + options.read_timeout_s)
     return source

@@ -280,7 +280,11 @@ def test_an_animation_too_short_for_news_still_has_a_last_word(crowd: Commands, 
     stills[0].save(tmp_path / "wave.gif", save_all=True, append_images=stills[1:], duration=100)
     outcome = crowd("recognize", tmp_path / "wave.gif", "--headless")
     assert outcome.code == 0, outcome.err
-    assert outcome.out.strip() == "Bob"
+    assert outcome.out.strip() == "00:00.1  Bob (tentative: seen twice)"
+    said = crowd("recognize", tmp_path / "wave.gif", "--headless", "--json").records
+    assert [(face["person"], face["reason"]) for face in said if face["event"] is None] == [(None, "undecided")] * 2
+    events = [(event["event"], event["person"], event["frames"], event["firm"]) for event in said if event["event"]]
+    assert events == [("appeared", None, 2, False), ("recognized", "Bob", 2, False), ("lost", "Bob", 2, False)]
 
 
 def test_ctrl_c_finishes_the_recording(crowd: Commands, photos: Path, tmp_path: Path) -> None:
