@@ -17,6 +17,7 @@ from .source import (
     OnStatus,
     Pace,
     ReconnectPolicy,
+    Rhythm,
     mask_credentials,
 )
 from .turning import MakeTurnFinder, TurnFinder, Turning
@@ -34,6 +35,7 @@ __all__ = [
     "Pace",
     "PictureSource",
     "ReconnectPolicy",
+    "Rhythm",
     "TurnFinder",
     "Turning",
     "VideoSource",
