@@ -51,6 +51,24 @@ def test_two_people_who_match_alike_are_not_told_apart(pool: Pool, analyzer: Fak
     assert Recognizer(analyzer, pool).recognize(frame.image_bgr).decisions[0].reason == "ambiguous"
 
 
+def test_nobody_is_two_faces_of_one_picture(pool: Pool, analyzer: FakeAnalyzer) -> None:
+    mirror = analyzer.frame(view(ADA, 15), view(ADA, 5), view(BOB, 10))
+    faces = Recognizer(analyzer, pool).recognize(mirror.image_bgr)
+    assert faces.names == (None, "Ada", "Bob")
+    assert [decision.reason for decision in faces.decisions] == ["already_in_view", "match", "match"]
+    assert faces.decisions[0].candidates[0].person == "Ada"
+
+
+def test_one_person_may_be_in_each_of_several_pictures(pool: Pool, analyzer: FakeAnalyzer) -> None:
+    images = [analyzer.frame(view(ADA, angle)).image_bgr for angle in (5, 10)]
+    assert [faces.names for faces in Recognizer(analyzer, pool).recognize_batch(images)] == [("Ada",), ("Ada",)]
+
+
+def test_faces_without_a_picture_are_decided_each_by_itself(pool: Pool, analyzer: FakeAnalyzer) -> None:
+    decisions = Recognizer(analyzer, pool).decide_embeddings(np.stack([view(ADA, 15), view(ADA, 5)]))
+    assert [decision.person for decision in decisions] == ["Ada", "Ada"]
+
+
 def test_a_face_too_small_to_tell_is_unknown(pool: Pool, analyzer: FakeAnalyzer) -> None:
     options = RecognizeOptions(min_size_px=40)
     frame = analyzer.frame(view(ADA, 0), size=39)
