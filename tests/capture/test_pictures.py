@@ -1,3 +1,4 @@
+import errno
 import io
 import struct
 import zlib
@@ -8,7 +9,7 @@ import PIL.Image
 import pytest
 
 from facepool.capture import PictureSource, read_image
-from facepool.errors import ImageUnreadable, InputError, PathMissing, SourceEmpty
+from facepool.errors import ImageUnreadable, InputError, OutOfMemory, PathMissing, SourceEmpty, TooManyOpenFiles
 from support.media import gradient, jpeg
 from support.paths import DATA
 
@@ -154,3 +155,19 @@ def test_the_only_picture_raises_its_own_error() -> None:
 def test_no_picture_at_all_is_an_error() -> None:
     with pytest.raises(SourceEmpty):
         PictureSource([])
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"), [(OSError(errno.EMFILE, "Too many open files"), TooManyOpenFiles), (MemoryError(), OutOfMemory)]
+)
+def test_a_picture_is_not_called_damaged_for_a_limit_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[Exception]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    path = tmp_path / "a.png"
+    path.write_bytes(encode(PIL.Image.new("RGB", (8, 8))))
+    monkeypatch.setattr(PIL.Image, "open", fail)
+    with pytest.raises(kind, match=r"a\.png cannot be read"):
+        read_image(path)

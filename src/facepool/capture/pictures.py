@@ -16,12 +16,21 @@ import PIL.ImageOps
 
 from facepool.capture.source import ClosesOnExit, OnSkip
 from facepool.capture.turning import Turning
-from facepool.errors import ImageUnreadable, InputError, PathMissing, SourceEmpty, VideoUnreadable
+from facepool.errors import (
+    FacepoolError,
+    ImageUnreadable,
+    InputError,
+    PathMissing,
+    SourceEmpty,
+    VideoUnreadable,
+    system_limit,
+)
 from facepool.types import Frame, Image
 
 TOO_LARGE = PIL.Image.DecompressionBombError
 DECODE_ERRORS = (
     OSError,
+    MemoryError,
     SyntaxError,
     ValueError,
     TypeError,
@@ -128,7 +137,7 @@ def _eight_bit(image: PIL.Image.Image) -> PIL.Image.Image:
     return PIL.Image.fromarray(np.clip(values * (255.0 / full_scale), 0, 255).astype(np.uint8))
 
 
-def _explain(source: str | Path | bytes, error: Exception) -> InputError:
+def _explain(source: str | Path | bytes, error: Exception) -> FacepoolError:
     if isinstance(source, bytes):
         what, suffix, is_empty = "The picture cannot be read", "", not source
     else:
@@ -137,6 +146,8 @@ def _explain(source: str | Path | bytes, error: Exception) -> InputError:
             return PathMissing(f"There is no picture {path}", fix="Check the spelling of the path")
         what, suffix = f"The picture {path} cannot be read", path.suffix.lower()
         is_empty = path.is_file() and path.stat().st_size == 0
+    if (limit := system_limit(what, error)) is not None:
+        return limit
     if isinstance(error, TOO_LARGE):
         return ImageUnreadable(what, why="it has too many pixels to be safe", fix="Scale it down first")
     if isinstance(error, PermissionError):

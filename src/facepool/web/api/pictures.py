@@ -9,14 +9,14 @@ from typing import Annotated, Generic, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import UploadFile
 
 from facepool.errors import ImageUnreadable, InputError, SourceEmpty
 from facepool.records import Record
 from facepool.types import Image
-from facepool.web.api.schemas import Body
-from facepool.web.problems import UnsupportedBody
+from facepool.web.api.schemas import BYTES, Body
+from facepool.web.problems import UnsupportedBody, schema_of
 from facepool.web.services.engine import Engine
 
 MOST_PICTURES = 100
@@ -38,6 +38,12 @@ class PicturesInJson(Body):
     """Pictures in JSON."""
 
     pictures: list[NamedPicture] = Field(min_length=1, max_length=MOST_PICTURES)
+
+
+class PictureFiles(BaseModel):
+    """Pictures as files of a form."""
+
+    files: list[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +81,14 @@ class AnalyzedPicture(Generic[Found]):
 
 
 REQUEST_BODY = {
+    # Not "required": of one that may come in three ways, openapi-python-client 0.29 would make code that does not run.
     "requestBody": {
-        "required": True,
         "description": "Files of a form (any number of fields, whatever their names), base64 in JSON, or one picture "
-        "as it is",
+        "as it is, whose type may also be that of any image",
         "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
-                    "required": ["files"],
-                }
-            },
-            "application/json": {"schema": PicturesInJson.model_json_schema()},
-            "image/*": {"schema": {"type": "string", "format": "binary"}},
+            "multipart/form-data": {"schema": schema_of(PictureFiles)},
+            "application/json": {"schema": schema_of(PicturesInJson)},
+            BYTES: {"schema": {"type": "string", "format": "binary"}},
         },
     }
 }
@@ -107,7 +107,7 @@ async def sent_pictures(request: Request) -> list[SentPicture]:
         found = await _from_form(request)
     elif kind == "application/json":
         found = _from_json(await request.body())
-    elif kind.startswith("image/"):
+    elif kind == BYTES or kind.startswith("image/"):
         found = [SentPicture("", await request.body())]
     else:
         raise UnsupportedBody(
