@@ -83,11 +83,13 @@ class FakeAnalyzer(Analyzer):
         image[0, 0, 0] = len(self._scenes) - 1
         return Frame(image, f"picture-{len(self._scenes) - 1}", len(self._scenes) - 1)
 
-    def analyze_batch(self, images_bgr: Sequence[Image]) -> list[Faces]:
+    def analyze_batch(self, images_bgr: Sequence[Image], *, moving: bool = False) -> list[Faces]:
+        del moving
         self.batches.append(len(images_bgr))
         return [self._faces(self._scenes[int(image[0, 0, 0])]) for image in images_bgr]
 
-    def find(self, image_bgr: Image) -> Detections:
+    def find(self, image_bgr: Image, *, moving: bool = False) -> Detections:
+        del moving
         return self.analyze(image_bgr).detections
 
     def embed(self, aligned: AlignedFaces) -> Floats:

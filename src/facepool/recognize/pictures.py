@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from facepool.faces.analyze import Analyzer
+from facepool.faces.pose import fit_a_head
 from facepool.gallery import Gallery, check_gallery
 from facepool.recognize.decide import Claim, Criteria, decide_together
 from facepool.search import GalleryState, Search
@@ -114,9 +115,11 @@ class Recognizer:
         claim_of = iter(claims)
         named = []
         for faces, _ in found:
-            usable = faces.sizes >= self._options.min_size_px
+            heads = fit_a_head(faces)
+            usable = heads & (faces.sizes >= self._options.min_size_px)
             together = [replace(next(claim_of), usable=bool(good)) for good in usable]
-            named.append(RecognizedFaces(faces, tuple(decide_together(together, criteria))))
+            decisions = zip(decide_together(together, criteria), heads, strict=True)
+            named.append(RecognizedFaces(faces, tuple(_why_unusable(*decision) for decision in decisions)))
         return named
 
     def decide_embeddings(self, embeddings: Floats) -> tuple[Decision, ...]:
@@ -139,3 +142,10 @@ class Recognizer:
 
     def _threshold(self, gallery: GalleryState) -> Threshold:
         return self._policy.identification(gallery.templates, gallery.calibration)
+
+
+def _why_unusable(decision: Decision, is_head: bool) -> Decision:
+    """Of a face that is too poor to name anybody, whether that is because it fits no head."""
+    if is_head or decision.reason != "low_quality":
+        return decision
+    return replace(decision, reason="implausible_landmarks")
