@@ -100,11 +100,30 @@ class Settings(BaseModel):
     detect_every: int = Field(
         _LIVE.detect_every, ge=1, description="Seek faces in every k-th frame only; boxes move on in between"
     )
+    webhook: tuple[str, ...] = Field((), description="Address that each event is posted to; may be repeated")
+    mqtt: tuple[str, ...] = Field(
+        (), description="Broker that each event is published at: mqtt://user:password@host/prefix; may be repeated"
+    )
+    home_assistant: bool = Field(default=False, description="Announce cameras and people to Home Assistant, by --mqtt")
+    discovery_prefix: str = Field("homeassistant", description="What Home Assistant listens below, at the broker")
     rotate: Rotation = Field(
         "0",
         description="Turn cameras, streams and videos clockwise by 90, 180 or 270 degrees, for a camera mounted on its "
         "side or overhead; auto finds out by the first faces",
     )
+
+    @field_validator("webhook", "mqtt", mode="before")
+    @classmethod
+    def _split_addresses(cls, given: object) -> object:
+        """In the environment several addresses stand in one text; no address has a space."""
+        return tuple(given.split()) if isinstance(given, str) else given
+
+    @field_validator("discovery_prefix")
+    @classmethod
+    def _check_prefix(cls, prefix: str) -> str:
+        if not prefix.strip("/") or any(mark in prefix for mark in "+#\0"):
+            raise ValueError("it is no topic")
+        return prefix.strip("/")
 
     @field_validator("pool", "models_dir", "offline_dir")
     @classmethod

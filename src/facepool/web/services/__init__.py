@@ -18,6 +18,7 @@ from facepool.faces.turns import TurnFinder
 from facepool.gallery import Pool
 from facepool.models.catalog import ModelEntry
 from facepool.recognize.live import LiveRecognizer
+from facepool.sinks import EventOutputs
 from facepool.thresholds import ThresholdPolicy
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
@@ -48,6 +49,7 @@ class Services:
         limits: How much one client may ask for.
         metrics: What is counted.
         store: Where keys, audit and activity are kept.
+        outputs: Other programs that hear of events.
         models: What the networks are, and under which terms.
     """
 
@@ -62,6 +64,7 @@ class Services:
     limits: Limits
     metrics: Metrics
     store: ServerStore
+    outputs: EventOutputs
     models: Sequence[ModelEntry] = ()
 
     @property
@@ -75,8 +78,9 @@ class Services:
         return self.tuning.policy
 
     def close(self) -> None:
-        """Stop everything, and let go of the files."""
+        """Stop everything, deliver what others are to hear yet, and let go of the files."""
         self.cameras.close()
+        self.outputs.close()
         self.engine.close()
         self.pool.close()
         self.store.close()
@@ -114,6 +118,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         options: What only a server has to know.
 
     Raises:
+        ConfigError: An address of another program cannot be used.
         PoolError: The pool cannot be used.
         StorageError: What is kept beside it cannot.
     """
@@ -124,11 +129,13 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     metrics = Metrics()
     engine = Engine(analyzer, queue=options.queue, batch=options.batch, on_run=metrics.run)
     tuning = Tuning(settings, analyzer.fmr, store, options.pinned)
-    activity, audit = Activity(store, access.person_id, days=options.activity_days), Audit(store, access.person_id)
+    outputs = EventOutputs(settings, access.open)
+    activity = Activity(store, access.person_id, days=options.activity_days, others=outputs.put)
+    audit = Audit(store, access.person_id)
     setup = CameraSetup(
         recognizer=partial(live_recognizer, engine, tuning),
         open_pool=access.open,
-        emit=activity.emit,
+        emit=lambda camera, frame, events: activity.emit(camera.name, frame, events, camera=camera.source),
         turn_finder=partial(TurnFinder, engine.analyzer),
         capture=settings.capture_options(partial(TurnFinder, engine.analyzer)),
         rotate=settings.rotate,
@@ -141,10 +148,13 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         activity=activity,
         audit=audit,
         people=PersonChanges(store, activity, audit),
-        cameras=Cameras(setup, store),
+        cameras=Cameras(
+            setup, store, lambda cameras: outputs.set_cameras({camera.source: camera.name for camera in cameras})
+        ),
         limits=options.limits,
         metrics=metrics,
         store=store,
+        outputs=outputs,
         models=options.models,
     )
     # Numbers that are looked up whenever the metrics are asked for.

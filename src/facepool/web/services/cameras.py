@@ -104,13 +104,13 @@ class CameraSetup:
         open_pool: Opens the pool for the calling thread.
         turn_finder: Makes what finds out how a camera is mounted, and says it to what it is given.
         capture: How sources are opened.
-        emit: Passes on what happened before a camera, by its name, in the camera's thread.
+        emit: Passes on what happened before a camera, in the camera's thread.
         rotate: How cameras are turned that nothing else is said of.
     """
 
     recognizer: Callable[[Pool], LiveRecognizer]
     open_pool: Callable[[], AbstractContextManager[Pool]]
-    emit: Callable[[str, Frame, Sequence[Event]], None]
+    emit: Callable[["Camera", Frame, Sequence[Event]], None]
     turn_finder: Callable[[Callable[[Turn], None]], TurnFinder]
     capture: CaptureOptions
     rotate: Rotation = "0"
@@ -241,7 +241,7 @@ class Camera:
     def _watch(self, source: FrameSource, pool: Pool) -> None:
         pace = None if source.live else Pace()
         recognizer = self._setup.recognizer(pool)
-        with closing(LiveSession(recognizer, partial(self._setup.emit, self.name))) as session:
+        with closing(LiveSession(recognizer, partial(self._setup.emit, self))) as session:
             for frame in source:
                 if self._stop.is_set():
                     return
@@ -294,10 +294,17 @@ class Cameras:
     Args:
         setup: What they are watched with.
         store: Remembers those that are to be watched after the next start, too.
+        on_change: Hears which there are, whenever one more is watched or one no more.
     """
 
-    def __init__(self, setup: CameraSetup, store: ServerStore | None = None) -> None:
+    def __init__(
+        self,
+        setup: CameraSetup,
+        store: ServerStore | None = None,
+        on_change: Callable[[Sequence[Camera]], None] = lambda _cameras: None,
+    ) -> None:
         self._setup = setup
+        self._on_change = on_change
         self._store = store
         self._lock = threading.Lock()
         self._cameras: dict[str, Camera] = {}
@@ -355,6 +362,7 @@ class Cameras:
             self._cameras[number] = camera
         if remember:
             self._remember({**self._remembered(), source: RememberedCamera(name=camera.name, rotate=rotate)})
+        self._on_change(self.all())
         camera.start()
         return camera
 
@@ -369,6 +377,7 @@ class Cameras:
             self._cameras.pop(number, None)
         self._remember({source: kept for source, kept in self._remembered().items() if not camera.watches(source)})
         camera.close()
+        self._on_change(self.all())
 
     def picture(self, number: str) -> bytes:
         """The newest picture of one with boxes and names, as JPEG.
