@@ -1,7 +1,7 @@
 """Photos on their side or head, without a note of it: how often two people pass as one, and one is missed.
 
-    python benchmarks/accuracy/turned.py                 # LFW beside this checkout, all of it: half an hour on two cores
-    python benchmarks/accuracy/turned.py --every 10      # each tenth person
+    python benchmarks/accuracy/turned.py               # LFW beside this checkout, half an hour on two cores
+    python benchmarks/accuracy/turned.py --every 10    # each tenth person
 
 Every photo is looked at as it is, and turned by each quarter turn, as ``facepool verify`` looks at it. Of each turn the
 table has: the share of photos that were found upright; those that were refused because no face was found or none fits a
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facepool import Analyzer, load_analyzer, read_image, verify
+from facepool import Analyzer, load_analyzer, read_image
 from facepool.errors import InputError
 from facepool.evaluation.protocols import read_pairs, read_people
 from facepool.geometry import turn_image
@@ -99,8 +99,9 @@ def main() -> None:
     analyzer = load_analyzer()
     threshold = ThresholdPolicy(analyzer.fmr).verification().value
     print(f"{len(paths)} photos of {len(chosen)} people, threshold {threshold:.3f}\n")
-    print("| turned by | found upright | refused | both turned: FMR | FNMR | one upright: FMR | FNMR | View 2: FMR | FNMR |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    columns = ("both turned: FMR", "FNMR", "one upright: FMR", "FNMR", "View 2, both turned: FMR", "FNMR")
+    print("| turned by | found upright | refused | " + " | ".join(columns) + " |")
+    print("|---" * (3 + len(columns)) + "|")
     as_is: Photos | None = None
     for turn in TURNS:
         photos = look(analyzer, paths, turn, once=options.once)

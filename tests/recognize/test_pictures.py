@@ -10,7 +10,7 @@ from facepool.errors import SpaceMismatch
 from facepool.records import face_records
 from facepool.search import Index, Search
 from facepool.types import Sample
-from support.fake_analyzer import CURVE, SPACE, FakeAnalyzer, unit, view
+from support.fake_analyzer import CURVE, SPACE, FakeAnalyzer, Scene, unit, view
 
 ADA, BOB, STRANGER = 0, 1, 2
 
@@ -74,6 +74,13 @@ def test_a_face_too_small_to_tell_is_unknown(pool: Pool, analyzer: FakeAnalyzer)
     frame = analyzer.frame(view(ADA, 0), size=39)
     decision = Recognizer(analyzer, pool, options=options).recognize(frame.image_bgr).decisions[0]
     assert (decision.person, decision.reason) == (None, "low_quality")
+
+
+def test_a_face_whose_landmarks_fit_no_head_is_unknown_and_says_so(pool: Pool, analyzer: FakeAnalyzer) -> None:
+    frame = analyzer.frame_of(Scene(view(ADA, 0), misfit_mm=9))
+    (decision,) = Recognizer(analyzer, pool).recognize(frame.image_bgr).decisions
+    assert (decision.person, decision.reason) == (None, "implausible_landmarks")
+    assert decision.similarity == pytest.approx(1)
 
 
 def test_an_empty_pool_names_nobody(tmp_path: Path, analyzer: FakeAnalyzer) -> None:

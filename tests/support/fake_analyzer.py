@@ -105,7 +105,12 @@ class FakeAnalyzer(Analyzer):
             return np.full(count, value, np.float32)
 
         boxes = np.tile(np.array([0, 0, scene.size, scene.size], np.float32), (count, 1))
-        detections = Detections(boxes, np.array(scene.scores, np.float32), np.zeros((count, 5, 2), np.float32))
+        detections = Detections(
+            boxes,
+            np.array(scene.scores, np.float32),
+            np.zeros((count, 5, 2), np.float32),
+            misfit_mm=column(scene.misfit_mm),
+        )
         vectors = np.array(scene.vectors, np.float32).reshape(count, SPACE.dimension)
         measures = FaceMeasures(
             size_px=column(scene.size),

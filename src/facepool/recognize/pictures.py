@@ -119,7 +119,8 @@ class Recognizer:
             usable = heads & (faces.sizes >= self._options.min_size_px)
             together = [replace(next(claim_of), usable=bool(good)) for good in usable]
             decisions = zip(decide_together(together, criteria), heads, strict=True)
-            named.append(RecognizedFaces(faces, tuple(_why_unusable(*decision) for decision in decisions)))
+            told = tuple(_why_unusable(decision, is_head=bool(head)) for decision, head in decisions)
+            named.append(RecognizedFaces(faces, told))
         return named
 
     def decide_embeddings(self, embeddings: Floats) -> tuple[Decision, ...]:
@@ -144,7 +145,7 @@ class Recognizer:
         return self._policy.identification(gallery.templates, gallery.calibration)
 
 
-def _why_unusable(decision: Decision, is_head: bool) -> Decision:
+def _why_unusable(decision: Decision, *, is_head: bool) -> Decision:
     """Of a face that is too poor to name anybody, whether that is because it fits no head."""
     if is_head or decision.reason != "low_quality":
         return decision
