@@ -112,13 +112,18 @@ class Settings(BaseModel):
         "side or overhead; auto finds out by the first faces",
     )
 
+    frigate: str | None = Field(
+        None, description="Name the people of Frigate's events, which come by --mqtt: its address, http://frigate:5000"
+    )
+    frigate_topic: str = Field("frigate", description="What Frigate calls topic_prefix: where it publishes")
+
     @field_validator("webhook", "mqtt", mode="before")
     @classmethod
     def _split_addresses(cls, given: object) -> object:
         """In the environment several addresses stand in one text; no address has a space."""
         return tuple(given.split()) if isinstance(given, str) else given
 
-    @field_validator("discovery_prefix")
+    @field_validator("discovery_prefix", "frigate_topic")
     @classmethod
     def _check_prefix(cls, prefix: str) -> str:
         if not prefix.strip("/") or any(mark in prefix for mark in "+#\0"):

@@ -89,6 +89,7 @@ def test_an_event_is_the_same_wherever_it_is_told_of(pool: Path, tmp_path: Path)
         until(lambda: len(posted) == 3 and len(heard.of("facepool/events")) == 3)
         published = [json.loads(text) for text in heard.of("facepool/events")]
         kept = httpx.get(f"{server.url}/v1/activity").json()["entries"][::-1]
+        until(lambda: "facepool_events_delivered 6.0" in httpx.get(f"{server.url}/metrics").text)
         matches = [json.loads(text) for text in heard.of("facepool/matches/Ada")]
     ids = [event["id"] for event in posted]
     assert [(event["event"], event["person"]) for event in posted] == [

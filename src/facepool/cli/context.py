@@ -30,6 +30,7 @@ DETECTION = ("quality", "detect_size", "detect_threshold")
 DECISION = ("threshold", "target_fpir", "min_margin")
 LIVE = ("firm_frames", "unknown_after", "detect_every")
 EVENTS = ("webhook", "mqtt", "home_assistant", "discovery_prefix")
+FRIGATE = ("frigate", "frigate_topic")
 REGISTRATION = ("register_threshold", "max_templates", "min_face", "min_sharpness")
 
 _SHORT = {"pool": "-p", "threshold": "-t"}

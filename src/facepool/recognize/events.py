@@ -9,7 +9,7 @@ from uuid import uuid4
 from facepool.types import Decision, Detections, Image, Indices, Mask, Reason
 
 EventKind = Literal["appeared", "recognized", "changed", "lost"]
-EventReason = Reason | Literal["new", "gone", "scene_cut", "another_face"]
+EventReason = Reason | Literal["new", "gone", "scene_cut", "another_face", "source_silent"]
 """Why an event came: a decision's reason, or why a track began or ended."""
 
 
@@ -32,6 +32,8 @@ class Event:
         reason: Why.
         crop_bgr: (S, S, 3) uint8 BGR, the best aligned face so far, where crops are kept.
         person_id: The id of the person, which stays when they are renamed; None for nobody known.
+        firm: False where a film ended before the face was looked at as often, or as long, as a decision takes: then it
+            is what there was to see that speaks.
         id: A UUID of its own, the same wherever the event is told of and however often.
         at: The time of day at which it was noticed, in UTC.
     """
@@ -49,6 +51,7 @@ class Event:
     reason: EventReason
     crop_bgr: Image | None = None
     person_id: str | None = None
+    firm: bool = True
     id: str = field(default_factory=lambda: str(uuid4()), compare=False)
     at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
 

@@ -74,7 +74,7 @@ class Sources:
             opened: FrameSource = PictureSource(source, description, self._skipped)
         else:
             opened = open_source(source[0], self._options, on_skip=self._skipped, on_status=self._news)
-        rate = f", {opened.fps:.0f} frames a second" if opened.fps else ""
+        rate = f", {_rounded(opened.fps)} frames a second" if opened.fps else ""
         self._console.note(f"Looking at {opened.description}{rate}")
         return opened
 
@@ -97,6 +97,11 @@ def note_turned(console: Console, picture: str, found: Detections) -> None:
     """Say of a picture that lies on its side or head that it was looked at upright."""
     if found.turn:
         console.note(f"{picture} does not lie upright: it was looked at turned clockwise by {found.turn} degrees")
+
+
+def _rounded(fps: float) -> str:
+    """Whole frames a second, or as much of a fraction as tells slow films apart."""
+    return f"{fps:.0f}" if fps >= 9.5 else f"{fps:.2g}"
 
 
 def may_move(source: Source) -> bool:
