@@ -14,12 +14,27 @@ from facepool.recognize.events import Event
 from facepool.records import Record, event_record
 from facepool.types import Frame
 from facepool.web.services.store import LAST, ServerStore, now
+from facepool.web.services.visits import Visit, VisitRow, Visits
 
 _TIDY_EVERY = 1000
 _MOST_WAITING = 200
 _INSERT = """
     INSERT INTO activity (at, event, person, previous, source, similarity, person_id, event_id)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+# The columns as VisitRow has them.
+_VISITS = """
+    SELECT visit, at, event, person, person_id, previous, source, similarity FROM activity WHERE visit IN (
+        SELECT DISTINCT visit FROM activity WHERE visit < ? AND (? IS NULL OR person = ?) ORDER BY visit DESC LIMIT ?
+    ) ORDER BY id
+"""
+# That somebody came is kept before anybody knows who it is: it goes with a visit that was theirs alone.
+_FORGET_COMING = """
+    DELETE FROM activity WHERE person IS NULL
+        AND visit IN (SELECT visit FROM activity WHERE person IN (SELECT value FROM json_each(?)))
+        AND visit NOT IN (
+            SELECT visit FROM activity WHERE person IS NOT NULL AND person NOT IN (SELECT value FROM json_each(?))
+        )
 """
 
 
@@ -35,6 +50,7 @@ class ActivityEntry(BaseModel):
     similarity: float | None
     person_id: str | None = Field(description="Of the person, whatever they are called; null: nobody known")
     event_id: str | None = Field(description="The `id` of the event; null: it was kept before events had one")
+    visit: int = Field(description="The `id` of the visit that it belongs to")
 
 
 class Activity:
@@ -60,10 +76,11 @@ class Activity:
         self._id_of = id_of
         self._days = days
         self._added = 0
+        self._visits = Visits()
         self.events = Events()
         """What happens now, for those who listen."""
 
-    def emit(self, source: str, frame: Frame, events: Sequence[Event], *, camera: str = "") -> None:
+    def emit(self, source: str, frame: Frame, events: Sequence[Event], *, camera: str = "", session: str = "") -> None:
         """Keep what happened before a camera, and pass it on to listeners; in a thread, because it writes.
 
         Args:
@@ -71,23 +88,26 @@ class Activity:
             frame: With which it happened.
             events: What happened.
             camera: Its key for other programs, where it is one of the server's.
+            session: Whose track numbers these are, where a source has several at once, as browsers have.
         """
         for event in events:
-            record = self.add({**event_record(frame, event), "source": source})
+            record = self.add({**event_record(frame, event), "source": source}, session or camera)
             self.events.publish(record)
             self._others(record, camera)
 
-    def add(self, record: Record) -> Record:
+    def add(self, record: Record, session: str = "") -> Record:
         """Keep an event, in any thread; not one of somebody whose name is gone from the pool.
 
         Somebody who was erased or renamed may still be before a camera, which emits the old name as lost once more.
 
         Args:
             record: As ``records.event_record`` gives it, with ``source`` for people.
+            session: Whose track numbers these are; the source's, if empty.
 
         Returns:
             What others may hear of it: the record, without the names that are gone.
         """
+        session = session or str(record["source"])
         with self._store.transaction() as db:
             # Inside the transaction: a name that goes from the pool after this is taken out after it, too.
             person, previous = record.get("person"), record.get("previous")
@@ -95,10 +115,14 @@ class Activity:
             if isinstance(previous, str) and self._id_of(previous) is None:
                 previous = None
             if person is not None and person_id is None:
+                if record["event"] == "lost":
+                    self._visits.end(record, session)
                 return {**record, "person": None, "person_id": None, "previous": previous}
             seen = (record["event"], person, previous, record["source"], record.get("similarity"))
-            values = (now(), *seen, person_id, record.get("id"))
-            db.execute(_INSERT, values)
+            at = now()
+            values = (at, *seen, person_id, record.get("id"))
+            row = int(db.execute(_INSERT, values).lastrowid or 0)
+            self._visits.place(db, row, record | {"at": at, "person_id": person_id}, session)
             if self._added % _TIDY_EVERY == 0:
                 oldest = datetime.now(UTC) - timedelta(days=self._days)
                 db.execute("DELETE FROM activity WHERE at < ?", (oldest.isoformat(timespec="seconds"),))
@@ -117,6 +141,18 @@ class Activity:
         """
         query = "SELECT * FROM activity WHERE id < ? AND (? IS NULL OR person = ?) ORDER BY id DESC LIMIT ?"
         return await self._read(query, LAST if before is None else before, person, person, limit)
+
+    async def visits(self, *, person: str | None = None, before: int | None = None, limit: int = 100) -> list[Visit]:
+        """Visits, newest first.
+
+        Args:
+            person: Only those of somebody.
+            before: Only those with a lower number.
+            limit: How many at most.
+        """
+        values = (LAST if before is None else before, person, person, limit)
+        rows = await asyncio.to_thread(self._store.read, _VISITS, values)
+        return self._visits.of([VisitRow(*row) for row in rows])  # type: ignore[arg-type] # STRICT tables
 
     async def of(self, person: str) -> list[dict[str, object]]:
         """Everything about a person, oldest first."""
@@ -137,6 +173,7 @@ class Activity:
             How many entries spoke of them.
         """
         names = (json.dumps(list(people)),)
+        db.execute(_FORGET_COMING, names * 2)
         gone = db.execute("DELETE FROM activity WHERE person IN (SELECT value FROM json_each(?))", names).rowcount
         nameless = "UPDATE activity SET previous = NULL WHERE previous IN (SELECT value FROM json_each(?))"
         return gone + db.execute(nameless, names).rowcount
