@@ -39,9 +39,9 @@ class Door:
         today = datetime.now(UTC).date()  # what is older than a month is not kept
         self._set(activity_module, "now", lambda: f"{today}T{time}+00:00")
 
-    def __call__(self, event: str, track: int, person: str | None = None, session: str = "", **more: Any) -> None:
+    def __call__(self, event: str, track: int, person: str | None = None, **more: Any) -> None:
         record = {"event": event, "track": track, "person": person, "source": self._source, **more}
-        self._activity.add(record, session)
+        self._activity.add(record)
 
     def visit(self, track: int, person: str) -> None:
         self("appeared", track)
@@ -105,16 +105,16 @@ def test_who_is_back_soon_before_the_same_camera_has_not_left(web: TestClient, d
 
 def test_another_camera_is_another_visit(web: TestClient, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     door.visit(1, "Ada")
-    Door(web, monkeypatch, "yard").visit(1, "Ada")
+    Door(web, monkeypatch, "yard").visit(2, "Ada")
     assert [visit["source"] for visit in visits_of(web)] == ["yard", "door"]
 
 
-def test_browsers_with_the_same_numbers_are_told_apart(web: TestClient, door: Door) -> None:
-    door("appeared", 1, session="one")
-    door("appeared", 1, session="two")
-    door("recognized", 1, "Ada", session="one")
-    door("recognized", 1, "Bob", session="two")
-    door("lost", 1, "Ada", session="one")
+def test_people_who_are_there_together_are_told_apart(web: TestClient, door: Door) -> None:
+    door("appeared", 1)
+    door("appeared", 2)
+    door("recognized", 1, "Ada")
+    door("recognized", 2, "Bob")
+    door("lost", 1, "Ada")
     assert [(who, until is None) for who, _, until in brief(web)] == [("Bob", True), ("Ada", False)]
 
 

@@ -24,7 +24,6 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, Self
-from uuid import uuid4
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
@@ -298,8 +297,8 @@ class _BrowserCamera:
 
     def __init__(self, services: Services) -> None:
         self._pool = services.pool.open()
-        recognizer = live_recognizer(services.engine, services.tuning, self._pool)
-        self._session = LiveSession(recognizer, partial(services.activity.emit, _SOURCE, session=uuid4().hex))
+        recognizer = live_recognizer(services.engine, services.tuning, services.tracks, self._pool)
+        self._session = LiveSession(recognizer, partial(services.activity.emit, _SOURCE))
         self._now_s = 0.0
 
     def take(self, item: SentFrame | str) -> Message | None:

@@ -88,26 +88,23 @@ class Activity:
             frame: With which it happened.
             events: What happened.
             camera: Its key for other programs, where it is one of the server's.
-            session: Whose track numbers these are, where a source has several at once, as browsers have.
         """
         for event in events:
-            record = self.add({**event_record(frame, event), "source": source}, session or camera)
+            record = self.add({**event_record(frame, event), "source": source})
             self.events.publish(record)
             self._others(record, camera)
 
-    def add(self, record: Record, session: str = "") -> Record:
+    def add(self, record: Record) -> Record:
         """Keep an event, in any thread; not one of somebody whose name is gone from the pool.
 
         Somebody who was erased or renamed may still be before a camera, which emits the old name as lost once more.
 
         Args:
             record: As ``records.event_record`` gives it, with ``source`` for people.
-            session: Whose track numbers these are; the source's, if empty.
 
         Returns:
             What others may hear of it: the record, without the names that are gone.
         """
-        session = session or str(record["source"])
         with self._store.transaction() as db:
             # Inside the transaction: a name that goes from the pool after this is taken out after it, too.
             person, previous = record.get("person"), record.get("previous")
@@ -116,13 +113,13 @@ class Activity:
                 previous = None
             if person is not None and person_id is None:
                 if record["event"] == "lost":
-                    self._visits.end(record, session)
+                    self._visits.end(record)
                 return {**record, "person": None, "person_id": None, "previous": previous}
             seen = (record["event"], person, previous, record["source"], record.get("similarity"))
             at = now()
             values = (at, *seen, person_id, record.get("id"))
             row = int(db.execute(_INSERT, values).lastrowid or 0)
-            self._visits.place(db, row, record | {"at": at, "person_id": person_id}, session)
+            self._visits.place(db, row, record | {"at": at, "person_id": person_id})
             if self._added % _TIDY_EVERY == 0:
                 oldest = datetime.now(UTC) - timedelta(days=self._days)
                 db.execute("DELETE FROM activity WHERE at < ?", (oldest.isoformat(timespec="seconds"),))

@@ -61,9 +61,10 @@ class Visits:
     """Gives each event of the activity the number of its visit; called inside transactions of the store only."""
 
     def __init__(self) -> None:
-        self._open: dict[tuple[str, object], _Track] = {}
+        self._open: dict[object, _Track] = {}
+        """By the number of the track, of which a server has no two alike."""
 
-    def place(self, db: sqlite3.Connection, row: int, record: Record, session: str) -> None:
+    def place(self, db: sqlite3.Connection, row: int, record: Record) -> None:
         """Find the visit of an event that was kept just now.
 
         A face is of a visit of its own until it is known; then it goes on with a visit of the same person before the
@@ -73,23 +74,22 @@ class Visits:
             db: Of the transaction.
             row: The event's number.
             record: What happened, ``at`` what time and to whom, as it was kept.
-            session: Whose track numbers these are.
         """
-        key, event = (session, record.get("track")), record["event"]
-        track = None if key[1] is None else self._open.get(key)
+        number, event = record.get("track"), record["event"]
+        track = None if number is None else self._open.get(number)
         rows = (*(track.rows if track else ()), row)
         visit = row if track is None or event == "changed" else track.visit
         if record["person_id"] is not None and (track is None or event != "lost"):
             visit = self._going_on(db, record, visit) or visit
-        db.executemany("UPDATE activity SET visit = ? WHERE id = ?", [(visit, number) for number in rows])
+        db.executemany("UPDATE activity SET visit = ? WHERE id = ?", [(visit, kept) for kept in rows])
         if event == "lost":
-            self.end(record, session)
-        elif key[1] is not None:
-            self._open[key] = _Track(visit, rows)
+            self.end(record)
+        elif number is not None:
+            self._open[number] = _Track(visit, rows)
 
-    def end(self, record: Record, session: str) -> None:
+    def end(self, record: Record) -> None:
         """Somebody is gone, whether or not that was kept."""
-        self._open.pop((session, record.get("track")), None)
+        self._open.pop(record.get("track"), None)
 
     def of(self, rows: Sequence[VisitRow]) -> list[Visit]:
         """The visits that rows make, newest first.
