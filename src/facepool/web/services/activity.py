@@ -80,7 +80,7 @@ class Activity:
         self.events = Events()
         """What happens now, for those who listen."""
 
-    def emit(self, source: str, frame: Frame, events: Sequence[Event], *, camera: str = "", session: str = "") -> None:
+    def emit(self, source: str, frame: Frame, events: Sequence[Event], *, camera: str = "") -> None:
         """Keep what happened before a camera, and pass it on to listeners; in a thread, because it writes.
 
         Args:
