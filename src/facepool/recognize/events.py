@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Literal
 from uuid import uuid4
 
-from facepool.types import Decision, Detections, Image, Indices, Mask, Reason
+from facepool.types import Decision, Detections, Image, Indices, Mask, Reason, one_line
 
 EventKind = Literal["appeared", "recognized", "changed", "lost"]
 EventReason = Reason | Literal["new", "gone", "scene_cut", "another_face", "source_silent"]
@@ -55,6 +55,12 @@ class Event:
     id: str = field(default_factory=lambda: str(uuid4()), compare=False)
     at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
 
+    def __repr__(self) -> str:
+        """What happened, to whom and when."""
+        compared = "" if self.similarity is None else f", similarity {self.similarity:.3f}"
+        who = self.person or "somebody unknown"
+        return one_line(self, f"{self.kind} {who} at {self.time_s:.3f} s, track {self.track}{compared} ({self.reason})")
+
 
 @dataclass(frozen=True, slots=True)
 class LiveView:
@@ -83,6 +89,12 @@ class LiveView:
     def __len__(self) -> int:
         """Number of faces."""
         return len(self.decisions)
+
+    def __repr__(self) -> str:
+        """When, who is there, and what happened."""
+        who = [("undecided" if decision is None else decision.person or "unknown") for decision in self.decisions]
+        happened = "".join(f"; {event.kind} {event.person or f'track {event.track}'}" for event in self.events)
+        return one_line(self, f"at {self.time_s:.3f} s {', '.join(who) or 'no face'}{happened}")
 
     @property
     def names(self) -> tuple[str | None, ...]:

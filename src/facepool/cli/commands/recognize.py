@@ -208,13 +208,13 @@ def _recognize_pictures(
             faces = recognizer.recognize(frame.image_bgr)
             for record in face_records(frame, faces, say_when_empty=True):
                 console.emit(record)
-            rows += [decision_row(frame.source, decision) for decision in faces.decisions]
+            rows += [(frame.source, str(row + 1), *decision_cells(one)) for row, one in enumerate(faces.decisions)]
             if not faces.decisions:
-                rows.append((frame.source, Text("no face", style="dim"), "", "", "no_face"))
+                rows.append((frame.source, "", Text("no face", style="dim"), "", "", "no_face"))
             labels = [label_of(faces, row) for row in range(len(faces))]
             viewer.show(frame, partial(Canvas.paint, painter=painter, labels=labels))
             counter.step()
-    console.table(("picture", "person", ">similarity", ">threshold", "reason"), rows)
+    console.table(("picture", ">face", "person", ">similarity", ">threshold", "reason"), rows)
 
 
 def _recognize_moving(
@@ -256,11 +256,11 @@ def _recognize_moving(
         end()
 
 
-def decision_row(picture: str, decision: Decision) -> tuple[str | Text, ...]:
-    """One face as a row of a table: picture, person, similarity, threshold, reason."""
+def decision_cells(decision: Decision) -> tuple[str | Text, ...]:
+    """One face in a table: person, similarity, threshold, reason."""
     person = Text(decision.person, style="green") if decision.person else Text("unknown", style="red")
     similarity = "" if decision.similarity is None else f"{decision.similarity:.3f}"
-    return (picture, person, similarity, f"{decision.threshold:.3f}", decision.reason)
+    return (person, similarity, f"{decision.threshold:.3f}", decision.reason)
 
 
 _TENTATIVE = "tentative"
