@@ -1,13 +1,7 @@
+from .folders import PictureFolder, pictures_or_error, walk_folder
 from .live import LiveSource
 from .opening import is_picture_file, open_source
-from .pictures import (
-    AnimationSource,
-    PictureSource,
-    find_pictures,
-    is_person_tree,
-    iter_person_tree,
-    read_image,
-)
+from .pictures import AnimationSource, PictureSource, read_image
 from .record import VideoWriter, write_image
 from .source import (
     CaptureOptions,
@@ -30,16 +24,16 @@ __all__ = [
     "OnSkip",
     "OnStatus",
     "Pace",
+    "PictureFolder",
     "PictureSource",
     "ReconnectPolicy",
     "VideoSource",
     "VideoWriter",
-    "find_pictures",
-    "is_person_tree",
     "is_picture_file",
-    "iter_person_tree",
     "mask_credentials",
     "open_source",
+    "pictures_or_error",
     "read_image",
+    "walk_folder",
     "write_image",
 ]

@@ -4,7 +4,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from facepool.capture.live import Connector, LiveSource
-from facepool.capture.pictures import AnimationSource, PictureSource, picture_kind, pictures_or_error
+from facepool.capture.folders import FolderSource, pictures_or_error
+from facepool.capture.pictures import AnimationSource, PictureSource, picture_kind
 from facepool.capture.source import (
     STREAM_SCHEMES,
     CaptureOptions,
@@ -94,7 +95,7 @@ def _stream(url: str, scheme: str, options: CaptureOptions) -> Connector:
 
 def _open_path(path: Path, options: CaptureOptions, on_skip: OnSkip | None) -> FrameSource:
     if path.is_dir():
-        return PictureSource(pictures_or_error(path), str(path), on_skip)
+        return FolderSource(pictures_or_error(path), on_skip)
     if not path.exists():
         raise PathMissing(f"There is no file or folder {path}", fix="Check the spelling of the path")
     if not path.is_file():

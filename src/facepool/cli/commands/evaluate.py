@@ -20,6 +20,7 @@ import platformdirs
 
 import facepool
 from facepool import extras
+from facepool.capture import PictureFolder, pictures_or_error
 from facepool.cli.context import DETECTION, MODELS, CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
 from facepool.evaluation.detection import SCORE_FLOOR, DetectionResults, evaluate_detection
@@ -28,6 +29,7 @@ from facepool.evaluation.identification import IdentificationResults, evaluate_s
 from facepool.evaluation.protocols import read_ground_truth, read_pairs, read_people, split
 from facepool.evaluation.report.summary import Results, Run, summarize, to_record
 from facepool.evaluation.verification import evaluate_all_pairs, evaluate_pairs
+from facepool.errors import InputError
 from facepool.faces.analyze import Analyzer
 from facepool.files import digest_of, exists, write_whole
 from facepool.runtime import installed_engines
@@ -81,6 +83,7 @@ class Evaluation:
         self._output = output
         self._started_at = datetime.now(UTC)
         self._started_s = perf_counter()
+        self._folder: PictureFolder | None = None
         self.console = self._context.console
         self.detect_threshold = self._context.settings.detect_threshold
         if least_score is not None:
@@ -93,6 +96,21 @@ class Evaluation:
     def analyzer(self) -> Analyzer:
         """The networks; says what they run on."""
         return self._context.analyzer
+
+    def say_left_out(self, folder: PictureFolder) -> None:
+        """What a walk through the folder of people passed over, and what it could not read."""
+        self._folder = folder
+        for remark in folder.remarks():
+            self.console.note(remark)
+        for path, error in folder.unreadable[:_NAMED]:
+            self.console.note(f"Left out {path}: {error.why}")
+        if len(folder.unreadable) > _NAMED:
+            self.console.note(f"... and {len(folder.unreadable) - _NAMED:,} more")
+
+    @property
+    def exit_code(self) -> int:
+        """0 if everything could be read that the folder of people holds."""
+        return InputError.exit_code if self._folder is not None and self._folder.unreadable else 0
 
     def embed(
         self, paths: Sequence[Path], people: Sequence[str], cache: Path | None, *, keep: bool
@@ -174,6 +192,10 @@ class Evaluation:
             started_at=self._started_at.isoformat(timespec="seconds"),
             seconds=perf_counter() - self._started_s,
             pictures_from_cache=0 if isinstance(results, DetectionResults) else results.pictures.from_cache,
+            not_read=tuple(
+                {"path": str(path), "why": error.why}
+                for path, error in (self._folder.unreadable if self._folder is not None else ())
+            ),
         )
 
     def _recipe(self) -> str:
@@ -267,16 +289,19 @@ def pairs(
 @_cache_options
 @settings_options("threshold", *MODELS, *DETECTION)
 @json_option
-def folder(context: CommandContext, people: Path, output: Path | None, cache: Path | None, no_cache: bool) -> None:
+def folder(context: CommandContext, people: Path, output: Path | None, cache: Path | None, no_cache: bool) -> int:
     """Verification of every picture with every other one.
 
     PEOPLE is a folder with a folder for each person. Tells TAR at several false match rates and the equal error rate.
     """
-    paths, names = read_people(people)
+    found = pictures_or_error(people)
+    paths, names = read_people(found)
     evaluation = Evaluation(context, people, output)
+    evaluation.say_left_out(found)
     evaluation.console.note(f"{counted(len(paths), 'picture')} of {people_count(len(set(names)))}")
     pictures = evaluation.embed(paths, names, cache, keep=not no_cache)
     evaluation.report(evaluation.compute(lambda policy: evaluate_all_pairs(pictures, policy)))
+    return evaluation.exit_code
 
 
 @evaluate.command()
@@ -304,15 +329,17 @@ def identify(
     output: Path | None,
     cache: Path | None,
     no_cache: bool,
-) -> None:
+) -> int:
     """Open-set identification: registered people and strangers.
 
     PEOPLE is a folder with a folder for each person. Those with enough pictures are registered with their first ones
     and looked for with the others; everybody else is a stranger, whom nobody should be taken for. Your pool is not
     touched.
     """
-    parted = split(people, templates=templates, people=registered, seed=seed)
+    found = pictures_or_error(people)
+    parted = split(found, templates=templates, people=registered, seed=seed)
     evaluation = Evaluation(context, people, output)
+    evaluation.say_left_out(found)
     in_gallery = len({parted.people[row] for row in parted.templates})
     strangers = len({parted.people[row] for row in parted.strangers})
     evaluation.console.note(
@@ -322,6 +349,7 @@ def identify(
     )
     pictures = evaluation.embed(parted.paths, parted.people, cache, keep=not no_cache)
     evaluation.report(evaluation.compute(lambda policy: evaluate_split(parted, pictures, policy)))
+    return evaluation.exit_code
 
 
 @evaluate.command()

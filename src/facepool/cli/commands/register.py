@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from facepool.capture import FrameSource, is_person_tree, iter_person_tree, read_image
+from facepool.capture import FrameSource, PictureFolder, pictures_or_error, read_image
 from facepool.cli.context import (
     DECISION,
     DETECTION,
@@ -296,19 +296,22 @@ def _finish_scan(
 
 
 def _register_people(named: Sequence[str], context: CommandContext, options: RegisterOptions) -> int:
-    if len(named) != 1 or not is_person_tree(named[0]):
+    if len(named) != 1 or not Path(named[0]).is_dir():
         raise click.UsageError("Say who it is (facepool register NAME), or name one folder: --source ROOT/NAME/*.jpg")
     options.check(moving=False, pictures=True)
     console = context.console
-    people = list(iter_person_tree(named[0]))
-    left_out: list[LeftOut] = []
+    folder = pictures_or_error(named[0])
+    for remark in folder.remarks():
+        console.note(remark)
+    people = folder.people()
+    left_out = _without_pictures(folder)
     stored: dict[str, int] = {}
     with (
         context.open_pool(context.analyzer.space, must_exist=False) as pool,
-        console.counting("Registering", sum(len(paths) for _, paths in people)) as counter,
+        console.counting("Registering", len(folder.pictures)) as counter,
     ):
         try:
-            for name, paths in people:
+            for name, paths in people.items():
                 try:
                     session = new_session(name, context, pool, options)
                 except ConfigError as error:  # a name that no pool takes; the others go on
@@ -332,9 +335,18 @@ def _register_people(named: Sequence[str], context: CommandContext, options: Reg
     return 0
 
 
+def _without_pictures(folder: PictureFolder) -> list[LeftOut]:
+    """What the walk through the folder could not look at, by the person whose it would be; and who has no picture."""
+    closed = [
+        LeftOut(folder.person_of(path), str(path), error.code, error.why, unreadable=True)
+        for path, error in folder.unreadable
+    ]
+    told = {entry.person for entry in closed}
+    empty = [name for name, paths in folder.people().items() if not paths and name not in told]
+    return closed + [LeftOut(name, "", "source_empty", "the folder holds no picture") for name in empty]
+
+
 def _readable(name: str, paths: Sequence[Path], left_out: list[LeftOut], step: Callable[[], None]) -> Iterable[Frame]:
-    if not paths:
-        left_out.append(LeftOut(name, "", "source_empty", "the folder holds no picture"))
     for index, path in enumerate(paths):
         try:
             yield Frame(read_image(path), str(path), index)
