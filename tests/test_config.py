@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from facepool.capture import TurnFinder
 from facepool.config import load_settings
 from facepool.errors import ConfigError
 from facepool.faces.detect import DETECTOR_PRESETS, DetectOptions
@@ -42,3 +43,23 @@ def test_the_environment_and_the_file_choose_too(monkeypatch: pytest.MonkeyPatch
 def test_a_quality_that_there_is_not_is_refused() -> None:
     with pytest.raises(ConfigError, match="'quality' cannot be 'superb'"):
         load_settings({"quality": "superb"})
+
+
+def no_finder() -> TurnFinder:
+    raise AssertionError("nothing is to be found out")
+
+
+@pytest.mark.parametrize("given", ["180", 180])
+def test_degrees_may_be_text_or_a_number(given: object) -> None:
+    options = load_settings({"rotate": given}).capture_options(no_finder)
+    assert (options.rotate, options.find_turn) == (180, None)
+
+
+def test_rotation_that_is_to_be_found_out_comes_with_what_finds_it() -> None:
+    assert load_settings({"rotate": "auto"}).capture_options(no_finder).find_turn is no_finder
+
+
+@pytest.mark.parametrize("given", ["45", 45, "sideways", True])
+def test_a_rotation_that_is_no_quarter_turn_is_refused(given: object) -> None:
+    with pytest.raises(ConfigError, match="'rotate' cannot be"):
+        load_settings({"rotate": given})

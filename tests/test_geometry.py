@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -11,8 +12,9 @@ from facepool.geometry import (
     shares_inside,
     similarity_transforms,
     transform_points,
+    turn_image,
 )
-from facepool.types import Floats
+from facepool.types import TURNS, Floats, Turn
 
 coordinates = st.floats(-500, 500, width=32)
 
@@ -97,3 +99,11 @@ def test_landmarks_on_one_point_and_no_landmarks_are_survived() -> None:
 
 def _residual(matrices: Floats, points: Floats) -> Floats:
     return np.asarray(((transform_points(matrices, points) - ARCFACE_112) ** 2).sum(axis=(1, 2)))
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_pictures_turn_clockwise_by_whole_quarters(turn: Turn) -> None:
+    picture = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    turned = turn_image(picture, turn)
+    assert np.array_equal(turned, np.rot90(picture, -turn // 90))
+    assert turned.flags.c_contiguous

@@ -9,12 +9,13 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from facepool.capture import CaptureOptions
+from facepool.capture import CaptureOptions, MakeTurnFinder
 from facepool.enroll.session import EnrollOptions
 from facepool.errors import ConfigError, PathMissing
 from facepool.faces.detect import DETECTOR_PRESETS, DetectOptions, DetectorPreset
@@ -23,12 +24,23 @@ from facepool.recognize.evidence import EvidenceOptions
 from facepool.recognize.live import LiveOptions
 from facepool.recognize.pictures import RecognizeOptions
 from facepool.thresholds import TARGET_FPIR
+from facepool.types import Turn
 
 ENVIRONMENT_PREFIX = "FACEPOOL_"
 _DETECT = DetectOptions()
 _ENROLL = EnrollOptions()
 _RECOGNIZE = RecognizeOptions()
 _LIVE = LiveOptions()
+
+
+def _degrees_as_text(value: object) -> object:
+    """``rotate = 90`` of a file is ``--rotate 90``."""
+    return str(value) if isinstance(value, int) else value
+
+
+Rotation = Annotated[Literal["0", "90", "180", "270", "auto"], BeforeValidator(_degrees_as_text)]
+"""How far the pictures of a camera are turned clockwise, in degrees; ``auto``: as the faces in them lie."""
+_TURNS: Mapping[Rotation, Turn] = MappingProxyType({"0": 0, "90": 90, "180": 180, "270": 270})
 
 
 def default_pool() -> Path:
@@ -87,6 +99,11 @@ class Settings(BaseModel):
     detect_every: int = Field(
         _LIVE.detect_every, ge=1, description="Seek faces in every k-th frame only; boxes move on in between"
     )
+    rotate: Rotation = Field(
+        "0",
+        description="Turn cameras, streams and videos clockwise by 90, 180 or 270 degrees, for a camera mounted on its "
+        "side or overhead; auto finds out by the first faces",
+    )
 
     @field_validator("pool", "models_dir", "offline_dir")
     @classmethod
@@ -101,9 +118,13 @@ class Settings(BaseModel):
             return chosen
         return replace(chosen, size=self.detect_size, second_size=None)
 
-    def capture_options(self) -> CaptureOptions:
-        """How videos, cameras and streams are opened."""
-        return CaptureOptions(threads=self.threads)
+    def capture_options(self, find_turn: MakeTurnFinder) -> CaptureOptions:
+        """How videos, cameras and streams are opened.
+
+        Args:
+            find_turn: Makes what finds out by which turn a source shows faces upright, for ``rotate = "auto"``.
+        """
+        return turned(CaptureOptions(threads=self.threads), self.rotate, find_turn)
 
     def enroll_options(
         self, *, force: bool = False, keep_pictures: bool = False, appearance: str = "", partial: bool = False
@@ -133,6 +154,13 @@ class Settings(BaseModel):
             detect_every=self.detect_every,
             keep_crops=keep_crops,
         )
+
+
+def turned(options: CaptureOptions, rotate: Rotation, find_turn: MakeTurnFinder) -> CaptureOptions:
+    """The same options with another rotation; ``find_turn`` is for ``auto``."""
+    if rotate == "auto":
+        return replace(options, rotate=0, find_turn=find_turn)
+    return replace(options, rotate=_TURNS[rotate], find_turn=None)
 
 
 def load_settings(flags: Mapping[str, Any], config: Path | None = None) -> Settings:

@@ -1,12 +1,13 @@
-"""Geometry of boxes and landmarks in pure NumPy: no image, no model.
+"""Geometry of boxes, landmarks and quarter turns: no model.
 
 Boxes are (N, 4) float32 xyxy, points are (..., 2) float32 xy, both in pixels.
 """
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facepool.types import Floats, Indices
+from facepool.types import Floats, Image, Indices, Turn
 
 ARCFACE_112: Floats = np.array(
     [
@@ -29,6 +30,26 @@ change its name."""
 
 _POINT = 1e-6
 """Landmarks whose squared distances to their centre sum to less lie on one point (square pixels)."""
+
+
+_ROTATIONS: dict[Turn, int] = {
+    90: cv2.ROTATE_90_CLOCKWISE,
+    180: cv2.ROTATE_180,
+    270: cv2.ROTATE_90_COUNTERCLOCKWISE,
+}
+
+
+def turn_image(image: Image, turn: Turn) -> Image:
+    """A picture turned clockwise by quarter turns.
+
+    Args:
+        image: (H, W, 3) uint8, of any channel order.
+        turn: Degrees.
+
+    Returns:
+        (W, H, 3) for 90 and 270 degrees, else (H, W, 3), C-contiguous; the picture itself for 0.
+    """
+    return image if turn == 0 else np.asarray(cv2.rotate(image, _ROTATIONS[turn]), np.uint8)
 
 
 def areas(boxes: Floats) -> Floats:

@@ -20,6 +20,9 @@ Indices = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
 
 ChannelOrder = Literal["bgr", "rgb"]
+Turn = Literal[0, 90, 180, 270]
+"""By how many degrees a picture is turned, clockwise."""
+TURNS: tuple[Turn, ...] = (0, 90, 180, 270)
 
 Reason = Literal[
     "match",

@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -12,6 +14,8 @@ import pytest
 from facepool import Analyzer, Frame, ModelStore, load_analyzer, open_pool, read_image
 from facepool.capture import CaptureOptions, ReconnectPolicy
 from facepool.errors import ConfigError
+from facepool.faces.turns import TurnFinder
+from facepool.geometry import turn_image
 from facepool.recognize.events import Event
 from facepool.recognize.live import LiveRecognizer
 from facepool.types import Image
@@ -50,6 +54,7 @@ def watching(analyzer: Analyzer, photos: Path, tmp_path: Path, told: Told) -> Ca
         recognizer=lambda pool: LiveRecognizer(analyzer, pool),
         open_pool=lambda: open_pool(pool_path),
         emit=emit,
+        turn_finder=partial(TurnFinder, analyzer),
         capture=HASTY,
     )
 
@@ -156,4 +161,29 @@ def test_cameras_are_remembered_until_they_are_removed(watching: CameraSetup, tm
     with closing(Cameras(watching, memory)) as cameras:
         cameras.restore()
         assert cameras.all() == []
+    memory.close()
+
+
+def test_a_camera_overhead_is_watched_upright_as_is_said_or_found_out(cameras: Cameras, ada: list[Image]) -> None:
+    overhead = [turn_image(picture, 180) for picture in ada]
+    on_its_side = [turn_image(picture, 90) for picture in ada]
+    with camera_before(overhead) as above, camera_before(on_its_side) as beside:
+        told, found = cameras.add(above.url, rotate="180"), cameras.add(beside.url, rotate="auto")
+        wait_for(told, lambda: told.status.people == ("Ada",))
+        wait_for(found, lambda: found.status.people == ("Ada",))
+        assert (told.status.rotate, told.status.turned, told.status.size) == ("180", 180, (640, 480))
+        assert (found.status.rotate, found.status.turned, found.status.size) == ("auto", 270, (640, 480))
+        shown = cv2.imdecode(np.frombuffer(cameras.picture(found.id), np.uint8), cv2.IMREAD_COLOR)
+    assert shown is not None
+    assert shown.shape == (480, 640, 3)
+
+
+def test_how_a_camera_is_turned_is_remembered(watching: CameraSetup, tmp_path: Path) -> None:
+    memory = ServerStore(tmp_path / "pool.server.db")
+    with closing(Cameras(watching, memory)) as cameras:
+        cameras.add("rtsp://127.0.0.1:9/above", "Above", rotate="180", remember=True)
+        cameras.add("rtsp://127.0.0.1:9/door", "Door", remember=True)
+    with closing(Cameras(replace(watching, rotate="90"), memory)) as cameras:
+        cameras.restore()
+        assert [(camera.name, camera.status.rotate) for camera in cameras.all()] == [("Above", "180"), ("Door", "90")]
     memory.close()

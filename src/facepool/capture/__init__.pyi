@@ -13,6 +13,7 @@ from .source import (
     ReconnectPolicy,
     mask_credentials,
 )
+from .turning import MakeTurnFinder, TurnFinder, Turning
 from .video import VideoSource
 
 __all__ = [
@@ -21,12 +22,15 @@ __all__ = [
     "FrameSource",
     "LiveSource",
     "LiveStatus",
+    "MakeTurnFinder",
     "OnSkip",
     "OnStatus",
     "Pace",
     "PictureFolder",
     "PictureSource",
     "ReconnectPolicy",
+    "TurnFinder",
+    "Turning",
     "VideoSource",
     "VideoWriter",
     "is_picture_file",

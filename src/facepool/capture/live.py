@@ -8,6 +8,7 @@ from contextlib import closing
 from typing import Protocol
 
 from facepool.capture.source import ClosesOnExit, LiveStatus, OnStatus, ReconnectPolicy, Shot
+from facepool.capture.turning import Turning
 from facepool.errors import InputError
 from facepool.types import Frame
 
@@ -81,6 +82,7 @@ class LiveSource(ClosesOnExit):
         policy: How long to insist when it dies.
         on_status: Called with news, in the thread that takes the frames.
         clock: Seconds of a monotonic clock.
+        turning: How frames are turned, in the thread that takes them.
     """
 
     frame_count: int | None = None
@@ -91,6 +93,7 @@ class LiveSource(ClosesOnExit):
         policy: ReconnectPolicy | None = None,
         on_status: OnStatus | None = None,
         clock: Callable[[], float] = time.monotonic,
+        turning: Turning | None = None,
     ) -> None:
         self.name = connector.name
         self.description = connector.description
@@ -99,6 +102,7 @@ class LiveSource(ClosesOnExit):
         self._policy = policy or ReconnectPolicy()
         self._on_status = on_status
         self._clock = clock
+        self._turning = turning or Turning()
         self._thread = threading.Thread(target=self._run, name=f"capture {self.name}", daemon=True)
         self._stop = threading.Event()
         self._attempts = 0  # the thread's own
@@ -180,7 +184,7 @@ class LiveSource(ClosesOnExit):
         self._report(news)
         if error is not None:
             raise error
-        return frame
+        return None if frame is None else self._turning.apply(frame)
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames until the source ends or is closed; see ``poll``."""

@@ -1,5 +1,7 @@
 """Turn what the user named into a source of frames."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,9 +17,13 @@ from facepool.capture.source import (
     mask_credentials,
     url_scheme,
 )
-from facepool.errors import PathMissing, StreamUnavailable, VideoUnreadable
+from facepool.capture.turning import Turning
+from facepool.errors import InputError, PathMissing, StreamUnavailable, VideoUnreadable
 
 _VIDEO_DEVICE = "/dev/video"
+_LOOK_EVERY_S = 0.2
+_LOOK_UNTIL_S = 60.0
+"""How far into a film it is sought how it has to be turned, before its first frame is given."""
 
 
 def open_source(
@@ -33,7 +39,7 @@ def open_source(
         spec: A number (also as text, or Linux' ``/dev/videoN``) is a camera; what begins with ``rtsp://``,
             ``http://`` and the like is a stream; anything else is a path. Whether a file is a picture or a video is
             seen from its content.
-        options: Patience with cameras and streams, threads for videos and streams.
+        options: Patience with cameras and streams, threads for videos and streams, how what moves is turned.
         on_skip: Called for each picture of a folder that cannot be read.
         on_status: Called with a live source's news.
 
@@ -75,7 +81,8 @@ def _camera_number(spec: str) -> int | None:
 
 
 def _open_live(connector: Connector, options: CaptureOptions, on_status: OnStatus | None) -> LiveSource:
-    source = LiveSource(connector, options.reconnect, on_status)
+    turning = Turning(options.rotate, options.find_turn() if options.find_turn else None)
+    source = LiveSource(connector, options.reconnect, on_status, turning=turning)
     # A stream may use its time to open and then wait for its first picture; the thread reports either by itself.
     source.open(options.open_timeout_s + options.read_timeout_s)
     return source
@@ -101,10 +108,30 @@ def _open_path(path: Path, options: CaptureOptions, on_skip: OnSkip | None) -> F
     if not path.is_file():
         raise VideoUnreadable(f"{path} cannot be read", why="it is neither a file nor a folder")
     kind = picture_kind(path)
-    if kind == "animation":
-        return AnimationSource(path)
     if kind == "still":
         return PictureSource([path], str(path), on_skip)
+    if kind == "animation":
+        return _open_film(lambda turning: AnimationSource(path, turning), options)
     from facepool.capture.video import VideoSource  # noqa: PLC0415 -- pictures need no video codecs
 
-    return VideoSource(path, options.threads)
+    return _open_film(lambda turning: VideoSource(path, options.threads, turning), options)
+
+
+def _open_film(open_one: Callable[[Turning], FrameSource], options: CaptureOptions) -> FrameSource:
+    """A film, turned from its first frame on; where the turn has to be found, its beginning is looked at first."""
+    if options.find_turn is None:
+        return open_one(Turning(options.rotate))
+    finder = options.find_turn()
+    due_s = 0.0
+    # What is wrong with the film is said by those who read it.
+    with suppress(InputError), open_one(Turning()) as film:
+        for frame in film:
+            time_s = frame.time_s or 0.0
+            if time_s > _LOOK_UNTIL_S:
+                return open_one(Turning(0, finder))
+            if time_s < due_s:
+                continue
+            due_s = time_s + _LOOK_EVERY_S
+            if (found := finder.look(frame.image_bgr)) is not None:
+                return open_one(Turning(found))
+    return open_one(Turning(finder.likeliest))

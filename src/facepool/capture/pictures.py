@@ -18,6 +18,7 @@ import PIL.ImageOps
 from facepool.capture import codecs
 from facepool.capture.formats import HEAD_BYTES, FileKind, is_picture, kind_of
 from facepool.capture.source import ClosesOnExit, OnSkip, url_scheme
+from facepool.capture.turning import Turning
 from facepool.errors import ImageUnreadable, InputError, PathMissing, SourceEmpty, VideoUnreadable
 from facepool.types import Frame, Image
 
@@ -423,6 +424,7 @@ class AnimationSource(ClosesOnExit):
 
     Args:
         picture: One whose ``picture_kind`` is ``animation``.
+        turning: How frames are turned.
 
     Raises:
         VideoUnreadable: It cannot be opened.
@@ -430,8 +432,9 @@ class AnimationSource(ClosesOnExit):
 
     live = False
 
-    def __init__(self, picture: str | Path | FetchedPicture) -> None:
+    def __init__(self, picture: str | Path | FetchedPicture, turning: Turning | None = None) -> None:
         self.name = _name_of(picture)
+        self._turning = turning or Turning()
         with quiet_pillow():
             try:
                 self._image = open_picture(picture)
@@ -473,7 +476,7 @@ class AnimationSource(ClosesOnExit):
             frame = Frame(image_bgr, self.name, self._index, self._time_ms / _MS_PER_S)
             self._index += 1
             self._time_ms += _duration_ms(self._image)
-            yield frame
+            yield self._turning.apply(frame)
 
     def close(self) -> None:
         """Close the file."""

@@ -8,8 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple, Protocol, Self
 
+from facepool.capture.turning import MakeTurnFinder
 from facepool.errors import InputError
-from facepool.types import Frame, Image
+from facepool.types import Frame, Image, Turn
 
 STREAM_SCHEMES = frozenset(["rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "udp", "tcp", "mms", "http", "https"])
 """The kinds of address that are opened; FFmpeg knows more, some of which read local files."""
@@ -126,12 +127,19 @@ class CaptureOptions:
         read_timeout_s: How long a stream may stay silent before it counts as dead.
         reconnect: What happens then.
         threads: CPU threads that decode a video or stream; None leaves their number to FFmpeg.
+        rotate: Degrees clockwise by which frames of what moves are turned, for a camera that is mounted on its side or
+            overhead. Still pictures stay as they are: a face that lies in one is found anyway.
+        find_turn: In place of that, finds the turn in the first frames of each source and keeps it: of a video before
+            its first frame is given, of something live as soon as somebody was seen in a few. For example
+            ``partial(facepool.faces.turns.TurnFinder, analyzer)``.
     """
 
     open_timeout_s: float = 10.0
     read_timeout_s: float = 5.0
     reconnect: ReconnectPolicy = field(default_factory=ReconnectPolicy)
     threads: int | None = None
+    rotate: Turn = 0
+    find_turn: MakeTurnFinder | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from facepool.capture.source import CaptureOptions, ClosesOnExit, Shot, mask_credentials, url_scheme
+from facepool.capture.turning import Turning
 from facepool.errors import PathMissing, StreamLost, StreamUnavailable, VideoUnreadable
 from facepool.types import Frame
 
@@ -142,6 +143,7 @@ class VideoSource(ClosesOnExit):
     Args:
         path: Anything that FFmpeg can read: MP4, Matroska, AVI, MPEG-TS, ...
         threads: CPU threads that decode; None leaves their number to FFmpeg.
+        turning: How frames are turned beside that.
 
     Raises:
         PathMissing: There is no such file.
@@ -150,7 +152,7 @@ class VideoSource(ClosesOnExit):
 
     live = False
 
-    def __init__(self, path: str | Path, threads: int | None = None) -> None:
+    def __init__(self, path: str | Path, threads: int | None = None, turning: Turning | None = None) -> None:
         self.name = str(path)
         self._container = _open(Path(path))
         try:
@@ -162,6 +164,7 @@ class VideoSource(ClosesOnExit):
         self.fps = self._decoder.fps
         self.frame_count = self._decoder.frame_count
         self._shots = self._decoder.shots()
+        self._turning = turning or Turning()
         self._index = 0
         self._closed = False
 
@@ -189,7 +192,7 @@ class VideoSource(ClosesOnExit):
             time_s = self._index / self.fps if shot.time_s is None and self.fps else shot.time_s
             frame = Frame(shot.image_bgr, self.name, self._index, time_s)
             self._index += 1
-            yield frame
+            yield self._turning.apply(frame)
 
     def close(self) -> None:
         """Close the file."""

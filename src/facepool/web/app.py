@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 import facepool
-from facepool.errors import ConfigError, FacepoolError
+from facepool.errors import ConfigError
 from facepool.web import compreface, problems
 from facepool.web.api import activity, cameras, enroll, keys, live, persons, pool, recognition, system
 from facepool.web.middleware import middleware
@@ -45,6 +45,9 @@ _ROUTERS = (
     keys.router,
     system.monitoring,
 )
+
+_WORDS: dict[str, problems.Refusal] = {"/api/": compreface.refusal}
+"""Interfaces of other programs, by how their addresses begin: how they say that something is wrong."""
 
 
 def create_app(services: Services, *, most_bytes: int = MOST_BYTES, deadline_s: float = DEADLINE_S) -> FastAPI:
@@ -73,17 +76,18 @@ def create_app(services: Services, *, most_bytes: int = MOST_BYTES, deadline_s: 
         middleware=middleware(services, most_bytes=most_bytes, deadline_s=deadline_s, refusal=_refusal),
     )
     app.state.services = services
-    problems.add_handlers(app)
+    problems.add_handlers(app, _refusal)
     for router in _ROUTERS:
         app.include_router(router)
     _add_page(app)
     return app
 
 
-def _refusal(error: FacepoolError, request: Request) -> Response:
-    """Clients of CompreFace expect its words."""
-    of_compreface = request.url.path.startswith("/api/")
-    return compreface.refusal(error, request) if of_compreface else problems.problem(error)
+def _refusal(error: problems.Failure, request: Request) -> Response:
+    """Clients of other programs' interfaces expect the words of these."""
+    path = request.scope["path"]
+    words = next((words for start, words in _WORDS.items() if path.startswith(start)), problems.refusal_as_problem)
+    return words(error, request)
 
 
 class _Page(StaticFiles):

@@ -4,6 +4,7 @@ The words and the code are those of the error; the status follows from its kind.
 goes out.
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from fastapi import FastAPI, Request, WebSocket
@@ -172,6 +173,12 @@ _CODES = {404: NotFound.code, 405: "method_not_allowed", 413: TooLarge.code}
 """Of what the framework says by itself."""
 
 
+Failure = FacepoolError | HTTPException
+"""What a request fails with; the second kind is the framework's own, for example an address that is none."""
+
+Refusal = Callable[[Failure, Request], Response]
+"""Makes the answer to a request that fails, in the words of the interface that was asked."""
+
 Answers = dict[int | str, dict[str, Any]]
 """What a route may answer beside what it returns, for the OpenAPI document."""
 
@@ -214,6 +221,12 @@ def status_of(error: FacepoolError) -> int:
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
 
 
+def retry_after(error: FacepoolError) -> dict[str, str]:
+    """The header that says when to ask again; none where that would not help."""
+    wait_s = 1 if isinstance(error, PoolLocked) else error.retry_after_s if isinstance(error, RequestError) else None
+    return {} if wait_s is None else {"Retry-After": str(wait_s)}
+
+
 def problem(error: FacepoolError) -> JSONResponse:
     """The answer to a request that fails."""
     status = status_of(error)
@@ -221,25 +234,59 @@ def problem(error: FacepoolError) -> JSONResponse:
     return JSONResponse(content, status, _headers(error), MEDIA_TYPE)
 
 
-def add_handlers(app: FastAPI) -> None:
-    """Let an application answer every error this way, WebSockets included."""
+def problem_of_the_framework(error: HTTPException) -> JSONResponse:
+    """The answer to a request that the framework itself refuses."""
+    code = _CODES.get(error.status_code, f"http_{error.status_code}")
+    content = {"status": error.status_code, "code": code, "message": error.detail}
+    headers = {**(error.headers or {}), "Cache-Control": "no-store"}
+    return JSONResponse({**content, "why": "", "fix": ""}, error.status_code, headers, MEDIA_TYPE)
+
+
+def refusal_as_problem(error: Failure, _request: Request) -> Response:
+    """The `Refusal` of facepool's own interface."""
+    return problem(error) if isinstance(error, FacepoolError) else problem_of_the_framework(error)
+
+
+def add_handlers(app: FastAPI, refusal: Refusal) -> None:
+    """Let an application answer every error, those of WebSockets included.
+
+    Args:
+        app: The application.
+        refusal: Makes the answer.
+    """
+
+    async def known(connection: Request | WebSocket, error: FacepoolError) -> Response | None:
+        if isinstance(connection, WebSocket):
+            await refuse(connection, error)
+            return None
+        return refusal(error, connection)
+
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        return refusal(_invalid(error), request)
+
+    async def of_the_framework(request: Request, error: HTTPException) -> Response:
+        return refusal(error, request)
+
+    async def unknown(request: Request, _error: Exception) -> Response:
+        return refusal(_INTERNAL, request)
+
     handlers: dict[type[Exception], Any] = {  # of requests; of WebSockets, too, where it says so
-        FacepoolError: _known,
-        RequestValidationError: _invalid,
-        HTTPException: _of_the_framework,
-        Exception: _unknown,
+        FacepoolError: known,
+        RequestValidationError: invalid,
+        HTTPException: of_the_framework,
+        Exception: unknown,
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)
 
 
-async def turn_away(error: FacepoolError, scope: Scope, receive: Receive, send: Send) -> None:
+async def turn_away(error: FacepoolError, scope: Scope, receive: Receive, send: Send, refusal: Refusal) -> None:
     """Answer a request, or a WebSocket that is not opened for it, with an error, whatever it came for."""
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.close", "code": _REFUSED, "reason": error.what})
         return
-    await problem(error)(scope, receive, send)
+    await refusal(error, Request(scope))(scope, receive, send)
 
 
 async def refuse(socket: WebSocket, error: FacepoolError) -> None:
@@ -252,38 +299,19 @@ async def refuse(socket: WebSocket, error: FacepoolError) -> None:
 
 def _headers(error: FacepoolError) -> dict[str, str]:
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-    if isinstance(error, RequestError) and error.retry_after_s is not None:
-        headers["Retry-After"] = str(error.retry_after_s)
-    elif isinstance(error, PoolLocked):
-        headers["Retry-After"] = "1"
+    headers |= retry_after(error)
     if status_of(error) == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return headers
 
 
-async def _known(connection: Request | WebSocket, error: FacepoolError) -> Response | None:
-    if isinstance(connection, WebSocket):
-        await refuse(connection, error)
-        return None
-    return problem(error)
-
-
-async def _invalid(_request: Request, error: RequestValidationError) -> Response:
+def _invalid(error: RequestValidationError) -> InvalidRequest:
     first = error.errors()[0]
     where, *path = first["loc"]
     name = ".".join(str(part) for part in path)
     what = f"The {where} of the request cannot be used" if not name else f"{name!r} of the {where} cannot be used"
-    return problem(InvalidRequest(what, why=first["msg"], fix="The description of the interface is at /docs"))
+    return InvalidRequest(what, why=first["msg"], fix="The description of the interface is at /docs")
 
 
-async def _of_the_framework(_request: Request, error: HTTPException) -> Response:
-    code = _CODES.get(error.status_code, f"http_{error.status_code}")
-    content = {"status": error.status_code, "code": code, "message": error.detail}
-    headers = {**(error.headers or {}), "Cache-Control": "no-store"}
-    return JSONResponse({**content, "why": "", "fix": ""}, error.status_code, headers, MEDIA_TYPE)
-
-
-async def _unknown(_request: Request, _error: Exception) -> Response:
-    return problem(
-        FacepoolError("The server failed", why="an internal error, which is in its log", fix="Tell whoever runs it")
-    )
+_INTERNAL = FacepoolError("The server failed", why="an internal error, which is in its log", fix="Tell whoever runs it")
+"""Nothing of the error itself goes out."""

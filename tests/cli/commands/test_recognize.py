@@ -12,6 +12,7 @@ import pytest
 
 from facepool import read_image
 from facepool.capture import VideoSource, write_image
+from facepool.geometry import turn_image
 from support.commands import Commands, film, interrupt, nobody, pan, shot
 
 KEYS = (
@@ -59,6 +60,18 @@ def test_a_video_says_who_is_in_view_whenever_that_changes(crowd: Commands, phot
     assert len(pairs) == 23
     assert _green(pairs[3][1]) > _green(pairs[3][0]) + 100  # the box
     assert _green(pairs[-1][1]) < 10  # nobody, no box
+
+
+def test_a_camera_on_its_side_is_watched_and_recorded_upright(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    film(tmp_path / "side.mp4", [turn_image(frame, 90) for frame in pan(photos / "person_a_2.jpg", 6)])
+    outcome = crowd(
+        "recognize", "-s", tmp_path / "side.mp4", "--headless", "--rotate", "auto", "-o", tmp_path / "up.mp4"
+    )
+    assert outcome.code == 0, outcome.err
+    assert [line.split("  ")[1] for line in outcome.out.splitlines()] == ["Ada"]
+    assert outcome.err.count("turned clockwise by 270 degrees") == 1
+    with VideoSource(tmp_path / "up.mp4") as recorded:
+        assert {frame.image_bgr.shape for frame in recorded} == {(400, 320, 3)}
 
 
 def test_the_faces_of_a_video_come_with_frame_time_and_track(crowd: Commands, photos: Path, tmp_path: Path) -> None:

@@ -84,3 +84,12 @@ def test_a_camera_without_a_picture_has_none(http: httpx.Client) -> None:
     number = http.post("/cameras", json={"source": "rtsp://127.0.0.1:9/door"}).json()["id"]
     answer = http.get(f"/cameras/{number}/picture")
     assert (answer.status_code, answer.json()["code"]) == (404, "no_picture")
+
+
+def test_how_a_camera_is_mounted_can_be_said(http: httpx.Client) -> None:
+    source = {"source": "rtsp://127.0.0.1:9/above"}
+    added = http.post("/cameras", json=source | {"rotate": 180})
+    assert added.status_code == 201, added.text
+    assert added.json()["rotate"] == "180"
+    refused = http.post("/cameras", json={"source": "rtsp://127.0.0.1:9/other", "rotate": "45"})
+    assert refused.status_code == 422

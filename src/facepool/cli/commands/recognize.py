@@ -51,7 +51,7 @@ class Outputs:
 @click.command()
 @more_sources
 @source_option
-@settings_options("pool", *DECISION, *LIVE, *MODELS, *DETECTION)
+@settings_options("pool", "rotate", *DECISION, *LIVE, *MODELS, *DETECTION)
 @click.option("--window/--headless", default=None, help="Show a window or not; by default for anything that moves.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Keep annotated frames: a video, a picture or a folder."

@@ -108,7 +108,7 @@ class LeftOut:
 @click.argument("name", required=False)
 @more_sources
 @source_option
-@settings_options("pool", *REGISTRATION, *DECISION, *MODELS, *DETECTION)
+@settings_options("pool", "rotate", *REGISTRATION, *DECISION, *MODELS, *DETECTION)
 @click.option("--partial", is_flag=True, help="Accept any coverage, for people who cannot turn; marked as partial.")
 @click.option("--appearance", default="", metavar="NAME", help="Another look of the person, for example glasses.")
 @click.option(

@@ -11,6 +11,8 @@ from facepool import extras
 from facepool.capture import FrameSource, LiveStatus, PictureSource, is_picture_file, open_source
 from facepool.cli.context import CommandContext
 from facepool.errors import InputError
+from facepool.faces.turns import TurnFinder
+from facepool.types import Turn
 
 source_option = click.option(
     "-s",
@@ -41,7 +43,7 @@ class Sources:
         self.all = _grouped(named)
         self.exit_code = 0
         self._console = context.console
-        self._options = context.settings.capture_options()
+        self._options = context.settings.capture_options(lambda: TurnFinder(context.analyzer, self._turned))
 
     @contextmanager
     def report_errors(self) -> Iterator[None]:
@@ -78,6 +80,10 @@ class Sources:
     def _skipped(self, path: Path, error: InputError) -> None:
         self._console.note(f"Left out {path}: {error.why or error}")
         self.exit_code = error.exit_code
+
+    def _turned(self, turn: Turn) -> None:
+        how = f"turned clockwise by {turn} degrees" if turn else "not turned"
+        self._console.note(f"Faces lie upright when pictures are {how}: that is how they are looked at from now on")
 
     def _news(self, status: LiveStatus) -> None:
         if status.state == "reconnecting":

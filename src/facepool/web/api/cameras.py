@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from facepool.capture.source import STREAM_SCHEMES, url_scheme
+from facepool.config import Rotation
 from facepool.errors import ConfigError
 from facepool.web.api.schemas import JPEG, Body
 from facepool.web.middleware.authentication import Administering, Recognizing
@@ -24,6 +25,11 @@ class NewCamera(Body):
 
     source: str = Field(min_length=1, max_length=2000, description="Camera number, or the address of a stream")
     name: str = Field("", max_length=200, description="For people; by default the source")
+    rotate: Rotation | None = Field(
+        None,
+        description="Degrees clockwise by which its pictures are turned, for a camera that is mounted on its side or "
+        "overhead, or `auto`: as the first faces before it lie; by default what the server was started with",
+    )
 
 
 class CameraList(BaseModel):
@@ -43,7 +49,7 @@ async def add_camera(body: NewCamera, services: CurrentServices, caller: Adminis
     """Watch a camera from now on, after the next start, too. Whether it answers, its state tells later."""
     source = body.source.strip()
     _check_source(source)
-    camera = await run_in_threadpool(services.cameras.add, source, body.name, remember=True)
+    camera = await run_in_threadpool(services.cameras.add, source, body.name, rotate=body.rotate, remember=True)
     await services.audit.add(caller, "added a camera", detail=camera.name)
     return camera.status
 

@@ -16,7 +16,16 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from facepool.errors import ConfigError, FacepoolError, ImageUnreadable, InvalidEmbedding
-from facepool.web.problems import PROBLEMS, Answers, Forbidden, KeyMissing, KeyUnknown, RequestError, status_of
+from facepool.web.problems import (
+    PROBLEMS,
+    Answers,
+    Failure,
+    Forbidden,
+    KeyMissing,
+    KeyUnknown,
+    retry_after,
+    status_of,
+)
 
 _UNDEFINED = "Something went wrong, please try again"
 _SERVICES = ("recognition", "detection", "verification")
@@ -85,9 +94,9 @@ def too_many_faces() -> CompreFaceError:
     return CompreFaceError(400, 31, "More than one face in the source image")
 
 
-def forbidden() -> CompreFaceError:
+def forbidden(message: str = "The API Key does not allow this") -> CompreFaceError:
     """The key is known and may not do this; CompreFace itself knows no roles."""
-    return CompreFaceError(403, 32, "The API Key does not allow this")
+    return CompreFaceError(403, 32, message)
 
 
 def wrong_argument(message: str) -> CompreFaceError:
@@ -119,18 +128,17 @@ class CompreFaceRoute(APIRoute):
                 return error.response()
             except RequestValidationError as error:
                 return _of_validation(error).response()
-            except FacepoolError as error:
+            except (FacepoolError, HTTPException) as error:
                 return refusal(error, request)
-            except HTTPException as error:
-                return CompreFaceError(error.status_code, 0, str(error.detail)).response(error.headers)
 
         return answer
 
 
-def refusal(error: FacepoolError, request: Request) -> Response:
+def refusal(error: Failure, request: Request) -> Response:
     """The server's own error in CompreFace's words, also for a request that gets to no route."""
-    wait_s = error.retry_after_s if isinstance(error, RequestError) else None
-    return _of(error, request).response(None if wait_s is None else {"Retry-After": str(wait_s)})
+    if isinstance(error, HTTPException):
+        return CompreFaceError(error.status_code, 0, str(error.detail)).response(error.headers)
+    return _of(error, request).response(retry_after(error))
 
 
 def _of(error: FacepoolError, request: Request) -> CompreFaceError:
@@ -140,7 +148,7 @@ def _of(error: FacepoolError, request: Request) -> CompreFaceError:
         service, key = _service(request.url.path), request.headers.get("x-api-key", "")
         return CompreFaceError(404, 10, f"{service} service with API Key {key} not found")
     if isinstance(error, Forbidden):
-        return forbidden()
+        return forbidden(str(error))
     if isinstance(error, ConfigError):
         return invalid(str(error))
     if isinstance(error, InvalidEmbedding):

@@ -6,11 +6,12 @@ or the request was answered here already. Read the table below first.
 
 from starlette.middleware import Middleware
 
-from facepool.web.middleware.authentication import Authenticate, Refusal
+from facepool.web.middleware.authentication import Authenticate
 from facepool.web.middleware.bounds import Bounds
 from facepool.web.middleware.guard import Guard, SecurityHeaders
 from facepool.web.middleware.paths import KeepSlashes
 from facepool.web.middleware.traffic import Traffic
+from facepool.web.problems import Refusal
 from facepool.web.services import Services
 
 
@@ -30,13 +31,13 @@ def middleware(services: Services, *, most_bytes: int, deadline_s: float, refusa
         services: Whose keys, limits and metrics are used.
         most_bytes: Largest body of a request.
         deadline_s: How long a request may take until its answer begins.
-        refusal: Makes the answer to a request that is refused for its key.
+        refusal: Makes the answer to a request that is refused.
     """
     return [
         Middleware(KeepSlashes),
         Middleware(Traffic, metrics=services.metrics),
         Middleware(SecurityHeaders),
-        Middleware(Guard, limits=services.limits),
+        Middleware(Guard, limits=services.limits, refusal=refusal),
         Middleware(Authenticate, keys=services.keys, limits=services.limits, refusal=refusal),
-        Middleware(Bounds, most_bytes=most_bytes, deadline_s=deadline_s),
+        Middleware(Bounds, refusal=refusal, most_bytes=most_bytes, deadline_s=deadline_s),
     ]

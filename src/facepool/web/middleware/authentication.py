@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from facepool.web.problems import Forbidden, KeyMissing, KeyUnknown, RequestError, refuse, turn_away
+from facepool.web.problems import Forbidden, KeyMissing, KeyUnknown, Refusal, RequestError, refuse, turn_away
 from facepool.web.services.keys import LOCAL, SESSION_S, Caller, Keys, Role
 from facepool.web.services.limits import Limits
 
@@ -27,9 +27,6 @@ SIGN_IN_AGAIN = 4401
 """How a WebSocket is closed whose key or session has ended."""
 
 ENDED = "You are not signed in any more"
-Refusal = Callable[[RequestError, Request], Response]
-"""Makes the answer to a request that is refused."""
-
 _HINT = "Send it as x-api-key, or sign in on the page; facepool keys add makes one"
 _NEEDING_A_KEY = ("/v1/", "/api/", "/metrics")
 _SESSION = "/v1/session"
@@ -66,7 +63,7 @@ class Authenticate:
             # In a thread, because it may wait for the file of the keys.
             await run_in_threadpool(self._authenticate, HTTPConnection(scope))
         except _OtherHost as error:
-            await turn_away(error, scope, receive, send)
+            await turn_away(error, scope, receive, send, self._refusal)
         except RequestError as error:
             if scope["type"] == "websocket":
                 await refuse(WebSocket(scope, receive, send), error)

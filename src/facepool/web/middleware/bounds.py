@@ -4,9 +4,10 @@ import asyncio
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from facepool.web.problems import TimedOut, TooLarge, problem
+from facepool.web.problems import Refusal, TimedOut, TooLarge
 
 _MIB = 1024 * 1024
 MOST_BYTES = 64 * _MIB
@@ -22,12 +23,16 @@ class Bounds:
 
     Args:
         app: What comes next.
+        refusal: Makes the answer to a request that is ended.
         most_bytes: Of a body.
         deadline_s: Until the answer begins. What is streamed then may take as long as it likes.
     """
 
-    def __init__(self, app: ASGIApp, most_bytes: int = MOST_BYTES, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self, app: ASGIApp, refusal: Refusal, most_bytes: int = MOST_BYTES, deadline_s: float = DEADLINE_S
+    ) -> None:
         self._app = app
+        self._refusal = refusal
         self._most_bytes = most_bytes
         self._deadline_s = deadline_s
 
@@ -39,7 +44,7 @@ class Bounds:
         of_pool = scope["path"] in _POOL
         most_bytes = max(self._most_bytes, _MOST_BYTES_OF_POOL) if of_pool else self._most_bytes
         if _promised(scope) > most_bytes:
-            await problem(_too_large(most_bytes))(scope, receive, send)
+            await self._refusal(_too_large(most_bytes), Request(scope))(scope, receive, send)
             return
         deadline_s = max(self._deadline_s, _DEADLINE_OF_POOL_S) if of_pool else self._deadline_s
         await self._within(deadline_s, scope, _counted(receive, most_bytes), send)
@@ -61,7 +66,7 @@ class Bounds:
             if began or not timer.expired():
                 raise
             error = TimedOut("The request was not answered in time", why=f"it took {deadline_s:g} s", fix="Send less")
-            await problem(error)(scope, receive, send)
+            await self._refusal(error, Request(scope))(scope, receive, send)
 
 
 def _counted(receive: Receive, most_bytes: int) -> Receive:

@@ -7,7 +7,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from facepool.web.middleware.authentication import address_of
-from facepool.web.problems import Forbidden, TooManyRequests, turn_away
+from facepool.web.problems import Forbidden, Refusal, TooManyRequests, turn_away
 from facepool.web.services.limits import Limits
 
 _POLICY = "; ".join(
@@ -77,11 +77,13 @@ class Guard:
     Args:
         app: What comes next.
         limits: Counts requests.
+        refusal: Makes the answer to a request that is refused.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, limits: Limits, refusal: Refusal) -> None:
         self._app = app
         self._limits = limits
+        self._refusal = refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let it pass, or refuse it."""
@@ -92,7 +94,7 @@ class Guard:
             _refuse_foreign(scope)
             self._limits.count_request(address_of(HTTPConnection(scope)))
         except (Forbidden, TooManyRequests) as error:
-            await turn_away(error, scope, receive, send)
+            await turn_away(error, scope, receive, send, self._refusal)
             return
         await self._app(scope, receive, send)
 

@@ -14,6 +14,7 @@ from fastapi.requests import HTTPConnection
 
 from facepool.config import Settings
 from facepool.faces.analyze import Analyzer
+from facepool.faces.turns import TurnFinder
 from facepool.gallery import Pool
 from facepool.models.catalog import ModelEntry
 from facepool.recognize.live import LiveRecognizer
@@ -128,7 +129,9 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         recognizer=partial(live_recognizer, engine, tuning),
         open_pool=access.open,
         emit=activity.emit,
-        capture=settings.capture_options(),
+        turn_finder=partial(TurnFinder, engine.analyzer),
+        capture=settings.capture_options(partial(TurnFinder, engine.analyzer)),
+        rotate=settings.rotate,
     )
     services = Services(
         engine=engine,

@@ -14,14 +14,15 @@ from typing import Literal
 import cv2
 from pydantic import BaseModel, Field
 
-from facepool.capture import CaptureOptions, FrameSource, LiveStatus, Pace, mask_credentials, open_source
+from facepool.capture import CaptureOptions, FrameSource, LiveStatus, Pace, TurnFinder, mask_credentials, open_source
+from facepool.config import Rotation, turned
 from facepool.errors import ConfigError, FacepoolError
 from facepool.gallery import Pool
 from facepool.overlay import Painter, live_labels
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.live import LiveRecognizer, LiveSession
 from facepool.records import live_records
-from facepool.types import Frame
+from facepool.types import Frame, Turn
 from facepool.web.problems import NotFound, ServerBusy
 from facepool.web.services.store import ServerStore, now
 
@@ -76,13 +77,22 @@ class CameraInfo(BaseModel):
     reason: str = Field(description="Why it is not watching")
     restarts: int = Field(description="How often it came back after it had failed")
     fps: float = Field(description="Frames looked at in a second, lately")
-    size: tuple[int, int] | None = Field(description="Width and height of its pictures")
+    size: tuple[int, int] | None = Field(description="Width and height of its pictures, as they are turned")
+    rotate: Rotation = Field(description="Degrees clockwise by which its pictures are turned, or `auto`")
+    turned: int | None = Field(description="Degrees by which they are turned now; null while `auto` has seen nobody")
     present: list[FaceInView]
 
     @property
     def people(self) -> tuple[str, ...]:
         """Who is in view and known, by name."""
         return tuple(sorted({face.person for face in self.present if face.person is not None}))
+
+
+class RememberedCamera(BaseModel):
+    """What is kept of a camera from one start of the server to the next."""
+
+    name: str
+    rotate: Rotation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +102,18 @@ class CameraSetup:
     Attributes:
         recognizer: Makes a live recognizer on a pool that the calling thread may use.
         open_pool: Opens the pool for the calling thread.
+        turn_finder: Makes what finds out how a camera is mounted, and says it to what it is given.
         capture: How sources are opened.
         emit: Passes on what happened before a camera, by its name, in the camera's thread.
+        rotate: How cameras are turned that nothing else is said of.
     """
 
     recognizer: Callable[[Pool], LiveRecognizer]
     open_pool: Callable[[], AbstractContextManager[Pool]]
     emit: Callable[[str, Frame, Sequence[Event]], None]
+    turn_finder: Callable[[Callable[[Turn], None]], TurnFinder]
     capture: CaptureOptions
+    rotate: Rotation = "0"
 
 
 class Camera:
@@ -110,14 +124,16 @@ class Camera:
         source: Camera number, URL or file.
         name: For people.
         setup: What it is watched with.
+        rotate: How its pictures are turned; None as the setup says.
     """
 
-    def __init__(self, number: str, source: str, name: str, setup: CameraSetup) -> None:
+    def __init__(self, number: str, source: str, name: str, setup: CameraSetup, rotate: Rotation | None = None) -> None:
         self.id = number
         self.name = name
         self.source = mask_credentials(source)
         self._spec = source
         self._setup = setup
+        self._rotate = rotate or setup.rotate
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"camera {number}", daemon=True)
         # All below is shared with the thread and guarded by this.
@@ -132,6 +148,8 @@ class Camera:
             restarts=0,
             fps=0,
             size=None,
+            rotate=rotate or setup.rotate,
+            turned=None,
             present=[],
         )
         self._shown: tuple[Frame, LiveView] | None = None
@@ -209,7 +227,11 @@ class Camera:
                 wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
     def _connect(self) -> FrameSource:
-        source = open_source(self._spec, self._setup.capture, on_status=self._news)
+        setup = self._setup
+        options = turned(setup.capture, self._rotate, lambda: setup.turn_finder(self._turned))
+        source = open_source(self._spec, options, on_status=self._news)
+        if options.find_turn is None:
+            self._turned(options.rotate)
         with self._lock:
             self._open = source
         if self._stop.is_set():  # closed meanwhile, by somebody who did not know the source yet
@@ -245,6 +267,12 @@ class Camera:
             self._enter("watching")
         elif status.state == "reconnecting":
             self._enter("reconnecting", status.reason)
+
+    def _turned(self, turn: Turn) -> None:
+        if self._rotate == "auto":
+            _LOG.info("camera %s: pictures are turned clockwise by %d degrees from now on", self.id, turn)
+        with self._lock:
+            self._status = self._status.model_copy(update={"turned": turn})
 
     def _enter(self, state: CameraState, reason: str = "") -> None:
         with self._lock:
@@ -301,16 +329,17 @@ class Cameras:
 
     def restore(self) -> None:
         """Watch those that were to be remembered, after a start."""
-        for source, name in self._remembered().items():
+        for source, kept in self._remembered().items():
             if not any(camera.watches(source) for camera in self.all()):
-                self.add(source, name)
+                self.add(source, kept.name, rotate=kept.rotate)
 
-    def add(self, source: str, name: str = "", *, remember: bool = False) -> Camera:
+    def add(self, source: str, name: str = "", *, rotate: Rotation | None = None, remember: bool = False) -> Camera:
         """Watch one more. Whether it can be opened, its status says later; it is tried again and again.
 
         Args:
             source: Camera number, URL, or a file, which is watched once at its own speed.
             name: For people; by default the source, without what is secret in it.
+            rotate: Degrees clockwise by which its pictures are turned, or ``auto``; None as the server was started.
             remember: Watch it after the next start, too.
 
         Raises:
@@ -322,10 +351,10 @@ class Cameras:
             if len(self._cameras) >= MOST_CAMERAS:
                 raise ConfigError(f"There are {MOST_CAMERAS} cameras already", fix="Remove one first")
             number = str(next(self._numbers))
-            camera = Camera(number, source, name.strip() or mask_credentials(source), self._setup)
+            camera = Camera(number, source, name.strip() or mask_credentials(source), self._setup, rotate)
             self._cameras[number] = camera
         if remember:
-            self._remember({**self._remembered(), source: camera.name})
+            self._remember({**self._remembered(), source: RememberedCamera(name=camera.name, rotate=rotate)})
         camera.start()
         return camera
 
@@ -338,7 +367,7 @@ class Cameras:
         camera = self.get(number)
         with self._lock:
             self._cameras.pop(number, None)
-        self._remember({source: name for source, name in self._remembered().items() if not camera.watches(source)})
+        self._remember({source: kept for source, kept in self._remembered().items() if not camera.watches(source)})
         camera.close()
 
     def picture(self, number: str) -> bytes:
@@ -368,11 +397,15 @@ class Cameras:
             with ThreadPoolExecutor(len(cameras)) as together:  # each may take its time to let go
                 list(together.map(Camera.close, cameras))
 
-    def _remembered(self) -> dict[str, str]:
-        """Name by source."""
+    def _remembered(self) -> dict[str, RememberedCamera]:
+        """By source. Of one that only has a name, nothing else is kept."""
         kept = self._store.kept(_MEMORY) if self._store is not None else {}
-        return {source: str(name) for source, name in kept.items()}
+        return {
+            source: RememberedCamera(name=one) if isinstance(one, str) else RememberedCamera.model_validate(one)
+            for source, one in kept.items()
+        }
 
-    def _remember(self, cameras: Mapping[str, str]) -> None:
+    def _remember(self, cameras: Mapping[str, RememberedCamera]) -> None:
         if self._store is not None and cameras != self._remembered():
-            self._store.keep(_MEMORY, cameras)
+            kept = {source: one.model_dump() if one.rotate else one.name for source, one in cameras.items()}
+            self._store.keep(_MEMORY, kept)
