@@ -96,7 +96,7 @@ class PictureFolder:
             remarks.append(f"{_count(len(self.system), 'system folder')} passed over: {self._named(self.system)}")
         if self.repeated:
             links = _count(len(self.repeated), "link")
-            remarks.append(f"{links} passed over, as what they lead to is looked at anyway: {self._named(self.repeated)}")
+            remarks.append(f"{links} passed over, to what is looked at in another place: {self._named(self.repeated)}")
         return remarks
 
     def _named(self, paths: tuple[Path, ...]) -> str:

@@ -5,8 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from facepool.capture.live import Connector, LiveSource
 from facepool.capture.folders import FolderSource, pictures_or_error
+from facepool.capture.live import Connector, LiveSource
 from facepool.capture.pictures import AnimationSource, PictureSource, picture_kind
 from facepool.capture.source import (
     STREAM_SCHEMES,

@@ -23,13 +23,13 @@ from facepool import extras
 from facepool.capture import PictureFolder, pictures_or_error
 from facepool.cli.context import DETECTION, MODELS, CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
+from facepool.errors import InputError
 from facepool.evaluation.detection import SCORE_FLOOR, DetectionResults, evaluate_detection
 from facepool.evaluation.embeddings import EmbeddingCache, EvaluatedPictures, embed_pictures
 from facepool.evaluation.identification import IdentificationResults, evaluate_split
 from facepool.evaluation.protocols import read_ground_truth, read_pairs, read_people, split
 from facepool.evaluation.report.summary import Results, Run, summarize, to_record
 from facepool.evaluation.verification import evaluate_all_pairs, evaluate_pairs
-from facepool.errors import InputError
 from facepool.faces.analyze import Analyzer
 from facepool.files import digest_of, exists, write_whole
 from facepool.runtime import installed_engines
