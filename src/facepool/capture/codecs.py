@@ -1,14 +1,15 @@
 """Picture formats that Pillow reads through others: HEIF by pillow-heif, JPEG XL by imagecodecs; loaded when met."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import PIL.ImageFile
+from numpy.typing import NDArray
 
 from facepool import extras
-from facepool.types import Floats
+from facepool.types import Image
 
 _JXL = "JXL"
 _SIGNATURES = (b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n")
@@ -59,11 +60,11 @@ class JpegXlFile(PIL.ImageFile.ImageFile):
     Its size is read from the head, so that Pillow's guard against decompression bombs comes before decoding.
     """
 
-    format: ClassVar[str] = _JXL
-    format_description: ClassVar[str] = "JPEG XL"
+    format = _JXL
+    format_description = "JPEG XL"
 
     def _open(self) -> None:
-        self._data = self.fp.read()
+        self._data = self.fp.read() if self.fp is not None else b""
         self._size = _size_wh(_codestream(self._data))
         self._mode = "RGB"
         self._decoded = False
@@ -81,19 +82,19 @@ class JpegXlFile(PIL.ImageFile.ImageFile):
                 pixels = imagecodecs.jpegxl_decode(self._data, index=0)
             except (RuntimeError, ValueError) as error:
                 raise OSError(f"truncated or damaged ({error})") from error
-            image = PIL.Image.fromarray(_eight_bit(pixels))
+            image = PIL.Image.fromarray(_eight_bit(np.asarray(pixels)))
             self.im, self._mode, self._size = image.im, image.mode, image.size
             self._data, self._decoded = b"", True
         return super().load()
 
 
-def _eight_bit(pixels: Floats) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _eight_bit(pixels: NDArray[Any]) -> Image:
     """Pixels of 8 or 16 bits, or from 0 to 1, as 8 bits."""
     if pixels.dtype == np.uint8:
-        return np.asarray(pixels, np.uint8)
+        return pixels
     full_scale = 1.0 if pixels.dtype.kind == "f" else float(np.iinfo(pixels.dtype).max)
     scaled = np.nan_to_num(pixels.astype(np.float32)) * (255.0 / full_scale)
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(scaled), 0, 255), np.uint8)
 
 
 def _codestream(data: bytes) -> bytes:

@@ -9,6 +9,7 @@ import stat
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -108,7 +109,7 @@ def walk_folder(folder: str | Path) -> PictureFolder:
     """Look for pictures in a folder, at any depth.
 
     A folder is looked at once: at its own place where it lies in the walk, otherwise through the first link to it. The
-    same holds for pictures. The folder itself may have any name.
+    same holds for pictures. Links to a folder above are not followed. The folder itself may have any name.
 
     Raises:
         PathMissing: There is no such folder.
@@ -118,6 +119,7 @@ def walk_folder(folder: str | Path) -> PictureFolder:
     if not root.is_dir():
         raise PathMissing(f"There is no folder {root}", fix="Check the spelling of the path")
     walk = _Walk()
+    walk.keep_below(root)
     walk.enter(root)
     if walk.unreadable and walk.unreadable[0][0] == root:
         raise walk.unreadable[0][1]
@@ -205,6 +207,12 @@ class _Walk:
     _links: list[Path] = field(default_factory=list)
     _seen: set[tuple[int, int]] = field(default_factory=set)
 
+    def keep_below(self, root: Path) -> None:
+        """Take what the root lies in for seen: a link up there would lead through half of the disk."""
+        for above in root.resolve().parents:
+            with suppress(OSError):
+                self._is_new(above.stat())
+
     def enter(self, folder: Path, *, linked: bool = False) -> None:
         """Walk through a folder, at any depth, without following links.
 
@@ -236,6 +244,7 @@ class _Walk:
     def follow_links(self) -> None:
         """Look at what links lead to, unless that was looked at already; links behind them, too."""
         while self._links:
+            self._links.sort()
             link = self._links.pop(0)
             try:
                 status = link.stat()

@@ -19,11 +19,13 @@ class FileKind:
         name: With an article, as part of a sentence: ``it is {name}``.
         format: Pillow's name of the reader for a picture; empty for what is no picture that is read.
         fix: What to do with a file that is no such picture.
+        may_play: Whether an address that serves it may be that of a stream or video.
     """
 
     name: str
     format: str = ""
     fix: str = ""
+    may_play: bool = True
 
 
 _HEIF_BRANDS = frozenset(
@@ -38,7 +40,9 @@ _TIFF = FileKind("a TIFF picture", "TIFF")
 _RAW_FILE = FileKind("a camera's raw file", fix=_RAW)
 _VIDEO = FileKind("a video", fix="Name it as a video: facepool recognize FILE")
 _WEB_PAGE = FileKind(
-    "a web page", fix="Open its address in a browser; perhaps it asks for a sign-in, or the picture has moved"
+    "a web page",
+    fix="Open its address in a browser; perhaps it asks for a sign-in, or the picture has moved",
+    may_play=False,
 )
 
 _BY_START: tuple[tuple[bytes, FileKind], ...] = (
@@ -64,7 +68,7 @@ _BY_START: tuple[tuple[bytes, FileKind], ...] = (
     (b"MM\x00+", _TIFF),
     (b"8BPS", FileKind("a Photoshop file", fix=_EXPORT)),
     (b"gimp xcf", FileKind("a GIMP file", fix=_EXPORT)),
-    (b"%PDF-", FileKind("a PDF document", fix="Export the page as a picture")),
+    (b"%PDF-", FileKind("a PDF document", fix="Export the page as a picture", may_play=False)),
     (b"%!PS", FileKind("a PostScript file", fix=_EXPORT)),
     (b"PK\x03\x04", FileKind("a ZIP archive", fix="Unpack it first")),
     (b"7z\xbc\xaf\x27\x1c", FileKind("a 7-Zip archive", fix="Unpack it first")),
@@ -129,7 +133,7 @@ def _markup(head: bytes) -> FileKind | None:
         svg = FileKind("an SVG drawing", fix=_EXPORT)
         return svg if b"<svg" in text else FileKind("an XML document", fix=_COPY)
     if text.startswith((b"{", b"[")):
-        return FileKind("text, perhaps JSON", fix=_COPY)
+        return FileKind("text, perhaps JSON", fix=_COPY, may_play=False)
     return None
 
 

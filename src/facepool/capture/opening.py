@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from facepool.capture.folders import FolderSource, pictures_or_error
 from facepool.capture.live import Connector, LiveSource
-from facepool.capture.pictures import AnimationSource, PictureSource, picture_kind
+from facepool.capture.pictures import WEB_SCHEMES, AnimationSource, FetchedPicture, PictureSource, picture_kind
 from facepool.capture.source import (
     STREAM_SCHEMES,
     CaptureOptions,
@@ -37,8 +37,8 @@ def open_source(
 
     Args:
         spec: A number (also as text, or Linux' ``/dev/videoN``) is a camera; what begins with ``rtsp://``,
-            ``http://`` and the like is a stream; anything else is a path. Whether a file is a picture or a video is
-            seen from its content.
+            ``http://`` and the like is an address; anything else is a path. Whether a file, or what an address
+            serves, is a picture or moves is seen from its content.
         options: Patience with cameras and streams, threads for videos and streams, how what moves is turned.
         on_skip: Called for each picture of a folder that cannot be read.
         on_status: Called with a live source's news.
@@ -62,9 +62,41 @@ def open_source(
         from urllib.request import url2pathname  # noqa: PLC0415 -- it imports the whole of http and ssl
 
         return _open_path(Path(url2pathname(urlsplit(text).path)), options, on_skip)
+    if scheme in WEB_SCHEMES:
+        return open_address(text, options, on_status=on_status)
     if scheme:
         return _open_live(_stream(text, scheme, options), options, on_status)
     return _open_path(Path(text), options, on_skip)
+
+
+def open_address(
+    url: str, options: CaptureOptions, *, found: FetchedPicture | None = None, on_status: OnStatus | None = None
+) -> FrameSource:
+    """Open what a web address serves: one picture, the same again and again, an animation, a video or a stream.
+
+    Args:
+        url: ``http://`` or ``https://``.
+        options: As for `open_source`.
+        found: The picture that it is known to serve; otherwise it is asked.
+        on_status: As for `open_source`.
+
+    Raises:
+        StreamUnavailable: It does not answer, or serves neither pictures nor a video.
+    """
+    from facepool.capture.snapshots import SnapshotSource, look_at  # noqa: PLC0415 -- HTTP takes long to import
+
+    served = found or look_at(url, options)
+    if not isinstance(served, FetchedPicture):
+        from facepool.capture.video import StreamConnector  # noqa: PLC0415 -- pictures need no video codecs
+
+        return _open_live(StreamConnector(url, options, served.format), options, on_status)
+    if options.every_s is not None:
+        polled = SnapshotSource(served, url, options.every_s, options, on_status, _turning(options))
+        polled.open(options.open_timeout_s + options.read_timeout_s)
+        return polled
+    if picture_kind(served) == "animation":
+        return _open_film(lambda turning: AnimationSource(served, turning), options)
+    return PictureSource([served], served.name)
 
 
 def is_picture_file(spec: str) -> bool:
@@ -81,11 +113,14 @@ def _camera_number(spec: str) -> int | None:
 
 
 def _open_live(connector: Connector, options: CaptureOptions, on_status: OnStatus | None) -> LiveSource:
-    turning = Turning(options.rotate, options.find_turn() if options.find_turn else None)
-    source = LiveSource(connector, options.reconnect, on_status, turning=turning)
+    source = LiveSource(connector, options.reconnect, on_status, turning=_turning(options))
     # A stream may use its time to open and then wait for its first picture; the thread reports either by itself.
     source.open(options.open_timeout_s + options.read_timeout_s)
     return source
+
+
+def _turning(options: CaptureOptions) -> Turning:
+    return Turning(options.rotate, options.find_turn() if options.find_turn else None)
 
 
 def _stream(url: str, scheme: str, options: CaptureOptions) -> Connector:

@@ -281,7 +281,7 @@ Reason = tuple[str, str]
 
 def _about_the_file(source: Picture, error: Exception) -> Reason | InputError | None:
     if isinstance(error, FileNotFoundError):
-        return PathMissing(f"There is no picture {source}", fix="Check the spelling of the path")
+        return PathMissing(f"There is no picture {error.filename}", fix="Check the spelling of the path")
     if isinstance(error, PermissionError):
         return "you may not read it", "Change its permissions"
     if isinstance(error, IsADirectoryError):

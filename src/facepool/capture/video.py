@@ -246,11 +246,13 @@ class StreamConnector:
     Args:
         url: With its credentials, if it needs any.
         options: Timeouts and threads.
+        container: FFmpeg's name of what it sends, where that is known; otherwise FFmpeg looks at it.
     """
 
-    def __init__(self, url: str, options: CaptureOptions) -> None:
+    def __init__(self, url: str, options: CaptureOptions, container: str | None = None) -> None:
         self.name = mask_credentials(url)
         self.description = f"stream {self.name}"
+        self._format = container
         self._url = url
         self._options = options
 
@@ -264,6 +266,7 @@ class StreamConnector:
         try:
             container = av.open(
                 self._url,
+                format=self._format,
                 options=_RTSP_OPTIONS if url_scheme(self._url).startswith("rtsp") else {},
                 metadata_errors="replace",  # titles are not always UTF-8
                 timeout=(options.open_timeout_s, options.read_timeout_s),
