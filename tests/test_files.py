@@ -6,8 +6,28 @@ from pathlib import Path
 
 import pytest
 
-from facepool.errors import DiskFull, NotWritable, PoolLocked, StorageError
-from facepool.files import appearing, digest_of, exists, only_writer, storage_errors, sweep, write_whole
+from facepool.errors import (
+    ConfigError,
+    DiskFull,
+    NotWritable,
+    OutOfMemory,
+    PoolLocked,
+    StorageError,
+    SystemLimit,
+    TooManyOpenFiles,
+)
+from facepool.files import (
+    appearing,
+    digest_of,
+    exists,
+    in_a_home,
+    locks_work,
+    only_writer,
+    storage_errors,
+    sweep,
+    users_folder,
+    write_whole,
+)
 from facepool.models.store import only_writer_of
 
 HOLDER = """
@@ -102,3 +122,58 @@ def test_an_error_inside_lets_go_of_the_lock(tmp_path: Path) -> None:
         raise FileExistsError  # not one of the lock's own: it passes as it is
     with only_writer(tmp_path / ".lock", 0, PoolLocked("It is busy")):
         pass
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [(errno.EMFILE, TooManyOpenFiles), (errno.ENFILE, TooManyOpenFiles), (errno.ENOMEM, OutOfMemory)],
+)
+def test_a_limit_of_the_system_is_no_fault_of_the_disk(number: int, kind: type[SystemLimit], tmp_path: Path) -> None:
+    with pytest.raises(SystemLimit) as caught, storage_errors(tmp_path / "out"):
+        raise OSError(number, os.strerror(number))
+    assert type(caught.value) is kind
+    assert "disk" not in str(caught.value)
+
+
+def lock_nothing(*_: object) -> None:
+    raise OSError(errno.ENOLCK, "No locks available")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks of POSIX")
+def test_a_file_system_without_locks_is_told_from_a_busy_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert locks_work(tmp_path)
+    monkeypatch.setattr("fcntl.lockf", lock_nothing)
+    assert not locks_work(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks of POSIX")
+def test_a_lock_that_the_file_system_cannot_give_is_not_called_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fcntl.flock", lock_nothing)
+    with (
+        pytest.raises(StorageError, match="without file locks"),
+        only_writer(tmp_path / "lock", 0.1, PoolLocked("somebody else writes")),
+    ):
+        pass
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user id that the system does not know, as services and containers have them."""
+
+    def unknown(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems find homes in another way")
+@pytest.mark.usefixtures("homeless")
+def test_a_user_without_a_home_is_told_what_to_set(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no home folder.*Set HOME .*or FACEPOOL_POOL"):
+        in_a_home(users_folder("data") / "pool.db", "FACEPOOL_POOL")
+    assert in_a_home(tmp_path, "FACEPOOL_POOL") == tmp_path

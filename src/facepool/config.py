@@ -7,12 +7,12 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-import platformdirs
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from facepool.capture import CaptureOptions, MakeTurnFinder
@@ -20,6 +20,7 @@ from facepool.enroll.session import EnrollOptions
 from facepool.errors import ConfigError, PathMissing
 from facepool.faces.detect import DETECTOR_PRESETS, DetectOptions, DetectorPreset
 from facepool.faces.load import PrecisionChoice
+from facepool.files import users_folder
 from facepool.recognize.evidence import EvidenceOptions
 from facepool.recognize.live import LiveOptions
 from facepool.recognize.pictures import RecognizeOptions
@@ -45,12 +46,12 @@ _TURNS: Mapping[Rotation, Turn] = MappingProxyType({"0": 0, "90": 90, "180": 180
 
 def default_pool() -> Path:
     """Where people are kept when no pool is named: one for the user, whatever the folder."""
-    return Path(platformdirs.user_data_dir("facepool", appauthor=False)) / "pool.db"
+    return users_folder("data") / "pool.db"
 
 
 def default_config() -> Path:
     """Where settings are looked for when no file is named."""
-    return Path(platformdirs.user_config_dir("facepool", appauthor=False)) / "config.toml"
+    return users_folder("config") / "config.toml"
 
 
 class Settings(BaseModel):
@@ -108,8 +109,10 @@ class Settings(BaseModel):
     @field_validator("pool", "models_dir", "offline_dir")
     @classmethod
     def _expand_home(cls, path: Path | None) -> Path | None:
-        """``~`` means the home folder here as it does in a shell."""
-        return None if path is None else path.expanduser()
+        """``~`` means the home folder here as it does in a shell; it stays for a user without one."""
+        with suppress(RuntimeError):
+            return None if path is None else path.expanduser()
+        return path
 
     def detect_options(self) -> DetectOptions:
         """What counts as a face."""

@@ -43,11 +43,15 @@ FacepoolError
 │   ├── DeviceUnavailable
 │   ├── EngineMissing
 │   └── DisplayUnavailable
-└── StorageError                exit 7   the disk
-    ├── NotWritable
-    └── DiskFull
+├── StorageError                exit 7   the disk
+│   ├── NotWritable
+│   └── DiskFull
+└── SystemLimit                 exit 8   what the system gives a process
+    ├── OutOfMemory
+    └── TooManyOpenFiles
 """
 
+import errno
 from typing import ClassVar
 
 
@@ -466,3 +470,63 @@ class DiskFull(StorageError):
     """
 
     code = "disk_full"
+
+
+class SystemLimit(FacepoolError):
+    """The system gives this process no more of something that it needs.
+
+    Remedy: end other programs, or raise the limit that the message names.
+    """
+
+    code = "system_limit"
+    exit_code = 8
+
+
+class OutOfMemory(SystemLimit):
+    """There is not enough memory for what was asked.
+
+    Remedy: end other programs, give the container or service more memory, or take less at once: smaller pictures, a
+    smaller `--detect-size`.
+    """
+
+    code = "out_of_memory"
+
+
+class TooManyOpenFiles(SystemLimit):
+    """This process, or the whole system, may not open one more file or connection.
+
+    Remedy: raise the limit (`ulimit -n`, `LimitNOFILE=` of a service, `--ulimit nofile=` of a container).
+    """
+
+    code = "too_many_open_files"
+
+
+_OPEN_FILES = frozenset({errno.EMFILE, errno.ENFILE})
+_MEMORY_WORDS = ("bad_alloc", "cannot allocate memory", "can't alloc", "out of memory", "failed to map segment")
+"""What libraries of C++ and the loader of shared libraries say, in small letters, when memory is short."""
+
+
+def system_limit(what: str, error: BaseException) -> SystemLimit | None:
+    """What a failure means where the system's limits are its reason; None where they are not.
+
+    For the boundaries to libraries: a file is not damaged because there was no memory to read it.
+
+    Args:
+        what: What happened, as a sentence without its full stop.
+        error: As the library or the system raised it.
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    if number in _OPEN_FILES:
+        return TooManyOpenFiles(
+            what,
+            why="too many files are open" + (" on this machine" if number == errno.ENFILE else " in this process"),
+            fix="Raise the limit (ulimit -n), or watch fewer sources at once",
+        )
+    said = str(error).lower()
+    if isinstance(error, MemoryError) or number == errno.ENOMEM or any(words in said for words in _MEMORY_WORDS):
+        return OutOfMemory(
+            what,
+            why="there is not enough memory",
+            fix="End other programs, allow more memory, or take less at once, for example smaller pictures",
+        )
+    return None

@@ -30,6 +30,7 @@ EXTRAS = {
     "window": Extra(("pygame",), "No window can be opened", "use --headless, with --output to keep pictures"),
     "server": Extra(
         (
+            "cryptography",
             "fastapi",
             "httptools",
             "limits",

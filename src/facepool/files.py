@@ -3,18 +3,22 @@
 import errno
 import hashlib
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Literal
 
+import platformdirs
 from filelock import FileLock, Timeout
 
-from facepool.errors import DiskFull, FacepoolError, NotWritable, StorageError
+from facepool.errors import ConfigError, DiskFull, FacepoolError, NotWritable, StorageError, system_limit
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 _NOT_ALLOWED = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
 )
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
 _UNFINISHED = ".unfinished-"
 PRIVATE = 0o600
 """Mode of files that only their owner may read: people, keys, embeddings.
@@ -24,7 +28,7 @@ profile, which other users may not enter; ``docs/platforms.md`` says so.
 """
 
 
-def storage_error(path: Path, error: OSError, what: str = "cannot be written") -> StorageError:
+def storage_error(path: Path, error: OSError, what: str = "cannot be written") -> FacepoolError:
     """What a failure of the file system means to the user.
 
     Args:
@@ -33,6 +37,8 @@ def storage_error(path: Path, error: OSError, what: str = "cannot be written") -
         what: The message's verb.
     """
     message = f"{path} {what}"
+    if (limit := system_limit(message, error)) is not None:
+        return limit
     if error.errno in _NO_ROOM:
         return DiskFull(message, why="the disk is full", fix="Free some space and try again")
     elsewhere = error.filename is not None and str(error.filename) != str(path)
@@ -50,11 +56,51 @@ def storage_errors(path: Path, what: str = "cannot be written") -> Iterator[None
         DiskFull: No room.
         NotWritable: No permission, or no such folder.
         StorageError: The disk fails.
+        SystemLimit: Too many files are open, or memory is short.
     """
     try:
         yield
     except OSError as error:
         raise storage_error(path, error, what) from error
+
+
+_USERS_FOLDERS = {
+    "data": platformdirs.user_data_path,
+    "config": platformdirs.user_config_path,
+    "cache": platformdirs.user_cache_path,
+}
+
+
+def users_folder(kind: Literal["data", "config", "cache"]) -> Path:
+    """The folder in the user's home where facepool keeps files of a kind.
+
+    A service or a container may run under a user id without a home. For it the folder begins with ``~``: a name that
+    can be shown, and that `in_a_home` refuses before anything is kept there.
+    """
+    try:
+        return _USERS_FOLDERS[kind]("facepool", appauthor=False)
+    except RuntimeError:
+        return Path("~", "facepool", kind)
+
+
+def in_a_home(path: Path, option: str) -> Path:
+    """The path, with ``~`` written out.
+
+    Args:
+        path: Where something is to be kept.
+        option: What to set to keep it elsewhere, for the message.
+
+    Raises:
+        ConfigError: It begins with ``~``, and the user has no home.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{path} cannot be used",
+            why="this user has no home folder: HOME is not set, and the system knows none for the user id",
+            fix=f"Set HOME to a folder that may be written, or {option} to another place",
+        ) from error
 
 
 def exists(path: Path) -> bool:
@@ -157,6 +203,34 @@ def sync_folders(paths: Iterable[Path]) -> None:
             os.close(descriptor)
 
 
+def locks_work(folder: Path) -> bool:
+    """Whether files in a folder can be locked as SQLite does it; where they cannot, it says that they are in use.
+
+    Where that cannot be tried, because nothing may be written there or the system has other locks, the answer is yes.
+    """
+    if os.name == "nt":
+        return True
+    import fcntl  # noqa: PLC0415 -- not on Windows
+
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=_UNFINISHED) as probe:
+            try:
+                fcntl.lockf(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                return error.errno not in _NO_LOCKS
+    except OSError:
+        return True
+    return True
+
+
+def _without_locks(path: Path) -> StorageError:
+    return StorageError(
+        f"{path} cannot be locked",
+        why=f"{path.parent.absolute()} lies on a file system without file locks",
+        fix="Use a folder on a disk of this machine, or mount that file system with locks",
+    )
+
+
 @contextmanager
 def only_writer(lock_path: Path, timeout_s: float, busy: FacepoolError) -> Iterator[None]:
     """Keep other processes out of the block; the operating system lets go when this one dies, however that happens.
@@ -168,6 +242,7 @@ def only_writer(lock_path: Path, timeout_s: float, busy: FacepoolError) -> Itera
 
     Raises:
         NotWritable: The lock's file may not be written.
+        StorageError: The file system has no locks.
     """
     lock = FileLock(lock_path, timeout=timeout_s)
     with storage_errors(lock_path):
@@ -175,6 +250,12 @@ def only_writer(lock_path: Path, timeout_s: float, busy: FacepoolError) -> Itera
             lock.acquire()
         except Timeout as error:  # an OSError, too
             raise busy from error
+        except NotImplementedError as error:  # filelock's word for ENOSYS
+            raise _without_locks(lock_path) from error
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                raise _without_locks(lock_path) from error
+            raise
     try:
         yield
     finally:

@@ -1,3 +1,4 @@
+import errno
 import io
 import struct
 import zlib
@@ -13,7 +14,7 @@ import pytest
 from facepool import extras
 from facepool.capture import PictureSource, open_source, read_image
 from facepool.capture.pictures import open_picture
-from facepool.errors import ImageUnreadable, InputError, PathMissing, SourceEmpty
+from facepool.errors import ImageUnreadable, InputError, OutOfMemory, PathMissing, SourceEmpty, TooManyOpenFiles
 from facepool.types import Image
 from support.media import gradient, jpeg
 from support.paths import DATA
@@ -317,18 +318,25 @@ def test_highlights_beyond_white_do_not_make_a_picture_black() -> None:
     assert read_image(encode(PIL.Image.fromarray(values), "TIFF"))[0, :, 1].tolist() == [0, 127, 255]
 
 
-def test_more_pixels_than_memory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_memory(*_: object) -> None:
-        raise MemoryError
-
-    monkeypatch.setattr("facepool.capture.pictures._to_rgb", no_memory)
-    with pytest.raises(ImageUnreadable, match=r"not enough memory.*Scale it down first"):
-        read_image(jpeg())
-
-
 def test_how_many_pixels_are_too_many_is_told() -> None:
     data = bytearray(encode(rgb_picture()))
     data[16:24] = struct.pack(">II", 25_000, 20_000)
     data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
     with pytest.raises(ImageUnreadable, match=r"500 million, and 179 are read"):
         read_image(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"), [(OSError(errno.EMFILE, "Too many open files"), TooManyOpenFiles), (MemoryError(), OutOfMemory)]
+)
+def test_a_picture_is_not_called_damaged_for_a_limit_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[Exception]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    path = tmp_path / "a.png"
+    path.write_bytes(encode(PIL.Image.new("RGB", (8, 8))))
+    monkeypatch.setattr(PIL.Image, "open", fail)
+    with pytest.raises(kind, match=r"a\.png cannot be read"):
+        read_image(path)

@@ -359,3 +359,41 @@ def test_a_reader_may_stop_reading(crowd: Commands) -> None:
     assert "Traceback" not in process.stderr.read()
     process.stderr.close()
     process.wait(timeout=60)
+
+
+# What the system gives a process
+
+
+def test_too_many_open_files_are_what_they_are(crowd: Commands, photo: Path) -> None:
+    def few_files() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (6, 6))
+
+    outcome = crowd.python("-m", "facepool", "recognize", photo, preexec=few_files)
+    assert outcome.code == 8
+    assert "[too_many_open_files]" in outcome.error
+    assert "ulimit -n" in outcome.error
+
+
+WITHOUT_A_HOME = """
+import pwd, sys
+
+def unknown(uid):
+    raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+pwd.getpwuid = unknown
+from facepool.cli.main import main
+main()
+"""
+
+
+def test_a_user_without_a_home_needs_places_and_nothing_else(facepool: Commands, crowd: Commands, photo: Path) -> None:
+    facepool.take_pool_of(crowd)
+    environment = {name: value for name, value in facepool.env.items() if name not in {"HOME", "FACEPOOL_POOL"}}
+    facepool.env = {name: value for name, value in environment.items() if not name.startswith("XDG_")}
+    refused = facepool.python("-c", WITHOUT_A_HOME, "recognize", photo)
+    assert refused.code == 2
+    assert "no home folder" in refused.error
+    assert "FACEPOOL_POOL" in refused.error
+    outcome = facepool.python("-c", WITHOUT_A_HOME, "recognize", photo, "--pool", facepool.pool, "--json")
+    assert outcome.code == 0
+    assert [record["person"] for record in outcome.records] == ["Ada"]

@@ -18,10 +18,12 @@ from facepool.errors import (
     PoolError,
     PoolLocked,
     PoolTooNew,
+    StorageError,
+    TooManyOpenFiles,
     UnknownTemplate,
 )
 from facepool.gallery import NpyGallery, SqliteGallery, schema, transfer
-from facepool.gallery.connection import explain
+from facepool.gallery.connection import connect, explain
 from facepool.gallery.schema import APPLICATION_ID
 from facepool.search import Search
 from facepool.types import Pose, Sample
@@ -480,3 +482,64 @@ def test_removing_wipes_what_sqlite_had_copied_to_other_pages(tmp_path: Path) ->
             left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
             gone = [row for row, owner in enumerate(owners) if owner in leaving[:count]]
             assert not [row for row in gone if unit(row, 128).tobytes()[-64:] in left]
+
+
+def raised(code: int) -> sqlite3.OperationalError:
+    """An error as SQLite raises it under a code of its own."""
+    error = sqlite3.OperationalError("as SQLite puts it")
+    error.sqlite_errorcode = code
+    error.sqlite_errorname = "SQLITE_SOMETHING"
+    return error
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks of POSIX")
+def test_a_place_without_locks_is_not_called_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lock_nothing(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    busy = raised(sqlite3.SQLITE_BUSY)
+    assert isinstance(explain(tmp_path / "pool.db", busy), PoolLocked)
+    monkeypatch.setattr("fcntl.lockf", lock_nothing)
+    explained = str(explain(tmp_path / "pool.db", busy))
+    assert f"{tmp_path} lies on a file system without file locks" in explained
+    assert "--pool" in explained
+
+
+@pytest.mark.parametrize(
+    "code", [sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMLOCK]
+)
+def test_a_place_without_shared_memory_says_so_and_what_to_do(tmp_path: Path, code: int) -> None:
+    explained = str(explain(tmp_path / "pool.db", raised(code)))
+    assert "without memory that processes share" in explained
+    assert "--pool" in explained
+
+
+def test_an_error_of_the_disk_has_the_name_that_sqlite_gives_it(tmp_path: Path) -> None:
+    assert "SQLITE_SOMETHING" in str(explain(tmp_path / "pool.db", raised(sqlite3.SQLITE_IOERR_FSYNC)))
+
+
+def test_a_pool_that_cannot_be_opened_for_lack_of_files_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    cannot_open = raised(sqlite3.SQLITE_CANTOPEN)
+    assert isinstance(explain(tmp_path / "pool.db", cannot_open), NotWritable)
+    monkeypatch.setattr("os.open", refuse)
+    assert isinstance(explain(tmp_path / "pool.db", cannot_open), TooManyOpenFiles)
+
+
+def test_a_place_where_sqlite_keeps_no_log_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class WithoutLog(sqlite3.Connection):
+        """A database whose journal stays what it is, as where the file system cannot have a log."""
+
+        def execute(self, sql: str, *parameters: object) -> sqlite3.Cursor:
+            if sql == "PRAGMA journal_mode = WAL":
+                sql = "PRAGMA journal_mode = DELETE"
+            return super().execute(sql, *parameters)  # type: ignore[arg-type]
+
+    original = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *given, **named: original(*given, **named, factory=WithoutLog))
+    with pytest.raises(StorageError, match=r"no write-ahead log in this place.*--pool"):
+        connect(tmp_path / "pool.db", 60.0, create=True)

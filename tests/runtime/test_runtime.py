@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -5,9 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from facepool.errors import ConfigError, DeviceUnavailable, EngineMissing
+from facepool.errors import (
+    ConfigError,
+    DeviceUnavailable,
+    EngineMissing,
+    FacepoolError,
+    ModelCorrupt,
+    OutOfMemory,
+    TooManyOpenFiles,
+)
 from facepool.models.catalog import InstalledModel
 from facepool.runtime import Device, Graph, GraphRequest, Runtime, default_threads, limit_threads, onnxruntime_engine
+from facepool.runtime.graph import limits_named, unreadable
 from facepool.threads import allowed_threads, set_allowed_threads
 
 
@@ -84,3 +94,25 @@ def test_loading_an_engine_reports_to_nobody(tmp_path: Path) -> None:
     shown = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
     assert shown.stdout.strip() == "None"
     assert list(tmp_path.rglob("*")) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), OutOfMemory),
+        (OSError(errno.EMFILE, "Too many open files"), TooManyOpenFiles),
+        (RuntimeError("std::bad_alloc"), OutOfMemory),
+        (RuntimeError("[CPU] node 'x' can't alloc"), OutOfMemory),
+        (MemoryError(), OutOfMemory),
+        (RuntimeError("ONNX import: wrong magic"), ModelCorrupt),
+    ],
+)
+def test_a_model_is_not_called_damaged_for_want_of_memory_or_files(error: Exception, kind: type[FacepoolError]) -> None:
+    assert type(unreadable(Path("net.onnx"), "OpenVINO", error)) is kind
+
+
+def test_a_network_that_finds_no_memory_says_so_and_other_failures_stay_what_they_are() -> None:
+    with pytest.raises(OutOfMemory), limits_named("The network cannot be run"):
+        raise RuntimeError("std::bad_alloc")
+    with pytest.raises(RuntimeError, match="a bug"), limits_named("The network cannot be run"):
+        raise RuntimeError("a bug")

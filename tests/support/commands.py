@@ -105,13 +105,13 @@ class Commands:
 
     def _share_compiled_graphs(self) -> None:
         """Let commands find what engines compiled in the user's own cache, so that not each compiles it anew."""
-        compiled = self.folder / "cache" / "facepool" / "compiled"
-        if sys.platform == "win32" or compiled.is_symlink():
+        compiled, own = self.folder / "cache" / "facepool" / "compiled", default_cache()
+        if own is None or sys.platform == "win32" or compiled.is_symlink():
             return
-        with suppress(OSError):  # users without a home have no such cache
-            default_cache().mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # users whose home cannot be written have no such cache
+            own.mkdir(parents=True, exist_ok=True)
             compiled.parent.mkdir(parents=True)
-            compiled.symlink_to(default_cache())
+            compiled.symlink_to(own)
 
     def take_pool_of(self, other: "Commands") -> None:
         """Begin with a copy of another's pool."""

@@ -101,9 +101,10 @@ def test_a_form_of_text_says_what_it_lacks(web: TestClient) -> None:
     assert "'file' is text" in answer.json()["why"]
 
 
-@pytest.mark.parametrize("kind", ["application/octet-stream", "application/x-www-form-urlencoded"])
-def test_a_picture_is_read_whatever_the_body_is_called(web: TestClient, picture: bytes, kind: str) -> None:
-    assert web.post("/v1/detect", content=picture, headers={"content-type": kind}).status_code == 200
+def test_a_picture_is_read_whatever_the_body_is_called(web: TestClient, picture: bytes) -> None:
+    kind = "application/x-www-form-urlencoded"
+    for name in (kind, "application/octet-stream"):
+        assert web.post("/v1/detect", content=picture, headers={"content-type": name}).status_code == 200
     answer = web.post("/v1/detect", content=b"nothing", headers={"content-type": kind})
     assert (answer.status_code, answer.json()["code"]) == (415, "body_unsupported")
 

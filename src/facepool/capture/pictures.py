@@ -19,12 +19,21 @@ from facepool.capture import codecs
 from facepool.capture.formats import HEAD_BYTES, FileKind, is_picture, kind_of
 from facepool.capture.source import ClosesOnExit, OnSkip, url_scheme
 from facepool.capture.turning import Turning
-from facepool.errors import ImageUnreadable, InputError, PathMissing, SourceEmpty, VideoUnreadable
+from facepool.errors import (
+    FacepoolError,
+    ImageUnreadable,
+    InputError,
+    PathMissing,
+    SourceEmpty,
+    VideoUnreadable,
+    system_limit,
+)
 from facepool.types import Frame, Image
 
 TOO_LARGE = PIL.Image.DecompressionBombError
 DECODE_ERRORS = (
     OSError,
+    MemoryError,
     SyntaxError,
     ValueError,
     TypeError,
@@ -263,12 +272,14 @@ def _head(source: Picture) -> bytes:
         return file.read(HEAD_BYTES)
 
 
-def _explain(source: Picture, error: Exception) -> InputError:
+def _explain(source: Picture, error: Exception) -> FacepoolError:
     if isinstance(source, bytes):
         what = "The picture cannot be read"
     else:
         what = f"The picture {source.name if isinstance(source, FetchedPicture) else source} cannot be read"
-    for found in (_about_the_file, _about_its_size, _about_its_kind):
+    if (limit := system_limit(what, error)) is not None:
+        return limit
+    for found in (_about_the_file, _about_its_kind):
         reason = found(source, error)
         if reason is not None:
             return reason if isinstance(reason, InputError) else ImageUnreadable(what, why=reason[0], fix=reason[1])
@@ -292,17 +303,11 @@ def _about_the_file(source: Picture, error: Exception) -> Reason | InputError | 
     return None
 
 
-def _about_its_size(_source: Picture, error: Exception) -> Reason | None:
-    if isinstance(error, MemoryError):
-        return "there is not enough memory for so many pixels", "Scale it down first"
+def _about_its_kind(source: Picture, error: Exception) -> Reason | None:
     if isinstance(error, TOO_LARGE):
         numbers = [int(number) / 1e6 for number in re.findall(r"\d{6,}", str(error))]
         counts = f": {numbers[0]:,.0f} million, and {numbers[1]:,.0f} are read" if len(numbers) == 2 else ""
         return f"it has too many pixels to be safe{counts}", "Scale it down first"
-    return None
-
-
-def _about_its_kind(source: Picture, error: Exception) -> Reason | None:
     if isinstance(error, codecs.CodecMissing):
         return error.why, error.fix
     if isinstance(error, _RawFile):

@@ -16,6 +16,7 @@ from facepool.cli.ui.console import Console
 from facepool.config import Settings, load_settings
 from facepool.faces.analyze import Analyzer
 from facepool.faces.load import ModelChoice, load_analyzer
+from facepool.files import in_a_home
 from facepool.gallery import Pool, open_pool
 from facepool.models.catalog import PACKS, ModelEntry, Progress, find_pack, space_of
 from facepool.models.store import ModelStore, default_root
@@ -94,6 +95,11 @@ class CommandContext:
         pack = find_pack(settings.pack)
         return settings.detector or pack.detector, settings.embedder or pack.embedder
 
+    @property
+    def pool_path(self) -> Path:
+        """Where people are kept."""
+        return in_a_home(self.settings.pool, "FACEPOOL_POOL")
+
     def store(self, progress: Progress = lambda _name, _done, _total: None) -> ModelStore:
         """Where models are kept; downloads are reported to ``progress``."""
         return ModelStore(
@@ -109,9 +115,10 @@ class CommandContext:
 
     def open_pool(self, space: EmbeddingSpace | None = None, *, must_exist: bool = True) -> Pool:
         """The pool of the settings; passes its remarks on."""
+        path = self.pool_path
         if not must_exist:
-            self.settings.pool.parent.mkdir(parents=True, exist_ok=True)
-        pool = open_pool(self.settings.pool, space, ids_path=self.ids_path, must_exist=must_exist)
+            path.parent.mkdir(parents=True, exist_ok=True)
+        pool = open_pool(path, space, ids_path=self.ids_path, must_exist=must_exist)
         for remark in pool.notes:
             self.console.note(remark)
         return pool

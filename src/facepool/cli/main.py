@@ -12,7 +12,7 @@ import click
 import facepool
 from facepool import extras
 from facepool.cli.ui.console import Console
-from facepool.errors import ConfigError, FacepoolError
+from facepool.errors import ConfigError, FacepoolError, system_limit
 from facepool.files import storage_error
 
 INTERRUPTED = 130
@@ -72,7 +72,7 @@ def cli(verbose: int) -> None:
     facepool recognize                     recognize live
 
     Exit codes: 0 done, 1 no match, 2 wrong usage, 3 input, 4 pool, 5 models, 6 device or display, 7 disk,
-    130 interrupted.
+    8 memory or open files, 130 interrupted.
     """
     set_up_log(verbose)
 
@@ -104,6 +104,12 @@ def run(command: click.Command, arguments: list[str] | None = None) -> int:
     except OSError as error:
         # What the modules below did not put into words of their own: folders that cannot be made, and the like.
         return _fail(console, storage_error(Path(error.filename or "A file"), error, "cannot be used"))
+    except (MemoryError, ImportError) as error:
+        # Python itself ran out of memory, or the system could not map a library that is installed.
+        limit = system_limit("facepool cannot go on", error)
+        if limit is None:
+            raise
+        return _fail(console, limit)
     return outcome if isinstance(outcome, int) else 0
 
 

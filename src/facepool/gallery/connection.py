@@ -18,8 +18,9 @@ from facepool.errors import (
     PoolError,
     PoolLocked,
     StorageError,
+    system_limit,
 )
-from facepool.files import PRIVATE, storage_error, storage_errors
+from facepool.files import PRIVATE, locks_work, storage_error, storage_errors
 from facepool.gallery.checks import damaged
 from facepool.gallery.schema import VERSION, bring_up_to_date, in_memory, version_of
 
@@ -54,6 +55,11 @@ _READABLE_REASONS: dict[int, tuple[type[FacepoolError], str, str]] = {
     ),
     sqlite3.SQLITE_IOERR: (StorageError, "the disk reports an error", "Check the disk"),
 }
+# Of reading, writing and sizing the index of the write-ahead log, which processes share as memory.
+_NO_SHARED_MEMORY = frozenset({sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMLOCK})
+_FILES_OF_A_POOL = 4
+"""The pool, its log, the log's index, and a journal."""
+_ANOTHER_PLACE = "Keep the pool on a disk of this machine and name it with --pool"
 _READABLE_REASONS[sqlite3.SQLITE_LOCKED] = _READABLE_REASONS[sqlite3.SQLITE_BUSY]
 _READABLE_REASONS[sqlite3.SQLITE_PERM] = _READABLE_REASONS[sqlite3.SQLITE_CANTOPEN]
 
@@ -151,12 +157,51 @@ def explain(path: Path, error: sqlite3.DatabaseError) -> FacepoolError | None:
     """What an error of SQLite means to the user; None when it is no news about the file."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     primary = sqlite3.SQLITE_FULL if code in _NO_ROOM else code & 0xFF
+    if (reason := _of_the_place(path, code)) is not None:
+        return reason
     if str(error).startswith("no such table"):
         return damaged(path, str(error))
     if primary not in _READABLE_REASONS:
         return None
     kind, why, fix = _READABLE_REASONS[primary]
+    if primary == sqlite3.SQLITE_IOERR:
+        why += f" ({error.sqlite_errorname})"
     return kind(f"The pool {path} cannot be used", why=why, fix=fix)
+
+
+def _of_the_place(path: Path, code: int) -> FacepoolError | None:
+    """The reasons that SQLite reports under another name, because the system's own answer does not reach it."""
+    what, folder = f"The pool {path} cannot be used", path.parent.absolute()
+    if code == sqlite3.SQLITE_IOERR_NOMEM:
+        return system_limit(what, MemoryError())
+    if code in _NO_SHARED_MEMORY:
+        return StorageError(
+            what,
+            why=f"{folder} lies on a file system without memory that processes share, which its log needs",
+            fix=_ANOTHER_PLACE,
+        )
+    if code & 0xFF == sqlite3.SQLITE_CANTOPEN:
+        return _limit_on_opening(folder, what)
+    if code & 0xFF == sqlite3.SQLITE_BUSY and not locks_work(folder):
+        return StorageError(
+            what,
+            why=f"{folder} lies on a file system without file locks",
+            fix=f"{_ANOTHER_PLACE}, or mount that file system with locks",
+        )
+    return None
+
+
+def _limit_on_opening(folder: Path, what: str) -> FacepoolError | None:
+    """The limit of the system that keeps this process from opening the files of a pool, if one does."""
+    opened: list[int] = []
+    try:
+        opened.extend(os.open(folder, os.O_RDONLY) for _ in range(_FILES_OF_A_POOL))
+    except OSError as error:
+        return system_limit(what, error)
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+    return None
 
 
 def _mode(path: Path) -> Literal["mode=rw", "mode=ro", "immutable=1"]:
@@ -241,7 +286,13 @@ def _use_wal(db: sqlite3.Connection, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
     while db.execute("PRAGMA journal_mode").fetchone() != ("wal",):
         try:
-            db.execute("PRAGMA journal_mode = WAL").fetchone()
+            mode = db.execute("PRAGMA journal_mode = WAL").fetchone()
+            if mode != ("wal",):
+                raise StorageError(
+                    "The pool cannot be used",
+                    why=f"SQLite keeps no write-ahead log in this place; its journal stays {mode[0]!r}",
+                    fix=_ANOTHER_PLACE,
+                )
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise

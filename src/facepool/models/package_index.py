@@ -105,8 +105,18 @@ def _machine_files() -> list[Path]:
 
 
 def _user_files() -> list[Path]:
+    if not _has_home():
+        return []
     legacy = Path.home() / ("pip" if platform.system() == "Windows" else ".pip") / _INI
     return [legacy, _user_folder() / _INI]
+
+
+def _has_home() -> bool:
+    try:
+        Path.home()
+    except RuntimeError:  # a user id of a service or container that the system does not know
+        return False
+    return True
 
 
 def _user_folder() -> Path:
@@ -161,7 +171,9 @@ def _without_name(index: str) -> str:
 
 def _read_uv_file(environment: Mapping[str, str]) -> dict[str, Any]:
     named = environment.get("UV_CONFIG_FILE")
-    candidates = [Path(named)] if named else [Path(platformdirs.user_config_dir("uv", appauthor=False)) / "uv.toml"]
+    candidates = [Path(named)] if named else []
+    if not named and _has_home():
+        candidates = [Path(platformdirs.user_config_dir("uv", appauthor=False)) / "uv.toml"]
     found = next((path for path in candidates if path.is_file()), None)
     if found is None or environment.get("UV_NO_CONFIG", "").lower() in _TRUE:
         return {}

@@ -24,10 +24,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
-
 from facepool.errors import ConfigError, LicenceNotAccepted, ModelCorrupt, NotWritable, PathMissing
-from facepool.files import digest_of, only_writer, storage_errors, sweep, write_whole
+from facepool.files import digest_of, in_a_home, only_writer, storage_errors, sweep, users_folder, write_whole
 from facepool.models.catalog import CATALOG, PACKS, Asset, InstalledModel, ModelEntry, Progress, unknown
 from facepool.models.checkpoints import CHECKPOINT_SUFFIXES
 
@@ -49,7 +47,7 @@ _OPTIMIZED_VERSION = 1
 
 def default_root() -> Path:
     """Where models are kept unless the user says otherwise: the user's data folder, which no cleaner empties."""
-    return platformdirs.user_data_path("facepool", appauthor=False) / "models"
+    return users_folder("data") / "models"
 
 
 @contextmanager
@@ -104,12 +102,12 @@ class ModelStore:
         accept_licence: Callable[[ModelEntry], bool] = lambda _entry: False,
         index: "PackageIndex | None" = None,
     ) -> None:
-        self.root = root
+        self.root = in_a_home(root, "FACEPOOL_MODELS_DIR")
         self._offline_dir = offline_dir
         self._progress = progress
         self._accept_licence = accept_licence
         self._index = index
-        self.optimized = OptimizedGraphs(root)
+        self.optimized = OptimizedGraphs(self.root)
 
     def resolve(self, name: str) -> ModelEntry:
         """The catalog's or an imported model of that name.

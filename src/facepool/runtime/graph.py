@@ -1,11 +1,12 @@
 """What every engine offers: a graph on a device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
-from facepool.errors import ConfigError, ModelCorrupt
+from facepool.errors import ConfigError, FacepoolError, ModelCorrupt, system_limit
 from facepool.types import Floats, Image, PixelFeed
 
 DeviceKind = Literal["auto", "cpu", "cuda", "tensorrt", "coreml"]
@@ -115,11 +116,28 @@ class EngineReport:
     devices: tuple[str, ...]
 
 
-def unreadable(path: Path, engine: str, error: Exception) -> ModelCorrupt:
+def unreadable(path: Path, engine: str, error: Exception) -> FacepoolError:
     """The error of a file that an engine cannot load, with the first line of the engine's own words."""
+    if (limit := system_limit(f"{engine} cannot load {path.name}", error)) is not None:
+        return limit
     words = str(error).strip().splitlines()
     return ModelCorrupt(
         f"{engine} cannot load {path.name}",
         why=words[0] if words else "no reason given",
         fix="Fetch it again: facepool models pull, or check the file that you imported",
     )
+
+
+@contextmanager
+def limits_named(what: str) -> Iterator[None]:
+    """Tell a user where an engine fails inside the block because memory is short; other failures are our own.
+
+    Raises:
+        SystemLimit: Memory is short.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError, ImportError) as error:
+        if (limit := system_limit(what, error)) is not None:
+            raise limit from error
+        raise

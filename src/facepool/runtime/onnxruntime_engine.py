@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 
 from facepool.errors import DeviceUnavailable
-from facepool.runtime.graph import NUMBERED, Device, DeviceKind, EngineReport, Graph, GraphRequest, unreadable
+from facepool.runtime.graph import (
+    NUMBERED,
+    Device,
+    DeviceKind,
+    EngineReport,
+    Graph,
+    GraphRequest,
+    limits_named,
+    unreadable,
+)
 from facepool.types import Floats, Image, PixelFeed
 
 PROVIDERS: dict[DeviceKind, str] = {
@@ -54,7 +63,12 @@ def load(request: GraphRequest) -> Graph:
     try:
         # The fall-back would take the CPU without being asked, and say so on standard output.
         session = onnxruntime.InferenceSession(str(request.path), options, providers=[placed], enable_fallback=False)
-    except (RuntimeError, ValueError, onnxruntime.capi.onnxruntime_pybind11_state.InvalidProtobuf) as error:
+    except (
+        RuntimeError,
+        ValueError,
+        MemoryError,
+        onnxruntime.capi.onnxruntime_pybind11_state.InvalidProtobuf,
+    ) as error:
         if kind != "cpu":
             raise _refused(device, str(error)) from error
         raise unreadable(request.path, "ONNX Runtime", error) from error
@@ -82,7 +96,8 @@ class _OnnxRuntimeGraph:
 
     def run(self, batch: Floats | Image) -> tuple[Floats, ...]:
         given = batch if self._feed is None else planes(batch, self._feed)
-        return tuple(self._session.run(None, {self._input: given}))
+        with limits_named("The network cannot be run"):
+            return tuple(self._session.run(None, {self._input: given}))
 
 
 def planes(images_bgr: Floats | Image, feed: PixelFeed) -> Floats:

@@ -19,11 +19,10 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import platformdirs
 
 from facepool.errors import StorageError
-from facepool.files import PRIVATE, digest_of, sweep, write_whole
-from facepool.runtime.graph import EngineReport, Graph, GraphRequest, unreadable
+from facepool.files import PRIVATE, digest_of, sweep, users_folder, write_whole
+from facepool.runtime.graph import EngineReport, Graph, GraphRequest, limits_named, unreadable
 from facepool.types import Floats, Image, PixelFeed
 
 log = logging.getLogger(__name__)
@@ -41,9 +40,10 @@ _SHAPES = 3
 """Shapes that are remembered: those of a video that is looked at twice, and one more."""
 
 
-def default_cache() -> Path:
-    """Where compiled graphs are kept: the user's cache folder, which may be emptied at any time."""
-    return platformdirs.user_cache_path("facepool", appauthor=False) / "compiled"
+def default_cache() -> Path | None:
+    """Where compiled graphs are kept: the user's cache folder, which may be emptied at any time; None without one."""
+    folder = users_folder("cache") / "compiled"
+    return folder if folder.is_absolute() else None
 
 
 def is_usable() -> bool:
@@ -58,7 +58,8 @@ def report() -> EngineReport:
 
 def multiplies_bfloat16() -> bool:
     """Whether this processor has instructions for bfloat16; imports OpenVINO."""
-    return "BF16" in _openvino().Core().get_property(_CPU, _CAPABILITIES)
+    with limits_named("OpenVINO cannot start"):
+        return "BF16" in _openvino().Core().get_property(_CPU, _CAPABILITIES)
 
 
 def load(request: GraphRequest) -> Graph:
@@ -121,10 +122,11 @@ class _Maker:
 
         Raises:
             ModelCorrupt: OpenVINO cannot read or compile the file, or it is gone.
+            SystemLimit: There is no memory for it, or too many files are open.
         """
         try:
             return self._make(shape)
-        except (RuntimeError, OSError) as error:
+        except (RuntimeError, OSError, MemoryError) as error:
             raise unreadable(self._path, "OpenVINO", error) from error
 
     def _make(self, shape: tuple[int, ...] | None) -> _Compiled:
@@ -141,7 +143,7 @@ class _Maker:
         kept = self._import(self._kept.find(key))
         if kept is None:
             compiled = self._compile(shape)
-            self._kept.keep(key, compiled.export_model().getvalue())
+            _keep(self._kept, key, compiled)
             kept = _Compiled(compiled)
         return kept
 
@@ -165,6 +167,15 @@ class _Maker:
         if shape is not None:
             model.reshape(shape)
         return self._core.compile_model(model, _CPU, self._settings)
+
+
+def _keep(kept: "CompiledGraphs", key: str, compiled: Any) -> None:  # noqa: ANN401 -- OpenVINO ships no types
+    try:
+        exported = compiled.export_model().getvalue()
+    except (MemoryError, SystemError, ValueError) as error:  # what becomes of a buffer that cannot grow
+        log.info("A compiled graph is not kept, for memory is short: %s", error)
+        return
+    kept.keep(key, exported)
 
 
 def _taking_pixels(model: Any, feed: PixelFeed) -> Any:  # noqa: ANN401 -- OpenVINO ships no types
@@ -209,7 +220,7 @@ class _OpenVinoGraph:
     def run(self, batch: Floats | Image) -> tuple[Floats, ...]:
         # The input is copied (0.1 ms at 640x480): sharing NumPy's memory with the plugin corrupted the heap when the
         # shape changed from call to call (seen with OpenVINO 2026.4).
-        with self._lock:
+        with self._lock, limits_named("The network cannot be run"):
             result = self._suited_to(batch.shape).run(batch)
             return tuple(np.asarray(result[i], np.float32) for i in range(len(self.outputs)))
 

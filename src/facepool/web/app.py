@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import itertools
 import mimetypes
 import os
 import socket
@@ -15,10 +16,12 @@ from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match, Router
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 import facepool
@@ -27,8 +30,10 @@ from facepool.web import compreface, problems
 from facepool.web.api import activity, cameras, enroll, keys, live, persons, pool, recognition, system
 from facepool.web.middleware import middleware
 from facepool.web.middleware.bounds import DEADLINE_S, MOST_BYTES
+from facepool.web.openapi import Application, operation_id
 from facepool.web.services import Services
 
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _STATIC = Path(str(files("facepool.web") / "static"))
 _ROUTERS = (
     persons.router,
@@ -65,13 +70,14 @@ def create_app(services: Services, *, most_bytes: int = MOST_BYTES, deadline_s: 
         yield
         services.close()
 
-    app = FastAPI(
+    app = Application(
         title="facepool",
         version=facepool.__version__,
         description="Register a face once, from every angle, and recognize it anywhere.",
         docs_url=None,
         redoc_url=None,
         responses=problems.PROBLEMS,
+        generate_unique_id_function=operation_id,
         lifespan=lifespan,
         middleware=middleware(services, most_bytes=most_bytes, deadline_s=deadline_s, refusal=_refusal),
     )
@@ -79,6 +85,7 @@ def create_app(services: Services, *, most_bytes: int = MOST_BYTES, deadline_s: 
     problems.add_handlers(app, _refusal)
     for router in _ROUTERS:
         app.include_router(router)
+    app.router.routes.append(_OtherMethods(app.router))
     _add_page(app)
     return app
 
@@ -97,6 +104,64 @@ class _Page(StaticFiles):
         response = await super().get_response(path, scope)
         response.headers["Cache-Control"] = "no-cache"
         return response
+
+
+class _OtherMethods(BaseRoute):
+    """What is asked of a path in another way than its routes take, and would look for a file of the page otherwise.
+
+    HEAD goes to the route of GET, OPTIONS tells the ways that there are, and anything else is refused with them.
+
+    Args:
+        router: Whose routes come before this one.
+    """
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether a route has the path, if only for other methods."""
+        known = scope["type"] == "http" and (self._allowed(scope) or self._speaks_websocket(scope))
+        return (Match.FULL if known else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer it.
+
+        Raises:
+            HTTPException: The path is for other methods, or for a WebSocket.
+        """
+        methods = self._allowed(scope)
+        if not methods:
+            raise HTTPException(426, "This path takes a WebSocket", {"Upgrade": "websocket", "Connection": "Upgrade"})
+        if scope["method"] == "HEAD" and "HEAD" in methods:
+            await self._router({**scope, "method": "GET"}, receive, _head_only(send))
+            return
+        allow = {"Allow": ", ".join(methods)}
+        if scope["method"] == "OPTIONS":
+            await Response(status_code=204, headers=allow)(scope, receive, send)
+            return
+        raise HTTPException(405, f"This path does not take {scope['method']}, but {allow['Allow']}", allow)
+
+    def _allowed(self, scope: Scope) -> list[str]:
+        methods = [name for name in _METHODS if self._has_route({**scope, "method": name})]
+        return [*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"] if methods else []
+
+    def _speaks_websocket(self, scope: Scope) -> bool:
+        return self._has_route({**scope, "type": "websocket"})
+
+    def _has_route(self, scope: Scope) -> bool:
+        before = itertools.takewhile(lambda route: route is not self, self._router.routes)
+        return any(route.matches(scope)[0] is Match.FULL for route in before)
+
+
+def _head_only(send: Send) -> Send:
+    """Pass on the head of an answer and then nothing more; what would go on and on takes that for the client's end."""
+
+    async def pass_on(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body"})
+
+    return pass_on
 
 
 def _add_page(app: FastAPI) -> None:

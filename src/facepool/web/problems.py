@@ -21,12 +21,14 @@ from facepool.errors import (
     IdentityConflict,
     InputError,
     InsufficientData,
+    OutOfMemory,
     PathMissing,
     PersonExists,
     PersonFull,
     PoolChanged,
     PoolLocked,
     SpaceMismatch,
+    SystemLimit,
     UnknownPerson,
     UnknownTemplate,
 )
@@ -163,6 +165,7 @@ _STATUS: tuple[tuple[type[FacepoolError], int], ...] = (
     (InsufficientData, 409),
     (PoolLocked, 503),
     (DiskFull, 507),
+    (SystemLimit, 503),
     (PathMissing, 404),
     (ConfigError, 400),
     (InputError, 400),
@@ -203,15 +206,31 @@ _WHEN = {
     415: "It is of a kind that is not taken",
     422: "A field is missing or cannot be used",
     429: "Too much was asked for in a short time",
-    503: "The server is busy, or the pool is locked by another program",
+    500: "The server failed",
+    503: "The server is busy, short of memory or files, or the pool is locked by another program",
     504: "It took too long",
     507: "The disk has no room left",
 }
-PROBLEMS: Answers = {
-    status: {"description": words, "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
-    for status, words in _WHEN.items()
-}
-"""What every route may answer."""
+
+
+def schema_of(model: type[BaseModel]) -> dict[str, str]:
+    """A shape, where a route's description names it in words of OpenAPI; `facepool.web.openapi` has to know it, too."""
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
+def error_responses(shape: type[BaseModel], media_type: str) -> dict[str, dict[str, Any]]:
+    """What the OpenAPI document says once of each error of an interface, by name: the shape's and the status."""
+    content = {media_type: {"schema": schema_of(shape)}}
+    return {f"{shape.__name__}{status}": {"description": words, "content": content} for status, words in _WHEN.items()}
+
+
+def error_answers(shape: type[BaseModel]) -> Answers:
+    """What every route of an interface may answer when something is wrong."""
+    return {status: {"$ref": f"#/components/responses/{shape.__name__}{status}"} for status in _WHEN}
+
+
+RESPONSES = error_responses(Problem, MEDIA_TYPE)
+PROBLEMS = error_answers(Problem)
 
 
 def status_of(error: FacepoolError) -> int:
@@ -261,6 +280,9 @@ def add_handlers(app: FastAPI, refusal: Refusal) -> None:
             return None
         return refusal(error, connection)
 
+    async def out_of_memory(connection: Request | WebSocket, _error: MemoryError) -> Response | None:
+        return await known(connection, _OUT_OF_MEMORY)
+
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         return refusal(_invalid(error), request)
 
@@ -272,6 +294,7 @@ def add_handlers(app: FastAPI, refusal: Refusal) -> None:
 
     handlers: dict[type[Exception], Any] = {  # of requests; of WebSockets, too, where it says so
         FacepoolError: known,
+        MemoryError: out_of_memory,
         RequestValidationError: invalid,
         HTTPException: of_the_framework,
         Exception: unknown,
@@ -313,5 +336,6 @@ def _invalid(error: RequestValidationError) -> InvalidRequest:
     return InvalidRequest(what, why=first["msg"], fix="The description of the interface is at /docs")
 
 
+_OUT_OF_MEMORY = OutOfMemory("The server cannot answer", why="there is not enough memory", fix="Send less at once")
 _INTERNAL = FacepoolError("The server failed", why="an internal error, which is in its log", fix="Tell whoever runs it")
 """Nothing of the error itself goes out."""

@@ -95,7 +95,7 @@ def _models(context: CommandContext) -> Iterator[Finding]:
 
 
 def _pool(context: CommandContext) -> str:
-    path = context.settings.pool
+    path = context.pool_path
     if not path.exists():
         return f"{path}: not there yet: facepool register NAME"
     with context.open_pool() as pool:

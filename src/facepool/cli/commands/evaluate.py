@@ -16,7 +16,6 @@ from typing import Any
 import click
 import cv2
 import numpy as np
-import platformdirs
 
 import facepool
 from facepool import extras
@@ -31,7 +30,7 @@ from facepool.evaluation.protocols import read_ground_truth, read_pairs, read_pe
 from facepool.evaluation.report.summary import Results, Run, summarize, to_record
 from facepool.evaluation.verification import evaluate_all_pairs, evaluate_pairs
 from facepool.faces.analyze import Analyzer
-from facepool.files import digest_of, exists, write_whole
+from facepool.files import digest_of, exists, in_a_home, users_folder, write_whole
 from facepool.runtime import installed_engines
 from facepool.thresholds import ThresholdPolicy
 
@@ -124,7 +123,7 @@ class Evaluation:
             keep: Whether anything is.
         """
         analyzer = self.analyzer
-        folder = cache or platformdirs.user_cache_path("facepool", appauthor=False)
+        folder = in_a_home(cache or users_folder("cache"), "--cache")
         with EmbeddingCache(folder, self._recipe()) if keep else nullcontext() as known:
             try:
                 with self.console.counting("Looking at pictures", len(paths)) as counter:

@@ -48,6 +48,6 @@ def remove(context: CommandContext, name: str) -> None:
 
 
 def _open(context: CommandContext) -> Keys:
-    pool = context.settings.pool
+    pool = context.pool_path
     pool.parent.mkdir(parents=True, exist_ok=True)
     return Keys(ServerStore(store_beside(pool)))

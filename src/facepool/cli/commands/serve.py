@@ -73,7 +73,7 @@ def serve(
     facepool serve --host 0.0.0.0 --tls-certificate cert.pem --tls-key key.pem
     """
     settings, console = context.settings, context.console
-    settings.pool.parent.mkdir(parents=True, exist_ok=True)
+    context.pool_path.parent.mkdir(parents=True, exist_ok=True)
     local = is_loopback(host)
     if not local:
         _check_keys(settings.pool, host)

@@ -14,15 +14,15 @@ from urllib.parse import unquote_to_bytes
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import UploadFile
 
 from facepool.capture.formats import HEAD_BYTES, is_picture
 from facepool.errors import ImageUnreadable, InputError, SourceEmpty
 from facepool.records import Record
 from facepool.types import Image
-from facepool.web.api.schemas import Body
-from facepool.web.problems import UnsupportedBody
+from facepool.web.api.schemas import BYTES, Body
+from facepool.web.problems import UnsupportedBody, schema_of
 from facepool.web.services.engine import LIMITS, Engine
 
 MOST_PICTURES = 100
@@ -33,7 +33,7 @@ _AT_ONCE = 4
 """Of one request: decoded they take much more room than as files, and others wait, too."""
 MOST_PART_BYTES = LIMITS.bytes * 4 // 3 + 1024
 """Of a part of a form without a file name: a picture, or one in base64."""
-_ANY_FILE = frozenset({"", "application/octet-stream", "application/x-www-form-urlencoded"})
+_ANY_FILE = frozenset({"", "application/x-www-form-urlencoded"})
 """What programs call a body that they know nothing of; the last is what curl says."""
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _ALPHABET = (string.ascii_letters + string.digits + "+/").encode()
@@ -53,6 +53,12 @@ class PicturesInJson(Body):
     """Pictures in JSON."""
 
     pictures: list[NamedPicture] = Field(min_length=1, max_length=MOST_PICTURES)
+
+
+class PictureFiles(BaseModel):
+    """Pictures as files of a form."""
+
+    files: list[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +96,14 @@ class AnalyzedPicture(Generic[Found]):
 
 
 REQUEST_BODY = {
+    # Not "required": of one that may come in three ways, openapi-python-client 0.29 would make code that does not run.
     "requestBody": {
-        "required": True,
         "description": "Files of a form (any number of fields, whatever their names), base64 in JSON, or one picture "
-        "as it is",
+        "as it is, whose type may also be that of any image",
         "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
-                    "required": ["files"],
-                }
-            },
-            "application/json": {"schema": PicturesInJson.model_json_schema()},
-            "image/*": {"schema": {"type": "string", "format": "binary"}},
+            "multipart/form-data": {"schema": schema_of(PictureFiles)},
+            "application/json": {"schema": schema_of(PicturesInJson)},
+            BYTES: {"schema": {"type": "string", "format": "binary"}},
         },
     }
 }
@@ -122,7 +122,7 @@ async def sent_pictures(request: Request) -> list[SentPicture]:
         found = await _from_form(request)
     elif kind == "application/json":
         found = _from_json(await request.body())
-    elif kind.startswith("image/") or (kind in _ANY_FILE and is_picture((await request.body())[:HEAD_BYTES])):
+    elif kind == BYTES or kind.startswith("image/") or (kind in _ANY_FILE and await _is_picture(request)):
         found = [SentPicture("", await request.body())]
     else:
         raise UnsupportedBody(
@@ -153,6 +153,10 @@ async def _from_form(request: Request) -> list[SentPicture]:
             fix="Send the picture itself, as a file of the form",
         )
     return pictures
+
+
+async def _is_picture(request: Request) -> bool:
+    return is_picture((await request.body())[:HEAD_BYTES])
 
 
 async def picture_of_part(part: UploadFile | str) -> bytes | None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
-from fastapi import APIRouter, File, Response, UploadFile
+from fastapi import APIRouter, Form, Response
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
@@ -27,6 +27,7 @@ from facepool.web.api.schemas import (
     Imported,
     KeptCalibration,
     LookAlikePair,
+    PoolFile,
     PoolInfo,
     SimilarPair,
     Space,
@@ -64,11 +65,11 @@ async def export_pool(services: CurrentServices, caller: Administering) -> Respo
 
 @router.post("/import")
 async def import_pool(
-    file: Annotated[UploadFile, File(description="A pool.db")], services: CurrentServices, caller: Administering
+    body: Annotated[PoolFile, Form(media_type="multipart/form-data")], services: CurrentServices, caller: Administering
 ) -> Imported:
     """Copy everybody of another pool into this one; who is in both gets the views of both."""
     space = services.engine.analyzer.space
-    report = await services.pool.run(lambda pool: _take(file.file, pool, space))
+    report = await services.pool.run(lambda pool: _take(body.file.file, pool, space))
     await services.audit.add(caller, "imported a pool", detail=f"{report.added} views")
     return Imported(
         created=list(report.created),

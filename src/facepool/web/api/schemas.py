@@ -7,6 +7,7 @@ Boxes and landmarks are in pixels of the picture as it is shown (EXIF orientatio
 from typing import Annotated, Literal
 from urllib.parse import quote
 
+from fastapi import UploadFile
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from facepool.enroll.pictures import Outcome
@@ -164,9 +165,6 @@ class PersonSummary(BaseModel):
 class PeoplePage(BaseModel):
     """A page of the pool's people, by name."""
 
-    model_config = ConfigDict(title="People")
-    __qualname__ = "People"  # in the OpenAPI document
-
     persons: list[PersonSummary]
     total: int = Field(description="How many there are, on all pages")
     page: int
@@ -318,6 +316,12 @@ class PoolInfo(BaseModel):
     notes: list[str]
 
 
+class PoolFile(BaseModel):
+    """A pool as a file of a form."""
+
+    file: UploadFile = Field(description="A pool.db", json_schema_extra={"format": "binary"})
+
+
 class Imported(BaseModel):
     """What came in."""
 
@@ -353,15 +357,17 @@ class Calibrated(BaseModel):
 class ActivityPage(BaseModel):
     """Who was seen when, newest first."""
 
-    model_config = ConfigDict(title="Activity")
-    __qualname__ = "Activity"  # in the OpenAPI document
-
     entries: list[ActivityEntry]
+
+
+BYTES = "application/octet-stream"
+"""Programs that make clients know a file by this type only, so that it stands beside what files really are."""
 
 
 def file_of(media_type: str, words: str) -> Answers:
     """An answer that is a file."""
-    return {200: {"description": words, "content": {media_type: {"schema": {"type": "string", "format": "binary"}}}}}
+    described = {"schema": {"type": "string", "format": "binary"}}
+    return {200: {"description": words, "content": {media_type: described, BYTES: described}}}
 
 
 JPEG = file_of("image/jpeg", "The picture")

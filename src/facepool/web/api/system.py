@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from starlette.concurrency import run_in_threadpool
 
@@ -95,7 +96,7 @@ async def ready(services: CurrentServices, response: Response) -> Ready:
     return Ready(ready=readable, models=True, pool=readable)
 
 
-@monitoring.get("/metrics", response_class=Response)
+@monitoring.get("/metrics", response_class=PlainTextResponse)
 async def metrics(services: CurrentServices, _: Recognizing) -> Response:
     """What was counted, for Prometheus."""
     return Response(services.metrics.page(), media_type=services.metrics.media_type)

@@ -1,13 +1,10 @@
 """What CompreFace answers when all is well. Fields that are None are left out."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 
 class FaceBox(BaseModel):
     """Where a face is, in whole pixels inside the picture."""
-
-    model_config = ConfigDict(title="Box")
-    __qualname__ = "Box"  # in the OpenAPI document, as some below
 
     probability: float
     x_max: int
@@ -34,9 +31,6 @@ class _FaceOfPicture(BaseModel):
 
 class ExaminedFace(_FaceOfPicture):
     """A face of a picture."""
-
-    model_config = ConfigDict(title="FoundFace")
-    __qualname__ = "FoundFace"
 
 
 class SubjectSimilarity(BaseModel):
@@ -67,9 +61,6 @@ class VerifiedFace(MatchedFace):
 class DetectedFaces(BaseModel):
     """Of ``detection/detect``."""
 
-    model_config = ConfigDict(title="Found")
-    __qualname__ = "Found"
-
     result: list[ExaminedFace]
     plugins_versions: dict[str, str] | None = None
 
@@ -77,18 +68,12 @@ class DetectedFaces(BaseModel):
 class NearestSubjects(BaseModel):
     """Of ``recognition/recognize``."""
 
-    model_config = ConfigDict(title="Recognized")
-    __qualname__ = "Recognized"
-
     result: list[RecognizedFace]
     plugins_versions: dict[str, str] | None = None
 
 
 class VerifiedFaces(BaseModel):
     """Of ``recognition/faces/{image_id}/verify``."""
-
-    model_config = ConfigDict(title="Verified")
-    __qualname__ = "Verified"
 
     result: list[VerifiedFace]
     plugins_versions: dict[str, str] | None = None

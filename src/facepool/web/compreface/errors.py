@@ -17,12 +17,12 @@ from starlette.exceptions import HTTPException
 
 from facepool.errors import ConfigError, FacepoolError, ImageUnreadable, InvalidEmbedding
 from facepool.web.problems import (
-    PROBLEMS,
-    Answers,
     Failure,
     Forbidden,
     KeyMissing,
     KeyUnknown,
+    error_answers,
+    error_responses,
     retry_after,
     status_of,
 )
@@ -46,12 +46,8 @@ class WrongBody(BaseModel):
     code: int
 
 
-_HERE: Answers = {
-    status: {"content": {"application/json": {"schema": WrongBody.model_json_schema()}, **PROBLEMS[status]["content"]}}
-    for status in (400, 403, 404, 413, 415, 503, 507)
-}
-ANSWERS: Answers = PROBLEMS | {status: PROBLEMS[status] | described for status, described in _HERE.items()}
-"""What every route may answer: CompreFace's words, and the server's own where a request does not get as far."""
+RESPONSES = error_responses(WrongBody, "application/json")
+ANSWERS = error_answers(WrongBody)
 
 
 class CompreFaceError(Exception):

@@ -21,6 +21,7 @@ from facepool.records import Record
 from facepool.types import AlignedFaces, Detections, Floats, Image, Indices, Pose
 from facepool.web.api.pictures import MOST_PART_BYTES, decode_base64, picture_of_part
 from facepool.web.compreface.errors import CompreFaceError, no_face, undefined
+from facepool.web.problems import schema_of
 
 _MOST_FIELDS = 20
 _DET_PROB_THRESHOLD = 0.8
@@ -70,25 +71,43 @@ FaceQuery = Annotated[FaceOptions, Query()]
 RecognizeQuery = Annotated[RecognizeFaceOptions, Query()]
 
 
-def _request_body(*names: str) -> dict[str, Any]:
+_Base64 = Annotated[str, Field(description="The file in Base64")]
+
+
+class PictureFile(BaseModel):
+    """A picture as a file of a form."""
+
+    file: bytes
+
+
+class PictureInBase64(BaseModel):
+    """A picture in JSON."""
+
+    file: _Base64
+
+
+class TwoPictureFiles(BaseModel):
+    """Two pictures as files of a form."""
+
+    source_image: bytes
+    target_image: bytes
+
+
+class TwoPicturesInBase64(BaseModel):
+    """Two pictures in JSON."""
+
+    source_image: _Base64
+    target_image: _Base64
+
+
+def _request_body(form: type[BaseModel], json_body: type[BaseModel]) -> dict[str, Any]:
     """How the two kinds of body stand in the description of the interface."""
-
-    def of(kind: dict[str, str]) -> dict[str, Any]:
-        return {"schema": {"type": "object", "properties": dict.fromkeys(names, kind), "required": list(names)}}
-
-    return {
-        "requestBody": {
-            "required": True,
-            "content": {
-                "multipart/form-data": of({"type": "string", "format": "binary"}),
-                "application/json": of({"type": "string", "description": "The file in Base64"}),
-            },
-        }
-    }
+    content = {"multipart/form-data": {"schema": schema_of(form)}, "application/json": {"schema": schema_of(json_body)}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
-PICTURE = _request_body("file")
-TWO_PICTURES = _request_body("source_image", "target_image")
+PICTURE = _request_body(PictureFile, PictureInBase64)
+TWO_PICTURES = _request_body(TwoPictureFiles, TwoPicturesInBase64)
 
 
 async def read_picture(request: Request) -> bytes:

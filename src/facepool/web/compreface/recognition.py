@@ -168,7 +168,7 @@ async def verify(request: Request, options: FaceQuery, services: CurrentServices
     return Compared.model_validate({"result": [comparison]})
 
 
-@router.post("/verification/embeddings/verify", name="verify_embeddings")
+@router.post("/verification/embeddings/verify")
 async def compare_embeddings(body: SourceAndTargets, services: CurrentServices, _: Recognizing) -> ComparedEmbeddings:
     """How similar several faces are to one, all of them kept by the client."""
     rows = _unit_rows([body.source, *body.targets], services.engine.analyzer.space, at_least=2)

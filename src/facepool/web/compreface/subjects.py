@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from facepool.errors import ConfigError, PersonExists, UnknownTemplate
 from facepool.gallery import Pool, clean_name
 from facepool.types import EmbeddingSpace, Frame, Image, Sample, Template
+from facepool.web.api.schemas import JPEG
 from facepool.web.compreface.answers import Deleted, Example, ExamplePage, SubjectName, SubjectNames, Updated
 from facepool.web.compreface.errors import (
     CompreFaceError,
@@ -215,7 +216,7 @@ async def delete_example(image: UUID, services: CurrentServices, caller: Enrolli
     return Example(image_id=str(image), subject=gone[0][1])
 
 
-@examples.get("/{image}/img", response_class=Response)
+@examples.get("/{image}/img", response_class=Response, responses=JPEG)
 async def download(image: UUID, services: CurrentServices, _: Recognizing) -> Response:
     """The picture of one: the face as it was cut out, a JPEG; nothing where there is none."""
 

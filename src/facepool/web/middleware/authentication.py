@@ -76,7 +76,7 @@ class Authenticate:
         required = self._keys.required
         if not required:
             _check_local(connection)
-        if _needs_key(connection.scope):
+        if needs_key(connection.scope["path"], connection.scope.get("method", "GET")):
             connection.scope[_CALLER] = identify(connection, self._keys, self._limits, required=required)
 
 
@@ -215,11 +215,11 @@ def is_loopback(name: str) -> bool:
         return False
 
 
-def _needs_key(scope: Scope) -> bool:
+def needs_key(path: str, method: str) -> bool:
     """Whether it is not for everybody. Signing in and out is: it is how a browser gets and gives back a session."""
-    if scope["path"] == _SESSION:
-        return scope.get("method") == "GET"
-    return bool(scope["path"].startswith(_NEEDING_A_KEY))
+    if path == _SESSION:
+        return method not in ("POST", "DELETE")
+    return path.startswith(_NEEDING_A_KEY)
 
 
 def _check_local(connection: HTTPConnection) -> None:

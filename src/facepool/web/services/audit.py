@@ -7,7 +7,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Collection
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from facepool.web.services.keys import Caller
 from facepool.web.services.store import LAST, Row, ServerStore, now
@@ -20,9 +20,6 @@ class AuditEntry(BaseModel):
     """Something that was done."""
 
     # For ``renamed`` and ``merged``, the detail is the name that is gone.
-    model_config = ConfigDict(title="Entry")
-    __qualname__ = "Entry"  # in the OpenAPI document
-
     id: int
     at: str
     caller: str = Field(description="Name of the key, or `local`")

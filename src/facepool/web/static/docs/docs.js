@@ -4,18 +4,21 @@ import { add, h } from "../dom.js";
 
 const METHODS = ["get", "post", "put", "patch", "delete"];
 
-/** The name of a schema that the description defines once. */
+const answer = await fetch("../openapi.json");
+const described = answer.ok ? await answer.json() : null;
+
+/** The name of something that the description defines once. */
 const nameOf = (reference) => reference.split("/").pop();
 
-/** The same without the modules that keep two of one name apart. */
-const shortName = (name) => name.split("__").pop();
+/** Something of the description, or what it points to. */
+const resolved = (part) => (part?.$ref ? part.$ref.split("/").slice(1).reduce((found, key) => found?.[key], described) : part);
 
 /** A schema in one line, with links to those that have a name. */
 function typeOf(schema) {
   if (!schema) return "nothing";
   if (schema.$ref) {
     const name = nameOf(schema.$ref);
-    return schema.$ref.startsWith("#/components/") ? h("a", { href: `#schema-${name}` }, shortName(name)) : name;
+    return h("a", { href: `#schema-${name}` }, name);
   }
   const choices = schema.anyOf ?? schema.oneOf ?? schema.allOf;
   if (choices) return choices.map((choice, i) => [i ? " or " : "", typeOf(choice)]);
@@ -55,27 +58,25 @@ function fields(caption, schema) {
 
 const contents = (content) => Object.entries(content ?? {}).map(([kind, { schema }]) => h("p", {}, h("code", {}, kind), " ", typeOf(schema)));
 
-/** What is sent, with its fields where it has no name of its own, and those of what it alone defines. */
+/** What is sent, with its fields. */
 function bodies(content) {
-  return Object.entries(content).map(([kind, { schema }]) => [
-    schema?.properties ? fields(kind, schema) : contents({ [kind]: { schema } }),
-    Object.entries(schema?.$defs ?? {}).map(([name, inner]) => fields(name, inner)),
-  ]);
+  return Object.entries(content).map(([kind, { schema }]) => [contents({ [kind]: { schema } }), fields(kind, resolved(schema) ?? {})]);
 }
 
 /** What to type in a terminal. */
 function example(method, path, operation) {
   const kinds = Object.keys(operation.requestBody?.content ?? {});
   const form = operation.requestBody?.content["multipart/form-data"];
-  const body = form ? ` -F ${Object.keys(form.schema.properties ?? {})[0] ?? "file"}=@photo.jpg` : kinds.length ? ` -H 'Content-Type: ${kinds[0]}' -d @body` : "";
-  return `curl -X ${method.toUpperCase()} -H 'x-api-key: KEY'${body} '${location.origin}${path}'`;
+  const body = form ? ` -F ${Object.keys(resolved(form.schema).properties ?? {})[0] ?? "file"}=@photo.jpg` : kinds.length ? ` -H 'Content-Type: ${kinds[0]}' -d @body` : "";
+  return `curl -X ${method.toUpperCase()} -H 'x-api-key: KEY'${body} '${new URL(`..${path}`, location.href).href}'`;
 }
 
 function operationOf(method, path, operation, shared) {
   const parameters = [...(shared ?? []), ...(operation.parameters ?? [])];
-  const answers = Object.entries(operation.responses ?? {}).map(([status, answer]) =>
-    h("tr", {}, h("th", { scope: "row" }, status), h("td", {}, answer.description), h("td", {}, contents(answer.content))),
-  );
+  const answers = Object.entries(operation.responses ?? {}).map(([status, given]) => {
+    const { description, content } = resolved(given);
+    return h("tr", {}, h("th", { scope: "row" }, status), h("td", {}, description), h("td", {}, contents(content)));
+  });
   return h(
     "details",
     { id: operation.operationId, class: "operation" },
@@ -100,13 +101,13 @@ function byTag(paths) {
   return groups;
 }
 
-function show(described) {
+function show() {
   const schemas = described.components?.schemas ?? {};
   const groups = byTag(described.paths);
   const links = [...groups.keys(), "schemas"].map((tag) => h("a", { href: `#tag-${tag}` }, tag));
   const sections = [...groups].map(([tag, operations]) => h("section", { id: `tag-${tag}` }, h("h2", {}, tag), operations));
   const shapes = Object.entries(schemas).map(([name, schema]) =>
-    h("details", { id: `schema-${name}`, class: "operation" }, h("summary", {}, h("code", {}, shortName(name))), h("p", { class: "prose" }, schema.description ?? ""), fields("Fields", schema) ?? typeOf(schema)),
+    h("details", { id: `schema-${name}`, class: "operation" }, h("summary", {}, h("code", {}, name)), h("p", { class: "prose" }, schema.description ?? ""), fields("Fields", schema) ?? typeOf(schema)),
   );
   add(
     document.getElementById("docs"),
@@ -124,8 +125,7 @@ function openNamed() {
   named?.scrollIntoView();
 }
 
-const answer = await fetch("../openapi.json");
-if (answer.ok) show(await answer.json());
+if (described) show();
 else add(document.getElementById("docs"), `The description cannot be read: ${answer.status} ${answer.statusText}`);
 openNamed();
 addEventListener("hashchange", openNamed);
