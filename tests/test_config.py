@@ -13,7 +13,7 @@ from facepool.faces.detect import DETECTOR_PRESETS, DetectOptions
 @pytest.fixture(autouse=True)
 def _nobody_else_speaks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("facepool.config.default_config", lambda: tmp_path / "none.toml")
-    for name in ("FACEPOOL_QUALITY", "FACEPOOL_DETECT_SIZE"):
+    for name in ("FACEPOOL_QUALITY", "FACEPOOL_DETECT_SIZE", "FACEPOOL_WEBHOOK", "FACEPOOL_MQTT"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -43,6 +43,25 @@ def test_the_environment_and_the_file_choose_too(monkeypatch: pytest.MonkeyPatch
 def test_a_quality_that_there_is_not_is_refused() -> None:
     with pytest.raises(ConfigError, match="'quality' cannot be 'superb'"):
         load_settings({"quality": "superb"})
+
+
+def test_several_addresses_are_a_list_in_the_file_and_stand_apart_in_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert load_settings({}).mqtt == ()
+    file = tmp_path / "facepool.toml"
+    file.write_text('mqtt = ["mqtt://one", "mqtt://other/faces"]\nwebhook = "http://one/"\n', encoding="utf-8")
+    assert load_settings({}, file).mqtt == ("mqtt://one", "mqtt://other/faces")
+    assert load_settings({}, file).webhook == ("http://one/",)
+    monkeypatch.setenv("FACEPOOL_WEBHOOK", "http://one/ http://other/")
+    assert load_settings({}, file).webhook == ("http://one/", "http://other/")
+    assert load_settings({"webhook": ("http://third/",)}, file).webhook == ("http://third/",)
+
+
+@pytest.mark.parametrize("prefix", ["", "/", "home/+", "#"])
+def test_what_is_no_topic_is_no_prefix_of_home_assistant(prefix: str) -> None:
+    with pytest.raises(ConfigError, match="discovery_prefix"):
+        load_settings({"discovery_prefix": prefix})
 
 
 def no_finder() -> TurnFinder:

@@ -161,14 +161,19 @@ def _setting(name: str, field: FieldInfo, users: list[str]) -> str:
 def _default(field: FieldInfo) -> str:
     if field.default_factory is not None:
         return "a file in your own data folder"
-    return "none" if field.default is None else f"`{field.default}`"
+    if field.default in (None, ()):
+        return "none"
+    return f"`{str(field.default).lower()}`" if field.annotation is bool else f"`{field.default}`"
 
 
 def _allowed(field: FieldInfo) -> str:
     if get_origin(field.annotation) is Literal:
         return ", ".join(f"`{choice}`" for choice in get_args(field.annotation))
     kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
-    kind = {"Path": "a path", "str": "text", "int": "a whole number", "float": "a number"}[kinds[0].__name__]
+    if field.annotation == tuple[str, ...]:
+        return "addresses: a list in the file, with spaces between them in the environment"
+    words = {"Path": "a path", "str": "text", "int": "a whole number", "float": "a number", "bool": "`true` or `false`"}
+    kind = words[kinds[0].__name__]
     least = next((bound.ge for bound in field.metadata if hasattr(bound, "ge")), None)
     most = next((bound.le for bound in field.metadata if hasattr(bound, "le")), None)
     if least is None and most is None:

@@ -100,11 +100,42 @@ class Settings(BaseModel):
     detect_every: int = Field(
         _LIVE.detect_every, ge=1, description="Seek faces in every k-th frame only; boxes move on in between"
     )
+    webhook: tuple[str, ...] = Field((), description="Address that each event is posted to; may be repeated")
+    mqtt: tuple[str, ...] = Field(
+        (), description="Broker that each event is published at: mqtt://user:password@host/prefix; may be repeated"
+    )
+    home_assistant: bool = Field(default=False, description="Announce cameras and people to Home Assistant, by --mqtt")
+    discovery_prefix: str = Field("homeassistant", description="What Home Assistant listens below, at the broker")
+    every: float | None = Field(
+        None,
+        gt=0,
+        le=86400,
+        description="Seconds between the pictures of a camera whose address serves one picture at a time; without it "
+        "one is taken",
+    )
     rotate: Rotation = Field(
         "0",
         description="Turn cameras, streams and videos clockwise by 90, 180 or 270 degrees, for a camera mounted on its "
         "side or overhead; auto finds out by the first faces",
     )
+
+    frigate: str | None = Field(
+        None, description="Name the people of Frigate's events, which come by --mqtt: its address, http://frigate:5000"
+    )
+    frigate_topic: str = Field("frigate", description="What Frigate calls topic_prefix: where it publishes")
+
+    @field_validator("webhook", "mqtt", mode="before")
+    @classmethod
+    def _split_addresses(cls, given: object) -> object:
+        """In the environment several addresses stand in one text; no address has a space."""
+        return tuple(given.split()) if isinstance(given, str) else given
+
+    @field_validator("discovery_prefix", "frigate_topic")
+    @classmethod
+    def _check_prefix(cls, prefix: str) -> str:
+        if not prefix.strip("/") or any(mark in prefix for mark in "+#\0"):
+            raise ValueError("it is no topic")
+        return prefix.strip("/")
 
     @field_validator("pool", "models_dir", "offline_dir")
     @classmethod
@@ -127,7 +158,7 @@ class Settings(BaseModel):
         Args:
             find_turn: Makes what finds out by which turn a source shows faces upright, for ``rotate = "auto"``.
         """
-        return turned(CaptureOptions(threads=self.threads), self.rotate, find_turn)
+        return turned(CaptureOptions(threads=self.threads, every_s=self.every), self.rotate, find_turn)
 
     def enroll_options(
         self, *, force: bool = False, keep_pictures: bool = False, appearance: str = "", partial: bool = False

@@ -85,6 +85,8 @@ def event_record(frame: Frame, event: Event, crop: Path | None = None) -> Record
         crop: Where its picture was kept, if it was.
     """
     return {
+        "id": event.id,
+        "at": event.at.isoformat(timespec="milliseconds"),
         "source": frame.source,
         "frame": frame.index,
         "time_s": round(event.time_s, 3),

@@ -3,14 +3,10 @@
 import json
 import logging
 import re
-import shutil
-import socket
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,21 +14,13 @@ from typing import cast
 
 import pytest
 from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion
 
 from facepool.errors import ConfigError
-from facepool.sinks import EventRecord, MqttSink, Outbox, Rejected, Unreachable, WebhookSink
+from facepool.sinks import BrokerConnection, EventRecord, MqttSink, Outbox, Rejected, Unreachable, WebhookSink
+from support.broker import broker, listening, until
 from support.ports import free_port
 
 ADA: dict[str, object] = {"event": "recognized", "track": 3, "person": "Ada", "similarity": 0.61}
-
-
-def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait for what another thread does."""
-    end_s = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end_s, "it did not happen"
-        time.sleep(0.005)
 
 
 class Receiver:
@@ -200,12 +188,15 @@ def test_a_webhook_does_not_repeat_what_the_server_does_not_want() -> None:
     assert (receiver.requests, sink.dropped) == (1, 1)
 
 
-@pytest.mark.parametrize("url", ["", "ftp://host/", "http://", "http://host:port/", "host/hook"])
+@pytest.mark.parametrize(
+    "url",
+    ["", "ftp://host/", "http://", "http://host:port/", "host/hook", "http://a..b/", "http://a\nb/", "http://a b/"],
+)
 def test_an_address_that_is_none_is_told_before_anything_runs(url: str) -> None:
     with pytest.raises(ConfigError, match="http://"):
         WebhookSink(url)
     with pytest.raises(ConfigError, match="mqtt"):
-        MqttSink(url)
+        BrokerConnection(url)
 
 
 class FakeMessage:
@@ -250,7 +241,7 @@ class FakeClient:
 
 def test_mqtt_topics_tell_who_was_matched_and_whether_we_are_there() -> None:
     client = FakeClient()
-    sink = MqttSink("mqtt://broker/home/faces", client=cast("Client", client))
+    sink = MqttSink(BrokerConnection("mqtt://broker/home/faces", cast("Client", client)))
     sink.put({"event": "appeared", "person": None})
     sink.put(ADA | {"person": "A/d+a#"})
     sink.put({"event": "lost", "person": "Ada"})
@@ -270,7 +261,7 @@ def test_mqtt_topics_tell_who_was_matched_and_whether_we_are_there() -> None:
 
 
 def test_a_broker_that_refuses_the_connection_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    sink = MqttSink("mqtt://broker", client=cast("Client", FakeClient(refuses=True)))
+    sink = MqttSink(BrokerConnection("mqtt://broker", cast("Client", FakeClient(refuses=True))))
     sink.put(ADA)
     until(lambda: bool(caplog.records))
     sink.close()
@@ -281,60 +272,20 @@ def test_a_broker_that_refuses_the_connection_is_told_of_once(caplog: pytest.Log
 def test_without_paho_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "paho", None)
     with pytest.raises(ConfigError, match=re.escape("pip install 'facepool[mqtt]'")):
-        MqttSink("mqtt://broker")
-
-
-@contextmanager
-def broker(port: int, folder: Path) -> Iterator[None]:
-    """A real broker on the loopback address."""
-    found = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
-    if found is None:
-        pytest.skip("mosquitto is not installed")
-    config = folder / "mosquitto.conf"
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
-    with subprocess.Popen([found, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            until(lambda: answers(port))
-            yield
-        finally:
-            process.terminate()
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        BrokerConnection("mqtt://broker")
 
 
 def test_events_reach_a_real_broker_and_again_after_it_was_away(tmp_path: Path) -> None:
     port = free_port()
-    got: list[tuple[str, bytes]] = []
-
-    def subscriber() -> Client:
-        client, subscribed = Client(CallbackAPIVersion.VERSION2), threading.Event()
-        client.on_message = lambda *details: got.append((details[2].topic, details[2].payload))
-        client.on_subscribe = lambda *_: subscribed.set()
-        client.connect("127.0.0.1", port)
-        client.loop_start()
-        client.subscribe("facepool/#", qos=1)
-        assert subscribed.wait(10)
-        return client
-
     with broker(port, tmp_path):
-        sink = MqttSink(f"mqtt://127.0.0.1:{port}")
-        first = subscriber()
-        sink.put(ADA | {"person": "Zoë"})
-        until(lambda: len([topic for topic, _ in got if topic != "facepool/available"]) == 2)
-        first.disconnect()
-        first.loop_stop()
-    assert {topic for topic, _ in got} >= {"facepool/events", "facepool/matches/Zoë"}
+        sink = MqttSink(BrokerConnection(f"mqtt://127.0.0.1:{port}"))
+        with listening(port, "facepool/#") as first:
+            sink.put(ADA | {"person": "Zoë"})
+            until(lambda: {topic for topic, _ in first.messages} >= {"facepool/events", "facepool/matches/Zoë"})
     sink.put(ADA | {"track": 99})
     time.sleep(0.2)
-    got.clear()
-    with broker(port, tmp_path):
-        second = subscriber()
-        until(lambda: any(b"99" in payload for _, payload in got), 20)
+    with broker(port, tmp_path), listening(port, "facepool/#") as second:
+        until(lambda: any(b"99" in content for content in second.of("facepool/events")), 20)
         sink.close()
-        until(lambda: ("facepool/available", b"offline") in got)
-        second.disconnect()
-        second.loop_stop()
+        until(lambda: second.kept["facepool/available"] == b"offline")
     assert sink.dropped == 0

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,9 +32,14 @@ class Server:
 
 
 @contextmanager
-def serving(pool: Path, analyzer: Analyzer, options: ServerOptions | None = None) -> Iterator[Server]:
+def serving(
+    pool: Path,
+    analyzer: Analyzer,
+    options: ServerOptions | None = None,
+    settings: Mapping[str, object] | None = None,
+) -> Iterator[Server]:
     """Serve a pool until the end of the block."""
-    services = assemble(Settings.model_validate({"pool": pool}), analyzer, options)
+    services = assemble(Settings.model_validate({"pool": pool, **(settings or {})}), analyzer, options)
     uvicorn_server = uvicorn.Server(
         uvicorn.Config(create_app(services), port=0, log_level="warning", lifespan="on", ws="websockets-sansio")
     )

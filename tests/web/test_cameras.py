@@ -46,9 +46,9 @@ def watching(analyzer: Analyzer, photos: Path, tmp_path: Path, told: Told) -> Ca
         photo = read_image(photos / "person_a_1.jpg")
         pool.register("Ada", [analyzer.analyze(photo).sample(0, Frame(photo, "photo"))], analyzer.space)
 
-    def emit(camera: str, frame: Frame, events: Sequence[Event]) -> None:
+    def emit(camera: Camera, frame: Frame, events: Sequence[Event]) -> None:
         del frame
-        told.extend((camera, event.kind, event.person) for event in events)
+        told.extend((camera.name, event.kind, event.person) for event in events)
 
     return CameraSetup(
         recognizer=lambda pool: LiveRecognizer(analyzer, pool),

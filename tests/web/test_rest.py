@@ -457,6 +457,7 @@ def test_who_is_erased_before_a_camera_is_not_told_of_again(
 
 def test_events_are_told_as_they_happen(analyzer: FakeAnalyzer, tmp_path: Path) -> None:
     with serving(tmp_path / "pool.db", analyzer) as server, httpx.Client(base_url=server.url, timeout=30) as client:
+        client.post("/v1/persons", json={"person": "Ada"}).raise_for_status()
         with client.stream("GET", "/v1/events") as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
             teller = threading.Thread(target=keep_telling, args=(server.services, analyzer))

@@ -1,6 +1,6 @@
 from .folders import PictureFolder, pictures_or_error, walk_folder
 from .live import LiveSource
-from .opening import is_picture_file, open_source
+from .opening import SourceKind, is_picture_file, kind_of_source, open_source
 from .pictures import AnimationSource, PictureSource, read_image
 from .record import VideoWriter, write_image
 from .source import (
@@ -12,6 +12,7 @@ from .source import (
     Pace,
     ReconnectPolicy,
     mask_credentials,
+    url_scheme,
 )
 from .turning import MakeTurnFinder, TurnFinder, Turning
 from .video import VideoSource
@@ -29,15 +30,18 @@ __all__ = [
     "PictureFolder",
     "PictureSource",
     "ReconnectPolicy",
+    "SourceKind",
     "TurnFinder",
     "Turning",
     "VideoSource",
     "VideoWriter",
     "is_picture_file",
+    "kind_of_source",
     "mask_credentials",
     "open_source",
     "pictures_or_error",
     "read_image",
+    "url_scheme",
     "walk_folder",
     "write_image",
 ]

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from facepool.capture.source import ClosesOnExit, LiveStatus, OnStatus, ReconnectPolicy, Shot
 from facepool.capture.turning import Turning
-from facepool.errors import InputError
+from facepool.errors import FacepoolError, InputError
 from facepool.types import Frame
 
 # Waits are cut into ticks, because on Windows Ctrl-C is only noticed between two waits.
@@ -231,7 +231,7 @@ class LiveSource(ClosesOnExit):
             connection: Connection | None = self._connector.connect()
             while connection is not None:
                 connection = self._capture(connection)
-        except InputError as known:
+        except FacepoolError as known:
             error = known
         except BaseException as bug:  # after any error, the loop that takes frames must not wait for ever
             error = bug

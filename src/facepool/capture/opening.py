@@ -1,8 +1,13 @@
 """Turn what the user named into a source of frames."""
 
+import errno
+import os
+import stat
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from facepool.capture.folders import FolderSource, pictures_or_error
@@ -18,9 +23,11 @@ from facepool.capture.source import (
     url_scheme,
 )
 from facepool.capture.turning import Turning
-from facepool.errors import InputError, PathMissing, StreamUnavailable, VideoUnreadable
+from facepool.errors import InputError, PathMissing, StreamUnavailable, VideoUnreadable, system_limit
 
 _VIDEO_DEVICE = "/dev/video"
+_NAMES_OF_VIDEO_DEVICES = "/dev/v4l/"  # by-id, by-path
+_VIDEO4LINUX = 81  # the major number of its devices
 _LOOK_EVERY_S = 0.2
 _LOOK_UNTIL_S = 60.0
 """How far into a film it is sought how it has to be turned, before its first frame is given."""
@@ -36,9 +43,9 @@ def open_source(
     """Open a camera, stream, folder, video or picture.
 
     Args:
-        spec: A number (also as text, or Linux' ``/dev/videoN``) is a camera; what begins with ``rtsp://``,
-            ``http://`` and the like is an address; anything else is a path. Whether a file, or what an address
-            serves, is a picture or moves is seen from its content.
+        spec: A number (also as text) or a device of Linux (``/dev/video0``, ``/dev/v4l/by-id/...``, a link to one) is a
+            camera; what begins with ``rtsp://``, ``http://`` and the like is an address; anything else is a path.
+            Whether a file, or what an address serves, is a picture or moves is seen from its content.
         options: Patience with cameras and streams, threads for videos and streams, how what moves is turned.
         on_skip: Called for each picture of a folder that cannot be read.
         on_status: Called with a live source's news.
@@ -52,44 +59,43 @@ def open_source(
     """
     options = options or CaptureOptions()
     text = str(spec)
-    number = _camera_number(text)
-    if number is not None:
+    camera = _camera(text)
+    if camera is not None:
         from facepool.capture.camera import CameraConnector  # noqa: PLC0415 -- pictures need no camera
 
-        return _open_live(CameraConnector(number), options, on_status)
+        return _open_live(CameraConnector(camera), options, on_status)
     scheme = url_scheme(text)
     if scheme == "file":
         from urllib.request import url2pathname  # noqa: PLC0415 -- it imports the whole of http and ssl
 
         return _open_path(Path(url2pathname(urlsplit(text).path)), options, on_skip)
     if scheme in WEB_SCHEMES:
-        return open_address(text, options, on_status=on_status)
+        return _open_address(text, options, on_status)
     if scheme:
         return _open_live(_stream(text, scheme, options), options, on_status)
     return _open_path(Path(text), options, on_skip)
 
 
-def open_address(
-    url: str, options: CaptureOptions, *, found: FetchedPicture | None = None, on_status: OnStatus | None = None
-) -> FrameSource:
-    """Open what a web address serves: one picture, the same again and again, an animation, a video or a stream.
+def _open_address(url: str, options: CaptureOptions, on_status: OnStatus | None) -> FrameSource:
+    """Open what a web address serves: a stream, a video, one picture, the same again and again, an animation.
 
-    Args:
-        url: ``http://`` or ``https://``.
-        options: As for `open_source`.
-        found: The picture that it is known to serve; otherwise it is asked.
-        on_status: As for `open_source`.
-
-    Raises:
-        StreamUnavailable: It does not answer, or serves neither pictures nor a video.
+    FFmpeg is asked first, since many cameras serve one stream at a time. What it takes for no video is fetched.
     """
-    from facepool.capture.snapshots import SnapshotSource, look_at  # noqa: PLC0415 -- HTTP takes long to import
+    from facepool.capture.video import StreamConnector  # noqa: PLC0415 -- pictures need no video codecs
 
-    served = found or look_at(url, options)
+    connector = StreamConnector(url, options)
+    try:
+        return _open_live(connector, options, on_status)
+    except StreamUnavailable:
+        if not connector.serves_no_video:
+            raise
+        from facepool.capture.snapshots import SnapshotSource, look_at  # noqa: PLC0415 -- HTTP takes long to import
+
+        served = look_at(url, options)
+        if served is None:
+            raise
     if not isinstance(served, FetchedPicture):
-        from facepool.capture.video import StreamConnector  # noqa: PLC0415 -- pictures need no video codecs
-
-        return _open_live(StreamConnector(url, options, served.format), options, on_status)
+        return _open_live(StreamConnector(url, options, served.container), options, on_status)
     if options.every_s is not None:
         polled = SnapshotSource(served, url, options.every_s, options, on_status, _turning(options))
         polled.open(options.open_timeout_s + options.read_timeout_s)
@@ -99,17 +105,58 @@ def open_address(
     return PictureSource([served], served.name)
 
 
+SourceKind = Literal["pictures", "moves", "absent"]
+"""What a source is before it is opened: still pictures, anything else, or nothing that can be opened."""
+
+
+def kind_of_source(spec: str, options: CaptureOptions) -> SourceKind:
+    """What ``open_source`` would make of this. A web address is asked; no camera and no other stream is touched."""
+    scheme = url_scheme(spec)
+    if _camera(spec) is not None or (scheme and scheme not in WEB_SCHEMES):
+        return "moves"
+    if not scheme:
+        path = Path(spec)
+        if not path.exists():
+            return "absent"
+        return "pictures" if path.is_dir() or is_picture_file(spec) else "moves"
+    from facepool.capture.snapshots import look_at  # noqa: PLC0415 -- HTTP takes long to import
+
+    try:
+        served = look_at(spec, options)
+    except StreamUnavailable:
+        return "absent"
+    is_still = isinstance(served, FetchedPicture) and picture_kind(served) == "still"
+    return "pictures" if is_still and options.every_s is None else "moves"
+
+
 def is_picture_file(spec: str) -> bool:
     """Whether ``open_source`` would take this for a single still picture."""
-    path = Path(spec)
-    if _camera_number(spec) is not None or url_scheme(spec) or not path.is_file():
+    if _camera(spec) is not None or url_scheme(spec):
         return False
-    return picture_kind(path) == "still"
+    try:
+        is_file = stat.S_ISREG(Path(spec).stat().st_mode)
+    except OSError:  # `open_source` says which
+        return False
+    return is_file and picture_kind(Path(spec)) == "still"
 
 
-def _camera_number(spec: str) -> int | None:
+def _camera(spec: str) -> int | str | None:
+    """The number or the device of a camera; None for what is none."""
     number = spec.removeprefix(_VIDEO_DEVICE)
-    return int(number) if number.isascii() and number.isdigit() else None
+    if number.isascii() and number.isdigit():
+        return int(number)
+    # An unplugged camera has no name there any more, and is still no missing file.
+    return spec if spec.startswith(_NAMES_OF_VIDEO_DEVICES) or _is_video_device(spec) else None
+
+
+def _is_video_device(spec: str) -> bool:
+    if sys.platform != "linux":
+        return False
+    try:
+        seen = Path(spec).stat()
+    except OSError:
+        return False
+    return stat.S_ISCHR(seen.st_mode) and os.major(seen.st_rdev) == _VIDEO4LINUX
 
 
 def _open_live(connector: Connector, options: CaptureOptions, on_status: OnStatus | None) -> LiveSource:
@@ -136,12 +183,14 @@ def _stream(url: str, scheme: str, options: CaptureOptions) -> Connector:
 
 
 def _open_path(path: Path, options: CaptureOptions, on_skip: OnSkip | None) -> FrameSource:
-    if path.is_dir():
+    mode = _mode_of(path)
+    if stat.S_ISDIR(mode):
         return FolderSource(pictures_or_error(path), on_skip)
-    if not path.exists():
-        raise PathMissing(f"There is no file or folder {path}", fix="Check the spelling of the path")
-    if not path.is_file():
-        raise VideoUnreadable(f"{path} cannot be read", why="it is neither a file nor a folder")
+    if not stat.S_ISREG(mode):
+        kind = next((name for is_kind, name in _OTHER_KINDS if is_kind(mode)), "neither a file nor a folder")
+        raise VideoUnreadable(
+            f"{path} cannot be read", why=f"it is {kind}", fix="Name a file, a folder, a camera or an address"
+        )
     kind = picture_kind(path)
     if kind == "still":
         return PictureSource([path], str(path), on_skip)
@@ -170,3 +219,39 @@ def _open_film(open_one: Callable[[Turning], FrameSource], options: CaptureOptio
             if (found := finder.look(frame.image_bgr)) is not None:
                 return open_one(Turning(found))
     return open_one(Turning(finder.likeliest))
+
+
+_OTHER_KINDS = (
+    (stat.S_ISCHR, "a device, but no camera"),
+    (stat.S_ISBLK, "a disk"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def _mode_of(path: Path) -> int:
+    """What there is at a path.
+
+    Raises:
+        PathMissing: Nothing.
+        VideoUnreadable: That cannot be found out.
+        SystemLimit: Memory is short.
+    """
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        why = f"it is a link to {path.readlink()}, which does not exist" if path.is_symlink() else ""
+        raise PathMissing(
+            f"There is no file or folder {path}", why=why, fix="Check the spelling of the path"
+        ) from error
+    except OSError as error:
+        what = f"{path} cannot be read"
+        if (limit := system_limit(what, error)) is not None:
+            raise limit from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise PathMissing(what, why="no file or folder can have so long a name", fix="Check the path") from error
+        if isinstance(error, PermissionError):
+            raise VideoUnreadable(
+                what, why="you may not enter its folder", fix="Change the permissions of the folder"
+            ) from error
+        raise VideoUnreadable(what, why=error.strerror or "", fix="Check the disk that it lies on") from error

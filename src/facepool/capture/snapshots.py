@@ -23,6 +23,7 @@ LARGEST_PICTURE = 64 * 1024 * 1024
 _HEADERS = {"Accept": "image/*, */*;q=0.5", "Accept-Encoding": "identity", "User-Agent": "facepool"}
 _CHUNK = 64 * 1024
 _MULTIPART = b"--"
+_JPEG_AND_ANOTHER = b"\xff\xd9\xff\xd8"
 _CHECK_LOGIN = "Check the user name and password in the address: http://USER:PASSWORD@HOST/..."
 _CHECK = "Check the address, and that the camera or server is on"
 
@@ -31,41 +32,45 @@ class NoAnswer(Exception):
     """An address gave no picture; says why, and what to do.
 
     Attributes:
-        may_play: Whether FFmpeg could still make something of it: it is a stream, or speaks a dialect of HTTP.
+        is_plain: Whether the reason is clear; otherwise it may be a dialect of HTTP that FFmpeg knows.
     """
 
-    def __init__(self, why: str, fix: str = _CHECK, *, may_play: bool = False) -> None:
+    def __init__(self, why: str, fix: str = _CHECK, *, is_plain: bool = True) -> None:
         super().__init__(why)
         self.why = why
         self.fix = fix
-        self.may_play = may_play
+        self.is_plain = is_plain
 
 
 @dataclass(frozen=True, slots=True)
 class Moving:
-    """What serves no single picture: a stream or video, for FFmpeg.
+    """What serves no single picture.
 
     Attributes:
-        format: FFmpeg's name of what it is, where the answer said so; None leaves it to FFmpeg.
+        container: FFmpeg's name of what it serves, whatever the address looks like; None for what cannot be told.
     """
 
-    format: Literal["mpjpeg"] | None = None
+    container: Literal["mpjpeg", "mjpeg"] | None = None
 
 
-def look_at(url: str, options: CaptureOptions) -> FetchedPicture | Moving:
-    """What an address serves: one picture, by its first bytes, or something else, which is left to FFmpeg.
+def look_at(url: str, options: CaptureOptions) -> FetchedPicture | Moving | None:
+    """What an address serves that FFmpeg takes for no video.
+
+    Returns:
+        A picture, or a stream; None for what cannot be told.
 
     Raises:
-        StreamUnavailable: It does not answer, refuses, or serves a web page.
+        StreamUnavailable: It does not answer, refuses, or serves a web page or the like.
     """
     try:
         with closing(Address(url, options)) as address:
-            return address.fetch()
+            found = address.fetch()
     except NoAnswer as error:
-        if error.may_play:
-            return Moving()
+        if not error.is_plain:
+            return None
         what = f"The stream {mask_credentials(url)} cannot be opened"
         raise StreamUnavailable(what, why=error.why, fix=error.fix) from None
+    return None if isinstance(found, Moving) and found.container is None else found
 
 
 def fetch_picture(url: str, options: CaptureOptions | None = None) -> FetchedPicture:
@@ -152,9 +157,9 @@ class Address:
                 if is_first and len(data) >= HEAD_BYTES and not _is_one_picture(bytes(data[:HEAD_BYTES]), kind):
                     break
                 if len(data) > LARGEST_PICTURE:
-                    raise NoAnswer(f"it sends more than {LARGEST_PICTURE >> 20} MiB", may_play=not length)
+                    return _too_much(f"it sends more than {LARGEST_PICTURE >> 20} MiB", bytes(data), length)
                 if time.monotonic() > ends_s:  # it trickles, or never ends
-                    raise NoAnswer(f"the picture is not there after {self._longest_s:g} s", may_play=not length)
+                    return _too_much(f"the picture is not there after {self._longest_s:g} s", bytes(data), length)
         head = bytes(data[:HEAD_BYTES])
         if _is_one_picture(head, kind):
             return FetchedPicture(self.name, bytes(data))
@@ -178,12 +183,18 @@ def _is_one_picture(head: bytes, said: str) -> bool:
     return unmarked and bool(head) and said.startswith("image/")
 
 
+def _too_much(why: str, data: bytes, length: str) -> Moving:
+    if not length and data.count(_JPEG_AND_ANOTHER) > 1:
+        return Moving("mjpeg")  # one JPEG after the other, without an end
+    raise NoAnswer(why)
+
+
 def _no_picture(head: bytes) -> Moving:
     kind: FileKind | None = kind_of(head)
     if not head:
         raise NoAnswer("it sends nothing")
     if kind is not None and not kind.may_play:
-        raise NoAnswer(f"it sends {kind.name}, neither a picture nor a video", kind.fix)
+        raise NoAnswer(f"it sends {kind.name}, not a video or a picture", kind.fix)
     return Moving()
 
 
@@ -193,15 +204,15 @@ def _explained(error: Exception) -> NoAnswer:
         return NoAnswer("it is no valid address", "Write % / ? # @ in a user name or password as %25 %2F %3F %23 %40")
     if "CERTIFICATE" in text or "certificate" in text:
         fix = "Name the file of its authority in the environment variable SSL_CERT_FILE, or use http://"
-        return NoAnswer("its certificate is not trusted", fix, may_play=True)
+        return NoAnswer("its certificate is not trusted", fix, is_plain=False)
     if isinstance(error, httpx2.ConnectError):
         nobody = "refused" in text.lower()
         why = "nobody answers at this address" if nobody else f"it cannot be reached ({text})"
-        return NoAnswer(why, may_play=not nobody)
+        return NoAnswer(why, is_plain=nobody)
     if isinstance(error, httpx2.TooManyRedirects):
         return NoAnswer("it refers to other addresses without an end")
     # Cameras with a dialect of their own: no status line, a wrong length. FFmpeg knows more of them.
-    return NoAnswer(f"it breaks off, or is no HTTP ({type(error).__name__})", may_play=True)
+    return NoAnswer(f"it breaks off, or is no HTTP ({type(error).__name__})", is_plain=False)
 
 
 def _without_login(parts: SplitResult) -> str:

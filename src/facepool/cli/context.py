@@ -29,6 +29,8 @@ MODELS = ("pack", "detector", "embedder", "precision", "device", "threads", "mod
 DETECTION = ("quality", "detect_size", "detect_threshold")
 DECISION = ("threshold", "target_fpir", "min_margin")
 LIVE = ("firm_frames", "unknown_after", "detect_every")
+EVENTS = ("webhook", "mqtt", "home_assistant", "discovery_prefix")
+FRIGATE = ("frigate", "frigate_topic")
 REGISTRATION = ("register_threshold", "max_templates", "min_face", "min_sharpness")
 
 _SHORT = {"pool": "-p", "threshold": "-t"}
@@ -149,7 +151,7 @@ def settings_options(*names: str) -> Callable[[Command], Command]:
 
 def keep_setting(context: click.Context, parameter: click.Parameter, value: object) -> None:
     """Callback of an option that has the name of a setting."""
-    if value is not None and parameter.name is not None:
+    if value is not None and value != () and parameter.name is not None:
         context.ensure_object(CommandContext).given[parameter.name] = value
 
 
@@ -190,14 +192,20 @@ licence_option = click.option(
 
 
 def _option(name: str, setting: FieldInfo) -> Callable[[Command], Command]:
-    flags = [f"--{name.replace('_', '-')}"]
+    dashed = name.replace("_", "-")
+    flags = [f"--{dashed}/--no-{dashed}" if setting.annotation is bool else f"--{dashed}"]
     if name in _SHORT:
         flags.insert(0, _SHORT[name])
-    default = "" if setting.default_factory or setting.default is None else f"  [{setting.default}]"
+    unset = setting.default_factory or setting.default in (None, (), False)
+    default = "" if unset else f"  [{setting.default}]"
+    repeated = setting.annotation == tuple[str, ...]
     return click.option(
         *flags,
         name,
         type=_kind(setting),
+        multiple=repeated,
+        metavar="URL" if repeated else None,
+        default=None,
         expose_value=False,
         callback=keep_setting,
         help=f"{setting.description}.{default}",
@@ -209,7 +217,9 @@ def _kind(setting: FieldInfo) -> type | click.Path | click.Choice[str]:
         return click.Path(path_type=Path)
     if get_origin(setting.annotation) is Literal:
         return click.Choice(get_args(setting.annotation))
-    for kind in (float, int, str):
+    if setting.annotation == tuple[str, ...]:
+        return str
+    for kind in (bool, float, int, str):
         if setting.annotation in (kind, kind | None):
             return kind
     raise TypeError(f"a setting of type {setting.annotation} has no option")

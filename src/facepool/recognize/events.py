@@ -1,7 +1,10 @@
 """What live recognition says of a frame: who is where, and what happened."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
+from uuid import uuid4
 
 from facepool.types import Decision, Detections, Image, Indices, Mask, Reason
 
@@ -29,6 +32,8 @@ class Event:
         reason: Why.
         crop_bgr: (S, S, 3) uint8 BGR, the best aligned face so far, where crops are kept.
         person_id: The id of the person, which stays when they are renamed; None for nobody known.
+        id: A UUID of its own, the same wherever the event is told of and however often.
+        at: The time of day at which it was noticed, in UTC.
     """
 
     kind: EventKind
@@ -44,6 +49,8 @@ class Event:
     reason: EventReason
     crop_bgr: Image | None = None
     person_id: str | None = None
+    id: str = field(default_factory=lambda: str(uuid4()), compare=False)
+    at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +85,13 @@ class LiveView:
     def names(self) -> tuple[str | None, ...]:
         """Who each face is; None for unknown or not decided yet."""
         return tuple(None if decision is None else decision.person for decision in self.decisions)
+
+
+NOBODY = "nobody"
+UNKNOWN = "unknown"
+
+
+def describe_people(names: Iterable[str], unknown: int) -> str:
+    """Who is in view, in a line: ``Ada, Bob, 2 unknown``; ``nobody`` for nobody."""
+    others = [f"{unknown} {UNKNOWN}"] if unknown > 1 else [UNKNOWN] * unknown
+    return ", ".join([*sorted(names), *others]) or NOBODY

@@ -29,10 +29,13 @@ class Rejected(Exception):
 
 
 def split_address(url: str, schemes: Collection[str]) -> SplitResult | None:
-    """The parts of a URL; None for one without a host, with a port that is none, or of another scheme."""
+    """The parts of a URL; None for one of another scheme, or whose host or port cannot be one."""
+    if not url.isprintable() or " " in url:
+        return None
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises where it is no number of a port
+        (parts.hostname or "").encode("idna")  # raises where a part of the name is empty or too long
     except ValueError:
         return None
     return parts if parts.hostname and parts.scheme in schemes else None

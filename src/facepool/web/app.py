@@ -26,7 +26,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 import facepool
 from facepool.errors import ConfigError
-from facepool.web import compreface, problems
+from facepool.web import compreface, deepstack, problems
 from facepool.web.api import activity, cameras, enroll, keys, live, persons, pool, recognition, system
 from facepool.web.middleware import middleware
 from facepool.web.middleware.bounds import DEADLINE_S, MOST_BYTES
@@ -45,13 +45,14 @@ _ROUTERS = (
     live.router,
     enroll.router,
     compreface.router,
+    deepstack.router,
     system.router,
     keys.session,
     keys.router,
     system.monitoring,
 )
 
-_WORDS: dict[str, problems.Refusal] = {"/api/": compreface.refusal}
+_WORDS: dict[str, problems.Refusal] = {"/api/": compreface.refusal, "/v1/vision/": deepstack.refusal}
 """Interfaces of other programs, by how their addresses begin: how they say that something is wrong."""
 
 
@@ -82,6 +83,7 @@ def create_app(services: Services, *, most_bytes: int = MOST_BYTES, deadline_s: 
         middleware=middleware(services, most_bytes=most_bytes, deadline_s=deadline_s, refusal=_refusal),
     )
     app.state.services = services
+    app.state.most_bytes = most_bytes
     problems.add_handlers(app, _refusal)
     for router in _ROUTERS:
         app.include_router(router)

@@ -1,11 +1,8 @@
 """``facepool recognize`` on pictures, folders and videos, as a user runs it."""
 
-import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from datetime import datetime
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -14,6 +11,7 @@ from facepool import read_image
 from facepool.capture import VideoSource, write_image
 from facepool.geometry import turn_image
 from support.commands import Commands, film, interrupt, nobody, pan, shot
+from support.webhook import listener
 
 KEYS = (
     *("source", "frame", "time_s", "bbox", "score", "person", "person_id"),
@@ -123,14 +121,30 @@ def test_how_soon_a_name_is_said_can_be_set(crowd: Commands, photos: Path, tmp_p
 def test_another_program_is_told_of_events(crowd: Commands, photos: Path, tmp_path: Path) -> None:
     film(tmp_path / "a.mp4", pan(photos / "person_a_2.jpg", 4))
     with listener() as (url, heard):
-        outcome = crowd("recognize", tmp_path / "a.mp4", "--headless", "--webhook", url)
+        outcome = crowd("recognize", tmp_path / "a.mp4", "--headless", "--json", "--webhook", url)
     assert outcome.code == 0, outcome.err
     assert [(event["event"], event["person"]) for event in heard] == [
         ("appeared", None),
         ("recognized", "Ada"),
         ("lost", "Ada"),
     ]
-    assert all(event["at"] for event in heard)
+    assert heard == [record for record in outcome.records if record["event"]], "one record, wherever it goes"
+    assert len({UUID(str(event["id"])) for event in heard}) == 3
+    assert all(datetime.fromisoformat(str(event["at"])).tzinfo for event in heard)
+    assert [bool(event["person_id"]) for event in heard] == [False, True, True]
+
+
+def test_where_events_go_can_be_a_setting(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    film(tmp_path / "a.mp4", pan(photos / "person_a_2.jpg", 4))
+    with listener() as (one, first), listener() as (other, second):
+        outcome = crowd("recognize", tmp_path / "a.mp4", "--headless", FACEPOOL_WEBHOOK=f"{one} {other}")
+    assert (len(first), len(second)) == (3, 3), outcome.err
+
+
+def test_home_assistant_without_a_broker_is_refused_before_the_work(crowd: Commands, photos: Path) -> None:
+    outcome = crowd("recognize", photos / "person_a_2.jpg", "--home-assistant")
+    assert outcome.code == 2
+    assert "--mqtt" in outcome.error
 
 
 def test_a_program_that_is_not_there_holds_nothing_up_and_is_told_of(
@@ -248,26 +262,3 @@ def test_an_annotated_copy_does_not_replace_the_picture(crowd: Commands, photos:
     assert outcome.code == 2
     assert "replaced" in outcome.error
     assert picture.read_bytes() == (photos / "person_a_2.jpg").read_bytes()
-
-
-@contextmanager
-def listener() -> Iterator[tuple[str, list[dict[str, object]]]]:
-    """A program that takes events, and what it was told."""
-    heard: list[dict[str, object]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- http.server's name
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/", heard
-    finally:
-        server.shutdown()
-        server.server_close()

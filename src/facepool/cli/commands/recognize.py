@@ -4,31 +4,41 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import click
 from rich.text import Text
 
 from facepool.capture import FrameSource, write_image
-from facepool.cli.context import DECISION, DETECTION, LIVE, MODELS, CommandContext, json_option, settings_options
+from facepool.cli.context import (
+    DECISION,
+    DETECTION,
+    EVENTS,
+    LIVE,
+    MODELS,
+    CommandContext,
+    json_option,
+    settings_options,
+)
 from facepool.cli.ui.console import Console, people_count
-from facepool.cli.ui.recording import PICTURE_SUFFIXES, VIDEO_SUFFIXES, open_recording
+from facepool.cli.ui.recording import PICTURE_SUFFIXES, VIDEO_SUFFIXES, NewNames, open_recording, stem_of
 from facepool.cli.ui.sources import Sources, more_sources, source_option
 from facepool.cli.ui.viewer import Viewer, is_still
 from facepool.errors import ConfigError
+from facepool.files import storage_errors
+from facepool.gallery import open_pool
 from facepool.overlay import Canvas, Painter, PresencePanel, Present, label_of, live_labels
-from facepool.recognize.events import Event, LiveView
-from facepool.recognize.live import Emit, LiveRecognizer, LiveSession
+from facepool.recognize.events import UNKNOWN, Event, LiveView, describe_people
+from facepool.recognize.live import LiveRecognizer, LiveSession
 from facepool.recognize.pictures import Recognizer
 from facepool.records import event_record, face_records, live_records
 from facepool.types import Decision, Frame, Image
 from facepool.window import Window
 
 if TYPE_CHECKING:
-    from facepool.sinks import Outbox
+    from facepool.sinks import EventOutputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,32 +48,21 @@ class Outputs:
     Attributes:
         recording: Annotated frames: a video, a picture or a folder.
         crops: Folder for the faces of events.
-        webhooks: Addresses that events are posted to.
-        brokers: Addresses that events are published at.
     """
 
     recording: Path | None = None
     crops: Path | None = None
-    webhooks: Sequence[str] = ()
-    brokers: Sequence[str] = ()
 
 
 @click.command()
 @more_sources
 @source_option
-@settings_options("pool", "rotate", *DECISION, *LIVE, *MODELS, *DETECTION)
+@settings_options("pool", "rotate", "every", *EVENTS, *DECISION, *LIVE, *MODELS, *DETECTION)
 @click.option("--window/--headless", default=None, help="Show a window or not; by default for anything that moves.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Keep annotated frames: a video, a picture or a folder."
 )
 @click.option("--save-crops", type=click.Path(path_type=Path), help="Folder for the face of each event.")
-@click.option("--webhook", multiple=True, metavar="URL", help="Post each event to this address; may be repeated.")
-@click.option(
-    "--mqtt",
-    multiple=True,
-    metavar="URL",
-    help="Publish each event: mqtt://user:password@host/prefix; needs facepool[mqtt].",
-)
 @json_option
 def recognize(
     context: CommandContext,
@@ -72,8 +71,6 @@ def recognize(
     window: bool | None,
     output: Path | None,
     save_crops: Path | None,
-    webhook: tuple[str, ...],
-    mqtt: tuple[str, ...],
 ) -> int:
     """Say who is in a camera's view, a video or pictures.
 
@@ -87,7 +84,7 @@ def recognize(
     facepool recognize -s rtsp://host/stream --headless --json
     facepool recognize --webhook http://home/hook     tell another program who comes and goes
     """
-    outputs = Outputs(output, save_crops, webhook, mqtt)
+    outputs = Outputs(output, save_crops)
     return recognize_sources((*sources, *more) or ("0",), context, outputs, window=window)
 
 
@@ -95,9 +92,9 @@ def recognize_sources(named: tuple[str, ...], context: CommandContext, outputs: 
     """Recognize everybody in some sources, one after the other."""
     console, settings = context.console, context.settings
     painter, sources = Painter(), Sources(named, context)
-    sources.check_window(window)
+    sources.check(window)
     with ExitStack() as stack:
-        emit = stack.enter_context(_open_event_output(console, outputs))
+        event_output = stack.enter_context(_EventOutput.of(context, outputs.crops))
         pool = stack.enter_context(context.open_pool(context.analyzer.space))
         recognizer = Recognizer(context.analyzer, pool, context.policy, settings.recognize_options())
         threshold = recognizer.threshold
@@ -117,48 +114,71 @@ def recognize_sources(named: tuple[str, ...], context: CommandContext, outputs: 
                     _recognize_pictures(source, recognizer, viewer, console, painter)
                 else:
                     live = LiveRecognizer(context.analyzer, pool, context.policy, options=live_options)
-                    _recognize_moving(source, LiveSession(live, emit), viewer, console, painter)
+                    event_output.watch(source)
+                    _recognize_moving(source, LiveSession(live, event_output.emit), viewer, console, painter)
                 if viewer.ended:
                     break
     return sources.exit_code
 
 
-@contextmanager
-def _open_event_output(console: Console, outputs: Outputs) -> Iterator[Emit]:
-    """What passes events on: to the console, and to other programs, with crops of faces in files.
+class _EventOutput:
+    """Passes events on: to the console, and to other programs, with crops of faces in files.
 
-    At the end what waits is delivered; what never arrived, the log says.
-
-    Raises:
-        ConfigError: An address cannot be used, or the client for it is not installed.
+    Args:
+        console: For the user.
+        crops: Folder for the faces of events.
+        others: Other programs; None: there are none.
     """
-    sinks: list[Outbox] = []
 
-    def emit(frame: Frame, events: Sequence[Event]) -> None:
+    def __init__(self, console: Console, crops: Path | None, others: "EventOutputs | None") -> None:
+        self._console = console
+        self._crops = crops
+        self._names = NewNames()
+        self._others = others
+        self._watched: dict[str, str] = {}
+
+    @classmethod
+    @contextmanager
+    def of(cls, context: CommandContext, crops: Path | None) -> Iterator[Self]:
+        """At the end what waits is delivered; what never arrived, the log says.
+
+        Raises:
+            ConfigError: An address cannot be used, or the client for it is not installed.
+        """
+        settings = context.settings
+        if not (settings.webhook or settings.mqtt or settings.home_assistant):
+            yield cls(context.console, crops, None)
+            return
+        from facepool.sinks import EventOutputs  # noqa: PLC0415 -- HTTP takes long to import, and few commands need it
+
+        with EventOutputs(settings, partial(open_pool, settings.pool, ids_path=context.ids_path)) as others:
+            yield cls(context.console, crops, others)
+
+    def watch(self, source: FrameSource) -> None:
+        """A source that moves is recognized from now on."""
+        self._watched[source.name] = source.name
+        if self._others is not None:
+            self._others.set_cameras(self._watched)
+
+    def emit(self, frame: Frame, events: Sequence[Event]) -> None:
+        """Tell everybody of some events."""
         for event in events:
-            record = event_record(frame, event, _keep_crop(outputs.crops, frame, event))
-            console.emit(record)
-            for sink in sinks:
-                sink.put(record | {"at": datetime.now(UTC).isoformat(timespec="milliseconds")})
+            record = event_record(frame, event, self._keep_crop(frame, event))
+            self._console.emit(record)
+            if self._others is not None:
+                self._others.put(record, frame.source)
 
-    with ExitStack() as stack:
-        if outputs.webhooks or outputs.brokers:
-            from facepool.sinks import MqttSink, WebhookSink  # noqa: PLC0415 -- HTTP takes long to import, and few commands need it
-
-            sinks += [stack.enter_context(WebhookSink(url)) for url in outputs.webhooks]
-            sinks += [stack.enter_context(MqttSink(url)) for url in outputs.brokers]
-        yield emit
-
-
-def _keep_crop(folder: Path | None, frame: Frame, event: Event) -> Path | None:
-    """Where the best picture of the event's face so far is kept, if it is."""
-    if folder is None or event.crop_bgr is None:
-        return None
-    folder.mkdir(parents=True, exist_ok=True)
-    # No name of a person in it: a name may hold what no file name may.
-    path = folder / f"{Path(frame.source).stem or 'camera'}-{frame.index:06d}-{event.track}-{event.kind}.png"
-    write_image(path, event.crop_bgr)
-    return path
+    def _keep_crop(self, frame: Frame, event: Event) -> Path | None:
+        """Where the best picture of the event's face so far is kept, if it is."""
+        if self._crops is None or event.crop_bgr is None:
+            return None
+        with storage_errors(self._crops):
+            self._crops.mkdir(parents=True, exist_ok=True)
+        # No name of a person in it: a name may hold what no file name may.
+        stem = f"{stem_of(frame.source, 'camera')}-{frame.index:06d}-{event.track}-{event.kind}"
+        path = self._crops / self._names.new(stem, ".png")
+        write_image(path, event.crop_bgr)
+        return path
 
 
 def _check_recording(output: Path | None, source: FrameSource, sources: Sources) -> None:
@@ -233,10 +253,6 @@ def decision_row(picture: str, decision: Decision) -> tuple[str | Text, ...]:
     return (picture, person, similarity, f"{decision.threshold:.3f}", decision.reason)
 
 
-NOBODY = "nobody"
-UNKNOWN = "unknown"
-
-
 @dataclass(slots=True)
 class _Guest:
     since_s: float
@@ -276,7 +292,7 @@ class Presence:
         if not seen and (self._guests or len(view)):
             return None  # somebody is there, and nobody knows yet who
         self._stated = seen
-        return describe(seen)
+        return _describe(seen)
 
     def people(self) -> list[Present]:
         """Who is in view, for the window: who has been there longest first."""
@@ -290,11 +306,8 @@ class Presence:
         """A line at the end of what was too short to have one, such as an animation of two frames."""
         if self._stated or not self._tentative:
             return None
-        return describe(self._tentative)
+        return _describe(self._tentative)
 
 
-def describe(seen: Counter[str]) -> str:
-    """``Ada, Bob, 2 unknown``; ``nobody`` for nobody."""
-    known = sorted(name for name in seen.elements() if name != UNKNOWN)
-    unknown = [f"{seen[UNKNOWN]} {UNKNOWN}"] if seen[UNKNOWN] > 1 else [UNKNOWN] * seen[UNKNOWN]
-    return ", ".join(known + unknown) or NOBODY
+def _describe(seen: Counter[str]) -> str:
+    return describe_people((name for name in seen.elements() if name != UNKNOWN), seen[UNKNOWN])

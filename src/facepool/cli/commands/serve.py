@@ -10,6 +10,8 @@ import click
 from facepool.cli.context import (
     DECISION,
     DETECTION,
+    EVENTS,
+    FRIGATE,
     LIVE,
     MODELS,
     REGISTRATION,
@@ -49,7 +51,7 @@ _MIB = 1024 * 1024
 )
 @click.option("--open/--no-open", "open_browser", default=False, help="Open the page in the browser.")
 @licence_option
-@settings_options("pool", "rotate", *MODELS, *DETECTION, *DECISION, *LIVE, *REGISTRATION)
+@settings_options("pool", "rotate", "every", *EVENTS, *FRIGATE, *MODELS, *DETECTION, *DECISION, *LIVE, *REGISTRATION)
 def serve(
     context: CommandContext,
     host: str,

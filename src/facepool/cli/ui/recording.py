@@ -6,6 +6,7 @@ from pathlib import Path
 
 from facepool.capture import VideoWriter, write_image
 from facepool.errors import ConfigError
+from facepool.files import safe_stem, storage_errors
 from facepool.types import Frame, Image
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif")
@@ -61,14 +62,40 @@ def _open_video(path: Path, threads: int | None) -> Iterator[Record]:
 
 def _picture_file(path: Path) -> Record:
     def record(image_bgr: Image, _frame: Frame) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
         write_image(path, image_bgr)
 
     return record
 
 
+class NewNames:
+    """Names for the files of one run: every file system takes them, and none is given twice."""
+
+    def __init__(self) -> None:
+        self._given: set[str] = set()
+
+    def is_given(self, name: str) -> bool:
+        """Whether a file of this run has that name."""
+        return name.casefold() in self._given  # on Windows, macOS and sticks, names that differ in case are one
+
+    def new(self, stem: str, suffix: str) -> str:
+        """The name made of stem and ending, with a number if there is one already."""
+        name, number = f"{stem}{suffix}", 1
+        while self.is_given(name):
+            number += 1
+            name = f"{stem}-{number}{suffix}"
+        self._given.add(name.casefold())
+        return name
+
+
+def stem_of(source: str, unnamed: str = "frame") -> str:
+    """How files are called that are made of a source: a path, an address, or a camera's number."""
+    return safe_stem(Path(source).stem, unnamed)
+
+
 def _picture_folder(folder: Path) -> Record:
-    written: set[str] = set()
+    names = NewNames()
 
     def record(image_bgr: Image, frame: Frame) -> None:
         if folder.resolve() == Path(frame.source).resolve().parent:
@@ -77,13 +104,12 @@ def _picture_folder(folder: Path) -> Record:
                 why="the pictures that are looked at lie there, and one could replace another",
                 fix="Name another folder with --output",
             )
-        folder.mkdir(parents=True, exist_ok=True)
-        stem = Path(frame.source).stem or "frame"
-        name = f"{stem}.jpg"
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        stem = stem_of(frame.source)
         # A picture keeps its name; the frames of a video, and pictures of one name, are told apart by number.
-        if frame.time_s is not None or name in written:
-            name = f"{stem}-{frame.index:06d}.jpg"
-        written.add(name)
-        write_image(folder / name, image_bgr)
+        if frame.time_s is not None or names.is_given(f"{stem}.jpg"):
+            stem = f"{stem}-{frame.index:06d}"
+        write_image(folder / names.new(stem, ".jpg"), image_bgr)
 
     return record

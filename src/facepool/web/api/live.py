@@ -269,7 +269,19 @@ router = APIRouter(tags=["live"])
 
 _SOURCE = "browser"
 _FACE_FIELDS = ("track", "bbox", "score", "person", "person_id", "similarity", "threshold", "margin", "reason")
-_EVENT_FIELDS = ("event", "track", "person", "person_id", "previous", "similarity", "threshold", "reason", "time_s")
+_EVENT_FIELDS = (
+    "id",
+    "at",
+    "event",
+    "track",
+    "person",
+    "person_id",
+    "previous",
+    "similarity",
+    "threshold",
+    "reason",
+    "time_s",
+)
 
 
 @router.websocket("/v1/live")

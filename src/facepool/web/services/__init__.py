@@ -4,7 +4,7 @@ In come settings and the networks; out goes `Services`, which routes find in the
 parts depend on each other. Nothing here knows requests or routes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated
@@ -18,11 +18,15 @@ from facepool.faces.turns import TurnFinder
 from facepool.gallery import Pool
 from facepool.models.catalog import ModelEntry
 from facepool.recognize.live import LiveRecognizer
+from facepool.recognize.snapshots import SnapshotRecognizer
+from facepool.sinks import EventOutputs
+from facepool.sinks.outputs import broker_missing
 from facepool.thresholds import ThresholdPolicy
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
 from facepool.web.services.cameras import Cameras, CameraSetup
 from facepool.web.services.engine import Engine
+from facepool.web.services.frigate import Emit, Frigate, FrigateClient
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import Limits
 from facepool.web.services.metrics import Metrics
@@ -48,6 +52,8 @@ class Services:
         limits: How much one client may ask for.
         metrics: What is counted.
         store: Where keys, audit and activity are kept.
+        outputs: Other programs that hear of events.
+        frigate: Names the people of Frigate's events; None: it is not asked for.
         models: What the networks are, and under which terms.
     """
 
@@ -62,6 +68,8 @@ class Services:
     limits: Limits
     metrics: Metrics
     store: ServerStore
+    outputs: EventOutputs
+    frigate: Frigate | None = None
     models: Sequence[ModelEntry] = ()
 
     @property
@@ -75,8 +83,11 @@ class Services:
         return self.tuning.policy
 
     def close(self) -> None:
-        """Stop everything, and let go of the files."""
+        """Stop everything, deliver what others are to hear yet, and let go of the files."""
         self.cameras.close()
+        if self.frigate is not None:
+            self.frigate.close()
+        self.outputs.close()
         self.engine.close()
         self.pool.close()
         self.store.close()
@@ -114,6 +125,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         options: What only a server has to know.
 
     Raises:
+        ConfigError: An address of another program cannot be used.
         PoolError: The pool cannot be used.
         StorageError: What is kept beside it cannot.
     """
@@ -124,11 +136,13 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     metrics = Metrics()
     engine = Engine(analyzer, queue=options.queue, batch=options.batch, on_run=metrics.run)
     tuning = Tuning(settings, analyzer.fmr, store, options.pinned)
-    activity, audit = Activity(store, access.person_id, days=options.activity_days), Audit(store, access.person_id)
+    outputs = EventOutputs(settings, access.open)
+    activity = Activity(store, access.person_id, days=options.activity_days, others=outputs.put)
+    audit = Audit(store, access.person_id)
     setup = CameraSetup(
         recognizer=partial(live_recognizer, engine, tuning),
         open_pool=access.open,
-        emit=activity.emit,
+        emit=lambda camera, frame, events: activity.emit(camera.name, frame, events, camera=camera.source),
         turn_finder=partial(TurnFinder, engine.analyzer),
         capture=settings.capture_options(partial(TurnFinder, engine.analyzer)),
         rotate=settings.rotate,
@@ -141,10 +155,14 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         activity=activity,
         audit=audit,
         people=PersonChanges(store, activity, audit),
-        cameras=Cameras(setup, store),
+        cameras=Cameras(
+            setup, store, lambda cameras: outputs.set_cameras({camera.source: camera.name for camera in cameras})
+        ),
         limits=options.limits,
         metrics=metrics,
         store=store,
+        outputs=outputs,
+        frigate=_frigate(settings, outputs, access, partial(snapshot_recognizer, engine, tuning), activity.emit),
         models=options.models,
     )
     # Numbers that are looked up whenever the metrics are asked for.
@@ -152,12 +170,37 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     metrics.watch("sessions", "WebSockets and event streams", lambda: services.limits.sessions)
     metrics.watch("cameras", "Cameras of the server", lambda: len(services.cameras.all()))
     metrics.watch("cameras_watching", "Cameras that show something", lambda: services.cameras.showing)
+    metrics.watch("events_delivered", "Events that other programs have got", lambda: services.outputs.delivered)
+    metrics.watch("events_dropped", "Events that other programs never will get", lambda: services.outputs.dropped)
+    frigate = services.frigate
+    if frigate is not None:
+        metrics.watch("frigate_waiting", "People of Frigate's events to look at", lambda: frigate.waiting)
     return services
 
 
 def live_recognizer(engine: Engine, tuning: Tuning, pool: Pool) -> LiveRecognizer:
     """A recognizer for one camera, with the settings as they are now."""
     return LiveRecognizer(engine.analyzer, pool, tuning.policy, options=tuning.settings.live_options())
+
+
+def snapshot_recognizer(engine: Engine, tuning: Tuning, pool: Pool) -> SnapshotRecognizer:
+    """A recognizer for pictures of which several show one person, with the settings as they are now."""
+    return SnapshotRecognizer(engine.analyzer, pool, tuning.policy, tuning.settings.live_options())
+
+
+def _frigate(
+    settings: Settings,
+    outputs: EventOutputs,
+    access: PoolAccess,
+    recognizer: Callable[[Pool], SnapshotRecognizer],
+    emit: Emit,
+) -> Frigate | None:
+    if settings.frigate is None:
+        return None
+    if not outputs.connections:
+        raise broker_missing("--frigate")
+    client = FrigateClient(settings.frigate)
+    return Frigate(client, outputs.connections, settings.frigate_topic, access.open, recognizer, emit)
 
 
 async def services_of(connection: HTTPConnection) -> Services:  # async: it needs no thread

@@ -18,7 +18,8 @@ from facepool.web.services.store import LAST, ServerStore, now
 _TIDY_EVERY = 1000
 _MOST_WAITING = 200
 _INSERT = """
-    INSERT INTO activity (at, event, person, previous, source, similarity, person_id) VALUES (?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO activity (at, event, person, previous, source, similarity, person_id, event_id)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 
@@ -33,6 +34,7 @@ class ActivityEntry(BaseModel):
     source: str = Field(description="Which camera; `browser` for that of the page")
     similarity: float | None
     person_id: str | None = Field(description="Of the person, whatever they are called; null: nobody known")
+    event_id: str | None = Field(description="The `id` of the event; null: it was kept before events had one")
 
 
 class Activity:
@@ -42,51 +44,66 @@ class Activity:
         store: Where it is kept.
         id_of: The id of somebody who is in the pool now; None: nobody has that name.
         days: How long.
+        others: Passes an event on to other programs, with the key of the camera.
     """
 
-    def __init__(self, store: ServerStore, id_of: Callable[[str], str | None], *, days: float = 30) -> None:
+    def __init__(
+        self,
+        store: ServerStore,
+        id_of: Callable[[str], str | None],
+        *,
+        days: float = 30,
+        others: Callable[[Record, str], None] = lambda _record, _camera: None,
+    ) -> None:
         self._store = store
+        self._others = others
         self._id_of = id_of
         self._days = days
         self._added = 0
         self.events = Events()
         """What happens now, for those who listen."""
 
-    def emit(self, source: str, frame: Frame, events: Sequence[Event]) -> None:
+    def emit(self, source: str, frame: Frame, events: Sequence[Event], *, camera: str = "") -> None:
         """Keep what happened before a camera, and pass it on to listeners; in a thread, because it writes.
 
         Args:
             source: Which camera, for people; ``browser`` for that of a page.
             frame: With which it happened.
             events: What happened.
+            camera: Its key for other programs, where it is one of the server's.
         """
         for event in events:
-            record = {"at": now(), **event_record(frame, event), "source": source}
-            self.add(record)
+            record = self.add({**event_record(frame, event), "source": source})
             self.events.publish(record)
+            self._others(record, camera)
 
-    def add(self, record: Record) -> None:
+    def add(self, record: Record) -> Record:
         """Keep an event, in any thread; not one of somebody whose name is gone from the pool.
 
         Somebody who was erased or renamed may still be before a camera, which emits the old name as lost once more.
 
         Args:
             record: As ``records.event_record`` gives it, with ``source`` for people.
+
+        Returns:
+            What others may hear of it: the record, without the names that are gone.
         """
         with self._store.transaction() as db:
             # Inside the transaction: a name that goes from the pool after this is taken out after it, too.
             person, previous = record.get("person"), record.get("previous")
             person_id = self._id_of(person) if isinstance(person, str) else None
-            if person is not None and person_id is None:
-                return
             if isinstance(previous, str) and self._id_of(previous) is None:
                 previous = None
-            values = (now(), record["event"], person, previous, record["source"], record.get("similarity"), person_id)
+            if person is not None and person_id is None:
+                return {**record, "person": None, "person_id": None, "previous": previous}
+            seen = (record["event"], person, previous, record["source"], record.get("similarity"))
+            values = (now(), *seen, person_id, record.get("id"))
             db.execute(_INSERT, values)
             if self._added % _TIDY_EVERY == 0:
                 oldest = datetime.now(UTC) - timedelta(days=self._days)
                 db.execute("DELETE FROM activity WHERE at < ?", (oldest.isoformat(timespec="seconds"),))
             self._added += 1
+        return {**record, "previous": previous}
 
     async def entries(
         self, *, person: str | None = None, before: int | None = None, limit: int = 100

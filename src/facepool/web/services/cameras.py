@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from typing import Literal
@@ -27,6 +27,8 @@ from facepool.web.problems import NotFound, ServerBusy
 from facepool.web.services.store import ServerStore, now
 
 MOST_CAMERAS = 64
+SNAPSHOTS_EVERY_S = 2.0
+"""How often an address that serves one picture at a time is asked, where nothing else is said."""
 _PICTURE_QUALITY = 85
 _MEMORY = "cameras"
 _LOG = logging.getLogger(__name__)
@@ -79,6 +81,7 @@ class CameraInfo(BaseModel):
     fps: float = Field(description="Frames looked at in a second, lately")
     size: tuple[int, int] | None = Field(description="Width and height of its pictures, as they are turned")
     rotate: Rotation = Field(description="Degrees clockwise by which its pictures are turned, or `auto`")
+    every: float = Field(description="Seconds between its pictures, where its address serves one at a time")
     turned: int | None = Field(description="Degrees by which they are turned now; null while `auto` has seen nobody")
     present: list[FaceInView]
 
@@ -93,6 +96,11 @@ class RememberedCamera(BaseModel):
 
     name: str
     rotate: Rotation | None = None
+    every: float | None = None
+
+    def kept(self) -> object:
+        """As the store has it: earlier servers read a camera that has a name and nothing else."""
+        return self.name if self.rotate is None and self.every is None else self.model_dump(exclude_none=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +112,13 @@ class CameraSetup:
         open_pool: Opens the pool for the calling thread.
         turn_finder: Makes what finds out how a camera is mounted, and says it to what it is given.
         capture: How sources are opened.
-        emit: Passes on what happened before a camera, by its name, in the camera's thread.
+        emit: Passes on what happened before a camera, in the camera's thread.
         rotate: How cameras are turned that nothing else is said of.
     """
 
     recognizer: Callable[[Pool], LiveRecognizer]
     open_pool: Callable[[], AbstractContextManager[Pool]]
-    emit: Callable[[str, Frame, Sequence[Event]], None]
+    emit: Callable[["Camera", Frame, Sequence[Event]], None]
     turn_finder: Callable[[Callable[[Turn], None]], TurnFinder]
     capture: CaptureOptions
     rotate: Rotation = "0"
@@ -122,18 +130,21 @@ class Camera:
     Args:
         number: Its id.
         source: Camera number, URL or file.
-        name: For people.
+        kept: What is remembered of it: its name for people; how its pictures are turned and how often they are asked
+            for, where not as the setup says.
         setup: What it is watched with.
-        rotate: How its pictures are turned; None as the setup says.
     """
 
-    def __init__(self, number: str, source: str, name: str, setup: CameraSetup, rotate: Rotation | None = None) -> None:
+    def __init__(self, number: str, source: str, kept: RememberedCamera, setup: CameraSetup) -> None:
+        name = kept.name
         self.id = number
+        self.kept = kept
         self.name = name
         self.source = mask_credentials(source)
         self._spec = source
         self._setup = setup
-        self._rotate = rotate or setup.rotate
+        self._rotate = kept.rotate or setup.rotate
+        self._every_s = kept.every or setup.capture.every_s or SNAPSHOTS_EVERY_S
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"camera {number}", daemon=True)
         # All below is shared with the thread and guarded by this.
@@ -148,7 +159,8 @@ class Camera:
             restarts=0,
             fps=0,
             size=None,
-            rotate=rotate or setup.rotate,
+            rotate=self._rotate,
+            every=self._every_s,
             turned=None,
             present=[],
         )
@@ -228,7 +240,8 @@ class Camera:
 
     def _connect(self) -> FrameSource:
         setup = self._setup
-        options = turned(setup.capture, self._rotate, lambda: setup.turn_finder(self._turned))
+        capture = replace(setup.capture, every_s=self._every_s)
+        options = turned(capture, self._rotate, lambda: setup.turn_finder(self._turned))
         source = open_source(self._spec, options, on_status=self._news)
         if options.find_turn is None:
             self._turned(options.rotate)
@@ -241,7 +254,7 @@ class Camera:
     def _watch(self, source: FrameSource, pool: Pool) -> None:
         pace = None if source.live else Pace()
         recognizer = self._setup.recognizer(pool)
-        with closing(LiveSession(recognizer, partial(self._setup.emit, self.name))) as session:
+        with closing(LiveSession(recognizer, partial(self._setup.emit, self))) as session:
             for frame in source:
                 if self._stop.is_set():
                     return
@@ -294,10 +307,17 @@ class Cameras:
     Args:
         setup: What they are watched with.
         store: Remembers those that are to be watched after the next start, too.
+        on_change: Hears which there are, whenever one more is watched or one no more.
     """
 
-    def __init__(self, setup: CameraSetup, store: ServerStore | None = None) -> None:
+    def __init__(
+        self,
+        setup: CameraSetup,
+        store: ServerStore | None = None,
+        on_change: Callable[[Sequence[Camera]], None] = lambda _cameras: None,
+    ) -> None:
         self._setup = setup
+        self._on_change = on_change
         self._store = store
         self._lock = threading.Lock()
         self._cameras: dict[str, Camera] = {}
@@ -331,15 +351,24 @@ class Cameras:
         """Watch those that were to be remembered, after a start."""
         for source, kept in self._remembered().items():
             if not any(camera.watches(source) for camera in self.all()):
-                self.add(source, kept.name, rotate=kept.rotate)
+                self.add(source, kept.name, rotate=kept.rotate, every=kept.every)
 
-    def add(self, source: str, name: str = "", *, rotate: Rotation | None = None, remember: bool = False) -> Camera:
+    def add(
+        self,
+        source: str,
+        name: str = "",
+        *,
+        rotate: Rotation | None = None,
+        every: float | None = None,
+        remember: bool = False,
+    ) -> Camera:
         """Watch one more. Whether it can be opened, its status says later; it is tried again and again.
 
         Args:
             source: Camera number, URL, or a file, which is watched once at its own speed.
             name: For people; by default the source, without what is secret in it.
             rotate: Degrees clockwise by which its pictures are turned, or ``auto``; None as the server was started.
+            every: Seconds between its pictures, where its address serves one at a time; None as the server was started.
             remember: Watch it after the next start, too.
 
         Raises:
@@ -351,10 +380,12 @@ class Cameras:
             if len(self._cameras) >= MOST_CAMERAS:
                 raise ConfigError(f"There are {MOST_CAMERAS} cameras already", fix="Remove one first")
             number = str(next(self._numbers))
-            camera = Camera(number, source, name.strip() or mask_credentials(source), self._setup, rotate)
+            kept = RememberedCamera(name=name.strip() or mask_credentials(source), rotate=rotate, every=every)
+            camera = Camera(number, source, kept, self._setup)
             self._cameras[number] = camera
         if remember:
-            self._remember({**self._remembered(), source: RememberedCamera(name=camera.name, rotate=rotate)})
+            self._remember({**self._remembered(), source: camera.kept})
+        self._on_change(self.all())
         camera.start()
         return camera
 
@@ -369,6 +400,7 @@ class Cameras:
             self._cameras.pop(number, None)
         self._remember({source: kept for source, kept in self._remembered().items() if not camera.watches(source)})
         camera.close()
+        self._on_change(self.all())
 
     def picture(self, number: str) -> bytes:
         """The newest picture of one with boxes and names, as JPEG.
@@ -407,5 +439,4 @@ class Cameras:
 
     def _remember(self, cameras: Mapping[str, RememberedCamera]) -> None:
         if self._store is not None and cameras != self._remembered():
-            kept = {source: one.model_dump() if one.rotate else one.name for source, one in cameras.items()}
-            self._store.keep(_MEMORY, kept)
+            self._store.keep(_MEMORY, {source: one.kept() for source, one in cameras.items()})

@@ -50,7 +50,8 @@ _IDS_OF_PEOPLE = """
 ALTER TABLE audit ADD COLUMN person_id TEXT;
 ALTER TABLE activity ADD COLUMN person_id TEXT;
 """
-_MIGRATIONS = (_SCHEMA, _IDS_OF_PEOPLE)
+_IDS_OF_EVENTS = "ALTER TABLE activity ADD COLUMN event_id TEXT"
+_MIGRATIONS = (_SCHEMA, _IDS_OF_PEOPLE, _IDS_OF_EVENTS)
 """What takes the file from version n to n + 1."""
 
 Row = tuple[object, ...]
