@@ -1,6 +1,7 @@
 import errno
 import io
 import struct
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -263,11 +264,18 @@ def test_the_size_of_a_jpeg_xl_picture_is_known_before_it_is_decoded(size_wh: tu
         assert picture.size == size_wh
 
 
-def test_jpeg_xl_without_its_package_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extras, "missing", lambda _name: ("imagecodecs",))
-    monkeypatch.delitem(PIL.Image.OPEN, "JXL", raising=False)
-    with pytest.raises(ImageUnreadable, match=r"pip install 'facepool\[jpegxl\]', or export it as JPEG"):
-        read_image(b"\xff\x0a" + bytes(100))
+@pytest.mark.parametrize(
+    ("kind", "extra", "data"),
+    [("JXL", "jpegxl", b"\xff\x0a" + bytes(100)), ("HEIF", "heif", b"\0\0\0\x18ftypheic" + bytes(100))],
+)
+def test_a_format_without_its_package_says_what_to_type(
+    monkeypatch: pytest.MonkeyPatch, kind: str, extra: str, data: bytes
+) -> None:
+    for module in extras.EXTRAS[extra].modules:
+        monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.delitem(PIL.Image.OPEN, kind, raising=False)
+    with pytest.raises(ImageUnreadable, match=rf"pip install 'facepool\[{extra}\]', or export them as JPEG"):
+        read_image(data)
 
 
 def test_a_jpeg_xl_bomb_is_refused_before_it_is_decoded() -> None:

@@ -32,26 +32,33 @@ def prepare(format_name: str) -> None:
     Raises:
         CodecMissing: The package for it is not installed.
     """
-    if format_name in _PREPARE and format_name not in PIL.Image.OPEN:
-        _PREPARE[format_name]()
+    if format_name not in _CODECS or format_name in PIL.Image.OPEN:
+        return
+    extra, register = _CODECS[format_name]
+    absent = extras.missing(extra)
+    if absent:
+        raise CodecMissing(
+            f"reading {format_name} takes a package that is not installed: {', '.join(absent)}",
+            f"Run: {extras.command(extra)}, or {extras.EXTRAS[extra].instead}",
+        )
+    register()
 
 
-def _prepare_heif() -> None:
+def _register_heif() -> None:
     import pillow_heif  # noqa: PLC0415 -- it loads two libraries, and most pictures are of other kinds
 
     pillow_heif.register_heif_opener(thumbnails=False)
 
 
-def _prepare_jpeg_xl() -> None:
-    if extras.missing("jpegxl"):
-        raise CodecMissing(
-            "to read JPEG XL takes a package that is not installed: imagecodecs",
-            f"Run: {extras.command('jpegxl')}, or export it as JPEG",
-        )
+def _register_jpeg_xl() -> None:
     PIL.Image.register_open(_JXL, JpegXlFile, lambda head: head.startswith(_SIGNATURES))
 
 
-_PREPARE: dict[str, Callable[[], None]] = {"HEIF": _prepare_heif, _JXL: _prepare_jpeg_xl}
+_CODECS: dict[str, tuple[str, Callable[[], None]]] = {
+    "HEIF": ("heif", _register_heif),
+    _JXL: ("jpegxl", _register_jpeg_xl),
+}
+"""Formats that Pillow does not read by itself: the extra that brings the reader, and how it is made known."""
 
 
 class JpegXlFile(PIL.ImageFile.ImageFile):

@@ -21,7 +21,7 @@ import facepool
 from facepool import extras
 from facepool.capture import PictureFolder, pictures_or_error
 from facepool.cli.context import DETECTION, MODELS, CommandContext, json_option, settings_options
-from facepool.cli.ui.console import counted, people_count
+from facepool.cli.ui.console import Console, counted, people_count
 from facepool.errors import InputError
 from facepool.evaluation.detection import SCORE_FLOOR, DetectionResults, evaluate_detection
 from facepool.evaluation.embeddings import EmbeddingCache, EvaluatedPictures, embed_pictures
@@ -71,18 +71,25 @@ class Evaluation:
         context: Settings, console and networks.
         subject: What is evaluated.
         output: Folder for the reports; None for none. It is made at once, before hours of work.
+        folder: What a walk through the folder of people found, where that is the subject.
         least_score: Take faces from this detector score on, whatever the settings say.
     """
 
     def __init__(
-        self, context: CommandContext, subject: Path, output: Path | None, *, least_score: float | None = None
+        self,
+        context: CommandContext,
+        subject: Path,
+        output: Path | None,
+        *,
+        folder: PictureFolder | None = None,
+        least_score: float | None = None,
     ) -> None:
         self._context = context
         self._subject = subject
         self._output = output
         self._started_at = datetime.now(UTC)
         self._started_s = perf_counter()
-        self._folder: PictureFolder | None = None
+        self._folder = folder
         self.console = self._context.console
         self.detect_threshold = self._context.settings.detect_threshold
         if least_score is not None:
@@ -95,16 +102,6 @@ class Evaluation:
     def analyzer(self) -> Analyzer:
         """The networks; says what they run on."""
         return self._context.analyzer
-
-    def say_left_out(self, folder: PictureFolder) -> None:
-        """What a walk through the folder of people passed over, and what it could not read."""
-        self._folder = folder
-        for remark in folder.remarks():
-            self.console.note(remark)
-        for path, error in folder.unreadable[:_NAMED]:
-            self.console.note(f"Left out {path}: {error.why}")
-        if len(folder.unreadable) > _NAMED:
-            self.console.note(f"... and {len(folder.unreadable) - _NAMED:,} more")
 
     @property
     def exit_code(self) -> int:
@@ -233,6 +230,18 @@ def _remarks(results: Results) -> list[str]:
     return remarks
 
 
+def _walk(people: Path, console: Console) -> PictureFolder:
+    """The pictures of a folder of people; says what the walk passed over, and what it could not read."""
+    folder = pictures_or_error(people)
+    for remark in folder.remarks():
+        console.note(remark)
+    for path, error in folder.unreadable[:_NAMED]:
+        console.note(f"Left out {path}: {error.why}")
+    if len(folder.unreadable) > _NAMED:
+        console.note(f"... and {len(folder.unreadable) - _NAMED:,} more")
+    return folder
+
+
 @click.group()
 def evaluate() -> None:
     """Measure error rates on pictures of known people, with intervals.
@@ -293,10 +302,9 @@ def folder(context: CommandContext, people: Path, output: Path | None, cache: Pa
 
     PEOPLE is a folder with a folder for each person. Tells TAR at several false match rates and the equal error rate.
     """
-    found = pictures_or_error(people)
+    found = _walk(people, context.console)
     paths, names = read_people(found)
-    evaluation = Evaluation(context, people, output)
-    evaluation.say_left_out(found)
+    evaluation = Evaluation(context, people, output, folder=found)
     evaluation.console.note(f"{counted(len(paths), 'picture')} of {people_count(len(set(names)))}")
     pictures = evaluation.embed(paths, names, cache, keep=not no_cache)
     evaluation.report(evaluation.compute(lambda policy: evaluate_all_pairs(pictures, policy)))
@@ -335,10 +343,9 @@ def identify(
     and looked for with the others; everybody else is a stranger, whom nobody should be taken for. Your pool is not
     touched.
     """
-    found = pictures_or_error(people)
+    found = _walk(people, context.console)
     parted = split(found, templates=templates, people=registered, seed=seed)
-    evaluation = Evaluation(context, people, output)
-    evaluation.say_left_out(found)
+    evaluation = Evaluation(context, people, output, folder=found)
     in_gallery = len({parted.people[row] for row in parted.templates})
     strangers = len({parted.people[row] for row in parted.strangers})
     evaluation.console.note(

@@ -74,10 +74,12 @@ class Sources:
             PathMissing: None of the sources exists.
             ExtraMissing: A window is to open, and the packages for it are not installed.
         """
+        if window:
+            extras.require("window")
         paths = [source for source in self.all if not url_scheme(source[0])]
         if len(paths) == len(self.all) and all(self._kind(source) == "absent" for source in paths):
             open_source(self.all[0][0], self._options).close()
-        if window or (window is None and extras.missing("window") and any(map(self.moves, self.all))):
+        if window is None and extras.missing("window") and any(map(self.moves, self.all)):
             extras.require("window")
 
     def moves(self, source: Source) -> bool:
