@@ -2,6 +2,7 @@ import errno
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -10,7 +11,15 @@ import PIL.Image
 import pytest
 
 from facepool.capture import VideoSource, VideoWriter, read_image, write_image
-from facepool.errors import ConfigError, DiskFull, NotWritable, OutOfMemory, StorageError, StreamLost
+from facepool.errors import (
+    ConfigError,
+    DiskFull,
+    NotWritable,
+    OutOfMemory,
+    StorageError,
+    StreamLost,
+    VideoUnreadable,
+)
 from facepool.types import Image
 from support.media import gradient, threads_of_this_process
 from support.permissions import permissions_apply
@@ -28,7 +37,7 @@ def record(path: Path, images: Sequence[Image]) -> None:
             writer.write(image)
 
 
-@pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.mov", "人:%d.mp4"])
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.mov", "out.m4v", "人:%d.mp4"])
 def test_a_recording_holds_the_frames_in_h264(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     with VideoWriter(path, 10, (96, 64)) as writer:
@@ -178,6 +187,39 @@ def test_a_disk_without_room_is_named_and_nothing_is_left(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs RLIMIT_FSIZE")
+@pytest.mark.parametrize("name", ["out.mp4", "out.mov", "out.m4v", "out.mkv"])
+def test_a_disk_that_fills_up_keeps_what_was_recorded(tmp_path: Path, name: str) -> None:
+    import resource
+
+    noise = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, before[1]))
+    try:
+        with pytest.raises(DiskFull, match=rf"{name} holds what was recorded until then"):
+            record_slowly(tmp_path / name, noise)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    frames = recorded_before_it_broke(tmp_path / name)
+    assert len(frames) > 15
+    assert frames == [float(step) for step in range(len(frames))]
+
+
+def record_slowly(path: Path, noise: Image) -> None:
+    """Frames a second apart, and different ones, so that each takes room."""
+    with VideoWriter(path, 25, (128, 96), threads=1) as writer:
+        for step in range(400):
+            writer.write(np.roll(noise, 7 * step, axis=1), float(step))
+
+
+def recorded_before_it_broke(path: Path) -> list[float]:
+    times: list[float] = []
+    with VideoSource(path) as source, suppress(VideoUnreadable):
+        times.extend(frame.time_s or 0.0 for frame in source)
+    return times
+
+
 def test_no_space_on_the_device_is_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_space(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -269,6 +311,13 @@ def test_a_picture_is_read_as_it_was_written(tmp_path: Path, name: str, toleranc
     write_image(tmp_path / name, gradient())
     assert np.abs(read_image(tmp_path / name).astype(int) - gradient()).mean() <= tolerance
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(("name", "width"), [("a.webp", 17_000), ("a.jpg", 66_000)])
+def test_a_picture_that_is_too_large_for_its_kind_says_so(tmp_path: Path, name: str, width: int) -> None:
+    with pytest.raises(StorageError, match=rf"a picture of {width}x2 pixels cannot be a .*End its name in \.png"):
+        write_image(tmp_path / name, np.zeros((2, width, 3), np.uint8))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_picture_is_of_the_kind_its_name_says(tmp_path: Path) -> None:

@@ -279,6 +279,15 @@ def test_closing_ends_the_wait_for_the_next_picture() -> None:
         assert source.ended
 
 
+def test_a_camera_that_is_seldom_asked_is_not_silent_meanwhile() -> None:
+    options = CaptureOptions(read_timeout_s=0.2, every_s=0.6)
+    with server(PICTURES["with its length"]) as place, open_source(f"http://{place}/", options) as source:
+        assert isinstance(source, LiveSource)
+        assert source.poll(2) is not None
+        time.sleep(0.4)
+        assert not source.silent
+
+
 def test_what_a_source_is_can_be_asked_before_it_is_opened(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(jpeg())
     options = CaptureOptions()

@@ -22,6 +22,7 @@ from support.media import (
     threads_of_this_process,
     truncate,
 )
+from support.permissions import permissions_apply
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.avi", "clip.ts", "a:b %d.mov"])
@@ -215,6 +216,19 @@ def test_what_is_no_video_is_refused(tmp_path: Path, data: bytes, why: str) -> N
     (tmp_path / "clip.mp4").write_bytes(data)
     with pytest.raises(VideoUnreadable, match=why):
         open_source(tmp_path / "clip.mp4")
+
+
+def test_a_video_that_may_not_be_read_says_so(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "clip.mp4", 2)
+    path.chmod(0)
+    with permissions_apply(), pytest.raises(VideoUnreadable, match="you may not read it"):
+        open_source(path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows says that it may not be read")
+def test_a_folder_is_no_video(tmp_path: Path) -> None:
+    with pytest.raises(VideoUnreadable, match="directory"):
+        VideoSource(tmp_path)
 
 
 def test_a_text_file_is_no_video(tmp_path: Path) -> None:

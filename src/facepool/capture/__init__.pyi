@@ -1,5 +1,5 @@
 from .folders import PictureFolder, pictures_or_error, walk_folder
-from .live import LiveSource
+from .live import LiveSource, frames_or_silence
 from .opening import SourceKind, is_picture_file, kind_of_source, open_source
 from .pictures import AnimationSource, PictureSource, read_image
 from .record import VideoWriter, write_image
@@ -35,6 +35,7 @@ __all__ = [
     "Turning",
     "VideoSource",
     "VideoWriter",
+    "frames_or_silence",
     "is_picture_file",
     "kind_of_source",
     "mask_credentials",

@@ -160,7 +160,9 @@ def _is_video_device(spec: str) -> bool:
 
 
 def _open_live(connector: Connector, options: CaptureOptions, on_status: OnStatus | None) -> LiveSource:
-    source = LiveSource(connector, options.reconnect, on_status, turning=_turning(options))
+    source = LiveSource(
+        connector, options.reconnect, on_status, silent_after_s=options.read_timeout_s, turning=_turning(options)
+    )
     # A stream may use its time to open and then wait for its first picture; the thread reports either by itself.
     source.open(options.open_timeout_s + options.read_timeout_s)
     return source

@@ -30,6 +30,8 @@ _JPEG_QUALITY = 95
 _TICKS_PER_S = 60_000
 # With B-frames, an MP4 whose frames are shown for unequal times would state a length other than that of its pictures.
 _H264 = {"preset": "veryfast", "crf": "20", "bf": "0"}
+# An MP4 that can be played as far as it is written, in parts of so many microseconds; it ends as an ordinary one.
+_PLAYABLE_MEANWHILE = {"movflags": "hybrid_fragmented", "frag_duration": "5000000"}
 _MOST_TICKS = 2**30  # five hours; FFmpeg reads no MP4 in which a frame lasts for ten
 
 
@@ -44,14 +46,25 @@ def write_image(path: str | Path, image_bgr: Image) -> None:
         ConfigError: The name ends in nothing that is known.
         NotWritable: The file may not be written, or its folder does not exist.
         DiskFull: There is no room.
+        StorageError: It is too large for its kind.
     """
     target = Path(path)
     kind = _PICTURE_FORMATS.get(target.suffix.lower())
     if kind is None:
         raise ConfigError(f"{target} is not a name for a picture", fix=f"End it in {', '.join(_PICTURE_FORMATS)}")
     encoded = io.BytesIO()
-    rgb = np.ascontiguousarray(image_bgr[:, :, ::-1])
-    PIL.Image.fromarray(rgb).save(encoded, format=kind, quality=_JPEG_QUALITY)
+    height, width = image_bgr.shape[:2]
+    try:
+        rgb = np.ascontiguousarray(image_bgr[:, :, ::-1])
+        PIL.Image.fromarray(rgb).save(encoded, format=kind, quality=_JPEG_QUALITY)
+    except MemoryError as error:
+        raise out_of_memory(f"{target} cannot be written") from error
+    except (OSError, ValueError) as error:  # nothing was written yet: it is the encoder that refuses
+        raise StorageError(
+            f"{target} cannot be written",
+            why=f"a picture of {width}x{height} pixels cannot be a {kind}: {str(error).rstrip('.')}",
+            fix="End its name in .png",
+        ) from error
     with appearing(target) as temporary:
         temporary.write_bytes(encoded.getbuffer())
 
@@ -61,7 +74,8 @@ class VideoWriter:
 
     The file appears when the ``with`` block ends: normally, by Ctrl-C, or because of an error that facepool knows, such
     as a source that broke, since what was recorded until then is good. Any other error leaves no file, nor does a
-    recording that cannot be written, or one without a frame.
+    recording without a frame. Where the disk fails or is full, what it holds of the recording appears, and the error
+    says so; that lacks the last seconds.
 
     It lasts as long as what was shown, the last frame for the usual interval. Times that fall, and unusual pauses of
     more than an hour, become the usual interval.
@@ -99,7 +113,8 @@ class VideoWriter:
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             self._temporary.touch(exist_ok=False)  # FFmpeg would notice a missing permission at the first frame only
             try:
-                self._container = av.open(f"file:{self._temporary}", "w")
+                options = {} if self.path.suffix.lower() == ".mkv" else _PLAYABLE_MEANWHILE
+                self._container = av.open(f"file:{self._temporary}", "w", options=options)
                 self._stream = self._add_stream(fps)
             except BaseException:
                 self._temporary.unlink(missing_ok=True)
@@ -114,17 +129,17 @@ class VideoWriter:
             time_s: When it is to be shown; the first frame's time becomes 0. None for one frame interval later.
 
         Raises:
-            DiskFull: There is no room; the recording is abandoned.
-            NotWritable: The file can no longer be written; the recording is abandoned.
-            StorageError: FFmpeg cannot go on; the recording is abandoned.
-            SystemLimit: Memory is short; the recording is abandoned.
+            DiskFull: There is no room.
+            NotWritable: The file can no longer be written.
+            StorageError: FFmpeg cannot go on.
+            SystemLimit: Memory is short.
             ValueError: The writer is closed.
         """
         import av  # noqa: PLC0415 -- as above
 
         if not self._is_open:
             raise ValueError(f"the recording {self.path} is closed")
-        with self._abandoned_on_error():
+        with self._kept_on_error():
             pixels = _fit(image_bgr, (self._stream.width, self._stream.height))
             frame = av.VideoFrame.from_ndarray(pixels, format="bgr24")
             frame.pts, frame.time_base = self._pts(time_s), Fraction(1, _TICKS_PER_S)
@@ -135,16 +150,16 @@ class VideoWriter:
         """Complete the file and let it appear; no more frames can be added. May be called again.
 
         Raises:
-            DiskFull: There is no room; the recording is abandoned.
-            NotWritable: The file cannot be written; the recording is abandoned.
-            StorageError: FFmpeg cannot complete it; the recording is abandoned.
+            DiskFull: There is no room.
+            NotWritable: The file cannot be written.
+            StorageError: FFmpeg cannot complete it.
         """
         if not self._is_open:
             return
         if self._last_pts < 0:
             self.abandon()
             return
-        with self._abandoned_on_error():
+        with self._kept_on_error():
             self._encode_newest(max(1, round(self._timeline.usual_s * _TICKS_PER_S)))
             self._container.mux(self._stream.encode(None))
             self._container.close()
@@ -155,9 +170,7 @@ class VideoWriter:
         """Throw away what was recorded. May be called again, and does nothing after ``finish``."""
         if not self._is_open:
             return
-        self._is_open = False
-        with suppress(FacepoolError), recording_errors(self.path):  # what failed fails again at the file's end
-            self._container.close()
+        self._close()
         with suppress(OSError):
             self._temporary.unlink(missing_ok=True)
 
@@ -211,13 +224,42 @@ class VideoWriter:
         self._container.mux(self._stream.encode(frame))
 
     @contextmanager
-    def _abandoned_on_error(self) -> Iterator[None]:
+    def _kept_on_error(self) -> Iterator[None]:
         try:
             with recording_errors(self.path):
                 yield
-        except FacepoolError:
-            self.abandon()
+        except FacepoolError as error:
+            if (kept := self._keep_what_there_is()) is not None:
+                error.fix = f"{error.fix}; {kept} holds what was recorded until then"
             raise
+
+    def _keep_what_there_is(self) -> Path | None:
+        """Close a recording that failed. Returns where it lies, if a player can show it."""
+        self._close()
+        if not _is_playable(self._temporary):
+            with suppress(OSError):
+                self._temporary.unlink(missing_ok=True)
+            return None
+        try:
+            self._temporary.replace(self.path)
+        except OSError:
+            return self._temporary
+        return self.path
+
+    def _close(self) -> None:
+        self._is_open = False
+        with suppress(FacepoolError), recording_errors(self.path):  # what failed fails again at the file's end
+            self._container.close()
+
+
+def _is_playable(path: Path) -> bool:
+    import av  # noqa: PLC0415 -- as above
+
+    try:
+        with av.open(f"file:{path}") as container:
+            return any(True for _ in container.decode(video=0))
+    except (OSError, MemoryError, av.FFmpegError):
+        return False
 
 
 @contextmanager

@@ -22,6 +22,7 @@ LARGEST_PICTURE = 64 * 1024 * 1024
 
 _HEADERS = {"Accept": "image/*, */*;q=0.5", "Accept-Encoding": "identity", "User-Agent": "facepool"}
 _CHUNK = 64 * 1024
+_SILENT_PICTURES = 3  # so many that stay away are silence
 _MULTIPART = b"--"
 _JPEG_AND_ANOTHER = b"\xff\xd9\xff\xd8"
 _CHECK_LOGIN = "Check the user name and password in the address: http://USER:PASSWORD@HOST/..."
@@ -260,7 +261,11 @@ class SnapshotSource(LiveSource):
         turning: Turning | None = None,
     ) -> None:
         self._connector_of_pictures = SnapshotConnector(first, url, every_s, options)
-        super().__init__(self._connector_of_pictures, options.reconnect, on_status, turning=turning)
+        # From the first picture on it is known how seldom they come.
+        silent_after_s = max(options.read_timeout_s, _SILENT_PICTURES * every_s)
+        super().__init__(
+            self._connector_of_pictures, options.reconnect, on_status, silent_after_s=silent_after_s, turning=turning
+        )
 
     def close(self) -> None:
         """Stop at once; a wait for the next picture ends."""

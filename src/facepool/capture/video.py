@@ -343,28 +343,33 @@ def _open(path: Path) -> av.container.InputContainer:
     try:
         # Without the prefix, a colon in the name reads as a protocol. Titles are not always UTF-8.
         return av.open(f"file:{path}", metadata_errors="replace")
-    except av.error.FileNotFoundError as error:
-        raise PathMissing(f"There is no video {path}", fix="Check the spelling of the path") from error
-    except (av.FFmpegError, OSError, MemoryError) as error:
-        limit = system_limit(f"The video {path} cannot be opened", error)
-        if limit is not None or isinstance(error, MemoryError):
-            raise limit or out_of_memory(f"The video {path} cannot be opened") from error
-        why = _why_unopenable(path) or f"FFmpeg says: {error.strerror}"
-        raise VideoUnreadable(f"The video {path} cannot be opened", why=why, fix="Copy or record it again") from error
+    except MemoryError as error:
+        raise out_of_memory(f"The video {path} cannot be opened") from error
+    except (av.FFmpegError, OSError) as error:
+        raise _why_unopened(path, error) from error
 
 
-def _why_unopenable(path: Path) -> str:
-    """A reason that a person understands, where the file's first bytes give one."""
+def _why_unopened(path: Path, error: av.FFmpegError | OSError) -> FacepoolError:
+    """What FFmpeg's error means to a person, by the file's first bytes where they say more."""
+    what = f"The video {path} cannot be opened"
+    if (limit := system_limit(what, error)) is not None:
+        return limit
+    if isinstance(error, FileNotFoundError):
+        return PathMissing(f"There is no video {path}", fix="Check the spelling of the path")
+    if isinstance(error, PermissionError):
+        return VideoUnreadable(what, why="you may not read it", fix="Change its permissions")
     try:
         with path.open("rb") as file:
             head = file.read(8)
-    except OSError as error:
-        return error.strerror or ""
+    except OSError as unreadable:
+        return VideoUnreadable(what, why=unreadable.strerror or "", fix="Check the path and the disk")
     if not head:
-        return "it is empty (0 bytes)"
-    if head[4:] == b"ftyp":
-        return "it was cut off before its index (the moov box) was written"
-    return "it is not a video of a known kind, or was cut off near its start"
+        why = "it is empty (0 bytes)"
+    elif head[4:] == b"ftyp":
+        why = "it was cut off before its index (the moov box) was written"
+    else:
+        why = "it is not a video of a known kind, or was cut off near its start"
+    return VideoUnreadable(what, why=why, fix="Copy or record it again")
 
 
 class StreamConnector:

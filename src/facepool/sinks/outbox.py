@@ -77,6 +77,7 @@ class Outbox:
         self._closing = threading.Event()
         self._deadline_s = float("inf")
         self._failing = False
+        self._abandoned = False
         self.delivered = 0
         self.dropped = 0
         self._last_reason = ""
@@ -110,6 +111,7 @@ class Outbox:
             self._changed.notify()
         self._thread.join(timeout_s)
         if self._thread.is_alive():
+            self._abandoned = True
             self._drop("the other side does not answer")
             self._give_up()
         if self.dropped:
@@ -125,11 +127,11 @@ class Outbox:
         while (item := self._next()) is not None:
             try:
                 self._insist(item)
-            except Rejected as error:
+            except (Rejected, Unreachable) as error:
+                if self._abandoned:  # it is counted already
+                    return
                 self._drop(str(error))
-            except Unreachable as error:
-                self._drop(str(error))
-                if self._closing.is_set():
+                if isinstance(error, Unreachable) and self._closing.is_set():
                     self._give_up()
             else:
                 self.delivered += 1

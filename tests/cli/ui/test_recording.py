@@ -78,6 +78,19 @@ def test_whatever_a_source_is_called_its_pictures_have_names_that_every_disk_tak
         assert name == name.strip(" .")
 
 
+def test_a_file_that_is_no_folder_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "notes").touch()
+    with pytest.raises(ConfigError, match="it is a file"):
+        open_recording(tmp_path / "notes")
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "face.png", "folder"])
+def test_the_folder_of_a_recording_is_made_if_it_is_missing(tmp_path: Path, name: str) -> None:
+    with open_recording(tmp_path / "new" / "folder" / name) as record:
+        record(PICTURE, Frame(PICTURE, "film.mp4"))
+    assert (tmp_path / "new" / "folder" / name).exists()
+
+
 def test_frames_of_a_video_are_numbered(tmp_path: Path) -> None:
     frames = [Frame(PICTURE, "film.mp4", index, index / 10) for index in range(2)]
     assert kept(tmp_path / "out", *frames) == ["film-000000.jpg", "film-000001.jpg"]

@@ -34,7 +34,13 @@ _MIB = 1024 * 1024
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
-@click.option("--camera", "cameras", multiple=True, help="Watch a camera of the server: number or URL; repeatable.")
+@click.option(
+    "--camera",
+    "cameras",
+    multiple=True,
+    metavar="[NAME=]SOURCE",
+    help="Watch a camera of the server: number or URL, after a name for people; repeatable.",
+)
 @click.option("--tls-certificate", type=click.Path(path_type=Path), help="Certificate chain in PEM, for https.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its key, if it is not in the same file.")
 @click.option("--require-keys", is_flag=True, help="Ask for an API key on the loopback, too.")
@@ -90,7 +96,7 @@ def serve(
         )
         services = assemble(settings, context.analyzer, options)
         for camera in cameras:
-            services.cameras.add(camera)
+            services.cameras.add(*_source_and_name(camera))
         app = create_app(services, most_bytes=max_request * _MIB, deadline_s=request_timeout)
         address = f"{'https' if certificate else 'http'}://{_shown(host)}:{listener.getsockname()[1]}/"
 
@@ -107,6 +113,14 @@ def serve(
 
         with suppress(KeyboardInterrupt):  # it is how a server ends
             run(app, listener, started, proxies=proxies, tls_certificate=tls_certificate, tls_key=tls_key)
+
+
+def _source_and_name(camera: str) -> tuple[str, str]:
+    """What ``Front door=rtsp://door/1`` says; addresses and files may have a ``=`` of their own."""
+    name, separator, source = camera.partition("=")
+    if not separator or any(mark in name for mark in ":/?") or Path(camera).exists():
+        return camera, ""
+    return source.strip(), name.strip()
 
 
 def _check_keys(pool: Path, host: str) -> None:

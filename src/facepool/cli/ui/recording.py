@@ -29,8 +29,8 @@ def open_recording(path: Path, threads: int | None = None) -> AbstractContextMan
         threads: CPU threads that encode a video; None leaves their number to the encoder.
 
     Raises:
-        ConfigError: The name is of a kind of file that is not made here. When a picture is to be kept: it would lie
-            among those that are looked at, and could replace one.
+        ConfigError: The name is of a kind of file that is not made here, or a file's that is no folder. When a picture
+            is to be kept: it would lie among those that are looked at, and could replace one.
     """
     suffix = path.suffix.lower()
     if suffix in _UNWRITTEN_SUFFIXES:
@@ -41,6 +41,12 @@ def open_recording(path: Path, threads: int | None = None) -> AbstractContextMan
         )
     if suffix in VIDEO_SUFFIXES:
         return _open_video(path, threads)
+    if suffix not in PICTURE_SUFFIXES and path.is_file():
+        raise ConfigError(
+            f"{path} cannot hold pictures",
+            why="it is a file, and its name is not that of a video or picture",
+            fix=f"Name a folder, or end it in {', '.join((*VIDEO_SUFFIXES, *PICTURE_SUFFIXES))}",
+        )
     return nullcontext(_picture_file(path) if suffix in PICTURE_SUFFIXES else _picture_folder(path))
 
 
@@ -54,6 +60,8 @@ def _open_video(path: Path, threads: int | None) -> Iterator[Record]:
             nonlocal writer
             if writer is None:
                 size_wh = (image_bgr.shape[1], image_bgr.shape[0])
+                with storage_errors(path):
+                    path.parent.mkdir(parents=True, exist_ok=True)
                 writer = stack.enter_context(VideoWriter(path, _NOMINAL_FPS, size_wh, threads))
             writer.write(image_bgr, frame.time_s)
 
