@@ -106,6 +106,13 @@ class Settings(BaseModel):
     )
     home_assistant: bool = Field(default=False, description="Announce cameras and people to Home Assistant, by --mqtt")
     discovery_prefix: str = Field("homeassistant", description="What Home Assistant listens below, at the broker")
+    every: float | None = Field(
+        None,
+        gt=0,
+        le=86400,
+        description="Seconds between the pictures of a camera whose address serves one picture at a time; without it "
+        "one is taken",
+    )
     rotate: Rotation = Field(
         "0",
         description="Turn cameras, streams and videos clockwise by 90, 180 or 270 degrees, for a camera mounted on its "
@@ -143,7 +150,7 @@ class Settings(BaseModel):
         chosen = replace(DETECTOR_PRESETS[self.quality], threshold=self.detect_threshold)
         if self.detect_size is None:
             return chosen
-        return replace(chosen, size=self.detect_size, second_size=None)
+        return replace(chosen, size=self.detect_size, second_size=None, closer_size=None)
 
     def capture_options(self, find_turn: MakeTurnFinder) -> CaptureOptions:
         """How videos, cameras and streams are opened.
@@ -151,7 +158,7 @@ class Settings(BaseModel):
         Args:
             find_turn: Makes what finds out by which turn a source shows faces upright, for ``rotate = "auto"``.
         """
-        return turned(CaptureOptions(threads=self.threads), self.rotate, find_turn)
+        return turned(CaptureOptions(threads=self.threads, every_s=self.every), self.rotate, find_turn)
 
     def enroll_options(
         self, *, force: bool = False, keep_pictures: bool = False, appearance: str = "", partial: bool = False

@@ -57,7 +57,7 @@ _MIB = 1024 * 1024
 )
 @click.option("--open/--no-open", "open_browser", default=False, help="Open the page in the browser.")
 @licence_option
-@settings_options("pool", "rotate", *EVENTS, *FRIGATE, *MODELS, *DETECTION, *DECISION, *LIVE, *REGISTRATION)
+@settings_options("pool", "rotate", "every", *EVENTS, *FRIGATE, *MODELS, *DETECTION, *DECISION, *LIVE, *REGISTRATION)
 def serve(
     context: CommandContext,
     host: str,
