@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+import anyio
 from pydantic import BaseModel, Field
 
 from facepool.recognize.events import Event
@@ -166,15 +167,26 @@ class Events:
             with suppress(RuntimeError):  # the loop has ended, and with it the listener
                 loop.call_soon_threadsafe(_put, queue, record)
 
-    async def listen(self) -> AsyncIterator[Record]:
-        """Records from now on, until the listener stops listening."""
+    async def listen(self, over: anyio.Event) -> AsyncIterator[Record]:
+        """Records from now on, until the listener stops listening.
+
+        Args:
+            over: Set when there is to be no more.
+        """
         queue: asyncio.Queue[Record] = asyncio.Queue(_MOST_WAITING)
         with self._lock:
             self._listeners[queue] = asyncio.get_running_loop()
+        ending = asyncio.ensure_future(over.wait())
         try:
             while True:
-                yield await queue.get()
+                next_one = asyncio.ensure_future(queue.get())
+                await asyncio.wait((next_one, ending), return_when=asyncio.FIRST_COMPLETED)
+                if not next_one.done():
+                    next_one.cancel()
+                    return
+                yield next_one.result()
         finally:
+            ending.cancel()
             with self._lock:
                 del self._listeners[queue]
 
