@@ -92,6 +92,8 @@ def test_it_says_how_a_key_comes_and_where_none_is_needed(document: dict[str, An
     schemes = document["components"]["securitySchemes"]
     assert {(one["type"], one.get("in"), one.get("name", one.get("scheme"))) for one in schemes.values()} >= {
         ("apiKey", "header", "x-api-key"),
+        ("apiKey", "query", "api_key"),
+        ("http", None, "basic"),
         ("http", None, "bearer"),
         ("apiKey", "cookie", COOKIE),
     }
@@ -100,7 +102,14 @@ def test_it_says_how_a_key_comes_and_where_none_is_needed(document: dict[str, An
         for path, method, operation in operations(document)
         if operation["security"] != [{name: []} for name in schemes]
     }
-    assert free == {("/health", "GET"), ("/ready", "GET"), ("/v1/session", "POST"), ("/v1/session", "DELETE")}
+    assert free == {
+        ("/health", "GET"),
+        ("/ready", "GET"),
+        ("/v1/session", "POST"),
+        ("/v1/session", "DELETE"),
+        ("/api/v1/config", "GET"),
+        ("/api/v1/consistence/status", "GET"),
+    }
 
 
 def test_every_operation_says_what_it_answers_when_something_is_wrong(document: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 import facepool
 from facepool.errors import ConfigError
-from facepool.web import compreface, problems
+from facepool.web import compreface, deepstack, problems
 from facepool.web.api import activity, cameras, enroll, keys, live, persons, pool, recognition, system
 from facepool.web.fallbacks import Fallbacks
 from facepool.web.middleware import Deployment, middleware
@@ -45,13 +45,14 @@ _ROUTERS = (
     live.router,
     enroll.router,
     compreface.router,
+    deepstack.router,
     system.router,
     keys.session,
     keys.router,
     system.monitoring,
 )
 
-_WORDS: dict[str, problems.Refusal] = {"/api/": compreface.refusal}
+_WORDS: dict[str, problems.Refusal] = {"/api/": compreface.refusal, "/v1/vision/": deepstack.refusal}
 """Interfaces of other programs, by how their addresses begin: how they say that something is wrong."""
 
 
@@ -91,6 +92,7 @@ def create_app(
     )
     app.state.services = services
     app.state.deployment = deployment
+    app.state.most_bytes = most_bytes
     problems.add_handlers(app, _refusal)
     for router in _ROUTERS:
         app.include_router(router)
@@ -198,13 +200,17 @@ class _Server(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        wanted = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]  # nohup
-        before = {number: signal.signal(number, self.handle_exit) for number in wanted}
+        before = {number: signal.signal(number, self.handle_exit) for number in _ENDING if not _is_kept_from(number)}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _is_kept_from(number: int) -> bool:
+    """Whether whoever started the server wants it to survive the end of the terminal: ``nohup``."""
+    return number == getattr(signal, "SIGHUP", None) and signal.getsignal(number) is signal.SIG_IGN
 
 
 class Unhurt:

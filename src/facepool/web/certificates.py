@@ -8,7 +8,7 @@ import ipaddress
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,9 @@ _RENEW_DAYS = 30
 _MOST_OTHERS = 20
 _LONGEST_COMMON_NAME = 64
 _ADDRESS_OF_INTERFACE = 0x8915
-_DOCUMENTATION_4, _DOCUMENTATION_6 = "192.0.2.1", "2001:db8::1"
+_ELSEWHERE = ("192.0.2.1", 9)
+_OF_CONTAINERS = ("docker", "br-", "veth", "virbr")
+"""How interfaces are called that lead to no phone, and come and go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ def certificate_beside(pool: Path) -> Path:
     return pool.with_suffix(".server.pem")
 
 
-def keep_certificate(path: Path, names: list[str], now: datetime | None = None) -> KeptCertificate:
+def keep_certificate(path: Path, names: Sequence[str], now: datetime | None = None) -> KeptCertificate:
     """The certificate that is kept in a file, made or made anew if need be.
 
     A new one is also for the names and addresses that the one before it was for: a machine that goes to and fro between
@@ -86,32 +88,35 @@ def keep_certificate(path: Path, names: list[str], now: datetime | None = None) 
 def names_of_machine() -> list[str]:
     """The names and addresses under which this machine may be asked, the ones in the network before the loopback's."""
     name = socket.gethostname()
-    local = [] if "." in name else [f"{name}.local"]  # which mDNS answers to in home networks
-    return list(dict.fromkeys([*addresses_in_network(), name, *local, "localhost", "127.0.0.1", "::1"]))
+    names = [name] if "." in name else [name, f"{name}.local"]  # which mDNS answers to in home networks
+    usable = [name for name in names if name and name.isascii()]
+    return list(dict.fromkeys([*addresses_in_network(), *usable, "localhost", "127.0.0.1", "::1"]))
 
 
 def addresses_in_network() -> list[str]:
-    """The addresses that others may reach this machine at, the one that it goes out by first."""
+    """The addresses that others may reach this machine at, the one that it goes out by first.
+
+    Those of IPv4 only: of IPv6, a machine has several, and most take new ones every day.
+    """
     found = [*_outgoing(), *_of_interfaces(), *_by_name()]
     return list(dict.fromkeys(address for address in found if _reaches_others(address)))
 
 
 def _outgoing() -> Iterator[str]:
     """Where a packet would leave; none is sent."""
-    for family, towards in ((socket.AF_INET, _DOCUMENTATION_4), (socket.AF_INET6, _DOCUMENTATION_6)):
-        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((towards, 9))
-            yield probe.getsockname()[0]
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(_ELSEWHERE)
+        yield probe.getsockname()[0]
 
 
 def _of_interfaces() -> Iterator[str]:
-    """The IPv4 addresses of Linux's interfaces, whose name may lead to none of them."""
+    """The addresses of Linux's interfaces, whose name may lead to none of them."""
     if sys.platform != "linux":
         return
     from fcntl import ioctl  # noqa: PLC0415 -- Windows has none
 
     with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        for _, name in socket.if_nameindex():
+        for name in (name for _, name in socket.if_nameindex() if not name.startswith(_OF_CONTAINERS)):
             with suppress(OSError):  # one without an address
                 told = ioctl(probe.fileno(), _ADDRESS_OF_INTERFACE, struct.pack("256s", name.encode()[:15]))
                 yield socket.inet_ntoa(told[20:24])
@@ -119,15 +124,12 @@ def _of_interfaces() -> Iterator[str]:
 
 def _by_name() -> Iterator[str]:
     with suppress(OSError):
-        for *_, address in socket.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_STREAM):
+        for *_, address in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET, socket.SOCK_STREAM):
             yield str(address[0])
 
 
 def _reaches_others(text: str) -> bool:
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:  # IPv6 of one interface: fe80::1%eth0
-        return False
+    address = ipaddress.ip_address(text)
     return not (address.is_loopback or address.is_link_local or address.is_unspecified)
 
 
@@ -151,7 +153,7 @@ def _names_of(certificate: x509.Certificate) -> list[str]:
     return [*alternatives.get_values_for_type(x509.DNSName), *addresses]
 
 
-def _signed(key: ec.EllipticCurvePrivateKey, names: list[str], now: datetime) -> x509.Certificate:
+def _signed(key: ec.EllipticCurvePrivateKey, names: Sequence[str], now: datetime) -> x509.Certificate:
     name = x509.Name(
         [x509.NameAttribute(NameOID.COMMON_NAME, f"facepool on {socket.gethostname()}"[:_LONGEST_COMMON_NAME])]
     )
@@ -187,7 +189,7 @@ def _signed(key: ec.EllipticCurvePrivateKey, names: list[str], now: datetime) ->
 def _general_name(name: str) -> x509.GeneralName:
     with suppress(ValueError):
         return x509.IPAddress(ipaddress.ip_address(name))
-    return x509.DNSName(name.encode("idna").decode() if not name.isascii() else name)
+    return x509.DNSName(name)
 
 
 def _described(path: Path, certificate: x509.Certificate, *, new: bool) -> KeptCertificate:

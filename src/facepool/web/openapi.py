@@ -17,6 +17,8 @@ from facepool.web import problems
 from facepool.web.api.pictures import PictureFiles, PicturesInJson
 from facepool.web.compreface import errors as compreface
 from facepool.web.compreface.faces import PictureFile, PictureInBase64, TwoPictureFiles, TwoPicturesInBase64
+from facepool.web.deepstack import errors as deepstack
+from facepool.web.deepstack import forms as vision
 from facepool.web.middleware.authentication import COOKIE, needs_key
 
 Document = dict[str, Any]
@@ -30,10 +32,12 @@ _SCHEMAS: tuple[type[BaseModel], ...] = (
     PictureInBase64,
     TwoPictureFiles,
     TwoPicturesInBase64,
+    deepstack.VisionError,
+    *vision.FORMS,
 )
 """Those that routes name with `problems.schema_of`."""
 
-_RESPONSES = problems.RESPONSES | compreface.RESPONSES
+_RESPONSES = problems.RESPONSES | compreface.RESPONSES | deepstack.RESPONSES
 _KEYS = {
     "key": {
         "type": "apiKey",
@@ -42,6 +46,8 @@ _KEYS = {
         "description": "A key that `facepool keys add` made",
     },
     "bearer": {"type": "http", "scheme": "bearer", "description": "The same key, as a bearer token"},
+    "password": {"type": "http", "scheme": "basic", "description": "The same key, as the password of any name"},
+    "query": {"type": "apiKey", "in": "query", "name": "api_key", "description": "The same key, in the address"},
     "session": {
         "type": "apiKey",
         "in": "cookie",

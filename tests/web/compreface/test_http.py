@@ -103,6 +103,90 @@ def test_several_examples_are_deleted_at_once(http: httpx.Client, ada: bytes, bo
     assert http.get("/recognition/subjects/").json() == {"subjects": ["Ada", "Bob"]}  # Bob has no example any more
 
 
+def test_what_may_stand_in_the_address_may_be_a_field_of_the_form(
+    http: httpx.Client, ada: bytes, ada_again: bytes, bob: bytes
+) -> None:
+    answer = http.post("/recognition/faces", data={"subject": "Ada", "det_prob_threshold": "0.8"}, files={"file": ada})
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["subject"] == "Ada"
+    add(http, "Bob", bob)
+    fields = {"prediction_count": "2", "face_plugins": "landmarks", "status": "true", "limit": "1"}
+    answer = http.post("/recognition/recognize", data=fields, files={"file": ada_again}).json()
+    (face,) = answer["result"]
+    assert [subject["subject"] for subject in face["subjects"]] == ["Ada", "Bob"]
+    assert len(face["landmarks"]) == 5
+    assert answer["plugins_versions"]
+    detected = http.post("/detection/detect", data={"face_plugins": "pose"}, files={"file": ada}).json()
+    assert "pose" in detected["result"][0]
+    pair = {"source_image": ada, "target_image": ada_again}
+    (result,) = http.post("/verification/verify", data={"face_plugins": "landmarks"}, files=pair).json()["result"]
+    assert "landmarks" in result["face_matches"][0]
+    body = {"file": text(ada_again), "prediction_count": 2}
+    (face,) = http.post("/recognition/recognize", json=body).json()["result"]
+    assert len(face["subjects"]) == 2
+
+
+def test_the_address_comes_before_the_form_and_nothing_before_the_default(http: httpx.Client, ada: bytes) -> None:
+    params, data = {"subject": "Ada", "det_prob_threshold": ""}, {"subject": "Bob", "det_prob_threshold": "0.5"}
+    answer = http.post("/recognition/faces", params=params, data=data, files={"file": ada})
+    assert answer.json()["subject"] == "Ada"
+    none = http.post("/detection/detect", data={"det_prob_threshold": "1"}, files={"file": ada})
+    assert told(none) == (400, 28, "No face is found in the given image")
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"limit": "-1"}, (400, 26, "Limit should be equal or greater than 0; ")),
+        ({"prediction_count": "0"}, (400, 26, "prediction_count should be equal or greater than 1; ")),
+        ({"limit": "x"}, (400, 0, "Something went wrong, please try again")),
+    ],
+)
+def test_what_is_wrong_with_a_field_is_told_as_of_the_address(
+    http: httpx.Client, ada: bytes, fields: dict[str, str], expected: tuple[int, int, str]
+) -> None:
+    assert told(http.post("/recognition/recognize", data=fields, files={"file": ada})) == expected
+
+
+def test_a_subject_in_the_form_erases_that_subject_alone(http: httpx.Client, ada: bytes, bob: bytes) -> None:
+    add(http, "Ada", ada)
+    add(http, "Bob", bob)
+    assert http.request("DELETE", "/recognition/faces", data={"subject": "Ada"}).json() == {"deleted": 1}
+    assert http.get("/recognition/subjects").json() == {"subjects": ["Bob"]}
+    assert http.request("DELETE", "/recognition/faces", json={"subject": "Bob"}).json() == {"deleted": 1}
+
+
+def test_somebody_under_two_names_is_both(http: httpx.Client, ada: bytes, ada_again: bytes) -> None:
+    add(http, "Ada", ada)
+    add(http, "Ada Lovelace", ada)
+    params = {"prediction_count": 2}
+    (face,) = http.post("/recognition/recognize", params=params, files={"file": ada_again}).json()["result"]
+    assert {subject["subject"] for subject in face["subjects"]} == {"Ada", "Ada Lovelace"}
+    assert all(subject["similarity"] > 0.9 for subject in face["subjects"])
+
+
+def test_a_picture_has_an_address_with_a_key_in_it(tmp_path: Path, analyzer: Analyzer, ada: bytes) -> None:
+    with serving(tmp_path / "pool.db", analyzer) as server, httpx.Client(base_url=f"{server.url}/api/v1") as http:
+        image = add(http, "Ada", ada)
+        server.services.keys.add("me", "admin")
+        key = server.services.keys.add("an image of a page", "recognize")
+        answer = http.get(f"/static/{key}/images/{image}")
+        assert answer.content[:3] == b"\xff\xd8\xff"
+        assert answer.headers["cache-control"] == "no-store"
+        assert http.get(f"/static/{key}/images/{NOBODY}").content == b""
+        expected = (404, 10, f"Recognition service with API Key {NOBODY} not found")
+        assert told(http.get(f"/static/{NOBODY}/images/{image}")) == expected
+        # What is open to everybody, as CompreFace has it.
+        sizes = http.get("/config").json()
+        assert sizes == {"clientMaxFileSize": 16 * 1024 * 1024, "clientMaxBodySize": 64 * 1024 * 1024}
+        assert http.get("/consistence/status").json() == {
+            "demoFaceCollectionIsInconsistent": False,
+            "dbIsInconsistent": False,
+            "saveImagesToDB": True,
+            "status": "OK",
+        }
+
+
 def test_an_example_is_known_by_the_id_that_earlier_servers_gave_it(
     http: httpx.Client, server: Server, ada: bytes
 ) -> None:

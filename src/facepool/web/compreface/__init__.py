@@ -6,11 +6,11 @@ In come CompreFace's requests; out go its answers, built from the same services 
 
 from fastapi import APIRouter
 
-from facepool.web.compreface import recognition, subjects
+from facepool.web.compreface import recognition, status, subjects
 from facepool.web.compreface.errors import ANSWERS, refusal
 
 __all__ = ["refusal", "router"]
 
 router = APIRouter(prefix="/api/v1", tags=["CompreFace"], responses=ANSWERS)
-for _part in (subjects.router, recognition.router, subjects.examples):
+for _part in (subjects.router, recognition.router, subjects.examples, subjects.static, status.router):
     router.include_router(_part)

@@ -148,6 +148,22 @@ class SubjectNames(BaseModel):
     subjects: list[str]
 
 
+class SizeLimits(BaseModel):
+    """Of ``config``, in bytes."""
+
+    clientMaxFileSize: int  # noqa: N815 -- CompreFace's own names
+    clientMaxBodySize: int  # noqa: N815
+
+
+class Consistency(BaseModel):
+    """Of ``consistence/status``."""
+
+    demoFaceCollectionIsInconsistent: bool = False  # noqa: N815
+    dbIsInconsistent: bool  # noqa: N815
+    saveImagesToDB: bool = True  # noqa: N815
+    status: str = "OK"
+
+
 class Updated(BaseModel):
     """Whether anything changed."""
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from facepool.errors import ConfigError, FacepoolError, ImageUnreadable, InvalidEmbedding
+from facepool.web.middleware.authentication import key_of
 from facepool.web.problems import (
     Failure,
     Forbidden,
@@ -90,6 +91,11 @@ def too_many_faces() -> CompreFaceError:
     return CompreFaceError(400, 31, "More than one face in the source image")
 
 
+def missing_parameter(name: str) -> CompreFaceError:
+    """A value that has to be there is not."""
+    return CompreFaceError(400, 33, f"Required parameter {name} is missing")
+
+
 def forbidden(message: str = "The API Key does not allow this") -> CompreFaceError:
     """The key is known and may not do this; CompreFace itself knows no roles."""
     return CompreFaceError(403, 32, message)
@@ -141,7 +147,7 @@ def _of(error: FacepoolError, request: Request) -> CompreFaceError:
     if isinstance(error, KeyMissing):
         return CompreFaceError(400, 20, "Missing header: x-api-key")
     if isinstance(error, KeyUnknown):
-        service, key = _service(request.url.path), request.headers.get("x-api-key", "")
+        service, key = _service(request.url.path), key_of(request) or ""
         return CompreFaceError(404, 10, f"{service} service with API Key {key} not found")
     if isinstance(error, Forbidden):
         return forbidden(str(error))
@@ -164,7 +170,7 @@ def _of_validation(error: RequestValidationError) -> CompreFaceError:
     first = error.errors()[0]
     where, name, kind = first["loc"][0], str(first["loc"][-1]), first["type"]
     if where == "query" and kind == "missing":
-        return CompreFaceError(400, 33, f"Required parameter {name} is missing")
+        return missing_parameter(name)
     if where == "query" and kind in _OUT_OF_RANGE and name in _RULES:
         return invalid(_RULES[name])
     return undefined()

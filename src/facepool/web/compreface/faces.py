@@ -1,20 +1,22 @@
 """Faces of pictures: what clients may ask for, how their pictures come in, which faces count, and what is said of them.
 
-Pictures come as files of a form, or as Base64 in JSON under the same names.
+Pictures come as files of a form, or as Base64 in JSON under the same names. What may stand in the address may also be a
+field beside them.
 """
 
 import base64
 import binascii
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 
 import cv2
 import numpy as np
 from fastapi import Query, Request
-from pydantic import BaseModel, Field, model_validator
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from starlette.datastructures import UploadFile
 
 from facepool.faces.analyze import Analyzer
@@ -69,6 +71,7 @@ class RecognizeFaceOptions(FaceOptions):
     detect_faces: bool = Field(default=True, description="False: the picture is a face, cut out already")
 
 
+Options = TypeVar("Options", bound=FaceOptions)
 FaceQuery = Annotated[FaceOptions, Query()]
 RecognizeQuery = Annotated[RecognizeFaceOptions, Query()]
 
@@ -112,18 +115,56 @@ PICTURE = _request_body(PictureFile, PictureInBase64)
 TWO_PICTURES = _request_body(TwoPictureFiles, TwoPicturesInBase64)
 
 
-async def read_picture(request: Request) -> bytes:
-    """The picture ``file`` of a request; errors as `read_pictures`."""
-    (data,) = await read_pictures(request, "file")
-    return data
+@dataclass(frozen=True, slots=True)
+class SentBody(Generic[Options]):
+    """What a client has sent.
+
+    Attributes:
+        pictures: Undecoded, in the order in which they were asked for.
+        options: Of the address and, where it does not say, of the body.
+        fields: What else was in the body, by name.
+    """
+
+    pictures: Sequence[bytes]
+    options: Options
+    fields: Mapping[str, object]
+
+    @property
+    def picture(self) -> bytes:
+        """The one picture."""
+        (picture,) = self.pictures
+        return picture
 
 
-async def read_pictures(request: Request, *names: str) -> list[bytes]:
-    """The pictures of some names, undecoded.
+async def read_body(request: Request, options: Options, *names: str) -> SentBody[Options]:
+    """The pictures of some names, and what else the body says: options count there as they do in the address.
+
+    Args:
+        request: What was asked.
+        options: What the address says, which comes first.
+        names: Of the pictures.
 
     Raises:
-        CompreFaceError: One is missing, or in JSON and no Base64.
+        CompreFaceError: A picture is missing, or in JSON and no Base64.
+        RequestValidationError: An option cannot be used.
     """
+    pictures, fields = await _read(request, names)
+    given = {name: getattr(options, name) for name in options.model_fields_set}
+    try:
+        options = type(options).model_validate({**fields, **given})
+    except ValidationError as error:
+        raise RequestValidationError(
+            [{**detail, "loc": ("query", *detail["loc"])} for detail in error.errors()]
+        ) from error
+    return SentBody(pictures, options, fields)
+
+
+async def read_fields(request: Request) -> Mapping[str, object]:
+    """What the body of a request without pictures says."""
+    return (await _read(request, ()))[1]
+
+
+async def _read(request: Request, names: Sequence[str]) -> tuple[list[bytes], dict[str, object]]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         return await _from_form(request, names)
@@ -133,10 +174,12 @@ async def read_pictures(request: Request, *names: str) -> list[bytes]:
         raise undefined() from error
     if not isinstance(body, dict):
         raise undefined()
-    return [_decoded(body.get(name), name) for name in names]
+    return [_decoded(body.get(name), name) for name in names], {
+        name: value for name, value in body.items() if name not in names
+    }
 
 
-async def _from_form(request: Request, names: tuple[str, ...]) -> list[bytes]:
+async def _from_form(request: Request, names: Sequence[str]) -> tuple[list[bytes], dict[str, object]]:
     async with request.form(max_files=_MOST_FIELDS, max_fields=_MOST_FIELDS) as form:
         files = []
         for name in names:
@@ -144,7 +187,8 @@ async def _from_form(request: Request, names: tuple[str, ...]) -> list[bytes]:
             if not isinstance(file, UploadFile):
                 raise CompreFaceError(400, 34, f"Required part {name} is missing")
             files.append(await file.read())
-        return files
+        fields = [(name, value) for name, value in form.multi_items() if isinstance(value, str) and name not in names]
+        return files, dict(reversed(fields))
 
 
 def _decoded(text: object, name: str) -> bytes:

@@ -1,13 +1,9 @@
 """Who is in a picture, and is it somebody? Also: what is found in it, and which faces are alike.
 
-Similarities are on CompreFace's scale: 0 to 1, and 0.5 at the decision. CompreFace makes it of the Euclidean distance
-of two unit vectors with a logistic curve whose middle is the distance at which its model decides. Here the middle is
-the threshold of facepool, which follows the pool, so that 0.5 means the same for every model and pool; the slope is
-about the one of CompreFace's default model, so that limits which users have set for their clients stay sensible.
+Similarities are on the scale of ``facepool.web.scale``: 0 to 1, and 0.5 at the decision.
 """
 
 import asyncio
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,7 +16,7 @@ from pydantic import BaseModel, FiniteFloat
 
 from facepool.gallery import Pool
 from facepool.recognize.pictures import Recognizer
-from facepool.types import Candidate, Decision, EmbeddingSpace, Floats
+from facepool.types import Decision, EmbeddingSpace, Floats
 from facepool.web.compreface.answers import (
     Compared,
     ComparedEmbeddings,
@@ -40,21 +36,17 @@ from facepool.web.compreface.faces import (
     FaceQuery,
     FaceSelection,
     RecognizeQuery,
-    read_picture,
-    read_pictures,
+    read_body,
     select,
     take_for_face,
 )
 from facepool.web.compreface.subjects import find_template
 from facepool.web.middleware.authentication import Recognizing
+from facepool.web.scale import scaled, scaled_people
 from facepool.web.services import CurrentServices, Services
 
 router = APIRouter(route_class=CompreFaceRoute)
 
-STEEPNESS = 5.3
-"""Of the scale's curve at its middle: a cosine that is 0.1 beyond a threshold of 0.45 becomes about 0.76."""
-_DIGITS = 5
-_JUST_BELOW = 0.49999
 _MOST_PREDICTIONS = 1000
 
 Vector = list[FiniteFloat]
@@ -78,7 +70,9 @@ async def recognize(
     request: Request, options: RecognizeQuery, services: CurrentServices, _: Recognizing
 ) -> NearestSubjects:
     """The people nearest to each face of a picture, however far they are; from 0.5 on it is they."""
-    data, analyzer, people = await read_picture(request), services.engine.analyzer, options.prediction_count
+    sent, analyzer = await read_body(request, options, "file"), services.engine.analyzer
+    options, data = sent.options, sent.picture
+    people = options.prediction_count
     if options.detect_faces:
         faces = await _embedded(services, data, options)
     else:
@@ -99,7 +93,9 @@ async def verify_example(
     request: Request, image: UUID, options: FaceQuery, services: CurrentServices, _: Recognizing
 ) -> VerifiedFaces:
     """How similar each face of a picture is to an example; not at all to one that is not there."""
-    faces = await _embedded(services, await read_picture(request), options)
+    sent = await read_body(request, options, "file")
+    options = sent.options
+    faces = await _embedded(services, sent.picture, options)
     example = await services.pool.run(lambda pool: find_template(pool, image))
     subject = example.person if example else ""
     similarities = _similarities(example.sample.embedding if example else None, faces.embeddings, services)
@@ -144,9 +140,10 @@ async def verify_embeddings(
 @router.post("/detection/detect", openapi_extra=PICTURE, response_model_exclude_none=True)
 async def detect(request: Request, options: FaceQuery, services: CurrentServices, _: Recognizing) -> DetectedFaces:
     """The faces of a picture, largest first."""
-    data, analyzer = await read_picture(request), services.engine.analyzer
+    sent, analyzer = await read_body(request, options, "file"), services.engine.analyzer
+    options = sent.options
     embed = "calculator" in options.plugins
-    faces = await services.engine.look(data, partial(select, analyzer, options=options, embed=embed))
+    faces = await services.engine.look(sent.picture, partial(select, analyzer, options=options, embed=embed))
     result = [faces.record(row, options) for row in range(len(faces))]
     return DetectedFaces.model_validate({"result": result, "plugins_versions": options.versions(analyzer)})
 
@@ -154,8 +151,9 @@ async def detect(request: Request, options: FaceQuery, services: CurrentServices
 @router.post("/verification/verify", openapi_extra=TWO_PICTURES, response_model_exclude_none=True)
 async def verify(request: Request, options: FaceQuery, services: CurrentServices, _: Recognizing) -> Compared:
     """How similar the faces of one picture are to the one face of another."""
-    pictures = await read_pictures(request, "source_image", "target_image")
-    source, target = await asyncio.gather(*(_embedded(services, data, options) for data in pictures))
+    sent = await read_body(request, options, "source_image", "target_image")
+    options = sent.options
+    source, target = await asyncio.gather(*(_embedded(services, data, options) for data in sent.pictures))
     if len(source) > 1:
         raise too_many_faces()
     similarities = _similarities(source.embeddings[0], target.embeddings, services)
@@ -185,10 +183,8 @@ def _recognizer(services: Services, pool: Pool, people: int) -> Recognizer:
 
 
 def _subjects(decision: Decision, people: int) -> list[SubjectSimilarity]:
-    return [
-        SubjectSimilarity(subject=candidate.person, similarity=scaled_candidate(candidate, decision))
-        for candidate in decision.candidates[:people]
-    ]
+    found = scaled_people(decision)[:people]
+    return [SubjectSimilarity(subject=person, similarity=similarity) for person, similarity in found]
 
 
 def _unit_rows(vectors: Sequence[Vector], space: EmbeddingSpace, *, at_least: int = 1) -> Floats:
@@ -224,35 +220,3 @@ def _similarities(one: Floats | None, others: Floats, services: Services) -> lis
         return [0.0] * len(others)
     threshold = services.policy.verification().value
     return [scaled(float(cosine), threshold) for cosine in np.clip(others @ one, -1, 1)]
-
-
-def scaled(similarity: float, threshold: float) -> float:
-    """A cosine on CompreFace's scale.
-
-    Args:
-        similarity: -1..1; less a candidate's score offset, if it has one.
-        threshold: The cosine from which on two faces are one person.
-
-    Returns:
-        0..1 with 5 digits; 0.5 or more exactly where the similarity reaches the threshold.
-    """
-    value = round((1 + math.tanh(STEEPNESS * (_distance(threshold) - _distance(similarity)))) / 2, _DIGITS)
-    return max(value, 0.5) if similarity >= threshold else min(value, _JUST_BELOW)
-
-
-def scaled_candidate(candidate: Candidate, decision: Decision) -> float:
-    """One candidate of a decision. Clients decide by this number alone, so it keeps to what was decided.
-
-    Where nobody is named although somebody is similar enough (two people who cannot be told apart, a face too small),
-    all candidates stay below 0.5.
-    """
-    threshold = decision.threshold - (decision.candidates[0].score_offset if decision.candidates else 0.0)
-    value = scaled(candidate.normalized_score, threshold)
-    if decision.person is None:
-        return min(value, _JUST_BELOW)
-    return max(value, 0.5) if candidate.person == decision.person else value
-
-
-def _distance(similarity: float) -> float:
-    """Between two unit vectors of a cosine; a score offset may push it out of range."""
-    return math.sqrt(max(0.0, 2 - 2 * similarity))

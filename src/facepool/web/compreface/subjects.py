@@ -1,11 +1,11 @@
 """``/api/v1/recognition/subjects`` and ``faces``: people, and examples of them; templates are examples with a UUID."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated
 from uuid import UUID
 
 import numpy as np
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel
 
 from facepool.errors import ConfigError, PersonExists, UnknownTemplate
@@ -18,19 +18,21 @@ from facepool.web.compreface.errors import (
     CompreFaceRoute,
     forbidden,
     invalid,
+    missing_parameter,
     subject_exists,
     subject_not_found,
     too_many_faces,
 )
-from facepool.web.compreface.faces import PICTURE, FaceQuery, chosen, read_picture
+from facepool.web.compreface.faces import PICTURE, FaceQuery, chosen, read_body, read_fields
 from facepool.web.middleware import paths  # noqa: F401 -- its convertor is the one of names
 from facepool.web.middleware.authentication import Administering, Enrolling, Recognizing
 from facepool.web.services import CurrentServices, Services
 from facepool.web.services.keys import Caller
-from facepool.web.services.people import Erasure
+from facepool.web.services.people import Erasure, namesake
 
 router = APIRouter(prefix="/recognition/subjects", route_class=CompreFaceRoute)
 examples = APIRouter(prefix="/recognition/faces", route_class=CompreFaceRoute)
+static = APIRouter(prefix="/static", route_class=CompreFaceRoute)
 
 _EMPTY_NAME = "Subject name is empty"
 _LARGEST_NUMBER = 2**63 - 1
@@ -70,7 +72,7 @@ async def add_subject(body: NewName, services: CurrentServices, caller: Enrollin
     name = body.name
 
     def create(pool: Pool) -> None:
-        if _find(pool, name) is not None:
+        if namesake(pool, name) is not None:
             raise subject_exists()
         try:
             services.people.create(caller, pool, name)
@@ -88,16 +90,16 @@ async def rename_subject(subject: str, body: NewName, services: CurrentServices,
 
     def rename(pool: Pool) -> bool:
         wanted = _usable(subject, "; ")
-        old = _find(pool, wanted)
+        old = namesake(pool, wanted)
         if old is None:
             raise subject_not_found(wanted)
         if new == old:
             return False
-        namesake = _find(pool, new)
-        if namesake in (None, old):
+        other = namesake(pool, new)
+        if other is None or other == old:
             services.people.rename(caller, pool, old, new)
         else:
-            services.people.merge(caller, pool, old, namesake)
+            services.people.merge(caller, pool, old, other)
         return True
 
     return Updated(updated=await services.pool.run(rename))
@@ -109,7 +111,7 @@ async def delete_subject(subject: str, services: CurrentServices, caller: Enroll
 
     def remove(pool: Pool) -> str:
         wanted = _usable(subject, "; ")
-        name = _find(pool, wanted) or wanted
+        name = namesake(pool, wanted) or wanted
         if services.people.erase(caller, pool, [name]).nothing:
             raise subject_not_found(wanted)
         return name
@@ -148,28 +150,32 @@ async def list_examples(
 @examples.post("/", status_code=201, include_in_schema=False)
 async def add_example(
     request: Request,
-    subject: str,
     options: FaceQuery,
     services: CurrentServices,
     caller: Enrolling,
+    subject: str | None = None,
 ) -> Example:
     """Store the one face of a picture as an example of somebody, who is made known by that if need be.
 
     As CompreFace does, it stores what it is given: neither quality nor likeness to others is looked at.
     """
-    name, analyzer = _usable(subject, "; "), services.engine.analyzer
+    sent, analyzer = await read_body(request, options, "file"), services.engine.analyzer
+    subject = _subject(subject, sent.fields)
+    if subject is None:
+        raise missing_parameter("subject")
+    name = _usable(subject, "; ")
 
     def examine(image_bgr: Image) -> Sample:
         faces = analyzer.analyze(image_bgr)
-        rows = chosen(faces.detections, options)
+        rows = chosen(faces.detections, sent.options)
         if len(rows) > 1:
             raise too_many_faces()
         return faces.sample(int(rows[0]), Frame(image_bgr, _SOURCE), with_picture=True)
 
-    sample = await services.engine.look(await read_picture(request), examine)
+    sample = await services.engine.look(sent.picture, examine)
 
     def store(pool: Pool) -> str:
-        person = _find(pool, name) or name
+        person = namesake(pool, name) or name
         image_id = _store(pool, person, sample, analyzer.space)
         services.audit.note(caller, "registered", person, "1 view")
         return image_id
@@ -185,22 +191,28 @@ async def delete_examples(images: list[UUID], services: CurrentServices, caller:
 
 
 @examples.delete("/", include_in_schema=False)
-async def delete_examples_of(subject: str, services: CurrentServices, caller: Enrolling) -> Deleted:
+async def delete_examples_of(
+    request: Request, services: CurrentServices, caller: Enrolling, subject: str | None = None
+) -> Deleted:
     """The same with a subject: an address without the id that belongs into it must not erase everybody."""
-    return await delete_all_examples(services, caller, subject)
+    subject = _subject(subject, await read_fields(request))
+    if subject is None:
+        raise missing_parameter("subject")
+    return await delete_all_examples(request, services, caller, subject)
 
 
 @examples.delete("")
 async def delete_all_examples(
-    services: CurrentServices, caller: Enrolling, subject: Annotated[str | None, Query()] = None
+    request: Request, services: CurrentServices, caller: Enrolling, subject: Annotated[str | None, Query()] = None
 ) -> Deleted:
-    """Erase somebody, examples and name; without a subject in the address, everybody."""
+    """Erase somebody, examples and name; without a subject, everybody."""
+    subject = _subject(subject, await read_fields(request))
     if subject is None and not caller.may("admin"):
         raise forbidden()
     name = None if subject is None else _usable(subject, "; ")
 
     def remove(pool: Pool) -> Erasure:
-        names = services.people.everybody(pool) if name is None else {_find(pool, name) or name}
+        names = services.people.everybody(pool) if name is None else {namesake(pool, name) or name}
         return services.people.erase(caller, pool, names)
 
     gone = await services.pool.run(remove)
@@ -228,8 +240,19 @@ async def download(image: UUID, services: CurrentServices, _: Recognizing) -> Re
     return Response(data, media_type="image/jpeg" if data else "application/octet-stream")
 
 
+@static.get("/{key}/images/{image}", response_class=Response, responses=JPEG)
+async def download_by_address(
+    _key: Annotated[str, Path(alias="key", description="A key")],
+    image: UUID,
+    services: CurrentServices,
+    caller: Recognizing,
+) -> Response:
+    """The same, with the key in the address: for what can set no header, such as an image of a page."""
+    return await download(image, services, caller)
+
+
 def _page(pool: Pool, subject: str, number: int, length: int) -> ExamplePage:
-    person = _find(pool, subject) if subject else None
+    person = namesake(pool, subject) if subject else None
     total = sum(entry.templates for entry in pool.people() if not subject or entry.name == person)
     stored = pool.templates(person, offset=number * length, limit=length) if total else []
     return ExamplePage(
@@ -271,6 +294,12 @@ def find_template(pool: Pool, image: UUID) -> Template | None:
         return None
 
 
+def _subject(of_address: str | None, fields: Mapping[str, object]) -> str | None:
+    """The subject that a request names, in its address or its body; None: it names none."""
+    in_body = fields.get("subject")
+    return of_address if of_address or not isinstance(in_body, str) else in_body
+
+
 def _number(text: str, default: int) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else default
 
@@ -287,12 +316,3 @@ def _usable(subject: str, ending: str = "") -> str:
         return clean_name(subject)
     except ConfigError as error:
         raise invalid(str(error)) from error
-
-
-def _find(pool: Pool, subject: str) -> str | None:
-    """Who has that name; CompreFace does not tell upper from lower case, so nobody else is found next to a namesake."""
-    names = [person.name for person in pool.people()]
-    if subject in names:
-        return subject
-    folded = subject.casefold()
-    return next((name for name in names if name.casefold() == folded), None)

@@ -1,15 +1,19 @@
 """Who makes a request: found out once, by `Authenticate`, and read from the scope by routes.
 
-A caller is known by the key in a header, or by the session of a browser that signed in. While no key is needed,
-everybody on this machine is the local administrator.
+A caller is known by the key in a header or in the address, or by the session of a browser that signed in; clients of
+DeepStack have it in the beginning of a form. While no key is needed, everybody on this machine is the local
+administrator.
 """
 
 import asyncio
+import base64
+import binascii
 import ipaddress
+import re
 import time
 from collections.abc import Callable
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from fastapi import Depends, WebSocket
 from fastapi.requests import HTTPConnection
@@ -18,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from facepool.web.middleware import form_key
 from facepool.web.problems import Forbidden, KeyMissing, KeyUnknown, Refusal, RequestError, refuse, turn_away
 from facepool.web.services.keys import LOCAL, SESSION_S, Caller, Keys, Role
 from facepool.web.services.limits import Limits
@@ -30,7 +35,20 @@ ENDED = "You are not signed in any more"
 _HINT = "Send it as x-api-key, or sign in on the page; facepool keys add makes one"
 _NEEDING_A_KEY = ("/v1/", "/api/", "/metrics")
 _SESSION = "/v1/session"
-_OF_PROXIES = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
+_WITHOUT_A_KEY = frozenset({"/api/v1/config", "/api/v1/consistence/status"})
+"""CompreFace tells these to everybody; there is nothing of a person in them."""
+_WITH_A_KEY_IN_A_FORM = "/v1/vision/"
+_KEY_IN_PATH = re.compile("/api/v1/static/([^/]+)/images/")
+_QUERY = "api_key"
+_OF_PROXIES = (
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "via",
+)
 _CALLER = "facepool.caller"
 
 
@@ -59,9 +77,11 @@ class Authenticate:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
+        connection = HTTPConnection(scope)
         try:
+            key, receive = await self._key(connection, receive)
             # In a thread, because it may wait for the file of the keys.
-            await run_in_threadpool(self._authenticate, HTTPConnection(scope))
+            await run_in_threadpool(self._authenticate, connection, key)
         except _OtherHost as error:
             await turn_away(error, scope, receive, send, self._refusal)
         except RequestError as error:
@@ -72,37 +92,54 @@ class Authenticate:
         else:
             await self._app(scope, receive, send)
 
-    def _authenticate(self, connection: HTTPConnection) -> None:
+    async def _key(self, connection: HTTPConnection, receive: Receive) -> tuple[str | None, Receive]:
+        """The key, and what gives the body; no more of that is read than `form_key` says."""
+        key, scope = key_of(connection), connection.scope
+        of_form = scope["path"].startswith(_WITH_A_KEY_IN_A_FORM) and scope.get("method") == "POST"
+        if key is not None or not of_form or COOKIE in connection.cookies:
+            return key, receive
+        if not await run_in_threadpool(lambda: self._keys.required):
+            return None, receive
+        return await form_key.read_key(scope, receive)
+
+    def _authenticate(self, connection: HTTPConnection, key: str | None) -> None:
         required = self._keys.required
         if not required:
             _check_local(connection)
         if needs_key(connection.scope["path"], connection.scope.get("method", "GET")):
-            connection.scope[_CALLER] = identify(connection, self._keys, self._limits, required=required)
+            connection.scope[_CALLER] = identify(connection, key, self._keys, self._limits, required=required)
 
 
 class _OtherHost(Forbidden):
     """Without keys, a request has to come from this machine."""
 
 
-def identify(connection: HTTPConnection, keys: Keys, limits: Limits, *, required: bool) -> Caller:
+def identify(connection: HTTPConnection, key: str | None, keys: Keys, limits: Limits, *, required: bool) -> Caller:
     """Who makes a request, in a thread.
+
+    Args:
+        connection: The request or WebSocket.
+        key: What it brings; None: none.
+        keys: Who may do something.
+        limits: Counts wrong keys.
+        required: Whether a key is needed.
 
     Raises:
         KeyMissing: A key is required.
         KeyUnknown: The key is nobody's, or the session has ended.
         TooManyRequests: The address has offered too many wrong keys.
     """
-    key, token = key_of(connection), connection.cookies.get(COOKIE)
-    if key is None and token is None:
+    token = connection.cookies.get(COOKIE)
+    if not key and token is None:
         if required:
             raise KeyMissing("This takes an API key", fix=_HINT)
         return LOCAL
-    caller = keys.find(key) if key is not None else keys.session(token or "")
+    caller = keys.find(key) if key else keys.session(token or "")
     if caller is not None:
         return caller
     if not required:
         return LOCAL  # clients that know no service without a key send any
-    if key is not None:
+    if key:
         address = address_of(connection)
         limits.check_failures(address)  # of unknown keys only: others at the address keep theirs
         limits.count_failure(address)
@@ -180,12 +217,38 @@ def share_of(connection: HTTPConnection, caller: Caller) -> str:
 
 
 def key_of(connection: HTTPConnection) -> str | None:
-    """The key that a request brings; None: none."""
+    """The key that a request brings in its head; None: none.
+
+    A header is the best place. Clients that cannot set one have it in the address: as ``?api_key=``, as the password of
+    ``http://NAME:KEY@HOST``, which they send as a header, or, as for CompreFace, in the path of a picture.
+    """
     key = connection.headers.get("x-api-key")
     if key:
         return key
     scheme, _, value = connection.headers.get("authorization", "").partition(" ")
-    return value.strip() or None if scheme.lower() == "bearer" else None
+    if scheme.lower() == "bearer" and value.strip():
+        return value.strip()
+    password = _password(value) if scheme.lower() == "basic" else ""
+    return password or _key_in_query(connection.scope) or _key_in_path(connection.scope["path"])
+
+
+def _password(credentials: str) -> str:
+    try:
+        return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
+    except (binascii.Error, ValueError):
+        return ""
+
+
+def _key_in_query(scope: Scope) -> str:
+    query: bytes = scope.get("query_string", b"")
+    if _QUERY.encode() not in query:
+        return ""
+    return next(iter(parse_qs(query.decode("latin-1")).get(_QUERY, [])), "")
+
+
+def _key_in_path(path: str) -> str | None:
+    found = _KEY_IN_PATH.match(path)
+    return found.group(1) if found else None
 
 
 def address_of(connection: HTTPConnection) -> str:
@@ -230,7 +293,7 @@ def needs_key(path: str, method: str) -> bool:
     """Whether it is not for everybody. Signing in and out is: it is how a browser gets and gives back a session."""
     if path == _SESSION:
         return method not in ("POST", "DELETE")
-    return path.startswith(_NEEDING_A_KEY)
+    return path not in _WITHOUT_A_KEY and path.startswith(_NEEDING_A_KEY)
 
 
 def _check_local(connection: HTTPConnection) -> None:

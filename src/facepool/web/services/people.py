@@ -136,6 +136,18 @@ def _notes_since(pool: Pool, remarks: int) -> tuple[str, ...]:
     return notes
 
 
+def namesake(pool: Pool, name: str) -> str | None:
+    """Who has a name, as the pool spells it; None: nobody.
+
+    Other programs do not tell upper from lower case, so their clients find nobody else next to a namesake.
+    """
+    names = [person.name for person in pool.people()]
+    if name in names:
+        return name
+    folded = name.casefold()
+    return next((known for known in names if known.casefold() == folded), None)
+
+
 def best_view(templates: Sequence[Template], with_image: frozenset[int]) -> int | None:
     """Number of the best view among those that have a picture; None: none has."""
     shown = [template for template in templates if template.id in with_image]

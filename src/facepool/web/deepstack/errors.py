@@ -1,0 +1,87 @@
+"""What DeepStack answers when something is wrong: ``{"success": false, "error": ..., "code": ...}``.
+
+The status and ``code`` are the same number: clients of DeepStack look at the one, those of CodeProject.AI at the other.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Literal
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from facepool.errors import FacepoolError, ImageUnreadable, NoFace
+from facepool.web.problems import (
+    Failure,
+    KeyMissing,
+    KeyUnknown,
+    error_answers,
+    error_responses,
+    retry_after,
+    status_of,
+)
+
+
+class VisionError(BaseModel):
+    """What is wrong, as DeepStack says it."""
+
+    success: Literal[False] = False
+    error: str
+    code: int
+
+
+RESPONSES = error_responses(VisionError, "application/json")
+ANSWERS = error_answers(VisionError)
+
+
+class DeepStackError(Exception):
+    """A request that DeepStack refuses.
+
+    Args:
+        message: DeepStack's own sentence, or one of ours where it has none.
+    """
+
+
+class DeepStackRoute(APIRoute):
+    """A route whose errors are DeepStack's."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The route's own handler, with its errors put into DeepStack's words."""
+        handle = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except DeepStackError as error:
+                return _response(400, str(error))
+            except (FacepoolError, HTTPException) as error:
+                return refusal(error, request)
+
+        return answer
+
+
+def refusal(error: Failure, _request: Request) -> Response:
+    """The server's own error in DeepStack's words, also for a request that gets to no route."""
+    if isinstance(error, HTTPException):
+        response = _response(error.status_code, str(error.detail))
+        response.headers.update(error.headers or {})
+        return response
+    response = _response(status_of(error), _words(error))
+    response.headers.update(retry_after(error))
+    return response
+
+
+def _words(error: FacepoolError) -> str:
+    if isinstance(error, (KeyMissing, KeyUnknown)):
+        return "Incorrect api key"
+    if isinstance(error, ImageUnreadable):
+        return f"Invalid image: {error}"
+    if isinstance(error, NoFace):
+        return f"No face detected: {error}"
+    return str(error)
+
+
+def _response(status: int, message: str) -> JSONResponse:
+    return JSONResponse(VisionError(error=message, code=status).model_dump(), status)

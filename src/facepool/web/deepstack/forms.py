@@ -1,0 +1,135 @@
+"""Forms of DeepStack's clients: pictures under any name, and fields beside them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import Request
+from pydantic import BaseModel, Field
+from starlette.datastructures import UploadFile
+
+from facepool.errors import ConfigError
+from facepool.gallery import clean_name
+from facepool.web.deepstack.errors import DeepStackError
+from facepool.web.problems import schema_of
+
+_MOST_PICTURES = 100
+_MOST_FIELDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class VisionForm:
+    """What a client has sent.
+
+    Attributes:
+        pictures: Undecoded, in the order in which they were sent.
+        fields: What else was in the form, by name.
+    """
+
+    pictures: Sequence[bytes] = ()
+    fields: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def picture(self) -> bytes:
+        """The one picture.
+
+        Raises:
+            DeepStackError: There is none.
+        """
+        if not self.pictures:
+            raise DeepStackError("No valid image file found")
+        return self.pictures[0]
+
+    @property
+    def userid(self) -> str:
+        """The person's name as the pool spells it.
+
+        Raises:
+            DeepStackError: It is missing, or nobody can have that name.
+        """
+        name = self.fields.get("userid", "")
+        if not name.strip():
+            raise DeepStackError("userid not specified")
+        try:
+            return clean_name(name)
+        except ConfigError as error:
+            raise DeepStackError(str(error)) from error
+
+    @property
+    def min_confidence(self) -> float:
+        """What a client asks for at least; 0 where it does not say.
+
+        Raises:
+            DeepStackError: It is no number, or too large a one.
+        """
+        text = self.fields.get("min_confidence", "").strip()
+        try:
+            value = float(text or 0)
+        except ValueError as error:
+            raise DeepStackError("Invalid value for min_confidence") from error
+        if math.isnan(value):
+            raise DeepStackError("Invalid value for min_confidence")
+        if value > 1:
+            raise DeepStackError("min_confidence cannot be greater than 1")
+        return value
+
+
+async def read_form(request: Request) -> VisionForm:
+    """The form of a request; of another kind of body nothing."""
+    pictures: list[bytes] = []
+    fields: dict[str, str] = {}
+    async with request.form(max_files=_MOST_PICTURES, max_fields=_MOST_FIELDS) as form:
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                pictures.append(await value.read())
+            else:
+                fields.setdefault(name, value)
+    return VisionForm(pictures, fields)
+
+
+class _WithKey(BaseModel):
+    api_key: str | None = Field(
+        default=None, description="A key, where one is needed and no header has it; within the first 64 KiB"
+    )
+
+
+class VisionKey(_WithKey):
+    """A form with nothing but a key."""
+
+
+class VisionPicture(_WithKey):
+    """A picture."""
+
+    image: bytes
+    min_confidence: float | None = Field(
+        default=None, description="Score of the detector, or confidence of a name, from which on a face counts"
+    )
+
+
+class VisionViews(_WithKey):
+    """A picture of somebody; more of them may follow under other names."""
+
+    userid: str = Field(description="The person's name")
+    image: bytes
+
+
+class VisionUser(_WithKey):
+    """Somebody."""
+
+    userid: str = Field(description="The person's name")
+
+
+class VisionPair(_WithKey):
+    """Two pictures."""
+
+    image1: bytes
+    image2: bytes
+
+
+FORMS = (VisionKey, VisionPicture, VisionViews, VisionUser, VisionPair)
+
+
+def form_of(model: type[BaseModel]) -> dict[str, Any]:
+    """How a form stands in the description of the interface."""
+    return {"requestBody": {"content": {"multipart/form-data": {"schema": schema_of(model)}}}}
