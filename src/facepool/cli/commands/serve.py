@@ -33,6 +33,7 @@ from facepool.web.certificates import (
 from facepool.web.middleware import Deployment
 from facepool.web.middleware.authentication import is_loopback
 from facepool.web.middleware.bounds import DEADLINE_S, MOST_BYTES
+from facepool.web.middleware.proxies import prefix_of
 from facepool.web.services import ServerOptions, assemble
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import REQUESTS, Limits
@@ -92,6 +93,12 @@ def serve(
     settings, console = context.settings, context.console
     context.pool_path.parent.mkdir(parents=True, exist_ok=True)
     local = is_loopback(host)
+    if settings.path_prefix != prefix_of(settings.path_prefix):
+        raise ConfigError(
+            f"The server cannot be below {settings.path_prefix}",
+            why="it is no path, or paths of the server itself begin so",
+            fix="Choose another --path-prefix, such as /faces",
+        )
     if not local:
         _check_keys(settings.pool, host)
     own = _keep_certificate(settings, host, tls_certificate)

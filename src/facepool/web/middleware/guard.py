@@ -151,7 +151,7 @@ def _refuse_foreign(scope: Scope, headers: Headers) -> None:
     if site is None and (origin is None or _is_own(headers)):
         return
     page = (origin or "null")[:_MOST_SHOWN]
-    allow = "" if page == "null" else f"; if it may, start the server with --allow-origin {page}"
+    allow = "" if page == "null" else f"; if {page} may use this server, start it with --allow-origin {page}"
     if site is not None:
         raise Forbidden(
             "Pages of other sites may not use this server",

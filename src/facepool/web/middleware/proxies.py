@@ -11,7 +11,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from facepool.web.middleware.paths import OF_THE_SERVER
 
-_PREFIX = re.compile(r"(/[\w.~-]+)+", re.ASCII)
+_PREFIX = re.compile(r"(/(?!\.{1,2}(/|$))[\w.~-]+)+", re.ASCII)
 
 
 class Forwarded:
@@ -49,9 +49,13 @@ class Forwarded:
 
 
 def prefix_of(text: str) -> str:
-    """A prefix without the slash at its end; empty, if it cannot be one."""
+    """A prefix without the slash at its end; empty, if it cannot be one.
+
+    One that begins as paths of this server do cannot: behind ``/api``, nobody knows what ``/api/v1`` was.
+    """
     prefix = text.partition(",")[0].strip().rstrip("/")
-    return prefix if _PREFIX.fullmatch(prefix) else ""
+    usable = _PREFIX.fullmatch(prefix) is not None and prefix.split("/")[1] not in OF_THE_SERVER
+    return prefix if usable else ""
 
 
 def _for_host(scope: Scope, host: str) -> Scope:
@@ -66,8 +70,7 @@ def _below(scope: Scope, prefix: str) -> Scope:
     if not prefix:
         return scope
     scope = {**scope, "root_path": prefix}
-    # Behind ``/api``, ``/api/v1`` can only be what the proxy has left of ``/api/api/v1``.
-    if scope["path"].startswith(f"{prefix}/") and prefix.split("/")[1] not in OF_THE_SERVER:
+    if scope["path"].startswith(f"{prefix}/"):
         scope["path"] = scope["path"].removeprefix(prefix)
         raw: bytes | None = scope.get("raw_path")
         if raw is not None:

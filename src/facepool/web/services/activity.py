@@ -176,16 +176,16 @@ class Events:
         queue: asyncio.Queue[Record] = asyncio.Queue(_MOST_WAITING)
         with self._lock:
             self._listeners[queue] = asyncio.get_running_loop()
-        ending = asyncio.ensure_future(over.wait())
+        ending, coming = asyncio.ensure_future(over.wait()), asyncio.ensure_future(queue.get())
         try:
             while True:
-                next_one = asyncio.ensure_future(queue.get())
-                await asyncio.wait((next_one, ending), return_when=asyncio.FIRST_COMPLETED)
-                if not next_one.done():
-                    next_one.cancel()
+                await asyncio.wait((coming, ending), return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done():
                     return
-                yield next_one.result()
+                record, coming = coming.result(), asyncio.ensure_future(queue.get())
+                yield record
         finally:
+            coming.cancel()
             ending.cancel()
             with self._lock:
                 del self._listeners[queue]
