@@ -74,7 +74,7 @@ def test_pages_of_other_sites_are_what_browsers_call_them() -> None:
 )
 def test_what_is_no_page_is_not_allowed(address: str) -> None:
     for name in ("allow_origin", "allow_frame"):
-        with pytest.raises(ConfigError, match=f"{name}.*write it like"):
+        with pytest.raises(ConfigError, match=name):
             load_settings({name: (address,)})
 
 

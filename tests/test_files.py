@@ -23,6 +23,7 @@ from facepool.files import (
     in_a_home,
     locks_work,
     only_writer,
+    safe_stem,
     storage_errors,
     sweep,
     users_folder,
@@ -58,6 +59,42 @@ def test_what_the_disk_says_is_told_in_our_words(number: int, kind: type[Storage
     with pytest.raises(StorageError, match="out cannot be written") as caught, storage_errors(tmp_path / "out"):
         raise OSError(number, "raw")
     assert type(caught.value) is kind
+
+
+def test_a_name_that_is_too_long_is_called_that(tmp_path: Path) -> None:
+    with pytest.raises(NotWritable, match=r"name is longer than the file system takes\. Choose"):
+        write_whole(tmp_path / ("a" * 300), b"")
+
+
+@pytest.mark.parametrize("name", ["a" * 251 + ".mp4", "人" * 83 + ".mp4", "a" * 20 + "." + "b" * 230])
+def test_the_longest_names_can_be_written(tmp_path: Path, name: str) -> None:
+    write_whole(tmp_path / name, b"content")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_bytes() == b"content"
+
+
+@pytest.mark.parametrize(
+    ("text", "stem"),
+    [
+        ("party", "party"),
+        ("größe 人", "größe 人"),
+        ("a/b:c?d", "a_b_c_d"),
+        (" . ", "unnamed"),
+        ("", "unnamed"),
+        ("con", "con_"),
+        ("Com1.front", "Com1_.front"),
+        ("falcon", "falcon"),
+        ("console", "console"),
+    ],
+)
+def test_what_has_a_name_of_its_own_gets_one_for_a_file(text: str, stem: str) -> None:
+    assert safe_stem(text, "unnamed") == stem
+
+
+def test_long_names_of_files_are_cut_and_stay_different() -> None:
+    stems = {safe_stem("人" * 100 + str(number), "unnamed") for number in range(20)}
+    assert len(stems) == 20
+    assert all(stem.startswith("人" * 15) and len(stem.encode()) < 80 for stem in stems)
 
 
 def test_a_file_appears_whole_with_its_folder(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from .faces.load import ModelChoice, load_analyzer
 from .gallery import Pool, open_pool
 from .models.store import ModelStore
 from .recognize.events import Event, LiveView
-from .recognize.live import LiveOptions, LiveRecognizer
+from .recognize.live import LiveOptions, LiveRecognizer, LiveSession
 from .recognize.pictures import RecognizedFaces, RecognizeOptions, Recognizer
 from .recognize.verify import Verification, verify
 from .thresholds import ThresholdPolicy
@@ -29,6 +29,7 @@ __all__ = [
     "Frame",
     "LiveOptions",
     "LiveRecognizer",
+    "LiveSession",
     "LiveView",
     "ModelChoice",
     "ModelStore",

@@ -138,6 +138,11 @@ class Settings(BaseModel):
         "side or overhead; auto finds out by the first faces",
     )
 
+    frigate: str | None = Field(
+        None, description="Name the people of Frigate's events, which come by --mqtt: its address, http://frigate:5000"
+    )
+    frigate_topic: str = Field("frigate", description="What Frigate calls topic_prefix: where it publishes")
+
     @field_validator("webhook", "mqtt", "allow_origin", "allow_frame", mode="before")
     @classmethod
     def _split_addresses(cls, given: object) -> object:
@@ -157,7 +162,7 @@ class Settings(BaseModel):
             raise ValueError("it is no path; write it like /faces")
         return prefix.rstrip("/")
 
-    @field_validator("discovery_prefix")
+    @field_validator("discovery_prefix", "frigate_topic")
     @classmethod
     def _check_prefix(cls, prefix: str) -> str:
         if not prefix.strip("/") or any(mark in prefix for mark in "+#\0"):

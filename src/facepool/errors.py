@@ -496,6 +496,15 @@ _MEMORY_WORDS = ("bad_alloc", "cannot allocate memory", "can't alloc", "out of m
 """What libraries of C++ and the loader of shared libraries say, in small letters, when memory is short."""
 
 
+def out_of_memory(what: str) -> OutOfMemory:
+    """The error for a library that had no memory left; `what` as in ``system_limit``."""
+    return OutOfMemory(
+        what,
+        why="there is not enough memory",
+        fix="End other programs, allow more memory, or take less at once, for example smaller pictures",
+    )
+
+
 def system_limit(what: str, error: BaseException) -> SystemLimit | None:
     """What a failure means where the system's limits are its reason; None where they are not.
 
@@ -514,9 +523,5 @@ def system_limit(what: str, error: BaseException) -> SystemLimit | None:
         )
     said = str(error).lower()
     if isinstance(error, MemoryError) or number == errno.ENOMEM or any(words in said for words in _MEMORY_WORDS):
-        return OutOfMemory(
-            what,
-            why="there is not enough memory",
-            fix="End other programs, allow more memory, or take less at once, for example smaller pictures",
-        )
+        return out_of_memory(what)
     return None

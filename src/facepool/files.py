@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,12 @@ _NOT_ALLOWED = frozenset(
 )
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
 _UNFINISHED = ".unfinished-"
+_LONGEST_NAME = 255  # bytes, on nearly every file system
+_LONGEST_STEM = 180  # leaves room for numbers, an ending and the prefix above
+_CUT_STEM = 60  # file systems that encrypt names take 143 bytes
+# Those that Windows, its file systems on sticks and shares, or a terminal do not take; and bytes that are no UTF-8.
+_NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\ud800-\udfff]')
+_DEVICES_OF_WINDOWS = re.compile(r"^(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?=\.|$)", re.IGNORECASE)
 PRIVATE = 0o600
 """Mode of files that only their owner may read: people, keys, embeddings.
 
@@ -41,6 +48,8 @@ def storage_error(path: Path, error: OSError, what: str = "cannot be written") -
         return limit
     if error.errno in _NO_ROOM:
         return DiskFull(message, why="the disk is full", fix="Free some space and try again")
+    if error.errno == errno.ENAMETOOLONG:
+        return NotWritable(message, why="its name is longer than the file system takes", fix="Choose a shorter name")
     elsewhere = error.filename is not None and str(error.filename) != str(path)
     why = f"{error.strerror or error}{f' ({error.filename})' if elsewhere else ''}"
     if error.errno in _NOT_ALLOWED or isinstance(error, PermissionError):
@@ -177,7 +186,31 @@ def appearing(path: Path) -> Iterator[Path]:
 
 def unfinished_name(path: Path) -> Path:
     """The name beside a file that this process writes it under; of the same ending."""
-    return path.with_name(f"{_UNFINISHED}{os.getpid()}-{path.name}")
+    name = f"{_UNFINISHED}{os.getpid()}-{path.name}"
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        name = f"{_UNFINISHED}{os.getpid()}-{_short_digest(path.name)}{path.suffix[:_CUT_STEM]}"
+    return path.with_name(name)
+
+
+def safe_stem(text: str, empty: str) -> str:
+    """A file's name, without its ending, that every file system takes, for something that has a name of its own.
+
+    What no file name may hold becomes ``_``; what is too long is cut, and told apart by some digits of its digest.
+
+    Args:
+        text: The name of its own.
+        empty: What to say if nothing of it is left.
+    """
+    stem = _NOT_IN_NAMES.sub("_", text).strip(". ")
+    stem = _DEVICES_OF_WINDOWS.sub(lambda found: f"{found[0]}_", stem, count=1) if stem else empty
+    encoded = stem.encode()
+    if len(encoded) <= _LONGEST_STEM:
+        return stem
+    return f"{encoded[:_CUT_STEM].decode(errors='ignore')}-{_short_digest(text)}"
+
+
+def _short_digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:12]
 
 
 def sweep(folder: Path) -> None:

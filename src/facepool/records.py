@@ -100,6 +100,7 @@ def event_record(frame: Frame, event: Event, crop: Path | None = None) -> Record
         "threshold": rounded(event.threshold, 4),
         "margin": rounded(event.margin, 4),
         "frames": event.frames,
+        "firm": event.firm,
         "reason": event.reason,
         "crop": None if crop is None else str(crop),
     }

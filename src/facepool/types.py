@@ -35,6 +35,21 @@ Reason = Literal[
 """Why a decision came out as it did. ``match`` is the only one that names a person."""
 
 
+_LINE = 96
+"""Characters that a terminal shows on one line."""
+
+
+def one_line(thing: object, text: str) -> str:
+    """How a result is shown in a Python session: ``<Faces: 2 faces, ...>``, on one line, whatever it holds."""
+    shown = f"<{type(thing).__name__}: {text}"
+    return f"{shown}>" if len(shown) < _LINE else f"{shown[: _LINE - 2]}…>"
+
+
+def counted(number: int, thing: str) -> str:
+    """``no face``, ``1 face``, ``2 faces``."""
+    return f"{number or 'no'} {thing}{'' if number < 2 else 's'}"
+
+
 @dataclass(frozen=True, slots=True)
 class PixelFeed:
     """What happens to pixels before a network sees them; the inference engine does it as part of the network.
@@ -65,6 +80,12 @@ class Frame:
     source: str
     index: int = 0
     time_s: float | None = None
+
+    def __repr__(self) -> str:
+        """Which frame, and how large."""
+        height, width = self.image_bgr.shape[:2]
+        time = "" if self.time_s is None else f" at {self.time_s:.3f} s"
+        return one_line(self, f"{self.index} of {self.source}{time}, {width} x {height} pixels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +123,10 @@ class Detections:
         """Number of faces."""
         return len(self.scores)
 
+    def __repr__(self) -> str:
+        """How many faces."""
+        return one_line(self, counted(len(self), "face"))
+
     def __getitem__(self, rows: Indices | Mask | slice) -> "Detections":
         """The given rows, in the given order: an index array, a boolean mask or a slice."""
         return Detections(self.boxes[rows], self.scores[rows], self.landmarks[rows])
@@ -131,6 +156,11 @@ class AlignedFaces:
     def __getitem__(self, rows: Indices | Mask | slice) -> "AlignedFaces":
         """The given rows, in the given order: an index array, a boolean mask or a slice."""
         return AlignedFaces(self.images_bgr[rows], self.template)
+
+    def __repr__(self) -> str:
+        """How many faces, and how large."""
+        height, width = self.images_bgr.shape[1:3]
+        return one_line(self, f"{counted(len(self.images_bgr), 'face')} of {width} x {height} pixels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +241,16 @@ class Sample:
     partial: bool = False
     picture: bytes = field(default=b"", repr=False)
 
+    def __repr__(self) -> str:
+        """Where it comes from, and how good it is."""
+        return one_line(self, f"frame {self.frame} of {self.source or 'an unknown source'}{_measured(self)}")
+
+
+def _measured(sample: Sample) -> str:
+    quality = "" if sample.quality is None else f", quality {sample.quality:.0f}"
+    pose = "" if sample.pose is None else f", yaw {sample.pose.yaw:.0f}, pitch {sample.pose.pitch:.0f}"
+    return f"{quality}{pose}"
+
 
 @dataclass(frozen=True, slots=True)
 class Template:
@@ -233,6 +273,11 @@ class Template:
     model: str = ""
     uuid: str = ""
     person_id: str = ""
+
+    def __repr__(self) -> str:
+        """Whose it is, and what it shows."""
+        made = f", {self.created_at}" if self.created_at else ""
+        return one_line(self, f"{self.id} of {self.person}{_measured(self.sample)}{made}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +383,13 @@ class Decision:
     reason: Reason
     frames: int = 1
     candidates: Sequence[Candidate] = field(default=())
+
+    def __repr__(self) -> str:
+        """Who, why and by which figures."""
+        compared = "" if self.similarity is None else f", similarity {self.similarity:.3f}"
+        margin = "" if self.margin is None else f", margin {self.margin:.3f}"
+        who = f"{self.person or 'unknown'} ({self.reason})"
+        return one_line(self, f"{who}{compared}, threshold {self.threshold:.3f}{margin}")
 
     @property
     def person_id(self) -> str | None:

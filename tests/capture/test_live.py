@@ -1,6 +1,5 @@
 """The thread behind cameras and streams, on a connection that the test writes itself."""
 
-import queue
 import threading
 from collections.abc import Callable, Iterator
 
@@ -8,69 +7,12 @@ import numpy as np
 import pytest
 
 import facepool.capture.live
-from facepool.capture import LiveSource, LiveStatus, ReconnectPolicy
+from facepool.capture import LiveSource, LiveStatus, ReconnectPolicy, frames_or_silence
 from facepool.capture.source import Shot
 from facepool.errors import InputError, StreamLost, StreamUnavailable
+from support.fake_connection import END, HANG_GUARD_S, FakeConnection, FakeConnector, ManualClock
 
 AT_ONCE = ReconnectPolicy(first_wait_s=0.0, longest_wait_s=0.0)
-HANG_GUARD_S = 20.0
-END = None
-
-
-class FakeConnection:
-    def __init__(self, *, every_frame: bool = False) -> None:
-        self.every_frame = every_frame
-        self.is_closed = threading.Event()
-        self._script: queue.Queue[Shot | InputError | None] = queue.Queue()
-        self._drained = threading.Event()
-
-    def send(self, *values: int) -> None:
-        """Give pictures of these gray values, and wait until the source has taken all of them."""
-        for value in values:
-            self._drained.clear()
-            self._script.put(Shot(np.full((2, 2, 3), value, np.uint8), float(value)))
-        assert self._drained.wait(HANG_GUARD_S)
-
-    def stop(self, how: InputError | None) -> None:
-        self._script.put(how)
-
-    def read(self) -> Shot | None:
-        if self._script.empty():
-            self._drained.set()
-        item = self._script.get(timeout=HANG_GUARD_S)
-        if isinstance(item, InputError):
-            raise item
-        return item
-
-    def close(self) -> None:
-        self.is_closed.set()
-
-
-class FakeConnector:
-    name = "fake"
-    description = "fake camera"
-
-    def __init__(self, *outcomes: FakeConnection | InputError) -> None:
-        self._outcomes = iter(outcomes)
-
-    def connect(self) -> FakeConnection:
-        outcome = next(self._outcomes)
-        if isinstance(outcome, InputError):
-            raise outcome
-        return outcome
-
-    def unavailable(self, why: str) -> StreamUnavailable:
-        return StreamUnavailable("unavailable", why=why)
-
-    def lost(self, why: str) -> StreamLost:
-        return StreamLost("lost", why=why)
-
-
-class ManualClock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -246,6 +188,72 @@ def test_the_frame_rate_is_measured(connection: FakeConnection) -> None:
             connection.send(value)
             clock.now += 0.125
         assert source.fps == 8.0
+
+
+def test_a_source_is_silent_after_its_time_and_until_the_next_picture(connection: FakeConnection) -> None:
+    clock = ManualClock()
+    with LiveSource(FakeConnector(connection), clock=clock, silent_after_s=5.0) as source:
+        source._start()
+        assert not source.silent
+        for value in range(3):
+            connection.send(value)
+            clock.now += 0.1
+        clock.now += 5.0
+        assert not source.silent, "the newest picture was not looked at yet"
+        assert gray(source) == 2
+        assert source.silent
+        connection.send(3)
+        assert not source.silent
+        assert gray(source) == 3
+        clock.now += 4.9
+        assert not source.silent
+
+
+def test_a_source_whose_pictures_are_rare_is_silent_after_three_of_its_intervals(connection: FakeConnection) -> None:
+    clock = ManualClock()
+    with LiveSource(FakeConnector(connection), clock=clock, silent_after_s=5.0) as source:
+        source._start()
+        for value in range(4):
+            connection.send(value)
+            assert gray(source) == value
+            clock.now += 10.0
+        assert source.interval_s == 10.0
+        clock.now += 19.9
+        assert not source.silent
+        clock.now += 0.2
+        assert source.silent
+
+
+def test_a_source_that_died_is_silent_while_it_is_tried_again() -> None:
+    first, second, clock = FakeConnection(), FakeConnection(), ManualClock()
+    policy = ReconnectPolicy(first_wait_s=0.05, longest_wait_s=0.05)
+    source = LiveSource(FakeConnector(first, StreamUnavailable("off"), second), policy, clock=clock, silent_after_s=5.0)
+    frames = frames_or_silence(source)
+    source._start()
+    first.send(1)
+    assert next(frames) is not None
+    first.stop(StreamLost("died"))
+    clock.now += 5.1
+    assert next(frames) is None
+    second.send(2)
+    frame = next(frame for frame in frames if frame is not None)
+    assert frame.index == 1
+    second.stop(END)
+    assert list(frames) == []
+
+
+def test_what_is_no_live_source_is_never_silent() -> None:
+    connection = FakeConnection(every_frame=True)
+    clock = ManualClock()
+    source = LiveSource(FakeConnector(connection), clock=clock)
+    source._start()
+    connection.send(1)
+    frames = frames_or_silence(source)
+    assert next(frames) is not None
+    clock.now += 100.0
+    assert not source.silent
+    connection.stop(END)
+    assert list(frames) == []
 
 
 def test_time_counts_from_the_first_frame(connection: FakeConnection) -> None:

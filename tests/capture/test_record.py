@@ -1,6 +1,8 @@
 import errno
+import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -9,7 +11,15 @@ import PIL.Image
 import pytest
 
 from facepool.capture import VideoSource, VideoWriter, read_image, write_image
-from facepool.errors import ConfigError, DiskFull, NotWritable, StreamLost
+from facepool.errors import (
+    ConfigError,
+    DiskFull,
+    NotWritable,
+    OutOfMemory,
+    StorageError,
+    StreamLost,
+    VideoUnreadable,
+)
 from facepool.types import Image
 from support.media import gradient, threads_of_this_process
 from support.permissions import permissions_apply
@@ -27,7 +37,7 @@ def record(path: Path, images: Sequence[Image]) -> None:
             writer.write(image)
 
 
-@pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.mov", "人:%d.mp4"])
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.mov", "out.m4v", "人:%d.mp4"])
 def test_a_recording_holds_the_frames_in_h264(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     with VideoWriter(path, 10, (96, 64)) as writer:
@@ -66,6 +76,42 @@ def test_a_clock_that_stands_still_or_steps_back_stops_no_recording(tmp_path: Pa
     assert len(recorded(tmp_path / "out.mp4")) == 4
 
 
+def length_s(path: Path) -> float:
+    """How long a player shows it."""
+    with av.open(str(path)) as container:
+        assert container.duration is not None
+        return container.duration / 1e6
+
+
+HOUR = 3600.0
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
+@pytest.mark.parametrize(
+    ("times_s", "expected_s"),
+    [
+        ([step / 5 for step in range(10)] * 3, 6.0),  # three parts that were joined
+        ([step * 5.0 for step in range(6)], 30.0),  # a frame every five seconds
+        ([step * 3.0 for step in range(5)], 15.0),
+        ([step / 5 + (10 * HOUR if step >= 10 else 0) for step in range(20)], 4.0),
+        ([100 * HOUR + step / 5 for step in range(10)], 2.0),  # a clock that counts from elsewhere
+        ([0.0, 0.2, 0.4, 60.4, 60.6], 60.8),  # a camera that was away for a minute
+        ([0.0, HOUR, 11 * HOUR, 11 * HOUR + 1], 12 * HOUR),
+        ([None, None, None, None, None], 0.2),
+    ],
+    ids=["joined", "0.2 fps", "slides", "ten hours away", "large numbers", "pause", "ten hours at rest", "no times"],
+)
+def test_a_recording_lasts_as_long_as_what_was_shown(
+    tmp_path: Path, name: str, times_s: list[float | None], expected_s: float
+) -> None:
+    with VideoWriter(tmp_path / name, 25, (96, 64)) as writer:
+        for step, time_s in enumerate(times_s):
+            writer.write(gradient(step), time_s)
+    slack_s = HOUR if expected_s > 10 * HOUR else 0.05  # what a frame lasts for beyond five hours is made up for later
+    assert length_s(tmp_path / name) == pytest.approx(expected_s, abs=slack_s)
+    assert len(recorded(tmp_path / name)) == len(times_s)
+
+
 @pytest.mark.parametrize("size_wh", [(95, 63), (96, 63), (1, 1)])
 def test_odd_sizes_are_made_even(tmp_path: Path, size_wh: tuple[int, int]) -> None:
     with VideoWriter(tmp_path / "out.mp4", 25, size_wh) as writer:
@@ -96,7 +142,7 @@ def test_an_error_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("end", [KeyboardInterrupt(), StreamLost("gone")])
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), SystemExit(), StreamLost("gone"), OutOfMemory("no room")])
 def test_ctrl_c_or_a_lost_source_keeps_what_was_recorded(tmp_path: Path, end: BaseException) -> None:
     def stop() -> None:
         with VideoWriter(tmp_path / "out.mp4", 25, (96, 64)) as writer:
@@ -141,6 +187,39 @@ def test_a_disk_without_room_is_named_and_nothing_is_left(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs RLIMIT_FSIZE")
+@pytest.mark.parametrize("name", ["out.mp4", "out.mov", "out.m4v", "out.mkv"])
+def test_a_disk_that_fills_up_keeps_what_was_recorded(tmp_path: Path, name: str) -> None:
+    import resource
+
+    noise = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, before[1]))
+    try:
+        with pytest.raises(DiskFull, match=rf"{name} holds what was recorded until then"):
+            record_slowly(tmp_path / name, noise)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    frames = recorded_before_it_broke(tmp_path / name)
+    assert len(frames) > 15
+    assert frames == [float(step) for step in range(len(frames))]
+
+
+def record_slowly(path: Path, noise: Image) -> None:
+    """Frames a second apart, and different ones, so that each takes room."""
+    with VideoWriter(path, 25, (128, 96), threads=1) as writer:
+        for step in range(400):
+            writer.write(np.roll(noise, 7 * step, axis=1), float(step))
+
+
+def recorded_before_it_broke(path: Path) -> list[float]:
+    times: list[float] = []
+    with VideoSource(path) as source, suppress(VideoUnreadable):
+        times.extend(frame.time_s or 0.0 for frame in source)
+    return times
+
+
 def test_no_space_on_the_device_is_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_space(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -155,6 +234,55 @@ def test_a_missing_folder_is_not_writable(tmp_path: Path) -> None:
         VideoWriter(tmp_path / "nowhere" / "out.mp4", 25, (96, 64))
     with pytest.raises(NotWritable):
         write_image(tmp_path / "nowhere" / "out.png", gradient())
+
+
+def test_a_folder_of_that_name_is_noticed_before_anything_is_recorded(tmp_path: Path) -> None:
+    (tmp_path / "out.mp4").mkdir()
+    with pytest.raises(NotWritable, match="directory"):
+        VideoWriter(tmp_path / "out.mp4", 25, (96, 64))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file keeps its folder there")
+def test_a_folder_that_vanishes_while_it_is_recorded_into_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "stick"
+    folder.mkdir()
+    writer = VideoWriter(folder / "out.mp4", 25, (96, 64))
+    writer.write(gradient())
+    shutil.rmtree(folder)
+    with pytest.raises(NotWritable, match=r"stick.out\.mp4 cannot be written: No such file"):
+        writer.finish()
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected", "why"),
+    [
+        (av.error.PatchWelcomeError(1, "Not yet implemented"), StorageError, "FFmpeg says: Not yet implemented"),
+        (av.error.ArgumentError(errno.EINVAL, "Invalid argument"), StorageError, "FFmpeg says: Invalid argument"),
+        (av.error.OSError(errno.ENOSPC, "No space left on device"), DiskFull, "the disk is full"),
+        (av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory"), OutOfMemory, "not enough memory"),
+        (MemoryError(), OutOfMemory, "not enough memory"),
+    ],
+    ids=["patches welcome", "invalid", "disk", "FFmpeg's memory", "memory"],
+)
+def test_what_ffmpeg_raises_gets_a_type_of_our_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception, expected: type[Exception], why: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise raised
+
+    writer = VideoWriter(tmp_path / "out.mp4", 25, (96, 64))
+    writer.write(gradient())
+    monkeypatch.setattr(av.VideoFrame, "from_ndarray", fail)
+    with pytest.raises(expected, match=rf"out\.mp4 cannot be written: .*{why}"):
+        writer.write(gradient())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_build_without_an_encoder_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(av, "codecs_available", frozenset({"h264"}))
+    with pytest.raises(StorageError, match=r"neither H\.264 nor MPEG-4"):
+        VideoWriter(tmp_path / "out.mp4", 25, (96, 64))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_without_permission_is_not_writable(tmp_path: Path) -> None:
@@ -183,6 +311,13 @@ def test_a_picture_is_read_as_it_was_written(tmp_path: Path, name: str, toleranc
     write_image(tmp_path / name, gradient())
     assert np.abs(read_image(tmp_path / name).astype(int) - gradient()).mean() <= tolerance
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(("name", "width"), [("a.webp", 17_000), ("a.jpg", 66_000)])
+def test_a_picture_that_is_too_large_for_its_kind_says_so(tmp_path: Path, name: str, width: int) -> None:
+    with pytest.raises(StorageError, match=rf"a picture of {width}x2 pixels cannot be a .*End its name in \.png"):
+        write_image(tmp_path / name, np.zeros((2, width, 3), np.uint8))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_picture_is_of_the_kind_its_name_says(tmp_path: Path) -> None:

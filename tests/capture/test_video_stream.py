@@ -127,6 +127,62 @@ def test_a_refused_login_is_named_and_the_password_is_not(address: str, capfd: p
     assert "secret" not in shown
 
 
+def refuse(client: socket.socket) -> None:
+    """Answer as an RTSP camera or a web server that knows nobody."""
+    while request := client.recv(4096).decode():
+        first, *headers = request.split("\r\n")
+        number = [header for header in headers if header.startswith("CSeq")]
+        wanted = ['WWW-Authenticate: Basic realm="camera"', "Content-Length: 0", "", ""]
+        client.sendall("\r\n".join([f"{first.split()[-1]} 401 Unauthorized", *number, *wanted]).encode())
+
+
+ENCODE = "In a user name or password write @ as %40, / as %2F, # as %23, ? as %3F and % as %25"
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "RTSP", "http", "HTTP"])
+@pytest.mark.parametrize(
+    ("password", "hinted"),
+    [
+        ("s@cret", True),
+        ("s/cret", True),
+        ("s#cret", True),
+        ("s?cret", True),
+        ("s?x=cret", True),
+        ("s%cret", True),
+        ("s%41cret", True),
+        ("secret", False),
+    ],
+)
+def test_a_login_that_was_read_otherwise_than_it_was_meant_gets_a_hint(
+    scheme: str, password: str, hinted: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with server(refuse) as host, pytest.raises(StreamUnavailable) as caught:
+        open_source(f"{scheme}://ada:{password}@{host}/cam", IMPATIENT)
+    assert (ENCODE in str(caught.value)) is hinted
+    shown = "".join(traceback.format_exception(caught.value)) + "".join(capfd.readouterr())
+    assert "cret" not in shown
+    assert "ada" not in str(caught.value)
+
+
+def test_a_host_that_nobody_knows_is_called_that() -> None:
+    with pytest.raises(StreamUnavailable, match="no host of that name is known here"):
+        open_source("rtsp://no-such-host.invalid/cam", OPTIONS)
+
+
+def test_a_scheme_in_capitals_is_a_scheme() -> None:
+    released = threading.Event()
+
+    def answer(client: socket.socket) -> None:
+        client.recv(4096)
+        client.sendall(MJPEG_HEAD + b"".join(mjpeg_part(step) for step in range(5)))
+        released.wait(HANG_GUARD_S)
+
+    with server(answer) as address, open_source(f"HTTP://{address}/", OPTIONS) as source:
+        next(iter(source))
+        released.set()
+        assert source.live
+
+
 @pytest.mark.parametrize(
     ("url", "masked"),
     [
@@ -149,6 +205,12 @@ def test_a_refused_login_is_named_and_the_password_is_not(address: str, capfd: p
         ("rtsp://cam/user=admin&password=a&channel=1", "rtsp://cam/user=***&password=***&channel=1"),
         ("rtsp://cam/user=a_password=b_c_channel=1", "rtsp://cam/user=***_password=***_channel=1"),
         ("rtsp://ada:x@cam/1?token=y", "rtsp://***@cam/1?token=***"),
+        ("rtsp://ada:p?x=ss@cam:554/1", "rtsp://***@cam:554/1"),
+        ("rtsp://ada@home:p?x=ss@cam:554/1", "rtsp://***@cam:554/1"),
+        ("rtsp://ada:p/s?x=ss@cam:554/1", "rtsp://***@cam:554/1"),
+        ("http://cam:80/mjpg?mail=a@b", "http://cam:80/mjpg?mail=a@b"),
+        ("http://[::1]:80/mjpg?mail=a@b", "http://[::1]:80/mjpg?mail=a@b"),
+        ("RTSP://ada:pa/ss@cam/1", "RTSP://***@cam/1"),
     ],
 )
 def test_names_and_passwords_in_an_address_are_masked(url: str, masked: str) -> None:

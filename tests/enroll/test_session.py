@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facepool.enroll.ring import Slot
+from facepool.enroll.ring import Slot, stored_ring
 from facepool.enroll.scan import ScanStep
 from facepool.enroll.session import EnrollmentSession, EnrollOptions
 from facepool.errors import ConfigError, IdentityConflict, PoolChanged, ScanIncomplete, SpaceMismatch
@@ -262,6 +262,16 @@ def test_views_that_are_stored_already_are_not_stored_again(analyzer: FakeScanAn
         ada = enrollment(analyzer, pool)
         offer(ada, analyzer, [*still(), *circle()])
         assert bool(ada.commit()) is expected
+
+
+@pytest.mark.parametrize("degrees", [13.0, 18.0, 30.0])
+def test_what_is_stored_covers_what_the_scan_has_shown(analyzer: FakeScanAnalyzer, pool: Pool, degrees: float) -> None:
+    ada = enrollment(analyzer, pool)
+    turning = circle(degrees, degrees * 0.6)  # a small one: neighbours are as alike as 0.975
+    last = offer(ada, analyzer, [*still(), *turning, *circle(30)])[-1]
+    assert all(part.covered for part in last.ring)
+    assert len(pool.templates("Ada") if ada.commit() else []) <= 16
+    assert all(part.covered for part in stored_ring(pool.templates("Ada"), pool.frontal_poses("Ada")).parts)
 
 
 @pytest.mark.parametrize("cap", [1, 4, 8])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -201,11 +202,20 @@ def test_an_emptied_pool_works_on(pool: Pool, tmp_path: Path, backend: str) -> N
     assert names(pool) == {"Bob": 1}
 
 
-@pytest.mark.parametrize("name", ["李小龍", "Олег", "محمد", "José", "O'Neil; DROP TABLE", "👩‍🚀", "x" * 200])
+@pytest.mark.parametrize(
+    "name", ["李小龍", "Олег", "محمد", "José", "O'Neil; DROP TABLE", "👩‍🚀", "❤️", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "അവന്‍", "x" * 200]
+)
 def test_names_of_any_script_are_kept(pool: Pool, tmp_path: Path, backend: str, name: str) -> None:
     pool.register(name, samples(1), space())
     with open_pool(tmp_path / backend) as again:
         assert names(again) == {name: 1}
+
+
+@pytest.mark.parametrize("given", ["\ufeffAda", "Ada\u200e", "\u2068Ada\u2069", "\u200b Ada\u3000\u200b", "Ada\u00ad"])
+def test_what_copying_leaves_around_a_name_makes_no_second_person(pool: Pool, given: str) -> None:
+    pool.register("Ada", samples(1), space())
+    pool.register(given, samples(2), space())
+    assert names(pool) == {"Ada": 2}
 
 
 def test_two_spellings_of_one_name_are_one_person(pool: Pool) -> None:
@@ -220,6 +230,32 @@ def test_names_that_cannot_be_read_are_refused(pool: Pool, name: str, tmp_path: 
     with pytest.raises(ConfigError):
         pool.register(name, samples(1), space())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("\u200b", "invisible or combining characters (U+200B)"),
+        ("\u200e\u200f\u200e", "invisible or combining characters (U+200E, U+200F)"),
+        ("\ufeff", "(U+FEFF)"),
+        ("\u0301\u0308", "(U+0301, U+0308)"),
+        ("\u3164", "(U+3164)"),
+        ("\u2800 \u2800", "(U+2800, U+0020)"),
+        ("\u3000\u2003", "only blanks"),
+        ("", "is empty"),
+        ("Jos\udce9", "the byte 0xE9, which is no text in UTF-8"),
+        ("a\ud83d", "half of a character (U+D83D)"),
+        ("a\u2028b", "a line break (U+2028)"),
+        ("a\x07b", "a control character (U+0007)"),
+    ],
+)
+def test_why_a_name_is_refused_is_what_was_seen(pool: Pool, name: str, why: str) -> None:
+    pool.register("Ada", samples(1), space())
+    for act in (partial(pool.create, name), partial(pool.rename, "Ada", name)):
+        with pytest.raises(ConfigError) as refused:
+            act()
+        assert why in str(refused.value)
+    assert names(pool) == {"Ada": 1}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ import os
 import random
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -543,3 +544,19 @@ def test_a_place_where_sqlite_keeps_no_log_is_refused_at_once(tmp_path: Path, mo
     monkeypatch.setattr(sqlite3, "connect", lambda *given, **named: original(*given, **named, factory=WithoutLog))
     with pytest.raises(StorageError, match=r"no write-ahead log in this place.*--pool"):
         connect(tmp_path / "pool.db", 60.0, create=True)
+
+
+def test_somebody_whose_name_shows_nothing_can_be_renamed_and_erased(tmp_path: Path) -> None:
+    """Earlier versions took such names."""
+    path = tmp_path / "pool.db"
+    with SqliteGallery(path) as pool:
+        pool.register("Ada", samples(2), space())
+        pool.register("Bob", samples(1), space())
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE persons SET name = char(0x200B) WHERE name = 'Ada'")
+        db.execute("UPDATE persons SET name = char(0xFEFF) WHERE name = 'Bob'")
+    with SqliteGallery(path) as pool:
+        assert len(pool.templates("\u200b")) == 1
+        pool.rename("\u200b", "Ada")
+        assert pool.remove("\ufeff") == 1
+        assert [person.name for person in pool.people()] == ["Ada"]

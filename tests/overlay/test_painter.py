@@ -82,6 +82,19 @@ def test_plates_of_neighbours_do_not_cover_each_other(painter: Painter) -> None:
     assert np.array_equal(both[75:97, 60:130], alone[75:97, 60:130])
 
 
+def test_labels_of_a_crowd_leave_every_face_as_it_is(painter: Painter) -> None:
+    corners = [(20 + 62 * column, 40 + 60 * row) for row in range(6) for column in range(9)]
+    labels = [
+        Label((x, y, x + 30, y + 34), f"{number} None", "unknown", shorter=(f"{number}", ""))
+        for number, (x, y) in enumerate(corners, start=1)
+    ]
+    drawn = painter.draw(gray(420, 600), labels)
+    boxes = painter.draw(gray(420, 600), [Label(label.box, "", "unknown") for label in labels])
+    assert (drawn != boxes).any()
+    for x, y in corners:
+        assert np.array_equal(drawn[y : y + 34, x : x + 30], boxes[y : y + 34, x : x + 30])
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (3, 200), (200, 3), (20, 20)])
 def test_the_smallest_pictures_are_drawn_on_without_fault(painter: Painter, shape: tuple[int, int]) -> None:
     drawn = painter.draw(gray(*shape), [Label((0, 0, 20, 20), "Ada", "known")], ["status"])

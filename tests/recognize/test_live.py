@@ -1,11 +1,16 @@
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from facepool import Pool, open_pool
+from facepool.capture import LiveSource
+from facepool.capture.source import ClosesOnExit
 from facepool.errors import SpaceMismatch
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.evidence import EvidenceOptions
@@ -13,6 +18,7 @@ from facepool.recognize.live import LiveOptions, LiveRecognizer, LiveSession
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import Floats, Frame, Sample
 from support.fake_analyzer import SPACE, unit, view
+from support.fake_connection import END, FakeConnection, FakeConnector, ManualClock
 from support.fake_live_analyzer import FPS, Actor, FakeLiveAnalyzer
 
 ADA, BOB, STRANGER = 0, 1, 2
@@ -309,3 +315,140 @@ def test_a_session_emits_each_event_once_and_keeps_no_picture(tmp_path: Path) ->
         session.close()
     assert [event.kind for _, events in emitted for event in events] == ["appeared", "lost"]
     assert emitted[-1][0].image_bgr.size == 0
+
+
+@pytest.mark.parametrize("interval_s", [1.0, 1.1, 2.0, 5.0, 10.0])
+def test_where_frames_are_few_somebody_is_named_in_the_third_and_stays(
+    analyzer: FakeLiveAnalyzer, pool: Pool, interval_s: float
+) -> None:
+    recognizer = LiveRecognizer(analyzer, pool)
+    names, story = [], []
+    for number in range(8):
+        place = 100 + 250 * (number % 2)  # she walks to and fro
+        view = recognizer.process(analyzer.frame(face(ADA, x=place, sharpness=150), time_s=number * interval_s))
+        names.append(view.names)
+        story += [event.kind for event in view.events]
+    assert names == [(None,)] * 2 + [("Ada",)] * 6
+    assert story == ["appeared", "recognized"]
+
+
+def test_where_frames_are_few_nobody_waits_for_the_others(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
+    recognizer = LiveRecognizer(analyzer, pool)
+    crowd = [face(STRANGER, x=100 + 200 * n) for n in range(5)]
+    for number in range(4):
+        seen = recognizer.process(analyzer.frame(*crowd, face(ADA, x=1500), time_s=2.0 * number))
+    assert seen.names == (*[None] * 5, "Ada")
+    assert all(seen.decisions)
+
+
+def test_where_frames_are_few_a_stranger_is_unknown_in_the_third_and_who_leaves_is_lost(
+    analyzer: FakeLiveAnalyzer, pool: Pool
+) -> None:
+    recognizer = LiveRecognizer(analyzer, pool)
+    scenes = [[face(STRANGER)]] * 4 + [[]] * 4
+    views = [recognizer.process(analyzer.frame(*scene, time_s=5.0 * i)) for i, scene in enumerate(scenes)]
+    assert [decision and decision.reason for seen in views for decision in seen.decisions] == [
+        None,
+        None,
+        "below_threshold",
+        "below_threshold",
+    ]
+    assert [(event.kind, event.time_s) for seen in views for event in seen.events] == [("appeared", 10), ("lost", 30)]
+
+
+def test_a_film_that_ends_early_decides_by_what_it_has_and_says_so(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
+    recognizer = LiveRecognizer(analyzer, pool)
+    scene = face(ADA), face(STRANGER, x=400), face(BOB, x=800, score=0.7), face(STRANGER, x=1200, score=0.7)
+    for _ in range(2):
+        recognizer.process(analyzer.frame(*scene))
+    events = recognizer.finish(1.0, film=True)
+    told = [(event.kind, event.track, event.person, event.reason, event.frames, event.firm) for event in events]
+    assert told == [
+        ("appeared", 1, None, "new", 1, False),
+        ("recognized", 1, "Ada", "match", 1, False),
+        ("appeared", 2, None, "new", 1, False),
+        ("appeared", 3, None, "new", 1, False),
+        ("recognized", 3, "Bob", "match", 1, False),
+        ("lost", 1, "Ada", "gone", 1, False),
+        ("lost", 2, None, "gone", 1, False),
+        ("lost", 3, "Bob", "gone", 1, False),
+    ]
+
+
+def test_what_was_firm_stays_so_at_the_end_and_a_camera_decides_nothing_there(
+    analyzer: FakeLiveAnalyzer, pool: Pool
+) -> None:
+    show = Show(analyzer, pool)
+    show.play(face(ADA), frames=5)
+    show.play(face(ADA), face(BOB, x=400))
+    assert [(event.kind, event.person, event.firm) for event in show.recognizer.finish(1.0)] == [("lost", "Ada", True)]
+    assert all(event.firm for event in show.events)
+
+
+def test_in_silence_everybody_is_lost_once_and_appears_again_afterwards(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
+    told: list[tuple[str, str | None, str]] = []
+
+    def emit(_: Frame, events: Sequence[Event]) -> None:
+        told.extend((event.kind, event.person, event.reason) for event in events)
+
+    session = LiveSession(LiveRecognizer(analyzer, pool), emit)
+    assert session.interrupt() == ()
+    for number in range(8):
+        if number == 4:
+            assert [event.kind for event in session.interrupt()] == ["lost"]
+            assert session.interrupt() == ()
+        session.look(analyzer.frame(face(ADA), time_s=number / FPS))
+    session.close()
+    comes = [("appeared", None, "new"), ("recognized", "Ada", "match")]
+    assert told == [*comes, ("lost", "Ada", "source_silent"), *comes, ("lost", "Ada", "gone")]
+
+
+def test_a_session_watches_a_camera_through_its_silence(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
+    told: list[str] = []
+    connection, clock = FakeConnection(), ManualClock()
+    analyzer.frame(face(ADA))  # scene 0 is what gray 0 shows
+    source = LiveSource(FakeConnector(connection), clock=clock, silent_after_s=5.0)
+    source._start()
+    session = LiveSession(LiveRecognizer(analyzer, pool), lambda _, events: told.extend(e.kind for e in events))
+    watched = session.watch(source)
+    for number in range(6):
+        if number == 3:
+            clock.now += 6.0
+            threading.Timer(0.3, connection.send, (0,)).start()
+        else:
+            connection.send(0)
+        next(watched)
+        clock.now += 1 / FPS
+    connection.stop(END)
+    assert list(watched) == []
+    assert told == ["appeared", "recognized", "lost"] * 2
+
+
+def test_a_session_watches_a_film_to_its_early_end_and_who_leaves_before_decides_nothing(
+    analyzer: FakeLiveAnalyzer, pool: Pool
+) -> None:
+    for taken, kinds in ((2, ["appeared", "recognized", "lost"]), (1, [])):
+        told: list[str] = []
+        film = Film([analyzer.frame(face(ADA), time_s=number / FPS) for number in range(2)])
+        session = LiveSession(
+            LiveRecognizer(analyzer, pool), lambda _, events, told=told: told.extend(e.kind for e in events)
+        )
+        with closing(session.watch(film)) as watched:
+            assert len(list(islice(watched, taken + (taken == 2)))) == taken
+        assert told == kinds
+
+
+class Film(ClosesOnExit):
+    """Frames as those of a file."""
+
+    name = description = "film"
+    live = False
+    frame_count = fps = None
+
+    def __init__(self, frames: list[Frame]) -> None:
+        self._frames = iter(frames)
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self._frames
+
+    def close(self) -> None: ...

@@ -3,6 +3,7 @@
 from itertools import permutations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,9 +78,39 @@ def test_a_gap_is_bridged_and_the_link_over_it_is_not_sure() -> None:
 
 def test_a_face_away_for_too_long_is_lost_and_comes_back_as_another() -> None:
     tracker = Tracker(TrackOptions(gap_s=1.0))
-    ids(tracker, 0.0, (100, 100))
-    assert tracker.update(Detections.empty(), 1.1).lost == (1,)
-    assert ids(tracker, 1.2, (100, 100)) == [2]
+    for frame in range(5):
+        ids(tracker, frame * FRAME_S, (100, 100))
+    assert tracker.update(Detections.empty(), 4 * FRAME_S + 1.1).lost == (1,)
+    assert ids(tracker, 1.4, (100, 100)) == [2]
+
+
+@pytest.mark.parametrize("interval_s", [0.9, 1.0, 1.1, 2.0, 5.0, 60.0])
+def test_where_frames_are_few_a_face_keeps_its_number_although_the_gap_is_long(interval_s: float) -> None:
+    tracker = Tracker()
+    numbers = [ids(tracker, frame * interval_s, (100 + 10 * frame, 100)) for frame in range(5)]
+    assert numbers == [[1]] * 5
+    assert ids(tracker, 5 * interval_s) == []
+    assert ids(tracker, 6 * interval_s, (160, 100)) == [1]
+    assert [tracker.update(Detections.empty(), frame * interval_s).lost for frame in (7, 8, 9)] == [(), (), (1,)]
+
+
+def test_one_halt_is_not_taken_for_the_rate_and_a_machine_that_becomes_slow_is_followed() -> None:
+    tracker = Tracker()
+    times = [0.04 * frame for frame in range(10)]
+    for time_s in times:
+        ids(tracker, time_s, (100, 100))
+    assert tracker.update(faces((100, 100)), 3.0).lost == (1,)  # after a halt nobody knows who it is
+    numbers = [ids(tracker, 3.0 + 1.5 * frame, (100, 100)) for frame in range(1, 8)]
+    assert numbers[3:] == [numbers[3]] * 4
+
+
+def test_between_slow_frames_people_come_closer_and_leave_together_without_a_cut() -> None:
+    tracker = Tracker()
+    ids(tracker, 0.0, (100, 100), (300, 100))
+    tracker.update(faces((100, 100), (300, 100)), 2.0)
+    closer = tracker.update(faces((100, 100), side=100), 4.0)
+    assert (closer.ids.tolist(), closer.sure.tolist(), closer.cut) == ([1], [False], False)
+    assert tracker.update(faces((500, 300), (60, 300), (200, 10), side=100), 6.0).cut is False
 
 
 def test_two_faces_that_pass_each_other_keep_their_numbers_by_their_motion() -> None:

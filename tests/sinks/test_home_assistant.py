@@ -185,6 +185,7 @@ def test_a_camera_that_is_watched_no_more_is_taken_away(house: House, monkeypatc
         until(look)
 
 
+@pytest.mark.slow
 def test_a_broker_that_forgets_everything_is_told_again(tmp_path: Path) -> None:
     port = free_port()
     connection = BrokerConnection(f"mqtt://127.0.0.1:{port}")

@@ -3,6 +3,10 @@
 import json
 import logging
 import re
+import shutil
+import socket
+import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -11,12 +15,25 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
+from uuid import uuid4
 
 import pytest
 from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
 
+from facepool.config import Settings
 from facepool.errors import ConfigError
-from facepool.sinks import BrokerConnection, EventRecord, MqttSink, Outbox, Rejected, Unreachable, WebhookSink
+from facepool.gallery import Gallery
+from facepool.sinks import (
+    BrokerConnection,
+    EventOutputs,
+    EventRecord,
+    MqttSink,
+    Outbox,
+    Rejected,
+    Unreachable,
+    WebhookSink,
+)
 from support.broker import broker, listening, until
 from support.ports import free_port
 
@@ -124,6 +141,7 @@ def test_an_end_does_not_wait_for_a_delivery_that_hangs() -> None:
 
     def hang(event: EventRecord, body: bytes) -> None:
         release.wait(30)
+        raise Unreachable("too late")
 
     outbox = Outbox(hang, "there")
     for _ in range(3):
@@ -131,6 +149,8 @@ def test_an_end_does_not_wait_for_a_delivery_that_hangs() -> None:
     outbox.close(timeout_s=0.1)
     assert (outbox.delivered, outbox.dropped) == (0, 3)
     release.set()
+    outbox._thread.join(5)
+    assert (outbox.delivered, outbox.dropped) == (0, 3), "counted once"
 
 
 def test_what_is_not_wanted_or_not_json_is_dropped_and_the_rest_goes_on(caplog: pytest.LogCaptureFixture) -> None:
@@ -188,7 +208,10 @@ def test_a_webhook_does_not_repeat_what_the_server_does_not_want() -> None:
     assert (receiver.requests, sink.dropped) == (1, 1)
 
 
-@pytest.mark.parametrize("url", ["", "ftp://host/", "http://", "http://host:port/", "host/hook"])
+@pytest.mark.parametrize(
+    "url",
+    ["", "ftp://host/", "http://", "http://host:port/", "host/hook", "http://a..b/", "http://a\nb/", "http://a b/"],
+)
 def test_an_address_that_is_none_is_told_before_anything_runs(url: str) -> None:
     with pytest.raises(ConfigError, match="http://"):
         WebhookSink(url)
@@ -286,3 +309,108 @@ def test_events_reach_a_real_broker_and_again_after_it_was_away(tmp_path: Path) 
         sink.close()
         until(lambda: second.kept["facepool/available"] == b"offline")
     assert sink.dropped == 0
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_over_a_broker_that_dies_and_what_is_repeated_has_the_same_id(tmp_path: Path) -> None:
+    port = free_port()
+    events = [{"id": str(uuid4()), "event": "lost", "person": "Ada", "track": track} for track in range(60)]
+    got: list[dict[str, object]] = []
+    patient = Client(CallbackAPIVersion.VERSION2, client_id="patient", clean_session=False)
+    patient.on_connect = lambda client, *_: client.subscribe("facepool/events", 1)
+    patient.on_message = lambda *details: got.append(json.loads(details[2].payload))
+    patient.reconnect_delay_set(1, 1)
+    patient.connect_async("127.0.0.1", port)
+    patient.loop_start()
+    with EventOutputs(Settings.model_validate({"mqtt": [f"mqtt://127.0.0.1:{port}"]}), unused_pool) as outputs:
+        for part in range(3):
+            with broker(port, tmp_path, persistent=True):
+                for event in events[20 * part : 20 * part + 10]:
+                    outputs.put(event, "")
+                until(lambda part=part: outputs.delivered > 20 * part, 20)  # type: ignore[misc]
+            for event in events[20 * part + 10 : 20 * part + 20]:
+                outputs.put(event, "")  # nobody is there
+        with broker(port, tmp_path, persistent=True):
+            until(lambda: len({event["id"] for event in got}) == len(events), 20)
+    patient.disconnect()
+    patient.loop_stop()
+    assert outputs.dropped == 0
+    first_of = {event["id"]: event for event in reversed(got)}
+    assert sorted(first_of.values(), key=lambda event: int(str(event["track"]))) == events
+
+
+def unused_pool() -> Gallery:
+    raise AssertionError("only Home Assistant asks for it")
+
+
+@pytest.mark.slow
+def test_several_that_do_not_answer_take_no_longer_than_one_at_the_end() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf, socket.create_server(("127.0.0.1", 0)) as mute:
+        urls = [f"http://127.0.0.1:{server.getsockname()[1]}/" for server in (deaf, mute)]
+        outputs = EventOutputs(
+            Settings.model_validate({"webhook": urls, "mqtt": [urls[0].replace("http", "mqtt")]}), unused_pool
+        )
+        outputs.put(ADA, "")
+        began_s = time.monotonic()
+        outputs.close()
+        assert time.monotonic() - began_s < 7
+    assert outputs.dropped == 3
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """One that nobody has signed, and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl makes the certificate")
+    folder = tmp_path_factory.mktemp("tls")
+    made, key = folder / "cert.pem", folder / "key.pem"
+    subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+    make = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject)
+    subprocess.run([*make, "-keyout", key, "-out", made], check=True, capture_output=True)
+    return made, key
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_webhook_with_a_certificate_of_ones_own_needs_it_named(
+    certificate: tuple[Path, Path], trusted: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    receiver = Receiver()
+    receiver.server.socket = context.wrap_socket(receiver.server.socket, server_side=True)
+    with receiver:
+        sink = WebhookSink(receiver.url.replace("http:", "https:"))
+        sink.put(ADA)
+        until(lambda: sink.delivered == 1 if trusted else "certificate" in caplog.text.lower())
+        sink.close()
+    assert len(receiver.bodies) == int(trusted)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho leaves sockets to the collector
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_broker_with_a_certificate_of_ones_own_needs_it_named(
+    certificate: tuple[Path, Path],
+    trusted: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    port = free_port()
+    with broker(port, tmp_path, certificate=certificate):
+        sink = MqttSink(BrokerConnection(f"mqtts://localhost:{port}"))
+        sink.put(ADA)
+        until(lambda: sink.delivered == 1 if trusted else "certificate is not trusted" in caplog.text)
+        sink.close()
+    assert (sink.delivered, sink.dropped) == ((1, 0) if trusted else (0, 1))
+
+
+@pytest.mark.slow
+def test_why_a_broker_cannot_be_reached_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    sink = MqttSink(BrokerConnection(f"mqtt://127.0.0.1:{free_port()}"))
+    sink.put(ADA)
+    until(lambda: "refused" in caplog.text)
+    sink.close()

@@ -1,5 +1,6 @@
 """A real MQTT broker on the loopback address, and somebody who listens to it."""
 
+import getpass
 import shutil
 import socket
 import subprocess
@@ -24,13 +25,20 @@ def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 
 
 @contextmanager
-def broker(port: int, folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A mosquitto that lets everybody in, and keeps nothing when it ends."""
+def broker(
+    port: int, folder: Path, *, persistent: bool = False, certificate: tuple[Path, Path] | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """A mosquitto that lets everybody in, and keeps nothing when it ends, unless it is to be persistent."""
     found = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
     if found is None:
         pytest.skip("mosquitto is not installed")
     config = folder / "mosquitto.conf"
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+    lines = [f"listener {port} 127.0.0.1", "allow_anonymous true"]
+    if persistent:
+        lines += [f"user {getpass.getuser()}", "persistence true", f"persistence_location {folder}/"]
+    if certificate is not None:
+        lines += [f"user {getpass.getuser()}", f"certfile {certificate[0]}", f"keyfile {certificate[1]}"]
+    config.write_text("\n".join(lines) + "\n")
     with subprocess.Popen([found, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             until(lambda: answers(port))

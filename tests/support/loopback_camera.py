@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from fractions import Fraction
 from itertools import cycle
 from pathlib import Path
 
@@ -35,12 +36,14 @@ def moving(photo_bgr: Image, size_wh: tuple[int, int] = (640, 480), frames: int 
     return pictures
 
 
-def write_video(path: Path, pictures: Sequence[Image], fps: int = FPS) -> Path:
-    """The pictures as a video file."""
+def write_video(path: Path, pictures: Sequence[Image], fps: int = FPS, *, pixel_aspect: Fraction | None = None) -> Path:
+    """The pictures as a video file; `pixel_aspect` is width by height of their pixels."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=fps)
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt, stream.bit_rate = "yuv420p", 4_000_000
+        if pixel_aspect:
+            stream.codec_context.sample_aspect_ratio = pixel_aspect
         for picture_bgr in pictures:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture_bgr, format="bgr24")))
         container.mux(stream.encode(None))

@@ -3,8 +3,9 @@
 import io
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -26,8 +27,28 @@ def gradient(step: int = 0, size_wh: tuple[int, int] = (96, 64)) -> Image:
     return np.stack([255 - shade, shade // 2, np.full_like(shade, (step * 4) % 256)], axis=2)
 
 
-def make_video(path: Path, frames: int = 50, *, rotation: int = 0, faststart: bool = True) -> Path:
-    """A video of the moving gradient, a little noisy so that it has some size, with one key frame in ten."""
+def make_video(
+    path: Path,
+    frames: int = 50,
+    *,
+    rotation: int = 0,
+    matrix: Sequence[int] | None = None,
+    pixel_aspect: Fraction | None = None,
+    faststart: bool = True,
+    times_s: Sequence[float] | None = None,
+) -> Path:
+    """A video of the moving gradient, a little noisy so that it has some size, with one key frame in ten.
+
+    Args:
+        path: Its ending says the container.
+        frames: How many; as many as `times_s` if that is given.
+        rotation: Degrees counter-clockwise that a player turns it by.
+        matrix: In its place, a, b, c, d of a display matrix.
+        pixel_aspect: Width by height of its pixels; unsaid by default.
+        faststart: Whether an MP4's index is at its beginning.
+        times_s: When each frame is shown; at 25 frames a second by default.
+    """
+    frames = frames if times_s is None else len(times_s)
     noise = np.random.default_rng(0).integers(-8, 9, (frames, 64, 96, 3))
     is_mp4 = path.suffix in {".mp4", ".mov"}
     with av.open(str(path), "w", options={"movflags": "faststart"} if faststart and is_mp4 else {}) as container:
@@ -36,10 +57,26 @@ def make_video(path: Path, frames: int = 50, *, rotation: int = 0, faststart: bo
         stream.bit_rate = 2_000_000
         if rotation:
             stream.set_display_rotation(rotation)
+        if matrix:
+            a, b, c, d = (value << 16 for value in matrix)
+            stream.set_display_matrix([a, b, 0, c, d, 0, 0, 0, 1 << 30])
+        if pixel_aspect:
+            stream.codec_context.sample_aspect_ratio = pixel_aspect
+        if times_s:
+            stream.codec_context.time_base = Fraction(1, 1000)
         for step in range(frames):
             image_bgr = np.clip(gradient(step) + noise[step], 0, 255).astype(np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image_bgr, format="bgr24")))
+            frame = av.VideoFrame.from_ndarray(image_bgr, format="bgr24")
+            if times_s:
+                frame.pts, frame.time_base = round(times_s[step] * 1000), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    return path
+
+
+def join(path: Path, *parts: Path) -> Path:
+    """Files one behind the other, as recorders and shells put transport streams together."""
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
     return path
 
 

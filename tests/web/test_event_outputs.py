@@ -89,6 +89,7 @@ def test_an_event_is_the_same_wherever_it_is_told_of(pool: Path, tmp_path: Path)
         until(lambda: len(posted) == 3 and len(heard.of("facepool/events")) == 3)
         published = [json.loads(text) for text in heard.of("facepool/events")]
         kept = httpx.get(f"{server.url}/v1/activity").json()["entries"][::-1]
+        until(lambda: "facepool_events_delivered 6.0" in httpx.get(f"{server.url}/metrics").text)
         matches = [json.loads(text) for text in heard.of("facepool/matches/Ada")]
     ids = [event["id"] for event in posted]
     assert [(event["event"], event["person"]) for event in posted] == [
@@ -102,6 +103,16 @@ def test_an_event_is_the_same_wherever_it_is_told_of(pool: Path, tmp_path: Path)
     assert [entry["event_id"] for entry in kept] == ids
     assert [event["id"] for event in shown] == ids[:2]  # the page is gone when its face is lost
     assert matches == [posted[1]]
+
+
+def test_two_browsers_do_not_use_one_number(pool: Path) -> None:
+    analyzer = FakeLiveAnalyzer()
+    with listener() as (url, posted), serving(pool, analyzer, settings={"webhook": [url]}) as server:
+        for _ in range(2):
+            watch(server, analyzer)
+        until(lambda: [event["event"] for event in posted].count("lost") == 2)
+    tracks = [event["track"] for event in posted if event["event"] == "appeared"]
+    assert len(set(tracks)) == 2
 
 
 def test_what_waits_is_delivered_when_the_server_ends(pool: Path) -> None:

@@ -84,6 +84,20 @@ def test_wrong_keys_of_forms_are_counted_too(tmp_path: Path) -> None:
     assert told == [401, 401, 401, 429, 429]
 
 
+def test_a_key_in_an_address_gets_into_no_log_and_no_metric(
+    guarded: TestClient, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    nobody = "00000000-0000-4000-8000-000000000000"
+    assert guarded.get(f"/api/v1/static/{key}/images/{nobody}").status_code == 200
+    guarded.get(f"/api/v1/static/{key}/elsewhere")
+    guarded.get("/v1/persons", params={"api_key": key})
+    ours = [record.getMessage() for record in caplog.records if record.name.startswith("facepool")]
+    assert any("/images/" in line for line in ours)
+    assert not any(key in line for line in ours)
+    assert key not in guarded.get("/metrics", headers={"x-api-key": key}).text
+
+
 class Body:
     """A request with a body in parts, which counts what is asked for."""
 

@@ -68,6 +68,37 @@ def test_every_word_that_the_scripts_ask_for_is_there_and_none_is_left_over() ->
     assert left == []
 
 
+@needs_node
+def test_labels_of_a_crowd_cover_no_face_and_no_other_label() -> None:
+    script = f"""
+        import {{ arrange }} from '{(STATIC / "placement.js").as_uri()}';
+        const wanted = [], sizes = [[80, 24], [22, 17]];
+        for (let row = 0; row < 5; row += 1) for (let column = 0; column < 12; column += 1)
+          wanted.push({{ box: {{ x: 60 + 50 * column, y: 60 + 62 * row, w: 28, h: 32 }}, sizes }});
+        const packed = wanted.map(({{ sizes }}, number) => ({{ box: {{ x: 9 * number, y: 0, w: 9, h: 480 }}, sizes }}));
+        console.log(JSON.stringify([
+          wanted, arrange(wanted, [720, 480]), arrange(packed, [540, 480]),
+          arrange(packed.map((one) => ({{ ...one, optional: true }})), [540, 480]), arrange([], [9, 9]),
+        ]));"""
+    told = subprocess.run(
+        ["node", "--input-type=module", "-e", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    wanted, places, packed, left_out, none = json.loads(told.stdout)
+    faces = [(one["box"]["x"], one["box"]["y"], one["box"]["w"], one["box"]["h"]) for one in wanted]
+    plates = [
+        (place["x"], place["y"], *one["sizes"][place["choice"]]) for one, place in zip(wanted, places, strict=True)
+    ]
+
+    def apart(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+        return a[0] + a[2] <= b[0] or b[0] + b[2] <= a[0] or a[1] + a[3] <= b[1] or b[1] + b[3] <= a[1]
+
+    assert all(apart(plate, face) for plate in plates for face in faces)
+    assert all(apart(a, b) for row, a in enumerate(plates) for b in plates[:row])
+    assert None not in packed
+    assert left_out == [None] * len(packed)
+    assert none == []
+
+
 def colours(dark: bool) -> dict[str, str]:
     css = (STATIC / "app.css").read_text("utf-8")
     blocks = re.findall(r"(:root[^{]*)\{([^}]*)\}", css)

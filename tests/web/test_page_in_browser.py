@@ -9,12 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import cv2
 import httpx
 import pytest
 
-from facepool import open_pool
+from facepool import open_pool, read_image
 from facepool.types import Pose
 from support.commands import Commands
 from support.ports import free_port
@@ -33,8 +34,10 @@ pytestmark = [
     ),
 ]
 
-DESKTOP, PHONE = (1280, 800), (390, 844)
+DESKTOP, PHONE, SMALL_PHONE = (1280, 800), (390, 844), (320, 568)
 PAGES = ("register", "live", "people", "people/Ada", "photo", "activity", "settings")
+ELSEWHERE = "facepool.test"
+"""A name of this machine that browsers do not take for their own."""
 PATIENCE_MS = 40_000
 _PATIENCE_S = 60
 _HELD = 3
@@ -64,6 +67,22 @@ UNNAMED = """() => {
 }"""
 
 
+# What a finger does not hit, or what reaches beyond the screen. A label belongs to its switch, a row to its control.
+HARD_TO_HIT = """() => {
+  const bad = [];
+  const of = (e) => (e.matches("input[type=checkbox], input[type=radio]") ? e.closest("label, .row") : e);
+  for (const e of document.querySelectorAll("a[href], button, input, select, summary")) {
+    if (!e.checkVisibility() || e.closest(".skip, .visually-hidden, svg")) continue;
+    const { width, height, left, right } = of(e).getBoundingClientRect();
+    const what = `${e.tagName} ${e.textContent.trim().slice(0, 30)}`;
+    if (width && Math.min(width, height) < 43.5) bad.push(`${what}: ${width} by ${height}`);
+    if (width && (left < -1 || right > innerWidth + 1)) bad.push(`${what}: from ${left} to ${right}`);
+  }
+  return bad;
+}"""
+LONG_NAME = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
+
+
 @dataclass
 class Visit:
     """A page, and everything that went wrong in it."""
@@ -71,7 +90,12 @@ class Visit:
     page: "Page"
     address: str
     troubles: list[str] = field(default_factory=list)
-    expected: str = "nothing"
+    expected: tuple[str, ...] = ()
+
+    @property
+    def unexpected(self) -> list[str]:
+        """The troubles that no test has announced."""
+        return [trouble for trouble in self.troubles if not any(known in trouble for known in self.expected)]
 
     def go(self, where: str) -> None:
         self.page.goto(f"{self.address}/#/{where}")
@@ -120,6 +144,7 @@ def chromium(camera: Path) -> Iterator["Browser"]:
 
     flags = ["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
     flags.append(f"--use-file-for-fake-video-capture={camera}")
+    flags.append(f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         yield browser
@@ -152,7 +177,9 @@ def visit(chromium: "Browser", address: str) -> Iterator[Callable[..., Visit]]:
     yield open_page
     for context in contexts:
         context.close()
-    assert [trouble for one in visits for trouble in one.troubles if one.expected not in trouble] == []
+    assert [
+        trouble for one in visits for trouble in one.troubles if not any(known in trouble for known in one.expected)
+    ] == []
 
 
 def _check_host(url: str, found: Visit) -> None:
@@ -286,11 +313,70 @@ def test_every_page_can_be_used_with_keys_and_screen_readers(
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(19, 19, 21)"
 
 
+@pytest.mark.parametrize(("size", "locale"), [(SMALL_PHONE, "de-DE"), (PHONE, "en-GB")])
+def test_fingers_hit_everything_on_a_phone_and_no_name_is_too_long(
+    visit: Callable[..., Visit], photos: Path, size: tuple[int, int], locale: str
+) -> None:
+    opened = visit(size, locale)
+    page = opened.page
+    picture = (photos / "person_a_1.jpg").read_bytes()
+    assert httpx.post(f"{opened.address}/v1/persons/{LONG_NAME}/samples", files={"file": picture}).json()["stored"] == 1
+    for where in PAGES:
+        opened.go(where.replace("Ada", quote(LONG_NAME)))
+        assert page.evaluate(HARD_TO_HIT) == [], where
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{where} is wider than the screen"
+
+
+@pytest.mark.parametrize("size", [SMALL_PHONE, DESKTOP])
+@pytest.mark.parametrize("address", [["--require-keys"]], indirect=True)
+def test_where_the_camera_cannot_work_it_says_why_and_asks_for_no_consent(
+    visit: Callable[..., Visit], facepool: Commands, size: tuple[int, int]
+) -> None:
+    key = next(word for word in facepool("keys", "add", "Phone", "--role", "enroll").out.split() if word[:3] == "fp_")
+    opened = visit(size)
+    opened.address = opened.address.replace("127.0.0.1", ELSEWHERE)
+    opened.expected = ("401 (Unauthorized)", "Cross-Origin-Opener-Policy")  # the browser ignores it without https
+    page = opened.page
+    page.goto(opened.address)
+    page.fill("input[type=password]", key)
+    page.click("button[type=submit]")
+    page.wait_for_selector("nav")
+    opened.go("live")
+    page.wait_for_selector("text=The camera needs a secure address")
+    assert "--tls auto" in page.inner_text(".view")
+    start = page.locator("button:has-text('Start watching')")
+    start.click()
+    view, button = (place.bounding_box() for place in (page.locator(".view"), start))
+    assert view is not None
+    assert button is not None
+    assert button["y"] + button["height"] < view["y"] + view["height"]  # the text above it cuts nothing off
+    opened.go("register")
+    page.wait_for_selector("text=The camera needs a secure address")
+    page.fill("input[name=person]", "Ada")
+    page.click("form button[type=submit]")
+    assert page.locator("dialog").count() == 0
+    page.click("text=Use photos instead")
+    assert page.input_value("dialog input[name=person]") == "Ada"
+
+
+def test_boxes_and_cards_of_many_faces_have_the_same_numbers(visit: Callable[..., Visit], photos: Path) -> None:
+    opened = visit()
+    page = opened.page
+    faces = [cv2.resize(read_image(photos / f"person_{who}_1.jpg"), (240, 300)) for who in "abab"]
+    _, crowd = cv2.imencode(".png", cv2.vconcat([cv2.hconcat(faces)] * 3))
+    opened.go("photo")
+    page.set_input_files("#photo-input", {"name": "crowd.png", "mimeType": "image/png", "buffer": crowd.tobytes()})
+    page.wait_for_selector(".found article")
+    numbers = page.locator(".found article .box-number").all_inner_texts()
+    assert numbers == [str(number) for number in range(1, len(numbers) + 1)]
+    assert len(numbers) >= 9
+
+
 @pytest.mark.parametrize("address", [["--require-keys"]], indirect=True)
 def test_who_needs_a_key_signs_in_and_sees_what_the_key_is_for(visit: Callable[..., Visit], facepool: Commands) -> None:
     key = next(word for word in facepool("keys", "add", "Desk", "--role", "recognize").out.split() if word[:3] == "fp_")
     opened = visit()
-    opened.expected = "401 (Unauthorized)"  # the browser tells of each, some later
+    opened.expected = ("401 (Unauthorized)",)  # the browser tells of each, some later
     page = opened.page
     page.goto(opened.address)
     page.fill("input[type=password]", "fp_wrong")
@@ -315,6 +401,18 @@ def test_the_settings_change_the_threshold(visit: Callable[..., Visit], photos: 
     page.click("label:has-text('Follows the pool')")
     page.locator("input[type=range]").fill("0.5")
     page.wait_for_selector("text=The threshold is 0.500")
+    for size in (DESKTOP, SMALL_PHONE):
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        for value in ("0.3", "0.5"):
+            page.locator("input[type=range]").fill(value)
+            knob, slider = (page.locator(place).bounding_box() for place in (".knob", "input[type=range]"))
+            assert knob is not None
+            assert slider is not None
+            share = (float(value) - 0.2) / (0.7 - 0.2)
+            thumb = 22  # its middle goes from half its width to half its width before the end
+            assert knob["x"] + knob["width"] / 2 == pytest.approx(
+                slider["x"] + thumb / 2 + share * (slider["width"] - thumb), abs=1.5
+            )
     assert httpx.get(f"{opened.address}/v1/settings").json()["threshold"] == 0.5
     page.click("label:has-text('Follows the pool')")
     for _ in range(100):
@@ -330,10 +428,11 @@ def test_the_description_shows_every_operation_and_opens_the_one_that_the_addres
     described = httpx.get(f"{address}/openapi.json").json()
     operations = {operation["operationId"] for item in described["paths"].values() for operation in item.values()}
     page = visit().page
-    page.goto(f"{address}/docs/#recognize_v1_recognize_post")
+    recognize = described["paths"]["/v1/recognize"]["post"]["operationId"]
+    page.goto(f"{address}/docs/#{recognize}")
     opened = page.locator("details[open]")
     opened.wait_for()
-    assert opened.get_attribute("id") == "recognize_v1_recognize_post"
+    assert opened.get_attribute("id") == recognize
     assert f"'{address}/v1/recognize'" in opened.inner_text()
     shown = set(page.eval_on_selector_all("details", "all => all.map((one) => one.id)"))
     assert operations <= shown

@@ -1,4 +1,4 @@
-from .live import LiveSource
+from .live import LiveSource, frames_or_silence
 from .opening import is_picture_file, open_source
 from .pictures import (
     AnimationSource,
@@ -39,6 +39,7 @@ __all__ = [
     "VideoSource",
     "VideoWriter",
     "find_pictures",
+    "frames_or_silence",
     "is_person_tree",
     "is_picture_file",
     "iter_person_tree",

@@ -5,17 +5,29 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import pairwise
 from typing import Protocol
 
-from facepool.capture.source import ClosesOnExit, LiveStatus, OnStatus, ReconnectPolicy, Shot
+import numpy as np
+
+from facepool.capture.source import (
+    ClosesOnExit,
+    FrameSource,
+    LiveStatus,
+    OnStatus,
+    ReconnectPolicy,
+    Shot,
+)
 from facepool.capture.turning import Turning
-from facepool.errors import InputError
+from facepool.errors import FacepoolError, InputError
 from facepool.types import Frame
 
 # Waits are cut into ticks, because on Windows Ctrl-C is only noticed between two waits.
 _TICK_S = 0.1
 _CLOSE_GRACE_S = 1.0
 _FPS_WINDOW = 30
+_SILENT_INTERVALS = 3
+"""A source that is this many of its usual intervals late is silent, be they ever so long."""
 
 
 class Connection(Protocol):
@@ -82,6 +94,7 @@ class LiveSource(ClosesOnExit):
         policy: How long to insist when it dies.
         on_status: Called with news, in the thread that takes the frames.
         clock: Seconds of a monotonic clock.
+        silent_after_s: After so long without a picture it counts as silent, unless its pictures come that seldom.
         turning: How frames are turned, in the thread that takes them.
     """
 
@@ -93,6 +106,7 @@ class LiveSource(ClosesOnExit):
         policy: ReconnectPolicy | None = None,
         on_status: OnStatus | None = None,
         clock: Callable[[], float] = time.monotonic,
+        silent_after_s: float = 5.0,
         turning: Turning | None = None,
     ) -> None:
         self.name = connector.name
@@ -102,6 +116,7 @@ class LiveSource(ClosesOnExit):
         self._policy = policy or ReconnectPolicy()
         self._on_status = on_status
         self._clock = clock
+        self._silent_after_s = silent_after_s
         self._turning = turning or Turning()
         self._thread = threading.Thread(target=self._run, name=f"capture {self.name}", daemon=True)
         self._stop = threading.Event()
@@ -126,6 +141,28 @@ class LiveSource(ClosesOnExit):
         if len(stamps) < 2 or stamps[-1] <= stamps[0]:
             return None
         return (len(stamps) - 1) / (stamps[-1] - stamps[0])
+
+    @property
+    def interval_s(self) -> float | None:
+        """Usual time between two captured frames, lately, whatever halts there were; None before the second."""
+        with self._changed:
+            stamps = list(self._captured_at)
+        if len(stamps) < 2:
+            return None
+        return float(np.median([later - earlier for earlier, later in pairwise(stamps)]))
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing is known of what is before it now: its pictures stay away, for whatever reason.
+
+        That is after ``silent_after_s``, or three usual intervals of a source whose pictures come more seldom. It is
+        False before the first picture, and while the newest one waits to be taken.
+        """
+        with self._changed:
+            if not self._captured_at or self._newest is not None or not self.live:
+                return False
+            silence_s = self._clock() - self._captured_at[-1]
+        return silence_s > max(self._silent_after_s, _SILENT_INTERVALS * (self.interval_s or 0.0))
 
     @property
     def ended(self) -> bool:
@@ -231,7 +268,7 @@ class LiveSource(ClosesOnExit):
             connection: Connection | None = self._connector.connect()
             while connection is not None:
                 connection = self._capture(connection)
-        except InputError as known:
+        except FacepoolError as known:
             error = known
         except BaseException as bug:  # after any error, the loop that takes frames must not wait for ever
             error = bug
@@ -304,6 +341,21 @@ class LiveSource(ClosesOnExit):
             self._status = status
             self._news.append(status)
             self._changed.notify_all()
+
+
+def frames_or_silence(source: FrameSource) -> Iterator[Frame | None]:
+    """The frames of any source, and None, again and again, while a live one is silent.
+
+    Raises:
+        InputError: The source broke; the frames before it have been yielded.
+    """
+    if not isinstance(source, LiveSource):
+        yield from source
+        return
+    while not source.ended:
+        frame = source.poll(_TICK_S)
+        if frame is not None or source.silent:
+            yield frame
 
 
 def _reason(error: InputError) -> str:

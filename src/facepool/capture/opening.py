@@ -1,5 +1,9 @@
 """Turn what the user named into a source of frames."""
 
+import errno
+import os
+import stat
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,9 +21,11 @@ from facepool.capture.source import (
     url_scheme,
 )
 from facepool.capture.turning import Turning
-from facepool.errors import InputError, PathMissing, StreamUnavailable, VideoUnreadable
+from facepool.errors import InputError, PathMissing, StreamUnavailable, VideoUnreadable, system_limit
 
 _VIDEO_DEVICE = "/dev/video"
+_NAMES_OF_VIDEO_DEVICES = "/dev/v4l/"  # by-id, by-path
+_VIDEO4LINUX = 81  # the major number of its devices
 _LOOK_EVERY_S = 0.2
 _LOOK_UNTIL_S = 60.0
 """How far into a film it is sought how it has to be turned, before its first frame is given."""
@@ -35,7 +41,8 @@ def open_source(
     """Open a camera, stream, folder, video or picture.
 
     Args:
-        spec: A number (also as text, or Linux' ``/dev/videoN``) is a camera; what begins with ``rtsp://``,
+        spec: A number (also as text) or a device of Linux (``/dev/video0``, ``/dev/v4l/by-id/...``, a link to one) is a
+            camera; what begins with ``rtsp://``,
             ``http://`` and the like is a stream; anything else is a path. Whether a file is a picture or a video is
             seen from its content.
         options: Patience with cameras and streams, threads for videos and streams, how what moves is turned.
@@ -51,11 +58,11 @@ def open_source(
     """
     options = options or CaptureOptions()
     text = str(spec)
-    number = _camera_number(text)
-    if number is not None:
+    camera = _camera(text)
+    if camera is not None:
         from facepool.capture.camera import CameraConnector  # noqa: PLC0415 -- pictures need no camera
 
-        return _open_live(CameraConnector(number), options, on_status)
+        return _open_live(CameraConnector(camera), options, on_status)
     scheme = url_scheme(text)
     if scheme == "file":
         from urllib.request import url2pathname  # noqa: PLC0415 -- it imports the whole of http and ssl
@@ -68,20 +75,37 @@ def open_source(
 
 def is_picture_file(spec: str) -> bool:
     """Whether ``open_source`` would take this for a single still picture."""
-    path = Path(spec)
-    if _camera_number(spec) is not None or url_scheme(spec) or not path.is_file():
+    if _camera(spec) is not None or url_scheme(spec):
         return False
-    return picture_kind(path) == "still"
+    try:
+        is_file = stat.S_ISREG(Path(spec).stat().st_mode)
+    except OSError:  # `open_source` says which
+        return False
+    return is_file and picture_kind(Path(spec)) == "still"
 
 
-def _camera_number(spec: str) -> int | None:
+def _camera(spec: str) -> int | str | None:
+    """The number or the device of a camera; None for what is none."""
     number = spec.removeprefix(_VIDEO_DEVICE)
-    return int(number) if number.isascii() and number.isdigit() else None
+    if number.isascii() and number.isdigit():
+        return int(number)
+    # An unplugged camera has no name there any more, and is still no missing file.
+    return spec if spec.startswith(_NAMES_OF_VIDEO_DEVICES) or _is_video_device(spec) else None
+
+
+def _is_video_device(spec: str) -> bool:
+    if sys.platform != "linux":
+        return False
+    try:
+        seen = Path(spec).stat()
+    except OSError:
+        return False
+    return stat.S_ISCHR(seen.st_mode) and os.major(seen.st_rdev) == _VIDEO4LINUX
 
 
 def _open_live(connector: Connector, options: CaptureOptions, on_status: OnStatus | None) -> LiveSource:
     turning = Turning(options.rotate, options.find_turn() if options.find_turn else None)
-    source = LiveSource(connector, options.reconnect, on_status, turning=turning)
+    source = LiveSource(connector, options.reconnect, on_status, silent_after_s=options.read_timeout_s, turning=turning)
     # A stream may use its time to open and then wait for its first picture; the thread reports either by itself.
     source.open(options.open_timeout_s + options.read_timeout_s)
     return source
@@ -100,12 +124,14 @@ def _stream(url: str, scheme: str, options: CaptureOptions) -> Connector:
 
 
 def _open_path(path: Path, options: CaptureOptions, on_skip: OnSkip | None) -> FrameSource:
-    if path.is_dir():
+    mode = _mode_of(path)
+    if stat.S_ISDIR(mode):
         return PictureSource(pictures_or_error(path), str(path), on_skip)
-    if not path.exists():
-        raise PathMissing(f"There is no file or folder {path}", fix="Check the spelling of the path")
-    if not path.is_file():
-        raise VideoUnreadable(f"{path} cannot be read", why="it is neither a file nor a folder")
+    if not stat.S_ISREG(mode):
+        kind = next((name for is_kind, name in _OTHER_KINDS if is_kind(mode)), "neither a file nor a folder")
+        raise VideoUnreadable(
+            f"{path} cannot be read", why=f"it is {kind}", fix="Name a file, a folder, a camera or an address"
+        )
     kind = picture_kind(path)
     if kind == "still":
         return PictureSource([path], str(path), on_skip)
@@ -134,3 +160,39 @@ def _open_film(open_one: Callable[[Turning], FrameSource], options: CaptureOptio
             if (found := finder.look(frame.image_bgr)) is not None:
                 return open_one(Turning(found))
     return open_one(Turning(finder.likeliest))
+
+
+_OTHER_KINDS = (
+    (stat.S_ISCHR, "a device, but no camera"),
+    (stat.S_ISBLK, "a disk"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def _mode_of(path: Path) -> int:
+    """What there is at a path.
+
+    Raises:
+        PathMissing: Nothing.
+        VideoUnreadable: That cannot be found out.
+        SystemLimit: Memory is short.
+    """
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        why = f"it is a link to {path.readlink()}, which does not exist" if path.is_symlink() else ""
+        raise PathMissing(
+            f"There is no file or folder {path}", why=why, fix="Check the spelling of the path"
+        ) from error
+    except OSError as error:
+        what = f"{path} cannot be read"
+        if (limit := system_limit(what, error)) is not None:
+            raise limit from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise PathMissing(what, why="no file or folder can have so long a name", fix="Check the path") from error
+        if isinstance(error, PermissionError):
+            raise VideoUnreadable(
+                what, why="you may not enter its folder", fix="Change the permissions of the folder"
+            ) from error
+        raise VideoUnreadable(what, why=error.strerror or "", fix="Check the disk that it lies on") from error

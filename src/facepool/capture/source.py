@@ -20,7 +20,11 @@ _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _MASK = "***"
 # Users write passwords as they are, so a slash, a question mark or an @ may stand in one. What looks like a first
 # query parameter ends the search for the last @; without a colon or an @ before the first slash there is no login.
-_LOGIN = re.compile(r"//(?=[^/?#]*[:@])(?:(?!\?[\w.-]+=).)*@")
+_LOGIN = re.compile(r"//(?=[^/?#]*[:@])((?:(?!\?[\w.-]+=).)*)@")
+# If no host follows, a password may hold what looks like a parameter, unless what comes before the slash is a port.
+_LOGIN_WITH_QUERY = re.compile(r"//(?!(?:[^/?#:@]*|\[[^\]]*\]):\d+/)(?=[^/?#]*[:@])(.*)@")
+_HOST = re.compile(r"(?:[^/?#:@]*|\[[^\]]*\])(?::\d+)?(?:[/?#]|$)")
+_RAW = re.compile(r"[@/?#]|%(?![0-9a-f]{2})", re.IGNORECASE)
 # Cameras take them as parameters, too, some in the path (``/user=admin&password=x``, ``/user=admin_password=x_...``).
 _PARAMETER = re.compile(
     r"((?:user|usr|login|account|pass|pas|pwd|psw|token|key|auth|secret|signature|credential)[\w.-]*?)"
@@ -191,4 +195,26 @@ def mask_credentials(url: str) -> str:
 
     Rather too much is masked than too little: in ``http://host:80/a@b``, ``host:80/a`` could be a login.
     """
-    return _PARAMETER.sub(rf"\1={_MASK}", _LOGIN.sub(f"//{_MASK}@", url, count=1))
+    login = _login(url)
+    masked = url if login is None else f"{url[: login.start()]}//{_MASK}@{url[login.end() :]}"
+    return _PARAMETER.sub(rf"\1={_MASK}", masked)
+
+
+def login_hint(url: str, *, refused: bool) -> str:
+    """What to do about the login of a URL that did not open; empty where its login was read as it was meant.
+
+    Args:
+        url: With its login.
+        refused: Whether the other side refused it, so that even what looks encoded may be a password as it is.
+    """
+    login = _login(url)
+    if login is None or not (_RAW.search(login[1]) or (refused and "%" in login[1])):
+        return ""
+    return "In a user name or password write @ as %40, / as %2F, # as %23, ? as %3F and % as %25"
+
+
+def _login(url: str) -> re.Match[str] | None:
+    login = _LOGIN.search(url)
+    if login is not None and _HOST.match(url, login.end()):
+        return login
+    return _LOGIN_WITH_QUERY.search(url) or login

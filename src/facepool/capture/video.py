@@ -1,33 +1,64 @@
 """What FFmpeg reads: video files, and network streams by RTSP, HTTP, RTMP and other protocols."""
 
 import errno
+import math
+import socket
+import struct
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
 
 import av
 import av.container
 import numpy as np
 from av.codec.context import ThreadType
+from av.format import Flags
+from av.sidedata.sidedata import SideDataContainer
+from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from facepool.capture.source import CaptureOptions, ClosesOnExit, Shot, mask_credentials, url_scheme
+from facepool.capture.source import (
+    CaptureOptions,
+    ClosesOnExit,
+    Shot,
+    login_hint,
+    mask_credentials,
+    url_scheme,
+)
+from facepool.capture.timeline import LONGEST_PAUSE_OF_A_BROADCAST_S, LONGEST_PAUSE_S, Timeline
 from facepool.capture.turning import Turning
-from facepool.errors import PathMissing, StreamLost, StreamUnavailable, VideoUnreadable
-from facepool.types import Frame
+from facepool.errors import (
+    FacepoolError,
+    PathMissing,
+    StreamLost,
+    StreamUnavailable,
+    VideoUnreadable,
+    out_of_memory,
+    system_limit,
+)
+from facepool.types import Frame, Image
 
 _MICROSECONDS = 1e6
-_QUARTER_TURN = 90
+_NOMINAL_FPS = 25.0  # only for films that state neither times nor a rate
+_DISPLAY_MATRIX = struct.Struct("=9i")
+_ODDEST_PIXEL = 10  # times as wide as high, or as high as wide; what states more is damaged
 # FFmpeg plays these as films of a text terminal, and takes any .txt or .nfo file for one.
 _TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
 _TOLERATED_GAP_S = 1.0
 _RTSP_OPTIONS = {"rtsp_transport": "tcp"}  # loses no packets, for a little more delay
+_FORMATS_WITHOUT_TIMES = frozenset({"avi"})  # their frames are only counted
+_REFUSALS = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
 _FILE_SCHEMES = frozenset({"http", "https"})
 
 
 class VideoDecoder:
-    """Decodes the pictures of a container's first real video stream, past damaged packets.
+    """Decodes the pictures of a container's first real video stream, past damaged packets, as players show them.
+
+    Turned and mirrored as the display matrix says, with square pixels, and at times that never fall.
 
     Args:
         container: Opened for reading; stays the caller's.
@@ -39,7 +70,7 @@ class VideoDecoder:
 
     Attributes:
         broken: Whether the last packet was damaged, so that a stream that now ends has broken off.
-        end_s: When the last picture ceases to be shown.
+        end_s: When the last picture ceases to be shown, as the container states it.
     """
 
     def __init__(self, container: av.container.InputContainer, *, low_delay: bool, threads: int | None) -> None:
@@ -51,6 +82,12 @@ class VideoDecoder:
         self._stream.thread_type = ThreadType.SLICE if low_delay else ThreadType.AUTO
         self._stream.thread_count = threads or 0
         self._start = self._stream.start_time or 0
+        self._pixel_aspect = _PixelAspect(self._stream)
+        self._stamps = _Timestamps(prefer_decoding=container.format.name in _FORMATS_WITHOUT_TIMES)
+        times_may_jump = container.format.flags & cast("int", Flags.ts_discont.value)
+        self._timeline = Timeline(
+            1 / (self.fps or _NOMINAL_FPS), LONGEST_PAUSE_OF_A_BROADCAST_S if times_may_jump else LONGEST_PAUSE_S
+        )
 
     @property
     def fps(self) -> float | None:
@@ -84,10 +121,13 @@ class VideoDecoder:
 
         Raises:
             av.FFmpegError: Reading (not decoding) failed: a timeout, a lost connection, a damaged container.
+            MemoryError: There is not enough for a picture.
         """
         for packet in self._container.demux(self._stream):
             try:
                 frames = packet.decode()
+            except av.error.MemoryError:
+                raise
             except av.FFmpegError:
                 self.broken = True
                 continue
@@ -98,18 +138,93 @@ class VideoDecoder:
                     yield self._shot(frame)
 
     def _shot(self, frame: VideoFrame) -> Shot:
+        width, height = _square_wh(frame.width, frame.height, self._pixel_aspect.now())
         # One thread changes the format as fast as several that must be started for it.
-        image_bgr = np.asarray(frame.reformat(format="bgr24", threads=1).to_ndarray(), dtype=np.uint8)
-        if turns := round(frame.rotation / _QUARTER_TURN) % 4:
-            image_bgr = np.rot90(image_bgr, turns)
-        return Shot(np.ascontiguousarray(image_bgr), self._time_s(frame))
+        pixels = frame.reformat(width=width, height=height, format="bgr24", threads=1).to_ndarray()
+        shown = _oriented(np.asarray(pixels, dtype=np.uint8), _display_matrix(frame))
+        return Shot(np.ascontiguousarray(shown), self._timeline.place(self._stated_s(frame)))
 
-    def _time_s(self, frame: VideoFrame) -> float | None:
-        if frame.pts is None or frame.time_base is None:
+    def _stated_s(self, frame: VideoFrame) -> float | None:
+        stamp = self._stamps.of(frame)
+        if stamp is None or frame.time_base is None:
             return None
-        time_s = float((frame.pts - self._start) * frame.time_base)
-        self.end_s = max(self.end_s, time_s + float((frame.duration or 0) * frame.time_base))
-        return time_s
+        stated_s = float((stamp - self._start) * frame.time_base)
+        self.end_s = max(self.end_s, stated_s + float((frame.duration or 0) * frame.time_base))
+        return stated_s
+
+
+class _Timestamps:
+    """Chooses between the two times that frames come with.
+
+    That of showing is meant to count. Where a container states none, FFmpeg makes one up that may not fit the order of
+    showing. Whichever falls less often is right.
+
+    Args:
+        prefer_decoding: Take the time of decoding as long as neither falls.
+    """
+
+    def __init__(self, *, prefer_decoding: bool) -> None:
+        self._last = [-math.inf, -math.inf]
+        self._falls = [int(prefer_decoding), 0]
+
+    def of(self, frame: VideoFrame) -> int | None:
+        """The frame's time in its ``time_base``; None where it has none."""
+        stamps = (frame.pts, frame.dts)
+        for which, stamp in enumerate(stamps):
+            if stamp is not None:
+                self._falls[which] += stamp <= self._last[which]
+                self._last[which] = stamp
+        shown, decoded = stamps
+        is_decoding_known = self._last[1] > -math.inf  # though perhaps not of the last frames
+        return decoded if shown is None or (is_decoding_known and self._falls[0] > self._falls[1]) else shown
+
+
+class _PixelAspect:
+    """How much wider than high a stream's pixels are now.
+
+    A container's statement counts more than the codec's, as in players. One that is the codec's own may change in the
+    middle, as when a broadcaster goes from 4:3 to 16:9.
+    """
+
+    def __init__(self, stream: VideoStream) -> None:
+        self._codec = stream.codec_context
+        stated = stream.sample_aspect_ratio
+        self._of_container = stated if stated != self._codec.sample_aspect_ratio else None
+
+    def now(self) -> Fraction | None:
+        """Width by height; None where nothing is stated."""
+        return self._of_container or self._codec.sample_aspect_ratio
+
+
+def _square_wh(width: int, height: int, pixel_aspect: Fraction | None) -> tuple[int, int]:
+    """The size with square pixels. The shorter side grows, so that nothing of the picture is lost."""
+    if not pixel_aspect or not 1 / _ODDEST_PIXEL <= pixel_aspect <= _ODDEST_PIXEL:
+        return width, height
+    if pixel_aspect > 1:
+        return max(1, round(width * pixel_aspect)), height
+    return width, max(1, round(height / pixel_aspect))
+
+
+def _display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
+    """The part a, b, c, d of a frame's display matrix that turns and mirrors; None where it has none."""
+    for data in cast("SideDataContainer", frame.side_data):  # its annotation is wrong
+        if data.type is SideDataType.DISPLAYMATRIX:
+            a, b, _, c, d, *_ = _DISPLAY_MATRIX.unpack(bytes(data))
+            return a, b, c, d
+    return None
+
+
+def _oriented(image: Image, matrix: tuple[int, int, int, int] | None) -> Image:
+    """The picture as a display matrix wants it shown, turned to the nearest quarter; not contiguous.
+
+    A pixel at (x, y) is shown at (a x + c y, b x + d y), both with y downwards.
+    """
+    if matrix is None:
+        return image
+    a, b, c, d = matrix
+    if abs(a) + abs(d) < abs(b) + abs(c):  # rows become columns
+        image, a, d = image.transpose(1, 0, 2), c, b
+    return image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
 
 
 def _video_stream(container: av.container.InputContainer) -> VideoStream:
@@ -118,7 +233,9 @@ def _video_stream(container: av.container.InputContainer) -> VideoStream:
     # The cover picture of an audio file poses as a video stream.
     real = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not real:
-        raise LookupError("it holds no pictures, only " + (", ".join(_other_kinds(container)) or "nothing"))
+        raise LookupError(
+            f"it holds no pictures, but only {', '.join(_other_kinds(container)) or 'an empty list of tracks'}"
+        )
     if getattr(real[0], "codec_context", None) is None:
         raise LookupError("this build of FFmpeg has no decoder for its codec")
     return real[0]
@@ -138,7 +255,7 @@ def _parse_duration_s(text: str) -> float | None:
 
 
 class VideoSource(ClosesOnExit):
-    """Every frame of a video file, turned as its rotation mark says.
+    """Every frame of a video file as players show it: turned, mirrored and with square pixels where it says so.
 
     Args:
         path: Anything that FFmpeg can read: MP4, Matroska, AVI, MPEG-TS, ...
@@ -176,21 +293,26 @@ class VideoSource(ClosesOnExit):
     def __iter__(self) -> Iterator[Frame]:
         """The frames; ``time_s`` is when each is shown, counted from the start of the video.
 
+        It never falls: where the file's times fall or jump, as those of joined parts do, the usual interval counts.
+
         Raises:
             VideoUnreadable: The file holds no frame, or breaks off.
+            OutOfMemory: There is no room for a picture.
         """
         while not self._closed:
             reason = ""
             try:
                 shot = next(self._shots, None)
+            except MemoryError as error:  # FFmpeg's is one, too
+                self.close()
+                raise out_of_memory(f"The video {self.name} cannot be read beyond {self._index} frames") from error
             except av.FFmpegError as error:
                 shot, reason = None, str(error.strerror)
             if shot is None:
                 self.close()
                 self._check_end(reason)
                 return
-            time_s = self._index / self.fps if shot.time_s is None and self.fps else shot.time_s
-            frame = Frame(shot.image_bgr, self.name, self._index, time_s)
+            frame = Frame(shot.image_bgr, self.name, self._index, shot.time_s)
             self._index += 1
             yield self._turning.apply(frame)
 
@@ -219,25 +341,33 @@ def _open(path: Path) -> av.container.InputContainer:
     try:
         # Without the prefix, a colon in the name reads as a protocol. Titles are not always UTF-8.
         return av.open(f"file:{path}", metadata_errors="replace")
-    except av.error.FileNotFoundError as error:
-        raise PathMissing(f"There is no video {path}", fix="Check the spelling of the path") from error
+    except MemoryError as error:
+        raise out_of_memory(f"The video {path} cannot be opened") from error
     except (av.FFmpegError, OSError) as error:
-        why = _why_unopenable(path) or f"FFmpeg says: {error.strerror}"
-        raise VideoUnreadable(f"The video {path} cannot be opened", why=why, fix="Copy or record it again") from error
+        raise _why_unopened(path, error) from error
 
 
-def _why_unopenable(path: Path) -> str:
-    """A reason that a person understands, where the file's first bytes give one."""
+def _why_unopened(path: Path, error: av.FFmpegError | OSError) -> FacepoolError:
+    """What FFmpeg's error means to a person, by the file's first bytes where they say more."""
+    what = f"The video {path} cannot be opened"
+    if (limit := system_limit(what, error)) is not None:
+        return limit
+    if isinstance(error, FileNotFoundError):
+        return PathMissing(f"There is no video {path}", fix="Check the spelling of the path")
+    if isinstance(error, PermissionError):
+        return VideoUnreadable(what, why="you may not read it", fix="Change its permissions")
     try:
         with path.open("rb") as file:
             head = file.read(8)
-    except OSError as error:
-        return error.strerror or ""
+    except OSError as unreadable:
+        return VideoUnreadable(what, why=unreadable.strerror or "", fix="Check the path and the disk")
     if not head:
-        return "it is empty (0 bytes)"
-    if head[4:] == b"ftyp":
-        return "it was cut off before its index (the moov box) was written"
-    return "it is not a video of a known kind, or was cut off near its start"
+        why = "it is empty (0 bytes)"
+    elif head[4:] == b"ftyp":
+        why = "it was cut off before its index (the moov box) was written"
+    else:
+        why = "it is not a video of a known kind, or was cut off near its start"
+    return VideoUnreadable(what, why=why, fix="Copy or record it again")
 
 
 class StreamConnector:
@@ -261,16 +391,19 @@ class StreamConnector:
             StreamUnavailable: It does not open, or sends no picture.
         """
         options = self._options
+        scheme = url_scheme(self._url)
         try:
             container = av.open(
-                self._url,
-                options=_RTSP_OPTIONS if url_scheme(self._url).startswith("rtsp") else {},
+                scheme + self._url[len(scheme) :],  # FFmpeg knows no RTSP:// in capitals
+                options=_RTSP_OPTIONS if scheme.startswith("rtsp") else {},
                 metadata_errors="replace",  # titles are not always UTF-8
                 timeout=(options.open_timeout_s, options.read_timeout_s),
             )
+        # FFmpeg's error names the address with its password, so it is not kept as the cause.
+        except MemoryError:
+            raise out_of_memory(f"The stream {self.name} cannot be opened") from None
         except av.FFmpegError as error:
-            # FFmpeg's error names the address with its password, so it is not kept as the cause.
-            raise self.unavailable(_reason(error, options.open_timeout_s)) from None
+            raise self._why_closed(error) from None
         try:
             return StreamConnection(container, self, options.threads)
         except (LookupError, StreamLost) as error:
@@ -282,17 +415,29 @@ class StreamConnector:
         """The error for a connection on which reading failed."""
         return self.lost(_reason(error, self._options.read_timeout_s))
 
-    def unavailable(self, why: str) -> StreamUnavailable:
-        """The error for a stream that never opened."""
-        return StreamUnavailable(
-            f"The stream {self.name} cannot be opened",
-            why=why,
-            fix="Check the address, the user name and password in it, and that the camera is on",
-        )
+    def unavailable(self, why: str, *, refused: bool = False) -> StreamUnavailable:
+        """The error for a stream that never opened.
+
+        Args:
+            why: The reason, without a password.
+            refused: Whether it is the user name or password.
+        """
+        fix = "Check the address, the user name and password in it, and that the camera is on"
+        hint = login_hint(self._url, refused=refused)
+        return StreamUnavailable(f"The stream {self.name} cannot be opened", why=why, fix=hint or fix)
 
     def lost(self, why: str) -> StreamLost:
         """The error for a stream that died."""
         return StreamLost(f"The stream {self.name} was lost", why=why, fix="Check the camera and the network")
+
+    def _why_closed(self, error: av.FFmpegError) -> FacepoolError:
+        limit = system_limit(f"The stream {self.name} cannot be opened", error)
+        if limit is not None:
+            return limit
+        why = _reason(error, self._options.open_timeout_s)
+        if error.errno == errno.EIO and not _is_host_known(self._url):
+            why = "no host of that name is known here"
+        return self.unavailable(why, refused=isinstance(error, _REFUSALS))
 
 
 class StreamConnection:
@@ -331,6 +476,8 @@ class StreamConnection:
     def _read(self) -> Shot | None:
         try:
             shot = next(self._shots, None)
+        except MemoryError as error:
+            raise out_of_memory(f"The stream {self._connector.name} cannot be read") from error
         except av.FFmpegError as error:
             raise self._connector.read_failure(error) from None  # as above: it may name the address
         if shot is None and (self._decoder.broken or not self._is_finite):
@@ -341,10 +488,21 @@ class StreamConnection:
 def _reason(error: av.FFmpegError, timeout_s: float) -> str:
     if isinstance(error, av.error.ExitError):
         return f"no answer within {timeout_s:g} s"
-    if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
+    if isinstance(error, _REFUSALS):
         return "the user name or password is missing or wrong"
     if isinstance(error, av.error.InvalidDataError):
         return "what it sends is not a video"
     if isinstance(error, av.error.ConnectionRefusedError):
         return "nobody answers at this address"
+    if isinstance(error, av.error.ProtocolNotFoundError):
+        return "this build of FFmpeg cannot open addresses of this kind"
     return "the connection broke off" if error.errno == errno.EIO else str(error.strerror)
+
+
+def _is_host_known(url: str) -> bool:
+    """Whether the address has a host that can be looked up; FFmpeg calls that and much else an error of input."""
+    try:
+        host = urlsplit(url).hostname
+        return host is None or bool(socket.getaddrinfo(host, None))
+    except (OSError, ValueError):  # a name that cannot be one at all is a ValueError
+        return False

@@ -11,12 +11,10 @@ import click
 
 import facepool
 from facepool import extras
+from facepool.cli.signals import Termination
 from facepool.cli.ui.console import Console
 from facepool.errors import ConfigError, FacepoolError, system_limit
 from facepool.files import storage_error
-
-INTERRUPTED = 130
-
 
 # In the order in which a newcomer meets them; the module of each has its name and is imported when it is called.
 COMMANDS = {
@@ -72,7 +70,7 @@ def cli(verbose: int) -> None:
     facepool recognize                     recognize live
 
     Exit codes: 0 done, 1 no match, 2 wrong usage, 3 input, 4 pool, 5 models, 6 device or display, 7 disk,
-    8 memory or open files, 130 interrupted.
+    8 memory or open files, 130 interrupted with Ctrl-C, 143 and 129 by SIGTERM and SIGHUP.
     """
     set_up_log(verbose)
 
@@ -85,10 +83,14 @@ def set_up_log(verbose: int) -> None:
 
 
 def run(command: click.Command, arguments: list[str] | None = None) -> int:
-    """Run a command and turn errors into one line and an exit code."""
+    """Run a command and turn errors, and what ends it from outside, into one line and an exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     _survive_narrow_encodings()
-    console = Console(json_lines="--json" in arguments)
+    with Termination() as termination:
+        return _run(command, arguments, Console(json_lines="--json" in arguments), termination)
+
+
+def _run(command: click.Command, arguments: list[str], console: Console, termination: Termination) -> int:
     try:
         outcome: Any = command.main(arguments, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -99,8 +101,9 @@ def run(command: click.Command, arguments: list[str] | None = None) -> int:
     except FacepoolError as error:
         return _fail(console, error)
     except (click.Abort, KeyboardInterrupt) as interruption:
-        console.note(": ".join(["Interrupted", *map(str, interruption.args)]))
-        return INTERRUPTED
+        what = "Interrupted" if termination.number is None else f"Ended by {termination.number.name}"
+        console.note(": ".join([what, *map(str, interruption.args)]))
+        return termination.exit_code
     except OSError as error:
         # What the modules below did not put into words of their own: folders that cannot be made, and the like.
         return _fail(console, storage_error(Path(error.filename or "A file"), error, "cannot be used"))

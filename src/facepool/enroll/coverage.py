@@ -8,7 +8,7 @@ import numpy as np
 from facepool.enroll.ring import AMPLITUDES, DIRECTIONS, Amplitude, Slot, direction_angle, direction_words
 from facepool.enroll.scan import RingScan, View
 from facepool.thresholds import Threshold
-from facepool.types import Floats
+from facepool.types import Floats, counted, one_line
 
 THIN_QUALITY = 40.0
 """Below this a direction is to be scanned again; 0..100."""
@@ -94,6 +94,12 @@ class Coverage:
     directions: tuple[DirectionReport, ...]
     similarities: Floats
     threshold: Threshold
+
+    def __repr__(self) -> str:
+        """Whom it is of, and how much was captured."""
+        covered = sum(direction.covered for direction in self.directions)
+        captured = f"{covered} of {len(self.directions)} directions, {counted(len(self.views), 'view')}"
+        return one_line(self, f"{self.person}, {captured}{', partial' if self.partial else ''}")
 
     @property
     def views(self) -> tuple[ViewReport, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from facepool.faces.analyze import Faces
 from facepool.faces.quality import Flaw, QualityPolicy
-from facepool.types import Frame
+from facepool.types import Frame, one_line
 
 Outcome = (
     Literal["taken", "known_view", "no_face", "several_faces", "other_person", "not_the_same_person", "enough"] | Flaw
@@ -52,6 +52,10 @@ class Offer:
     outcome: Outcome
     rival: str | None = None
     similarity: float | None = None
+
+    def __repr__(self) -> str:
+        """What became of which picture."""
+        return one_line(self, f"{self} (frame {self.frame.index} of {self.frame.source})")
 
     def without_pixels(self) -> "Offer":
         """The same without the picture, to keep."""

@@ -29,7 +29,7 @@ from facepool.enroll.ring import (
 from facepool.faces.analyze import Faces
 from facepool.faces.quality import Flaw, QualityPolicy
 from facepool.geometry import iou
-from facepool.types import Floats, Frame, Image, Pose, Sample
+from facepool.types import Floats, Frame, Image, Pose, Sample, one_line
 
 Phase = Literal["frontal", "ring", "enough", "done", "paused"]
 """``frontal``: the person is to look straight ahead. ``ring``: to look around. ``enough``: they may finish. ``done``:
@@ -146,6 +146,11 @@ class ScanStep:
     ring: tuple[RingPart, ...]
     can_finish: bool
 
+    def __repr__(self) -> str:
+        """What became of the frame, and how far the scan is."""
+        covered = sum(part.covered for part in self.ring)
+        return one_line(self, f"{self.outcome}; {covered} of {DIRECTIONS} directions; {self.hint.text}")
+
     @property
     def box(self) -> Floats | None:
         """(4,) float32 xyxy of the face that the scan is about, in pixels."""
@@ -173,6 +178,11 @@ class View:
     offset: Pose
     slot: Slot | None
     face_bgr: Image
+
+    def __repr__(self) -> str:
+        """Where it looks, and how good it is."""
+        way = "straight ahead" if self.slot is None else direction_words(direction_angle(self.slot.direction))
+        return one_line(self, f"{way}, quality {self.quality:.0f}")
 
     @property
     def quality(self) -> float:
@@ -500,11 +510,12 @@ class _Binding:
 
 
 def choose(views: Sequence[View], cap: int, stored: Floats) -> list[View]:
-    """The views that tell most about a person.
+    """The views that tell most about a person, of every direction that was captured at least one.
 
-    The frontal view first; then again and again the one that is least like all that were chosen or are stored already,
-    a poor one counting for less (farthest-point sampling weighted by quality). Views that are all but the same as a
-    chosen one are left out.
+    The frontal view first, then one of each direction, so that what is stored covers what the scan has shown; then the
+    others. Again and again it is the one that is least like all that were chosen or are stored already, a poor one
+    counting for less (farthest-point sampling weighted by quality). Views that are all but the same as a stored one
+    are left out, and second ones of a direction that are all but the same as a chosen one.
 
     Args:
         views: In any order, which does not matter.
@@ -512,25 +523,27 @@ def choose(views: Sequence[View], cap: int, stored: Floats) -> list[View]:
         stored: (S, D) float32, embeddings of the person that the pool has; S may be 0.
 
     Returns:
-        At most ``cap`` views, the most telling first.
+        At most ``cap`` views, in the order of choice.
     """
     left = sorted(views, key=lambda view: view.rank, reverse=True)
     if not left or cap < 1:
         return []
     vectors = np.stack([view.sample.embedding for view in left])
     worth = np.array([0.5 + view.quality / 200 for view in left])
-    frontal = np.array([view.slot is None for view in left])
+    direction = np.array([-1 if view.slot is None else view.slot.direction for view in left])
     nearest = (vectors @ stored.T).max(axis=1) if len(stored) else np.full(len(left), -1.0, np.float32)
+    possible = nearest <= SAME_VIEW
     chosen: list[int] = []
     while len(chosen) < cap:
-        gain = (1 - nearest) * worth + 2 * frontal
-        gain[nearest > SAME_VIEW] = -1
-        best = int(np.argmax(gain))
-        if gain[best] < 0:
+        first = possible & ~np.isin(direction, direction[chosen])
+        wanted = first if first.any() else possible & (nearest <= SAME_VIEW)
+        if not wanted.any():
             break
+        gain = (1 - nearest) * worth + 2 * (direction < 0)
+        best = int(np.argmax(np.where(wanted, gain, -np.inf)))
         chosen.append(best)
+        possible[best] = False
         nearest = np.maximum(nearest, vectors @ vectors[best])
-        nearest[best] = 2.0
     return [left[index] for index in chosen]
 
 

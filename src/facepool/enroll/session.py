@@ -5,6 +5,7 @@ scan (``scan``). The session knows who gets them, who in the pool looks alike an
 room there is, and what another process changes meanwhile; it stores everything in one transaction.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -19,10 +20,10 @@ from facepool.enroll.scan import RingScan, ScanStep, View, choose
 from facepool.errors import IdentityConflict, PoolChanged, ScanIncomplete, UnknownPerson
 from facepool.faces.analyze import Analyzer, Faces
 from facepool.faces.quality import QualityPolicy
-from facepool.gallery import Gallery, clean_name
+from facepool.gallery import Gallery, clean_name, find_name
 from facepool.search import Search
 from facepool.thresholds import SAME_SCAN_FMR, ThresholdPolicy
-from facepool.types import Candidate, Floats, Frame, Image, Pose, Sample, Template
+from facepool.types import Candidate, Floats, Frame, Image, Pose, Sample, Template, counted, one_line
 
 Resolution = Literal["same", "different"]
 """What a look-alike is: the person who is registered, or somebody else."""
@@ -261,7 +262,7 @@ class EnrollmentSession:
         Raises:
             IdentityConflict: They are the same, but two people of the pool would have to become one.
         """
-        name = clean_name(name)
+        name = find_name(name)
         if resolution == "same":
             self._check_one_person(name)
         self._resolved[name] = resolution
@@ -497,7 +498,30 @@ Enrollment = EnrollmentSession
 """The name under which ``facepool`` exports it."""
 
 
-def register(person: str, images_bgr: Iterable[Image], analyzer: Analyzer, pool: Gallery) -> list[Offer]:
+class Registration(list[Offer]):
+    """What became of each picture of somebody who was to be registered.
+
+    Attributes:
+        person: Whom they show.
+        stored: How many of them were stored.
+    """
+
+    def __init__(self, offers: Iterable[Offer], person: str, stored: int) -> None:
+        super().__init__(offers)
+        self.person = person
+        self.stored = stored
+
+    def __repr__(self) -> str:
+        """How many were stored, and why the others were not."""
+        if not self:
+            return one_line(self, f"nothing of {self.person} stored, no picture was given")
+        left_out = Counter(offer.outcome for offer in self if offer.outcome != "taken")
+        reasons = ", ".join(f"{count} {outcome}" for outcome, count in left_out.most_common())
+        stored = f"{self.stored or 'nothing'} of {counted(len(self), 'picture')} of {self.person} stored"
+        return one_line(self, f"{stored}: {reasons}" if reasons else stored)
+
+
+def register(person: str, images_bgr: Iterable[Image], analyzer: Analyzer, pool: Gallery) -> Registration:
     """Register a person from pictures with the default options, and store what is good.
 
     Args:
@@ -507,9 +531,9 @@ def register(person: str, images_bgr: Iterable[Image], analyzer: Analyzer, pool:
         pool: Where the views go; of the analyzer's embedding space.
 
     Returns:
-        What became of each picture.
+        What became of each picture, and how many were stored, which may be none.
     """
     session = EnrollmentSession(person, analyzer, pool)
     offers = session.offer_pictures(Frame(image, "array", index) for index, image in enumerate(images_bgr))
-    session.commit()
-    return offers
+    stored = session.commit()
+    return Registration(offers, session.person, stored)

@@ -13,7 +13,18 @@ from facepool.faces.embed import Embedder
 from facepool.faces.pose import fit_heads
 from facepool.faces.quality import FaceMeasures, measure
 from facepool.models.catalog import FmrCurve
-from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Image, Pose, Sample
+from facepool.types import (
+    AlignedFaces,
+    Detections,
+    EmbeddingSpace,
+    Floats,
+    Frame,
+    Image,
+    Pose,
+    Sample,
+    counted,
+    one_line,
+)
 
 _PICTURE_QUALITY = 90
 
@@ -45,6 +56,11 @@ class Faces:
     def __len__(self) -> int:
         """Number of faces."""
         return len(self.detections)
+
+    def __repr__(self) -> str:
+        """How many faces, and how good they are."""
+        best = ", ".join(f"{quality:.0f}" for quality in self.measures.overall)
+        return one_line(self, counted(len(self), "face") + (f" of quality {best}" if best else ""))
 
     def sample(self, row: int, frame: Frame, *, with_picture: bool = False) -> Sample:
         """One face as a sample of the frame that it was found in, with its picture if that is to be kept."""

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facepool.types import AlignedFaces, Detections, Floats, Image
+from facepool.types import AlignedFaces, Detections, Floats, Image, counted, one_line
 
 Flaw = Literal[
     "uncertain_face",
@@ -81,6 +81,10 @@ class FaceMeasures:
     def __len__(self) -> int:
         """Number of faces."""
         return len(self.score)
+
+    def __repr__(self) -> str:
+        """Of how many faces."""
+        return one_line(self, counted(len(self), "face"))
 
     @property
     def components(self) -> dict[Component, Floats]:

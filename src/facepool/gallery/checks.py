@@ -21,33 +21,79 @@ from facepool.types import EmbeddingSpace, Floats, Sample
 
 NAME_LIMIT = 200
 NORM_TOLERANCE = 1e-3
-_UNREADABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_LINE_BREAKS = frozenset("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
+_INVISIBLE = frozenset({"Cf", "Mn", "Mc", "Me", "Zs"})  # what forms others, or is nothing but room
+_BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Fillers of Hangul and the empty pattern of Braille count as letters and symbols, and show nothing."""
+_FORMATS = (0xAD, 0x61C, 0x180E, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF)
+_AROUND = "".join(map(chr, _FORMATS)) + "".join(filter(str.isspace, map(chr, range(0x3001))))
+"""Blanks, and format characters that mean nothing at the edge of a name, where they come from copying and from files'
+beginnings; joiners, which some scripts end words with, are not among them."""
 
 
 def clean_name(name: str) -> str:
-    """The one spelling of a person's name: NFC, without blanks around it.
+    """The one spelling of a new person's name: NFC, without blanks and marks of direction around it.
 
     Any script is welcome.
 
     Raises:
-        ConfigError: The name is empty, longer than 200 characters, or has control characters or line breaks.
+        ConfigError: The name is empty or shows nothing, is longer than 200 characters, or has line breaks, control
+            characters or bytes that are no text.
+    """
+    given = find_name(name)
+    cleaned = given.strip(_AROUND)
+    if any(_is_visible(character) for character in cleaned):
+        return cleaned
+    shown = ", ".join(f"U+{ord(character):04X}" for character in dict.fromkeys(given[:4]))
+    raise ConfigError(
+        f"The name {given[:20]!a} cannot be used",
+        why=f"it has nothing but invisible or combining characters ({shown}), which nobody can read",
+        fix="Give a name with letters, in any script",
+    )
+
+
+def find_name(name: str) -> str:
+    """The spelling under which somebody is looked for who may be there: earlier versions took names that show nothing.
+
+    Raises:
+        ConfigError: Nobody can have the name: it is empty, too long, or has line breaks, control characters or bytes
+            that are no text.
     """
     cleaned = unicodedata.normalize("NFC", name).strip()
     if not cleaned:
-        raise ConfigError("A person needs a name", why="the one given is empty", fix="Give a name, in any script")
+        why = "the one given has only blanks" if name else "the one given is empty"
+        raise ConfigError("A person needs a name", why=why, fix="Give a name, in any script")
     if len(cleaned) > NAME_LIMIT:
         raise ConfigError(
             f"The name {cleaned[:20]!r}... is too long",
             why=f"it has {len(cleaned)} characters, the limit is {NAME_LIMIT}",
             fix="Give a shorter one",
         )
-    if any(unicodedata.category(character) in _UNREADABLE for character in cleaned):
-        raise ConfigError(
-            f"The name {cleaned!r} cannot be used",
-            why="it has control characters or line breaks",
-            fix="Give a name that can be printed on one line",
-        )
+    flaw = next(filter(None, map(_flaw, cleaned)), None)
+    if flaw is not None:
+        why, fix = flaw
+        raise ConfigError(f"The name {cleaned!r} cannot be used", why=why, fix=fix)
     return cleaned
+
+
+def _flaw(character: str) -> tuple[str, str] | None:
+    """What is wrong with a character of a name, and what to do; None for one that may be there."""
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python hands on bytes that it cannot decode
+        why = f"it has the byte 0x{code - 0xDC00:02X}, which is no text in UTF-8"
+        return why, "Give the name in UTF-8; if a file or folder is called so, rename it"
+    category = unicodedata.category(character)
+    if category == "Cs":
+        return f"it has half of a character (U+{code:04X})", "Give the name in valid Unicode"
+    if character in _LINE_BREAKS:
+        return f"it has a line break (U+{code:04X})", "Give a name that can be printed on one line"
+    if category == "Cc":
+        return f"it has a control character (U+{code:04X})", "Give a name that can be printed"
+    return None
+
+
+def _is_visible(character: str) -> bool:
+    return unicodedata.category(character) not in _INVISIBLE and character not in _BLANK_LETTERS
 
 
 def clean_pair(source: str, target: str) -> tuple[str, str]:
@@ -56,7 +102,7 @@ def clean_pair(source: str, target: str) -> tuple[str, str]:
     Raises:
         ConfigError: They are the same, or one cannot be used.
     """
-    source, target = clean_name(source), clean_name(target)
+    source, target = find_name(source), find_name(target)
     if source == target:
         raise ConfigError(f"{source!r} cannot be merged with itself", fix="Name two people")
     return source, target

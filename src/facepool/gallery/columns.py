@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from facepool.types import Calibration, Floats, Indices
+from facepool.types import Calibration, Floats, Indices, counted, one_line
 
 LookAlikes = frozenset[str]
 """The names of two people who are easily taken for each other."""
@@ -41,6 +41,11 @@ class Changes:
     look_alikes: frozenset[LookAlikes] = frozenset()
     calibration: Calibration | None = None
     whole: bool = False
+
+    def __repr__(self) -> str:
+        """How much happened."""
+        new = f"{counted(len(self.template_ids), 'template')} of {counted(len(self.names), 'name')}"
+        return one_line(self, f"{new}, {len(self.removed)} removed, up to revision {self.revision}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,10 @@ class PoolMatrix:
     revision: int
     look_alikes: frozenset[LookAlikes]
     calibration: Calibration | None
+
+    def __repr__(self) -> str:
+        """How much there is."""
+        return one_line(self, f"{counted(len(self.vectors), 'template')} of {counted(len(self.names), 'name')}")
 
     @classmethod
     def of(cls, changes: Changes) -> "PoolMatrix":

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from facepool.errors import ConfigError, PathMissing, PoolCorrupt, PoolError, PoolLocked, PoolTooNew
 from facepool.files import PRIVATE, exists, only_writer, storage_error, storage_errors, sync_folders, write_new
-from facepool.gallery.checks import check_dimension, check_space, check_vectors, clean_name
+from facepool.gallery.checks import check_dimension, check_space, check_vectors, find_name
 from facepool.gallery.columns import Changes
 from facepool.gallery.schema import derived_person_uuid, derived_template_uuid, in_memory, undone_unless_whole
 from facepool.gallery.sqlite import SqlGallery, calibration_of, read_space, write_calibration, write_space
@@ -500,7 +500,7 @@ def _names(path: Path, data: bytes) -> list[str]:
         )
     try:
         raw: list[str] = array.tolist()
-        clean = {name: clean_name(name) for name in dict.fromkeys(raw)}
+        clean = {name: find_name(name) for name in dict.fromkeys(raw)}
     except (ConfigError, ValueError) as error:  # ValueError: numbers that are no letters
         raise PoolCorrupt(f"{path} holds a name that cannot be used", why=str(error), fix="Correct the name") from error
     return [clean[name] for name in raw]

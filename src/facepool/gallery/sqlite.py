@@ -23,6 +23,7 @@ from facepool.gallery.checks import (
     clean_name,
     clean_pair,
     damaged,
+    find_name,
     gallery_changed,
     name_taken,
     person_exists,
@@ -124,7 +125,7 @@ class SqlGallery(ABC):
     def person(self, name: str) -> Person | None:
         """Somebody by name."""
         with self._reading() as db:
-            row = db.execute(f"{_PEOPLE} WHERE persons.name = ? GROUP BY persons.id", (clean_name(name),)).fetchone()
+            row = db.execute(f"{_PEOPLE} WHERE persons.name = ? GROUP BY persons.id", (find_name(name),)).fetchone()
             return _person(row) if row else None
 
     def person_by_id(self, person_id: str) -> Person | None:
@@ -137,7 +138,7 @@ class SqlGallery(ABC):
 
     def templates(self, person: str | None = None, *, offset: int = 0, limit: int | None = None) -> list[Template]:
         """The templates of one person, or of everybody, oldest first."""
-        name = None if person is None else clean_name(person)
+        name = None if person is None else find_name(person)
         page = (-1 if limit is None else limit, offset)
         with self._reading() as db:
             if name is None:
@@ -185,13 +186,13 @@ class SqlGallery(ABC):
                 return frozenset(number for (number,) in db.execute(query))
             query += """ JOIN samples ON samples.id = templates.sample_id
                 JOIN persons ON persons.id = samples.person_id WHERE persons.name = ?"""
-            return frozenset(number for (number,) in db.execute(query, (clean_name(person),)))
+            return frozenset(number for (number,) in db.execute(query, (find_name(person),)))
 
     def frontal_poses(self, person: str | None = None) -> FrontalPoses:
         """What was straight ahead in the scans of one person, or of everybody."""
         query = """SELECT persons.name, appearance, yaw, pitch, roll FROM frontal_poses
             JOIN persons ON persons.id = frontal_poses.person_id WHERE ?1 IS NULL OR persons.name = ?1"""
-        name = None if person is None else clean_name(person)
+        name = None if person is None else find_name(person)
         with self._reading() as db:
             return {(owner, appearance): Pose(*angles) for owner, appearance, *angles in db.execute(query, (name,))}
 
@@ -265,7 +266,7 @@ class SqlGallery(ABC):
 
     def rename(self, old: str, new: str) -> None:
         """Give a person another name."""
-        old, new = clean_name(old), clean_name(new)
+        old, new = find_name(old), clean_name(new)
         with self._change_of(old) as (db, person, revision):
             if new != old and _find_person(db, new) is not None:
                 raise person_exists(old, new)
@@ -289,14 +290,14 @@ class SqlGallery(ABC):
 
     def remove(self, person: str) -> int:
         """Erase a person and all their templates, and wipe the bytes."""
-        with self._change_of(clean_name(person)) as (db, leaving, revision):
+        with self._change_of(find_name(person)) as (db, leaving, revision):
             erased = _delete_person(db, leaving, revision)
         self._wipe()
         return erased
 
     def remove_many(self, people: Collection[str]) -> dict[str, int]:
         """Erase several people who are there in one change, and wipe the bytes as `remove` does, once."""
-        names = sorted({clean_name(person) for person in people})
+        names = sorted({find_name(person) for person in people})
         with self._reading() as db:
             if not any(_find_person(db, name) for name in names):
                 return {}
@@ -308,7 +309,7 @@ class SqlGallery(ABC):
 
     def remove_template(self, template_id: int, person: str | None = None) -> str:
         """Erase one template and its picture, and wipe the bytes as `remove` does."""
-        name = None if person is None else clean_name(person)
+        name = None if person is None else find_name(person)
         with self._reading() as db:
             self._check_owner(db, template_id, name)
         with self._change() as (db, revision):

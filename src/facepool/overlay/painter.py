@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facepool.overlay.text import Alpha, TextRenderer, with_number
+from facepool.overlay.placement import Edges, Rect, Wanted, arrange
+from facepool.overlay.text import Alpha, TextRenderer, after_number, with_number
 from facepool.recognize.events import LiveView
 from facepool.recognize.pictures import RecognizedFaces
 from facepool.types import Decision, Detections, Image
@@ -21,9 +22,6 @@ Style = Literal["known", "unknown", "neutral"]
 Color = tuple[int, int, int]
 Box = tuple[float, float, float, float]
 """xyxy in pixels."""
-Rect = tuple[int, int, int, int]
-"""x, y, width, height in whole pixels."""
-
 SHIFT = 4
 """Bits after the point in coordinates given to OpenCV."""
 _ARC_STEPS = 6
@@ -50,11 +48,14 @@ class Label:
         box: xyxy in pixels of the picture; may reach beyond it.
         text: Written on a plate beside the box; empty for a box alone.
         style: ``known`` is green, ``unknown`` red, ``neutral`` white.
+        shorter: What is written instead where faces or other labels leave no room, longest first; an empty one at the
+            end: it may be left out.
     """
 
     box: Box
     text: str = ""
     style: Style = "neutral"
+    shorter: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +109,13 @@ class Painter:
     def draw(self, image_bgr: Image, labels: Sequence[Label], hud: Sequence[str] = ()) -> Image:
         """A copy of the picture with the labels, and the status lines at its top left.
 
-        A text stands above its box; where there is no room, below it or inside it, and always within the picture.
-        Too long a text ends in an ellipsis. A box wholly outside the picture is left out.
+        A text stands above its box; where that would cover a face or another text, below it, at its sides or in its
+        corner, and always within the picture. Too long a text ends in an ellipsis. A box wholly outside the picture is
+        left out.
 
         Args:
             image_bgr: (H, W, 3) uint8, BGR; not changed.
-            labels: Later ones lie above earlier ones.
+            labels: Later boxes lie above earlier ones; earlier texts choose their place first.
             hud: Lines of text, topmost first.
 
         Returns:
@@ -126,24 +128,36 @@ class Painter:
         for label, box in boxes:
             _draw_box(canvas, box, _PALETTES[label.style], sizes)
         taken = self._draw_hud(canvas, [line for line in hud if line], sizes)
-        for label, box in boxes:
-            if label.text:
-                taken.append(self._draw_text(canvas, label, box, sizes, taken))
+        self._draw_texts(canvas, boxes, sizes, taken)
         return canvas
 
     def text(self, text: str, size: int, width: int) -> Alpha:
         """Coverage (H, W) uint8 of a line of text, shortened with an ellipsis to ``width`` pixels."""
         return self._text.render(self._text.fit(text, size, width), size)
 
-    def _draw_text(self, canvas: Image, label: Label, box: Box, sizes: _LabelSizes, taken: Sequence[Rect]) -> Rect:
+    def _draw_texts(
+        self, canvas: Image, boxes: Sequence[tuple[Label, Box]], sizes: _LabelSizes, taken: Sequence[Rect]
+    ) -> None:
+        """Write what labels say, where it covers no face."""
         height, width = canvas.shape[:2]
-        palette = _PALETTES[label.style]
-        alpha = self.text(label.text, sizes.font, width - 2 * sizes.pad_x)
-        plate = (alpha.shape[1] + 2 * sizes.pad_x, alpha.shape[0] + 2 * sizes.pad_y)
-        x, y = _place(plate, box, (width, height), sizes, taken)
-        _draw_plate(canvas, (x, y, *plate), sizes.radius, palette.line, palette.shade)
-        blend(canvas, alpha, x + sizes.pad_x, y + sizes.pad_y, palette.ink)
-        return (x, y, *plate)
+        written: list[tuple[Label, list[Alpha]]] = []
+        wanted: list[Wanted] = []
+        for label, box in boxes:
+            texts = [label.text, *label.shorter] if label.text else [""]
+            alphas = [self.text(text, sizes.font, width - 2 * sizes.pad_x) for text in texts]
+            plates = (
+                (alpha.shape[1] + 2 * sizes.pad_x, alpha.shape[0] + 2 * sizes.pad_y) if text else (0, 0)
+                for text, alpha in zip(texts, alphas, strict=True)
+            )
+            written.append((label, alphas))
+            wanted.append(Wanted(_outline(box, sizes), tuple(plates)))
+        for (label, alphas), one, place in zip(written, wanted, arrange(wanted, (width, height), taken), strict=True):
+            if place is None:
+                continue
+            palette = _PALETTES[label.style]
+            plate = (place.x, place.y, *one.sizes[place.choice])
+            _draw_plate(canvas, plate, sizes.radius, palette.line, palette.shade)
+            blend(canvas, alphas[place.choice], place.x + sizes.pad_x, place.y + sizes.pad_y, palette.ink)
 
     def _draw_hud(self, canvas: Image, lines: Sequence[str], sizes: _LabelSizes) -> list[Rect]:
         if not lines:
@@ -210,22 +224,10 @@ def _subpixels(points: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
     return np.round(points * (1 << SHIFT)).astype(np.int32)
 
 
-def _place(
-    plate: tuple[int, int], box: Box, size_wh: tuple[int, int], sizes: _LabelSizes, taken: Sequence[Rect]
-) -> tuple[int, int]:
-    """Where the plate's top left corner goes: the first place within the picture that no other plate has."""
-    (plate_w, plate_h), (width, height) = plate, size_wh
+def _outline(box: Box, sizes: _LabelSizes) -> Edges:
+    """Left, top, right and bottom of what a box and its line cover."""
     half = sizes.line / 2 + 1
-    left, top, right, bottom = round(box[0] - half), round(box[1] - half), round(box[2] + half), round(box[3] + half)
-    beside = ((left, top - plate_h), (left, bottom), (right - plate_w, top - plate_h), (right - plate_w, bottom))
-    inside = ((left, top), (left, bottom - plate_h))
-    kept = [(min(max(x, 0), max(width - plate_w, 0)), y) for x, y in (*beside, *inside) if 0 <= y <= height - plate_h]
-    free = (place for place in kept if not any(_overlap((*place, plate_w, plate_h), other) for other in taken))
-    return next(free, kept[0] if kept else (0, 0))
-
-
-def _overlap(a: Rect, b: Rect) -> bool:
-    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
+    return round(box[0] - half), round(box[1] - half), round(box[2] + half), round(box[3] + half)
 
 
 def _draw_plate(canvas: Image, rect: Rect, radius: int, color: Color, shade: Color) -> None:
@@ -391,8 +393,9 @@ UNKNOWN_LABEL = "None"
 
 
 def label_of(faces: RecognizedFaces, row: int) -> Label:
-    """A green box with name and similarity, or a red one with ``None``."""
-    return _label(faces.detections, row, faces.decisions[row])
+    """A green box with name and similarity, or a red one with ``None``; of several faces with the number of the row."""
+    label = _label(faces.detections, row, faces.decisions[row])
+    return _numbered(label, str(row + 1)) if len(faces) > 1 else label
 
 
 def live_labels(view: LiveView) -> list[Label]:
@@ -406,8 +409,16 @@ def live_labels(view: LiveView) -> list[Label]:
 
 def _label(detections: Detections, row: int, decision: Decision) -> Label:
     if decision.person is None:
-        return Label(_edges(detections, row), UNKNOWN_LABEL, "unknown")
-    return Label(_edges(detections, row), with_number(decision.person, f"{decision.similarity:.2f}"), "known")
+        return Label(_edges(detections, row), UNKNOWN_LABEL, "unknown", shorter=("",))  # the red box says it, too
+    text = with_number(decision.person, f"{decision.similarity:.2f}")
+    return Label(_edges(detections, row), text, "known", shorter=(decision.person,))
+
+
+def _numbered(label: Label, number: str) -> Label:
+    """With the number in front, alone where there is room for nothing else."""
+    longer = [after_number(number, text) for text in (label.text, *label.shorter) if text]
+    may_be_left_out = label.shorter[-1:] == ("",)
+    return replace(label, text=longer[0], shorter=(*longer[1:], number, *([""] if may_be_left_out else [])))
 
 
 def _edges(detections: Detections, row: int) -> Box:

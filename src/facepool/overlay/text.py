@@ -191,6 +191,11 @@ def with_number(text: str, number: str) -> str:
     return f"{text} {_TURN}{number}"
 
 
+def after_number(number: str, text: str) -> str:
+    """``text`` behind a number that stays before it, even where the text runs from right to left."""
+    return f"{_TURN}{number} {text}"
+
+
 def clean(text: str) -> str:
     """One line without control and formatting characters (which could turn a name round), composed (NFC)."""
     kept = (char for char in text if char in _JOINERS + _TURN or char.isspace() or unicodedata.category(char)[0] != "C")

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from typing import Literal
 from uuid import uuid4
 
-from facepool.types import Decision, Detections, Image, Indices, Mask, Reason
+from facepool.types import Decision, Detections, Image, Indices, Mask, Reason, one_line
 
 EventKind = Literal["appeared", "recognized", "changed", "lost"]
-EventReason = Reason | Literal["new", "gone", "scene_cut", "another_face"]
+EventReason = Reason | Literal["new", "gone", "scene_cut", "another_face", "source_silent"]
 """Why an event came: a decision's reason, or why a track began or ended."""
 
 
@@ -32,6 +32,8 @@ class Event:
         reason: Why.
         crop_bgr: (S, S, 3) uint8 BGR, the best aligned face so far, where crops are kept.
         person_id: The id of the person, which stays when they are renamed; None for nobody known.
+        firm: False where a film ended before the face was looked at as often, or as long, as a decision takes: then it
+            is what there was to see that speaks.
         id: A UUID of its own, the same wherever the event is told of and however often.
         at: The time of day at which it was noticed, in UTC.
     """
@@ -49,8 +51,15 @@ class Event:
     reason: EventReason
     crop_bgr: Image | None = None
     person_id: str | None = None
+    firm: bool = True
     id: str = field(default_factory=lambda: str(uuid4()), compare=False)
     at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
+
+    def __repr__(self) -> str:
+        """What happened, to whom and when."""
+        compared = "" if self.similarity is None else f", similarity {self.similarity:.3f}"
+        who = self.person or "somebody unknown"
+        return one_line(self, f"{self.kind} {who} at {self.time_s:.3f} s, track {self.track}{compared} ({self.reason})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,12 @@ class LiveView:
     def __len__(self) -> int:
         """Number of faces."""
         return len(self.decisions)
+
+    def __repr__(self) -> str:
+        """When, who is there, and what happened."""
+        who = [("undecided" if decision is None else decision.person or "unknown") for decision in self.decisions]
+        happened = "".join(f"; {event.kind} {event.person or f'track {event.track}'}" for event in self.events)
+        return one_line(self, f"at {self.time_s:.3f} s {', '.join(who) or 'no face'}{happened}")
 
     @property
     def names(self) -> tuple[str | None, ...]:

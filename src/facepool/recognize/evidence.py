@@ -13,8 +13,6 @@ CANDIDATES = 5
 """People that a decision lists beside the best."""
 _DOUBTS = 2
 """Observations in a row that resemble nothing of the track before it is taken for somebody else."""
-_RECENT_S = 1.0
-"""For so long the latest observation speaks for its track, whatever its quality."""
 
 
 class Need(IntEnum):
@@ -78,6 +76,7 @@ class Identity:
         observations: What is remembered, at most ``capacity``.
         frames: How many observations were embedded, forgotten ones included.
         shown: The decision that stands; None while there is none.
+        firm: False for a decision by less evidence than it should have.
         announced: Whether there was an event for its appearance.
         crop_bgr: The best aligned face, where crops are kept.
         seen: Frames that it was seen in.
@@ -90,6 +89,7 @@ class Identity:
     observations: tuple[Observation, ...] = ()
     frames: int = 0
     shown: Decision | None = None
+    firm: bool = True
     announced: bool = False
     crop_bgr: Image | None = None
     seen: int = 0
@@ -146,16 +146,22 @@ class Identity:
             return Need.NEW_POSE
         return Need.BETTER if weight > self.options.better * to_beat else None
 
-    def is_somebody_else(self, new: Observation, sameness: Sameness, *, sure: bool) -> bool:
+    def is_somebody_else(self, new: Observation, sameness: Sameness, *, sure: bool, recent_s: float) -> bool:
         """Whether an observation shows that the track has passed to another face.
 
         After a jump one observation decides, in doubt for another face. In place it takes two in a row that resemble
         each other and nothing of the track; until the second comes, the first is kept apart as a doubt.
+
+        Args:
+            new: The observation.
+            sameness: What shows one face.
+            sure: Whether the face was in its track's place all the time.
+            recent_s: For so long the latest observation speaks for the track, whatever its quality.
         """
         if not self.observations:
             return False
         known = self.observations if self._latest is None else (*self.observations, self._latest)
-        recent = [one for one in known if one is not self._latest or new.time_s - one.time_s <= _RECENT_S]
+        recent = [one for one in known if one is not self._latest or new.time_s - one.time_s <= recent_s]
         alike = likeness(recent, new.embedding)
         if not sure:
             return alike < sameness.after_a_jump

@@ -3,11 +3,15 @@
 ``LiveSession`` is what the command line, browsers and server cameras run for each source; it drives ``LiveRecognizer``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
+from facepool.capture import FrameSource, frames_or_silence
+from facepool.errors import InputError
 from facepool.faces.analyze import Analyzer
 from facepool.gallery import Gallery, check_gallery
 from facepool.recognize.decide import Claim, Criteria, decide_together
@@ -37,7 +41,8 @@ class LiveOptions:
         min_hits: Frames that a face must be detected in before there is an event for it.
         min_score: Detector score in 0..1 that one of them must have: hands and patterns stay below, faces do not.
         unknown_after_s: How long a face is looked at before it is called unknown; names come sooner.
-        max_embeddings: Faces embedded in one frame, beside those that may have jumped to another face.
+        max_embeddings: Faces embedded in one frame; more where more may have jumped to another face, and no limit where
+            frames are few.
         detect_every: Detect in every k-th frame, and let boxes move on as they did in between.
         keep_crops: Keep the best aligned face of each track for its events.
     """
@@ -124,11 +129,25 @@ class LiveRecognizer:
             time_s=time_s,
         )
 
-    def finish(self, time_s: float) -> tuple[Event, ...]:
-        """End of the source: everybody is lost."""
+    def interrupt(self, time_s: float) -> tuple[Event, ...]:
+        """The source gives no pictures for a while: everybody is lost, and whoever is seen next appears anew."""
         self._events = []
-        for track in list(self._identities):
-            self._forget(track, time_s, "gone")
+        self._forget_everybody(time_s, "source_silent")
+        self._tracker.forget()
+        return tuple(self._events)
+
+    def finish(self, time_s: float, *, film: bool = False) -> tuple[Event, ...]:
+        """End of the source: everybody is lost.
+
+        Args:
+            time_s: When, in the source's time.
+            film: Whether there was no more to see of anybody. Then faces that are not decided yet are decided by what
+                there was, before they are lost; their events are not ``firm``.
+        """
+        self._events = []
+        if film:
+            self._decide_the_rest(time_s)
+        self._forget_everybody(time_s, "gone")
         return tuple(self._events)
 
     def _find(self, frame: Frame, time_s: float, *, detecting: bool) -> tuple[Detections, Tracks]:
@@ -179,15 +198,17 @@ class LiveRecognizer:
                 needs.append((need, -self._waited.get(track, 0), place))
         needs.sort()
         jumped = sum(need is Need.UNSURE for need, _, _ in needs)
-        taken = needs[: max(self._options.max_embeddings, jumped)]
-        waiting = {tracks[place] for _, _, place in needs[len(taken) :]}
+        # Between sparse frames every face may have jumped, every time: whoever is new would wait for ever.
+        most = len(needs) if self._tracker.sparse else max(self._options.max_embeddings, jumped)
+        taken = needs[:most]
+        waiting = {tracks[place] for _, _, place in needs[most:]}
         self._waited = {track: self._waited.get(track, 0) + 1 for track in waiting}
         return [place for _, _, place in taken]
 
     def _absorb(self, track: int, observation: Observation, crop_bgr: Image | None, *, sure: bool) -> int:
         """Add an observation to a track's evidence. Returns the track's number: a new one for another face."""
         identity = self._identities[track]
-        if identity.is_somebody_else(observation, self._sameness, sure=sure):
+        if identity.is_somebody_else(observation, self._sameness, sure=sure, recent_s=self._tracker.gap_s):
             successor = identity.successor(observation)
             self._forget(track, observation.time_s, "another_face")
             track = self._tracker.split(track)
@@ -226,24 +247,45 @@ class LiveRecognizer:
         before = identity.shown
         if decision is not None and (before is not None or self._is_firm(identity, decision, time_s)):
             identity.shown = decision
-        if not identity.announced and self._is_worth_an_event(identity):
+        if self._is_worth_an_event(identity):
+            self._announce(track, time_s, before)
+
+    def _announce(self, track: int, time_s: float, before: Decision | None) -> None:
+        """Events for what is new of a face: that it is there, and who it is."""
+        identity = self._identities[track]
+        if not identity.announced:
             identity.announced = True
             self._emit("appeared", track, time_s, "new")
-        if identity.shown is None or not identity.announced:
+        if identity.shown is None:
             return
         previous = None if before is None else before.person
         if identity.held != previous:
             kind: EventKind = "recognized" if previous is None else "changed"
             self._emit(kind, track, time_s, identity.shown.reason, previous)
 
+    def _decide_the_rest(self, time_s: float) -> None:
+        """Let the decisions stand that are not firm and never will be."""
+        for track, decision in self._decide(list(self._identities)).items():
+            identity = self._identities[track]
+            if identity.shown is None and (decision.person is not None or self._is_surely_a_face(identity)):
+                identity.shown, identity.firm = decision, False
+                self._announce(track, time_s, before=None)
+
+    def _is_surely_a_face(self, identity: Identity) -> bool:
+        return identity.best_score >= self._options.min_score
+
     def _is_worth_an_event(self, identity: Identity) -> bool:
-        there = identity.seen >= self._options.min_hits and identity.best_score >= self._options.min_score
-        return there or identity.held is not None
+        there = identity.seen >= self._options.min_hits and self._is_surely_a_face(identity)
+        return identity.announced or there or identity.held is not None
 
     def _is_firm(self, identity: Identity, decision: Decision, time_s: float) -> bool:
         if identity.frames < self._options.evidence.min_frames:
             return False
         return decision.person is not None or time_s - identity.began_s >= self._options.unknown_after_s
+
+    def _forget_everybody(self, time_s: float, reason: EventReason) -> None:
+        for track in list(self._identities):
+            self._forget(track, time_s, reason)
 
     def _forget(self, track: int, time_s: float, reason: EventReason) -> None:
         if track in self._identities and self._identities[track].announced:
@@ -270,6 +312,7 @@ class LiveRecognizer:
             bbox=identity.bbox,
             reason=reason,
             crop_bgr=identity.crop_bgr,
+            firm=identity.firm,
         )
         self._events.append(event)
 
@@ -277,17 +320,38 @@ class LiveRecognizer:
 class LiveSession:
     """Watches one source from its first frame to its last.
 
-    Every event is emitted once, in order; at the end everybody who was in view is lost.
+    Every event is emitted once, in order; at the end everybody who was in view is lost. ``watch`` does it all for a
+    source; where frames come from elsewhere, give them to ``look``.
 
     Args:
         recognizer: Fresh: it remembers who is in view.
-        emit: Gets what happened. A frame that comes with lost faces at the end has no pixels any more.
+        emit: Gets what happened. A frame that comes with faces that are lost, at the end or in silence, has no pixels
+            any more.
     """
 
     def __init__(self, recognizer: LiveRecognizer, emit: Emit) -> None:
         self._recognizer = recognizer
         self._emit = emit
         self._last: Frame | None = None
+
+    def watch(self, source: FrameSource) -> Iterator[tuple[Frame, LiveView]]:
+        """Look at all that a source shows, until it ends or the caller closes it or this iterator; then close.
+
+        Raises:
+            InputError: The source broke. The events of everybody who was in view are emitted before that.
+        """
+        film = not source.live
+        with closing(self):  # the caller may leave before the end, which then decides nothing
+            try:
+                for frame in frames_or_silence(source):
+                    if frame is None:
+                        self.interrupt()
+                    else:
+                        yield frame, self.look(frame)
+            except InputError:
+                self.close(film=film)
+                raise
+            self.close(film=film)
 
     def look(self, frame: Frame) -> LiveView:
         """Take in the next frame and emit what happened."""
@@ -305,10 +369,29 @@ class LiveSession:
         if view.events:
             self._emit(frame, view.events)
 
-    def close(self) -> None:
-        """The source has ended."""
+    def interrupt(self) -> tuple[Event, ...]:
+        """The source has fallen silent: everybody is lost now, and appears again when it shows them again.
+
+        Returns:
+            What happened, which has been emitted; nothing until the next frame.
+        """
+        return self._end_with(self._recognizer.interrupt)
+
+    def close(self, *, film: bool = False) -> tuple[Event, ...]:
+        """The source has ended.
+
+        Args:
+            film: Whether it was a file, to be decided by what it showed; see ``LiveRecognizer.finish``.
+
+        Returns:
+            What happened, which has been emitted; nothing if it was closed before.
+        """
+        return self._end_with(partial(self._recognizer.finish, film=film))
+
+    def _end_with(self, end: Callable[[float], tuple[Event, ...]]) -> tuple[Event, ...]:
         if self._last is None:
-            return
+            return ()
         last, self._last = self._last, None
-        if lost := self._recognizer.finish(last.time_s or 0.0):
-            self._emit(last, lost)
+        if events := end(last.time_s or 0.0):
+            self._emit(last, events)
+        return events

@@ -11,7 +11,7 @@ from facepool.gallery import Gallery, check_gallery
 from facepool.recognize.decide import Criteria, decide
 from facepool.search import GalleryState, Search
 from facepool.thresholds import Threshold, ThresholdPolicy
-from facepool.types import Decision, Detections, Floats, Image
+from facepool.types import Decision, Detections, Floats, Image, one_line
 
 CANDIDATES = 5
 """People that a decision lists by default."""
@@ -47,6 +47,10 @@ class RecognizedFaces:
     def __len__(self) -> int:
         """Number of faces."""
         return len(self.decisions)
+
+    def __repr__(self) -> str:
+        """Who is in the picture."""
+        return one_line(self, ", ".join(name or "unknown" for name in self.names) or "no face")
 
     @property
     def names(self) -> tuple[str | None, ...]:

@@ -5,7 +5,10 @@ is the right one unless the picture itself jumps. What remains uncertain is said
 a pipeline that has embeddings can verify it.
 """
 
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
@@ -19,6 +22,10 @@ _MEMORY = 0.6
 """Share of the old velocity in the new one."""
 _COAST_S = 0.25
 """A face that is not seen moves on for this long, then is expected where it got to."""
+_MISSES = 2.5
+"""So many usual intervals a face may be away at least: one that a single picture does not show is not gone."""
+_INTERVALS = 5
+"""Over so many intervals the usual one is measured: a single halt is not a rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +33,8 @@ class TrackOptions:
     """When a face is taken for one seen before. Distances are in sides of the face.
 
     Attributes:
-        gap_s: A face not seen for longer is lost; when it comes back it is a new track.
+        gap_s: A face not seen for longer is lost; when it comes back it is a new track. Where pictures come
+            seldom, it is lost with the third that does not show it.
         reach: How far from where it is expected a face may turn up.
         reach_per_s: How much farther for each second since it was seen.
         sure_iou: Overlap of the expected and the found box from which on a link needs no verification.
@@ -108,13 +116,30 @@ class Tracker:
 
     Args:
         options: When a face is taken for one seen before.
+        numbers: Where new ones come from, for several trackers whose numbers are to differ; by default from 1.
     """
 
-    def __init__(self, options: TrackOptions | None = None) -> None:
+    def __init__(self, options: TrackOptions | None = None, numbers: Iterator[int] | None = None) -> None:
         self.options = options or TrackOptions()
+        self._numbers = numbers or count(1)
         self._tracks: list[_Track] = []
-        self._last_id = 0
         self._last_s = -np.inf
+        self._intervals_s: deque[float] = deque(maxlen=_INTERVALS)
+
+    @property
+    def interval_s(self) -> float:
+        """Usual time between two frames that faces were sought in, lately; 0 before the second."""
+        return float(np.median(self._intervals_s)) if self._intervals_s else 0.0
+
+    @property
+    def gap_s(self) -> float:
+        """How long a face may be away now: as the options say, and longer where frames are few."""
+        return max(self.options.gap_s, _MISSES * self.interval_s)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether frames are so far apart that people come, go and change places between two, and no link is sure."""
+        return self.interval_s > _COAST_S
 
     def update(self, detections: Detections, time_s: float) -> Tracks:
         """Take in the faces of the next frame.
@@ -127,7 +152,9 @@ class Tracker:
             One row a detection; tracks can be lost in a frame without any.
         """
         time_s = self._forward(time_s)
-        lost = [track.id for track in self._tracks if time_s - track.seen_s > self.options.gap_s]
+        if time_s > self._last_s > -np.inf:
+            self._intervals_s.append(time_s - self._last_s)
+        lost = [track.id for track in self._tracks if time_s - track.seen_s > self.gap_s]
         self._tracks = [track for track in self._tracks if track.id not in lost]
         visible = [track for track in self._tracks if track.seen_s == self._last_s]
         expected = _stack([track.box_at(time_s) for track in self._tracks])
@@ -152,6 +179,10 @@ class Tracker:
         )
         return detections, _columns(seen, [True] * len(seen), time_s)
 
+    def forget(self) -> None:
+        """Every track has ended: whoever is seen next is new. The numbers go on."""
+        self._tracks = []
+
     def split(self, track_id: int) -> int:
         """Take a face for another one than so far: it goes on under a new number, which is returned.
 
@@ -169,8 +200,7 @@ class Tracker:
         return max(time_s, self._last_s)
 
     def _next_id(self) -> int:
-        self._last_id += 1
-        return self._last_id
+        return next(self._numbers)
 
     def _pairs(self, expected: Floats, boxes: Floats, time_s: float) -> list[tuple[int, int]]:
         """(track, row) of the faces that are the same, all of them together the best choice."""
@@ -179,15 +209,20 @@ class Tracker:
         reach = options.reach + options.reach_per_s * unseen_s
         distance = _distances(expected, boxes)
         ratio = np.exp(np.abs(np.log(_sides(expected)[:, None] / _sides(boxes)[None])))
-        possible = (distance < reach[:, None]) & (ratio < _LARGEST_RATIO)
+        # In seconds, people come closer and go away.
+        largest_ratio = _LARGEST_RATIO * np.maximum(1, unseen_s / options.gap_s)
+        possible = (distance < reach[:, None]) & (ratio < largest_ratio[:, None])
         closeness = 1 - distance / reach[:, None]
         return assign(np.where(possible, iou(expected, boxes) + closeness / 2, 0))
 
     def _is_cut(
         self, visible: list[_Track], pairs: list[tuple[int, int]], detections: Detections, time_s: float
     ) -> bool:
-        """Whether most faces jumped at once, and not all the same way, as they do when the camera moves."""
-        if len(visible) < 2 or not len(detections):
+        """Whether most faces jumped at once, and not all the same way, as they do when the camera moves.
+
+        Of sparse frames boxes cannot tell.
+        """
+        if len(visible) < 2 or not len(detections) or self.sparse:
             return False
         row_of = {self._tracks[index].id: row for index, row in pairs}
         linked = [track for track in visible if track.id in row_of]

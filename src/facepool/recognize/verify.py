@@ -7,7 +7,7 @@ import numpy as np
 from facepool.errors import NoFace
 from facepool.faces.analyze import Analyzer, Faces
 from facepool.thresholds import Threshold, ThresholdPolicy
-from facepool.types import Detections, Floats, Image
+from facepool.types import Detections, Floats, Image, one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,11 @@ class Verification:
     threshold: Threshold
     rows: tuple[int, int]
     faces: tuple[Faces, Faces]
+
+    def __repr__(self) -> str:
+        """The verdict, and the figures that it rests on."""
+        verdict = "the same person" if self.match else "not shown to be the same person"
+        return one_line(self, f"{verdict}, similarity {self.similarity:.3f}, threshold {self.threshold.value:.3f}")
 
     @property
     def match(self) -> bool:

@@ -1,6 +1,8 @@
 """Events as MQTT messages, and the one connection to a broker that everything at it goes through."""
 
 import re
+import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -96,6 +98,7 @@ class BrokerConnection:
         self._client = client or _paho(broker)
         self._client.on_connect = self._greet
         self._client.on_disconnect = self._note_loss
+        self._client.on_connect_fail = self._note_failure
         self._client.will_set(self.topic("available"), "offline", _AT_LEAST_ONCE, retain=True)
         self._client.connect_async(broker.host, broker.port)
         self._client.loop_start()
@@ -172,6 +175,15 @@ class BrokerConnection:
             self._client.subscribe(pattern, _AT_LEAST_ONCE)
         for call in self._on_connected:
             call()
+
+    def _note_failure(self, *details: object) -> None:
+        """No connection came about; the client tells of it while it handles the error, which it does not hand on."""
+        del details
+        error = sys.exception()
+        if isinstance(error, ssl.SSLCertVerificationError):
+            self._away = f"the broker's certificate is not trusted ({error.verify_message})"
+        elif isinstance(error, OSError):
+            self._away = f"the broker cannot be reached ({error.strerror or error})"
 
     def _note_loss(self, *details: object) -> None:
         del details

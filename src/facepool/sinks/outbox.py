@@ -29,10 +29,13 @@ class Rejected(Exception):
 
 
 def split_address(url: str, schemes: Collection[str]) -> SplitResult | None:
-    """The parts of a URL; None for one without a host, with a port that is none, or of another scheme."""
+    """The parts of a URL; None for one of another scheme, or whose host or port cannot be one."""
+    if not url.isprintable() or " " in url:
+        return None
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises where it is no number of a port
+        (parts.hostname or "").encode("idna")  # raises where a part of the name is empty or too long
     except ValueError:
         return None
     return parts if parts.hostname and parts.scheme in schemes else None
@@ -74,6 +77,7 @@ class Outbox:
         self._closing = threading.Event()
         self._deadline_s = float("inf")
         self._failing = False
+        self._abandoned = False
         self.delivered = 0
         self.dropped = 0
         self._last_reason = ""
@@ -107,6 +111,7 @@ class Outbox:
             self._changed.notify()
         self._thread.join(timeout_s)
         if self._thread.is_alive():
+            self._abandoned = True
             self._drop("the other side does not answer")
             self._give_up()
         if self.dropped:
@@ -122,11 +127,11 @@ class Outbox:
         while (item := self._next()) is not None:
             try:
                 self._insist(item)
-            except Rejected as error:
+            except (Rejected, Unreachable) as error:
+                if self._abandoned:  # it is counted already
+                    return
                 self._drop(str(error))
-            except Unreachable as error:
-                self._drop(str(error))
-                if self._closing.is_set():
+                if isinstance(error, Unreachable) and self._closing.is_set():
                     self._give_up()
             else:
                 self.delivered += 1

@@ -48,6 +48,16 @@ class EventOutputs:
         )
         self._people = PeopleWatch(open_pool, self._home_assistants) if self._home_assistants else None
 
+    @property
+    def delivered(self) -> int:
+        """Events that arrived, each counted once for every webhook and broker."""
+        return sum(outbox.delivered for outbox in self._outboxes)
+
+    @property
+    def dropped(self) -> int:
+        """Events that never will, counted likewise."""
+        return sum(outbox.dropped for outbox in self._outboxes)
+
     def set_cameras(self, cameras: Mapping[str, str]) -> None:
         """These are watched now: name by a key that stays, such as the source."""
         for home_assistant in self._home_assistants:

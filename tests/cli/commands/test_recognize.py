@@ -1,9 +1,12 @@
 """``facepool recognize`` on pictures, folders and videos, as a user runs it."""
 
+import socket
 from datetime import datetime
+from fractions import Fraction
 from pathlib import Path
 from uuid import UUID
 
+import av
 import numpy as np
 import pytest
 
@@ -11,6 +14,8 @@ from facepool import read_image
 from facepool.capture import VideoSource, write_image
 from facepool.geometry import turn_image
 from support.commands import Commands, film, interrupt, nobody, pan, shot
+from support.loopback_camera import write_video
+from support.media import join, server
 from support.webhook import listener
 
 KEYS = (
@@ -58,6 +63,49 @@ def test_a_video_says_who_is_in_view_whenever_that_changes(crowd: Commands, phot
     assert len(pairs) == 23
     assert _green(pairs[3][1]) > _green(pairs[3][0]) + 100  # the box
     assert _green(pairs[-1][1]) < 10  # nobody, no box
+
+
+def test_joined_parts_are_followed_and_recorded_in_full(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    part = write_video(tmp_path / "part.ts", pan(photos / "person_a_2.jpg", 10), fps=10)
+    join(tmp_path / "joined.ts", part, part, part)
+    outcome = crowd("recognize", tmp_path / "joined.ts", "--headless", "--json", "-o", tmp_path / "named.mp4")
+    assert outcome.code == 0, outcome.err
+    times = [float(str(record["time_s"])) for record in outcome.records]
+    assert times == sorted(times)
+    assert times[-1] == pytest.approx(2.9, abs=0.01)
+    with av.open(str(tmp_path / "named.mp4")) as container:
+        assert (container.duration or 0) / 1e6 == pytest.approx(3.0, abs=0.01)
+
+
+def test_squeezed_films_are_looked_at_and_recorded_in_the_shape_that_players_show(
+    crowd: Commands, photos: Path, tmp_path: Path
+) -> None:
+    squeezed = [np.ascontiguousarray(picture[:, ::2]) for picture in pan(photos / "person_a_2.jpg", 6)]
+    write_video(tmp_path / "half.mkv", squeezed, fps=10, pixel_aspect=Fraction(2, 1))
+    outcome = crowd("recognize", tmp_path / "half.mkv", "--headless", "-o", tmp_path / "named.mp4")
+    assert outcome.code == 0, outcome.err
+    assert [line.split("  ")[1] for line in outcome.out.splitlines()] == ["Ada"]
+    with VideoSource(tmp_path / "named.mp4") as recorded:
+        assert {frame.image_bgr.shape for frame in recorded} == {(400, 320, 3)}
+
+
+def test_an_address_longer_than_any_name_has_its_pictures_kept(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    data = film(tmp_path / "a.mp4", pan(photos / "person_a_2.jpg", 4)).read_bytes()
+    head = b"HTTP/1.0 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: %d\r\n\r\n" % len(data)
+
+    def answer(client: socket.socket) -> None:
+        client.recv(4096)
+        client.sendall(head + data)
+
+    with server(answer) as address:
+        url = f"http://{address}/{'party' * 60}"
+        outcome = crowd(
+            *("recognize", url, "--headless", "-o", tmp_path / "kept", "--save-crops", tmp_path / "crops"),
+            no_proxy="127.0.0.1",
+        )
+    assert outcome.code == 0, outcome.err
+    assert len(list((tmp_path / "kept").iterdir())) == 4
+    assert list((tmp_path / "crops").iterdir())
 
 
 def test_a_camera_on_its_side_is_watched_and_recorded_upright(crowd: Commands, photos: Path, tmp_path: Path) -> None:
@@ -232,7 +280,11 @@ def test_an_animation_too_short_for_news_still_has_a_last_word(crowd: Commands, 
     stills[0].save(tmp_path / "wave.gif", save_all=True, append_images=stills[1:], duration=100)
     outcome = crowd("recognize", tmp_path / "wave.gif", "--headless")
     assert outcome.code == 0, outcome.err
-    assert outcome.out.strip() == "Bob"
+    assert outcome.out.strip() == "00:00.1  Bob (tentative: seen twice)"
+    said = crowd("recognize", tmp_path / "wave.gif", "--headless", "--json").records
+    assert [(face["person"], face["reason"]) for face in said if face["event"] is None] == [(None, "undecided")] * 2
+    events = [(event["event"], event["person"], event["frames"], event["firm"]) for event in said if event["event"]]
+    assert events == [("appeared", None, 2, False), ("recognized", "Bob", 2, False), ("lost", "Bob", 2, False)]
 
 
 def test_ctrl_c_finishes_the_recording(crowd: Commands, photos: Path, tmp_path: Path) -> None:

@@ -83,6 +83,6 @@ def test_what_was_too_short_for_news_has_a_last_word(pool: Pool) -> None:
     room = Room(pool)
     room.show(ADA_HERE, frames=2)
     assert room.said == []
-    assert room.presence.last_word() == "Ada"
+    assert room.presence.last_word() == "Ada (tentative)"
     room.show(ADA_HERE)
     assert room.presence.last_word() is None

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from facepool.cli.commands.serve import _source_and_name
 from facepool.web.certificates import addresses_in_network
 from support.commands import Commands, interrupt
 
@@ -198,3 +199,23 @@ def test_keys_are_made_shown_once_listed_and_removed(facepool: Commands) -> None
     assert facepool("keys", "remove", "Door").code == 0
     assert facepool("keys", "list", "--json").records == []
     assert "Door" in facepool("keys", "remove", "Door").error
+
+
+@pytest.mark.parametrize(
+    ("given", "source", "name"),
+    [
+        ("Front door=rtsp://door/1", "rtsp://door/1", "Front door"),
+        ("Küche = 0", "0", "Küche"),
+        ("rtsp://door/1?user=me", "rtsp://door/1?user=me", ""),
+        ("/dev/v4l/by-id/usb=1", "/dev/v4l/by-id/usb=1", ""),
+        ("0", "0", ""),
+    ],
+)
+def test_a_camera_may_have_a_name(given: str, source: str, name: str) -> None:
+    assert _source_and_name(given) == (source, name)
+
+
+def test_a_file_with_an_equals_sign_is_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a=b.mp4").touch()
+    assert _source_and_name("a=b.mp4") == ("a=b.mp4", "")

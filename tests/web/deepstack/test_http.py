@@ -70,7 +70,9 @@ def test_a_registered_face_is_recognized_listed_and_deleted(web: TestClient, ana
     found = recognize(web, picture(analyzer, view(0, 5)))
     assert (found["success"], found["count"], found["code"]) == (True, 1, 200)
     (face,) = found["predictions"]
+    box = face.pop("box")  # Viseron looks for it
     assert face.keys() == {"userid", "confidence", "x_min", "y_min", "x_max", "y_max"}
+    assert box == {edge: face[edge] for edge in ("x_min", "y_min", "x_max", "y_max")}
     assert face["userid"] == "Ada"
     assert face["confidence"] > 0.95
     assert all(isinstance(face[edge], int) for edge in ("x_min", "y_min", "x_max", "y_max"))

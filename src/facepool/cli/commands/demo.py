@@ -7,7 +7,7 @@ import click
 from rich.text import Text
 
 from facepool.capture import read_image, write_image
-from facepool.cli.commands.recognize import decision_row
+from facepool.cli.commands.recognize import decision_cells
 from facepool.cli.context import MODELS, CommandContext, settings_options
 from facepool.enroll.session import EnrollmentSession
 from facepool.gallery import Pool, open_pool
@@ -68,7 +68,7 @@ def _recognize(context: CommandContext, pool: Pool, photos: Path, output: Path) 
     for photo in PROBES:
         image_bgr = read_image(photos / photo)
         faces = recognizer.recognize(image_bgr)
-        rows += [decision_row(photo, decision) for decision in faces.decisions]
+        rows += [(photo, *decision_cells(decision)) for decision in faces.decisions]
         annotated.append(painter.draw(image_bgr, [label_of(faces, row) for row in range(len(faces))]))
         write_image(output / photo, annotated[-1])
     context.console.table(("photo", "person", ">similarity", ">threshold", "reason"), rows)

@@ -7,7 +7,7 @@ import click
 
 from facepool.cli.context import CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
-from facepool.gallery import TransferReport, open_pool, transfer
+from facepool.gallery import TransferReport, clean_name, open_pool, transfer
 from facepool.records import person_record, template_record
 from facepool.types import Template
 
@@ -51,7 +51,7 @@ def rename(context: CommandContext, old: str, new: str) -> None:
     """Give OLD the name NEW, which nobody may have yet."""
     with context.open_pool() as pool:
         pool.rename(old, new)
-    context.console.say(f"{old} is now {new}", "good")
+    context.console.say(f"{old} is now {clean_name(new)}", "good")
 
 
 @people.command()

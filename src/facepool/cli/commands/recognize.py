@@ -23,10 +23,11 @@ from facepool.cli.context import (
     settings_options,
 )
 from facepool.cli.ui.console import Console, people_count
-from facepool.cli.ui.recording import PICTURE_SUFFIXES, VIDEO_SUFFIXES, open_recording
+from facepool.cli.ui.recording import PICTURE_SUFFIXES, VIDEO_SUFFIXES, NewNames, open_recording, stem_of
 from facepool.cli.ui.sources import Sources, more_sources, source_option
 from facepool.cli.ui.viewer import Viewer, is_still
-from facepool.errors import ConfigError
+from facepool.errors import ConfigError, InputError
+from facepool.files import storage_errors
 from facepool.gallery import open_pool
 from facepool.overlay import Canvas, Painter, PresencePanel, Present, label_of, live_labels
 from facepool.recognize.events import UNKNOWN, Event, LiveView, describe_people
@@ -132,6 +133,7 @@ class _EventOutput:
     def __init__(self, console: Console, crops: Path | None, others: "EventOutputs | None") -> None:
         self._console = console
         self._crops = crops
+        self._names = NewNames()
         self._others = others
         self._watched: dict[str, str] = {}
 
@@ -160,22 +162,24 @@ class _EventOutput:
 
     def emit(self, frame: Frame, events: Sequence[Event]) -> None:
         """Tell everybody of some events."""
-        for event in events:
-            record = event_record(frame, event, _keep_crop(self._crops, frame, event))
-            self._console.emit(record)
-            if self._others is not None:
+        records = [event_record(frame, event, self._keep_crop(frame, event)) for event in events]
+        if self._others is not None:  # before the console, whose reader may be gone
+            for record in records:
                 self._others.put(record, frame.source)
+        for record in records:
+            self._console.emit(record)
 
-
-def _keep_crop(folder: Path | None, frame: Frame, event: Event) -> Path | None:
-    """Where the best picture of the event's face so far is kept, if it is."""
-    if folder is None or event.crop_bgr is None:
-        return None
-    folder.mkdir(parents=True, exist_ok=True)
-    # No name of a person in it: a name may hold what no file name may.
-    path = folder / f"{Path(frame.source).stem or 'camera'}-{frame.index:06d}-{event.track}-{event.kind}.png"
-    write_image(path, event.crop_bgr)
-    return path
+    def _keep_crop(self, frame: Frame, event: Event) -> Path | None:
+        """Where the best picture of the event's face so far is kept, if it is."""
+        if self._crops is None or event.crop_bgr is None:
+            return None
+        with storage_errors(self._crops):
+            self._crops.mkdir(parents=True, exist_ok=True)
+        # No name of a person in it: a name may hold what no file name may.
+        stem = f"{stem_of(frame.source, 'camera')}-{frame.index:06d}-{event.track}-{event.kind}"
+        path = self._crops / self._names.new(stem, ".png")
+        write_image(path, event.crop_bgr)
+        return path
 
 
 def _check_recording(output: Path | None, source: FrameSource, sources: Sources) -> None:
@@ -204,13 +208,13 @@ def _recognize_pictures(
             faces = recognizer.recognize(frame.image_bgr)
             for record in face_records(frame, faces, say_when_empty=True):
                 console.emit(record)
-            rows += [decision_row(frame.source, decision) for decision in faces.decisions]
+            rows += [(frame.source, str(row + 1), *decision_cells(one)) for row, one in enumerate(faces.decisions)]
             if not faces.decisions:
-                rows.append((frame.source, Text("no face", style="dim"), "", "", "no_face"))
+                rows.append((frame.source, "", Text("no face", style="dim"), "", "", "no_face"))
             labels = [label_of(faces, row) for row in range(len(faces))]
             viewer.show(frame, partial(Canvas.paint, painter=painter, labels=labels))
             counter.step()
-    console.table(("picture", "person", ">similarity", ">threshold", "reason"), rows)
+    console.table(("picture", ">face", "person", ">similarity", ">threshold", "reason"), rows)
 
 
 def _recognize_moving(
@@ -226,28 +230,40 @@ def _recognize_moving(
     def draw(view: LiveView, canvas: Canvas) -> Image:
         return panel.draw(canvas.paint(painter, live_labels(view)), presence.people())
 
+    def say(change: str | None) -> None:
+        if change is not None:
+            minutes, seconds = divmod(presence.now_s, 60)
+            console.say(f"{minutes:02.0f}:{seconds:04.1f}  {change}")
+
+    def end() -> None:
+        say(presence.last_word(session.close(film=not (source.live or viewer.ended))))
+
     with (
-        closing(session),
+        closing(session),  # Ctrl-C decides nothing
         console.counting("Recognizing", source.frame_count) as counter,
-        closing(viewer.play(source, session.process, draw)) as played,
+        closing(viewer.play(source, session.process, draw, lambda: say(presence.lose(session.interrupt())))) as played,
     ):
-        for frame, view in played:
-            for record in live_records(frame, view):
-                console.emit(record)
-            session.report(frame, view)
-            if (change := presence.update(view)) is not None:
-                minutes, seconds = divmod(frame.time_s or 0.0, 60)
-                console.say(f"{minutes:02.0f}:{seconds:04.1f}  {change}")
-            counter.step()
-    if (last := presence.last_word()) is not None:
-        console.say(last)
+        try:
+            for frame, view in played:
+                for record in live_records(frame, view):
+                    console.emit(record)
+                session.report(frame, view)
+                say(presence.update(view))
+                counter.step()
+        except InputError:
+            end()
+            raise
+        end()
 
 
-def decision_row(picture: str, decision: Decision) -> tuple[str | Text, ...]:
-    """One face as a row of a table: picture, person, similarity, threshold, reason."""
+def decision_cells(decision: Decision) -> tuple[str | Text, ...]:
+    """One face in a table: person, similarity, threshold, reason."""
     person = Text(decision.person, style="green") if decision.person else Text("unknown", style="red")
     similarity = "" if decision.similarity is None else f"{decision.similarity:.3f}"
-    return (picture, person, similarity, f"{decision.threshold:.3f}", decision.reason)
+    return (person, similarity, f"{decision.threshold:.3f}", decision.reason)
+
+
+_TENTATIVE = "tentative"
 
 
 @dataclass(slots=True)
@@ -258,13 +274,17 @@ class _Guest:
 
 
 class Presence:
-    """Keeps a list of who is in view, from one frame to the next."""
+    """Keeps a list of who is in view, from one frame to the next.
+
+    Attributes:
+        now_s: Time of the last frame.
+    """
 
     def __init__(self) -> None:
         self._guests: dict[int, _Guest] = {}
         self._tentative: Counter[str] = Counter()
         self._stated: Counter[str] | None = None
-        self._now_s = 0.0
+        self.now_s = 0.0
 
     def update(self, view: LiveView) -> str | None:
         """Take in one frame.
@@ -272,7 +292,7 @@ class Presence:
         Returns:
             A line that says who is in view now, or None while that has not changed.
         """
-        self._now_s = view.time_s
+        self.now_s = view.time_s
         for event in view.events:
             if event.kind == "lost":
                 self._guests.pop(event.track, None)
@@ -283,27 +303,53 @@ class Presence:
             if guest is not None and decision is not None:
                 guest.name, guest.decided = decision.person, True
         self._tentative = Counter(decision.person or UNKNOWN for decision in view.tentative if decision is not None)
-        seen = Counter(guest.name or UNKNOWN for guest in self._guests.values() if guest.decided)
-        if seen == self._stated:
-            return None
-        if not seen and (self._guests or len(view)):
+        if not self._seen() and (self._guests or len(view)):
             return None  # somebody is there, and nobody knows yet who
-        self._stated = seen
-        return _describe(seen)
+        return self._state()
+
+    def lose(self, events: Sequence[Event]) -> str | None:
+        """Take in who is lost because the source shows nothing any more; else as ``update``."""
+        if not events:
+            return None
+        self._guests.clear()
+        self._tentative.clear()
+        return self._state()
 
     def people(self) -> list[Present]:
         """Who is in view, for the window: who has been there longest first."""
         decided = sorted((guest for guest in self._guests.values() if guest.decided), key=lambda guest: guest.since_s)
         return [
-            Present(guest.name or UNKNOWN, self._now_s - guest.since_s, "known" if guest.name else "unknown")
+            Present(guest.name or UNKNOWN, self.now_s - guest.since_s, "known" if guest.name else "unknown")
             for guest in decided
         ]
 
-    def last_word(self) -> str | None:
-        """A line at the end of what was too short to have one, such as an animation of two frames."""
+    def last_word(self, events: Sequence[Event] = ()) -> str | None:
+        """A line at the end, if there is more to say: who was seen too seldom to be sure of.
+
+        Args:
+            events: What the end has brought.
+        """
+        if late := [event for event in events if event.kind == "lost" and not event.firm]:
+            tentative = [f"{event.person or UNKNOWN} ({_TENTATIVE}: seen {_times(event.frames)})" for event in late]
+            firm = [_describe(self._seen())] if self._seen() else []
+            return ", ".join(firm + tentative)
         if self._stated or not self._tentative:
             return None
-        return _describe(self._tentative)
+        return f"{_describe(self._tentative)} ({_TENTATIVE})"
+
+    def _seen(self) -> Counter[str]:
+        return Counter(guest.name or UNKNOWN for guest in self._guests.values() if guest.decided)
+
+    def _state(self) -> str | None:
+        seen = self._seen()
+        if seen == self._stated:
+            return None
+        self._stated = seen
+        return _describe(seen)
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else "twice" if count == 2 else f"{count} times"
 
 
 def _describe(seen: Counter[str]) -> str:

@@ -11,6 +11,7 @@ from facepool.cli.context import (
     DECISION,
     DETECTION,
     EVENTS,
+    FRIGATE,
     LIVE,
     MODELS,
     REGISTRATION,
@@ -47,7 +48,13 @@ _MOST_SHOWN = 3
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
-@click.option("--camera", "cameras", multiple=True, help="Watch a camera of the server: number or URL; repeatable.")
+@click.option(
+    "--camera",
+    "cameras",
+    multiple=True,
+    metavar="[NAME=]SOURCE",
+    help="Watch a camera of the server: number or URL, after a name for people; repeatable.",
+)
 @click.option("--tls-certificate", type=click.Path(path_type=Path), help="Certificate chain in PEM, for https.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its key, if it is not in the same file.")
 @click.option("--require-keys", is_flag=True, help="Ask for an API key on the loopback, too.")
@@ -66,7 +73,7 @@ _MOST_SHOWN = 3
 )
 @click.option("--open/--no-open", "open_browser", default=False, help="Open the page in the browser.")
 @licence_option
-@settings_options("pool", *SERVING, "rotate", *EVENTS, *MODELS, *DETECTION, *DECISION, *LIVE, *REGISTRATION)
+@settings_options("pool", *SERVING, "rotate", *EVENTS, *FRIGATE, *MODELS, *DETECTION, *DECISION, *LIVE, *REGISTRATION)
 def serve(
     context: CommandContext,
     host: str,
@@ -93,16 +100,11 @@ def serve(
     settings, console = context.settings, context.console
     context.pool_path.parent.mkdir(parents=True, exist_ok=True)
     local = is_loopback(host)
-    if settings.path_prefix != prefix_of(settings.path_prefix):
-        raise ConfigError(
-            f"The server cannot be below {settings.path_prefix}",
-            why="it is no path, or paths of the server itself begin so",
-            fix="Choose another --path-prefix, such as /faces",
-        )
     if not local:
         _check_keys(settings.pool, host)
     own = _keep_certificate(settings, host, tls_certificate)
     certificate = own.path if own is not None else _check_certificate(tls_certificate, tls_key)
+    deployment = _deployment(settings, proxies, insist_on_tls=own is None)
     with closing(bind(host, port)) as listener:
         options = ServerOptions(
             keys_always=require_keys or not local,
@@ -113,14 +115,7 @@ def serve(
         )
         services = assemble(settings, context.analyzer, options)
         for camera in cameras:
-            services.cameras.add(camera)
-        deployment = Deployment(
-            origins=settings.allow_origin,
-            frames=settings.allow_frame,
-            proxies=proxies,
-            path_prefix=settings.path_prefix,
-            insist_on_tls=own is None,
-        )
+            services.cameras.add(*_source_and_name(camera))
         app = create_app(services, most_bytes=max_request * _MIB, deadline_s=request_timeout, deployment=deployment)
         address, *others = _addresses(host, listener.getsockname()[1], secure=certificate is not None)
 
@@ -140,6 +135,31 @@ def serve(
                 webbrowser.open(address)
 
         run(app, listener, started, tls_certificate=certificate, tls_key=tls_key)
+
+
+def _source_and_name(camera: str) -> tuple[str, str]:
+    """What ``Front door=rtsp://door/1`` says; addresses and files may have a ``=`` of their own."""
+    name, separator, source = camera.partition("=")
+    if not separator or any(mark in name for mark in ":/?") or Path(camera).exists():
+        return camera, ""
+    return source.strip(), name.strip()
+
+
+def _deployment(settings: Settings, proxies: tuple[str, ...], *, insist_on_tls: bool) -> Deployment:
+    """What stands between the server and those who use it."""
+    if settings.path_prefix != prefix_of(settings.path_prefix):
+        raise ConfigError(
+            f"The server cannot be below {settings.path_prefix}",
+            why="it is no path, or paths of the server itself begin so",
+            fix="Choose another --path-prefix, such as /faces",
+        )
+    return Deployment(
+        origins=settings.allow_origin,
+        frames=settings.allow_frame,
+        proxies=proxies,
+        path_prefix=settings.path_prefix,
+        insist_on_tls=insist_on_tls,
+    )
 
 
 def _check_keys(pool: Path, host: str) -> None:

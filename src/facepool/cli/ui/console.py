@@ -152,11 +152,17 @@ class Counter:
 
     def __init__(self, progress: Progress, what: str, total: int | None) -> None:
         self._progress = progress
+        self._left = total
         self._task = progress.add_task(escape(printable(what)), total=total)
 
     def step(self) -> None:
         """One more is done."""
         self._progress.advance(self._task)
+        if self._left is not None:
+            self._left -= 1
+            if self._left < 0:  # a film may hold more frames than it states
+                self._left = None
+                self._progress.update(self._task, total=None)
 
     def describe(self, text: str) -> None:
         """Change the label."""

@@ -8,7 +8,7 @@ import click
 from facepool.cli.ui.console import Console
 from facepool.enroll.session import EnrollmentSession, LookAlike, Resolution
 from facepool.errors import ConfigError, IdentityConflict
-from facepool.gallery import Gallery, clean_name
+from facepool.gallery import Gallery, find_name
 
 _QUESTION = "Are {person} and {other} the same person, or different people? (cancel stores nothing)"
 
@@ -23,8 +23,8 @@ def resolve_named(
         UnknownPerson: The pool has nobody of a name in them.
         IdentityConflict: Two people of the pool would have to become one.
     """
-    different: dict[str, Resolution] = {clean_name(name): "different" for name in different_from}
-    same: dict[str, Resolution] = {clean_name(name): "same" for name in same_as}
+    different: dict[str, Resolution] = {find_name(name): "different" for name in different_from}
+    same: dict[str, Resolution] = {find_name(name): "same" for name in same_as}
     for name in different.keys() & same.keys():
         raise ConfigError(f"{name} cannot be both the same and different", fix="Name them once")
     if session.name in {*different, *same}:
@@ -45,7 +45,7 @@ def resolve_found(session: EnrollmentSession, same_as: Collection[str], console:
         click.Abort: The user would rather store nothing.
     """
     found = session.look_alikes()
-    for name in map(clean_name, same_as):
+    for name in map(find_name, same_as):
         if name not in {alike.person for alike in found}:
             raise IdentityConflict(
                 f"{session.name} was not registered",

@@ -73,7 +73,7 @@ class Sources:
             opened: FrameSource = PictureSource(source, description, self._skipped)
         else:
             opened = open_source(source[0], self._options, on_skip=self._skipped, on_status=self._news)
-        rate = f", {opened.fps:.0f} frames a second" if opened.fps else ""
+        rate = f", {_rounded(opened.fps)} frames a second" if opened.fps else ""
         self._console.note(f"Looking at {opened.description}{rate}")
         return opened
 
@@ -90,6 +90,11 @@ class Sources:
             self._console.note(f"Connection lost ({status.reason}); attempt {status.attempt} in {status.wait_s:g} s")
         elif status.state == "connected" and status.attempt:
             self._console.note("Connected again")
+
+
+def _rounded(fps: float) -> str:
+    """Whole frames a second, or as much of a fraction as tells slow films apart."""
+    return f"{fps:.0f}" if fps >= 9.5 else f"{fps:.2g}"
 
 
 def may_move(source: Source) -> bool:

@@ -72,7 +72,11 @@ class Viewer:
                 return
 
     def play(
-        self, source: FrameSource, work: Callable[[Frame], Result], draw: Callable[[Result, Canvas], Image]
+        self,
+        source: FrameSource,
+        work: Callable[[Frame], Result],
+        draw: Callable[[Result, Canvas], Image],
+        on_silence: Callable[[], None] = lambda: None,
     ) -> Generator[tuple[Frame, Result]]:
         """Work on the frames of something that moves, and show what became of them, until it or the user ends.
 
@@ -84,6 +88,7 @@ class Viewer:
             source: No pictures; see ``pictures``.
             work: May be called in another thread, for one frame at a time.
             draw: Called in this thread.
+            on_silence: Called in this thread, again and again, while a live source is silent and nothing is worked on.
 
         Yields:
             Frames with what became of them. Close the iterator if you leave it early.
@@ -92,10 +97,12 @@ class Viewer:
             InputError: The source broke.
         """
         if isinstance(source, LiveSource) and source.live and self._window is not None:
-            yield from self._play_beside(source, self._window, work, draw)
+            yield from self._play_beside(source, self._window, work, draw, on_silence)
             return
         for frame in self._awake(source) if isinstance(source, LiveSource) else source:
             if frame is None:
+                if isinstance(source, LiveSource) and source.silent:
+                    on_silence()
                 continue
             result = work(frame)
             self.show(frame, partial(draw, result))
@@ -129,6 +136,7 @@ class Viewer:
         window: Window,
         work: Callable[[Frame], Result],
         draw: Callable[[Result, Canvas], Image],
+        on_silence: Callable[[], None],
     ) -> Iterator[tuple[Frame, Result]]:
         """One thread works on one frame at a time; what comes meanwhile is shown and not worked on."""
         picture: Draw = partial(self._say, ())
@@ -148,6 +156,8 @@ class Viewer:
                     self._poll()
                 if done is not None:
                     yield done
+                elif frame is None and running is None and source.silent:
+                    on_silence()
             if running is not None:
                 frame, result = running[0], running[1].result()
                 self._keep(frame, partial(draw, result))
@@ -159,7 +169,8 @@ class Viewer:
         while not (source.ended or self.ended):
             frame = source.poll(_POLL_S)
             if frame is None:
-                self._idle(_notice(source.status, time.monotonic() - frame_at_s))
+                usual_s = source.interval_s or 0.0
+                self._idle(_notice(source.status, time.monotonic() - frame_at_s, usual_s))
             yield frame
             if frame is not None:
                 frame_at_s = time.monotonic()
@@ -220,8 +231,14 @@ def _capped(size_wh: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(size_wh[0] * scale)), max(1, round(size_wh[1] * scale))
 
 
-def _notice(status: LiveStatus | None, silent_s: float) -> str:
-    """What to say while a live source gives no frame; empty while that is nothing unusual."""
+def _notice(status: LiveStatus | None, silent_s: float, usual_s: float) -> str:
+    """What to say while a live source gives no frame; empty while that is nothing unusual.
+
+    Args:
+        status: The source's latest news.
+        silent_s: Since when there is none.
+        usual_s: Time between two frames of this source.
+    """
     if status is not None and status.state == "reconnecting":
         return f"Connection lost: {status.reason}. Trying again, attempt {status.attempt}"
-    return f"No picture for {silent_s:.0f} s" if silent_s >= _SILENT_S else ""
+    return f"No picture for {silent_s:.0f} s" if silent_s >= max(_SILENT_S, 2 * usual_s) else ""

@@ -8,7 +8,7 @@ import anyio
 from fastapi import APIRouter, Depends, Query, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from facepool.gallery import clean_name
+from facepool.gallery import find_name
 from facepool.web.api.schemas import ActivityPage
 from facepool.web.middleware.authentication import ConnectionCheck, Recognizing, share_of
 from facepool.web.problems import Answers
@@ -35,7 +35,7 @@ async def list_activity(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> ActivityPage:
     """Who was seen when by the cameras of browsers and of the server, newest first."""
-    name = clean_name(person) if person else None
+    name = find_name(person) if person else None
     found = await services.activity.entries(person=name, before=before, limit=limit)
     return ActivityPage(entries=found)
 

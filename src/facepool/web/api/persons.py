@@ -17,7 +17,7 @@ from facepool.enroll.ring import AMPLITUDES, StoredRing, stored_ring
 from facepool.enroll.session import EnrollmentSession
 from facepool.errors import InputError, UnknownPerson, UnknownTemplate
 from facepool.faces.analyze import Faces
-from facepool.gallery import Pool, clean_name
+from facepool.gallery import Pool, clean_name, find_name
 from facepool.gallery.checks import unknown_person
 from facepool.gallery.columns import LookAlikes
 from facepool.records import Record, rounded, template_record
@@ -95,7 +95,7 @@ async def create_person(body: NewPerson, services: CurrentServices, caller: Enro
 @router.get(_SOMEBODY)
 async def show_person(name: PersonName, services: CurrentServices, _: Recognizing) -> PersonDetail:
     """Somebody with their views, and which ways these look."""
-    return await services.pool.run(lambda pool: _detail(pool, clean_name(name)))
+    return await services.pool.run(lambda pool: _detail(pool, find_name(name)))
 
 
 @router.get("/by-id/{id:uuid}")
@@ -107,7 +107,7 @@ async def show_person_by_id(person_id: PersonById, services: CurrentServices, _:
 @router.patch(_SOMEBODY)
 async def rename_person(name: PersonName, body: Renaming, services: CurrentServices, caller: Enrolling) -> PersonDetail:
     """Give somebody another name, which nobody may have yet."""
-    old, new = clean_name(name), clean_name(body.person)
+    old, new = find_name(name), clean_name(body.person)
 
     def rename(pool: Pool) -> PersonDetail:
         services.people.rename(caller, pool, old, new)
@@ -119,7 +119,7 @@ async def rename_person(name: PersonName, body: Renaming, services: CurrentServi
 @router.delete(_SOMEBODY)
 async def erase_person(name: PersonName, services: CurrentServices, caller: Enrolling) -> Erased:
     """Erase somebody: views, pictures, and what the activity says of them. There is no way back."""
-    name = clean_name(name)
+    name = find_name(name)
 
     def remove(pool: Pool) -> Erased:
         gone = services.people.erase(caller, pool, [name])
@@ -133,7 +133,7 @@ async def erase_person(name: PersonName, services: CurrentServices, caller: Enro
 @router.post(f"{_SOMEBODY}/merge")
 async def merge_people(name: PersonName, body: Merging, services: CurrentServices, caller: Enrolling) -> Merged:
     """Give all views of somebody to another person; who they were is gone."""
-    source, target = clean_name(name), clean_name(body.into)
+    source, target = find_name(name), find_name(body.into)
 
     def merge(pool: Pool) -> Merged:
         moved = services.people.merge(caller, pool, source, target)
@@ -192,7 +192,7 @@ async def sample_picture(name: PersonName, number: SampleNumber, services: Curre
     """The face of a view, 112 by 112 pixels, upright, as JPEG."""
 
     def read(pool: Pool) -> bytes:
-        is_theirs = pool.template(number).person == clean_name(name)
+        is_theirs = pool.template(number).person == find_name(name)
         picture = pool.picture(number) if is_theirs else None
         if picture is None:
             raise UnknownTemplate(f"There is no picture of view {number} of {name}")
@@ -205,7 +205,7 @@ async def sample_picture(name: PersonName, number: SampleNumber, services: Curre
 @router.get(f"{_SOMEBODY}/export", response_class=Response, responses=ZIP)
 async def export_person(name: PersonName, services: CurrentServices, caller: Enrolling) -> Response:
     """Everything about somebody in a zip file: views with vectors and pictures, activity, and what was done to them."""
-    name = clean_name(name)
+    name = find_name(name)
     activity, audit = await services.activity.of(name), await services.audit.of(name)
     archive = await services.pool.run(lambda pool: _archive(pool, name, activity, audit))
     await services.audit.add(caller, "exported", name)

@@ -11,14 +11,19 @@ class _Answer(BaseModel):
     duration: float = Field(default=0, description="Seconds")
 
 
-class VisionFace(BaseModel):
-    """A face, in whole pixels inside the picture."""
+class VisionBox(BaseModel):
+    """Where a face is, in whole pixels inside the picture."""
 
-    confidence: float = Field(description="The detector's score, 0 to 1")
     x_min: int
     y_min: int
     x_max: int
     y_max: int
+
+
+class VisionFace(VisionBox):
+    """A face."""
+
+    confidence: float = Field(description="The detector's score, 0 to 1")
 
 
 class NamedVisionFace(VisionFace):
@@ -26,6 +31,7 @@ class NamedVisionFace(VisionFace):
 
     confidence: float = Field(description="0.5 or more where facepool names somebody; 0 for `unknown`")
     userid: str = Field(description="The person's name, or `unknown`")
+    box: VisionBox = Field(description="The same edges again, where Viseron looks for them")
 
 
 class VisionFaces(_Answer):

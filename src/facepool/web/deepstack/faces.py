@@ -3,7 +3,6 @@
 Confidences of people are on the scale of ``facepool.web.scale``: 0.5 where facepool decides.
 """
 
-import asyncio
 import time
 from dataclasses import dataclass
 
@@ -14,12 +13,14 @@ from facepool.gallery import Pool
 from facepool.recognize.pictures import Recognizer
 from facepool.recognize.verify import cosine, largest_face
 from facepool.types import Decision, Detections, Floats, Frame, Image, Indices, Sample
+from facepool.web.api.pictures import looked_at
 from facepool.web.deepstack.answers import (
     FaceAdded,
     NamedVisionFace,
     NamedVisionFaces,
     UserGone,
     UserIds,
+    VisionBox,
     VisionFace,
     VisionFaces,
     VisionMatch,
@@ -56,7 +57,7 @@ async def detect_faces(request: Request, services: CurrentServices, _: Recognizi
     least = form.min_confidence
     found = await services.engine.look(form.picture, lambda image_bgr: _found(services, image_bgr))
     rows = found.rows[found.detections.scores[found.rows] >= least]
-    predictions = [VisionFace(confidence=found.score(row), **found.box(row)) for row in rows]
+    predictions = [VisionFace(confidence=found.score(row), **found.box(row).model_dump()) for row in rows]
     return VisionFaces(predictions=predictions, count=len(predictions), duration=_since_s(began_s))
 
 
@@ -75,7 +76,8 @@ async def recognize_faces(request: Request, services: CurrentServices, _: Recogn
     predictions = []
     for row in found.rows:
         person, confidence = _named(decisions[int(row)], least)
-        predictions.append(NamedVisionFace(userid=person, confidence=confidence, **found.box(row)))
+        box = found.box(row)
+        predictions.append(NamedVisionFace(userid=person, confidence=confidence, box=box, **box.model_dump()))
     return NamedVisionFaces(
         predictions=predictions,
         count=len(predictions),
@@ -103,8 +105,8 @@ async def register_face(request: Request, services: CurrentServices, caller: Enr
             raise DeepStackError(f"More than one face in an image of {name}: {len(faces)} were found")
         return faces.sample(0, Frame(image_bgr, _SOURCE), with_picture=True) if len(faces) else None
 
-    examined = await asyncio.gather(*(services.engine.look(picture, examine) for picture in form.pictures))
-    samples = [sample for sample in examined if sample is not None]
+    examined = await looked_at(services.engine, form.sent, examine)
+    samples = [picture.found for picture in examined if picture.found is not None]
     if not samples:
         raise DeepStackError("No face detected")
 
@@ -140,9 +142,7 @@ async def match_faces(request: Request, services: CurrentServices, _: Recognizin
     """How similar the largest faces of two pictures are. The pool has no part in it."""
     form, began_s = await read_form(request), time.perf_counter()
     _check_two(form)
-    first, second = await asyncio.gather(
-        *(services.engine.look(picture, services.engine.embed) for picture in form.pictures)
-    )
+    first, second = [picture.found for picture in await looked_at(services.engine, form.sent, services.engine.embed)]
     rows = largest_face(first[0], "first"), largest_face(second[0], "second")
     similarity = cosine(first[1][rows[0]], second[1][rows[1]])
     value = scaled(similarity, services.policy.verification().value)
@@ -173,11 +173,11 @@ class _Found:
         """The detector's."""
         return round(float(self.detections.scores[row]), 5)
 
-    def box(self, row: np.intp) -> dict[str, int]:
+    def box(self, row: np.intp) -> VisionBox:
         """In whole pixels inside the picture."""
         width, height = self.size_wh
         x1, y1, x2, y2 = (round(float(edge)) for edge in self.detections.boxes[row])
-        return {"x_min": max(x1, 0), "y_min": max(y1, 0), "x_max": min(x2, width), "y_max": min(y2, height)}
+        return VisionBox(x_min=max(x1, 0), y_min=max(y1, 0), x_max=min(x2, width), y_max=min(y2, height))
 
 
 def _found(services: Services, image_bgr: Image, *, embed: bool = False) -> _Found:

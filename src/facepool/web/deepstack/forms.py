@@ -11,6 +11,7 @@ from starlette.datastructures import UploadFile
 
 from facepool.errors import ConfigError
 from facepool.gallery import clean_name
+from facepool.web.api.pictures import SentPicture
 from facepool.web.deepstack.errors import DeepStackError
 from facepool.web.problems import schema_of
 
@@ -40,6 +41,11 @@ class VisionForm:
         if not self.pictures:
             raise DeepStackError("No valid image file found")
         return self.pictures[0]
+
+    @property
+    def sent(self) -> list[SentPicture]:
+        """All pictures, as other interfaces have them."""
+        return [SentPicture("", data) for data in self.pictures]
 
     @property
     def userid(self) -> str:

@@ -14,7 +14,16 @@ from typing import Literal
 import cv2
 from pydantic import BaseModel, Field
 
-from facepool.capture import CaptureOptions, FrameSource, LiveStatus, Pace, TurnFinder, mask_credentials, open_source
+from facepool.capture import (
+    CaptureOptions,
+    FrameSource,
+    LiveStatus,
+    Pace,
+    TurnFinder,
+    frames_or_silence,
+    mask_credentials,
+    open_source,
+)
 from facepool.config import Rotation, turned
 from facepool.errors import ConfigError, FacepoolError
 from facepool.gallery import Pool
@@ -34,6 +43,8 @@ _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 30.0
 _CLOSE_GRACE_S = 2.0
 _RATE_WINDOW_S = 5.0
+_RATE_FRAMES = 3
+"""So many at least are counted, where they come so seldom that the window holds fewer."""
 
 CameraState = Literal["connecting", "watching", "reconnecting", "ended", "failed", "closed"]
 """``ended``: it was a file, and it has been watched to its end. ``failed``: by an error of this program."""
@@ -164,7 +175,7 @@ class Camera:
             shown, status = self._shown, self._status
             if shown is None or status.state != "watching":
                 return status
-            frames = sum(at >= time.monotonic() - _RATE_WINDOW_S for at in self._times)
+            fps = _rate(self._times)
             since = {int(track): self._since.get(int(track), status.since) for track in shown[1].track_ids}
         frame, view = shown
         present = [
@@ -173,7 +184,6 @@ class Camera:
             if confirmed
         ]
         height, width = frame.image_bgr.shape[:2]
-        fps = round(frames / _RATE_WINDOW_S, 1)
         return status.model_copy(update={"fps": fps, "size": (width, height), "present": present})
 
     @property
@@ -242,24 +252,41 @@ class Camera:
         pace = None if source.live else Pace()
         recognizer = self._setup.recognizer(pool)
         with closing(LiveSession(recognizer, partial(self._setup.emit, self))) as session:
-            for frame in source:
+            silent = False
+            for frame in frames_or_silence(source):
                 if self._stop.is_set():
                     return
+                if frame is None:
+                    if not silent:
+                        session.interrupt()
+                        self._fall_silent()
+                    silent = True
+                    continue
+                if silent:
+                    silent = False
+                    self._enter("watching")
                 if pace is not None and frame.time_s is not None:
                     self._stop.wait(max(0.0, pace.due(frame.time_s, time.monotonic()) - time.monotonic()))
                 with suppress(ServerBusy):  # the next frame is as good
                     self._show(frame, session.look(frame))
+            session.close(film=not source.live)
 
     def _show(self, frame: Frame, view: LiveView) -> None:
         at_s = time.monotonic()
         with self._lock:
             self._shown = frame, view
-            self._times = [at for at in self._times if at >= at_s - _RATE_WINDOW_S] + [at_s]
+            recent = [at for at in self._times if at >= at_s - _RATE_WINDOW_S]
+            self._times = (recent if len(recent) >= _RATE_FRAMES else self._times[-_RATE_FRAMES:]) + [at_s]
             for event in view.events:
                 if event.kind == "lost":
                     self._since.pop(event.track, None)
                 else:
                     self._since.setdefault(event.track, now())
+
+    def _fall_silent(self) -> None:
+        """Its connection stands, and nothing comes; where it is broken, the source says so itself."""
+        if self._status.state == "watching":
+            self._enter("reconnecting", "it sends no picture")
 
     def _news(self, status: LiveStatus) -> None:
         """The source reconnects by itself for a while; follow what it does."""
@@ -286,6 +313,14 @@ class Camera:
             if state == "watching":
                 self._shown = None  # what was to be seen before it died is not what is to be seen now
                 self._since.clear()
+
+
+def _rate(times_s: Sequence[float]) -> float:
+    """Frames a second, in three digits at most; 0 before the second frame."""
+    if len(times_s) < 2 or times_s[-1] <= times_s[0]:
+        return 0.0
+    fps = (len(times_s) - 1) / (times_s[-1] - times_s[0])
+    return round(fps, 1 if fps >= 1 else 3)
 
 
 class Cameras:

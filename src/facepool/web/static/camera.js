@@ -18,8 +18,23 @@ export function consentGiven() {
 
 export const withdrawConsent = () => localStorage.removeItem(CONSENT);
 
-/** Asks once in each browser; false if the user does not agree. */
+/** Why this device's camera cannot be used here, as an error with a title and a message for people; null where it can. */
+export async function cameraProblem() {
+  if (!window.isSecureContext) return cameraError("insecure");
+  const policy = document.featurePolicy ?? document.permissionsPolicy;
+  if (policy && !policy.allowsFeature("camera")) return cameraError("framed");
+  if (!navigator.mediaDevices?.getUserMedia) return cameraError("unsupported");
+  const permission = await navigator.permissions?.query({ name: "camera" }).catch(() => null); // not every browser knows it
+  if (permission?.state === "denied") return cameraError("denied");
+  const devices = await navigator.mediaDevices.enumerateDevices().catch(() => null);
+  if (devices && !devices.some((device) => device.kind === "videoinput")) return cameraError("missing");
+  return null;
+}
+
+/** Asks once in each browser, and only where the camera works; false if the user does not agree. Throws what is wrong. */
 export async function askForConsent() {
+  const problem = await cameraProblem();
+  if (problem) throw problem;
   if (consentGiven()) return true;
   const agreed = await ask((close) => {
     const box = h("input", { type: "checkbox", required: true, onchange: () => (go.disabled = !box.checked) });
@@ -53,7 +68,8 @@ export async function listCameras() {
 /** A camera that plays in a video element. Throws an error with a title and a message for people. */
 export class Camera {
   static async open(video) {
-    if (!navigator.mediaDevices?.getUserMedia) throw cameraError("insecure");
+    const problem = await cameraProblem();
+    if (problem) throw problem;
     const size = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } };
     const id = chosenCamera();
     try {

@@ -3,12 +3,12 @@ import { s } from "./dom.js";
 import { compact, number, t } from "./i18n.js";
 
 const [WIDTH, HEIGHT] = [560, 150];
-const [LEFT, RIGHT, TOP, BOTTOM] = [62, 12, 10, 28];
+const [LEFT, RIGHT, TOP, BOTTOM] = [62, 12, 10, 28]; // app.css keeps the slider below to the same left and right
 const MOST = 1;
 
 /** @param points [{similarity, fpir}] by similarity */
 export function curveChart(points) {
-  if (points.length < 2) return { element: null, show: () => null };
+  if (points.length < 2) return { element: null, range: null, show: () => null };
   const [from, to] = [points[0].similarity, points.at(-1).similarity];
   const least = Math.floor(Math.log10(Math.max(1e-7, points.at(-1).fpir)));
   const x = (value) => LEFT + ((value - from) / (to - from)) * (WIDTH - LEFT - RIGHT);
@@ -37,6 +37,7 @@ export function curveChart(points) {
   };
   return {
     element,
+    range: [from, to],
     show: (value) => {
       const shown = Math.max(from, Math.min(to, value));
       at.setAttribute("d", `M${x(shown)} ${TOP}V${HEIGHT - BOTTOM}`);

@@ -35,9 +35,13 @@ export function t(key, values = {}) {
   return form.replace(/\{(\w+)\}/g, (whole, name) => {
     const value = values[name];
     if (value === undefined) return whole;
-    return typeof value === "number" ? number(value) : String(value);
+    return typeof value === "number" ? number(value) : apart(String(value));
   });
 }
+
+const FROM_RIGHT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
+/** A name that runs from right to left is kept from turning round the words and numbers beside it. */
+const apart = (value) => (FROM_RIGHT.test(value) ? `\u2068${value}\u2069` : value);
 
 /** The same, or the fallback where there are no words, such as for a code that is newer than this page. */
 export function translated(key, fallback, values = {}) {

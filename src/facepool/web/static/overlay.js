@@ -1,15 +1,22 @@
 // Boxes and names over a picture. They are drawn in the screen's own pixels, so they are as sharp as the text beside.
+import { arrange } from "./placement.js";
 
 const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
 const COLOURS = { known: "#2fae58", unknown: "#e5483f", open: "#f3f3f5" };
+const PLATES = { known: "#166534", unknown: "#9f1f18", open: "#3c3c43" };
 const CORNER = 0.22;
+const [HEIGHT, PADDING, GAP] = [24, 9, 6];
+const [SMALL_HEIGHT, SMALL_PADDING] = [17, 5]; // of a number alone
+const [WIDEST, NARROWEST] = [300, 64];
+const STYLES = { number: `700 12px ${FONT}`, text: `600 14px ${FONT}`, detail: `500 12px ${FONT}` };
 
 /**
  * Draws labels over a picture that is shown as large as it fits (object-fit: contain).
  *
  * @param canvas that lies over the picture
  * @param size [width, height] of the picture that the boxes belong to
- * @param labels [{box: [x1, y1, x2, y2], text, detail, kind: "known" | "unknown" | "open"}]
+ * @param labels [{box: [x1, y1, x2, y2], number, text, detail, kind: "known" | "unknown" | "open", optional, marked}]: the
+ *   detail, then the text are left out where they would cover a face; what is optional may go altogether
  * @param mirrored whether the picture is shown as in a mirror; text never is
  */
 export function drawLabels(canvas, size, labels, mirrored = false) {
@@ -23,8 +30,11 @@ export function drawLabels(canvas, size, labels, mirrored = false) {
   pen.clearRect(0, 0, clientWidth, clientHeight);
   if (!size) return;
   const fit = fitted([clientWidth, clientHeight], size);
-  const taken = [];
-  for (const label of labels) drawLabel(pen, place(label.box, size, fit, mirrored), label, [clientWidth, clientHeight], taken);
+  const places = labels.map((label) => place(label.box, size, fit, mirrored));
+  labels.forEach((label, row) => drawBox(pen, places[row], label));
+  const written = labels.flatMap((label, row) => (label.text || label.number ? [{ label, box: places[row], forms: formsOf(pen, label, clientWidth) }] : []));
+  const wanted = written.map(({ label, box, forms }) => ({ box, sizes: forms.map(({ width, height }) => [width, height]), optional: label.optional }));
+  arrange(wanted, [clientWidth, clientHeight]).forEach((at, index) => at && drawPlate(pen, at, written[index]));
 }
 
 /** Where a picture lies in a room that it is fitted into: scale, left, top. */
@@ -38,41 +48,64 @@ function place([x1, y1, x2, y2], [width], { scale, left, top }, mirrored) {
   return { x: left + from * scale, y: top + y1 * scale, w: (to - from) * scale, h: (y2 - y1) * scale };
 }
 
-function drawLabel(pen, { x, y, w, h }, { text, detail, kind }, [roomWidth, roomHeight], taken) {
-  const colour = COLOURS[kind];
+/** What a label may say, fullest first: lists of [style, text], and how wide they are. */
+function formsOf(pen, { number, text, detail }, roomWidth) {
+  const most = Math.min(WIDEST, roomWidth - 2 * PADDING);
+  const lead = number ? [["number", number]] : [];
+  const name = text ? [["text", shortened(pen, text, most - (number ? 30 : 0))]] : [];
+  const forms = [[...lead, ...name]];
+  if (detail && name.length) forms.unshift([...lead, ...name, ["detail", detail]]);
+  if (number && name.length) forms.push(lead);
+  if (!number && text) forms.push([["text", shortened(pen, text, NARROWEST)]]);
+  return forms.map((parts) => measured(pen, parts)).filter(({ width }, row, all) => row === all.length - 1 || width <= roomWidth);
+}
+
+function measured(pen, parts) {
+  const small = parts.length === 1 && parts[0][0] === "number";
+  const padding = small ? SMALL_PADDING : PADDING;
+  const width = parts.reduce((sum, part) => sum + widthOf(pen, part) + GAP, 2 * padding - GAP);
+  return { parts, width, padding, height: small ? SMALL_HEIGHT : HEIGHT };
+}
+
+function widthOf(pen, [style, text]) {
+  pen.font = STYLES[style];
+  return Math.ceil(pen.measureText(text).width);
+}
+
+function shortened(pen, text, width) {
+  const letters = [...text];
+  if (widthOf(pen, ["text", text]) <= width) return text;
+  while (letters.length > 1 && widthOf(pen, ["text", `${letters.join("").trimEnd()}…`]) > width) letters.pop();
+  return `${letters.join("").trimEnd()}…`;
+}
+
+function drawBox(pen, { x, y, w, h }, { kind, marked }) {
   const radius = Math.min(w, h) * 0.12;
-  pen.lineWidth = 2.5;
-  pen.strokeStyle = colour;
+  pen.lineWidth = marked ? 5 : Math.min(w, h) < 24 ? 1.5 : 2.5;
+  pen.strokeStyle = marked ? "#fff" : COLOURS[kind];
   pen.shadowColor = "rgb(0 0 0 / 45%)";
-  pen.shadowBlur = 4;
+  pen.shadowBlur = marked ? 10 : 4;
   pen.beginPath();
   if (kind === "open") corners(pen, x, y, w, h, radius);
   else pen.roundRect(x, y, w, h, radius);
   pen.stroke();
   pen.shadowBlur = 0;
-  if (!text) return;
-  pen.textBaseline = "middle";
-  pen.font = `600 14px ${FONT}`;
-  const wide = pen.measureText(text).width;
-  pen.font = `500 12px ${FONT}`;
-  const extra = detail ? pen.measureText(detail).width + 7 : 0;
-  const pill = { w: wide + extra + 20, h: 26 };
-  const left = Math.max(4, Math.min(x + w / 2 - pill.w / 2, roomWidth - pill.w - 4));
-  const rows = [y + h + 7, y - pill.h - 7, y + h + 11 + pill.h, y - 2 * pill.h - 11, y + h + 15 + 2 * pill.h];
-  const free = (row) => row >= 4 && row + pill.h <= roomHeight - 4 && !taken.some((other) => Math.abs(other.top - row) < pill.h + 2 && left < other.right + 4 && other.left < left + pill.w + 4);
-  const top = rows.find(free) ?? Math.max(4, Math.min(rows[0], roomHeight - pill.h - 4));
-  taken.push({ left, right: left + pill.w, top });
-  pen.fillStyle = kind === "known" ? "#166534" : kind === "unknown" ? "#9f1f18" : "#3c3c43";
+}
+
+function drawPlate(pen, { x, y, choice }, { label, forms }) {
+  const { parts, width, height, padding } = forms[choice];
+  pen.fillStyle = PLATES[label.kind];
   pen.beginPath();
-  pen.roundRect(left, top, pill.w, pill.h, pill.h / 2);
+  pen.roundRect(x, y, width, height, height / 2);
   pen.fill();
-  pen.fillStyle = "#fff";
-  pen.font = `600 14px ${FONT}`;
-  pen.fillText(text, left + 10, top + pill.h / 2 + 0.5);
-  if (!detail) return;
-  pen.font = `500 12px ${FONT}`;
-  pen.fillStyle = "rgb(255 255 255 / 88%)";
-  pen.fillText(detail, left + 10 + wide + 7, top + pill.h / 2 + 0.5);
+  pen.textBaseline = "middle";
+  let left = x + padding;
+  for (const part of parts) {
+    const wide = widthOf(pen, part);
+    pen.fillStyle = part[0] === "detail" ? "rgb(255 255 255 / 88%)" : "#fff";
+    pen.fillText(part[1], left, y + height / 2 + 0.5);
+    left += wide + GAP;
+  }
 }
 
 function corners(pen, x, y, w, h, radius) {

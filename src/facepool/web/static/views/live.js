@@ -1,6 +1,6 @@
 // Live: boxes and names over a camera's picture, and who is in view.
 import { api } from "../api.js";
-import { Camera, askForConsent, chooseCamera, chosenCamera, listCameras } from "../camera.js";
+import { Camera, askForConsent, cameraProblem, chooseCamera, chosenCamera, listCameras } from "../camera.js";
 import { problemBox, toast } from "../dialogs.js";
 import { announce, h, put } from "../dom.js";
 import { FrameStream } from "../frames.js";
@@ -36,17 +36,23 @@ export async function showLive(page, { query, signal }) {
     status.replaceChildren();
     showPresent([]);
     const go = h("button", { class: "button primary large", type: "button", onclick: start }, icon("camera"), t("live.start"));
+    const photo = error?.kind ? h("a", { class: "button large", href: "#/photo" }, icon("photo"), t("camera.photo")) : null;
     put(
       view,
-      h("div", { class: "empty" }, icon("live"), h("h2", {}, error?.title ?? t("live.idle.title")), h("p", {}, error?.message ?? t("live.idle")), h("div", { class: "actions" }, go)),
+      h("div", { class: "empty", role: error ? "alert" : null }, icon(error ? "warn" : "live"), h("h2", {}, error?.title ?? t("live.idle.title")), h("p", {}, error?.message ?? t("live.idle")), h("div", { class: "actions" }, go, photo)),
     );
   }
 
   async function start() {
     watch.player?.stop();
+    watch.player = null;
     const parts = { view, status, showPresent, people, fail: idle };
     if (watch.source === HERE) {
-      if (!(await askForConsent())) return;
+      try {
+        if (!(await askForConsent())) return;
+      } catch (error) {
+        return idle(error);
+      }
       watch.player = new HerePlayer(parts);
     } else watch.player = new ServerPlayer(parts, watch.source);
     stop.hidden = false;
@@ -71,7 +77,7 @@ export async function showLive(page, { query, signal }) {
     chooser.hidden = options.length < 2;
   }
 
-  idle();
+  idle(watch.source === HERE ? await cameraProblem() : null);
   fillChooser();
   if (watch.source !== HERE) start();
   api.pool(signal).then((pool) => pool.templates || put(status, t("live.empty_pool")), () => null);
@@ -190,7 +196,7 @@ function load(image, source) {
 function labelOf(face) {
   const decided = face.reason !== "undecided";
   if (face.person) return { box: face.bbox, text: face.person, detail: number(face.similarity, 2), kind: "known" };
-  return { box: face.bbox, text: decided ? t("stranger") : "", detail: "", kind: decided ? "unknown" : "open" };
+  return { box: face.bbox, text: decided ? t("stranger") : "", kind: decided ? "unknown" : "open", optional: true };
 }
 
 /** Who is in view, with since when; tells of it only when something is new. */

@@ -8,6 +8,8 @@ import { drawLabels } from "../overlay.js";
 import { portraits } from "../portraits.js";
 import { addPhotos, dropZone, imagesOf, takesDrops } from "./photos.js";
 
+const CROWD = 8; // from more faces on, only those who are known are named in the picture
+
 export async function showPhoto(page, { signal, session }) {
   const place = h("div", {});
   const state = { mode: "recognize", leave: () => null };
@@ -64,14 +66,24 @@ function recognizeOne(place, people, session) {
       const answer = await api.recognize(file);
       const [{ faces, width, height }] = answer.pictures;
       shown.size = [width, height];
-      shown.labels = faces.map((face, index) => ({ box: face.bbox, text: face.person ?? (faces.length > 1 ? `${t("stranger")} ${number(index + 1)}` : t("stranger")), detail: face.similarity === null ? "" : number(face.similarity, 2), kind: face.person ? "known" : "unknown" }));
+      shown.labels = faces.map((face, index) => labelOf(face, numberOf(index, faces), faces.length > CROWD));
       draw();
       const took = t("photo.took", { n: Math.round(performance.now() - began) });
-      put(found, h("h2", {}, faces.length ? `${t("photo.count", { n: faces.length })} ` : t("photo.none"), h("span", { class: "quiet" }, took)), faces.map((face) => faceCard(face, people)));
+      put(found, h("h2", {}, faces.length ? `${t("photo.count", { n: faces.length })} ` : t("photo.none"), h("span", { class: "quiet" }, took)), faces.map((face, index) => linked(faceCard(face, people, numberOf(index, faces)), index)));
       if (session?.role !== "recognize" && faces.length === 1) found.append(h("button", { class: "button", type: "button", onclick: () => addPhotos(faces[0].person ?? "", [file], [...people.keys()]) }, icon("plus"), t("photo.register")));
     } catch (error) {
       put(found, problemBox(error));
     }
+  }
+
+  /** Shows which box a card belongs to, while one points at it. */
+  function linked(card, index) {
+    const mark = (on) => {
+      shown.labels[index].marked = on;
+      draw();
+    };
+    for (const [event, on] of [["pointerenter", true], ["pointerleave", false], ["focusin", true], ["focusout", false]]) card.addEventListener(event, () => mark(on));
+    return card;
   }
 
   put(place, zone());
@@ -83,7 +95,16 @@ function recognizeOne(place, people, session) {
   };
 }
 
-function faceCard(face, people) {
+/** The number that a box and its card share; none where there is one face only. */
+const numberOf = (index, faces) => (faces.length > 1 ? number(index + 1) : "");
+
+function labelOf(face, numbered, crowded) {
+  const kind = face.person ? "known" : "unknown";
+  const detail = face.similarity === null ? "" : number(face.similarity, 2);
+  return { box: face.bbox, number: numbered, text: face.person ?? (crowded ? "" : t("stranger")), detail, kind, optional: !face.person };
+}
+
+function faceCard(face, people, numbered) {
   const [, second] = face.candidates ?? [];
   const known = people.get(face.person);
   return h(
@@ -92,6 +113,7 @@ function faceCard(face, people) {
     h(
       "div",
       { class: "row" },
+      numbered ? h("span", { class: `box-number ${face.person ? "known" : "unknown"}`, "aria-label": t("photo.face", { n: numbered }) }, numbered) : null,
       known?.face() ?? h("span", { class: "face" }, icon("register")),
       h("div", { class: "row-text" }, face.person ? h("a", { href: `#/people/${encodeURIComponent(face.person)}` }, face.person) : h("strong", {}, t("stranger")), h("span", { class: "help" }, translated(`reason.${face.reason}`, face.reason))),
     ),

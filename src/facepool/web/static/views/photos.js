@@ -9,7 +9,7 @@ const MOST = 100;
 const HOVER_ENDS_MS = 200;
 
 /** The image files among what was dropped or chosen. */
-export const imagesOf = (files) => [...(files ?? [])].filter((file) => file.type.startsWith("image/") || /\.(jpe?g|png|webp|bmp|tiff?|heic|avif)$/i.test(file.name));
+export const imagesOf = (files) => [...(files ?? [])].filter((file) => file.type.startsWith("image/") || /\.(jpe?g|jfif|png|gif|webp|bmp|ico|tiff?|hei[cf]|hif|avif|jxl)$/i.test(file.name));
 
 /** The same, and says so where something else was among it. */
 function photosOf(files) {
@@ -45,7 +45,7 @@ export function takesDrops(element, take) {
 
 /** A place to drop photos on, with a button to choose them. */
 export function dropZone({ text, button, multiple, take, id }) {
-  const input = h("input", { type: "file", accept: "image/*", multiple, class: "visually-hidden", id, tabindex: "-1", "aria-hidden": "true" });
+  const input = h("input", { type: "file", accept: "image/*,.heic,.heif,.hif,.jxl", multiple, class: "visually-hidden", id, tabindex: "-1", "aria-hidden": "true" });
   input.addEventListener("change", () => {
     const files = photosOf(input.files);
     input.value = "";

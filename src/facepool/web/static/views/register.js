@@ -1,6 +1,6 @@
 // Register: the head looks around in a circle, the ring fills, and what was captured is looked at before it is saved.
 import { api } from "../api.js";
-import { Camera, askForConsent } from "../camera.js";
+import { Camera, askForConsent, cameraProblem } from "../camera.js";
 import { confirm, problemBox } from "../dialogs.js";
 import { add, announce, field, h, put, toggle } from "../dom.js";
 import { FrameStream } from "../frames.js";
@@ -16,22 +16,26 @@ const EMPTY_RING = Array.from({ length: 12 }, (_, index) => ({ angle_deg: index 
 const FACE_FILLS = 0.62;
 const LARGEST_ZOOM = 2.4;
 
-export function showRegister(page, { query, ready }) {
+export async function showRegister(page, { query, ready }) {
   page.classList.add("narrow");
   const session = { scan: null };
   const begin = async (options) => {
-    if (!(await askForConsent())) return;
+    try {
+      if (!(await askForConsent())) return;
+    } catch (error) {
+      return showForm(options, error);
+    }
     session.scan = new ScanPage(page, options, () => showForm(options));
     ready();
     await session.scan.start();
   };
-  const showForm = (options = {}) => {
+  const showForm = (options = {}, problem = null) => {
     session.scan?.stop();
     session.scan = null;
-    put(page, form(options, begin));
+    put(page, form(options, begin, problem));
     ready();
   };
-  showForm({ person: query.get("person") ?? "", appearance: query.get("appearance") ?? "" });
+  showForm({ person: query.get("person") ?? "", appearance: query.get("appearance") ?? "" }, await cameraProblem());
   return {
     cleanup: () => session.scan?.stop(),
     mayLeave: async () =>
@@ -40,7 +44,7 @@ export function showRegister(page, { query, ready }) {
   };
 }
 
-function form({ person = "", appearance = "", partial = false }, begin) {
+function form({ person = "", appearance = "", partial = false }, begin, problem) {
   const name = h("input", { type: "text", value: person, placeholder: t("register.name.placeholder"), autocomplete: "off", maxlength: 100, required: true, name: "person" });
   const look = h("input", { type: "text", value: appearance, placeholder: t("register.appearance.placeholder"), autocomplete: "off", maxlength: 60, name: "appearance" });
   const options = { partial };
@@ -56,6 +60,8 @@ function form({ person = "", appearance = "", partial = false }, begin) {
     toggle(t("register.speak"), speaks(), (on) => localStorage.setItem(SPEAK, on ? "1" : ""), t("register.speak.help")),
     toggle(t("register.partial"), partial, (on) => (options.partial = on), t("register.partial.help")),
   );
+  const start = h("button", { class: `button ${problem ? "" : "primary"} large`, type: "submit" }, icon("camera"), t(problem ? "retry" : "register.start"));
+  const files = h("button", { class: `button ${problem ? "primary large" : "plain"}`, type: "button", onclick: () => addPhotos(name.value.trim()) }, problem ? icon("photo") : null, t("register.files"));
   const ring = new Ring(t("register.ring"), true, () => null);
   ring.show({ parts: EMPTY_RING, steady: 0, words: () => "" });
   ring.element.setAttribute("aria-hidden", "true");
@@ -67,14 +73,10 @@ function form({ person = "", appearance = "", partial = false }, begin) {
     h(
       "form",
       { class: "form result", onsubmit: submit },
+      problem ? problemBox(problem) : null,
       field(t("register.name"), name),
       more,
-      h(
-        "div",
-        { class: "actions" },
-        h("button", { class: "button primary large", type: "submit" }, icon("camera"), t("register.start")),
-        h("button", { class: "button plain", type: "button", onclick: () => addPhotos(name.value.trim()) }, t("register.files")),
-      ),
+      h("div", { class: "actions" }, problem ? [files, start] : [start, files]),
     ),
   );
 }

@@ -50,8 +50,9 @@ function thresholdSection(pool, settings, admin, redraw) {
   const state = { value: pool.threshold, fixed };
   const big = h("div", { class: "big" });
   const meaning = h("p", { class: "quiet" });
-  const slider = h("input", { type: "range", min: "0.2", max: "0.7", step: "0.005", value: String(pool.threshold), "aria-label": t("settings.threshold"), disabled: !admin || !fixed });
   const chart = curveChart(pool.curve ?? []);
+  const [least, most] = chart.range ?? [0.2, 0.7];
+  const slider = h("input", { type: "range", min: String(least), max: String(most), step: "0.005", value: String(pool.threshold), "aria-label": t("settings.threshold"), disabled: !admin || !fixed });
   const show = () => {
     big.textContent = number(state.value, 3);
     meaning.textContent = rateWords(pool.curve, state.value) ?? pool.meaning;
@@ -83,7 +84,7 @@ function thresholdSection(pool, settings, admin, redraw) {
     h(
       "div",
       { class: "rows" },
-      h("div", { class: "row" }, h("div", { class: "row-text threshold" }, h("div", {}, big, meaning), pool.curve?.length ? chart.element : null, slider)),
+      h("div", { class: "row" }, h("div", { class: "row-text threshold" }, h("div", {}, big, meaning), h("div", { class: "plot" }, chart.element, slider))),
       follow,
       admin ? calibrationRow(pool, redraw) : null,
     ),
