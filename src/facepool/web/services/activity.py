@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-import anyio
 from pydantic import BaseModel, Field
 
 from facepool.recognize.events import Event
@@ -167,7 +166,7 @@ class Events:
             with suppress(RuntimeError):  # the loop has ended, and with it the listener
                 loop.call_soon_threadsafe(_put, queue, record)
 
-    async def listen(self, over: anyio.Event) -> AsyncIterator[Record]:
+    async def listen(self, over: asyncio.Event) -> AsyncIterator[Record]:
         """Records from now on, until the listener stops listening.
 
         Args:
