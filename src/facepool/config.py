@@ -132,6 +132,13 @@ class Settings(BaseModel):
     tls: Literal["off", "auto"] = Field(
         "off", description="auto: https, by a certificate that is made for this machine and kept beside the pool"
     )
+    every: float | None = Field(
+        None,
+        gt=0,
+        le=86400,
+        description="Seconds between the pictures of a camera whose address serves one picture at a time; without it "
+        "one is taken",
+    )
     rotate: Rotation = Field(
         "0",
         description="Turn cameras, streams and videos clockwise by 90, 180 or 270 degrees, for a camera mounted on its "
@@ -190,7 +197,7 @@ class Settings(BaseModel):
         Args:
             find_turn: Makes what finds out by which turn a source shows faces upright, for ``rotate = "auto"``.
         """
-        return turned(CaptureOptions(threads=self.threads), self.rotate, find_turn)
+        return turned(CaptureOptions(threads=self.threads, every_s=self.every), self.rotate, find_turn)
 
     def enroll_options(
         self, *, force: bool = False, keep_pictures: bool = False, appearance: str = "", partial: bool = False

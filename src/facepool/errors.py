@@ -8,6 +8,7 @@ FacepoolError
 │   └── ExtraMissing
 ├── InputError                  exit 3   what was to be looked at
 │   ├── PathMissing
+│   ├── PathUnreadable
 │   ├── ImageUnreadable
 │   ├── VideoUnreadable
 │   ├── SourceEmpty
@@ -123,6 +124,15 @@ class PathMissing(InputError):
     """
 
     code = "path_missing"
+
+
+class PathUnreadable(InputError):
+    """A folder, or something in one that was to be looked at, cannot be opened, or is a link that leads nowhere.
+
+    Remedy: change its permissions, mend the link, or leave it out.
+    """
+
+    code = "path_unreadable"
 
 
 class ImageUnreadable(InputError):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 
 from facepool.capture import write_image
 from support.commands import Commands, film, interrupt, nobody, pan, shot
+from support.media import server
+from support.permissions import like_any_user
 
 NAMES = ("Ada Lovelace", "Зоя", "李小龙", "محمد", "Zoë")
 
@@ -105,6 +108,47 @@ def test_a_folder_tree_registers_with_a_report_of_what_was_left_out(
     }
     assert all(record["why"] for record in outcome.records[3:])
     assert facepool.people() == {"Ada": 1, "Bob": 1}
+
+
+def test_a_tree_of_a_nas_registers_people_and_nobody_else(facepool: Commands, photos: Path, tmp_path: Path) -> None:
+    tree = tmp_path / "people"
+    for name in ("Ada/1.jpg", "#recycle/Old/1.jpg", "@eaDir/Ada/x.jpg", "$RECYCLE.BIN/S-1/$R.jpg", "Eve/1.jpg"):
+        copy(photos / "person_a_1.jpg", tree / name)
+    copy(photos / "person_b_1.jpg", tree / "Bob/1.jpg")
+    (tree / "Bob/clip.mp4").touch()
+    (tree / "Bob/gone.jpg").symlink_to("/nonexistent")
+    (tree / "Bob/loop").symlink_to(tree)
+    (tree / "Eve").chmod(0)
+    outcome = facepool.python("-m", "facepool", "register", "-s", "people", "--json", preexec=like_any_user)
+    (tree / "Eve").chmod(0o700)
+    assert outcome.code == 3
+    stored = {str(record["person"]): record["stored"] for record in outcome.records if "stored" in record}
+    assert stored == {"Ada": 1, "Bob": 1, "Eve": 0}
+    left_out = {(r["person"], Path(str(r["picture"])).name): r["reason"] for r in outcome.records if "why" in r}
+    assert left_out == {("Bob", "gone.jpg"): "path_unreadable", ("Eve", "Eve"): "path_unreadable"}
+    assert "3 system folders passed over: #recycle, $RECYCLE.BIN, @eaDir" in outcome.err
+    assert "1 file of people left out as no picture by the name: 1 .mp4" in outcome.err
+    assert facepool.people() == {"Ada": 1, "Bob": 1}
+
+
+def test_a_person_is_registered_from_addresses_of_pictures(facepool: Commands, photos: Path) -> None:
+    data = (photos / "person_a_1.jpg").read_bytes()
+
+    def answer(client: socket.socket) -> None:
+        client.recv(4096)
+        client.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: image/jpeg\r\n\r\n" + data)
+
+    with server(answer) as place:
+        url = f"http://ada:secret@{place}/snap"
+        assert facepool("register", "Ada", url, photos / "person_a_2.jpg").code == 0
+        assert facepool.people() == {"Ada": 2}
+        recognized = facepool("recognize", url, "--headless", "--json")
+        assert [(r["person"], r["source"]) for r in recognized.records] == [("Ada", f"http://***@{place}/snap")]
+        compared = facepool("verify", url, photos / "person_a_2.jpg", "--json")
+        assert (compared.code, compared.records[0]["match"]) == (0, True)
+        refused = facepool("register", "Bob", url, "--partial")
+    assert "--partial cannot be used with pictures" in refused.error
+    assert "secret" not in recognized.err + recognized.out + compared.err + refused.err
 
 
 def test_names_of_any_script_survive_registering_listing_recognizing(

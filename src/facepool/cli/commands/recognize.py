@@ -57,7 +57,7 @@ class Outputs:
 @click.command()
 @more_sources
 @source_option
-@settings_options("pool", "rotate", *EVENTS, *DECISION, *LIVE, *MODELS, *DETECTION)
+@settings_options("pool", "rotate", "every", *EVENTS, *DECISION, *LIVE, *MODELS, *DETECTION)
 @click.option("--window/--headless", default=None, help="Show a window or not; by default for anything that moves.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Keep annotated frames: a video, a picture or a folder."
@@ -92,7 +92,7 @@ def recognize_sources(named: tuple[str, ...], context: CommandContext, outputs: 
     """Recognize everybody in some sources, one after the other."""
     console, settings = context.console, context.settings
     painter, sources = Painter(), Sources(named, context)
-    sources.check_window(window)
+    sources.check(window)
     with ExitStack() as stack:
         event_output = stack.enter_context(_EventOutput.of(context, outputs.crops))
         pool = stack.enter_context(context.open_pool(context.analyzer.space))

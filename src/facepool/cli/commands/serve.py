@@ -73,7 +73,9 @@ _MOST_SHOWN = 3
 )
 @click.option("--open/--no-open", "open_browser", default=False, help="Open the page in the browser.")
 @licence_option
-@settings_options("pool", *SERVING, "rotate", *EVENTS, *FRIGATE, *MODELS, *DETECTION, *DECISION, *LIVE, *REGISTRATION)
+@settings_options(
+    "pool", *SERVING, "rotate", "every", *EVENTS, *FRIGATE, *MODELS, *DETECTION, *DECISION, *LIVE, *REGISTRATION
+)
 def serve(
     context: CommandContext,
     host: str,

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from facepool.gallery import find_name
-from facepool.web.api.schemas import ActivityPage
+from facepool.web.api.schemas import ActivityPage, VisitPage
 from facepool.web.middleware.authentication import ConnectionCheck, Recognizing, share_of
 from facepool.web.problems import Answers
 from facepool.web.services import CurrentServices, Services
@@ -38,6 +38,19 @@ async def list_activity(
     name = find_name(person) if person else None
     found = await services.activity.entries(person=name, before=before, limit=limit)
     return ActivityPage(entries=found)
+
+
+@router.get("/activity/visits")
+async def list_visits(
+    services: CurrentServices,
+    _: Recognizing,
+    person: Annotated[str | None, Query(description="Only those of somebody")] = None,
+    before: Annotated[int | None, Query(ge=1, lt=1 << 63, description="Only visits with a lower id")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> VisitPage:
+    """Who was before which camera from when to when, newest first: the activity, one entry a visit."""
+    name = find_name(person) if person else None
+    return VisitPage(visits=await services.activity.visits(person=name, before=before, limit=limit))
 
 
 async def _place(request: Request, services: CurrentServices, caller: Recognizing) -> AsyncIterator[None]:

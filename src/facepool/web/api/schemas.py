@@ -17,6 +17,7 @@ from facepool.thresholds import TARGET_FPIR
 from facepool.types import Reason
 from facepool.web.problems import Answers
 from facepool.web.services.activity import ActivityEntry
+from facepool.web.services.visits import Visit
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT, description="A person's name, in any script")]
 PersonId = Annotated[
@@ -358,6 +359,12 @@ class ActivityPage(BaseModel):
     """Who was seen when, newest first."""
 
     entries: list[ActivityEntry]
+
+
+class VisitPage(BaseModel):
+    """Who was there from when to when, newest first."""
+
+    visits: list[Visit]
 
 
 BYTES = "application/octet-stream"

@@ -267,11 +267,8 @@ export default {
   "activity.empty.title": "Noch wurde niemand gesehen",
   "activity.empty": "Wer live oder von einer Kamera des Servers erkannt wird, steht hier.",
   "activity.more": "Mehr zeigen",
-  "activity.seen": "{person} wurde erkannt",
-  "activity.left": "{person} ist gegangen",
-  "activity.stranger": "Jemand kam ins Bild",
-  "activity.stranger.left": "Jemand Unbekanntes ging",
-  "activity.changed": "{person}, vorher für {previous} gehalten",
+  "activity.changed": "zuvor für {previous} gehalten",
+  "activity.present": "im Bild",
   "activity.camera": "Kamera {name}",
   "activity.browser": "Browser",
 

@@ -267,11 +267,8 @@ export default {
   "activity.empty.title": "Nobody was seen yet",
   "activity.empty": "Whoever is recognized live, or by a camera of the server, appears here.",
   "activity.more": "Show more",
-  "activity.seen": "{person} was recognized",
-  "activity.left": "{person} left",
-  "activity.stranger": "Somebody came into view",
-  "activity.stranger.left": "Somebody unknown left",
-  "activity.changed": "{person}, taken for {previous} before",
+  "activity.changed": "taken for {previous} before",
+  "activity.present": "in view",
   "activity.camera": "Camera {name}",
   "activity.browser": "Browser",
 
