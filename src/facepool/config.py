@@ -150,7 +150,7 @@ class Settings(BaseModel):
         chosen = replace(DETECTOR_PRESETS[self.quality], threshold=self.detect_threshold)
         if self.detect_size is None:
             return chosen
-        return replace(chosen, size=self.detect_size, second_size=None)
+        return replace(chosen, size=self.detect_size, second_size=None, closer_size=None)
 
     def capture_options(self, find_turn: MakeTurnFinder) -> CaptureOptions:
         """How videos, cameras and streams are opened.
