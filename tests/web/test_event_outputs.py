@@ -105,6 +105,16 @@ def test_an_event_is_the_same_wherever_it_is_told_of(pool: Path, tmp_path: Path)
     assert matches == [posted[1]]
 
 
+def test_two_browsers_do_not_use_one_number(pool: Path) -> None:
+    analyzer = FakeLiveAnalyzer()
+    with listener() as (url, posted), serving(pool, analyzer, settings={"webhook": [url]}) as server:
+        for _ in range(2):
+            watch(server, analyzer)
+        until(lambda: [event["event"] for event in posted].count("lost") == 2)
+    tracks = [event["track"] for event in posted if event["event"] == "appeared"]
+    assert len(set(tracks)) == 2
+
+
 def test_what_waits_is_delivered_when_the_server_ends(pool: Path) -> None:
     analyzer = FakeLiveAnalyzer()
     with listener() as (url, posted):

@@ -229,7 +229,9 @@ def test_register_through_the_ring_see_the_name_live_rename_and_erase(
     page.click("text=Stop")
 
     opened.go("activity")
-    page.wait_for_selector("text=Ada was recognized")
+    page.wait_for_selector(".day a:text-is('Ada')")
+    page.wait_for_selector("text=in view", state="detached")
+    assert page.locator(".day li").count() == 1  # one visit, whatever happened in it
 
     opened.go("people")
     page.click("a.person")

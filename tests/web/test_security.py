@@ -348,7 +348,10 @@ def test_a_log_of_an_earlier_server_gets_room_for_ids_and_keeps_everything(tmp_p
     path = tmp_path / "pool.server.db"
     ServerStore(path).close()
     old = sqlite3.connect(path)
-    for table, column in (("activity", "person_id"), ("audit", "person_id"), ("activity", "event_id")):
+    for index in ("activity_of_source", "activity_of_visit", "activity_of_person_id"):
+        old.execute(f"DROP INDEX {index}")
+    later = [("activity", "person_id"), ("audit", "person_id"), ("activity", "event_id"), ("activity", "visit")]
+    for table, column in later:
         old.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
     old.execute("INSERT INTO audit VALUES (1, '2026-01-01T00:00:00+00:00', 'Me', 'registered', 'Ada', '3 views')")
     old.execute("PRAGMA user_version = 1")

@@ -1,13 +1,7 @@
+from .folders import PictureFolder, pictures_or_error, walk_folder
 from .live import LiveSource, frames_or_silence
-from .opening import is_picture_file, open_source
-from .pictures import (
-    AnimationSource,
-    PictureSource,
-    find_pictures,
-    is_person_tree,
-    iter_person_tree,
-    read_image,
-)
+from .opening import SourceKind, is_picture_file, kind_of_source, open_source
+from .pictures import AnimationSource, PictureSource, read_image
 from .record import VideoWriter, write_image
 from .source import (
     CaptureOptions,
@@ -19,6 +13,7 @@ from .source import (
     ReconnectPolicy,
     Rhythm,
     mask_credentials,
+    url_scheme,
 )
 from .turning import MakeTurnFinder, TurnFinder, Turning
 from .video import VideoSource
@@ -33,20 +28,23 @@ __all__ = [
     "OnSkip",
     "OnStatus",
     "Pace",
+    "PictureFolder",
     "PictureSource",
     "ReconnectPolicy",
     "Rhythm",
+    "SourceKind",
     "TurnFinder",
     "Turning",
     "VideoSource",
     "VideoWriter",
-    "find_pictures",
     "frames_or_silence",
-    "is_person_tree",
     "is_picture_file",
-    "iter_person_tree",
+    "kind_of_source",
     "mask_credentials",
     "open_source",
+    "pictures_or_error",
     "read_image",
+    "url_scheme",
+    "walk_folder",
     "write_image",
 ]

@@ -5,8 +5,9 @@ is the right one unless the picture itself jumps. What remains uncertain is said
 a pipeline that has embeddings can verify it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
@@ -113,12 +114,13 @@ class Tracker:
 
     Args:
         options: When a face is taken for one seen before.
+        numbers: Where new ones come from, for several trackers whose numbers are to differ; by default from 1.
     """
 
-    def __init__(self, options: TrackOptions | None = None) -> None:
+    def __init__(self, options: TrackOptions | None = None, numbers: Iterator[int] | None = None) -> None:
         self.options = options or TrackOptions()
+        self._numbers = numbers or count(1)
         self._tracks: list[_Track] = []
-        self._last_id = 0
         self._last_s = -np.inf
         self._rhythm = Rhythm()
 
@@ -200,8 +202,7 @@ class Tracker:
         return max(time_s, self._last_s)
 
     def _next_id(self) -> int:
-        self._last_id += 1
-        return self._last_id
+        return next(self._numbers)
 
     def _pairs(self, expected: Floats, boxes: Floats, time_s: float) -> list[tuple[int, int]]:
         """(track, row) of the faces that are the same, all of them together the best choice."""

@@ -297,7 +297,7 @@ class _BrowserCamera:
 
     def __init__(self, services: Services) -> None:
         self._pool = services.pool.open()
-        recognizer = live_recognizer(services.engine, services.tuning, self._pool)
+        recognizer = live_recognizer(services.engine, services.tuning, services.tracks, self._pool)
         self._session = LiveSession(recognizer, partial(services.activity.emit, _SOURCE))
         self._now_s = 0.0
 

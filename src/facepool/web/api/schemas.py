@@ -17,6 +17,7 @@ from facepool.thresholds import TARGET_FPIR
 from facepool.types import Reason
 from facepool.web.problems import Answers
 from facepool.web.services.activity import ActivityEntry
+from facepool.web.services.visits import Visit
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT, description="A person's name, in any script")]
 PersonId = Annotated[
@@ -91,6 +92,10 @@ class _PictureWithFaces(BaseModel):
     name: str = Field(description="As the client called it")
     width: int
     height: int
+    turn: int = Field(
+        description="Degrees clockwise by which it was turned to find its faces upright; 90, 180 or 270 for one on its "
+        "side or head. Boxes are in the picture as it lies"
+    )
 
 
 class DetectedPicture(_PictureWithFaces):
@@ -358,6 +363,12 @@ class ActivityPage(BaseModel):
     """Who was seen when, newest first."""
 
     entries: list[ActivityEntry]
+
+
+class VisitPage(BaseModel):
+    """Who was there from when to when, newest first."""
+
+    visits: list[Visit]
 
 
 BYTES = "application/octet-stream"

@@ -4,9 +4,10 @@ In come settings and the networks; out goes `Services`, which routes find in the
 parts depend on each other. Nothing here knows requests or routes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from typing import Annotated
 
 from fastapi import Depends
@@ -19,14 +20,14 @@ from facepool.gallery import Pool
 from facepool.models.catalog import ModelEntry
 from facepool.recognize.live import LiveRecognizer
 from facepool.recognize.snapshots import SnapshotRecognizer
+from facepool.recognize.track import Tracker
 from facepool.sinks import EventOutputs
-from facepool.sinks.outputs import broker_missing
 from facepool.thresholds import ThresholdPolicy
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
 from facepool.web.services.cameras import Cameras, CameraSetup
 from facepool.web.services.engine import Engine
-from facepool.web.services.frigate import Emit, Frigate, FrigateClient
+from facepool.web.services.frigate import Frigate, FrigateClient
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import Limits
 from facepool.web.services.metrics import Metrics
@@ -55,6 +56,7 @@ class Services:
         outputs: Other programs that hear of events.
         frigate: Names the people of Frigate's events; None: it is not asked for.
         models: What the networks are, and under which terms.
+        tracks: Numbers for those who are followed, each given once.
     """
 
     engine: Engine
@@ -71,6 +73,7 @@ class Services:
     outputs: EventOutputs
     frigate: Frigate | None = None
     models: Sequence[ModelEntry] = ()
+    tracks: Iterator[int] = field(default_factory=lambda: count(1))
 
     @property
     def settings(self) -> Settings:
@@ -137,16 +140,22 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     engine = Engine(analyzer, queue=options.queue, batch=options.batch, on_run=metrics.run)
     tuning = Tuning(settings, analyzer.fmr, store, options.pinned)
     outputs = EventOutputs(settings, access.open)
+    tracks = count(1)
     activity = Activity(store, access.person_id, days=options.activity_days, others=outputs.put)
     audit = Audit(store, access.person_id)
     setup = CameraSetup(
-        recognizer=partial(live_recognizer, engine, tuning),
+        recognizer=partial(live_recognizer, engine, tuning, tracks),
         open_pool=access.open,
         emit=lambda camera, frame, events: activity.emit(camera.name, frame, events, camera=camera.source),
         turn_finder=partial(TurnFinder, engine.analyzer),
         capture=settings.capture_options(partial(TurnFinder, engine.analyzer)),
         rotate=settings.rotate,
     )
+    frigate = None
+    if settings.frigate is not None:
+        recognizer = partial(snapshot_recognizer, engine, tuning)
+        client, topic = FrigateClient(settings.frigate), settings.frigate_topic
+        frigate = Frigate(client, outputs.connections, topic, access.open, recognizer, activity.emit, tracks)
     services = Services(
         engine=engine,
         pool=access,
@@ -162,8 +171,9 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         metrics=metrics,
         store=store,
         outputs=outputs,
-        frigate=_frigate(settings, outputs, access, partial(snapshot_recognizer, engine, tuning), activity.emit),
+        frigate=frigate,
         models=options.models,
+        tracks=tracks,
     )
     # Numbers that are looked up whenever the metrics are asked for.
     metrics.watch("pictures_waiting", "Pictures of requests under way", lambda: services.engine.waiting)
@@ -172,35 +182,24 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     metrics.watch("cameras_watching", "Cameras that show something", lambda: services.cameras.showing)
     metrics.watch("events_delivered", "Events that other programs have got", lambda: services.outputs.delivered)
     metrics.watch("events_dropped", "Events that other programs never will get", lambda: services.outputs.dropped)
-    frigate = services.frigate
     if frigate is not None:
         metrics.watch("frigate_waiting", "People of Frigate's events to look at", lambda: frigate.waiting)
     return services
 
 
-def live_recognizer(engine: Engine, tuning: Tuning, pool: Pool) -> LiveRecognizer:
-    """A recognizer for one camera, with the settings as they are now."""
-    return LiveRecognizer(engine.analyzer, pool, tuning.policy, options=tuning.settings.live_options())
+def live_recognizer(engine: Engine, tuning: Tuning, tracks: Iterator[int], pool: Pool) -> LiveRecognizer:
+    """A recognizer for one camera, with the settings as they are now.
+
+    Several browsers are one source for those who hear of events, as is a camera that was restarted: no track of a
+    server has the number of another.
+    """
+    tracker = Tracker(numbers=tracks)
+    return LiveRecognizer(engine.analyzer, pool, tuning.policy, tracker, tuning.settings.live_options())
 
 
 def snapshot_recognizer(engine: Engine, tuning: Tuning, pool: Pool) -> SnapshotRecognizer:
     """A recognizer for pictures of which several show one person, with the settings as they are now."""
     return SnapshotRecognizer(engine.analyzer, pool, tuning.policy, tuning.settings.live_options())
-
-
-def _frigate(
-    settings: Settings,
-    outputs: EventOutputs,
-    access: PoolAccess,
-    recognizer: Callable[[Pool], SnapshotRecognizer],
-    emit: Emit,
-) -> Frigate | None:
-    if settings.frigate is None:
-        return None
-    if not outputs.connections:
-        raise broker_missing("--frigate")
-    client = FrigateClient(settings.frigate)
-    return Frigate(client, outputs.connections, settings.frigate_topic, access.open, recognizer, emit)
 
 
 async def services_of(connection: HTTPConnection) -> Services:  # async: it needs no thread

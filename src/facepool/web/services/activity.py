@@ -14,12 +14,27 @@ from facepool.recognize.events import Event
 from facepool.records import Record, event_record
 from facepool.types import Frame
 from facepool.web.services.store import LAST, ServerStore, now
+from facepool.web.services.visits import Visit, VisitRow, Visits
 
 _TIDY_EVERY = 1000
 _MOST_WAITING = 200
 _INSERT = """
     INSERT INTO activity (at, event, person, previous, source, similarity, person_id, event_id)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+# The columns as VisitRow has them.
+_VISITS = """
+    SELECT visit, at, event, person, person_id, previous, source, similarity FROM activity WHERE visit IN (
+        SELECT DISTINCT visit FROM activity WHERE visit < ? AND (? IS NULL OR person = ?) ORDER BY visit DESC LIMIT ?
+    ) ORDER BY id
+"""
+# That somebody came is kept before anybody knows who it is: it goes with a visit that was theirs alone.
+_FORGET_COMING = """
+    DELETE FROM activity WHERE person IS NULL
+        AND visit IN (SELECT visit FROM activity WHERE person IN (SELECT value FROM json_each(?)))
+        AND visit NOT IN (
+            SELECT visit FROM activity WHERE person IS NOT NULL AND person NOT IN (SELECT value FROM json_each(?))
+        )
 """
 
 
@@ -35,6 +50,7 @@ class ActivityEntry(BaseModel):
     similarity: float | None
     person_id: str | None = Field(description="Of the person, whatever they are called; null: nobody known")
     event_id: str | None = Field(description="The `id` of the event; null: it was kept before events had one")
+    visit: int = Field(description="The `id` of the visit that it belongs to")
 
 
 class Activity:
@@ -60,6 +76,7 @@ class Activity:
         self._id_of = id_of
         self._days = days
         self._added = 0
+        self._visits = Visits()
         self.events = Events()
         """What happens now, for those who listen."""
 
@@ -95,10 +112,14 @@ class Activity:
             if isinstance(previous, str) and self._id_of(previous) is None:
                 previous = None
             if person is not None and person_id is None:
+                if record["event"] == "lost":
+                    self._visits.end(record)
                 return {**record, "person": None, "person_id": None, "previous": previous}
             seen = (record["event"], person, previous, record["source"], record.get("similarity"))
-            values = (now(), *seen, person_id, record.get("id"))
-            db.execute(_INSERT, values)
+            at = now()
+            values = (at, *seen, person_id, record.get("id"))
+            row = int(db.execute(_INSERT, values).lastrowid or 0)
+            self._visits.place(db, row, record | {"at": at, "person_id": person_id})
             if self._added % _TIDY_EVERY == 0:
                 oldest = datetime.now(UTC) - timedelta(days=self._days)
                 db.execute("DELETE FROM activity WHERE at < ?", (oldest.isoformat(timespec="seconds"),))
@@ -117,6 +138,18 @@ class Activity:
         """
         query = "SELECT * FROM activity WHERE id < ? AND (? IS NULL OR person = ?) ORDER BY id DESC LIMIT ?"
         return await self._read(query, LAST if before is None else before, person, person, limit)
+
+    async def visits(self, *, person: str | None = None, before: int | None = None, limit: int = 100) -> list[Visit]:
+        """Visits, newest first.
+
+        Args:
+            person: Only those of somebody.
+            before: Only those with a lower number.
+            limit: How many at most.
+        """
+        values = (LAST if before is None else before, person, person, limit)
+        rows = await asyncio.to_thread(self._store.read, _VISITS, values)
+        return self._visits.of([VisitRow(*row) for row in rows])  # type: ignore[arg-type] # STRICT tables
 
     async def of(self, person: str) -> list[dict[str, object]]:
         """Everything about a person, oldest first."""
@@ -137,6 +170,7 @@ class Activity:
             How many entries spoke of them.
         """
         names = (json.dumps(list(people)),)
+        db.execute(_FORGET_COMING, names * 2)
         gone = db.execute("DELETE FROM activity WHERE person IN (SELECT value FROM json_each(?))", names).rowcount
         nameless = "UPDATE activity SET previous = NULL WHERE previous IN (SELECT value FROM json_each(?))"
         return gone + db.execute(nameless, names).rowcount
@@ -166,15 +200,26 @@ class Events:
             with suppress(RuntimeError):  # the loop has ended, and with it the listener
                 loop.call_soon_threadsafe(_put, queue, record)
 
-    async def listen(self) -> AsyncIterator[Record]:
-        """Records from now on, until the listener stops listening."""
+    async def listen(self, over: asyncio.Event) -> AsyncIterator[Record]:
+        """Records from now on, until the listener stops listening.
+
+        Args:
+            over: Set when there is to be no more.
+        """
         queue: asyncio.Queue[Record] = asyncio.Queue(_MOST_WAITING)
         with self._lock:
             self._listeners[queue] = asyncio.get_running_loop()
+        ending, coming = asyncio.ensure_future(over.wait()), asyncio.ensure_future(queue.get())
         try:
             while True:
-                yield await queue.get()
+                await asyncio.wait((coming, ending), return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done():
+                    return
+                record, coming = coming.result(), asyncio.ensure_future(queue.get())
+                yield record
         finally:
+            coming.cancel()
+            ending.cancel()
             with self._lock:
                 del self._listeners[queue]
 

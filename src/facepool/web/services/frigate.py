@@ -11,7 +11,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -27,6 +27,7 @@ from facepool.recognize.evidence import Identity
 from facepool.recognize.snapshots import Box, SnapshotRecognizer
 from facepool.sinks import BrokerConnection, Rejected, Unreachable
 from facepool.sinks.outbox import split_address
+from facepool.sinks.outputs import broker_missing
 from facepool.types import Frame, Image
 from facepool.web.problems import RequestError, ServerBusy
 from facepool.web.scale import scaled_people
@@ -275,6 +276,10 @@ class Frigate:
         open_pool: Opens the pool for the thread that recognizes.
         recognizer: Made on that pool, in that thread.
         emit: Passes on who came, was recognized, and went.
+        tracks: Numbers for those who come.
+
+    Raises:
+        ConfigError: There is no broker.
     """
 
     def __init__(
@@ -285,7 +290,10 @@ class Frigate:
         open_pool: Callable[[], AbstractContextManager[Pool]],
         recognizer: Callable[[Pool], SnapshotRecognizer],
         emit: Emit,
+        tracks: Iterator[int],
     ) -> None:
+        if not connections:
+            raise broker_missing("--frigate")
         self._client = client
         self._open_pool = open_pool
         self._make_recognizer = recognizer
@@ -293,7 +301,7 @@ class Frigate:
         self._changed = threading.Condition()
         self._visits: dict[str, _Visit] = {}
         self._ended: dict[str, None] = {}
-        self._tracks = 0
+        self._tracks = tracks
         self._deadline_s: float | None = None
         self._failing = False
         self._thread = threading.Thread(target=self._run, name="frigate", daemon=True)
@@ -325,8 +333,7 @@ class Frigate:
             if visit is not None:
                 visit.report, visit.fresh = report, True
             elif report.id not in self._ended and len(self._visits) < 2 * _MOST_VISITS:
-                self._tracks += 1
-                self._visits[report.id] = _Visit(report, self._tracks, time.monotonic())
+                self._visits[report.id] = _Visit(report, next(self._tracks), time.monotonic())
             self._changed.notify()
 
     # What follows runs in the thread.

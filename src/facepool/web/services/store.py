@@ -51,7 +51,24 @@ ALTER TABLE audit ADD COLUMN person_id TEXT;
 ALTER TABLE activity ADD COLUMN person_id TEXT;
 """
 _IDS_OF_EVENTS = "ALTER TABLE activity ADD COLUMN event_id TEXT"
-_MIGRATIONS = (_SCHEMA, _IDS_OF_PEOPLE, _IDS_OF_EVENTS)
+_VISITS = """
+ALTER TABLE activity ADD COLUMN visit INTEGER;
+CREATE INDEX activity_of_source ON activity (source, id);
+UPDATE activity SET visit = id WHERE event IN ('recognized', 'changed');
+UPDATE activity SET visit = coalesce((
+    SELECT found.id FROM activity found WHERE found.person = activity.person AND found.source = activity.source
+        AND found.id < activity.id AND found.visit IS NOT NULL ORDER BY found.id DESC LIMIT 1
+), id) WHERE event = 'lost';
+UPDATE activity SET visit = coalesce((
+    SELECT found.visit FROM activity found WHERE found.source = activity.source AND found.id > activity.id
+        AND found.event IN ('recognized', 'changed')
+        AND found.at <= strftime('%Y-%m-%dT%H:%M:%S', activity.at, '+10 seconds')
+        ORDER BY found.id LIMIT 1
+), id) WHERE visit IS NULL;
+CREATE INDEX activity_of_visit ON activity (visit);
+CREATE INDEX activity_of_person_id ON activity (person_id, id)
+"""
+_MIGRATIONS = (_SCHEMA, _IDS_OF_PEOPLE, _IDS_OF_EVENTS, _VISITS)
 """What takes the file from version n to n + 1."""
 
 Row = tuple[object, ...]

@@ -106,6 +106,7 @@ export const api = {
   system: (signal) => get("v1/system", signal),
 
   activity: (query, signal) => get(`v1/activity?${new URLSearchParams(query)}`, signal),
+  visits: (query, signal) => get(`v1/activity/visits?${new URLSearchParams(query)}`, signal),
   audit: (signal) => get("v1/audit", signal),
   events: () => new EventSource(address("v1/events")),
   keys: (signal) => get("v1/keys", signal),

@@ -69,6 +69,11 @@ export function time(date) {
   return new Intl.DateTimeFormat(region(), { hour: "numeric", minute: "2-digit" }).format(date);
 }
 
+/** From when to when, in as few words as it takes. */
+export function times(from, to) {
+  return new Intl.DateTimeFormat(region(), { hour: "numeric", minute: "2-digit" }).formatRange(from, to);
+}
+
 export function day(date) {
   const today = new Date();
   const yesterday = new Date(today.getTime() - 86_400_000);

@@ -1,18 +1,19 @@
-// Activity: who was seen when, newest first, growing while one looks.
+// Activity: who was there from when to when, newest first, as it happens.
 import { api } from "../api.js";
 import { add, h, put } from "../dom.js";
-import { day, t, time } from "../i18n.js";
+import { day, t, time, times } from "../i18n.js";
 import { icon } from "../icons.js";
 import { portraits } from "../portraits.js";
 
 const AT_ONCE = 100;
+const REFRESH_AFTER_MS = 500;
 
 export async function showActivity(page, { signal, query }) {
-  const state = { person: query.get("person") ?? "", oldest: null };
+  const state = { person: query.get("person") ?? "", visits: new Map(), rows: new Map(), all: false };
   const list = h("div", { class: "section", "aria-live": "off" });
   const people = await portraits(signal).catch(() => new Map());
   const chooser = h("select", { "aria-label": t("activity.filter"), onchange: () => show(chooser.value) }, h("option", { value: "" }, t("activity.everybody")), [...people.keys()].map((name) => h("option", { value: name, selected: name === state.person }, name)));
-  const more = h("button", { class: "button", type: "button", hidden: true, onclick: () => load() }, t("activity.more"));
+  const more = h("button", { class: "button", type: "button", hidden: true, onclick: () => load({ before: Math.min(...state.visits.keys()) }) }, t("activity.more"));
   put(
     page,
     h("div", { class: "page-head" }, h("div", {}, h("h1", {}, t("activity.title")), h("p", { class: "help" }, t("activity.lead"))), h("div", { class: "actions" }, people.size ? chooser : null)),
@@ -21,26 +22,49 @@ export async function showActivity(page, { signal, query }) {
   );
 
   async function show(person) {
-    Object.assign(state, { person, oldest: null });
-    list.replaceChildren();
+    Object.assign(state, { person, visits: new Map(), all: false });
     await load();
   }
 
-  async function load() {
-    const wanted = { limit: AT_ONCE, ...(state.person && { person: state.person }), ...(state.oldest !== null && { before: state.oldest }) };
-    const { entries } = await api.activity(wanted, signal);
-    for (const entry of entries) add(rowsOf(list, entry), h("li", {}, row(entry, people)));
-    if (entries.length) state.oldest = entries.at(-1).id;
-    more.hidden = entries.length < AT_ONCE;
-    if (!list.childElementCount) put(list, h("div", { class: "empty" }, icon("activity"), h("h2", {}, t("activity.empty.title")), h("p", {}, t("activity.empty"))));
+  /** Takes in the newest visits, in place of what was known of them, or older ones. */
+  async function load(before = {}) {
+    const { person } = state;
+    const { visits } = await api.visits({ limit: AT_ONCE, ...(person && { person }), ...before }, signal);
+    if (person !== state.person) return;
+    const whole = visits.length < AT_ONCE;
+    if (whole && (before.before || !state.visits.size)) state.all = true;
+    if (!before.before) for (const id of state.visits.keys()) if (whole || id >= visits.at(-1).id) state.visits.delete(id);
+    for (const visit of visits) state.visits.set(visit.id, visit);
+    more.hidden = state.all || !state.visits.size;
+    draw();
+  }
+
+  /** Puts the rows in order; those that are as before stay as they are. */
+  function draw() {
+    const rows = new Map();
+    const days = new Map();
+    for (const visit of [...state.visits.values()].sort((a, b) => b.id - a.id)) {
+      const said = JSON.stringify(visit);
+      const known = state.rows.get(visit.id);
+      const item = known?.said === said ? known.item : h("li", {}, row(visit, people));
+      rows.set(visit.id, { said, item });
+      const name = day(new Date(visit.since));
+      if (!days.has(name)) days.set(name, h("ul", { class: "rows" }));
+      days.get(name).append(item);
+    }
+    state.rows = rows;
+    put(list, [...days].map(([name, items]) => h("section", { class: "day" }, h("h2", {}, name), items)));
+    if (!days.size) add(list, h("div", { class: "empty" }, icon("activity"), h("h2", {}, t("activity.empty.title")), h("p", {}, t("activity.empty"))));
   }
 
   await load();
   let waiting = 0;
   const events = api.events();
   const refresh = () => {
-    clearTimeout(waiting);
-    waiting = setTimeout(() => show(state.person), 800);
+    waiting ||= setTimeout(() => {
+      waiting = 0;
+      load().catch(() => null); // the next event tries again
+    }, REFRESH_AFTER_MS);
   };
   for (const kind of ["message", "appeared", "recognized", "changed", "lost"]) events.addEventListener(kind, refresh);
   return {
@@ -51,33 +75,24 @@ export async function showActivity(page, { signal, query }) {
   };
 }
 
-/** The list of an entry's day, made where it is not there yet. */
-function rowsOf(list, entry) {
-  const name = day(new Date(entry.at));
-  const last = list.lastElementChild;
-  if (last?.dataset.day === name) return last.querySelector("ul");
-  const rows = h("ul", { class: "rows" });
-  add(list, h("section", { class: "day", "data-day": name }, h("h2", {}, name), rows));
-  return rows;
-}
-
-function row(entry, people) {
-  const known = people.get(entry.person);
+function row({ person, previous, source, since, until }, people) {
+  const from = new Date(since);
+  const when = until === null ? t("live.since", { time: time(from) }) : times(from, new Date(until));
   return h(
     "div",
     { class: "row" },
-    known?.face() ?? h("span", { class: "face", "aria-hidden": "true" }, entry.person ? [...entry.person][0] : icon("register")),
-    h("div", { class: "row-text" }, h("span", {}, words(entry)), h("span", { class: "help" }, place(entry))),
-    h("time", { class: "row-value number", datetime: entry.at }, time(new Date(entry.at))),
+    people.get(person)?.face() ?? h("span", { class: "face", "aria-hidden": "true" }, person ? [...person][0] : icon("register")),
+    h(
+      "div",
+      { class: "row-text" },
+      person ? h("a", { href: `#/people/${encodeURIComponent(person)}` }, person) : h("span", {}, t("stranger")),
+      h("span", { class: "help" }, [place(source), previous ? t("activity.changed", { previous }) : null].filter(Boolean).join(" · ")),
+    ),
+    until === null ? h("span", { class: "badge good" }, t("activity.present")) : null,
+    h("time", { class: "row-value number", datetime: since }, when),
   );
 }
 
-function words({ event, person, previous }) {
-  if (event === "lost") return person ? t("activity.left", { person }) : t("activity.stranger.left");
-  if (event === "changed" && person) return t("activity.changed", { person, previous });
-  return person ? t("activity.seen", { person }) : t("activity.stranger");
-}
-
-function place({ source }) {
+function place(source) {
   return source === "browser" || !source ? t("activity.browser") : t("activity.camera", { name: source });
 }

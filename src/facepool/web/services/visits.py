@@ -1,0 +1,133 @@
+"""Which events of the activity belong together: one visit is somebody's stay before one camera."""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pydantic import BaseModel, Field
+
+from facepool.records import Record
+
+AGAIN_WITHIN_S = 120
+"""Who is before the same camera again within this time has not left."""
+
+
+class Visit(BaseModel):
+    """Somebody's stay before one camera, from when to when; who is back within two minutes has not left."""
+
+    id: int
+    person: str | None = Field(description="null: nobody known")
+    person_id: str | None = Field(description="Of the person, whatever they are called; null: nobody known")
+    previous: str | None = Field(description="Who it was taken for before")
+    source: str = Field(description="Which camera; `browser` for that of the page")
+    since: str = Field(description="ISO 8601 in UTC")
+    until: str | None = Field(description="The same, of when they were seen last; null: they are in view")
+    similarity: float | None = Field(description="The highest at which they were recognized")
+
+
+@dataclass(frozen=True, slots=True)
+class VisitRow:
+    """What a visit is made of.
+
+    Attributes:
+        visit: Its number.
+        at: ISO 8601 in UTC.
+        event: As of the activity.
+        person: Who it is; None: nobody known.
+        person_id: Of the person.
+        previous: Who it was taken for before.
+        source: Which camera.
+        similarity: Of the person; None where nothing was compared.
+    """
+
+    visit: int
+    at: str
+    event: str
+    person: str | None
+    person_id: str | None
+    previous: str | None
+    source: str
+    similarity: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Track:
+    visit: int
+    rows: tuple[int, ...]
+
+
+class Visits:
+    """Gives each event of the activity the number of its visit; called inside transactions of the store only."""
+
+    def __init__(self) -> None:
+        self._open: dict[object, _Track] = {}
+        """By the number of the track, of which a server has no two alike."""
+
+    def place(self, db: sqlite3.Connection, row: int, record: Record) -> None:
+        """Find the visit of an event that was kept just now.
+
+        A face is of a visit of its own until it is known; then it goes on with a visit of the same person before the
+        same camera, if that is not long ago. Who turns out to be somebody else takes what was said of the face along.
+
+        Args:
+            db: Of the transaction.
+            row: The event's number.
+            record: What happened, ``at`` what time and to whom, as it was kept.
+        """
+        number, event = record.get("track"), record["event"]
+        track = None if number is None else self._open.get(number)
+        rows = (*(track.rows if track else ()), row)
+        visit = row if track is None or event == "changed" else track.visit
+        if record["person_id"] is not None and (track is None or event != "lost"):
+            visit = self._going_on(db, record, visit) or visit
+        db.executemany("UPDATE activity SET visit = ? WHERE id = ?", [(visit, kept) for kept in rows])
+        if event == "lost":
+            self.end(record)
+        elif number is not None:
+            self._open[number] = _Track(visit, rows)
+
+    def end(self, record: Record) -> None:
+        """Somebody is gone, whether or not that was kept."""
+        self._open.pop(record.get("track"), None)
+
+    def of(self, rows: Sequence[VisitRow]) -> list[Visit]:
+        """The visits that rows make, newest first.
+
+        Args:
+            rows: All rows of each visit, oldest first.
+        """
+        by_visit: dict[int, list[VisitRow]] = {}
+        for row in rows:
+            by_visit.setdefault(row.visit, []).append(row)
+        present = {track.visit for track in list(self._open.values())}  # others write meanwhile
+        return [_visit(by_visit[number], number in present) for number in sorted(by_visit, reverse=True)]
+
+    def _going_on(self, db: sqlite3.Connection, record: Record, visit: int) -> int | None:
+        """The visit of the same person before the same camera that an event belongs to."""
+        found = db.execute(
+            """SELECT visit, at FROM activity WHERE person_id = ? AND source = ? AND visit != ?
+            ORDER BY id DESC LIMIT 1""",
+            (record["person_id"], record["source"], visit),
+        ).fetchone()
+        if found is None:
+            return None
+        earlier, (last, at) = int(found[0]), (datetime.fromisoformat(str(when)) for when in (found[1], record["at"]))
+        is_open = any(track.visit == earlier for track in self._open.values())
+        return earlier if is_open or at - last <= timedelta(seconds=AGAIN_WITHIN_S) else None
+
+
+def _visit(rows: Sequence[VisitRow], present: bool) -> Visit:  # noqa: FBT001 -- private
+    told = [row for row in rows if row.event in ("recognized", "changed")] or list(rows)
+    last = told[-1]
+    similarities = [row.similarity for row in rows if row.person == last.person and row.similarity is not None]
+    return Visit(
+        id=last.visit,
+        person=last.person,
+        person_id=last.person_id,
+        previous=last.previous,
+        source=last.source,
+        since=rows[0].at,
+        until=None if present else rows[-1].at,
+        similarity=max(similarities, default=None) if last.person is not None else None,
+    )
