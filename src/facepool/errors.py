@@ -16,6 +16,7 @@ FacepoolError
 │   ├── StreamUnavailable
 │   ├── StreamLost
 │   ├── NoFace
+│   ├── ImplausibleLandmarks
 │   ├── ScanIncomplete
 │   ├── NotEnoughScores
 │   ├── InvalidScores
@@ -196,6 +197,15 @@ class NoFace(InputError):
     """
 
     code = "no_face"
+
+
+class ImplausibleLandmarks(InputError):
+    """What was found in a picture has landmarks that fit no head: it is half hidden, at an odd angle, or no face.
+
+    Remedy: take a picture with one whole, upright face; one that is on its side or head as a whole is turned by itself.
+    """
+
+    code = "implausible_landmarks"
 
 
 class ScanIncomplete(InputError):

@@ -439,8 +439,10 @@ class StreamConnector:
             refused: Whether it is the user name or password.
         """
         fix = "Check the address, the user name and password in it, and that the camera is on"
-        hint = login_hint(self._url, refused=refused)
-        return StreamUnavailable(f"The stream {self.name} cannot be opened", why=why, fix=hint or fix)
+        if hint := login_hint(self._url, refused=refused):
+            # Where there is room for a reason only, as in a server's list of cameras, it says what to do.
+            why, fix = f"{why}; @ / # ? % in a user name or password have to be percent-encoded", hint
+        return StreamUnavailable(f"The stream {self.name} cannot be opened", why=why, fix=fix)
 
     def lost(self, why: str) -> StreamLost:
         """The error for a stream that died."""

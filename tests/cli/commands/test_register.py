@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facepool import read_image
 from facepool.capture import write_image
+from facepool.geometry import turn_image
+from facepool.types import Turn
 from support.commands import Commands, film, interrupt, nobody, pan, shot
 from support.media import server
 from support.permissions import like_any_user
@@ -31,6 +34,29 @@ def test_views_that_differ_are_stored_and_known_ones_are_not(facepool: Commands,
     assert again.code == 0
     assert again.records == [{"person": "Ada", "stored": 0, "frames": 1, "outcomes": {"known_view": 1}}]
     assert facepool.people() == {"Ada": 2}
+
+
+def test_photos_on_their_side_or_head_are_registered_and_recognized_upright(
+    facepool: Commands, photos: Path, tmp_path: Path
+) -> None:
+    lying: list[tuple[str, Turn]] = [("person_a_1", 90), ("person_a_2", 180), ("person_b_1", 270)]
+    for name, turn in lying:
+        folder = tmp_path / "people" / name[:-2]
+        folder.mkdir(parents=True, exist_ok=True)
+        write_image(folder / f"{name}.png", turn_image(read_image(photos / f"{name}.jpg"), turn))
+    outcome = facepool("register", "-s", tmp_path / "people")
+    assert outcome.code == 0, outcome.err
+    assert outcome.err.count("looked at turned clockwise by") == 3
+    found = facepool("recognize", tmp_path / "people" / "person_a", photos, "--json")
+    named = {Path(str(record["source"])).stem: record["person"] for record in found.records}
+    assert named == {
+        "person_a_1": "person_a",
+        "person_a_2": "person_a",
+        "person_b_1": "person_b",
+        "person_b_2": "person_b",
+        "impostor_1": None,
+        "impostor_2": None,
+    }
 
 
 def test_the_register_threshold_decides_how_many_views_differ(facepool: Commands, photos: Path) -> None:

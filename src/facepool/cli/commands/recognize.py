@@ -24,7 +24,7 @@ from facepool.cli.context import (
 )
 from facepool.cli.ui.console import Console, people_count
 from facepool.cli.ui.recording import PICTURE_SUFFIXES, VIDEO_SUFFIXES, NewNames, open_recording, stem_of
-from facepool.cli.ui.sources import Sources, more_sources, source_option
+from facepool.cli.ui.sources import Sources, more_sources, note_turned, source_option
 from facepool.cli.ui.viewer import Viewer, is_still
 from facepool.errors import ConfigError, InputError
 from facepool.files import storage_errors
@@ -206,6 +206,7 @@ def _recognize_pictures(
     with console.counting("Recognizing", source.frame_count) as counter:
         for frame in viewer.pictures(source):
             faces = recognizer.recognize(frame.image_bgr)
+            note_turned(console, frame.source, faces.detections)
             for record in face_records(frame, faces, say_when_empty=True):
                 console.emit(record)
             rows += [(frame.source, str(row + 1), *decision_cells(one)) for row, one in enumerate(faces.decisions)]

@@ -30,7 +30,7 @@ from facepool.cli.ui.registration import (
     store_pictures,
     write_report,
 )
-from facepool.cli.ui.sources import Sources, more_sources, source_option
+from facepool.cli.ui.sources import Sources, more_sources, note_turned, source_option
 from facepool.cli.ui.viewer import Viewer, is_still
 from facepool.enroll.session import EnrollmentSession, LookAlike
 from facepool.errors import ConfigError, InputError, PersonFull
@@ -323,6 +323,8 @@ def _register_people(named: Sequence[str], context: CommandContext, options: Reg
                     left_out.append(LeftOut(name, "", error.code, str(error), unreadable=True))
                     continue
                 offers = session.offer_pictures(_readable(name, paths, left_out, counter.step))
+                for offer in offers:
+                    note_turned(console, offer.frame.source, offer.faces.detections)
                 stored[name] = session.commit()
                 unused = [offer for offer in offers if offer.outcome != "taken"]
                 left_out += [LeftOut(name, offer.frame.source, offer.outcome, str(offer)) for offer in unused]

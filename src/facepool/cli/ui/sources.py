@@ -19,9 +19,10 @@ from facepool.capture import (
     url_scheme,
 )
 from facepool.cli.context import CommandContext
+from facepool.cli.ui.console import Console
 from facepool.errors import InputError
 from facepool.faces.turns import TurnFinder
-from facepool.types import Turn
+from facepool.types import Detections, Turn
 
 source_option = click.option(
     "-s",
@@ -121,6 +122,12 @@ class Sources:
             self._console.note(f"Connection lost ({status.reason}); attempt {status.attempt} in {status.wait_s:g} s")
         elif status.state == "connected" and status.attempt:
             self._console.note("Connected again")
+
+
+def note_turned(console: Console, picture: str, found: Detections) -> None:
+    """Say of a picture that lies on its side or head that it was looked at upright."""
+    if found.turn:
+        console.note(f"{picture} does not lie upright: it was looked at turned clockwise by {found.turn} degrees")
 
 
 def _rounded(fps: float) -> str:

@@ -20,7 +20,7 @@ from starlette.datastructures import UploadFile
 from facepool.capture.formats import HEAD_BYTES, is_picture
 from facepool.errors import ImageUnreadable, InputError, SourceEmpty
 from facepool.records import Record
-from facepool.types import Image
+from facepool.types import Image, Turn
 from facepool.web.api.schemas import BYTES, Body
 from facepool.web.problems import UnsupportedBody, schema_of
 from facepool.web.services.engine import LIMITS, Engine
@@ -90,9 +90,15 @@ class AnalyzedPicture(Generic[Found]):
     height: int
     found: Found
 
-    def record(self, faces: Iterable[Record]) -> Record:
-        """The picture with its faces, for an answer."""
-        return {"name": self.name, "width": self.width, "height": self.height, "faces": list(faces)}
+    def record(self, faces: Iterable[Record], turn: Turn) -> Record:
+        """The picture with its faces, for an answer.
+
+        Args:
+            faces: What is said of each.
+            turn: By which they were found upright.
+        """
+        size = {"width": self.width, "height": self.height, "turn": turn}
+        return {"name": self.name, **size, "faces": list(faces)}
 
 
 REQUEST_BODY = {

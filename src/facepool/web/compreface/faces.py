@@ -17,7 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from facepool.faces.analyze import Analyzer
-from facepool.faces.pose import fit_heads
+from facepool.faces.pose import fit_a_head, fit_heads
 from facepool.geometry import TEMPLATES
 from facepool.records import Record
 from facepool.types import AlignedFaces, Detections, Floats, Image, Indices, Pose
@@ -267,7 +267,7 @@ def select(analyzer: Analyzer, image_bgr: Image, options: FaceOptions, *, embed:
         embeddings = np.empty((len(detections), 0), np.float32)
     rows = chosen(detections, options)
     size_wh = _size_wh(image_bgr)
-    poses = fit_heads(detections.landmarks, size_wh).poses if "pose" in options.plugins else ()
+    poses = fit_heads(detections.landmarks, size_wh, detections.turn).poses if "pose" in options.plugins else ()
     return FaceSelection(
         detections[rows], size_wh, _since_ms(began_s), embeddings[rows], tuple(poses[row] for row in rows if poses)
     )
@@ -290,14 +290,14 @@ def take_for_face(analyzer: Analyzer, image_bgr: Image) -> FaceSelection:
 
 
 def chosen(detections: Detections, options: FaceOptions) -> Indices:
-    """Rows of the faces that count, by the area of their box, largest first.
+    """Rows of the faces that count, by the area of their box, largest first: not what fits no head.
 
     Raises:
         CompreFaceError: There is none.
     """
     areas = (detections.boxes[:, 2:] - detections.boxes[:, :2]).prod(axis=1)
     order = np.argsort(-areas, kind="stable")
-    rows = order[detections.scores[order] >= options.det_prob_threshold]
+    rows = order[(detections.scores >= options.det_prob_threshold)[order] & fit_a_head(detections)[order]]
     if not len(rows):
         raise no_face()
     return rows[: options.limit] if options.limit else rows
