@@ -96,7 +96,9 @@ def fetch_picture(url: str, options: CaptureOptions | None = None) -> FetchedPic
 
 
 def _unavailable(what: str, url: str, error: NoAnswer) -> StreamUnavailable:
-    hint = login_hint(url, refused=error.fix is _CHECK_LOGIN)
+    # What answers, and is no picture, was asked with a login that was understood.
+    refused = error.fix is _CHECK_LOGIN
+    hint = login_hint(url, refused=refused) if refused or error.fix is _CHECK else ""
     return StreamUnavailable(what, why=error.why, fix=hint or error.fix)
 
 
@@ -152,9 +154,8 @@ class Address:
             _check_status(answer)
             kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind.startswith("multipart/"):
-                return Moving(
-                    ("mpjpeg", _JPEG_AFTER_JPEG)
-                )  # where FFmpeg does not find the parts, it finds the pictures
+                # Where FFmpeg does not find the parts, it finds the pictures.
+                return Moving(("mpjpeg", _JPEG_AFTER_JPEG))
             if kind.startswith(("video/", "audio/")):
                 return Moving()
             length = answer.headers.get("content-length", "")

@@ -16,6 +16,8 @@ from facepool.web.problems import schema_of
 
 _MOST_PICTURES = 100
 _MOST_FIELDS = 20
+_TEXTS = frozenset({"userid", "min_confidence", "api_key", "admin_key"})
+"""Fields that are no pictures, whatever is in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +88,9 @@ async def read_form(request: Request) -> VisionForm:
     fields: dict[str, str] = {}
     async with request.form(max_files=_MOST_PICTURES, max_fields=_MOST_FIELDS, max_part_size=MOST_PART_BYTES) as form:
         for name, value in form.multi_items():
-            picture = await picture_of_part(value)
-            if picture is not None:
-                pictures.append(picture)
+            data = None if name in _TEXTS else await picture_of_part(value)
+            if data is not None:
+                pictures.append(data)
             elif isinstance(value, str):
                 fields.setdefault(name, value)
     return VisionForm(pictures, fields)
