@@ -58,6 +58,33 @@ def test_several_addresses_are_a_list_in_the_file_and_stand_apart_in_the_environ
     assert load_settings({"webhook": ("http://third/",)}, file).webhook == ("http://third/",)
 
 
+def test_pages_of_other_sites_are_what_browsers_call_them() -> None:
+    settings = load_settings(
+        {
+            "allow_origin": ("https://Dash.example:443/lovelace?x=1", "http://10.0.0.7:8123/"),
+            "allow_frame": "http://[FD00::1]:80 https://home.example:8123",
+        }
+    )
+    assert settings.allow_origin == ("https://dash.example", "http://10.0.0.7:8123")
+    assert settings.allow_frame == ("http://[fd00::1]", "https://home.example:8123")
+
+
+@pytest.mark.parametrize(
+    "address", ["*", "null", "dash.example", "https://*.example", "file:///x", "https://a@b", "http://x:99999"]
+)
+def test_what_is_no_page_is_not_allowed(address: str) -> None:
+    for name in ("allow_origin", "allow_frame"):
+        with pytest.raises(ConfigError, match=name):
+            load_settings({name: (address,)})
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("", ""), ("/", ""), ("/faces/", "/faces"), ("/home/faces", "/home/faces")]
+)
+def test_a_path_prefix_has_no_slash_at_its_end(given: str, kept: str) -> None:
+    assert load_settings({"path_prefix": given}).path_prefix == kept
+
+
 @pytest.mark.parametrize("prefix", ["", "/", "home/+", "#"])
 def test_what_is_no_topic_is_no_prefix_of_home_assistant(prefix: str) -> None:
     with pytest.raises(ConfigError, match="discovery_prefix"):

@@ -82,6 +82,18 @@ def test_a_missing_extra_is_one_line_before_anything_happens(facepool: Commands,
     assert not facepool.pool.exists()
 
 
+@pytest.mark.parametrize("words", [["recognize"], ["register", "Ada"]])
+def test_the_core_says_that_a_file_is_missing_before_it_asks_for_a_window(
+    facepool: Commands, words: list[str], photos: Path
+) -> None:
+    outcome = core_only(facepool, *words, "typo.jpg")
+    assert outcome.code == 3
+    assert "[path_missing] There is no file or folder typo.jpg" in outcome.error
+    one_of_two = core_only(facepool, "register", "Ada", "typo.jpg", photos / "person_a_1.jpg")
+    assert "typo.jpg" in one_of_two.error
+    assert facepool.people() == {"Ada": 1}
+
+
 def test_the_core_registers_recognizes_calibrates_and_draws(facepool: Commands, photos: Path) -> None:
     for person in ("a", "b"):
         pictures = sorted(photos.glob(f"person_{person}_*"))

@@ -12,7 +12,10 @@ from facepool.geometry import (
     shares_inside,
     similarity_transforms,
     transform_points,
+    turn_boxes,
     turn_image,
+    turn_points,
+    turn_size,
 )
 from facepool.types import TURNS, Floats, Turn
 
@@ -107,3 +110,24 @@ def test_pictures_turn_clockwise_by_whole_quarters(turn: Turn) -> None:
     turned = turn_image(picture, turn)
     assert np.array_equal(turned, np.rot90(picture, -turn // 90))
     assert turned.flags.c_contiguous
+
+
+@given(hnp.arrays(np.float32, (7, 5, 2), elements=coordinates), st.sampled_from(TURNS))
+def test_points_turn_with_the_picture(points: Floats, turn: Turn) -> None:
+    back: dict[Turn, Turn] = {0: 0, 90: 270, 180: 180, 270: 90}
+    size_wh = (640, 480)
+    turned = turn_points(points, size_wh, turn)
+    np.testing.assert_allclose(turn_points(turned, turn_size(size_wh, turn), back[turn]), points, atol=1e-3)
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_what_a_box_holds_it_holds_in_the_turned_picture(turn: Turn) -> None:
+    picture = np.zeros((6, 9, 3), np.uint8)
+    picture[1:3, 4:8] = 255
+    (box,) = turn_boxes(np.array([[4, 1, 8, 3]], np.float32), (9, 6), turn)
+    turned = turn_image(picture, turn)
+    assert (turned.shape[1], turned.shape[0]) == turn_size((9, 6), turn)
+    x1, y1, x2, y2 = box.astype(int)
+    assert turned[y1:y2, x1:x2].min() == 255
+    assert turned.sum() == turned[y1:y2, x1:x2].sum()
+    assert turn_boxes(np.zeros((0, 4), np.float32), (9, 6), turn).shape == (0, 4)

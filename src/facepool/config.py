@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
@@ -41,7 +42,22 @@ def _degrees_as_text(value: object) -> object:
 
 Rotation = Annotated[Literal["0", "90", "180", "270", "auto"], BeforeValidator(_degrees_as_text)]
 """How far the pictures of a camera are turned clockwise, in degrees; ``auto``: as the faces in them lie."""
+_PORTS = {"http": 80, "https": 443}
 _TURNS: Mapping[Rotation, Turn] = MappingProxyType({"0": 0, "90": 90, "180": 180, "270": 270})
+
+
+def _origin_of(address: str) -> str:
+    """What a browser says of a page that is at an address: ``https://host:8123``.
+
+    Raises:
+        ValueError: No page is there.
+    """
+    parts = urlsplit(address.strip().lower())
+    if parts.scheme not in _PORTS or not parts.hostname or "*" in parts.hostname or parts.username is not None:
+        raise ValueError(f"{address!r} is no address of a page; write it like https://dashboard.example:8123")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    usual = parts.port in (None, _PORTS[parts.scheme])
+    return f"{parts.scheme}://{host}" if usual else f"{parts.scheme}://{host}:{parts.port}"
 
 
 def default_pool() -> Path:
@@ -106,6 +122,23 @@ class Settings(BaseModel):
     )
     home_assistant: bool = Field(default=False, description="Announce cameras and people to Home Assistant, by --mqtt")
     discovery_prefix: str = Field("homeassistant", description="What Home Assistant listens below, at the broker")
+    allow_origin: tuple[str, ...] = Field(
+        (), description="Page of another site whose scripts may use the server, such as a dashboard; may be repeated"
+    )
+    allow_frame: tuple[str, ...] = Field(
+        (), description="Page of another site that may show the server's page in a frame; may be repeated"
+    )
+    path_prefix: str = Field("", description="Path below which a proxy has the server, such as /faces")
+    tls: Literal["off", "auto"] = Field(
+        "off", description="auto: https, by a certificate that is made for this machine and kept beside the pool"
+    )
+    every: float | None = Field(
+        None,
+        gt=0,
+        le=86400,
+        description="Seconds between the pictures of a camera whose address serves one picture at a time; without it "
+        "one is taken",
+    )
     rotate: Rotation = Field(
         "0",
         description="Turn cameras, streams and videos clockwise by 90, 180 or 270 degrees, for a camera mounted on its "
@@ -117,11 +150,24 @@ class Settings(BaseModel):
     )
     frigate_topic: str = Field("frigate", description="What Frigate calls topic_prefix: where it publishes")
 
-    @field_validator("webhook", "mqtt", mode="before")
+    @field_validator("webhook", "mqtt", "allow_origin", "allow_frame", mode="before")
     @classmethod
     def _split_addresses(cls, given: object) -> object:
         """In the environment several addresses stand in one text; no address has a space."""
         return tuple(given.split()) if isinstance(given, str) else given
+
+    @field_validator("allow_origin", "allow_frame")
+    @classmethod
+    def _origins(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        """Browsers tell pages apart by scheme, host and port."""
+        return tuple(map(_origin_of, addresses))
+
+    @field_validator("path_prefix")
+    @classmethod
+    def _check_path(cls, prefix: str) -> str:
+        if prefix.strip("/") and not prefix.startswith("/"):
+            raise ValueError("it is no path; write it like /faces")
+        return prefix.rstrip("/")
 
     @field_validator("discovery_prefix", "frigate_topic")
     @classmethod
@@ -143,7 +189,7 @@ class Settings(BaseModel):
         chosen = replace(DETECTOR_PRESETS[self.quality], threshold=self.detect_threshold)
         if self.detect_size is None:
             return chosen
-        return replace(chosen, size=self.detect_size, second_size=None)
+        return replace(chosen, size=self.detect_size, second_size=None, closer_size=None)
 
     def capture_options(self, find_turn: MakeTurnFinder) -> CaptureOptions:
         """How videos, cameras and streams are opened.
@@ -151,7 +197,7 @@ class Settings(BaseModel):
         Args:
             find_turn: Makes what finds out by which turn a source shows faces upright, for ``rotate = "auto"``.
         """
-        return turned(CaptureOptions(threads=self.threads), self.rotate, find_turn)
+        return turned(CaptureOptions(threads=self.threads, every_s=self.every), self.rotate, find_turn)
 
     def enroll_options(
         self, *, force: bool = False, keep_pictures: bool = False, appearance: str = "", partial: bool = False

@@ -8,6 +8,7 @@ FacepoolError
 │   └── ExtraMissing
 ├── InputError                  exit 3   what was to be looked at
 │   ├── PathMissing
+│   ├── PathUnreadable
 │   ├── ImageUnreadable
 │   ├── VideoUnreadable
 │   ├── SourceEmpty
@@ -15,6 +16,7 @@ FacepoolError
 │   ├── StreamUnavailable
 │   ├── StreamLost
 │   ├── NoFace
+│   ├── ImplausibleLandmarks
 │   ├── ScanIncomplete
 │   ├── NotEnoughScores
 │   ├── InvalidScores
@@ -125,6 +127,15 @@ class PathMissing(InputError):
     code = "path_missing"
 
 
+class PathUnreadable(InputError):
+    """A folder, or something in one that was to be looked at, cannot be opened, or is a link that leads nowhere.
+
+    Remedy: change its permissions, mend the link, or leave it out.
+    """
+
+    code = "path_unreadable"
+
+
 class ImageUnreadable(InputError):
     """A picture cannot be decoded.
 
@@ -186,6 +197,15 @@ class NoFace(InputError):
     """
 
     code = "no_face"
+
+
+class ImplausibleLandmarks(InputError):
+    """What was found in a picture has landmarks that fit no head: it is half hidden, at an odd angle, or no face.
+
+    Remedy: take a picture with one whole, upright face; one that is on its side or head as a whole is turned by itself.
+    """
+
+    code = "implausible_landmarks"
 
 
 class ScanIncomplete(InputError):

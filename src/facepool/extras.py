@@ -47,6 +47,8 @@ EXTRAS = {
         ("jinja2", "matplotlib"), "The report cannot be written", "leave out --output to see the figures only"
     ),
     "mqtt": Extra(("paho",), "Events cannot go to an MQTT broker", "use --webhook", ConfigError),
+    "heif": Extra(("pillow_heif",), "HEIF pictures (HEIC, of phones) cannot be read", "export them as JPEG"),
+    "jpegxl": Extra(("imagecodecs",), "JPEG XL pictures cannot be read", "export them as JPEG"),
     "optimize": Extra(("nncf", "onnxruntime"), "Networks cannot be optimized", error=EngineMissing),
     "fonts": Extra(("manimgx_fonts", "manimgx_fonts_cjk"), "Some names cannot be drawn on pictures"),
 }

@@ -52,6 +52,31 @@ def turn_image(image: Image, turn: Turn) -> Image:
     return image if turn == 0 else np.asarray(cv2.rotate(image, _ROTATIONS[turn]), np.uint8)
 
 
+def turn_points(points: Floats, size_wh: tuple[int, int], turn: Turn) -> Floats:
+    """Where points of a picture come to lie when it is turned clockwise.
+
+    Args:
+        points: (..., 2) float32 in pixels of the picture.
+        size_wh: Of the picture, before it is turned.
+        turn: Degrees.
+    """
+    width, height = size_wh
+    x, y = points[..., 0], points[..., 1]
+    turned = {0: (x, y), 90: (height - y, x), 180: (width - x, height - y), 270: (y, width - x)}[turn]
+    return np.stack(turned, axis=-1)
+
+
+def turn_boxes(boxes: Floats, size_wh: tuple[int, int], turn: Turn) -> Floats:
+    """The same for (N, 4) boxes."""
+    corners = turn_points(boxes.reshape(-1, 2, 2), size_wh, turn)
+    return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+
+
+def turn_size(size_wh: tuple[int, int], turn: Turn) -> tuple[int, int]:
+    """Width and height of a picture that is turned."""
+    return size_wh if turn % 180 == 0 else (size_wh[1], size_wh[0])
+
+
 def areas(boxes: Floats) -> Floats:
     """(N,) float32 areas of (N, 4) boxes; 0 for a box that is inside out. Empty in, empty out."""
     sides = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None)

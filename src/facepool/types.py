@@ -30,6 +30,7 @@ Reason = Literal[
     "ambiguous",
     "already_in_view",
     "low_quality",
+    "implausible_landmarks",
     "empty_pool",
 ]
 """Why a decision came out as it did. ``match`` is the only one that names a person."""
@@ -96,12 +97,18 @@ class Detections:
         boxes: (N, 4) float32, xyxy, source pixels; may reach beyond the image where a face is cut by the border.
         scores: (N,) float32 in 0..1, the detector's own score.
         landmarks: (N, 5, 2) float32, source pixels: image-left eye, image-right eye, nose tip, image-left mouth
-            corner, image-right mouth corner.
+            corner, image-right mouth corner; left and right in the picture as it is when it is turned.
+        turn: Degrees clockwise by which the picture has to be turned for its faces to be upright. Boxes and landmarks
+            are in the picture as it lies.
+        misfit_mm: (N,) float32, how far the landmarks are from those of a head, see ``facepool.faces.pose``; None
+            where it was not measured, as in frames of what moves.
     """
 
     boxes: Floats
     scores: Floats
     landmarks: Floats
+    turn: Turn = 0
+    misfit_mm: Floats | None = None
 
     def __post_init__(self) -> None:
         """Refuse columns that do not describe the same faces."""
@@ -109,6 +116,8 @@ class Detections:
         shapes = (self.boxes.shape, self.scores.shape, self.landmarks.shape)
         if shapes != ((count, 4), (count,), (count, 5, 2)):
             raise ValueError(f"columns of Detections disagree: boxes, scores, landmarks have shapes {shapes}")
+        if self.misfit_mm is not None and self.misfit_mm.shape != (count,):
+            raise ValueError(f"columns of Detections disagree: {count} faces, {self.misfit_mm.shape} of misfit_mm")
 
     @classmethod
     def empty(cls) -> Self:
@@ -129,7 +138,8 @@ class Detections:
 
     def __getitem__(self, rows: Indices | Mask | slice) -> "Detections":
         """The given rows, in the given order: an index array, a boolean mask or a slice."""
-        return Detections(self.boxes[rows], self.scores[rows], self.landmarks[rows])
+        misfit_mm = None if self.misfit_mm is None else self.misfit_mm[rows]
+        return Detections(self.boxes[rows], self.scores[rows], self.landmarks[rows], self.turn, misfit_mm)
 
     @property
     def sizes(self) -> Floats:

@@ -121,6 +121,18 @@ def test_odd_sizes_are_made_even(tmp_path: Path, size_wh: tuple[int, int]) -> No
     assert (width, height) == (size_wh[0] + size_wh[0] % 2, size_wh[1] + size_wh[1] % 2)
 
 
+@pytest.mark.parametrize(("size_wh", "expected_wh"), [((20_000, 64), (16_384, 52)), ((50, 33_000), (26, 16_384))])
+def test_sizes_that_no_encoder_takes_are_scaled_down(
+    tmp_path: Path, size_wh: tuple[int, int], expected_wh: tuple[int, int]
+) -> None:
+    with VideoWriter(tmp_path / "out.mp4", 25, size_wh) as writer:
+        writer.write(np.full((size_wh[1], size_wh[0], 3), 200, np.uint8))
+    with VideoSource(tmp_path / "out.mp4") as source:
+        image_bgr = next(iter(source)).image_bgr
+    assert (image_bgr.shape[1], image_bgr.shape[0]) == expected_wh
+    assert image_bgr.mean() > 180
+
+
 def test_a_frame_of_another_size_is_fitted_in(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "out.mp4", 25, (96, 64)) as writer:
         writer.write(np.full((200, 100, 3), 255, np.uint8))

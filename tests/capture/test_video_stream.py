@@ -158,7 +158,8 @@ def test_a_login_that_was_read_otherwise_than_it_was_meant_gets_a_hint(
 ) -> None:
     with server(refuse) as host, pytest.raises(StreamUnavailable) as caught:
         open_source(f"{scheme}://ada:{password}@{host}/cam", IMPATIENT)
-    assert (ENCODE in str(caught.value)) is hinted
+    assert (ENCODE in caught.value.fix) is hinted
+    assert ("have to be percent-encoded" in caught.value.why) is hinted
     shown = "".join(traceback.format_exception(caught.value)) + "".join(capfd.readouterr())
     assert "cret" not in shown
     assert "ada" not in str(caught.value)

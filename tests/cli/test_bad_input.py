@@ -333,7 +333,7 @@ def test_a_misspelt_setting(crowd: Commands, photo: Path, tmp_path: Path) -> Non
         (("recognize", "--nope"), "See python -m facepool recognize --help"),
         (("recognize", "-t", "much"), "'much' is not a valid float"),
         (("recognize", "a.jpg", "-t", "3"), "The setting 'threshold' cannot be 3.0"),
-        (("recognize", "a.jpg", "--device", "gpu"), "There is no device 'gpu'"),
+        (("recognize", "--device", "gpu"), "There is no device 'gpu'"),
         (("people", "list", "-p", "pool.txt"), "pool.txt cannot be a pool"),
         (("register",), "Say who it is"),
     ],

@@ -123,10 +123,10 @@ def test_the_same_content_twice_is_looked_at_once(analyzer: FakeAnalyzer, tmp_pa
 class Interrupted(FakeAnalyzer):
     """Somebody presses Ctrl-C while it looks at the third batch."""
 
-    def analyze_batch(self, images_bgr: Sequence[Image]) -> list[Faces]:
+    def analyze_batch(self, images_bgr: Sequence[Image], *, moving: bool = False) -> list[Faces]:
         if len(self.batches) == 2:
             raise KeyboardInterrupt
-        return super().analyze_batch(images_bgr)
+        return super().analyze_batch(images_bgr, moving=moving)
 
 
 def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facepool.capture import walk_folder
 from facepool.errors import FacepoolError, PathMissing, ProtocolInvalid, SourceEmpty
 from facepool.evaluation.protocols import read_ground_truth, read_pairs, read_people, split
 
@@ -155,7 +156,7 @@ def test_pairs_without_pictures_are_refused_or_left_out_and_counted(lfw: Path, t
 
 def test_a_folder_of_people_nested_and_loose(tmp_path: Path) -> None:
     root = pictures(tmp_path / "people", "Ada/1.jpg", "Ada/2021/2.jpg", "Bob.png", "Ada/.hidden.jpg", "Ada/notes.txt")
-    assert [(path.name, name) for path, name in zip(*read_people(root), strict=True)] == [
+    assert [(path.name, name) for path, name in zip(*read_people(walk_folder(root)), strict=True)] == [
         ("1.jpg", "Ada"),
         ("2.jpg", "Ada"),
         ("Bob.png", "Bob"),
@@ -176,7 +177,7 @@ def test_a_folder_that_compares_nothing(
     root = tmp_path / "people"
     root.mkdir()
     with pytest.raises(kind, match=says):
-        read_people(pictures(root, *names))
+        read_people(walk_folder(pictures(root, *names)))
 
 
 @pytest.fixture
@@ -188,7 +189,7 @@ def town(tmp_path: Path) -> Path:
 
 
 def test_those_with_enough_pictures_are_registered_the_rest_are_strangers(town: Path) -> None:
-    parted = split(town, templates=2)
+    parted = split(walk_folder(town), templates=2)
 
     def shown(rows: object) -> list[str]:
         return [f"{parted.people[row]}{parted.paths[row].stem}" for row in np.asarray(rows)]
@@ -199,23 +200,22 @@ def test_those_with_enough_pictures_are_registered_the_rest_are_strangers(town: 
 
 
 def test_the_draw_of_people_depends_on_the_seed_alone(town: Path) -> None:
-    drawn = [
-        {split(town, people=1, seed=seed).people[split(town, people=1, seed=seed).templates[0]]} for seed in range(20)
-    ]
-    assert set.union(*drawn) == {"A", "B", "C"}
-    parted = split(town, people=1, seed=3)
+    folder = walk_folder(town)
+    splits = [split(folder, people=1, seed=seed) for seed in range(20)]
+    assert {one.people[one.templates[0]] for one in splits} == {"A", "B", "C"}
+    parted = split(folder, people=1, seed=3)
     assert len(parted.templates) == 1
     assert len(parted.templates) + len(parted.mated) + len(parted.strangers) == 10
 
 
 def test_a_split_that_leaves_nobody(town: Path) -> None:
     with pytest.raises(ProtocolInvalid, match=r"0 people .* can be registered"):
-        split(town, templates=4)
+        split(walk_folder(town), templates=4)
     with pytest.raises(ProtocolInvalid, match=r"3 people .* can be registered, 4 are needed"):
-        split(town, people=4)
+        split(walk_folder(town), people=4)
     (town / "D/0.jpg").unlink()
     with pytest.raises(ProtocolInvalid, match=r"left as a stranger.*--people"):
-        split(town)
+        split(walk_folder(town))
 
 
 WIDER = (

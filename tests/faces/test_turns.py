@@ -1,14 +1,16 @@
 """How a camera is mounted, seen by the faces before it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from facepool import Analyzer, ModelStore, load_analyzer, read_image
+from facepool.faces.find import Detect
 from facepool.faces.turns import TurnFinder
 from facepool.geometry import turn_image
-from facepool.types import TURNS, Turn
+from facepool.types import TURNS, Detections, Image, Turn
 
 BACK: dict[Turn, Turn] = {0: 0, 90: 270, 180: 180, 270: 90}
 
@@ -31,15 +33,16 @@ def test_three_pictures_that_agree_are_enough(analyzer: Analyzer, photos: Path, 
 def test_while_nobody_is_there_nothing_is_certain_and_most_pictures_cost_nothing(analyzer: Analyzer) -> None:
     looks = 0
 
-    class Counting(Analyzer):
-        def __init__(self) -> None: ...
-
-        def find(self, image_bgr: np.ndarray) -> object:  # type: ignore[override]
+    def counted(detect: Detect, _device: str) -> Detect:
+        def look(images_bgr: Sequence[Image]) -> list[Detections]:
             nonlocal looks
-            looks += 1
-            return analyzer.find(image_bgr)
+            looks += len(images_bgr)
+            return detect(images_bgr)
 
-    finder, nobody = TurnFinder(Counting()), np.full((48, 64, 3), 90, np.uint8)
+        return look
+
+    counting = analyzer.with_stages(counted, lambda embed, _device: embed)
+    finder, nobody = TurnFinder(counting), np.full((48, 64, 3), 90, np.uint8)
     assert {finder.look(nobody) for _ in range(200)} == {None}
     assert finder.likeliest == 0
     assert looks == 4 * (100 + 10)

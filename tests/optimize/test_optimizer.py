@@ -10,7 +10,7 @@ import pytest
 from onnx import numpy_helper
 
 from facepool import ModelChoice, load_analyzer, read_image
-from facepool.capture import find_pictures
+from facepool.capture import walk_folder
 from facepool.errors import ConfigError, ModelUnavailable, NoFace
 from facepool.models.catalog import InstalledModel
 from facepool.models.store import ModelStore
@@ -37,7 +37,7 @@ def spoiled(path: Path, batches: Sequence[Image], feed: PixelFeed, *, careful: b
 @pytest.fixture(scope="module")
 def images(photos: Path) -> list[Image]:
     """The demo's photos, so small that graphs are compared in little time."""
-    return [_of_height(read_image(path), 240) for path in find_pictures(photos)]
+    return [_of_height(read_image(path), 240) for path in walk_folder(photos).pictures]
 
 
 def _of_height(image_bgr: Image, height: int) -> Image:

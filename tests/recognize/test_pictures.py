@@ -10,7 +10,7 @@ from facepool.errors import SpaceMismatch
 from facepool.records import face_records
 from facepool.search import Index, Search
 from facepool.types import Sample
-from support.fake_analyzer import CURVE, SPACE, FakeAnalyzer, unit, view
+from support.fake_analyzer import CURVE, SPACE, FakeAnalyzer, Scene, unit, view
 
 ADA, BOB, STRANGER = 0, 1, 2
 
@@ -51,11 +51,36 @@ def test_two_people_who_match_alike_are_not_told_apart(pool: Pool, analyzer: Fak
     assert Recognizer(analyzer, pool).recognize(frame.image_bgr).decisions[0].reason == "ambiguous"
 
 
+def test_nobody_is_two_faces_of_one_picture(pool: Pool, analyzer: FakeAnalyzer) -> None:
+    mirror = analyzer.frame(view(ADA, 15), view(ADA, 5), view(BOB, 10))
+    faces = Recognizer(analyzer, pool).recognize(mirror.image_bgr)
+    assert faces.names == (None, "Ada", "Bob")
+    assert [decision.reason for decision in faces.decisions] == ["already_in_view", "match", "match"]
+    assert faces.decisions[0].candidates[0].person == "Ada"
+
+
+def test_one_person_may_be_in_each_of_several_pictures(pool: Pool, analyzer: FakeAnalyzer) -> None:
+    images = [analyzer.frame(view(ADA, angle)).image_bgr for angle in (5, 10)]
+    assert [faces.names for faces in Recognizer(analyzer, pool).recognize_batch(images)] == [("Ada",), ("Ada",)]
+
+
+def test_faces_without_a_picture_are_decided_each_by_itself(pool: Pool, analyzer: FakeAnalyzer) -> None:
+    decisions = Recognizer(analyzer, pool).decide_embeddings(np.stack([view(ADA, 15), view(ADA, 5)]))
+    assert [decision.person for decision in decisions] == ["Ada", "Ada"]
+
+
 def test_a_face_too_small_to_tell_is_unknown(pool: Pool, analyzer: FakeAnalyzer) -> None:
     options = RecognizeOptions(min_size_px=40)
     frame = analyzer.frame(view(ADA, 0), size=39)
     decision = Recognizer(analyzer, pool, options=options).recognize(frame.image_bgr).decisions[0]
     assert (decision.person, decision.reason) == (None, "low_quality")
+
+
+def test_a_face_whose_landmarks_fit_no_head_is_unknown_and_says_so(pool: Pool, analyzer: FakeAnalyzer) -> None:
+    frame = analyzer.frame_of(Scene(view(ADA, 0), misfit_mm=9))
+    (decision,) = Recognizer(analyzer, pool).recognize(frame.image_bgr).decisions
+    assert (decision.person, decision.reason) == (None, "implausible_landmarks")
+    assert decision.similarity == pytest.approx(1)
 
 
 def test_an_empty_pool_names_nobody(tmp_path: Path, analyzer: FakeAnalyzer) -> None:

@@ -91,10 +91,10 @@ class Commands:
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
 
-    def start(self, *words: str | Path) -> "subprocess.Popen[str]":
-        """``python WORDS``, not waited for."""
+    def start(self, *words: str | Path, wrapped_in: Sequence[str] = ()) -> "subprocess.Popen[str]":
+        """``python WORDS``, not waited for; another command may run it."""
         return subprocess.Popen(
-            [sys.executable, *map(str, words)],
+            [*wrapped_in, sys.executable, *map(str, words)],
             cwd=self.folder,
             env=self.env,
             stdout=subprocess.PIPE,

@@ -83,11 +83,13 @@ class FakeAnalyzer(Analyzer):
         image[0, 0, 0] = len(self._scenes) - 1
         return Frame(image, f"picture-{len(self._scenes) - 1}", len(self._scenes) - 1)
 
-    def analyze_batch(self, images_bgr: Sequence[Image]) -> list[Faces]:
+    def analyze_batch(self, images_bgr: Sequence[Image], *, moving: bool = False) -> list[Faces]:
+        del moving
         self.batches.append(len(images_bgr))
         return [self._faces(self._scenes[int(image[0, 0, 0])]) for image in images_bgr]
 
-    def find(self, image_bgr: Image) -> Detections:
+    def find(self, image_bgr: Image, *, moving: bool = False) -> Detections:
+        del moving
         return self.analyze(image_bgr).detections
 
     def embed(self, aligned: AlignedFaces) -> Floats:
@@ -103,7 +105,12 @@ class FakeAnalyzer(Analyzer):
             return np.full(count, value, np.float32)
 
         boxes = np.tile(np.array([0, 0, scene.size, scene.size], np.float32), (count, 1))
-        detections = Detections(boxes, np.array(scene.scores, np.float32), np.zeros((count, 5, 2), np.float32))
+        detections = Detections(
+            boxes,
+            np.array(scene.scores, np.float32),
+            np.zeros((count, 5, 2), np.float32),
+            misfit_mm=column(scene.misfit_mm),
+        )
         vectors = np.array(scene.vectors, np.float32).reshape(count, SPACE.dimension)
         measures = FaceMeasures(
             size_px=column(scene.size),

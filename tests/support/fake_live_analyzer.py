@@ -61,7 +61,8 @@ class FakeLiveAnalyzer(Analyzer):
         image[0, 0] = number // 65536, number // 256 % 256, number % 256
         return Frame(image, "fake", number, number / FPS if time_s is None else time_s)
 
-    def find(self, image_bgr: Image) -> Detections:
+    def find(self, image_bgr: Image, *, moving: bool = False) -> Detections:
+        assert moving, "frames of what moves are looked at once"
         self.found += 1
         high, middle, low = (int(value) for value in image_bgr[0, 0])
         number = high * 65536 + middle * 256 + low

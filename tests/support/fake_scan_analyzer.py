@@ -75,10 +75,8 @@ class FakeScanAnalyzer(Analyzer):
     def frames(self, heads: Sequence[Head]) -> Iterator[Frame]:
         return (self.frame(head) for head in heads)
 
-    def analyze(self, image_bgr: Image) -> Faces:
-        return self.analyze_batch([image_bgr])[0]
-
-    def analyze_batch(self, images_bgr: Sequence[Image]) -> list[Faces]:
+    def analyze_batch(self, images_bgr: Sequence[Image], *, moving: bool = False) -> list[Faces]:
+        del moving
         return [_faces(self._scenes[int(image[0, 0, 0]) + 256 * int(image[0, 0, 1])]) for image in images_bgr]
 
 

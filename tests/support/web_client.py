@@ -12,16 +12,24 @@ from facepool import Analyzer
 from facepool.config import Settings
 from facepool.types import Frame, Image
 from facepool.web.app import create_app
+from facepool.web.middleware import Deployment
 from facepool.web.services import ServerOptions, assemble
 
 LOCAL = "http://127.0.0.1:8000"
 HERE = "ws://127.0.0.1:8000"
 
 
-def client_of(folder: Path, analyzer: Analyzer, options: ServerOptions | None = None) -> TestClient:
+def client_of(
+    folder: Path,
+    analyzer: Analyzer,
+    options: ServerOptions | None = None,
+    deployment: Deployment | None = None,
+    address: str = LOCAL,
+) -> TestClient:
     """A client of a server with a pool of its own; as a context it starts and ends the server."""
     services = assemble(Settings.model_validate({"pool": folder / "pool.db"}), analyzer, options)
-    return TestClient(create_app(services), base_url=LOCAL, raise_server_exceptions=False)
+    app = create_app(services, deployment=deployment)
+    return TestClient(app, base_url=address, raise_server_exceptions=False)
 
 
 def png(image_bgr: Image) -> bytes:

@@ -16,13 +16,14 @@ import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from facepool import read_image
 from facepool.errors import ImageUnreadable
 from facepool.gallery import open_pool
 from facepool.types import Image
-from facepool.web.app import PromptHTTP
+from facepool.web.app import PromptHTTP, Unhurt
 from facepool.web.middleware.authentication import ConnectionCheck
 from facepool.web.problems import ServerBusy, TooManyRequests
 from facepool.web.services import ServerOptions, Services
@@ -258,3 +259,24 @@ def ended(one: socket.socket) -> bool:
         return one.recv(100) == b""
     except ConnectionResetError:
         return True
+
+
+def test_who_is_still_sending_when_the_server_stops_is_told_so(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] == "http.request":
+            pass
+
+    config = uvicorn.Config(Unhurt(app), port=0, lifespan="off", timeout_graceful_shutdown=1, log_config=None)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    with socket.create_connection(("127.0.0.1", port), 30) as one:
+        one.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")
+        time.sleep(0.2)
+        server.should_exit = True
+        assert b"503 Service Unavailable" in one.recv(10_000)
+    thread.join(60)
+    assert "Exception" not in caplog.text

@@ -23,7 +23,7 @@ from facepool.gallery import open_pool
 from facepool.recognize.events import Event
 from facepool.types import Floats, Sample
 from facepool.web.services import Services
-from support.fake_analyzer import SPACE, FakeAnalyzer, view
+from support.fake_analyzer import SPACE, FakeAnalyzer, Scene, view
 from support.live_server import serving
 from support.web_client import client_of, png
 
@@ -136,6 +136,17 @@ def test_faces_are_found_embedded_named_and_compared(web: TestClient, analyzer: 
     assert problem(web.post("/v1/verify", files=[("first", both)])) == (400, "input")
     pair = [("first", both), ("second", picture(analyzer))]
     assert problem(web.post("/v1/verify", files=pair)) == (400, "no_face")
+
+
+def test_a_face_whose_landmarks_fit_no_head_is_refused_by_that_reason(web: TestClient, analyzer: FakeAnalyzer) -> None:
+    register(web, "Ada", picture(analyzer, view(ADA, 0)))
+    bad = png(analyzer.frame_of(Scene(view(ADA, 0), misfit_mm=9)).image_bgr)
+    (face,) = web.post("/v1/recognize", files={"files": bad}).json()["pictures"][0]["faces"]
+    assert (face["person"], face["reason"]) == (None, "implausible_landmarks")
+    pair = [("first", picture(analyzer, view(ADA, 0))), ("second", bad)]
+    assert problem(web.post("/v1/verify", files=pair)) == (400, "implausible_landmarks")
+    (refused,) = register(web, "Bob", bad)["pictures"]
+    assert refused["outcome"] == "implausible_landmarks"
 
 
 def test_a_person_is_made_without_views_then_renamed_and_merged(web: TestClient, analyzer: FakeAnalyzer) -> None:

@@ -1,13 +1,7 @@
+from .folders import PictureFolder, pictures_or_error, walk_folder
 from .live import LiveSource, frames_or_silence
-from .opening import is_picture_file, open_source
-from .pictures import (
-    AnimationSource,
-    PictureSource,
-    find_pictures,
-    is_person_tree,
-    iter_person_tree,
-    read_image,
-)
+from .opening import SourceKind, is_picture_file, kind_of_source, open_source
+from .pictures import AnimationSource, PictureSource, read_image
 from .record import VideoWriter, write_image
 from .source import (
     CaptureOptions,
@@ -18,6 +12,7 @@ from .source import (
     Pace,
     ReconnectPolicy,
     mask_credentials,
+    url_scheme,
 )
 from .turning import MakeTurnFinder, TurnFinder, Turning
 from .video import VideoSource
@@ -32,19 +27,22 @@ __all__ = [
     "OnSkip",
     "OnStatus",
     "Pace",
+    "PictureFolder",
     "PictureSource",
     "ReconnectPolicy",
+    "SourceKind",
     "TurnFinder",
     "Turning",
     "VideoSource",
     "VideoWriter",
-    "find_pictures",
     "frames_or_silence",
-    "is_person_tree",
     "is_picture_file",
-    "iter_person_tree",
+    "kind_of_source",
     "mask_credentials",
     "open_source",
+    "pictures_or_error",
     "read_image",
+    "url_scheme",
+    "walk_folder",
     "write_image",
 ]

@@ -7,10 +7,12 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
+from facepool.capture.folders import FolderSource, pictures_or_error
 from facepool.capture.live import Connector, LiveSource
-from facepool.capture.pictures import AnimationSource, PictureSource, picture_kind, pictures_or_error
+from facepool.capture.pictures import WEB_SCHEMES, AnimationSource, FetchedPicture, PictureSource, picture_kind
 from facepool.capture.source import (
     STREAM_SCHEMES,
     CaptureOptions,
@@ -42,9 +44,8 @@ def open_source(
 
     Args:
         spec: A number (also as text) or a device of Linux (``/dev/video0``, ``/dev/v4l/by-id/...``, a link to one) is a
-            camera; what begins with ``rtsp://``,
-            ``http://`` and the like is a stream; anything else is a path. Whether a file is a picture or a video is
-            seen from its content.
+            camera; what begins with ``rtsp://``, ``http://`` and the like is an address; anything else is a path.
+            Whether a file, or what an address serves, is a picture or moves is seen from its content.
         options: Patience with cameras and streams, threads for videos and streams, how what moves is turned.
         on_skip: Called for each picture of a folder that cannot be read.
         on_status: Called with a live source's news.
@@ -68,9 +69,64 @@ def open_source(
         from urllib.request import url2pathname  # noqa: PLC0415 -- it imports the whole of http and ssl
 
         return _open_path(Path(url2pathname(urlsplit(text).path)), options, on_skip)
+    if scheme in WEB_SCHEMES:
+        return _open_address(text, options, on_status)
     if scheme:
         return _open_live(_stream(text, scheme, options), options, on_status)
     return _open_path(Path(text), options, on_skip)
+
+
+def _open_address(url: str, options: CaptureOptions, on_status: OnStatus | None) -> FrameSource:
+    """Open what a web address serves: a stream, a video, one picture, the same again and again, an animation.
+
+    FFmpeg is asked first, since many cameras serve one stream at a time. What it takes for no video is fetched.
+    """
+    from facepool.capture.video import StreamConnector  # noqa: PLC0415 -- pictures need no video codecs
+
+    connector = StreamConnector(url, options)
+    try:
+        return _open_live(connector, options, on_status)
+    except StreamUnavailable:
+        if not connector.serves_no_video:
+            raise
+        from facepool.capture.snapshots import SnapshotSource, look_at  # noqa: PLC0415 -- HTTP takes long to import
+
+        served = look_at(url, options)
+        if served is None:
+            raise
+    if not isinstance(served, FetchedPicture):
+        return _open_live(StreamConnector(url, options, served.container), options, on_status)
+    if options.every_s is not None:
+        polled = SnapshotSource(served, url, options.every_s, options, on_status, _turning(options))
+        polled.open(options.open_timeout_s + options.read_timeout_s)
+        return polled
+    if picture_kind(served) == "animation":
+        return _open_film(lambda turning: AnimationSource(served, turning), options)
+    return PictureSource([served], served.name)
+
+
+SourceKind = Literal["pictures", "moves", "absent"]
+"""What a source is before it is opened: still pictures, anything else, or nothing that can be opened."""
+
+
+def kind_of_source(spec: str, options: CaptureOptions) -> SourceKind:
+    """What ``open_source`` would make of this. A web address is asked; no camera and no other stream is touched."""
+    scheme = url_scheme(spec)
+    if _camera(spec) is not None or (scheme and scheme not in WEB_SCHEMES):
+        return "moves"
+    if not scheme:
+        path = Path(spec)
+        if not path.exists():
+            return "absent"
+        return "pictures" if path.is_dir() or is_picture_file(spec) else "moves"
+    from facepool.capture.snapshots import look_at  # noqa: PLC0415 -- HTTP takes long to import
+
+    try:
+        served = look_at(spec, options)
+    except StreamUnavailable:
+        return "absent"
+    is_still = isinstance(served, FetchedPicture) and picture_kind(served) == "still"
+    return "pictures" if is_still and options.every_s is None else "moves"
 
 
 def is_picture_file(spec: str) -> bool:
@@ -104,11 +160,16 @@ def _is_video_device(spec: str) -> bool:
 
 
 def _open_live(connector: Connector, options: CaptureOptions, on_status: OnStatus | None) -> LiveSource:
-    turning = Turning(options.rotate, options.find_turn() if options.find_turn else None)
-    source = LiveSource(connector, options.reconnect, on_status, silent_after_s=options.read_timeout_s, turning=turning)
+    source = LiveSource(
+        connector, options.reconnect, on_status, silent_after_s=options.read_timeout_s, turning=_turning(options)
+    )
     # A stream may use its time to open and then wait for its first picture; the thread reports either by itself.
     source.open(options.open_timeout_s + options.read_timeout_s)
     return source
+
+
+def _turning(options: CaptureOptions) -> Turning:
+    return Turning(options.rotate, options.find_turn() if options.find_turn else None)
 
 
 def _stream(url: str, scheme: str, options: CaptureOptions) -> Connector:
@@ -126,7 +187,7 @@ def _stream(url: str, scheme: str, options: CaptureOptions) -> Connector:
 def _open_path(path: Path, options: CaptureOptions, on_skip: OnSkip | None) -> FrameSource:
     mode = _mode_of(path)
     if stat.S_ISDIR(mode):
-        return PictureSource(pictures_or_error(path), str(path), on_skip)
+        return FolderSource(pictures_or_error(path), on_skip)
     if not stat.S_ISREG(mode):
         kind = next((name for is_kind, name in _OTHER_KINDS if is_kind(mode)), "neither a file nor a folder")
         raise VideoUnreadable(

@@ -1,12 +1,13 @@
-"""Pictures: read one as upright 8-bit BGR, find them in folders, and take them, or animated ones, for a source."""
+"""Pictures: read one as upright 8-bit BGR, and take them, or animated ones, for a source."""
 
 import io
+import re
 import struct
-import unicodedata
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,9 @@ import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
-from facepool.capture.source import ClosesOnExit, OnSkip
+from facepool.capture import codecs
+from facepool.capture.formats import HEAD_BYTES, FileKind, is_picture, kind_of
+from facepool.capture.source import ClosesOnExit, OnSkip, url_scheme
 from facepool.capture.turning import Turning
 from facepool.errors import (
     FacepoolError,
@@ -36,21 +39,32 @@ DECODE_ERRORS = (
     TypeError,
     LookupError,
     EOFError,
+    ArithmeticError,
+    AttributeError,
+    RuntimeError,
+    MemoryError,
     struct.error,
     zlib.error,
     TOO_LARGE,
+    codecs.CodecMissing,
 )
-"""What Pillow raises on damaged data."""
+"""What Pillow and its readers raise on damaged data, and on more of it than there is memory for."""
 
-_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "TGA", "AVIF")
-_HEIF_SUFFIXES = frozenset({".heic", ".heif"})
-_SIXTEEN_BIT = 65535.0
+WEB_SCHEMES = frozenset({"http", "https"})
+"""Addresses that may be that of one picture."""
+
+_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "TGA", "AVIF", "ICO", "HEIF", "JXL")
+_INTEGER_SCALES = (255, 1023, 4095, 16383, 65535, 2**24 - 1, 2**31 - 1)
+"""Full white of whole numbers: a 12-bit sensor's picture comes in a file of 16 bits a pixel."""
+_MOST_STOPS_OVER = 16.0
+"""Floating-point pictures end at 1, or, with highlights beyond white, somewhat above; or at 255."""
 
 PICTURE_SUFFIXES = frozenset(
     f".{suffix}"
     for suffix in (
-        *("jpg", "jpeg", "jpe", "jfif", "png", "gif", "webp", "bmp", "dib", "tif", "tiff"),
-        *("jp2", "tga", "ppm", "pgm", "pbm", "pnm", "avif", "heic", "heif"),
+        *("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "gif", "webp", "bmp", "dib", "tif", "tiff", "ico"),
+        *("jp2", "j2k", "j2c", "jpf", "jpx", "tga", "ppm", "pgm", "pbm", "pnm", "avif", "avifs"),
+        *("heic", "heif", "heics", "heifs", "hif", "jxl"),
     )
 )
 """What counts as a picture in a folder; those that cannot be decoded are reported, not passed over."""
@@ -59,16 +73,42 @@ PICTURE_SUFFIXES = frozenset(
 _ANIMATED_FORMATS = frozenset({"GIF", "PNG", "WEBP"})
 _DEFAULT_FRAME_MS = 100.0
 _MS_PER_S = 1000.0
+_MOST_MISSING = 0.25
+"""Share of a JPEG's rows that a broken copy may lack: the rest is as good as ever."""
+_JPEG_END = b"\xff\xd9"
+_UNWRITTEN = 128
+"""The gray that a JPEG decoder leaves where the data ended."""
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT", b"eXIf"})
+_DNG_VERSION, _SUBFILE_TYPE = 50706, 254
 
 
-def read_image(source: str | Path | bytes) -> Image:
+@dataclass(frozen=True, slots=True)
+class FetchedPicture:
+    """A picture that came over the network.
+
+    Attributes:
+        name: Its address, without what is secret in it.
+        data: The file.
+    """
+
+    name: str
+    data: bytes
+
+
+Picture = str | Path | bytes | FetchedPicture
+
+
+def read_image(source: Picture) -> Image:
     """Read a picture.
 
-    The EXIF orientation is applied, gray and CMYK become colour, 16 bits a channel become 8, what is transparent
-    becomes white; of several frames the first is taken.
+    What it is, its content says, whatever its name. The EXIF orientation is applied, gray and CMYK become colour, 16
+    bits a channel become 8, what is transparent becomes white; of several frames the first is taken. Of a JPEG whose
+    last part is missing (a quarter of its rows at most) the rest is read.
 
     Args:
-        source: Path of a file, or the file's bytes.
+        source: Path of a file, the file's bytes, or the address of one picture (a ``str`` that begins with
+            ``http://`` or ``https://``), which is fetched.
 
     Returns:
         (H, W, 3) uint8 BGR, C-contiguous.
@@ -76,21 +116,35 @@ def read_image(source: str | Path | bytes) -> Image:
     Raises:
         PathMissing: There is no such file.
         ImageUnreadable: It is not a picture, is truncated, or has more pixels than Pillow's guard against
-            decompression bombs allows (about 179 million).
+            decompression bombs allows (about 179 million), or than there is memory for.
+        StreamUnavailable: The address does not answer, or has no picture.
     """
+    if isinstance(source, str) and url_scheme(source) in WEB_SCHEMES:
+        from facepool.capture.snapshots import fetch_picture  # noqa: PLC0415 -- HTTP takes long to import
+
+        source = fetch_picture(source)
     with quiet_pillow():
         try:
             with open_picture(source) as image:
                 return to_bgr(image)
         except DECODE_ERRORS as error:
-            raise _explain(source, error) from error
+            try:
+                mended = _read_mended(source)
+            except DECODE_ERRORS:
+                mended = None  # the first error says what is wrong with it
+            if mended is None:
+                raise _explain(source, error) from error
+            return mended
 
 
-def open_picture(source: str | Path | bytes) -> PIL.Image.Image:
+def open_picture(source: Picture) -> PIL.Image.Image:
     """Read a picture's header with Pillow; its errors and warnings are Pillow's."""
-    file = io.BytesIO(source) if isinstance(source, bytes) else source
     PIL.Image.init()  # loads the readers, once; Pillow's build decides which there are
-    return PIL.Image.open(file, formats=[kind for kind in _FORMATS if kind in PIL.Image.OPEN])
+    kind = kind_of(_head(source))
+    if kind is not None and kind.format:
+        codecs.prepare(kind.format)
+    file = io.BytesIO(data) if (data := _in_memory(source)) is not None else Path(str(source))
+    return PIL.Image.open(file, formats=[name for name in _FORMATS if name in PIL.Image.OPEN])
 
 
 @contextmanager
@@ -107,14 +161,27 @@ def quiet_pillow() -> Iterator[None]:
 
 def to_bgr(image: PIL.Image.Image) -> Image:
     """Decode an opened picture (its current frame) to (H, W, 3) uint8 BGR, upright; errors are Pillow's."""
+    _refuse_preview(image)
     image.load()
     rgb = np.asarray(_to_rgb(_upright(image)))
     return np.ascontiguousarray(rgb[:, :, ::-1])
 
 
+class _RawFile(ValueError):
+    """A camera's raw file, of which Pillow would read the small preview."""
+
+
+def _refuse_preview(image: PIL.Image.Image) -> None:
+    tags = getattr(image, "tag_v2", None)
+    if image.format == "TIFF" and tags is not None and (_DNG_VERSION in tags or int(tags.get(_SUBFILE_TYPE) or 0) & 1):
+        raise _RawFile
+
+
 def _upright(image: PIL.Image.Image) -> PIL.Image.Image:
     try:
         return PIL.ImageOps.exif_transpose(image)
+    except MemoryError:
+        raise
     except DECODE_ERRORS:
         return image  # the pixels are fine; only the note on how to turn them is not
 
@@ -131,51 +198,140 @@ def _to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
 def _eight_bit(image: PIL.Image.Image) -> PIL.Image.Image:
     # Pillow's own conversion clips at 255 instead of scaling: a 16-bit picture would turn white.
     values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-    full_scale = _SIXTEEN_BIT
-    if image.mode == "F":
-        full_scale = 1.0 if values.max(initial=0.0) <= 1.0 else 255.0
+    full_scale = _full_scale(float(values.max(initial=0.0)), whole_numbers=image.mode != "F")
     return PIL.Image.fromarray(np.clip(values * (255.0 / full_scale), 0, 255).astype(np.uint8))
 
 
-def _explain(source: str | Path | bytes, error: Exception) -> FacepoolError:
+def _full_scale(most: float, *, whole_numbers: bool) -> float:
+    """The value that is white, by the largest that there is."""
+    if not whole_numbers and most <= _MOST_STOPS_OVER:
+        return max(1.0, most)
+    return float(next((scale for scale in _INTEGER_SCALES if most <= scale), most))
+
+
+def _read_mended(source: Picture) -> Image | None:
+    """What can be read of a picture that some program spoiled without harm to its pixels; None where that is no help.
+
+    Raises:
+        Exception: One of `DECODE_ERRORS`: it cannot be read in this way either.
+    """
+    data = _in_memory(source)
+    if data is None:
+        data = Path(str(source)).read_bytes()
+    data = data.lstrip(b"\r\n")  # servers that end their head with one line too many
+    kind = kind_of(data[:HEAD_BYTES])
+    if kind is None:
+        return None
+    if kind.format == "PNG":
+        return _decoded(_without_notes(data))
+    if kind.format != "JPEG":
+        return None
+    with open_picture(data + _JPEG_END) as image:
+        image.load()
+        if _missing_share(image) > _MOST_MISSING:
+            return None
+        return to_bgr(image)
+
+
+def _decoded(data: bytes) -> Image:
+    with open_picture(data) as image:
+        return to_bgr(image)
+
+
+def _missing_share(image: PIL.Image.Image) -> float:
+    """The share of a JPEG's rows, from the bottom, that its decoder had nothing for."""
+    pixels = np.asarray(image)
+    rows = pixels.reshape(len(pixels), -1)
+    written = (np.abs(rows.astype(np.int16) - _UNWRITTEN) > 1).any(axis=1)
+    last = int(np.flatnonzero(written)[-1]) if written.any() else -1
+    return 1 - (last + 1) / len(rows)
+
+
+def _without_notes(data: bytes) -> bytes:
+    """A PNG without texts and other notes, of which one may be damaged or larger than Pillow reads."""
+    kept, at = [_PNG_SIGNATURE], len(_PNG_SIGNATURE)
+    while at + 12 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] in _PNG_PIXELS:
+            kept.append(data[at:end])
+        at = end
+    return b"".join(kept)
+
+
+def _in_memory(source: Picture) -> bytes | None:
+    if isinstance(source, FetchedPicture):
+        return source.data
+    return source if isinstance(source, bytes) else None
+
+
+def _head(source: Picture) -> bytes:
+    data = _in_memory(source)
+    if data is not None:
+        return data[:HEAD_BYTES]
+    with Path(str(source)).open("rb") as file:
+        return file.read(HEAD_BYTES)
+
+
+def _explain(source: Picture, error: Exception) -> FacepoolError:
     if isinstance(source, bytes):
-        what, suffix, is_empty = "The picture cannot be read", "", not source
+        what = "The picture cannot be read"
     else:
-        path = Path(source)
-        if isinstance(error, FileNotFoundError):
-            return PathMissing(f"There is no picture {path}", fix="Check the spelling of the path")
-        what, suffix = f"The picture {path} cannot be read", path.suffix.lower()
-        is_empty = path.is_file() and path.stat().st_size == 0
+        what = f"The picture {source.name if isinstance(source, FetchedPicture) else source} cannot be read"
     if (limit := system_limit(what, error)) is not None:
         return limit
-    if isinstance(error, TOO_LARGE):
-        return ImageUnreadable(what, why="it has too many pixels to be safe", fix="Scale it down first")
-    if isinstance(error, PermissionError):
-        return ImageUnreadable(what, why="you may not read it", fix="Change its permissions")
-    if is_empty:
-        return ImageUnreadable(what, why="it is empty (0 bytes)", fix="Copy or export it again")
-    if suffix in _HEIF_SUFFIXES:
-        return ImageUnreadable(what, why="HEIF pictures are not supported", fix="Save it as JPEG or PNG")
-    if isinstance(error, PIL.UnidentifiedImageError):
-        return ImageUnreadable(what, why="it is not a picture of a known kind", fix="Save it as JPEG or PNG")
+    for found in (_about_the_file, _about_its_kind):
+        reason = found(source, error)
+        if reason is not None:
+            return reason if isinstance(reason, InputError) else ImageUnreadable(what, why=reason[0], fix=reason[1])
     return ImageUnreadable(what, why=_reason(error), fix="Copy or export it again")
 
 
+Reason = tuple[str, str]
+"""Why a picture cannot be read, and what to do."""
+
+
+def _about_the_file(source: Picture, error: Exception) -> Reason | InputError | None:
+    if isinstance(error, FileNotFoundError):
+        return PathMissing(f"There is no picture {error.filename}", fix="Check the spelling of the path")
+    if isinstance(error, PermissionError):
+        return "you may not read it", "Change its permissions"
+    if isinstance(error, IsADirectoryError):
+        return "it is a folder", "Name a picture in it"
+    data = _in_memory(source)
+    if data == b"" or (data is None and Path(str(source)).is_file() and Path(str(source)).stat().st_size == 0):
+        return "it is empty (0 bytes)", "Copy or export it again"
+    return None
+
+
+def _about_its_kind(source: Picture, error: Exception) -> Reason | None:
+    if isinstance(error, TOO_LARGE):
+        numbers = [int(number) / 1e6 for number in re.findall(r"\d{6,}", str(error))]
+        counts = f": {numbers[0]:,.0f} million, and {numbers[1]:,.0f} are read" if len(numbers) == 2 else ""
+        return f"it has too many pixels to be safe{counts}", "Scale it down first"
+    if isinstance(error, codecs.CodecMissing):
+        return error.why, error.fix
+    if isinstance(error, _RawFile):
+        return "it is a camera's raw file with a small preview", "Export it as JPEG"
+    kind: FileKind | None = None
+    try:
+        kind = kind_of(_head(source))
+    except OSError:  # its own error is the better reason
+        return None
+    if kind is not None and not kind.format:
+        return f"it is {kind.name}, not a picture", kind.fix
+    if kind is not None:
+        return f"it is {kind.name}, truncated or damaged ({_reason(error)})", "Copy or export it again"
+    if isinstance(error, PIL.UnidentifiedImageError):
+        return "it is not a picture of a known kind", "Save it as JPEG or PNG"
+    return None
+
+
 def _reason(error: Exception) -> str:
+    if isinstance(error, PIL.UnidentifiedImageError):
+        return "it cannot be decoded"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__
-
-
-def find_pictures(folder: str | Path) -> list[Path]:
-    """The pictures under a folder, at any depth, sorted by path; hidden files and folders are left out.
-
-    Raises:
-        PathMissing: There is no such folder.
-    """
-    root = _existing_folder(folder)
-    found = (path for path in root.rglob("*") if is_picture_name(path) and not _is_hidden(path.relative_to(root)))
-    return sorted(path for path in found if path.is_file())
 
 
 def is_picture_name(path: Path) -> bool:
@@ -183,91 +339,39 @@ def is_picture_name(path: Path) -> bool:
     return path.suffix.lower() in PICTURE_SUFFIXES
 
 
-def iter_person_tree(root: str | Path) -> Iterator[tuple[str, list[Path]]]:
-    """People and their pictures: ``root/Person/*.jpg`` (at any depth) and ``root/Person.jpg``, also mixed.
-
-    Yields:
-        Name (Unicode NFC) and pictures, sorted by name; a person's folder without a picture comes with an empty
-        list, so that it can be reported.
-
-    Raises:
-        PathMissing: There is no such folder.
-    """
-    people: dict[str, list[Path]] = {}
-    for entry in sorted(_existing_folder(root).iterdir()):
-        if _is_hidden(Path(entry.name)):
-            continue
-        if entry.is_dir():
-            people.setdefault(_person_name(entry.name), []).extend(find_pictures(entry))
-        elif is_picture_name(entry):
-            people.setdefault(_person_name(entry.stem), []).append(entry)
-    yield from sorted(people.items())
-
-
-def is_person_tree(root: str | Path) -> bool:
-    """Whether `root` is a folder that ``iter_person_tree`` finds a picture in."""
-    return Path(root).is_dir() and any(paths for _, paths in iter_person_tree(root))
-
-
-def pictures_or_error(folder: str | Path) -> list[Path]:
-    """Like ``find_pictures``.
-
-    Raises:
-        PathMissing: There is no such folder.
-        SourceEmpty: It holds no picture.
-    """
-    pictures = find_pictures(folder)
-    if not pictures:
-        raise SourceEmpty(
-            f"The folder {folder} holds no picture",
-            why="no file in it or below ends in .jpg, .png, .webp or the like",
-            fix="Name a folder with pictures, or a video file itself",
-        )
-    return pictures
-
-
-def _existing_folder(folder: str | Path) -> Path:
-    path = Path(folder)
-    if not path.is_dir():
-        raise PathMissing(f"There is no folder {path}", fix="Check the spelling of the path")
-    return path
-
-
-def _is_hidden(relative: Path) -> bool:
-    return any(part.startswith(".") for part in relative.parts)
-
-
-def _person_name(text: str) -> str:
-    # macOS hands out file names decomposed; the same name typed elsewhere must be the same person.
-    return unicodedata.normalize("NFC", text)
-
-
 class PictureSource(ClosesOnExit):
-    """Picture files, one after the other.
+    """Pictures, one after the other.
 
     Unreadable ones are left out and kept in ``skipped``; only when none can be read is that an error. A frame's
     source is its own file, its index the picture's place in the list.
 
     Args:
-        paths: The files.
-        name: What the user named; the first file's path by default.
+        pictures: The files, or what was fetched.
+        name: What the user named; the first picture's name by default.
         on_skip: Called at once for each picture that is left out; not for an only one, whose error is raised.
 
     Raises:
         SourceEmpty: The list is empty.
+
+    Attributes:
+        skipped: What was left out so far, and why.
+        remarks: What else there is to say of where the pictures come from, one line each.
     """
 
     live = False
     fps: float | None = None
+    remarks: tuple[str, ...] = ()
 
-    def __init__(self, paths: Sequence[str | Path], name: str = "", on_skip: OnSkip | None = None) -> None:
-        if not paths:
+    def __init__(
+        self, pictures: Sequence[str | Path | FetchedPicture], name: str = "", on_skip: OnSkip | None = None
+    ) -> None:
+        if not pictures:
             raise SourceEmpty("No picture was named", fix="Name at least one picture, or a folder of them")
-        self.name = name or str(paths[0])
-        self.frame_count: int | None = len(paths)
+        self.name = name or _name_of(pictures[0])
+        self.frame_count: int | None = len(pictures)
         self.skipped: list[tuple[Path, InputError]] = []
         self._on_skip = on_skip
-        self._left = enumerate(map(Path, paths))
+        self._left = enumerate(pictures)
         self._read = 0
         self._closed = False
 
@@ -284,14 +388,14 @@ class PictureSource(ClosesOnExit):
             PathMissing: The only one does not exist.
         """
         while not self._closed and (entry := next(self._left, None)):
-            index, path = entry
+            index, picture = entry
             try:
-                image_bgr = read_image(path)
+                image_bgr = read_image(picture)
             except InputError as error:
-                self._skip(path, error)
+                self._skip(Path(_name_of(picture)), error)
                 continue
             self._read += 1
-            yield Frame(image_bgr, str(path), index)
+            yield Frame(image_bgr, _name_of(picture), index)
         if not self._closed and not self._read:
             self._closed = True
             raise self._nothing_readable()
@@ -316,11 +420,15 @@ class PictureSource(ClosesOnExit):
         )
 
 
+def _name_of(picture: str | Path | FetchedPicture) -> str:
+    return picture.name if isinstance(picture, FetchedPicture) else str(picture)
+
+
 class AnimationSource(ClosesOnExit):
     """An animated GIF, PNG or WebP as a video.
 
     Args:
-        path: The file, one whose ``picture_kind`` is ``animation``.
+        picture: One whose ``picture_kind`` is ``animation``.
         turning: How frames are turned.
 
     Raises:
@@ -329,16 +437,16 @@ class AnimationSource(ClosesOnExit):
 
     live = False
 
-    def __init__(self, path: str | Path, turning: Turning | None = None) -> None:
-        self.name = str(path)
+    def __init__(self, picture: str | Path | FetchedPicture, turning: Turning | None = None) -> None:
+        self.name = _name_of(picture)
         self._turning = turning or Turning()
         with quiet_pillow():
             try:
-                self._image = open_picture(path)
+                self._image = open_picture(picture)
                 self._image.load()  # only now does a WebP state its first frame's duration
                 self.frame_count: int | None = _count(self._image)
             except DECODE_ERRORS as error:
-                raise VideoUnreadable(f"The animation {path} cannot be opened", why=str(error)) from error
+                raise VideoUnreadable(f"The animation {self.name} cannot be opened", why=_reason(error)) from error
         self.fps: float | None = _MS_PER_S / _duration_ms(self._image)
         self._index = 0
         self._time_ms = 0.0
@@ -367,7 +475,7 @@ class AnimationSource(ClosesOnExit):
                     self.close()
                     raise VideoUnreadable(
                         f"The animation {self.name} breaks off after {self._index} frames",
-                        why=str(error),
+                        why=_reason(error),
                         fix="Copy or export it again",
                     ) from error
             frame = Frame(image_bgr, self.name, self._index, self._time_ms / _MS_PER_S)
@@ -381,19 +489,26 @@ class AnimationSource(ClosesOnExit):
         self._image.close()
 
 
-def picture_kind(path: Path) -> Literal["still", "animation", "none"]:
-    """Whether a file is a still picture or an animated one, seen from its content as far as Pillow knows it.
+def picture_kind(picture: Path | FetchedPicture) -> Literal["still", "animation", "none"]:
+    """Whether something is a still picture or an animated one, seen from its content as far as Pillow knows it.
 
-    A damaged picture counts as a still one by its name: its reader says best what is wrong with it.
+    A damaged picture counts as a still one by its first bytes or its name: its reader says best what is wrong with it.
     """
     with quiet_pillow():
         try:
-            with open_picture(path) as image:
+            with open_picture(picture) as image:
                 return "animation" if image.format in _ANIMATED_FORMATS and _count(image) > 1 else "still"
-        except TOO_LARGE:
+        except (TOO_LARGE, codecs.CodecMissing):
             return "still"
         except DECODE_ERRORS:
-            return "still" if is_picture_name(path) else "none"
+            return "still" if is_picture_name(Path(_name_of(picture))) or _begins_as_picture(picture) else "none"
+
+
+def _begins_as_picture(picture: Path | FetchedPicture) -> bool:
+    try:
+        return is_picture(_head(picture))
+    except OSError:
+        return False
 
 
 def _count(image: PIL.Image.Image) -> int:

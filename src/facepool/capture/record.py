@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _PICTURE_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".tif": "TIFF"}
 _VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 _JPEG_QUALITY = 95
+_LONGEST_SIDE = 16384  # of H.264
 # MPEG-4 allows no finer clock than 65535; this one divides evenly by the usual frame rates.
 _TICKS_PER_S = 60_000
 # With B-frames, an MP4 whose frames are shown for unequal times would state a length other than that of its pictures.
@@ -83,7 +84,8 @@ class VideoWriter:
     Args:
         path: .mp4, .m4v, .mov or .mkv; replaces a file of that name.
         fps: Rate for frames that come without a time, until an interval is measured.
-        size_wh: Size of the video; an odd side gets one row or column more, frames of another size are fitted in.
+        size_wh: Size of the video; an odd side gets one row or column more, frames of another size are fitted in. What
+            has a side of more than 16384 pixels is scaled down.
         threads: CPU threads that encode; None leaves their number to the encoder.
 
     Raises:
@@ -99,7 +101,7 @@ class VideoWriter:
         self.path = Path(path)
         if self.path.suffix.lower() not in _VIDEO_SUFFIXES:
             raise ConfigError(f"{path} is not a name for a video", fix=f"End it in {', '.join(_VIDEO_SUFFIXES)}")
-        self._size_wh = size_wh
+        self._size_wh = _encodable(size_wh)
         self._timeline = Timeline(1 / fps)
         self._first_s: float | None = None
         self._last_pts = -1
@@ -201,8 +203,7 @@ class VideoWriter:
                 why="this build of FFmpeg has an encoder for neither H.264 nor MPEG-4",
                 fix="Install PyAV as a wheel of its own project, or name a folder, which keeps pictures",
             )
-        width, height = self._size_wh
-        stream.width, stream.height = width + width % 2, height + height % 2  # yuv420p halves both sides
+        stream.width, stream.height = self._size_wh
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = Fraction(1, _TICKS_PER_S)
         stream.codec_context.flags |= Flags.frame_duration.value
@@ -284,6 +285,13 @@ def recording_errors(path: Path) -> Iterator[None]:
         raise StorageError(
             f"{path} cannot be written", why=f"FFmpeg says: {error.strerror}", fix="Try another kind of file, .mkv"
         ) from error
+
+
+def _encodable(size_wh: tuple[int, int]) -> tuple[int, int]:
+    """The size with even sides, because yuv420p halves both, and none longer than what encoders take."""
+    scale = min(1.0, _LONGEST_SIDE / max(size_wh))
+    width, height = (max(1, round(side * scale)) for side in size_wh)
+    return width + width % 2, height + height % 2
 
 
 def _fit(image_bgr: Image, size_wh: tuple[int, int]) -> Image:

@@ -131,6 +131,8 @@ class CaptureOptions:
         read_timeout_s: How long a stream may stay silent before it counts as dead.
         reconnect: What happens then.
         threads: CPU threads that decode a video or stream; None leaves their number to FFmpeg.
+        every_s: Seconds between the pictures of an address that serves one picture at a time (http, https), which makes
+            it a live source; None takes one picture. Other sources have a pace of their own.
         rotate: Degrees clockwise by which frames of what moves are turned, for a camera that is mounted on its side or
             overhead. Still pictures stay as they are: a face that lies in one is found anyway.
         find_turn: In place of that, finds the turn in the first frames of each source and keeps it: of a video before
@@ -142,6 +144,7 @@ class CaptureOptions:
     read_timeout_s: float = 5.0
     reconnect: ReconnectPolicy = field(default_factory=ReconnectPolicy)
     threads: int | None = None
+    every_s: float | None = None
     rotate: Turn = 0
     find_turn: MakeTurnFinder | None = None
 

@@ -53,6 +53,8 @@ _RTSP_OPTIONS = {"rtsp_transport": "tcp"}  # loses no packets, for a little more
 _FORMATS_WITHOUT_TIMES = frozenset({"avi"})  # their frames are only counted
 _REFUSALS = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
 _FILE_SCHEMES = frozenset({"http", "https"})
+_PICTURE_FORMATS = frozenset({"image2", "gif", "apng", "ico"})
+_HEIF_BRANDS = frozenset({"heic", "heix", "mif1", "msf1", "avif", "avis"})
 
 
 class VideoDecoder:
@@ -376,11 +378,17 @@ class StreamConnector:
     Args:
         url: With its credentials, if it needs any.
         options: Timeouts and threads.
+        container: FFmpeg's name of what it sends, where that is known; otherwise FFmpeg looks at it.
+
+    Attributes:
+        serves_no_video: Whether it answered the last time with something that FFmpeg takes for no video.
     """
 
-    def __init__(self, url: str, options: CaptureOptions) -> None:
+    def __init__(self, url: str, options: CaptureOptions, container: str | None = None) -> None:
         self.name = mask_credentials(url)
         self.description = f"stream {self.name}"
+        self.serves_no_video = False
+        self._container = container
         self._url = url
         self._options = options
 
@@ -392,9 +400,11 @@ class StreamConnector:
         """
         options = self._options
         scheme = url_scheme(self._url)
+        self.serves_no_video = False
         try:
             container = av.open(
                 scheme + self._url[len(scheme) :],  # FFmpeg knows no RTSP:// in capitals
+                format=self._container,
                 options=_RTSP_OPTIONS if scheme.startswith("rtsp") else {},
                 metadata_errors="replace",  # titles are not always UTF-8
                 timeout=(options.open_timeout_s, options.read_timeout_s),
@@ -403,11 +413,17 @@ class StreamConnector:
         except MemoryError:
             raise out_of_memory(f"The stream {self.name} cannot be opened") from None
         except av.FFmpegError as error:
+            self.serves_no_video = isinstance(error, av.error.InvalidDataError)
             raise self._why_closed(error) from None
+        if self._container is None and _is_picture(container):
+            container.close()
+            self.serves_no_video = True
+            raise self.unavailable("it serves a picture, not a video")
         try:
             return StreamConnection(container, self, options.threads)
         except (LookupError, StreamLost) as error:
             container.close()
+            self.serves_no_video = isinstance(error, LookupError)
             why = error.why if isinstance(error, StreamLost) else error.args[0]
             raise self.unavailable(why) from error
 
@@ -423,8 +439,10 @@ class StreamConnector:
             refused: Whether it is the user name or password.
         """
         fix = "Check the address, the user name and password in it, and that the camera is on"
-        hint = login_hint(self._url, refused=refused)
-        return StreamUnavailable(f"The stream {self.name} cannot be opened", why=why, fix=hint or fix)
+        if hint := login_hint(self._url, refused=refused):
+            # Where there is room for a reason only, as in a server's list of cameras, it says what to do.
+            why, fix = f"{why}; @ / # ? % in a user name or password have to be percent-encoded", hint
+        return StreamUnavailable(f"The stream {self.name} cannot be opened", why=why, fix=fix)
 
     def lost(self, why: str) -> StreamLost:
         """The error for a stream that died."""
@@ -483,6 +501,12 @@ class StreamConnection:
         if shot is None and (self._decoder.broken or not self._is_finite):
             raise self._connector.lost("the other side stopped sending")
         return shot
+
+
+def _is_picture(container: av.container.InputContainer) -> bool:
+    """Whether it is what one picture looks like to FFmpeg, which is better read by what reads pictures."""
+    brand = container.metadata.get("major_brand", "")
+    return container.format.name in _PICTURE_FORMATS or container.format.name.endswith("_pipe") or brand in _HEIF_BRANDS
 
 
 def _reason(error: av.FFmpegError, timeout_s: float) -> str:

@@ -29,6 +29,7 @@ MODELS = ("pack", "detector", "embedder", "precision", "device", "threads", "mod
 DETECTION = ("quality", "detect_size", "detect_threshold")
 DECISION = ("threshold", "target_fpir", "min_margin")
 LIVE = ("firm_frames", "unknown_after", "detect_every")
+SERVING = ("allow_origin", "allow_frame", "path_prefix", "tls")
 EVENTS = ("webhook", "mqtt", "home_assistant", "discovery_prefix")
 FRIGATE = ("frigate", "frigate_topic")
 REGISTRATION = ("register_threshold", "max_templates", "min_face", "min_sharpness")

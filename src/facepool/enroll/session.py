@@ -169,7 +169,8 @@ class EnrollmentSession:
         Raises:
             PoolChanged: The person, known before, is no longer in the pool.
         """
-        return self._consider(frame, self._analyzer.analyze(frame.image_bgr))
+        moving = frame.time_s is not None
+        return self._consider(frame, self._analyzer.analyze(frame.image_bgr, moving=moving))
 
     def offer_pictures(self, frames: Iterable[Frame]) -> list[Offer]:
         """Look at a set of stills, most typical face first, so that a stray picture cannot take the lead.
@@ -222,7 +223,7 @@ class EnrollmentSession:
     def scan(self, frame: Frame) -> ScanStep:
         """Look at one frame and keep its face if it is the best of its place so far."""
         self._scanned = True
-        return self._scan.look(frame, self._analyzer.analyze(frame.image_bgr))
+        return self._scan.look(frame, self._analyzer.analyze(frame.image_bgr, moving=True))
 
     def redo(self, direction: int) -> None:
         """Give up the views of one direction, which then has to be looked at again.

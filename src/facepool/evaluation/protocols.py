@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facepool.capture import iter_person_tree
+from facepool.capture import PictureFolder
 from facepool.errors import InputError, PathMissing, ProtocolInvalid, SourceEmpty
 from facepool.types import Floats, Indices, Mask
 
@@ -268,21 +268,20 @@ def _leader(leader: list[int], row: int) -> int:
     return row
 
 
-def read_people(root: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+def read_people(folder: PictureFolder) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     """A folder of people, to compare every picture with every other one.
 
     Args:
-        root: ``root/Person/*``, at any depth below the person; loose pictures are people of their own.
+        folder: ``root/Person/*``, at any depth below the person; loose pictures are people of their own.
 
     Returns:
         N pictures and N names.
 
     Raises:
-        PathMissing: There is no such folder.
         SourceEmpty: It holds no picture.
         ProtocolInvalid: Nobody has two pictures, or there is only one person.
     """
-    tree = _tree(root)
+    root, tree = folder.root, _tree(folder)
     if len(tree) < 2:
         raise ProtocolInvalid(f"{root} shows one person", why="comparing strangers takes two", fix=_PEOPLE_FORMAT)
     if not any(len(pictures) > 1 for pictures in tree.values()):
@@ -292,24 +291,23 @@ def read_people(root: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     return _rows(tree)
 
 
-def split(root: Path, *, templates: int = 1, people: int | None = None, seed: int = 0) -> Split:
+def split(folder: PictureFolder, *, templates: int = 1, people: int | None = None, seed: int = 0) -> Split:
     """Part a folder of people into a gallery, probes of those who are in it, and strangers.
 
     Who has more than ``templates`` pictures can be registered: with the first ones, in the order of their names; the
     others are probes. All other people are strangers.
 
     Args:
-        root: ``root/Person/*``.
+        folder: ``root/Person/*``.
         templates: Pictures that a person is registered with, at least 1.
         people: How many are registered, drawn at random; everybody who can be by default.
         seed: Of the draw.
 
     Raises:
-        PathMissing: There is no such folder.
         SourceEmpty: It holds no picture.
         ProtocolInvalid: Nobody can be registered, too few can, or no stranger is left.
     """
-    tree = _tree(root)
+    root, tree = folder.root, _tree(folder)
     able = [name for name, pictures in tree.items() if len(pictures) > templates]
     if len(able) < (people or 1):
         raise ProtocolInvalid(
@@ -331,10 +329,10 @@ def split(root: Path, *, templates: int = 1, people: int | None = None, seed: in
     return Split(paths, names, *rows)
 
 
-def _tree(root: Path) -> dict[str, list[Path]]:
-    tree = {name: pictures for name, pictures in iter_person_tree(root) if pictures}
+def _tree(folder: PictureFolder) -> dict[str, list[Path]]:
+    tree = {name: pictures for name, pictures in folder.people().items() if pictures}
     if not tree:
-        raise SourceEmpty(f"The folder {root} holds no picture", fix=_PEOPLE_FORMAT)
+        raise SourceEmpty(f"The folder {folder.root} holds no picture", fix=_PEOPLE_FORMAT)
     return tree
 
 

@@ -10,7 +10,7 @@ from facepool.errors import ImageUnreadable
 from facepool.faces.align import Aligner
 from facepool.faces.detect import RetinaFace
 from facepool.faces.embed import Embedder
-from facepool.faces.pose import fit_heads
+from facepool.faces.find import Detect, FoundFaces, PictureFinder
 from facepool.faces.quality import FaceMeasures, measure
 from facepool.models.catalog import FmrCurve
 from facepool.types import (
@@ -27,9 +27,6 @@ from facepool.types import (
 )
 
 _PICTURE_QUALITY = 90
-
-Detect = Callable[[Sequence[Image]], list[Detections]]
-"""Finds the faces of each image, as ``RetinaFace.detect``."""
 
 Embed = Callable[[AlignedFaces], Floats]
 """Turns aligned faces into vectors, as ``Embedder.embed``."""
@@ -101,6 +98,10 @@ class PreparedFaces:
 class Analyzer:
     """Finds, aligns, measures and embeds the faces of images.
 
+    Images are taken for still pictures: where no face is clearly one, or a large picture has none that is large, they
+    are looked at again, see ``facepool.faces.find``. Say ``moving`` for frames of what moves: these are looked at
+    once, as they lie.
+
     Args:
         detector: Finds faces.
         aligner: Cuts them out on the embedder's template.
@@ -112,6 +113,7 @@ class Analyzer:
         self._remark = remark
         self._detector = detector
         self._detect: Detect = detector.detect
+        self._pictures = PictureFinder(detector, detector.detect, detector.detect_closer)
         self._aligner = aligner
         self._embedder = embedder
         self._embed: Embed = embedder.embed
@@ -120,11 +122,13 @@ class Analyzer:
         """The same analyzer with something before its networks, for example a queue.
 
         Args:
-            detect: Given the detector's own function and device, makes what is called instead.
+            detect: Given a function of the detector's and its device, makes what is called instead.
             embed: Likewise for the embedder.
         """
         other = Analyzer(self._detector, self._aligner, self._embedder, self._remark)
-        other._detect = detect(self._detect, self._detector.device)
+        detector, device = self._detector, self._detector.device
+        other._detect = detect(self._detect, device)
+        other._pictures = PictureFinder(detector, other._detect, detect(detector.detect_closer, device))
         other._embed = embed(self._embed, self._embedder.device)
         return other
 
@@ -144,15 +148,16 @@ class Analyzer:
         engines = " and ".join(dict.fromkeys((self._detector.runs_on, self._embedder.runs_on)))
         return f"{engines}, {self._remark}" if self._remark else engines
 
-    def analyze(self, image_bgr: Image) -> Faces:
+    def analyze(self, image_bgr: Image, *, moving: bool = False) -> Faces:
         """Analyze one image, (H, W, 3) uint8 BGR. Without a face every column has length 0."""
-        return self.analyze_batch([image_bgr])[0]
+        return self.analyze_batch([image_bgr], moving=moving)[0]
 
-    def analyze_batch(self, images_bgr: Sequence[Image]) -> list[Faces]:
+    def analyze_batch(self, images_bgr: Sequence[Image], *, moving: bool = False) -> list[Faces]:
         """Analyze several images with few runs of the networks.
 
         Args:
             images_bgr: (H, W, 3) uint8 BGR each; sizes may differ.
+            moving: They are frames of what moves: each is looked at once, as it lies.
 
         Returns:
             One ``Faces`` an image; an empty list for an empty list.
@@ -160,13 +165,13 @@ class Analyzer:
         Raises:
             ImageUnreadable: One of them is not such an array.
         """
-        found = zip(images_bgr, self._find(images_bgr), strict=True)
-        prepared = [self.prepare(image, detections) for image, detections in found]
+        found = zip(images_bgr, self._find(images_bgr, moving=moving), strict=True)
+        prepared = [self._prepare(image, faces) for image, faces in found]
         vectors = self._embed_together([faces.aligned for faces in prepared])
         return [_faces(faces, embeddings) for faces, embeddings in zip(prepared, vectors, strict=True)]
 
     def embed_batch(self, images_bgr: Sequence[Image]) -> list[tuple[Detections, Floats]]:
-        """Find and embed the faces of several images, without pose and quality.
+        """Find and embed the faces of several still pictures, without pose and quality.
 
         Args:
             images_bgr: As for ``analyze_batch``.
@@ -177,18 +182,25 @@ class Analyzer:
         Raises:
             ImageUnreadable: As ``analyze_batch``.
         """
-        found = self._find(images_bgr)
+        found = [faces.detections for faces in self._find(images_bgr, moving=False)]
         pictures = zip(images_bgr, found, strict=True)
         aligned = [self._aligner.align(image, detections.landmarks) for image, detections in pictures]
         return list(zip(found, self._embed_together(aligned), strict=True))
 
-    def find(self, image_bgr: Image) -> Detections:
-        """Find the faces of one image, (H, W, 3) uint8 BGR, and nothing else.
+    def find(self, image_bgr: Image, *, moving: bool = False) -> Detections:
+        """Find the faces of one image, and nothing else.
+
+        Args:
+            image_bgr: (H, W, 3) uint8 BGR.
+            moving: It is a frame of what moves: it is looked at once, as it lies.
 
         Raises:
             ImageUnreadable: It is not such an array.
         """
-        return self._find([image_bgr])[0]
+        if moving:
+            _check_image(image_bgr)
+            return self._detect([image_bgr])[0]
+        return self._find([image_bgr], moving=False)[0].detections
 
     def prepare(self, image_bgr: Image, detections: Detections) -> PreparedFaces:
         """Align and measure some faces of an image without embedding them, which costs most.
@@ -197,9 +209,7 @@ class Analyzer:
             image_bgr: (H, W, 3) uint8 BGR.
             detections: What ``find`` found in it, or some rows of that.
         """
-        aligned = self._aligner.align(image_bgr, detections.landmarks)
-        heads = fit_heads(detections.landmarks, (image_bgr.shape[1], image_bgr.shape[0]))
-        return PreparedFaces(detections, aligned, measure(detections, aligned, heads.misfit_mm), heads.poses)
+        return self._prepare(image_bgr, FoundFaces.of(detections, (image_bgr.shape[1], image_bgr.shape[0])))
 
     def embed(self, aligned: AlignedFaces) -> Floats:
         """Embed prepared faces: (N, D) float32, L2 norm 1; (0, D) for no face."""
@@ -210,10 +220,18 @@ class Analyzer:
         prepared = self.prepare(image_bgr, detections)
         return _faces(prepared, self.embed(prepared.aligned))
 
-    def _find(self, images_bgr: Sequence[Image]) -> list[Detections]:
+    def _find(self, images_bgr: Sequence[Image], *, moving: bool) -> list[FoundFaces]:
         for image_bgr in images_bgr:
             _check_image(image_bgr)
-        return self._detect(images_bgr)
+        if not moving:
+            return self._pictures.find(images_bgr)
+        found = zip(images_bgr, self._detect(images_bgr), strict=True)
+        return [FoundFaces.of(detections, (image.shape[1], image.shape[0])) for image, detections in found]
+
+    def _prepare(self, image_bgr: Image, found: FoundFaces) -> PreparedFaces:
+        detections, heads = found.detections, found.heads
+        aligned = self._aligner.align(image_bgr, detections.landmarks)
+        return PreparedFaces(detections, aligned, measure(detections, aligned, heads.misfit_mm), heads.poses)
 
     def _embed_together(self, aligned: Sequence[AlignedFaces]) -> list[Floats]:
         if not aligned:

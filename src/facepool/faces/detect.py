@@ -46,6 +46,8 @@ class DetectOptions:
             left as they are. At 640 a 640x480 frame keeps faces down to about 20 px.
         second_size: Long side of a second pass at a larger scale, for smaller faces; smaller pictures are enlarged to
             it, ``ENLARGED`` times at most. None: one pass.
+        closer_size: Long side of one more pass over large still pictures in which no large face is, for faces down to
+            1/40 of the picture's long side; see ``facepool.faces.find``. None: there is none.
         threshold: Detector score in 0..1 from which on a box is a face.
         iou_threshold: Overlap in 0..1 above which two boxes are one face.
     """
@@ -54,13 +56,20 @@ class DetectOptions:
     threshold: float = 0.6
     iou_threshold: float = 0.4
     second_size: int | None = None
+    closer_size: int | None = 1280
+
+    @property
+    def reach(self) -> int:
+        """Long side beyond which a picture is shrunk by every pass but the closer one."""
+        return max(self.size, self.second_size or 0)
 
 
 DETECTOR_PRESETS: Mapping[DetectorPreset, DetectOptions] = MappingProxyType(
     {
-        "fast": DetectOptions(size=384),
+        "fast": DetectOptions(size=384, closer_size=None),
         "balanced": DetectOptions(),
-        "best": DetectOptions(size=320, second_size=1280),  # the first pass is for faces too large for the second
+        # The first pass is for faces too large for the second, which is as close as the closer one.
+        "best": DetectOptions(size=320, second_size=1280, closer_size=None),
     }
 )
 """What the settings offer; ``docs/accuracy.md`` has what each finds and takes."""
@@ -114,10 +123,21 @@ class RetinaFace:
             results = self._detect_at(scale, images)
             if closer > scale:
                 seconds = self._detect_at(closer, images)
-                results = [self._merge(*passes, closer) for passes in zip(results, seconds, strict=True)]
+                results = [self.merge(*passes, closer) for passes in zip(results, seconds, strict=True)]
             for i, detections in zip(members, results, strict=True):
                 found[i] = detections
         return found
+
+    def detect_closer(self, images_bgr: Sequence[Image]) -> list[Detections]:
+        """Find small faces in one pass over each image as it is, whatever the options say of its size.
+
+        Args:
+            images_bgr: As for ``detect``, no larger than the networks can take.
+
+        Returns:
+            As ``detect``; large faces may be missing, or be found as their parts: ``merge`` knows which.
+        """
+        return [self._detect_at(1.0, [image])[0] for image in images_bgr]
 
     def _detect_at(self, scale: float, images_bgr: Sequence[Image]) -> list[Detections]:
         """The faces of images of one size at one scale."""
@@ -140,11 +160,16 @@ class RetinaFace:
             self._decode(deltas[i], scores[i, :, 1], landmarks[i], priors, to_source) for i in range(len(images_bgr))
         ]
 
-    def _merge(self, first: Detections, second: Detections, scale: float) -> Detections:
+    def merge(self, first: Detections, second: Detections, scale: float) -> Detections:
         """One face for what two passes say of it: what the surer one says.
 
         A face that fills the second pass beyond the network's largest prior comes out of it as eyes and mouths that
         look like faces.
+
+        Args:
+            first: Of the pass at the smaller scale, in pixels of the image.
+            second: Of the other one, likewise, and as turned.
+            scale: Of the second pass: its pixels for one of the image.
         """
         largest = max(side for squares in self._spec.prior_sizes for side in squares)
         filling = (first.boxes[:, 2:] - first.boxes[:, :2]).max(axis=1, initial=0) * scale > largest
@@ -160,7 +185,7 @@ class RetinaFace:
             )
         )
         kept = non_maximum_suppression(boxes, scores, self.options.iou_threshold)
-        return Detections(boxes[kept], scores[kept], landmarks[kept])
+        return Detections(boxes[kept], scores[kept], landmarks[kept], first.turn)
 
     def _fill_batch(self, images_bgr: Sequence[Image], scaled_wh: tuple[int, int]) -> Image:
         """(N, H, W, 3) uint8, H and W rounded up to the coarsest stride; padded with the mean, which becomes 0."""

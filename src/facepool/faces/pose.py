@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from facepool.types import Floats, Pose
+from facepool.geometry import turn_points, turn_size
+from facepool.types import Detections, Floats, Mask, Pose, Turn
 
 Doubles = npt.NDArray[np.float64]
 
@@ -29,8 +30,9 @@ _LANDMARK_MM = 5.0
 """Deviation of a landmark: the detector's error and all that the shapes do not cover."""
 _UPRIGHT = np.radians([60.0, 60.0])
 """Deviation of yaw and pitch before anything was measured."""
-_MISFIT_LIMIT_MM = 8.0
-"""Faces reach 4, half-hidden ones 7; points that are none start at 5, with a median of 17."""
+NO_HEAD_MM = 8.0
+"""Landmarks that are further off fit no head. Faces reach 4, half-hidden ones and strict profiles 7; points that are
+none start at 5, with a median of 17. What a detector makes of an upside-down face is mostly beyond it."""
 
 _STEPS = 12
 _SETTLED = 1e-3  # squared standard deviations
@@ -56,12 +58,19 @@ class Heads:
     misfit_mm: Floats
 
 
+def fit_a_head(detections: Detections) -> Mask:
+    """Whether the landmarks of each face may be those of a head, (N,) bool; where it was not measured they may."""
+    if detections.misfit_mm is None:
+        return np.ones(len(detections), np.bool_)
+    return np.asarray(detections.misfit_mm <= NO_HEAD_MM)
+
+
 def estimate_pose(landmarks: Floats, image_wh: tuple[int, int]) -> list[Pose | None]:
     """The poses of ``fit_heads`` alone."""
     return list(fit_heads(landmarks, image_wh).poses)
 
 
-def fit_heads(landmarks: Floats, image_wh: tuple[int, int]) -> Heads:
+def fit_heads(landmarks: Floats, image_wh: tuple[int, int], turn: Turn = 0) -> Heads:
     """Fit a head to each face's landmarks.
 
     The camera is taken to be as long in focus as the picture is wide, which fits webcams within a few degrees; poses
@@ -70,12 +79,14 @@ def fit_heads(landmarks: Floats, image_wh: tuple[int, int]) -> Heads:
     Args:
         landmarks: (N, 5, 2) float32 in pixels.
         image_wh: Width and height of the image in pixels.
+        turn: Degrees clockwise by which the image has to be turned to be upright; poses are those in the upright one.
 
     Returns:
         Poses relative to the line of sight: a face at the picture's edge that looks at the camera is frontal. Nothing
         in each column for no face.
     """
-    points = landmarks.astype(np.float64)
+    points = turn_points(landmarks, image_wh, turn).astype(np.float64)
+    image_wh = turn_size(image_wh, turn)
     poses: list[Pose | None] = [None] * len(points)
     misfits = np.full(len(points), np.inf, np.float32)
     usable = np.flatnonzero(_spread_out(points))
@@ -87,7 +98,7 @@ def fit_heads(landmarks: Floats, image_wh: tuple[int, int]) -> Heads:
     away_mm = (_project(fits, focal) - seen) / np.exp(fits[:, _SCALE])[:, None, None]
     misfits[usable] = np.sqrt((away_mm**2).sum(axis=2).mean(axis=1))
     for row, fit in zip(usable, fits, strict=True):
-        if misfits[row] <= _MISFIT_LIMIT_MM:
+        if misfits[row] <= NO_HEAD_MM:
             poses[row] = _as_pose(fit)
     return Heads(poses, misfits)
 

@@ -2,17 +2,11 @@
 
 from collections.abc import Callable
 
-import numpy as np
-
 from facepool.faces.analyze import Analyzer
-from facepool.faces.pose import fit_heads
+from facepool.faces.find import FoundFaces
 from facepool.geometry import turn_image
 from facepool.types import TURNS, Image, Turn
 
-_CLEAR_SCORE = 0.9
-_MISFIT_MM = 5.0
-_TILT = 45.0
-"""Degrees. Faces that lean further are upright by the next quarter turn."""
 _AGREEING = 3
 """Pictures that must show faces by one turn more than by any other."""
 _EAGER = 100
@@ -22,11 +16,8 @@ _PATIENT = 10
 
 def upright_share(analyzer: Analyzer, image_bgr: Image) -> float:
     """How much speaks for a picture being the right way up: the scores of its clear, upright faces, added up."""
-    found = analyzer.find(image_bgr)
-    heads = fit_heads(found.landmarks, (image_bgr.shape[1], image_bgr.shape[0]))
-    clear = (found.scores >= _CLEAR_SCORE) & (heads.misfit_mm <= _MISFIT_MM)
-    upright = np.array([pose is not None and abs(pose.roll) <= _TILT for pose in heads.poses], np.bool_)
-    return float(found.scores[clear & upright].sum())
+    found = FoundFaces.of(analyzer.find(image_bgr, moving=True), (image_bgr.shape[1], image_bgr.shape[0]))
+    return float(found.detections.scores[found.plausible].sum())
 
 
 class TurnFinder:

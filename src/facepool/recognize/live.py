@@ -153,7 +153,7 @@ class LiveRecognizer:
     def _find(self, frame: Frame, time_s: float, *, detecting: bool) -> tuple[Detections, Tracks]:
         if not detecting:
             return self._tracker.coast(time_s)
-        detections = self._analyzer.find(frame.image_bgr)
+        detections = self._analyzer.find(frame.image_bgr, moving=True)
         return detections, self._tracker.update(detections, time_s)
 
     def _embed_some(self, frame: Frame, detections: Detections, ids: list[int], sure: Mask, time_s: float) -> list[int]:

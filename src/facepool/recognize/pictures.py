@@ -1,14 +1,14 @@
 """Recognition: every face of an image is somebody of the pool or unknown."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from facepool.faces.analyze import Analyzer
+from facepool.faces.pose import fit_a_head
 from facepool.gallery import Gallery, check_gallery
-from facepool.recognize.decide import Criteria, decide
+from facepool.recognize.decide import Claim, Criteria, decide_together
 from facepool.search import GalleryState, Search
 from facepool.thresholds import Threshold, ThresholdPolicy
 from facepool.types import Decision, Detections, Floats, Image, one_line
@@ -105,7 +105,7 @@ class Recognizer:
         return self.decide(self._analyzer.embed_batch(images_bgr))
 
     def decide(self, found: Sequence[tuple[Detections, Floats]]) -> list[RecognizedFaces]:
-        """Name faces that are embedded already, by one state of the pool.
+        """Name faces that are embedded already, by one state of the pool. Nobody is two faces of one image.
 
         Args:
             found: For each image N faces and their (N, D) embeddings.
@@ -115,32 +115,42 @@ class Recognizer:
         """
         if not found:
             return []
-        usable = [bool(size >= self._options.min_size_px) for faces, _ in found for size in faces.sizes]
-        decisions = self._decisions(np.concatenate([embeddings for _, embeddings in found]), usable)
-        ends = accumulate((len(faces) for faces, _ in found), initial=0)
-        return [
-            RecognizedFaces(faces, decisions[first:end])
-            for (faces, _), (first, end) in zip(found, pairwise(ends), strict=True)
-        ]
+        claims, criteria = self._claims(np.concatenate([embeddings for _, embeddings in found]))
+        claim_of = iter(claims)
+        named = []
+        for faces, _ in found:
+            heads = fit_a_head(faces)
+            usable = heads & (faces.sizes >= self._options.min_size_px)
+            together = [replace(next(claim_of), usable=bool(good)) for good in usable]
+            decisions = zip(decide_together(together, criteria), heads, strict=True)
+            told = tuple(_why_unusable(decision, is_head=bool(head)) for decision, head in decisions)
+            named.append(RecognizedFaces(faces, told))
+        return named
 
     def decide_embeddings(self, embeddings: Floats) -> tuple[Decision, ...]:
-        """Name faces of which there is nothing but their (N, D) embeddings, L2 norm 1.
+        """Name faces of which there is nothing but their (N, D) embeddings, L2 norm 1, each by itself.
 
         Raises:
             InvalidEmbedding: They do not have the pool's dimension, or are no unit vectors.
         """
-        return self._decisions(embeddings, [True] * len(embeddings))
+        claims, criteria = self._claims(embeddings)
+        return tuple(decision for claim in claims for decision in decide_together([claim], criteria))
 
-    def _decisions(self, embeddings: Floats, usable: Sequence[bool]) -> tuple[Decision, ...]:
+    def _claims(self, embeddings: Floats) -> tuple[list[Claim], Criteria]:
+        """Who each face may be, and what it takes, by one state of the pool."""
         nearest = self._search.nearest(embeddings, self._options.candidates, normalize=self._policy.follows_pool)
         state = nearest.state
         criteria = Criteria(
             self._threshold(state).value, self._options.min_margin, state.look_alikes, margins=state.margins
         )
-        return tuple(
-            decide(candidates, criteria, usable=good)
-            for candidates, good in zip(nearest.candidates, usable, strict=True)
-        )
+        return [Claim(candidates) for candidates in nearest.candidates], criteria
 
     def _threshold(self, gallery: GalleryState) -> Threshold:
         return self._policy.identification(gallery.templates, gallery.calibration)
+
+
+def _why_unusable(decision: Decision, *, is_head: bool) -> Decision:
+    """Of a face that is too poor to name anybody, whether that is because it fits no head."""
+    if is_head or decision.reason != "low_quality":
+        return decision
+    return replace(decision, reason="implausible_landmarks")

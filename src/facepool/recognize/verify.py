@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facepool.errors import NoFace
+from facepool.errors import ImplausibleLandmarks, NoFace
 from facepool.faces.analyze import Analyzer, Faces
+from facepool.faces.pose import NO_HEAD_MM, fit_a_head
 from facepool.thresholds import Threshold, ThresholdPolicy
 from facepool.types import Detections, Floats, Image, one_line
 
@@ -17,7 +18,7 @@ class Verification:
     Attributes:
         similarity: Cosine in -1..1.
         threshold: What it was held against.
-        rows: Which face of each image was compared: the largest.
+        rows: Which face of each image was compared: the largest whose landmarks fit a head.
         faces: What was found in each image.
     """
 
@@ -50,6 +51,7 @@ def verify(
 
     Raises:
         NoFace: One of them has none.
+        ImplausibleLandmarks: What was found in one of them fits no head.
     """
     faces_a, faces_b = analyzer.analyze_batch([image_a_bgr, image_b_bgr])
     row_a, row_b = largest_face(faces_a.detections, "first"), largest_face(faces_b.detections, "second")
@@ -59,21 +61,30 @@ def verify(
 
 
 def largest_face(detections: Detections, which: str) -> int:
-    """Row of the largest face of a picture.
+    """Row of the largest face of a picture, of those whose landmarks fit a head.
 
     Args:
         detections: What was found in it.
         which: How the error calls the picture, for example ``first``.
 
     Raises:
-        NoFace: There is none.
+        NoFace: There is no face.
+        ImplausibleLandmarks: There is one that fits no head, and no other.
     """
     if len(detections) == 0:
         raise NoFace(
             f"No face was found in the {which} picture",
-            fix="Use a picture in which the face is larger, upright and unobstructed",
+            fix="Use a picture in which the face is larger and unobstructed, or --quality best for small ones",
         )
-    return int(np.argmax(detections.sizes))
+    heads, misfit_mm = fit_a_head(detections), detections.misfit_mm
+    if misfit_mm is not None and not heads.any():
+        raise ImplausibleLandmarks(
+            f"What was found in the {which} picture cannot be compared",
+            why="its eyes, nose and mouth do not lie as in any head "
+            f"({misfit_mm.min():.0f} mm off, {NO_HEAD_MM:.0f} are allowed)",
+            fix="Use a picture with one whole, upright face",
+        )
+    return int(np.argmax(np.where(heads, detections.sizes, -1)))
 
 
 def cosine(one: Floats, other: Floats) -> float:

@@ -4,22 +4,21 @@
 """
 
 import asyncio
-import itertools
 import mimetypes
 import os
+import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Match, Router
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -28,12 +27,13 @@ import facepool
 from facepool.errors import ConfigError
 from facepool.web import compreface, deepstack, problems
 from facepool.web.api import activity, cameras, enroll, keys, live, persons, pool, recognition, system
-from facepool.web.middleware import middleware
+from facepool.web.fallbacks import Fallbacks
+from facepool.web.middleware import Deployment, middleware
 from facepool.web.middleware.bounds import DEADLINE_S, MOST_BYTES
 from facepool.web.openapi import Application, operation_id
+from facepool.web.problems import ServerBusy
 from facepool.web.services import Services
 
-_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _STATIC = Path(str(files("facepool.web") / "static"))
 _ROUTERS = (
     persons.router,
@@ -56,14 +56,22 @@ _WORDS: dict[str, problems.Refusal] = {"/api/": compreface.refusal, "/v1/vision/
 """Interfaces of other programs, by how their addresses begin: how they say that something is wrong."""
 
 
-def create_app(services: Services, *, most_bytes: int = MOST_BYTES, deadline_s: float = DEADLINE_S) -> FastAPI:
+def create_app(
+    services: Services,
+    *,
+    most_bytes: int = MOST_BYTES,
+    deadline_s: float = DEADLINE_S,
+    deployment: Deployment | None = None,
+) -> FastAPI:
     """Put a server together.
 
     Args:
         services: What it works with; closed when the application ends.
         most_bytes: Largest body of a request.
         deadline_s: How long a request may take until its answer begins.
+        deployment: What stands between the server and those who use it; nothing, by default.
     """
+    deployment = deployment or Deployment()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -80,14 +88,15 @@ def create_app(services: Services, *, most_bytes: int = MOST_BYTES, deadline_s: 
         responses=problems.PROBLEMS,
         generate_unique_id_function=operation_id,
         lifespan=lifespan,
-        middleware=middleware(services, most_bytes=most_bytes, deadline_s=deadline_s, refusal=_refusal),
+        middleware=middleware(services, deployment, most_bytes=most_bytes, deadline_s=deadline_s, refusal=_refusal),
     )
     app.state.services = services
+    app.state.deployment = deployment
     app.state.most_bytes = most_bytes
     problems.add_handlers(app, _refusal)
     for router in _ROUTERS:
         app.include_router(router)
-    app.router.routes.append(_OtherMethods(app.router))
+    app.router.routes.append(Fallbacks(app.router))
     _add_page(app)
     return app
 
@@ -108,64 +117,6 @@ class _Page(StaticFiles):
         return response
 
 
-class _OtherMethods(BaseRoute):
-    """What is asked of a path in another way than its routes take, and would look for a file of the page otherwise.
-
-    HEAD goes to the route of GET, OPTIONS tells the ways that there are, and anything else is refused with them.
-
-    Args:
-        router: Whose routes come before this one.
-    """
-
-    def __init__(self, router: Router) -> None:
-        self._router = router
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Whether a route has the path, if only for other methods."""
-        known = scope["type"] == "http" and (self._allowed(scope) or self._speaks_websocket(scope))
-        return (Match.FULL if known else Match.NONE), {}
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer it.
-
-        Raises:
-            HTTPException: The path is for other methods, or for a WebSocket.
-        """
-        methods = self._allowed(scope)
-        if not methods:
-            raise HTTPException(426, "This path takes a WebSocket", {"Upgrade": "websocket", "Connection": "Upgrade"})
-        if scope["method"] == "HEAD" and "HEAD" in methods:
-            await self._router({**scope, "method": "GET"}, receive, _head_only(send))
-            return
-        allow = {"Allow": ", ".join(methods)}
-        if scope["method"] == "OPTIONS":
-            await Response(status_code=204, headers=allow)(scope, receive, send)
-            return
-        raise HTTPException(405, f"This path does not take {scope['method']}, but {allow['Allow']}", allow)
-
-    def _allowed(self, scope: Scope) -> list[str]:
-        methods = [name for name in _METHODS if self._has_route({**scope, "method": name})]
-        return [*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"] if methods else []
-
-    def _speaks_websocket(self, scope: Scope) -> bool:
-        return self._has_route({**scope, "type": "websocket"})
-
-    def _has_route(self, scope: Scope) -> bool:
-        before = itertools.takewhile(lambda route: route is not self, self._router.routes)
-        return any(route.matches(scope)[0] is Match.FULL for route in before)
-
-
-def _head_only(send: Send) -> Send:
-    """Pass on the head of an answer and then nothing more; what would go on and on takes that for the client's end."""
-
-    async def pass_on(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            await send(message)
-            await send({"type": "http.response.body"})
-
-    return pass_on
-
-
 def _add_page(app: FastAPI) -> None:
     # Some systems tell other types, and a browser that is told not to guess runs no script of another type.
     for ending, kind in ((".js", "text/javascript"), (".css", "text/css"), (".svg", "image/svg+xml")):
@@ -173,6 +124,7 @@ def _add_page(app: FastAPI) -> None:
     app.mount("/", _Page(directory=_STATIC, html=True))
 
 
+_ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 _MOST_CONNECTIONS = 512
 _GRACE_S = 5
 _MOST_FRAME_BYTES = 5 * 1024 * 1024
@@ -202,7 +154,6 @@ def run(
     listener: socket.socket,
     started: Callable[[], None],
     *,
-    proxies: Sequence[str] = (),
     tls_certificate: Path | None = None,
     tls_key: Path | None = None,
 ) -> None:
@@ -212,17 +163,15 @@ def run(
         app: What answers.
         listener: Bound already.
         started: Called when it listens.
-        proxies: Addresses whose ``X-Forwarded-For`` counts.
         tls_certificate: Chain in PEM, for https.
         tls_key: Its key, if that is not in the same file.
     """
     config = uvicorn.Config(
-        app,
+        Unhurt(app),
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=bool(proxies),
-        forwarded_allow_ips=list(proxies),
+        proxy_headers=False,  # the application's own middleware reads them
         http=PromptHTTP,
         limit_concurrency=_MOST_CONNECTIONS,
         timeout_graceful_shutdown=_GRACE_S,
@@ -235,7 +184,7 @@ def run(
 
 
 class _Server(uvicorn.Server):
-    """Says when it listens."""
+    """Says when it listens, and ends as asked: with 0, whatever signal asked for it, also as process 1."""
 
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
@@ -244,6 +193,53 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._started()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Let signals end the server, without raising them anew once it has ended, as uvicorn does."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in _ENDING if not _is_kept_from(number)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _is_kept_from(number: int) -> bool:
+    """Whether whoever started the server wants it to survive the end of the terminal: ``nohup``."""
+    return number == getattr(signal, "SIGHUP", None) and signal.getsignal(number) is signal.SIG_IGN
+
+
+class Unhurt:
+    """Ends requests quietly that are still under way when the server's patience with them ends.
+
+    uvicorn cancels them, and would log each as an error with its traceback.
+
+    Args:
+        app: What comes next.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass it on; answer that the server stops, if it is cancelled before its answer began."""
+        began = False
+
+        async def note(message: Message) -> None:
+            nonlocal began
+            began = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note)
+        except asyncio.CancelledError:  # of a request that nobody else would cancel
+            if scope["type"] == "http" and not began:
+                stops = ServerBusy("The server stops", fix="Ask again when it is back")
+                await problems.problem(stops)(scope, receive, send)
 
 
 class PromptHTTP(HttpToolsProtocol):

@@ -306,8 +306,11 @@ def add_handlers(app: FastAPI, refusal: Refusal) -> None:
 async def turn_away(error: FacepoolError, scope: Scope, receive: Receive, send: Send, refusal: Refusal) -> None:
     """Answer a request, or a WebSocket that is not opened for it, with an error, whatever it came for."""
     if scope["type"] == "websocket":
-        await receive()
-        await send({"type": "websocket.close", "code": _REFUSED, "reason": error.what})
+        socket = WebSocket(scope, receive, send)
+        if "websocket.http.response" in scope.get("extensions", {}):
+            await socket.send_denial_response(problem(error))
+        else:
+            await socket.close(_REFUSED, error.what)
         return
     await refusal(error, Request(scope))(scope, receive, send)
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -111,6 +112,23 @@ def test_identification_registers_some_and_keeps_strangers_out(facepool: Command
     assert record["default_threshold"]["fpir"] == 0
     assert not facepool.pool.exists()
     assert (facepool.folder / "out/report.html").stat().st_size > 10_000
+
+
+def test_what_a_folder_of_people_holds_beside_pictures_is_said(facepool: Commands, photos: Path) -> None:
+    for name in ("Ada/a_1", "Ada/a_2", "Bob/b_1", "Bob/b_2"):
+        person, photo = name.split("/")
+        path = facepool.folder / "people" / person / f"{photo}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(photos / f"person_{photo}.jpg", path)
+    shutil.copytree(facepool.folder / "people/Bob", facepool.folder / "people/#recycle/Ada")
+    (facepool.folder / "people/Bob/gone.jpg").symlink_to("/nonexistent")
+    for words in (("folder", "people"), ("identify", "people", "--people", "1")):
+        outcome = facepool("evaluate", *words, "--no-cache", "--json")
+        assert outcome.code == 3, outcome.err
+        (record,) = outcome.records
+        assert record["not_read"] == [{"path": "people/Bob/gone.jpg", "why": "it is a link that leads nowhere"}]
+        assert "1 system folder passed over: #recycle" in outcome.err
+        assert "Left out people/Bob/gone.jpg" in outcome.err
 
 
 def test_detection_on_annotated_boxes(facepool: Commands, photos: Path, retinaface: RetinaFace) -> None:

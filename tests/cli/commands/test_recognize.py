@@ -43,6 +43,14 @@ def test_pictures_of_a_folder_become_one_object_a_face(crowd: Commands, photos: 
     assert stranger["time_s"] is None
 
 
+def test_nobody_is_two_faces_of_one_photo(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    ada = shot(photos / "person_a_2.jpg")
+    write_image(tmp_path / "mirror.png", np.hstack([ada, shot(photos / "person_b_2.jpg"), ada[:, ::-1]]))
+    outcome = crowd("recognize", tmp_path / "mirror.png", "--json")
+    assert sorted(str(record["person"]) for record in outcome.records) == ["Ada", "Bob", "None"]
+    assert {record["reason"] for record in outcome.records} == {"match", "already_in_view"}
+
+
 def test_a_picture_without_a_face_gives_one_line_that_says_so(crowd: Commands, tmp_path: Path) -> None:
     write_image(tmp_path / "wall.png", nobody(1)[0])
     outcome = crowd("recognize", tmp_path / "wall.png", "--json")

@@ -2,13 +2,19 @@
 
 import os
 import signal
+import socket
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from facepool import read_image
 from facepool.capture import write_image
+from facepool.geometry import turn_image
+from facepool.types import Turn
 from support.commands import Commands, film, interrupt, nobody, pan, shot
+from support.media import server
+from support.permissions import like_any_user
 
 NAMES = ("Ada Lovelace", "Зоя", "李小龙", "محمد", "Zoë")
 
@@ -28,6 +34,29 @@ def test_views_that_differ_are_stored_and_known_ones_are_not(facepool: Commands,
     assert again.code == 0
     assert again.records == [{"person": "Ada", "stored": 0, "frames": 1, "outcomes": {"known_view": 1}}]
     assert facepool.people() == {"Ada": 2}
+
+
+def test_photos_on_their_side_or_head_are_registered_and_recognized_upright(
+    facepool: Commands, photos: Path, tmp_path: Path
+) -> None:
+    lying: list[tuple[str, Turn]] = [("person_a_1", 90), ("person_a_2", 180), ("person_b_1", 270)]
+    for name, turn in lying:
+        folder = tmp_path / "people" / name[:-2]
+        folder.mkdir(parents=True, exist_ok=True)
+        write_image(folder / f"{name}.png", turn_image(read_image(photos / f"{name}.jpg"), turn))
+    outcome = facepool("register", "-s", tmp_path / "people")
+    assert outcome.code == 0, outcome.err
+    assert outcome.err.count("looked at turned clockwise by") == 3
+    found = facepool("recognize", tmp_path / "people" / "person_a", photos, "--json")
+    named = {Path(str(record["source"])).stem: record["person"] for record in found.records}
+    assert named == {
+        "person_a_1": "person_a",
+        "person_a_2": "person_a",
+        "person_b_1": "person_b",
+        "person_b_2": "person_b",
+        "impostor_1": None,
+        "impostor_2": None,
+    }
 
 
 def test_the_register_threshold_decides_how_many_views_differ(facepool: Commands, photos: Path) -> None:
@@ -105,6 +134,47 @@ def test_a_folder_tree_registers_with_a_report_of_what_was_left_out(
     }
     assert all(record["why"] for record in outcome.records[3:])
     assert facepool.people() == {"Ada": 1, "Bob": 1}
+
+
+def test_a_tree_of_a_nas_registers_people_and_nobody_else(facepool: Commands, photos: Path, tmp_path: Path) -> None:
+    tree = tmp_path / "people"
+    for name in ("Ada/1.jpg", "#recycle/Old/1.jpg", "@eaDir/Ada/x.jpg", "$RECYCLE.BIN/S-1/$R.jpg", "Eve/1.jpg"):
+        copy(photos / "person_a_1.jpg", tree / name)
+    copy(photos / "person_b_1.jpg", tree / "Bob/1.jpg")
+    (tree / "Bob/clip.mp4").touch()
+    (tree / "Bob/gone.jpg").symlink_to("/nonexistent")
+    (tree / "Bob/loop").symlink_to(tree)
+    (tree / "Eve").chmod(0)
+    outcome = facepool.python("-m", "facepool", "register", "-s", "people", "--json", preexec=like_any_user)
+    (tree / "Eve").chmod(0o700)
+    assert outcome.code == 3
+    stored = {str(record["person"]): record["stored"] for record in outcome.records if "stored" in record}
+    assert stored == {"Ada": 1, "Bob": 1, "Eve": 0}
+    left_out = {(r["person"], Path(str(r["picture"])).name): r["reason"] for r in outcome.records if "why" in r}
+    assert left_out == {("Bob", "gone.jpg"): "path_unreadable", ("Eve", "Eve"): "path_unreadable"}
+    assert "3 system folders passed over: #recycle, $RECYCLE.BIN, @eaDir" in outcome.err
+    assert "1 file of people left out as no picture by the name: 1 .mp4" in outcome.err
+    assert facepool.people() == {"Ada": 1, "Bob": 1}
+
+
+def test_a_person_is_registered_from_addresses_of_pictures(facepool: Commands, photos: Path) -> None:
+    data = (photos / "person_a_1.jpg").read_bytes()
+
+    def answer(client: socket.socket) -> None:
+        client.recv(4096)
+        client.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: image/jpeg\r\n\r\n" + data)
+
+    with server(answer) as place:
+        url = f"http://ada:secret@{place}/snap"
+        assert facepool("register", "Ada", url, photos / "person_a_2.jpg").code == 0
+        assert facepool.people() == {"Ada": 2}
+        recognized = facepool("recognize", url, "--headless", "--json")
+        assert [(r["person"], r["source"]) for r in recognized.records] == [("Ada", f"http://***@{place}/snap")]
+        compared = facepool("verify", url, photos / "person_a_2.jpg", "--json")
+        assert (compared.code, compared.records[0]["match"]) == (0, True)
+        refused = facepool("register", "Bob", url, "--partial")
+    assert "--partial cannot be used with pictures" in refused.error
+    assert "secret" not in recognized.err + recognized.out + compared.err + refused.err
 
 
 def test_names_of_any_script_survive_registering_listing_recognizing(

@@ -1,6 +1,9 @@
 """``facepool serve`` and ``facepool keys`` as a user runs them."""
 
+import os
+import re
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -11,17 +14,24 @@ from pathlib import Path
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from facepool.cli.commands.serve import _source_and_name
+from facepool.web.certificates import addresses_in_network
 from support.commands import Commands, interrupt
 
 PATIENCE_S = 60
 
 
 @contextmanager
-def serving(facepool: Commands, *words: str | Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def serving(
+    facepool: Commands, *words: str | Path, wrapped_in: tuple[str, ...] = ()
+) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """A running server and its address, which it says when it listens."""
-    server = facepool.start("-m", "facepool", "serve", "--port", "0", *map(str, words))
+    server = facepool.start("-m", "facepool", "serve", "--port", "0", *map(str, words), wrapped_in=wrapped_in)
     try:
         assert server.stdout is not None
         line = server.stdout.readline()
@@ -49,6 +59,92 @@ def test_ctrl_c_is_how_a_server_ends(facepool: Commands) -> None:
     outcome = interrupt(server, "Ctrl-C ends")
     assert outcome.code == 0
     assert "Traceback" not in outcome.err
+
+
+STREAM = b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
+AS_PROCESS_1 = ("unshare", "--pid", "--fork", "--kill-child")
+
+
+def runs(words: tuple[str, ...]) -> bool:
+    return shutil.which(words[0]) is not None and not subprocess.run([*words, "true"], check=False).returncode
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has none of these signals")
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT", "SIGHUP"])
+def test_a_server_that_is_told_to_stop_ends_streams_and_conversations(facepool: Commands, number: str) -> None:
+    with serving(facepool) as (server, address):
+        _stop_amidst_connections(server.pid, number, address)
+        _, said = server.communicate(timeout=PATIENCE_S)
+    assert server.returncode == 0
+    assert not re.search("error|traceback", said, re.IGNORECASE), said
+
+
+@pytest.mark.skipif(not runs(AS_PROCESS_1), reason="only root may run something as process 1, and needs unshare")
+def test_as_process_1_it_stops_as_well(facepool: Commands) -> None:
+    with serving(facepool, wrapped_in=AS_PROCESS_1) as (outer, address):
+        pids = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split()
+        _stop_amidst_connections(int(pids[0]), "SIGTERM", address)
+        _, said = outer.communicate(timeout=PATIENCE_S)
+    assert outer.returncode == 0
+    assert not re.search("error|traceback", said, re.IGNORECASE), said
+
+
+def _stop_amidst_connections(pid: int, number: str, address: str) -> None:
+    """Stop a server whose events somebody listens to, and which talks with a camera."""
+    port = int(address.rpartition(":")[2].strip("/"))
+    with (
+        socket.create_connection(("127.0.0.1", port), PATIENCE_S) as listener,
+        connect(f"ws://127.0.0.1:{port}/v1/live") as camera,
+    ):
+        listener.sendall(STREAM)
+        assert b"200 OK" in listener.recv(10_000)
+        os.kill(pid, getattr(signal, number))
+        said = b"".join(iter(lambda: listener.recv(10_000), b""))
+        assert said.endswith(b"0\r\n\r\n"), "the stream was cut off"
+        with pytest.raises(ConnectionClosed):
+            camera.recv(PATIENCE_S)
+
+
+def test_a_certificate_of_its_own_is_made_kept_and_told(facepool: Commands) -> None:
+    key = facepool("keys", "add", "Me", "--role", "admin").out.strip()
+    with serving(facepool, "--tls", "auto", "--host", "0.0.0.0") as (server, address):
+        file = facepool.pool.with_suffix(".server.pem")
+        trust = ssl.create_default_context(cafile=file)
+        with httpx.Client(base_url=address, verify=trust, timeout=PATIENCE_S) as web:
+            answer = web.get("/v1/pool", headers={"x-api-key": key})
+            assert answer.status_code == 200
+            assert "strict-transport-security" not in answer.headers, "phones could not accept it any more"
+        server.send_signal(signal.SIGTERM)
+        _, said = server.communicate(timeout=PATIENCE_S)
+    certificate = x509.load_pem_x509_certificate(file.read_bytes())
+    assert certificate.fingerprint(hashes.SHA256()).hex(":").upper() in said
+    for words in ("Advanced", "Show Details", "made now"):
+        assert words in " ".join(said.split())
+    for there in addresses_in_network()[:1]:
+        assert f"https://{there}:" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--tls", "auto", "--tls-certificate", "cert.pem"), "Leave one out"),
+        (("--path-prefix", "/api"), "--path-prefix"),
+        (("--path-prefix", "faces"), "write it like /faces"),
+        (("--allow-origin", "*"), "https://dashboard.example:8123"),
+        (("--allow-frame", "dashboard"), "https://dashboard.example:8123"),
+    ],
+)
+def test_what_cannot_be_served_so_is_told(facepool: Commands, words: tuple[str, ...], told: str) -> None:
+    outcome = facepool("serve", "--port", "0", *words)
+    assert outcome.code == 2
+    assert told in outcome.error
+
+
+def test_without_tls_it_says_that_phones_give_no_camera(facepool: Commands) -> None:
+    facepool("keys", "add", "Me", "--role", "admin")
+    outcome = interrupt(facepool.start("-m", "facepool", "serve", "--port", "0", "--host", "0.0.0.0"), "--tls auto")
+    assert outcome.code == 0
+    assert "no camera" in " ".join(outcome.err.split())
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facepool import read_image
 from facepool.capture import write_image
+from facepool.geometry import turn_image
 from support.commands import Commands, shot
 
 
@@ -25,6 +27,19 @@ def test_two_people_do_not(crowd: Commands, photos: Path) -> None:
     assert outcome.out.startswith("similarity ")
     assert "threshold 0.370: different people" in outcome.out
     assert "0.1% of pairs of different people would pass (FMR)" in outcome.err
+
+
+def test_two_people_upside_down_do_not_match_and_it_is_said_how_they_lie(
+    crowd: Commands, photos: Path, tmp_path: Path
+) -> None:
+    for name in ("person_a_2", "person_b_1"):
+        write_image(tmp_path / f"{name}.png", turn_image(read_image(photos / f"{name}.jpg"), 180))
+    outcome = crowd("verify", tmp_path / "person_a_2.png", tmp_path / "person_b_1.png")
+    assert outcome.code == 1
+    assert "different people" in outcome.out
+    assert outcome.err.count("looked at turned clockwise by 180 degrees") == 2
+    same = crowd("verify", tmp_path / "person_a_2.png", photos / "person_a_1.jpg")
+    assert same.code == 0
 
 
 def test_a_threshold_of_the_users_is_obeyed(crowd: Commands, photos: Path) -> None:

@@ -1,6 +1,7 @@
 """Cameras of the server as clients see them."""
 
 import asyncio
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from facepool import Analyzer, Frame, ModelStore, load_analyzer, read_image
 from facepool.gallery import Pool
 from support.live_server import Server, serving
 from support.loopback_camera import camera_before, moving
+from support.media import server as media_server
 
 PATIENCE_S = 60
 
@@ -84,6 +86,35 @@ def test_a_camera_without_a_picture_has_none(http: httpx.Client) -> None:
     number = http.post("/cameras", json={"source": "rtsp://127.0.0.1:9/door"}).json()["id"]
     answer = http.get(f"/cameras/{number}/picture")
     assert (answer.status_code, answer.json()["code"]) == (404, "no_picture")
+
+
+def test_a_camera_of_single_pictures_is_asked_every_so_often(http: httpx.Client, server: Server, photos: Path) -> None:
+    pictures = [cv2.imencode(".jpg", image)[1].tobytes() for image in moving(read_image(photos / "person_a_2.jpg"))]
+    asked_s: list[float] = []
+
+    def answer(client: socket.socket) -> None:
+        client.recv(4096)
+        asked_s.append(time.monotonic())
+        client.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: image/jpeg\r\n\r\n" + pictures[len(asked_s) % len(pictures)])
+
+    with media_server(answer) as place:
+        source = f"http://{place}/snap.jpg"
+        added = http.post("/cameras", json={"source": source, "name": "Gate", "every": 0.2})
+        assert (added.status_code, added.json()["every"]) == (201, 0.2)
+        address = f"/cameras/{added.json()['id']}"
+        deadline = time.monotonic() + PATIENCE_S
+        while [face["person"] for face in http.get(address).json()["present"]] != ["Ada"]:
+            assert time.monotonic() < deadline, http.get(address).json()
+            time.sleep(0.05)
+        assert server.services.store.kept("cameras") == {source: {"name": "Gate", "every": 0.2}}
+        assert http.delete(address).status_code == 204
+    assert 0.15 < float(np.median(np.diff(asked_s[2:]))) < 1
+
+
+def test_how_often_a_camera_is_asked_has_a_default_and_bounds(http: httpx.Client) -> None:
+    assert http.post("/cameras", json={"source": "http://127.0.0.1:9/a.jpg"}).json()["every"] == 2
+    for every in (0, -1, 1e6, "x"):
+        assert http.post("/cameras", json={"source": "http://127.0.0.1:9/b.jpg", "every": every}).status_code == 422
 
 
 def test_how_a_camera_is_mounted_can_be_said(http: httpx.Client) -> None:

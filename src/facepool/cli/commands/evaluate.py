@@ -19,8 +19,10 @@ import numpy as np
 
 import facepool
 from facepool import extras
+from facepool.capture import PictureFolder, pictures_or_error
 from facepool.cli.context import DETECTION, MODELS, CommandContext, json_option, settings_options
-from facepool.cli.ui.console import counted, people_count
+from facepool.cli.ui.console import Console, counted, people_count
+from facepool.errors import InputError
 from facepool.evaluation.detection import SCORE_FLOOR, DetectionResults, evaluate_detection
 from facepool.evaluation.embeddings import EmbeddingCache, EvaluatedPictures, embed_pictures
 from facepool.evaluation.identification import IdentificationResults, evaluate_split
@@ -69,17 +71,25 @@ class Evaluation:
         context: Settings, console and networks.
         subject: What is evaluated.
         output: Folder for the reports; None for none. It is made at once, before hours of work.
+        folder: What a walk through the folder of people found, where that is the subject.
         least_score: Take faces from this detector score on, whatever the settings say.
     """
 
     def __init__(
-        self, context: CommandContext, subject: Path, output: Path | None, *, least_score: float | None = None
+        self,
+        context: CommandContext,
+        subject: Path,
+        output: Path | None,
+        *,
+        folder: PictureFolder | None = None,
+        least_score: float | None = None,
     ) -> None:
         self._context = context
         self._subject = subject
         self._output = output
         self._started_at = datetime.now(UTC)
         self._started_s = perf_counter()
+        self._folder = folder
         self.console = self._context.console
         self.detect_threshold = self._context.settings.detect_threshold
         if least_score is not None:
@@ -92,6 +102,11 @@ class Evaluation:
     def analyzer(self) -> Analyzer:
         """The networks; says what they run on."""
         return self._context.analyzer
+
+    @property
+    def exit_code(self) -> int:
+        """0 if everything could be read that the folder of people holds."""
+        return InputError.exit_code if self._folder is not None and self._folder.unreadable else 0
 
     def embed(
         self, paths: Sequence[Path], people: Sequence[str], cache: Path | None, *, keep: bool
@@ -173,6 +188,10 @@ class Evaluation:
             started_at=self._started_at.isoformat(timespec="seconds"),
             seconds=perf_counter() - self._started_s,
             pictures_from_cache=0 if isinstance(results, DetectionResults) else results.pictures.from_cache,
+            not_read=tuple(
+                {"path": str(path), "why": error.why}
+                for path, error in (self._folder.unreadable if self._folder is not None else ())
+            ),
         )
 
     def _recipe(self) -> str:
@@ -209,6 +228,18 @@ def _remarks(results: Results) -> list[str]:
     if len(failures) > _NAMED:
         remarks.append(f"... and {len(failures) - _NAMED:,} more")
     return remarks
+
+
+def _walk(people: Path, console: Console) -> PictureFolder:
+    """The pictures of a folder of people; says what the walk passed over, and what it could not read."""
+    folder = pictures_or_error(people)
+    for remark in folder.remarks():
+        console.note(remark)
+    for path, error in folder.unreadable[:_NAMED]:
+        console.note(f"Left out {path}: {error.why}")
+    if len(folder.unreadable) > _NAMED:
+        console.note(f"... and {len(folder.unreadable) - _NAMED:,} more")
+    return folder
 
 
 @click.group()
@@ -266,16 +297,18 @@ def pairs(
 @_cache_options
 @settings_options("threshold", *MODELS, *DETECTION)
 @json_option
-def folder(context: CommandContext, people: Path, output: Path | None, cache: Path | None, no_cache: bool) -> None:
+def folder(context: CommandContext, people: Path, output: Path | None, cache: Path | None, no_cache: bool) -> int:
     """Verification of every picture with every other one.
 
     PEOPLE is a folder with a folder for each person. Tells TAR at several false match rates and the equal error rate.
     """
-    paths, names = read_people(people)
-    evaluation = Evaluation(context, people, output)
+    found = _walk(people, context.console)
+    paths, names = read_people(found)
+    evaluation = Evaluation(context, people, output, folder=found)
     evaluation.console.note(f"{counted(len(paths), 'picture')} of {people_count(len(set(names)))}")
     pictures = evaluation.embed(paths, names, cache, keep=not no_cache)
     evaluation.report(evaluation.compute(lambda policy: evaluate_all_pairs(pictures, policy)))
+    return evaluation.exit_code
 
 
 @evaluate.command()
@@ -303,15 +336,16 @@ def identify(
     output: Path | None,
     cache: Path | None,
     no_cache: bool,
-) -> None:
+) -> int:
     """Open-set identification: registered people and strangers.
 
     PEOPLE is a folder with a folder for each person. Those with enough pictures are registered with their first ones
     and looked for with the others; everybody else is a stranger, whom nobody should be taken for. Your pool is not
     touched.
     """
-    parted = split(people, templates=templates, people=registered, seed=seed)
-    evaluation = Evaluation(context, people, output)
+    found = _walk(people, context.console)
+    parted = split(found, templates=templates, people=registered, seed=seed)
+    evaluation = Evaluation(context, people, output, folder=found)
     in_gallery = len({parted.people[row] for row in parted.templates})
     strangers = len({parted.people[row] for row in parted.strangers})
     evaluation.console.note(
@@ -321,6 +355,7 @@ def identify(
     )
     pictures = evaluation.embed(parted.paths, parted.people, cache, keep=not no_cache)
     evaluation.report(evaluation.compute(lambda policy: evaluate_split(parted, pictures, policy)))
+    return evaluation.exit_code
 
 
 @evaluate.command()

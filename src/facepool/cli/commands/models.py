@@ -7,7 +7,7 @@ import click
 from rich.text import Text
 
 from facepool import extras
-from facepool.capture import find_pictures, read_image
+from facepool.capture import read_image, walk_folder
 from facepool.cli.context import DETECTION, CommandContext, json_option, licence_option, members, settings_options
 from facepool.cli.ui.console import Console
 from facepool.errors import InputError
@@ -225,7 +225,12 @@ def _remove(context: CommandContext, names: Sequence[str]) -> None:
 
 def _pictures(folder: Path, console: Console) -> list[Image]:
     """As many pictures as are needed, from all over the folder; those that cannot be read are reported and left out."""
-    paths = find_pictures(folder)
+    found = walk_folder(folder)
+    for remark in found.remarks():
+        console.note(remark)
+    for path, error in found.unreadable:
+        console.note(f"Left out {path}: {error.why}")
+    paths = found.pictures
     step = max(1, len(paths) // (2 * MANY))
     images = []
     for path in paths[::step][: 2 * MANY]:

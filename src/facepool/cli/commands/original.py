@@ -95,7 +95,7 @@ def register(context: CommandContext, camera_url: str, headless: bool, register_
     _begin(context)
     console, painter = context.console, Painter()
     sources = Sources((camera_url,), context)
-    sources.check_window(not headless)
+    sources.check(not headless)
     with ExitStack() as stack:
         pool = stack.enter_context(context.open_pool(context.analyzer.space, must_exist=False))
         session = new_session(register_name, context, pool, RegisterOptions())

@@ -24,7 +24,7 @@ from facepool.cli.context import (
 )
 from facepool.cli.ui.console import Console, people_count
 from facepool.cli.ui.recording import PICTURE_SUFFIXES, VIDEO_SUFFIXES, NewNames, open_recording, stem_of
-from facepool.cli.ui.sources import Sources, more_sources, source_option
+from facepool.cli.ui.sources import Sources, more_sources, note_turned, source_option
 from facepool.cli.ui.viewer import Viewer, is_still
 from facepool.errors import ConfigError, InputError
 from facepool.files import storage_errors
@@ -57,7 +57,7 @@ class Outputs:
 @click.command()
 @more_sources
 @source_option
-@settings_options("pool", "rotate", *EVENTS, *DECISION, *LIVE, *MODELS, *DETECTION)
+@settings_options("pool", "rotate", "every", *EVENTS, *DECISION, *LIVE, *MODELS, *DETECTION)
 @click.option("--window/--headless", default=None, help="Show a window or not; by default for anything that moves.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Keep annotated frames: a video, a picture or a folder."
@@ -92,7 +92,7 @@ def recognize_sources(named: tuple[str, ...], context: CommandContext, outputs: 
     """Recognize everybody in some sources, one after the other."""
     console, settings = context.console, context.settings
     painter, sources = Painter(), Sources(named, context)
-    sources.check_window(window)
+    sources.check(window)
     with ExitStack() as stack:
         event_output = stack.enter_context(_EventOutput.of(context, outputs.crops))
         pool = stack.enter_context(context.open_pool(context.analyzer.space))
@@ -206,6 +206,7 @@ def _recognize_pictures(
     with console.counting("Recognizing", source.frame_count) as counter:
         for frame in viewer.pictures(source):
             faces = recognizer.recognize(frame.image_bgr)
+            note_turned(console, frame.source, faces.detections)
             for record in face_records(frame, faces, say_when_empty=True):
                 console.emit(record)
             rows += [(frame.source, str(row + 1), *decision_cells(one)) for row, one in enumerate(faces.decisions)]

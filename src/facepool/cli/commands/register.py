@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from facepool.capture import FrameSource, is_person_tree, iter_person_tree, read_image
+from facepool.capture import FrameSource, PictureFolder, pictures_or_error, read_image
 from facepool.cli.context import (
     DECISION,
     DETECTION,
@@ -30,7 +30,7 @@ from facepool.cli.ui.registration import (
     store_pictures,
     write_report,
 )
-from facepool.cli.ui.sources import Sources, may_move, more_sources, source_option
+from facepool.cli.ui.sources import Sources, more_sources, note_turned, source_option
 from facepool.cli.ui.viewer import Viewer, is_still
 from facepool.enroll.session import EnrollmentSession, LookAlike
 from facepool.errors import ConfigError, InputError, PersonFull
@@ -61,6 +61,18 @@ class RegisterOptions:
     report: Path | None = None
     force: bool = False
 
+    @property
+    def about_scans(self) -> list[str]:
+        """Those that are given and mean a scan."""
+        given = {
+            "--partial": self.partial,
+            "--appearance": self.appearance,
+            "--same-as": self.same_as,
+            "--different-from": self.different_from,
+            "--report": self.report,
+        }
+        return [option for option, value in given.items() if value]
+
     def check(self, *, moving: bool, pictures: bool) -> None:
         """Refuse options that would do nothing, or not to everything.
 
@@ -71,17 +83,9 @@ class RegisterOptions:
         Raises:
             ConfigError: One of them.
         """
-        given = {
-            "--partial": self.partial,
-            "--appearance": self.appearance,
-            "--same-as": self.same_as,
-            "--different-from": self.different_from,
-            "--report": self.report,
-        }
-        options = [option for option, value in given.items() if value]
-        if options and not moving:
+        if self.about_scans and not moving:
             raise ConfigError(
-                f"{options[0]} cannot be used with pictures",
+                f"{self.about_scans[0]} cannot be used with pictures",
                 why="it is about a scan, in which a head turns",
                 fix="Name a camera or a video, or leave it out",
             )
@@ -108,7 +112,7 @@ class LeftOut:
 @click.argument("name", required=False)
 @more_sources
 @source_option
-@settings_options("pool", "rotate", *REGISTRATION, *DECISION, *MODELS, *DETECTION)
+@settings_options("pool", "rotate", "every", *REGISTRATION, *DECISION, *MODELS, *DETECTION)
 @click.option("--partial", is_flag=True, help="Accept any coverage, for people who cannot turn; marked as partial.")
 @click.option("--appearance", default="", metavar="NAME", help="Another look of the person, for example glasses.")
 @click.option(
@@ -190,14 +194,15 @@ def register_person(
     """
     console, painter = context.console, Painter()
     sources = Sources(named, context)
-    moving = [may_move(source) for source in sources.all]
-    sources.check_window(window)
-    options.check(moving=any(moving), pictures=not all(moving))
+    sources.check(window)
+    if options.about_scans:  # only then: to ask what an address serves takes a moment
+        pictures_only = [sources.is_pictures(source) for source in sources.all]
+        options.check(moving=not all(pictures_only), pictures=any(pictures_only))
     with ExitStack() as stack:
         pool = stack.enter_context(context.open_pool(context.analyzer.space, must_exist=False))
         session = new_session(name, context, pool, options)
         resolve_named(session, pool, options.same_as, options.different_from)
-        if any(moving):
+        if not session.room and any(map(sources.moves, sources.all)):
             _check_room(session)
         scan, tally = ScanScreen(session, painter, console), PictureTally()
         screen = stack.enter_context(Window())  # one for all sources; it opens with the first picture
@@ -269,7 +274,7 @@ def _look_at(
     """Scan what moves; put pictures aside until it is known whose they are."""
     pictures: list[FrameSource] = []
     for named in sources.all:
-        if scan.over and may_move(named):
+        if scan.over and sources.moves(named):
             continue
         # What a source gave before it broke is good.
         with sources.report_errors():
@@ -296,25 +301,30 @@ def _finish_scan(
 
 
 def _register_people(named: Sequence[str], context: CommandContext, options: RegisterOptions) -> int:
-    if len(named) != 1 or not is_person_tree(named[0]):
+    if len(named) != 1 or not Path(named[0]).is_dir():
         raise click.UsageError("Say who it is (facepool register NAME), or name one folder: --source ROOT/NAME/*.jpg")
     options.check(moving=False, pictures=True)
     console = context.console
-    people = list(iter_person_tree(named[0]))
-    left_out: list[LeftOut] = []
+    folder = pictures_or_error(named[0])
+    for remark in folder.remarks():
+        console.note(remark)
+    people = folder.people()
+    left_out = _without_pictures(folder)
     stored: dict[str, int] = {}
     with (
         context.open_pool(context.analyzer.space, must_exist=False) as pool,
-        console.counting("Registering", sum(len(paths) for _, paths in people)) as counter,
+        console.counting("Registering", len(folder.pictures)) as counter,
     ):
         try:
-            for name, paths in people:
+            for name, paths in people.items():
                 try:
                     session = new_session(name, context, pool, options)
                 except ConfigError as error:  # a name that no pool takes; the others go on
                     left_out.append(LeftOut(name, "", error.code, str(error), unreadable=True))
                     continue
                 offers = session.offer_pictures(_readable(name, paths, left_out, counter.step))
+                for offer in offers:
+                    note_turned(console, offer.frame.source, offer.faces.detections)
                 stored[name] = session.commit()
                 unused = [offer for offer in offers if offer.outcome != "taken"]
                 left_out += [LeftOut(name, offer.frame.source, offer.outcome, str(offer)) for offer in unused]
@@ -332,9 +342,18 @@ def _register_people(named: Sequence[str], context: CommandContext, options: Reg
     return 0
 
 
+def _without_pictures(folder: PictureFolder) -> list[LeftOut]:
+    """What the walk through the folder could not look at, by the person whose it would be; and who has no picture."""
+    closed = [
+        LeftOut(folder.person_of(path), str(path), error.code, error.why, unreadable=True)
+        for path, error in folder.unreadable
+    ]
+    told = {entry.person for entry in closed}
+    empty = [name for name, paths in folder.people().items() if not paths and name not in told]
+    return closed + [LeftOut(name, "", "source_empty", "the folder holds no picture") for name in empty]
+
+
 def _readable(name: str, paths: Sequence[Path], left_out: list[LeftOut], step: Callable[[], None]) -> Iterable[Frame]:
-    if not paths:
-        left_out.append(LeftOut(name, "", "source_empty", "the folder holds no picture"))
     for index, path in enumerate(paths):
         try:
             yield Frame(read_image(path), str(path), index)

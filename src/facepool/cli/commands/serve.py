@@ -2,7 +2,7 @@
 
 import ssl
 import webbrowser
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -15,20 +15,34 @@ from facepool.cli.context import (
     LIVE,
     MODELS,
     REGISTRATION,
+    SERVING,
     CommandContext,
     licence_option,
     settings_options,
 )
+from facepool.cli.ui.console import Console
+from facepool.config import Settings
 from facepool.errors import ConfigError, PathMissing
 from facepool.web.app import bind, create_app, run
+from facepool.web.certificates import (
+    KeptCertificate,
+    addresses_in_network,
+    certificate_beside,
+    keep_certificate,
+    names_of_machine,
+)
+from facepool.web.middleware import Deployment
 from facepool.web.middleware.authentication import is_loopback
 from facepool.web.middleware.bounds import DEADLINE_S, MOST_BYTES
+from facepool.web.middleware.proxies import prefix_of
 from facepool.web.services import ServerOptions, assemble
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import REQUESTS, Limits
 from facepool.web.services.store import ServerStore, store_beside
 
 _MIB = 1024 * 1024
+_ALL = ("0.0.0.0", "::")  # noqa: S104 -- it is only asked whether a host is that
+_MOST_SHOWN = 3
 
 
 @click.command()
@@ -44,7 +58,9 @@ _MIB = 1024 * 1024
 @click.option("--tls-certificate", type=click.Path(path_type=Path), help="Certificate chain in PEM, for https.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its key, if it is not in the same file.")
 @click.option("--require-keys", is_flag=True, help="Ask for an API key on the loopback, too.")
-@click.option("--proxy", "proxies", multiple=True, help="Address of a proxy whose X-Forwarded-For counts; repeatable.")
+@click.option(
+    "--proxy", "proxies", multiple=True, help="Address of a proxy whose X-Forwarded-... headers count; repeatable."
+)
 @click.option("--rate-limit", default=REQUESTS, show_default=True, help="How often one client may ask.")
 @click.option(
     "--max-request", type=click.IntRange(min=1), default=MOST_BYTES // _MIB, show_default=True, help="In MiB."
@@ -57,7 +73,9 @@ _MIB = 1024 * 1024
 )
 @click.option("--open/--no-open", "open_browser", default=False, help="Open the page in the browser.")
 @licence_option
-@settings_options("pool", "rotate", *EVENTS, *FRIGATE, *MODELS, *DETECTION, *DECISION, *LIVE, *REGISTRATION)
+@settings_options(
+    "pool", *SERVING, "rotate", "every", *EVENTS, *FRIGATE, *MODELS, *DETECTION, *DECISION, *LIVE, *REGISTRATION
+)
 def serve(
     context: CommandContext,
     host: str,
@@ -78,6 +96,7 @@ def serve(
     \b
     facepool serve --open                          for this machine: no key is needed
     facepool keys add Me --role admin              then, for others:
+    facepool serve --host 0.0.0.0 --tls auto       so that phones give the page their camera
     facepool serve --host 0.0.0.0 --tls-certificate cert.pem --tls-key key.pem
     """
     settings, console = context.settings, context.console
@@ -85,7 +104,9 @@ def serve(
     local = is_loopback(host)
     if not local:
         _check_keys(settings.pool, host)
-    certificate = _check_certificate(tls_certificate, tls_key)
+    own = _keep_certificate(settings, host, tls_certificate)
+    certificate = own.path if own is not None else _check_certificate(tls_certificate, tls_key)
+    deployment = _deployment(settings, proxies, insist_on_tls=own is None)
     with closing(bind(host, port)) as listener:
         options = ServerOptions(
             keys_always=require_keys or not local,
@@ -97,22 +118,25 @@ def serve(
         services = assemble(settings, context.analyzer, options)
         for camera in cameras:
             services.cameras.add(*_source_and_name(camera))
-        app = create_app(services, most_bytes=max_request * _MIB, deadline_s=request_timeout)
-        address = f"{'https' if certificate else 'http'}://{_shown(host)}:{listener.getsockname()[1]}/"
+        app = create_app(services, most_bytes=max_request * _MIB, deadline_s=request_timeout, deployment=deployment)
+        address, *others = _addresses(host, listener.getsockname()[1], secure=certificate is not None)
 
         def started() -> None:
             console.say(f"facepool is at {address}")
+            if others:
+                console.note(f"In the network it is at {', '.join(others)}")
             console.note(f"People are kept in {settings.pool}. Ctrl-C ends.")
-            if not local and not certificate:
+            if own is not None:
+                _tell_of_certificate(own, console)
+            elif not local and certificate is None:
                 console.note(
-                    "Without TLS, keys and pictures can be read on the way, and browsers give no camera to the page: "
-                    "use --tls-certificate, or a proxy that does"
+                    "Without TLS, keys and pictures can be read on the way, and browsers give no camera to the page, "
+                    "except that of this machine: use --tls auto, --tls-certificate, or a proxy that does"
                 )
             if open_browser:
                 webbrowser.open(address)
 
-        with suppress(KeyboardInterrupt):  # it is how a server ends
-            run(app, listener, started, proxies=proxies, tls_certificate=tls_certificate, tls_key=tls_key)
+        run(app, listener, started, tls_certificate=certificate, tls_key=tls_key)
 
 
 def _source_and_name(camera: str) -> tuple[str, str]:
@@ -121,6 +145,23 @@ def _source_and_name(camera: str) -> tuple[str, str]:
     if not separator or any(mark in name for mark in ":/?") or Path(camera).exists():
         return camera, ""
     return source.strip(), name.strip()
+
+
+def _deployment(settings: Settings, proxies: tuple[str, ...], *, insist_on_tls: bool) -> Deployment:
+    """What stands between the server and those who use it."""
+    if settings.path_prefix != prefix_of(settings.path_prefix):
+        raise ConfigError(
+            f"The server cannot be below {settings.path_prefix}",
+            why="it is no path, or paths of the server itself begin so",
+            fix="Choose another --path-prefix, such as /faces",
+        )
+    return Deployment(
+        origins=settings.allow_origin,
+        frames=settings.allow_frame,
+        proxies=proxies,
+        path_prefix=settings.path_prefix,
+        insist_on_tls=insist_on_tls,
+    )
 
 
 def _check_keys(pool: Path, host: str) -> None:
@@ -133,12 +174,42 @@ def _check_keys(pool: Path, host: str) -> None:
             )
 
 
-def _check_certificate(certificate: Path | None, key: Path | None) -> bool:
-    """Whether there is one that can be used."""
+def _keep_certificate(settings: Settings, host: str, given: Path | None) -> KeptCertificate | None:
+    """This machine's own, for ``--tls auto``."""
+    if settings.tls == "off":
+        return None
+    if given is not None:
+        raise ConfigError("--tls auto and --tls-certificate are given", fix="Leave one out")
+    asked = [] if host in _ALL else [host]
+    return keep_certificate(certificate_beside(settings.pool), [*asked, *names_of_machine()])
+
+
+def _tell_of_certificate(own: KeptCertificate, console: Console) -> None:
+    """What people will see who open the page for the first time, and how they can tell that it is this machine."""
+    console.note(
+        f"The certificate {own.path} was {'made now' if own.new else 'made before'} and is valid until "
+        f"{own.ends:%Y-%m-%d}. Its SHA-256 fingerprint is\n{own.fingerprint}"
+    )
+    console.note(
+        "Nobody but this machine vouches for it, so a phone says once that the connection is not private. On Android "
+        "(Chrome) choose Advanced, then Proceed; on an iPhone (Safari) Show Details, then visit this website. Then the "
+        "page may use the camera."
+    )
+
+
+def _addresses(host: str, port: int, *, secure: bool) -> list[str]:
+    """Where the server is: for this machine, then for others in the network."""
+    scheme = "https" if secure else "http"
+    hosts = ["localhost", *addresses_in_network()[:_MOST_SHOWN]] if host in _ALL else [host]
+    return [f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}/" for name in hosts]
+
+
+def _check_certificate(certificate: Path | None, key: Path | None) -> Path | None:
+    """The one that was named, if it can be used."""
     if certificate is None:
         if key is not None:
             raise ConfigError("--tls-key is given without --tls-certificate", fix="Name both")
-        return False
+        return None
     for path in (certificate, key):
         if path is not None and not path.is_file():
             raise PathMissing(f"There is no file {path}", fix="Check --tls-certificate and --tls-key")
@@ -148,10 +219,4 @@ def _check_certificate(certificate: Path | None, key: Path | None) -> bool:
         raise ConfigError(
             f"The certificate {certificate} cannot be used", why=str(error), fix="Name a PEM file and its key"
         ) from error
-    return True
-
-
-def _shown(host: str) -> str:
-    if host in ("0.0.0.0", "::"):  # noqa: S104 -- it is only asked whether it is that
-        return "localhost"
-    return f"[{host}]" if ":" in host else host
+    return certificate

@@ -4,6 +4,7 @@ import click
 
 from facepool.capture import read_image
 from facepool.cli.context import DETECTION, MODELS, CommandContext, json_option, settings_options
+from facepool.cli.ui.sources import note_turned
 from facepool.recognize.verify import verify as compare
 
 NO_MATCH = 1
@@ -27,6 +28,7 @@ def verify(context: CommandContext, picture_a: str, picture_b: str) -> int:
     for picture, faces in zip(pictures, result.faces, strict=True):
         if len(faces) > 1:
             console.note(f"{picture} has {len(faces)} faces; the largest is compared")
+        note_turned(console, picture, faces.detections)
     verdict = "same person" if result.match else "different people"
     console.say(f"similarity {result.similarity:.3f}, threshold {result.threshold.value:.3f}: {verdict}")
     console.note(result.threshold.meaning)

@@ -19,12 +19,21 @@ from rich.text import Text
 from facepool.capture import FrameSource, write_image
 from facepool.cli.ui.console import Console, counted
 from facepool.cli.ui.recording import PICTURE_SUFFIXES
+from facepool.cli.ui.sources import note_turned
 from facepool.cli.ui.viewer import Viewer
 from facepool.enroll.coverage import Coverage
 from facepool.enroll.pictures import OUTCOMES, Offer, Outcome
 from facepool.enroll.scan import ENOUGH, ScanStep, View
 from facepool.enroll.session import EnrollmentSession
-from facepool.errors import ConfigError, FacepoolError, IdentityConflict, NoFace, ScanIncomplete
+from facepool.errors import (
+    ConfigError,
+    FacepoolError,
+    IdentityConflict,
+    ImplausibleLandmarks,
+    InputError,
+    NoFace,
+    ScanIncomplete,
+)
 from facepool.gallery import Gallery
 from facepool.overlay import (
     COLUMNS,
@@ -149,12 +158,13 @@ class ScanTally(Tally):
         return _no_face(person, flaws, self.frames)
 
 
-def _no_face(person: str, reasons: Sequence[tuple[str, int]], frames: int) -> NoFace:
+def _no_face(person: str, reasons: Sequence[tuple[str, int]], frames: int) -> InputError:
     """Nobody was registered, for the commonest of some reasons."""
     if not frames:
         return NoFace(f"{person} was not registered", why="there was no frame to look at")
     words, count = reasons[0]
-    return NoFace(
+    kind = ImplausibleLandmarks if words == OUTCOMES["implausible_landmarks"] else NoFace
+    return kind(
         f"{person} was not registered",
         why=f"{words} in {count} of {frames} frames",
         fix="Show one face, close enough, sharp and upright",
@@ -166,6 +176,7 @@ def offer_pictures(source: FrameSource, session: EnrollmentSession, console: Con
     with console.counting(f"Registering {session.person}", source.frame_count) as counter:
         for offer in session.offer_pictures(_counting(source, counter.step)):
             tally.add(offer)
+            note_turned(console, offer.frame.source, offer.faces.detections)
 
 
 def _counting(frames: Iterable[Frame], step: Callable[[], None]) -> Iterator[Frame]:

@@ -8,11 +8,21 @@ from pathlib import Path
 import click
 
 from facepool import extras
-from facepool.capture import FrameSource, LiveStatus, PictureSource, is_picture_file, open_source
+from facepool.capture import (
+    FrameSource,
+    LiveStatus,
+    PictureSource,
+    SourceKind,
+    is_picture_file,
+    kind_of_source,
+    open_source,
+    url_scheme,
+)
 from facepool.cli.context import CommandContext
+from facepool.cli.ui.console import Console
 from facepool.errors import InputError
 from facepool.faces.turns import TurnFinder
-from facepool.types import Turn
+from facepool.types import Detections, Turn
 
 source_option = click.option(
     "-s",
@@ -44,6 +54,7 @@ class Sources:
         self.exit_code = 0
         self._console = context.console
         self._options = context.settings.capture_options(lambda: TurnFinder(context.analyzer, self._turned))
+        self._kinds: dict[Source, SourceKind] = {}
 
     @contextmanager
     def report_errors(self) -> Iterator[None]:
@@ -54,17 +65,36 @@ class Sources:
             self._console.fail(error)
             self.exit_code = error.exit_code
 
-    def check_window(self, window: bool | None) -> None:
-        """Refuse early where a window is to open and cannot: before a network is loaded or a camera opened.
+    def check(self, window: bool | None) -> None:
+        """Refuse early, before a network is loaded or a camera opened, what cannot come to anything.
 
         Args:
             window: Whether there is to be one; None for one that shows what moves.
 
         Raises:
-            ExtraMissing: The packages for it are not installed.
+            PathMissing: None of the sources exists.
+            ExtraMissing: A window is to open, and the packages for it are not installed.
         """
-        if window or (window is None and any(map(may_move, self.all))):
+        if window:
             extras.require("window")
+        paths = [source for source in self.all if not url_scheme(source[0])]
+        if len(paths) == len(self.all) and all(self._kind(source) == "absent" for source in paths):
+            open_source(self.all[0][0], self._options).close()
+        if window is None and extras.missing("window") and any(map(self.moves, self.all)):
+            extras.require("window")
+
+    def moves(self, source: Source) -> bool:
+        """Whether a source is there and is not still pictures. An address is asked, once."""
+        return self._kind(source) == "moves"
+
+    def is_pictures(self, source: Source) -> bool:
+        """Whether a source is still pictures. An address is asked, once."""
+        return self._kind(source) == "pictures"
+
+    def _kind(self, source: Source) -> SourceKind:
+        if source not in self._kinds:
+            self._kinds[source] = kind_of_source(source[0], self._options)
+        return self._kinds[source]
 
     def open(self, source: Source) -> FrameSource:
         """Open one source and say so; errors as ``open_source``."""
@@ -75,6 +105,8 @@ class Sources:
             opened = open_source(source[0], self._options, on_skip=self._skipped, on_status=self._news)
         rate = f", {_rounded(opened.fps)} frames a second" if opened.fps else ""
         self._console.note(f"Looking at {opened.description}{rate}")
+        for remark in opened.remarks if isinstance(opened, PictureSource) else ():
+            self._console.note(remark)
         return opened
 
     def _skipped(self, path: Path, error: InputError) -> None:
@@ -92,14 +124,15 @@ class Sources:
             self._console.note("Connected again")
 
 
+def note_turned(console: Console, picture: str, found: Detections) -> None:
+    """Say of a picture that lies on its side or head that it was looked at upright."""
+    if found.turn:
+        console.note(f"{picture} does not lie upright: it was looked at turned clockwise by {found.turn} degrees")
+
+
 def _rounded(fps: float) -> str:
     """Whole frames a second, or as much of a fraction as tells slow films apart."""
     return f"{fps:.0f}" if fps >= 9.5 else f"{fps:.2g}"
-
-
-def may_move(source: Source) -> bool:
-    """Whether a source is not known to be pictures before it is opened."""
-    return not (is_picture_file(source[0]) or Path(source[0]).is_dir())
 
 
 def _grouped(named: Sequence[str]) -> list[Source]:

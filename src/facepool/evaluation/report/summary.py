@@ -44,6 +44,7 @@ class Run:
         started_at: ISO 8601 in UTC with seconds.
         seconds: How long it took, cached pictures included.
         pictures_from_cache: How many pictures an earlier run had embedded.
+        not_read: Folders and files that could not be looked at, and so are in no figure: ``path`` and ``why``.
     """
 
     command: str
@@ -59,6 +60,7 @@ class Run:
     started_at: str
     seconds: float
     pictures_from_cache: int
+    not_read: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Who was seen when: what is kept of it, and what happens now."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Query, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -22,6 +23,7 @@ _STREAM: Answers = {
     }
 }
 _PING_S = 15
+_GRACE_S = 2
 
 
 @router.get("/activity")
@@ -60,11 +62,13 @@ async def _place(request: Request, services: CurrentServices, caller: Recognizin
 @router.get("/events", response_class=EventSourceResponse, responses=_STREAM, dependencies=[Depends(_place)])
 async def listen(request: Request, services: CurrentServices, _: Recognizing) -> EventSourceResponse:
     """What happens before the cameras, from now on, as server-sent events."""
-    return EventSourceResponse(_events(services, ConnectionCheck(request, services.keys, "recognize")), ping=_PING_S)
+    over = asyncio.Event()  # set when the server stops: a stream that is cut off instead would be an error in its log
+    events = _events(services, ConnectionCheck(request, services.keys, "recognize"), over)
+    return EventSourceResponse(events, ping=_PING_S, shutdown_event=cast("Any", over), shutdown_grace_period=_GRACE_S)
 
 
-async def _events(services: Services, check: ConnectionCheck) -> AsyncIterator[ServerSentEvent]:
-    async for record in services.activity.events.listen():
+async def _events(services: Services, check: ConnectionCheck, over: asyncio.Event) -> AsyncIterator[ServerSentEvent]:
+    async for record in services.activity.events.listen(over):
         if not await check.is_valid():
             return
         yield ServerSentEvent(json.dumps(record, ensure_ascii=False), event=str(record["event"]))

@@ -23,12 +23,24 @@ _DEVICE = "/dev/video"
 class NewCamera(Body):
     """A camera to watch."""
 
-    source: str = Field(min_length=1, max_length=2000, description="Camera number, or the address of a stream")
+    source: str = Field(
+        min_length=1,
+        max_length=2000,
+        description="Camera number, or the address of a stream, or one (http, https) that serves one picture at a time",
+    )
     name: str = Field("", max_length=200, description="For people; by default the source")
     rotate: Rotation | None = Field(
         None,
         description="Degrees clockwise by which its pictures are turned, for a camera that is mounted on its side or "
         "overhead, or `auto`: as the first faces before it lie; by default what the server was started with",
+    )
+    every: float | None = Field(
+        None,
+        gt=0,
+        le=86400,
+        allow_inf_nan=False,
+        description="Seconds between its pictures, where its address serves one at a time; by default what the server "
+        "was started with, or 2",
     )
 
 
@@ -49,7 +61,9 @@ async def add_camera(body: NewCamera, services: CurrentServices, caller: Adminis
     """Watch a camera from now on, after the next start, too. Whether it answers, its state tells later."""
     source = body.source.strip()
     _check_source(source)
-    camera = await run_in_threadpool(services.cameras.add, source, body.name, rotate=body.rotate, remember=True)
+    camera = await run_in_threadpool(
+        services.cameras.add, source, body.name, rotate=body.rotate, every=body.every, remember=True
+    )
     await services.audit.add(caller, "added a camera", detail=camera.name)
     return camera.status
 

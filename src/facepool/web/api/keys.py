@@ -57,7 +57,7 @@ async def sign_in(body: SignIn, request: Request, response: Response, services: 
         services.limits.count_failure(address)
         raise KeyUnknown("There is no such API key", fix="Check that all of it was copied")
     caller, token = found
-    set_cookie(response, token, secure=_is_secure(request))
+    set_cookie(response, token, request, framed=_is_framed(request))
     await services.audit.add(caller, "signed in")
     return Session(name=caller.name, role=caller.role, signed_in=True)
 
@@ -68,11 +68,12 @@ async def sign_out(request: Request, response: Response, services: CurrentServic
     token = request.cookies.get(COOKIE)
     if token is not None:
         await run_in_threadpool(services.keys.sign_out, token)
-    drop_cookie(response, secure=_is_secure(request))
+    drop_cookie(response, request, framed=_is_framed(request))
 
 
-def _is_secure(request: Request) -> bool:
-    return request.url.scheme == "https"
+def _is_framed(request: Request) -> bool:
+    """Whether pages of other sites may show the server's."""
+    return bool(request.app.state.deployment.frames)
 
 
 class NewKey(Body):

@@ -1,23 +1,29 @@
-"""Pictures of requests: read as files of a form, base64 in JSON or one as the body, and looked at by the engine."""
+"""Pictures of requests: read as files of a form, base64 in JSON or one as the body, and looked at by the engine.
+
+Every interface of the server reads its pictures here, so that all take the same: `decode_base64` and `picture_of_part`.
+An address is never one of a picture: the server fetches nothing because a request says so.
+"""
 
 import asyncio
 import base64
-import binascii
+import string
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Generic, TypeVar
+from urllib.parse import unquote_to_bytes
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import UploadFile
 
+from facepool.capture.formats import HEAD_BYTES, is_picture
 from facepool.errors import ImageUnreadable, InputError, SourceEmpty
 from facepool.records import Record
-from facepool.types import Image
+from facepool.types import Image, Turn
 from facepool.web.api.schemas import BYTES, Body
 from facepool.web.problems import UnsupportedBody, schema_of
-from facepool.web.services.engine import Engine
+from facepool.web.services.engine import LIMITS, Engine
 
 MOST_PICTURES = 100
 """In one request."""
@@ -25,13 +31,22 @@ MOST_PICTURES = 100
 Found = TypeVar("Found")
 _AT_ONCE = 4
 """Of one request: decoded they take much more room than as files, and others wait, too."""
+MOST_PART_BYTES = LIMITS.bytes * 4 // 3 + 1024
+"""Of a part of a form without a file name: a picture, or one in base64."""
+_ANY_FILE = frozenset({"", "application/x-www-form-urlencoded"})
+"""What programs call a body that they know nothing of; the last is what curl says."""
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_ALPHABET = (string.ascii_letters + string.digits + "+/").encode()
 
 
 class NamedPicture(Body):
     """A picture in JSON."""
 
     name: str = Field("", description="Comes back with the answer")
-    data: str = Field(description="The file in base64, with or without `data:image/jpeg;base64,` before it")
+    data: str = Field(
+        description="The file in base64, of either alphabet, with or without line breaks, padding, or "
+        "`data:image/jpeg;base64,` before it"
+    )
 
 
 class PicturesInJson(Body):
@@ -75,9 +90,15 @@ class AnalyzedPicture(Generic[Found]):
     height: int
     found: Found
 
-    def record(self, faces: Iterable[Record]) -> Record:
-        """The picture with its faces, for an answer."""
-        return {"name": self.name, "width": self.width, "height": self.height, "faces": list(faces)}
+    def record(self, faces: Iterable[Record], turn: Turn) -> Record:
+        """The picture with its faces, for an answer.
+
+        Args:
+            faces: What is said of each.
+            turn: By which they were found upright.
+        """
+        size = {"width": self.width, "height": self.height, "turn": turn}
+        return {"name": self.name, **size, "faces": list(faces)}
 
 
 REQUEST_BODY = {
@@ -107,7 +128,7 @@ async def sent_pictures(request: Request) -> list[SentPicture]:
         found = await _from_form(request)
     elif kind == "application/json":
         found = _from_json(await request.body())
-    elif kind == BYTES or kind.startswith("image/"):
+    elif kind == BYTES or kind.startswith("image/") or (kind in _ANY_FILE and await _is_picture(request)):
         found = [SentPicture("", await request.body())]
     else:
         raise UnsupportedBody(
@@ -122,9 +143,83 @@ SentPictures = Annotated[list[SentPicture], Depends(sent_pictures)]
 
 
 async def _from_form(request: Request) -> list[SentPicture]:
-    async with request.form(max_files=MOST_PICTURES, max_fields=MOST_PICTURES) as form:
-        files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
-        return [SentPicture(file.filename or "", await file.read()) for file in files]
+    pictures, others = [], []
+    async with request.form(max_files=MOST_PICTURES, max_fields=MOST_PICTURES, max_part_size=MOST_PART_BYTES) as form:
+        for field, value in form.multi_items():
+            data = await picture_of_part(value)
+            if data is None:
+                others.append(field)
+            else:
+                pictures.append(SentPicture(value.filename or "" if isinstance(value, UploadFile) else "", data))
+    if others and not pictures:
+        names = ", ".join(map(repr, others[:3]))
+        raise SourceEmpty(
+            "The request has no picture",
+            why=f"the form has no file, and what it calls {names} is text",
+            fix="Send the picture itself, as a file of the form",
+        )
+    return pictures
+
+
+async def _is_picture(request: Request) -> bool:
+    return is_picture((await request.body())[:HEAD_BYTES])
+
+
+async def picture_of_part(part: UploadFile | str) -> bytes | None:
+    """The picture that a part of a form holds, undecoded.
+
+    Args:
+        part: A file, or a part without a file name: some programs send a picture so, as it is or in base64.
+
+    Returns:
+        What is in a file, whatever it is. Of any other part a picture; None if it is text.
+    """
+    if isinstance(part, UploadFile):
+        return await part.read()
+    for data in (_raw(part, "latin-1"), _raw(part, "utf-8")):
+        if is_picture(data[:HEAD_BYTES]):
+            return data
+    try:
+        data = decode_base64(part)
+    except ValueError:
+        return None
+    return data if is_picture(data[:HEAD_BYTES]) else None
+
+
+def _raw(text: str, encoding: str) -> bytes:
+    """The bytes of a part that the framework took for text: in UTF-8 if they are that, otherwise in Latin 1.
+
+    No picture with a byte beyond ASCII is text in UTF-8 by chance.
+    """
+    try:
+        return text.encode(encoding)
+    except UnicodeEncodeError:
+        return b""
+
+
+def decode_base64(text: str) -> bytes:
+    """The bytes that a text in base64 stands for.
+
+    Both alphabets are read, with or without padding; white space (lines of a mail) does not count. A ``data:`` URL may
+    stand for it.
+
+    Raises:
+        ValueError: It is no base64; says why.
+    """
+    head, comma, rest = text.lstrip().partition(",")
+    if head[:5].lower() == "data:":
+        if not comma or not head.lower().endswith(";base64"):
+            raise ValueError("the data: URL is not in base64")
+        text = rest
+    data = text.encode("ascii", "replace")
+    if b"%" in data:  # as URLs have it
+        data = unquote_to_bytes(data)
+    data = b"".join(data.split()).translate(_URL_SAFE).rstrip(b"=")
+    if data.translate(None, _ALPHABET):
+        raise ValueError("it has characters that base64 does not have")
+    if len(data) % 4 == 1:
+        raise ValueError("its length cannot be right: it is cut off")
+    return base64.b64decode(data + b"=" * (-len(data) % 4))
 
 
 def _from_json(body: bytes) -> list[SentPicture]:
@@ -137,12 +232,11 @@ def _from_json(body: bytes) -> list[SentPicture]:
 
 
 def _decoded(picture: NamedPicture) -> bytes:
-    data = picture.data.partition(";base64,")[2] if picture.data.startswith("data:") else picture.data
     try:
-        return base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError) as error:
+        return decode_base64(picture.data)
+    except ValueError as error:
         raise ImageUnreadable(
-            f"The picture {picture.name!r} cannot be read", why=f"it is no base64 ({error})", fix="Encode the file"
+            f"The picture {picture.name!r} cannot be read", why=f"it is no base64: {error}", fix="Encode the file"
         ) from error
 
 

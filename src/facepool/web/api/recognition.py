@@ -20,7 +20,8 @@ async def detect(pictures: SentPictures, services: CurrentServices, _: Recognizi
     """Find faces."""
     analyzed = await looked_at(services.engine, pictures, services.engine.analyzer.find)
     found = [
-        picture.record(found_record(picture.found, row) for row in range(len(picture.found))) for picture in analyzed
+        picture.record((found_record(picture.found, row) for row in range(len(picture.found))), picture.found.turn)
+        for picture in analyzed
     ]
     return Detected.model_validate({"pictures": found})
 
@@ -31,7 +32,10 @@ async def embed(pictures: SentPictures, services: CurrentServices, _: Recognizin
     analyzer = services.engine.analyzer
     analyzed = await looked_at(services.engine, pictures, analyzer.analyze)
     found = [
-        picture.record(embedded_record(picture.found, row) for row in range(len(picture.found))) for picture in analyzed
+        picture.record(
+            (embedded_record(picture.found, row) for row in range(len(picture.found))), picture.found.detections.turn
+        )
+        for picture in analyzed
     ]
     return Embedded.model_validate({"space": analyzer.space.id, "pictures": found})
 
@@ -48,7 +52,7 @@ async def recognize(pictures: SentPictures, services: CurrentServices, _: Recogn
 
     named = await services.pool.run(decide)
     found = [
-        picture.record(named_record(faces, row) for row in range(len(faces)))
+        picture.record((named_record(faces, row) for row in range(len(faces))), faces.detections.turn)
         for picture, faces in zip(analyzed, named, strict=True)
     ]
     return Recognized.model_validate({"pictures": found})

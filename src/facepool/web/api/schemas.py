@@ -92,6 +92,10 @@ class _PictureWithFaces(BaseModel):
     name: str = Field(description="As the client called it")
     width: int
     height: int
+    turn: int = Field(
+        description="Degrees clockwise by which it was turned to find its faces upright; 90, 180 or 270 for one on its "
+        "side or head. Boxes are in the picture as it lies"
+    )
 
 
 class DetectedPicture(_PictureWithFaces):

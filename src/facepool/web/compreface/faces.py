@@ -4,8 +4,6 @@ Pictures come as files of a form, or as Base64 in JSON under the same names. Wha
 field beside them.
 """
 
-import base64
-import binascii
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -17,13 +15,13 @@ import numpy as np
 from fastapi import Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError, model_validator
-from starlette.datastructures import UploadFile
 
 from facepool.faces.analyze import Analyzer
-from facepool.faces.pose import fit_heads
+from facepool.faces.pose import fit_a_head, fit_heads
 from facepool.geometry import TEMPLATES
 from facepool.records import Record
 from facepool.types import AlignedFaces, Detections, Floats, Image, Indices, Pose
+from facepool.web.api.pictures import MOST_PART_BYTES, decode_base64, picture_of_part
 from facepool.web.compreface.errors import CompreFaceError, no_face, undefined
 from facepool.web.problems import schema_of
 
@@ -180,13 +178,14 @@ async def _read(request: Request, names: Sequence[str]) -> tuple[list[bytes], di
 
 
 async def _from_form(request: Request, names: Sequence[str]) -> tuple[list[bytes], dict[str, object]]:
-    async with request.form(max_files=_MOST_FIELDS, max_fields=_MOST_FIELDS) as form:
+    async with request.form(max_files=_MOST_FIELDS, max_fields=_MOST_FIELDS, max_part_size=MOST_PART_BYTES) as form:
         files = []
         for name in names:
-            file = form.get(name)
-            if not isinstance(file, UploadFile):
+            part = form.get(name)
+            data = None if part is None else await picture_of_part(part)
+            if data is None:
                 raise CompreFaceError(400, 34, f"Required part {name} is missing")
-            files.append(await file.read())
+            files.append(data)
         fields = [(name, value) for name, value in form.multi_items() if isinstance(value, str) and name not in names]
         return files, dict(reversed(fields))
 
@@ -194,11 +193,9 @@ async def _from_form(request: Request, names: Sequence[str]) -> tuple[list[bytes
 def _decoded(text: object, name: str) -> bytes:
     if not isinstance(text, str) or not text:
         raise CompreFaceError(400, 5, f"Field {name} cannot be empty")
-    # Browsers put the kind of picture before it.
-    text = text.partition(";base64,")[2] if text.startswith("data:") else text
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError) as error:
+        return decode_base64(text)
+    except ValueError as error:
         raise CompreFaceError(400, 21, "Provided value is not Base64") from error
 
 
@@ -270,7 +267,7 @@ def select(analyzer: Analyzer, image_bgr: Image, options: FaceOptions, *, embed:
         embeddings = np.empty((len(detections), 0), np.float32)
     rows = chosen(detections, options)
     size_wh = _size_wh(image_bgr)
-    poses = fit_heads(detections.landmarks, size_wh).poses if "pose" in options.plugins else ()
+    poses = fit_heads(detections.landmarks, size_wh, detections.turn).poses if "pose" in options.plugins else ()
     return FaceSelection(
         detections[rows], size_wh, _since_ms(began_s), embeddings[rows], tuple(poses[row] for row in rows if poses)
     )
@@ -293,14 +290,14 @@ def take_for_face(analyzer: Analyzer, image_bgr: Image) -> FaceSelection:
 
 
 def chosen(detections: Detections, options: FaceOptions) -> Indices:
-    """Rows of the faces that count, by the area of their box, largest first.
+    """Rows of the faces that count, by the area of their box, largest first: not what fits no head.
 
     Raises:
         CompreFaceError: There is none.
     """
     areas = (detections.boxes[:, 2:] - detections.boxes[:, :2]).prod(axis=1)
     order = np.argsort(-areas, kind="stable")
-    rows = order[detections.scores[order] >= options.det_prob_threshold]
+    rows = order[(detections.scores >= options.det_prob_threshold)[order] & fit_a_head(detections)[order]]
     if not len(rows):
         raise no_face()
     return rows[: options.limit] if options.limit else rows

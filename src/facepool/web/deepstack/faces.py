@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from fastapi import APIRouter, Request
 
+from facepool.faces.pose import fit_a_head
 from facepool.gallery import Pool
 from facepool.recognize.pictures import Recognizer
 from facepool.recognize.verify import cosine, largest_face
@@ -101,9 +102,10 @@ async def register_face(request: Request, services: CurrentServices, caller: Enr
 
     def examine(image_bgr: Image) -> Sample | None:
         faces = analyzer.analyze(image_bgr)
-        if len(faces) > 1:
-            raise DeepStackError(f"More than one face in an image of {name}: {len(faces)} were found")
-        return faces.sample(0, Frame(image_bgr, _SOURCE), with_picture=True) if len(faces) else None
+        rows = np.flatnonzero(fit_a_head(faces.detections))
+        if len(rows) > 1:
+            raise DeepStackError(f"More than one face in an image of {name}: {len(rows)} were found")
+        return faces.sample(int(rows[0]), Frame(image_bgr, _SOURCE), with_picture=True) if len(rows) else None
 
     examined = await looked_at(services.engine, form.sent, examine)
     samples = [picture.found for picture in examined if picture.found is not None]
@@ -151,7 +153,7 @@ async def match_faces(request: Request, services: CurrentServices, _: Recognizin
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The faces of a picture.
+    """The faces of a picture, but for what fits no head.
 
     Attributes:
         detections: N faces.
@@ -184,9 +186,12 @@ def _found(services: Services, image_bgr: Image, *, embed: bool = False) -> _Fou
     """In a thread of the engine."""
     size_wh = (image_bgr.shape[1], image_bgr.shape[0])
     if embed:
-        return _Found(*services.engine.embed(image_bgr), size_wh)
-    detections = services.engine.analyzer.find(image_bgr)
-    return _Found(detections, np.empty((len(detections), 0), np.float32), size_wh)
+        detections, embeddings = services.engine.embed(image_bgr)
+    else:
+        detections = services.engine.analyzer.find(image_bgr)
+        embeddings = np.empty((len(detections), 0), np.float32)
+    heads = fit_a_head(detections)
+    return _Found(detections[heads], embeddings[heads], size_wh)
 
 
 def _named(decision: Decision, least: float) -> tuple[str, float]:

@@ -40,7 +40,15 @@ _WITHOUT_A_KEY = frozenset({"/api/v1/config", "/api/v1/consistence/status"})
 _WITH_A_KEY_IN_A_FORM = "/v1/vision/"
 _KEY_IN_PATH = re.compile("/api/v1/static/([^/]+)/images/")
 _QUERY = "api_key"
-_OF_PROXIES = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
+_OF_PROXIES = (
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "via",
+)
 _CALLER = "facepool.caller"
 
 
@@ -248,16 +256,27 @@ def address_of(connection: HTTPConnection) -> str:
     return connection.client.host if connection.client is not None else ""
 
 
-def set_cookie(response: Response, token: str, *, secure: bool) -> None:
-    """Let the browser keep a session; no script can read it, and no other site can have it sent."""
-    response.set_cookie(
-        COOKIE, token, max_age=int(SESSION_S), path="/", secure=secure, httponly=True, samesite="strict"
-    )
+def set_cookie(response: Response, token: str, request: Request, *, framed: bool) -> None:
+    """Let the browser keep a session, for this server and its path at a proxy only; no script can read it.
+
+    No other site can have it sent, unless it may show the page in a frame: then browsers that are asked over TLS keep
+    one for each such site apart. Without TLS they keep none in a frame of another site.
+    """
+    _put_cookie(response, request, token, int(SESSION_S), framed=framed)
 
 
-def drop_cookie(response: Response, *, secure: bool) -> None:
+def drop_cookie(response: Response, request: Request, *, framed: bool) -> None:
     """Let the browser forget a session."""
-    response.delete_cookie(COOKIE, path="/", secure=secure, httponly=True, samesite="strict")
+    _put_cookie(response, request, "", 0, framed=framed)
+
+
+def _put_cookie(response: Response, request: Request, token: str, max_age_s: int, *, framed: bool) -> None:
+    secure, path = request.url.scheme == "https", request.scope.get("root_path") or "/"
+    parts = [f"{COOKIE}={token}", f"Max-Age={max_age_s}", f"Path={path}", "HttpOnly"]
+    if secure:
+        parts.append("Secure")
+    parts.append("SameSite=None; Partitioned" if framed and secure else "SameSite=Strict")
+    response.headers.append("Set-Cookie", "; ".join(parts))  # Starlette knows Partitioned from Python 3.14 on only
 
 
 def is_loopback(name: str) -> bool:

@@ -2,9 +2,10 @@
 
 Servers hand on the path decoded, where such a slash looks like one between two parts. This brings the difference back:
 `KeepSlashes` decodes the path anew and puts a character in its place that no name has, and the convertor ``name`` of
-a route turns that into the slash again.
+a route turns that into the slash again. Some proxies decode the path, too; `with_slash_in_name` guesses what it was.
 """
 
+from collections.abc import Iterator
 from urllib.parse import unquote
 
 from starlette.convertors import StringConvertor, register_url_convertor
@@ -13,7 +14,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 NAME = "{name:name}"
 """A name in the path of a route."""
 
+OF_THE_SERVER = frozenset(
+    {"api", "docs", "health", "metrics", "openapi.json", "ready", "v1", "views", "words"}  # the last two: of the page
+)
+"""How paths of this server begin that have more than one part."""
+
 _SLASH = "\0"
+_BEFORE_NAMES = ("/v1/persons/", "/v1/keys/", "/api/v1/recognition/subjects/")
 
 
 class NameConvertor(StringConvertor):
@@ -48,3 +55,13 @@ class KeepSlashes:
             parts = raw.split(b"?")[0].decode("ascii", "replace").split("/")
             scope = {**scope, "path": "/".join(unquote(part).replace("/", _SLASH) for part in parts)}
         await self._app(scope, receive, send)
+
+
+def with_slash_in_name(path: str) -> Iterator[str]:
+    """What a path may have been before a proxy decoded the slashes of a name in it, the shortest name first."""
+    before = next((start for start in _BEFORE_NAMES if path.startswith(start)), None)
+    parts = path.removeprefix(before).split("/") if before else []
+    if "" in parts:
+        return
+    for count in range(2, len(parts) + 1):
+        yield "/".join([f"{before}{_SLASH.join(parts[:count])}", *parts[count:]])

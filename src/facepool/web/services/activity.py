@@ -200,15 +200,26 @@ class Events:
             with suppress(RuntimeError):  # the loop has ended, and with it the listener
                 loop.call_soon_threadsafe(_put, queue, record)
 
-    async def listen(self) -> AsyncIterator[Record]:
-        """Records from now on, until the listener stops listening."""
+    async def listen(self, over: asyncio.Event) -> AsyncIterator[Record]:
+        """Records from now on, until the listener stops listening.
+
+        Args:
+            over: Set when there is to be no more.
+        """
         queue: asyncio.Queue[Record] = asyncio.Queue(_MOST_WAITING)
         with self._lock:
             self._listeners[queue] = asyncio.get_running_loop()
+        ending, coming = asyncio.ensure_future(over.wait()), asyncio.ensure_future(queue.get())
         try:
             while True:
-                yield await queue.get()
+                await asyncio.wait((coming, ending), return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done():
+                    return
+                record, coming = coming.result(), asyncio.ensure_future(queue.get())
+                yield record
         finally:
+            coming.cancel()
+            ending.cancel()
             with self._lock:
                 del self._listeners[queue]
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from typing import Literal
@@ -36,6 +36,8 @@ from facepool.web.problems import NotFound, ServerBusy
 from facepool.web.services.store import ServerStore, now
 
 MOST_CAMERAS = 64
+SNAPSHOTS_EVERY_S = 2.0
+"""How often an address that serves one picture at a time is asked, where nothing else is said."""
 _PICTURE_QUALITY = 85
 _MEMORY = "cameras"
 _LOG = logging.getLogger(__name__)
@@ -90,6 +92,7 @@ class CameraInfo(BaseModel):
     fps: float = Field(description="Frames looked at in a second, lately")
     size: tuple[int, int] | None = Field(description="Width and height of its pictures, as they are turned")
     rotate: Rotation = Field(description="Degrees clockwise by which its pictures are turned, or `auto`")
+    every: float = Field(description="Seconds between its pictures, where its address serves one at a time")
     turned: int | None = Field(description="Degrees by which they are turned now; null while `auto` has seen nobody")
     present: list[FaceInView]
 
@@ -104,6 +107,11 @@ class RememberedCamera(BaseModel):
 
     name: str
     rotate: Rotation | None = None
+    every: float | None = None
+
+    def kept(self) -> object:
+        """As the store has it: earlier servers read a camera that has a name and nothing else."""
+        return self.name if self.rotate is None and self.every is None else self.model_dump(exclude_none=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,18 +141,21 @@ class Camera:
     Args:
         number: Its id.
         source: Camera number, URL or file.
-        name: For people.
+        kept: What is remembered of it: its name for people; how its pictures are turned and how often they are asked
+            for, where not as the setup says.
         setup: What it is watched with.
-        rotate: How its pictures are turned; None as the setup says.
     """
 
-    def __init__(self, number: str, source: str, name: str, setup: CameraSetup, rotate: Rotation | None = None) -> None:
+    def __init__(self, number: str, source: str, kept: RememberedCamera, setup: CameraSetup) -> None:
+        name = kept.name
         self.id = number
+        self.kept = kept
         self.name = name
         self.source = mask_credentials(source)
         self._spec = source
         self._setup = setup
-        self._rotate = rotate or setup.rotate
+        self._rotate = kept.rotate or setup.rotate
+        self._every_s = kept.every or setup.capture.every_s or SNAPSHOTS_EVERY_S
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"camera {number}", daemon=True)
         # All below is shared with the thread and guarded by this.
@@ -159,7 +170,8 @@ class Camera:
             restarts=0,
             fps=0,
             size=None,
-            rotate=rotate or setup.rotate,
+            rotate=self._rotate,
+            every=self._every_s,
             turned=None,
             present=[],
         )
@@ -238,7 +250,8 @@ class Camera:
 
     def _connect(self) -> FrameSource:
         setup = self._setup
-        options = turned(setup.capture, self._rotate, lambda: setup.turn_finder(self._turned))
+        capture = replace(setup.capture, every_s=self._every_s)
+        options = turned(capture, self._rotate, lambda: setup.turn_finder(self._turned))
         source = open_source(self._spec, options, on_status=self._news)
         if options.find_turn is None:
             self._turned(options.rotate)
@@ -373,15 +386,24 @@ class Cameras:
         """Watch those that were to be remembered, after a start."""
         for source, kept in self._remembered().items():
             if not any(camera.watches(source) for camera in self.all()):
-                self.add(source, kept.name, rotate=kept.rotate)
+                self.add(source, kept.name, rotate=kept.rotate, every=kept.every)
 
-    def add(self, source: str, name: str = "", *, rotate: Rotation | None = None, remember: bool = False) -> Camera:
+    def add(
+        self,
+        source: str,
+        name: str = "",
+        *,
+        rotate: Rotation | None = None,
+        every: float | None = None,
+        remember: bool = False,
+    ) -> Camera:
         """Watch one more. Whether it can be opened, its status says later; it is tried again and again.
 
         Args:
             source: Camera number, URL, or a file, which is watched once at its own speed.
             name: For people; by default the source, without what is secret in it.
             rotate: Degrees clockwise by which its pictures are turned, or ``auto``; None as the server was started.
+            every: Seconds between its pictures, where its address serves one at a time; None as the server was started.
             remember: Watch it after the next start, too.
 
         Raises:
@@ -393,10 +415,11 @@ class Cameras:
             if len(self._cameras) >= MOST_CAMERAS:
                 raise ConfigError(f"There are {MOST_CAMERAS} cameras already", fix="Remove one first")
             number = str(next(self._numbers))
-            camera = Camera(number, source, name.strip() or mask_credentials(source), self._setup, rotate)
+            kept = RememberedCamera(name=name.strip() or mask_credentials(source), rotate=rotate, every=every)
+            camera = Camera(number, source, kept, self._setup)
             self._cameras[number] = camera
         if remember:
-            self._remember({**self._remembered(), source: RememberedCamera(name=camera.name, rotate=rotate)})
+            self._remember({**self._remembered(), source: camera.kept})
         self._on_change(self.all())
         camera.start()
         return camera
@@ -451,5 +474,4 @@ class Cameras:
 
     def _remember(self, cameras: Mapping[str, RememberedCamera]) -> None:
         if self._store is not None and cameras != self._remembered():
-            kept = {source: one.model_dump() if one.rotate else one.name for source, one in cameras.items()}
-            self._store.keep(_MEMORY, kept)
+            self._store.keep(_MEMORY, {source: one.kept() for source, one in cameras.items()})

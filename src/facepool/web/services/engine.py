@@ -20,7 +20,8 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from facepool.capture.pictures import DECODE_ERRORS, TOO_LARGE, open_picture, quiet_pillow, read_image
-from facepool.faces.analyze import Analyzer, Detect, Embed
+from facepool.faces.analyze import Analyzer, Embed
+from facepool.faces.find import Detect
 from facepool.types import AlignedFaces, Detections, Floats, Image
 from facepool.web.problems import ServerBusy, TooLarge
 

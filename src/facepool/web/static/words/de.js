@@ -256,6 +256,7 @@ export default {
   "reason.below_threshold": "niemand ist ähnlich genug",
   "reason.ambiguous": "zwei Personen sind etwa gleich ähnlich",
   "reason.low_quality": "das Gesicht ist zu schlecht zu sehen",
+  "reason.implausible_landmarks": "Augen, Nase und Mund liegen nicht wie in einem Kopf",
   "reason.empty_pool": "noch ist niemand erfasst",
   "reason.already_in_view": "die Person ist ein anderes Gesicht hier",
   "reason.undecided": "noch nicht oft genug angesehen",

@@ -256,6 +256,7 @@ export default {
   "reason.below_threshold": "nobody is similar enough",
   "reason.ambiguous": "two people are about equally similar",
   "reason.low_quality": "the face is too poor to tell",
+  "reason.implausible_landmarks": "eyes, nose and mouth do not lie as in a head",
   "reason.empty_pool": "nobody is registered yet",
   "reason.already_in_view": "the person is another face here",
   "reason.undecided": "not looked at often enough yet",
