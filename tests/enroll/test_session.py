@@ -55,7 +55,7 @@ def test_a_full_circle_fills_the_near_ring_and_is_stored(analyzer: FakeScanAnaly
     assert not any(template.sample.partial for template in pool.templates("Ada"))
     assert pool.templates("Ada")[0].sample.pose == scans[7].faces.poses[0]
     assert ada.frontal is not None
-    assert pool.frontal_poses() == {("Ada", ""): ada.frontal}
+    assert {template.sample.frontal_pose for template in pool.templates()} == {ada.frontal}
 
 
 @pytest.mark.parametrize("pitch", [-30.0, -15.0, 15.0, 30.0])
@@ -347,7 +347,20 @@ def test_what_is_stored_covers_what_the_scan_has_shown(analyzer: FakeScanAnalyze
     last = offer(ada, analyzer, [*still(), *turning, *circle(30)])[-1]
     assert all(part.covered for part in last.ring)
     assert len(pool.templates("Ada") if ada.commit() else []) <= 16
-    assert all(part.covered for part in stored_ring(pool.templates("Ada"), pool.frontal_poses("Ada")).parts)
+    assert all(part.covered for part in stored_ring(pool.templates("Ada")).parts)
+
+
+@pytest.mark.parametrize("elsewhere", [(0.0, -8.0), (10.0, 0.0), (10.0, 15.0)])
+def test_a_second_scan_before_a_camera_elsewhere_leaves_the_ring_closed(
+    analyzer: FakeScanAnalyzer, pool: Pool, elsewhere: tuple[float, float]
+) -> None:
+    for yaw, pitch in ((0.0, 0.0), elsewhere):
+        ada = enrollment(analyzer, pool)
+        offer(
+            ada, analyzer, [replace(one, yaw=one.yaw + yaw, pitch=one.pitch + pitch) for one in (*still(), *circle())]
+        )
+        assert ada.commit() > 0
+        assert stored_ring(pool.templates("Ada")).coverage == 1
 
 
 @pytest.mark.parametrize("cap", [1, 4, 8])

@@ -302,7 +302,6 @@ class EnrollmentSession:
                     samples,
                     self._analyzer.space,
                     look_alikes=self._different(),
-                    frontal_pose=self.frontal,
                     expected_revision=self._revision,
                 )
             except PoolChanged:
@@ -425,7 +424,10 @@ class EnrollmentSession:
     def _samples(self) -> list[Sample]:
         """What is to be stored: of the scan, then of pictures."""
         partial, keep = self._scan.is_partial, self.options.keep_pictures
-        scanned = [replace(view.sample, appearance=self._appearance, partial=partial) for view in self._chosen()]
+        scanned = [
+            replace(view.sample, appearance=self._appearance, partial=partial, frontal_pose=self.frontal)
+            for view in self._chosen()
+        ]
         return [*scanned, *(offer.faces.sample(0, offer.frame, with_picture=keep) for offer in self._taken)]
 
     def _settle(self) -> None:
