@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
@@ -16,8 +17,7 @@ from facepool.capture import VideoSource, write_image
 from facepool.geometry import turn_image
 from support.broker import broker, listening
 from support.commands import Commands, film, interrupt, nobody, pan, shot
-from support.loopback_camera import camera_before, moving
-from support.loopback_camera import write_video
+from support.loopback_camera import camera_before, moving, write_video
 from support.media import join, server
 from support.ports import free_port
 from support.webhook import listener
