@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from facepool.capture import CaptureOptions, ReconnectPolicy, is_picture_file, open_source
+from facepool.capture import CaptureOptions, ReconnectPolicy, is_picture_file, kind_of_source, open_source
 from facepool.errors import CameraUnavailable, OutOfMemory, PathMissing, VideoUnreadable
 
 ONCE = CaptureOptions(reconnect=ReconnectPolicy(give_up_s=0.0))
@@ -150,5 +150,6 @@ def test_pipes_and_links_to_nothing_are_called_that(tmp_path: Path) -> None:
 def test_a_name_that_is_too_long_for_any_file_is_called_that() -> None:
     name = "a" * 300 + ".mp4"
     assert not is_picture_file(name)
+    assert kind_of_source(name, ONCE) == "absent"
     with pytest.raises(PathMissing, match="no file or folder can have so long a name"):
         open_source(name)

@@ -266,6 +266,15 @@ def test_an_animated_picture_is_a_video(tmp_path: Path, name: str) -> None:
     assert np.abs(frames[4].image_bgr.astype(int) - gradient(160)).mean() < 8
 
 
+@pytest.mark.parametrize("name", ["wave.gif", "wave.png", "wave.webp"])
+@pytest.mark.parametrize("frame_ms", [0, 10])
+def test_an_animation_without_times_that_can_be_is_shown_as_browsers_do(
+    tmp_path: Path, name: str, frame_ms: int
+) -> None:
+    with open_source(make_animation(tmp_path / name, frame_ms=frame_ms)) as source:
+        assert [frame.time_s for frame in source] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+
+
 def test_a_truncated_animation_gives_what_it_has_and_then_says_so(tmp_path: Path) -> None:
     source = open_source(truncate(make_animation(tmp_path / "wave.gif"), 0.7))
     frames: list[Frame] = []

@@ -12,6 +12,7 @@ import pytest
 
 from facepool.capture import CaptureOptions, LiveSource, LiveStatus, ReconnectPolicy, mask_credentials, open_source
 from facepool.capture.camera import CameraConnector
+from facepool.capture.snapshots import fetch_picture
 from facepool.errors import CameraUnavailable, StreamLost, StreamUnavailable
 from support.media import MJPEG_HEAD, gradient, make_video, mjpeg_part, server
 from support.paths import TESTS
@@ -163,6 +164,14 @@ def test_a_login_that_was_read_otherwise_than_it_was_meant_gets_a_hint(
     shown = "".join(traceback.format_exception(caught.value)) + "".join(capfd.readouterr())
     assert "cret" not in shown
     assert "ada" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("password", "hinted"), [("s@c/r#e?t%", True), ("secret", False)])
+def test_the_address_of_a_picture_gets_the_hint_too(password: str, hinted: bool) -> None:
+    with server(refuse) as host, pytest.raises(StreamUnavailable) as caught:
+        fetch_picture(f"http://ada:{password}@{host}/snapshot.jpg", IMPATIENT)
+    assert (ENCODE in caught.value.fix) is hinted
+    assert password not in str(caught.value)
 
 
 def test_a_host_that_nobody_knows_is_called_that() -> None:

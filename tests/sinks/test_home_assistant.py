@@ -105,9 +105,9 @@ def test_the_state_says_who_is_in_view(house: House) -> None:
         facepool.put(event("recognized", 1, ADA), "0")
         facepool.put(event("appeared", 2), "0")
         facepool.put(event("appeared", 7), "browser")  # no camera of this house
-        until(lambda: house.state("Door")["state"] == "Ada, unknown")
+        until(lambda: house.state("Door")["state"] == "Ada, 1 unknown")
         assert house.state("Door") == {
-            "state": "Ada, unknown",
+            "state": "Ada, 1 unknown",
             "people": ["Ada"],
             "person_ids": [ADA],
             "unknown": 1,
@@ -130,7 +130,7 @@ def test_a_face_is_unknown_only_after_a_while(house: House) -> None:
     assert house.state("Door")["state"] == "nobody"
     time.sleep(0.35)
     facepool.set_people({ADA: "Ada"})
-    until(lambda: house.state("Door")["state"] == "unknown")
+    until(lambda: house.state("Door")["state"] == "1 unknown")
     facepool.close(2)
     connection.close()
 

@@ -91,10 +91,10 @@ def make_sound(path: Path) -> Path:
     return path
 
 
-def make_animation(path: Path, frames: int = 5) -> Path:
-    """An animated picture, 80 ms a frame."""
+def make_animation(path: Path, frames: int = 5, *, frame_ms: int = 80) -> Path:
+    """An animated picture."""
     first, *rest = (PIL.Image.fromarray(gradient(40 * step)[:, :, ::-1]) for step in range(frames))
-    first.save(path, save_all=True, append_images=rest, duration=80)
+    first.save(path, save_all=True, append_images=rest, duration=frame_ms)
     return path
 
 

@@ -19,7 +19,7 @@ from facepool.geometry import turn_image
 from facepool.recognize.events import Event
 from facepool.recognize.live import LiveRecognizer
 from facepool.types import Image
-from facepool.web.services.cameras import Camera, Cameras, CameraSetup, NoPicture, UnknownCamera
+from facepool.web.services.cameras import Camera, Cameras, CameraSetup, NoPicture, OneLine, UnknownCamera
 from facepool.web.services.store import ServerStore
 from support.loopback_camera import camera_before, moving, write_video
 
@@ -40,7 +40,13 @@ def told() -> Told:
 
 
 @pytest.fixture
-def watching(analyzer: Analyzer, photos: Path, tmp_path: Path, told: Told) -> CameraSetup:
+def told_at() -> list[float]:
+    """The times of events, in the camera's time."""
+    return []
+
+
+@pytest.fixture
+def watching(analyzer: Analyzer, photos: Path, tmp_path: Path, told: Told, told_at: list[float]) -> CameraSetup:
     pool_path = tmp_path / "pool.db"
     with open_pool(pool_path, analyzer.space) as pool:
         photo = read_image(photos / "person_a_1.jpg")
@@ -49,6 +55,7 @@ def watching(analyzer: Analyzer, photos: Path, tmp_path: Path, told: Told) -> Ca
     def emit(camera: Camera, frame: Frame, events: Sequence[Event]) -> None:
         del frame
         told.extend((camera.name, event.kind, event.person) for event in events)
+        told_at.extend(event.time_s for event in events)
 
     return CameraSetup(
         recognizer=lambda pool: LiveRecognizer(analyzer, pool),
@@ -87,7 +94,9 @@ def test_a_clip_is_watched_to_its_end_and_who_is_in_it_is_told(
     assert camera.status.restarts == 0
 
 
-def test_a_camera_that_dies_is_found_again(cameras: Cameras, ada: list[Image], told: Told) -> None:
+def test_a_camera_that_dies_is_found_again(
+    cameras: Cameras, ada: list[Image], told: Told, told_at: list[float]
+) -> None:
     with camera_before(ada) as before_the_door:
         camera = cameras.add(before_the_door.url)
         wait_for(camera, lambda: camera.status.people == ("Ada",))
@@ -100,6 +109,22 @@ def test_a_camera_that_dies_is_found_again(cameras: Cameras, ada: list[Image], t
         wait_for(camera, lambda: camera.status.people == ("Ada",))
         assert camera.status.restarts >= 1
         assert (camera.name, "recognized", "Ada") in told
+    assert told_at == sorted(told_at)
+    assert len(told_at) >= 4
+
+
+def test_numbers_and_times_go_on_when_a_camera_comes_back() -> None:
+    picture = np.zeros((2, 2, 3), np.uint8)
+    now_s = iter([100.0, 100.1, 100.2, 130.0, 130.1, 130.2, 200.0, 200.1, 200.2])
+    line = OneLine(clock=lambda: next(now_s))
+    placed: list[tuple[int, float | None]] = []
+    for _ in range(3):
+        line.connected()
+        frames = [line.place(Frame(picture, "rtsp://door", index, index / 10)) for index in range(3)]
+        placed += [(frame.index, frame.time_s) for frame in frames]
+    assert [index for index, _ in placed] == list(range(9))
+    expected = [0, 0.1, 0.2, 30, 30.1, 30.2, 100, 100.1, 100.2]
+    assert [time_s for _, time_s in placed] == pytest.approx(expected)
 
 
 def test_a_camera_that_is_not_there_yet_is_waited_for(cameras: Cameras, ada: list[Image]) -> None:

@@ -115,10 +115,11 @@ def kind_of_source(spec: str, options: CaptureOptions) -> SourceKind:
     if _camera(spec) is not None or (scheme and scheme not in WEB_SCHEMES):
         return "moves"
     if not scheme:
-        path = Path(spec)
-        if not path.exists():
+        try:
+            mode = Path(spec).stat().st_mode
+        except OSError:  # `open_source` says which
             return "absent"
-        return "pictures" if path.is_dir() or is_picture_file(spec) else "moves"
+        return "pictures" if stat.S_ISDIR(mode) or is_picture_file(spec) else "moves"
     from facepool.capture.snapshots import look_at  # noqa: PLC0415 -- HTTP takes long to import
 
     try:

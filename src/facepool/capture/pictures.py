@@ -72,6 +72,7 @@ PICTURE_SUFFIXES = frozenset(
 # In these, further frames are an animation; in a TIFF or MPO they are pages or views.
 _ANIMATED_FORMATS = frozenset({"GIF", "PNG", "WEBP"})
 _DEFAULT_FRAME_MS = 100.0
+_SHORTEST_FRAME_MS = 10.0  # or less is shown for the time above by browsers: it was never meant
 _MS_PER_S = 1000.0
 _MOST_MISSING = 0.25
 """Share of a JPEG's rows that a broken copy may lack: the rest is as good as ever."""
@@ -516,4 +517,5 @@ def _count(image: PIL.Image.Image) -> int:
 
 
 def _duration_ms(image: PIL.Image.Image) -> float:
-    return float(image.info.get("duration") or _DEFAULT_FRAME_MS)
+    stated_ms = float(image.info.get("duration") or 0.0)
+    return stated_ms if stated_ms > _SHORTEST_FRAME_MS else _DEFAULT_FRAME_MS

@@ -13,7 +13,7 @@ import httpx2
 from facepool.capture.formats import HEAD_BYTES, FileKind, is_picture, kind_of
 from facepool.capture.live import LiveSource
 from facepool.capture.pictures import FetchedPicture, read_image
-from facepool.capture.source import CaptureOptions, OnStatus, Shot, mask_credentials
+from facepool.capture.source import CaptureOptions, OnStatus, Shot, login_hint, mask_credentials
 from facepool.capture.turning import Turning
 from facepool.errors import StreamLost, StreamUnavailable
 
@@ -69,8 +69,7 @@ def look_at(url: str, options: CaptureOptions) -> FetchedPicture | Moving | None
     except NoAnswer as error:
         if not error.is_plain:
             return None
-        what = f"The stream {mask_credentials(url)} cannot be opened"
-        raise StreamUnavailable(what, why=error.why, fix=error.fix) from None
+        raise _unavailable(f"The stream {mask_credentials(url)} cannot be opened", url, error) from None
     return None if isinstance(found, Moving) and found.container is None else found
 
 
@@ -89,10 +88,15 @@ def fetch_picture(url: str, options: CaptureOptions | None = None) -> FetchedPic
         with closing(Address(url, options or CaptureOptions())) as address:
             found = address.fetch()
     except NoAnswer as error:
-        raise StreamUnavailable(what, why=error.why, fix=error.fix) from None
+        raise _unavailable(what, url, error) from None
     if isinstance(found, Moving):
         raise StreamUnavailable(what, why="it is a stream or a video", fix="Name the address of one picture")
     return found
+
+
+def _unavailable(what: str, url: str, error: NoAnswer) -> StreamUnavailable:
+    hint = login_hint(url, refused=error.fix is _CHECK_LOGIN)
+    return StreamUnavailable(what, why=error.why, fix=hint or error.fix)
 
 
 class Address:

@@ -1,6 +1,5 @@
 """What live recognition says of a frame: who is where, and what happened."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
@@ -100,13 +99,3 @@ class LiveView:
     def names(self) -> tuple[str | None, ...]:
         """Who each face is; None for unknown or not decided yet."""
         return tuple(None if decision is None else decision.person for decision in self.decisions)
-
-
-NOBODY = "nobody"
-UNKNOWN = "unknown"
-
-
-def describe_people(names: Iterable[str], unknown: int) -> str:
-    """Who is in view, in a line: ``Ada, Bob, 2 unknown``; ``nobody`` for nobody."""
-    others = [f"{unknown} {UNKNOWN}"] if unknown > 1 else [UNKNOWN] * unknown
-    return ", ".join([*sorted(names), *others]) or NOBODY

@@ -16,7 +16,7 @@ import re
 import threading
 import time
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,7 +24,6 @@ from typing import Protocol
 import facepool
 from facepool.errors import PoolError
 from facepool.gallery import Pool
-from facepool.recognize.events import describe_people
 from facepool.sinks.mqtt import BrokerConnection
 from facepool.sinks.outbox import EventRecord, Unreachable
 
@@ -280,7 +279,7 @@ class HomeAssistant:
         unknown = sum(guest.person_id not in known and guest.since_s <= settled_s for guest in in_view)
         names = [known[one] for one in ids]
         state = {
-            "state": _shortened(describe_people(names, unknown)),
+            "state": _state(names, unknown),
             "people": names,
             "person_ids": ids,
             "unknown": unknown,
@@ -382,7 +381,9 @@ def _slug(text: str, key: str | None = None) -> str:
     return f"{slug or 'x'}_{hashlib.sha256((key or text).encode()).hexdigest()[:8]}"
 
 
-def _shortened(state: str) -> str:
+def _state(names: Sequence[str], unknown: int) -> str:
+    """``Ada, 1 unknown``: always with the number, for ``unknown`` is Home Assistant's word for having no value."""
+    state = ", ".join([*names, *([f"{unknown} unknown"] if unknown else [])]) or "nobody"
     return state if len(state) <= _LONGEST_STATE else f"{state[: _LONGEST_STATE - 1]}…"
 
 

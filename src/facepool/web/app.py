@@ -17,6 +17,7 @@ from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
@@ -112,6 +113,8 @@ class _Page(StaticFiles):
     """Files that browsers ask about each time: after an update the page fits the server."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
+        if scope["method"] not in ("GET", "HEAD") and self.lookup_path(path)[1] is None:
+            raise HTTPException(404)  # or any address that there is not would be one for other methods
         response = await super().get_response(path, scope)
         response.headers["Cache-Control"] = "no-cache"
         return response

@@ -1,5 +1,6 @@
 """``facepool recognize`` on pictures, folders and videos, as a user runs it."""
 
+import json
 import socket
 from datetime import datetime
 from fractions import Fraction
@@ -13,9 +14,11 @@ import pytest
 from facepool import read_image
 from facepool.capture import VideoSource, write_image
 from facepool.geometry import turn_image
+from support.broker import broker, listening
 from support.commands import Commands, film, interrupt, nobody, pan, shot
 from support.loopback_camera import write_video
 from support.media import join, server
+from support.ports import free_port
 from support.webhook import listener
 
 KEYS = (
@@ -195,6 +198,20 @@ def test_where_events_go_can_be_a_setting(crowd: Commands, photos: Path, tmp_pat
     with listener() as (one, first), listener() as (other, second):
         outcome = crowd("recognize", tmp_path / "a.mp4", "--headless", FACEPOOL_WEBHOOK=f"{one} {other}")
     assert (len(first), len(second)) == (3, 3), outcome.err
+
+
+def test_home_assistant_sees_who_is_before_the_camera(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    film(tmp_path / "a.mp4", pan(photos / "person_a_2.jpg", 25))
+    port = free_port()
+    with broker(port, tmp_path), listening(port) as heard:
+        url = f"mqtt://127.0.0.1:{port}"
+        outcome = crowd("recognize", tmp_path / "a.mp4", "--headless", "--mqtt", url, "--home-assistant")
+    assert outcome.code == 0, outcome.err
+    (state,) = {topic for topic, _ in heard.messages if topic.startswith("facepool/cameras/")}
+    assert "Ada" in [json.loads(text)["state"] for text in heard.of(state)]
+    assert json.loads(heard.kept[state])["state"] == "nobody"
+    names = {json.loads(text)["name"] for topic, text in heard.kept.items() if topic.startswith("homeassistant/")}
+    assert names == {"Ada", "Bob", "People"}
 
 
 def test_home_assistant_without_a_broker_is_refused_before_the_work(crowd: Commands, photos: Path) -> None:

@@ -1,6 +1,7 @@
 """What clients of DeepStack and CodeProject.AI send, and what they get, to the field."""
 
 import asyncio
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from fastapi.testclient import TestClient
 
 from facepool.types import Floats
 from facepool.web.services import ServerOptions, Services
-from support.fake_analyzer import FakeAnalyzer, view
+from support.fake_analyzer import FakeAnalyzer, Scene, view
 from support.web_client import client_of, png
 
 FACE = "/v1/vision/face"
@@ -133,6 +134,16 @@ def test_several_pictures_are_several_views_and_those_without_a_face_are_said(
     assert len(web.get("/v1/persons/Ada/samples").json()) == 2
 
 
+def test_a_picture_may_come_without_a_file_name_or_in_base64(web: TestClient, analyzer: FakeAnalyzer) -> None:
+    data = picture(analyzer, ADA)
+    for fields in ({"image": base64.b64encode(data).decode()}, {"image": base64.encodebytes(data).decode()}):
+        assert web.post(f"{FACE}/recognize", data=fields).json()["count"] == 1
+    part = b'--b\r\nContent-Disposition: form-data; name="image"\r\n\r\n' + data + b"\r\n--b--\r\n"
+    kind = {"content-type": "multipart/form-data; boundary=b"}
+    assert web.post(f"{FACE}/recognize", content=part, headers=kind).json()["count"] == 1
+    assert told(web.post(f"{FACE}/recognize", data={"image": "no picture"})) == (400, "No valid image file found")
+
+
 def test_what_is_wrong_is_told_in_deepstacks_words(web: TestClient, analyzer: FakeAnalyzer) -> None:
     ada = picture(analyzer, ADA)
     assert told(web.post(f"{FACE}/recognize")) == (400, "No valid image file found")
@@ -146,6 +157,11 @@ def test_what_is_wrong_is_told_in_deepstacks_words(web: TestClient, analyzer: Fa
     assert status == 400
     assert words.startswith("More than one face")
     assert web.post(f"{FACE}/list").json()["faces"] == []
+    data = png(analyzer.frame_of(Scene(ADA, misfit_mm=99)).image_bgr)
+    status, words = told(register(web, "Ada", data))
+    assert status == 400
+    assert words.startswith("No face detected: what was found")
+    assert recognize(web, data)["predictions"] == []
     for least, words in (("x", "Invalid value for min_confidence"), ("1.2", "min_confidence cannot be greater than 1")):
         answer = web.post(f"{FACE}/recognize", files={"image": ada}, data={"min_confidence": least})
         assert told(answer) == (400, words)
@@ -164,7 +180,7 @@ def test_what_is_wrong_is_told_in_deepstacks_words(web: TestClient, analyzer: Fa
 
 
 def test_whatever_else_fails_is_told_the_same_way(web: TestClient) -> None:
-    assert told(web.post("/v1/vision/detection"))[0] in {404, 405}
+    assert told(web.post("/v1/vision/detection"))[0] == 404
     assert told(web.get(f"{FACE}/nowhere"))[0] == 404
     assert told(web.post(f"{FACE}/list", headers={"Origin": "https://elsewhere.example"}))[0] == 403
     assert told(web.post(FACE, headers={"content-length": str(65 * 1024 * 1024)}))[0] == 413
@@ -173,7 +189,9 @@ def test_whatever_else_fails_is_told_the_same_way(web: TestClient) -> None:
 def test_keys_are_asked_for_and_their_roles_hold(guarded: TestClient, analyzer: FakeAnalyzer) -> None:
     keys = {role: services_of(guarded).keys.add(f"the {role} one", role) for role in ("recognize", "enroll")}
     ada = picture(analyzer, ADA)
-    assert told(recognize_with(guarded, ada)) == (401, "Incorrect api key")
+    status, words = told(recognize_with(guarded, ada))
+    assert status == 401
+    assert words.startswith("Incorrect api key: none came in")
     assert told(recognize_with(guarded, ada, api_key="nonsense")) == (401, "Incorrect api key")
     assert recognize_with(guarded, ada, api_key=keys["recognize"]).status_code == 200
     status, words = told(register(guarded, "Ada", ada, api_key=keys["recognize"]))

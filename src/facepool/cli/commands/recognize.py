@@ -30,7 +30,7 @@ from facepool.errors import ConfigError, InputError
 from facepool.files import storage_errors
 from facepool.gallery import open_pool
 from facepool.overlay import Canvas, Painter, PresencePanel, Present, label_of, live_labels
-from facepool.recognize.events import UNKNOWN, Event, LiveView, describe_people
+from facepool.recognize.events import Event, LiveView
 from facepool.recognize.live import LiveRecognizer, LiveSession
 from facepool.recognize.pictures import Recognizer
 from facepool.records import event_record, face_records, live_records
@@ -267,6 +267,10 @@ def decision_cells(decision: Decision) -> tuple[str | Text, ...]:
 _TENTATIVE = "tentative"
 
 
+NOBODY = "nobody"
+UNKNOWN = "unknown"
+
+
 @dataclass(slots=True)
 class _Guest:
     since_s: float
@@ -354,4 +358,7 @@ def _times(count: int) -> str:
 
 
 def _describe(seen: Counter[str]) -> str:
-    return describe_people((name for name in seen.elements() if name != UNKNOWN), seen[UNKNOWN])
+    """``Ada, Bob, 2 unknown``; ``nobody`` for nobody."""
+    known = sorted(name for name in seen.elements() if name != UNKNOWN)
+    unknown = [f"{seen[UNKNOWN]} {UNKNOWN}"] if seen[UNKNOWN] > 1 else [UNKNOWN] * seen[UNKNOWN]
+    return ", ".join(known + unknown) or NOBODY

@@ -74,7 +74,9 @@ def refusal(error: Failure, _request: Request) -> Response:
 
 
 def _words(error: FacepoolError) -> str:
-    if isinstance(error, (KeyMissing, KeyUnknown)):
+    if isinstance(error, KeyMissing):
+        return "Incorrect api key: none came in a header, the address, or the first 64 KiB of the form"
+    if isinstance(error, KeyUnknown):
         return "Incorrect api key"
     if isinstance(error, ImageUnreadable):
         return f"Invalid image: {error}"

@@ -105,6 +105,8 @@ async def register_face(request: Request, services: CurrentServices, caller: Enr
         rows = np.flatnonzero(fit_a_head(faces.detections))
         if len(rows) > 1:
             raise DeepStackError(f"More than one face in an image of {name}: {len(rows)} were found")
+        if len(faces) and not len(rows):
+            raise DeepStackError(f"No face detected: what was found in an image of {name} fits no head")
         return faces.sample(int(rows[0]), Frame(image_bgr, _SOURCE), with_picture=True) if len(rows) else None
 
     examined = await looked_at(services.engine, form.sent, examine)

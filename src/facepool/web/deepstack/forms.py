@@ -7,16 +7,17 @@ from typing import Any
 
 from fastapi import Request
 from pydantic import BaseModel, Field
-from starlette.datastructures import UploadFile
 
 from facepool.errors import ConfigError
 from facepool.gallery import clean_name
-from facepool.web.api.pictures import SentPicture
+from facepool.web.api.pictures import MOST_PART_BYTES, SentPicture, picture_of_part
 from facepool.web.deepstack.errors import DeepStackError
 from facepool.web.problems import schema_of
 
 _MOST_PICTURES = 100
 _MOST_FIELDS = 20
+_TEXTS = frozenset({"userid", "min_confidence", "api_key", "admin_key"})
+"""Fields that are no pictures, whatever is in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +86,12 @@ async def read_form(request: Request) -> VisionForm:
     """The form of a request; of another kind of body nothing."""
     pictures: list[bytes] = []
     fields: dict[str, str] = {}
-    async with request.form(max_files=_MOST_PICTURES, max_fields=_MOST_FIELDS) as form:
+    async with request.form(max_files=_MOST_PICTURES, max_fields=_MOST_FIELDS, max_part_size=MOST_PART_BYTES) as form:
         for name, value in form.multi_items():
-            if isinstance(value, UploadFile):
-                pictures.append(await value.read())
-            else:
+            data = None if name in _TEXTS else await picture_of_part(value)
+            if data is not None:
+                pictures.append(data)
+            elif isinstance(value, str):
                 fields.setdefault(name, value)
     return VisionForm(pictures, fields)
 

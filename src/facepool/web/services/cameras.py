@@ -158,6 +158,7 @@ class Camera:
         self._every_s = kept.every or setup.capture.every_s or SNAPSHOTS_EVERY_S
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"camera {number}", daemon=True)
+        self._line = OneLine()  # the thread's own
         # All below is shared with the thread and guarded by this.
         self._lock = threading.Lock()
         self._status = CameraInfo(
@@ -263,6 +264,7 @@ class Camera:
 
     def _watch(self, source: FrameSource, pool: Pool) -> None:
         pace = None if source.live else Pace()
+        self._line.connected()
         recognizer = self._setup.recognizer(pool)
         with closing(LiveSession(recognizer, partial(self._setup.emit, self))) as session:
             silent = False
@@ -280,8 +282,9 @@ class Camera:
                     self._enter("watching")
                 if pace is not None and frame.time_s is not None:
                     self._stop.wait(max(0.0, pace.due(frame.time_s, time.monotonic()) - time.monotonic()))
+                placed = self._line.place(frame)
                 with suppress(ServerBusy):  # the next frame is as good
-                    self._show(frame, session.look(frame))
+                    self._show(placed, session.look(placed))
             session.close(film=not source.live)
 
     def _show(self, frame: Frame, view: LiveView) -> None:
@@ -326,6 +329,35 @@ class Camera:
             if state == "watching":
                 self._shown = None  # what was to be seen before it died is not what is to be seen now
                 self._since.clear()
+
+
+class OneLine:
+    """Lets numbers and times of a camera's frames go on where those of its last connection ended.
+
+    Args:
+        clock: Seconds of a monotonic clock.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last: tuple[int, float, float] | None = None
+        self._shift: tuple[int, float] | None = None
+
+    def connected(self) -> None:
+        """What comes now is of another connection."""
+        self._shift = None
+
+    def place(self, frame: Frame) -> Frame:
+        """The frame with its number and time among all of the camera's."""
+        if frame.time_s is None:
+            return frame
+        at_s = self._clock()
+        if self._shift is None:
+            index, time_s, last_at_s = self._last or (frame.index - 1, frame.time_s, at_s)
+            self._shift = index + 1 - frame.index, time_s + at_s - last_at_s - frame.time_s
+        index, time_s = frame.index + self._shift[0], frame.time_s + self._shift[1]
+        self._last = index, time_s, at_s
+        return replace(frame, index=index, time_s=time_s)
 
 
 def _rate(times_s: Sequence[float]) -> float:
