@@ -74,7 +74,8 @@ class Frame:
         image_bgr: (H, W, 3) uint8, BGR, upright (EXIF orientation applied).
         source: What the user named: a path, a URL or a camera number.
         index: 0-based number of the frame within its source.
-        time_s: Seconds since the start of the source; None for a still picture.
+        time_s: Seconds since the start of the source, never less than those of the frame before; None for a still
+            picture.
     """
 
     image_bgr: Image
@@ -235,6 +236,8 @@ class Sample:
         frame: Number of the frame within its source.
         appearance: Which of the person's looks it shows, for example ``glasses``; empty for the usual one.
         partial: Whether it comes from a guided scan that was accepted although directions were missing.
+        frontal_pose: What was straight ahead in the guided scan that it comes from, as that camera saw it; None: it
+            comes from no scan.
         picture: JPEG of the aligned face, to be kept beside the template; empty: none. Pools give templates out
             without it, and the picture when they are asked for it.
     """
@@ -249,6 +252,7 @@ class Sample:
     frame: int = 0
     appearance: str = ""
     partial: bool = False
+    frontal_pose: Pose | None = None
     picture: bytes = field(default=b"", repr=False)
 
     def __repr__(self) -> str:

@@ -180,6 +180,32 @@ def test_a_stream_is_no_picture_and_stays_a_stream_under_a_pictures_name() -> No
             assert source.poll(1) is not None
 
 
+def test_a_stream_whose_first_boundary_is_missing_is_a_stream() -> None:
+    parts = b"".join(mjpeg_part(step) for step in range(10))
+
+    def answer(client: socket.socket) -> None:
+        asked(client)
+        client.sendall(MJPEG_HEAD + parts.removeprefix(b"--frame\r\n"))
+        client.recv(1)
+
+    with server(answer) as place, open_source(f"http://{place}/", IMPATIENT) as source:
+        frame = next(iter(source))
+        assert frame.image_bgr.shape == (64, 96, 3)
+
+
+def test_jpegs_one_after_the_other_without_an_end_are_a_stream() -> None:
+    def answer(client: socket.socket) -> None:
+        asked(client)
+        client.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: image/jpeg\r\n\r\n")
+        for step in range(200):
+            client.sendall(jpeg(step))
+            time.sleep(0.02)
+
+    with server(answer) as place, open_source(f"http://{place}/video.jpg", IMPATIENT) as source:
+        assert isinstance(source, LiveSource)
+        assert source.poll(1) is not None
+
+
 def test_a_picture_is_not_read_for_ever_nor_beyond_measure(monkeypatch: pytest.MonkeyPatch) -> None:
     from facepool.capture import snapshots
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,10 @@ def stored(*poses: Pose | None, quality: float = 80) -> list[Template]:
         Template(number, "Ada", Sample(unit(number), pose=pose, quality=quality))
         for number, pose in enumerate(poses, start=1)
     ]
+
+
+def of_scan(templates: list[Template], front: Pose) -> list[Template]:
+    return [replace(one, sample=replace(one.sample, frontal_pose=front)) for one in templates]
 
 
 def around(count: int = 12, yaw: float = 16, pitch: float = 9, lifted: float = 0) -> list[Pose | None]:
@@ -52,14 +58,23 @@ def test_what_was_straight_ahead_in_a_scan_is_the_middle_of_its_views() -> None:
     templates = stored(*poses)
     guessed = stored_ring(templates)
     assert guessed.middle in (2, 3)
-    told = stored_ring(templates, {("Ada", ""): Pose(0, 15, 0), ("Ada", "hat"): Pose(40, 0, 0)})
+    told = stored_ring(of_scan(templates, Pose(0, 15, 0)))
     assert told.middle == 1
     assert [number for number, part in enumerate(told.parts) if part.covered] == [0]
 
 
 def test_views_of_an_appearance_that_was_not_scanned_have_a_middle_of_their_own() -> None:
-    scanned = stored(Pose(0, 15, 0), Pose(16, 15, 0))
+    scanned = of_scan(stored(Pose(0, 15, 0), Pose(16, 15, 0)), Pose(0, 15, 0))
     plain = [Template(9, "Ada", Sample(unit(9), pose=Pose(0, -3, 0), quality=80, appearance="hat"))]
-    ring = stored_ring([*scanned, *plain], {("Ada", ""): Pose(0, 15, 0)})
+    ring = stored_ring([*scanned, *plain])
     assert ring.middle in (1, 9)
     assert [number for number, part in enumerate(ring.parts) if part.covered] == [0]
+
+
+def test_each_scan_has_a_camera_of_its_own_and_photos_are_taken_for_the_last_one_s() -> None:
+    low = of_scan(stored(*around(lifted=15)), Pose(0, 15, 0))
+    high = of_scan(stored(Pose(0, -15, 0), Pose(16, -15, 0)), Pose(0, -15, 0))
+    assert stored_ring([*low, *high]).coverage == 1
+    photo = stored(Pose(-16, -15, 0))
+    parts = stored_ring([*high, *photo]).parts
+    assert [number for number, part in enumerate(parts) if part.covered] == [0, 6]

@@ -21,7 +21,7 @@ from facepool.errors import (
 )
 from facepool.gallery import NpyGallery, check_gallery, open_pool, transfer
 from facepool.search import Search
-from facepool.types import Pose
+from facepool.types import Pose, Sample
 from support.paths import SEED
 from support.pools import MEASURED, opened, samples, space, unit, units
 
@@ -381,18 +381,31 @@ def test_ids_of_a_pair_that_has_none_follow_from_its_names_and_rows(legacy: Path
         assert [template.uuid for template in again.templates()] == ids[1]
 
 
+def test_a_sidecar_of_the_fifth_version_keeps_what_was_straight_ahead(tmp_path: Path) -> None:
+    with opened(tmp_path, "model_faces.npy") as pool:
+        pool.register("Ada", [*samples(1), Sample(unit(2), appearance="hat")], space())
+        path = pool.path.with_suffix(".json")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for row in content["templates"]:
+        del row["frontal_pose"]
+    older = {"version": 5, "frontal_poses": [["Ada", "hat", [1.0, 2.0, 3.0]]]}
+    path.write_text(json.dumps(content | older), encoding="utf-8")
+    with opened(tmp_path, "model_faces.npy") as again:
+        assert [one.sample.frontal_pose for one in again.templates()] == [None, Pose(1.0, 2.0, 3.0)]
+
+
 def test_a_sidecar_of_the_fourth_version_is_read(tmp_path: Path) -> None:
     with opened(tmp_path, "model_faces.npy") as pool:
-        pool.register("Ada", samples(1), space(), frontal_pose=Pose(1.0, 2.0, 3.0))
+        pool.register("Ada", [replace(*samples(1), frontal_pose=Pose(1.0, 2.0, 3.0))], space())
         pool.create("Bob")
         path = pool.path.with_suffix(".json")
     content = json.loads(path.read_text(encoding="utf-8"))
-    assert content["version"] == 5
-    del content["person_ids"], content["frontal_poses"], content["templates"][0]["uuid"]
+    assert content["version"] == 6
+    del content["person_ids"], content["templates"][0]["uuid"], content["templates"][0]["frontal_pose"]
     path.write_text(json.dumps(content | {"version": 4}), encoding="utf-8")
     with opened(tmp_path, "model_faces.npy") as again:
         assert [(person.name, person.templates) for person in again.people()] == [("Ada", 1), ("Bob", 0)]
-        assert again.frontal_poses() == {}
+        assert again.templates()[0].sample.frontal_pose is None
         again.create("Eve")
     with opened(tmp_path, "model_faces.npy") as again:
         assert [person.name for person in again.people()] == ["Ada", "Bob", "Eve"]

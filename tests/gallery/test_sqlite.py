@@ -167,7 +167,7 @@ def check_everything_of_the_fourth_version(pool: SqliteGallery) -> None:
     assert (pool.picture(1), pool.picture(2)) == (b"JPEG of Ada", None)
     assert pool.look_alikes() == {frozenset(("Ada", "Ann"))}
     assert pool.calibration() == MEASURED
-    assert pool.frontal_poses() == {}
+    assert {template.sample.frontal_pose for template in pool.templates()} == {None}
 
 
 def test_a_pool_of_the_fourth_version_gets_ids_and_keeps_everything(tmp_path: Path) -> None:
@@ -180,6 +180,21 @@ def test_a_pool_of_the_fourth_version_gets_ids_and_keeps_everything(tmp_path: Pa
         assert Search(pool).nearest(unit(2)[None]).candidates[0][0].person_id == pool.people()[0].id
     with SqliteGallery(path) as again:
         assert [UUID(person.id) for person in again.people()] == ids[:3]
+
+
+def test_a_pool_of_the_fifth_version_keeps_what_was_straight_ahead(tmp_path: Path) -> None:
+    path = fourth_version(tmp_path / "pool.db")
+    with closing(sqlite3.connect(path)) as db, db:
+        db.create_function("person_uuid", 1, schema.derived_person_uuid)
+        db.create_function("template_uuid", 2, schema.derived_template_uuid)
+        for statement in schema.MIGRATIONS[4]:
+            db.execute(statement)
+        db.execute("INSERT INTO frontal_poses VALUES (1, 'glasses', 1, 2, 3)")
+        db.execute("PRAGMA user_version = 5")
+    with SqliteGallery(path, space()) as pool:
+        fronts = [template.sample.frontal_pose for template in pool.templates()]
+    assert fronts == [None, Pose(1, 2, 3), None]
+    assert (tmp_path / "pool.db.version-5").exists()
 
 
 def test_a_copy_is_kept_of_a_pool_that_is_brought_up_to_date_until_somebody_is_erased(tmp_path: Path) -> None:

@@ -238,9 +238,10 @@ step = sys.argv[2]
 if step == "copy":
     schema.sync_folders = stop
 else:
-    tables = schema.MIGRATIONS[-1]
-    middle = next(number for number, statement in enumerate(tables) if step in statement)
-    schema.MIGRATIONS = (*schema.MIGRATIONS[:-1], (*tables[: middle + 1], "SELECT stop()", *tables[middle + 1 :]))
+    steps = [list(statements) for statements in schema.MIGRATIONS]
+    newer = [(list_, at) for list_ in steps[4:] for at, statement in enumerate(list_) if step in statement]
+    newer[0][0].insert(newer[0][1] + 1, "SELECT stop()")
+    schema.MIGRATIONS = tuple(map(tuple, steps))
     really_connect = schema.sqlite3.connect
     def connect(*arguments, **named):
         db = really_connect(*arguments, **named)
@@ -251,7 +252,7 @@ open_pool(Path(sys.argv[1]))
 """
 
 
-@pytest.mark.parametrize("step", ["copy", "UPDATE persons", "UPDATE templates", "frontal_poses"])
+@pytest.mark.parametrize("step", ["copy", "UPDATE persons", "UPDATE templates", "frontal_poses", "UPDATE samples"])
 def test_a_process_killed_while_it_brings_a_pool_up_to_date_leaves_the_old_pool(tmp_path: Path, step: str) -> None:
     path = tmp_path / "pool.db"
     db = sqlite3.connect(path)

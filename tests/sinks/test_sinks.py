@@ -208,6 +208,14 @@ def test_a_webhook_does_not_repeat_what_the_server_does_not_want() -> None:
     assert (receiver.requests, sink.dropped) == (1, 1)
 
 
+@pytest.mark.parametrize("password", ["s/cret", "s#cret", "s?cret"])
+def test_a_password_that_has_to_be_encoded_gets_a_hint_and_is_not_told(password: str) -> None:
+    for open_sink, scheme in ((WebhookSink, "http"), (BrokerConnection, "mqtt"), (BrokerConnection, "MQTTS")):
+        with pytest.raises(ConfigError, match="In a user name or password write @ as %40") as caught:
+            open_sink(f"{scheme}://ada:{password}@host/prefix")
+        assert "cret" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "url",
     ["", "ftp://host/", "http://", "http://host:port/", "host/hook", "http://a..b/", "http://a\nb/", "http://a b/"],

@@ -233,7 +233,7 @@ def test_register_through_the_ring_see_the_name_live_rename_and_erase(
 
     opened.go("activity")
     page.wait_for_selector(".day a:text-is('Ada')")
-    page.wait_for_selector("text=in view", state="detached")
+    page.wait_for_selector(".day .badge", state="detached")
     assert page.locator(".day li").count() == 1  # one visit, whatever happened in it
 
     opened.go("people")
@@ -425,6 +425,22 @@ def test_the_settings_change_the_threshold(visit: Callable[..., Visit], photos: 
             return
         time.sleep(0.1)
     pytest.fail("the threshold does not follow the pool again")
+
+
+def test_a_camera_of_the_server_is_added_as_it_hangs(visit: Callable[..., Visit]) -> None:
+    opened = visit(PHONE)
+    opened.expected = ("404 (Not Found)",)  # there is no picture of it yet
+    page = opened.page
+    opened.go("settings")
+    page.click("text=Add a camera")
+    page.fill("dialog input[name=source]", "rtsp://127.0.0.1:9/hall")
+    page.fill("dialog input[name=name]", "Hall")
+    page.click("dialog summary")
+    page.select_option("dialog select[name=rotate]", "90")
+    page.click("dialog button[type=submit]")
+    page.wait_for_selector("a:text-is('Hall')")
+    (camera,) = httpx.get(f"{opened.address}/v1/cameras").json()["cameras"]
+    assert (camera["name"], camera["rotate"]) == ("Hall", "90")
 
 
 def test_the_description_shows_every_operation_and_opens_the_one_that_the_address_names(

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 from facepool.web.api.pictures import decode_base64, picture_of_part
 from support.fake_analyzer import FakeAnalyzer, view
-from support.media import jpeg, server
+from support.media import gradient, jpeg, server
 from support.web_client import client_of, png
 
 ADA = 0
@@ -82,13 +82,18 @@ def test_a_part_without_a_file_name_is_a_picture_if_it_holds_one(web: TestClient
     assert [len(seen["faces"]) for seen in web.post("/v1/detect", **part(picture)).json()["pictures"]] == [1]
 
 
-@pytest.mark.parametrize("data", [jpeg(), b"GIF89a" + bytes(range(256)), b"BM\xe9"])
+@pytest.mark.parametrize("data", [jpeg(), b"GIF89a" + bytes(range(256)), png(gradient())])
 def test_the_bytes_of_a_part_survive_being_taken_for_text(data: bytes) -> None:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         text = data.decode("latin-1")  # as the framework does it
     assert asyncio.run(picture_of_part(text)) == data
+
+
+@pytest.mark.parametrize("text", ["BMaria", "GIF", "Ada", "/9j", "RIFF me", "", "\xff\xd8 Ada", "Qk1hcmlh"])
+def test_a_name_is_no_picture(text: str) -> None:
+    assert asyncio.run(picture_of_part(text)) is None
 
 
 def test_a_large_part_without_a_file_name_is_read_whole(web: TestClient, picture: bytes) -> None:

@@ -473,9 +473,10 @@ def test_events_are_told_as_they_happen(analyzer: FakeAnalyzer, tmp_path: Path) 
             assert answer.headers["content-type"].startswith("text/event-stream")
             teller = threading.Thread(target=keep_telling, args=(server.services, analyzer))
             teller.start()
-            told = dict(line.split(": ", 1) for line in itertools.islice(filter(None, answer.iter_lines()), 2))
+            told = dict(line.split(": ", 1) for line in itertools.islice(filter(None, answer.iter_lines()), 3))
         teller.join()
         assert (told["event"], json.loads(told["data"])["person"]) == ("recognized", "Ada")
+        assert told["id"] == json.loads(told["data"])["id"]
     assert server.services.limits.sessions == 0
 
 

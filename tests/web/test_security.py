@@ -320,6 +320,13 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(web: TestClient, s
     assert code(web.post("/v1/detect", files={"file": bomb(*size)})) == (413, "too_large")
 
 
+def test_a_bomb_that_has_to_be_mended_first_is_refused_too(web: TestClient) -> None:
+    data = bomb(8000, 7000)
+    note = (4).to_bytes(4) + b"tEXt" + b"a\0b" + bytes(5)  # its checksum is wrong
+    for spoiled in (b"\r\n" + data, data[:33] + note + data[33:]):
+        assert code(web.post("/v1/detect", files={"file": spoiled})) == (413, "too_large")
+
+
 def test_too_many_pictures_in_one_request_are_refused(web: TestClient, analyzer: FakeAnalyzer) -> None:
     data = png(analyzer.frame().image_bgr)
     answer = web.post("/v1/detect", files=[("file", (f"{number}.png", io.BytesIO(data))) for number in range(101)])

@@ -31,6 +31,7 @@ class FileKind:
 _HEIF_BRANDS = frozenset(
     {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"mif2", b"msf1", b"miaf"}
 )
+_BMP_HEADERS = frozenset(size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124))
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 
 HEIF = FileKind("a HEIF picture", "HEIF")
@@ -50,7 +51,6 @@ _BY_START: tuple[tuple[bytes, FileKind], ...] = (
     (b"\x89PNG\r\n\x1a\n", FileKind("a PNG picture", "PNG")),
     (b"GIF87a", FileKind("a GIF picture", "GIF")),
     (b"GIF89a", FileKind("a GIF picture", "GIF")),
-    (b"BM", FileKind("a BMP picture", "BMP")),
     (b"\x00\x00\x00\x0cjP  \r\n\x87\n", FileKind("a JPEG 2000 picture", "JPEG2000")),
     (b"\xff\x4f\xff\x51", FileKind("a JPEG 2000 picture", "JPEG2000")),
     (b"\xff\x0a", JPEG_XL),
@@ -118,6 +118,12 @@ def _iso_media(head: bytes) -> FileKind | None:
     return HEIF if brands & _HEIF_BRANDS else _VIDEO
 
 
+def _bmp(head: bytes) -> FileKind | None:
+    """Two letters are too few to tell a picture from a text: the size of its header has to be one that there is."""
+    is_one = head[:2] == b"BM" and head[14:18] in _BMP_HEADERS
+    return FileKind("a BMP picture", "BMP") if is_one else None
+
+
 def _riff(head: bytes) -> FileKind | None:
     if head[:4] != b"RIFF":
         return None
@@ -142,4 +148,4 @@ def _nothing_in_it(head: bytes) -> FileKind | None:
     return FileKind("nothing but zeros, as a broken copy leaves", fix=_COPY) if blank else None
 
 
-_LOOKS: tuple[Callable[[bytes], FileKind | None], ...] = (_iso_media, _riff, _markup, _nothing_in_it)
+_LOOKS: tuple[Callable[[bytes], FileKind | None], ...] = (_iso_media, _bmp, _riff, _markup, _nothing_in_it)

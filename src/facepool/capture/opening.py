@@ -95,7 +95,10 @@ def _open_address(url: str, options: CaptureOptions, on_status: OnStatus | None)
         if served is None:
             raise
     if not isinstance(served, FetchedPicture):
-        return _open_live(StreamConnector(url, options, served.container), options, on_status)
+        for container in served.containers[:-1]:
+            with suppress(StreamUnavailable):
+                return _open_live(StreamConnector(url, options, container), options, on_status)
+        return _open_live(StreamConnector(url, options, served.containers[-1]), options, on_status)
     if options.every_s is not None:
         polled = SnapshotSource(served, url, options.every_s, options, on_status, _turning(options))
         polled.open(options.open_timeout_s + options.read_timeout_s)

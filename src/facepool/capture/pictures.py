@@ -6,7 +6,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -76,6 +76,7 @@ _SHORTEST_FRAME_MS = 10.0  # or less is shown for the time above by browsers: it
 _MS_PER_S = 1000.0
 _MOST_MISSING = 0.25
 """Share of a JPEG's rows that a broken copy may lack: the rest is as good as ever."""
+_JPEG_START = b"\xff\xd8"
 _JPEG_END = b"\xff\xd9"
 _UNWRITTEN = 128
 """The gray that a JPEG decoder leaves where the data ended."""
@@ -128,24 +129,53 @@ def read_image(source: Picture) -> Image:
         try:
             with open_picture(source) as image:
                 return to_bgr(image)
+        except (TOO_LARGE, MemoryError) as error:
+            raise _explain(source, error) from error
         except DECODE_ERRORS as error:
-            try:
-                mended = _read_mended(source)
-            except DECODE_ERRORS:
-                mended = None  # the first error says what is wrong with it
+            mended = None
+            with suppress(*DECODE_ERRORS):  # the first error says what is wrong with it
+                mended = _read_mended(source) if _may_be_mended(source) else None
             if mended is None:
                 raise _explain(source, error) from error
             return mended
 
 
 def open_picture(source: Picture) -> PIL.Image.Image:
-    """Read a picture's header with Pillow; its errors and warnings are Pillow's."""
+    """Read a picture's header with Pillow; its errors and warnings are Pillow's.
+
+    What is wrong with it that harms no pixel is passed by, so that the size is known of whatever is read later.
+    """
     PIL.Image.init()  # loads the readers, once; Pillow's build decides which there are
     kind = kind_of(_head(source))
     if kind is not None and kind.format:
         codecs.prepare(kind.format)
-    file = io.BytesIO(data) if (data := _in_memory(source)) is not None else Path(str(source))
+    data = _in_memory(source)
+    try:
+        return _open(Path(str(source)) if data is None else io.BytesIO(data))
+    except (TOO_LARGE, MemoryError):
+        raise
+    except DECODE_ERRORS:
+        repaired = _repaired(_content(source)) if _may_be_mended(source) else None
+        if repaired is None:
+            raise
+        return _open(io.BytesIO(repaired))
+
+
+def _open(file: Path | io.BytesIO) -> PIL.Image.Image:
     return PIL.Image.open(file, formats=[name for name in _FORMATS if name in PIL.Image.OPEN])
+
+
+def _may_be_mended(source: Picture) -> bool:
+    """Whether it begins as what `_repaired` and `_read_mended` are for: nothing else is read whole in vain."""
+    return _head(source).startswith((b"\r", b"\n", _PNG_SIGNATURE, _JPEG_START))
+
+
+def _repaired(data: bytes) -> bytes | None:
+    """A picture without a line end before it, and without the notes of a PNG; None where that changes nothing."""
+    picture = data.lstrip(b"\r\n")  # servers that end their head with one line too many
+    if picture.startswith(_PNG_SIGNATURE):
+        picture = _without_notes(picture)
+    return picture if picture != data else None
 
 
 @contextmanager
@@ -211,32 +241,20 @@ def _full_scale(most: float, *, whole_numbers: bool) -> float:
 
 
 def _read_mended(source: Picture) -> Image | None:
-    """What can be read of a picture that some program spoiled without harm to its pixels; None where that is no help.
+    """What can be read of a picture that opens and then breaks off; None where that is nothing good.
 
     Raises:
         Exception: One of `DECODE_ERRORS`: it cannot be read in this way either.
     """
-    data = _in_memory(source)
-    if data is None:
-        data = Path(str(source)).read_bytes()
-    data = data.lstrip(b"\r\n")  # servers that end their head with one line too many
-    kind = kind_of(data[:HEAD_BYTES])
-    if kind is None:
+    data = _content(source)
+    repaired = _repaired(data)
+    picture = data if repaired is None else repaired
+    is_jpeg = picture.startswith(_JPEG_START)
+    if repaired is None and not is_jpeg:
         return None
-    if kind.format == "PNG":
-        return _decoded(_without_notes(data))
-    if kind.format != "JPEG":
-        return None
-    with open_picture(data + _JPEG_END) as image:
+    with open_picture(picture + _JPEG_END if is_jpeg else picture) as image:
         image.load()
-        if _missing_share(image) > _MOST_MISSING:
-            return None
-        return to_bgr(image)
-
-
-def _decoded(data: bytes) -> Image:
-    with open_picture(data) as image:
-        return to_bgr(image)
+        return None if is_jpeg and _missing_share(image) > _MOST_MISSING else to_bgr(image)
 
 
 def _missing_share(image: PIL.Image.Image) -> float:
@@ -263,6 +281,11 @@ def _in_memory(source: Picture) -> bytes | None:
     if isinstance(source, FetchedPicture):
         return source.data
     return source if isinstance(source, bytes) else None
+
+
+def _content(source: Picture) -> bytes:
+    data = _in_memory(source)
+    return Path(str(source)).read_bytes() if data is None else data
 
 
 def _head(source: Picture) -> bytes:

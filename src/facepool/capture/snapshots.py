@@ -5,7 +5,6 @@ import time
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 import httpx2
@@ -24,6 +23,7 @@ _HEADERS = {"Accept": "image/*, */*;q=0.5", "Accept-Encoding": "identity", "User
 _CHUNK = 64 * 1024
 _SILENT_PICTURES = 3  # so many that stay away are silence
 _MULTIPART = b"--"
+_JPEG_AFTER_JPEG = "mjpeg"  # each picture is known to be whole when the next begins
 _JPEG_AND_ANOTHER = b"\xff\xd9\xff\xd8"
 _CHECK_LOGIN = "Check the user name and password in the address: http://USER:PASSWORD@HOST/..."
 _CHECK = "Check the address, and that the camera or server is on"
@@ -48,10 +48,11 @@ class Moving:
     """What serves no single picture.
 
     Attributes:
-        container: FFmpeg's name of what it serves, whatever the address looks like; None for what cannot be told.
+        containers: FFmpeg's names of what it may serve, whatever the address looks like, the likeliest first; empty for
+            what cannot be told.
     """
 
-    container: Literal["mpjpeg", "mjpeg"] | None = None
+    containers: tuple[str, ...] = ()
 
 
 def look_at(url: str, options: CaptureOptions) -> FetchedPicture | Moving | None:
@@ -70,7 +71,7 @@ def look_at(url: str, options: CaptureOptions) -> FetchedPicture | Moving | None
         if not error.is_plain:
             return None
         raise _unavailable(f"The stream {mask_credentials(url)} cannot be opened", url, error) from None
-    return None if isinstance(found, Moving) and found.container is None else found
+    return None if isinstance(found, Moving) and not found.containers else found
 
 
 def fetch_picture(url: str, options: CaptureOptions | None = None) -> FetchedPicture:
@@ -95,7 +96,9 @@ def fetch_picture(url: str, options: CaptureOptions | None = None) -> FetchedPic
 
 
 def _unavailable(what: str, url: str, error: NoAnswer) -> StreamUnavailable:
-    hint = login_hint(url, refused=error.fix is _CHECK_LOGIN)
+    # What answers, and is no picture, was asked with a login that was understood.
+    refused = error.fix is _CHECK_LOGIN
+    hint = login_hint(url, refused=refused) if refused or error.fix is _CHECK else ""
     return StreamUnavailable(what, why=error.why, fix=hint or error.fix)
 
 
@@ -151,7 +154,8 @@ class Address:
             _check_status(answer)
             kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind.startswith("multipart/"):
-                return Moving("mpjpeg")  # whatever the address ends in
+                # Where FFmpeg does not find the parts, it finds the pictures.
+                return Moving(("mpjpeg", _JPEG_AFTER_JPEG))
             if kind.startswith(("video/", "audio/")):
                 return Moving()
             length = answer.headers.get("content-length", "")
@@ -190,7 +194,7 @@ def _is_one_picture(head: bytes, said: str) -> bool:
 
 def _too_much(why: str, data: bytes, length: str) -> Moving:
     if not length and data.count(_JPEG_AND_ANOTHER) > 1:
-        return Moving("mjpeg")  # one JPEG after the other, without an end
+        return Moving((_JPEG_AFTER_JPEG,))
     raise NoAnswer(why)
 
 

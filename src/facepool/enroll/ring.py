@@ -7,13 +7,11 @@ sideways, and five landmarks see it less well there, so the ring is an ellipse i
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from facepool.gallery.base import FrontalPoses
 from facepool.types import Pose, Template
 
 Zone = Literal["frontal", "between", "near", "far"]
@@ -185,19 +183,19 @@ def ring_parts(quality: Mapping[Slot, float]) -> tuple[RingPart, ...]:
     )
 
 
-def stored_ring(templates: Sequence[Template], frontal_poses: FrontalPoses = MappingProxyType({})) -> StoredRing:
+def stored_ring(templates: Sequence[Template]) -> StoredRing:
     """Place stored views on the ring.
 
-    The middle is what was straight ahead in the scan of the same appearance. Where no scan tells, cameras may stand
-    high or low: there it is the view that is least turned away from all the others. Views without a pose do not take
-    part.
+    The middle is what was straight ahead in the scan that a view comes from: each has a camera of its own. For a photo
+    it is that of the last scan of the same appearance. Where no scan tells, cameras may stand high or low: there it is
+    the view that is least turned away from all the others. Views without a pose do not take part.
 
     Args:
         templates: Of one person; may be empty.
-        frontal_poses: What was straight ahead in the person's scans, as the gallery keeps it.
     """
+    scans = {one.sample.appearance: one.sample.frontal_pose for one in templates if one.sample.frontal_pose is not None}
     posed = [
-        (template, template.sample.pose, frontal_poses.get((template.person, template.sample.appearance)))
+        (template, template.sample.pose, template.sample.frontal_pose or scans.get(template.sample.appearance))
         for template in templates
         if template.sample.pose is not None
     ]

@@ -1,6 +1,6 @@
 """What every gallery can do, whatever it is kept in."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol, Self
@@ -8,10 +8,7 @@ from typing import Protocol, Self
 from facepool.errors import ConfigError
 from facepool.gallery.checks import check_dimension, check_space, clean_name
 from facepool.gallery.columns import Changes, LookAlikes, PoolMatrix
-from facepool.types import Calibration, EmbeddingSpace, Person, Pose, Sample, Template
-
-FrontalPoses = Mapping[tuple[str, str], Pose]
-"""The head pose that was straight ahead in a guided scan, by the person's name and the appearance scanned."""
+from facepool.types import Calibration, EmbeddingSpace, Person, Sample, Template
 
 
 class Gallery(Protocol):
@@ -84,9 +81,6 @@ class Gallery(Protocol):
     def template_ids_with_image(self, person: str | None = None) -> frozenset[int]:
         """The numbers of a person's or everybody's templates that have a picture; none of somebody who is not there."""
 
-    def frontal_poses(self, person: str | None = None) -> FrontalPoses:
-        """What was straight ahead in the guided scans of a person or of everybody, as far as it is known."""
-
     def look_alikes(self) -> frozenset[LookAlikes]:
         """Pairs of people who are easily taken for each other."""
 
@@ -119,7 +113,6 @@ class Gallery(Protocol):
         space: EmbeddingSpace,
         *,
         look_alikes: Collection[str] = (),
-        frontal_pose: Pose | None = None,
         expected_revision: int | None = None,
     ) -> int:
         """Store samples of a new or known person.
@@ -129,7 +122,6 @@ class Gallery(Protocol):
             samples: Any number.
             space: Which space they are of: that of the model that made them.
             look_alikes: People of the gallery who are easily taken for this one; ``look_alikes()`` has the pairs.
-            frontal_pose: What was straight ahead in the scan that the samples come from, for their appearance.
             expected_revision: The revision that the decision to store them rests on; None: whatever it is now.
 
         Returns:
@@ -149,7 +141,6 @@ class Gallery(Protocol):
         space: EmbeddingSpace | None,
         look_alikes: Collection[LookAlikes] = (),
         people: Collection[Person | str] = (),
-        frontal_poses: FrontalPoses | None = None,
     ) -> int:
         """Store templates that exist already, with their provenance; the gallery gives them numbers of its own.
 
@@ -160,7 +151,6 @@ class Gallery(Protocol):
             space: Which space they are of; None: not known, they are taken for the gallery's.
             look_alikes: Pairs to flag, of people who are in the gallery or among the templates.
             people: Who is to be known, with templates or without; those that are stay as they are.
-            frontal_poses: What was straight ahead in scans, of people who are in the gallery or among the others.
 
         Returns:
             How many were stored.

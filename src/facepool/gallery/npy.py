@@ -26,7 +26,7 @@ from facepool.gallery.sqlite import SqlGallery, calibration_of, read_space, writ
 from facepool.types import EmbeddingSpace, Floats, Template
 
 FORMAT = "facepool-pair"
-VERSION = 5
+VERSION = 6
 
 Signature = tuple[tuple[int, int, int], ...]
 Record = Mapping[str, Any]
@@ -58,8 +58,8 @@ _DAMAGED_SIDECAR = (
 )
 _SAMPLES = """
     INSERT INTO samples (id, person_id, source, frame, time_s, yaw, pitch, roll, quality, score, size_px, appearance,
-        partial)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        partial, frontal_yaw, frontal_pitch, frontal_roll)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _TEMPLATES = "INSERT INTO templates (id, sample_id, embedding, model, created_at, uuid) VALUES (?1, ?1, ?, ?, ?, ?)"
 
@@ -226,7 +226,6 @@ class NpyGallery(SqlGallery):
             "calibration": asdict(calibration) if calibration else None,
             "people_without_templates": [person.name for person in people if not person.templates],
             "person_ids": {person.name: person.id for person in people},
-            "frontal_poses": [[*key, astuple(pose)] for key, pose in self.frontal_poses().items()],
             "templates": list(map(_row, templates)),
         }
         json_bytes = json.dumps(sidecar, ensure_ascii=False, indent=1).encode()
@@ -439,14 +438,14 @@ def _fill(db: sqlite3.Connection, vectors: Floats, names: list[str], rows: Itera
         write_space(db, space)
     with undone_unless_whole(db):
         row_of = _fill_people(db, [*names, *sidecar.get("people_without_templates", ())], sidecar.get("person_ids", {}))
-        _fill_templates(db, vectors, [row_of[name] for name in names], rows)
+        # Version 5 had one for each appearance of a person.
+        fronts = {(row_of[name], look): pose for name, look, pose in sidecar.get("frontal_poses", ())}
+        _fill_templates(db, vectors, [row_of[name] for name in names], rows, fronts)
         last = int(sidecar.get("next_id", len(names) + 1)) - 1
         db.execute("DELETE FROM sqlite_sequence WHERE name = 'templates'")
         db.execute("INSERT INTO sqlite_sequence VALUES ('templates', ?)", (last,))
         pairs = [sorted(row_of[name] for name in pair) for pair in sidecar.get("look_alikes", ())]
         db.executemany("INSERT INTO look_alikes VALUES (?, ?)", pairs)
-        poses = [(row_of[name], appearance, *pose) for name, appearance, pose in sidecar.get("frontal_poses", ())]
-        db.executemany("INSERT INTO frontal_poses VALUES (?, ?, ?, ?, ?)", poses)
         if sidecar.get("calibration"):
             write_calibration(db, calibration_of(sidecar["calibration"]))
 
@@ -461,14 +460,21 @@ def _fill_people(db: sqlite3.Connection, names: Iterable[str], ids: Mapping[str,
     return {name: row for row, name, _ in people}
 
 
-def _fill_templates(db: sqlite3.Connection, vectors: Floats, owners: Iterable[int], rows: Iterable[Record]) -> None:
+def _fill_templates(
+    db: sqlite3.Connection,
+    vectors: Floats,
+    owners: Iterable[int],
+    rows: Iterable[Record],
+    fronts: Mapping[tuple[int, str], Any],
+) -> None:
     samples, templates = [], []
     for vector, owner, row in zip(vectors, owners, rows, strict=True):
         number, embedding = int(row["id"]), vector.astype("<f4").tobytes()
         yaw, pitch, roll = row.get("pose") or (None, None, None)
         measures = (row.get("time_s"), yaw, pitch, roll, row.get("quality"), row.get("score"), row.get("size_px"))
         look = (row.get("appearance", ""), row.get("partial", False))
-        samples.append((number, owner, row.get("source", ""), row.get("frame", 0), *measures, *look))
+        front = row.get("frontal_pose") or fronts.get((owner, look[0])) or (None, None, None)
+        samples.append((number, owner, row.get("source", ""), row.get("frame", 0), *measures, *look, *front))
         uuid = UUID(row["uuid"]).bytes if "uuid" in row else derived_template_uuid(number, embedding)
         templates.append((number, embedding, row.get("model", ""), row.get("created_at", ""), uuid))
     db.executemany(_SAMPLES, samples)
@@ -553,7 +559,7 @@ def _sha256(data: bytes) -> str:
 
 def _row(template: Template) -> Record:
     """A template's entry in the sidecar: everything but name and vector."""
-    sample, pose = template.sample, template.sample.pose
+    sample, pose, front = template.sample, template.sample.pose, template.sample.frontal_pose
     return {
         "id": template.id,
         "uuid": template.uuid,
@@ -568,4 +574,5 @@ def _row(template: Template) -> Record:
         "size_px": sample.size_px,
         "appearance": sample.appearance,
         "partial": sample.partial,
+        "frontal_pose": None if front is None else astuple(front),
     }

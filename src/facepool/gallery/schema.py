@@ -104,6 +104,16 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (person_id, appearance)
         ) WITHOUT ROWID""",
     ),
+    (  # each scan has a camera and a straight ahead of its own, also where two are of one appearance
+        "ALTER TABLE samples ADD COLUMN frontal_yaw REAL",
+        "ALTER TABLE samples ADD COLUMN frontal_pitch REAL",
+        "ALTER TABLE samples ADD COLUMN frontal_roll REAL",
+        """UPDATE samples SET (frontal_yaw, frontal_pitch, frontal_roll) = (
+            SELECT yaw, pitch, roll FROM frontal_poses
+            WHERE frontal_poses.person_id = samples.person_id AND frontal_poses.appearance = samples.appearance
+        )""",
+        "DROP TABLE frontal_poses",
+    ),
 )
 """What takes a pool from version n to n + 1. Append only: pools of every earlier version are out there.
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from facepool.errors import NotWritable, PathMissing
 from facepool.files import exists
-from facepool.gallery.base import FrontalPoses, check_gallery, new_templates, pairs_of
+from facepool.gallery.base import check_gallery, new_templates, pairs_of
 from facepool.gallery.checks import (
     check_samples,
     check_space,
@@ -42,7 +42,8 @@ _EVERYTHING = -(1 << 63)
 _TEMPLATES = """
     SELECT templates.id, templates.uuid, persons.name, persons.uuid, templates.embedding, templates.created_at,
         templates.model, samples.source, samples.time_s, samples.yaw, samples.pitch, samples.roll, samples.quality,
-        samples.score, samples.size_px, samples.frame, samples.appearance, samples.partial
+        samples.score, samples.size_px, samples.frame, samples.appearance, samples.partial, samples.frontal_yaw,
+        samples.frontal_pitch, samples.frontal_roll
     FROM templates JOIN samples ON samples.id = templates.sample_id JOIN persons ON persons.id = samples.person_id
 """
 _PEOPLE = """
@@ -188,14 +189,6 @@ class SqlGallery(ABC):
                 JOIN persons ON persons.id = samples.person_id WHERE persons.name = ?"""
             return frozenset(number for (number,) in db.execute(query, (find_name(person),)))
 
-    def frontal_poses(self, person: str | None = None) -> FrontalPoses:
-        """What was straight ahead in the scans of one person, or of everybody."""
-        query = """SELECT persons.name, appearance, yaw, pitch, roll FROM frontal_poses
-            JOIN persons ON persons.id = frontal_poses.person_id WHERE ?1 IS NULL OR persons.name = ?1"""
-        name = None if person is None else find_name(person)
-        with self._reading() as db:
-            return {(owner, appearance): Pose(*angles) for owner, appearance, *angles in db.execute(query, (name,))}
-
     def look_alikes(self) -> frozenset[LookAlikes]:
         """Pairs of people who are easily taken for each other."""
         with self._reading() as db:
@@ -234,16 +227,14 @@ class SqlGallery(ABC):
         space: EmbeddingSpace,
         *,
         look_alikes: Collection[str] = (),
-        frontal_pose: Pose | None = None,
         expected_revision: int | None = None,
     ) -> int:
         """Store samples of a new or known person, all or none."""
         pairs = pairs_of(person, look_alikes)
         if not samples:
             return 0
-        frontal = {} if frontal_pose is None else {(person, one.appearance): frontal_pose for one in samples}
         templates = new_templates(person, samples, space.model)
-        return self._add(templates, space, pairs, (), frontal, expected_revision)
+        return self._add(templates, space, pairs, (), expected_revision)
 
     def add(
         self,
@@ -251,10 +242,9 @@ class SqlGallery(ABC):
         space: EmbeddingSpace | None,
         look_alikes: Collection[LookAlikes] = (),
         people: Collection[Person | str] = (),
-        frontal_poses: FrontalPoses | None = None,
     ) -> int:
         """Store templates with their provenance, all or none."""
-        return self._add(templates, space, look_alikes, people, frontal_poses or {}, None)
+        return self._add(templates, space, look_alikes, people, None)
 
     def set_calibration(self, calibration: Calibration | None, *, expected_revision: int | None = None) -> None:
         """Keep what was measured of the gallery in place of what was kept."""
@@ -283,7 +273,6 @@ class SqlGallery(ABC):
                 (revision, leaving),
             ).rowcount
             db.execute("UPDATE samples SET person_id = ? WHERE person_id = ?", (staying, leaving))
-            db.execute("UPDATE OR IGNORE frontal_poses SET person_id = ? WHERE person_id = ?", (staying, leaving))
             _move_look_alikes(db, leaving, staying)
             db.execute("DELETE FROM persons WHERE id = ?", (leaving,))
         return moved
@@ -356,13 +345,12 @@ class SqlGallery(ABC):
         space: EmbeddingSpace | None,
         look_alikes: Collection[LookAlikes],
         people: Collection[Person | str],
-        frontal_poses: FrontalPoses,
         expected_revision: int | None,
     ) -> int:
         names = [clean_name(template.person) for template in templates]
         ids_of = {clean_name(one): "" for one in people if isinstance(one, str)}
         ids_of.update((clean_name(one.name), one.id) for one in people if isinstance(one, Person))
-        if not templates and not look_alikes and not ids_of and not frontal_poses:
+        if not templates and not look_alikes and not ids_of:
             return 0
         space = space or self.space
         if space is None and templates:
@@ -380,9 +368,6 @@ class SqlGallery(ABC):
                 _insert_template(db, rows[name], template, revision, with_image=self.keeps_images)
             for pair in look_alikes:
                 _insert_look_alikes(db, *(_row_of_person(db, name) for name in pair))
-            for (name, appearance), pose in frontal_poses.items():
-                values = (_row_of_person(db, clean_name(name)), plain_text(appearance), *_angles(pose))
-                db.execute("INSERT OR REPLACE INTO frontal_poses VALUES (?, ?, ?, ?, ?)", values)
         return len(templates)
 
     def _pin(self, db: sqlite3.Connection, space: EmbeddingSpace) -> None:
@@ -746,11 +731,12 @@ def _insert_template(
 ) -> None:
     """Store a template, by the UUID that it had elsewhere if none has it here."""
     sample = template.sample
-    measures = map(_plain_number, (sample.time_s, *_angles(sample.pose), sample.quality, sample.score, sample.size_px))
+    angles = (*_angles(sample.pose), *_angles(sample.frontal_pose))
+    measures = map(_plain_number, (*angles, sample.time_s, sample.quality, sample.score, sample.size_px))
     row = db.execute(
-        """INSERT INTO samples (person_id, source, frame, appearance, partial, time_s, yaw, pitch, roll, quality, score,
-            size_px)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        """INSERT INTO samples (person_id, source, frame, appearance, partial, yaw, pitch, roll, frontal_yaw,
+            frontal_pitch, frontal_roll, time_s, quality, score, size_px)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         (
             person,
             plain_text(sample.source),
@@ -778,7 +764,7 @@ def _person(row: tuple[Any, ...]) -> Person:
 
 def _template(row: tuple[Any, ...]) -> Template:
     number, uuid, person, person_uuid, blob, created_at, model, source, time_s, yaw, pitch, roll, quality, *rest = row
-    score, size_px, frame, appearance, partial = rest
+    score, size_px, frame, appearance, partial, *frontal = rest
     sample = Sample(
         embedding=np.frombuffer(blob, "<f4").astype(np.float32),
         source=source,
@@ -790,5 +776,6 @@ def _template(row: tuple[Any, ...]) -> Template:
         frame=frame,
         appearance=appearance,
         partial=bool(partial),
+        frontal_pose=None if frontal[0] is None else Pose(*frontal),
     )
     return Template(number, person, sample, created_at, model, uuid_text(uuid), uuid_text(person_uuid))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from facepool.gallery.base import FrontalPoses, Gallery
+from facepool.gallery.base import Gallery
 from facepool.types import Template
 
 
@@ -51,7 +51,6 @@ def transfer(source: Gallery, target: Gallery) -> TransferReport:
         source.space,
         source.look_alikes() - target.look_alikes(),
         without_templates,
-        _new_poses(source.frontal_poses(), target.frontal_poses()),
     )
     touched = {template.person for template in fresh}.union(person.name for person in without_templates)
     return TransferReport(
@@ -65,10 +64,6 @@ def transfer(source: Gallery, target: Gallery) -> TransferReport:
 
 def _with_image(source: Gallery, template: Template) -> Template:
     return replace(template, sample=replace(template.sample, picture=source.picture(template.id) or b""))
-
-
-def _new_poses(offered: FrontalPoses, known: FrontalPoses) -> FrontalPoses:
-    return {scan: pose for scan, pose in offered.items() if scan not in known}
 
 
 def _key(template: Template) -> tuple[str, bytes]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from facepool import extras
+from facepool.capture.source import login_hint
 from facepool.errors import ConfigError
 from facepool.sinks.outbox import EventRecord, Outbox, Unreachable, split_address
 
@@ -59,7 +60,11 @@ class Broker:
         """``mqtt[s]://[user:password@]host[:port][/prefix]``."""
         parts = split_address(url, _PORTS)
         if parts is None or not parts.hostname or _NOT_IN_PREFIX.search(unquote(parts.path)):
-            raise ConfigError("The MQTT broker's address cannot be used", why="it is no mqtt[s]://host[:port][/prefix]")
+            raise ConfigError(
+                "The MQTT broker's address cannot be used",
+                why="it is no mqtt[s]://host[:port][/prefix]",
+                fix=login_hint(url, refused=False),
+            )
         return cls(
             host=parts.hostname,
             port=parts.port or _PORTS[parts.scheme],

@@ -35,7 +35,6 @@ class EventOutputs:
     def __init__(self, settings: Settings, open_pool: Callable[[], AbstractContextManager[Pool]]) -> None:
         if settings.home_assistant and not settings.mqtt:
             raise broker_missing("--home-assistant")
-        self._cameras: dict[str, str] = {}
         with ExitStack() as opened:  # of several addresses, one may be none
             webhooks = [opened.enter_context(WebhookSink(url)) for url in settings.webhook]
             brokers = [opened.enter_context(MqttSink(BrokerConnection(url))) for url in settings.mqtt]

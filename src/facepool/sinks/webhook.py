@@ -2,6 +2,7 @@
 
 import httpx2
 
+from facepool.capture.source import login_hint
 from facepool.errors import ConfigError
 from facepool.sinks.outbox import EventRecord, Outbox, Rejected, Unreachable, split_address
 
@@ -51,5 +52,9 @@ def _check(url: str) -> str:
     """The URL for people: without user, password and query."""
     parts = split_address(url, {"http", "https"})
     if parts is None:
-        raise ConfigError("A webhook's address cannot be used", why="it is no http:// or https:// URL")
+        raise ConfigError(
+            "A webhook's address cannot be used",
+            why="it is no http:// or https:// URL",
+            fix=login_hint(url, refused=False),
+        )
     return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"

@@ -215,3 +215,19 @@ def test_it_is_noted_who_did_what(guarded: TestClient, analyzer: FakeAnalyzer) -
     assert [(entry.caller, entry.action) for entry in entries] == [("Viseron", "erased"), ("Viseron", "registered")]
     assert entries[1].detail == "2 views"
     assert not any("Ada" in entry.person for entry in entries)
+
+
+def test_a_picture_may_come_without_the_name_of_a_file(web: TestClient, analyzer: FakeAnalyzer) -> None:
+    data = picture(analyzer, ADA)
+    assert register(web, "Ada", data).json()["success"]
+    parts = [("image", data), ("min_confidence", b"0.5")]
+    body = b"".join(
+        b'--xyz\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n' % (name.encode(), value)
+        for name, value in parts
+    )
+    answer = web.post(
+        f"{FACE}/recognize",
+        content=body + b"--xyz--\r\n",
+        headers={"content-type": "multipart/form-data; boundary=xyz"},
+    )
+    assert [face["userid"] for face in answer.json()["predictions"]] == ["Ada"]

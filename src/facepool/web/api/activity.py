@@ -71,4 +71,4 @@ async def _events(services: Services, check: ConnectionCheck, over: asyncio.Even
     async for record in services.activity.events.listen(over):
         if not await check.is_valid():
             return
-        yield ServerSentEvent(json.dumps(record, ensure_ascii=False), event=str(record["event"]))
+        yield ServerSentEvent(json.dumps(record, ensure_ascii=False), event=str(record["event"]), id=str(record["id"]))

@@ -247,7 +247,7 @@ def _person(pool: Pool, name: str, pairs: Collection[LookAlikes]) -> Record:
         UnknownPerson: Nobody has that name.
     """
     templates, with_image = pool.templates(name), pool.template_ids_with_image(name)
-    ring = stored_ring(templates, pool.frontal_poses(name))
+    ring = stored_ring(templates)
     return {
         "person": name,
         "person_id": _known(pool, name).id,

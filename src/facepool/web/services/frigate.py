@@ -2,7 +2,7 @@
 
 Frigate tells of each person that it follows by MQTT messages of one id: ``new``, ``update`` whenever it has a better
 snapshot, and ``end``. The server looks at the snapshots, and answers with the name as the event's sub-label. `Frigate`
-keeps one `_Visit` for each, in which the pictures add up to one answer, and a thread that looks and answers;
+keeps one `_TrackedPerson` for each, in which the pictures add up to one answer, and a thread that looks and answers;
 `FrigateClient` is the two calls, snapshot and sub-label, and nothing else is ever asked for.
 """
 
@@ -39,7 +39,7 @@ Emit = Callable[[str, Frame, Sequence[Event]], None]
 """Passes on what happened before a camera of Frigate, by its name here."""
 
 _TIMEOUT_S = 5.0
-_MOST_VISITS = 200
+_MOST_TRACKED = 200
 _GIVE_UP_S = 600.0
 _MOST_REFUSALS = 5
 _LONGEST_WAIT_S = 30.0
@@ -225,7 +225,7 @@ def _box(told: object) -> Box | None:
 
 
 @dataclass(slots=True)
-class _Visit:
+class _TrackedPerson:
     """Somebody whom Frigate follows.
 
     Attributes:
@@ -299,11 +299,12 @@ class Frigate:
         self._make_recognizer = recognizer
         self._emit = emit
         self._changed = threading.Condition()
-        self._visits: dict[str, _Visit] = {}
+        self._tracked: dict[str, _TrackedPerson] = {}
         self._ended: dict[str, None] = {}
         self._tracks = tracks
         self._deadline_s: float | None = None
         self._failing = False
+        self._full = False
         self._thread = threading.Thread(target=self._run, name="frigate", daemon=True)
         self._thread.start()
         for connection in connections:
@@ -313,7 +314,7 @@ class Frigate:
     def waiting(self) -> int:
         """How many people wait to be looked at, or Frigate to be told of."""
         with self._changed:
-            return sum(visit.fresh for visit in self._visits.values())
+            return sum(tracked.fresh for tracked in self._tracked.values())
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Tell Frigate what it was not told yet, for so long at most; nobody is there any more."""
@@ -329,11 +330,15 @@ class Frigate:
         if report is None:
             return
         with self._changed:
-            visit = self._visits.get(report.id)
-            if visit is not None:
-                visit.report, visit.fresh = report, True
-            elif report.id not in self._ended and len(self._visits) < 2 * _MOST_VISITS:
-                self._visits[report.id] = _Visit(report, next(self._tracks), time.monotonic())
+            tracked = self._tracked.get(report.id)
+            if tracked is not None:
+                tracked.report, tracked.fresh = report, True
+            elif report.id not in self._ended and len(self._tracked) < 2 * _MOST_TRACKED:
+                self._tracked[report.id] = _TrackedPerson(report, next(self._tracks), time.monotonic())
+                self._full = False
+            elif report.id not in self._ended and not self._full:
+                self._full = True
+                _LOG.warning("Frigate tells of more than %d people at once: some are not looked at", len(self._tracked))
             self._changed.notify()
 
     # What follows runs in the thread.
@@ -346,129 +351,136 @@ class Frigate:
             except FacepoolError as error:  # the pool is busy, or its file was replaced: the next one opens the new one
                 _LOG.warning("Frigate's events cannot be looked at: %s", error.why or error.what)
                 time.sleep(_FIRST_WAIT_S)
-        for visit in list(self._visits.values()):
-            self._end(visit)
+        for tracked in list(self._tracked.values()):
+            self._end(tracked)
 
     def _over(self) -> bool:
         with self._changed:
             if self._deadline_s is None:
                 return False
-            return time.monotonic() > self._deadline_s or not any(visit.fresh for visit in self._visits.values())
+            return time.monotonic() > self._deadline_s or not any(tracked.fresh for tracked in self._tracked.values())
 
     def _attend_all(self, recognizer: SnapshotRecognizer) -> None:
         while not self._over():
-            visit = self._next()
-            if visit is not None:
-                self._attend(visit, recognizer)
-            if len(self._visits) > _MOST_VISITS:  # the end of the oldest was never told, or Frigate is away
-                self._end(next(iter(self._visits.values())))
+            tracked = self._next()
+            if tracked is not None:
+                self._attend(tracked, recognizer)
+            if (idle := self._idle_for_long()) is not None:
+                self._end(idle)
 
-    def _next(self) -> _Visit | None:
+    def _next(self) -> _TrackedPerson | None:
         """Somebody to look at now, the oldest first; None after a while without one."""
         with self._changed:
-            now_s, waiting = time.monotonic(), [visit for visit in self._visits.values() if visit.fresh]
-            for visit in waiting:
-                if visit.not_before_s <= now_s or self._deadline_s is not None:
-                    visit.fresh = False
-                    return visit
-            soonest_s = min((visit.not_before_s for visit in waiting), default=now_s + _LONGEST_WAIT_S)
+            now_s, waiting = time.monotonic(), [tracked for tracked in self._tracked.values() if tracked.fresh]
+            for tracked in waiting:
+                if tracked.not_before_s <= now_s or self._deadline_s is not None:
+                    tracked.fresh = False
+                    return tracked
+            soonest_s = min((tracked.not_before_s for tracked in waiting), default=now_s + _LONGEST_WAIT_S)
             self._changed.wait(soonest_s - now_s)
             return None
 
-    def _attend(self, visit: _Visit, recognizer: SnapshotRecognizer) -> None:
-        report = visit.report
+    def _idle_for_long(self) -> _TrackedPerson | None:
+        """Somebody whose end was never told, it seems, where there are too many."""
+        with self._changed:
+            if len(self._tracked) <= _MOST_TRACKED:
+                return None
+            return next((tracked for tracked in self._tracked.values() if not tracked.fresh), None)
+
+    def _attend(self, tracked: _TrackedPerson, recognizer: SnapshotRecognizer) -> None:
+        report = tracked.report
         try:
-            self._look(visit, report, recognizer)
-            self._answer(visit, report)
+            self._look(tracked, report, recognizer)
+            self._answer(tracked, report)
         except (Unreachable, Rejected) as error:
-            if self._put_off(visit, error):
+            if self._put_off(tracked, error):
                 return
         else:
-            visit.failures = 0
+            tracked.failures = 0
             if self._failing:
                 self._failing = False
                 _LOG.warning("Frigate at %s answers again", self._client.name)
         if report.ended:
-            self._end(visit)
+            self._end(tracked)
 
-    def _put_off(self, visit: _Visit, error: Exception) -> bool:
+    def _put_off(self, tracked: _TrackedPerson, error: Exception) -> bool:
         """Whether it is tried again."""
         now_s = time.monotonic()
-        visit.failing_since_s = visit.failing_since_s if visit.failures else now_s
-        visit.failures += 1
+        tracked.failing_since_s = tracked.failing_since_s if tracked.failures else now_s
+        tracked.failures += 1
         if not self._failing:
             self._failing = True
             _LOG.warning("Frigate at %s: %s", self._client.name, error)
-        refused = isinstance(error, Rejected) and visit.failures >= _MOST_REFUSALS
-        if refused or self._deadline_s is not None or now_s - visit.failing_since_s > _GIVE_UP_S:
-            _LOG.warning("Frigate is not told who was before %s: %s", visit.source, error)
+        refused = isinstance(error, Rejected) and tracked.failures >= _MOST_REFUSALS
+        if refused or self._deadline_s is not None or now_s - tracked.failing_since_s > _GIVE_UP_S:
+            _LOG.warning("Frigate is not told who was before %s: %s", tracked.source, error)
             return False
-        visit.not_before_s = now_s + min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** min(visit.failures, 10))
-        visit.fresh = True
+        tracked.not_before_s = now_s + min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** min(tracked.failures, 10))
+        tracked.fresh = True
         return True
 
-    def _look(self, visit: _Visit, report: Report, recognizer: SnapshotRecognizer) -> None:
+    def _look(self, tracked: _TrackedPerson, report: Report, recognizer: SnapshotRecognizer) -> None:
         """Look at the snapshot, if it may be another than before.
 
         While an event goes on, Frigate cuts the person out; afterwards it has one picture only, which may show the
         camera's whole view: that one is looked at only where nothing else has shown a face.
         """
-        known = report.snapshot_s is not None and report.snapshot_s == visit.snapshot_s
-        if (known and not report.ended) or (report.ended and visit.identity is not None):
+        known = report.snapshot_s is not None and report.snapshot_s == tracked.snapshot_s
+        if (known and not report.ended) or (report.ended and tracked.identity is not None):
             return
         content = self._client.snapshot(report.id)
-        if content is None or (digest := sha256(content).digest()) == visit.digest:
+        if content is None or (digest := sha256(content).digest()) == tracked.digest:
             return
-        visit.snapshot_s, visit.digest, visit.looks = report.snapshot_s, digest, visit.looks + 1
+        tracked.snapshot_s, tracked.digest, tracked.looks = report.snapshot_s, digest, tracked.looks + 1
         try:
             image_bgr = decode_image(content)
-            identity = visit.identity or recognizer.begin()
+            identity = tracked.identity or recognizer.begin()
             before = identity.held
             decision = recognizer.look(image_bgr, identity, inside=_whole_view(report, image_bgr))
         except ServerBusy as error:
-            visit.digest = b""
+            tracked.digest = b""
             raise Unreachable(error.why or error.what) from error
         except (InputError, RequestError) as error:
-            _LOG.warning("A snapshot of %s cannot be used: %s", visit.source, error.why or error.what)
+            _LOG.warning("A snapshot of %s cannot be used: %s", tracked.source, error.why or error.what)
             return
         if decision is not None:
-            self._tell_of(visit, identity, before, image_bgr)
+            self._tell_of(tracked, identity, before, image_bgr)
 
-    def _tell_of(self, visit: _Visit, identity: Identity, before: str | None, image_bgr: Image) -> None:
-        frame = Frame(image_bgr, visit.source, visit.looks - 1, time.monotonic() - visit.began_s)
+    def _tell_of(self, tracked: _TrackedPerson, identity: Identity, before: str | None, image_bgr: Image) -> None:
+        frame = Frame(image_bgr, tracked.source, tracked.looks - 1, time.monotonic() - tracked.began_s)
         events = []
-        if visit.identity is None:
-            visit.identity = identity
-            events.append(_event("appeared", visit, frame, "new"))
+        if tracked.identity is None:
+            tracked.identity = identity
+            events.append(_event("appeared", tracked, frame, "new"))
         if identity.shown is not None and identity.held != before:
             kind: EventKind = "recognized" if before is None else "changed"
-            events.append(_event(kind, visit, frame, identity.shown.reason, before))
+            events.append(_event(kind, tracked, frame, identity.shown.reason, before))
         if events:
-            self._emit(visit.source, frame, events)
+            self._emit(tracked.source, frame, events)
 
-    def _answer(self, visit: _Visit, report: Report) -> None:
+    def _answer(self, tracked: _TrackedPerson, report: Report) -> None:
         """Tell Frigate who it is, unless it knows, or knows better."""
-        if report.sub_label and report.sub_label not in visit.own_labels:
+        if report.sub_label and report.sub_label not in tracked.own_labels:
             return  # somebody has said it there, or Frigate has recognized the face itself
-        name, score = _label(visit.identity)
-        told, told_score = visit.told
+        name, score = _label(tracked.identity)
+        told, told_score = tracked.told
         better = score - told_score >= (_DIFFERENT if report.ended else _BETTER)
         if name == told and not (name and better):
             return
         self._client.set_sub_label(report.id, name, score or None)
-        visit.told = name, score
-        visit.own_labels.add(name)
+        tracked.told = name, score
+        tracked.own_labels.add(name)
 
-    def _end(self, visit: _Visit) -> None:
+    def _end(self, tracked: _TrackedPerson) -> None:
         """Nobody is there any more."""
         with self._changed:
-            self._visits.pop(visit.report.id, None)
-            self._ended[visit.report.id] = None
-            while len(self._ended) > _MOST_VISITS:
+            self._tracked.pop(tracked.report.id, None)
+            self._ended[tracked.report.id] = None
+            while len(self._ended) > _MOST_TRACKED:
                 self._ended.pop(next(iter(self._ended)))
-        if visit.identity is not None:
-            frame = Frame(_NO_PIXELS, visit.source, max(0, visit.looks - 1), time.monotonic() - visit.began_s)
-            self._emit(visit.source, frame, [_event("lost", visit, frame, "gone")])
+        if tracked.identity is not None:
+            frame = Frame(_NO_PIXELS, tracked.source, max(0, tracked.looks - 1), time.monotonic() - tracked.began_s)
+            self._emit(tracked.source, frame, [_event("lost", tracked, frame, "gone")])
 
 
 def _label(identity: Identity | None) -> tuple[str, float]:
@@ -488,12 +500,14 @@ def _whole_view(report: Report, image_bgr: Image) -> Box | None:
     return report.box if right <= width and bottom <= height else None
 
 
-def _event(kind: EventKind, visit: _Visit, frame: Frame, reason: EventReason, previous: str | None = None) -> Event:
-    identity = visit.identity
+def _event(
+    kind: EventKind, tracked: _TrackedPerson, frame: Frame, reason: EventReason, previous: str | None = None
+) -> Event:
+    identity = tracked.identity
     decision = None if identity is None or kind == "appeared" else identity.shown
     return Event(
         kind=kind,
-        track=visit.track,
+        track=tracked.track,
         person=None if decision is None else decision.person,
         previous=previous,
         similarity=None if decision is None else decision.similarity,

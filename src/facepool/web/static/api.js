@@ -113,7 +113,7 @@ export const api = {
   addKey: (name, role) => change("POST", "v1/keys", { json: { name, role } }),
   removeKey: (name) => change("DELETE", `v1/keys/${encoded(name)}`),
   cameras: (signal) => get("v1/cameras", signal),
-  addCamera: (source, name) => change("POST", "v1/cameras", { json: { source, name } }),
+  addCamera: (camera) => change("POST", "v1/cameras", { json: camera }),
   removeCamera: (id) => change("DELETE", `v1/cameras/${encoded(id)}`),
   cameraPicture: (id) => address(`v1/cameras/${encoded(id)}/picture`),
 };

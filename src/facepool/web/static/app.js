@@ -29,7 +29,16 @@ const state = { session: null, leave: null, main: null, links: {}, shown: null }
 function whereabouts() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
   const [page, ...rest] = path.split("/");
-  return { page: page in PAGES ? page : "", rest: decodeURIComponent(rest.join("/")), query: new URLSearchParams(query) };
+  return { page: page in PAGES ? page : "", rest: decoded(rest.join("/")), query: new URLSearchParams(query) };
+}
+
+/** Somebody may write an address by hand. */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 function frame() {

@@ -21,6 +21,8 @@ export function ask(build) {
     if (heading) {
       heading.id = "dialog-heading";
       dialog.setAttribute("aria-labelledby", heading.id);
+      heading.setAttribute("tabindex", "-1");
+      if (!dialog.querySelector("[autofocus]")) heading.setAttribute("autofocus", ""); // what is read first, also where it has to be scrolled
     }
     document.body.append(dialog);
     dialog.showModal();

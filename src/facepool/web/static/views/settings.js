@@ -11,6 +11,7 @@ import { attempt } from "./person.js";
 
 const ROLES = ["recognize", "enroll", "admin"];
 const SAVE_AFTER_MS = 500;
+const TURNS = ["auto", "90", "180", "270"];
 
 export async function showSettings(page, { signal, redraw, session }) {
   const admin = session?.role === "admin";
@@ -175,7 +176,7 @@ async function camerasSection(signal, redraw, admin) {
       "div",
       { class: "row" },
       h("img", { class: "thumb", src: `${api.cameraPicture(camera.id)}?at=${Date.now()}`, alt: "", onerror: (event) => event.target.remove() }),
-      h("div", { class: "row-text" }, h("a", { href: `#/live?camera=${encodeURIComponent(camera.id)}` }, camera.name), h("span", { class: "help" }, translated(`camera.state.${camera.state}`, camera.state), camera.reason ? ` · ${camera.reason}` : "")),
+      h("div", { class: "row-text" }, h("a", { href: `#/live?camera=${encodeURIComponent(camera.id)}` }, camera.name), h("span", { class: "help" }, [translated(`camera.state.${camera.state}`, camera.state), camera.reason, turnWords(camera)].filter(Boolean).join(" · "))),
       admin ? h("button", { class: "icon-button", type: "button", "aria-label": t("settings.cameras.remove", { name: camera.name }), onclick: () => removeCamera(camera, redraw) }, icon("trash")) : null,
     ),
   );
@@ -183,11 +184,30 @@ async function camerasSection(signal, redraw, admin) {
   return block("settings.cameras", h("p", { class: "help" }, t("settings.cameras.help")), h("div", { class: "rows" }, rows.length ? rows : h("div", { class: "row quiet" }, t("settings.cameras.none")), more));
 }
 
+/** How a camera's pictures are turned, if they are. */
+function turnWords({ rotate, turned }) {
+  if (rotate === "auto" && turned === null) return t("settings.cameras.rotate.auto");
+  return turned ? t("settings.cameras.rotate.by", { n: turned }) : null;
+}
+
 async function addCamera(redraw) {
   const source = h("input", { type: "text", required: true, autocomplete: "off", autofocus: true, spellcheck: "false", name: "source" });
   const name = h("input", { type: "text", autocomplete: "off", maxlength: 60, name: "name" });
-  const save = async () => (await api.addCamera(source.value.trim(), name.value.trim() || source.value.trim())) ?? true;
-  const added = await form({ title: t("settings.cameras.add"), fields: [field(t("settings.cameras.source"), source), field(t("settings.cameras.name"), name)], go: t("settings.cameras.add"), save });
+  const rotate = h("select", { name: "rotate" }, h("option", { value: "" }, t("settings.cameras.rotate.default")), TURNS.map((turn) => h("option", { value: turn }, turn === "auto" ? t("settings.cameras.rotate.auto") : t("settings.cameras.rotate.by", { n: Number(turn) }))));
+  const every = h("input", { type: "number", name: "every", min: "0.1", max: "86400", step: "any", inputmode: "decimal" });
+  const save = () => {
+    const given = { source: source.value.trim(), name: name.value.trim() || source.value.trim() };
+    if (rotate.value) given.rotate = rotate.value;
+    if (every.value) given.every = Number(every.value);
+    return api.addCamera(given);
+  };
+  const more = h(
+    "details",
+    { class: "inset" },
+    h("summary", {}, t("register.more")),
+    h("div", { class: "form" }, field(t("settings.cameras.rotate"), rotate, t("settings.cameras.rotate.help")), field(t("settings.cameras.every"), every, t("settings.cameras.every.help"))),
+  );
+  const added = await form({ title: t("settings.cameras.add"), fields: [field(t("settings.cameras.source"), source, t("settings.cameras.source.help")), field(t("settings.cameras.name"), name), more], go: t("settings.cameras.add"), save });
   if (added) redraw();
 }
 
