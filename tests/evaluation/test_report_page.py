@@ -197,6 +197,11 @@ def test_a_page_says_how_to_get_it_again(page: str) -> None:
         assert words in text
 
 
+def test_a_page_says_what_could_not_be_read(photos: list[Path]) -> None:
+    run = replace(RUN, not_read=({"path": "people/<Eve>", "why": "you may not open it"},))
+    assert "people/&lt;Eve&gt;: you may not open it" in html_report(verification(photos), run)
+
+
 def test_a_page_has_a_word_for_what_is_no_number(page: str) -> None:
     assert not re.search(r"\b(nan|inf)\b|>None<", re.sub(r"data:[^\"]*", "", page))
 

@@ -2,7 +2,7 @@
 
 Comes in: what the user named, a camera number, address, folder or file. Goes out: a ``FrameSource``. Read ``opening``
 first, which picks the source, then ``source``, what all of them have in common; ``live`` keeps cameras and streams
-going.
+going, ``folders`` is the one walk through folders, ``pictures`` reads by content, as ``formats`` tells it.
 """
 
 from facepool.lazy import attach_stub

@@ -189,7 +189,22 @@ def test_a_scan_that_captures_nothing_says_why(
 ) -> None:
     desk.film("poor", heads)
     with pytest.raises(error, match=words):
-        desk("Ada", "poor", partial=True)
+        desk("Ada", "poor", partial=error is NoFace)
+    assert desk.people() == {}
+
+
+def test_on_purpose_a_film_of_a_turned_head_is_stored_with_what_is_missing(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk.film("aside", [Head(yaw=40)] * 5)
+    assert desk("Ada", "aside", partial=True) == 0
+    coverage = record(capsys)["coverage"]
+    assert (coverage["frontal"], coverage["steady"], coverage["share"]) == (None, False, 0.0833)
+    assert desk.people() == {"Ada": 1}
+    desk.film("two", [Head(person, yaw=40) for person in (ME, OTHER)] * 5)
+    with pytest.raises(ScanIncomplete, match="several people"):
+        desk("Bob", "two", partial=True)
+    assert desk.people() == {"Ada": 1}
 
 
 def test_somebody_else_under_a_known_name_is_refused(desk: Desk) -> None:

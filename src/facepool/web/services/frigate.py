@@ -304,6 +304,7 @@ class Frigate:
         self._tracks = tracks
         self._deadline_s: float | None = None
         self._failing = False
+        self._full = False
         self._thread = threading.Thread(target=self._run, name="frigate", daemon=True)
         self._thread.start()
         for connection in connections:
@@ -334,6 +335,10 @@ class Frigate:
                 tracked.report, tracked.fresh = report, True
             elif report.id not in self._ended and len(self._tracked) < 2 * _MOST_TRACKED:
                 self._tracked[report.id] = _TrackedPerson(report, next(self._tracks), time.monotonic())
+                self._full = False
+            elif report.id not in self._ended and not self._full:
+                self._full = True
+                _LOG.warning("Frigate tells of more than %d people at once: some are not looked at", len(self._tracked))
             self._changed.notify()
 
     # What follows runs in the thread.
@@ -360,8 +365,8 @@ class Frigate:
             tracked = self._next()
             if tracked is not None:
                 self._attend(tracked, recognizer)
-            if len(self._tracked) > _MOST_TRACKED:  # the end of the oldest was never told, or Frigate is away
-                self._end(next(iter(self._tracked.values())))
+            if (idle := self._idle_for_long()) is not None:
+                self._end(idle)
 
     def _next(self) -> _TrackedPerson | None:
         """Somebody to look at now, the oldest first; None after a while without one."""
@@ -374,6 +379,13 @@ class Frigate:
             soonest_s = min((tracked.not_before_s for tracked in waiting), default=now_s + _LONGEST_WAIT_S)
             self._changed.wait(soonest_s - now_s)
             return None
+
+    def _idle_for_long(self) -> _TrackedPerson | None:
+        """Somebody whose end was never told, it seems, where there are too many."""
+        with self._changed:
+            if len(self._tracked) <= _MOST_TRACKED:
+                return None
+            return next((tracked for tracked in self._tracked.values() if not tracked.fresh), None)
 
     def _attend(self, tracked: _TrackedPerson, recognizer: SnapshotRecognizer) -> None:
         report = tracked.report
