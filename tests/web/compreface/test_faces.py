@@ -18,10 +18,10 @@ def found(*misfits_mm: float) -> Detections:
 
 
 def test_faces_count_from_the_largest_but_what_fits_no_head() -> None:
-    assert chosen(found(1, 2, 9, 3), FaceOptions()).tolist() == [3, 1, 0]
-    assert chosen(found(1, 2, 9, 3), FaceOptions(limit=1)).tolist() == [3]
+    assert chosen(found(1, 2, 9, 3), FaceOptions.model_validate({})).tolist() == [3, 1, 0]
+    assert chosen(found(1, 2, 9, 3), FaceOptions.model_validate({"limit": 1})).tolist() == [3]
 
 
 def test_where_nothing_fits_a_head_there_is_no_face() -> None:
     with pytest.raises(CompreFaceError, match="No face is found"):
-        chosen(found(9), FaceOptions())
+        chosen(found(9), FaceOptions.model_validate({}))
