@@ -8,8 +8,7 @@ from typing import Any
 import click
 import pytest
 
-from facepool.capture import CaptureOptions, FrameSource, PictureSource, write_image
-from facepool.capture.opening import SourceKind, kind_of_source
+from facepool.capture import CaptureOptions, FrameSource, PictureSource, SourceKind, kind_of_source, write_image
 from facepool.cli.commands.register import RegisterOptions, register_person
 from facepool.cli.context import CommandContext
 from facepool.errors import (
