@@ -152,6 +152,7 @@ def coverage_record(coverage: Coverage) -> Record:
         "share": round(coverage.covered, 4),
         "views": len(coverage.views),
         "threshold": round(coverage.threshold.value, 4),
+        "steady": coverage.steady,
         "frontal": _view(coverage.frontal),
         "directions": [_direction(direction) for direction in coverage.directions],
     }

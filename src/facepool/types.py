@@ -74,7 +74,8 @@ class Frame:
         image_bgr: (H, W, 3) uint8, BGR, upright (EXIF orientation applied).
         source: What the user named: a path, a URL or a camera number.
         index: 0-based number of the frame within its source.
-        time_s: Seconds since the start of the source; None for a still picture.
+        time_s: Seconds since the start of the source, never less than those of the frame before; None for a still
+            picture.
     """
 
     image_bgr: Image

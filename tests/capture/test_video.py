@@ -205,6 +205,18 @@ def test_damage_in_the_middle_does_not_end_a_video(tmp_path: Path) -> None:
         assert [frame.index for frame in source][-1] > 30
 
 
+def test_tracks_that_appear_in_the_middle_do_not_end_a_video(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "clip.ts")
+    data = bytearray(path.read_bytes())
+    begin_a_frame = [at for at in range(0, len(data), 188) if data[at + 1] & 0x40 and data[at + 2] == 0]
+    for number, at in enumerate(begin_a_frame[20:28]):
+        data[at + 1] |= 0x02  # these are of other tracks now, each of one
+        data[at + 2] = 0x30 + number
+    path.write_bytes(data)
+    with VideoSource(path) as source:
+        assert [frame.index for frame in source][-1] > 30
+
+
 def test_a_video_cut_off_before_its_index_says_so(tmp_path: Path) -> None:
     path = truncate(make_video(tmp_path / "clip.mp4", faststart=False), 0.6)
     with pytest.raises(VideoUnreadable, match="before its index"):

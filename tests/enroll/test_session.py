@@ -11,6 +11,7 @@ from facepool.enroll.scan import ScanStep
 from facepool.enroll.session import EnrollmentSession, EnrollOptions
 from facepool.errors import ConfigError, IdentityConflict, PoolChanged, ScanIncomplete, SpaceMismatch
 from facepool.gallery import Pool, open_pool
+from facepool.overlay import coverage_advice, coverage_rows, coverage_summary
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import EmbeddingSpace, Sample
 from support.fake_scan_analyzer import CURVE, ME, OTHER, SPACE, THIRD, FakeScanAnalyzer, Head, circle, embedding, still
@@ -128,9 +129,84 @@ def test_with_most_of_the_circle_the_person_may_finish(analyzer: FakeScanAnalyze
 
 def test_nothing_at_all_is_not_even_partial(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
     ada = enrollment(analyzer, pool, partial=True)
-    offer(ada, analyzer, still(5))
+    assert not offer(ada, analyzer, still(5, sharpness=1))[-1].can_finish
     with pytest.raises(ScanIncomplete):
         ada.finish()
+
+
+def test_a_partial_scan_has_the_best_views_that_there_are_where_nobody_keeps_still(
+    analyzer: FakeScanAnalyzer, pool: Pool
+) -> None:
+    restless = [Head(yaw=yaw, pitch=pitch) for yaw, pitch in [(-15, 0), (6, 1), (16, 2), (0, -9), (-3, 2), (14, 8)] * 3]
+    whole = enrollment(analyzer, pool)
+    offer(whole, analyzer, restless)
+    with pytest.raises(ScanIncomplete):
+        whole.finish()
+    ada = enrollment(analyzer, pool, partial=True)
+    steps = offer(ada, analyzer, [*restless, Head(OTHER, yaw=2), Head(OTHER, yaw=-18)])
+    assert not any(step.can_finish for step in steps), "there was hardly time to keep still"
+    coverage = ada.finish()
+    assert ada.frontal is not None
+    assert (ada.frontal.yaw, ada.frontal.pitch) == (-3, 2)
+    assert (coverage.partial, coverage.steady) == (True, False)
+    assert coverage.frontal is not None
+    assert any("nearest to it stands for it" in line for line in coverage_summary(coverage))
+    assert [view.slot and view.slot.direction for view in ada.views] == [None, 0, 1, 7, 9]
+    assert ada.commit() == 5
+    assert stored_people(pool) == {ME}
+    assert pool.person("Ada") is not None
+
+
+def test_a_partial_scan_of_somebody_who_never_looks_ahead_says_that_this_is_missing(
+    analyzer: FakeScanAnalyzer, pool: Pool
+) -> None:
+    ada = enrollment(analyzer, pool, partial=True)
+    offer(ada, analyzer, [Head(yaw=yaw, size=size) for yaw in (45, 38, 30) for size in (90, 112, 80)])
+    coverage = ada.finish()
+    assert (ada.frontal, coverage.frontal) == (None, None)
+    assert [(view.slot, view.quality) for view in coverage.views] == [(Slot(0, "far"), 100)]
+    assert ada.commit() == 1
+    assert any(line.startswith("No view looks straight ahead") for line in coverage_summary(coverage))
+    assert coverage_advice(coverage).startswith("Scan again: straight ahead, up and left")
+    assert coverage_rows(coverage)[0][-1] == "missing"
+
+
+def test_where_several_people_are_seen_as_often_nobody_is_stored(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    ada = enrollment(analyzer, pool, partial=True)
+    offer(ada, analyzer, [Head(person, yaw=yaw) for yaw in (-15, 5, 16, -6) for person in (ME, OTHER)])
+    with pytest.raises(ScanIncomplete, match="several people"):
+        ada.finish()
+    with pytest.raises(ScanIncomplete):
+        ada.commit()
+    assert pool.people() == []
+
+
+def test_who_had_time_to_keep_still_may_finish_a_partial_scan_without(analyzer: FakeScanAnalyzer, pool: Pool) -> None:
+    ada = enrollment(analyzer, pool, partial=True)
+    steps = offer(ada, analyzer, [Head(yaw=yaw) for yaw in (-10, 3, 12, 2)] * 25)
+    assert (steps[70].can_finish, steps[-1].can_finish) == (False, True)
+    ada.finish()
+    offer(ada, analyzer, [*still(), *circle()])
+    coverage = ada.finish()
+    assert (coverage.partial, coverage.steady) == (False, False), "it goes on around the middle that was settled for"
+
+
+@pytest.mark.parametrize("interval_s", [0.5, 1.0, 5.0])
+def test_a_scan_of_few_frames_goes_as_one_of_many(analyzer: FakeScanAnalyzer, pool: Pool, interval_s: float) -> None:
+    ada = enrollment(analyzer, pool)
+    heads = [*still(3), *(replace(head, at=(160 + 60 * (i % 2), 120.0)) for i, head in enumerate(circle(frames=36)))]
+    steps = [ada.scan(replace(analyzer.frame(head), time_s=interval_s * i)) for i, head in enumerate(heads)]
+    assert [step.outcome for step in steps[:3]] == ["collecting", "collecting", "taken"]
+    assert steps[-1].phase == "done"
+    assert ada.commit() > 8
+
+
+def test_of_few_frames_one_does_not_wait_minutes_for_somebody_whose_camera_stands_aside(
+    analyzer: FakeScanAnalyzer, pool: Pool
+) -> None:
+    ada = enrollment(analyzer, pool)
+    steps = [ada.scan(replace(analyzer.frame(Head(yaw=35)), time_s=1.0 * i)) for i in range(20)]
+    assert [step.outcome for step in steps].index("taken") == 18
 
 
 def test_the_hint_leads_around_the_ring(analyzer: FakeScanAnalyzer, pool: Pool) -> None:

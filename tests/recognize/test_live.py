@@ -341,6 +341,32 @@ def test_where_frames_are_few_nobody_waits_for_the_others(analyzer: FakeLiveAnal
     assert all(seen.decisions)
 
 
+@pytest.mark.parametrize(
+    "places",
+    [
+        [(100, 400, None), (400, 100, None)],  # they change places
+        [(100, 400, None), (None, 100, None), (100, 400, None)],  # one goes to where the other was, who is hidden
+        [(100, 400, None), (600, 400, 100), (600, None, 400)],  # a stranger comes to where one was
+    ],
+    ids=["change", "hidden", "stranger"],
+)
+def test_where_frames_are_few_people_who_change_places_stay_who_they_are(
+    analyzer: FakeLiveAnalyzer, pool: Pool, places: list[tuple[float | None, ...]]
+) -> None:
+    recognizer = LiveRecognizer(analyzer, pool)
+    events = []
+    for number, xs in enumerate([places[0]] * 3 + places * 2):
+        actors = [(person, x) for person, x in zip((ADA, BOB, STRANGER), xs, strict=True) if x is not None]
+        scene = [face(person, x=x) for person, x in actors]
+        seen = recognizer.process(analyzer.frame(*scene, time_s=3.0 * number))
+        if number >= 2:
+            names = {ADA: "Ada", BOB: "Bob", STRANGER: None}
+            assert seen.names == tuple(names[person] for person, _ in actors), number
+            assert [int(track) for track in seen.track_ids[:2]] == [1 + person for person, _ in actors][:2]
+        events += [(event.kind, event.person) for event in seen.events if event.person or event.kind == "lost"]
+    assert events == [("recognized", "Ada"), ("recognized", "Bob")]
+
+
 def test_where_frames_are_few_a_stranger_is_unknown_in_the_third_and_who_leaves_is_lost(
     analyzer: FakeLiveAnalyzer, pool: Pool
 ) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import numpy as np
@@ -110,7 +111,7 @@ def telling(events: Events) -> Iterator[None]:
 
     def tell() -> None:
         while not over.wait(0.02):
-            events.publish({"event": "lost"})
+            events.publish({"id": str(uuid4()), "event": "lost"})
 
     thread = threading.Thread(target=tell)
     thread.start()

@@ -15,6 +15,8 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from facepool import Analyzer, read_image
 from facepool.errors import ConfigError
@@ -29,6 +31,7 @@ from support.commands import nobody, shot
 from support.live_server import Server, jpeg, serving
 from support.ports import free_port
 
+FIELDS = ("after", "before", "type", "id", "camera", "label", "snapshot", "frame_time", "box", "sub_label")
 PATHS = re.compile(r"/nvr/api/events/([^/?]+)/(snapshot\.jpg\?crop=1|sub_label)")
 
 
@@ -357,3 +360,18 @@ def test_a_picture_is_of_the_large_face_in_the_middle(
         np.array(boxes, np.float32).reshape(count, 4), np.ones(count, np.float32), np.zeros((count, 5, 2), np.float32)
     )
     assert face_in_the_middle(found, 200, inside) == row
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=6),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_no_message_of_a_broker_ends_the_reading(told: object) -> None:
+    after = {"label": "person", "id": "1-a", "camera": "front", "snapshot": told, "sub_label": told, "box": told}
+    for message in (told, {"after": told, "type": told}, {"after": after, "type": told}):
+        report = Report.parse(json.dumps(message).encode())
+        assert report is None or (report.id, report.camera) == ("1-a", "front")

@@ -3,10 +3,12 @@
 import importlib.util
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -38,6 +40,7 @@ DESKTOP, PHONE, SMALL_PHONE = (1280, 800), (390, 844), (320, 568)
 PAGES = ("register", "live", "people", "people/Ada", "photo", "activity", "settings")
 ELSEWHERE = "facepool.test"
 """A name of this machine that browsers do not take for their own."""
+DASHBOARD = free_port()
 PATIENCE_MS = 40_000
 _PATIENCE_S = 60
 _HELD = 3
@@ -434,10 +437,11 @@ def test_a_camera_of_the_server_is_added_as_it_hangs(visit: Callable[..., Visit]
     page.fill("dialog input[name=name]", "Hall")
     page.click("dialog summary")
     page.select_option("dialog select[name=rotate]", "90")
+    page.fill("dialog input[name=every]", "7.5")
     page.click("dialog button[type=submit]")
     page.wait_for_selector("a:text-is('Hall')")
     (camera,) = httpx.get(f"{opened.address}/v1/cameras").json()["cameras"]
-    assert (camera["name"], camera["rotate"]) == ("Hall", "90")
+    assert (camera["name"], camera["rotate"], camera["every"]) == ("Hall", "90", 7.5)
 
 
 def test_the_description_shows_every_operation_and_opens_the_one_that_the_address_names(
@@ -459,3 +463,39 @@ def test_the_description_shows_every_operation_and_opens_the_one_that_the_addres
         "a[href^='#']", "all => all.filter((a) => !document.getElementById(a.hash.slice(1))).length"
     )
     assert dangling == 0
+
+
+@contextmanager
+def showing(html: str, port: int = 0) -> Iterator[int]:
+    """A page of another site, at a port of this machine."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(html.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", port), Page) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "address", [["--allow-frame", f"http://{ELSEWHERE}:{DASHBOARD}"]], indirect=True, ids=["framed"]
+)
+def test_a_dashboard_that_may_shows_the_page_in_a_frame_and_no_other_does(visit: Callable[..., Visit]) -> None:
+    opened = visit()
+    opened.expected = (f"asked http://{ELSEWHERE}", "frame-ancestors", "ERR_BLOCKED")
+    frame = f"<iframe src='{opened.address}/#/people' width=1000 height=700></iframe>"
+    within = opened.page.frame_locator("iframe").locator("main[data-shows='#/people']")
+    with showing(frame, DASHBOARD), showing(frame) as other:
+        opened.page.goto(f"http://{ELSEWHERE}:{DASHBOARD}/")
+        within.wait_for()
+        opened.page.goto(f"http://{ELSEWHERE}:{other}/")
+        assert any("frame-ancestors" in trouble for trouble in opened.troubles)
+        assert within.count() == 0

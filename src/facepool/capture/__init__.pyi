@@ -11,6 +11,7 @@ from .source import (
     OnStatus,
     Pace,
     ReconnectPolicy,
+    Rhythm,
     mask_credentials,
     url_scheme,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "PictureFolder",
     "PictureSource",
     "ReconnectPolicy",
+    "Rhythm",
     "SourceKind",
     "TurnFinder",
     "Turning",

@@ -2,11 +2,14 @@
 
 import re
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple, Protocol, Self
+
+import numpy as np
 
 from facepool.capture.turning import MakeTurnFinder
 from facepool.errors import InputError
@@ -185,6 +188,41 @@ class Pace:
         if self._started_s is None or self._started_s + time_s < now_s - _MADE_UP_S:
             self._started_s = now_s - time_s
         return self._started_s + time_s
+
+
+class Rhythm:
+    """How far apart the frames are that somebody looks at, whatever the source sends, and however fast they look."""
+
+    _RECENT = 5
+    """Over so many intervals it is measured: a single halt is not a rate."""
+    _SPARSE_S = 0.25
+    _SILENT_INTERVALS = 3
+
+    def __init__(self) -> None:
+        self._last_s: float | None = None
+        self._intervals_s: deque[float] = deque(maxlen=self._RECENT)
+
+    def look(self, time_s: float | None) -> None:
+        """One more frame, with its time in the source; None tells nothing, and neither does a time that goes back."""
+        if time_s is None:
+            return
+        if self._last_s is not None and time_s > self._last_s:
+            self._intervals_s.append(time_s - self._last_s)
+        self._last_s = time_s
+
+    @property
+    def interval_s(self) -> float:
+        """Usual time between two frames, lately; 0 before the second."""
+        return float(np.median(self._intervals_s)) if self._intervals_s else 0.0
+
+    @property
+    def sparse(self) -> bool:
+        """Whether frames are so far apart that people come, go and change places between two of them."""
+        return self.interval_s > self._SPARSE_S
+
+    def silent_after(self, least_s: float) -> float:
+        """Seconds without a frame after which the source counts as silent: three intervals, and so many at least."""
+        return max(least_s, self._SILENT_INTERVALS * self.interval_s)
 
 
 def url_scheme(text: str) -> str:

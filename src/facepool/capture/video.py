@@ -15,6 +15,7 @@ import av.container
 import numpy as np
 from av.codec.context import ThreadType
 from av.format import Flags
+from av.packet import Packet
 from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
@@ -125,7 +126,7 @@ class VideoDecoder:
             av.FFmpegError: Reading (not decoding) failed: a timeout, a lost connection, a damaged container.
             MemoryError: There is not enough for a picture.
         """
-        for packet in self._container.demux(self._stream):
+        for packet in self._packets():
             try:
                 frames = packet.decode()
             except av.error.MemoryError:
@@ -138,6 +139,19 @@ class VideoDecoder:
             for frame in frames:
                 if isinstance(frame, VideoFrame):
                     yield self._shot(frame)
+
+    def _packets(self) -> "Iterator[Packet[VideoStream]]":
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except IndexError:
+                # Where tracks appeared in the middle, as in joined transport streams, PyAV stumbles over them at the
+                # end, when the rest of this one has been handed out.
+                return
+            yield packet
 
     def _shot(self, frame: VideoFrame) -> Shot:
         width, height = _square_wh(frame.width, frame.height, self._pixel_aspect.now())

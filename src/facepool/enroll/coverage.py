@@ -85,6 +85,8 @@ class Coverage:
         similarities: (V, V) float32, cosine of every two captured views: the person's own genuine similarities; in the
             order of ``views``.
         threshold: From which similarity on the person would be named in the pool with this scan in it.
+        steady: Whether the person kept still, looking straight ahead, so that their own frontal pose is known. Else the
+            view that is nearest to it stands for it, if there is one, or the camera does.
     """
 
     person: str
@@ -94,6 +96,7 @@ class Coverage:
     directions: tuple[DirectionReport, ...]
     similarities: Floats
     threshold: Threshold
+    steady: bool = True
 
     def __repr__(self) -> str:
         """Whom it is of, and how much was captured."""
@@ -154,6 +157,7 @@ def report(scan: RingScan, chosen: Sequence[View], threshold: Threshold, *, pers
         directions=tuple(directions),
         similarities=vectors @ vectors.T,
         threshold=threshold,
+        steady=scan.steady,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from facepool.capture import Rhythm
 from facepool.enroll.ring import (
     AMPLITUDES,
     DIRECTIONS,
@@ -58,8 +59,14 @@ _STEADY_DEG = 8.0
 # or below them, and five landmarks know pitch up to the shape of the face.
 _STRAIGHT_DEG = (20.0, 40.0, 30.0)
 # After so many good frames that never looked straight, the pose that the person keeps is taken for straight: where a
-# camera stands, or a face is built, must not keep anybody out.
+# camera stands, or a face is built, must not keep anybody out. Of sparse frames, after so long and so many.
 _PATIENCE = 150
+_HALF = 0.5
+_SPARSE_PATIENCE_S, _SPARSE_PATIENCE = 15.0, 10
+# Of sparse frames, so many that lie so far apart show that somebody keeps still.
+_SPARSE_FRAMES, _SPARSE_STILL_S = 3, 1.0
+# Between sparse frames a head may move by so many of its sides, and by so many more in a second.
+_REACH, _REACH_PER_S = 0.6, 2.0
 # A face that is the same overlaps itself by this from frame to frame: while it keeps still, and while it turns.
 _STILL_IOU = 0.4
 _TURNING_IOU = 0.25
@@ -75,6 +82,13 @@ _BESIDE = 0.4
 # The shorter side of the face's box may be this share of the picture's, and this share of the box outside the picture.
 _MAX_FILL = 0.8
 _MAX_CUT = 0.1
+
+# Of frames in which nobody looks straight ahead: the best of each so many degrees is kept, of so many people at most,
+# and one of them is meant if they were seen this many times as often as anybody else.
+_STEP_DEG = 8.0
+_MOST_PEOPLE = 16
+_FAR_MORE = 2
+_AHEAD = Pose(0.0, 0.0, 0.0)
 
 _BREAKING: frozenset[ScanOutcome] = frozenset({"no_face", "uncertain_face", "several_faces"})
 _PAUSING: frozenset[ScanOutcome] = frozenset(
@@ -133,7 +147,8 @@ class ScanStep:
         turn: Where on the ring it is turned to; None before the person's own frontal pose is known.
         steady: 0..1, how much of the frontal reference is there.
         ring: Every direction, with the qualities of what is captured.
-        can_finish: Whether what is captured could be stored.
+        can_finish: Whether the person may finish; in a partial scan also if they had time to look straight ahead, and
+            did not.
     """
 
     phase: Phase
@@ -228,7 +243,10 @@ class RingScan:
         self._partial = partial
         self._keep_pictures = keep_pictures
         self._best: dict[Slot | None, View] = {}
+        self._rhythm = Rhythm()
         self._row = _FrontalRow(same)
+        self._gathered = _Gathered(same)
+        self._settled = False
         self._binding: _Binding | None = None
 
     @property
@@ -254,15 +272,46 @@ class RingScan:
     @property
     def can_finish(self) -> bool:
         """Whether what is captured could be stored."""
-        return bool(self._best) and (self._partial or not self.is_partial)
+        if self._partial:
+            return bool(self._best or self._gathered.most_seen())
+        return bool(self._best) and not self.is_partial
+
+    @property
+    def steady(self) -> bool:
+        """Whether the person looked straight ahead and kept still, so that their frontal pose was measured."""
+        return self.frontal is not None and not self._settled
+
+    @property
+    def several_people(self) -> bool:
+        """Whether several people were seen about as often, one at a time, before anybody looked straight ahead."""
+        return self.frontal is None and self._gathered.several
 
     def redo(self, direction: int) -> None:
         """Give up what was captured of one direction, so that even worse views take their place."""
         for slot in [slot for slot in self._best if slot is not None and slot.direction == direction]:
             del self._best[slot]
 
+    def settle(self) -> None:
+        """Let a partial scan in which nobody kept still, looking straight ahead, have what there is of one person.
+
+        The view that is nearest to straight ahead stands for it; where none is near, the camera does. It changes
+        nothing of a scan that has got further, or has to be whole.
+        """
+        seen = self._gathered.most_seen() if self._partial and self.frontal is None else []
+        if not seen:
+            return
+        self._settled = True
+        front = min(seen, key=lambda one: angle_between(one.pose, _AHEAD))
+        if _is_straight(front.pose):
+            self.frontal = front.pose
+            self._binding = _Binding(front.sample.embedding, front.box, front.time_s, self._same)
+            self._keep(View(front.sample, _AHEAD, None, front.face_bgr))
+        for one in seen:
+            self._look_around(one, relative(one.pose, self.frontal or _AHEAD))
+
     def look(self, frame: Frame, faces: Faces) -> ScanStep:
         """Look at the faces of one frame."""
+        self._rhythm.look(frame.time_s)
         image_hw = (frame.image_bgr.shape[0], frame.image_bgr.shape[1])
         row, flaw = find_face(faces, image_hw, self._quality)
         pose = None if row is None else faces.poses[row]
@@ -270,11 +319,11 @@ class RingScan:
             return self._step(self._useless(flaw or "no_pose"), faces, row, None)
         box = np.asarray(faces.detections.boxes[row])
         sample = faces.sample(row, frame, with_picture=self._keep_pictures)
-        seen = _Seen(sample, pose, box, _face(frame.image_bgr, box))
+        seen = _Seen(sample, pose, box, frame.time_s, _face(frame.image_bgr, box))
         if self._binding is None or self.frontal is None:
             return self._step(self._look_straight(seen), faces, row, None)
         offset = relative(pose, self.frontal)
-        verdict = self._binding.judge(sample.embedding, offset, box, self._best.values())
+        verdict = self._binding.judge(seen, offset, self._best.values(), sparse=self._rhythm.sparse)
         outcome = self._look_around(seen, offset) if verdict == "same" else verdict
         return self._step(outcome, faces, row, offset)
 
@@ -290,11 +339,16 @@ class RingScan:
         if self._contradicts(seen.sample.embedding):
             self._row.interrupt()
             return "not_the_registered"
-        straightness = self._row.offer(seen)
+        straightness = self._row.offer(seen, sparse=self._rhythm.sparse)
         if straightness != "steady":
+            if self._partial:
+                self._gathered.add(seen)
             return straightness
+        self._settled = False
+        self._best.clear()  # what was settled for has another middle
+        self._gathered = _Gathered(self._same)
         self.frontal = self._row.pose()
-        self._binding = _Binding(self._row.typical(), seen.box, self._same)
+        self._binding = _Binding(self._row.typical(), seen.box, seen.time_s, self._same)
         for each in self._row.frames:
             self._keep(View(each.sample, relative(each.pose, self.frontal), None, each.face_bgr))
         return "taken"
@@ -324,7 +378,7 @@ class RingScan:
             turn=turn,
             steady=1.0 if self.frontal else self._row.progress,
             ring=self.ring,
-            can_finish=self.can_finish,
+            can_finish=self.can_finish and (bool(self._best) or self._row.has_waited(_HALF)),
         )
 
     def _phase(self, outcome: ScanOutcome) -> Phase:
@@ -395,7 +449,32 @@ class _Seen:
     sample: Sample
     pose: Pose
     box: Floats
+    time_s: float | None
     face_bgr: Image
+
+
+def _is_straight(pose: Pose) -> bool:
+    """Whether a head looks straight ahead as the camera sees it."""
+    angles = (pose.yaw, pose.pitch, pose.roll)
+    return all(abs(angle) <= limit for angle, limit in zip(angles, _STRAIGHT_DEG, strict=True))
+
+
+def _stays(before: Floats, seen: _Seen, least_iou: float, elapsed_s: float | None) -> bool:
+    """Whether a face is where it was: it overlaps itself or, between sparse frames, came no farther than a head may.
+
+    Args:
+        before: (4,) float32 xyxy, where it was.
+        seen: Where it is.
+        least_iou: How much it has to overlap itself.
+        elapsed_s: Time since, of sparse frames; None of others.
+    """
+    if iou(before[None], seen.box[None])[0, 0] >= least_iou:
+        return True
+    if elapsed_s is None:
+        return False
+    centres = [(box[:2] + box[2:]) / 2 for box in (before, seen.box)]
+    side = float(np.sqrt(np.prod(before[2:] - before[:2])))
+    return float(np.linalg.norm(centres[0] - centres[1])) < (_REACH + _REACH_PER_S * elapsed_s) * side
 
 
 def _face(image_bgr: Image, box: Floats) -> Image:
@@ -422,22 +501,40 @@ class _FrontalRow:
         self.frames: deque[_Seen] = deque(maxlen=FRONTAL_FRAMES)
         self._same = same
         self._waited = 0
+        self._waits_since_s: float | None = None
+        self._waits_s = 0.0
+        self._sparse = False
 
     @property
     def progress(self) -> float:
         """0..1, how much of the row is there."""
-        return len(self.frames) / FRONTAL_FRAMES
+        progress = len(self.frames) / FRONTAL_FRAMES
+        if not self._sparse or not self.frames:
+            return progress
+        still_s = _elapsed_s(self.frames[0].time_s, self.frames[-1].time_s)
+        return max(progress, min(1.0, len(self.frames) / _SPARSE_FRAMES, still_s / _SPARSE_STILL_S))
+
+    def has_waited(self, share: float = 1.0) -> bool:
+        """Whether there were so many good faces that whatever they do is as straight as it gets.
+
+        Args:
+            share: Of that patience, 0..1.
+        """
+        if self._sparse and self._waits_s > share * _SPARSE_PATIENCE_S:
+            return self._waited > share * _SPARSE_PATIENCE
+        return self._waited > share * _PATIENCE
 
     def interrupt(self) -> None:
         """A frame without a usable face ends the row."""
         self.frames.clear()
 
-    def offer(self, seen: _Seen) -> Straightness:
+    def offer(self, seen: _Seen, *, sparse: bool) -> Straightness:
         """Look at a good face. The row begins anew where it breaks."""
+        self._sparse = sparse
         self._waited += 1
-        angles = (seen.pose.yaw, seen.pose.pitch, seen.pose.roll)
-        straight = all(abs(angle) <= limit for angle, limit in zip(angles, _STRAIGHT_DEG, strict=True))
-        if not straight and self._waited <= _PATIENCE:
+        self._waits_since_s = seen.time_s if self._waits_since_s is None else self._waits_since_s
+        self._waits_s = _elapsed_s(self._waits_since_s, seen.time_s)
+        if not _is_straight(seen.pose) and not self.has_waited():
             self.frames.clear()
             return "not_straight"
         broken = len(self.frames) > 0 and not self._continues(seen)
@@ -449,7 +546,7 @@ class _FrontalRow:
         turns = np.array([(each.pose.yaw, each.pose.pitch) for each in self.frames])
         if np.ptp(turns, axis=0).max() > _STEADY_DEG:
             return "moving"
-        return "steady" if len(self.frames) == FRONTAL_FRAMES else "collecting"
+        return "steady" if self.progress == 1 else "collecting"
 
     def pose(self) -> Pose:
         """The median of the row's poses, once a frame was ``steady``."""
@@ -463,8 +560,91 @@ class _FrontalRow:
         return np.asarray(vectors[np.argmax((vectors @ vectors.T).sum(axis=1))])
 
     def _continues(self, seen: _Seen) -> bool:
+        last = self.frames[-1]
         alike = all(float(each.sample.embedding @ seen.sample.embedding) >= self._same for each in self.frames)
-        return alike and bool(iou(self.frames[-1].box[None], seen.box[None])[0, 0] >= _STILL_IOU)
+        return alike and _stays(
+            last.box, seen, _STILL_IOU, _elapsed_s(last.time_s, seen.time_s) if self._sparse else None
+        )
+
+
+class _Gathered:
+    """Good faces from before anybody looked straight ahead and kept still: of each person the best of each turn.
+
+    Args:
+        same: The similarity from which on two frames of one scan show one person.
+    """
+
+    def __init__(self, same: float) -> None:
+        self._same = same
+        self._people: list[_Somebody] = []
+
+    @property
+    def several(self) -> bool:
+        """Whether nobody was seen far more often than the others."""
+        return bool(self._people) and not self.most_seen()
+
+    def add(self, seen: _Seen) -> None:
+        """Remember a good face, with whom it resembles most."""
+        known = [one for one in self._people if one.likeness(seen) >= self._same]
+        if known:
+            somebody = known[0]
+            for other in known[1:]:  # what lay between was not seen before
+                somebody.join(other)
+                self._people.remove(other)
+        else:
+            somebody = _Somebody()
+            self._people.append(somebody)
+            if len(self._people) > _MOST_PEOPLE:
+                self._people.remove(min(self._people[:-1], key=lambda one: one.frames))
+        somebody.add(seen)
+
+    def most_seen(self) -> list[_Seen]:
+        """The faces of the one person who was seen far more often than anybody else; none where nobody was."""
+        if not self._people:
+            return []
+        first, *others = sorted(self._people, key=lambda one: one.frames, reverse=True)
+        if others and first.frames < _FAR_MORE * others[0].frames:
+            return []
+        return list(first.best.values())
+
+
+class _Somebody:
+    """One person among those gathered.
+
+    Attributes:
+        frames: How often they were seen.
+        best: The best face of each way that they were turned, in steps of degrees.
+    """
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.best: dict[tuple[int, int], _Seen] = {}
+
+    def likeness(self, seen: _Seen) -> float:
+        """How much a face resembles the one that it resembles most."""
+        return float(np.max(np.stack([one.sample.embedding for one in self.best.values()]) @ seen.sample.embedding))
+
+    def add(self, seen: _Seen) -> None:
+        """One more frame."""
+        self.frames += 1
+        self._keep(seen)
+
+    def join(self, other: "_Somebody") -> None:
+        """They are one person."""
+        self.frames += other.frames
+        for seen in other.best.values():
+            self._keep(seen)
+
+    def _keep(self, seen: _Seen) -> None:
+        way = round(seen.pose.yaw / _STEP_DEG), round(seen.pose.pitch / _STEP_DEG)
+        present = self.best.get(way)
+        if present is None or (seen.sample.quality or 0.0) > (present.sample.quality or 0.0):
+            self.best[way] = seen
+
+
+def _elapsed_s(earlier_s: float | None, later_s: float | None) -> float:
+    """Seconds between two frames; 0 where a time is not known."""
+    return 0.0 if earlier_s is None or later_s is None else later_s - earlier_s
 
 
 class _Binding:
@@ -476,31 +656,35 @@ class _Binding:
     Args:
         reference: (D,) float32, the face from the front.
         box: (4,) float32 xyxy where it is.
+        time_s: When.
         same: The similarity from which on two frames of one scan show one person.
     """
 
-    def __init__(self, reference: Floats, box: Floats, same: float) -> None:
+    def __init__(self, reference: Floats, box: Floats, time_s: float | None, same: float) -> None:
         self._reference = reference
         self._same = same
         self._box: Floats | None = box
+        self._time_s = time_s
         self._in_a_row = _RETURN_FRAMES
 
-    def judge(self, embedding: Floats, offset: Pose, box: Floats, views: Iterable[View]) -> Verdict:
+    def judge(self, seen: _Seen, offset: Pose, views: Iterable[View], *, sparse: bool) -> Verdict:
         """Say whose face it is.
 
         Args:
-            embedding: (D,) float32 of the face.
+            seen: The face.
             offset: Its pose relative to the person's frontal one.
-            box: (4,) float32 xyxy.
             views: What was captured so far; those that face nearly the same way are asked beside the frontal one.
+            sparse: Whether frames are so far apart that it may have moved beyond itself.
         """
+        embedding = seen.sample.embedding
         known = [view.sample.embedding for view in views if angle_between(view.offset, offset) <= _NEIGHBOURS_DEG]
         if float(np.max(np.stack([self._reference, *known]) @ embedding)) < self._same:
             self.lose()
             return "other"
-        if self._box is None or iou(self._box[None], box[None])[0, 0] < _TURNING_IOU:
+        elapsed_s = _elapsed_s(self._time_s, seen.time_s) if sparse else None
+        if self._box is None or not _stays(self._box, seen, _TURNING_IOU, elapsed_s):
             self._in_a_row = 0
-        self._box = box
+        self._box, self._time_s = seen.box, seen.time_s
         self._in_a_row += 1
         return "same" if self._in_a_row >= _RETURN_FRAMES else "returning"
 

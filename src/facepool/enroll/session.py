@@ -210,6 +210,11 @@ class EnrollmentSession:
         return self._scan.can_finish
 
     @property
+    def several_people(self) -> bool:
+        """Whether a partial scan cannot tell whom of several people it is about."""
+        return self._scan.several_people
+
+    @property
     def views(self) -> list[View]:
         """What the scan has captured: the frontal view, then around the ring, near before far."""
         return self._scan.views
@@ -239,8 +244,7 @@ class EnrollmentSession:
         Raises:
             ScanIncomplete: Too many directions are missing, and a partial scan was not asked for.
         """
-        if not self.can_finish:
-            raise self._incomplete()
+        self._settle()
         return self.coverage()
 
     def coverage(self) -> Coverage:
@@ -284,8 +288,8 @@ class EnrollmentSession:
             IdentityConflict: A look-alike is not resolved, or somebody else is stored under the name meanwhile.
             PoolChanged: The person who is to get the views is no longer in the pool. Nothing was stored.
         """
-        if self._scanned and not self.can_finish:
-            raise self._incomplete()
+        if self._scanned:
+            self._settle()
         while self._taken or self._scanned:
             self._read_pool()
             self._check_still_known()
@@ -426,7 +430,18 @@ class EnrollmentSession:
         ]
         return [*scanned, *(offer.faces.sample(0, offer.frame, with_picture=keep) for offer in self._taken)]
 
+    def _settle(self) -> None:
+        if not self.can_finish:
+            raise self._incomplete()
+        self._scan.settle()
+
     def _incomplete(self) -> ScanIncomplete:
+        if self._scan.several_people:
+            return ScanIncomplete(
+                f"{self.name} was not registered",
+                why="several people are seen about as often, and none of them looks straight ahead and keeps still",
+                fix=f"Take a film, or a part of it, that shows {self.name} most of the time",
+            )
         covered = self._scan.covered
         missing = [direction_words(direction_angle(way)) for way, captured in enumerate(covered) if not captured]
         return ScanIncomplete(
@@ -468,8 +483,7 @@ class EnrollmentSession:
     def _check_identity(self) -> None:
         """Refuse to store the scan if the pool as it is now speaks against it."""
         self._check_one_person(self.person)
-        front = next((view for view in self.views if view.slot is None), None)
-        if front is not None and self._contradicts(front.sample.embedding):
+        if self.views and self._contradicts(self.views[0].sample.embedding):  # the frontal one, if there is one
             raise IdentityConflict(
                 f"The scan does not look like {self.name} of the pool",
                 why=f"somebody else is stored as {self.name}",

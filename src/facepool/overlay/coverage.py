@@ -220,6 +220,7 @@ def _mixed(low: Color, high: Color, share: float) -> Color:
 
 
 NONE = "-"
+_AHEAD = "straight ahead"
 COLUMNS = ("direction", "angle", "near", "far", "similarity", "stored", "")
 """Above the columns of :func:`coverage_rows`: qualities are 0..100, the similarity is that of the view that would be
 missed first."""
@@ -228,7 +229,8 @@ missed first."""
 def coverage_rows(coverage: Coverage) -> list[tuple[str, ...]]:
     """One row a direction, the view straight ahead first; see ``COLUMNS``."""
     front = coverage.frontal
-    first = ("straight ahead", "", _quality(front), NONE, _similarity([front]), _stored([front]), "")
+    missing = "missing" if front is None else ""
+    first = (_AHEAD, "", _quality(front), NONE, _similarity([front]), _stored([front]), missing)
     return [first, *(_row(direction) for direction in coverage.directions)]
 
 
@@ -240,6 +242,10 @@ def coverage_summary(coverage: Coverage) -> list[str]:
     lines = [f"{covered} of {count} directions, {len(coverage.views)} views, {stored} to store"]
     if coverage.partial:
         lines[0] += " (partial)"
+    if not coverage.steady and coverage.frontal is not None:
+        lines.append("Nobody kept still, looking straight ahead: the view that is nearest to it stands for it")
+    elif not coverage.steady:
+        lines.append("No view looks straight ahead: where the camera stands was taken for it")
     pairs = coverage.similarities[np.triu_indices(len(coverage.similarities), 1)]
     if len(pairs):
         threshold = coverage.threshold.value
@@ -256,7 +262,8 @@ def coverage_summary(coverage: Coverage) -> list[str]:
 
 def coverage_advice(coverage: Coverage) -> str:
     """``Scan again: left, up and left.``; empty where nothing is thin."""
-    ways = list(dict.fromkeys(direction.words for direction in coverage.thin))
+    ahead = [] if coverage.frontal is not None else [_AHEAD]
+    ways = list(dict.fromkeys(ahead + [direction.words for direction in coverage.thin]))
     if not ways:
         return ""
     if len(coverage.thin) == len(coverage.directions):

@@ -3,7 +3,7 @@
 ``LiveSession`` is what the command line, browsers and server cameras run for each source; it drives ``LiveRecognizer``.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,10 +14,11 @@ from facepool.capture import FrameSource, frames_or_silence
 from facepool.errors import InputError
 from facepool.faces.analyze import Analyzer
 from facepool.gallery import Gallery, check_gallery
+from facepool.recognize.assignment import assign
 from facepool.recognize.decide import Claim, Criteria, decide_together
 from facepool.recognize.events import Event, EventKind, EventReason, LiveView
 from facepool.recognize.evidence import EvidenceOptions, Identity, Need, Sameness
-from facepool.recognize.fuse import Observation, weigh
+from facepool.recognize.fuse import Observation, likeness, weigh
 from facepool.recognize.track import Tracker, Tracks
 from facepool.search import GalleryState, Search
 from facepool.thresholds import Threshold, ThresholdPolicy
@@ -173,13 +174,47 @@ class LiveRecognizer:
         weights = [weigh(float(q), pose) for q, pose in zip(prepared.measures.overall, prepared.poses, strict=True)]
         chosen = self._choose([ids[row] for row in rows], list(urgent.values()), prepared.poses, weights, time_s)
         vectors = self._analyzer.embed(prepared.aligned[np.array(chosen, np.intp)])
-        for place, embedding in zip(chosen, vectors, strict=True):
+        sizes_px = prepared.measures.size_px
+        observations = {
+            rows[place]: Observation(vector, weights[place], prepared.poses[place], float(sizes_px[place]), time_s)
+            for place, vector in zip(chosen, vectors, strict=True)
+        }
+        if self._tracker.sparse:
+            self._exchange(ids, observations)
+        for place in chosen:
             row = rows[place]
-            size_px = float(prepared.measures.size_px[place])
-            observation = Observation(embedding, weights[place], prepared.poses[place], size_px, time_s)
             crop_bgr = prepared.aligned.images_bgr[place] if self._options.keep_crops else None
-            ids[row] = self._absorb(ids[row], observation, crop_bgr, sure=bool(sure[row]))
-        return [rows[place] for place in chosen]
+            ids[row] = self._absorb(ids[row], observations[row], crop_bgr, sure=bool(sure[row]))
+        return list(observations)
+
+    def _exchange(self, ids: list[int], observations: Mapping[int, Observation]) -> None:
+        """Between sparse frames people change places: give faces to the tracks whose faces they are.
+
+        Args:
+            ids: Track of each row; changed where it was another's.
+            observations: Of the rows that were embedded.
+        """
+        wrong = [row for row, seen in observations.items() if not self._resembles(ids[row], seen)]
+        free = [ids[row] for row in wrong] + [track for track in self._identities if track not in ids]
+        gains = np.array([[self._likeness(track, observations[row]) for track in free] for row in wrong], np.float32)
+        gains = gains.reshape(len(wrong), len(free)) - np.float32(self._sameness.after_a_jump)
+        found = {ids[wrong[index]]: free[column] for index, column in assign(gains)}
+        # Whose number was given to another, whether a row or a track that is not in view, takes one that became free.
+        given = set(found.values())
+        without = [ids[row] for row in wrong if ids[row] in given - found.keys()] + sorted(given.difference(ids))
+        left = sorted(found.keys() - given, key=lambda track: (self._identities[track].frames, track))
+        found |= dict(zip(without, left, strict=True))
+        self._tracker.exchange(found)
+        for row in wrong:
+            ids[row] = found.get(ids[row], ids[row])
+
+    def _likeness(self, track: int, observation: Observation) -> float:
+        """How much a face resembles what is remembered of a track, -1..1; -1 where that is nothing."""
+        remembered = self._identities[track].observations
+        return likeness(remembered, observation.embedding) if remembered else -1.0
+
+    def _resembles(self, track: int, observation: Observation) -> bool:
+        return self._likeness(track, observation) >= self._sameness.after_a_jump
 
     def _choose(
         self,

@@ -5,13 +5,13 @@ is the right one unless the picture itself jumps. What remains uncertain is said
 a pipeline that has embeddings can verify it.
 """
 
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 
 import numpy as np
 
+from facepool.capture import Rhythm
 from facepool.geometry import iou
 from facepool.recognize.assignment import assign
 from facepool.types import Detections, Floats, Indices, Mask
@@ -24,8 +24,6 @@ _COAST_S = 0.25
 """A face that is not seen moves on for this long, then is expected where it got to."""
 _MISSES = 2.5
 """So many usual intervals a face may be away at least: one that a single picture does not show is not gone."""
-_INTERVALS = 5
-"""Over so many intervals the usual one is measured: a single halt is not a rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,22 +122,17 @@ class Tracker:
         self._numbers = numbers or count(1)
         self._tracks: list[_Track] = []
         self._last_s = -np.inf
-        self._intervals_s: deque[float] = deque(maxlen=_INTERVALS)
-
-    @property
-    def interval_s(self) -> float:
-        """Usual time between two frames that faces were sought in, lately; 0 before the second."""
-        return float(np.median(self._intervals_s)) if self._intervals_s else 0.0
+        self._rhythm = Rhythm()
 
     @property
     def gap_s(self) -> float:
         """How long a face may be away now: as the options say, and longer where frames are few."""
-        return max(self.options.gap_s, _MISSES * self.interval_s)
+        return max(self.options.gap_s, _MISSES * self._rhythm.interval_s)
 
     @property
     def sparse(self) -> bool:
-        """Whether frames are so far apart that people come, go and change places between two, and no link is sure."""
-        return self.interval_s > _COAST_S
+        """Whether frames are so far apart that people change places between two of them, and no link is sure."""
+        return self._rhythm.sparse
 
     def update(self, detections: Detections, time_s: float) -> Tracks:
         """Take in the faces of the next frame.
@@ -152,8 +145,7 @@ class Tracker:
             One row a detection; tracks can be lost in a frame without any.
         """
         time_s = self._forward(time_s)
-        if time_s > self._last_s > -np.inf:
-            self._intervals_s.append(time_s - self._last_s)
+        self._rhythm.look(time_s)
         lost = [track.id for track in self._tracks if time_s - track.seen_s > self.gap_s]
         self._tracks = [track for track in self._tracks if track.id not in lost]
         visible = [track for track in self._tracks if track.seen_s == self._last_s]
@@ -195,6 +187,16 @@ class Tracker:
                 track.began_s, track.hits = track.seen_s, 1
                 return track.id
         raise KeyError(track_id)
+
+    def exchange(self, numbers: Mapping[int, int]) -> None:
+        """Let faces that were taken for one another go on as the ones they are.
+
+        Args:
+            numbers: Of each track that is wrong the number that it should have; the same numbers on both sides.
+        """
+        pasts = {track.id: (track.id, track.began_s, track.hits) for track in self._tracks}
+        for track in self._tracks:
+            track.id, track.began_s, track.hits = pasts[numbers.get(track.id, track.id)]
 
     def _forward(self, time_s: float) -> float:
         return max(time_s, self._last_s)

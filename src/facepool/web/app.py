@@ -127,7 +127,7 @@ def _add_page(app: FastAPI) -> None:
     app.mount("/", _Page(directory=_STATIC, html=True))
 
 
-_ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+_ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
 _MOST_CONNECTIONS = 512
 _GRACE_S = 5
 _MOST_FRAME_BYTES = 5 * 1024 * 1024
@@ -203,17 +203,12 @@ class _Server(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self.handle_exit) for number in _ENDING if not _is_kept_from(number)}
+        before = {number: signal.signal(number, self.handle_exit) for number in _ENDING}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _is_kept_from(number: int) -> bool:
-    """Whether whoever started the server wants it to survive the end of the terminal: ``nohup``."""
-    return number == getattr(signal, "SIGHUP", None) and signal.getsignal(number) is signal.SIG_IGN
 
 
 class Unhurt:

@@ -113,7 +113,9 @@ class LeftOut:
 @more_sources
 @source_option
 @settings_options("pool", "rotate", "every", *REGISTRATION, *DECISION, *MODELS, *DETECTION)
-@click.option("--partial", is_flag=True, help="Accept any coverage, for people who cannot turn; marked as partial.")
+@click.option(
+    "--partial", is_flag=True, help="Accept any coverage, for people who cannot turn or keep still; marked as partial."
+)
 @click.option("--appearance", default="", metavar="NAME", help="Another look of the person, for example glasses.")
 @click.option(
     "--same-as", multiple=True, metavar="NAME", help="Who looks alike in the pool is this person, and gets the views."
@@ -292,7 +294,7 @@ def _finish_scan(
     session: EnrollmentSession, scan: ScanScreen, options: RegisterOptions, console: Console
 ) -> tuple[LookAlike, ...]:
     """Settle everything that may refuse or ask, before anything is stored."""
-    if not session.views:
+    if not session.views and not session.can_finish and not session.several_people:
         raise scan.tally.failure(session.name)
     session.finish()
     look_alikes = resolve_found(session, options.same_as, console)

@@ -50,7 +50,9 @@ _DIFFERENT = 0.01
 """The same when it ends."""
 _LONGEST_LABEL = 100
 _UNAUTHORIZED = 401
+_FORBIDDEN = 403
 _NOT_FOUND = 404
+_TOO_MANY_REQUESTS = 429
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _CAMERA = re.compile(r"[^/+#\x00-\x1f\x7f]{1,100}")
 _NO_PIXELS = np.empty((0, 0, 3), np.uint8)
@@ -122,9 +124,11 @@ class FrigateClient:
         if response.is_success or response.status_code == _NOT_FOUND:
             return response.status_code, response.content
         answer = f"it answers {response.status_code} {response.reason_phrase}"
-        if response.status_code in (_UNAUTHORIZED, 403) and not self._user:
+        if response.is_server_error or response.status_code == _TOO_MANY_REQUESTS:
+            raise Unreachable(answer)
+        if response.status_code in (_UNAUTHORIZED, _FORBIDDEN) and not self._user:
             answer += "; put a user into the address, http://user:password@host"
-        raise (Unreachable if response.is_server_error or response.status_code == 429 else Rejected)(answer)
+        raise Rejected(answer)
 
     def _send(self, method: str, path: str, body: Mapping[str, object] | None) -> httpx2.Response:
         request = self._client.build_request(method, self.name + path, json=body)
@@ -304,6 +308,7 @@ class Frigate:
         self._tracks = tracks
         self._deadline_s: float | None = None
         self._failing = False
+        self._full = False
         self._thread = threading.Thread(target=self._run, name="frigate", daemon=True)
         self._thread.start()
         for connection in connections:
@@ -334,6 +339,10 @@ class Frigate:
                 tracked.report, tracked.fresh = report, True
             elif report.id not in self._ended and len(self._tracked) < 2 * _MOST_TRACKED:
                 self._tracked[report.id] = _TrackedPerson(report, next(self._tracks), time.monotonic())
+                self._full = False
+            elif report.id not in self._ended and not self._full:
+                self._full = True
+                _LOG.warning("Frigate tells of more than %d people at once: some are not looked at", len(self._tracked))
             self._changed.notify()
 
     # What follows runs in the thread.
@@ -360,8 +369,8 @@ class Frigate:
             tracked = self._next()
             if tracked is not None:
                 self._attend(tracked, recognizer)
-            if len(self._tracked) > _MOST_TRACKED:  # the end of the oldest was never told, or Frigate is away
-                self._end(next(iter(self._tracked.values())))
+            if (idle := self._idle_for_long()) is not None:
+                self._end(idle)
 
     def _next(self) -> _TrackedPerson | None:
         """Somebody to look at now, the oldest first; None after a while without one."""
@@ -374,6 +383,13 @@ class Frigate:
             soonest_s = min((tracked.not_before_s for tracked in waiting), default=now_s + _LONGEST_WAIT_S)
             self._changed.wait(soonest_s - now_s)
             return None
+
+    def _idle_for_long(self) -> _TrackedPerson | None:
+        """Somebody whose end was never told, it seems, where there are too many."""
+        with self._changed:
+            if len(self._tracked) <= _MOST_TRACKED:
+                return None
+            return next((tracked for tracked in self._tracked.values() if not tracked.fresh), None)
 
     def _attend(self, tracked: _TrackedPerson, recognizer: SnapshotRecognizer) -> None:
         report = tracked.report

@@ -3,6 +3,7 @@ import { ask } from "./dialogs.js";
 import { h } from "./dom.js";
 import { t } from "./i18n.js";
 import { icon } from "./icons.js";
+import { recall, remember } from "./memory.js";
 
 const CONSENT = "facepool.consent";
 const CONSENT_VERSION = "1";
@@ -12,11 +13,11 @@ const QUALITY = 0.85;
 
 /** When consent was given in this browser; null where it was not. */
 export function consentGiven() {
-  const [version, when] = (localStorage.getItem(CONSENT) ?? "").split(" ");
+  const [version, when] = (recall(CONSENT) ?? "").split(" ");
   return version === CONSENT_VERSION && when ? new Date(when) : null;
 }
 
-export const withdrawConsent = () => localStorage.removeItem(CONSENT);
+export const withdrawConsent = () => remember(CONSENT, null);
 
 /** Why this device's camera cannot be used here, as an error with a title and a message for people; null where it can. */
 export async function cameraProblem() {
@@ -49,15 +50,12 @@ export async function askForConsent() {
       h("div", { class: "actions" }, h("button", { class: "button", type: "button", onclick: () => close(false) }, t("cancel")), go),
     );
   });
-  if (agreed) localStorage.setItem(CONSENT, `${CONSENT_VERSION} ${new Date().toISOString()}`);
+  if (agreed) remember(CONSENT, `${CONSENT_VERSION} ${new Date().toISOString()}`);
   return agreed === true;
 }
 
-export const chosenCamera = () => localStorage.getItem(CHOSEN) ?? "";
-export function chooseCamera(id) {
-  if (id) localStorage.setItem(CHOSEN, id);
-  else localStorage.removeItem(CHOSEN);
-}
+export const chosenCamera = () => recall(CHOSEN) ?? "";
+export const chooseCamera = (id) => remember(CHOSEN, id || null);
 
 /** The cameras that the browser tells of: it names them only after one was allowed. */
 export async function listCameras() {

@@ -1,12 +1,14 @@
 // Words, numbers and dates in the user's language: the browser's, or the one that was chosen here.
+import { recall, remember } from "./memory.js";
 import en from "./words/en.js";
 import de from "./words/de.js";
 
 export const LANGUAGES = { en: "English", de: "Deutsch" };
 const WORDS = { en, de };
+const CHOSEN = "facepool.language";
 
 export function chosenLanguage() {
-  const chosen = localStorage.getItem("facepool.language");
+  const chosen = recall(CHOSEN);
   return chosen in LANGUAGES ? chosen : "auto";
 }
 
@@ -22,10 +24,7 @@ function region() {
   return navigator.languages.find((tag) => tag.slice(0, 2) === language()) ?? language();
 }
 
-export function chooseLanguage(chosen) {
-  if (chosen === "auto") localStorage.removeItem("facepool.language");
-  else localStorage.setItem("facepool.language", chosen);
-}
+export const chooseLanguage = (chosen) => remember(CHOSEN, chosen === "auto" ? null : chosen);
 
 /** Words by key. {name} is replaced; a key with forms (one, other) takes that of the number n. */
 export function t(key, values = {}) {

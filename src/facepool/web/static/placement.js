@@ -2,6 +2,7 @@
 
 const CORNER_OF_FACE = 0.3; // a plate inside its own box may be this share of its height: corners show no face
 const GAP = 3;
+const EDGE = 3;
 
 /**
  * Finds a place for each label: with the fullest text that covers no face and no other label.
@@ -50,7 +51,7 @@ export function arrange(wanted, room) {
 
 /** Below, above, then at the sides; wholly in the picture, moved along the box's edge if need be. */
 function around(box, w, h, [roomWidth, roomHeight]) {
-  const inWidth = (x) => Math.max(0, Math.min(x, roomWidth - w));
+  const inWidth = (x) => Math.max(EDGE, Math.min(x, roomWidth - w - EDGE));
   const inHeight = (y) => Math.max(0, Math.min(y, roomHeight - h));
   const places = [];
   for (const x of [box.x + (box.w - w) / 2, box.x, box.x + box.w - w]) for (const y of [box.y + box.h, box.y - h]) if (y >= 0 && y + h <= roomHeight) places.push({ x: inWidth(x), y, w, h });

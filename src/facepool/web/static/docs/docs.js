@@ -60,7 +60,7 @@ const contents = (content) => Object.entries(content ?? {}).map(([kind, { schema
 
 /** What is sent, with its fields. */
 function bodies(content) {
-  return Object.entries(content).map(([kind, { schema }]) => [contents({ [kind]: { schema } }), fields(kind, resolved(schema) ?? {})]);
+  return Object.entries(content).map(([kind, { schema }]) => [contents({ [kind]: { schema } }), fields("Fields", resolved(schema) ?? {})]);
 }
 
 /** What to type in a terminal. */

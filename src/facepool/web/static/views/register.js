@@ -6,6 +6,7 @@ import { add, announce, field, h, put, toggle } from "../dom.js";
 import { FrameStream } from "../frames.js";
 import { listed, number, percent, t, translated } from "../i18n.js";
 import { icon } from "../icons.js";
+import { recall, remember } from "../memory.js";
 import { Ring, side, way } from "../ring.js";
 import { addPhotos } from "./photos.js";
 
@@ -57,7 +58,7 @@ function form({ person = "", appearance = "", partial = false }, begin, problem)
     { class: "rows", open: Boolean(appearance || partial) },
     h("summary", { class: "row" }, t("register.more")),
     h("div", { class: "row" }, h("div", { class: "row-text" }, field(t("register.appearance"), look, t("register.appearance.help")))),
-    toggle(t("register.speak"), speaks(), (on) => localStorage.setItem(SPEAK, on ? "1" : ""), t("register.speak.help")),
+    toggle(t("register.speak"), speaks(), (on) => remember(SPEAK, on ? "1" : null), t("register.speak.help")),
     toggle(t("register.partial"), partial, (on) => (options.partial = on), t("register.partial.help")),
   );
   const start = h("button", { class: `button ${problem ? "" : "primary"} large`, type: "submit" }, icon("camera"), t(problem ? "retry" : "register.start"));
@@ -81,7 +82,7 @@ function form({ person = "", appearance = "", partial = false }, begin, problem)
   );
 }
 
-const speaks = () => localStorage.getItem(SPEAK) === "1";
+const speaks = () => recall(SPEAK) === "1";
 
 /** One scan, from the camera's start until the views are saved. */
 class ScanPage {

@@ -5,6 +5,7 @@ import { ask, confirm, form, problemBox, toast } from "../dialogs.js";
 import { add, announce, field, h, put, segments, toggle } from "../dom.js";
 import { LANGUAGES, chooseLanguage, chosenLanguage, date, dateTime, number, t, translated } from "../i18n.js";
 import { icon } from "../icons.js";
+import { recall, remember } from "../memory.js";
 import { curveChart } from "../curve.js";
 import { attempt } from "./person.js";
 
@@ -263,7 +264,7 @@ async function removeKey(name, redraw) {
 function pageSection(redraw) {
   const language = segments(t("settings.language"), [["auto", t("settings.language.auto")], ...Object.entries(LANGUAGES)], chosenLanguage(), (value) => (chooseLanguage(value), redraw()));
   const themes = ["auto", "light", "dark"].map((value) => [value, t(`settings.theme.${value}`)]);
-  const theme = segments(t("settings.theme"), themes, localStorage.getItem("facepool.theme") ?? "auto", chooseTheme);
+  const theme = segments(t("settings.theme"), themes, recall("facepool.theme") ?? "auto", chooseTheme);
   const given = consentGiven();
   const withdraw = h("button", { class: "button", type: "button", onclick: () => (withdrawConsent(), redraw()) }, t("settings.consent.withdraw"));
   return block(
@@ -279,8 +280,7 @@ function pageSection(redraw) {
 }
 
 function chooseTheme(value) {
-  if (value === "auto") localStorage.removeItem("facepool.theme");
-  else localStorage.setItem("facepool.theme", value);
+  remember("facepool.theme", value === "auto" ? null : value);
   if (value === "auto") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = value;
 }

@@ -262,7 +262,7 @@ export default {
   "reason.undecided": "noch nicht oft genug angesehen",
 
   "activity.title": "Verlauf",
-  "activity.lead": "Wer wann gesehen wurde, das Neueste zuerst.",
+  "activity.lead": "Wer von wann bis wann da war, das Neueste zuerst.",
   "activity.everybody": "Alle",
   "activity.filter": "Wen zeigen",
   "activity.empty.title": "Noch wurde niemand gesehen",

@@ -262,7 +262,7 @@ export default {
   "reason.undecided": "not looked at often enough yet",
 
   "activity.title": "Activity",
-  "activity.lead": "Who was seen when, newest first.",
+  "activity.lead": "Who was there from when to when, newest first.",
   "activity.everybody": "Everybody",
   "activity.filter": "Whom to show",
   "activity.empty.title": "Nobody was seen yet",
