@@ -47,6 +47,15 @@ def test_pictures_of_a_folder_become_one_object_a_face(crowd: Commands, photos: 
     assert stranger["time_s"] is None
 
 
+def test_of_a_large_picture_without_a_face_it_is_said_what_finds_smaller_ones(crowd: Commands, tmp_path: Path) -> None:
+    write_image(tmp_path / "wide.png", np.full((300, 4000, 3), 90, np.uint8))
+    write_image(tmp_path / "small.png", np.full((300, 400, 3), 90, np.uint8))
+    outcome = crowd("recognize", tmp_path / "wide.png", tmp_path / "small.png")
+    assert outcome.code == 0
+    assert outcome.err.count("less than about 100 pixels may be missed") == 1
+    assert "--detect-size 2560" in outcome.err
+
+
 def test_nobody_is_two_faces_of_one_photo(crowd: Commands, photos: Path, tmp_path: Path) -> None:
     ada = shot(photos / "person_a_2.jpg")
     write_image(tmp_path / "mirror.png", np.hstack([ada, shot(photos / "person_b_2.jpg"), ada[:, ::-1]]))
