@@ -197,6 +197,12 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self._started()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop. Who presses Ctrl-C twice waits for no request, but for what has to be closed."""
+        await super().shutdown(sockets)
+        if self.force_exit:
+            await self.lifespan.shutdown()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Let signals end the server, without raising them anew once it has ended, as uvicorn does."""

@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,6 +76,22 @@ def test_a_server_that_is_told_to_stop_ends_streams_and_conversations(facepool: 
     with serving(facepool) as (server, address):
         _stop_amidst_connections(server.pid, number, address)
         _, said = server.communicate(timeout=PATIENCE_S)
+    assert server.returncode == 0
+    assert not re.search("error|traceback", said, re.IGNORECASE), said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+def test_who_presses_ctrl_c_twice_waits_for_nobody(facepool: Commands) -> None:
+    with serving(facepool) as (server, address):
+        port = int(address.rpartition(":")[2].strip("/"))
+        with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as sender:
+            sender.sendall(b"POST /v1/recognize HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n")
+            sender.sendall(b"Content-Length: 1000\r\n\r\nno more than this")
+            httpx.get(f"{address}health")
+            for _ in range(2):
+                server.send_signal(signal.SIGINT)
+                time.sleep(0.5)
+            _, said = server.communicate(timeout=PATIENCE_S)
     assert server.returncode == 0
     assert not re.search("error|traceback", said, re.IGNORECASE), said
 
