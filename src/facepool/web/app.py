@@ -170,7 +170,7 @@ def run(
         tls_key: Its key, if that is not in the same file.
     """
     config = uvicorn.Config(
-        Unhurt(app),
+        QuietEnd(app),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -217,7 +217,7 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-class Unhurt:
+class QuietEnd:
     """Ends requests quietly that are still under way when the server's patience with them ends.
 
     uvicorn cancels them, and would log each as an error with its traceback.

@@ -141,6 +141,11 @@ def test_a_certificate_of_its_own_is_made_kept_and_told(facepool: Commands) -> N
         assert f"https://{there}:" in said
 
 
+def test_pages_that_may_do_everything_are_named(facepool: Commands) -> None:
+    words = ("-m", "facepool", "serve", "--port", "0", "--allow-origin", "http://dash.example/x")
+    assert interrupt(facepool.start(*words), "Scripts of http://dash.example may do everything").code == 0
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
