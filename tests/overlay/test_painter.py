@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from facepool.overlay import Label, Painter, contact_sheet, mirror
-from facepool.types import Image
+from facepool.overlay import Label, Painter, contact_sheet, label_of, mirror
+from facepool.recognize.pictures import RecognizedFaces
+from facepool.types import Decision, Detections, Image, Reason
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +139,22 @@ def test_a_sheet_needs_a_caption_for_each_picture_and_a_column() -> None:
         contact_sheet([gray()], [], 3)
     with pytest.raises(ValueError, match="0 columns"):
         contact_sheet([gray()], ["a"], 0)
+
+
+def recognized(*people: str | None) -> RecognizedFaces:
+    boxes = np.array([(40 * row, 50, 40 * row + 30, 90) for row in range(len(people))], np.float32).reshape(-1, 4)
+    found = Detections(boxes, np.ones(len(people), np.float32), np.zeros((len(people), 5, 2), np.float32))
+    reasons: list[Reason] = ["match" if person else "below_threshold" for person in people]
+    decisions = [Decision(person, 0.714, 0.4, None, reason) for person, reason in zip(people, reasons, strict=True)]
+    return RecognizedFaces(found, tuple(decisions))
+
+
+def test_a_face_alone_is_named_and_several_have_the_numbers_of_their_rows() -> None:
+    alone = label_of(recognized("Ada"), 0)
+    assert (alone.text.replace("\u200e", ""), alone.shorter) == ("Ada 0.71", ("Ada",))
+    assert (label_of(recognized(None), 0).text, label_of(recognized(None), 0).shorter) == ("None", ("",))
+    several = recognized("Ada", None)
+    assert label_of(several, 0).text.replace("\u200e", "") == "1 Ada 0.71"
+    assert [text.replace("\u200e", "") for text in label_of(several, 0).shorter] == ["1 Ada", "1"]
+    assert label_of(several, 1).text.replace("\u200e", "") == "2 None"
+    assert label_of(several, 1).shorter == ("2", "")  # the red box says the rest
