@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,34 @@ def test_a_motion_jpeg_stream_is_live() -> None:
         assert source.live
         assert frame.image_bgr.shape == gradient().shape
         assert frame.source == f"http://{address}/"
+
+
+def test_a_stream_whose_pictures_come_more_seldom_than_its_timeout_is_waited_for() -> None:
+    visits: list[int] = []
+    news: list[LiveStatus] = []
+
+    def answer(client: socket.socket) -> None:
+        client.recv(4096)
+        visits.append(1)
+        client.sendall(MJPEG_HEAD)
+        with suppress(OSError):
+            for step in range(100):
+                client.sendall(mjpeg_part(step))
+                if over.wait(0.3):
+                    return
+
+    over = threading.Event()
+    again = ReconnectPolicy(first_wait_s=0.05, longest_wait_s=0.05)
+    options = CaptureOptions(read_timeout_s=0.2, reconnect=again)
+    with (
+        server(answer) as address,
+        open_source(f"http://{address}/", options, on_status=news.append) as source,
+    ):
+        frames = [frame for frame, _ in zip(source, range(6), strict=False)]
+        over.set()
+    assert len(frames) == 6
+    assert len(visits) <= 4, "once its rate is known, it is not opened again and again"
+    assert "no answer within 0.2 s" in {status.reason for status in news}
 
 
 def test_a_stream_that_stops_is_opened_again_and_then_lost() -> None:

@@ -1,6 +1,5 @@
 """What ends a command from outside ends it as Ctrl-C does: nothing is lost, and nothing is stored half-way."""
 
-import json
 import os
 import shutil
 import signal
@@ -8,9 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -22,6 +19,7 @@ from support.commands import Commands, film, pan
 from support.loopback_camera import camera_before, moving
 from support.paths import ROOT
 from support.screen import until
+from support.webhook import listener
 
 pty = pytest.importorskip("pty", reason="POSIX")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -30,28 +28,6 @@ PATIENCE_S = 60
 ENDS = pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=["terminate", "hang up"]
 )
-
-
-@contextmanager
-def receiver() -> Iterator[tuple[str, list[dict[str, object]]]]:
-    """Another program that takes events, and what it got."""
-    heard: list[dict[str, object]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *details: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/", heard
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def kinds(heard: list[dict[str, object]]) -> list[object]:
@@ -67,7 +43,7 @@ def length_s(path: Path) -> float:
 def test_recognition_closes_its_recording_and_tells_who_is_lost(
     crowd: Commands, photos: Path, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
-    with camera_before(moving(read_image(photos / "person_a_2.jpg"))) as camera, receiver() as (url, heard):
+    with camera_before(moving(read_image(photos / "person_a_2.jpg"))) as camera, listener() as (url, heard):
         words = ("recognize", "-s", camera.url, "--headless", "-o", tmp_path / "named.mp4", "--webhook", url)
         process = crowd.start("-m", "facepool", *words)
         assert until(lambda: "recognized" in kinds(heard))
@@ -117,7 +93,7 @@ def _original(source: Path) -> tuple[str | Path, ...]:
 
 
 def test_a_terminal_that_is_closed_loses_no_event(crowd: Commands, photos: Path, tmp_path: Path) -> None:
-    with camera_before(moving(read_image(photos / "person_a_2.jpg"))) as camera, receiver() as (url, heard):
+    with camera_before(moving(read_image(photos / "person_a_2.jpg"))) as camera, listener() as (url, heard):
         words = ("recognize", "-s", camera.url, "--headless", "--webhook", url, "-o", str(tmp_path / "named.mp4"))
         child, terminal = pty.fork()
         if child == 0:
@@ -150,7 +126,7 @@ def _drain(terminal: int) -> None:
     reason="no process of ours may be the first of a namespace here",
 )
 def test_as_process_1_of_a_container_it_ends_too(crowd: Commands, photos: Path, tmp_path: Path) -> None:
-    with camera_before(moving(read_image(photos / "person_a_2.jpg"))) as camera, receiver() as (url, heard):
+    with camera_before(moving(read_image(photos / "person_a_2.jpg"))) as camera, listener() as (url, heard):
         words = ("recognize", "-s", camera.url, "--headless", "--webhook", url, "-o", str(tmp_path / "named.mp4"))
         command = ("unshare", "-pf", "--mount-proc", "--kill-child", sys.executable, "-m", "facepool", *words)
         process = subprocess.Popen(

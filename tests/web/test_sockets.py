@@ -109,6 +109,32 @@ def test_live_pictures_are_answered_and_what_happened_is_kept(tmp_path: Path) ->
         ]
 
 
+def test_who_is_before_a_browser_that_sends_nothing_any_more_is_lost_and_appears_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facepool.web.api.live._SILENT_S", 0.5)
+    monkeypatch.setattr("facepool.web.api.live._IDLE_S", 0.05)
+    analyzer = FakeLiveAnalyzer()
+    with open_pool(tmp_path / "pool.db", LIVE_SPACE) as pool:
+        pool.register("Ada", [Sample(unit(0, LIVE_SPACE.dimension))], LIVE_SPACE)
+    ada = Actor(unit(0, LIVE_SPACE.dimension))
+    with (
+        client_of(tmp_path, analyzer) as client,
+        client.websocket_connect(f"{HERE}/v1/live") as socket,
+    ):
+        for _ in range(4):
+            look(socket, analyzer.frame(ada))
+        entries = []
+        for _ in range(500):
+            entries = client.get("/v1/activity").json()["entries"]
+            if len(entries) == 3:
+                break
+            time.sleep(0.01)
+        assert [entry["event"] for entry in entries] == ["lost", "recognized", "appeared"]
+        told = [look(socket, analyzer.frame(ada)) for _ in range(4)]
+        assert [event["event"] for message in told for event in message["events"]] == ["appeared", "recognized"]
+
+
 def test_time_does_not_go_back_whatever_a_client_says(tmp_path: Path) -> None:
     analyzer = FakeLiveAnalyzer()
     with client_of(tmp_path, analyzer) as client, client.websocket_connect(f"{HERE}/v1/live") as socket:

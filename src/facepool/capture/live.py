@@ -5,10 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from itertools import pairwise
 from typing import Protocol
-
-import numpy as np
 
 from facepool.capture.source import (
     ClosesOnExit,
@@ -16,6 +13,7 @@ from facepool.capture.source import (
     LiveStatus,
     OnStatus,
     ReconnectPolicy,
+    Rhythm,
     Shot,
 )
 from facepool.capture.turning import Turning
@@ -26,8 +24,6 @@ from facepool.types import Frame
 _TICK_S = 0.1
 _CLOSE_GRACE_S = 1.0
 _FPS_WINDOW = 30
-_SILENT_INTERVALS = 3
-"""A source that is this many of its usual intervals late is silent, be they ever so long."""
 
 
 class Connection(Protocol):
@@ -127,6 +123,7 @@ class LiveSource(ClosesOnExit):
         self._news: deque[LiveStatus] = deque()
         self._status: LiveStatus | None = None
         self._captured_at: deque[float] = deque(maxlen=_FPS_WINDOW)
+        self._rhythm = Rhythm()
         self._started_at = 0.0
         self._captured = 0
         self._connected = False
@@ -143,13 +140,10 @@ class LiveSource(ClosesOnExit):
         return (len(stamps) - 1) / (stamps[-1] - stamps[0])
 
     @property
-    def interval_s(self) -> float | None:
-        """Usual time between two captured frames, lately, whatever halts there were; None before the second."""
+    def interval_s(self) -> float:
+        """Usual time between two captured frames, lately, whatever halts there were; 0 before the second."""
         with self._changed:
-            stamps = list(self._captured_at)
-        if len(stamps) < 2:
-            return None
-        return float(np.median([later - earlier for earlier, later in pairwise(stamps)]))
+            return self._rhythm.interval_s
 
     @property
     def silent(self) -> bool:
@@ -162,7 +156,7 @@ class LiveSource(ClosesOnExit):
             if not self._captured_at or self._newest is not None or not self.live:
                 return False
             silence_s = self._clock() - self._captured_at[-1]
-        return silence_s > max(self._silent_after_s, _SILENT_INTERVALS * (self.interval_s or 0.0))
+            return silence_s > self._rhythm.silent_after(self._silent_after_s)
 
     @property
     def ended(self) -> bool:
@@ -314,6 +308,7 @@ class LiveSource(ClosesOnExit):
             self._newest = Frame(shot.image_bgr, self.name, self._captured, time_s)
             self._captured += 1
             self._captured_at.append(now)
+            self._rhythm.look(now)
             self._connected = True
             self._changed.notify_all()
 

@@ -196,6 +196,7 @@ class Rhythm:
     _RECENT = 5
     """Over so many intervals it is measured: a single halt is not a rate."""
     _SPARSE_S = 0.25
+    _SILENT_INTERVALS = 3
 
     def __init__(self) -> None:
         self._last_s: float | None = None
@@ -218,6 +219,10 @@ class Rhythm:
     def sparse(self) -> bool:
         """Whether frames are so far apart that people come, go and change places between two of them."""
         return self.interval_s > self._SPARSE_S
+
+    def silent_after(self, least_s: float) -> float:
+        """Seconds without a frame after which the source counts as silent: three intervals, and so many at least."""
+        return max(least_s, self._SILENT_INTERVALS * self.interval_s)
 
 
 def url_scheme(text: str) -> str:

@@ -4,6 +4,7 @@ import errno
 import math
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -25,6 +26,7 @@ from av.video.stream import VideoStream
 from facepool.capture.source import (
     CaptureOptions,
     ClosesOnExit,
+    Rhythm,
     Shot,
     login_hint,
     mask_credentials,
@@ -50,6 +52,8 @@ _ODDEST_PIXEL = 10  # times as wide as high, or as high as wide; what states mor
 # FFmpeg plays these as films of a text terminal, and takes any .txt or .nfo file for one.
 _TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
 _TOLERATED_GAP_S = 1.0
+_AT_ONCE = 2  # pictures that a slow stream sends to whoever connects, before it goes on in its own time
+_LONGEST_PATIENCE_S = 60.0
 _RTSP_OPTIONS = {"rtsp_transport": "tcp"}  # loses no packets, for a little more delay
 _FORMATS_WITHOUT_TIMES = frozenset({"avi"})  # their frames are only counted
 _REFUSALS = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
@@ -396,9 +400,11 @@ class StreamConnector:
 
     Attributes:
         serves_no_video: Whether it answered the last time with something that FFmpeg takes for no video.
+        patience_s: How long it may stay silent now: longer than the options say where its pictures come that seldom.
     """
 
     def __init__(self, url: str, options: CaptureOptions, container: str | None = None) -> None:
+        self.patience_s = options.read_timeout_s
         self.name = mask_credentials(url)
         self.description = f"stream {self.name}"
         self.serves_no_video = False
@@ -421,7 +427,7 @@ class StreamConnector:
                 format=self._container,
                 options=_RTSP_OPTIONS if scheme.startswith("rtsp") else {},
                 metadata_errors="replace",  # titles are not always UTF-8
-                timeout=(options.open_timeout_s, options.read_timeout_s),
+                timeout=(options.open_timeout_s, self.patience_s),
             )
         # FFmpeg's error names the address with its password, so it is not kept as the cause.
         except MemoryError:
@@ -441,9 +447,20 @@ class StreamConnector:
             why = error.why if isinstance(error, StreamLost) else error.args[0]
             raise self.unavailable(why) from error
 
-    def read_failure(self, error: av.FFmpegError) -> StreamLost:
-        """The error for a connection on which reading failed."""
-        return self.lost(_reason(error, self._options.read_timeout_s))
+    def read_failure(self, error: av.FFmpegError, pictures: int, rhythm: Rhythm) -> StreamLost:
+        """The error for a connection on which reading failed.
+
+        Args:
+            error: How.
+            pictures: How many it had given.
+            rhythm: When they came.
+        """
+        lost = self.lost(_reason(error, self.patience_s))
+        if isinstance(error, av.error.ExitError) and pictures:
+            usual_s = rhythm.silent_after(self._options.read_timeout_s)
+            longer_s = 2 * self.patience_s if pictures <= _AT_ONCE else usual_s
+            self.patience_s = min(longer_s, max(_LONGEST_PATIENCE_S, self._options.read_timeout_s))
+        return lost
 
     def unavailable(self, why: str, *, refused: bool = False) -> StreamUnavailable:
         """The error for a stream that never opened.
@@ -488,6 +505,8 @@ class StreamConnection:
         self._is_finite = is_finite
         self._decoder = VideoDecoder(container, low_delay=not self.every_frame, threads=threads)
         self._shots = self._decoder.shots()
+        self._pictures = 0
+        self._rhythm = Rhythm()
         self._first = self._read()
         if self._first is None:
             raise connector.lost("it sends no picture")
@@ -511,9 +530,12 @@ class StreamConnection:
         except MemoryError as error:
             raise out_of_memory(f"The stream {self._connector.name} cannot be read") from error
         except av.FFmpegError as error:
-            raise self._connector.read_failure(error) from None  # as above: it may name the address
+            # As above: it may name the address.
+            raise self._connector.read_failure(error, self._pictures, self._rhythm) from None
         if shot is None and (self._decoder.broken or not self._is_finite):
             raise self._connector.lost("the other side stopped sending")
+        self._pictures += 1
+        self._rhythm.look(time.monotonic())
         return shot
 
 

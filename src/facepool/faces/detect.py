@@ -63,6 +63,11 @@ class DetectOptions:
         """Long side beyond which a picture is shrunk by every pass but the closer one."""
         return max(self.size, self.second_size or 0)
 
+    @property
+    def longest(self) -> int:
+        """Long side beyond which a still picture is shrunk by every pass."""
+        return max(self.reach, self.closer_size or 0)
+
 
 DETECTOR_PRESETS: Mapping[DetectorPreset, DetectOptions] = MappingProxyType(
     {

@@ -7,8 +7,9 @@ A picture is looked at once. Only where that leaves a doubt it is looked at agai
   in an upside-down one, too, and puts its landmarks where they would be if it was upright; such a face resembles
   others of its kind more than it resembles its own person.
 
-On 1,040 photos of LFW as they are, 1 % had no clear face and were looked at again, and none was turned; turned by 90,
-180 and 270 degrees all but one were found upright. ``benchmarks/turned.py`` measures it.
+Of 1,040 photos of LFW as they are, 0.6 % had no clear face and were looked at again, and none was turned; turned by 90,
+180 and 270 degrees, 99.9 % were found upright: ``docs/adr/0029-photos-that-do-not-lie-upright.md``, and
+``benchmarks/accuracy/turned.py`` for error rates.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ import numpy as np
 from facepool.faces.detect import RetinaFace
 from facepool.faces.pose import NO_HEAD_MM, Heads, fit_heads
 from facepool.geometry import turn_boxes, turn_image, turn_points, turn_size
-from facepool.types import TURNS, Detections, Floats, Image, Mask, Turn
+from facepool.types import TURNS, Detections, Image, Mask, Turn
 
 Detect = Callable[[Sequence[Image]], list[Detections]]
 """Finds the faces of each image, as ``RetinaFace.detect``."""
@@ -107,47 +108,63 @@ class PictureFinder:
         return [self._settled(image, first) for image, first in zip(images_bgr, firsts, strict=True)]
 
     def _settled(self, image_bgr: Image, first: Detections) -> FoundFaces:
-        found = self._with_closer_look(image_bgr, FoundFaces.of(first, _size_wh(image_bgr)))
+        picture = _Picture(image_bgr)
+        found = self._with_closer_look(picture, picture.fitted(first))
         if found.clear.any():
             return found
-        best = self._surest_turn(image_bgr, found)
-        return found if best is found else self._with_closer_look(image_bgr, best)
+        best = self._surest_turn(picture, found)
+        return found if best is found else self._with_closer_look(picture, best)
 
-    def _surest_turn(self, image_bgr: Image, found: FoundFaces) -> FoundFaces:
+    def _surest_turn(self, picture: "_Picture", found: FoundFaces) -> FoundFaces:
         """What was found in a picture as it lies, or by the quarter turn that more speaks for."""
-        turned = (_look(self._detect, image_bgr, self._detector.options.reach, turn) for turn in TURNS if turn)
-        others = (FoundFaces.of(detections, _size_wh(image_bgr)) for detections in turned)
+        reach = self._detector.options.reach
+        others = [picture.fitted(picture.look(self._detect, reach, turn)) for turn in TURNS if turn]
         return max((found, *others), key=lambda faces: faces.evidence)
 
-    def _with_closer_look(self, image_bgr: Image, found: FoundFaces) -> FoundFaces:
+    def _with_closer_look(self, picture: "_Picture", found: FoundFaces) -> FoundFaces:
         """The faces, and smaller ones where the picture is large and none of its faces is."""
-        options, long_side = self._detector.options, max(image_bgr.shape[:2])
+        options, long_side = self._detector.options, max(picture.size_wh)
         if options.closer_size is None or long_side < _LARGER * options.reach:
             return found
         if (found.detections.sizes[found.plausible] >= _LARGE_SHARE * long_side).any():
             return found
-        closer = _look(self._detect_closer, image_bgr, options.closer_size, found.detections.turn)
+        closer = picture.look(self._detect_closer, options.closer_size, found.detections.turn)
         scale = min(1.0, options.closer_size / long_side)
-        return FoundFaces.of(self._detector.merge(found.detections, closer, scale), _size_wh(image_bgr))
+        return picture.fitted(self._detector.merge(found.detections, closer, scale))
 
 
-def _look(detect: Detect, image_bgr: Image, longest: int, turn: Turn) -> Detections:
-    """The faces of an image that is shrunk, so that turning it costs little, and turned; in pixels of the image."""
-    size_wh = _size_wh(image_bgr)
-    scale = min(1.0, longest / max(size_wh))
-    if scale < 1:
-        shrunk_wh = (max(1, round(size_wh[0] * scale)), max(1, round(size_wh[1] * scale)))
-        image_bgr = np.asarray(cv2.resize(image_bgr, shrunk_wh, interpolation=cv2.INTER_AREA), np.uint8)
-    looked_at_wh = _size_wh(image_bgr)
-    (found,) = detect([turn_image(image_bgr, turn)])
-    turned_wh, to_source = turn_size(looked_at_wh, turn), np.array(size_wh, np.float32) / np.array(looked_at_wh)
+class _Picture:
+    """A picture that is looked at more than once.
 
-    def back(points: Floats) -> Floats:
-        return np.asarray(turn_points(points, turned_wh, _BACK[turn]) * to_source, np.float32)
+    Args:
+        image_bgr: (H, W, 3) uint8 BGR, as it lies.
+    """
 
-    boxes = turn_boxes(found.boxes, turned_wh, _BACK[turn]) * np.tile(to_source, 2)
-    return Detections(np.asarray(boxes, np.float32), found.scores, back(found.landmarks), turn)
+    def __init__(self, image_bgr: Image) -> None:
+        self.size_wh = image_bgr.shape[1], image_bgr.shape[0]
+        self._views = [image_bgr]
 
+    def fitted(self, detections: Detections) -> FoundFaces:
+        """What was found in it, in its pixels, with heads."""
+        return FoundFaces.of(detections, self.size_wh)
 
-def _size_wh(image_bgr: Image) -> tuple[int, int]:
-    return image_bgr.shape[1], image_bgr.shape[0]
+    def look(self, detect: Detect, longest: int, turn: Turn) -> Detections:
+        """Its faces, looked at no larger than so long and turned clockwise; in its pixels, as it lies."""
+        view = self._shrunk_to(longest)
+        (found,) = detect([turn_image(view, turn)])
+        view_wh = view.shape[1], view.shape[0]
+        turned_wh, to_picture = turn_size(view_wh, turn), np.array(self.size_wh, np.float32) / np.array(view_wh)
+        boxes = turn_boxes(found.boxes, turned_wh, _BACK[turn]) * np.tile(to_picture, 2)
+        landmarks = turn_points(found.landmarks, turned_wh, _BACK[turn]) * to_picture
+        return Detections(boxes.astype(np.float32), found.scores, landmarks.astype(np.float32), turn)
+
+    def _shrunk_to(self, longest: int) -> Image:
+        """Shrunk so that turning it costs little; once, and out of a smaller view where there is one."""
+        scale = min(1.0, longest / max(self.size_wh))
+        view_wh = max(1, round(self.size_wh[0] * scale)), max(1, round(self.size_wh[1] * scale))
+        larger = [view for view in self._views if max(view.shape[:2]) >= max(view_wh)]
+        view = min(larger, key=lambda view: view.size)
+        if (view.shape[1], view.shape[0]) != view_wh:
+            view = np.asarray(cv2.resize(view, view_wh, interpolation=cv2.INTER_AREA), np.uint8)
+            self._views.append(view)
+        return view

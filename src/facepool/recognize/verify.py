@@ -74,7 +74,7 @@ def largest_face(detections: Detections, which: str) -> int:
     if len(detections) == 0:
         raise NoFace(
             f"No face was found in the {which} picture",
-            fix="Use a picture in which the face is larger and unobstructed, or --quality best for small ones",
+            fix="Use a picture in which the face is larger and unobstructed; --detect-size 2560 looks for smaller ones",
         )
     heads, misfit_mm = fit_a_head(detections), detections.misfit_mm
     if misfit_mm is not None and not heads.any():

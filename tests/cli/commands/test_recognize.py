@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +17,7 @@ from facepool.capture import VideoSource, write_image
 from facepool.geometry import turn_image
 from support.broker import broker, listening
 from support.commands import Commands, film, interrupt, nobody, pan, shot
-from support.loopback_camera import write_video
+from support.loopback_camera import camera_before, moving, write_video
 from support.media import join, server
 from support.ports import free_port
 from support.webhook import listener
@@ -44,6 +45,15 @@ def test_pictures_of_a_folder_become_one_object_a_face(crowd: Commands, photos: 
     assert stranger["reason"] == "below_threshold"
     assert float(str(stranger["similarity"])) < float(str(stranger["threshold"]))
     assert stranger["time_s"] is None
+
+
+def test_of_a_large_picture_without_a_face_it_is_said_what_finds_smaller_ones(crowd: Commands, tmp_path: Path) -> None:
+    write_image(tmp_path / "wide.png", np.full((300, 4000, 3), 90, np.uint8))
+    write_image(tmp_path / "small.png", np.full((300, 400, 3), 90, np.uint8))
+    outcome = crowd("recognize", tmp_path / "wide.png", tmp_path / "small.png")
+    assert outcome.code == 0
+    assert outcome.err.count("less than about 100 pixels may be missed") == 1
+    assert "--detect-size 2560" in outcome.err
 
 
 def test_nobody_is_two_faces_of_one_photo(crowd: Commands, photos: Path, tmp_path: Path) -> None:
@@ -325,6 +335,32 @@ def test_ctrl_c_finishes_the_recording(crowd: Commands, photos: Path, tmp_path: 
     assert outcome.err.splitlines()[-1] == "Interrupted"
     with VideoSource(tmp_path / "named.mp4") as recording:
         assert 2 <= len(list(recording)) < 300
+
+
+def test_who_was_before_a_camera_that_falls_silent_is_lost_and_appears_again(crowd: Commands, photos: Path) -> None:
+    with camera_before(moving(read_image(photos / "person_a_2.jpg"))) as camera:
+        process = crowd.start("-m", "facepool", "recognize", "-s", camera.url, "--headless", "--json")
+        assert process.stdout is not None
+        told = []
+        try:
+            silent_s = None
+            while [event["event"] for event in told] != ["appeared", "recognized", "lost", "appeared", "recognized"]:
+                record = json.loads(process.stdout.readline())
+                if record["event"] is None:
+                    continue
+                told.append(record)
+                if len(told) == 2:
+                    camera.silent.set()
+                    silent_s = time.monotonic()
+                if len(told) == 3:
+                    assert silent_s is not None
+                    assert 4.5 < time.monotonic() - silent_s < 10, "long before it is given up"
+                    camera.silent.clear()
+        finally:
+            process.kill()
+            process.communicate()
+    assert (told[2]["person"], told[2]["reason"]) == ("Ada", "source_silent")
+    assert told[3]["track"] != told[0]["track"]
 
 
 def _green(image_bgr: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]") -> int:

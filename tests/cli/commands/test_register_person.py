@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pytest
 
-from facepool.capture import FrameSource, PictureSource, write_image
+from facepool.capture import CaptureOptions, FrameSource, PictureSource, SourceKind, kind_of_source, write_image
 from facepool.cli.commands.register import RegisterOptions, register_person
 from facepool.cli.context import CommandContext
 from facepool.errors import (
@@ -65,6 +65,7 @@ class Desk:
         self.opened: list[str] = []
         self._films: dict[str, Film] = {}
         monkeypatch.setattr("facepool.cli.ui.sources.open_source", self._open)
+        monkeypatch.setattr("facepool.cli.ui.sources.kind_of_source", self._kind)
 
     def film(self, name: str, heads: Sequence[Head | None], ends: BaseException | None = None) -> None:
         frames = [self.analyzer.frame(*([head] if head else [])) for head in heads]
@@ -86,6 +87,9 @@ class Desk:
     def store(self, name: str, *heads: Head) -> None:
         with self.open_pool() as pool:
             pool.register(name, [Sample(embedding(head)) for head in heads], SPACE)
+
+    def _kind(self, spec: str, options: CaptureOptions) -> SourceKind:
+        return "moves" if spec in self._films else kind_of_source(spec, options)
 
     def _open(self, spec: str, *_: object, **__: object) -> FrameSource:
         self.opened.append(spec)

@@ -35,6 +35,15 @@ def test_nothing_stored_says_the_commonest_reason() -> None:
     assert "in 2 of 3 frames" in str(failure)
 
 
+def test_a_face_that_fits_no_head_has_a_code_of_its_own() -> None:
+    tally = PictureTally()
+    tally.add(offered("implausible_landmarks"))
+    failure = tally.failure("Ada")
+    assert failure is not None
+    assert failure.code == "implausible_landmarks"
+    assert "half of the face hidden, or no face in 1 of 1 frames" in str(failure)
+
+
 def test_a_face_of_somebody_else_is_named() -> None:
     tally = PictureTally()
     tally.add(offered("other_person", "Bob"))

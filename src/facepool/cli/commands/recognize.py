@@ -24,7 +24,7 @@ from facepool.cli.context import (
 )
 from facepool.cli.ui.console import Console, people_count
 from facepool.cli.ui.recording import PICTURE_SUFFIXES, VIDEO_SUFFIXES, NewNames, open_recording, stem_of
-from facepool.cli.ui.sources import Sources, more_sources, note_turned, source_option
+from facepool.cli.ui.sources import Sources, more_sources, note_too_small, note_turned, source_option
 from facepool.cli.ui.viewer import Viewer, is_still
 from facepool.errors import ConfigError, InputError
 from facepool.files import storage_errors
@@ -111,7 +111,7 @@ def recognize_sources(named: tuple[str, ...], context: CommandContext, outputs: 
                 show = (not is_still(source)) if window is None else window
                 viewer = Viewer(painter, screen if show else None, record)
                 if is_still(source):
-                    _recognize_pictures(source, recognizer, viewer, console, painter)
+                    _recognize_pictures(source, recognizer, viewer, context, painter)
                 else:
                     live = LiveRecognizer(context.analyzer, pool, context.policy, options=live_options)
                     event_output.watch(source)
@@ -200,8 +200,9 @@ def _check_recording(output: Path | None, source: FrameSource, sources: Sources)
 
 
 def _recognize_pictures(
-    source: FrameSource, recognizer: Recognizer, viewer: Viewer, console: Console, painter: Painter
+    source: FrameSource, recognizer: Recognizer, viewer: Viewer, context: CommandContext, painter: Painter
 ) -> None:
+    console, detection = context.console, context.settings.detect_options()
     rows: list[tuple[str | Text, ...]] = []
     with console.counting("Recognizing", source.frame_count) as counter:
         for frame in viewer.pictures(source):
@@ -212,6 +213,7 @@ def _recognize_pictures(
             rows += [(frame.source, str(row + 1), *decision_cells(one)) for row, one in enumerate(faces.decisions)]
             if not faces.decisions:
                 rows.append((frame.source, "", Text("no face", style="dim"), "", "", "no_face"))
+                note_too_small(console, frame, detection)
             labels = [label_of(faces, row) for row in range(len(faces))]
             viewer.show(frame, partial(Canvas.paint, painter=painter, labels=labels))
             counter.step()

@@ -169,8 +169,7 @@ class Viewer:
         while not (source.ended or self.ended):
             frame = source.poll(_POLL_S)
             if frame is None:
-                usual_s = source.interval_s or 0.0
-                self._idle(_notice(source.status, time.monotonic() - frame_at_s, usual_s))
+                self._idle(_notice(source.status, time.monotonic() - frame_at_s, source.interval_s))
             yield frame
             if frame is not None:
                 frame_at_s = time.monotonic()

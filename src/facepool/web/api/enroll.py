@@ -115,6 +115,9 @@ class _Enroller:
             answer = error_message(error) | {"fatal": self.over}
             return answer | {"frame": item.number} if isinstance(item, SentFrame) else answer
 
+    def idle(self) -> None:
+        """A scan waits for its person."""
+
     def close(self) -> None:
         self._pool.close()
 

@@ -27,6 +27,7 @@ from typing import Protocol, Self
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
+from facepool.capture import Rhythm
 from facepool.errors import FacepoolError, InputError
 from facepool.recognize.events import LiveView
 from facepool.recognize.live import LiveSession
@@ -45,6 +46,9 @@ _LARGEST_NUMBER = (1 << 63) - 1
 _MOST_FRAME_BYTES = 4 * 1024 * 1024
 _MOST_COMMAND_CHARACTERS = 10_000
 _MOST_COMMANDS = 100
+_IDLE_S = 1.0
+_SILENT_S = 5.0
+"""Who was before a camera that sends nothing for so long is lost, unless its pictures come that seldom."""
 _GONE_AFTER_S = 600.0
 """Somebody who has sent nothing for so long has left the page open and gone."""
 
@@ -104,6 +108,10 @@ class Conversation(Protocol):
         """The answer to a frame or to the text of a command; None: nothing."""
         ...
 
+    def idle(self) -> None:
+        """Nothing has come for a second."""
+        ...
+
     def close(self) -> None:
         """The browser is gone, or the conversation is over."""
         ...
@@ -133,6 +141,9 @@ async def converse(
             await socket.accept()
             async with FrameStream.of(socket) as stream:
                 async for item in stream:
+                    if item is None:
+                        await run(thread, conversation.idle)
+                        continue
                     # At once before a command: it may be the one that saves.
                     if not await check.is_valid(at_once=isinstance(item, str)):
                         await stream.close(SIGN_IN_AGAIN, ENDED)
@@ -170,7 +181,8 @@ def error_message(error: FacepoolError) -> Message:
 class FrameStream:
     """Messages of a client, read beside the work on them.
 
-    Iterating gives frames and the texts of commands, commands first, until the client is gone.
+    Iterating gives frames and the texts of commands, commands first, until the client is gone; None each second that
+    nothing comes.
 
     Args:
         socket: Accepted.
@@ -196,7 +208,7 @@ class FrameStream:
             with suppress(asyncio.CancelledError):
                 await reader
 
-    async def __aiter__(self) -> AsyncIterator[SentFrame | str]:
+    async def __aiter__(self) -> AsyncIterator[SentFrame | str | None]:
         while not self._gone:
             if self._commands:
                 yield self._commands.popleft()
@@ -205,7 +217,11 @@ class FrameStream:
                 yield frame
             else:
                 self._news.clear()
-                await self._news.wait()
+                try:
+                    async with asyncio.timeout(_IDLE_S):
+                        await self._news.wait()
+                except TimeoutError:
+                    yield None
 
     async def send(self, message: Message) -> None:
         """Answer, unless the client is gone."""
@@ -300,11 +316,15 @@ class _BrowserCamera:
         recognizer = live_recognizer(services.engine, services.tuning, services.tracks, self._pool)
         self._session = LiveSession(recognizer, partial(services.activity.emit, _SOURCE))
         self._now_s = 0.0
+        self._rhythm = Rhythm()
+        self._came_s = time.monotonic()
 
     def take(self, item: SentFrame | str) -> Message | None:
         if isinstance(item, str):
             return None
         began_s = time.perf_counter()
+        self._came_s = time.monotonic()
+        self._rhythm.look(self._came_s)
         try:
             image_bgr = decode_image(item.picture, FRAME_LIMITS)
             self._now_s = max(self._now_s, item.time_s)  # time does not go back, whatever a client says
@@ -315,6 +335,11 @@ class _BrowserCamera:
         except FacepoolError as error:
             return error_message(error) | {"frame": item.number}
         return _view_message(frame, view) | {"took_ms": round(1000 * (time.perf_counter() - began_s), 1)}
+
+    def idle(self) -> None:
+        """A page in the background, or a computer that sleeps, shows nobody any more, and keeps its connection."""
+        if time.monotonic() - self._came_s > self._rhythm.silent_after(_SILENT_S):
+            self._session.interrupt()
 
     def close(self) -> None:
         self._session.close()

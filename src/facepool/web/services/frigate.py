@@ -50,7 +50,9 @@ _DIFFERENT = 0.01
 """The same when it ends."""
 _LONGEST_LABEL = 100
 _UNAUTHORIZED = 401
+_FORBIDDEN = 403
 _NOT_FOUND = 404
+_TOO_MANY_REQUESTS = 429
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _CAMERA = re.compile(r"[^/+#\x00-\x1f\x7f]{1,100}")
 _NO_PIXELS = np.empty((0, 0, 3), np.uint8)
@@ -122,9 +124,11 @@ class FrigateClient:
         if response.is_success or response.status_code == _NOT_FOUND:
             return response.status_code, response.content
         answer = f"it answers {response.status_code} {response.reason_phrase}"
-        if response.status_code in (_UNAUTHORIZED, 403) and not self._user:
+        if response.is_server_error or response.status_code == _TOO_MANY_REQUESTS:
+            raise Unreachable(answer)
+        if response.status_code in (_UNAUTHORIZED, _FORBIDDEN) and not self._user:
             answer += "; put a user into the address, http://user:password@host"
-        raise (Unreachable if response.is_server_error or response.status_code == 429 else Rejected)(answer)
+        raise Rejected(answer)
 
     def _send(self, method: str, path: str, body: Mapping[str, object] | None) -> httpx2.Response:
         request = self._client.build_request(method, self.name + path, json=body)
