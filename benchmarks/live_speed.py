@@ -70,7 +70,7 @@ def timed(step: Callable[[Frame], int], frames: list[Frame]) -> tuple[float, flo
 
 
 def detection(analyzer: Analyzer) -> Callable[[Frame], int]:
-    return lambda frame: 0 * len(analyzer.find(frame.image_bgr))
+    return lambda frame: 0 * len(analyzer.find(frame.image_bgr, moving=True))
 
 
 def by_frame(recognizer: Recognizer) -> Callable[[Frame], int]:
@@ -85,7 +85,7 @@ def speed(analyzer: Analyzer, pool: Pool, shared: Path, frame_count: int) -> Non
     print(f"{'faces':>6} {'what':<28}{'frames/s':>9}{'CPU ms':>8}{'embeddings a frame':>20}")
     for picture, wanted in PICTURES:
         frames = swaying(canvas(read_image(shared / "data" / picture)), frame_count)
-        faces = len(analyzer.find(frames[0].image_bgr))
+        faces = len(analyzer.find(frames[0].image_bgr, moving=True))
         second = LiveOptions(detect_every=2)
         ways: list[tuple[str, Callable[[Frame], int]]] = [
             ("detection alone", detection(analyzer)),

@@ -86,7 +86,7 @@ def recognition(analyzer: Analyzer, pool: Pool, times: int) -> tuple[Callable[[F
 
     def work(frame: Frame) -> LiveView:
         for _ in range(times):
-            analyzer.analyze(frame.image_bgr)
+            analyzer.analyze(frame.image_bgr, moving=True)
         return recognizer.process(frame)
 
     def draw(view: LiveView, canvas: Canvas) -> Image:

@@ -163,7 +163,7 @@ def frames_of(analyzer: Analyzer, clip: Path) -> tuple[Floats, Floats]:
         for frame in source:
             if frame.index % EVERY:
                 continue
-            faces = analyzer.analyze(frame.image_bgr)
+            faces = analyzer.analyze(frame.image_bgr, moving=True)
             row = int(np.argmax(faces.measures.size_px)) if len(faces) else -1
             pose = faces.poses[row] if len(faces) else None
             if pose is not None:

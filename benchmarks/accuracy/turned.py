@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from facepool import Analyzer, load_analyzer, read_image
+from facepool.capture.folders import walk_folder
 from facepool.errors import InputError
 from facepool.evaluation.protocols import read_pairs, read_people
 from facepool.geometry import turn_image
@@ -92,7 +93,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="each how many-th person")
     parser.add_argument("--once", action="store_true", help="look once, as pictures lie")
     options = parser.parse_args()
-    paths, people = read_people(options.root)
+    paths, people = read_people(walk_folder(options.root))
     chosen = set(sorted(set(people))[:: options.every])
     rows = [row for row, name in enumerate(people) if name in chosen]
     paths, people = tuple(paths[row] for row in rows), tuple(people[row] for row in rows)

@@ -17,14 +17,15 @@ class CertainAfter:
     """Finds the turn 90 once it has seen so many pictures."""
 
     def __init__(self, pictures: int) -> None:
-        self.likeliest: Turn = 0
         self.seen: list[Image] = []
         self._pictures = pictures
 
     def look(self, image_bgr: Image) -> Turn | None:
         self.seen.append(image_bgr)
-        self.likeliest = 90
         return 90 if len(self.seen) >= self._pictures else None
+
+    def settle(self) -> Turn:
+        return 90 if self.seen else 0
 
 
 class ThreePictures:

@@ -114,6 +114,7 @@ def test_pictures_that_lie_in_different_ways_go_together(analyzer: Analyzer, pho
         np.testing.assert_allclose(embeddings, alone.embeddings, atol=2e-3)
 
 
+@pytest.mark.parametrize("photo", ["person_a_1", "person_b_2"], indirect=True)
 @pytest.mark.parametrize("size_wh", [(4000, 3000), (12000, 750), (1600, 4000)], ids=["photo", "panorama", "tall"])
 @pytest.mark.parametrize(("part", "turn"), [(40, 0), (20, 180)])
 def test_a_small_face_in_a_large_picture_is_found(

@@ -44,5 +44,12 @@ def test_while_nobody_is_there_nothing_is_certain_and_most_pictures_cost_nothing
     counting = analyzer.with_stages(counted, lambda embed, _device: embed)
     finder, nobody = TurnFinder(counting), np.full((48, 64, 3), 90, np.uint8)
     assert {finder.look(nobody) for _ in range(200)} == {None}
-    assert finder.likeliest == 0
+    assert finder.settle() == 0
     assert looks == 4 * (100 + 10)
+
+
+def test_a_film_too_short_to_be_certain_is_turned_as_is_likeliest(analyzer: Analyzer, photos: Path) -> None:
+    told: list[Turn] = []
+    finder = TurnFinder(analyzer, told.append)
+    assert finder.look(turn_image(read_image(photos / "person_b_1.jpg"), 180)) is None
+    assert (finder.settle(), told) == (180, [180])

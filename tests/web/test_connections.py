@@ -24,7 +24,7 @@ from facepool import read_image
 from facepool.errors import ImageUnreadable
 from facepool.gallery import open_pool
 from facepool.types import Image
-from facepool.web.app import PromptHTTP, Unhurt
+from facepool.web.app import PromptHTTP, QuietEnd
 from facepool.web.middleware.authentication import ConnectionCheck
 from facepool.web.problems import ServerBusy, TooManyRequests
 from facepool.web.services import ServerOptions, Services
@@ -267,7 +267,7 @@ def test_who_is_still_sending_when_the_server_stops_is_told_so(caplog: pytest.Lo
         while (await receive())["type"] == "http.request":
             pass
 
-    config = uvicorn.Config(Unhurt(app), port=0, lifespan="off", timeout_graceful_shutdown=1, log_config=None)
+    config = uvicorn.Config(QuietEnd(app), port=0, lifespan="off", timeout_graceful_shutdown=1, log_config=None)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -90,7 +90,7 @@ class Client:
         self._to_server.put_nowait({"type": "websocket.disconnect", "code": 1000})
 
     def socket(self) -> WebSocket:
-        return WebSocket({"type": "websocket", "headers": []}, self._to_server.get, self._take)
+        return WebSocket({"type": "websocket", "path": "/v1/live", "headers": []}, self._to_server.get, self._take)
 
     async def _take(self, message: Message) -> None:
         self.got.append(message)

@@ -224,7 +224,7 @@ def _open_film(open_one: Callable[[Turning], FrameSource], options: CaptureOptio
             due_s = time_s + _LOOK_EVERY_S
             if (found := finder.look(frame.image_bgr)) is not None:
                 return open_one(Turning(found))
-    return open_one(Turning(finder.likeliest))
+    return open_one(Turning(finder.settle()))
 
 
 _OTHER_KINDS = (

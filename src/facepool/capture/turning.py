@@ -11,13 +11,12 @@ from facepool.types import Frame, Image, Turn
 class TurnFinder(Protocol):
     """Finds out how one source is mounted, by what is to be seen in its pictures."""
 
-    @property
-    def likeliest(self) -> Turn:
-        """What speaks for most so far; 0 as long as nothing speaks for anything."""
-        ...
-
     def look(self, image_bgr: Image) -> Turn | None:
         """Take in one picture, (H, W, 3) uint8 BGR as it comes; None while the turn is not certain."""
+        ...
+
+    def settle(self) -> Turn:
+        """There are no more pictures: what most speaks for; 0 where nothing speaks for anything."""
         ...
 
 

@@ -8,7 +8,7 @@ A picture is looked at once. Only where that leaves a doubt it is looked at agai
   others of its kind more than it resembles its own person.
 
 Of 1,040 photos of LFW as they are, 0.6 % had no clear face and were looked at again, and none was turned; turned by 90,
-180 and 270 degrees, 99.9 % were found upright: ``docs/adr/0026-photos-that-do-not-lie-upright.md``, and
+180 and 270 degrees, 99.9 % were found upright: ``docs/adr/0029-photos-that-do-not-lie-upright.md``, and
 ``benchmarks/accuracy/turned.py`` for error rates.
 """
 

@@ -27,7 +27,7 @@ class TurnFinder:
 
     Args:
         analyzer: Finds faces.
-        on_found: Is told the turn, once.
+        on_found: Is told the turn.
     """
 
     def __init__(self, analyzer: Analyzer, on_found: Callable[[Turn], None] = lambda _turn: None) -> None:
@@ -35,11 +35,6 @@ class TurnFinder:
         self._on_found = on_found
         self._seen = 0
         self._votes: dict[Turn, int] = dict.fromkeys(TURNS, 0)
-
-    @property
-    def likeliest(self) -> Turn:
-        """The turn by which most pictures showed faces upright; 0 as long as none did."""
-        return max(TURNS, key=lambda turn: self._votes[turn])
 
     def look(self, image_bgr: Image) -> Turn | None:
         """Take in one picture.
@@ -61,6 +56,11 @@ class TurnFinder:
         first, second = sorted(self._votes.values(), reverse=True)[:2]
         if first - second < _AGREEING:
             return None
-        turn = self.likeliest
-        self._on_found(turn)
+        return self.settle()
+
+    def settle(self) -> Turn:
+        """The turn by which most pictures showed faces upright; 0 where none did."""
+        turn = max(TURNS, key=lambda turn: self._votes[turn])
+        if self._votes[turn]:
+            self._on_found(turn)
         return turn

@@ -170,7 +170,7 @@ def run(
         tls_key: Its key, if that is not in the same file.
     """
     config = uvicorn.Config(
-        Unhurt(app),
+        QuietEnd(app),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -197,6 +197,12 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self._started()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop. Who presses Ctrl-C twice waits for no request, but for what has to be closed."""
+        await super().shutdown(sockets)
+        if self.force_exit:
+            await self.lifespan.shutdown()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Let signals end the server, without raising them anew once it has ended, as uvicorn does."""
@@ -211,7 +217,7 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-class Unhurt:
+class QuietEnd:
     """Ends requests quietly that are still under way when the server's patience with them ends.
 
     uvicorn cancels them, and would log each as an error with its traceback.

@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,6 +80,22 @@ def test_a_server_that_is_told_to_stop_ends_streams_and_conversations(facepool: 
     assert not re.search("error|traceback", said, re.IGNORECASE), said
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+def test_who_presses_ctrl_c_twice_waits_for_nobody(facepool: Commands) -> None:
+    with serving(facepool) as (server, address):
+        port = int(address.rpartition(":")[2].strip("/"))
+        with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as sender:
+            sender.sendall(b"POST /v1/recognize HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n")
+            sender.sendall(b"Content-Length: 1000\r\n\r\nno more than this")
+            httpx.get(f"{address}health")
+            for _ in range(2):
+                server.send_signal(signal.SIGINT)
+                time.sleep(0.5)
+            _, said = server.communicate(timeout=PATIENCE_S)
+    assert server.returncode == 0
+    assert not re.search("error|traceback", said, re.IGNORECASE), said
+
+
 @pytest.mark.skipif(not runs(AS_PROCESS_1), reason="only root may run something as process 1, and needs unshare")
 def test_as_process_1_it_stops_as_well(facepool: Commands) -> None:
     with serving(facepool, wrapped_in=AS_PROCESS_1) as (outer, address):
@@ -122,6 +139,11 @@ def test_a_certificate_of_its_own_is_made_kept_and_told(facepool: Commands) -> N
         assert words in " ".join(said.split())
     for there in addresses_in_network()[:1]:
         assert f"https://{there}:" in said
+
+
+def test_pages_that_may_do_everything_are_named(facepool: Commands) -> None:
+    words = ("-m", "facepool", "serve", "--port", "0", "--allow-origin", "http://dash.example/x")
+    assert interrupt(facepool.start(*words), "Scripts of http://dash.example may do everything").code == 0
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,11 @@ def serve(
             if others:
                 console.note(f"In the network it is at {', '.join(others)}")
             console.note(f"People are kept in {settings.pool}. Ctrl-C ends.")
+            if settings.allow_origin and not services.keys.required:
+                console.note(
+                    f"Scripts of {', '.join(settings.allow_origin)} may do everything, because no key is needed: "
+                    "use --require-keys"
+                )
             if own is not None:
                 _tell_of_certificate(own, console)
             elif not local and certificate is None:
