@@ -11,6 +11,7 @@ import numpy as np
 import PIL.Image
 import pillow_heif
 import pytest
+from PIL.IcoImagePlugin import IcoFile
 
 from facepool import extras
 from facepool.capture import PictureSource, open_source, read_image
@@ -251,7 +252,7 @@ def test_an_icon_with_a_picture_larger_than_it_says_is_refused_before_that_is_de
     monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """Pillow decodes an icon as it opens it."""
-    monkeypatch.setattr(PIL.IcoImagePlugin.IcoFile, "getimage", lambda *_: pytest.fail("it was decoded"))
+    monkeypatch.setattr(IcoFile, "getimage", lambda *_: pytest.fail("it was decoded"))
     heads = {
         "PNG": b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 13_000, 13_000),
         "bitmap": struct.pack("<Iii", 40, 13_000, -26_000) + bytes(28),

@@ -267,7 +267,12 @@ def test_the_path_of_the_proxy_twice_is_no_way_around_the_key(tmp_path: Path, tw
 def test_a_path_of_many_parts_takes_no_long_time_to_be_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[Scope] = []
     known = Fallbacks._is_known
-    monkeypatch.setattr(Fallbacks, "_is_known", lambda self, scope: tried.append(scope) or known(self, scope))
+
+    def noted(self: Fallbacks, scope: Scope) -> bool:
+        tried.append(scope)
+        return known(self, scope)
+
+    monkeypatch.setattr(Fallbacks, "_is_known", noted)
     with standing(tmp_path) as web:
         assert web.ask("GET", "/v1/persons/" + "/".join("a" * 5000)).status_code == 404
     assert len(tried) < 20
