@@ -19,7 +19,7 @@ from facepool.geometry import turn_image
 from facepool.recognize.events import Event
 from facepool.recognize.live import LiveRecognizer
 from facepool.types import Image
-from facepool.web.services.cameras import Camera, Cameras, CameraSetup, NoPicture, OneLine, UnknownCamera
+from facepool.web.services.cameras import Camera, Cameras, CameraSetup, NoPicture, OneLine, UnknownCamera, _rate
 from facepool.web.services.store import ServerStore
 from support.loopback_camera import camera_before, moving, write_video
 
@@ -125,6 +125,31 @@ def test_numbers_and_times_go_on_when_a_camera_comes_back() -> None:
     assert [index for index, _ in placed] == list(range(9))
     expected = [0, 0.1, 0.2, 30, 30.1, 30.2, 100, 100.1, 100.2]
     assert [time_s for _, time_s in placed] == pytest.approx(expected)
+
+
+def test_who_is_before_a_camera_that_hangs_is_lost_long_before_it_is_given_up(
+    watching: CameraSetup, ada: list[Image], told: Told
+) -> None:
+    patient = replace(watching, capture=CaptureOptions(read_timeout_s=1.0, reconnect=ReconnectPolicy(give_up_s=600.0)))
+    with closing(Cameras(patient)) as cameras, camera_before(ada) as before_the_door:
+        camera = cameras.add(before_the_door.url)
+        wait_for(camera, lambda: camera.status.people == ("Ada",))
+        before_the_door.silent.set()
+        began_s = time.monotonic()
+        wait_for(camera, lambda: (camera.name, "lost", "Ada") in told)
+        assert time.monotonic() - began_s < 5
+        wait_for(camera, lambda: camera.status.state == "reconnecting" and camera.status.people == ())
+        told.clear()
+        before_the_door.silent.clear()
+        wait_for(camera, lambda: camera.status.people == ("Ada",))
+        assert (camera.name, "appeared", None) in told
+
+
+@pytest.mark.parametrize(
+    ("times_s", "fps"), [([], 0), ([7.0], 0), ([0.0, 10.0, 20.0], 0.1), ([n / 25 for n in range(125)], 25.0)]
+)
+def test_the_rate_of_a_camera_is_told_however_slow_it_is(times_s: list[float], fps: float) -> None:
+    assert _rate(times_s) == fps
 
 
 def test_a_camera_that_is_not_there_yet_is_waited_for(cameras: Cameras, ada: list[Image]) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from facepool.capture import LiveSource, LiveStatus, Pace, ReconnectPolicy
 from facepool.capture.source import Shot
-from facepool.cli.ui.viewer import Viewer
+from facepool.cli.ui.viewer import Viewer, _notice
 from facepool.errors import StreamLost, StreamUnavailable
 from facepool.overlay import Canvas, Label, Painter
 from facepool.types import Frame, Image
@@ -124,6 +124,34 @@ def test_q_ends_it_while_a_live_source_is_silent(silent: OnePicture) -> None:
     assert take_all(viewer, LiveSource(silent)) == 1
     assert viewer.ended
     assert polls == [1, 1, 1]
+
+
+@pytest.mark.parametrize("in_window", [True, False])
+def test_a_source_that_falls_silent_is_told_of_when_nothing_is_worked_on(silent: OnePicture, in_window: bool) -> None:
+    happened: list[str] = []
+
+    def work(frame: Frame) -> None:
+        time.sleep(0.2)  # longer than the source may be silent
+        happened.append("worked")
+
+    viewer = Viewer(NotingPainter(), ScriptedWindow(lambda _: ()) if in_window else None)
+
+    def on_silence() -> None:
+        happened.append("silent")
+        viewer.ended = True
+
+    with (
+        LiveSource(silent, silent_after_s=0.1) as source,
+        closing(viewer.play(source, work, _plain, on_silence)) as played,
+    ):
+        assert len(list(played)) == 1
+    assert happened == ["worked", "silent"]
+
+
+def test_of_a_source_whose_pictures_are_rare_a_pause_is_nothing_unusual() -> None:
+    assert _notice(None, 9.0, usual_s=10.0) == ""
+    assert _notice(None, 21.0, usual_s=10.0) == "No picture for 21 s"
+    assert _notice(None, 1.0, usual_s=0.04) == "No picture for 1 s"
 
 
 def test_ctrl_c_in_the_window_is_ctrl_c(silent: OnePicture) -> None:
