@@ -262,6 +262,22 @@ def test_an_icon_with_a_picture_larger_than_it_says_is_refused_before_that_is_de
         read_image(icon)
 
 
+def test_a_jpeg_that_is_drawn_over_and_over_is_refused() -> None:
+    data = photo(format="JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    scan, end = data[last:-2], data[-2:]
+    assert read_image(data[:-2] + 5 * scan + end).shape == read_image(data).shape
+    for many in (data[:-2] + 101 * scan + end, b"\r\n" + data[:-2] + 101 * scan + end):
+        with pytest.raises(ImageUnreadable, match="more than 100 scans"):
+            read_image(many)
+
+
+def test_what_looks_like_scans_in_notes_and_behind_a_jpeg_is_none() -> None:
+    data = photo(format="JPEG", progressive=True)
+    note = b"\xff\xfe" + struct.pack(">H", 2 + 400) + b"\xff\xda" * 200
+    assert read_image(data[:2] + note + data[2:] + b"\xff\xda" * 200).shape == read_image(data).shape
+
+
 @pytest.mark.parametrize("container", [False, True])
 def test_a_jpeg_xl_picture_is_read(container: bool) -> None:
     pixels = np.ascontiguousarray(gradient()[:, :, ::-1])

@@ -78,6 +78,11 @@ _MOST_MISSING = 0.25
 """Share of a JPEG's rows that a broken copy may lack: the rest is as good as ever."""
 _JPEG_START = b"\xff\xd8"
 _JPEG_END = b"\xff\xd9"
+_SCAN = b"\xff\xda"
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]", re.DOTALL)
+"""Of a segment with a length, or of the end; the others stand inside the data of a scan."""
+_MOST_SCANS = 100
+"""Of a JPEG: those that appear bit by bit have about ten."""
 _UNWRITTEN = 128
 """The gray that a JPEG decoder leaves where the data ended."""
 _ICON_START = b"\0\0\1\0"
@@ -166,6 +171,8 @@ def open_picture(source: Picture) -> PIL.Image.Image:
 
 def _open(file: Path | io.BytesIO) -> PIL.Image.Image:
     _refuse_large_icon(file)
+    if isinstance(file, io.BytesIO):  # which anybody may have sent; a file on the disk is the user's own
+        _refuse_many_scans(file.getvalue())
     return PIL.Image.open(file, formats=[name for name in _FORMATS if name in PIL.Image.OPEN])
 
 
@@ -193,6 +200,19 @@ def _size_in_icon(head: bytes) -> tuple[int, int]:
         return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
     width, height = (abs(int.from_bytes(head[at : at + 4], "little", signed=True)) for at in (4, 8))
     return width, height // 2
+
+
+def _refuse_many_scans(data: bytes) -> None:
+    """Refuse a JPEG that is drawn over and over again: of a few hundred kilobytes that takes minutes."""
+    if not data.startswith(_JPEG_START) or data.count(_SCAN) <= _MOST_SCANS:
+        return
+    at, scans = len(_JPEG_START), 0
+    # Not all of these bytes need be scans: there may be some in a note, or in a film behind the picture.
+    while (marker := _MARKER.search(data, at)) is not None and marker[0] != _JPEG_END:
+        scans += marker[0] == _SCAN
+        if scans > _MOST_SCANS:
+            raise ValueError(f"it has more than {_MOST_SCANS} scans")
+        at = marker.end() + max(2, int.from_bytes(data[marker.end() : marker.end() + 2], "big"))
 
 
 def _may_be_mended(source: Picture) -> bool:
