@@ -11,6 +11,7 @@ import numpy as np
 import PIL.Image
 import pillow_heif
 import pytest
+from PIL.IcoImagePlugin import IcoFile
 
 from facepool import extras
 from facepool.capture import PictureSource, open_source, read_image
@@ -246,6 +247,21 @@ def test_the_largest_picture_of_an_icon_is_read() -> None:
     assert read_image(encode(rgb_picture().resize((64, 64)), "ICO")).shape == (64, 64, 3)
 
 
+@pytest.mark.parametrize("kind", ["PNG", "bitmap"])
+def test_an_icon_with_a_picture_larger_than_it_says_is_refused_before_that_is_decoded(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Pillow decodes an icon as it opens it."""
+    monkeypatch.setattr(IcoFile, "getimage", lambda *_: pytest.fail("it was decoded"))
+    heads = {
+        "PNG": b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 13_000, 13_000),
+        "bitmap": struct.pack("<Iii", 40, 13_000, -26_000) + bytes(28),
+    }
+    icon = struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, 2000, 22) + heads[kind] + bytes(2000)
+    with pytest.raises(ImageUnreadable, match="too many pixels"):
+        read_image(icon)
+
+
 @pytest.mark.parametrize("container", [False, True])
 def test_a_jpeg_xl_picture_is_read(container: bool) -> None:
     pixels = np.ascontiguousarray(gradient()[:, :, ::-1])
@@ -283,6 +299,18 @@ def test_a_jpeg_xl_bomb_is_refused_before_it_is_decoded() -> None:
     bits = (0 | 3 << 1 | (2**30 - 1) << 3 | 0 << 33 | 3 << 36 | (2**30 - 1) << 38).to_bytes(12, "little")
     with pytest.raises(ImageUnreadable, match="too many pixels"):
         read_image(b"\xff\x0a" + bits + bytes(50))
+
+
+@pytest.mark.parametrize("first", [0, 1, 2, 5])
+def test_a_jpeg_xl_bomb_in_parts_is_refused_too(first: int) -> None:
+    pixels = np.zeros((64, 20_000, 3), np.uint8)
+    data = bytes(imagecodecs.jpegxl_encode(pixels, lossless=True, effort=1))
+    begin = b"\0\0\0\x0cJXL \r\n\x87\n" + struct.pack(">I4s4sI4s", 20, b"ftyp", b"jxl ", 0, b"jxl ")
+    parts = ((0, data[:first]), (1 << 31 | 1, data[first:]))
+    boxes = [struct.pack(">I4sI", 12 + len(part), b"jxlp", number) + part for number, part in parts]
+    with open_picture(begin + b"".join(boxes)) as picture:
+        assert picture.size == (20_000, 64)
+        assert picture.convert("RGB").size == (20_000, 64)
 
 
 @pytest.mark.parametrize(

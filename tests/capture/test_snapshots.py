@@ -138,6 +138,32 @@ def test_a_wrong_password_is_named_and_not_told(answer: Answer) -> None:
             assert "secret-2" not in told.replace('secret-2")', "")
 
 
+@pytest.mark.parametrize(
+    "ask", ['realm="cam", nonce="abc", qop="auth-int"', 'nonce="abc"', 'realm="a", nonce="b", qop=x']
+)
+def test_a_sign_in_of_an_unknown_kind_is_an_error_of_ours(ask: str) -> None:
+    head = f"HTTP/1.1 401 No\nWWW-Authenticate: Digest {ask}\nContent-Length: 0\n"
+    with server(serving(head)) as place, pytest.raises(StreamUnavailable):
+        read_image(f"http://ada:{ENCODED}@{place}/snap")
+
+
+def test_a_login_goes_to_no_other_host_than_the_one_that_was_named() -> None:
+    heads: list[str] = []
+
+    def other(client: socket.socket) -> None:
+        heads.append(asked(client))
+        client.sendall(b'HTTP/1.0 401 No\r\nWWW-Authenticate: Basic realm="cam"\r\n\r\n')
+
+    with (
+        server(other) as elsewhere,
+        server(serving(f"HTTP/1.0 302 There\nLocation: http://{elsewhere}/x\nContent-Length: 0\n")) as place,
+        pytest.raises(StreamUnavailable),
+    ):
+        read_image(f"http://ada:{ENCODED}@{place}/snap")
+    assert heads
+    assert "authorization" not in "".join(heads).lower()
+
+
 REFUSALS = {
     "it is not there": (serving("HTTP/1.1 404 Not Found\nContent-Length: 0\n"), "404"),
     "it has trouble": (serving("HTTP/1.1 503 Service Unavailable\nContent-Length: 0\n"), "503"),

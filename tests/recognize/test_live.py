@@ -18,7 +18,7 @@ from facepool.capture.source import ClosesOnExit
 from facepool.errors import SpaceMismatch
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.evidence import EvidenceOptions
-from facepool.recognize.live import LiveOptions, LiveRecognizer, LiveSession
+from facepool.recognize.live import Emit, LiveOptions, LiveRecognizer, LiveSession
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import Floats, Frame, Sample
 from support.fake_analyzer import SPACE, unit, view
@@ -494,12 +494,17 @@ def test_a_session_watches_a_film_to_its_early_end_and_who_leaves_before_decides
     for taken, kinds in ((2, ["appeared", "recognized", "lost"]), (1, [])):
         told: list[str] = []
         film = Film([analyzer.frame(face(ADA), time_s=number / FPS) for number in range(2)])
-        session = LiveSession(
-            LiveRecognizer(analyzer, pool), lambda _, events, told=told: told.extend(e.kind for e in events)
-        )
+        session = LiveSession(LiveRecognizer(analyzer, pool), emit_to(told))
         with closing(session.watch(film)) as watched:
             assert len(list(islice(watched, taken + (taken == 2)))) == taken
         assert told == kinds
+
+
+def emit_to(told: list[str]) -> Emit:
+    def emit(_frame: Frame, events: Sequence[Event]) -> None:
+        told.extend(event.kind for event in events)
+
+    return emit
 
 
 class Film(ClosesOnExit):

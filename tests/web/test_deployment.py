@@ -12,6 +12,7 @@ from starlette.testclient import WebSocketDenialResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
+from facepool.web.fallbacks import Fallbacks
 from facepool.web.middleware import Deployment
 from facepool.web.services import ServerOptions, Services
 from support.fake_analyzer import FakeAnalyzer
@@ -250,6 +251,31 @@ def _names_with_slashes(web: Web, prefix: str) -> None:
 def test_the_path_without_its_slash_leads_to_the_page(tmp_path: Path) -> None:
     with standing(tmp_path, path_prefix="/faces") as web:
         assert web.ask("GET", "/faces").headers["location"] == "/faces/"
+
+
+@pytest.mark.parametrize("twice", ["/faces/faces", "/faces/faces/faces", "/faces%2F/%66aces"])
+def test_the_path_of_the_proxy_twice_is_no_way_around_the_key(tmp_path: Path, twice: str) -> None:
+    with standing(tmp_path, path_prefix="/faces") as web:
+        for path in ("/v1/persons", "/v1/pool/export", "/metrics"):
+            assert web.ask("GET", twice + path, key=False).status_code == 401
+        live = f"ws://faces.example{twice}/v1/live"
+        with pytest.raises(WebSocketDisconnect) as closed, web.client.websocket_connect(live) as socket:
+            socket.receive_json()
+        assert closed.value.code == 4401
+
+
+def test_a_path_of_many_parts_takes_no_long_time_to_be_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Scope] = []
+    known = Fallbacks._is_known
+
+    def noted(self: Fallbacks, scope: Scope) -> bool:
+        tried.append(scope)
+        return known(self, scope)
+
+    monkeypatch.setattr(Fallbacks, "_is_known", noted)
+    with standing(tmp_path) as web:
+        assert web.ask("GET", "/v1/persons/" + "/".join("a" * 5000)).status_code == 404
+    assert len(tried) < 20
 
 
 def test_a_prefix_that_a_stranger_sends_is_not_believed(tmp_path: Path) -> None:

@@ -226,6 +226,8 @@ def test_only_people_are_looked_at_and_nothing_but_the_two_calls_is_asked_for(
         {"label": "dog"},
         {"false_positive": True},
         {"id": "../../config"},
+        {"id": ".."},
+        {"camera": "half of a \ud800"},
         {"id": 7},
         {"camera": "a/b"},
     ]
@@ -301,6 +303,15 @@ def test_what_frigate_was_not_told_is_told_at_the_end(
         until(lambda: bool(frigate.asked))
         time.sleep(0.1)
     assert {event for event, _, _ in frigate.labels} == {f"{number}-guest" for number in range(5)}
+
+
+def test_frigate_is_not_left_with_the_name_of_somebody_who_was_erased(house: House, people: dict[str, Image]) -> None:
+    house.happens("1-gone", people["person_a_2"], "new")
+    until(lambda: bool(house.frigate.labels))
+    assert httpx.delete(f"{house.server.url}/v1/persons/Ada").is_success
+    house.happens("1-gone", kind="end")
+    until(lambda: len(house.frigate.labels) == 2)
+    assert [label[1:] for label in house.frigate.labels][1:] == [("", None)]
 
 
 @pytest.mark.parametrize("kind", ["frigate", "basic"])

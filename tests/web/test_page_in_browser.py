@@ -197,6 +197,7 @@ def register(visit: Visit, name: str) -> None:
     page.click("nav a[href='#/register']")
     page.fill("input[name=person]", name)
     page.click("form button[type=submit]")
+    page.wait_for_selector("dialog, .hint")  # the camera is asked for first
     if page.locator("dialog").count():
         agree(page)
     page.wait_for_selector(".facts")

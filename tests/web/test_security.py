@@ -433,3 +433,35 @@ def test_wrong_keys_lock_nobody_out_who_has_one(guarded: TestClient) -> None:
     answers = [guarded.get("/v1/persons", headers={"x-api-key": "wrong"}).status_code for _ in range(30)]
     assert answers[-1] == 429
     assert guarded.get("/v1/persons", headers=right).status_code == 200
+
+
+@pytest.mark.parametrize("charset", ["undefined", "idna", "punycode", "unicode_escape", "hex", "utf-16", "nothing"])
+@pytest.mark.parametrize(
+    "path", ["/v1/vision/face/delete", "/v1/vision/face/register", "/api/v1/recognition/faces", "/v1/detect"]
+)
+def test_a_form_in_no_character_set_is_the_clients_fault(web: TestClient, path: str, charset: str) -> None:
+    fields = (("userid", b"\\ud800\xc3\xa9"), ("subject", b"\\ud800\xc3\xa9"))
+    parts = (
+        b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (name.encode(), of) for name, of in fields
+    )
+    kind = {"content-type": f"multipart/form-data; boundary=b; charset={charset}"}
+    answer = web.post(path, headers=kind, content=b"".join(parts) + b"--b--\r\n")
+    assert answer.status_code < 500
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 100_000, b'{"a":' * 50_000, b'{"subject": "\\ud800", "file": "\\ud800"}', b"9" * 5000]
+)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/v1/recognition/recognize"),
+        ("DELETE", "/api/v1/recognition/faces"),
+        ("POST", "/api/v1/verification/verify"),
+        ("POST", "/v1/persons"),
+        ("POST", "/v1/recognize"),
+    ],
+)
+def test_json_that_cannot_be_is_the_clients_fault(web: TestClient, method: str, path: str, body: bytes) -> None:
+    answer = web.request(method, path, headers={"content-type": "application/json"}, content=body)
+    assert 400 <= answer.status_code < 500

@@ -53,6 +53,9 @@ def test_what_has_to_be_done_is_done_although_the_client_was_cut_off(tmp_path: P
             begun.set()
             go_on.wait(10)
 
+        def idle(self) -> None:
+            """It has no patience that could end."""
+
         def close(self) -> None:
             done.set()
 

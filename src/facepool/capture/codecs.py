@@ -13,6 +13,10 @@ from facepool.types import Image
 
 _JXL = "JXL"
 _SIGNATURES = (b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n")
+_PICTURE_BOXES = {b"jxlc": 0, b"jxlp": 4}
+"""Boxes with the picture, or a part of it, and how many bytes of them come before it: a part has a number."""
+_HEAD_BYTES = 64
+"""Of the picture: its size is in fewer."""
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 _FIRST_TURNED = 5  # EXIF's orientations from here on swap width and height
 
@@ -105,22 +109,23 @@ def _eight_bit(pixels: NDArray[Any]) -> Image:
 
 
 def _codestream(data: bytes) -> bytes:
-    """The picture itself, which may lie in boxes."""
+    """The begin of the picture itself, which may lie in boxes, and in parts of which the first may be empty."""
     if not data.startswith(_SIGNATURES[1]):
         return data
-    at = 0
-    while at + 8 <= len(data):
+    at, found = 0, b""
+    while at + 8 <= len(data) and len(found) < _HEAD_BYTES:
         size, kind, head = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8], 8
         if size == 1:
             size, head = int.from_bytes(data[at + 8 : at + 16], "big"), 16
-        if kind == b"jxlc":
-            return data[at + head :]
-        if kind == b"jxlp":
-            return data[at + head + 4 :]  # after the number of the part
-        if size < head:
+        end = at + size if size else len(data)
+        if kind in _PICTURE_BOXES:
+            found += data[at + head + _PICTURE_BOXES[kind] : end][:_HEAD_BYTES]
+        if end < at + head:
             break
-        at += size
-    raise SyntaxError("no picture in it")
+        at = end
+    if not found:
+        raise SyntaxError("no picture in it")
+    return found
 
 
 def _size_wh(codestream: bytes) -> tuple[int, int]:

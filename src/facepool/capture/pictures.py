@@ -6,7 +6,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -80,6 +80,9 @@ _JPEG_START = b"\xff\xd8"
 _JPEG_END = b"\xff\xd9"
 _UNWRITTEN = 128
 """The gray that a JPEG decoder leaves where the data ended."""
+_ICON_START = b"\0\0\1\0"
+_LARGEST_ICON = 1024
+"""In pixels a side; those of Windows have 256 at most."""
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT", b"eXIf"})
 _DNG_VERSION, _SUBFILE_TYPE = 50706, 254
@@ -162,7 +165,34 @@ def open_picture(source: Picture) -> PIL.Image.Image:
 
 
 def _open(file: Path | io.BytesIO) -> PIL.Image.Image:
+    _refuse_large_icon(file)
     return PIL.Image.open(file, formats=[name for name in _FORMATS if name in PIL.Image.OPEN])
+
+
+def _refuse_large_icon(file: Path | io.BytesIO) -> None:
+    """Refuse an icon in which a picture is larger than icons are.
+
+    Pillow decodes an icon as it opens it, so that nobody could look at its size before; and what the icon says of its
+    sizes need not be true.
+    """
+    with file.open("rb") if isinstance(file, Path) else nullcontext(file) as stream:
+        is_icon = stream.read(4) == _ICON_START
+        count = int.from_bytes(stream.read(2), "little") if is_icon else 0
+        places = [int.from_bytes(stream.read(16)[12:], "little") for _ in range(count)]
+        for place in dict.fromkeys(places):
+            stream.seek(place)
+            size_wh = _size_in_icon(stream.read(24))
+            if max(size_wh) > _LARGEST_ICON:
+                raise TOO_LARGE(f"an icon of {size_wh[0]} x {size_wh[1]} pixels")
+        stream.seek(0)
+
+
+def _size_in_icon(head: bytes) -> tuple[int, int]:
+    """Of a picture in an icon, which is a PNG or a bitmap without its first header, whose height counts its mask."""
+    if head.startswith(_PNG_SIGNATURE):
+        return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+    width, height = (abs(int.from_bytes(head[at : at + 4], "little", signed=True)) for at in (4, 8))
+    return width, height // 2
 
 
 def _may_be_mended(source: Picture) -> bool:

@@ -145,6 +145,8 @@ class Address:
             return self._fetch()
         except httpx2.TimeoutException:
             raise NoAnswer(f"no answer within {self._patience_s:g} s") from None
+        except NotImplementedError:
+            raise NoAnswer("it asks for a sign-in of a kind that is not known") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, UnicodeError, ValueError) as error:
             raise _explained(error) from None
 

@@ -3,7 +3,7 @@
 ``LiveSession`` is what the command line, browsers and server cameras run for each source; it drives ``LiveRecognizer``.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -369,7 +369,7 @@ class LiveSession:
         self._emit = emit
         self._last: Frame | None = None
 
-    def watch(self, source: FrameSource) -> Iterator[tuple[Frame, LiveView]]:
+    def watch(self, source: FrameSource) -> Generator[tuple[Frame, LiveView], None, None]:
         """Look at all that a source shows, until it ends or the caller closes it or this iterator; then close.
 
         Raises:

@@ -66,10 +66,11 @@ class SnapshotRecognizer:
         # All pictures are of one person: what they tell does not grow old.
         identity.absorb(Observation(embedding, weight, prepared.poses[0], size_px, float(identity.frames)))
         identity.see(detections.boxes[row], float(detections.scores[row]))
-        identity.shown = self._decide(identity)
+        identity.shown = self.decide(identity)
         return identity.shown
 
-    def _decide(self, identity: Identity) -> Decision:
+    def decide(self, identity: Identity) -> Decision:
+        """Who it is by all pictures so far and the pool as it is now."""
         gallery = self._search.state()
         criteria = Criteria(
             threshold=self._policy.identification(gallery.templates, gallery.calibration).value,

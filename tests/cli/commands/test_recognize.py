@@ -341,7 +341,7 @@ def test_who_was_before_a_camera_that_falls_silent_is_lost_and_appears_again(cro
     with camera_before(moving(read_image(photos / "person_a_2.jpg"))) as camera:
         process = crowd.start("-m", "facepool", "recognize", "-s", camera.url, "--headless", "--json")
         assert process.stdout is not None
-        told = []
+        told: list[dict[str, object]] = []
         try:
             silent_s = None
             while [event["event"] for event in told] != ["appeared", "recognized", "lost", "appeared", "recognized"]:

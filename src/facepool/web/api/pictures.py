@@ -8,6 +8,7 @@ import asyncio
 import base64
 import string
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Generic, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -15,7 +16,8 @@ from urllib.parse import unquote_to_bytes
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
 
 from facepool.capture.formats import HEAD_BYTES, is_picture
 from facepool.errors import ImageUnreadable, InputError, SourceEmpty
@@ -144,7 +146,7 @@ SentPictures = Annotated[list[SentPicture], Depends(sent_pictures)]
 
 async def _from_form(request: Request) -> list[SentPicture]:
     pictures, others = [], []
-    async with request.form(max_files=MOST_PICTURES, max_fields=MOST_PICTURES, max_part_size=MOST_PART_BYTES) as form:
+    async with open_form(request, most_files=MOST_PICTURES, most_fields=MOST_PICTURES) as form:
         for field, value in form.multi_items():
             data = await picture_of_part(value)
             if data is None:
@@ -159,6 +161,23 @@ async def _from_form(request: Request) -> list[SentPicture]:
             fix="Send the picture itself, as a file of the form",
         )
     return pictures
+
+
+@asynccontextmanager
+async def open_form(request: Request, *, most_files: int, most_fields: int) -> AsyncIterator[FormData]:
+    """The form of a request, until the end of the block.
+
+    Raises:
+        HTTPException: It is damaged, or in no character set that texts are in.
+    """
+    try:
+        form = await request.form(max_files=most_files, max_fields=most_fields, max_part_size=MOST_PART_BYTES)
+    except UnicodeError as error:
+        raise HTTPException(400, "The character set of the form cannot be read") from error
+    try:
+        yield form
+    finally:
+        await form.close()
 
 
 async def _is_picture(request: Request) -> bool:

@@ -21,7 +21,7 @@ from facepool.faces.pose import fit_a_head, fit_heads
 from facepool.geometry import TEMPLATES
 from facepool.records import Record
 from facepool.types import AlignedFaces, Detections, Floats, Image, Indices, Pose
-from facepool.web.api.pictures import MOST_PART_BYTES, decode_base64, picture_of_part
+from facepool.web.api.pictures import decode_base64, open_form, picture_of_part
 from facepool.web.compreface.errors import CompreFaceError, no_face, undefined
 from facepool.web.problems import schema_of
 
@@ -168,7 +168,7 @@ async def _read(request: Request, names: Sequence[str]) -> tuple[list[bytes], di
         return await _from_form(request, names)
     try:
         body = json.loads(await request.body())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise undefined() from error
     if not isinstance(body, dict):
         raise undefined()
@@ -178,7 +178,7 @@ async def _read(request: Request, names: Sequence[str]) -> tuple[list[bytes], di
 
 
 async def _from_form(request: Request, names: Sequence[str]) -> tuple[list[bytes], dict[str, object]]:
-    async with request.form(max_files=_MOST_FIELDS, max_fields=_MOST_FIELDS, max_part_size=MOST_PART_BYTES) as form:
+    async with open_form(request, most_files=_MOST_FIELDS, most_fields=_MOST_FIELDS) as form:
         files = []
         for name in names:
             part = form.get(name)

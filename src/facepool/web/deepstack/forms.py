@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from facepool.errors import ConfigError
 from facepool.gallery import clean_name
-from facepool.web.api.pictures import MOST_PART_BYTES, SentPicture, picture_of_part
+from facepool.web.api.pictures import SentPicture, open_form, picture_of_part
 from facepool.web.deepstack.errors import DeepStackError
 from facepool.web.problems import schema_of
 
@@ -86,7 +86,7 @@ async def read_form(request: Request) -> VisionForm:
     """The form of a request; of another kind of body nothing."""
     pictures: list[bytes] = []
     fields: dict[str, str] = {}
-    async with request.form(max_files=_MOST_PICTURES, max_fields=_MOST_FIELDS, max_part_size=MOST_PART_BYTES) as form:
+    async with open_form(request, most_files=_MOST_PICTURES, most_fields=_MOST_FIELDS) as form:
         for name, value in form.multi_items():
             data = None if name in _TEXTS else await picture_of_part(value)
             if data is not None:

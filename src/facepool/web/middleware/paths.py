@@ -20,6 +20,8 @@ OF_THE_SERVER = frozenset(
 """How paths of this server begin that have more than one part."""
 
 _SLASH = "\0"
+_MOST_SLASHES = 8
+"""In a name that is guessed: each one is another reading of the path, and all routes are tried with it."""
 _BEFORE_NAMES = ("/v1/persons/", "/v1/keys/", "/api/v1/recognition/subjects/")
 
 
@@ -49,11 +51,14 @@ class KeepSlashes:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Decode the path part by part."""
+        """Decode the path part by part, and take off it what routers would: nobody else is to see another path."""
         raw: bytes | None = scope.get("raw_path")
         if raw is not None and b"%" in raw:
             parts = raw.split(b"?")[0].decode("ascii", "replace").split("/")
             scope = {**scope, "path": "/".join(unquote(part).replace("/", _SLASH) for part in parts)}
+        root: str = scope.get("root_path", "")
+        while root and scope["path"].startswith(f"{root}/"):
+            scope = {**scope, "path": scope["path"].removeprefix(root)}
         await self._app(scope, receive, send)
 
 
@@ -63,5 +68,5 @@ def with_slash_in_name(path: str) -> Iterator[str]:
     parts = path.removeprefix(before).split("/") if before else []
     if "" in parts:
         return
-    for count in range(2, len(parts) + 1):
+    for count in range(2, min(len(parts), _MOST_SLASHES + 1) + 1):
         yield "/".join([f"{before}{_SLASH.join(parts[:count])}", *parts[count:]])

@@ -28,7 +28,7 @@ from facepool.recognize.snapshots import Box, SnapshotRecognizer
 from facepool.sinks import BrokerConnection, Rejected, Unreachable
 from facepool.sinks.outbox import split_address
 from facepool.sinks.outputs import broker_missing
-from facepool.types import Frame, Image
+from facepool.types import Decision, Frame, Image
 from facepool.web.problems import RequestError, ServerBusy
 from facepool.web.scale import scaled_people
 from facepool.web.services.engine import LIMITS, decode_image
@@ -53,8 +53,9 @@ _UNAUTHORIZED = 401
 _FORBIDDEN = 403
 _NOT_FOUND = 404
 _TOO_MANY_REQUESTS = 429
-_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
-_CAMERA = re.compile(r"[^/+#\x00-\x1f\x7f]{1,100}")
+_ID = re.compile(r"(?!\.+$)[A-Za-z0-9_.-]{1,100}")
+"""What it may be in an address: dots alone would lead to another one."""
+_CAMERA = re.compile(r"[^/+#\x00-\x1f\x7f\ud800-\udfff]{1,100}")
 _NO_PIXELS = np.empty((0, 0, 3), np.uint8)
 
 
@@ -395,7 +396,7 @@ class Frigate:
         report = tracked.report
         try:
             self._look(tracked, report, recognizer)
-            self._answer(tracked, report)
+            self._answer(tracked, report, recognizer)
         except (Unreachable, Rejected) as error:
             if self._put_off(tracked, error):
                 return
@@ -462,11 +463,12 @@ class Frigate:
         if events:
             self._emit(tracked.source, frame, events)
 
-    def _answer(self, tracked: _TrackedPerson, report: Report) -> None:
+    def _answer(self, tracked: _TrackedPerson, report: Report, recognizer: SnapshotRecognizer) -> None:
         """Tell Frigate who it is, unless it knows, or knows better."""
         if report.sub_label and report.sub_label not in tracked.own_labels:
             return  # somebody has said it there, or Frigate has recognized the face itself
-        name, score = _label(tracked.identity)
+        # Decided anew, for somebody may have been erased or renamed while Frigate could not be told.
+        name, score = _label(None if tracked.identity is None else recognizer.decide(tracked.identity))
         told, told_score = tracked.told
         better = score - told_score >= (_DIFFERENT if report.ended else _BETTER)
         if name == told and not (name and better):
@@ -487,9 +489,8 @@ class Frigate:
             self._emit(tracked.source, frame, [_event("lost", tracked, frame, "gone")])
 
 
-def _label(identity: Identity | None) -> tuple[str, float]:
+def _label(decision: Decision | None) -> tuple[str, float]:
     """Name and score; nobody is an empty name and 0."""
-    decision = None if identity is None else identity.shown
     if decision is None or decision.person is None:
         return "", 0.0
     return decision.person[:_LONGEST_LABEL], dict(scaled_people(decision))[decision.person]

@@ -60,13 +60,14 @@ export async function showActivity(page, { signal, query }) {
   await load();
   let waiting = 0;
   const events = api.events();
+  // When it opens, too: something may have happened between the visits that were given and the first event.
   const refresh = () => {
     waiting ||= setTimeout(() => {
       waiting = 0;
       load().catch(() => null); // the next event tries again
     }, REFRESH_AFTER_MS);
   };
-  for (const kind of ["message", "appeared", "recognized", "changed", "lost"]) events.addEventListener(kind, refresh);
+  for (const kind of ["open", "message", "appeared", "recognized", "changed", "lost"]) events.addEventListener(kind, refresh);
   return {
     cleanup: () => {
       clearTimeout(waiting);
