@@ -1,12 +1,16 @@
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from facepool import Pool, open_pool
 from facepool.capture import LiveSource
@@ -365,6 +369,40 @@ def test_where_frames_are_few_people_who_change_places_stay_who_they_are(
             assert [int(track) for track in seen.track_ids[:2]] == [1 + person for person, _ in actors][:2]
         events += [(event.kind, event.person) for event in seen.events if event.person or event.kind == "lost"]
     assert events == [("recognized", "Ada"), ("recognized", "Bob")]
+
+
+def test_a_face_that_one_look_makes_firm_is_confirmed_later(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
+    show = Show(analyzer, pool, LiveOptions(evidence=EvidenceOptions(min_frames=1)))
+    show.play(face(ADA), frames=3 * FPS)
+    assert show.story == [("appeared", None), ("recognized", "Ada")]
+    assert sum(analyzer.embedded) == 2
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_where_frames_are_few_nobody_gets_the_name_of_another(random: Random) -> None:
+    stage = FakeLiveAnalyzer()
+    in_view: set[int] = set()
+    with tempfile.TemporaryDirectory() as folder, open_pool(Path(folder) / "pool.db", SPACE) as people:
+        people.register("Ada", [Sample(view(ADA, 0))], SPACE)
+        people.register("Bob", [Sample(view(BOB, 0))], SPACE)
+        recognizer = LiveRecognizer(stage, people)
+        time_s = 0.0
+        for _ in range(40):
+            time_s += random.choice([0.3, 1, 2, 5])
+            who = random.sample([ADA, BOB, STRANGER, 3], random.randint(0, 4))
+            places = random.sample([100, 300, 500, 700, 900], len(who))
+            looks = [Actor(view(person, random.uniform(-20, 20)), x=x) for person, x in zip(who, places, strict=True)]
+            seen = recognizer.process(stage.frame(*looks, time_s=time_s))
+            for person, name in zip(who, seen.names, strict=True):
+                assert name in (None, {ADA: "Ada", BOB: "Bob"}.get(person))
+            assert len(set(seen.track_ids.tolist())) == len(who)
+            for event in seen.events:
+                if event.kind == "appeared":
+                    assert event.track not in in_view
+                    in_view.add(event.track)
+                elif event.kind == "lost":
+                    in_view.remove(event.track)
 
 
 def test_where_frames_are_few_a_stranger_is_unknown_in_the_third_and_who_leaves_is_lost(

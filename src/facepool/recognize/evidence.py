@@ -160,9 +160,10 @@ class Identity:
         """
         if not self.observations:
             return False
-        known = self.observations if self._latest is None else (*self.observations, self._latest)
-        recent = [one for one in known if one is not self._latest or new.time_s - one.time_s <= recent_s]
-        alike = likeness(recent, new.embedding)
+        latest = self._latest
+        is_recent = latest is not None and new.time_s - latest.time_s <= recent_s
+        known = (*self.observations, latest) if latest is not None and is_recent else self.observations
+        alike = likeness(known, new.embedding)
         if not sure:
             return alike < sameness.after_a_jump
         if alike >= sameness.in_place or not self._proves(new):
