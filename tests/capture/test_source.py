@@ -134,3 +134,8 @@ def test_a_source_describes_itself(opener: OpenAgain) -> None:
         assert source.name
         assert source.name in source.description
         assert source.frame_count is None or source.frame_count > 0
+
+
+@pytest.mark.parametrize("name", ["sig", "signature", "api_key", "accessToken", "pwd"])
+def test_a_secret_parameter_is_not_shown(name: str) -> None:
+    assert mask_credentials(f"http://camera/snap?a=1&{name}=SECRET&b=2") == f"http://camera/snap?a=1&{name}=***&b=2"

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -198,6 +199,24 @@ def test_a_webhook_waits_for_a_server_that_is_not_there_yet() -> None:
         until(lambda: sink.delivered == 1)
         sink.close()
     assert [json.loads(body) for body in late.bodies] == [ADA]
+
+
+def test_a_webhook_that_answers_without_end_is_not_listened_to() -> None:
+    def answer() -> None:
+        client, _ = listener.accept()
+        with client, suppress(OSError):
+            client.recv(10_000)
+            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n")
+            while True:
+                client.sendall(bytes(100_000))
+                time.sleep(0.001)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=answer, daemon=True).start()
+        sink = WebhookSink(f"http://127.0.0.1:{listener.getsockname()[1]}/hook")
+        sink.put(ADA)
+        until(lambda: sink.delivered == 1)
+        sink.close()
 
 
 def test_a_webhook_does_not_repeat_what_the_server_does_not_want() -> None:

@@ -3,10 +3,11 @@
 import base64
 import json
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,6 +25,7 @@ from facepool.faces.load import load_analyzer
 from facepool.gallery import open_pool
 from facepool.models.store import ModelStore
 from facepool.recognize.snapshots import face_in_the_middle
+from facepool.sinks import Unreachable
 from facepool.types import Detections, Frame, Image
 from facepool.web.services.frigate import FrigateClient, Report
 from support.broker import Listener, broker, listening, until
@@ -326,6 +328,26 @@ def test_frigate_or_a_proxy_may_ask_who_it_is(
         house.happens("1-known", people["person_b_2"], "new")
         until(lambda: bool(house.frigate.labels))
     assert house.frigate.labels[0][:2] == ("1-known", "Bob")
+
+
+def test_a_frigate_that_trickles_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facepool.web.services.frigate._LONGEST_ANSWER_S", 0.1)
+
+    def answer() -> None:
+        client, _ = listener.accept()
+        with client, suppress(OSError):
+            client.recv(10_000)
+            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n")
+            while True:
+                client.sendall(b"x")
+                time.sleep(0.02)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=answer, daemon=True).start()
+        client = FrigateClient(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(Unreachable, match="not there after"):
+            client.snapshot("1-slow")
+        client.close()
 
 
 def test_without_a_broker_frigate_cannot_be_read(tmp_path: Path, analyzer: Analyzer) -> None:

@@ -30,7 +30,7 @@ _HOST = re.compile(r"(?:[^/?#:@]*|\[[^\]]*\])(?::\d+)?(?:[/?#]|$)")
 _RAW = re.compile(r"[@/?#]|%(?![0-9a-f]{2})", re.IGNORECASE)
 # Cameras take them as parameters, too, some in the path (``/user=admin&password=x``, ``/user=admin_password=x_...``).
 _PARAMETER = re.compile(
-    r"((?:user|usr|login|account|pass|pas|pwd|psw|token|key|auth|secret|signature|credential)[\w.-]*?)"
+    r"((?:user|usr|login|account|pass|pas|pwd|psw|token|key|auth|secret|sig|credential)[\w.-]*?)"
     r"=.*?(?=&|_(?:password|channel|stream)=|$)",
     re.IGNORECASE,
 )

@@ -1,5 +1,7 @@
 """Events as HTTP requests."""
 
+import time
+
 import httpx2
 
 from facepool.capture.source import login_hint
@@ -7,6 +9,7 @@ from facepool.errors import ConfigError
 from facepool.sinks.outbox import EventRecord, Outbox, Rejected, Unreachable, split_address
 
 _TIMEOUT_S = 5.0
+_MOST_ANSWER_BYTES = 64 * 1024
 _COME_BACK = frozenset({408, 425, 429})
 """Client errors that say that the same request may do well later."""
 
@@ -37,7 +40,8 @@ class WebhookSink(Outbox):
     def _post(self, event: EventRecord, body: bytes) -> None:
         del event
         try:
-            response = self._client.post(self._url, content=body)
+            with self._client.stream("POST", self._url, content=body) as response:
+                _pass_over(response)
         except httpx2.HTTPError as error:
             raise Unreachable(str(error) or type(error).__name__) from error
         if response.is_success:
@@ -46,6 +50,15 @@ class WebhookSink(Outbox):
         if response.is_server_error or response.status_code in _COME_BACK:
             raise Unreachable(answer)
         raise Rejected(answer)
+
+
+def _pass_over(response: httpx2.Response) -> None:
+    """Take the body of an answer, so that the connection can be used again; one that is long is cut off."""
+    ends_s, taken = time.monotonic() + _TIMEOUT_S, 0
+    for chunk in response.iter_raw():
+        taken += len(chunk)
+        if taken > _MOST_ANSWER_BYTES or time.monotonic() > ends_s:
+            return
 
 
 def _check(url: str) -> str:

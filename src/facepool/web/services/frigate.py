@@ -39,6 +39,7 @@ Emit = Callable[[str, Frame, Sequence[Event]], None]
 """Passes on what happened before a camera of Frigate, by its name here."""
 
 _TIMEOUT_S = 5.0
+_LONGEST_ANSWER_S = 15.0
 _MOST_TRACKED = 200
 _GIVE_UP_S = 600.0
 _MOST_REFUSALS = 5
@@ -153,10 +154,12 @@ class FrigateClient:
 
 
 def _whole(response: httpx2.Response) -> httpx2.Response:
-    """A response with its content, of which there may not be too much."""
-    content = bytearray()
+    """A response with its content, of which there may not be too much, and which may not take too long."""
+    content, ends_s = bytearray(), time.monotonic() + _LONGEST_ANSWER_S
     for chunk in response.iter_bytes():
         content += chunk
+        if time.monotonic() > ends_s:
+            raise Unreachable(f"its answer is not there after {_LONGEST_ANSWER_S:g} s")
         if len(content) > LIMITS.bytes:
             raise Rejected(f"it sends more than {LIMITS.bytes:,} bytes")
     headers = [
