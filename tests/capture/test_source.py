@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from facepool.capture import CaptureOptions, FrameSource, ReconnectPolicy, open_source
+from facepool.capture.source import mask_credentials
 from facepool.errors import StreamLost
 from support.media import MJPEG_HEAD, jpeg, make_animation, make_video, mjpeg_part, server
 
