@@ -24,12 +24,14 @@ def test_quality_is_balanced_unless_somebody_says_otherwise() -> None:
 def test_quality_chooses_how_faces_are_sought() -> None:
     assert load_settings({"quality": "best"}).detect_options() == DETECTOR_PRESETS["best"]
     assert load_settings({"quality": "fast", "detect_threshold": 0.3}).detect_options() == DetectOptions(
-        size=DETECTOR_PRESETS["fast"].size, threshold=0.3
+        size=DETECTOR_PRESETS["fast"].size, threshold=0.3, closer_size=None
     )
 
 
 def test_a_size_that_is_given_wins_over_the_quality() -> None:
-    assert load_settings({"quality": "best", "detect_size": 320}).detect_options() == DetectOptions(size=320)
+    assert load_settings({"quality": "best", "detect_size": 320}).detect_options() == DetectOptions(
+        size=320, closer_size=None
+    )
 
 
 def test_the_environment_and_the_file_choose_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
