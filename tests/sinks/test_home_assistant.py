@@ -194,7 +194,8 @@ def test_a_broker_that_forgets_everything_is_told_again(tmp_path: Path) -> None:
     facepool.set_people({ADA: "Ada"})
     for _ in range(2):
         with broker(port, tmp_path), listening(port) as heard:
-            until(lambda: len(House(port, heard).configurations()) == 2, 20)
+            # Up to half a minute lies between two tries to reach a broker.
+            until(lambda: len(House(port, heard).configurations()) == 2, 60)
     facepool.close(0.1)
     connection.close()
 

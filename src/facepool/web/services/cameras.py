@@ -326,8 +326,9 @@ class Camera:
             again = state == "watching" and before.state == "reconnecting"
             changes = {"state": state, "since": since, "reason": reason, "restarts": before.restarts + again}
             self._status = before.model_copy(update=changes)
-            if state == "watching":
-                self._shown = None  # what was to be seen before it died is not what is to be seen now
+            if state != before.state:
+                # What was to be seen before is not what is to be seen now, and may name somebody who is erased meanwhile.
+                self._shown = None
                 self._since.clear()
 
 
