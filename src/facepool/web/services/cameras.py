@@ -327,7 +327,7 @@ class Camera:
             changes = {"state": state, "since": since, "reason": reason, "restarts": before.restarts + again}
             self._status = before.model_copy(update=changes)
             if state != before.state:
-                # What was to be seen before is not what is to be seen now, and may name somebody who is erased meanwhile.
+                # What was to be seen before is not what is to be seen now, and may name somebody who was erased.
                 self._shown = None
                 self._since.clear()
 
