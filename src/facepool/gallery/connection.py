@@ -15,7 +15,7 @@ from facepool.errors import (
     NotWritable,
     PathMissing,
     PoolCorrupt,
-    PoolError,
+    PoolGone,
     PoolLocked,
     StorageError,
     system_limit,
@@ -89,11 +89,11 @@ class Link:
         """Refuse to go on with a file that nobody can find any more: what is written there is lost.
 
         Raises:
-            PoolError: The file was deleted or replaced.
+            PoolGone: The file was deleted or replaced.
         """
-        if _file(self.path) == self.file:
+        if file_number(self.path) == self.file:
             return
-        raise PoolError(
+        raise PoolGone(
             f"The pool {self.path} cannot be used",
             why="its file was deleted or replaced while it was open",
             fix="Open it again",
@@ -131,14 +131,14 @@ def connect(path: Path, timeout_s: float, *, create: bool) -> Link:
                 copy = in_memory(db)
                 copy.execute("PRAGMA query_only = ON")
                 db.close()
-                return Link(copy, path, _file(path), looks, is_copy=True)
+                return Link(copy, path, file_number(path), looks, is_copy=True)
             kept = bring_up_to_date(db, path)
             if mode == "mode=rw":
                 _prepare_for_writing(db, timeout_s)
         except BaseException:
             db.close()
             raise
-    return Link(db, path, _file(path), looks if mode == "immutable=1" else None, kept=kept)
+    return Link(db, path, file_number(path), looks if mode == "immutable=1" else None, kept=kept)
 
 
 @contextmanager
@@ -237,7 +237,8 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _file(path: Path) -> tuple[int, int]:
+def file_number(path: Path) -> tuple[int, int]:
+    """Device and number of a file, which stay until somebody deletes or replaces it; zeros where there is none."""
     try:
         status = path.stat()
     except FileNotFoundError:

@@ -89,7 +89,7 @@ async def create_person(body: NewPerson, services: CurrentServices, caller: Enro
         services.people.create(caller, pool, name)
         return _detail(pool, name)
 
-    return await services.pool.run(create)
+    return await services.pool.change(create)
 
 
 @router.get(_SOMEBODY)
@@ -113,7 +113,7 @@ async def rename_person(name: PersonName, body: Renaming, services: CurrentServi
         services.people.rename(caller, pool, old, new)
         return _detail(pool, new)
 
-    return await services.pool.run(rename)
+    return await services.pool.change(rename)
 
 
 @router.delete(_SOMEBODY)
@@ -127,7 +127,7 @@ async def erase_person(name: PersonName, services: CurrentServices, caller: Enro
             raise unknown_person(name, [person.name for person in pool.people()])
         return Erased(person=name, samples=gone.samples.get(name, 0), activity=gone.activity, notes=list(gone.notes))
 
-    return await services.pool.run(remove)
+    return await services.pool.change(remove)
 
 
 @router.post(f"{_SOMEBODY}/merge")
@@ -139,7 +139,7 @@ async def merge_people(name: PersonName, body: Merging, services: CurrentService
         moved = services.people.merge(caller, pool, source, target)
         return Merged(person=target, person_id=_known(pool, target).id, moved=moved)
 
-    return await services.pool.run(merge)
+    return await services.pool.change(merge)
 
 
 @router.get(f"{_SOMEBODY}/samples")
@@ -175,7 +175,7 @@ async def register(
             services.audit.note(caller, "registered", name, f"{registered.stored} views")
         return registered
 
-    return await services.pool.run(store)
+    return await services.pool.change(store)
 
 
 @router.delete(f"{_SOMEBODY}/samples/{{id}}")
@@ -183,7 +183,7 @@ async def erase_sample(
     name: PersonName, number: SampleNumber, services: CurrentServices, caller: Enrolling
 ) -> ErasedSample:
     """Erase one view and its picture. The person stays, even without a view."""
-    owner, notes = await services.pool.run(lambda pool: services.people.erase_view(caller, pool, number, name))
+    owner, notes = await services.pool.change(lambda pool: services.people.erase_view(caller, pool, number, name))
     return ErasedSample(person=owner, id=number, notes=list(notes))
 
 

@@ -92,6 +92,7 @@ class Services:
             self.frigate.close()
         self.outputs.close()
         self.engine.close()
+        self.activity.close()
         self.pool.close()
         self.store.close()
 
