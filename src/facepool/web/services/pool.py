@@ -4,12 +4,14 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from facepool.errors import PoolError, PoolGone
+from facepool.errors import FacepoolError, PoolError, PoolGone
 from facepool.files import exists
 from facepool.gallery import Pool, open_pool
+from facepool.search import follow
 from facepool.types import EmbeddingSpace
 from facepool.web.problems import ServerBusy
 from facepool.web.services.turns import PATIENCE_S, Turns
@@ -99,6 +101,7 @@ class PoolAccess:
             try:
                 with self.open() as pool:
                     result = work(pool)
+                    _follow(pool)
             except BaseException as error:  # noqa: BLE001 -- it is raised where it is waited for
                 done.set_exception(error)
             else:
@@ -181,9 +184,17 @@ class PoolAccess:
             pool = self._own.pool = self._open(self._patience_s)
             self._opened.append(pool)
         try:
-            return work(pool)
+            result = work(pool)
         except PoolGone:  # the next one gets the new one
             self._own.pool = None
             self._opened.remove(pool)
             pool.close()
             raise
+        _follow(pool)
+        return result
+
+
+def _follow(pool: Pool) -> None:
+    """Let vectors that were erased leave the memory before anybody is told that they are gone."""
+    with suppress(FacepoolError):  # what was asked for is done; who searches next hears what is wrong
+        follow(pool)
