@@ -74,6 +74,11 @@ class Turns:
 
         self._thread.submit(attempt)
 
+    @property
+    def waiting(self) -> int:
+        """How many have their turn now, or wait for it."""
+        return self._waiting
+
     def close(self) -> None:
         """Wait for those who have their turn yet."""
         self._thread.shutdown()
