@@ -39,7 +39,7 @@ from facepool.web.api.schemas import (
     StoredSample,
     attachment,
 )
-from facepool.web.middleware.authentication import Enrolling, Recognizing
+from facepool.web.middleware.authentication import Enrolling, Recognizing, Share
 from facepool.web.middleware.paths import NAME
 from facepool.web.services import CurrentServices, Services
 from facepool.web.services.keys import Caller
@@ -159,6 +159,7 @@ async def register(
     pictures: SentPictures,
     services: CurrentServices,
     caller: Enrolling,
+    share: Share,
     *,
     force: Annotated[
         bool, Query(description="Store faces that belong to somebody else, or do not look like this person")
@@ -169,7 +170,7 @@ async def register(
     Only good views that differ from those that are stored already are stored; what became of each picture is told.
     """
     name = clean_name(name)
-    analyzed = [one async for one in looked_at_each(services.engine, pictures, services.engine.analyzer.analyze)]
+    analyzed = [one async for one in looked_at_each(services.engine, share, pictures, services.engine.analyzer.analyze)]
     options = services.settings.enroll_options(force=force, keep_pictures=True)
 
     def store(pool: Pool) -> Registered:

@@ -25,7 +25,7 @@ from facepool.web.compreface.errors import (
 )
 from facepool.web.compreface.faces import PICTURE, FaceQuery, chosen, read_body, read_fields
 from facepool.web.middleware import paths  # noqa: F401 -- its convertor is the one of names
-from facepool.web.middleware.authentication import Administering, Enrolling, Recognizing
+from facepool.web.middleware.authentication import Administering, Enrolling, Recognizing, Share
 from facepool.web.services import CurrentServices, Services
 from facepool.web.services.keys import Caller
 from facepool.web.services.people import Erasure, namesake
@@ -152,6 +152,7 @@ async def add_example(
     request: Request,
     options: FaceQuery,
     services: CurrentServices,
+    share: Share,
     caller: Enrolling,
     subject: str | None = None,
 ) -> Example:
@@ -172,7 +173,7 @@ async def add_example(
             raise too_many_faces()
         return faces.sample(int(rows[0]), Frame(image_bgr, _SOURCE), with_picture=True)
 
-    sample = await services.engine.look(sent.picture, examine)
+    sample = await services.engine.look(share, sent.picture, examine)
 
     def store(pool: Pool) -> str:
         person = namesake(pool, name) or name

@@ -27,6 +27,7 @@ from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
 from facepool.web.services.cameras import CameraMemory, Cameras, CameraSetup
 from facepool.web.services.engine import Engine
+from facepool.web.services.following import Follower
 from facepool.web.services.frigate import Frigate, FrigateClient
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import Limits
@@ -55,6 +56,7 @@ class Services:
         metrics: What is counted.
         store: Where keys, audit and activity are kept.
         outputs: Other programs that hear of events.
+        follower: Keeps what is in memory of the pool up to date.
         frigate: Names the people of Frigate's events; None: it is not asked for.
         models: What the networks are, and under which terms.
         tracks: Numbers for those who are followed, each given once.
@@ -72,6 +74,7 @@ class Services:
     metrics: Metrics
     store: ServerStore
     outputs: EventOutputs
+    follower: Follower
     frigate: Frigate | None = None
     models: Sequence[ModelEntry] = ()
     tracks: Iterator[int] = field(default_factory=lambda: count(1))
@@ -93,6 +96,7 @@ class Services:
             self.frigate.close()
         self.outputs.close()
         self.engine.close()
+        self.follower.close()
         self.pool.close()
         self.store.close()
 
@@ -174,6 +178,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         metrics=metrics,
         store=store,
         outputs=outputs,
+        follower=Follower(access.open),
         frigate=frigate,
         models=options.models,
         tracks=tracks,
