@@ -108,7 +108,7 @@ def under_attack(attack: Attack, pool: Furnished, folder: Path, seconds: float) 
     sent = attack.make(pool)
     server = pool.serve(folder)
     with watching(server, pool.picture, MOST_MIB) as seen:
-        time.sleep(1)  # the networks get to know the picture's size
+        time.sleep(3)  # the networks get to know the picture's size
         before_s = time.monotonic()
         time.sleep(BEFORE_S)
         began_s = time.monotonic()

@@ -383,7 +383,7 @@ def frozen_writer_pool(target: Target, _: bytes) -> None:
     def rename(number: int) -> None:
         body = json.dumps({"person": f"Renamed {number}"}).encode()
         while target.left_s > 0:
-            head = target.head("PATCH", f"/v1/persons/Random%200{number}", key=ADMIN, kind=_JSON, length=len(body))
+            head = target.head("PATCH", f"/v1/persons/Random%20000{number}", key=ADMIN, kind=_JSON, length=len(body))
             target.ask(head, body)
 
     _while_held(target.server.pool, rename)

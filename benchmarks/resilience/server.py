@@ -40,7 +40,7 @@ with open_pool(Path(sys.argv[1]), space) as pool:
         middle = random.normal(size=space.dimension)
         vectors = middle + 0.7 * random.normal(size=(3, space.dimension))
         vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-        pool.register(f"Random {number:02}", [Sample(vector) for vector in vectors], space)
+        pool.register(f"Random {number:04}", [Sample(vector) for vector in vectors], space)
 """
 """Registers people of random vectors, by the Python of the checkout that is measured."""
 

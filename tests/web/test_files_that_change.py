@@ -79,7 +79,7 @@ def test_who_reads_does_not_wait_for_those_who_wait_to_write(web: TestClient, tm
     with locked(tmp_path / "pool.db", tmp_path / "pool.server.db"), ThreadPoolExecutor(24) as writers:
         began_at_s = time.monotonic()
         writing = [writers.submit(write, number) for number in range(24)]
-        until(lambda: services_of(web).store.turns.waiting > 0)
+        until(lambda: services_of(web).store.queue.waiting > 0)
         read = [web.get(path, headers=key).status_code for path in READING for _ in range(4)]
         still_waiting = sum(not one.done() for one in writing)
         refused = [one.result() for one in writing]
@@ -97,7 +97,7 @@ def test_a_key_lets_in_although_its_use_cannot_be_written_down(web: TestClient, 
     with locked(tmp_path / "pool.server.db"):
         assert services_of(web).keys.find(key) is not None
         assert time.monotonic() - began_at_s < 1
-    until(lambda: services_of(web).store.turns.waiting == 0)
+    until(lambda: services_of(web).store.queue.waiting == 0)
     assert web.get("/v1/persons", headers={"x-api-key": key}).status_code == 200
 
 

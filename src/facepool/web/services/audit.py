@@ -47,7 +47,7 @@ class Audit:
 
     async def add(self, caller: Caller, action: str, person: str = "", detail: str = "") -> None:
         """Say what was done, after it was."""
-        await self._store.turns.take(lambda: self.note(caller, action, person, detail))
+        await self._store.queue.do(lambda: self.note(caller, action, person, detail))
 
     def note(self, caller: Caller, action: str, person: str = "", detail: str = "") -> None:
         """`add` for threads. Somebody who was erased meanwhile is not named."""

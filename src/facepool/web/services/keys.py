@@ -189,7 +189,7 @@ class Keys:
             with self._store.transaction() as db:
                 db.execute("UPDATE keys SET last_used_at = ? WHERE id = ?", (used_at, number))
 
-        self._store.turns.spare(write)  # nobody waits to be let in until somebody else has written
+        self._store.queue.spare(write)  # nobody waits to be let in until somebody else has written
 
 
 def _digest(token: str) -> bytes:

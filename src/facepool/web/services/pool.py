@@ -14,7 +14,7 @@ from facepool.gallery import Pool, open_pool
 from facepool.search import follow
 from facepool.types import EmbeddingSpace
 from facepool.web.problems import ServerBusy
-from facepool.web.services.turns import PATIENCE_S, Turns
+from facepool.web.services.writing import PATIENCE_S, WriteQueue
 
 Result = TypeVar("Result")
 _LONG_PATIENCE_S = 15.0
@@ -51,7 +51,7 @@ class PoolAccess:
         self._asking = threading.Lock()
         self._asked: Pool | None = None
         self._readers = ThreadPoolExecutor(threads, thread_name_prefix="facepool-pool")
-        self._turns = Turns("the pool", "facepool-pool-change")
+        self._writers = WriteQueue("the pool", "facepool-pool-change")
 
     async def run(self, work: Callable[[Pool], Result]) -> Result:
         """Read in the pool in a thread; what it raises is raised.
@@ -84,7 +84,7 @@ class PoolAccess:
             ServerBusy: Too many others wait.
             PoolGone: The pool's file was deleted or replaced; what `work` had not stored before is not stored.
         """
-        return await self._turns.take(lambda: self._call(work))
+        return await self._writers.do(lambda: self._call(work))
 
     async def apart(self, work: Callable[[Pool], Result]) -> Result:
         """Do something that takes long, in a thread and with a pool of its own, which nobody waits for at the end.
@@ -155,7 +155,7 @@ class PoolAccess:
 
     def close(self) -> None:
         """Wait for what is under way, but not for what takes long; then let go of the files."""
-        self._turns.close()
+        self._writers.close()
         self._readers.shutdown()
         with self._asking:
             self._let_go()

@@ -13,7 +13,7 @@ from facepool.errors import PoolLocked, PoolTooNew
 from facepool.files import make_private, storage_errors
 from facepool.gallery.connection import explained, file_number
 from facepool.web.problems import RequestError
-from facepool.web.services.turns import PATIENCE_S, Turns
+from facepool.web.services.writing import PATIENCE_S, WriteQueue
 
 _SCHEMA = """
 CREATE TABLE keys (
@@ -111,7 +111,7 @@ class ServerStore:
 
     def __init__(self, path: Path, *, patience_s: float = PATIENCE_S) -> None:
         self.path = path
-        self.turns = Turns("the file of keys and logs", "facepool-store")
+        self.queue = WriteQueue("the file of keys and logs", "facepool-store")
         """For those who write from the event loop, or who do not want to wait."""
         self._patience_s = patience_s
         self._writing = threading.Lock()
@@ -207,7 +207,7 @@ class ServerStore:
 
     def close(self) -> None:
         """Let go of the file, after those who have their turn yet."""
-        self.turns.close()
+        self.queue.close()
         with self._free_lock:
             readers, self._free = self._free, []
         for reader in (*readers, self._watcher):
