@@ -5,57 +5,29 @@ which runs together what several threads ask for at the same time.
 """
 
 import asyncio
-import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Generic, TypeVar
 
 import numpy as np
 
-from facepool.capture.pictures import DECODE_ERRORS, TOO_LARGE, open_picture, quiet_pillow, read_image
 from facepool.faces.analyze import Analyzer, Embed
 from facepool.faces.find import Detect
 from facepool.types import AlignedFaces, Detections, Floats, Image
-from facepool.web.problems import ServerBusy, TooLarge
+from facepool.web.problems import ServerBusy
+from facepool.web.services.decoding import Decoder, OnSize, ignore_size
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 OnRun = Callable[[str, int, float], None]
 
-_MOST_PIXELS = 256_000_000
 _BATCH = 8
 _PATIENCE_S = 30.0
-_SMALLER = "Scale it down first; faces of 100 pixels are large enough"
-# Of the process, as its memory is: each picture that is decoded takes up to three times its pixels.
-_DECODING = threading.BoundedSemaphore(max(2, os.cpu_count() or 2))
-
-
-@dataclass(frozen=True, slots=True)
-class PictureLimits:
-    """How large a picture may be.
-
-    Attributes:
-        bytes: As a file.
-        pixels: Decoded; 50 million take 150 MB.
-        side: Of either side, in pixels.
-    """
-
-    bytes: int = 16 * 1024 * 1024
-    pixels: int = 50_000_000
-    side: int = 20_000
-
-
-LIMITS = PictureLimits()
-
-FRAME_LIMITS = PictureLimits(bytes=4 * 1024 * 1024, pixels=4_000_000)
-"""Of a browser's camera, which comes many times a second: 2560x1440 is one of 3.7 million."""
 
 
 class Engine:
@@ -66,6 +38,7 @@ class Engine:
 
     Args:
         analyzer: With the networks. Nobody else may use it.
+        decoder: Makes pixels of the pictures; ended with the engine. One of its own by default.
         queue: How many pictures of requests may be here at once.
         batch: How many pictures a network looks at together; None: what suits its device.
         on_run: Is called after each run of a network: which, how many items, how long in seconds.
@@ -74,6 +47,7 @@ class Engine:
     def __init__(
         self,
         analyzer: Analyzer,
+        decoder: Decoder | None = None,
         *,
         queue: int = 64,
         batch: int | None = None,
@@ -101,10 +75,11 @@ class Engine:
 
         self.analyzer = analyzer.with_stages(queued_detect, queued_embed)
         """As an ``Analyzer``, for any number of threads at once."""
+        self.decoder = decoder or Decoder()
+        """For pictures that are looked at elsewhere."""
         self._most = queue
         self._lock = threading.Lock()
         self._here = 0
-        self._pixels = 0
         # They wait most of the time; as many as fill two batches keep the networks busy.
         self._threads = ThreadPoolExecutor(2 * max(batch or _BATCH, 2), thread_name_prefix="facepool-look")
 
@@ -113,23 +88,26 @@ class Engine:
         """How many pictures of requests are here."""
         return self._here
 
-    async def look(self, picture: bytes, work: Callable[[Image], Result]) -> Result:
+    async def look(self, picture: bytes, work: Callable[[Image], Result], on_size: OnSize = ignore_size) -> Result:
         """Decode a picture of a request and do something with it, both in one of the engine's threads.
 
         Args:
-            picture: The file, of any kind that ``decode_image`` reads.
+            picture: The file, of any kind that the decoder takes.
             work: What to do with it, given as (H, W, 3) uint8 BGR, upright.
+            on_size: Is told how many pixels it has, before it is decoded, and may refuse it.
 
         Raises:
-            ServerBusy: Too many others wait, or the pictures that are decoded now are too large together.
+            ServerBusy: Too many others wait, or there was no room for it for a while.
             TooLarge: The file or the picture is.
+            PictureUnsupported: It is of a kind that is not taken.
+            PictureTooCostly: Decoding it takes too much work.
             ImageUnreadable: It is no picture, or a damaged one.
         """
         with self._lock:
             if self._here >= self._most:
                 raise _busy(self._here)
             self._here += 1
-        future = self._threads.submit(self._look, picture, work)
+        future = self._threads.submit(self._look, picture, work, on_size)
         future.add_done_callback(self._left)  # not when the client is gone: until then the picture takes its room
         return await asyncio.wrap_future(future)
 
@@ -141,77 +119,16 @@ class Engine:
         """Take nothing more."""
         for close in self._close_batchers:
             close()
+        self.decoder.close()
         self._threads.shutdown()
 
-    def _look(self, picture: bytes, work: Callable[[Image], Result]) -> Result:
-        with self._room_for(_checked_pixels(picture, LIMITS)):
-            return work(_decode(picture))
+    def _look(self, picture: bytes, work: Callable[[Image], Result], on_size: OnSize) -> Result:
+        with self.decoder.decoded(picture, on_size=on_size) as image_bgr:
+            return work(image_bgr)
 
     def _left(self, _: object) -> None:
         with self._lock:
             self._here -= 1
-
-    @contextmanager
-    def _room_for(self, pixels: int) -> Iterator[None]:
-        """Memory for a picture, unless those that are decoded now are too large together."""
-        with self._lock:
-            if self._pixels and self._pixels + pixels > _MOST_PIXELS:
-                raise _busy(self._here)
-            self._pixels += pixels
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._pixels -= pixels
-
-
-def decode_image(data: bytes, limits: PictureLimits = LIMITS) -> Image:
-    """Decode a picture; call it in a thread.
-
-    Args:
-        data: The file: JPEG, PNG, WebP and whatever else ``read_image`` reads.
-        limits: Looked at before a pixel is decoded.
-
-    Returns:
-        (H, W, 3) uint8 BGR, upright as its EXIF says.
-
-    Raises:
-        TooLarge: The file or the picture is.
-        ImageUnreadable: It is no picture, or a damaged one.
-    """
-    _checked_pixels(data, limits)
-    return _decode(data)
-
-
-def _decode(data: bytes) -> Image:
-    with _DECODING:
-        return read_image(data)
-
-
-def _checked_pixels(data: bytes, limits: PictureLimits) -> int:
-    """How many pixels a picture within the limits has, by its head; 0 where reading it will say what is wrong."""
-    if len(data) > limits.bytes:
-        raise TooLarge(
-            "A picture is too large", why=f"it has {len(data):,} bytes, and {limits.bytes:,} are taken", fix=_SMALLER
-        )
-    try:
-        with quiet_pillow(), open_picture(data) as picture:
-            width, height = picture.size
-    except TOO_LARGE as error:  # Pillow's own limit, which is higher
-        raise _too_many_pixels(limits) from error
-    except DECODE_ERRORS:
-        return 0
-    if width * height > limits.pixels or max(width, height) > limits.side:
-        raise _too_many_pixels(limits)
-    return width * height
-
-
-def _too_many_pixels(limits: PictureLimits) -> TooLarge:
-    return TooLarge(
-        "A picture is too large",
-        why=f"it has too many pixels: {limits.pixels:,} are taken, {limits.side:,} a side",
-        fix=_SMALLER,
-    )
 
 
 def _busy(waiting: int) -> ServerBusy:
