@@ -23,7 +23,7 @@ def picture(mode: str) -> PIL.Image.Image:
     return PIL.Image.fromarray(pixels).convert(mode)
 
 
-def all_at_once(image: PIL.Image.Image) -> np.ndarray:  # type: ignore[type-arg]
+def all_at_once(image: PIL.Image.Image) -> np.ndarray:
     """What a picture is by Pillow's own means."""
     upright = PIL.ImageOps.exif_transpose(image)
     if upright.mode in ("I;16", "F"):

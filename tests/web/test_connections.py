@@ -176,15 +176,15 @@ def test_pictures_wait_for_a_few_threads_and_too_many_are_turned_away() -> None:
 
     async def run() -> None:
         engine = Engine(FakeAnalyzer(), queue=2)
-        both = [asyncio.ensure_future(engine.look(picture, look)) for _ in range(2)]
+        both = [asyncio.ensure_future(engine.look(client, picture, look)) for client in ("Ada", "Bob")]
         await asyncio.sleep(0)
         with pytest.raises(ServerBusy):
-            await engine.look(picture, np.shape)
+            await engine.look("Eve", picture, np.shape)
         may_go_on.set()
         assert await asyncio.gather(*both) == [(8, 8, 3)] * 2
         with pytest.raises(ImageUnreadable):
-            await engine.look(b"no picture", np.shape)
-        assert await engine.look(picture, np.shape) == (8, 8, 3)
+            await engine.look("Eve", b"no picture", np.shape)
+        assert await engine.look("Eve", picture, np.shape) == (8, 8, 3)
         engine.close()
 
     asyncio.run(run())

@@ -36,14 +36,15 @@ from facepool.web.decoder_process import (
     TOO_MANY_PIXELS,
     decoding_cpu_s,
 )
-from facepool.web.problems import PictureTooCostly, PictureUnsupported, ServerBusy, TooLarge
+from facepool.web.problems import PictureTooCostly, PictureUnsupported, TooLarge
+from facepool.web.services.turns import Places, busy, ended
 
 _SMALLER = "Scale it down first; faces of 100 pixels are large enough"
 _MOST_PROCESSES = 4
 _MOST_BYTES = 160_000_000
 """Of memory, for all pictures together that are no larger than that alone; of larger ones there is one at a time."""
 _PIXEL_BYTES = 3
-_PATIENCE_S = 10.0
+_EXTRA_S = 10.0
 _GRACE = 5.0
 """How much longer than the time of a core that a picture is granted may pass, on a computer with other work."""
 _PIPE_BYTES = 1024 * 1024
@@ -111,22 +112,21 @@ class Decoder:
     """Decodes pictures in processes of its own; for any number of threads.
 
     Args:
-        processes: How many at most; as many as there are cores, at least two and at most four, by default.
-        patience_s: How long a picture waits for its turn, or for room in memory.
+        processes: How many at most. By default one more than there are cores, so that there is one for others when one
+            client keeps all cores busy; at most four.
         extra_s: How long a process may take beyond what a picture is granted, on the clock.
     """
 
-    def __init__(
-        self, processes: int | None = None, *, patience_s: float = _PATIENCE_S, extra_s: float = _PATIENCE_S
-    ) -> None:
-        count = processes or min(_MOST_PROCESSES, max(2, default_threads()))
+    def __init__(self, processes: int | None = None, *, extra_s: float = _EXTRA_S) -> None:
+        count = processes or min(_MOST_PROCESSES, max(2, default_threads()) + 1)
         self._all = [_Process(extra_s) for _ in range(count)]
         # The last one that was used comes first, so that none is started which is not needed.
         self._idle: queue.LifoQueue[_Process] = queue.LifoQueue()
         for process in self._all:
             self._idle.put(process)
-        self._room = _Room(_MOST_BYTES)
-        self._patience_s = patience_s
+        self._turns = Places(count, max(1, count - 1))
+        self._room = Places(_MOST_BYTES, _MOST_BYTES * 3 // 4)
+        self._one_large = Places(1, 1)
         self._ended = threading.Event()
         self._watcher: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -151,7 +151,7 @@ class Decoder:
             PictureUnsupported: It is of a kind that is not taken from strangers.
             PictureTooCostly: To decode it would take more time or memory than pictures do.
             ImageUnreadable: It is no picture, or a damaged one.
-            ServerBusy: Too many others wait.
+            ServerBusy: No process can be started, or the server ends.
         """
         with self.decoded(data, limits) as image_bgr:
             return image_bgr
@@ -167,20 +167,23 @@ class Decoder:
         """
         _check_file(data, limits)
 
-        with self._room.kept() as kept:
+        room = _Room(self._room, self._one_large)
 
-            def has_room(announced: _Announced) -> bool:
-                _check_size(announced, limits)
-                return kept.take(announced.takes + _PIXEL_BYTES * announced.pixels)
+        def has_room(announced: _Announced) -> bool:
+            _check_size(announced, limits)
+            return room.take_now(announced.takes + _PIXEL_BYTES * announced.pixels)
 
+        try:
             image_bgr = self._decode(data, has_room, on_size)
             if image_bgr is None:  # others have their turn in the meantime
-                kept.wait(self._patience_s)
+                room.wait()
                 image_bgr = self._decode(data, has_room, on_size)
             if image_bgr is None:
                 raise _unreadable("its size is another one when it is read again")
-            kept.shrink(image_bgr.nbytes)
+            room.shrink(image_bgr.nbytes)
             yield image_bgr
+        finally:
+            room.give_back()
 
     def close(self) -> None:
         """End the processes."""
@@ -208,15 +211,13 @@ class Decoder:
     @contextmanager
     def _process(self) -> Iterator["_Process"]:
         self._watch()
-        try:
-            process = self._idle.get(timeout=self._patience_s)
-        except queue.Empty:
-            raise _busy("too many other pictures are decoded") from None
-        try:
-            with process.at_work():
-                yield process
-        finally:
-            self._idle.put(process)
+        with self._turns.place():
+            process = self._idle.get()
+            try:
+                with process.at_work():
+                    yield process
+            finally:
+                self._idle.put(process)
 
     def _watch(self) -> None:
         with self._lock:
@@ -330,12 +331,12 @@ class _Process:
             self._end()
         with self._lock:
             if self._closed:
-                raise _ended()
+                raise ended()
             if self._running is None:
                 try:
                     self._running = _start_process()
                 except OSError as error:
-                    raise _busy(f"no process can be started: {error.strerror}") from error
+                    raise busy(f"no process can be started: {error.strerror}") from error
             self._was_late = False
             self._late_s = math.inf
 
@@ -378,7 +379,7 @@ class _Process:
         running = self._running
         self._end()
         if self._closed:
-            return _ended()
+            return ended()
         code = None if running is None else running.returncode
         if self._was_late or (code is not None and code == -getattr(signal, "SIGXCPU", 0)):
             return _too_costly("decoding it takes longer than its pixels are worth")
@@ -429,74 +430,49 @@ def _widen(started: "subprocess.Popen[bytes]") -> None:
 
 
 class _Room:
-    """Memory for pictures: so much for all together, except that one at a time may be larger than that.
+    """Memory for one picture, out of what there is for all.
 
     Args:
-        most: In bytes.
+        all_room: For pictures that fit in together.
+        one_large: For the one at a time that is larger than that.
     """
 
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.used = 0
-        self.has_large = False
-        self.changed = threading.Condition()
+    def __init__(self, all_room: Places, one_large: Places) -> None:
+        self._all_room = all_room
+        self._one_large = one_large
+        self._asked = self._taken = 0
+        self._from = all_room
 
-    @contextmanager
-    def kept(self) -> "Iterator[_Kept]":
-        """Room for one picture, which is given back at the end of the block."""
-        kept = _Kept(self)
-        try:
-            yield kept
-        finally:
-            kept.shrink(0)
-
-
-class _Kept:
-    """The room of one picture."""
-
-    def __init__(self, room: _Room) -> None:
-        self._room = room
-        self._asked = self._counted = 0
-        self._is_large = False
-        self._is_taken = False
-
-    def take(self, count: int) -> bool:
-        """Take room if there is some; of a picture that waited for it, whether it is enough."""
-        if self._is_taken:
+    def take_now(self, count: int) -> bool:
+        """Take so many bytes if there are so many free; of a picture that has waited, whether it has enough."""
+        if self._taken:
             return count <= self._asked
-        with self._room.changed:
-            self._asked = count
-            return self._take()
+        self._asked = count
+        self._from = self._all_room if count <= _MOST_BYTES else self._one_large
+        if self._from.take_now(self._size):
+            self._taken = self._size
+        return bool(self._taken)
 
-    def wait(self, patience_s: float) -> None:
-        """Wait for what was asked for.
-
-        Raises:
-            ServerBusy: It took too long.
-        """
-        with self._room.changed:
-            if not self._room.changed.wait_for(self._take, patience_s):
-                raise _busy("other large pictures are decoded")
+    def wait(self) -> None:
+        """Wait for what was asked for."""
+        self._from.take(self._size)
+        self._taken = self._size
 
     def shrink(self, count: int) -> None:
-        """Give back all but so much; what is large stays large until all is given back."""
-        with self._room.changed:
-            left = min(count, self._counted)
-            self._room.used -= self._counted - left
-            self._counted = left
-            if self._is_large and not count:
-                self._room.has_large = self._is_large = False
-            self._room.changed.notify_all()
+        """Give back all but so many bytes; what is large stays that until all is given back."""
+        if self._from is self._all_room and self._taken > count:
+            self._from.give_back(self._taken - count)
+            self._taken = count
 
-    def _take(self) -> bool:
-        room = self._room
-        if self._asked > room.most:
-            if not room.has_large:
-                room.has_large = self._is_large = self._is_taken = True
-        elif room.used + self._asked <= room.most:
-            room.used += self._asked
-            self._counted, self._is_taken = self._asked, True
-        return self._is_taken
+    def give_back(self) -> None:
+        """Give back what is left."""
+        if self._taken:
+            self._from.give_back(self._taken)
+            self._taken = 0
+
+    @property
+    def _size(self) -> int:
+        return self._asked if self._from is self._all_room else 1
 
 
 def _check_file(data: bytes, limits: PictureLimits) -> None:
@@ -548,11 +524,3 @@ def _too_costly(why: str) -> PictureTooCostly:
 
 def _unreadable(why: str) -> ImageUnreadable:
     return ImageUnreadable("The picture cannot be read", why=why, fix="Copy or export it again")
-
-
-def _ended() -> ServerBusy:
-    return ServerBusy("The server ends", fix="Try again when it has started anew")
-
-
-def _busy(why: str) -> ServerBusy:
-    return ServerBusy("The server is busy", why=why, fix="Try again in a moment, or send fewer")
