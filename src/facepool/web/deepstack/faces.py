@@ -37,7 +37,7 @@ from facepool.web.deepstack.forms import (
     form_of,
     read_form,
 )
-from facepool.web.middleware.authentication import Enrolling, Recognizing
+from facepool.web.middleware.authentication import Enrolling, Recognizing, Share
 from facepool.web.scale import scaled, scaled_people
 from facepool.web.services import CurrentServices, Services
 from facepool.web.services.people import namesake
@@ -52,22 +52,24 @@ _SOURCE = "DeepStack API"
 
 
 @router.post("", openapi_extra=form_of(VisionPicture))
-async def detect_faces(request: Request, services: CurrentServices, _: Recognizing) -> VisionFaces:
+async def detect_faces(request: Request, services: CurrentServices, share: Share, _: Recognizing) -> VisionFaces:
     """The faces of a picture."""
     form, began_s = await read_form(request), time.perf_counter()
     least = form.min_confidence
-    found = await services.engine.look(form.picture, lambda image_bgr: _found(services, image_bgr))
+    found = await services.engine.look(share, form.picture, lambda image_bgr: _found(services, image_bgr))
     rows = found.rows[found.detections.scores[found.rows] >= least]
     predictions = [VisionFace(confidence=found.score(row), **found.box(row).model_dump()) for row in rows]
     return VisionFaces(predictions=predictions, count=len(predictions), duration=_since_s(began_s))
 
 
 @router.post("/recognize", openapi_extra=form_of(VisionPicture))
-async def recognize_faces(request: Request, services: CurrentServices, _: Recognizing) -> NamedVisionFaces:
+async def recognize_faces(
+    request: Request, services: CurrentServices, share: Share, _: Recognizing
+) -> NamedVisionFaces:
     """Name the faces of a picture; who is not sure enough is `unknown`."""
     form, began_s = await read_form(request), time.perf_counter()
     least = max(form.min_confidence, DECISION)
-    found = await services.engine.look(form.picture, lambda image_bgr: _found(services, image_bgr, embed=True))
+    found = await services.engine.look(share, form.picture, lambda image_bgr: _found(services, image_bgr, embed=True))
 
     def decide(pool: Pool) -> tuple[Decision, ...]:
         recognizer = Recognizer(services.engine.analyzer, pool, services.policy, services.settings.recognize_options())
@@ -88,7 +90,7 @@ async def recognize_faces(request: Request, services: CurrentServices, _: Recogn
 
 
 @router.post("/register", openapi_extra=form_of(VisionViews))
-async def register_face(request: Request, services: CurrentServices, caller: Enrolling) -> FaceAdded:
+async def register_face(request: Request, services: CurrentServices, share: Share, caller: Enrolling) -> FaceAdded:
     """Store the face of one or several pictures as views of somebody, who is made known by that if need be.
 
     As DeepStack does, it stores what it is given: neither quality nor likeness to others is looked at. Pictures without
@@ -109,7 +111,7 @@ async def register_face(request: Request, services: CurrentServices, caller: Enr
             raise DeepStackError(f"No face detected: what was found in an image of {name} fits no head")
         return faces.sample(int(rows[0]), Frame(image_bgr, _SOURCE), with_picture=True) if len(rows) else None
 
-    examined = await looked_at(services.engine, form.sent, examine)
+    examined = await looked_at(services.engine, share, form.sent, examine)
     samples = [picture.found for picture in examined if picture.found is not None]
     if not samples:
         raise DeepStackError("No face detected")
@@ -136,17 +138,19 @@ async def list_users(services: CurrentServices, _: Recognizing) -> UserIds:
 @router.post("/delete", openapi_extra=form_of(VisionUser))
 async def delete_user(request: Request, services: CurrentServices, caller: Enrolling) -> UserGone:
     """Erase somebody with all views; it is no error if nobody has that name."""
-    name = (await read_form(request)).userid
+    name = (await read_form(request)).known_userid
     await services.pool.run(lambda pool: services.people.erase(caller, pool, [namesake(pool, name) or name]))
     return UserGone()
 
 
 @router.post("/match", openapi_extra=form_of(VisionPair))
-async def match_faces(request: Request, services: CurrentServices, _: Recognizing) -> VisionMatch:
+async def match_faces(request: Request, services: CurrentServices, share: Share, _: Recognizing) -> VisionMatch:
     """How similar the largest faces of two pictures are. The pool has no part in it."""
     form, began_s = await read_form(request), time.perf_counter()
     _check_two(form)
-    first, second = [picture.found for picture in await looked_at(services.engine, form.sent, services.engine.embed)]
+    first, second = [
+        picture.found for picture in await looked_at(services.engine, share, form.sent, services.engine.embed)
+    ]
     rows = largest_face(first[0], "first"), largest_face(second[0], "second")
     similarity = cosine(first[1][rows[0]], second[1][rows[1]])
     value = scaled(similarity, services.policy.verification().value)

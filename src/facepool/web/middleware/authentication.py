@@ -216,6 +216,14 @@ def share_of(connection: HTTPConnection, caller: Caller) -> str:
     return f"address {address_of(connection)}" if caller == LOCAL else f"key {caller.name}"
 
 
+async def _share(connection: HTTPConnection) -> str:  # async: it needs no thread
+    return share_of(connection, caller_of(connection))
+
+
+Share = Annotated[str, Depends(_share)]
+"""Whose request it is, where clients take turns."""
+
+
 def key_of(connection: HTTPConnection) -> str | None:
     """The key that a request brings in its head; None: none.
 

@@ -4,11 +4,13 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from facepool.errors import PoolError
+from facepool.errors import FacepoolError, PoolError
 from facepool.gallery import Pool, open_pool
+from facepool.search import follow
 from facepool.types import EmbeddingSpace
 from facepool.web.problems import ServerBusy
 
@@ -22,7 +24,7 @@ class PoolAccess:
     Args:
         path: The pool's file.
         space: What the embeddings are.
-        threads: How many at once; each keeps the pool's vectors in memory.
+        threads: How many at once.
         queue: How many requests may wait for one.
     """
 
@@ -92,10 +94,13 @@ class PoolAccess:
             pool = self._own.pool = self.open()
             self._opened.append(pool)
         try:
-            return work(pool)
+            result = work(pool)
         except PoolError as error:
             if type(error) is PoolError:  # its file was replaced: the next one gets the new one
                 self._own.pool = None
                 self._opened.remove(pool)
                 pool.close()
             raise
+        with suppress(FacepoolError):  # what was asked for is done; who searches next hears what is wrong
+            follow(pool)  # vectors that were erased leave the memory before anybody is told that they are gone
+        return result
