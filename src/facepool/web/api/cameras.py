@@ -11,10 +11,11 @@ from facepool.config import Rotation
 from facepool.errors import ConfigError
 from facepool.web.api.schemas import JPEG, Body
 from facepool.web.middleware.authentication import Administering, Recognizing
+from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices
 from facepool.web.services.cameras import CameraInfo
 
-router = APIRouter(prefix="/v1/cameras", tags=["cameras"])
+router = APIRouter(prefix="/v1/cameras", tags=["cameras"], route_class=BoundedRoute)
 
 CameraId = Annotated[str, Path(alias="id", max_length=20)]
 _DEVICE = "/dev/video"

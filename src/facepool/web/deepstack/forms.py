@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastapi import Request
 from pydantic import BaseModel, Field
 
 from facepool.errors import ConfigError
 from facepool.gallery import clean_name
 from facepool.web.api.pictures import SentPicture, open_form, picture_of_part
+from facepool.web.bodies import BoundedRequest
 from facepool.web.deepstack.errors import DeepStackError
 from facepool.web.problems import schema_of
 
@@ -82,7 +82,7 @@ class VisionForm:
         return value
 
 
-async def read_form(request: Request) -> VisionForm:
+async def read_form(request: BoundedRequest) -> VisionForm:
     """The form of a request; of another kind of body nothing."""
     pictures: list[bytes] = []
     fields: dict[str, str] = {}
