@@ -38,6 +38,7 @@ from facepool.web.problems import ServerBusy
 from facepool.web.services import CurrentServices, Services, live_recognizer
 from facepool.web.services.engine import FRAME_LIMITS, decode_image
 from facepool.web.services.keys import Caller, Role
+from facepool.web.services.turns import work_for
 
 Message = dict[str, object]
 
@@ -135,7 +136,8 @@ async def converse(
     """
     check = ConnectionCheck(socket, services.keys, role)
     run = asyncio.get_running_loop().run_in_executor
-    with services.limits.session(share_of(socket, caller)), _own_thread(f"facepool-{role}") as thread:
+    share = share_of(socket, caller)
+    with services.limits.session(share), _own_thread(f"facepool-{role}", share) as thread:
         conversation = await run(thread, begin)
         try:
             await socket.accept()
@@ -159,9 +161,9 @@ async def converse(
 
 
 @contextmanager
-def _own_thread(name: str) -> Iterator[ThreadPoolExecutor]:
+def _own_thread(name: str, share: str) -> Iterator[ThreadPoolExecutor]:
     """A thread for one client, which is not waited for at the end: a pool is used in one thread only."""
-    thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+    thread = ThreadPoolExecutor(1, thread_name_prefix=name, initializer=partial(work_for, share))
     try:
         yield thread
     finally:

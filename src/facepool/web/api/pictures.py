@@ -284,12 +284,13 @@ def _decoded(picture: NamedPicture) -> bytes:
 
 
 async def looked_at(
-    engine: Engine, pictures: Sequence[SentPicture], work: Callable[[Image], Found]
+    engine: Engine, share: str, pictures: Sequence[SentPicture], work: Callable[[Image], Found]
 ) -> list[AnalyzedPicture[Found]]:
     """Decode pictures and look at them, in their order.
 
     Args:
         engine: Where that is done.
+        share: Whose turn it takes.
         pictures: Of a request.
         work: What to do with an upright picture.
 
@@ -298,7 +299,7 @@ async def looked_at(
         ServerBusy: Too many others wait.
     """
     found = []
-    async for picture in looked_at_each(engine, pictures, work):
+    async for picture in looked_at_each(engine, share, pictures, work):
         if isinstance(picture, InputError):
             raise picture
         found.append(picture)
@@ -306,13 +307,13 @@ async def looked_at(
 
 
 async def looked_at_each(
-    engine: Engine, pictures: Sequence[SentPicture], work: Callable[[Image], Found]
+    engine: Engine, share: str, pictures: Sequence[SentPicture], work: Callable[[Image], Found]
 ) -> AsyncIterator[AnalyzedPicture[Found] | InputError]:
     """The same; a picture that cannot be used gives its error in its place."""
 
     async def look(picture: SentPicture) -> AnalyzedPicture[Found] | InputError:
         try:
-            return await engine.look(picture.data, lambda image_bgr: _analyzed(picture, image_bgr, work))
+            return await engine.look(share, picture.data, lambda image_bgr: _analyzed(picture, image_bgr, work))
         except InputError as error:
             return error
 

@@ -42,7 +42,7 @@ from facepool.web.compreface.faces import (
     take_for_face,
 )
 from facepool.web.compreface.subjects import find_template
-from facepool.web.middleware.authentication import Recognizing
+from facepool.web.middleware.authentication import Recognizing, Share
 from facepool.web.scale import scaled, scaled_people
 from facepool.web.services import CurrentServices, Services
 
@@ -69,16 +69,16 @@ class SourceAndTargets(BaseModel):
 
 @router.post("/recognition/recognize", openapi_extra=PICTURE, response_model_exclude_none=True)
 async def recognize(
-    request: PictureRequest, options: RecognizeQuery, services: CurrentServices, _: Recognizing
+    request: PictureRequest, options: RecognizeQuery, services: CurrentServices, share: Share, _: Recognizing
 ) -> NearestSubjects:
     """The people nearest to each face of a picture, however far they are; from 0.5 on it is they."""
     sent, analyzer = await read_body(request, options, "file"), services.engine.analyzer
     options, data = sent.options, sent.picture
     people = options.prediction_count
     if options.detect_faces:
-        faces = await _embedded(services, data, options)
+        faces = await _embedded(services, share, data, options)
     else:
-        faces = await services.engine.look(data, partial(take_for_face, analyzer))
+        faces = await services.engine.look(share, data, partial(take_for_face, analyzer))
 
     def decide(pool: Pool) -> tuple[Decision, ...]:
         return _recognizer(services, pool, people).decide([(faces.detections, faces.embeddings)])[0].decisions
@@ -92,12 +92,12 @@ async def recognize(
 
 @router.post("/recognition/faces/{image}/verify", openapi_extra=PICTURE, response_model_exclude_none=True)
 async def verify_example(
-    request: PictureRequest, image: UUID, options: FaceQuery, services: CurrentServices, _: Recognizing
+    request: PictureRequest, image: UUID, options: FaceQuery, services: CurrentServices, share: Share, _: Recognizing
 ) -> VerifiedFaces:
     """How similar each face of a picture is to an example; not at all to one that is not there."""
     sent = await read_body(request, options, "file")
     options = sent.options
-    faces = await _embedded(services, sent.picture, options)
+    faces = await _embedded(services, share, sent.picture, options)
     example = await services.pool.run(lambda pool: find_template(pool, image))
     subject = example.person if example else ""
     similarities = _similarities(example.sample.embedding if example else None, faces.embeddings, services)
@@ -142,23 +142,25 @@ async def verify_embeddings(
 
 @router.post("/detection/detect", openapi_extra=PICTURE, response_model_exclude_none=True)
 async def detect(
-    request: PictureRequest, options: FaceQuery, services: CurrentServices, _: Recognizing
+    request: PictureRequest, options: FaceQuery, services: CurrentServices, share: Share, _: Recognizing
 ) -> DetectedFaces:
     """The faces of a picture, largest first."""
     sent, analyzer = await read_body(request, options, "file"), services.engine.analyzer
     options = sent.options
     embed = "calculator" in options.plugins
-    faces = await services.engine.look(sent.picture, partial(select, analyzer, options=options, embed=embed))
+    faces = await services.engine.look(share, sent.picture, partial(select, analyzer, options=options, embed=embed))
     result = [faces.record(row, options) for row in range(len(faces))]
     return DetectedFaces.model_validate({"result": result, "plugins_versions": options.versions(analyzer)})
 
 
 @router.post("/verification/verify", openapi_extra=TWO_PICTURES, response_model_exclude_none=True)
-async def verify(request: PictureRequest, options: FaceQuery, services: CurrentServices, _: Recognizing) -> Compared:
+async def verify(
+    request: PictureRequest, options: FaceQuery, services: CurrentServices, share: Share, _: Recognizing
+) -> Compared:
     """How similar the faces of one picture are to the one face of another."""
     sent = await read_body(request, options, "source_image", "target_image")
     options = sent.options
-    source, target = await asyncio.gather(*(_embedded(services, data, options) for data in sent.pictures))
+    source, target = await asyncio.gather(*(_embedded(services, share, data, options) for data in sent.pictures))
     if len(source) > 1:
         raise too_many_faces()
     similarities = _similarities(source.embeddings[0], target.embeddings, services)
@@ -180,8 +182,10 @@ async def compare_embeddings(
     return _compared(rows[0], rows[1:], body.targets, services)
 
 
-async def _embedded(services: Services, data: bytes, options: FaceOptions) -> FaceSelection:
-    return await services.engine.look(data, partial(select, services.engine.analyzer, options=options, embed=True))
+async def _embedded(services: Services, share: str, data: bytes, options: FaceOptions) -> FaceSelection:
+    return await services.engine.look(
+        share, data, partial(select, services.engine.analyzer, options=options, embed=True)
+    )
 
 
 def _recognizer(services: Services, pool: Pool, people: int) -> Recognizer:
