@@ -41,7 +41,8 @@ from facepool.web.api.schemas import (
 )
 from facepool.web.middleware.authentication import Enrolling, Recognizing, Share
 from facepool.web.middleware.paths import NAME
-from facepool.web.services import CurrentServices
+from facepool.web.services import CurrentServices, Services
+from facepool.web.services.keys import Caller
 from facepool.web.services.people import best_view
 
 router = APIRouter(prefix="/v1/persons", tags=["persons"])
@@ -108,26 +109,29 @@ async def show_person_by_id(person_id: PersonById, services: CurrentServices, _:
 async def rename_person(name: PersonName, body: Renaming, services: CurrentServices, caller: Enrolling) -> PersonDetail:
     """Give somebody another name, which nobody may have yet."""
     old, new = find_name(name), clean_name(body.person)
+    return await services.pool.run(lambda pool: _rename(services, caller, pool, old, new))
 
-    def rename(pool: Pool) -> PersonDetail:
-        services.people.rename(caller, pool, old, new)
-        return _detail(pool, new)
 
-    return await services.pool.run(rename)
+@router.patch("/by-id/{id:uuid}")
+async def rename_person_by_id(
+    person_id: PersonById, body: Renaming, services: CurrentServices, caller: Enrolling
+) -> PersonDetail:
+    """Give somebody another name by their id: no address can have a name that earlier versions took, `.` or `..`."""
+    new = clean_name(body.person)
+    return await services.pool.run(lambda pool: _rename(services, caller, pool, _name_of(pool, person_id), new))
 
 
 @router.delete(_SOMEBODY)
 async def erase_person(name: PersonName, services: CurrentServices, caller: Enrolling) -> Erased:
     """Erase somebody: views, pictures, and what the activity says of them. There is no way back."""
     name = find_name(name)
+    return await services.pool.run(lambda pool: _erase(services, caller, pool, name))
 
-    def remove(pool: Pool) -> Erased:
-        gone = services.people.erase(caller, pool, [name])
-        if gone.nothing:
-            raise unknown_person(name, [person.name for person in pool.people()])
-        return Erased(person=name, samples=gone.samples.get(name, 0), activity=gone.activity, notes=list(gone.notes))
 
-    return await services.pool.run(remove)
+@router.delete("/by-id/{id:uuid}")
+async def erase_person_by_id(person_id: PersonById, services: CurrentServices, caller: Enrolling) -> Erased:
+    """Erase somebody by their id."""
+    return await services.pool.run(lambda pool: _erase(services, caller, pool, _name_of(pool, person_id)))
 
 
 @router.post(f"{_SOMEBODY}/merge")
@@ -211,6 +215,18 @@ async def export_person(name: PersonName, services: CurrentServices, caller: Enr
     archive = await services.pool.run(lambda pool: _archive(pool, name, activity, audit))
     await services.audit.add(caller, "exported", name)
     return Response(archive, media_type="application/zip", headers=attachment(f"{name}.zip"))
+
+
+def _rename(services: Services, caller: Caller, pool: Pool, old: str, new: str) -> PersonDetail:
+    services.people.rename(caller, pool, old, new)
+    return _detail(pool, new)
+
+
+def _erase(services: Services, caller: Caller, pool: Pool, name: str) -> Erased:
+    gone = services.people.erase(caller, pool, [name])
+    if gone.nothing:
+        raise unknown_person(name, [person.name for person in pool.people()])
+    return Erased(person=name, samples=gone.samples.get(name, 0), activity=gone.activity, notes=list(gone.notes))
 
 
 def _known(pool: Pool, name: str) -> Person:

@@ -1,6 +1,6 @@
 """``/api/v1/recognition/subjects`` and ``faces``: people, and examples of them; templates are examples with a UUID."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel
 
 from facepool.errors import ConfigError, PersonExists, UnknownTemplate
-from facepool.gallery import Pool, clean_name
+from facepool.gallery import Pool, clean_name, known_name
 from facepool.types import EmbeddingSpace, Frame, Image, Sample, Template
 from facepool.web.api.schemas import JPEG
 from facepool.web.compreface.answers import Deleted, Example, ExamplePage, SubjectName, SubjectNames, Updated
@@ -89,7 +89,7 @@ async def rename_subject(subject: str, body: NewName, services: CurrentServices,
     new = body.name
 
     def rename(pool: Pool) -> bool:
-        wanted = _usable(subject, "; ")
+        wanted = _usable(subject, "; ", known_name)
         old = namesake(pool, wanted)
         if old is None:
             raise subject_not_found(wanted)
@@ -110,7 +110,7 @@ async def delete_subject(subject: str, services: CurrentServices, caller: Enroll
     """Erase somebody with all examples."""
 
     def remove(pool: Pool) -> str:
-        wanted = _usable(subject, "; ")
+        wanted = _usable(subject, "; ", known_name)
         name = namesake(pool, wanted) or wanted
         if services.people.erase(caller, pool, [name]).nothing:
             raise subject_not_found(wanted)
@@ -210,7 +210,7 @@ async def delete_all_examples(
     subject = _subject(subject, await read_fields(request))
     if subject is None and not caller.may("admin"):
         raise forbidden()
-    name = None if subject is None else _usable(subject, "; ")
+    name = None if subject is None else _usable(subject, "; ", known_name)
 
     def remove(pool: Pool) -> Erasure:
         names = services.people.everybody(pool) if name is None else {namesake(pool, name) or name}
@@ -305,8 +305,8 @@ def _number(text: str, default: int) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else default
 
 
-def _usable(subject: str, ending: str = "") -> str:
-    """A subject's name as the pool spells it.
+def _usable(subject: str, ending: str = "", spelled: Callable[[str], str] = clean_name) -> str:
+    """A subject's name as the pool spells it: a new one's, or by `known_name` that of somebody who may be there.
 
     Raises:
         CompreFaceError: Nobody can have that name.
@@ -314,6 +314,6 @@ def _usable(subject: str, ending: str = "") -> str:
     if not subject.strip():
         raise invalid(_EMPTY_NAME + ending)
     try:
-        return clean_name(subject)
+        return spelled(subject)
     except ConfigError as error:
         raise invalid(str(error)) from error

@@ -138,7 +138,7 @@ async def list_users(services: CurrentServices, _: Recognizing) -> UserIds:
 @router.post("/delete", openapi_extra=form_of(VisionUser))
 async def delete_user(request: Request, services: CurrentServices, caller: Enrolling) -> UserGone:
     """Erase somebody with all views; it is no error if nobody has that name."""
-    name = (await read_form(request)).userid
+    name = (await read_form(request)).known_userid
     await services.pool.run(lambda pool: services.people.erase(caller, pool, [namesake(pool, name) or name]))
     return UserGone()
 
