@@ -26,6 +26,7 @@ from facepool.errors import (
     PersonExists,
     PersonFull,
     PoolChanged,
+    PoolGone,
     PoolLocked,
     SpaceMismatch,
     SystemLimit,
@@ -164,6 +165,7 @@ _STATUS: tuple[tuple[type[FacepoolError], int], ...] = (
     (SpaceMismatch, 409),
     (InsufficientData, 409),
     (PoolLocked, 503),
+    (PoolGone, 503),
     (DiskFull, 507),
     (SystemLimit, 503),
     (PathMissing, 404),
@@ -242,7 +244,9 @@ def status_of(error: FacepoolError) -> int:
 
 def retry_after(error: FacepoolError) -> dict[str, str]:
     """The header that says when to ask again; none where that would not help."""
-    wait_s = 1 if isinstance(error, PoolLocked) else error.retry_after_s if isinstance(error, RequestError) else None
+    if isinstance(error, PoolLocked | PoolGone):
+        return {"Retry-After": "1"}
+    wait_s = error.retry_after_s if isinstance(error, RequestError) else None
     return {} if wait_s is None else {"Retry-After": str(wait_s)}
 
 

@@ -52,7 +52,7 @@ async def sign_in(body: SignIn, request: Request, response: Response, services: 
     """Sign in with a key; the session lasts for a week, or until the key is removed."""
     address = address_of(request)
     services.limits.check_failures(address)
-    found = await run_in_threadpool(services.keys.sign_in, body.key)
+    found = await services.store.queue.do(lambda: services.keys.sign_in(body.key))
     if found is None:
         services.limits.count_failure(address)
         raise KeyUnknown("There is no such API key", fix="Check that all of it was copied")
@@ -67,7 +67,7 @@ async def sign_out(request: Request, response: Response, services: CurrentServic
     """Sign out; does nothing for who is not signed in."""
     token = request.cookies.get(COOKIE)
     if token is not None:
-        await run_in_threadpool(services.keys.sign_out, token)
+        await services.store.queue.do(lambda: services.keys.sign_out(token))
     drop_cookie(response, request, framed=_is_framed(request))
 
 
@@ -114,7 +114,7 @@ async def list_keys(services: CurrentServices, _: Administering) -> KnownKeys:
 @router.post("/keys", status_code=201)
 async def add_key(body: NewKey, services: CurrentServices, caller: Administering) -> MadeKey:
     """Make a key. Once an administrator has one, everybody needs one; so the first has to be an administrator's."""
-    key = await run_in_threadpool(_add, services.keys, body)
+    key = await services.store.queue.do(lambda: _add(services.keys, body))
     await services.audit.add(caller, "made a key", detail=f"{body.name} ({body.role})")
     return MadeKey(name=body.name, role=body.role, key=key)
 
@@ -122,7 +122,7 @@ async def add_key(body: NewKey, services: CurrentServices, caller: Administering
 @router.delete(f"/keys/{NAME}", status_code=204)
 async def remove_key(name: Annotated[str, Path()], services: CurrentServices, caller: Administering) -> None:
     """Remove a key; whoever is signed in with it is no longer."""
-    await run_in_threadpool(_remove, services.keys, name)
+    await services.store.queue.do(lambda: _remove(services.keys, name))
     await services.audit.add(caller, "removed a key", detail=name)
 
 

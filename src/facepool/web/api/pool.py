@@ -54,7 +54,7 @@ async def export_pool(services: CurrentServices, caller: Administering) -> Respo
     folder = tempfile.TemporaryDirectory(prefix="facepool-")
     path = Path(folder.name) / "pool.db"
     try:
-        await services.pool.run(lambda pool: _copy(pool, path))
+        await services.pool.apart(lambda pool: _copy(pool, path))
     except BaseException:
         folder.cleanup()
         raise
@@ -69,7 +69,7 @@ async def import_pool(
 ) -> Imported:
     """Copy everybody of another pool into this one; who is in both gets the views of both."""
     space = services.engine.analyzer.space
-    report = await services.pool.run(lambda pool: _take(body.file.file, pool, space))
+    report = await services.pool.apart(lambda pool: _take(body.file.file, pool, space))
     await services.audit.add(caller, "imported a pool", detail=f"{report.added} views")
     return Imported(
         created=list(report.created),
@@ -89,7 +89,7 @@ async def calibrate(services: CurrentServices, caller: Administering, body: Cali
     def measure(pool: Pool) -> Measured:
         return calibrate_gallery(pool, cohort, wanted.target_fpir, now=datetime.now(UTC), keep=wanted.keep)
 
-    measured = await services.pool.run(measure)
+    measured = await services.pool.apart(measure)
     if wanted.keep:
         await services.audit.add(caller, "calibrated the pool")
     return Calibrated(
@@ -104,7 +104,7 @@ async def calibrate(services: CurrentServices, caller: Administering, body: Cali
 @router.delete("/calibration", status_code=204)
 async def forget_calibration(services: CurrentServices, caller: Administering) -> None:
     """Let the threshold follow the model's error rates again."""
-    await services.pool.run(lambda pool: pool.set_calibration(None))
+    await services.pool.change(lambda pool: pool.set_calibration(None))
     await services.audit.add(caller, "forgot the calibration")
 
 

@@ -79,7 +79,7 @@ async def add_subject(body: NewName, services: CurrentServices, caller: Enrollin
         except PersonExists as error:
             raise subject_exists() from error
 
-    await services.pool.run(create)
+    await services.pool.change(create)
     return SubjectName(subject=name)
 
 
@@ -102,7 +102,7 @@ async def rename_subject(subject: str, body: NewName, services: CurrentServices,
             services.people.merge(caller, pool, old, other)
         return True
 
-    return Updated(updated=await services.pool.run(rename))
+    return Updated(updated=await services.pool.change(rename))
 
 
 @router.delete("/{subject:name}")
@@ -116,13 +116,13 @@ async def delete_subject(subject: str, services: CurrentServices, caller: Enroll
             raise subject_not_found(wanted)
         return name
 
-    return SubjectName(subject=await services.pool.run(remove))
+    return SubjectName(subject=await services.pool.change(remove))
 
 
 @router.delete("")
 async def delete_subjects(services: CurrentServices, caller: Administering) -> Deleted:
     """Erase everybody."""
-    gone = await services.pool.run(lambda pool: services.people.erase(caller, pool, services.people.everybody(pool)))
+    gone = await services.pool.change(lambda pool: services.people.erase(caller, pool, services.people.everybody(pool)))
     return Deleted(deleted=len(gone.samples))
 
 
@@ -181,13 +181,13 @@ async def add_example(
         services.audit.note(caller, "registered", person, "1 view")
         return image_id
 
-    return Example(image_id=await services.pool.run(store), subject=name)
+    return Example(image_id=await services.pool.change(store), subject=name)
 
 
 @examples.post("/delete")
 async def delete_examples(images: list[UUID], services: CurrentServices, caller: Enrolling) -> list[Example]:
     """Erase several; ids of none are passed over."""
-    gone = await services.pool.run(lambda pool: _remove(services, caller, pool, images))
+    gone = await services.pool.change(lambda pool: _remove(services, caller, pool, images))
     return [Example(image_id=str(image), subject=person) for image, person in gone]
 
 
@@ -216,14 +216,14 @@ async def delete_all_examples(
         names = services.people.everybody(pool) if name is None else {namesake(pool, name) or name}
         return services.people.erase(caller, pool, names)
 
-    gone = await services.pool.run(remove)
+    gone = await services.pool.change(remove)
     return Deleted(deleted=sum(gone.samples.values()))
 
 
 @examples.delete("/{image}")
 async def delete_example(image: UUID, services: CurrentServices, caller: Enrolling) -> Example:
     """Erase one."""
-    gone = await services.pool.run(lambda pool: _remove(services, caller, pool, [image]))
+    gone = await services.pool.change(lambda pool: _remove(services, caller, pool, [image]))
     if not gone:
         raise CompreFaceError(404, 44, f"Image {image} not found")
     return Example(image_id=str(image), subject=gone[0][1])

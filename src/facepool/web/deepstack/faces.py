@@ -123,7 +123,7 @@ async def register_face(request: Request, services: CurrentServices, share: Shar
         services.audit.note(caller, "registered", person, f"{len(samples)} view{'s' if len(samples) > 1 else ''}")
         return "face added" if known is None else "face updated"
 
-    message, without = await services.pool.run(store), len(examined) - len(samples)
+    message, without = await services.pool.change(store), len(examined) - len(samples)
     left_out = f"; no face in {without} of {len(examined)} images" if without else ""
     return FaceAdded(message=message + left_out, duration=_since_s(began_s))
 
@@ -139,7 +139,7 @@ async def list_users(services: CurrentServices, _: Recognizing) -> UserIds:
 async def delete_user(request: Request, services: CurrentServices, caller: Enrolling) -> UserGone:
     """Erase somebody with all views; it is no error if nobody has that name."""
     name = (await read_form(request)).known_userid
-    await services.pool.run(lambda pool: services.people.erase(caller, pool, [namesake(pool, name) or name]))
+    await services.pool.change(lambda pool: services.people.erase(caller, pool, [namesake(pool, name) or name]))
     return UserGone()
 
 

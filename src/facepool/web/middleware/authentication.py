@@ -22,8 +22,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from facepool.errors import FacepoolError
 from facepool.web.middleware import form_key
-from facepool.web.problems import Forbidden, KeyMissing, KeyUnknown, Refusal, RequestError, refuse, turn_away
+from facepool.web.problems import Forbidden, KeyMissing, KeyUnknown, Refusal, refuse, turn_away
 from facepool.web.services.keys import LOCAL, SESSION_S, Caller, Keys, Role
 from facepool.web.services.limits import Limits
 
@@ -84,7 +85,7 @@ class Authenticate:
             await run_in_threadpool(self._authenticate, connection, key)
         except _OtherHost as error:
             await turn_away(error, scope, receive, send, self._refusal)
-        except RequestError as error:
+        except FacepoolError as error:  # also of the file of the keys
             if scope["type"] == "websocket":
                 await refuse(WebSocket(scope, receive, send), error)
             else:
@@ -103,10 +104,16 @@ class Authenticate:
         return await form_key.read_key(scope, receive)
 
     def _authenticate(self, connection: HTTPConnection, key: str | None) -> None:
-        required = self._keys.required
+        takes_a_key = needs_key(connection.scope["path"], connection.scope.get("method", "GET"))
+        try:
+            required = self._keys.required
+        except FacepoolError:
+            if takes_a_key:
+                raise
+            return  # whether the server is well, for example: it says so itself
         if not required:
             _check_local(connection)
-        if needs_key(connection.scope["path"], connection.scope.get("method", "GET")):
+        if takes_a_key:
             connection.scope[_CALLER] = identify(connection, key, self._keys, self._limits, required=required)
 
 
