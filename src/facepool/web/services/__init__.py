@@ -96,6 +96,7 @@ class Services:
             self.frigate.close()
         self.outputs.close()
         self.engine.close()
+        self.activity.close()
         self.follower.close()
         self.pool.close()
         self.store.close()
