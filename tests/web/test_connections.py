@@ -178,15 +178,16 @@ def test_pictures_wait_for_a_few_threads_and_too_many_are_turned_away(monkeypatc
 
     async def run() -> None:
         engine = Engine(FakeAnalyzer(), queue=2)
-        both = [asyncio.ensure_future(engine.look(data, np.shape)) for data in (picture, b"no picture")]
+        sent = {"Ada": picture, "Bob": b"no picture"}
+        both = [asyncio.ensure_future(engine.look(client, data, np.shape)) for client, data in sent.items()]
         await asyncio.sleep(0)
         with pytest.raises(ServerBusy):
-            await engine.look(picture, np.shape)
+            await engine.look("Eve", picture, np.shape)
         may_go_on.set()
         found = await asyncio.gather(*both, return_exceptions=True)
         assert found[0] == (8, 8, 3)
         assert isinstance(found[1], ImageUnreadable)
-        assert await engine.look(picture, np.shape) == (8, 8, 3)
+        assert await engine.look("Eve", picture, np.shape) == (8, 8, 3)
         engine.close()
 
     asyncio.run(run())

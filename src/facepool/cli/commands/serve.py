@@ -48,13 +48,6 @@ _MOST_SHOWN = 3
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
-@click.option(
-    "--camera",
-    "cameras",
-    multiple=True,
-    metavar="[NAME=]SOURCE",
-    help="Watch a camera of the server: number or URL, after a name for people; repeatable.",
-)
 @click.option("--tls-certificate", type=click.Path(path_type=Path), help="Certificate chain in PEM, for https.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its key, if it is not in the same file.")
 @click.option("--require-keys", is_flag=True, help="Ask for an API key on the loopback, too.")
@@ -74,13 +67,23 @@ _MOST_SHOWN = 3
 @click.option("--open/--no-open", "open_browser", default=False, help="Open the page in the browser.")
 @licence_option
 @settings_options(
-    "pool", *SERVING, "rotate", "every", *EVENTS, *FRIGATE, *MODELS, *DETECTION, *DECISION, *LIVE, *REGISTRATION
+    "pool",
+    "camera",
+    *SERVING,
+    "rotate",
+    "every",
+    *EVENTS,
+    *FRIGATE,
+    *MODELS,
+    *DETECTION,
+    *DECISION,
+    *LIVE,
+    *REGISTRATION,
 )
 def serve(
     context: CommandContext,
     host: str,
     port: int,
-    cameras: tuple[str, ...],
     tls_certificate: Path | None,
     tls_key: Path | None,
     require_keys: bool,
@@ -101,6 +104,7 @@ def serve(
     """
     settings, console = context.settings, context.console
     context.pool_path.parent.mkdir(parents=True, exist_ok=True)
+    context.warn_of_passwords()
     local = is_loopback(host)
     if not local:
         _check_keys(settings.pool, host)
@@ -116,7 +120,7 @@ def serve(
             limits=Limits(rate_limit),
         )
         services = assemble(settings, context.analyzer, options)
-        for camera in cameras:
+        for camera in settings.camera:
             services.cameras.add(*_source_and_name(camera))
         app = create_app(services, most_bytes=max_request * _MIB, deadline_s=request_timeout, deployment=deployment)
         address, *others = _addresses(host, listener.getsockname()[1], secure=certificate is not None)

@@ -25,7 +25,7 @@ from facepool.sinks import EventOutputs
 from facepool.thresholds import ThresholdPolicy
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
-from facepool.web.services.cameras import Cameras, CameraSetup
+from facepool.web.services.cameras import CameraMemory, Cameras, CameraSetup
 from facepool.web.services.engine import Engine
 from facepool.web.services.following import Follower
 from facepool.web.services.frigate import Frigate, FrigateClient
@@ -34,6 +34,7 @@ from facepool.web.services.limits import Limits
 from facepool.web.services.metrics import Metrics
 from facepool.web.services.people import PersonChanges
 from facepool.web.services.pool import PoolAccess
+from facepool.web.services.secrets import CameraSecrets, secrets_beside
 from facepool.web.services.store import ServerStore, store_beside
 from facepool.web.services.tuning import Tuning
 
@@ -95,6 +96,7 @@ class Services:
             self.frigate.close()
         self.outputs.close()
         self.engine.close()
+        self.activity.close()
         self.follower.close()
         self.pool.close()
         self.store.close()
@@ -169,7 +171,9 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         audit=audit,
         people=PersonChanges(store, activity, audit),
         cameras=Cameras(
-            setup, store, lambda cameras: outputs.set_cameras({camera.source: camera.name for camera in cameras})
+            setup,
+            CameraMemory(store, CameraSecrets(secrets_beside(settings.pool))),
+            lambda cameras: outputs.set_cameras({camera.source: camera.name for camera in cameras}),
         ),
         limits=options.limits,
         metrics=metrics,
