@@ -40,6 +40,7 @@ _FORBIDDEN = 4403
 _TRY_LATER = 1013
 _REFUSED = 1008
 _MOST_REASON_BYTES = 123
+_MOST_SHOWN = 200
 
 
 class RequestError(FacepoolError):
@@ -111,6 +112,26 @@ class TooLarge(RequestError):
 
     code = "too_large"
     status = 413
+
+
+class HeadTooLarge(RequestError):
+    """The address or the headers of the request are larger, or more, than the server takes.
+
+    Remedy: send fewer headers and cookies, and what is long in the body.
+    """
+
+    code = "head_too_large"
+    status = 431
+
+
+class TooSlow(RequestError):
+    """The body of the request stood still.
+
+    Remedy: send it again, over a better connection.
+    """
+
+    code = "too_slow"
+    status = 408
 
 
 class UnsupportedBody(RequestError):
@@ -338,9 +359,14 @@ def _headers(error: FacepoolError) -> dict[str, str]:
 def _invalid(error: RequestValidationError) -> InvalidRequest:
     first = error.errors()[0]
     where, *path = first["loc"]
-    name = ".".join(str(part) for part in path)
+    name = _short(".".join(str(part) for part in path))
     what = f"The {where} of the request cannot be used" if not name else f"{name!r} of the {where} cannot be used"
-    return InvalidRequest(what, why=first["msg"], fix="The description of the interface is at /docs")
+    return InvalidRequest(what, why=_short(first["msg"]), fix="The description of the interface is at /docs")
+
+
+def _short(text: str) -> str:
+    """What a client may have written itself, for an answer."""
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 _OUT_OF_MEMORY = OutOfMemory("The server cannot answer", why="there is not enough memory", fix="Send less at once")

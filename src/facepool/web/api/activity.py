@@ -15,9 +15,10 @@ from facepool.gallery import find_name
 from facepool.web.api.schemas import ActivityPage, VisitPage
 from facepool.web.middleware.authentication import ConnectionCheck, Recognizing, share_of
 from facepool.web.problems import Answers
+from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices, Services
 
-router = APIRouter(prefix="/v1", tags=["activity"])
+router = APIRouter(prefix="/v1", tags=["activity"], route_class=BoundedRoute)
 
 _STREAM: Answers = {
     200: {
