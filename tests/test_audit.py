@@ -63,15 +63,12 @@ def test_what_is_vulnerable_fails(
     assert audit("--osv-url", database, "--pip-audit", str(auditor)).returncode == code
     asked = json.loads(auditor.with_name("pip-audit.asked").read_text())
     assert asked[asked.index("--osv-url") + 1] == database
-    assert [Path(lock).name for lock in asked if lock.endswith(".lock")] == [
-        "requirements.lock",
-        "requirements-dev.lock",
-    ]
+    locks = [Path(argument).name for argument in asked if argument.endswith(".lock")]
+    assert locks == ["requirements.lock", "requirements-dev.lock"]
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9/v1/query", "no address"])
-def test_a_database_that_is_not_reached_is_said(url: str, auditor: Path) -> None:
-    told = audit("--osv-url", url, "--pip-audit", str(auditor))
+def test_a_database_that_is_not_reached_is_said(auditor: Path) -> None:
+    told = audit("--osv-url", "http://127.0.0.1:9/v1/query", "--pip-audit", str(auditor))
     assert told.returncode == 0
     assert told.stdout.startswith("Not audited: the database of vulnerabilities is not reached (")
     assert not auditor.with_name("pip-audit.asked").exists()
