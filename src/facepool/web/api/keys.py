@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from facepool.errors import ConfigError
 from facepool.gallery.checks import NAME_LIMIT
 from facepool.web.api.schemas import Body
+from facepool.web.bodies import SignInRequest
 from facepool.web.middleware.authentication import (
     COOKIE,
     Administering,
@@ -19,12 +20,13 @@ from facepool.web.middleware.authentication import (
 )
 from facepool.web.middleware.paths import NAME
 from facepool.web.problems import KeyUnknown
+from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices
 from facepool.web.services.audit import AuditEntry
 from facepool.web.services.keys import Keys, KnownKey, Role
 
-session = APIRouter(prefix="/v1/session", tags=["session"])
-router = APIRouter(prefix="/v1", tags=["administration"])
+session = APIRouter(prefix="/v1/session", tags=["session"], route_class=BoundedRoute)
+router = APIRouter(prefix="/v1", tags=["administration"], route_class=BoundedRoute)
 
 
 class SignIn(Body):
@@ -48,13 +50,11 @@ async def show_session(services: CurrentServices, caller: Recognizing) -> Sessio
 
 
 @session.post("")
-async def sign_in(body: SignIn, request: Request, response: Response, services: CurrentServices) -> Session:
+async def sign_in(body: SignIn, request: SignInRequest, response: Response, services: CurrentServices) -> Session:
     """Sign in with a key; the session lasts for a week, or until the key is removed."""
-    address = address_of(request)
-    services.limits.check_failures(address)
     found = await services.store.queue.do(lambda: services.keys.sign_in(body.key))
     if found is None:
-        services.limits.count_failure(address)
+        services.limits.count_wrong_key(address_of(request))
         raise KeyUnknown("There is no such API key", fix="Check that all of it was copied")
     caller, token = found
     set_cookie(response, token, request, framed=_is_framed(request))

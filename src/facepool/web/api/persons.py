@@ -41,11 +41,12 @@ from facepool.web.api.schemas import (
 )
 from facepool.web.middleware.authentication import Enrolling, Recognizing, Share
 from facepool.web.middleware.paths import NAME
+from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices, Services
 from facepool.web.services.keys import Caller
 from facepool.web.services.people import best_view
 
-router = APIRouter(prefix="/v1/persons", tags=["persons"])
+router = APIRouter(prefix="/v1/persons", tags=["persons"], route_class=BoundedRoute)
 
 PersonName = Annotated[str, Path(alias="name", description="The person's name")]
 PersonById = Annotated[UUID, Path(alias="id", description="The person's id")]

@@ -34,10 +34,12 @@ from facepool.web.api.schemas import (
     Space,
     attachment,
 )
+from facepool.web.bodies import PoolRequest
 from facepool.web.middleware.authentication import Administering, Recognizing
+from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices
 
-router = APIRouter(prefix="/v1/pool", tags=["pool"])
+router = APIRouter(prefix="/v1/pool", tags=["pool"], route_class=BoundedRoute)
 
 _CURVE = [round(0.2 + 0.02 * step, 2) for step in range(26)]
 """Similarities that the curve of error rates is given at."""
@@ -66,7 +68,10 @@ async def export_pool(services: CurrentServices, caller: Administering) -> Respo
 
 @router.post("/import")
 async def import_pool(
-    body: Annotated[PoolFile, Form(media_type="multipart/form-data")], services: CurrentServices, caller: Administering
+    _request: PoolRequest,
+    body: Annotated[PoolFile, Form(media_type="multipart/form-data")],
+    services: CurrentServices,
+    caller: Administering,
 ) -> Imported:
     """Copy everybody of another pool into this one; who is in both gets the views of both."""
     space = services.engine.analyzer.space

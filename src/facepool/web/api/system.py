@@ -13,12 +13,13 @@ from facepool.config import Settings
 from facepool.errors import FacepoolError
 from facepool.web.api.schemas import Body
 from facepool.web.middleware.authentication import Administering, Recognizing
+from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices
 from facepool.web.services.tuning import CHANGEABLE
 
-router = APIRouter(prefix="/v1/system", tags=["system"])
-monitoring = APIRouter(tags=["system"])
-settings_router = APIRouter(prefix="/v1/settings", tags=["settings"])
+router = APIRouter(prefix="/v1/system", tags=["system"], route_class=BoundedRoute)
+monitoring = APIRouter(tags=["system"], route_class=BoundedRoute)
+settings_router = APIRouter(prefix="/v1/settings", tags=["settings"], route_class=BoundedRoute)
 
 
 class ModelLicence(BaseModel):

@@ -5,13 +5,14 @@ from typing import Annotated
 from uuid import UUID
 
 import numpy as np
-from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, FailFast
 
 from facepool.errors import ConfigError, PersonExists, UnknownTemplate
 from facepool.gallery import Pool, clean_name, known_name
 from facepool.types import EmbeddingSpace, Frame, Image, Sample, Template
 from facepool.web.api.schemas import JPEG
+from facepool.web.bodies import PictureRequest, PlainRequest
 from facepool.web.compreface.answers import Deleted, Example, ExamplePage, SubjectName, SubjectNames, Updated
 from facepool.web.compreface.errors import (
     CompreFaceError,
@@ -149,7 +150,7 @@ async def list_examples(
 @examples.post("", status_code=201, openapi_extra=PICTURE)
 @examples.post("/", status_code=201, include_in_schema=False)
 async def add_example(
-    request: Request,
+    request: PictureRequest,
     options: FaceQuery,
     services: CurrentServices,
     share: Share,
@@ -185,7 +186,9 @@ async def add_example(
 
 
 @examples.post("/delete")
-async def delete_examples(images: list[UUID], services: CurrentServices, caller: Enrolling) -> list[Example]:
+async def delete_examples(
+    images: Annotated[list[UUID], FailFast()], services: CurrentServices, caller: Enrolling
+) -> list[Example]:
     """Erase several; ids of none are passed over."""
     gone = await services.pool.change(lambda pool: _remove(services, caller, pool, images))
     return [Example(image_id=str(image), subject=person) for image, person in gone]
@@ -193,7 +196,7 @@ async def delete_examples(images: list[UUID], services: CurrentServices, caller:
 
 @examples.delete("/", include_in_schema=False)
 async def delete_examples_of(
-    request: Request, services: CurrentServices, caller: Enrolling, subject: str | None = None
+    request: PlainRequest, services: CurrentServices, caller: Enrolling, subject: str | None = None
 ) -> Deleted:
     """The same with a subject: an address without the id that belongs into it must not erase everybody."""
     subject = _subject(subject, await read_fields(request))
@@ -204,7 +207,7 @@ async def delete_examples_of(
 
 @examples.delete("")
 async def delete_all_examples(
-    request: Request, services: CurrentServices, caller: Enrolling, subject: Annotated[str | None, Query()] = None
+    request: PlainRequest, services: CurrentServices, caller: Enrolling, subject: Annotated[str | None, Query()] = None
 ) -> Deleted:
     """Erase somebody, examples and name; without a subject, everybody."""
     subject = _subject(subject, await read_fields(request))
