@@ -24,10 +24,11 @@ from pathlib import Path
 
 from resilience.attacks import ATTACKS, Attack
 from resilience.server import Checkout, Furnished, Server, furnish
-from resilience.watch import Phase, Seen, phase, watching
+from resilience.watch import Phase, Seen, only, phase, watching
 from resilience.wire import Target
 
-BEFORE_S, AFTER_S = 5.0, 10.0
+WARM_UP_S, BEFORE_S, AFTER_S = 3.0, 5.0, 10.0
+RECOVERED_S = 4.0
 MOST_MIB = 6000.0
 _MIB = 1024 * 1024
 
@@ -47,7 +48,7 @@ class Result:
 
     Attributes:
         took_s: The attack itself.
-        recovered: Whether good clients are served as before within ten seconds; the last five of them are compared.
+        recovered: Whether good clients are served as before within ten seconds; the last four of them are compared.
         ended: Whether the server ended when it was asked to.
         killed: Whether its memory became too large for the machine.
         saw: What the attacker was answered.
@@ -107,27 +108,29 @@ def under_attack(attack: Attack, pool: Furnished, folder: Path, seconds: float) 
     """Attack a server of its own."""
     sent = attack.make(pool)
     server = pool.serve(folder)
-    with watching(server, pool.picture, MOST_MIB) as seen:
-        time.sleep(3)  # the networks get to know the picture's size
-        before_s = time.monotonic()
-        time.sleep(BEFORE_S)
-        began_s = time.monotonic()
-        target = Target(server, pool.picture, began_s + seconds)
-        attack.run(target, sent)
-        ended_s = time.monotonic()
-        time.sleep(0 if seen.killed else AFTER_S)
-        after_s = time.monotonic()
-    ended = server.stop()
-    before = phase(seen, before_s, began_s)
+    try:
+        with watching(server, pool.picture, MOST_MIB) as seen:
+            time.sleep(WARM_UP_S)  # the networks get to know the picture's size
+            before_s = time.monotonic()
+            time.sleep(BEFORE_S)
+            began_s = time.monotonic()
+            target = Target(server, pool.picture, began_s + seconds)
+            attack.run(target, sent)
+            ended_s = time.monotonic()
+            time.sleep(0 if seen.killed else AFTER_S)
+            after_s = time.monotonic()
+    finally:
+        ended = server.stop()
+    before = phase(only(seen, before_s, began_s), before_s, began_s)
     during = phase(seen, began_s, ended_s)
-    recovered = not seen.killed and is_as_before(before, seen, ended_s + AFTER_S / 2, after_s)
+    recovered = not seen.killed and is_as_before(before, seen, ended_s + AFTER_S - RECOVERED_S, after_s)
     return Result(
         name=attack.name,
         what=attack.what,
         took_s=round(ended_s - began_s, 1),
         before=before,
         during=during,
-        after=phase(seen, ended_s, after_s),
+        after=phase(only(seen, ended_s, ended_s + 999), ended_s, after_s),
         recovered=recovered,
         ended=ended,
         killed=seen.killed,
@@ -142,16 +145,14 @@ def under_attack(attack: Attack, pool: Furnished, folder: Path, seconds: float) 
 
 def is_as_before(before: Phase, seen: Seen, begin_s: float, end_s: float) -> bool:
     """Whether good clients are served as before: without errors, and not twice as slowly; all of them."""
-    asked = [one for one in seen.recognize if one.began_s < end_s and one.began_s + one.took_s > begin_s]
-    stuck = any(one.began_s < begin_s and one.began_s + one.took_s > end_s for one in asked)
     now = phase(seen, begin_s, end_s)
-    return bool(now.answers) and not (stuck or now.errors) and now.p95_ms <= 2 * before.p95_ms + 100
+    return bool(now.answers) and not now.errors and now.p95_ms <= 2 * before.p95_ms + 100
 
 
 def missed(during: Phase, target: Target, *, recovered: bool, killed: bool, goals: Goals = Goals()) -> list[str]:
     """Which goals were missed."""
     checks = {
-        "p95": during.p95_ms >= goals.p95_ms,
+        "p95": during.p95_ms >= goals.p95_ms or not during.answers,
         "errors": bool(during.errors or target.hurt),
         "memory": killed or during.memory_mib >= goals.memory_mib,
         "health": bool(during.health_errors) or during.health_max_ms >= goals.health_ms,

@@ -23,9 +23,10 @@ from resilience.watch import GOOD_ADDRESSES
 from resilience.wire import (
     ATTACKER,
     Target,
+    binary_frame,
     crowd,
+    live_message,
     open_websocket,
-    picture_frame,
     ping_frame,
     status_of,
     text_frame,
@@ -264,7 +265,7 @@ def ws_pings_deaf(target: Target, _: bytes) -> None:
 
 @attack("ws-messages", "Frames that are no pictures on 4 WebSockets, answers read")
 def ws_messages(target: Target, _: bytes) -> None:
-    _websockets(target, 4, picture_frame(1, b"no picture") * 500, deaf=False)
+    _websockets(target, 4, binary_frame(live_message(1, b"no picture")) * 500, deaf=False)
 
 
 @attack("ws-texts", "Texts on 4 WebSockets, answers read")
@@ -274,7 +275,7 @@ def ws_texts(target: Target, _: bytes) -> None:
 
 @attack("ws-deaf", "Frames on 4 WebSockets, answers unread")
 def ws_deaf(target: Target, _: bytes) -> None:
-    _websockets(target, 4, picture_frame(1, b"no picture") * 500, deaf=True)
+    _websockets(target, 4, binary_frame(live_message(1, b"no picture")) * 500, deaf=True)
 
 
 def _websockets(target: Target, count: int, messages: bytes, *, deaf: bool) -> None:

@@ -35,6 +35,12 @@ class Asked:
     took_s: float
     wrong: str  # the status, or the exception; empty: it was 200
 
+    def overlaps(self, begin_s: float, end_s: float) -> bool:
+        return self.began_s < end_s and self.began_s + self.took_s >= begin_s
+
+    def within(self, begin_s: float, end_s: float) -> bool:
+        return begin_s <= self.began_s and self.began_s + self.took_s < end_s
+
 
 @dataclass(frozen=True, slots=True)
 class Memory:
@@ -71,14 +77,14 @@ class Phase:
 
 
 def phase(seen: Seen, begin_s: float, end_s: float) -> Phase:
-    """Sum up what was asked between two moments, answered then or later.
+    """Sum up what was under way between two moments, begun and answered then or before and later.
 
     A client that waits asks nothing meanwhile, so that a silence of 20 s would be one slow answer among a hundred fast
     ones. Therefore each answer that took longer than usual counts as often as the client would have asked meanwhile,
     with what was left to wait, as HdrHistogram does it.
     """
-    asked = [one for one in seen.recognize if begin_s <= one.began_s < end_s]
-    health = [one for one in seen.health if begin_s <= one.began_s < end_s]
+    asked = [one for one in seen.recognize if one.overlaps(begin_s, end_s)]
+    health = [one for one in seen.health if one.overlaps(begin_s, end_s)]
     took = waits([one.took_s for one in asked])
     wrong = Counter(one.wrong for one in asked if one.wrong)
     memory = [max(one.pss_mib, 0) for one in seen.memory if begin_s <= one.at_s <= end_s and one.pss_mib]
@@ -92,6 +98,15 @@ def phase(seen: Seen, begin_s: float, end_s: float) -> Phase:
         health_max_ms=_quantile([one.took_s for one in health], 100),
         health_errors=sum(1 for one in health if one.wrong),
         memory_mib=max(memory, default=0.0),
+    )
+
+
+def only(seen: Seen, begin_s: float, end_s: float) -> Seen:
+    """What was begun and answered between two moments, and the memory then."""
+    return Seen(
+        [one for one in seen.recognize if one.within(begin_s, end_s)],
+        [one for one in seen.health if one.within(begin_s, end_s)],
+        [one for one in seen.memory if begin_s <= one.at_s < end_s],
     )
 
 

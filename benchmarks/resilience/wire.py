@@ -137,9 +137,13 @@ def ping_frame(data: bytes = b"") -> bytes:
     return _frame(_FIN_PING, data)
 
 
-def picture_frame(number: int, picture: bytes) -> bytes:
-    """A message of `/v1/live`."""
-    return _frame(_FIN_BINARY, struct.pack(">Qd", number, time.monotonic()) + picture)
+def binary_frame(data: bytes) -> bytes:
+    return _frame(_FIN_BINARY, data)
+
+
+def live_message(number: int, picture: bytes) -> bytes:
+    """What `/v1/live` takes: a number and the time before a picture."""
+    return struct.pack(">Qd", number, time.monotonic()) + picture
 
 
 def _frame(kind: int, data: bytes) -> bytes:

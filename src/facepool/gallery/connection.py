@@ -17,7 +17,7 @@ from facepool.errors import (
     NotWritable,
     PathMissing,
     PoolCorrupt,
-    PoolError,
+    PoolGone,
     PoolLocked,
     StorageError,
     system_limit,
@@ -96,11 +96,11 @@ class Link:
         """Refuse to go on with a file that nobody can find any more: what is written there is lost.
 
         Raises:
-            PoolError: The file was deleted or replaced.
+            PoolGone: The file was deleted or replaced.
         """
-        if _file(self.path) == self.file:
+        if file_number(self.path) == self.file:
             return
-        raise PoolError(
+        raise PoolGone(
             f"The pool {self.path} cannot be used",
             why="its file was deleted or replaced while it was open",
             fix="Open it again",
@@ -127,7 +127,7 @@ def connect(path: Path, timeout_s: float, *, create: bool) -> Link:
         _check_place(path, create=create)
         mode = _mode(path)
         looks = _looks(path)
-        file = _file(path)  # before it is opened: if it is replaced meanwhile, that shows at the first use
+        file = file_number(path)  # before it is opened: if it is replaced meanwhile, that shows at the first use
         uri = f"{path.resolve().as_uri()}?{mode}"
         # A gallery asks for one thread at a time, not always the same.
         db = sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False)
@@ -256,7 +256,8 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _file(path: Path) -> tuple[int, int]:
+def file_number(path: Path) -> tuple[int, int]:
+    """Device and number of a file, which stay until somebody deletes or replaces it; zeros where there is none."""
     try:
         status = path.stat()
     except FileNotFoundError:

@@ -521,7 +521,7 @@ class SqliteGallery(SqlGallery):
     """A `Gallery` in one file, ``pool.db``.
 
     A new gallery's file is made, readable by its owner only, when the first person is stored. One that may not be
-    written can be read; whatever would change it raises `NotWritable`. Every call raises `PoolError` once the file has
+    written can be read; whatever would change it raises `NotWritable`. Every call raises `PoolGone` once the file has
     been deleted or replaced. Erasing writes file and write-ahead log anew, and deletes the copies that were made when
     the file was brought up to date. Where another process keeps the log in use, or the disk has no room for a second
     copy of the file, the person is gone all the same, and `notes` says that traces remain.

@@ -11,11 +11,12 @@ from facepool.config import LEAST_EVERY_S, Rotation
 from facepool.errors import ConfigError
 from facepool.web.api.schemas import JPEG, Body
 from facepool.web.middleware.authentication import Administering, Recognizing
+from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices
 from facepool.web.services.cameras import CameraInfo
 from facepool.web.services.secrets import with_login
 
-router = APIRouter(prefix="/v1/cameras", tags=["cameras"])
+router = APIRouter(prefix="/v1/cameras", tags=["cameras"], route_class=BoundedRoute)
 
 CameraId = Annotated[str, Path(alias="id", max_length=20)]
 

@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from facepool.errors import ConfigError
 from facepool.gallery.checks import NAME_LIMIT
 from facepool.web.api.schemas import Body
+from facepool.web.bodies import SignInRequest
 from facepool.web.middleware.authentication import (
     COOKIE,
     Administering,
@@ -19,12 +20,13 @@ from facepool.web.middleware.authentication import (
 )
 from facepool.web.middleware.paths import NAME
 from facepool.web.problems import KeyUnknown
+from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices
 from facepool.web.services.audit import AuditEntry
 from facepool.web.services.keys import Keys, KnownKey, Role
 
-session = APIRouter(prefix="/v1/session", tags=["session"])
-router = APIRouter(prefix="/v1", tags=["administration"])
+session = APIRouter(prefix="/v1/session", tags=["session"], route_class=BoundedRoute)
+router = APIRouter(prefix="/v1", tags=["administration"], route_class=BoundedRoute)
 
 
 class SignIn(Body):
@@ -48,13 +50,11 @@ async def show_session(services: CurrentServices, caller: Recognizing) -> Sessio
 
 
 @session.post("")
-async def sign_in(body: SignIn, request: Request, response: Response, services: CurrentServices) -> Session:
+async def sign_in(body: SignIn, request: SignInRequest, response: Response, services: CurrentServices) -> Session:
     """Sign in with a key; the session lasts for a week, or until the key is removed."""
-    address = address_of(request)
-    services.limits.check_failures(address)
-    found = await run_in_threadpool(services.keys.sign_in, body.key)
+    found = await services.store.queue.do(lambda: services.keys.sign_in(body.key))
     if found is None:
-        services.limits.count_failure(address)
+        services.limits.count_wrong_key(address_of(request))
         raise KeyUnknown("There is no such API key", fix="Check that all of it was copied")
     caller, token = found
     set_cookie(response, token, request, framed=_is_framed(request))
@@ -67,7 +67,7 @@ async def sign_out(request: Request, response: Response, services: CurrentServic
     """Sign out; does nothing for who is not signed in."""
     token = request.cookies.get(COOKIE)
     if token is not None:
-        await run_in_threadpool(services.keys.sign_out, token)
+        await services.store.queue.do(lambda: services.keys.sign_out(token))
     drop_cookie(response, request, framed=_is_framed(request))
 
 
@@ -114,7 +114,7 @@ async def list_keys(services: CurrentServices, _: Administering) -> KnownKeys:
 @router.post("/keys", status_code=201)
 async def add_key(body: NewKey, services: CurrentServices, caller: Administering) -> MadeKey:
     """Make a key. Once an administrator has one, everybody needs one; so the first has to be an administrator's."""
-    key = await run_in_threadpool(_add, services.keys, body)
+    key = await services.store.queue.do(lambda: _add(services.keys, body))
     await services.audit.add(caller, "made a key", detail=f"{body.name} ({body.role})")
     return MadeKey(name=body.name, role=body.role, key=key)
 
@@ -122,7 +122,7 @@ async def add_key(body: NewKey, services: CurrentServices, caller: Administering
 @router.delete(f"/keys/{NAME}", status_code=204)
 async def remove_key(name: Annotated[str, Path()], services: CurrentServices, caller: Administering) -> None:
     """Remove a key; whoever is signed in with it is no longer."""
-    await run_in_threadpool(_remove, services.keys, name)
+    await services.store.queue.do(lambda: _remove(services.keys, name))
     await services.audit.add(caller, "removed a key", detail=name)
 
 

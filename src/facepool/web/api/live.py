@@ -3,7 +3,8 @@
 A frame is one binary message: 8 bytes big-endian number, 8 bytes big-endian float64 of the time in seconds by the
 client's clock, then the picture. A client is to have no more than two frames unanswered. If it sends a third, that one
 takes the place of the one that waits, which is answered with ``{"frame": number, "dropped": true}``. A frame that
-cannot be used is answered with ``{"type": "error", "frame": 7, "code": ..., "message": ...}``.
+cannot be used is answered with ``{"type": "error", "frame": 7, "code": ..., "message": ...}``. A client that sends more
+than its budget, or does not read what it is told, is closed with 1008.
 
 ``/v1/live`` is here, too: a browser sends what its camera sees, and gets who is there. The answer to each frame::
 
@@ -36,7 +37,7 @@ from facepool.types import Frame
 from facepool.web.middleware.authentication import ENDED, SIGN_IN_AGAIN, ConnectionCheck, Recognizing, share_of
 from facepool.web.problems import ServerBusy
 from facepool.web.services import CurrentServices, Services, live_recognizer
-from facepool.web.services.engine import FRAME_LIMITS, decode_image
+from facepool.web.services.decoding import FRAME_LIMITS
 from facepool.web.services.keys import Caller, Role
 from facepool.web.services.turns import work_for
 
@@ -47,6 +48,11 @@ _LARGEST_NUMBER = (1 << 63) - 1
 _MOST_FRAME_BYTES = 4 * 1024 * 1024
 _MOST_COMMAND_CHARACTERS = 10_000
 _MOST_COMMANDS = 100
+MESSAGES_A_SECOND = 120
+"""Of any kind, for as long as it likes; twice as many at once. A camera of 60 frames a second sends half."""
+_BYTES_A_SECOND = 64 * 1024 * 1024
+_UNREAD_S = 10.0
+"""Somebody who has read nothing for so long is not told anything any more."""
 _IDLE_S = 1.0
 _SILENT_S = 5.0
 """Who was before a camera that sends nothing for so long is lost, unless its pictures come that seldom."""
@@ -54,6 +60,7 @@ _GONE_AFTER_S = 600.0
 """Somebody who has sent nothing for so long has left the page open and gone."""
 
 _REFUSED = 1008
+_GOODBYE_S = 1.0
 
 
 class BadMessage(InputError):
@@ -98,6 +105,31 @@ def parse_frame(message: bytes) -> SentFrame:
     if not math.isfinite(time_s):
         raise BadMessage("A frame has no time", why=f"it is {time_s}", fix="Send seconds as a 64-bit float")
     return SentFrame(number, time_s, message[_HEAD.size :])
+
+
+class Budget:
+    """What a client may spend: so much a second, and what it saves, up to two seconds' worth (a token bucket).
+
+    Args:
+        a_second: How much, 1 or more.
+        clock: Seconds of a monotonic clock.
+    """
+
+    def __init__(self, a_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._a_second = a_second
+        self._clock = clock
+        self._saved = 2 * a_second
+        self._counted_s = clock()
+
+    def spend(self, amount: float) -> bool:
+        """Whether there is so much, which then is spent."""
+        now_s = self._clock()
+        self._saved = min(2 * self._a_second, self._saved + (now_s - self._counted_s) * self._a_second)
+        self._counted_s = now_s
+        if amount > self._saved:
+            return False
+        self._saved -= amount
+        return True
 
 
 class Conversation(Protocol):
@@ -196,6 +228,7 @@ class FrameStream:
         self._commands: deque[str] = deque()
         self._news = asyncio.Event()
         self._gone = False
+        self._messages, self._bytes = Budget(MESSAGES_A_SECOND), Budget(_BYTES_A_SECOND)
 
     @classmethod
     @asynccontextmanager
@@ -226,20 +259,23 @@ class FrameStream:
                     yield None
 
     async def send(self, message: Message) -> None:
-        """Answer, unless the client is gone."""
+        """Answer, unless the client is gone, or lets its answers lie."""
         if self._gone:
             return
         try:
-            await self._socket.send_json(message)
+            async with asyncio.timeout(_UNREAD_S):
+                await self._socket.send_json(message)
         except (WebSocketDisconnect, RuntimeError):  # the second where it was closed, and nobody has read that yet
+            self._end()
+        except TimeoutError:
+            await self._refuse("Answers are not read")
             self._end()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Nothing is left to be said, but why."""
         if not self._gone:
             self._end()
-            with suppress(WebSocketDisconnect, RuntimeError):
-                await self._socket.close(code, reason)
+            await self._say_goodbye(code, reason)
 
     def forget_frame(self) -> int | None:
         """Give up the frame that waits, and return its number."""
@@ -263,6 +299,11 @@ class FrameStream:
 
     async def _take(self, message: Mapping[str, object]) -> None:
         data, text = message.get("bytes"), message.get("text")
+        size = len(data) if isinstance(data, bytes) else len(text) if isinstance(text, str) else 0
+        if not self._messages.spend(1):
+            raise BadMessage(f"More than {MESSAGES_A_SECOND} messages a second were sent")
+        if not self._bytes.spend(size):
+            raise BadMessage(f"More than {_BYTES_A_SECOND:,} bytes a second were sent")
         if isinstance(data, bytes):
             given_up = self.forget_frame()
             self._frame = parse_frame(data)
@@ -275,8 +316,13 @@ class FrameStream:
         self._news.set()
 
     async def _refuse(self, why: str) -> None:
-        with suppress(WebSocketDisconnect, RuntimeError):
-            await self._socket.close(_REFUSED, why)
+        await self._say_goodbye(_REFUSED, why)
+
+    async def _say_goodbye(self, code: int, reason: str) -> None:
+        """Close; who reads nothing is not waited for: the connection ends with the conversation."""
+        with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
+            async with asyncio.timeout(_GOODBYE_S):
+                await self._socket.close(code, reason)
 
     def _end(self) -> None:
         self._gone = True
@@ -314,6 +360,7 @@ class _BrowserCamera:
     over = False
 
     def __init__(self, services: Services) -> None:
+        self._decoder = services.engine.decoder
         self._pool = services.pool.open()
         recognizer = live_recognizer(services.engine, services.tuning, services.tracks, self._pool)
         self._session = LiveSession(recognizer, partial(services.activity.emit, _SOURCE))
@@ -328,7 +375,7 @@ class _BrowserCamera:
         self._came_s = time.monotonic()
         self._rhythm.look(self._came_s)
         try:
-            image_bgr = decode_image(item.picture, FRAME_LIMITS)
+            image_bgr = self._decoder.decode(item.picture, FRAME_LIMITS)
             self._now_s = max(self._now_s, item.time_s)  # time does not go back, whatever a client says
             frame = Frame(image_bgr, _SOURCE, item.number, self._now_s)
             view = self._session.look(frame)

@@ -41,11 +41,12 @@ from facepool.web.api.schemas import (
 )
 from facepool.web.middleware.authentication import Enrolling, Recognizing, Share
 from facepool.web.middleware.paths import NAME
+from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices, Services
 from facepool.web.services.keys import Caller
 from facepool.web.services.people import best_view
 
-router = APIRouter(prefix="/v1/persons", tags=["persons"])
+router = APIRouter(prefix="/v1/persons", tags=["persons"], route_class=BoundedRoute)
 
 PersonName = Annotated[str, Path(alias="name", description="The person's name")]
 PersonById = Annotated[UUID, Path(alias="id", description="The person's id")]
@@ -90,7 +91,7 @@ async def create_person(body: NewPerson, services: CurrentServices, caller: Enro
         services.people.create(caller, pool, name)
         return _detail(pool, name)
 
-    return await services.pool.run(create)
+    return await services.pool.change(create)
 
 
 @router.get(_SOMEBODY)
@@ -109,7 +110,7 @@ async def show_person_by_id(person_id: PersonById, services: CurrentServices, _:
 async def rename_person(name: PersonName, body: Renaming, services: CurrentServices, caller: Enrolling) -> PersonDetail:
     """Give somebody another name, which nobody may have yet."""
     old, new = find_name(name), clean_name(body.person)
-    return await services.pool.run(lambda pool: _rename(services, caller, pool, old, new))
+    return await services.pool.change(lambda pool: _rename(services, caller, pool, old, new))
 
 
 @router.patch("/by-id/{id:uuid}")
@@ -118,20 +119,20 @@ async def rename_person_by_id(
 ) -> PersonDetail:
     """Give somebody another name by their id: no address can have a name that earlier versions took, `.` or `..`."""
     new = clean_name(body.person)
-    return await services.pool.run(lambda pool: _rename(services, caller, pool, _name_of(pool, person_id), new))
+    return await services.pool.change(lambda pool: _rename(services, caller, pool, _name_of(pool, person_id), new))
 
 
 @router.delete(_SOMEBODY)
 async def erase_person(name: PersonName, services: CurrentServices, caller: Enrolling) -> Erased:
     """Erase somebody: views, pictures, and what the activity says of them. There is no way back."""
     name = find_name(name)
-    return await services.pool.run(lambda pool: _erase(services, caller, pool, name))
+    return await services.pool.change(lambda pool: _erase(services, caller, pool, name))
 
 
 @router.delete("/by-id/{id:uuid}")
 async def erase_person_by_id(person_id: PersonById, services: CurrentServices, caller: Enrolling) -> Erased:
     """Erase somebody by their id."""
-    return await services.pool.run(lambda pool: _erase(services, caller, pool, _name_of(pool, person_id)))
+    return await services.pool.change(lambda pool: _erase(services, caller, pool, _name_of(pool, person_id)))
 
 
 @router.post(f"{_SOMEBODY}/merge")
@@ -143,7 +144,7 @@ async def merge_people(name: PersonName, body: Merging, services: CurrentService
         moved = services.people.merge(caller, pool, source, target)
         return Merged(person=target, person_id=_known(pool, target).id, moved=moved)
 
-    return await services.pool.run(merge)
+    return await services.pool.change(merge)
 
 
 @router.get(f"{_SOMEBODY}/samples")
@@ -180,7 +181,7 @@ async def register(
             services.audit.note(caller, "registered", name, f"{registered.stored} views")
         return registered
 
-    return await services.pool.run(store)
+    return await services.pool.change(store)
 
 
 @router.delete(f"{_SOMEBODY}/samples/{{id}}")
@@ -188,7 +189,7 @@ async def erase_sample(
     name: PersonName, number: SampleNumber, services: CurrentServices, caller: Enrolling
 ) -> ErasedSample:
     """Erase one view and its picture. The person stays, even without a view."""
-    owner, notes = await services.pool.run(lambda pool: services.people.erase_view(caller, pool, number, name))
+    owner, notes = await services.pool.change(lambda pool: services.people.erase_view(caller, pool, number, name))
     return ErasedSample(person=owner, id=number, notes=list(notes))
 
 

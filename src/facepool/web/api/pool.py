@@ -33,10 +33,12 @@ from facepool.web.api.schemas import (
     Space,
     attachment,
 )
+from facepool.web.bodies import PoolRequest
 from facepool.web.middleware.authentication import Administering, Recognizing
+from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices
 
-router = APIRouter(prefix="/v1/pool", tags=["pool"])
+router = APIRouter(prefix="/v1/pool", tags=["pool"], route_class=BoundedRoute)
 
 _CURVE = [round(0.2 + 0.02 * step, 2) for step in range(26)]
 """Similarities that the curve of error rates is given at."""
@@ -54,7 +56,7 @@ async def export_pool(services: CurrentServices, caller: Administering) -> Respo
     folder = tempfile.TemporaryDirectory(prefix="facepool-")
     path = Path(folder.name) / "pool.db"
     try:
-        await services.pool.run(lambda pool: _copy(pool, path))
+        await services.pool.apart(lambda pool: _copy(pool, path))
     except BaseException:
         folder.cleanup()
         raise
@@ -65,11 +67,14 @@ async def export_pool(services: CurrentServices, caller: Administering) -> Respo
 
 @router.post("/import")
 async def import_pool(
-    body: Annotated[PoolFile, Form(media_type="multipart/form-data")], services: CurrentServices, caller: Administering
+    _request: PoolRequest,
+    body: Annotated[PoolFile, Form(media_type="multipart/form-data")],
+    services: CurrentServices,
+    caller: Administering,
 ) -> Imported:
     """Copy everybody of another pool into this one; who is in both gets the views of both."""
     space = services.engine.analyzer.space
-    report = await services.pool.run(lambda pool: _take(body.file.file, pool, space))
+    report = await services.pool.apart(lambda pool: _take(body.file.file, pool, space))
     await services.audit.add(caller, "imported a pool", detail=f"{report.added} views")
     return Imported(
         created=list(report.created),
@@ -89,7 +94,7 @@ async def calibrate(services: CurrentServices, caller: Administering, body: Cali
     def measure(pool: Pool) -> Measured:
         return calibrate_gallery(pool, cohort, wanted.target_fpir, now=datetime.now(UTC), keep=wanted.keep)
 
-    measured = await services.pool.run(measure)
+    measured = await services.pool.apart(measure)
     if wanted.keep:
         await services.audit.add(caller, "calibrated the pool")
     return Calibrated(
@@ -104,7 +109,7 @@ async def calibrate(services: CurrentServices, caller: Administering, body: Cali
 @router.delete("/calibration", status_code=204)
 async def forget_calibration(services: CurrentServices, caller: Administering) -> None:
     """Let the threshold follow the model's error rates again."""
-    await services.pool.run(lambda pool: pool.set_calibration(None))
+    await services.pool.change(lambda pool: pool.set_calibration(None))
     await services.audit.add(caller, "forgot the calibration")
 
 

@@ -10,9 +10,10 @@ from facepool.records import embedded_record, found_record, named_record
 from facepool.web.api.pictures import REQUEST_BODY, SentPictures, looked_at
 from facepool.web.api.schemas import Detected, Embedded, Recognized, Verified
 from facepool.web.middleware.authentication import Recognizing, Share
+from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices
 
-router = APIRouter(prefix="/v1", tags=["recognition"])
+router = APIRouter(prefix="/v1", tags=["recognition"], route_class=BoundedRoute)
 
 
 @router.post("/detect", openapi_extra=REQUEST_BODY)

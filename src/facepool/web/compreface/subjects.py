@@ -5,13 +5,14 @@ from typing import Annotated
 from uuid import UUID
 
 import numpy as np
-from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, FailFast
 
 from facepool.errors import ConfigError, PersonExists, UnknownTemplate
 from facepool.gallery import Pool, clean_name, known_name
 from facepool.types import EmbeddingSpace, Frame, Image, Sample, Template
 from facepool.web.api.schemas import JPEG
+from facepool.web.bodies import PictureRequest, PlainRequest
 from facepool.web.compreface.answers import Deleted, Example, ExamplePage, SubjectName, SubjectNames, Updated
 from facepool.web.compreface.errors import (
     CompreFaceError,
@@ -79,7 +80,7 @@ async def add_subject(body: NewName, services: CurrentServices, caller: Enrollin
         except PersonExists as error:
             raise subject_exists() from error
 
-    await services.pool.run(create)
+    await services.pool.change(create)
     return SubjectName(subject=name)
 
 
@@ -102,7 +103,7 @@ async def rename_subject(subject: str, body: NewName, services: CurrentServices,
             services.people.merge(caller, pool, old, other)
         return True
 
-    return Updated(updated=await services.pool.run(rename))
+    return Updated(updated=await services.pool.change(rename))
 
 
 @router.delete("/{subject:name}")
@@ -116,13 +117,13 @@ async def delete_subject(subject: str, services: CurrentServices, caller: Enroll
             raise subject_not_found(wanted)
         return name
 
-    return SubjectName(subject=await services.pool.run(remove))
+    return SubjectName(subject=await services.pool.change(remove))
 
 
 @router.delete("")
 async def delete_subjects(services: CurrentServices, caller: Administering) -> Deleted:
     """Erase everybody."""
-    gone = await services.pool.run(lambda pool: services.people.erase(caller, pool, services.people.everybody(pool)))
+    gone = await services.pool.change(lambda pool: services.people.erase(caller, pool, services.people.everybody(pool)))
     return Deleted(deleted=len(gone.samples))
 
 
@@ -149,7 +150,7 @@ async def list_examples(
 @examples.post("", status_code=201, openapi_extra=PICTURE)
 @examples.post("/", status_code=201, include_in_schema=False)
 async def add_example(
-    request: Request,
+    request: PictureRequest,
     options: FaceQuery,
     services: CurrentServices,
     share: Share,
@@ -181,19 +182,21 @@ async def add_example(
         services.audit.note(caller, "registered", person, "1 view")
         return image_id
 
-    return Example(image_id=await services.pool.run(store), subject=name)
+    return Example(image_id=await services.pool.change(store), subject=name)
 
 
 @examples.post("/delete")
-async def delete_examples(images: list[UUID], services: CurrentServices, caller: Enrolling) -> list[Example]:
+async def delete_examples(
+    images: Annotated[list[UUID], FailFast()], services: CurrentServices, caller: Enrolling
+) -> list[Example]:
     """Erase several; ids of none are passed over."""
-    gone = await services.pool.run(lambda pool: _remove(services, caller, pool, images))
+    gone = await services.pool.change(lambda pool: _remove(services, caller, pool, images))
     return [Example(image_id=str(image), subject=person) for image, person in gone]
 
 
 @examples.delete("/", include_in_schema=False)
 async def delete_examples_of(
-    request: Request, services: CurrentServices, caller: Enrolling, subject: str | None = None
+    request: PlainRequest, services: CurrentServices, caller: Enrolling, subject: str | None = None
 ) -> Deleted:
     """The same with a subject: an address without the id that belongs into it must not erase everybody."""
     subject = _subject(subject, await read_fields(request))
@@ -204,7 +207,7 @@ async def delete_examples_of(
 
 @examples.delete("")
 async def delete_all_examples(
-    request: Request, services: CurrentServices, caller: Enrolling, subject: Annotated[str | None, Query()] = None
+    request: PlainRequest, services: CurrentServices, caller: Enrolling, subject: Annotated[str | None, Query()] = None
 ) -> Deleted:
     """Erase somebody, examples and name; without a subject, everybody."""
     subject = _subject(subject, await read_fields(request))
@@ -216,14 +219,14 @@ async def delete_all_examples(
         names = services.people.everybody(pool) if name is None else {namesake(pool, name) or name}
         return services.people.erase(caller, pool, names)
 
-    gone = await services.pool.run(remove)
+    gone = await services.pool.change(remove)
     return Deleted(deleted=sum(gone.samples.values()))
 
 
 @examples.delete("/{image}")
 async def delete_example(image: UUID, services: CurrentServices, caller: Enrolling) -> Example:
     """Erase one."""
-    gone = await services.pool.run(lambda pool: _remove(services, caller, pool, [image]))
+    gone = await services.pool.change(lambda pool: _remove(services, caller, pool, [image]))
     if not gone:
         raise CompreFaceError(404, 44, f"Image {image} not found")
     return Example(image_id=str(image), subject=gone[0][1])

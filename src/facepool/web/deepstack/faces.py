@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 
 from facepool.faces.pose import fit_a_head
 from facepool.gallery import Pool
@@ -15,6 +15,7 @@ from facepool.recognize.pictures import Recognizer
 from facepool.recognize.verify import cosine, largest_face
 from facepool.types import Decision, Detections, Floats, Frame, Image, Indices, Sample
 from facepool.web.api.pictures import looked_at
+from facepool.web.bodies import PictureRequest, PlainRequest
 from facepool.web.deepstack.answers import (
     FaceAdded,
     NamedVisionFace,
@@ -52,7 +53,7 @@ _SOURCE = "DeepStack API"
 
 
 @router.post("", openapi_extra=form_of(VisionPicture))
-async def detect_faces(request: Request, services: CurrentServices, share: Share, _: Recognizing) -> VisionFaces:
+async def detect_faces(request: PictureRequest, services: CurrentServices, share: Share, _: Recognizing) -> VisionFaces:
     """The faces of a picture."""
     form, began_s = await read_form(request), time.perf_counter()
     least = form.min_confidence
@@ -64,7 +65,7 @@ async def detect_faces(request: Request, services: CurrentServices, share: Share
 
 @router.post("/recognize", openapi_extra=form_of(VisionPicture))
 async def recognize_faces(
-    request: Request, services: CurrentServices, share: Share, _: Recognizing
+    request: PictureRequest, services: CurrentServices, share: Share, _: Recognizing
 ) -> NamedVisionFaces:
     """Name the faces of a picture; who is not sure enough is `unknown`."""
     form, began_s = await read_form(request), time.perf_counter()
@@ -90,7 +91,9 @@ async def recognize_faces(
 
 
 @router.post("/register", openapi_extra=form_of(VisionViews))
-async def register_face(request: Request, services: CurrentServices, share: Share, caller: Enrolling) -> FaceAdded:
+async def register_face(
+    request: PictureRequest, services: CurrentServices, share: Share, caller: Enrolling
+) -> FaceAdded:
     """Store the face of one or several pictures as views of somebody, who is made known by that if need be.
 
     As DeepStack does, it stores what it is given: neither quality nor likeness to others is looked at. Pictures without
@@ -123,7 +126,7 @@ async def register_face(request: Request, services: CurrentServices, share: Shar
         services.audit.note(caller, "registered", person, f"{len(samples)} view{'s' if len(samples) > 1 else ''}")
         return "face added" if known is None else "face updated"
 
-    message, without = await services.pool.run(store), len(examined) - len(samples)
+    message, without = await services.pool.change(store), len(examined) - len(samples)
     left_out = f"; no face in {without} of {len(examined)} images" if without else ""
     return FaceAdded(message=message + left_out, duration=_since_s(began_s))
 
@@ -136,15 +139,15 @@ async def list_users(services: CurrentServices, _: Recognizing) -> UserIds:
 
 
 @router.post("/delete", openapi_extra=form_of(VisionUser))
-async def delete_user(request: Request, services: CurrentServices, caller: Enrolling) -> UserGone:
+async def delete_user(request: PlainRequest, services: CurrentServices, caller: Enrolling) -> UserGone:
     """Erase somebody with all views; it is no error if nobody has that name."""
     name = (await read_form(request)).known_userid
-    await services.pool.run(lambda pool: services.people.erase(caller, pool, [namesake(pool, name) or name]))
+    await services.pool.change(lambda pool: services.people.erase(caller, pool, [namesake(pool, name) or name]))
     return UserGone()
 
 
 @router.post("/match", openapi_extra=form_of(VisionPair))
-async def match_faces(request: Request, services: CurrentServices, share: Share, _: Recognizing) -> VisionMatch:
+async def match_faces(request: PictureRequest, services: CurrentServices, share: Share, _: Recognizing) -> VisionMatch:
     """How similar the largest faces of two pictures are. The pool has no part in it."""
     form, began_s = await read_form(request), time.perf_counter()
     _check_two(form)

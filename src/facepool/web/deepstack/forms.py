@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastapi import Request
 from pydantic import BaseModel, Field
 
 from facepool.errors import ConfigError
 from facepool.gallery import clean_name, known_name
 from facepool.web.api.pictures import SentPicture, open_form, picture_of_part
+from facepool.web.bodies import BoundedRequest
 from facepool.web.deepstack.errors import DeepStackError
 from facepool.web.problems import schema_of
 
@@ -90,7 +90,7 @@ class VisionForm:
             raise DeepStackError(str(error)) from error
 
 
-async def read_form(request: Request) -> VisionForm:
+async def read_form(request: BoundedRequest) -> VisionForm:
     """The form of a request; of another kind of body nothing."""
     pictures: list[bytes] = []
     fields: dict[str, str] = {}

@@ -14,7 +14,7 @@ EVERY_S = 2.0
 class Follower:
     """Looks now and then whether somebody else has changed the pool, in a thread of its own.
 
-    Changes by this server are followed at once: by `PoolAccess.run`.
+    Changes by this server are followed at once: by `PoolAccess`.
 
     Args:
         open_pool: Opens the pool.
