@@ -13,7 +13,7 @@ from facepool.gallery.checks import clean_name, find_name, known_name
 from facepool.gallery.columns import Changes, PoolMatrix
 from facepool.gallery.foreign import ForeignGallery
 from facepool.gallery.npy import NpyGallery
-from facepool.gallery.sqlite import SqliteGallery
+from facepool.gallery.sqlite import SqlGallery, SqliteGallery
 from facepool.gallery.transfer import TransferReport, transfer
 from facepool.types import EmbeddingSpace
 
@@ -23,6 +23,7 @@ __all__ = [
     "NpyGallery",
     "Pool",
     "PoolMatrix",
+    "SqlGallery",
     "SqliteGallery",
     "TransferReport",
     "check_gallery",

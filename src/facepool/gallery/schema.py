@@ -176,7 +176,7 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
     with snapshot(db):  # another process may be making the tables just now
         (application,) = db.execute("PRAGMA application_id").fetchone()
         (version,) = db.execute("PRAGMA user_version").fetchone()
-        tables = _tables(db)
+        tables = schema_of(db)
     if application != APPLICATION_ID and (application, version, tables) != (0, 0, frozenset()):
         raise PoolCorrupt(
             f"The pool {path} cannot be used",
@@ -191,15 +191,19 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
         )
     if version < 0:
         raise damaged(path, f"its version is {version}")
-    expected = _tables_of(version)
+    expected = _schema_of_version(version)
     if tables != expected:
         kind, name, *_ = max(tables ^ expected)  # "table" comes last of all kinds but "view" and "trigger"
         raise damaged(path, f"its {kind} {name[:_LONGEST_NAME]!r} is not as in a pool of version {version}")
     return int(version)
 
 
-def _tables(db: sqlite3.Connection) -> frozenset[tuple[str, ...]]:
-    """What makes up a database, but for the statistics that SQLite keeps where somebody asks for them."""
+CONTENT = ("persons", "samples", "templates", "pictures", "look_alikes", "space", "calibration")
+"""The tables of people and what belongs to them, each after those that it refers to. The others say what was done."""
+
+
+def schema_of(db: sqlite3.Connection) -> frozenset[tuple[str, ...]]:
+    """What makes up a database, in SQLite's words, but for the statistics that it keeps where somebody asks."""
     rows = db.execute(
         "SELECT printf('%s', type), printf('%s', name), printf('%s', tbl_name), printf('%s', sql) FROM sqlite_master "
         "WHERE sql NOT IN (SELECT value FROM json_each(?)) OR sql IS NULL LIMIT ?",
@@ -214,15 +218,36 @@ def _plain(sql: str) -> str:
 
 
 @cache
-def _tables_of(version: int) -> frozenset[tuple[str, ...]]:
-    """What a pool of a version has."""
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
-        db.create_function("person_uuid", 1, derived_person_uuid)
-        db.create_function("template_uuid", 2, derived_template_uuid)
-        for statements in MIGRATIONS[:version]:
-            for statement in statements:
-                db.execute(statement)
-        return _tables(db)
+def _schema_of_version(version: int) -> frozenset[tuple[str, ...]]:
+    with closing(of_version(version)) as db:
+        return schema_of(db)
+
+
+def count_of(db: sqlite3.Connection, table: str) -> int:
+    """How many rows a table of ours has."""
+    return int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608 -- tables of ours
+
+
+def of_version(version: int) -> sqlite3.Connection:
+    """Empty tables in memory as a facepool of a version made them."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    _derive_ids(db)
+    for migration in MIGRATIONS[:version]:
+        for statement in migration:
+            db.execute(statement)
+    return db
+
+
+def brought_up_to_date(db: sqlite3.Connection, version: int) -> None:
+    """Bring the tables of a copy up to date; people and templates that had no id get one as `in_memory` gives it."""
+    _derive_ids(db)
+    with undone_unless_whole(db):
+        _migrate(db, version)
+
+
+def _derive_ids(db: sqlite3.Connection) -> None:
+    db.create_function("person_uuid", 1, derived_person_uuid)
+    db.create_function("template_uuid", 2, derived_template_uuid)
 
 
 def in_memory(source: sqlite3.Connection | None = None) -> sqlite3.Connection:
@@ -233,11 +258,7 @@ def in_memory(source: sqlite3.Connection | None = None) -> sqlite3.Connection:
     db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     if source is not None:
         source.backup(db)
-    db.create_function("person_uuid", 1, derived_person_uuid)
-    db.create_function("template_uuid", 2, derived_template_uuid)
-    version = version_of(db, Path(":memory:"))
-    with undone_unless_whole(db):
-        _migrate(db, version)
+    brought_up_to_date(db, version_of(db, Path(":memory:")))
     db.execute("PRAGMA foreign_keys = ON")
     return db
 
@@ -267,9 +288,24 @@ def copy_of(path: Path, version: int) -> Path:
     return path.with_name(f"{path.name}.version-{version}")
 
 
+def kept_before_restoring(path: Path) -> Path:
+    """Where a pool is kept as it was before a backup was restored to it."""
+    path = path.resolve()
+    return path.with_name(f"{path.name}.before-restore")
+
+
+def damaged_of(path: Path) -> Path:
+    """Where the file of a pool is kept that could be read no more, when a backup took its place."""
+    path = path.resolve()
+    return path.with_name(f"{path.name}.damaged")
+
+
 def copies_of(path: Path) -> list[Path]:
-    """The copies of a pool of earlier versions that are there."""
-    return [copy for copy in (copy_of(path, version) for version in range(1, VERSION)) if copy.exists()]
+    """What is kept of a pool beside it: as it was in earlier versions, before it was restored, damaged."""
+    damaged = damaged_of(path)
+    logs = (damaged.with_name(f"{damaged.name}{ending}") for ending in ("-wal", "-journal"))
+    versions = (copy_of(path, version) for version in range(1, VERSION))
+    return [copy for copy in (*versions, kept_before_restoring(path), damaged, *logs) if copy.exists()]
 
 
 def _migrate(db: sqlite3.Connection, version: int) -> None:
