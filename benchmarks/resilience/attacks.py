@@ -12,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -439,11 +439,18 @@ def wrong_keys(target: Target, _: bytes) -> None:
 
 def _while_held(database: Path, work: Callable[[int], object]) -> None:
     """Do something four times while a stopped process holds the lock of a database's writer."""
+    with held(database):
+        crowd(4, work)
+
+
+@contextmanager
+def held(database: Path) -> Iterator[None]:
+    """A process that holds the lock of a database's writer, and was stopped, until the end of the block."""
     holder = subprocess.Popen([sys.executable, "-c", _HOLD_DB, str(database)], stdout=subprocess.PIPE)
     try:
         assert holder.stdout is not None
         holder.stdout.readline()
-        crowd(4, work)
+        yield
     finally:
         with suppress(ProcessLookupError):
             os.kill(holder.pid, signal.SIGKILL)
