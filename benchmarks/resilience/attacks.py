@@ -307,8 +307,13 @@ def _send_and_read(target: Target, connection: socket.socket, messages: bytes, *
 # Pictures.
 
 
-@attack("jpeg-scans", "A JPEG with 2,000 scans, on 4 sockets", lambda _: hostile.jpeg_of_scans(2000))
+@attack("jpeg-scans", "JPEGs of 49 megapixels with 90 scans, on 4 sockets", lambda _: hostile.jpeg_of_scans(80, 7000))
 def jpeg_scans(target: Target, picture: bytes) -> None:
+    _flood(target, 4, target.head("POST", "/v1/recognize", key=SMALL, kind="image/jpeg", length=len(picture)), picture)
+
+
+@attack("jpeg-2000-scans", "JPEGs with 2,000 scans, on 4 sockets", lambda _: hostile.jpeg_of_scans(2000))
+def jpeg_2000_scans(target: Target, picture: bytes) -> None:
     _flood(target, 4, target.head("POST", "/v1/recognize", key=SMALL, kind="image/jpeg", length=len(picture)), picture)
 
 
