@@ -22,6 +22,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from facepool.errors import FacepoolError
+from facepool.web.connections import network_of
 from facepool.web.middleware import form_key
 from facepool.web.problems import Forbidden, KeyMissing, KeyUnknown, Refusal, refuse, turn_away
 from facepool.web.services.keys import LOCAL, SESSION_S, Caller, Keys, Role
@@ -234,11 +235,17 @@ class ConnectionCheck:
 
 def share_of(connection: HTTPConnection, caller: Caller) -> str:
     """Who shares places with whom: all that have a key, or, where none is needed, an address."""
-    return f"address {address_of(connection)}" if caller == LOCAL else f"key {caller.name}"
+    return f"address {network_of(address_of(connection))}" if caller == LOCAL else f"key {caller.name}"
+
+
+def share_in(connection: HTTPConnection) -> str:
+    """Whose share a request takes from; its address's where it was not asked who makes it."""
+    caller = connection.scope.get(_CALLER)
+    return share_of(connection, caller if isinstance(caller, Caller) else LOCAL)
 
 
 async def _share(connection: HTTPConnection) -> str:  # async: it needs no thread
-    return share_of(connection, caller_of(connection))
+    return share_in(connection)
 
 
 Share = Annotated[str, Depends(_share)]
