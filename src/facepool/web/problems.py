@@ -54,6 +54,15 @@ class RequestError(FacepoolError):
     retry_after_s: ClassVar[int | None] = None
 
 
+class AddressInvalid(RequestError):
+    """The host of a request is missing, said twice or cannot be one, or its address has too many parameters.
+
+    Remedy: send one header `Host` with the name and port of the server; the message says what else is wrong.
+    """
+
+    code = "address_invalid"
+
+
 class InvalidRequest(RequestError):
     """A field or parameter is missing, or of another kind than it has to be.
 
