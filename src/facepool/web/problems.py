@@ -123,6 +123,26 @@ class TooLarge(RequestError):
     status = 413
 
 
+class HeadTooLarge(RequestError):
+    """The address or the headers of the request are larger, or more, than the server takes.
+
+    Remedy: send fewer headers and cookies, and what is long in the body.
+    """
+
+    code = "head_too_large"
+    status = 431
+
+
+class TooSlow(RequestError):
+    """The body of the request stood still.
+
+    Remedy: send it again, over a better connection.
+    """
+
+    code = "too_slow"
+    status = 408
+
+
 class UnsupportedBody(RequestError):
     """The body is of a kind that the server does not read.
 

@@ -23,7 +23,7 @@ from facepool.cli.context import (
 from facepool.cli.ui.console import Console
 from facepool.config import Settings
 from facepool.errors import ConfigError, PathMissing
-from facepool.web.app import bind, create_app, run
+from facepool.web.app import create_app
 from facepool.web.certificates import (
     KeptCertificate,
     addresses_in_network,
@@ -35,6 +35,7 @@ from facepool.web.middleware import Deployment
 from facepool.web.middleware.authentication import is_loopback
 from facepool.web.middleware.bounds import DEADLINE_S, MOST_BYTES
 from facepool.web.middleware.proxies import prefix_of
+from facepool.web.server import bind, run
 from facepool.web.services import ServerOptions, assemble
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import REQUESTS, Limits
@@ -145,7 +146,7 @@ def serve(
             if open_browser:
                 webbrowser.open(address)
 
-        run(app, listener, started, tls_certificate=certificate, tls_key=tls_key)
+        run(app, listener, started, tls_certificate=certificate, tls_key=tls_key, proxies=proxies)
 
 
 def _source_and_name(camera: str) -> tuple[str, str]:
