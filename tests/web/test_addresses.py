@@ -13,9 +13,9 @@ from facepool.web.middleware import Deployment
 from facepool.web.services import ServerOptions
 from support.application import ask
 from support.fake_analyzer import FakeAnalyzer
-from support.web_client import client_of
+from support.web_client import HERE, LOCAL, client_of
 
-HERE = "127.0.0.1:8000"
+ADDRESS = "127.0.0.1:8000"
 NAVIGATION = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
 
 
@@ -25,9 +25,17 @@ def web(tmp_path: Path) -> Iterator[TestClient]:
         yield client
 
 
-@pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[TestClient]:
-    with client_of(tmp_path, FakeAnalyzer(), ServerOptions(keys_always=True)) as client:
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """A server that nobody changes, and that asks for keys."""
+    with client_of(tmp_path_factory.mktemp("guarded"), FakeAnalyzer(), ServerOptions(keys_always=True)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def keyless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """A server that nobody changes, and that asks for none."""
+    with client_of(tmp_path_factory.mktemp("keyless"), FakeAnalyzer()) as client:
         yield client
 
 
@@ -39,7 +47,9 @@ def audited(web: TestClient, **headers: str) -> list[str]:
     return [entry["action"] for entry in web.get("/v1/audit", headers=headers).json()["entries"]]
 
 
-@pytest.mark.parametrize("hosts", [(HERE, "elsewhere.example"), ("elsewhere.example", HERE), (HERE, HERE), ()])
+@pytest.mark.parametrize(
+    "hosts", [(ADDRESS, "elsewhere.example"), ("elsewhere.example", ADDRESS), (ADDRESS, ADDRESS), ()]
+)
 def test_a_request_names_one_host(guarded: TestClient, hosts: tuple[str, ...]) -> None:
     answered = ask(guarded.app, "GET", "/health", {}, hosts=hosts)
     assert (answered.status, json.loads(answered.body)["code"]) == (400, "address_invalid")
@@ -80,7 +90,7 @@ def test_names_and_addresses_are_hosts(guarded: TestClient, host: str) -> None:
 
 
 def test_a_websocket_names_one_host_too(web: TestClient) -> None:
-    with pytest.raises(WebSocketDisconnect), web.websocket_connect("/v1/live", headers={"Host": "a b"}):
+    with pytest.raises(WebSocketDisconnect), web.websocket_connect(f"{HERE}/v1/live", headers={"Host": "a b"}):
         pass
 
 
@@ -141,10 +151,10 @@ def test_a_query_has_few_parameters(web: TestClient) -> None:
         "X-Scheme",
     ],
 )
-def test_without_keys_no_mark_of_a_proxy_lets_anybody_in(web: TestClient, name: str) -> None:
+def test_without_keys_no_mark_of_a_proxy_lets_anybody_in(keyless: TestClient, name: str) -> None:
     for spelt in (name, name.lower()):
-        assert code(web.get("/v1/persons", headers={spelt: "1.2.3.4"})) == (403, "forbidden")
-    with pytest.raises(WebSocketDisconnect), web.websocket_connect("/v1/live", headers={name: "1"}):
+        assert code(keyless.get("/v1/persons", headers={spelt: "1.2.3.4"})) == (403, "forbidden")
+    with pytest.raises(WebSocketDisconnect), keyless.websocket_connect(f"{HERE}/v1/live", headers={name: "1"}):
         pass
 
 
@@ -157,10 +167,10 @@ def test_what_browsers_and_programs_send_is_no_mark(web: TestClient) -> None:
         "Connection": "keep-alive",
         "DNT": "1",
         "If-None-Match": '"1"',
-        "Origin": f"http://{HERE}",
+        "Origin": LOCAL,
         "Pragma": "no-cache",
         "Priority": "u=0, i",
-        "Referer": f"http://{HERE}/",
+        "Referer": f"{LOCAL}/",
         "Sec-CH-UA": '"Chromium"',
         "Sec-CH-UA-Platform": '"Linux"',
         "Sec-Fetch-Dest": "empty",

@@ -37,9 +37,9 @@ def guarded(tmp_path: Path) -> Iterator[TestClient]:
         yield client
 
 
-@pytest.fixture
-def web(tmp_path: Path) -> Iterator[TestClient]:
-    with client_of(tmp_path, FakeAnalyzer()) as client:
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    with client_of(tmp_path_factory.mktemp("web"), FakeAnalyzer()) as client:
         yield client
 
 
