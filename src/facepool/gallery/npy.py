@@ -24,7 +24,13 @@ from facepool.files import PRIVATE, exists, only_writer, storage_error, storage_
 from facepool.gallery.base import OpenFiles
 from facepool.gallery.checks import check_dimension, check_space, check_vectors, find_name
 from facepool.gallery.columns import Changes
-from facepool.gallery.schema import derived_person_uuid, derived_template_uuid, in_memory, undone_unless_whole
+from facepool.gallery.schema import (
+    copies_of,
+    derived_person_uuid,
+    derived_template_uuid,
+    in_memory,
+    undone_unless_whole,
+)
 from facepool.gallery.sqlite import SqlGallery, calibration_of, read_space, write_calibration, write_space
 from facepool.types import EmbeddingSpace, Floats, Template
 
@@ -242,7 +248,9 @@ class NpyGallery(SqlGallery):
         return {self._files.vectors: vector_bytes, self._files.ids: id_bytes, self._files.sidecar: json_bytes}
 
     def _wipe(self) -> None:
-        """Nothing: the files were written anew."""
+        """The files were written anew: what was kept of them is left."""
+        for copy in copies_of(self.path):
+            copy.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
