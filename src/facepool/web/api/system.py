@@ -49,6 +49,7 @@ class SystemInfo(BaseModel):
     space: str = Field(description="The embedding space of the vectors")
     models: list[ModelInfo]
     keys_required: bool
+    owed: list[str] = Field(description="What erasing and changing have promised and is not done yet, one line each")
 
 
 @router.get("")
@@ -61,6 +62,7 @@ async def show_system(services: CurrentServices, _: Recognizing) -> SystemInfo:
         space=analyzer.space.id,
         models=[ModelInfo.model_validate(entry) for entry in services.models],
         keys_required=services.keys.required,
+        owed=list(services.settling.notes),
     )
 
 
@@ -76,6 +78,9 @@ class Ready(BaseModel):
     ready: bool
     models: bool
     pool: bool
+    owed: list[str] = Field(
+        description="Files in which traces may remain of what was erased, or that wait to be told; it is tried again"
+    )
 
 
 @monitoring.get("/health")
@@ -93,7 +98,7 @@ async def ready(services: CurrentServices, response: Response) -> Ready:
     except FacepoolError:
         readable = False
         response.status_code = 503
-    return Ready(ready=readable, models=True, pool=readable)
+    return Ready(ready=readable, models=True, pool=readable, owed=services.settling.owed)
 
 
 @monitoring.get("/metrics", response_class=PlainTextResponse)
