@@ -4,6 +4,8 @@ import sys
 
 from facepool.cli.commands.original import register
 from facepool.cli.main import run
+from facepool.cli.signals import leave_no_core
 
 if __name__ == "__main__":
+    leave_no_core()
     sys.exit(run(register))

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from facepool.capture import CaptureOptions, MakeTurnFinder
+from facepool.capture import CaptureOptions, MakeTurnFinder, mask_credentials
 from facepool.enroll.session import EnrollOptions
 from facepool.errors import ConfigError, PathMissing
 from facepool.faces.detect import DETECTOR_PRESETS, DetectOptions, DetectorPreset
@@ -42,6 +42,8 @@ def _degrees_as_text(value: object) -> object:
 
 Rotation = Annotated[Literal["0", "90", "180", "270", "auto"], BeforeValidator(_degrees_as_text)]
 """How far the pictures of a camera are turned clockwise, in degrees; ``auto``: as the faces in them lie."""
+LEAST_EVERY_S = 0.1
+"""No address is asked for single pictures more often: whoever wants more takes its stream."""
 _PORTS = {"http": 80, "https": 443}
 _TURNS: Mapping[Rotation, Turn] = MappingProxyType({"0": 0, "90": 90, "180": 180, "270": 270})
 
@@ -116,6 +118,11 @@ class Settings(BaseModel):
     detect_every: int = Field(
         _LIVE.detect_every, ge=1, description="Seek faces in every k-th frame only; boxes move on in between"
     )
+    camera: tuple[str, ...] = Field(
+        (),
+        description="Camera that facepool serve watches: number or URL, after a name for people (Door=rtsp://...); may "
+        "be repeated, in the environment one a line",
+    )
     webhook: tuple[str, ...] = Field((), description="Address that each event is posted to; may be repeated")
     mqtt: tuple[str, ...] = Field(
         (), description="Broker that each event is published at: mqtt://user:password@host/prefix; may be repeated"
@@ -134,7 +141,7 @@ class Settings(BaseModel):
     )
     every: float | None = Field(
         None,
-        gt=0,
+        ge=LEAST_EVERY_S,
         le=86400,
         description="Seconds between the pictures of a camera whose address serves one picture at a time; without it "
         "one is taken",
@@ -149,6 +156,12 @@ class Settings(BaseModel):
         None, description="Name the people of Frigate's events, which come by --mqtt: its address, http://frigate:5000"
     )
     frigate_topic: str = Field("frigate", description="What Frigate calls topic_prefix: where it publishes")
+
+    @field_validator("camera", mode="before")
+    @classmethod
+    def _split_cameras(cls, given: object) -> object:
+        """Names of cameras have spaces."""
+        return tuple(filter(None, map(str.strip, given.splitlines()))) if isinstance(given, str) else given
 
     @field_validator("webhook", "mqtt", "allow_origin", "allow_frame", mode="before")
     @classmethod
@@ -283,8 +296,9 @@ def _explain(error: ValidationError, file: Path) -> ConfigError:
         return ConfigError(
             f"There is no setting {name!r} in {file}", fix=f"Perhaps {close[0]!r} is meant" if close else known
         )
+    shown = mask_credentials(repr(first["input"]))  # addresses have passwords in them
     return ConfigError(
-        f"The setting {name!r} cannot be {first['input']!r}",
+        f"The setting {name!r} cannot be {shown}",
         why=first["msg"],
         fix=f"Change --{name.replace('_', '-')}, {ENVIRONMENT_PREFIX}{name.upper()} or {file}",
     )

@@ -24,6 +24,7 @@ FacepoolError
 ├── PoolError                   exit 4   where people are kept
 │   ├── PoolCorrupt
 │   ├── PoolLocked
+│   ├── PoolGone
 │   ├── PoolTooNew
 │   ├── SpaceMismatch
 │   ├── InvalidEmbedding
@@ -270,6 +271,15 @@ class PoolLocked(PoolError):
     """
 
     code = "pool_locked"
+
+
+class PoolGone(PoolError):
+    """The pool's file was deleted, moved away or replaced while it was in use; nothing more is read or stored there.
+
+    Remedy: put the file back or restore it from a backup, and open the pool again; a server does so by itself.
+    """
+
+    code = "pool_gone"
 
 
 class PoolTooNew(PoolError):

@@ -247,6 +247,10 @@ def test_names_that_cannot_be_read_are_refused(pool: Pool, name: str, tmp_path: 
         ("a\ud83d", "half of a character (U+D83D)"),
         ("a\u2028b", "a line break (U+2028)"),
         ("a\x07b", "a control character (U+0007)"),
+        (".", "means a folder"),
+        (" ..\u200b", "means a folder"),
+        ("erased-0123456789abcdef", "audit logs name those who were erased"),
+        ("Erased-Ada", "audit logs name those who were erased"),
     ],
 )
 def test_why_a_name_is_refused_is_what_was_seen(pool: Pool, name: str, why: str) -> None:

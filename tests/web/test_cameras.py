@@ -19,7 +19,17 @@ from facepool.geometry import turn_image
 from facepool.recognize.events import Event
 from facepool.recognize.live import LiveRecognizer
 from facepool.types import Image
-from facepool.web.services.cameras import Camera, Cameras, CameraSetup, NoPicture, OneLine, UnknownCamera, _rate
+from facepool.web.services.cameras import (
+    Camera,
+    CameraMemory,
+    Cameras,
+    CameraSetup,
+    NoPicture,
+    OneLine,
+    UnknownCamera,
+    _rate,
+)
+from facepool.web.services.secrets import CameraSecrets
 from facepool.web.services.store import ServerStore
 from support.loopback_camera import camera_before, moving, write_video
 
@@ -199,7 +209,8 @@ def test_a_password_is_not_told(cameras: Cameras) -> None:
 
 
 def test_cameras_are_remembered_until_they_are_removed(watching: CameraSetup, tmp_path: Path) -> None:
-    address, memory = "rtsp://127.0.0.1:9/door", ServerStore(tmp_path / "pool.server.db")
+    address, store = "rtsp://127.0.0.1:9/door", ServerStore(tmp_path / "pool.server.db")
+    memory = CameraMemory(store, CameraSecrets(tmp_path / "pool.server.secrets"))
     with closing(Cameras(watching, memory)) as cameras:
         cameras.add(address, "Door", remember=True)
         cameras.add("rtsp://127.0.0.1:9/of-this-run-only")
@@ -213,7 +224,7 @@ def test_cameras_are_remembered_until_they_are_removed(watching: CameraSetup, tm
     with closing(Cameras(watching, memory)) as cameras:
         cameras.restore()
         assert cameras.all() == []
-    memory.close()
+    store.close()
 
 
 def test_a_camera_overhead_is_watched_upright_as_is_said_or_found_out(cameras: Cameras, ada: list[Image]) -> None:
@@ -231,11 +242,12 @@ def test_a_camera_overhead_is_watched_upright_as_is_said_or_found_out(cameras: C
 
 
 def test_how_a_camera_is_turned_is_remembered(watching: CameraSetup, tmp_path: Path) -> None:
-    memory = ServerStore(tmp_path / "pool.server.db")
+    store = ServerStore(tmp_path / "pool.server.db")
+    memory = CameraMemory(store, CameraSecrets(tmp_path / "pool.server.secrets"))
     with closing(Cameras(watching, memory)) as cameras:
         cameras.add("rtsp://127.0.0.1:9/above", "Above", rotate="180", remember=True)
         cameras.add("rtsp://127.0.0.1:9/door", "Door", remember=True)
     with closing(Cameras(replace(watching, rotate="90"), memory)) as cameras:
         cameras.restore()
         assert [(camera.name, camera.status.rotate) for camera in cameras.all()] == [("Above", "180"), ("Door", "90")]
-    memory.close()
+    store.close()

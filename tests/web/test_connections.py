@@ -14,7 +14,6 @@ from uuid import uuid4
 import httpx
 import numpy as np
 import pytest
-import uvicorn
 from fastapi.testclient import TestClient
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
@@ -24,13 +23,14 @@ from facepool import read_image
 from facepool.errors import ImageUnreadable
 from facepool.gallery import open_pool
 from facepool.types import Image
-from facepool.web.app import PromptHTTP, QuietEnd
+from facepool.web.connections import Bounds
 from facepool.web.middleware.authentication import ConnectionCheck
 from facepool.web.problems import ServerBusy, TooManyRequests
 from facepool.web.services import ServerOptions, Services
 from facepool.web.services.activity import Events
 from facepool.web.services.engine import Engine
 from facepool.web.services.limits import Limits
+from support.bounded_server import connect, everything, listening
 from support.fake_analyzer import FakeAnalyzer
 from support.fake_live_analyzer import FakeLiveAnalyzer
 from support.fake_scan_analyzer import SPACE, FakeScanAnalyzer, circle, still
@@ -178,15 +178,16 @@ def test_pictures_wait_for_a_few_threads_and_too_many_are_turned_away(monkeypatc
 
     async def run() -> None:
         engine = Engine(FakeAnalyzer(), queue=2)
-        both = [asyncio.ensure_future(engine.look(data, np.shape)) for data in (picture, b"no picture")]
+        sent = {"Ada": picture, "Bob": b"no picture"}
+        both = [asyncio.ensure_future(engine.look(client, data, np.shape)) for client, data in sent.items()]
         await asyncio.sleep(0)
         with pytest.raises(ServerBusy):
-            await engine.look(picture, np.shape)
+            await engine.look("Eve", picture, np.shape)
         may_go_on.set()
         found = await asyncio.gather(*both, return_exceptions=True)
         assert found[0] == (8, 8, 3)
         assert isinstance(found[1], ImageUnreadable)
-        assert await engine.look(picture, np.shape) == (8, 8, 3)
+        assert await engine.look("Eve", picture, np.shape) == (8, 8, 3)
         engine.close()
 
     asyncio.run(run())
@@ -199,48 +200,26 @@ def test_pictures_of_requests_are_decoded_apart(tmp_path: Path, path: str) -> No
         assert client.post(path, files={"file": ("a.png", picture)}).status_code == 503
 
 
-class ImpatientHTTP(PromptHTTP):
-    head_s = 0.3
-
-
-@contextmanager
-def answering() -> Iterator[int]:
-    """A server that takes few connections at once."""
-    config = uvicorn.Config(
-        PlainTextResponse("here"),
-        port=0,
-        http=ImpatientHTTP,
-        limit_concurrency=3,
-        timeout_keep_alive=60,
-        log_level="critical",
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    try:
-        yield server.servers[0].sockets[0].getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join(60)
+IMPATIENT = Bounds(most=3, spare=0, head_s=0.3, yield_s=60)
 
 
 @pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n"])
 def test_who_connects_and_does_not_ask_is_not_waited_for(said: bytes) -> None:
-    with answering() as port, ExitStack() as open_ones:
-        silent = [open_ones.enter_context(socket.create_connection(("127.0.0.1", port), 30)) for _ in range(6)]
+    with listening(PlainTextResponse("here"), IMPATIENT) as port, ExitStack() as open_ones:
+        silent = [connect(port, open_ones) for _ in range(6)]
         for one in silent:
             one.sendall(said)
         for one in silent:
-            assert ended(one)
+            everything(one)  # the second three were turned away
         assert httpx.get(f"http://127.0.0.1:{port}/").text == "here"
 
 
 @pytest.mark.parametrize("then", [b"\r\n", b"GET / HT"])
 def test_nor_who_was_answered_and_begins_again(then: bytes) -> None:
-    with answering() as port, socket.create_connection(("127.0.0.1", port), 30) as one:
+    with (
+        listening(PlainTextResponse("here"), IMPATIENT) as port,
+        socket.create_connection(("127.0.0.1", port), 30) as one,
+    ):
         one.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"here" in one.recv(10_000)
         one.sendall(then)
@@ -248,7 +227,10 @@ def test_nor_who_was_answered_and_begins_again(then: bytes) -> None:
 
 
 def test_a_connection_that_asks_again_later_is_kept() -> None:
-    with answering() as port, socket.create_connection(("127.0.0.1", port), 30) as one:
+    with (
+        listening(PlainTextResponse("here"), IMPATIENT) as port,
+        socket.create_connection(("127.0.0.1", port), 30) as one,
+    ):
         for _ in range(3):
             one.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             assert b"here" in one.recv(10_000)
@@ -267,17 +249,11 @@ def test_who_is_still_sending_when_the_server_stops_is_told_so(caplog: pytest.Lo
         while (await receive())["type"] == "http.request":
             pass
 
-    config = uvicorn.Config(QuietEnd(app), port=0, lifespan="off", timeout_graceful_shutdown=1, log_config=None)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    with socket.create_connection(("127.0.0.1", port), 30) as one:
-        one.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")
-        time.sleep(0.2)
-        server.should_exit = True
-        assert b"503 Service Unavailable" in one.recv(10_000)
-    thread.join(60)
+    with ExitStack() as running:
+        port = running.enter_context(listening(app))
+        with connect(port) as one:
+            one.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")
+            time.sleep(0.2)
+            running.close()
+            assert b"503 Service Unavailable" in one.recv(10_000)
     assert "Exception" not in caplog.text

@@ -1,20 +1,38 @@
 """The queue before the networks: what waits runs together, and nobody's trouble is another one's."""
 
 import asyncio
+import struct
 import threading
-from collections.abc import Iterator, Sequence
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar, cast
 
 import numpy as np
 import pytest
 
 from facepool import Analyzer, load_analyzer, read_image
-from facepool.faces.analyze import Faces
+from facepool.faces.analyze import Embed, Faces
 from facepool.models.store import ModelStore
+from facepool.types import AlignedFaces, Floats, Image
 from facepool.web.problems import ServerBusy
 from facepool.web.services.engine import Batcher, Engine
+from facepool.web.services.turns import work_for
+from support.fake_analyzer import FakeAnalyzer
 from support.web_client import png
+
+SMALL = png(np.zeros((8, 8, 3), np.uint8))
+
+
+def claiming(width: int, height: int) -> bytes:
+    """A picture whose head says that it is of that size."""
+    head = b"IHDR" + struct.pack(">II", width, height) + SMALL[24:29]
+    return SMALL[:12] + head + struct.pack(">I", zlib.crc32(head)) + SMALL[33:]
+
+
+LARGE = claiming(10_000, 5_000)
 
 
 class Gate:
@@ -119,9 +137,9 @@ def assert_same(one: Faces, other: Faces) -> None:
 
 def test_a_picture_to_recognize_is_not_measured(engine: Engine, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = (photos / "person_a_1.jpg").read_bytes()
-    measured = asyncio.run(engine.look(data, engine.analyzer.analyze))
+    measured = asyncio.run(engine.look("me", data, engine.analyzer.analyze))
     monkeypatch.setattr("facepool.faces.analyze.measure", None)
-    detections, embeddings = asyncio.run(engine.look(data, engine.embed))
+    detections, embeddings = asyncio.run(engine.look("me", data, engine.embed))
     np.testing.assert_allclose(detections.boxes, measured.detections.boxes, atol=0.01)
     np.testing.assert_allclose(embeddings, measured.embeddings, atol=1e-4)
 
@@ -131,7 +149,7 @@ def test_requests_are_turned_away_when_too_many_wait(networks: Analyzer) -> None
     picture = png(np.zeros((480, 640, 3), np.uint8))
 
     async def ask() -> list[object]:
-        looks = (engine.look(picture, engine.analyzer.find) for _ in range(5))
+        looks = (engine.look(f"client {number}", picture, engine.analyzer.find) for number in range(5))
         return await asyncio.gather(*looks, return_exceptions=True)
 
     told = asyncio.run(ask())
@@ -140,14 +158,111 @@ def test_requests_are_turned_away_when_too_many_wait(networks: Analyzer) -> None
     assert engine.waiting == 0
 
 
-def test_pictures_that_are_too_large_together_are_turned_away(networks: Analyzer) -> None:
-    engine = Engine(networks, queue=64)
-    picture = png(np.zeros((5000, 10_000, 3), np.uint8))
+def test_one_client_is_turned_away_while_there_is_room_for_others() -> None:
+    engine, gate = Engine(FakeAnalyzer(), queue=8), threading.Event()
 
-    async def ask() -> list[object]:
-        looks = (engine.look(picture, engine.analyzer.find) for _ in range(7))
-        return await asyncio.gather(*looks, return_exceptions=True)
+    async def ask() -> None:
+        many = [asyncio.ensure_future(engine.look("greedy", SMALL, lambda _: gate.wait(60))) for _ in range(6)]
+        await asyncio.sleep(0)
+        refused = [look.exception() for look in many if look.done()]
+        assert [isinstance(error, ServerBusy) and "of yours" in error.why for error in refused] == [True, True]
+        assert await asyncio.wait_for(engine.look("modest", SMALL, np.shape), 60) == (8, 8, 3)
+        gate.set()
+        await asyncio.gather(*many, return_exceptions=True)
 
-    told = asyncio.run(ask())
+    asyncio.run(ask())
     engine.close()
-    assert sum(isinstance(answer, ServerBusy) for answer in told) == 2
+
+
+def test_a_flood_of_slow_pictures_of_one_client_keeps_nobody_else_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The attack: pictures that take long to decode, more of them than there are threads, and than fit into memory."""
+    may_go_on = threading.Event()
+
+    def read(data: bytes) -> Image:
+        if data == LARGE:
+            may_go_on.wait(60)
+        return np.zeros((8, 8, 3), np.uint8)
+
+    monkeypatch.setattr("facepool.web.services.engine.read_image", read)
+    engine = Engine(FakeAnalyzer())
+
+    async def ask() -> None:
+        flood = [asyncio.ensure_future(engine.look("attacker", LARGE, np.shape)) for _ in range(32)]
+        await asyncio.sleep(0.05)
+        for client in ("Ada", "Bob"):
+            answers = (engine.look(client, SMALL, np.shape) for _ in range(4))
+            assert await asyncio.wait_for(asyncio.gather(*answers), 30) == [(8, 8, 3)] * 4
+        assert not any(look.done() for look in flood)
+        may_go_on.set()
+        assert await asyncio.gather(*flood) == [(8, 8, 3)] * 32
+
+    asyncio.run(ask())
+    engine.close()
+
+
+def test_pictures_that_are_too_large_together_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, most, lock = 0, 0, threading.Lock()
+
+    def look(_: Image) -> None:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.01)
+        with lock:
+            now -= 1
+
+    monkeypatch.setattr("facepool.web.services.engine.read_image", lambda _data: np.zeros((8, 8, 3), np.uint8))
+    engine = Engine(FakeAnalyzer())
+
+    async def ask() -> None:
+        await asyncio.gather(*(engine.look("me", LARGE, look) for _ in range(12)))
+
+    asyncio.run(ask())
+    engine.close()
+    assert 1 <= most <= 3
+
+
+def test_a_crowd_is_embedded_in_parts_so_that_others_have_their_turn() -> None:
+    class Crowd(FakeAnalyzer):
+        """Its stages are networks that say how much they were given."""
+
+        given: ClassVar[list[int]] = []
+
+        def with_stages(self, *stages: object) -> Analyzer:
+            stage_embed = cast("Callable[[Embed, str], Embed]", stages[1])
+
+            def embed(faces: AlignedFaces) -> Floats:
+                self.given.append(len(faces))
+                return np.full((len(faces), 2), len(self.given), np.float32)
+
+            self.embed_crowd = stage_embed(embed, "cpu")
+            return self
+
+    analyzer = Crowd()
+    engine = Engine(analyzer)
+    vectors = analyzer.embed_crowd(AlignedFaces(np.zeros((100, 2, 2, 3), np.uint8), "arcface-112"))
+    engine.close()
+    assert analyzer.given == [32, 32, 32, 4]
+    assert vectors[:, 0].tolist() == [1] * 32 + [2] * 32 + [3] * 32 + [4] * 4
+
+
+def test_clients_take_turns_before_a_network(gate: Gate) -> None:
+    batcher = Batcher(gate, batch=1, queue=10, name="test")
+
+    def ask(client: str, items: Sequence[int]) -> list[int]:
+        work_for(client)
+        return batcher.do(items)
+
+    with ThreadPoolExecutor(3) as threads:
+        first = threads.submit(ask, "greedy", [0, 1, 2, 3])
+        assert gate.begun.wait(10)
+        while len(batcher) < 3:
+            pass
+        other = threads.submit(ask, "modest", [9])
+        while len(batcher) < 4:
+            pass
+        gate.open.set()
+        assert (first.result(), other.result()) == ([0, 1, 4, 9], [81])
+    assert gate.batches.index([9]) <= 2
+    batcher.close()

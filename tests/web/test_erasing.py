@@ -14,7 +14,6 @@ from fastapi.testclient import TestClient
 
 from facepool.gallery import Pool, open_pool
 from facepool.web.services import Services
-from facepool.web.services import pool as pool_access
 from facepool.web.services.keys import LOCAL
 from facepool.web.services.store import ServerStore
 from support.fake_analyzer import FakeAnalyzer
@@ -56,7 +55,7 @@ class CutOff:
 
     def __init__(self, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
         self._under_way, self._go_on, self._done = threading.Event(), threading.Event(), threading.Event()
-        run = services.pool.run
+        change = services.pool.change
 
         async def cut(work: Callable[[Pool], Result]) -> Result:
             def held(pool: Pool) -> Result:
@@ -67,7 +66,7 @@ class CutOff:
                 finally:
                     self._done.set()
 
-            request = asyncio.ensure_future(run(held))
+            request = asyncio.ensure_future(change(held))
             await asyncio.to_thread(self._under_way.wait, 30)
             request.cancel()
             try:
@@ -75,7 +74,7 @@ class CutOff:
             finally:
                 self._go_on.set()
 
-        monkeypatch.setattr(services.pool, "run", cut)
+        monkeypatch.setattr(services.pool, "change", cut)
 
     def wait(self) -> None:
         assert self._done.wait(30)
@@ -169,10 +168,7 @@ def test_what_is_done_is_in_the_audit_log_although_the_request_is_cut_off(
     assert (entry["action"], entry["person"]) == ("created", "Ada")
 
 
-def test_traces_that_may_remain_are_in_the_log(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pool_access, "_PATIENCE_S", 0.2)
+def test_traces_that_may_remain_are_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with client_of(tmp_path, FakeAnalyzer()) as web:
         people(web, "Grace")
         with closing(sqlite3.connect(tmp_path / "pool.db")) as reader:

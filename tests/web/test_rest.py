@@ -4,10 +4,12 @@ import base64
 import io
 import itertools
 import json
+import sqlite3
 import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -485,3 +487,41 @@ def keep_telling(services: Services, analyzer: FakeAnalyzer) -> None:
     for _ in range(20):
         tell_of(services, analyzer, "Ada", "recognized")
         time.sleep(0.05)
+
+
+def test_a_name_that_addresses_cannot_have_is_for_nobody_new(web: TestClient) -> None:
+    for name in (".", "..", "erased-0123456789abcdef"):
+        answer = web.post("/v1/persons", json={"person": name})
+        assert (answer.status_code, answer.json()["code"]) == (400, "config_invalid")
+        subject = web.post("/api/v1/recognition/subjects", json={"subject": name})
+        assert subject.status_code == 400
+    assert web.get("/v1/persons").json()["total"] == 0
+
+
+@pytest.mark.parametrize("name", [".", "..", "erased-0123456789abcdef"])
+def test_people_whom_an_earlier_version_called_so_are_shown_renamed_and_erased(
+    tmp_path: Path, analyzer: FakeAnalyzer, name: str
+) -> None:
+    def called_so() -> str:
+        """Somebody of that name, as an earlier version made them; their id."""
+        with open_pool(tmp_path / "pool.db", SPACE) as pool:
+            pool.create("Ada")
+            person = pool.person("Ada")
+            assert person is not None
+        with closing(sqlite3.connect(tmp_path / "pool.db", isolation_level=None)) as db:
+            db.execute("UPDATE persons SET name = ? WHERE name = 'Ada'", (name,))
+        return person.id
+
+    person_id = called_so()
+    with client_of(tmp_path, analyzer) as web:
+        by_id = f"/v1/persons/by-id/{person_id}"
+        assert web.get(by_id).json()["person"] == name
+        assert web.patch(by_id, json={"person": "Eve"}).json()["person"] == "Eve"
+        assert web.delete(by_id).json()["person"] == "Eve"
+        assert web.delete(by_id).status_code == 404
+        called_so()
+        assert web.delete(f"/api/v1/recognition/subjects/{quote(name)}".replace(".", "%2E")).json() == {"subject": name}
+        called_so()
+        gone = web.post("/v1/vision/face/delete", files={"userid": (None, name)})
+        assert gone.json()["success"] is True, gone.text
+        assert web.get("/v1/persons").json()["total"] == 0

@@ -15,18 +15,19 @@ from facepool.capture.live import Connector, LiveSource
 from facepool.capture.pictures import WEB_SCHEMES, AnimationSource, FetchedPicture, PictureSource, picture_kind
 from facepool.capture.source import (
     STREAM_SCHEMES,
+    VIDEO_DEVICE,
     CaptureOptions,
     FrameSource,
     OnSkip,
     OnStatus,
+    check_source,
     mask_credentials,
     url_scheme,
 )
 from facepool.capture.turning import Turning
 from facepool.errors import InputError, PathMissing, StreamUnavailable, VideoUnreadable, system_limit
 
-_VIDEO_DEVICE = "/dev/video"
-_NAMES_OF_VIDEO_DEVICES = "/dev/v4l/"  # by-id, by-path
+_NAMES_OFVIDEO_DEVICES = "/dev/v4l/"  # by-id, by-path
 _VIDEO4LINUX = 81  # the major number of its devices
 _LOOK_EVERY_S = 0.2
 _LOOK_UNTIL_S = 60.0
@@ -51,6 +52,7 @@ def open_source(
         on_status: Called with a live source's news.
 
     Raises:
+        ConfigError: Nothing anywhere has such a name.
         PathMissing: There is no such file or folder.
         SourceEmpty: The folder holds no picture.
         VideoUnreadable: The file is neither a picture nor a video.
@@ -59,6 +61,7 @@ def open_source(
     """
     options = options or CaptureOptions()
     text = str(spec)
+    check_source(text)
     camera = _camera(text)
     if camera is not None:
         from facepool.capture.camera import CameraConnector  # noqa: PLC0415 -- pictures need no camera
@@ -113,7 +116,12 @@ SourceKind = Literal["pictures", "moves", "absent"]
 
 
 def kind_of_source(spec: str, options: CaptureOptions) -> SourceKind:
-    """What ``open_source`` would make of this. A web address is asked; no camera and no other stream is touched."""
+    """What ``open_source`` would make of this. A web address is asked; no camera and no other stream is touched.
+
+    Raises:
+        ConfigError: Nothing anywhere has such a name.
+    """
+    check_source(spec)
     scheme = url_scheme(spec)
     if _camera(spec) is not None or (scheme and scheme not in WEB_SCHEMES):
         return "moves"
@@ -134,7 +142,12 @@ def kind_of_source(spec: str, options: CaptureOptions) -> SourceKind:
 
 
 def is_picture_file(spec: str) -> bool:
-    """Whether ``open_source`` would take this for a single still picture."""
+    """Whether ``open_source`` would take this for a single still picture.
+
+    Raises:
+        ConfigError: Nothing anywhere has such a name.
+    """
+    check_source(spec)
     if _camera(spec) is not None or url_scheme(spec):
         return False
     try:
@@ -146,11 +159,11 @@ def is_picture_file(spec: str) -> bool:
 
 def _camera(spec: str) -> int | str | None:
     """The number or the device of a camera; None for what is none."""
-    number = spec.removeprefix(_VIDEO_DEVICE)
+    number = spec.removeprefix(VIDEO_DEVICE)
     if number.isascii() and number.isdigit():
         return int(number)
     # An unplugged camera has no name there any more, and is still no missing file.
-    return spec if spec.startswith(_NAMES_OF_VIDEO_DEVICES) or _is_video_device(spec) else None
+    return spec if spec.startswith(_NAMES_OFVIDEO_DEVICES) or _is_video_device(spec) else None
 
 
 def _is_video_device(spec: str) -> bool:

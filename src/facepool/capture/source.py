@@ -1,5 +1,6 @@
 """What every source of frames has in common: frames, options, news, and how addresses are named for people."""
 
+import os
 import re
 from abc import ABC, abstractmethod
 from collections import deque
@@ -12,11 +13,18 @@ from typing import Literal, NamedTuple, Protocol, Self
 import numpy as np
 
 from facepool.capture.turning import MakeTurnFinder
-from facepool.errors import InputError
+from facepool.errors import ConfigError, InputError
 from facepool.types import Frame, Image, Turn
 
 STREAM_SCHEMES = frozenset(["rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "udp", "tcp", "mms", "http", "https"])
 """The kinds of address that are opened; FFmpeg knows more, some of which read local files."""
+
+VIDEO_DEVICE = "/dev/video"
+"""How the devices of Linux begin that have a camera's number."""
+LONGEST_SOURCE = 4096
+"""In characters: the longest path of Linux, and more than any camera's address has."""
+_LARGEST_CAMERA = (1 << 20) - 1  # the largest number that Linux gives a device
+_MOST_SHOWN = 60
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 
@@ -223,6 +231,36 @@ class Rhythm:
     def silent_after(self, least_s: float) -> float:
         """Seconds without a frame after which the source counts as silent: three intervals, and so many at least."""
         return max(least_s, self._SILENT_INTERVALS * self.interval_s)
+
+
+def check_source(text: str) -> None:
+    """Refuse what names no source anywhere, before anything is asked for it.
+
+    Raises:
+        ConfigError: An address has characters that none has or is too long, a path some that no file system takes, or
+            the number is larger than that of any camera.
+    """
+    if len(text) > LONGEST_SOURCE:
+        raise _no_source(text, f"it has {len(text)} characters, the limit is {LONGEST_SOURCE}")
+    number = text.removeprefix(VIDEO_DEVICE)
+    if number.isascii() and number.isdigit() and int(number) > _LARGEST_CAMERA:
+        raise _no_source(text, f"no camera has a number above {_LARGEST_CAMERA}")
+    is_address = bool(url_scheme(text))
+    flaw = next((char for char in text if char == "\0" or (is_address and not char.isprintable())), None)
+    if flaw is not None:
+        raise _no_source(text, f"it has the character U+{ord(flaw):04X}, which is part of no name")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError as error:
+        raise _no_source(text, "it has half of a character") from error
+
+
+def _no_source(text: str, why: str) -> ConfigError:
+    shown = mask_credentials(text)
+    shown = shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}..."
+    return ConfigError(
+        f"The source {shown!r} cannot be used", why=why, fix="Give the number of a camera, an address or a path"
+    )
 
 
 def url_scheme(text: str) -> str:

@@ -14,8 +14,9 @@ import click
 from pydantic.fields import FieldInfo
 
 from facepool import extras
+from facepool.capture import mask_credentials
 from facepool.cli.ui.console import Console
-from facepool.config import Settings, load_settings
+from facepool.config import ENVIRONMENT_PREFIX, Settings, default_config, load_settings
 from facepool.faces.analyze import Analyzer
 from facepool.faces.load import ModelChoice, load_analyzer
 from facepool.files import exists, in_a_home
@@ -37,6 +38,9 @@ EVENTS = ("webhook", "mqtt", "home_assistant", "discovery_prefix")
 FRIGATE = ("frigate", "frigate_topic")
 REGISTRATION = ("register_threshold", "max_templates", "min_face", "min_sharpness")
 
+_METAVARS = {"camera": "[NAME=]SOURCE"}
+_ADDRESSES = ("camera", "webhook", "mqtt", "frigate")
+"""Settings that may have a password in them."""
 _SHORT = {"pool": "-p", "threshold": "-t"}
 
 
@@ -159,6 +163,25 @@ class CommandContext:
         for note in settle_once(pool):
             self.console.note(note)
 
+    def warn_of_passwords(self, *sources: str) -> None:
+        """Say which arguments other users of this machine can read, in the list of processes.
+
+        Args:
+            sources: Addresses that were named where no setting is.
+        """
+        file = self.config or default_config()
+        for name in _ADDRESSES:
+            if any(map(_has_secret, _texts(self.given.get(name)))):
+                self._warn_of_password(name, f", or {name} in {file}")
+        if any(map(_has_secret, sources)):
+            self._warn_of_password("source", "")
+
+    def _warn_of_password(self, option: str, elsewhere: str) -> None:
+        self.console.note(
+            f"Other users of this machine can read the password in --{option}, in the list of processes. Set "
+            f"{ENVIRONMENT_PREFIX}{option.upper()}{elsewhere} in its place"
+        )
+
     def _ask_for_licence(self, entry: ModelEntry) -> bool:
         if self.accept_licence:
             return True
@@ -225,6 +248,14 @@ licence_option = click.option(
 )
 
 
+def _texts(value: object) -> tuple[str, ...]:
+    return value if isinstance(value, tuple) else (str(value or ""),)
+
+
+def _has_secret(address: str) -> bool:
+    return mask_credentials(address) != address
+
+
 def _option(name: str, setting: FieldInfo) -> Callable[[Command], Command]:
     dashed = name.replace("_", "-")
     flags = [f"--{dashed}/--no-{dashed}" if setting.annotation is bool else f"--{dashed}"]
@@ -238,7 +269,7 @@ def _option(name: str, setting: FieldInfo) -> Callable[[Command], Command]:
         name,
         type=_kind(setting),
         multiple=repeated,
-        metavar="URL" if repeated else None,
+        metavar=_METAVARS.get(name, "URL" if repeated else None),
         default=None,
         expose_value=False,
         callback=keep_setting,

@@ -11,7 +11,7 @@ import click
 
 import facepool
 from facepool import extras
-from facepool.cli.signals import Termination
+from facepool.cli.signals import Termination, leave_no_core
 from facepool.cli.ui.console import Console
 from facepool.errors import ConfigError, FacepoolError, system_limit
 from facepool.files import storage_error
@@ -135,4 +135,5 @@ def _in_our_words(error: click.ClickException) -> FacepoolError:
 
 def main() -> None:
     """What the ``facepool`` command calls."""
+    leave_no_core()
     sys.exit(run(cli))

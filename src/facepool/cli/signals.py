@@ -73,6 +73,18 @@ class Termination:
             os.close(nothing)
 
 
+def leave_no_core() -> None:
+    """Let no crash write the memory of this process to a disk: faces and vectors are in it."""
+    try:
+        import resource  # noqa: PLC0415 -- not on Windows, which writes none unless it was told to
+    except ImportError:
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    # Linux asks no limit where cores go to a program, as with systemd, except this one; a file cannot be that small.
+    most = 1 if hard == resource.RLIM_INFINITY else min(hard, 1)
+    resource.setrlimit(resource.RLIMIT_CORE, (most, most))
+
+
 def _is_terminal(number: int) -> bool:
     try:
         return os.isatty(number)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from facepool.errors import ConfigError
 from facepool.gallery.base import Gallery, check_gallery
-from facepool.gallery.checks import clean_name, find_name
+from facepool.gallery.checks import clean_name, find_name, known_name
 from facepool.gallery.columns import Changes, PoolMatrix
 from facepool.gallery.npy import NpyGallery
 from facepool.gallery.sqlite import SqliteGallery
@@ -26,6 +26,7 @@ __all__ = [
     "check_gallery",
     "clean_name",
     "find_name",
+    "known_name",
     "open_pool",
     "transfer",
 ]

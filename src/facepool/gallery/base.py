@@ -13,6 +13,15 @@ from facepool.gallery.notices import Notice, Owed
 from facepool.types import Calibration, EmbeddingSpace, Person, Sample, Template
 
 
+class OpenFiles:
+    """Stands for the files that galleries of this process are open on: all that have the same one show the same.
+
+    It lives as long as one of them is open, so the files of one are never taken for later ones in their place.
+    """
+
+    __slots__ = ("__weakref__",)
+
+
 class Gallery(Protocol):
     """People and their templates, in one file or pair of files that several processes may use at once.
 
@@ -38,6 +47,10 @@ class Gallery(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """Remarks for the user, one line each."""
+
+    @property
+    def open_files(self) -> OpenFiles:
+        """What it is open on now: at one revision, all galleries that have the same have the same content."""
 
     def revision(self) -> int:
         """A number that differs after any process has changed the gallery. Cheap: ask before each frame."""

@@ -22,6 +22,9 @@ from facepool.types import EmbeddingSpace, Floats, Sample
 NAME_LIMIT = 200
 NORM_TOLERANCE = 1e-3
 _LINE_BREAKS = frozenset("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
+_PARTS_OF_PATHS = frozenset({".", ".."})
+PSEUDONYM_PREFIX = "erased-"
+"""How the names begin that a server's audit log gives to those who were erased."""
 _INVISIBLE = frozenset({"Cf", "Mn", "Mc", "Me", "Zs"})  # what forms others, or is nothing but room
 _BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 """Fillers of Hangul and the empty pattern of Braille count as letters and symbols, and show nothing."""
@@ -37,11 +40,13 @@ def clean_name(name: str) -> str:
     Any script is welcome.
 
     Raises:
-        ConfigError: The name is empty or shows nothing, is longer than 200 characters, or has line breaks, control
-            characters or bytes that are no text.
+        ConfigError: The name is empty or shows nothing, is longer than 200 characters, has line breaks, control
+            characters or bytes that are no text, or has a meaning of its own elsewhere: in addresses, or in audit logs.
     """
     given = find_name(name)
     cleaned = given.strip(_AROUND)
+    if (why := _meaning_elsewhere(cleaned)) is not None:
+        raise ConfigError(f"The name {cleaned!r} cannot be used", why=why, fix="Give another name")
     if any(_is_visible(character) for character in cleaned):
         return cleaned
     shown = ", ".join(f"U+{ord(character):04X}" for character in dict.fromkeys(given[:4]))
@@ -52,8 +57,18 @@ def clean_name(name: str) -> str:
     )
 
 
+def known_name(name: str) -> str:
+    """The spelling under which other programs mean somebody who may be there: as `clean_name` spells it.
+
+    Raises:
+        ConfigError: As `find_name`.
+    """
+    given = find_name(name)
+    return given.strip(_AROUND) or given
+
+
 def find_name(name: str) -> str:
-    """The spelling under which somebody is looked for who may be there: earlier versions took names that show nothing.
+    """The spelling under which somebody is looked for who may be there, by a name that `clean_name` may refuse now.
 
     Raises:
         ConfigError: Nobody can have the name: it is empty, too long, or has line breaks, control characters or bytes
@@ -89,6 +104,15 @@ def _flaw(character: str) -> tuple[str, str] | None:
         return f"it has a line break (U+{code:04X})", "Give a name that can be printed on one line"
     if category == "Cc":
         return f"it has a control character (U+{code:04X})", "Give a name that can be printed"
+    return None
+
+
+def _meaning_elsewhere(name: str) -> str | None:
+    """What a name means where it could not be told from a person's; None for nearly every name."""
+    if name in _PARTS_OF_PATHS:
+        return "in the address of a page it means a folder, so nobody could be reached by it"
+    if name.casefold().startswith(PSEUDONYM_PREFIX):
+        return f"audit logs name those who were erased {PSEUDONYM_PREFIX}..."
     return None
 
 

@@ -2,12 +2,14 @@
 
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from weakref import WeakValueDictionary
 
 from facepool.errors import (
     DiskFull,
@@ -15,12 +17,13 @@ from facepool.errors import (
     NotWritable,
     PathMissing,
     PoolCorrupt,
-    PoolError,
+    PoolGone,
     PoolLocked,
     StorageError,
     system_limit,
 )
 from facepool.files import PRIVATE, locks_work, storage_error, storage_errors
+from facepool.gallery.base import OpenFiles
 from facepool.gallery.checks import damaged
 from facepool.gallery.schema import VERSION, bring_up_to_date, in_memory, version_of
 
@@ -60,6 +63,8 @@ _NO_SHARED_MEMORY = frozenset({sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_IOERR
 _FILES_OF_A_POOL = 4
 """The pool, its log, the log's index, and a journal."""
 _ANOTHER_PLACE = "Keep the pool on a disk of this machine and name it with --pool"
+_OPEN_FILES: WeakValueDictionary[tuple[int, int], OpenFiles] = WeakValueDictionary()
+_OPEN_FILES_LOCK = threading.Lock()
 _READABLE_REASONS[sqlite3.SQLITE_LOCKED] = _READABLE_REASONS[sqlite3.SQLITE_BUSY]
 _READABLE_REASONS[sqlite3.SQLITE_PERM] = _READABLE_REASONS[sqlite3.SQLITE_CANTOPEN]
 
@@ -76,6 +81,7 @@ class Link:
             sees changes itself.
         kept: The copy of the pool as an earlier facepool wrote it, if this opening brought it up to date.
         is_copy: Whether it is a copy in memory of a pool that an earlier facepool wrote and that may not be written.
+        open_files: Shared by all links to the file; by none where this one does not see what others write.
     """
 
     db: sqlite3.Connection
@@ -84,16 +90,17 @@ class Link:
     frozen: tuple[int, ...] | None = None
     kept: Path | None = None
     is_copy: bool = False
+    open_files: OpenFiles = field(default_factory=OpenFiles)
 
     def check(self) -> None:
         """Refuse to go on with a file that nobody can find any more: what is written there is lost.
 
         Raises:
-            PoolError: The file was deleted or replaced.
+            PoolGone: The file was deleted or replaced.
         """
-        if _file(self.path) == self.file:
+        if file_number(self.path) == self.file:
             return
-        raise PoolError(
+        raise PoolGone(
             f"The pool {self.path} cannot be used",
             why="its file was deleted or replaced while it was open",
             fix="Open it again",
@@ -120,6 +127,7 @@ def connect(path: Path, timeout_s: float, *, create: bool) -> Link:
         _check_place(path, create=create)
         mode = _mode(path)
         looks = _looks(path)
+        file = file_number(path)  # before it is opened: if it is replaced meanwhile, that shows at the first use
         uri = f"{path.resolve().as_uri()}?{mode}"
         # A gallery asks for one thread at a time, not always the same.
         db = sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False)
@@ -131,14 +139,25 @@ def connect(path: Path, timeout_s: float, *, create: bool) -> Link:
                 copy = in_memory(db)
                 copy.execute("PRAGMA query_only = ON")
                 db.close()
-                return Link(copy, path, _file(path), looks, is_copy=True)
+                return Link(copy, path, file, looks, is_copy=True)
             kept = bring_up_to_date(db, path)
             if mode == "mode=rw":
                 _prepare_for_writing(db, timeout_s)
         except BaseException:
             db.close()
             raise
-    return Link(db, path, _file(path), looks if mode == "immutable=1" else None, kept=kept)
+    if mode == "immutable=1":
+        return Link(db, path, file, looks, kept=kept)
+    return Link(db, path, file, kept=kept, open_files=_open_files(file))
+
+
+def _open_files(file: tuple[int, int]) -> OpenFiles:
+    """What stands for a file that was just opened: no other can get its number while it is."""
+    with _OPEN_FILES_LOCK:
+        known = _OPEN_FILES.get(file)
+        if known is None:
+            known = _OPEN_FILES[file] = OpenFiles()
+        return known
 
 
 @contextmanager
@@ -237,7 +256,8 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _file(path: Path) -> tuple[int, int]:
+def file_number(path: Path) -> tuple[int, int]:
+    """Device and number of a file, which stay until somebody deletes or replaces it; zeros where there is none."""
     try:
         status = path.stat()
     except FileNotFoundError:

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass
@@ -13,12 +14,14 @@ from pathlib import Path
 from tokenize import TokenError
 from typing import Any
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
 
 from facepool.errors import ConfigError, PathMissing, PoolCorrupt, PoolError, PoolLocked, PoolTooNew
 from facepool.files import PRIVATE, exists, only_writer, storage_error, storage_errors, sync_folders, write_new
+from facepool.gallery.base import OpenFiles
 from facepool.gallery.checks import check_dimension, check_space, check_vectors, find_name
 from facepool.gallery.columns import Changes
 from facepool.gallery.notices import Notice
@@ -116,6 +119,7 @@ class NpyGallery(SqlGallery):
         self._closed = False
         self._db: sqlite3.Connection | None = None
         self._seen: Signature = ()
+        self._open_files = _open_files(self._files)
         if must_exist and not (exists(vectors_path) or exists(ids_path)):
             raise PathMissing(
                 f"The pool {vectors_path} does not exist", fix="Register somebody first, or name another pool"
@@ -138,6 +142,11 @@ class NpyGallery(SqlGallery):
             return (f"{self.path.name} has no sidecar: its embedding space is unknown; checked by dimension only.",)
         return (f"{self.path.name} has rows of an unknown embedding space; checked by dimension only.",)
 
+    @property
+    def open_files(self) -> OpenFiles:
+        """The files of these names: their revision tells one content from any other that was there."""
+        return self._open_files
+
     def changes(self, since: int | None = None) -> Changes:  # noqa: ARG002 -- the files do not tell what is new
         """All that the files have."""
         return super().changes()
@@ -145,6 +154,7 @@ class NpyGallery(SqlGallery):
     def close(self) -> None:
         """Let go of what was read; no file is open between calls."""
         self._closed = True
+        self._open_files = OpenFiles()
         self._forget()
 
     def _forget(self) -> None:
@@ -359,6 +369,19 @@ class _Files:
 
 def _pending(path: Path) -> Path:
     return path.with_name(f"{path.name}.new")
+
+
+_OPEN_FILES: WeakValueDictionary[_Files, OpenFiles] = WeakValueDictionary()
+_OPEN_FILES_LOCK = threading.Lock()
+
+
+def _open_files(files: _Files) -> OpenFiles:
+    """What stands for these files in all galleries of theirs."""
+    with _OPEN_FILES_LOCK:
+        known = _OPEN_FILES.get(files)
+        if known is None:
+            known = _OPEN_FILES[files] = OpenFiles()
+        return known
 
 
 def _identity(path: Path) -> tuple[int, int, int]:

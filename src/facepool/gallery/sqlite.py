@@ -15,7 +15,7 @@ import numpy as np
 
 from facepool.errors import NotWritable, PathMissing
 from facepool.files import exists
-from facepool.gallery.base import check_gallery, new_templates, pairs_of
+from facepool.gallery.base import OpenFiles, check_gallery, new_templates, pairs_of
 from facepool.gallery.checks import (
     check_samples,
     check_space,
@@ -106,6 +106,11 @@ class SqlGallery(ABC):
     @abstractmethod
     def notes(self) -> tuple[str, ...]:
         """Remarks for the user, one line each."""
+
+    @property
+    @abstractmethod
+    def open_files(self) -> OpenFiles:
+        """What it is open on now."""
 
     @abstractmethod
     def close(self) -> None:
@@ -550,7 +555,7 @@ class SqliteGallery(SqlGallery):
     """A `Gallery` in one file, ``pool.db``.
 
     A new gallery's file is made, readable by its owner only, when the first person is stored. One that may not be
-    written can be read; whatever would change it raises `NotWritable`. Every call raises `PoolError` once the file has
+    written can be read; whatever would change it raises `NotWritable`. Every call raises `PoolGone` once the file has
     been deleted or replaced. Erasing writes file and write-ahead log anew, and deletes the copies that were made when
     the file was brought up to date. Where another process keeps the log in use, or the disk has no room for a second
     copy of the file, the person is gone all the same, and `notes` says that traces remain.
@@ -578,6 +583,7 @@ class SqliteGallery(SqlGallery):
         self._timeout_s = timeout_s
         self._link: Link | None = None
         self._nothing: sqlite3.Connection | None = None
+        self._no_files = OpenFiles()
         self._closed = False
         self._remarks: list[str] = []
         if must_exist and not exists(path):
@@ -593,6 +599,13 @@ class SqliteGallery(SqlGallery):
     def notes(self) -> tuple[str, ...]:
         """Remarks for the user, one line each."""
         return tuple(self._remarks)
+
+    @property
+    def open_files(self) -> OpenFiles:
+        """The file, or, while there is none, nothing that another gallery has."""
+        with explained(self.path):
+            link = self._linked(create=False)
+        return self._no_files if link is None else link.open_files
 
     def close(self) -> None:
         """Let go of the file."""

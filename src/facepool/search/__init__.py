@@ -6,10 +6,11 @@ Read `Search` here first, then ``exact``; ``index`` has the templates in memory 
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from facepool.gallery import Gallery, check_gallery
+from facepool.gallery.base import OpenFiles
 from facepool.gallery.columns import LookAlikes
 from facepool.search import exact
 from facepool.search.exact import Merge, best_template
@@ -17,11 +18,20 @@ from facepool.search.index import Index
 from facepool.search.normalization import normalized_scores
 from facepool.types import Calibration, Candidate, EmbeddingSpace, Floats
 
-__all__ = ["GalleryState", "Index", "Merge", "Nearest", "Search", "best_template", "normalized_scores"]
+__all__ = ["GalleryState", "Index", "Merge", "Nearest", "Search", "best_template", "follow", "normalized_scores"]
 
-_INDEXES: WeakKeyDictionary[Gallery, Index] = WeakKeyDictionary()
-"""An index is kept for each gallery that is open, so that everybody who searches it shares one."""
-_INDEXES_LOCK = threading.Lock()
+
+@dataclass(slots=True)
+class _Shared:
+    """The newest index of files that galleries are open on, and who may make it newer."""
+
+    following: threading.Lock = field(default_factory=threading.Lock)
+    index: Index | None = None
+
+
+_SHARED: WeakKeyDictionary[OpenFiles, _Shared] = WeakKeyDictionary()
+"""One index for all galleries of the process that are open on the same files, until the last of them is closed."""
+_SHARED_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +71,7 @@ class Nearest:
 class Search:
     """Finds the people of a gallery who are nearest to faces, exactly, and follows the gallery as it changes.
 
-    Making one costs nothing: the templates in memory are kept with the gallery.
+    Making one costs nothing: the templates are in memory once for all galleries that are open on the same files.
 
     Args:
         gallery: Who is searched. Like the gallery, a search is used from one thread at a time.
@@ -109,15 +119,41 @@ class Search:
 
     def index(self) -> Index:
         """All templates as they are now. Kept between calls, so cheap while the gallery does not change."""
-        with _INDEXES_LOCK:
-            known = _INDEXES.get(self._gallery)
-        if known is None or known.revision != self._gallery.revision():
-            changes = self._gallery.changes(None if known is None else known.revision)
-            known = Index.of(changes) if known is None else known.following(changes)
-            with _INDEXES_LOCK:
-                _INDEXES[self._gallery] = known
+        index = _newest(_shared_by(self._gallery), self._gallery)
         if self._space is not None:
             check_gallery(self._gallery, self._space)  # each time: a new gallery may have become another model's
+        return index
+
+
+def follow(gallery: Gallery) -> None:
+    """Bring what is in memory of a gallery up to date, if anything is: templates that were erased leave it.
+
+    Whoever searches does that, too. This is for those who have changed the gallery, and for a process in which nobody
+    may search for a while.
+
+    Args:
+        gallery: That of the calling thread, open on the files.
+    """
+    shared = _shared_by(gallery)
+    if shared.index is not None:
+        _newest(shared, gallery)
+
+
+def _shared_by(gallery: Gallery) -> _Shared:
+    files = gallery.open_files
+    with _SHARED_LOCK:
+        return _SHARED.setdefault(files, _Shared())
+
+
+def _newest(shared: _Shared, gallery: Gallery) -> Index:
+    known = shared.index
+    if known is not None and known.revision == gallery.revision():
+        return known
+    with shared.following:  # one reads and sorts what is new, and the others wait for that
+        known = shared.index
+        if known is None or known.revision != gallery.revision():
+            changes = gallery.changes(None if known is None else known.revision)
+            shared.index = known = Index.of(changes) if known is None else known.following(changes)
         return known
 
 

@@ -26,6 +26,7 @@ from facepool.errors import (
     PersonExists,
     PersonFull,
     PoolChanged,
+    PoolGone,
     PoolLocked,
     SpaceMismatch,
     SystemLimit,
@@ -39,6 +40,7 @@ _FORBIDDEN = 4403
 _TRY_LATER = 1013
 _REFUSED = 1008
 _MOST_REASON_BYTES = 123
+_MOST_SHOWN = 200
 
 
 class RequestError(FacepoolError):
@@ -112,6 +114,26 @@ class TooLarge(RequestError):
     status = 413
 
 
+class HeadTooLarge(RequestError):
+    """The address or the headers of the request are larger, or more, than the server takes.
+
+    Remedy: send fewer headers and cookies, and what is long in the body.
+    """
+
+    code = "head_too_large"
+    status = 431
+
+
+class TooSlow(RequestError):
+    """The body of the request stood still.
+
+    Remedy: send it again, over a better connection.
+    """
+
+    code = "too_slow"
+    status = 408
+
+
 class UnsupportedBody(RequestError):
     """The body is of a kind that the server does not read.
 
@@ -164,6 +186,7 @@ _STATUS: tuple[tuple[type[FacepoolError], int], ...] = (
     (SpaceMismatch, 409),
     (InsufficientData, 409),
     (PoolLocked, 503),
+    (PoolGone, 503),
     (DiskFull, 507),
     (SystemLimit, 503),
     (PathMissing, 404),
@@ -242,7 +265,9 @@ def status_of(error: FacepoolError) -> int:
 
 def retry_after(error: FacepoolError) -> dict[str, str]:
     """The header that says when to ask again; none where that would not help."""
-    wait_s = 1 if isinstance(error, PoolLocked) else error.retry_after_s if isinstance(error, RequestError) else None
+    if isinstance(error, PoolLocked | PoolGone):
+        return {"Retry-After": "1"}
+    wait_s = error.retry_after_s if isinstance(error, RequestError) else None
     return {} if wait_s is None else {"Retry-After": str(wait_s)}
 
 
@@ -334,9 +359,14 @@ def _headers(error: FacepoolError) -> dict[str, str]:
 def _invalid(error: RequestValidationError) -> InvalidRequest:
     first = error.errors()[0]
     where, *path = first["loc"]
-    name = ".".join(str(part) for part in path)
+    name = _short(".".join(str(part) for part in path))
     what = f"The {where} of the request cannot be used" if not name else f"{name!r} of the {where} cannot be used"
-    return InvalidRequest(what, why=first["msg"], fix="The description of the interface is at /docs")
+    return InvalidRequest(what, why=_short(first["msg"]), fix="The description of the interface is at /docs")
+
+
+def _short(text: str) -> str:
+    """What a client may have written itself, for an answer."""
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 _OUT_OF_MEMORY = OutOfMemory("The server cannot answer", why="there is not enough memory", fix="Send less at once")

@@ -24,7 +24,7 @@ from facepool.cli.context import (
 )
 from facepool.cli.ui.console import Console, people_count
 from facepool.cli.ui.recording import PICTURE_SUFFIXES, VIDEO_SUFFIXES, NewNames, open_recording, stem_of
-from facepool.cli.ui.sources import Sources, more_sources, note_too_small, note_turned, source_option
+from facepool.cli.ui.sources import Sources, in_arguments, more_sources, note_too_small, note_turned, source_option
 from facepool.cli.ui.viewer import Viewer, is_still
 from facepool.errors import ConfigError, InputError
 from facepool.files import storage_errors
@@ -85,6 +85,7 @@ def recognize(
     facepool recognize --webhook http://home/hook     tell another program who comes and goes
     """
     outputs = Outputs(output, save_crops)
+    context.warn_of_passwords(*in_arguments(sources), *more)
     return recognize_sources((*sources, *more) or ("0",), context, outputs, window=window)
 
 

@@ -30,7 +30,7 @@ from facepool.cli.ui.registration import (
     store_pictures,
     write_report,
 )
-from facepool.cli.ui.sources import Sources, more_sources, note_turned, source_option
+from facepool.cli.ui.sources import Sources, in_arguments, more_sources, note_turned, source_option
 from facepool.cli.ui.viewer import Viewer, is_still
 from facepool.enroll.session import EnrollmentSession, LookAlike
 from facepool.errors import ConfigError, InputError, PersonFull
@@ -162,6 +162,7 @@ def register(
     Of pictures, only views that differ from what is stored of the person are kept. A picture with two faces is not
     stored, nor is a face that belongs to somebody else.
     """
+    context.warn_of_passwords(*in_arguments(sources), *more)
     named = (*sources, *more)
     if name is not None and not named and Path(name).exists():
         raise _name_forgotten(name)

@@ -23,7 +23,7 @@ from facepool.cli.context import (
 from facepool.cli.ui.console import Console
 from facepool.config import Settings
 from facepool.errors import ConfigError, PathMissing
-from facepool.web.app import bind, create_app, run
+from facepool.web.app import create_app
 from facepool.web.certificates import (
     KeptCertificate,
     addresses_in_network,
@@ -35,6 +35,7 @@ from facepool.web.middleware import Deployment
 from facepool.web.middleware.authentication import is_loopback
 from facepool.web.middleware.bounds import DEADLINE_S, MOST_BYTES
 from facepool.web.middleware.proxies import prefix_of
+from facepool.web.server import bind, run
 from facepool.web.services import ServerOptions, assemble
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import REQUESTS, Limits
@@ -48,13 +49,6 @@ _MOST_SHOWN = 3
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
-@click.option(
-    "--camera",
-    "cameras",
-    multiple=True,
-    metavar="[NAME=]SOURCE",
-    help="Watch a camera of the server: number or URL, after a name for people; repeatable.",
-)
 @click.option("--tls-certificate", type=click.Path(path_type=Path), help="Certificate chain in PEM, for https.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its key, if it is not in the same file.")
 @click.option("--require-keys", is_flag=True, help="Ask for an API key on the loopback, too.")
@@ -74,13 +68,23 @@ _MOST_SHOWN = 3
 @click.option("--open/--no-open", "open_browser", default=False, help="Open the page in the browser.")
 @licence_option
 @settings_options(
-    "pool", *SERVING, "rotate", "every", *EVENTS, *FRIGATE, *MODELS, *DETECTION, *DECISION, *LIVE, *REGISTRATION
+    "pool",
+    "camera",
+    *SERVING,
+    "rotate",
+    "every",
+    *EVENTS,
+    *FRIGATE,
+    *MODELS,
+    *DETECTION,
+    *DECISION,
+    *LIVE,
+    *REGISTRATION,
 )
 def serve(
     context: CommandContext,
     host: str,
     port: int,
-    cameras: tuple[str, ...],
     tls_certificate: Path | None,
     tls_key: Path | None,
     require_keys: bool,
@@ -101,6 +105,7 @@ def serve(
     """
     settings, console = context.settings, context.console
     context.pool_path.parent.mkdir(parents=True, exist_ok=True)
+    context.warn_of_passwords()
     local = is_loopback(host)
     if not local:
         _check_keys(settings.pool, host)
@@ -116,7 +121,7 @@ def serve(
             limits=Limits(rate_limit),
         )
         services = assemble(settings, context.analyzer, options)
-        for camera in cameras:
+        for camera in settings.camera:
             services.cameras.add(*_source_and_name(camera))
         app = create_app(services, most_bytes=max_request * _MIB, deadline_s=request_timeout, deployment=deployment)
         address, *others = _addresses(host, listener.getsockname()[1], secure=certificate is not None)
@@ -141,7 +146,7 @@ def serve(
             if open_browser:
                 webbrowser.open(address)
 
-        run(app, listener, started, tls_certificate=certificate, tls_key=tls_key)
+        run(app, listener, started, tls_certificate=certificate, tls_key=tls_key, proxies=proxies)
 
 
 def _source_and_name(camera: str) -> tuple[str, str]:

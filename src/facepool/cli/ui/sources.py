@@ -6,6 +6,7 @@ from itertools import groupby
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from facepool import extras
 from facepool.capture import (
@@ -25,14 +26,30 @@ from facepool.faces.detect import DetectOptions
 from facepool.faces.turns import TurnFinder
 from facepool.types import Detections, Frame, Turn
 
+
+class _OneALine(click.types.StringParamType):
+    """Texts with spaces in them, of which the environment has several."""
+
+    envvar_list_splitter = "\n"
+
+
 source_option = click.option(
     "-s",
     "--source",
     "sources",
     multiple=True,
+    type=_OneALine(),
+    envvar="FACEPOOL_SOURCE",
     help="Camera number, URL, video, picture or folder; may be repeated.  [0, the first camera]",
 )
 more_sources = click.argument("more", metavar="[SOURCE]...", nargs=-1)
+
+
+def in_arguments(sources: Sequence[str]) -> Sequence[str]:
+    """Those of `source_option` where they stand on the command line, not in the environment."""
+    of_environment = click.get_current_context().get_parameter_source("sources") is ParameterSource.ENVIRONMENT
+    return () if of_environment else sources
+
 
 _CERTAIN_PX = 32
 """Nine in ten faces of that size are found, of half of it three in four."""

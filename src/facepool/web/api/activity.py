@@ -3,18 +3,22 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Query, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette.sse import SendTimeoutError
+from starlette.types import Receive, Scope, Send
 
 from facepool.gallery import find_name
 from facepool.web.api.schemas import ActivityPage, VisitPage
 from facepool.web.middleware.authentication import ConnectionCheck, Recognizing, share_of
 from facepool.web.problems import Answers
+from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices, Services
 
-router = APIRouter(prefix="/v1", tags=["activity"])
+router = APIRouter(prefix="/v1", tags=["activity"], route_class=BoundedRoute)
 
 _STREAM: Answers = {
     200: {
@@ -24,6 +28,16 @@ _STREAM: Answers = {
 }
 _PING_S = 15
 _GRACE_S = 2
+_UNREAD_S = 10.0
+"""Somebody who has read nothing for so long is not told anything any more."""
+
+
+class _EventStream(EventSourceResponse):
+    """Server-sent events until the client is gone, or reads nothing any more, which is no error of the server."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress(SendTimeoutError):
+            await super().__call__(scope, receive, send)
 
 
 @router.get("/activity")
@@ -64,7 +78,13 @@ async def listen(request: Request, services: CurrentServices, _: Recognizing) ->
     """What happens before the cameras, from now on, as server-sent events."""
     over = asyncio.Event()  # set when the server stops: a stream that is cut off instead would be an error in its log
     events = _events(services, ConnectionCheck(request, services.keys, "recognize"), over)
-    return EventSourceResponse(events, ping=_PING_S, shutdown_event=cast("Any", over), shutdown_grace_period=_GRACE_S)
+    return _EventStream(
+        events,
+        ping=_PING_S,
+        send_timeout=_UNREAD_S,
+        shutdown_event=cast("Any", over),
+        shutdown_grace_period=_GRACE_S,
+    )
 
 
 async def _events(services: Services, check: ConnectionCheck, over: asyncio.Event) -> AsyncIterator[ServerSentEvent]:

@@ -6,18 +6,19 @@ from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from facepool.capture.source import STREAM_SCHEMES, url_scheme
-from facepool.config import Rotation
+from facepool.capture.source import STREAM_SCHEMES, VIDEO_DEVICE, url_scheme
+from facepool.config import LEAST_EVERY_S, Rotation
 from facepool.errors import ConfigError
 from facepool.web.api.schemas import JPEG, Body
 from facepool.web.middleware.authentication import Administering, Recognizing
+from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices
 from facepool.web.services.cameras import CameraInfo
+from facepool.web.services.secrets import with_login
 
-router = APIRouter(prefix="/v1/cameras", tags=["cameras"])
+router = APIRouter(prefix="/v1/cameras", tags=["cameras"], route_class=BoundedRoute)
 
 CameraId = Annotated[str, Path(alias="id", max_length=20)]
-_DEVICE = "/dev/video"
 
 
 class NewCamera(Body):
@@ -28,6 +29,10 @@ class NewCamera(Body):
         max_length=2000,
         description="Camera number, or the address of a stream, or one (http, https) that serves one picture at a time",
     )
+    user: str = Field(
+        "", max_length=200, description="Who the camera knows, as it is: nothing is encoded; empty: no login"
+    )
+    password: str = Field("", max_length=200, description="Of the user, as it is; no answer ever shows it")
     name: str = Field("", max_length=200, description="For people; by default the source")
     rotate: Rotation | None = Field(
         None,
@@ -36,7 +41,7 @@ class NewCamera(Body):
     )
     every: float | None = Field(
         None,
-        gt=0,
+        ge=LEAST_EVERY_S,
         le=86400,
         allow_inf_nan=False,
         description="Seconds between its pictures, where its address serves one at a time; by default what the server "
@@ -61,6 +66,8 @@ async def add_camera(body: NewCamera, services: CurrentServices, caller: Adminis
     """Watch a camera from now on, after the next start, too. Whether it answers, its state tells later."""
     source = body.source.strip()
     _check_source(source)
+    if body.user or body.password:
+        source = with_login(source, body.user, body.password)
     camera = await run_in_threadpool(
         services.cameras.add, source, body.name, rotate=body.rotate, every=body.every, remember=True
     )
@@ -91,7 +98,7 @@ async def camera_picture(number: CameraId, services: CurrentServices, _: Recogni
 
 def _check_source(source: str) -> None:
     """Refuse files: who may add a camera need not be allowed to read the server's disk."""
-    number = source.removeprefix(_DEVICE)
+    number = source.removeprefix(VIDEO_DEVICE)
     if (number.isascii() and number.isdigit()) or url_scheme(source) in STREAM_SCHEMES:
         return
     raise ConfigError(

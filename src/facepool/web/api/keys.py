@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from facepool.errors import ConfigError
 from facepool.gallery.checks import NAME_LIMIT
 from facepool.web.api.schemas import Body
+from facepool.web.bodies import SignInRequest
 from facepool.web.middleware.authentication import (
     COOKIE,
     Administering,
@@ -20,12 +21,13 @@ from facepool.web.middleware.authentication import (
 )
 from facepool.web.middleware.paths import NAME
 from facepool.web.problems import KeyUnknown
+from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices
 from facepool.web.services.audit import AuditEntry
 from facepool.web.services.keys import Caller, Keys, KnownKey, Role
 
-session = APIRouter(prefix="/v1/session", tags=["session"])
-router = APIRouter(prefix="/v1", tags=["administration"])
+session = APIRouter(prefix="/v1/session", tags=["session"], route_class=BoundedRoute)
+router = APIRouter(prefix="/v1", tags=["administration"], route_class=BoundedRoute)
 
 
 class SignIn(Body):
@@ -49,13 +51,11 @@ async def show_session(services: CurrentServices, caller: Recognizing) -> Sessio
 
 
 @session.post("")
-async def sign_in(body: SignIn, request: Request, response: Response, services: CurrentServices) -> Session:
+async def sign_in(body: SignIn, request: SignInRequest, response: Response, services: CurrentServices) -> Session:
     """Sign in with a key; the session lasts for a week, or until the key is removed."""
-    address = address_of(request)
-    services.limits.check_failures(address)
-    found = await run_in_threadpool(services.keys.sign_in, body.key)
+    found = await services.store.queue.do(lambda: services.keys.sign_in(body.key))
     if found is None:
-        services.limits.count_failure(address)
+        services.limits.count_wrong_key(address_of(request))
         raise KeyUnknown("There is no such API key", fix="Check that all of it was copied")
     caller, token = found
     set_cookie(response, token, request, framed=_is_framed(request))
@@ -68,7 +68,7 @@ async def sign_out(request: Request, response: Response, services: CurrentServic
     """Sign out; does nothing for who is not signed in."""
     token = request.cookies.get(COOKIE)
     if token is not None:
-        await run_in_threadpool(services.keys.sign_out, token)
+        await services.store.queue.do(lambda: services.keys.sign_out(token))
     drop_cookie(response, request, framed=_is_framed(request))
 
 
@@ -115,14 +115,14 @@ async def list_keys(services: CurrentServices, _: Administering) -> KnownKeys:
 @router.post("/keys", status_code=201)
 async def add_key(body: NewKey, services: CurrentServices, caller: Administering) -> MadeKey:
     """Make a key. Once an administrator has one, everybody needs one; so the first has to be an administrator's."""
-    key = await run_in_threadpool(_add, services.keys, body, caller)
+    key = await services.store.queue.do(lambda: _add(services.keys, body, caller))
     return MadeKey(name=body.name, role=body.role, key=key)
 
 
 @router.delete(f"/keys/{NAME}", status_code=204)
 async def remove_key(name: Annotated[str, Path()], services: CurrentServices, caller: Administering) -> None:
     """Remove a key; whoever is signed in with it is no longer."""
-    await run_in_threadpool(_remove, services.keys, name, caller)
+    await services.store.queue.do(lambda: _remove(services.keys, name, caller))
 
 
 @router.get("/audit")

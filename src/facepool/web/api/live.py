@@ -3,7 +3,8 @@
 A frame is one binary message: 8 bytes big-endian number, 8 bytes big-endian float64 of the time in seconds by the
 client's clock, then the picture. A client is to have no more than two frames unanswered. If it sends a third, that one
 takes the place of the one that waits, which is answered with ``{"frame": number, "dropped": true}``. A frame that
-cannot be used is answered with ``{"type": "error", "frame": 7, "code": ..., "message": ...}``.
+cannot be used is answered with ``{"type": "error", "frame": 7, "code": ..., "message": ...}``. A client that sends more
+than its budget, or does not read what it is told, is closed with 1008.
 
 ``/v1/live`` is here, too: a browser sends what its camera sees, and gets who is there. The answer to each frame::
 
@@ -38,6 +39,7 @@ from facepool.web.problems import ServerBusy
 from facepool.web.services import CurrentServices, Services, live_recognizer
 from facepool.web.services.engine import FRAME_LIMITS, decode_image
 from facepool.web.services.keys import Caller, Role
+from facepool.web.services.turns import work_for
 
 Message = dict[str, object]
 
@@ -46,6 +48,11 @@ _LARGEST_NUMBER = (1 << 63) - 1
 _MOST_FRAME_BYTES = 4 * 1024 * 1024
 _MOST_COMMAND_CHARACTERS = 10_000
 _MOST_COMMANDS = 100
+MESSAGES_A_SECOND = 120
+"""Of any kind, for as long as it likes; twice as many at once. A camera of 60 frames a second sends half."""
+_BYTES_A_SECOND = 64 * 1024 * 1024
+_UNREAD_S = 10.0
+"""Somebody who has read nothing for so long is not told anything any more."""
 _IDLE_S = 1.0
 _SILENT_S = 5.0
 """Who was before a camera that sends nothing for so long is lost, unless its pictures come that seldom."""
@@ -53,6 +60,7 @@ _GONE_AFTER_S = 600.0
 """Somebody who has sent nothing for so long has left the page open and gone."""
 
 _REFUSED = 1008
+_GOODBYE_S = 1.0
 
 
 class BadMessage(InputError):
@@ -99,6 +107,31 @@ def parse_frame(message: bytes) -> SentFrame:
     return SentFrame(number, time_s, message[_HEAD.size :])
 
 
+class Budget:
+    """What a client may spend: so much a second, and what it saves, up to two seconds' worth (a token bucket).
+
+    Args:
+        a_second: How much, 1 or more.
+        clock: Seconds of a monotonic clock.
+    """
+
+    def __init__(self, a_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._a_second = a_second
+        self._clock = clock
+        self._saved = 2 * a_second
+        self._counted_s = clock()
+
+    def spend(self, amount: float) -> bool:
+        """Whether there is so much, which then is spent."""
+        now_s = self._clock()
+        self._saved = min(2 * self._a_second, self._saved + (now_s - self._counted_s) * self._a_second)
+        self._counted_s = now_s
+        if amount > self._saved:
+            return False
+        self._saved -= amount
+        return True
+
+
 class Conversation(Protocol):
     """What answers one browser; made, used and closed in one thread."""
 
@@ -135,7 +168,8 @@ async def converse(
     """
     check = ConnectionCheck(socket, services.keys, role)
     run = asyncio.get_running_loop().run_in_executor
-    with services.limits.session(share_of(socket, caller)), _own_thread(f"facepool-{role}") as thread:
+    share = share_of(socket, caller)
+    with services.limits.session(share), _own_thread(f"facepool-{role}", share) as thread:
         conversation = await run(thread, begin)
         try:
             await socket.accept()
@@ -159,9 +193,9 @@ async def converse(
 
 
 @contextmanager
-def _own_thread(name: str) -> Iterator[ThreadPoolExecutor]:
+def _own_thread(name: str, share: str) -> Iterator[ThreadPoolExecutor]:
     """A thread for one client, which is not waited for at the end: a pool is used in one thread only."""
-    thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+    thread = ThreadPoolExecutor(1, thread_name_prefix=name, initializer=partial(work_for, share))
     try:
         yield thread
     finally:
@@ -194,6 +228,7 @@ class FrameStream:
         self._commands: deque[str] = deque()
         self._news = asyncio.Event()
         self._gone = False
+        self._messages, self._bytes = Budget(MESSAGES_A_SECOND), Budget(_BYTES_A_SECOND)
 
     @classmethod
     @asynccontextmanager
@@ -224,20 +259,23 @@ class FrameStream:
                     yield None
 
     async def send(self, message: Message) -> None:
-        """Answer, unless the client is gone."""
+        """Answer, unless the client is gone, or lets its answers lie."""
         if self._gone:
             return
         try:
-            await self._socket.send_json(message)
+            async with asyncio.timeout(_UNREAD_S):
+                await self._socket.send_json(message)
         except (WebSocketDisconnect, RuntimeError):  # the second where it was closed, and nobody has read that yet
+            self._end()
+        except TimeoutError:
+            await self._refuse("Answers are not read")
             self._end()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Nothing is left to be said, but why."""
         if not self._gone:
             self._end()
-            with suppress(WebSocketDisconnect, RuntimeError):
-                await self._socket.close(code, reason)
+            await self._say_goodbye(code, reason)
 
     def forget_frame(self) -> int | None:
         """Give up the frame that waits, and return its number."""
@@ -261,6 +299,11 @@ class FrameStream:
 
     async def _take(self, message: Mapping[str, object]) -> None:
         data, text = message.get("bytes"), message.get("text")
+        size = len(data) if isinstance(data, bytes) else len(text) if isinstance(text, str) else 0
+        if not self._messages.spend(1):
+            raise BadMessage(f"More than {MESSAGES_A_SECOND} messages a second were sent")
+        if not self._bytes.spend(size):
+            raise BadMessage(f"More than {_BYTES_A_SECOND:,} bytes a second were sent")
         if isinstance(data, bytes):
             given_up = self.forget_frame()
             self._frame = parse_frame(data)
@@ -273,8 +316,13 @@ class FrameStream:
         self._news.set()
 
     async def _refuse(self, why: str) -> None:
-        with suppress(WebSocketDisconnect, RuntimeError):
-            await self._socket.close(_REFUSED, why)
+        await self._say_goodbye(_REFUSED, why)
+
+    async def _say_goodbye(self, code: int, reason: str) -> None:
+        """Close; who reads nothing is not waited for: the connection ends with the conversation."""
+        with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
+            async with asyncio.timeout(_GOODBYE_S):
+                await self._socket.close(code, reason)
 
     def _end(self) -> None:
         self._gone = True

@@ -39,12 +39,14 @@ from facepool.web.api.schemas import (
     StoredSample,
     attachment,
 )
-from facepool.web.middleware.authentication import Enrolling, Recognizing
+from facepool.web.middleware.authentication import Enrolling, Recognizing, Share
 from facepool.web.middleware.paths import NAME
-from facepool.web.services import CurrentServices
+from facepool.web.routes import BoundedRoute
+from facepool.web.services import CurrentServices, Services
+from facepool.web.services.keys import Caller
 from facepool.web.services.people import best_view
 
-router = APIRouter(prefix="/v1/persons", tags=["persons"])
+router = APIRouter(prefix="/v1/persons", tags=["persons"], route_class=BoundedRoute)
 
 PersonName = Annotated[str, Path(alias="name", description="The person's name")]
 PersonById = Annotated[UUID, Path(alias="id", description="The person's id")]
@@ -89,7 +91,7 @@ async def create_person(body: NewPerson, services: CurrentServices, caller: Enro
         services.people.create(caller, pool, name)
         return _detail(pool, name)
 
-    return await services.pool.run(create)
+    return await services.pool.change(create)
 
 
 @router.get(_SOMEBODY)
@@ -108,26 +110,29 @@ async def show_person_by_id(person_id: PersonById, services: CurrentServices, _:
 async def rename_person(name: PersonName, body: Renaming, services: CurrentServices, caller: Enrolling) -> PersonDetail:
     """Give somebody another name, which nobody may have yet."""
     old, new = find_name(name), clean_name(body.person)
+    return await services.pool.change(lambda pool: _rename(services, caller, pool, old, new))
 
-    def rename(pool: Pool) -> PersonDetail:
-        services.people.rename(caller, pool, old, new)
-        return _detail(pool, new)
 
-    return await services.pool.run(rename)
+@router.patch("/by-id/{id:uuid}")
+async def rename_person_by_id(
+    person_id: PersonById, body: Renaming, services: CurrentServices, caller: Enrolling
+) -> PersonDetail:
+    """Give somebody another name by their id: no address can have a name that earlier versions took, `.` or `..`."""
+    new = clean_name(body.person)
+    return await services.pool.change(lambda pool: _rename(services, caller, pool, _name_of(pool, person_id), new))
 
 
 @router.delete(_SOMEBODY)
 async def erase_person(name: PersonName, services: CurrentServices, caller: Enrolling) -> Erased:
     """Erase somebody: views, pictures, and what the activity says of them. There is no way back."""
     name = find_name(name)
+    return await services.pool.change(lambda pool: _erase(services, caller, pool, name))
 
-    def remove(pool: Pool) -> Erased:
-        gone = services.people.erase(caller, pool, [name])
-        if gone.nothing:
-            raise unknown_person(name, [person.name for person in pool.people()])
-        return Erased(person=name, samples=gone.samples.get(name, 0), activity=gone.activity, notes=list(gone.notes))
 
-    return await services.pool.run(remove)
+@router.delete("/by-id/{id:uuid}")
+async def erase_person_by_id(person_id: PersonById, services: CurrentServices, caller: Enrolling) -> Erased:
+    """Erase somebody by their id."""
+    return await services.pool.change(lambda pool: _erase(services, caller, pool, _name_of(pool, person_id)))
 
 
 @router.post(f"{_SOMEBODY}/merge")
@@ -139,7 +144,7 @@ async def merge_people(name: PersonName, body: Merging, services: CurrentService
         moved = services.people.merge(caller, pool, source, target)
         return Merged(person=target, person_id=_known(pool, target).id, moved=moved)
 
-    return await services.pool.run(merge)
+    return await services.pool.change(merge)
 
 
 @router.get(f"{_SOMEBODY}/samples")
@@ -155,6 +160,7 @@ async def register(
     pictures: SentPictures,
     services: CurrentServices,
     caller: Enrolling,
+    share: Share,
     *,
     force: Annotated[
         bool, Query(description="Store faces that belong to somebody else, or do not look like this person")
@@ -165,7 +171,7 @@ async def register(
     Only good views that differ from those that are stored already are stored; what became of each picture is told.
     """
     name = clean_name(name)
-    analyzed = [one async for one in looked_at_each(services.engine, pictures, services.engine.analyzer.analyze)]
+    analyzed = [one async for one in looked_at_each(services.engine, share, pictures, services.engine.analyzer.analyze)]
     options = services.settings.enroll_options(force=force, keep_pictures=True)
 
     def store(pool: Pool) -> Registered:
@@ -173,7 +179,7 @@ async def register(
         with services.people.changing(caller, pool):
             return _register(session, pool, pictures, analyzed)
 
-    return await services.pool.run(store)
+    return await services.pool.change(store)
 
 
 @router.delete(f"{_SOMEBODY}/samples/{{id}}")
@@ -181,7 +187,7 @@ async def erase_sample(
     name: PersonName, number: SampleNumber, services: CurrentServices, caller: Enrolling
 ) -> ErasedSample:
     """Erase one view and its picture. The person stays, even without a view."""
-    owner, notes = await services.pool.run(lambda pool: services.people.erase_view(caller, pool, number, name))
+    owner, notes = await services.pool.change(lambda pool: services.people.erase_view(caller, pool, number, name))
     return ErasedSample(person=owner, id=number, notes=list(notes))
 
 
@@ -208,6 +214,18 @@ async def export_person(name: PersonName, services: CurrentServices, caller: Enr
     archive = await services.pool.run(lambda pool: _archive(pool, name, activity, audit))
     await services.audit.add(caller, "exported", name)
     return Response(archive, media_type="application/zip", headers=attachment(f"{name}.zip"))
+
+
+def _rename(services: Services, caller: Caller, pool: Pool, old: str, new: str) -> PersonDetail:
+    services.people.rename(caller, pool, old, new)
+    return _detail(pool, new)
+
+
+def _erase(services: Services, caller: Caller, pool: Pool, name: str) -> Erased:
+    gone = services.people.erase(caller, pool, [name])
+    if gone.nothing:
+        raise unknown_person(name, [person.name for person in pool.people()])
+    return Erased(person=name, samples=gone.samples.get(name, 0), activity=gone.activity, notes=list(gone.notes))
 
 
 def _known(pool: Pool, name: str) -> Person:

@@ -11,9 +11,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Generic, TypeVar
-from urllib.parse import unquote_to_bytes
 
-from fastapi import Depends, Request
+from fastapi import Depends
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import FormData, UploadFile
@@ -24,6 +23,7 @@ from facepool.errors import ImageUnreadable, InputError, SourceEmpty
 from facepool.records import Record
 from facepool.types import Image, Turn
 from facepool.web.api.schemas import BYTES, Body
+from facepool.web.bodies import ENCODED, MOST_ESCAPES, BoundedRequest, PictureRequest, check_encoded, off_the_loop
 from facepool.web.problems import UnsupportedBody, schema_of
 from facepool.web.services.engine import LIMITS, Engine
 
@@ -35,8 +35,9 @@ _AT_ONCE = 4
 """Of one request: decoded they take much more room than as files, and others wait, too."""
 MOST_PART_BYTES = LIMITS.bytes * 4 // 3 + 1024
 """Of a part of a form without a file name: a picture, or one in base64."""
-_ANY_FILE = frozenset({"", "application/x-www-form-urlencoded"})
+_ANY_FILE = frozenset({"", ENCODED})
 """What programs call a body that they know nothing of; the last is what curl says."""
+_ESCAPED_IN_URLS = b"+/=-_ \r\n\t"
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _ALPHABET = (string.ascii_letters + string.digits + "+/").encode()
 
@@ -117,7 +118,7 @@ REQUEST_BODY = {
 }
 
 
-async def sent_pictures(request: Request) -> list[SentPicture]:
+async def sent_pictures(request: PictureRequest) -> list[SentPicture]:
     """The pictures of a request, undecoded, in order.
 
     Raises:
@@ -129,7 +130,8 @@ async def sent_pictures(request: Request) -> list[SentPicture]:
     if kind == "multipart/form-data":
         found = await _from_form(request)
     elif kind == "application/json":
-        found = _from_json(await request.body())
+        body = await request.json_bytes()
+        found = await off_the_loop(len(body), _from_json, body)
     elif kind == BYTES or kind.startswith("image/") or (kind in _ANY_FILE and await _is_picture(request)):
         found = [SentPicture("", await request.body())]
     else:
@@ -144,7 +146,7 @@ async def sent_pictures(request: Request) -> list[SentPicture]:
 SentPictures = Annotated[list[SentPicture], Depends(sent_pictures)]
 
 
-async def _from_form(request: Request) -> list[SentPicture]:
+async def _from_form(request: BoundedRequest) -> list[SentPicture]:
     pictures, others = [], []
     async with open_form(request, most_files=MOST_PICTURES, most_fields=MOST_PICTURES) as form:
         for field, value in form.multi_items():
@@ -164,12 +166,16 @@ async def _from_form(request: Request) -> list[SentPicture]:
 
 
 @asynccontextmanager
-async def open_form(request: Request, *, most_files: int, most_fields: int) -> AsyncIterator[FormData]:
+async def open_form(request: BoundedRequest, *, most_files: int, most_fields: int) -> AsyncIterator[FormData]:
     """The form of a request, until the end of the block.
 
     Raises:
-        HTTPException: It is damaged, or in no character set that texts are in.
+        TooLarge: It has too many bytes or escapes.
+        HTTPException: It is damaged, has too many parts, or is in no character set that texts are in.
     """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == ENCODED:
+        check_encoded(await request.body(), most_fields)
     try:
         form = await request.form(max_files=most_files, max_fields=most_fields, max_part_size=MOST_PART_BYTES)
     except UnicodeError as error:
@@ -180,7 +186,7 @@ async def open_form(request: Request, *, most_files: int, most_fields: int) -> A
         await form.close()
 
 
-async def _is_picture(request: Request) -> bool:
+async def _is_picture(request: BoundedRequest) -> bool:
     return is_picture((await request.body())[:HEAD_BYTES])
 
 
@@ -195,6 +201,10 @@ async def picture_of_part(part: UploadFile | str) -> bytes | None:
     """
     if isinstance(part, UploadFile):
         return await part.read()
+    return await off_the_loop(len(part), _picture_of_text, part)
+
+
+def _picture_of_text(part: str) -> bytes | None:
     for data in (_raw(part, "latin-1"), _raw(part, "utf-8")):
         if is_picture(data[:HEAD_BYTES]):
             return data
@@ -231,14 +241,28 @@ def decode_base64(text: str) -> bytes:
             raise ValueError("the data: URL is not in base64")
         text = rest
     data = text.encode("ascii", "replace")
-    if b"%" in data:  # as URLs have it
-        data = unquote_to_bytes(data)
+    if data.count(b"%") > MOST_ESCAPES:
+        raise ValueError("too much of it is escaped as in a URL")
+    data = _without_percent(data)
     data = b"".join(data.split()).translate(_URL_SAFE).rstrip(b"=")
     if data.translate(None, _ALPHABET):
         raise ValueError("it has characters that base64 does not have")
     if len(data) % 4 == 1:
         raise ValueError("its length cannot be right: it is cut off")
     return base64.b64decode(data + b"=" * (-len(data) % 4))
+
+
+def _without_percent(data: bytes) -> bytes:
+    """What of base64 is escaped in URLs, as it was; other escapes stay, and are no base64.
+
+    Each kind is replaced everywhere at once: a million, one after another, would take seconds and gigabytes.
+    """
+    if b"%" not in data:
+        return data
+    for mark in _ESCAPED_IN_URLS:
+        for escape in (b"%%%02X" % mark, b"%%%02x" % mark):
+            data = data.replace(escape, bytes([mark]))
+    return data
 
 
 def _from_json(body: bytes) -> list[SentPicture]:
@@ -260,12 +284,13 @@ def _decoded(picture: NamedPicture) -> bytes:
 
 
 async def looked_at(
-    engine: Engine, pictures: Sequence[SentPicture], work: Callable[[Image], Found]
+    engine: Engine, share: str, pictures: Sequence[SentPicture], work: Callable[[Image], Found]
 ) -> list[AnalyzedPicture[Found]]:
     """Decode pictures and look at them, in their order.
 
     Args:
         engine: Where that is done.
+        share: Whose turn it takes.
         pictures: Of a request.
         work: What to do with an upright picture.
 
@@ -274,7 +299,7 @@ async def looked_at(
         ServerBusy: Too many others wait.
     """
     found = []
-    async for picture in looked_at_each(engine, pictures, work):
+    async for picture in looked_at_each(engine, share, pictures, work):
         if isinstance(picture, InputError):
             raise picture
         found.append(picture)
@@ -282,13 +307,13 @@ async def looked_at(
 
 
 async def looked_at_each(
-    engine: Engine, pictures: Sequence[SentPicture], work: Callable[[Image], Found]
+    engine: Engine, share: str, pictures: Sequence[SentPicture], work: Callable[[Image], Found]
 ) -> AsyncIterator[AnalyzedPicture[Found] | InputError]:
     """The same; a picture that cannot be used gives its error in its place."""
 
     async def look(picture: SentPicture) -> AnalyzedPicture[Found] | InputError:
         try:
-            return await engine.look(picture.data, lambda image_bgr: _analyzed(picture, image_bgr, work))
+            return await engine.look(share, picture.data, lambda image_bgr: _analyzed(picture, image_bgr, work))
         except InputError as error:
             return error
 

@@ -33,10 +33,12 @@ from facepool.web.api.schemas import (
     Space,
     attachment,
 )
+from facepool.web.bodies import PoolRequest
 from facepool.web.middleware.authentication import Administering, Recognizing
+from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices
 
-router = APIRouter(prefix="/v1/pool", tags=["pool"])
+router = APIRouter(prefix="/v1/pool", tags=["pool"], route_class=BoundedRoute)
 
 _CURVE = [round(0.2 + 0.02 * step, 2) for step in range(26)]
 """Similarities that the curve of error rates is given at."""
@@ -55,7 +57,7 @@ async def export_pool(services: CurrentServices, caller: Administering) -> Respo
     folder = tempfile.TemporaryDirectory(prefix="facepool-")
     path = Path(folder.name) / "pool.db"
     try:
-        await services.pool.run(lambda pool: _copy(pool, path))
+        await services.pool.apart(lambda pool: _copy(pool, path))
     except BaseException:
         folder.cleanup()
         raise
@@ -66,7 +68,10 @@ async def export_pool(services: CurrentServices, caller: Administering) -> Respo
 
 @router.post("/import")
 async def import_pool(
-    body: Annotated[PoolFile, Form(media_type="multipart/form-data")], services: CurrentServices, caller: Administering
+    _request: PoolRequest,
+    body: Annotated[PoolFile, Form(media_type="multipart/form-data")],
+    services: CurrentServices,
+    caller: Administering,
 ) -> Imported:
     """Copy everybody of another pool into this one; who is in both gets the views of both."""
     space = services.engine.analyzer.space
@@ -75,7 +80,7 @@ async def import_pool(
         with services.people.changing(caller, pool):
             return _take(body.file.file, pool, space)
 
-    report = await services.pool.run(take)
+    report = await services.pool.apart(take)
     return Imported(
         created=list(report.created),
         extended=list(report.extended),
@@ -95,7 +100,7 @@ async def calibrate(services: CurrentServices, caller: Administering, body: Cali
         with services.people.changing(caller, pool):
             return calibrate_gallery(pool, cohort, wanted.target_fpir, now=datetime.now(UTC), keep=wanted.keep)
 
-    measured = await services.pool.run(measure)
+    measured = await services.pool.apart(measure)
     return Calibrated(
         calibration=_kept(measured.calibration),
         look_alikes=[
@@ -113,7 +118,7 @@ async def forget_calibration(services: CurrentServices, caller: Administering) -
         with services.people.changing(caller, pool):
             pool.set_calibration(None)
 
-    await services.pool.run(forget)
+    await services.pool.change(forget)
 
 
 def _info(pool: Pool, policy: ThresholdPolicy) -> PoolInfo:

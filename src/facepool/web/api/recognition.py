@@ -9,16 +9,17 @@ from facepool.recognize.verify import cosine, largest_face
 from facepool.records import embedded_record, found_record, named_record
 from facepool.web.api.pictures import REQUEST_BODY, SentPictures, looked_at
 from facepool.web.api.schemas import Detected, Embedded, Recognized, Verified
-from facepool.web.middleware.authentication import Recognizing
+from facepool.web.middleware.authentication import Recognizing, Share
+from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices
 
-router = APIRouter(prefix="/v1", tags=["recognition"])
+router = APIRouter(prefix="/v1", tags=["recognition"], route_class=BoundedRoute)
 
 
 @router.post("/detect", openapi_extra=REQUEST_BODY)
-async def detect(pictures: SentPictures, services: CurrentServices, _: Recognizing) -> Detected:
+async def detect(pictures: SentPictures, services: CurrentServices, share: Share, _: Recognizing) -> Detected:
     """Find faces."""
-    analyzed = await looked_at(services.engine, pictures, services.engine.analyzer.find)
+    analyzed = await looked_at(services.engine, share, pictures, services.engine.analyzer.find)
     found = [
         picture.record((found_record(picture.found, row) for row in range(len(picture.found))), picture.found.turn)
         for picture in analyzed
@@ -27,10 +28,10 @@ async def detect(pictures: SentPictures, services: CurrentServices, _: Recognizi
 
 
 @router.post("/embed", openapi_extra=REQUEST_BODY)
-async def embed(pictures: SentPictures, services: CurrentServices, _: Recognizing) -> Embedded:
+async def embed(pictures: SentPictures, services: CurrentServices, share: Share, _: Recognizing) -> Embedded:
     """Find faces, measure them, and turn them into vectors."""
     analyzer = services.engine.analyzer
-    analyzed = await looked_at(services.engine, pictures, analyzer.analyze)
+    analyzed = await looked_at(services.engine, share, pictures, analyzer.analyze)
     found = [
         picture.record(
             (embedded_record(picture.found, row) for row in range(len(picture.found))), picture.found.detections.turn
@@ -41,9 +42,9 @@ async def embed(pictures: SentPictures, services: CurrentServices, _: Recognizin
 
 
 @router.post("/recognize", openapi_extra=REQUEST_BODY)
-async def recognize(pictures: SentPictures, services: CurrentServices, _: Recognizing) -> Recognized:
+async def recognize(pictures: SentPictures, services: CurrentServices, share: Share, _: Recognizing) -> Recognized:
     """Name everybody: each face is somebody of the pool, or unknown and why."""
-    analyzed = await looked_at(services.engine, pictures, services.engine.embed)
+    analyzed = await looked_at(services.engine, share, pictures, services.engine.embed)
 
     def decide(pool: Pool) -> list[RecognizedFaces]:
         options = services.settings.recognize_options()
@@ -59,11 +60,13 @@ async def recognize(pictures: SentPictures, services: CurrentServices, _: Recogn
 
 
 @router.post("/verify", openapi_extra=REQUEST_BODY)
-async def verify(pictures: SentPictures, services: CurrentServices, _: Recognizing) -> Verified:
+async def verify(pictures: SentPictures, services: CurrentServices, share: Share, _: Recognizing) -> Verified:
     """Compare the largest faces of two pictures: is it the same person? The pool has no part in it."""
     if len(pictures) != 2:
         raise InputError(f"Two pictures are compared, not {len(pictures)}", fix="Send two")
-    first, second = [picture.found for picture in await looked_at(services.engine, pictures, services.engine.embed)]
+    first, second = [
+        picture.found for picture in await looked_at(services.engine, share, pictures, services.engine.embed)
+    ]
     rows = largest_face(first[0], "first"), largest_face(second[0], "second")
     similarity = cosine(first[1][rows[0]], second[1][rows[1]])
     threshold = services.policy.verification()

@@ -1,23 +1,25 @@
 """What runs here: models, health, metrics, and the settings that may change while the server runs."""
 
+import asyncio
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field, create_model
-from starlette.concurrency import run_in_threadpool
 
 import facepool
 from facepool.config import Settings
 from facepool.errors import FacepoolError
 from facepool.web.api.schemas import Body
 from facepool.web.middleware.authentication import Administering, Recognizing
+from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices
 from facepool.web.services.tuning import CHANGEABLE
 
-router = APIRouter(prefix="/v1/system", tags=["system"])
-monitoring = APIRouter(tags=["system"])
-settings_router = APIRouter(prefix="/v1/settings", tags=["settings"])
+router = APIRouter(prefix="/v1/system", tags=["system"], route_class=BoundedRoute)
+monitoring = APIRouter(tags=["system"], route_class=BoundedRoute)
+settings_router = APIRouter(prefix="/v1/settings", tags=["settings"], route_class=BoundedRoute)
 
 
 class ModelLicence(BaseModel):
@@ -77,7 +79,9 @@ class Ready(BaseModel):
 
     ready: bool
     models: bool
-    pool: bool
+    pool: bool = Field(description="People can be read")
+    store: bool = Field(description="Keys, sessions and logs can be read")
+    why: list[str] = Field(description="Codes of what is wrong; their page says what to do")
     owed: list[str] = Field(
         description="Files in which traces may remain of what was erased, or that wait to be told; it is tried again"
     )
@@ -91,14 +95,31 @@ async def health() -> Health:
 
 @monitoring.get("/ready", responses={503: {"model": Ready}})
 async def ready(services: CurrentServices, response: Response) -> Ready:
-    """The networks are loaded, and the pool can be read."""
-    try:
-        await services.pool.run(lambda pool: pool.revision())
-        readable = True
-    except FacepoolError:
-        readable = False
+    """The networks are loaded, and the pool can be read, as can what is kept beside it."""
+    wrong = {
+        "pool": await _code_of(services.pool.run(lambda pool: pool.revision())),
+        "store": await _code_of(asyncio.to_thread(services.store.changes)),
+    }
+    why = sorted({code for code in wrong.values() if code is not None})
+    if why:
         response.status_code = 503
-    return Ready(ready=readable, models=True, pool=readable, owed=services.settling.owed)
+    return Ready(
+        ready=not why,
+        models=True,
+        pool=wrong["pool"] is None,
+        store=wrong["store"] is None,
+        why=why,
+        owed=services.settling.owed,
+    )
+
+
+async def _code_of(attempt: Awaitable[object]) -> str | None:
+    """What an attempt fails with; None: it does not."""
+    try:
+        await attempt
+    except FacepoolError as error:
+        return error.code
+    return None
 
 
 @monitoring.get("/metrics", response_class=PlainTextResponse)
@@ -129,7 +150,7 @@ async def show_settings(services: CurrentServices, _: Recognizing) -> SettingsNo
 async def change_settings(changes: SettingsChanges, services: CurrentServices, caller: Administering) -> SettingsNow:
     """Change some, from now on and after the next start."""
     wanted = changes.model_dump(exclude_unset=True)
-    changed = await run_in_threadpool(services.tuning.change, wanted)
+    changed = await services.store.queue.do(lambda: services.tuning.change(wanted))
     if wanted:
         detail = ", ".join(f"{name} = {value}" for name, value in sorted(wanted.items()))
         await services.audit.add(caller, "changed settings", detail=detail)

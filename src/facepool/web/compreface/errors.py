@@ -5,13 +5,11 @@ code 28 for an empty picture and everything else for a failure. `CompreFaceRoute
 these words.
 """
 
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
@@ -27,6 +25,7 @@ from facepool.web.problems import (
     retry_after,
     status_of,
 )
+from facepool.web.routes import BoundedRoute, Handler
 
 _UNDEFINED = "Something went wrong, please try again"
 _SERVICES = ("recognition", "detection", "verification")
@@ -116,10 +115,10 @@ def subject_exists() -> CompreFaceError:
     return CompreFaceError(400, 43, "Subject already exists")
 
 
-class CompreFaceRoute(APIRoute):
+class CompreFaceRoute(BoundedRoute):
     """A route whose errors are CompreFace's."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def get_route_handler(self) -> Handler:
         """The route's own handler, with its errors put into CompreFace's words."""
         handle = super().get_route_handler()
 

@@ -4,7 +4,6 @@ Pictures come as files of a form, or as Base64 in JSON under the same names. Wha
 field beside them.
 """
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import cv2
 import numpy as np
-from fastapi import Query, Request
+from fastapi import Query
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
@@ -22,6 +21,7 @@ from facepool.geometry import TEMPLATES
 from facepool.records import Record
 from facepool.types import AlignedFaces, Detections, Floats, Image, Indices, Pose
 from facepool.web.api.pictures import decode_base64, open_form, picture_of_part
+from facepool.web.bodies import BoundedRequest, off_the_loop
 from facepool.web.compreface.errors import CompreFaceError, no_face, undefined
 from facepool.web.problems import schema_of
 
@@ -134,7 +134,7 @@ class SentBody(Generic[Options]):
         return picture
 
 
-async def read_body(request: Request, options: Options, *names: str) -> SentBody[Options]:
+async def read_body(request: BoundedRequest, options: Options, *names: str) -> SentBody[Options]:
     """The pictures of some names, and what else the body says: options count there as they do in the address.
 
     Args:
@@ -157,27 +157,24 @@ async def read_body(request: Request, options: Options, *names: str) -> SentBody
     return SentBody(pictures, options, fields)
 
 
-async def read_fields(request: Request) -> Mapping[str, object]:
+async def read_fields(request: BoundedRequest) -> Mapping[str, object]:
     """What the body of a request without pictures says."""
     return (await _read(request, ()))[1]
 
 
-async def _read(request: Request, names: Sequence[str]) -> tuple[list[bytes], dict[str, object]]:
+async def _read(request: BoundedRequest, names: Sequence[str]) -> tuple[list[bytes], dict[str, object]]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         return await _from_form(request, names)
-    try:
-        body = json.loads(await request.body())
-    except (ValueError, RecursionError) as error:
-        raise undefined() from error
+    body = await request.json()
     if not isinstance(body, dict):
         raise undefined()
-    return [_decoded(body.get(name), name) for name in names], {
-        name: value for name, value in body.items() if name not in names
-    }
+    size = len(await request.body())
+    pictures = [await off_the_loop(size, _decoded, body.get(name), name) for name in names]
+    return pictures, {name: value for name, value in body.items() if name not in names}
 
 
-async def _from_form(request: Request, names: Sequence[str]) -> tuple[list[bytes], dict[str, object]]:
+async def _from_form(request: BoundedRequest, names: Sequence[str]) -> tuple[list[bytes], dict[str, object]]:
     async with open_form(request, most_files=_MOST_FIELDS, most_fields=_MOST_FIELDS) as form:
         files = []
         for name in names:

@@ -11,12 +11,13 @@ from typing import Annotated
 from uuid import UUID
 
 import numpy as np
-from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, FiniteFloat
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, FailFast, FiniteFloat
 
 from facepool.gallery import Pool
 from facepool.recognize.pictures import Recognizer
 from facepool.types import Decision, EmbeddingSpace, Floats
+from facepool.web.bodies import EmbeddingsRequest, PictureRequest
 from facepool.web.compreface.answers import (
     Compared,
     ComparedEmbeddings,
@@ -41,7 +42,7 @@ from facepool.web.compreface.faces import (
     take_for_face,
 )
 from facepool.web.compreface.subjects import find_template
-from facepool.web.middleware.authentication import Recognizing
+from facepool.web.middleware.authentication import Recognizing, Share
 from facepool.web.scale import scaled, scaled_people
 from facepool.web.services import CurrentServices, Services
 
@@ -49,34 +50,35 @@ router = APIRouter(route_class=CompreFaceRoute)
 
 _MOST_PREDICTIONS = 1000
 
-Vector = list[FiniteFloat]
+Vector = Annotated[list[FiniteFloat], FailFast()]
+"""One wrong number is told, and not each of a hundred thousand."""
 
 
 class Embeddings(BaseModel):
     """The body of what recognizes or verifies them."""
 
-    embeddings: list[Vector]
+    embeddings: Annotated[list[Vector], FailFast()]
 
 
 class SourceAndTargets(BaseModel):
     """The body of what compares one to several."""
 
     source: Vector
-    targets: list[Vector]
+    targets: Annotated[list[Vector], FailFast()]
 
 
 @router.post("/recognition/recognize", openapi_extra=PICTURE, response_model_exclude_none=True)
 async def recognize(
-    request: Request, options: RecognizeQuery, services: CurrentServices, _: Recognizing
+    request: PictureRequest, options: RecognizeQuery, services: CurrentServices, share: Share, _: Recognizing
 ) -> NearestSubjects:
     """The people nearest to each face of a picture, however far they are; from 0.5 on it is they."""
     sent, analyzer = await read_body(request, options, "file"), services.engine.analyzer
     options, data = sent.options, sent.picture
     people = options.prediction_count
     if options.detect_faces:
-        faces = await _embedded(services, data, options)
+        faces = await _embedded(services, share, data, options)
     else:
-        faces = await services.engine.look(data, partial(take_for_face, analyzer))
+        faces = await services.engine.look(share, data, partial(take_for_face, analyzer))
 
     def decide(pool: Pool) -> tuple[Decision, ...]:
         return _recognizer(services, pool, people).decide([(faces.detections, faces.embeddings)])[0].decisions
@@ -90,12 +92,12 @@ async def recognize(
 
 @router.post("/recognition/faces/{image}/verify", openapi_extra=PICTURE, response_model_exclude_none=True)
 async def verify_example(
-    request: Request, image: UUID, options: FaceQuery, services: CurrentServices, _: Recognizing
+    request: PictureRequest, image: UUID, options: FaceQuery, services: CurrentServices, share: Share, _: Recognizing
 ) -> VerifiedFaces:
     """How similar each face of a picture is to an example; not at all to one that is not there."""
     sent = await read_body(request, options, "file")
     options = sent.options
-    faces = await _embedded(services, sent.picture, options)
+    faces = await _embedded(services, share, sent.picture, options)
     example = await services.pool.run(lambda pool: find_template(pool, image))
     subject = example.person if example else ""
     similarities = _similarities(example.sample.embedding if example else None, faces.embeddings, services)
@@ -109,6 +111,7 @@ async def verify_example(
 
 @router.post("/recognition/embeddings/recognize")
 async def recognize_embeddings(
+    _request: EmbeddingsRequest,
     body: Embeddings,
     services: CurrentServices,
     _: Recognizing,
@@ -129,7 +132,7 @@ async def recognize_embeddings(
 
 @router.post("/recognition/embeddings/faces/{image}/verify")
 async def verify_embeddings(
-    image: UUID, body: Embeddings, services: CurrentServices, _: Recognizing
+    _request: EmbeddingsRequest, image: UUID, body: Embeddings, services: CurrentServices, _: Recognizing
 ) -> ComparedEmbeddings:
     """How similar faces whose embeddings the client has kept are to an example."""
     rows = _unit_rows(body.embeddings, services.engine.analyzer.space)
@@ -138,22 +141,26 @@ async def verify_embeddings(
 
 
 @router.post("/detection/detect", openapi_extra=PICTURE, response_model_exclude_none=True)
-async def detect(request: Request, options: FaceQuery, services: CurrentServices, _: Recognizing) -> DetectedFaces:
+async def detect(
+    request: PictureRequest, options: FaceQuery, services: CurrentServices, share: Share, _: Recognizing
+) -> DetectedFaces:
     """The faces of a picture, largest first."""
     sent, analyzer = await read_body(request, options, "file"), services.engine.analyzer
     options = sent.options
     embed = "calculator" in options.plugins
-    faces = await services.engine.look(sent.picture, partial(select, analyzer, options=options, embed=embed))
+    faces = await services.engine.look(share, sent.picture, partial(select, analyzer, options=options, embed=embed))
     result = [faces.record(row, options) for row in range(len(faces))]
     return DetectedFaces.model_validate({"result": result, "plugins_versions": options.versions(analyzer)})
 
 
 @router.post("/verification/verify", openapi_extra=TWO_PICTURES, response_model_exclude_none=True)
-async def verify(request: Request, options: FaceQuery, services: CurrentServices, _: Recognizing) -> Compared:
+async def verify(
+    request: PictureRequest, options: FaceQuery, services: CurrentServices, share: Share, _: Recognizing
+) -> Compared:
     """How similar the faces of one picture are to the one face of another."""
     sent = await read_body(request, options, "source_image", "target_image")
     options = sent.options
-    source, target = await asyncio.gather(*(_embedded(services, data, options) for data in sent.pictures))
+    source, target = await asyncio.gather(*(_embedded(services, share, data, options) for data in sent.pictures))
     if len(source) > 1:
         raise too_many_faces()
     similarities = _similarities(source.embeddings[0], target.embeddings, services)
@@ -167,14 +174,18 @@ async def verify(request: Request, options: FaceQuery, services: CurrentServices
 
 
 @router.post("/verification/embeddings/verify")
-async def compare_embeddings(body: SourceAndTargets, services: CurrentServices, _: Recognizing) -> ComparedEmbeddings:
+async def compare_embeddings(
+    _request: EmbeddingsRequest, body: SourceAndTargets, services: CurrentServices, _: Recognizing
+) -> ComparedEmbeddings:
     """How similar several faces are to one, all of them kept by the client."""
     rows = _unit_rows([body.source, *body.targets], services.engine.analyzer.space, at_least=2)
     return _compared(rows[0], rows[1:], body.targets, services)
 
 
-async def _embedded(services: Services, data: bytes, options: FaceOptions) -> FaceSelection:
-    return await services.engine.look(data, partial(select, services.engine.analyzer, options=options, embed=True))
+async def _embedded(services: Services, share: str, data: bytes, options: FaceOptions) -> FaceSelection:
+    return await services.engine.look(
+        share, data, partial(select, services.engine.analyzer, options=options, embed=True)
+    )
 
 
 def _recognizer(services: Services, pool: Pool, people: int) -> Recognizer:

@@ -1,17 +1,18 @@
 """``/api/v1/recognition/subjects`` and ``faces``: people, and examples of them; templates are examples with a UUID."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated
 from uuid import UUID
 
 import numpy as np
-from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, FailFast
 
 from facepool.errors import ConfigError, PersonExists, UnknownTemplate
-from facepool.gallery import Pool, clean_name
+from facepool.gallery import Pool, clean_name, known_name
 from facepool.types import EmbeddingSpace, Frame, Image, Sample, Template
 from facepool.web.api.schemas import JPEG
+from facepool.web.bodies import PictureRequest, PlainRequest
 from facepool.web.compreface.answers import Deleted, Example, ExamplePage, SubjectName, SubjectNames, Updated
 from facepool.web.compreface.errors import (
     CompreFaceError,
@@ -25,7 +26,7 @@ from facepool.web.compreface.errors import (
 )
 from facepool.web.compreface.faces import PICTURE, FaceQuery, chosen, read_body, read_fields
 from facepool.web.middleware import paths  # noqa: F401 -- its convertor is the one of names
-from facepool.web.middleware.authentication import Administering, Enrolling, Recognizing
+from facepool.web.middleware.authentication import Administering, Enrolling, Recognizing, Share
 from facepool.web.services import CurrentServices, Services
 from facepool.web.services.keys import Caller
 from facepool.web.services.people import Erasure, namesake
@@ -79,7 +80,7 @@ async def add_subject(body: NewName, services: CurrentServices, caller: Enrollin
         except PersonExists as error:
             raise subject_exists() from error
 
-    await services.pool.run(create)
+    await services.pool.change(create)
     return SubjectName(subject=name)
 
 
@@ -89,7 +90,7 @@ async def rename_subject(subject: str, body: NewName, services: CurrentServices,
     new = body.name
 
     def rename(pool: Pool) -> bool:
-        wanted = _usable(subject, "; ")
+        wanted = _usable(subject, "; ", known_name)
         old = namesake(pool, wanted)
         if old is None:
             raise subject_not_found(wanted)
@@ -102,7 +103,7 @@ async def rename_subject(subject: str, body: NewName, services: CurrentServices,
             services.people.merge(caller, pool, old, other)
         return True
 
-    return Updated(updated=await services.pool.run(rename))
+    return Updated(updated=await services.pool.change(rename))
 
 
 @router.delete("/{subject:name}")
@@ -110,19 +111,19 @@ async def delete_subject(subject: str, services: CurrentServices, caller: Enroll
     """Erase somebody with all examples."""
 
     def remove(pool: Pool) -> str:
-        wanted = _usable(subject, "; ")
+        wanted = _usable(subject, "; ", known_name)
         name = namesake(pool, wanted) or wanted
         if services.people.erase(caller, pool, [name]).nothing:
             raise subject_not_found(wanted)
         return name
 
-    return SubjectName(subject=await services.pool.run(remove))
+    return SubjectName(subject=await services.pool.change(remove))
 
 
 @router.delete("")
 async def delete_subjects(services: CurrentServices, caller: Administering) -> Deleted:
     """Erase everybody."""
-    gone = await services.pool.run(lambda pool: services.people.erase(caller, pool, services.people.everybody(pool)))
+    gone = await services.pool.change(lambda pool: services.people.erase(caller, pool, services.people.everybody(pool)))
     return Deleted(deleted=len(gone.samples))
 
 
@@ -149,9 +150,10 @@ async def list_examples(
 @examples.post("", status_code=201, openapi_extra=PICTURE)
 @examples.post("/", status_code=201, include_in_schema=False)
 async def add_example(
-    request: Request,
+    request: PictureRequest,
     options: FaceQuery,
     services: CurrentServices,
+    share: Share,
     caller: Enrolling,
     subject: str | None = None,
 ) -> Example:
@@ -172,26 +174,28 @@ async def add_example(
             raise too_many_faces()
         return faces.sample(int(rows[0]), Frame(image_bgr, _SOURCE), with_picture=True)
 
-    sample = await services.engine.look(sent.picture, examine)
+    sample = await services.engine.look(share, sent.picture, examine)
 
     def store(pool: Pool) -> str:
         person = namesake(pool, name) or name
         with services.people.changing(caller, pool):
             return _store(pool, person, sample, analyzer.space)
 
-    return Example(image_id=await services.pool.run(store), subject=name)
+    return Example(image_id=await services.pool.change(store), subject=name)
 
 
 @examples.post("/delete")
-async def delete_examples(images: list[UUID], services: CurrentServices, caller: Enrolling) -> list[Example]:
+async def delete_examples(
+    images: Annotated[list[UUID], FailFast()], services: CurrentServices, caller: Enrolling
+) -> list[Example]:
     """Erase several; ids of none are passed over."""
-    gone = await services.pool.run(lambda pool: _remove(services, caller, pool, images))
+    gone = await services.pool.change(lambda pool: _remove(services, caller, pool, images))
     return [Example(image_id=str(image), subject=person) for image, person in gone]
 
 
 @examples.delete("/", include_in_schema=False)
 async def delete_examples_of(
-    request: Request, services: CurrentServices, caller: Enrolling, subject: str | None = None
+    request: PlainRequest, services: CurrentServices, caller: Enrolling, subject: str | None = None
 ) -> Deleted:
     """The same with a subject: an address without the id that belongs into it must not erase everybody."""
     subject = _subject(subject, await read_fields(request))
@@ -202,26 +206,26 @@ async def delete_examples_of(
 
 @examples.delete("")
 async def delete_all_examples(
-    request: Request, services: CurrentServices, caller: Enrolling, subject: Annotated[str | None, Query()] = None
+    request: PlainRequest, services: CurrentServices, caller: Enrolling, subject: Annotated[str | None, Query()] = None
 ) -> Deleted:
     """Erase somebody, examples and name; without a subject, everybody."""
     subject = _subject(subject, await read_fields(request))
     if subject is None and not caller.may("admin"):
         raise forbidden()
-    name = None if subject is None else _usable(subject, "; ")
+    name = None if subject is None else _usable(subject, "; ", known_name)
 
     def remove(pool: Pool) -> Erasure:
         names = services.people.everybody(pool) if name is None else {namesake(pool, name) or name}
         return services.people.erase(caller, pool, names)
 
-    gone = await services.pool.run(remove)
+    gone = await services.pool.change(remove)
     return Deleted(deleted=sum(gone.samples.values()))
 
 
 @examples.delete("/{image}")
 async def delete_example(image: UUID, services: CurrentServices, caller: Enrolling) -> Example:
     """Erase one."""
-    gone = await services.pool.run(lambda pool: _remove(services, caller, pool, [image]))
+    gone = await services.pool.change(lambda pool: _remove(services, caller, pool, [image]))
     if not gone:
         raise CompreFaceError(404, 44, f"Image {image} not found")
     return Example(image_id=str(image), subject=gone[0][1])
@@ -303,8 +307,8 @@ def _number(text: str, default: int) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else default
 
 
-def _usable(subject: str, ending: str = "") -> str:
-    """A subject's name as the pool spells it.
+def _usable(subject: str, ending: str = "", spelled: Callable[[str], str] = clean_name) -> str:
+    """A subject's name as the pool spells it: a new one's, or by `known_name` that of somebody who may be there.
 
     Raises:
         CompreFaceError: Nobody can have that name.
@@ -312,6 +316,6 @@ def _usable(subject: str, ending: str = "") -> str:
     if not subject.strip():
         raise invalid(_EMPTY_NAME + ending)
     try:
-        return clean_name(subject)
+        return spelled(subject)
     except ConfigError as error:
         raise invalid(str(error)) from error

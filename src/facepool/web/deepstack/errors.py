@@ -3,12 +3,10 @@
 The status and ``code`` are the same number: clients of DeepStack look at the one, those of CodeProject.AI at the other.
 """
 
-from collections.abc import Callable, Coroutine
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
@@ -22,6 +20,7 @@ from facepool.web.problems import (
     retry_after,
     status_of,
 )
+from facepool.web.routes import BoundedRoute, Handler
 
 
 class VisionError(BaseModel):
@@ -44,10 +43,10 @@ class DeepStackError(Exception):
     """
 
 
-class DeepStackRoute(APIRoute):
+class DeepStackRoute(BoundedRoute):
     """A route whose errors are DeepStack's."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def get_route_handler(self) -> Handler:
         """The route's own handler, with its errors put into DeepStack's words."""
         handle = super().get_route_handler()
 

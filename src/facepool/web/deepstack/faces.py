@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 
 from facepool.faces.pose import fit_a_head
 from facepool.gallery import Pool
@@ -15,6 +15,7 @@ from facepool.recognize.pictures import Recognizer
 from facepool.recognize.verify import cosine, largest_face
 from facepool.types import Decision, Detections, Floats, Frame, Image, Indices, Sample
 from facepool.web.api.pictures import looked_at
+from facepool.web.bodies import PictureRequest, PlainRequest
 from facepool.web.deepstack.answers import (
     FaceAdded,
     NamedVisionFace,
@@ -37,7 +38,7 @@ from facepool.web.deepstack.forms import (
     form_of,
     read_form,
 )
-from facepool.web.middleware.authentication import Enrolling, Recognizing
+from facepool.web.middleware.authentication import Enrolling, Recognizing, Share
 from facepool.web.scale import scaled, scaled_people
 from facepool.web.services import CurrentServices, Services
 from facepool.web.services.people import namesake
@@ -52,22 +53,24 @@ _SOURCE = "DeepStack API"
 
 
 @router.post("", openapi_extra=form_of(VisionPicture))
-async def detect_faces(request: Request, services: CurrentServices, _: Recognizing) -> VisionFaces:
+async def detect_faces(request: PictureRequest, services: CurrentServices, share: Share, _: Recognizing) -> VisionFaces:
     """The faces of a picture."""
     form, began_s = await read_form(request), time.perf_counter()
     least = form.min_confidence
-    found = await services.engine.look(form.picture, lambda image_bgr: _found(services, image_bgr))
+    found = await services.engine.look(share, form.picture, lambda image_bgr: _found(services, image_bgr))
     rows = found.rows[found.detections.scores[found.rows] >= least]
     predictions = [VisionFace(confidence=found.score(row), **found.box(row).model_dump()) for row in rows]
     return VisionFaces(predictions=predictions, count=len(predictions), duration=_since_s(began_s))
 
 
 @router.post("/recognize", openapi_extra=form_of(VisionPicture))
-async def recognize_faces(request: Request, services: CurrentServices, _: Recognizing) -> NamedVisionFaces:
+async def recognize_faces(
+    request: PictureRequest, services: CurrentServices, share: Share, _: Recognizing
+) -> NamedVisionFaces:
     """Name the faces of a picture; who is not sure enough is `unknown`."""
     form, began_s = await read_form(request), time.perf_counter()
     least = max(form.min_confidence, DECISION)
-    found = await services.engine.look(form.picture, lambda image_bgr: _found(services, image_bgr, embed=True))
+    found = await services.engine.look(share, form.picture, lambda image_bgr: _found(services, image_bgr, embed=True))
 
     def decide(pool: Pool) -> tuple[Decision, ...]:
         recognizer = Recognizer(services.engine.analyzer, pool, services.policy, services.settings.recognize_options())
@@ -88,7 +91,9 @@ async def recognize_faces(request: Request, services: CurrentServices, _: Recogn
 
 
 @router.post("/register", openapi_extra=form_of(VisionViews))
-async def register_face(request: Request, services: CurrentServices, caller: Enrolling) -> FaceAdded:
+async def register_face(
+    request: PictureRequest, services: CurrentServices, share: Share, caller: Enrolling
+) -> FaceAdded:
     """Store the face of one or several pictures as views of somebody, who is made known by that if need be.
 
     As DeepStack does, it stores what it is given: neither quality nor likeness to others is looked at. Pictures without
@@ -109,7 +114,7 @@ async def register_face(request: Request, services: CurrentServices, caller: Enr
             raise DeepStackError(f"No face detected: what was found in an image of {name} fits no head")
         return faces.sample(int(rows[0]), Frame(image_bgr, _SOURCE), with_picture=True) if len(rows) else None
 
-    examined = await looked_at(services.engine, form.sent, examine)
+    examined = await looked_at(services.engine, share, form.sent, examine)
     samples = [picture.found for picture in examined if picture.found is not None]
     if not samples:
         raise DeepStackError("No face detected")
@@ -121,7 +126,7 @@ async def register_face(request: Request, services: CurrentServices, caller: Enr
             pool.register(person, samples, analyzer.space)
         return "face added" if known is None else "face updated"
 
-    message, without = await services.pool.run(store), len(examined) - len(samples)
+    message, without = await services.pool.change(store), len(examined) - len(samples)
     left_out = f"; no face in {without} of {len(examined)} images" if without else ""
     return FaceAdded(message=message + left_out, duration=_since_s(began_s))
 
@@ -134,19 +139,21 @@ async def list_users(services: CurrentServices, _: Recognizing) -> UserIds:
 
 
 @router.post("/delete", openapi_extra=form_of(VisionUser))
-async def delete_user(request: Request, services: CurrentServices, caller: Enrolling) -> UserGone:
+async def delete_user(request: PlainRequest, services: CurrentServices, caller: Enrolling) -> UserGone:
     """Erase somebody with all views; it is no error if nobody has that name."""
-    name = (await read_form(request)).userid
-    await services.pool.run(lambda pool: services.people.erase(caller, pool, [namesake(pool, name) or name]))
+    name = (await read_form(request)).known_userid
+    await services.pool.change(lambda pool: services.people.erase(caller, pool, [namesake(pool, name) or name]))
     return UserGone()
 
 
 @router.post("/match", openapi_extra=form_of(VisionPair))
-async def match_faces(request: Request, services: CurrentServices, _: Recognizing) -> VisionMatch:
+async def match_faces(request: PictureRequest, services: CurrentServices, share: Share, _: Recognizing) -> VisionMatch:
     """How similar the largest faces of two pictures are. The pool has no part in it."""
     form, began_s = await read_form(request), time.perf_counter()
     _check_two(form)
-    first, second = [picture.found for picture in await looked_at(services.engine, form.sent, services.engine.embed)]
+    first, second = [
+        picture.found for picture in await looked_at(services.engine, share, form.sent, services.engine.embed)
+    ]
     rows = largest_face(first[0], "first"), largest_face(second[0], "second")
     similarity = cosine(first[1][rows[0]], second[1][rows[1]])
     value = scaled(similarity, services.policy.verification().value)

@@ -1,16 +1,16 @@
 """Forms of DeepStack's clients: pictures under any name, and fields beside them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastapi import Request
 from pydantic import BaseModel, Field
 
 from facepool.errors import ConfigError
-from facepool.gallery import clean_name
+from facepool.gallery import clean_name, known_name
 from facepool.web.api.pictures import SentPicture, open_form, picture_of_part
+from facepool.web.bodies import BoundedRequest
 from facepool.web.deepstack.errors import DeepStackError
 from facepool.web.problems import schema_of
 
@@ -50,18 +50,17 @@ class VisionForm:
 
     @property
     def userid(self) -> str:
-        """The person's name as the pool spells it.
+        """A new person's name as the pool spells it.
 
         Raises:
             DeepStackError: It is missing, or nobody can have that name.
         """
-        name = self.fields.get("userid", "")
-        if not name.strip():
-            raise DeepStackError("userid not specified")
-        try:
-            return clean_name(name)
-        except ConfigError as error:
-            raise DeepStackError(str(error)) from error
+        return self._name(clean_name)
+
+    @property
+    def known_userid(self) -> str:
+        """The name of somebody who may be there; errors as `userid`."""
+        return self._name(known_name)
 
     @property
     def min_confidence(self) -> float:
@@ -81,8 +80,17 @@ class VisionForm:
             raise DeepStackError("min_confidence cannot be greater than 1")
         return value
 
+    def _name(self, spelled: Callable[[str], str]) -> str:
+        name = self.fields.get("userid", "")
+        if not name.strip():
+            raise DeepStackError("userid not specified")
+        try:
+            return spelled(name)
+        except ConfigError as error:
+            raise DeepStackError(str(error)) from error
 
-async def read_form(request: Request) -> VisionForm:
+
+async def read_form(request: BoundedRequest) -> VisionForm:
     """The form of a request; of another kind of body nothing."""
     pictures: list[bytes] = []
     fields: dict[str, str] = {}

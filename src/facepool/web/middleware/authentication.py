@@ -11,7 +11,6 @@ import binascii
 import ipaddress
 import re
 import time
-from collections.abc import Callable
 from typing import Annotated
 from urllib.parse import parse_qs, urlsplit
 
@@ -22,8 +21,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from facepool.errors import FacepoolError
 from facepool.web.middleware import form_key
-from facepool.web.problems import Forbidden, KeyMissing, KeyUnknown, Refusal, RequestError, refuse, turn_away
+from facepool.web.problems import Forbidden, KeyMissing, KeyUnknown, Refusal, refuse, turn_away
 from facepool.web.services.keys import LOCAL, SESSION_S, Caller, Keys, Role
 from facepool.web.services.limits import Limits
 
@@ -57,7 +57,7 @@ class Authenticate:
 
     While no key is needed, only the names of the loopback are answered to: a site whose name leads to this machine
     (DNS rebinding) is not, nor is a proxy that says that it is one. A proxy that says nothing cannot be told apart:
-    ``--require-keys`` is for it. Which role a request takes, its route says: `requires`.
+    ``--require-keys`` is for it. Which role a request takes, its route says: `Requires`.
 
     Args:
         app: What comes next.
@@ -84,7 +84,7 @@ class Authenticate:
             await run_in_threadpool(self._authenticate, connection, key)
         except _OtherHost as error:
             await turn_away(error, scope, receive, send, self._refusal)
-        except RequestError as error:
+        except FacepoolError as error:  # also of the file of the keys
             if scope["type"] == "websocket":
                 await refuse(WebSocket(scope, receive, send), error)
             else:
@@ -103,10 +103,16 @@ class Authenticate:
         return await form_key.read_key(scope, receive)
 
     def _authenticate(self, connection: HTTPConnection, key: str | None) -> None:
-        required = self._keys.required
+        takes_a_key = needs_key(connection.scope["path"], connection.scope.get("method", "GET"))
+        try:
+            required = self._keys.required
+        except FacepoolError:
+            if takes_a_key:
+                raise
+            return  # whether the server is well, for example: it says so itself
         if not required:
             _check_local(connection)
-        if needs_key(connection.scope["path"], connection.scope.get("method", "GET")):
+        if takes_a_key:
             connection.scope[_CALLER] = identify(connection, key, self._keys, self._limits, required=required)
 
 
@@ -140,9 +146,7 @@ def identify(connection: HTTPConnection, key: str | None, keys: Keys, limits: Li
     if not required:
         return LOCAL  # clients that know no service without a key send any
     if key:
-        address = address_of(connection)
-        limits.check_failures(address)  # of unknown keys only: others at the address keep theirs
-        limits.count_failure(address)
+        limits.count_wrong_key(address_of(connection))
         raise KeyUnknown("There is no such API key", fix=_HINT)
     raise KeyUnknown("You are not signed in any more", fix="Sign in again")
 
@@ -155,23 +159,38 @@ def caller_of(connection: HTTPConnection) -> Caller:
     return caller
 
 
-def requires(role: Role) -> Callable[[HTTPConnection], object]:
-    """A dependency of routes that lets only some callers pass, and gives the caller."""
+class Requires:
+    """A dependency of routes that lets only some callers pass, and gives the caller.
 
-    async def check(connection: HTTPConnection) -> Caller:  # async: it needs no thread
-        caller = caller_of(connection)
-        if not caller.may(role):
+    Args:
+        role: What the route takes.
+    """
+
+    def __init__(self, role: Role) -> None:
+        self.role = role
+
+    async def __call__(self, connection: HTTPConnection) -> Caller:  # async: it needs no thread
+        """The caller.
+
+        Raises:
+            Forbidden: Their key is for less.
+        """
+        return self.check(caller_of(connection))
+
+    def check(self, caller: Caller) -> Caller:
+        """The same for a caller who is known already, as `facepool.web.routes` asks before it reads a body."""
+        if not caller.may(self.role):
             raise Forbidden(
-                "Your key is not for this", why=f"it is for {caller.role}, and this takes {role}", fix="Use another key"
+                "Your key is not for this",
+                why=f"it is for {caller.role}, and this takes {self.role}",
+                fix="Use another key",
             )
         return caller
 
-    return check
 
-
-Recognizing = Annotated[Caller, Depends(requires("recognize"))]
-Enrolling = Annotated[Caller, Depends(requires("enroll"))]
-Administering = Annotated[Caller, Depends(requires("admin"))]
+Recognizing = Annotated[Caller, Depends(Requires("recognize"))]
+Enrolling = Annotated[Caller, Depends(Requires("enroll"))]
+Administering = Annotated[Caller, Depends(Requires("admin"))]
 
 
 class ConnectionCheck:
@@ -214,6 +233,14 @@ class ConnectionCheck:
 def share_of(connection: HTTPConnection, caller: Caller) -> str:
     """Who shares places with whom: all that have a key, or, where none is needed, an address."""
     return f"address {address_of(connection)}" if caller == LOCAL else f"key {caller.name}"
+
+
+async def _share(connection: HTTPConnection) -> str:  # async: it needs no thread
+    return share_of(connection, caller_of(connection))
+
+
+Share = Annotated[str, Depends(_share)]
+"""Whose request it is, where clients take turns."""
 
 
 def key_of(connection: HTTPConnection) -> str | None:

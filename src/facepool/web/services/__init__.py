@@ -25,8 +25,9 @@ from facepool.sinks import EventOutputs
 from facepool.thresholds import ThresholdPolicy
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
-from facepool.web.services.cameras import Cameras, CameraSetup
+from facepool.web.services.cameras import CameraMemory, Cameras, CameraSetup
 from facepool.web.services.engine import Engine
+from facepool.web.services.following import Follower
 from facepool.web.services.frigate import Frigate, FrigateClient
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import Limits
@@ -34,6 +35,7 @@ from facepool.web.services.logs import Logs
 from facepool.web.services.metrics import Metrics
 from facepool.web.services.people import PersonChanges
 from facepool.web.services.pool import PoolAccess
+from facepool.web.services.secrets import CameraSecrets, secrets_beside
 from facepool.web.services.settling import Settling
 from facepool.web.services.store import ServerStore, store_beside
 from facepool.web.services.tuning import Tuning
@@ -57,6 +59,7 @@ class Services:
         metrics: What is counted.
         store: Where keys, audit and activity are kept.
         outputs: Other programs that hear of events.
+        follower: Keeps what is in memory of the pool up to date.
         frigate: Names the people of Frigate's events; None: it is not asked for.
         models: What the networks are, and under which terms.
         tracks: Numbers for those who are followed, each given once.
@@ -75,6 +78,7 @@ class Services:
     metrics: Metrics
     store: ServerStore
     outputs: EventOutputs
+    follower: Follower
     frigate: Frigate | None = None
     models: Sequence[ModelEntry] = ()
     tracks: Iterator[int] = field(default_factory=lambda: count(1))
@@ -96,6 +100,8 @@ class Services:
             self.frigate.close()
         self.outputs.close()
         self.engine.close()
+        self.activity.close()
+        self.follower.close()
         self.settling.close()
         self.pool.close()
         self.store.close()
@@ -172,12 +178,15 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         people=PersonChanges(settling, activity, audit, outputs.forget),
         settling=settling,
         cameras=Cameras(
-            setup, store, lambda cameras: outputs.set_cameras({camera.source: camera.name for camera in cameras})
+            setup,
+            CameraMemory(store, CameraSecrets(secrets_beside(settings.pool))),
+            lambda cameras: outputs.set_cameras({camera.source: camera.name for camera in cameras}),
         ),
         limits=options.limits,
         metrics=metrics,
         store=store,
         outputs=outputs,
+        follower=Follower(access.open),
         frigate=frigate,
         models=options.models,
         tracks=tracks,

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import logging
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -11,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, Field
 
+from facepool.errors import FacepoolError, PoolLocked
 from facepool.recognize.events import Event
 from facepool.records import Record, event_record
 from facepool.types import Frame
@@ -19,6 +22,10 @@ from facepool.web.services.visits import Visit, VisitRow, Visits
 
 _TIDY_EVERY = 1000
 _MOST_WAITING = 200
+_CAMERAS_PATIENCE_S = 0.2
+"""A camera does not stop looking for longer than that because another program writes."""
+_MOST_LATE = 2000
+_LOG = logging.getLogger(__name__)
 _INSERT = """
     INSERT INTO activity (at, event, person, previous, source, similarity, person_id, event_id)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -77,6 +84,10 @@ class Activity:
         self._id_of = id_of
         self._days = days
         self._added = 0
+        self._late: deque[tuple[Record, str]] = deque(maxlen=_MOST_LATE)
+        self._late_lock = threading.Lock()
+        self._keeper: threading.Thread | None = None
+        self._closing = threading.Event()
         self._visits = Visits()
         self.events = Events()
         """What happens now, for those who listen."""
@@ -91,22 +102,33 @@ class Activity:
             camera: Its key for other programs, where it is one of the server's.
         """
         for event in events:
-            record = self.add({**event_record(frame, event), "source": source})
+            record = self._keep_now_or_late({**event_record(frame, event), "source": source})
             self.events.publish(record)
             self._others(record, camera)
 
-    def add(self, record: Record) -> Record:
+    def close(self) -> None:
+        """Keep what waits to be kept, if the file is free now."""
+        self._closing.set()
+        with self._late_lock:
+            keeper = self._keeper
+        if keeper is not None:
+            keeper.join()
+
+    def add(self, record: Record, at: str | None = None, *, patience_s: float | None = None) -> Record:
         """Keep an event, in any thread; not one of somebody whose name is gone from the pool.
 
         Somebody who was erased or renamed may still be before a camera, which emits the old name as lost once more.
 
         Args:
             record: As ``records.event_record`` gives it, with ``source`` for people.
+            at: When it happened, as `now` gives it; None: now.
+            patience_s: How long to wait for others who write; None: as the store was made.
 
         Returns:
             What others may hear of it: the record, without the names that are gone.
         """
-        with self._store.transaction() as db:
+        at = at or now()
+        with self._store.transaction(patience_s=patience_s) as db:
             # Inside the transaction: a name that goes from the pool after this is taken out after it, too.
             person, previous = record.get("person"), record.get("previous")
             person_id = self._id_of(person) if isinstance(person, str) else None
@@ -117,7 +139,6 @@ class Activity:
                     self._visits.end(record)
                 return {**record, "person": None, "person_id": None, "previous": previous}
             seen = (record["event"], person, previous, record["source"], record.get("similarity"))
-            at = now()
             values = (at, *seen, person_id, record.get("id"))
             row = int(db.execute(_INSERT, values).lastrowid or 0)
             self._visits.place(db, row, record | {"at": at, "person_id": person_id})
@@ -186,6 +207,48 @@ class Activity:
 
     def _without_erased(self, row: VisitRow) -> VisitRow:
         return replace(row, previous=None) if row.previous in self._store.hidden else row
+
+    def _keep_now_or_late(self, record: Record) -> Record:
+        """`add`; while another program keeps the file locked, what happens waits in memory and others hear of it."""
+        at = now()
+        with self._late_lock:
+            if not self._late:
+                with suppress(PoolLocked):
+                    return self.add(record, at, patience_s=_CAMERAS_PATIENCE_S)
+            if len(self._late) == _MOST_LATE:
+                _LOG.warning("the activity cannot be written: the oldest event that waits is left out")
+            self._late.append((record, at))
+            if self._keeper is None:
+                self._keeper = threading.Thread(target=self._keep_late, name="facepool-activity", daemon=True)
+                self._keeper.start()
+        return self._without_names_that_are_gone(record)
+
+    def _keep_late(self) -> None:
+        """Keep what waits, oldest first, until all is kept or the server ends."""
+        while True:
+            with self._late_lock:
+                if not self._late:
+                    self._keeper = None
+                    return
+                record, at = self._late[0]
+            try:
+                self.add(record, at)
+            except PoolLocked:
+                if self._closing.is_set():
+                    _LOG.warning("%d events of the activity could not be written", len(self._late))
+                    return
+                continue
+            except FacepoolError as error:
+                _LOG.warning("an event of the activity could not be written: %s", error)
+            with self._late_lock:
+                if self._late and self._late[0][0] is record:  # else it was left out meanwhile
+                    self._late.popleft()
+
+    def _without_names_that_are_gone(self, record: Record) -> Record:
+        names = [record.get("person"), record.get("previous")]
+        person, previous = (name if isinstance(name, str) and self._id_of(name) else None for name in names)
+        gone = {"person": None, "person_id": None} if person is None and names[0] is not None else {}
+        return {**record, **gone, "previous": previous}
 
     async def _read(self, query: str, *values: object) -> list[ActivityEntry]:
         rows = await asyncio.to_thread(self._store.read, query, values)

@@ -47,7 +47,7 @@ class Audit:
 
     async def add(self, caller: Caller, action: str, person: str = "", detail: str = "") -> None:
         """Say what was done, after it was."""
-        await asyncio.to_thread(self.note, caller, action, person, detail)
+        await self._store.queue.do(lambda: self.note(caller, action, person, detail))
 
     def note(self, caller: Caller, action: str, person: str = "", detail: str = "") -> None:
         """`add` for threads. Somebody who was erased meanwhile is not named."""
@@ -90,7 +90,7 @@ class Audit:
         """Everything that was done to a person, under earlier names, too; oldest first."""
 
         def read() -> list[dict[str, object]]:
-            with self._store.transaction() as db:
+            with self._store.reading() as db:
                 found = [self._without_erased(entry) for entry in reversed(_about(db, [person]))]
             return [entry.model_dump(exclude={"id"}) for entry in found]
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import count
+from itertools import chain, count
 from typing import Literal
 
 import cv2
@@ -24,15 +24,17 @@ from facepool.capture import (
     mask_credentials,
     open_source,
 )
-from facepool.config import Rotation, turned
+from facepool.capture.source import check_source
+from facepool.config import LEAST_EVERY_S, Rotation, turned
 from facepool.errors import ConfigError, FacepoolError
-from facepool.gallery import Pool
+from facepool.gallery import Pool, find_name
 from facepool.overlay import Painter, live_labels
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.live import LiveRecognizer, LiveSession
 from facepool.records import live_records
 from facepool.types import Frame, Turn
 from facepool.web.problems import NotFound, ServerBusy
+from facepool.web.services.secrets import CameraSecrets, has_secret
 from facepool.web.services.store import ServerStore, now
 
 MOST_CAMERAS = 64
@@ -155,7 +157,7 @@ class Camera:
         self._spec = source
         self._setup = setup
         self._rotate = kept.rotate or setup.rotate
-        self._every_s = kept.every or setup.capture.every_s or SNAPSHOTS_EVERY_S
+        self._every_s = max(LEAST_EVERY_S, kept.every or setup.capture.every_s or SNAPSHOTS_EVERY_S)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"camera {number}", daemon=True)
         self._line = OneLine()  # the thread's own
@@ -374,19 +376,19 @@ class Cameras:
 
     Args:
         setup: What they are watched with.
-        store: Remembers those that are to be watched after the next start, too.
+        memory: Remembers those that are to be watched after the next start, too.
         on_change: Hears which there are, whenever one more is watched or one no more.
     """
 
     def __init__(
         self,
         setup: CameraSetup,
-        store: ServerStore | None = None,
+        memory: "CameraMemory | None" = None,
         on_change: Callable[[Sequence[Camera]], None] = lambda _cameras: None,
     ) -> None:
         self._setup = setup
         self._on_change = on_change
-        self._store = store
+        self._memory = memory
         self._lock = threading.Lock()
         self._cameras: dict[str, Camera] = {}
         self._numbers = count(1)
@@ -416,10 +418,16 @@ class Cameras:
         return camera
 
     def restore(self) -> None:
-        """Watch those that were to be remembered, after a start."""
-        for source, kept in self._remembered().items():
-            if not any(camera.watches(source) for camera in self.all()):
+        """Watch those that were to be remembered, after a start; one that cannot be watched any more keeps no other."""
+        if self._memory is None:
+            return
+        for source, kept in self._memory.bring_up_to_date().items():
+            if any(camera.watches(source) for camera in self.all()):
+                continue
+            try:
                 self.add(source, kept.name, rotate=kept.rotate, every=kept.every)
+            except ConfigError as error:
+                _LOG.warning("The camera %r is not watched: %s", mask_credentials(kept.name), error)
 
     def add(
         self,
@@ -440,19 +448,22 @@ class Cameras:
             remember: Watch it after the next start, too.
 
         Raises:
-            ConfigError: There is one of that source already, or there are too many.
+            ConfigError: The source or the name cannot be one, there is one of that source already, or there are too
+                many.
         """
+        _check_source(source)
+        name = mask_credentials(find_name(name) if name.strip() else source)
         with self._lock:
             if any(camera.watches(source) for camera in self._cameras.values()):
                 raise ConfigError("This camera is watched already", fix="Remove it first to watch it anew")
             if len(self._cameras) >= MOST_CAMERAS:
                 raise ConfigError(f"There are {MOST_CAMERAS} cameras already", fix="Remove one first")
             number = str(next(self._numbers))
-            kept = RememberedCamera(name=name.strip() or mask_credentials(source), rotate=rotate, every=every)
+            kept = RememberedCamera(name=name, rotate=rotate, every=every)
             camera = Camera(number, source, kept, self._setup)
             self._cameras[number] = camera
-        if remember:
-            self._remember({**self._remembered(), source: camera.kept})
+        if remember and self._memory is not None:
+            self._memory.add(source, camera.kept)
         self._on_change(self.all())
         camera.start()
         return camera
@@ -466,7 +477,8 @@ class Cameras:
         camera = self.get(number)
         with self._lock:
             self._cameras.pop(number, None)
-        self._remember({source: kept for source, kept in self._remembered().items() if not camera.watches(source)})
+        if self._memory is not None:
+            self._memory.remove(camera.watches)
         camera.close()
         self._on_change(self.all())
 
@@ -497,14 +509,103 @@ class Cameras:
             with ThreadPoolExecutor(len(cameras)) as together:  # each may take its time to let go
                 list(together.map(Camera.close, cameras))
 
-    def _remembered(self) -> dict[str, RememberedCamera]:
+
+class CameraMemory:
+    """Which cameras are to be watched after the next start: in the store by what is shown, their logins apart.
+
+    Args:
+        store: Has everything but logins.
+        secrets: Has the addresses that hold one.
+    """
+
+    def __init__(self, store: ServerStore, secrets: CameraSecrets) -> None:
+        self._store = store
+        self._secrets = secrets
+        self._lock = threading.Lock()
+
+    def add(self, source: str, camera: RememberedCamera) -> None:
+        """Remember one more."""
+        with self._lock:
+            self._write({**self._read(), source: camera})
+
+    def remove(self, is_it: Callable[[str], bool]) -> None:
+        """Forget the one whose source it is, if it was remembered."""
+        with self._lock:
+            before = self._read()
+            after = {source: camera for source, camera in before.items() if not is_it(source)}
+            if after != before:
+                self._write(after)
+
+    def bring_up_to_date(self) -> dict[str, RememberedCamera]:
+        """All that can be watched, by source; logins that an earlier version kept in the store are taken out of it.
+
+        They stood in sources, and in names: the page called a camera by its whole address where nothing else was given.
+        """
+        with self._lock:
+            cameras = self._read()
+            names = [camera.name for camera in cameras.values() if has_secret(camera.name)]
+            if names or any(map(has_secret, self._store.kept(_MEMORY))):
+                for camera in cameras.values():
+                    camera.name = mask_credentials(camera.name)
+                self._write(cameras)
+                self._mask_in_logs(names)
+                self._store.wipe()
+            missing = [source for source in cameras if _MASKED in source]
+        for source in missing:
+            _LOG.warning("The camera %r is not watched: its login is not in %s", source, self._secrets.path.name)
+        return {source: camera for source, camera in cameras.items() if source not in missing}
+
+    def _mask_in_logs(self, names: Sequence[str]) -> None:
+        with self._store.transaction() as db:
+            for name in names:
+                shown = mask_credentials(name)
+                db.execute("UPDATE activity SET source = ? WHERE source = ?", (shown, name))
+                db.execute("UPDATE audit SET detail = ? WHERE detail = ?", (shown, name))
+
+    def _read(self) -> dict[str, RememberedCamera]:
         """By source. Of one that only has a name, nothing else is kept."""
-        kept = self._store.kept(_MEMORY) if self._store is not None else {}
+        whole = self._secrets.read()
         return {
-            source: RememberedCamera(name=one) if isinstance(one, str) else RememberedCamera.model_validate(one)
-            for source, one in kept.items()
+            whole.get(shown, shown): RememberedCamera(name=one)
+            if isinstance(one, str)
+            else RememberedCamera.model_validate(one)
+            for shown, one in self._store.kept(_MEMORY).items()
         }
 
-    def _remember(self, cameras: Mapping[str, RememberedCamera]) -> None:
-        if self._store is not None and cameras != self._remembered():
-            self._store.keep(_MEMORY, {source: one.kept() for source, one in cameras.items()})
+    def _write(self, cameras: Mapping[str, RememberedCamera]) -> None:
+        kept: dict[str, object] = {}
+        whole: dict[str, str] = {}
+        for source, camera in cameras.items():
+            shown = _not_in(kept, mask_credentials(source))
+            kept[shown] = camera.kept()
+            if shown != source:
+                whole[shown] = source
+        # Whenever this ends, the store names nothing whose login is not there.
+        self._secrets.write(self._secrets.read() | whole)
+        self._store.keep(_MEMORY, kept)
+        self._secrets.write(whole)
+
+
+_MASKED = mask_credentials("rtsp://user:password@").removeprefix("rtsp://").removesuffix("@")
+"""What stands in place of what is not shown."""
+
+
+def _not_in(taken: Mapping[str, object], shown: str) -> str:
+    """What is shown of a camera, with a number where another looks the same without its login."""
+    return next(name for name in chain([shown], (f"{shown} #{number}" for number in count(2))) if name not in taken)
+
+
+def _check_source(source: str) -> None:
+    """Refuse what names no camera; where it stands in a log, it is one line.
+
+    Raises:
+        ConfigError: It is not printable, too long, or the number of no camera.
+    """
+    check_source(source)
+    flaw = next((character for character in source if not character.isprintable()), None)
+    if flaw is not None:
+        raise ConfigError(
+            f"The camera {mask_credentials(source)[:60]!r} cannot be watched",
+            why=f"its source has the character U+{ord(flaw):04X}, which cannot be printed",
+            fix="Give a number, or an address on one line",
+        )

@@ -8,10 +8,8 @@ import asyncio
 import os
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -24,17 +22,23 @@ from facepool.faces.analyze import Analyzer, Embed
 from facepool.faces.find import Detect
 from facepool.types import AlignedFaces, Detections, Floats, Image
 from facepool.web.problems import ServerBusy, TooLarge
+from facepool.web.services.turns import Line, Places, Workers, ended, whose_turn
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 OnRun = Callable[[str, int, float], None]
 
+_CORES = max(2, os.cpu_count() or 2)
 _MOST_PIXELS = 256_000_000
 _BATCH = 8
 _PATIENCE_S = 30.0
 _SMALLER = "Scale it down first; faces of 100 pixels are large enough"
-# Of the process, as its memory is: each picture that is decoded takes up to three times its pixels.
-_DECODING = threading.BoundedSemaphore(max(2, os.cpu_count() or 2))
+_FACES_AT_ONCE = 32
+"""So many of one picture are embedded before others have their turn: a crowd is not waited for."""
+# Of the process, as its memory is: each picture that is decoded takes up to three times its pixels. One client may keep
+# all cores busy, and there is always one place more, for the others.
+_DECODING = Places(_CORES + 1, _CORES)
+_PIXELS = Places(_MOST_PIXELS, _MOST_PIXELS * 3 // 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,41 +101,41 @@ class Engine:
 
         def queued_embed(embed: Embed, device: str) -> Embed:
             together = batcher("embedder", partial(_embed_together, embed), device)
-            return lambda faces: together.do([faces])[0] if len(faces) else embed(faces)
+
+            def embed_in_turn(faces: AlignedFaces) -> Floats:
+                if not len(faces):
+                    return embed(faces)
+                parts = range(0, len(faces), _FACES_AT_ONCE)
+                return np.concatenate([together.do([faces[at : at + _FACES_AT_ONCE]])[0] for at in parts])
+
+            return embed_in_turn
 
         self.analyzer = analyzer.with_stages(queued_detect, queued_embed)
         """As an ``Analyzer``, for any number of threads at once."""
-        self._most = queue
-        self._lock = threading.Lock()
-        self._here = 0
-        self._pixels = 0
-        # They wait most of the time; as many as fill two batches keep the networks busy.
-        self._threads = ThreadPoolExecutor(2 * max(batch or _BATCH, 2), thread_name_prefix="facepool-look")
+        # They wait most of the time; as many as fill two batches keep the networks busy, whosever they are.
+        of_one = 2 * max(batch or _BATCH, 2)
+        self._workers = Workers(of_one + of_one // 2, of_one, queue, (queue + 1) // 2, "facepool-look")
 
     @property
     def waiting(self) -> int:
         """How many pictures of requests are here."""
-        return self._here
+        return len(self._workers)
 
-    async def look(self, picture: bytes, work: Callable[[Image], Result]) -> Result:
+    async def look(self, client: str, picture: bytes, work: Callable[[Image], Result]) -> Result:
         """Decode a picture of a request and do something with it, both in one of the engine's threads.
 
         Args:
+            client: Whose picture it is. Clients take turns, and one may take half of the places.
             picture: The file, of any kind that ``decode_image`` reads.
             work: What to do with it, given as (H, W, 3) uint8 BGR, upright.
 
         Raises:
-            ServerBusy: Too many others wait, or the pictures that are decoded now are too large together.
+            ServerBusy: Too many others wait, or too many of this client.
             TooLarge: The file or the picture is.
             ImageUnreadable: It is no picture, or a damaged one.
         """
-        with self._lock:
-            if self._here >= self._most:
-                raise _busy(self._here)
-            self._here += 1
-        future = self._threads.submit(self._look, picture, work)
-        future.add_done_callback(self._left)  # not when the client is gone: until then the picture takes its room
-        return await asyncio.wrap_future(future)
+        # Although its client may be gone, a picture takes its place until it was looked at.
+        return await asyncio.wrap_future(self._workers.submit(client, partial(_look, picture, work)))
 
     def embed(self, image_bgr: Image) -> tuple[Detections, Floats]:
         """Find and embed the faces of one image, without what it takes to judge them; in a thread."""
@@ -141,28 +145,12 @@ class Engine:
         """Take nothing more."""
         for close in self._close_batchers:
             close()
-        self._threads.shutdown()
+        self._workers.close()
 
-    def _look(self, picture: bytes, work: Callable[[Image], Result]) -> Result:
-        with self._room_for(_checked_pixels(picture, LIMITS)):
-            return work(_decode(picture))
 
-    def _left(self, _: object) -> None:
-        with self._lock:
-            self._here -= 1
-
-    @contextmanager
-    def _room_for(self, pixels: int) -> Iterator[None]:
-        """Memory for a picture, unless those that are decoded now are too large together."""
-        with self._lock:
-            if self._pixels and self._pixels + pixels > _MOST_PIXELS:
-                raise _busy(self._here)
-            self._pixels += pixels
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._pixels -= pixels
+def _look(picture: bytes, work: Callable[[Image], Result]) -> Result:
+    with _PIXELS.place(_checked_pixels(picture, LIMITS)):
+        return work(_decode(picture))
 
 
 def decode_image(data: bytes, limits: PictureLimits = LIMITS) -> Image:
@@ -184,7 +172,7 @@ def decode_image(data: bytes, limits: PictureLimits = LIMITS) -> Image:
 
 
 def _decode(data: bytes) -> Image:
-    with _DECODING:
+    with _DECODING.place():
         return read_image(data)
 
 
@@ -214,10 +202,6 @@ def _too_many_pixels(limits: PictureLimits) -> TooLarge:
     )
 
 
-def _busy(waiting: int) -> ServerBusy:
-    return ServerBusy("The server is busy", why=f"{waiting} pictures wait", fix="Try again in a moment, or send fewer")
-
-
 def _embed_together(embed: Embed, items: Sequence[AlignedFaces]) -> list[Floats]:
     """Embed the faces of several pictures as one batch."""
     if len(items) == 1:
@@ -233,7 +217,7 @@ def _batch_on(device: str) -> int:
 
 
 class Batcher(Generic[Item, Result]):
-    """A thread that takes what waits, first come first served, up to so many at once.
+    """A thread that takes what waits, up to so many at once: of each client in turn, the first that came.
 
     Args:
         work: Called with at least one item; gives one result an item, in the same order.
@@ -257,7 +241,7 @@ class Batcher(Generic[Item, Result]):
         self._queue = queue
         self._on_run = on_run
         self._changed = threading.Condition()
-        self._waiting: deque[tuple[Item, Future[Result]]] = deque()
+        self._waiting: Line[tuple[Item, Future[Result]]] = Line()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -278,11 +262,10 @@ class Batcher(Generic[Item, Result]):
         """Take nothing more; those that wait get an error that says so."""
         with self._changed:
             self._closed = True
-            waiting = list(self._waiting)
-            self._waiting.clear()
+            waiting = self._waiting.clear()
             self._changed.notify_all()
         for _, future in waiting:
-            future.set_exception(_ended())
+            future.set_exception(ended())
         self._thread.join()
 
     def _put(self, item: Item) -> Future[Result]:
@@ -290,10 +273,10 @@ class Batcher(Generic[Item, Result]):
         with self._changed:
             free = self._changed.wait_for(lambda: self._closed or len(self._waiting) < self._queue, _PATIENCE_S)
             if self._closed:
-                raise _ended()
+                raise ended()
             if not free:
                 raise ServerBusy("The server is busy", why="too many others wait", fix="Try again in a moment")
-            self._waiting.append((item, future))
+            self._waiting.put(whose_turn(), (item, future))
             self._changed.notify_all()
         return future
 
@@ -305,7 +288,7 @@ class Batcher(Generic[Item, Result]):
                 self._changed.wait_for(lambda: self._closed or bool(self._waiting))
                 if self._closed:
                     return
-                some = [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
+                some = [one[1] for _ in range(self._batch) if (one := self._waiting.take())]
                 self._changed.notify_all()
             self._do(some)
 
@@ -323,7 +306,3 @@ class Batcher(Generic[Item, Result]):
         self._on_run(len(some), time.perf_counter() - began)
         for (_, future), result in zip(some, results, strict=True):
             future.set_result(result)
-
-
-def _ended() -> ServerBusy:
-    return ServerBusy("The server ends", fix="Try again when it has started anew")

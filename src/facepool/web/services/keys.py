@@ -75,7 +75,7 @@ class Keys:
         self._store = store
         self._always = always_required
         self._lock = threading.Lock()
-        self._seen: tuple[int, int] | None = None
+        self._seen: int | None = None
         self._by_digest: dict[bytes, tuple[int, Caller]] = {}
         self._touched: dict[int, float] = {}
 
@@ -213,8 +213,13 @@ class Keys:
         if at - self._touched.get(number, -_TOUCH_EVERY_S) < _TOUCH_EVERY_S:
             return
         self._touched[number] = at
-        with self._store.transaction() as db:
-            db.execute("UPDATE keys SET last_used_at = ? WHERE id = ?", (now(), number))
+        used_at = now()
+
+        def write() -> None:
+            with self._store.transaction() as db:
+                db.execute("UPDATE keys SET last_used_at = ? WHERE id = ?", (used_at, number))
+
+        self._store.queue.spare(write)  # nobody waits to be let in until somebody else has written
 
 
 def _administrators(db: sqlite3.Connection) -> list[str]:

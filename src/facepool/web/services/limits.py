@@ -58,18 +58,14 @@ class Limits:
         if not self._limiter.hit(self._requests, "request", client):
             raise TooManyRequests("Too many requests", why=f"one client may make {self._requests}", fix="Wait a little")
 
-    def check_failures(self, address: str) -> None:
-        """Before a key is looked at.
+    def count_wrong_key(self, address: str) -> None:
+        """An address has offered a wrong key; a right one is never asked for this, as others may be at the address.
 
         Raises:
-            TooManyRequests: The address has offered too many wrong ones.
+            TooManyRequests: It has offered too many.
         """
-        if not self._limiter.test(self._failures, "failure", address):
+        if not self._limiter.hit(self._failures, "failure", address):
             raise TooManyRequests("Too many wrong keys came from your address", fix="Wait a minute")
-
-    def count_failure(self, address: str) -> None:
-        """An address has offered a wrong key."""
-        self._limiter.hit(self._failures, "failure", address)
 
     @contextmanager
     def session(self, client: str) -> Iterator[None]:

@@ -10,6 +10,7 @@ from facepool.gallery.notices import NAME_CHANGES, Notice, erased_names
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
 from facepool.web.services.store import ServerStore
+from facepool.web.services.writing import PATIENCE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,12 @@ class Logs:
         self._activity = activity
         self._audit = audit
 
-    def tell(self, pool: Pool) -> Mapping[int, Forgotten]:
+    def tell(self, pool: Pool, patience_s: float = PATIENCE_S) -> Mapping[int, Forgotten]:
         """Tell all that a pool has to tell, each notice once however often this is tried, and in their order.
+
+        Args:
+            pool: That changed.
+            patience_s: How long to wait for others who write to the logs.
 
         Returns:
             What was forgotten, by the change that erased somebody.
@@ -55,7 +60,7 @@ class Logs:
         if not pool.owed().notices:
             self._store.hidden = frozenset()
             return {}
-        with self._store.transaction() as db:
+        with self._store.transaction(patience_s=patience_s) as db:
             notices = pool.owed().notices  # anew: nobody else tells them now
             known = {uuid for (uuid,) in db.execute("SELECT notice FROM told")}
             forgotten = self._write(db, pool, [notice for notice in notices if notice.uuid not in known])

@@ -1,7 +1,7 @@
 """What is done to people of the pool, and what activity and audit log keep of it.
 
-All of it runs in a thread of the pool, by `PoolAccess.run`, so that it goes on to its end although the request is cut
-off.
+All of it runs in the thread of those who change the pool, by `PoolAccess.change`, so that it goes on to its end
+although the request is cut off.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

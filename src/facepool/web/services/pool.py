@@ -1,101 +1,200 @@
-"""The pool for everybody: a few threads, each with a pool of its own on the same files."""
+"""The pool for everybody: threads that read, one that writes, and one of its own for what takes long."""
 
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from facepool.errors import PoolError
+from facepool.errors import FacepoolError, PoolError, PoolGone
+from facepool.files import exists
 from facepool.gallery import Pool, open_pool
+from facepool.search import follow
 from facepool.types import EmbeddingSpace
 from facepool.web.problems import ServerBusy
+from facepool.web.services.writing import PATIENCE_S, WriteQueue
 
 Result = TypeVar("Result")
-_PATIENCE_S = 15.0
+_LONG_PATIENCE_S = 15.0
+"""Of those that use the pool for long, and have more to lose than a request that is asked again."""
+_MOST_APART = 2
 
 
 class PoolAccess:
     """Opens one pool for several threads: those who read do not wait for those who write.
 
+    A pool whose file is deleted while it is used does not become an empty one: everything raises `PoolGone` until
+    there is a file again.
+
     Args:
         path: The pool's file.
         space: What the embeddings are.
-        threads: How many at once; each keeps the pool's vectors in memory.
+        threads: How many read at once.
         queue: How many requests may wait for one.
+        patience_s: How long a request waits for other programs that write.
     """
 
-    def __init__(self, path: Path, space: EmbeddingSpace, *, threads: int = 3, queue: int = 256) -> None:
+    def __init__(
+        self, path: Path, space: EmbeddingSpace, *, threads: int = 3, queue: int = 256, patience_s: float = PATIENCE_S
+    ) -> None:
         self.path = path
         self._space = space
         self._queue = queue
+        self._patience_s = patience_s
         self._under_way = 0
+        self._places_apart = threading.BoundedSemaphore(_MOST_APART)
+        self._was_there = False
         self._own = threading.local()
         self._opened: list[Pool] = []
         self._asking = threading.Lock()
         self._asked: Pool | None = None
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="facepool-pool")
+        self._readers = ThreadPoolExecutor(threads, thread_name_prefix="facepool-pool")
+        self._writers = WriteQueue("the pool", "facepool-pool-change")
 
     async def run(self, work: Callable[[Pool], Result]) -> Result:
-        """Do something with the pool in a thread; what it raises is raised.
+        """Read in the pool in a thread; what it raises is raised.
 
         Args:
-            work: Must not keep the pool.
+            work: Must not keep the pool, nor change it. It is done again where the pool was replaced meanwhile.
 
         Raises:
             ServerBusy: Too many others wait.
+            PoolGone: The pool's file was deleted.
         """
         if self._under_way >= self._queue:
             raise ServerBusy("The server is busy", why="too many wait for the pool", fix="Try again in a moment")
         self._under_way += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._call, work)
+            return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
         finally:
             self._under_way -= 1
+
+    async def change(self, work: Callable[[Pool], Result]) -> Result:
+        """Change the pool, in turn with others, in the thread of those who write; what it raises is raised.
+
+        It goes on to its end although the request is cut off.
+
+        Args:
+            work: Must not keep the pool, nor take long.
+
+        Raises:
+            PoolLocked: Another program keeps the pool locked.
+            ServerBusy: Too many others wait.
+            PoolGone: The pool's file was deleted or replaced; what `work` had not stored before is not stored.
+        """
+        return await self._writers.do(lambda: self._call(work))
+
+    async def apart(self, work: Callable[[Pool], Result]) -> Result:
+        """Do something that takes long, in a thread and with a pool of its own, which nobody waits for at the end.
+
+        Raises:
+            ServerBusy: Others do so already.
+            PoolGone: The pool's file was deleted or replaced.
+        """
+        if not self._places_apart.acquire(blocking=False):
+            raise ServerBusy("The server is busy", why="others do something that takes long", fix="Try again later")
+        done: Future[Result] = Future()
+
+        def call() -> None:
+            try:
+                with self.open() as pool:
+                    result = work(pool)
+                    _follow(pool)
+            except BaseException as error:  # noqa: BLE001 -- it is raised where it is waited for
+                done.set_exception(error)
+            else:
+                done.set_result(result)
+            finally:
+                self._places_apart.release()
+
+        done.set_running_or_notify_cancel()
+        threading.Thread(target=call, name="facepool-pool-apart", daemon=True).start()
+        return await asyncio.wrap_future(done)
 
     def open(self) -> Pool:
         """The pool for a thread that uses it for long, which closes it.
 
         Raises:
             PoolError: It cannot be opened.
+            PoolGone: Its file was deleted.
         """
-        return open_pool(self.path, self._space, timeout_s=_PATIENCE_S)
+        return self._open(_LONG_PATIENCE_S)
+
+    def check(self) -> None:
+        """Make sure that the pool did not vanish.
+
+        Raises:
+            PoolGone: Its file was deleted, and there is no other.
+        """
+        is_there = exists(self.path)
+        if self._was_there and not is_there:
+            raise PoolGone(
+                "The pool cannot be used",
+                why="its file was deleted or moved away while the server ran",
+                fix="Put it back, or restore it from a backup; for an empty pool, start the server again",
+            )
+        self._was_there = is_there
 
     def person_id(self, name: str) -> str | None:
         """The id of somebody who is in the pool now; None: nobody has that name. In any thread."""
         with self._asking:
-            try:
-                self._asked = self._asked or self.open()
-                person = self._asked.person(name)
-            except PoolError:  # its file was replaced, perhaps: the next one gets the new one
-                self._let_go()
-                raise
-        return person.id if person else None
+            for last in (False, True):
+                try:
+                    self.check()
+                    self._asked = self._asked or self._open(self._patience_s)
+                    person = self._asked.person(name)
+                except PoolError as error:
+                    self._let_go()
+                    if last or not isinstance(error, PoolGone):
+                        raise
+                else:
+                    return person.id if person else None
+        return None
 
     def close(self) -> None:
-        """Wait for what is under way, then let go of the files."""
-        self._threads.shutdown()
+        """Wait for what is under way, but not for what takes long; then let go of the files."""
+        self._writers.close()
+        self._readers.shutdown()
         with self._asking:
             self._let_go()
         for pool in self._opened:
             pool.close()
+
+    def _open(self, patience_s: float) -> Pool:
+        self.check()
+        return open_pool(self.path, self._space, timeout_s=patience_s)
 
     def _let_go(self) -> None:
         if self._asked is not None:
             self._asked.close()
         self._asked = None
 
+    def _read(self, work: Callable[[Pool], Result]) -> Result:
+        try:
+            return self._call(work)
+        except PoolGone:  # perhaps another one is there now
+            return self._call(work)
+
     def _call(self, work: Callable[[Pool], Result]) -> Result:
+        self.check()
         pool: Pool | None = getattr(self._own, "pool", None)
         if pool is None:
-            pool = self._own.pool = self.open()
+            pool = self._own.pool = self._open(self._patience_s)
             self._opened.append(pool)
         try:
-            return work(pool)
-        except PoolError as error:
-            if type(error) is PoolError:  # its file was replaced: the next one gets the new one
-                self._own.pool = None
-                self._opened.remove(pool)
-                pool.close()
+            result = work(pool)
+        except PoolGone:  # the next one gets the new one
+            self._own.pool = None
+            self._opened.remove(pool)
+            pool.close()
             raise
+        _follow(pool)
+        return result
+
+
+def _follow(pool: Pool) -> None:
+    """Let vectors that were erased leave the memory before anybody is told that they are gone."""
+    with suppress(FacepoolError):  # what was asked for is done; who searches next hears what is wrong
+        follow(pool)

@@ -16,6 +16,7 @@ from facepool.errors import FacepoolError
 from facepool.gallery import Pool
 from facepool.gallery.notices import Notice, logs_beside
 from facepool.gallery.sqlite import traces_remain
+from facepool.web.problems import ServerBusy
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
 from facepool.web.services.logs import Forgotten, Logs
@@ -26,7 +27,7 @@ _LOG = logging.getLogger("facepool.web")
 _AGAIN_S = 3.0
 _ANSWER_S = 2.0
 """How long an answer waits for the logs, and for bytes to be wiped."""
-_FIRST_TRY_S = 0.75
+_FIRST_TRY_S = 0.5
 _QUICK_TRY_S = 0.05
 """Who waits for readers keeps writers waiting, too."""
 _MOST_REMEMBERED = 1000
@@ -73,9 +74,8 @@ class Settling:
         """Tell what an earlier process has left to be told, then go on in a thread."""
         with self._access.open() as pool:
             self._tell(pool)
-            if pool.owed().traces:
-                self._traces[pool.path.name] = "it was not done when the server ended"
-        self._asked += 1
+            if pool.owed().traces or self._store.owes():
+                self._asked += 1
         self._thread.start()
 
     def close(self) -> None:
@@ -89,8 +89,12 @@ class Settling:
     @property
     def owed(self) -> list[str]:
         """The names of the files in which traces may remain of what was erased, or that are yet to tell logs."""
-        names = set(self._traces)
-        return sorted(names | ({self._store.path.name} if self._behind else set()))
+        names = set(self._unwiped())
+        if self._behind:
+            names.add(self._store.path.name)
+        if self._store.hidden:  # until the logs are told, the pool keeps whom they have to forget
+            names.add(self._access.path.name)
+        return sorted(names)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -120,37 +124,60 @@ class Settling:
         Raises:
             FacepoolError: They cannot be written; nothing was erased.
         """
-        with self._telling:
+        if not self._telling.acquire(timeout=_ANSWER_S):
+            raise ServerBusy("The server is busy", why="its logs are being written", fix="Try again in a moment")
+        try:
             forgotten = self._logs.forget(caller, pool, people)
+        finally:
+            self._telling.release()
         return Settled(forgotten, self._wipe_now() if forgotten else ())
 
     def _tell(self, pool: Pool) -> bool:
         """Tell the logs; whether they know everything now."""
-        if not self._telling.acquire(timeout=_ANSWER_S):
-            self._behind = self._behind or "others are being told of just now"
+        patience_s = _QUICK_TRY_S if self._behind else _FIRST_TRY_S
+        if not self._telling.acquire(timeout=patience_s):
+            self._behind = self._behind or "other changes are being told just now"
+            self._hide(pool)
             return False
         try:
-            self._forgotten |= self._logs.tell(pool)
+            forgotten = self._logs.tell(pool, patience_s)
+            if forgotten:
+                self._ask()  # first: whoever looks now is not told that nothing is owed
+            self._forgotten |= forgotten
             while len(self._forgotten) > _MOST_REMEMBERED:
                 del self._forgotten[next(iter(self._forgotten))]
             self._behind = ""
         except _FAILURES as error:
             self._behind = _reason(error)
-            with suppress(*_FAILURES):
-                self._logs.hide(pool)
+            self._hide(pool)
         finally:
             self._telling.release()
         return not self._behind
 
+    def _hide(self, pool: Pool) -> None:
+        with suppress(*_FAILURES):
+            self._logs.hide(pool)
+
     def _wipe_now(self) -> tuple[str, ...]:
         """Have the thread wipe, and wait a moment for it; what it could not."""
+        mine = self._ask()
+        with self._changed:
+            self._changed.wait_for(lambda: self._done >= mine or self._closing, _ANSWER_S)
+        return self._notes_on_traces()
+
+    def _ask(self) -> int:
+        """Ask the thread for a round; the number that `_done` has when it is over."""
         with self._changed:
             self._asked += 1
-            mine = self._asked
             self._changed.notify_all()
-            if self._changed.wait_for(lambda: self._done >= mine or self._closing, _ANSWER_S):
-                return self._notes_on_traces()
-        return (traces_remain(self._access.path.name, "wiping them takes longer"),)
+            return self._asked
+
+    def _unwiped(self) -> dict[str, str]:
+        """In which files traces may remain, and why."""
+        if self._asked == self._done:
+            return self._traces
+        names = (self._access.path.name, self._store.path.name)
+        return dict.fromkeys(names, "they are being wiped just now") | self._traces
 
     def _notes_on_logs(self) -> tuple[str, ...]:
         if not self._behind:
@@ -158,7 +185,7 @@ class Settling:
         return (f"Activity and audit log follow as soon as {self._store.path.name} can be written: {self._behind}.",)
 
     def _notes_on_traces(self) -> tuple[str, ...]:
-        return tuple(f"{traces_remain(name, why)} It is tried again." for name, why in sorted(self._traces.items()))
+        return tuple(f"{traces_remain(name, why)} It is tried again." for name, why in sorted(self._unwiped().items()))
 
     def _run(self) -> None:
         while True:

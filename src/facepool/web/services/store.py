@@ -3,18 +3,20 @@
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from facepool.errors import FacepoolError, PoolTooNew
+from facepool.errors import FacepoolError, PoolLocked, PoolTooNew
 from facepool.files import make_private, storage_errors
-from facepool.gallery.connection import explained
+from facepool.gallery.connection import explained, file_number
 from facepool.gallery.notices import logs_beside as store_beside
 from facepool.gallery.notices import now
-from facepool.gallery.sqlite import patient
+from facepool.web.problems import RequestError
+from facepool.web.services.writing import PATIENCE_S, WriteQueue
 
-__all__ = ["LAST", "Row", "ServerStore", "insert_entry", "now", "store_beside"]
+__all__ = ["LAST", "Row", "ServerStore", "StoreGone", "insert_entry", "now", "store_beside"]
 
 _SCHEMA = """
 CREATE TABLE keys (
@@ -81,13 +83,31 @@ _NONE_YET = {"erased": 0, "rewritten": 0, "wiped": 0}
 Row = tuple[object, ...]
 LAST = (1 << 63) - 1
 """Larger than any number of a row."""
+_READERS_KEPT = 8
+
+
+class StoreGone(RequestError):
+    """The file with keys, sessions and logs was deleted or replaced while the server ran.
+
+    Nothing is written that would be lost, and nobody is let in for lack of keys.
+
+    Remedy: put the file back, or start the server again to let it use the one that is there now.
+    """
+
+    code = "store_gone"
+    status = 503
 
 
 class ServerStore:
     """One SQLite file, readable by its owner only; any thread may use it.
 
+    Who reads waits for nobody who writes: readers have connections of their own. Those who write do so one at a time,
+    and wait `patience_s` for each other and for other programs. The file is watched: once it was deleted or replaced,
+    nothing is read or written until it is back or another `ServerStore` is made.
+
     Args:
         path: The file; made with its tables where there is none.
+        patience_s: How long a writer waits.
 
     Attributes:
         hidden: Names that readers of the logs must not see: they are erased, and the logs could not be told yet.
@@ -98,41 +118,82 @@ class ServerStore:
         PoolTooNew: A newer facepool wrote it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, patience_s: float = PATIENCE_S) -> None:
         self.path = path
         self.hidden: frozenset[str] = frozenset()
-        self._lock = threading.RLock()
+        self.queue = WriteQueue("the file of keys and logs", "facepool-store")
+        """For those who write from the event loop, or who do not want to wait."""
+        self._patience_s = patience_s
+        self._writing = threading.Lock()
+        self._free: list[sqlite3.Connection] = []
+        self._free_lock = threading.Lock()
+        self._watching = threading.Lock()
         with storage_errors(path, "cannot be used"):
             make_private(path)
         with explained(path):
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-            for pragma in ("journal_mode = WAL", "foreign_keys = ON", "secure_delete = ON", "trusted_schema = OFF"):
-                self._db.execute(f"PRAGMA {pragma}")
-            self._bring_up_to_date()
+            self._db = self._connect("journal_mode = WAL", "foreign_keys = ON", "secure_delete = ON")
+            self._watcher = self._connect("query_only = ON")
+        self._file = file_number(path)
+        self._bring_up_to_date()
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """One change, undone by whatever is raised inside."""
-        with self._lock, explained(self.path):
+    def transaction(self, *, patience_s: float | None = None) -> Iterator[sqlite3.Connection]:
+        """One change, undone by whatever is raised inside.
+
+        Args:
+            patience_s: How long to wait for others who write; None: as the store was made.
+
+        Raises:
+            PoolLocked: Somebody else writes for longer.
+            StoreGone: The file was deleted or replaced; nothing was changed.
+        """
+        ends_at_s = time.monotonic() + (self._patience_s if patience_s is None else patience_s)
+        with self._alone(ends_at_s), explained(self.path):
+            self._check_file()
+            _wait_until(self._db, ends_at_s)
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
+                self._check_file()  # again: it may have waited
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:  # SQLite undoes by itself where the disk failed
                     self._db.execute("ROLLBACK")
                 raise
 
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection that sees what was committed, for this block alone.
+
+        Raises:
+            StoreGone: The file was deleted or replaced.
+        """
+        self._check_file()
+        with self._free_lock:
+            db = self._free.pop() if self._free else None
+        with explained(self.path):
+            db = db or self._connect("query_only = ON")
+            try:
+                yield db
+            finally:
+                with self._free_lock:
+                    keep = len(self._free) < _READERS_KEPT
+                    if keep:
+                        self._free.append(db)
+                if not keep:
+                    db.close()
+
     def read(self, query: str, values: Sequence[object] = ()) -> list[Row]:
         """The rows of a query."""
-        with self._lock, explained(self.path):
-            return self._db.execute(query, tuple(values)).fetchall()
+        with self.reading() as db:
+            return db.execute(query, tuple(values)).fetchall()
 
-    def changes(self) -> tuple[int, int]:
-        """What differs after anybody has written, other processes included; cheap."""
-        with self._lock, explained(self.path):
-            (others,) = self._db.execute("PRAGMA data_version").fetchone()
-            return int(others), self._db.total_changes
+    def changes(self) -> int:
+        """A number that differs after anybody has written, other processes included; cheap."""
+        self._check_file()
+        with self._watching, explained(self.path):
+            (number,) = self._watcher.execute("PRAGMA data_version").fetchone()
+            return int(number)
 
     def kept(self, name: str) -> Mapping[str, object]:
         """Something that was kept under a name; empty if nothing was."""
@@ -150,29 +211,74 @@ class ServerStore:
         db.execute("INSERT OR IGNORE INTO kept VALUES (?, ?)", (_ERASURES, json.dumps(_NONE_YET)))
         _count_erasures(db, "erased", _erasures(db)["erased"] + 1)
 
+    def owes(self) -> bool:
+        """Whether bytes of what was erased may still be somewhere."""
+        with self.reading() as db:
+            erasures = _erasures(db)
+        return erasures["erased"] != erasures["wiped"]
+
     def wipe(self, patience_s: float = 1.0) -> str:
         """Leave no trace of what was erased in the file or its log, if that is owed.
 
         Args:
-            patience_s: How long to wait for others.
+            patience_s: How long to wait for others, at each step.
 
         Returns:
             Why traces may remain, which stays owed; empty: they do not.
         """
-        with self._lock:
-            erasures = _erasures(self._db)
-            if erasures["erased"] == erasures["wiped"]:
-                return ""
-            try:
-                with explained(self.path), patient(self._db, patience_s):
-                    return _write_anew(self._db, erasures)
-            except FacepoolError as error:
-                return error.why
+        with self.reading() as db:
+            erasures = _erasures(db)
+        if erasures["erased"] == erasures["wiped"]:
+            return ""
+        ends_at_s = time.monotonic() + patience_s
+        try:
+            with self._alone(ends_at_s), explained(self.path):
+                self._check_file()
+                _wait_until(self._db, ends_at_s)
+                return _write_anew(self._db, erasures)
+        except FacepoolError as error:
+            return error.why
 
     def close(self) -> None:
-        """Let go of the file."""
-        with self._lock:
+        """Let go of the file, after those who have their turn yet."""
+        self.queue.close()
+        with self._free_lock:
+            readers, self._free = self._free, []
+        for reader in (*readers, self._watcher):
+            reader.close()
+        with self._writing:
             self._db.close()
+
+    @contextmanager
+    def _alone(self, ends_at_s: float) -> Iterator[None]:
+        """As the only writer of this process."""
+        if not self._writing.acquire(timeout=max(0.0, ends_at_s - time.monotonic())):
+            raise PoolLocked(
+                "The server cannot write down anything now", why="something else is being written", fix="Try again"
+            )
+        try:
+            yield
+        finally:
+            self._writing.release()
+
+    def _connect(self, *pragmas: str) -> sqlite3.Connection:
+        # Each is used by one thread at a time, not always the same.
+        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=self._patience_s)
+        try:
+            for pragma in ("trusted_schema = OFF", *pragmas):
+                db.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _check_file(self) -> None:
+        if file_number(self.path) != self._file:
+            raise StoreGone(
+                "The server's keys and logs cannot be used",
+                why="their file was deleted or replaced while the server ran",
+                fix="Put the file back, or start the server again",
+            )
 
     def _bring_up_to_date(self) -> None:
         with self.transaction() as db:
@@ -183,6 +289,11 @@ class ServerStore:
                 for statement in migration.split(";\n"):
                     db.execute(statement)
             db.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+
+
+def _wait_until(db: sqlite3.Connection, ends_at_s: float) -> None:
+    """Let a connection wait for other processes until then."""
+    db.execute(f"PRAGMA busy_timeout = {max(0, round(1000 * (ends_at_s - time.monotonic())))}")
 
 
 def insert_entry(

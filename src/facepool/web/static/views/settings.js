@@ -194,9 +194,13 @@ async function addCamera(redraw) {
   const source = h("input", { type: "text", required: true, autocomplete: "off", autofocus: true, spellcheck: "false", name: "source" });
   const name = h("input", { type: "text", autocomplete: "off", maxlength: 60, name: "name" });
   const rotate = h("select", { name: "rotate" }, h("option", { value: "" }, t("settings.cameras.rotate.default")), TURNS.map((turn) => h("option", { value: turn }, turn === "auto" ? t("settings.cameras.rotate.auto") : t("settings.cameras.rotate.by", { n: Number(turn) }))));
+  const user = h("input", { type: "text", autocomplete: "off", maxlength: 200, spellcheck: "false", name: "user" });
+  const password = h("input", { type: "password", autocomplete: "new-password", maxlength: 200, name: "password" });
   const every = h("input", { type: "number", name: "every", min: "0.1", max: "86400", step: "any", inputmode: "decimal" });
   const save = () => {
-    const given = { source: source.value.trim(), name: name.value.trim() || source.value.trim() };
+    const given = { source: source.value.trim(), name: name.value.trim() };
+    if (user.value) given.user = user.value;
+    if (password.value) given.password = password.value;
     if (rotate.value) given.rotate = rotate.value;
     if (every.value) given.every = Number(every.value);
     return api.addCamera(given);
@@ -205,7 +209,7 @@ async function addCamera(redraw) {
     "details",
     { class: "inset" },
     h("summary", {}, t("register.more")),
-    h("div", { class: "form" }, field(t("settings.cameras.rotate"), rotate, t("settings.cameras.rotate.help")), field(t("settings.cameras.every"), every, t("settings.cameras.every.help"))),
+    h("div", { class: "form" }, field(t("settings.cameras.user"), user, t("settings.cameras.user.help")), field(t("settings.cameras.password"), password), field(t("settings.cameras.rotate"), rotate, t("settings.cameras.rotate.help")), field(t("settings.cameras.every"), every, t("settings.cameras.every.help"))),
   );
   const added = await form({ title: t("settings.cameras.add"), fields: [field(t("settings.cameras.source"), source, t("settings.cameras.source.help")), field(t("settings.cameras.name"), name), more], go: t("settings.cameras.add"), save });
   if (added) redraw();

@@ -1,0 +1,66 @@
+"""Cameras that die: addresses that serve pictures or a stream for some seconds, and then nothing for as long."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+ALIVE_S = 20.0
+_STREAM_S = 8.0
+_EVERY_S = 0.2
+
+
+@contextmanager
+def dying_cameras(pictures: Sequence[bytes]) -> Iterator[str]:
+    """Serve /picture.jpg and /stream.mjpg until the end of the block; the address of both.
+
+    The first answers with 503 every other 20 seconds. The second ends after eight seconds, as the camera in it does.
+    """
+
+    class Camera(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            dead = int(time.monotonic() / ALIVE_S) % 2
+            if dead:
+                self.send_error(503)
+            elif self.path.endswith(".mjpg"):
+                self._stream()
+            else:
+                self._send(pictures[int(time.monotonic() / _EVERY_S) % len(pictures)])
+
+        def _send(self, picture: bytes) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "image/jpeg")
+            self.send_header("Content-Length", str(len(picture)))
+            self.end_headers()
+            self.wfile.write(picture)
+
+        def _stream(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+            self.end_headers()
+            until, number = time.monotonic() + _STREAM_S, 0
+            while time.monotonic() < until:
+                picture = pictures[number % len(pictures)]
+                head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
+                self.wfile.write(head.encode() + picture + b"\r\n")
+                time.sleep(_EVERY_S)
+                number += 1
+
+        def log_message(self, *_: object) -> None:
+            """Nothing: it is a camera."""
+
+    class Quiet(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            """Who watches may hang up."""
+
+    server = Quiet(("127.0.0.1", 0), Camera)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()

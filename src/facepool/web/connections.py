@@ -1,0 +1,180 @@
+"""Places for connections: how many there are, how many one address may hold, and how long each may keep us waiting.
+
+A connection waits for its client while a head, a body or the reading of an answer is due, and only then its time runs.
+Who has let the server wait for a while gives way to a newcomer where places are short.
+"""
+
+import ipaddress
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What connections may hold.
+
+    Attributes:
+        most: Connections at once.
+        most_each: Of these, from one address; addresses of a proxy that is believed are not counted.
+        spare: Connections beyond ``most`` that are answered ``/health`` only: whether the server lives.
+        head_s: From the connection, or the first bytes after an answer, to the end of a request's head; TLS included.
+        body_s: How long a body may stand still.
+        least_bytes_s: How slowly a body may come or an answer be read; what is slower stands still.
+        read_s: How long the reading of an answer may stand still, and the rest of a body may take after it.
+        yield_s: After how long without progress a connection gives way to a newcomer.
+    """
+
+    most: int = 512
+    most_each: int = 32
+    spare: int = 16
+    head_s: float = 10.0
+    body_s: float = 10.0
+    least_bytes_s: float = 1024.0
+    read_s: float = 30.0
+    yield_s: float = 1.0
+
+
+class Place:
+    """What one connection holds, from the moment it is accepted until it is gone.
+
+    Attributes:
+        spare: It is one of those beyond the bound.
+        abort: Ends the connection at once, without a word.
+        give_up: Ends it because its client is too slow, and may say so. Whoever speaks with the client sets both.
+    """
+
+    def __init__(self, places: "Places", address: str, abort: Callable[[], object], *, spare: bool) -> None:
+        self._places = places
+        self.bounds = places.bounds
+        self.address = address
+        self.spare = spare
+        self.abort = self.give_up = abort
+        self._since_s: float | None = None
+        self._patience_s = 0.0
+        self.wait(self.bounds.head_s)
+
+    def wait(self, patience_s: float) -> None:
+        """From now on, it is the client's turn."""
+        self._since_s = time.monotonic()
+        self._patience_s = patience_s
+
+    def work(self) -> None:
+        """It is not the client's turn."""
+        self._since_s = None
+
+    def progress(self, received: int) -> None:
+        """Some bytes of a body came: time is given for as many as are due."""
+        if self._since_s is not None:
+            self._since_s = min(time.monotonic(), self._since_s + received / self.bounds.least_bytes_s)
+
+    def waited_s(self) -> float:
+        """How long the client has let the server wait; 0 while it is not its turn."""
+        return 0.0 if self._since_s is None else time.monotonic() - self._since_s
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the client has let the server wait for too long."""
+        return self._since_s is not None and self.waited_s() > self._patience_s
+
+    def release(self) -> None:
+        """The connection is gone."""
+        self._places.release(self)
+
+
+class Places:
+    """All connections; used by the server's event loop only.
+
+    Args:
+        bounds: What they may hold.
+        proxies: Addresses and networks of proxies that are believed: behind one there are many clients.
+    """
+
+    def __init__(self, bounds: Bounds, proxies: Iterable[str] = ()) -> None:
+        self.bounds = bounds
+        self._proxies = tuple(_networks(proxies))
+        self._taken: set[Place] = set()
+        self._each: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    def take(self, host: str, abort: Callable[[], object]) -> Place | None:
+        """A place for a connection; None: there is none.
+
+        Args:
+            host: Where it comes from.
+            abort: Ends the connection.
+        """
+        address = "" if self._is_proxy(host) else network_of(host)
+        if address and self._each[address] >= self.bounds.most_each and not self._make_room(address):
+            return None
+        full = len(self._taken) >= self.bounds.most and not self._make_room()
+        if full and len(self._taken) >= self.bounds.most + self.bounds.spare:
+            return None
+        place = Place(self, address, abort, spare=full)
+        self._taken.add(place)
+        if address:
+            self._each[address] += 1
+        return place
+
+    def release(self, place: Place) -> None:
+        """A place is free again."""
+        if place in self._taken:
+            self._taken.remove(place)
+            if place.address:
+                self._each -= Counter({place.address: 1})  # which forgets an address without any
+
+    def end_overdue(self) -> None:
+        """End connections whose clients let the server wait for too long."""
+        for place in [place for place in self._taken if place.overdue]:
+            place.give_up()
+
+    def _make_room(self, address: str | None = None) -> bool:
+        """End the connection that waits longest, of the address that holds most; False if none has waited for long."""
+        waiting = [
+            place
+            for place in self._taken
+            if address in (None, place.address) and place.waited_s() > self.bounds.yield_s
+        ]
+        if not waiting:
+            return False
+        longest = max(waiting, key=lambda place: (self._each[place.address], place.waited_s()))
+        longest.release()
+        longest.abort()
+        return True
+
+    def _is_proxy(self, host: str) -> bool:
+        address = _address(host)
+        return address is not None and any(address in network for network in self._proxies)
+
+
+def network_of(host: str) -> str:
+    """Which addresses count as one: an IPv4 address, or the /64 of an IPv6 address, which one client has as a whole."""
+    address = _address(host)
+    if isinstance(address, ipaddress.IPv6Address) and not address.is_loopback:
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return host if address is None else str(address)
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """What a host's text means; an IPv4 address that came over IPv6 is one of IPv4."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def _networks(proxies: Iterable[str]) -> Iterator[_Network]:
+    for text in proxies:
+        if text == "*":
+            yield from (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
+            continue
+        with suppress(ValueError):  # a name, of which no address is known here
+            yield ipaddress.ip_network(text)

@@ -1,0 +1,230 @@
+"""Clients take turns: one that asks for much waits for itself, not the others for it.
+
+`Line` is the order: everybody's first comes before anybody's second. `Places` lets threads wait for room in it, and
+`Workers` work that waits for a thread. Who a thread works for is `whose_turn`.
+"""
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from facepool.web.problems import ServerBusy
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_WORKING_FOR: ContextVar[str] = ContextVar("working_for")
+
+
+def whose_turn() -> str:
+    """The client that this thread works for; a thread that nobody has said it of, such as a camera's, is its own."""
+    return _WORKING_FOR.get("") or f"thread {threading.get_ident()}"
+
+
+def work_for(client: str) -> None:
+    """This thread works for a client from now on."""
+    _WORKING_FOR.set(client)
+
+
+class Line(Generic[Item]):
+    """What waits, by whom it is for; for one thread at a time."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, deque[Item]] = {}
+
+    def __len__(self) -> int:
+        """How much waits."""
+        return sum(map(len, self._of.values()))
+
+    def put(self, client: str, item: Item) -> None:
+        """Let something wait behind all else of its client."""
+        self._of.setdefault(client, deque()).append(item)
+
+    def take(self, may: Callable[[str, Item], bool] = lambda _client, _item: True) -> tuple[str, Item] | None:
+        """What comes next, of the client whose turn is longest ago; None: nothing may.
+
+        Args:
+            may: Whether it may be something of a client. If not, that stays, and the next client's turn comes.
+        """
+        for client, items in self._of.items():
+            if may(client, items[0]):
+                item = items.popleft()
+                del self._of[client]
+                if items:
+                    self._of[client] = items  # behind all others
+                return client, item
+        return None
+
+    def remove(self, client: str, item: Item) -> None:
+        """Let something wait no longer, if it still does."""
+        items = self._of.get(client, deque())
+        if item in items:
+            items.remove(item)
+            if not items:
+                del self._of[client]
+
+    def clear(self) -> list[Item]:
+        """All that waits, which waits no longer."""
+        items = [item for items in self._of.values() for item in items]
+        self._of.clear()
+        return items
+
+
+class Places:
+    """Room for threads, which wait for it in turn.
+
+    Args:
+        room: How much there is.
+        each: How much of it one client may take. More than that is given to one that has nothing yet.
+    """
+
+    def __init__(self, room: int, each: int) -> None:
+        self._room = room
+        self._each = each
+        self._lock = threading.Lock()
+        self._line: Line[tuple[int, threading.Event]] = Line()
+        self._taken: Counter[str] = Counter()
+
+    @contextmanager
+    def place(self, size: int = 1) -> Iterator[None]:
+        """Room for the block, for the client that this thread works for."""
+        client, given = whose_turn(), threading.Event()
+        with self._lock:
+            self._line.put(client, (size, given))
+            self._give()
+        given.wait()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._taken -= Counter({client: size})  # which forgets a client without any
+                self._give()
+
+    def _give(self) -> None:
+        while (following := self._line.take(self._fits)) is not None:
+            client, (size, given) = following
+            self._taken[client] += size
+            given.set()
+
+    def _fits(self, client: str, wanted: tuple[int, threading.Event]) -> bool:
+        size, _ = wanted
+        own, all_taken = self._taken[client], self._taken.total()
+        return (own == 0 or own + size <= self._each) and (all_taken == 0 or all_taken + size <= self._room)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Work:
+    """A piece of work, and where its result is waited for."""
+
+    do: Callable[[], object]
+    future: "Future[object]"
+
+
+class Workers:
+    """Threads that work for clients in turn.
+
+    Args:
+        threads: How many there are.
+        threads_each: How many of them one client may hold.
+        most: How much work may be here at once, what waits and what is worked on.
+        most_each: How much of it may be one client's.
+        name: Of the threads.
+    """
+
+    def __init__(self, threads: int, threads_each: int, most: int, most_each: int, name: str) -> None:
+        self._free = threads
+        self._threads_each = threads_each
+        self._most = most
+        self._most_each = most_each
+        self._lock = threading.Lock()
+        self._line: Line[_Work] = Line()
+        self._here: Counter[str] = Counter()
+        self._working: Counter[str] = Counter()
+        self._closed = False
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
+
+    def __len__(self) -> int:
+        """How much work is here."""
+        return self._here.total()
+
+    def submit(self, client: str, work: Callable[[], Result]) -> "Future[Result]":
+        """Have something done when it is the client's turn.
+
+        Raises:
+            ServerBusy: Too much is here already, of everybody or of this client; or the server ends.
+        """
+        future: Future[Result] = Future()
+        job = _Work(work, future)  # type: ignore[arg-type]  # what it gives goes into this future only
+        with self._lock:
+            self._check_room(client)
+            self._here[client] += 1
+            self._line.put(client, job)
+            self._begin()
+        # Work that was given up while it waited must not wait on: it holds a picture, and its place is another's.
+        future.add_done_callback(lambda _: self._left(client, job))
+        return future
+
+    def close(self) -> None:
+        """Take nothing more; those that wait get an error that says so, and what is begun is finished."""
+        with self._lock:
+            self._closed = True
+            waiting = self._line.clear()
+        for job in waiting:
+            if job.future.set_running_or_notify_cancel():
+                job.future.set_exception(ended())
+        self._threads.shutdown()
+
+    def _check_room(self, client: str) -> None:
+        if self._closed:
+            raise ended()
+        if self._here.total() >= self._most:
+            raise busy(f"{self._here.total()} pictures wait")
+        if self._here[client] >= self._most_each:
+            raise busy(f"{self._here[client]} pictures of yours wait, and one client may have {self._most_each}")
+
+    def _begin(self) -> None:
+        while self._free and (following := self._line.take(lambda one, _: self._working[one] < self._threads_each)):
+            self._free -= 1
+            self._working[following[0]] += 1
+            self._threads.submit(self._do, *following)
+
+    def _do(self, client: str, job: _Work) -> None:
+        work_for(client)
+        try:
+            if job.future.set_running_or_notify_cancel():
+                _fulfil(job)
+        finally:
+            with self._lock:
+                self._free += 1
+                self._working -= Counter({client: 1})
+                if not self._closed:
+                    self._begin()
+
+    def _left(self, client: str, job: _Work) -> None:
+        with self._lock:
+            self._line.remove(client, job)
+            self._here -= Counter({client: 1})
+
+
+def _fulfil(job: _Work) -> None:
+    try:
+        result = job.do()
+    except BaseException as error:  # noqa: BLE001 -- it is raised where the work was asked for, and the thread goes on
+        job.future.set_exception(error)
+    else:
+        job.future.set_result(result)
+
+
+def busy(why: str) -> ServerBusy:
+    """Too many others want something, or one wants too much."""
+    return ServerBusy("The server is busy", why=why, fix="Try again in a moment, or send fewer")
+
+
+def ended() -> ServerBusy:
+    """Nothing is done any more."""
+    return ServerBusy("The server ends", fix="Try again when it has started anew")
