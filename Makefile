@@ -5,7 +5,7 @@ PORT ?= 8000
 BIN := $(VENV)/bin
 SETUP := $(PYTHON) tools/setup_venv.py --venv $(VENV)
 
-.PHONY: help run demo test check docs lock clean
+.PHONY: help run demo test check audit docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -30,6 +30,9 @@ check: ## Lint, types, layers, dependencies: zero warnings
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/deptry .
+
+audit: ## Ask about known vulnerabilities of all that is locked, where their database is reached
+	@$(PYTHON) tools/audit.py
 
 docs: ## Build the documentation into site/, without the network; every warning is an error
 	@$(SETUP) --lock requirements-dev.lock

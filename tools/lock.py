@@ -1,4 +1,7 @@
-"""Resolve the dependencies for every platform and write both lock files, with hashes and without any host name."""
+"""Resolve the dependencies for every platform and write both lock files, with hashes and without any host name.
+
+Only versions that have wheels count: nothing is built where the lock files are installed.
+"""
 
 import subprocess
 import sys
@@ -11,6 +14,7 @@ def main() -> int:
     for lock, group in LOCKS.items():
         command = ["uv", "pip", "compile", "pyproject.toml", "--extra", "all", "--group", group, "--output-file", lock]
         shape = ["--universal", "--python-version", "3.11", "--generate-hashes", "--upgrade"]
+        shape += ["--only-binary", ":all:"]
         bare = ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
         subprocess.run([*command, "--quiet", *shape, *bare], check=True)
     return 0

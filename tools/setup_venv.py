@@ -33,7 +33,9 @@ def main() -> int:
         return _fail("Python's venv module is missing. On Debian and Ubuntu: apt install python3-venv")
     print(f"Installing {options.lock.name} into {options.venv} …", flush=True)
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--no-compile", "--require-hashes", "-r", str(options.lock)], check=True)
+    # Wheels only: what is built from source runs its author's code on this machine. facepool itself is this folder.
+    locked = ["--no-compile", "--only-binary", ":all:", "--require-hashes", "-r", str(options.lock)]
+    subprocess.run([*pip, *locked], check=True)
     subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)], check=True)
     # On all cores, which pip does not do. Some packages ship files that no Python compiles, so no status is asked for.
     compile_all = [str(python), "-m", "compileall", "-qq", "-j", "0", str(options.venv), str(ROOT / "src")]

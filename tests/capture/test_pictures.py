@@ -15,7 +15,7 @@ from PIL.IcoImagePlugin import IcoFile
 
 from facepool import extras
 from facepool.capture import PictureSource, open_source, read_image
-from facepool.capture.pictures import open_picture
+from facepool.capture.reading import open_picture
 from facepool.errors import ImageUnreadable, InputError, OutOfMemory, PathMissing, SourceEmpty, TooManyOpenFiles
 from facepool.types import Image
 from support.media import gradient, jpeg

@@ -19,7 +19,6 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from facepool import read_image
 from facepool.errors import ImageUnreadable
 from facepool.gallery import open_pool
 from facepool.types import Image
@@ -166,27 +165,25 @@ def test_a_frame_has_no_more_pixels_than_a_camera(tmp_path: Path, path: str) -> 
         assert (answer["code"], answer["frame"]) == ("too_large", 0)
 
 
-def test_pictures_wait_for_a_few_threads_and_too_many_are_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_wait_for_a_few_threads_and_too_many_are_turned_away() -> None:
     may_go_on = threading.Event()
 
-    def read(data: bytes) -> Image:
+    def look(image_bgr: Image) -> tuple[int, ...]:
         may_go_on.wait(60)
-        return read_image(data)
+        return image_bgr.shape
 
-    monkeypatch.setattr("facepool.web.services.engine.read_image", read)
     picture = png(np.zeros((8, 8, 3), np.uint8))
 
     async def run() -> None:
         engine = Engine(FakeAnalyzer(), queue=2)
-        sent = {"Ada": picture, "Bob": b"no picture"}
-        both = [asyncio.ensure_future(engine.look(client, data, np.shape)) for client, data in sent.items()]
+        both = [asyncio.ensure_future(engine.look(client, picture, look)) for client in ("Ada", "Bob")]
         await asyncio.sleep(0)
         with pytest.raises(ServerBusy):
             await engine.look("Eve", picture, np.shape)
         may_go_on.set()
-        found = await asyncio.gather(*both, return_exceptions=True)
-        assert found[0] == (8, 8, 3)
-        assert isinstance(found[1], ImageUnreadable)
+        assert await asyncio.gather(*both) == [(8, 8, 3)] * 2
+        with pytest.raises(ImageUnreadable):
+            await engine.look("Eve", b"no picture", np.shape)
         assert await engine.look("Eve", picture, np.shape) == (8, 8, 3)
         engine.close()
 

@@ -1,10 +1,16 @@
 """What a file is, seen from its first bytes: a picture of a kind that is read, or something else that can be named."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 HEAD_BYTES = 512
 """So many of a file's first bytes tell what it is."""
+
+REQUEST_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "ICO", "HEIF", "AVIF", "JXL")
+"""Pillow's names of the formats that the server reads from strangers: those whose decoders can be bounded."""
+REQUEST_FORMATS_IN_WORDS = "JPEG, PNG, WebP, BMP, GIF, TIFF, ICO, HEIC, AVIF and JPEG XL"
+_PORTABLE_MAP = re.compile(rb"P[1-7fF]\s")
 
 _RAW = "Develop it in the camera's program, or export it as JPEG"
 _EXPORT = "Export it as JPEG or PNG"
@@ -103,6 +109,14 @@ def is_picture(head: bytes) -> bool:
     """Whether a file that begins so is a picture of a kind that is read."""
     kind = kind_of(head)
     return kind is not None and bool(kind.format)
+
+
+def is_refused_in_requests(head: bytes) -> bool:
+    """Whether a file that begins so is a picture of a kind that is read, though none that strangers may send."""
+    kind = kind_of(head)
+    if kind is None:
+        return _PORTABLE_MAP.match(head) is not None
+    return bool(kind.format) and kind.format not in REQUEST_FORMATS
 
 
 def _iso_media(head: bytes) -> FileKind | None:

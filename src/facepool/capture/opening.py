@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from facepool.capture.folders import FolderSource, pictures_or_error
 from facepool.capture.live import Connector, LiveSource
-from facepool.capture.pictures import WEB_SCHEMES, AnimationSource, FetchedPicture, PictureSource, picture_kind
+from facepool.capture.pictures import WEB_SCHEMES, AnimationSource, PictureSource, picture_kind
+from facepool.capture.reading import FetchedPicture
 from facepool.capture.source import (
     STREAM_SCHEMES,
     VIDEO_DEVICE,

@@ -11,7 +11,8 @@ import httpx2
 
 from facepool.capture.formats import HEAD_BYTES, FileKind, is_picture, kind_of
 from facepool.capture.live import LiveSource
-from facepool.capture.pictures import FetchedPicture, read_image
+from facepool.capture.pictures import read_image
+from facepool.capture.reading import FetchedPicture
 from facepool.capture.source import CaptureOptions, OnStatus, Shot, login_hint, mask_credentials
 from facepool.capture.turning import Turning
 from facepool.errors import StreamLost, StreamUnavailable

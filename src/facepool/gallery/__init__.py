@@ -11,7 +11,7 @@ from facepool.gallery.base import Gallery, check_gallery
 from facepool.gallery.checks import clean_name, find_name, known_name
 from facepool.gallery.columns import Changes, PoolMatrix
 from facepool.gallery.npy import NpyGallery
-from facepool.gallery.sqlite import SqliteGallery
+from facepool.gallery.sqlite import SqlGallery, SqliteGallery
 from facepool.gallery.transfer import TransferReport, transfer
 from facepool.types import EmbeddingSpace
 
@@ -21,6 +21,7 @@ __all__ = [
     "NpyGallery",
     "Pool",
     "PoolMatrix",
+    "SqlGallery",
     "SqliteGallery",
     "TransferReport",
     "check_gallery",

@@ -25,7 +25,13 @@ from facepool.gallery.base import OpenFiles
 from facepool.gallery.checks import check_dimension, check_space, check_vectors, find_name
 from facepool.gallery.columns import Changes
 from facepool.gallery.notices import Notice
-from facepool.gallery.schema import derived_person_uuid, derived_template_uuid, in_memory, undone_unless_whole
+from facepool.gallery.schema import (
+    copies_of,
+    derived_person_uuid,
+    derived_template_uuid,
+    in_memory,
+    undone_unless_whole,
+)
 from facepool.gallery.sqlite import (
     SqlGallery,
     calibration_of,
@@ -252,8 +258,11 @@ class NpyGallery(SqlGallery):
         return {self._files.vectors: vector_bytes, self._files.ids: id_bytes, self._files.sidecar: json_bytes}
 
     def wipe(self, patience_s: float = 0) -> str:  # noqa: ARG002 -- nobody is waited for
-        """Nothing is left to do: the files were written anew."""
-        self._connection().execute("UPDATE state SET wiped = erased")
+        """The files were written anew: what was kept of them is left."""
+        if self.owed().traces:
+            for copy in copies_of(self.path):
+                copy.unlink(missing_ok=True)
+            self._connection().execute("UPDATE state SET wiped = erased")
         return ""
 
     def _remark(self, traces: str) -> None:

@@ -197,6 +197,43 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
     return int(version)
 
 
+CONTENT = ("persons", "samples", "templates", "pictures", "look_alikes", "space", "calibration")
+"""The tables of people and what belongs to them, each after those that it refers to. The others say what was done."""
+
+
+def schema_of(db: sqlite3.Connection) -> set[tuple[str, ...]]:
+    """All tables, indexes, views and triggers, in SQLite's words; not what it has made for itself."""
+    rows = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")
+    return {tuple(map(str, row)) for row in rows}
+
+
+def count_of(db: sqlite3.Connection, table: str) -> int:
+    """How many rows a table of ours has."""
+    return int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608 -- tables of ours
+
+
+def of_version(version: int) -> sqlite3.Connection:
+    """Empty tables in memory as a facepool of a version made them."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    _derive_ids(db)
+    for migration in MIGRATIONS[:version]:
+        for statement in migration:
+            db.execute(statement)
+    return db
+
+
+def brought_up_to_date(db: sqlite3.Connection, version: int) -> None:
+    """Bring the tables of a copy up to date; people and templates that had no id get one as `in_memory` gives it."""
+    _derive_ids(db)
+    with undone_unless_whole(db):
+        _migrate(db, version)
+
+
+def _derive_ids(db: sqlite3.Connection) -> None:
+    db.create_function("person_uuid", 1, derived_person_uuid)
+    db.create_function("template_uuid", 2, derived_template_uuid)
+
+
 def in_memory(source: sqlite3.Connection | None = None) -> sqlite3.Connection:
     """A database in memory with all tables: an empty one, or what another one has, which is not changed.
 
@@ -205,11 +242,7 @@ def in_memory(source: sqlite3.Connection | None = None) -> sqlite3.Connection:
     db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     if source is not None:
         source.backup(db)
-    db.create_function("person_uuid", 1, derived_person_uuid)
-    db.create_function("template_uuid", 2, derived_template_uuid)
-    version = version_of(db, Path(":memory:"))
-    with undone_unless_whole(db):
-        _migrate(db, version)
+    brought_up_to_date(db, version_of(db, Path(":memory:")))
     db.execute("PRAGMA foreign_keys = ON")
     return db
 
@@ -239,9 +272,24 @@ def copy_of(path: Path, version: int) -> Path:
     return path.with_name(f"{path.name}.version-{version}")
 
 
+def kept_before_restoring(path: Path) -> Path:
+    """Where a pool is kept as it was before a backup was restored to it."""
+    path = path.resolve()
+    return path.with_name(f"{path.name}.before-restore")
+
+
+def damaged_of(path: Path) -> Path:
+    """Where the file of a pool is kept that could be read no more, when a backup took its place."""
+    path = path.resolve()
+    return path.with_name(f"{path.name}.damaged")
+
+
 def copies_of(path: Path) -> list[Path]:
-    """The copies of a pool of earlier versions that are there."""
-    return [copy for copy in (copy_of(path, version) for version in range(1, VERSION)) if copy.exists()]
+    """What is kept of a pool beside it: as it was in earlier versions, before it was restored, damaged."""
+    damaged = damaged_of(path)
+    logs = (damaged.with_name(f"{damaged.name}{ending}") for ending in ("-wal", "-journal"))
+    versions = (copy_of(path, version) for version in range(1, VERSION))
+    return [copy for copy in (*versions, kept_before_restoring(path), damaged, *logs) if copy.exists()]
 
 
 def _migrate(db: sqlite3.Connection, version: int) -> None:

@@ -4,7 +4,7 @@ import json
 import sqlite3
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, astuple
 from pathlib import Path
@@ -34,13 +34,23 @@ from facepool.gallery.checks import (
 from facepool.gallery.columns import Changes, LookAlikes, Numbers, PoolMatrix
 from facepool.gallery.connection import Link, connect, explain, explained
 from facepool.gallery.notices import Action, Notice, Owed, now
-from facepool.gallery.schema import copies_of, in_memory, snapshot, undone_unless_whole, uuid_bytes, uuid_text
+from facepool.gallery.schema import (
+    CONTENT,
+    copies_of,
+    count_of,
+    in_memory,
+    snapshot,
+    undone_unless_whole,
+    uuid_bytes,
+    uuid_text,
+)
 from facepool.types import Calibration, EmbeddingSpace, Floats, Indices, Person, Pose, Sample, Template
 
 _ROWS_AT_ONCE = 8192
 _ONE_MORE_ERASED = "UPDATE state SET erased = erased + 1"
 _WIPING_S = 1.0
 """How long an erasure waits for others who use the log: what is left over is wiped later."""
+_PAGES_AT_ONCE = 4096
 _EVERYTHING = -(1 << 63)
 """A revision before that of any row."""
 _TEMPLATES = """
@@ -59,6 +69,8 @@ _LOOK_ALIKES = """
     SELECT one.name, other.name FROM look_alikes
     JOIN persons AS one ON one.id = look_alikes.person_id JOIN persons AS other ON other.id = look_alikes.other_id
 """
+_OLDEST_PERSON = "SELECT min(revision) FROM persons"
+_OLDEST_TEMPLATE = "SELECT min(revision) FROM templates"
 _VECTORS = """
     SELECT templates.id, samples.person_id, templates.embedding
     FROM templates JOIN samples ON samples.id = templates.sample_id WHERE templates.revision > ?
@@ -218,7 +230,7 @@ class SqlGallery(ABC):
         """What happened since a revision."""
         with self._reading() as db, snapshot(db):
             revision = self._read_revision(db)
-            if since is None or not 0 < since <= revision:
+            if since is None or not 0 < since <= revision or _all_newer(db, since):
                 return self._read_changes(db, revision, _EVERYTHING)
             return self._read_changes(db, revision, since)
 
@@ -358,6 +370,46 @@ class SqlGallery(ABC):
             self._note(db, revision, "erased_sample", owner, _row_of_person(db, owner), str(template_id))
         self._wipe_unless_noting()
         return owner
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Several queries of the tables at one moment, for those who copy or compare galleries."""
+        with self._reading() as db, snapshot(db):
+            yield db
+
+    def copy_to(self, target: sqlite3.Connection, report: Callable[[int, int], None]) -> None:
+        """Copy all tables as they are at one moment; others may change the gallery meanwhile.
+
+        Args:
+            target: An empty database.
+            report: Is told how many pages are copied, of how many.
+        """
+        with self.reading() as db:
+            self._read_revision(db)  # the moment is that of the first query
+            db.backup(target, pages=_PAGES_AT_ONCE, progress=lambda _, left, total: report(total - left, total))
+
+    def take_over(
+        self,
+        source: sqlite3.Connection,
+        prepare: Callable[[sqlite3.Connection], None],
+        report: Callable[[int, int], None],
+    ) -> None:
+        """Put the people of a copy into the place of those who are here, in one change that everybody follows.
+
+        Args:
+            source: Tables of today's version, all of which were verified.
+            prepare: Is given the tables of this gallery before the copy is read; nobody else changes them.
+            report: Is told how many rows were stored, of how many.
+        """
+        with self._change() as (db, revision):
+            prepare(db)
+            _replace_content(db, source, revision, report, with_images=self.keeps_images)
+            db.execute(_ONE_MORE_ERASED)
+
+    def forget_what_was(self) -> None:
+        """Leave no bytes behind of what `take_over` has replaced."""
+        if why := self.wipe():
+            self._remark(why)
 
     def __enter__(self) -> Self:
         return self
@@ -725,6 +777,37 @@ def _write_anew(db: sqlite3.Connection) -> str:
         return "another process is using the pool"
     db.execute("UPDATE state SET wiped = ?", (erased,))
     return ""
+
+
+def _all_newer(db: sqlite3.Connection, since: int) -> bool:
+    """Whether nothing is left of what there was at a revision, as after a restored backup."""
+    oldest = (db.execute(_OLDEST_PERSON).fetchone()[0], db.execute(_OLDEST_TEMPLATE).fetchone()[0])
+    return all(revision is None or int(revision) > since for revision in oldest)
+
+
+def _replace_content(
+    db: sqlite3.Connection,
+    source: sqlite3.Connection,
+    revision: int,
+    report: Callable[[int, int], None],
+    *,
+    with_images: bool,
+) -> None:
+    """Fill the tables of people with those of a copy, as if all of it were new at a revision."""
+    for table in reversed(CONTENT):
+        db.execute(f"DELETE FROM {table}")  # noqa: S608 -- tables of ours
+    tables = [table for table in CONTENT if with_images or table != "pictures"]
+    total, done = sum(count_of(source, table) for table in tables), 0
+    for table in tables:
+        columns = [str(name) for _, name, *_ in db.execute(f"PRAGMA table_info({table})").fetchall()]
+        read = ", ".join(str(revision) if name == "revision" else name for name in columns)
+        rows = source.execute(f"SELECT {read} FROM {table}")  # noqa: S608 -- tables of ours
+        store = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 -- tables of ours
+        while part := rows.fetchmany(_ROWS_AT_ONCE):
+            db.executemany(store, part)
+            done += len(part)
+            report(done, total)
+    db.execute("DELETE FROM removed_templates WHERE id IN (SELECT id FROM templates)")
 
 
 def read_space(db: sqlite3.Connection) -> EmbeddingSpace | None:

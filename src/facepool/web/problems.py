@@ -144,6 +144,26 @@ class UnsupportedBody(RequestError):
     status = 415
 
 
+class PictureUnsupported(RequestError):
+    """A picture is of a kind that the server does not read from others, such as JPEG 2000 or TGA.
+
+    Remedy: save it as JPEG or PNG; the message lists all that are taken. The command line reads the others, too.
+    """
+
+    code = "picture_unsupported"
+    status = 415
+
+
+class PictureTooCostly(RequestError):
+    """To decode a picture takes far more time or memory than pictures of its size do.
+
+    Remedy: open it in another program, and save it anew as an ordinary JPEG or PNG.
+    """
+
+    code = "picture_too_costly"
+    status = 413
+
+
 class TooManyRequests(RequestError):
     """One client asks too often.
 
@@ -225,7 +245,7 @@ _WHEN = {
     403: "The key does not allow this",
     404: "It is not there",
     409: "It contradicts what is there",
-    413: "It is too large",
+    413: "It is too large, or takes too much work",
     415: "It is of a kind that is not taken",
     422: "A field is missing or cannot be used",
     429: "Too much was asked for in a short time",

@@ -31,7 +31,7 @@ from facepool.web.api.live import Message, SentFrame, converse, dropped, error_m
 from facepool.web.middleware.authentication import Enrolling
 from facepool.web.problems import InvalidRequest, ServerBusy
 from facepool.web.services import CurrentServices, Services
-from facepool.web.services.engine import FRAME_LIMITS, decode_image
+from facepool.web.services.decoding import FRAME_LIMITS
 from facepool.web.services.keys import Caller
 from facepool.web.services.people import best_view
 
@@ -142,8 +142,9 @@ class _Enroller:
     def _look(self, session: EnrollmentSession, sent: SentFrame) -> Message:
         if self._reported:  # it was on its way when the scan was finished
             return dropped(sent.number)
+        decoder = self._services.engine.decoder
         try:
-            frame = Frame(decode_image(sent.picture, FRAME_LIMITS), _SOURCE, sent.number, sent.time_s)
+            frame = Frame(decoder.decode(sent.picture, FRAME_LIMITS), _SOURCE, sent.number, sent.time_s)
             return step_message(frame, session.scan(frame))
         except ServerBusy:
             return dropped(sent.number)

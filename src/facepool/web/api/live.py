@@ -37,7 +37,7 @@ from facepool.types import Frame
 from facepool.web.middleware.authentication import ENDED, SIGN_IN_AGAIN, ConnectionCheck, Recognizing, share_of
 from facepool.web.problems import ServerBusy
 from facepool.web.services import CurrentServices, Services, live_recognizer
-from facepool.web.services.engine import FRAME_LIMITS, decode_image
+from facepool.web.services.decoding import FRAME_LIMITS
 from facepool.web.services.keys import Caller, Role
 from facepool.web.services.turns import work_for
 
@@ -360,6 +360,7 @@ class _BrowserCamera:
     over = False
 
     def __init__(self, services: Services) -> None:
+        self._decoder = services.engine.decoder
         self._pool = services.pool.open()
         recognizer = live_recognizer(services.engine, services.tuning, services.tracks, self._pool)
         self._session = LiveSession(recognizer, partial(services.activity.emit, _SOURCE))
@@ -374,7 +375,7 @@ class _BrowserCamera:
         self._came_s = time.monotonic()
         self._rhythm.look(self._came_s)
         try:
-            image_bgr = decode_image(item.picture, FRAME_LIMITS)
+            image_bgr = self._decoder.decode(item.picture, FRAME_LIMITS)
             self._now_s = max(self._now_s, item.time_s)  # time does not go back, whatever a client says
             frame = Frame(image_bgr, _SOURCE, item.number, self._now_s)
             view = self._session.look(frame)

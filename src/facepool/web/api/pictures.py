@@ -25,12 +25,15 @@ from facepool.types import Image, Turn
 from facepool.web.api.schemas import BYTES, Body
 from facepool.web.bodies import ENCODED, MOST_ESCAPES, BoundedRequest, PictureRequest, check_encoded, off_the_loop
 from facepool.web.problems import UnsupportedBody, schema_of
-from facepool.web.services.engine import LIMITS, Engine
+from facepool.web.services.decoding import LIMITS, PixelAllowance
+from facepool.web.services.engine import Engine
 
 MOST_PICTURES = 100
 """In one request."""
 
 Found = TypeVar("Found")
+_MOST_PIXELS = 300_000_000
+"""Of the pictures of one request together: 25 photos of 12 million."""
 _AT_ONCE = 4
 """Of one request: decoded they take much more room than as files, and others wait, too."""
 MOST_PART_BYTES = LIMITS.bytes * 4 // 3 + 1024
@@ -310,10 +313,13 @@ async def looked_at_each(
     engine: Engine, share: str, pictures: Sequence[SentPicture], work: Callable[[Image], Found]
 ) -> AsyncIterator[AnalyzedPicture[Found] | InputError]:
     """The same; a picture that cannot be used gives its error in its place."""
+    allowance = PixelAllowance(_MOST_PIXELS)
 
     async def look(picture: SentPicture) -> AnalyzedPicture[Found] | InputError:
         try:
-            return await engine.look(share, picture.data, lambda image_bgr: _analyzed(picture, image_bgr, work))
+            return await engine.look(
+                share, picture.data, lambda image_bgr: _analyzed(picture, image_bgr, work), allowance.take
+            )
         except InputError as error:
             return error
 

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request
 from facepool.web.compreface.answers import Consistency, SizeLimits
 from facepool.web.compreface.errors import CompreFaceRoute
 from facepool.web.services import CurrentServices
-from facepool.web.services.engine import LIMITS
+from facepool.web.services.decoding import LIMITS
 
 router = APIRouter(route_class=CompreFaceRoute)
 

@@ -167,7 +167,9 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     if settings.frigate is not None:
         recognizer = partial(snapshot_recognizer, engine, tuning)
         client, topic = FrigateClient(settings.frigate), settings.frigate_topic
-        frigate = Frigate(client, outputs.connections, topic, access.open, recognizer, activity.emit, tracks)
+        frigate = Frigate(
+            client, outputs.connections, topic, access.open, recognizer, engine.decoder.decode, activity.emit, tracks
+        )
     services = Services(
         engine=engine,
         pool=access,

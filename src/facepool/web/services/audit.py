@@ -81,6 +81,12 @@ class Audit:
         for person in people:
             insert_entry(db, caller, "erased", self._pseudonym(person), at=at)
 
+    def erased_of(self, people: Collection[str]) -> frozenset[str]:
+        """Who of some people was erased, by the digests of their names."""
+        rows = self._store.read("SELECT DISTINCT person FROM audit WHERE action = 'erased'")
+        digests = {digest for (digest,) in rows}
+        return frozenset(name for name in people if self._pseudonym(name) in digests)
+
     def names(self) -> set[str]:
         """Everybody who is named in it."""
         rows = self._store.read("SELECT DISTINCT person FROM audit WHERE person NOT LIKE 'erased-%'")

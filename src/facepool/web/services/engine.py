@@ -5,61 +5,31 @@ which runs together what several threads ask for at the same time.
 """
 
 import asyncio
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Generic, TypeVar
 
 import numpy as np
 
-from facepool.capture.pictures import DECODE_ERRORS, TOO_LARGE, open_picture, quiet_pillow, read_image
 from facepool.faces.analyze import Analyzer, Embed
 from facepool.faces.find import Detect
 from facepool.types import AlignedFaces, Detections, Floats, Image
-from facepool.web.problems import ServerBusy, TooLarge
-from facepool.web.services.turns import Line, Places, Workers, ended, whose_turn
+from facepool.web.problems import ServerBusy
+from facepool.web.services.decoding import Decoder, OnSize, ignore_size
+from facepool.web.services.turns import Line, Workers, ended, whose_turn
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 OnRun = Callable[[str, int, float], None]
 
-_CORES = max(2, os.cpu_count() or 2)
-_MOST_PIXELS = 256_000_000
 _BATCH = 8
 _PATIENCE_S = 30.0
-_SMALLER = "Scale it down first; faces of 100 pixels are large enough"
 _FACES_AT_ONCE = 32
 """So many of one picture are embedded before others have their turn: a crowd is not waited for."""
-# Of the process, as its memory is: each picture that is decoded takes up to three times its pixels. One client may keep
-# all cores busy, and there is always one place more, for the others.
-_DECODING = Places(_CORES + 1, _CORES)
-_PIXELS = Places(_MOST_PIXELS, _MOST_PIXELS * 3 // 4)
-
-
-@dataclass(frozen=True, slots=True)
-class PictureLimits:
-    """How large a picture may be.
-
-    Attributes:
-        bytes: As a file.
-        pixels: Decoded; 50 million take 150 MB.
-        side: Of either side, in pixels.
-    """
-
-    bytes: int = 16 * 1024 * 1024
-    pixels: int = 50_000_000
-    side: int = 20_000
-
-
-LIMITS = PictureLimits()
-
-FRAME_LIMITS = PictureLimits(bytes=4 * 1024 * 1024, pixels=4_000_000)
-"""Of a browser's camera, which comes many times a second: 2560x1440 is one of 3.7 million."""
 
 
 class Engine:
@@ -70,6 +40,7 @@ class Engine:
 
     Args:
         analyzer: With the networks. Nobody else may use it.
+        decoder: Makes pixels of the pictures; ended with the engine. One of its own by default.
         queue: How many pictures of requests may be here at once.
         batch: How many pictures a network looks at together; None: what suits its device.
         on_run: Is called after each run of a network: which, how many items, how long in seconds.
@@ -78,6 +49,7 @@ class Engine:
     def __init__(
         self,
         analyzer: Analyzer,
+        decoder: Decoder | None = None,
         *,
         queue: int = 64,
         batch: int | None = None,
@@ -112,6 +84,8 @@ class Engine:
 
         self.analyzer = analyzer.with_stages(queued_detect, queued_embed)
         """As an ``Analyzer``, for any number of threads at once."""
+        self.decoder = decoder or Decoder()
+        """For pictures that are looked at elsewhere."""
         # They wait most of the time; as many as fill two batches keep the networks busy, whosever they are.
         of_one = 2 * max(batch or _BATCH, 2)
         self._workers = Workers(of_one + of_one // 2, of_one, queue, (queue + 1) // 2, "facepool-look")
@@ -121,21 +95,26 @@ class Engine:
         """How many pictures of requests are here."""
         return len(self._workers)
 
-    async def look(self, client: str, picture: bytes, work: Callable[[Image], Result]) -> Result:
+    async def look(
+        self, client: str, picture: bytes, work: Callable[[Image], Result], on_size: OnSize = ignore_size
+    ) -> Result:
         """Decode a picture of a request and do something with it, both in one of the engine's threads.
 
         Args:
             client: Whose picture it is. Clients take turns, and one may take half of the places.
-            picture: The file, of any kind that ``decode_image`` reads.
+            picture: The file, of any kind that the decoder takes.
             work: What to do with it, given as (H, W, 3) uint8 BGR, upright.
+            on_size: Is told how many pixels it has, before it is decoded, and may refuse it.
 
         Raises:
             ServerBusy: Too many others wait, or too many of this client.
             TooLarge: The file or the picture is.
+            PictureUnsupported: It is of a kind that is not taken.
+            PictureTooCostly: Decoding it takes too much work.
             ImageUnreadable: It is no picture, or a damaged one.
         """
         # Although its client may be gone, a picture takes its place until it was looked at.
-        return await asyncio.wrap_future(self._workers.submit(client, partial(_look, picture, work)))
+        return await asyncio.wrap_future(self._workers.submit(client, partial(self._look, picture, work, on_size)))
 
     def embed(self, image_bgr: Image) -> tuple[Detections, Floats]:
         """Find and embed the faces of one image, without what it takes to judge them; in a thread."""
@@ -145,61 +124,12 @@ class Engine:
         """Take nothing more."""
         for close in self._close_batchers:
             close()
+        self.decoder.close()
         self._workers.close()
 
-
-def _look(picture: bytes, work: Callable[[Image], Result]) -> Result:
-    with _PIXELS.place(_checked_pixels(picture, LIMITS)):
-        return work(_decode(picture))
-
-
-def decode_image(data: bytes, limits: PictureLimits = LIMITS) -> Image:
-    """Decode a picture; call it in a thread.
-
-    Args:
-        data: The file: JPEG, PNG, WebP and whatever else ``read_image`` reads.
-        limits: Looked at before a pixel is decoded.
-
-    Returns:
-        (H, W, 3) uint8 BGR, upright as its EXIF says.
-
-    Raises:
-        TooLarge: The file or the picture is.
-        ImageUnreadable: It is no picture, or a damaged one.
-    """
-    _checked_pixels(data, limits)
-    return _decode(data)
-
-
-def _decode(data: bytes) -> Image:
-    with _DECODING.place():
-        return read_image(data)
-
-
-def _checked_pixels(data: bytes, limits: PictureLimits) -> int:
-    """How many pixels a picture within the limits has, by its head; 0 where reading it will say what is wrong."""
-    if len(data) > limits.bytes:
-        raise TooLarge(
-            "A picture is too large", why=f"it has {len(data):,} bytes, and {limits.bytes:,} are taken", fix=_SMALLER
-        )
-    try:
-        with quiet_pillow(), open_picture(data) as picture:
-            width, height = picture.size
-    except TOO_LARGE as error:  # Pillow's own limit, which is higher
-        raise _too_many_pixels(limits) from error
-    except DECODE_ERRORS:
-        return 0
-    if width * height > limits.pixels or max(width, height) > limits.side:
-        raise _too_many_pixels(limits)
-    return width * height
-
-
-def _too_many_pixels(limits: PictureLimits) -> TooLarge:
-    return TooLarge(
-        "A picture is too large",
-        why=f"it has too many pixels: {limits.pixels:,} are taken, {limits.side:,} a side",
-        fix=_SMALLER,
-    )
+    def _look(self, picture: bytes, work: Callable[[Image], Result], on_size: OnSize) -> Result:
+        with self.decoder.decoded(picture, on_size=on_size) as image_bgr:
+            return work(image_bgr)
 
 
 def _embed_together(embed: Embed, items: Sequence[AlignedFaces]) -> list[Floats]:

@@ -31,7 +31,7 @@ from facepool.sinks.outputs import broker_missing
 from facepool.types import Decision, Frame, Image
 from facepool.web.problems import RequestError, ServerBusy
 from facepool.web.scale import scaled_people
-from facepool.web.services.engine import LIMITS, decode_image
+from facepool.web.services.decoding import LIMITS
 
 _LOG = logging.getLogger(__name__)
 
@@ -283,6 +283,7 @@ class Frigate:
         topic: What it calls ``topic_prefix``; its events are below.
         open_pool: Opens the pool for the thread that recognizes.
         recognizer: Made on that pool, in that thread.
+        decode: Makes a picture of a snapshot.
         emit: Passes on who came, was recognized, and went.
         tracks: Numbers for those who come.
 
@@ -297,6 +298,7 @@ class Frigate:
         topic: str,
         open_pool: Callable[[], AbstractContextManager[Pool]],
         recognizer: Callable[[Pool], SnapshotRecognizer],
+        decode: Callable[[bytes], Image],
         emit: Emit,
         tracks: Iterator[int],
     ) -> None:
@@ -305,6 +307,7 @@ class Frigate:
         self._client = client
         self._open_pool = open_pool
         self._make_recognizer = recognizer
+        self._decode = decode
         self._emit = emit
         self._changed = threading.Condition()
         self._tracked: dict[str, _TrackedPerson] = {}
@@ -441,7 +444,7 @@ class Frigate:
             return
         tracked.snapshot_s, tracked.digest, tracked.looks = report.snapshot_s, digest, tracked.looks + 1
         try:
-            image_bgr = decode_image(content)
+            image_bgr = self._decode(content)
             identity = tracked.identity or recognizer.begin()
             before = identity.held
             decision = recognizer.look(image_bgr, identity, inside=_whole_view(report, image_bgr))

@@ -93,17 +93,35 @@ class Places:
     @contextmanager
     def place(self, size: int = 1) -> Iterator[None]:
         """Room for the block, for the client that this thread works for."""
+        self.take(size)
+        try:
+            yield
+        finally:
+            self.give_back(size)
+
+    def take(self, size: int) -> None:
+        """Wait for room, for the client that this thread works for; it gives it back."""
         client, given = whose_turn(), threading.Event()
         with self._lock:
             self._line.put(client, (size, given))
             self._give()
         given.wait()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._taken -= Counter({client: size})  # which forgets a client without any
-                self._give()
+
+    def take_now(self, size: int) -> bool:
+        """Take room if there is some at this moment."""
+        client = whose_turn()
+        with self._lock:
+            fits = self._fits(client, (size, threading.Event()))
+            if fits:
+                self._taken[client] += size
+            return fits
+
+    def give_back(self, size: int) -> None:
+        """Room that this thread has taken, or a part of it, is others'."""
+        client = whose_turn()
+        with self._lock:
+            self._taken -= Counter({client: size})  # which forgets a client without any
+            self._give()
 
     def _give(self) -> None:
         while (following := self._line.take(self._fits)) is not None:
