@@ -404,10 +404,11 @@ class SqlGallery(ABC):
         with self._change() as (db, revision):
             prepare(db)
             _replace_content(db, source, revision, report, with_images=self.keeps_images)
-            db.execute(_ONE_MORE_ERASED)
 
     def forget_what_was(self) -> None:
         """Leave no bytes behind of what `take_over` has replaced."""
+        with explained(self.path), self._writable() as db:
+            db.execute(_ONE_MORE_ERASED)
         if why := self.wipe():
             self._remark(why)
 
