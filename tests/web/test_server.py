@@ -185,6 +185,14 @@ def test_a_body_may_be_as_long_as_it_goes_on() -> None:
         assert b"100 2" in one.recv(10_000)
 
 
+def test_who_does_not_leave_after_the_last_word_ends_nothing_but_the_connection() -> None:
+    with listening(length, SHORT) as port, ExitStack() as open_ones:
+        for _ in range(20):
+            connect(port, open_ones).sendall(POST)
+        time.sleep(2)
+        assert httpx.get(f"http://127.0.0.1:{port}/").text.startswith("0 ")
+
+
 @pytest.mark.parametrize("slowly", [False, True])
 def test_a_body_that_stands_still_is_not_waited_for(slowly: bool) -> None:
     with listening(length, SHORT) as port, connect(port) as one:
@@ -241,12 +249,14 @@ def test_an_answer_that_is_read_slowly_is_sent_whole() -> None:
 
 def test_an_address_has_so_many_places_and_others_have_theirs() -> None:
     app = Held()
-    with listening(app, Bounds(most_each=3, yield_s=60)) as port, ExitStack() as open_ones:
+    with listening(app, Bounds(most_each=3, spare_each=1, yield_s=60)) as port, ExitStack() as open_ones:
         for _ in range(3):
             connect(port, open_ones).sendall(GET)
         eventually(lambda: app.asked == 3)
-        answer = everything(connect(port, open_ones))
-        assert refused(answer) == (503, "server_busy")
+        spare = connect(port, open_ones)
+        assert refused(everything(connect(port, open_ones))) == (503, "server_busy")
+        spare.sendall(GET)
+        assert refused(everything(spare)) == (503, "server_busy")
         other = open_ones.enter_context(socket.create_connection(("127.0.0.1", port), 30, ("127.0.0.2", 0)))
         other.sendall(GET)
         app.may_answer.set()
@@ -275,13 +285,16 @@ def test_addresses_of_a_proxy_have_as_many_places_as_there_are() -> None:
         eventually(lambda: app.asked == 5)
 
 
-def test_whether_the_server_lives_is_told_when_no_place_is_left() -> None:
+@pytest.mark.parametrize(
+    "bounds", [Bounds(most=3, yield_s=60), Bounds(most_each=3, yield_s=60)], ids=["all", "address"]
+)
+def test_whether_the_server_lives_is_told_when_no_place_is_left(bounds: Bounds) -> None:
     app = Held()
 
     async def some(scope: Scope, receive: Receive, send: Send) -> None:
         await (HERE if scope["path"] == "/health" else app)(scope, receive, send)
 
-    with listening(_with_lifespan(some), Bounds(most=3, yield_s=60)) as port, ExitStack() as open_ones:
+    with listening(_with_lifespan(some), bounds) as port, ExitStack() as open_ones:
         for _ in range(3):
             connect(port, open_ones).sendall(GET)
         eventually(lambda: app.asked == 3)
@@ -413,6 +426,13 @@ def test_a_web_socket_of_nothing_but_frames_ends(flood: bytes) -> None:
     with listening(app) as port, web_socket(port) as one:
         sent(one, flood)
         assert everything(one).partition(b"Too many")[0][-2:] == struct.pack(">H", 1008)
+
+
+@pytest.mark.parametrize("header", [b"Cookie: " + b"a" * 9000, b"Content-Length: 5", b"Sec-WebSocket-Key: short"])
+def test_a_web_socket_that_cannot_begin_is_not_waited_for(header: bytes) -> None:
+    with listening(HERE) as port, connect(port) as one:
+        one.sendall(UPGRADE[:-2] + header + b"\r\n\r\n")
+        assert b" 101 " not in everything(one)
 
 
 def test_a_web_socket_of_some_pings_and_large_fragments_goes_on() -> None:

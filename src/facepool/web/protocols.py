@@ -212,7 +212,7 @@ class BoundedHTTP(HttpToolsProtocol):
         super().on_response_complete()
         self._take_turns()
         self._parse()
-        if not self._unread:
+        if not self._unread and not self.transport.is_closing():
             self.flow.resume_reading()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
@@ -221,7 +221,7 @@ class BoundedHTTP(HttpToolsProtocol):
 
     def _take_turns(self) -> None:
         """Say whether the client's time runs."""
-        if self.flow.write_paused:
+        if self.flow.write_paused or self._farewell is not None:
             return
         cycle = self._cycle
         if cycle is None or cycle.response_complete:
@@ -239,7 +239,8 @@ class BoundedHTTP(HttpToolsProtocol):
             self._place.wait(self._place.bounds.read_s)
             return
         cycle = self._cycle
-        if self._in_head or self.flow.write_paused or cycle is None or cycle.response_started:
+        silent = self._in_head or self._stopped or self.flow.write_paused or self.transport.is_closing()
+        if silent or cycle is None or cycle.response_started:
             self.transport.abort()  # over TLS, a polite end would be waited for, too
             return
         stood_s = self._place.bounds.body_s
@@ -278,8 +279,8 @@ class BoundedHTTP(HttpToolsProtocol):
                 return
         _LOG.info("A connection ends: %d %s", error.status, error.what)
         self.transport.write(raw_answer(error, self.server_state.default_headers))
-        self.flow.resume_reading()
         self._farewell = _Farewell(self.transport, self.loop)
+        self.flow.resume_reading()
 
 
 class _Flow(FlowControl):
@@ -385,16 +386,25 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         super().on_task_complete(task)
         self._place.wait(self._place.bounds.read_s)
 
+    def handle_events(self) -> None:
+        """See what was parsed; uvicorn waits for ever for a request that its parser has refused already."""
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self._leave()
+        else:
+            super().handle_events()
+
     def handle_parser_exception(self) -> None:
-        """Something came that ends the connection; the client is told why."""
+        """Something came that ends the connection."""
         close = self.conn.close_sent
-        if close is None:  # it was no WebSocket yet
-            self.transport.abort()
-            return
-        self._unread.clear()
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": close.code, "reason": close.reason})
-        self.transport.write(b"".join(self.conn.data_to_send()))
+        if close is not None:
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": close.code, "reason": close.reason})
         self.close_sent = True
+        self._leave()
+
+    def _leave(self) -> None:
+        """Say why, and end the connection."""
+        self._unread.clear()
+        self.transport.write(b"".join(self.conn.data_to_send()))
         self._resume_reading()
         self._farewell = _Farewell(self.transport, self.loop)
         self.close_timer = self._farewell.timer

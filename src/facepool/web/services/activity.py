@@ -21,6 +21,8 @@ from facepool.web.services.store import LAST, ServerStore, now
 from facepool.web.services.visits import Visit, VisitRow, Visits
 
 _TIDY_EVERY = 1000
+_MOST_ENTRIES = 1_000_000
+"""Pages before which much is held up would fill the disk otherwise; with 100 people a day it is a year."""
 _MOST_WAITING = 200
 _CAMERAS_PATIENCE_S = 0.2
 """A camera does not stop looking for longer than that because another program writes."""
@@ -144,9 +146,8 @@ class Activity:
             self._visits.place(db, row, record | {"at": at, "person_id": person_id})
             if self._added % _TIDY_EVERY == 0:
                 oldest = datetime.now(UTC) - timedelta(days=self._days)
-                when = (oldest.isoformat(timespec="seconds"),)
-                if db.execute("DELETE FROM activity WHERE at < ?", when).rowcount:
-                    self._store.owe(db)
+                db.execute("DELETE FROM activity WHERE at < ?", (oldest.isoformat(timespec="seconds"),))
+                db.execute("DELETE FROM activity WHERE id <= ?", (row - _MOST_ENTRIES,))
             self._added += 1
         return {**record, "previous": previous}
 
