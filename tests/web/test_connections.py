@@ -56,13 +56,13 @@ def test_live_pictures_end_with_the_key_or_session(tmp_path: Path, ends: str) ->
     with client_of(tmp_path, analyzer, GUARDED) as client:
         keys = services_of(client).keys
         client.post("/v1/session", json={"key": keys.add("Door", "recognize")})
-        cookie = {"cookie": f"facepool_session={client.cookies['facepool_session']}"}
+        cookie = {"cookie": f"facepool_session={client.cookies['facepool_session_8000']}"}
         with client.websocket_connect(f"{HERE}/v1/live", headers=cookie) as live:
             assert look(live, analyzer.frame())["faces"] == []
             if ends == "key":
                 keys.remove("Door")
             else:
-                keys.sign_out(client.cookies["facepool_session"])
+                keys.sign_out(client.cookies["facepool_session_8000"])
             with pytest.raises(WebSocketDisconnect) as closed:
                 look(live, analyzer.frame())
         assert closed.value.code == 4401

@@ -52,7 +52,8 @@ _KEYS = {
         "type": "apiKey",
         "in": "cookie",
         "name": COOKIE,
-        "description": "A browser that signed in at `POST /v1/session`",
+        "description": "A browser that signed in at `POST /v1/session`; browsers get it with `_` and the port, "
+        "where the address has one",
     },
 }
 """How a key may come; any one is enough."""

@@ -11,11 +11,11 @@ from facepool.gallery.checks import NAME_LIMIT
 from facepool.web.api.schemas import Body
 from facepool.web.bodies import SignInRequest
 from facepool.web.middleware.authentication import (
-    COOKIE,
     Administering,
     Recognizing,
     address_of,
     drop_cookie,
+    session_of,
     set_cookie,
 )
 from facepool.web.middleware.paths import NAME
@@ -65,7 +65,7 @@ async def sign_in(body: SignIn, request: SignInRequest, response: Response, serv
 @session.delete("", status_code=204)
 async def sign_out(request: Request, response: Response, services: CurrentServices) -> None:
     """Sign out; does nothing for who is not signed in."""
-    token = request.cookies.get(COOKIE)
+    token = session_of(request)
     if token is not None:
         await services.store.queue.do(lambda: services.keys.sign_out(token))
     drop_cookie(response, request, framed=_is_framed(request))

@@ -29,6 +29,8 @@ from facepool.web.services.keys import LOCAL, SESSION_S, Caller, Keys, Role
 from facepool.web.services.limits import Limits
 
 COOKIE = "facepool_session"
+"""How the cookie of a session is called; with ``_`` and the port where the server's address has one."""
+_PORT = re.compile(r":([0-9]{1,5})$")
 SIGN_IN_AGAIN = 4401
 """How a WebSocket is closed whose key or session has ended."""
 
@@ -97,7 +99,7 @@ class Authenticate:
         """The key, and what gives the body; no more of that is read than `form_key` says."""
         key, scope = key_of(connection), connection.scope
         of_form = scope["path"].startswith(_WITH_A_KEY_IN_A_FORM) and scope.get("method") == "POST"
-        if key is not None or not of_form or COOKIE in connection.cookies:
+        if key is not None or not of_form or session_of(connection) is not None:
             return key, receive
         if not await run_in_threadpool(lambda: self._keys.required):
             return None, receive
@@ -136,7 +138,7 @@ def identify(connection: HTTPConnection, key: str | None, keys: Keys, limits: Li
         KeyUnknown: The key is nobody's, or the session has ended.
         TooManyRequests: The address has offered too many wrong keys.
     """
-    token = connection.cookies.get(COOKIE)
+    token = session_of(connection)
     if not key and token is None:
         if required:
             raise KeyMissing("This takes an API key", fix=_HINT)
@@ -207,7 +209,7 @@ class ConnectionCheck:
     """How long an answer is relied on."""
 
     def __init__(self, connection: HTTPConnection, keys: Keys, role: Role) -> None:
-        self._key, self._token = key_of(connection), connection.cookies.get(COOKIE)
+        self._key, self._token = key_of(connection), session_of(connection)
         self._keys = keys
         self._role: Role = role
         self._looked_at_s = time.monotonic()
@@ -290,6 +292,17 @@ def address_of(connection: HTTPConnection) -> str:
     return connection.client.host if connection.client is not None else ""
 
 
+def session_of(connection: HTTPConnection) -> str | None:
+    """The session that a browser brings; None: none. Before servers had a name each, all had the same."""
+    return connection.cookies.get(_cookie_of(connection)) or connection.cookies.get(COOKIE)
+
+
+def _cookie_of(connection: HTTPConnection) -> str:
+    """What a server's cookie is called: browsers keep those of a host together, whatever the port."""
+    port = _PORT.search(connection.headers.get("host", ""))
+    return f"{COOKIE}_{port[1]}" if port else COOKIE
+
+
 def set_cookie(response: Response, token: str, request: Request, *, framed: bool) -> None:
     """Let the browser keep a session, for this server and its path at a proxy only; no script can read it.
 
@@ -306,7 +319,7 @@ def drop_cookie(response: Response, request: Request, *, framed: bool) -> None:
 
 def _put_cookie(response: Response, request: Request, token: str, max_age_s: int, *, framed: bool) -> None:
     secure, path = request.url.scheme == "https", request.scope.get("root_path") or "/"
-    parts = [f"{COOKIE}={token}", f"Max-Age={max_age_s}", f"Path={path}", "HttpOnly"]
+    parts = [f"{_cookie_of(request)}={token}", f"Max-Age={max_age_s}", f"Path={path}", "HttpOnly"]
     if secure:
         parts.append("Secure")
     parts.append("SameSite=None; Partitioned" if framed and secure else "SameSite=Strict")
