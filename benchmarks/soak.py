@@ -213,7 +213,8 @@ def _mib(path: Path) -> float:
 
 def line(one: Sample) -> str:
     return (
-        f"{one.at_s / 60:5.1f} min: {one.pss_mib:.0f} MiB ({one.server_mib:.0f} its own), {one.processes} processes, {one.files} files, "
+        f"{one.at_s / 60:5.1f} min: {one.pss_mib:.0f} MiB, {one.server_mib:.0f} of them its own, {one.processes} "
+        f"processes, {one.files} files, "
         f"{one.threads} threads, logs {one.pool_log_mib:.2f} and {one.store_log_mib:.2f} MiB, p95 {one.p95_ms:.0f} ms, "
         f"{one.unexpected} unexpected"
     )
@@ -402,7 +403,7 @@ def export_and_import_the_pool(world: World) -> None:
 @job(60)
 def calibrate(world: World) -> None:
     with world.client() as client:
-        world.tell("calibrate", client.post("/v1/pool/calibrate", json={"keep": False}).status_code)
+        world.tell("calibrate", client.post("/v1/pool/calibrate", json={"keep": False}).status_code, 409)
 
 
 @job(3)

@@ -176,10 +176,8 @@ async def register(
 
     def store(pool: Pool) -> Registered:
         session = EnrollmentSession(name, services.engine.analyzer, pool, services.policy, options)
-        registered = _register(session, pool, pictures, analyzed)
-        if registered.stored:
-            services.audit.note(caller, "registered", name, f"{registered.stored} views")
-        return registered
+        with services.people.changing(caller, pool):
+            return _register(session, pool, pictures, analyzed)
 
     return await services.pool.change(store)
 
