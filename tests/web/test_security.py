@@ -242,7 +242,7 @@ def test_a_page_of_another_site_gets_no_websocket(web: TestClient) -> None:
         pass
 
 
-@pytest.mark.parametrize("host", ["rebound.example", "192.168.0.7:8000", "127.0.0.1.rebound.example", "", "[::1"])
+@pytest.mark.parametrize("host", ["rebound.example", "192.168.0.7:8000", "127.0.0.1.rebound.example", "[::2]"])
 def test_without_keys_only_names_of_the_loopback_are_answered_to(web: TestClient, host: str) -> None:
     assert code(web.get("/v1/persons", headers={"Host": host})) == (403, "forbidden")
 

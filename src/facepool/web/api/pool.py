@@ -33,6 +33,7 @@ from facepool.web.api.schemas import (
     SimilarPair,
     Space,
     attachment,
+    head_of,
 )
 from facepool.web.bodies import PoolRequest
 from facepool.web.middleware.authentication import Administering, Recognizing
@@ -65,6 +66,12 @@ async def export_pool(services: CurrentServices, caller: Administering) -> Respo
     gone = BackgroundTask(folder.cleanup)  # after the last byte; a pool may be too large for the memory
     await services.audit.add(caller, "exported the pool")
     return FileResponse(path, media_type=DATABASE_TYPE, headers=attachment("pool.db"), background=gone)
+
+
+@router.head("/export", include_in_schema=False)
+async def head_of_export(_: Administering) -> Response:
+    """That there is something to export: nobody gets it by that, and nothing is noted."""
+    return head_of(DATABASE_TYPE, "pool.db")
 
 
 @router.post("/import")
