@@ -1,14 +1,18 @@
 """The tables of pool.db, how they came to be, and the ids in them."""
 
+import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from uuid import UUID, uuid4, uuid5
 
 from facepool.errors import PoolCorrupt, PoolTooNew
 from facepool.files import PRIVATE, storage_errors, sync_folders, write_new
+from facepool.gallery.checks import damaged
 
 APPLICATION_ID = 0x66706F6F  # "fpoo", in the header of every pool.db
 
@@ -123,6 +127,13 @@ is newer than what they know. Numbers are never used twice. ``state.rewritten`` 
 """
 VERSION = len(MIGRATIONS)
 
+_STATISTICS = json.dumps(
+    ["CREATE TABLE sqlite_stat1(tbl,idx,stat)", "CREATE TABLE sqlite_stat4(tbl,idx,neq,nlt,ndlt,sample)"]
+)
+_MOST_TABLES = 100
+_LONGEST_NAME = 40
+_BLANKS, _BLANKS_AROUND = re.compile(r"[ \t\n\r\f]+"), re.compile(r" ?([(),]) ?")  # others mean something to SQLite
+
 # What ids are derived in that follow from what they are the ids of.
 _IDS_OF_PEOPLE = UUID("5b0c6f7e-3d3a-4c55-9a37-0f6a6a1d7a11")
 _IDS_OF_TEMPLATES = UUID("0a6c1f0e-94b1-4a7e-8f5e-5c1b0f3f9e2d")
@@ -153,17 +164,20 @@ def undone_unless_whole(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def version_of(db: sqlite3.Connection, path: Path) -> int:
-    """The version of the tables; 0 for an empty file.
+    """The version of the tables, which are those of that version and nothing else; 0 for an empty file.
+
+    A file from elsewhere may have views without an end in place of tables, triggers, or columns that are computed. So
+    this is asked before anything else is.
 
     Raises:
-        PoolCorrupt: The file is another program's.
+        PoolCorrupt: The file is another program's, or its tables are not those of its version.
         PoolTooNew: A newer facepool wrote it.
     """
     with snapshot(db):  # another process may be making the tables just now
         (application,) = db.execute("PRAGMA application_id").fetchone()
         (version,) = db.execute("PRAGMA user_version").fetchone()
-        (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if application != APPLICATION_ID and (application, version, tables) != (0, 0, 0):
+        tables = schema_of(db)
+    if application != APPLICATION_ID and (application, version, tables) != (0, 0, frozenset()):
         raise PoolCorrupt(
             f"The pool {path} cannot be used",
             why="it is a database of another program",
@@ -175,6 +189,12 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
             why=f"a newer facepool wrote it (version {version}; this one knows {VERSION})",
             fix="Update facepool",
         )
+    if version < 0:
+        raise damaged(path, f"its version is {version}")
+    expected = _schema_of_version(version)
+    if tables != expected:
+        kind, name, *_ = max(tables ^ expected)  # "table" comes last of all kinds but "view" and "trigger"
+        raise damaged(path, f"its {kind} {name[:_LONGEST_NAME]!r} is not as in a pool of version {version}")
     return int(version)
 
 
@@ -182,10 +202,25 @@ CONTENT = ("persons", "samples", "templates", "pictures", "look_alikes", "space"
 """The tables of people and what belongs to them, each after those that it refers to. The others say what was done."""
 
 
-def schema_of(db: sqlite3.Connection) -> set[tuple[str, ...]]:
-    """All tables, indexes, views and triggers, in SQLite's words; not what it has made for itself."""
-    rows = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")
-    return {tuple(map(str, row)) for row in rows}
+def schema_of(db: sqlite3.Connection) -> frozenset[tuple[str, ...]]:
+    """What makes up a database, in SQLite's words, but for the statistics that it keeps where somebody asks."""
+    rows = db.execute(
+        "SELECT printf('%s', type), printf('%s', name), printf('%s', tbl_name), printf('%s', sql) FROM sqlite_master "
+        "WHERE sql NOT IN (SELECT value FROM json_each(?)) OR sql IS NULL LIMIT ?",
+        (_STATISTICS, _MOST_TABLES),
+    )
+    return frozenset((kind, name, table, _plain(sql)) for kind, name, table, sql in rows)
+
+
+def _plain(sql: str) -> str:
+    """A statement without the blanks that mean nothing: earlier versions were written by other hands."""
+    return _BLANKS_AROUND.sub(r"\1", _BLANKS.sub(" ", sql))
+
+
+@cache
+def _schema_of_version(version: int) -> frozenset[tuple[str, ...]]:
+    with closing(of_version(version)) as db:
+        return schema_of(db)
 
 
 def count_of(db: sqlite3.Connection, table: str) -> int:

@@ -452,7 +452,7 @@ class SqlGallery(ABC):
             return None
         try:
             return calibration_of(json.loads(row[0]))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
             raise damaged(self.path, f"its calibration cannot be read ({type(error).__name__}: {error})") from error
 
     def _fitting_calibration(self, db: sqlite3.Connection) -> Calibration | None:

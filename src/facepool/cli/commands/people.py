@@ -7,7 +7,7 @@ import click
 
 from facepool.cli.context import CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
-from facepool.gallery import TransferReport, clean_name, open_pool, transfer
+from facepool.gallery import TransferReport, clean_name, open_foreign, open_pool, transfer
 from facepool.records import person_record, template_record
 from facepool.types import Template
 
@@ -99,7 +99,7 @@ def import_people(context: CommandContext, source: Path) -> None:
 
     An original pair without model_faces.json does not say which model made it; it is taken for --embedder's.
     """
-    with open_pool(source, must_exist=True) as other:
+    with open_foreign(source) as other:
         space = other.space or context.space_in_use()
         with context.open_pool(space, must_exist=False) as pool:
             _report(context, pool.path, transfer(other, pool))

@@ -14,6 +14,7 @@ from starlette.background import BackgroundTask
 from facepool.errors import InputError, PoolCorrupt, PoolTooNew
 from facepool.evaluation.calibration import MIN_PEOPLE, Measured, calibrate_gallery
 from facepool.gallery import Pool, TransferReport, open_pool, transfer
+from facepool.gallery.foreign import DEADLINE_S, ForeignGallery
 from facepool.recognize.decide import LOOK_ALIKE_MARGIN
 from facepool.search import GalleryState, Search
 from facepool.thresholds import ThresholdPolicy
@@ -162,15 +163,19 @@ def _take(data: BinaryIO, pool: Pool, space: EmbeddingSpace) -> TransferReport:
         path = Path(folder) / "upload.db"
         with path.open("wb") as file:
             shutil.copyfileobj(data, file)
-        with _opened(path, space) as other:
-            return transfer(other, pool)
+        try:
+            other = ForeignGallery(path, space, deadline_s=DEADLINE_S)
+        except (PoolCorrupt, PoolTooNew) as error:
+            raise _refused(error) from error
+        with other:
+            try:
+                return transfer(other, pool)
+            except PoolCorrupt as error:
+                if error is other.flaw:
+                    raise _refused(error) from error
+                raise
 
 
-def _opened(path: Path, space: EmbeddingSpace) -> Pool:
-    """A pool that was sent; what is wrong with it is the client's matter, not that of this server's pool."""
-    try:
-        return open_pool(path, space, must_exist=True)
-    except (PoolCorrupt, PoolTooNew) as error:
-        raise InputError(
-            "The file cannot be imported", why=error.why, fix="Send a pool.db, of this facepool"
-        ) from error
+def _refused(error: PoolCorrupt | PoolTooNew) -> InputError:
+    """What is wrong with a pool that was sent is the client's matter, not that of this server's pool."""
+    return InputError("The file cannot be imported", why=error.why, fix="Send a pool.db, of this facepool")
