@@ -13,6 +13,9 @@ from dataclasses import dataclass
 _Holders = dict[str, set["Place"]]
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+_MOST_ENDED = 16
+"""At a time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -130,9 +133,10 @@ class Places:
             holders.pop(place.address, None)
 
     def end_overdue(self) -> None:
-        """End connections whose clients let the server wait for too long."""
+        """End some connections whose clients let the server wait for too long; not all at once, which takes a while."""
         everybody = (*self._ordinary.values(), *self._spare.values())
-        for place in [place for places in everybody for place in places if place.overdue]:
+        overdue = [place for places in everybody for place in places if place.overdue]
+        for place in overdue[:_MOST_ENDED]:
             place.work()  # it is given up once
             place.give_up()
 
