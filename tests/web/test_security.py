@@ -242,7 +242,7 @@ def test_a_page_of_another_site_gets_no_websocket(web: TestClient) -> None:
         pass
 
 
-@pytest.mark.parametrize("host", ["rebound.example", "192.168.0.7:8000", "127.0.0.1.rebound.example", "", "[::1"])
+@pytest.mark.parametrize("host", ["rebound.example", "192.168.0.7:8000", "127.0.0.1.rebound.example", "[::2]"])
 def test_without_keys_only_names_of_the_loopback_are_answered_to(web: TestClient, host: str) -> None:
     assert code(web.get("/v1/persons", headers={"Host": host})) == (403, "forbidden")
 
@@ -400,8 +400,9 @@ def test_who_is_erased_is_erased_from_the_audit_log_under_all_names(tmp_path: Pa
     audit.note(me, "registered", "Ada", "another Ada, 1 view")
     with store.transaction() as db:
         assert audit.forget(db, ["Ada Lovelace"]) == 2
-        audit.erased(db, me, ["Ada Lovelace"])
-    store.wipe()
+        audit.erased(db, me.name, ["Ada Lovelace"])
+        store.owe(db)
+    assert store.wipe() == ""
     told = asyncio.run(audit.entries())
     assert [entry.action for entry in told] == ["erased", "registered", "renamed", "registered"]
     assert [entry.person == "Ada" for entry in told] == [False, True, False, False]

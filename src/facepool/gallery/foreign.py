@@ -172,8 +172,12 @@ class ForeignGallery(SqlGallery):
     def _before_commit(self) -> None:
         raise NotWritable(f"The pool {self.path} can only be read", why="it was opened to be copied from")
 
-    def _wipe(self) -> None:
-        raise NotWritable(f"The pool {self.path} can only be read", why="it was opened to be copied from")
+    def wipe(self, patience_s: float = 0) -> str:  # noqa: ARG002 -- nobody is waited for
+        """Nothing was erased here."""
+        return ""
+
+    def _remark(self, traces: str) -> None:
+        """There is nothing to remark."""
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

@@ -118,12 +118,31 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "DROP TABLE frontal_poses",
     ),
+    (  # what was promised and is not done yet: logs to be told, and bytes to be wiped
+        """CREATE TABLE notices (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            uuid BLOB NOT NULL UNIQUE,
+            at TEXT NOT NULL,
+            caller TEXT NOT NULL,
+            action TEXT NOT NULL,
+            person TEXT NOT NULL,
+            person_id TEXT NOT NULL,
+            detail TEXT NOT NULL,
+            change INTEGER NOT NULL
+        )""",
+        "ALTER TABLE state ADD COLUMN erased INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE state ADD COLUMN wiped INTEGER NOT NULL DEFAULT 0",
+        "UPDATE state SET rewritten = 0",
+    ),
 )
 """What takes a pool from version n to n + 1. Append only: pools of every earlier version are out there.
 
 ``state.revision`` counts changes. The ``revision`` of a row is that of the change that made it, gave it to another
 person or, of a person, another name; what is gone is in ``removed_templates``, so that followers need to read only what
-is newer than what they know. Numbers are never used twice. ``state.rewritten`` served versions before 5.
+is newer than what they know. Numbers are never used twice.
+
+``state.erased`` counts erasures; ``state.rewritten`` is how many of them there were when the file was last written
+anew, and ``state.wiped`` how many when its log was cut off after that, too, so that their bytes are nowhere.
 """
 VERSION = len(MIGRATIONS)
 

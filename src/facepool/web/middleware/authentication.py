@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from facepool.errors import FacepoolError
 from facepool.web.connections import network_of
 from facepool.web.middleware import form_key
+from facepool.web.middleware.proxies import is_proxied
 from facepool.web.problems import Forbidden, KeyMissing, KeyUnknown, Refusal, refuse, turn_away
 from facepool.web.services.keys import LOCAL, SESSION_S, Caller, Keys, Role
 from facepool.web.services.limits import Limits
@@ -36,22 +37,14 @@ SIGN_IN_AGAIN = 4401
 
 ENDED = "You are not signed in any more"
 _HINT = "Send it as x-api-key, or sign in on the page; facepool keys add makes one"
-_NEEDING_A_KEY = ("/v1/", "/api/", "/metrics")
+OF_PROGRAMS = ("/v1/", "/api/", "/metrics")
+"""How paths begin that are not of the page, and not for everybody."""
 _SESSION = "/v1/session"
 _WITHOUT_A_KEY = frozenset({"/api/v1/config", "/api/v1/consistence/status"})
 """CompreFace tells these to everybody; there is nothing of a person in them."""
 _WITH_A_KEY_IN_A_FORM = "/v1/vision/"
 _KEY_IN_PATH = re.compile("/api/v1/static/([^/]+)/images/")
 _QUERY = "api_key"
-_OF_PROXIES = (
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-real-ip",
-    "via",
-)
 _CALLER = "facepool.caller"
 
 
@@ -340,13 +333,13 @@ def needs_key(path: str, method: str) -> bool:
     """Whether it is not for everybody. Signing in and out is: it is how a browser gets and gives back a session."""
     if path == _SESSION:
         return method not in ("POST", "DELETE")
-    return path not in _WITHOUT_A_KEY and path.startswith(_NEEDING_A_KEY)
+    return path not in _WITHOUT_A_KEY and path.startswith(OF_PROGRAMS)
 
 
 def _check_local(connection: HTTPConnection) -> None:
     """Refuse, while no key is needed, what does not come from this machine."""
     host = _host_name(connection.headers.get("host", ""))
-    proxied = any(name in connection.headers for name in _OF_PROXIES)
+    proxied = is_proxied(connection.headers)
     if not proxied and is_loopback(host):
         return
     raise _OtherHost(
