@@ -1,6 +1,10 @@
 """Files that others lock, delete or replace under the server: who reads is answered, nothing acknowledged is lost."""
 
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -89,6 +93,32 @@ def test_who_reads_does_not_wait_for_those_who_wait_to_write(web: TestClient, tm
     assert set(refused) == {(503, True)}
     assert took_s < 12, "nobody waits for the patience of those before"
     assert web.post("/v1/persons", json={"person": "Bob"}, headers=key).status_code == 201
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processes are stopped by a signal")
+def test_a_writer_that_is_frozen_keeps_nobody_from_reading(web: TestClient, tmp_path: Path) -> None:
+    script = """
+import sqlite3, sys
+others = [sqlite3.connect(path, isolation_level=None) for path in sys.argv[1:]]
+for other in others:
+    other.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+sys.stdin.read()
+"""
+    files = [str(tmp_path / name) for name in ("pool.db", "pool.server.db")]
+    with subprocess.Popen(
+        [sys.executable, "-c", script, *files], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"locked\n"
+        os.kill(other.pid, signal.SIGSTOP)
+        try:
+            assert web.post("/v1/persons", json={"person": "Bob"}).status_code == 503
+            assert web.post("/v1/keys", json={"name": "Me", "role": "admin"}).status_code == 503
+            assert {web.get(path).status_code for path in READING} == {200}
+        finally:
+            other.kill()
+    assert web.post("/v1/persons", json={"person": "Bob"}).status_code == 201
 
 
 def test_a_key_lets_in_although_its_use_cannot_be_written_down(web: TestClient, tmp_path: Path) -> None:
