@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from facepool.web.middleware.authentication import share_in
 from facepool.web.middleware.bounds import Bounds
 from facepool.web.problems import Failure, TooManyRequests
 from facepool.web.services.limits import Limits
+from facepool.web.services.store import ServerStore
 from support.fake_live_analyzer import FakeLiveAnalyzer
 from support.web_client import client_of
 
@@ -28,6 +30,13 @@ def test_addresses_that_one_client_has_by_the_billion_are_counted_as_one() -> No
             deque(map(count, NEIGHBOURS))
         count("2001:db8:0:1::1")
         count("192.0.2.1")
+
+
+def test_the_log_of_the_servers_own_file_stays_small(tmp_path: Path) -> None:
+    with closing(ServerStore(tmp_path / "pool.server.db")) as store:
+        for number in range(300):
+            store.keep(f"setting {number}", {"value": "x" * 10_000})
+            assert (tmp_path / "pool.server.db-wal").stat().st_size < 1024 * 1024
 
 
 def test_who_needs_no_key_shares_with_the_rest_of_the_network() -> None:

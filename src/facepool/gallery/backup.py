@@ -28,8 +28,6 @@ from facepool.gallery.schema import (
     brought_up_to_date,
     count_of,
     damaged_of,
-    of_version,
-    schema_of,
     version_of,
 )
 from facepool.gallery.sqlite import SqlGallery, SqliteGallery, read_space
@@ -182,7 +180,8 @@ def opened_backup(path: Path, folder: Path, report: Report = _nobody_hears) -> I
             if os.name == "posix":  # it holds faces: whatever ends this process takes it away
                 copy.unlink()
             version = version_of(db, path)
-            _check_schema(db, path, version)
+            if version == 0:
+                raise PoolCorrupt(f"{path} is no backup", why="it is empty")
             brought_up_to_date(db, version)
             db.execute("PRAGMA foreign_keys = ON")
             yield Backup(path, db, _verified(db, path, version, report))
@@ -384,15 +383,6 @@ def _sweep(folder: Path) -> None:
 def _tables(db: sqlite3.Connection) -> set[str]:
     rows = db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
     return {str(name) for (name,) in rows}
-
-
-def _check_schema(db: sqlite3.Connection, path: Path, version: int) -> None:
-    """Refuse tables that are not ours: what they say would be run."""
-    if version == 0:
-        raise PoolCorrupt(f"{path} is no backup", why="it is empty")
-    with closing(of_version(version)) as ours:
-        if schema_of(db) != schema_of(ours):
-            raise PoolCorrupt(f"{path} is no backup", why="its tables are not those of a pool")
 
 
 def _verified(db: sqlite3.Connection, path: Path, version: int, report: Report) -> Contents:

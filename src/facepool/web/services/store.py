@@ -10,7 +10,7 @@ from pathlib import Path
 
 from facepool.errors import FacepoolError, PoolLocked, PoolTooNew
 from facepool.files import make_private, storage_errors
-from facepool.gallery.connection import explained, file_number
+from facepool.gallery.connection import SMALL_LOG, explained, file_number
 from facepool.gallery.notices import logs_beside as store_beside
 from facepool.gallery.notices import now
 from facepool.web.problems import RequestError
@@ -131,7 +131,7 @@ class ServerStore:
         with storage_errors(path, "cannot be used"):
             make_private(path)
         with explained(path):
-            self._db = self._connect("journal_mode = WAL", "foreign_keys = ON", "secure_delete = ON")
+            self._db = self._connect("journal_mode = WAL", "foreign_keys = ON", "secure_delete = ON", *SMALL_LOG)
             self._watcher = self._connect("query_only = ON")
         self._file = file_number(path)
         self._bring_up_to_date()
