@@ -50,11 +50,12 @@ _FRAMES = 100
 
 @dataclass(frozen=True)
 class Sample:
-    """The server at a moment."""
+    """The server at a moment: memory of all processes (RSS, PSS) and of the one that answers (PSS)."""
 
     at_s: float
     rss_mib: float
     pss_mib: float
+    server_mib: float
     processes: int
     files: int
     threads: int
@@ -183,6 +184,7 @@ def sample(world: World, at_s: float) -> Sample:
         at_s=round(at_s, 1),
         rss_mib=round(rss_mib(pids), 1),
         pss_mib=round(pss_mib(pids), 1),
+        server_mib=round(pss_mib(pids[:1]), 1),
         processes=len(pids),
         files=sum(_count(Path(f"/proc/{pid}/fd")) for pid in pids),
         threads=sum(_count(Path(f"/proc/{pid}/task")) for pid in pids),
@@ -211,7 +213,8 @@ def _mib(path: Path) -> float:
 
 def line(one: Sample) -> str:
     return (
-        f"{one.at_s / 60:5.1f} min: {one.pss_mib:.0f} MiB, {one.processes} processes, {one.files} files, "
+        f"{one.at_s / 60:5.1f} min: {one.pss_mib:.0f} MiB, {one.server_mib:.0f} of them its own, {one.processes} "
+        f"processes, {one.files} files, "
         f"{one.threads} threads, logs {one.pool_log_mib:.2f} and {one.store_log_mib:.2f} MiB, p95 {one.p95_ms:.0f} ms, "
         f"{one.unexpected} unexpected"
     )
@@ -272,7 +275,7 @@ def draw(samples: Sequence[Sample], steady: Sequence[Sample], path: Path) -> Non
 
     minutes = [one.at_s / 60 for one in samples]
     curves = (
-        ("memory, MiB", ("pss_mib", "rss_mib")),
+        ("memory, MiB", ("pss_mib", "rss_mib", "server_mib")),
         ("open files, threads", ("files", "threads")),
         ("logs of SQLite, MiB", ("pool_log_mib", "store_log_mib")),
         ("p95 of /v1/recognize, ms", ("p95_ms",)),
@@ -400,7 +403,7 @@ def export_and_import_the_pool(world: World) -> None:
 @job(60)
 def calibrate(world: World) -> None:
     with world.client() as client:
-        world.tell("calibrate", client.post("/v1/pool/calibrate", json={"keep": False}).status_code)
+        world.tell("calibrate", client.post("/v1/pool/calibrate", json={"keep": False}).status_code, 409)
 
 
 @job(3)

@@ -12,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -307,8 +307,13 @@ def _send_and_read(target: Target, connection: socket.socket, messages: bytes, *
 # Pictures.
 
 
-@attack("jpeg-scans", "A JPEG with 2,000 scans, on 4 sockets", lambda _: hostile.jpeg_of_scans(2000))
+@attack("jpeg-scans", "JPEGs of 49 megapixels with 90 scans, on 4 sockets", lambda _: hostile.jpeg_of_scans(80, 7000))
 def jpeg_scans(target: Target, picture: bytes) -> None:
+    _flood(target, 4, target.head("POST", "/v1/recognize", key=SMALL, kind="image/jpeg", length=len(picture)), picture)
+
+
+@attack("jpeg-2000-scans", "JPEGs with 2,000 scans, on 4 sockets", lambda _: hostile.jpeg_of_scans(2000))
+def jpeg_2000_scans(target: Target, picture: bytes) -> None:
     _flood(target, 4, target.head("POST", "/v1/recognize", key=SMALL, kind="image/jpeg", length=len(picture)), picture)
 
 
@@ -439,11 +444,18 @@ def wrong_keys(target: Target, _: bytes) -> None:
 
 def _while_held(database: Path, work: Callable[[int], object]) -> None:
     """Do something four times while a stopped process holds the lock of a database's writer."""
+    with held(database):
+        crowd(4, work)
+
+
+@contextmanager
+def held(database: Path) -> Iterator[None]:
+    """A process that holds the lock of a database's writer, and was stopped, until the end of the block."""
     holder = subprocess.Popen([sys.executable, "-c", _HOLD_DB, str(database)], stdout=subprocess.PIPE)
     try:
         assert holder.stdout is not None
         holder.stdout.readline()
-        crowd(4, work)
+        yield
     finally:
         with suppress(ProcessLookupError):
             os.kill(holder.pid, signal.SIGKILL)

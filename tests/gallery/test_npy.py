@@ -400,7 +400,7 @@ def test_a_sidecar_of_the_fourth_version_is_read(tmp_path: Path) -> None:
         pool.create("Bob")
         path = pool.path.with_suffix(".json")
     content = json.loads(path.read_text(encoding="utf-8"))
-    assert content["version"] == 6
+    assert content["version"] == 7
     del content["person_ids"], content["templates"][0]["uuid"], content["templates"][0]["frontal_pose"]
     path.write_text(json.dumps(content | {"version": 4}), encoding="utf-8")
     with opened(tmp_path, "model_faces.npy") as again:

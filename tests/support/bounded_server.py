@@ -41,6 +41,16 @@ def connect(port: int, open_ones: ExitStack | None = None) -> socket.socket:
     return one if open_ones is None else open_ones.enter_context(one)
 
 
+def until(one: socket.socket, text: bytes, times: int = 1) -> bytes:
+    """What comes until a text has come so often."""
+    came = b""
+    while came.count(text) < times:
+        data = one.recv(65536)
+        assert data, came
+        came += data
+    return came
+
+
 def everything(one: socket.socket) -> bytes:
     """What comes until the server ends the connection."""
     came = bytearray()

@@ -1,11 +1,9 @@
 """What a request's body may cost before it is refused: the role comes first, then bytes, values and depth."""
 
-import asyncio
 import base64
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,6 @@ import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
-from starlette.types import ASGIApp, Message
 
 from facepool.web import bodies
 from facepool.web.api.pictures import decode_base64
@@ -23,6 +20,7 @@ from facepool.web.problems import InvalidRequest, TooLarge
 from facepool.web.routes import BoundedRoute, role_checks
 from facepool.web.services import ServerOptions
 from facepool.web.services.keys import Role
+from support.application import ask
 from support.fake_analyzer import FakeAnalyzer, view
 from support.web_client import client_of, png
 
@@ -39,63 +37,15 @@ def guarded(tmp_path: Path) -> Iterator[TestClient]:
         yield client
 
 
-@pytest.fixture
-def web(tmp_path: Path) -> Iterator[TestClient]:
-    with client_of(tmp_path, FakeAnalyzer()) as client:
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    with client_of(tmp_path_factory.mktemp("web"), FakeAnalyzer()) as client:
         yield client
 
 
 def key_for(web: TestClient, role: Role) -> dict[str, str]:
     key: str = web.app.state.services.keys.add(f"{role}-key", role)  # type: ignore[attr-defined]
     return {"x-api-key": key}
-
-
-@dataclass
-class Answered:
-    """What came back, and how much of the body was asked for before."""
-
-    status: int = 0
-    body: bytes = b""
-    taken: int = 0
-    headers: dict[str, str] = field(default_factory=dict)
-
-
-def ask(app: ASGIApp, method: str, path: str, headers: dict[str, str], body: Iterator[bytes]) -> Answered:
-    """Ask an application itself: the parts of the body are made when it asks for them."""
-    answered = Answered()
-    address, _, query = path.partition("?")
-    sent = {"host": "127.0.0.1", **headers}
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "path": address,
-        "raw_path": address.encode(),
-        "query_string": query.encode(),
-        "root_path": "",
-        "headers": [(name.lower().encode(), value.encode()) for name, value in sent.items()],
-        "client": ("127.0.0.1", 50000),
-        "server": ("127.0.0.1", 8000),
-    }
-
-    async def receive() -> Message:
-        part = next(body, None)
-        answered.taken += len(part or b"")
-        return {"type": "http.request", "body": part or b"", "more_body": part is not None}
-
-    async def send(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            answered.status = message["status"]
-            answered.headers = {name.decode(): value.decode() for name, value in message["headers"]}
-        answered.body += message.get("body", b"")
-
-    async def run() -> None:
-        await app(scope, receive, send)
-
-    asyncio.run(run())
-    return answered
 
 
 def endless() -> Iterator[bytes]:

@@ -29,7 +29,7 @@ from facepool.web.services import ServerOptions, Services
 from facepool.web.services.activity import Events
 from facepool.web.services.engine import Engine
 from facepool.web.services.limits import Limits
-from support.bounded_server import connect, everything, listening
+from support.bounded_server import connect, everything, listening, until
 from support.fake_analyzer import FakeAnalyzer
 from support.fake_live_analyzer import FakeLiveAnalyzer
 from support.fake_scan_analyzer import SPACE, FakeScanAnalyzer, circle, still
@@ -56,13 +56,13 @@ def test_live_pictures_end_with_the_key_or_session(tmp_path: Path, ends: str) ->
     with client_of(tmp_path, analyzer, GUARDED) as client:
         keys = services_of(client).keys
         client.post("/v1/session", json={"key": keys.add("Door", "recognize")})
-        cookie = {"cookie": f"facepool_session={client.cookies['facepool_session']}"}
+        cookie = {"cookie": f"facepool_session={client.cookies['facepool_session_8000']}"}
         with client.websocket_connect(f"{HERE}/v1/live", headers=cookie) as live:
             assert look(live, analyzer.frame())["faces"] == []
             if ends == "key":
                 keys.remove("Door")
             else:
-                keys.sign_out(client.cookies["facepool_session"])
+                keys.sign_out(client.cookies["facepool_session_8000"])
             with pytest.raises(WebSocketDisconnect) as closed:
                 look(live, analyzer.frame())
         assert closed.value.code == 4401
@@ -213,24 +213,18 @@ def test_who_connects_and_does_not_ask_is_not_waited_for(said: bytes) -> None:
 
 @pytest.mark.parametrize("then", [b"\r\n", b"GET / HT"])
 def test_nor_who_was_answered_and_begins_again(then: bytes) -> None:
-    with (
-        listening(PlainTextResponse("here"), IMPATIENT) as port,
-        socket.create_connection(("127.0.0.1", port), 30) as one,
-    ):
+    with listening(PlainTextResponse("here"), IMPATIENT) as port, connect(port) as one:
         one.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert b"here" in one.recv(10_000)
+        until(one, b"here")
         one.sendall(then)
         assert ended(one)
 
 
 def test_a_connection_that_asks_again_later_is_kept() -> None:
-    with (
-        listening(PlainTextResponse("here"), IMPATIENT) as port,
-        socket.create_connection(("127.0.0.1", port), 30) as one,
-    ):
+    with listening(PlainTextResponse("here"), IMPATIENT) as port, connect(port) as one:
         for _ in range(3):
             one.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert b"here" in one.recv(10_000)
+            until(one, b"here")
             time.sleep(0.4)  # longer than a head may take, but nothing has begun
 
 

@@ -437,12 +437,15 @@ def test_a_camera_of_the_server_is_added_as_it_hangs(visit: Callable[..., Visit]
     page.fill("dialog input[name=source]", "rtsp://127.0.0.1:9/hall")
     page.fill("dialog input[name=name]", "Hall")
     page.click("dialog summary")
+    page.fill("dialog input[name=user]", "admin")
+    page.fill("dialog input[name=password]", "p@ss/word")
     page.select_option("dialog select[name=rotate]", "90")
     page.fill("dialog input[name=every]", "7.5")
     page.click("dialog button[type=submit]")
     page.wait_for_selector("a:text-is('Hall')")
     (camera,) = httpx.get(f"{opened.address}/v1/cameras").json()["cameras"]
     assert (camera["name"], camera["rotate"], camera["every"]) == ("Hall", "90", 7.5)
+    assert camera["source"] == "rtsp://***@127.0.0.1:9/hall"
 
 
 def test_the_description_shows_every_operation_and_opens_the_one_that_the_address_names(

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from facepool.web.certificates import keep_certificate
 from facepool.web.connections import Bounds, Places, network_of
-from support.bounded_server import connect, everything, listening
+from support.bounded_server import connect, everything, listening, until
 
 SHORT = Bounds(head_s=0.3, body_s=0.3, read_s=0.3, yield_s=0.1)
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -72,16 +72,6 @@ def sent(one: socket.socket, data: bytes) -> None:
         one.sendall(data)
 
 
-def answered(one: socket.socket, times: int = 1) -> bytes:
-    """What comes until so many answers of `HERE` have come."""
-    came = b""
-    while came.count(b"here") < times:
-        data = one.recv(65536)
-        assert data, came
-        came += data
-    return came
-
-
 def refused(answer: bytes) -> tuple[int, str]:
     """Status and code of the last answer."""
     head, _, body = answer.rpartition(b"\r\n\r\n")
@@ -129,10 +119,10 @@ def test_an_ordinary_head_is_taken_in_any_pieces() -> None:
     with listening(HERE) as port, connect(port) as one:
         for start in range(0, len(head), 1000):
             one.sendall(head[start : start + 1000])
-        answered(one)
+        until(one, b"here")
         for byte in GET:
             one.sendall(bytes([byte]))
-        answered(one)
+        until(one, b"here")
 
 
 @pytest.mark.parametrize(
@@ -154,11 +144,20 @@ def test_what_stands_around_chunks_has_a_size(more: bytes) -> None:
 def test_chunks_are_a_body_and_trailers_are_no_headers() -> None:
     body = b"a\r\n0123456789\r\n" * 20_000 + b"0\r\nX-Api-Key: a\r\n\r\n"
     with listening(length) as port, connect(port) as one:
-        one.sendall(CHUNKS + body + GET)
-        answers = one.recv(10_000)
-        while answers.count(b"HTTP/1.1 200") < 2:
-            answers += one.recv(10_000)
-        assert b"200000 2" in answers
+        one.sendall(CHUNKS + body)
+        until(one, b"200000 2")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_of_ends_of_heads_is_a_body(chunked: bool) -> None:
+    body = b"\r\n\r\n" * 5000
+    if chunked:
+        request = CHUNKS + b"".join(b"%x\r\n%s\r\n" % (size, body[:size]) for size in (1, 2, 19_997)) + b"0\r\n\r\n"
+    else:
+        request = POST.replace(b"100", b"%d" % len(body)) + body
+    with listening(length) as port, connect(port) as one:
+        one.sendall(request * 3)
+        until(one, b"20000 2", 3)
 
 
 def test_requests_sent_ahead_are_not_parsed_before_their_turn() -> None:
@@ -173,7 +172,7 @@ def test_requests_sent_ahead_are_not_parsed_before_their_turn() -> None:
         assert app.asked == 2
         app.may_answer.set()
         one.settimeout(30)
-        answered(one, 1000)
+        until(one, b"here", 1000)
 
 
 def test_a_body_may_be_as_long_as_it_goes_on() -> None:
@@ -182,7 +181,15 @@ def test_a_body_may_be_as_long_as_it_goes_on() -> None:
         for _ in range(10):
             one.sendall(b"0123456789")
             time.sleep(0.1)
-        assert b"100 2" in one.recv(10_000)
+        until(one, b"100 2")
+
+
+def test_who_does_not_leave_after_the_last_word_ends_nothing_but_the_connection() -> None:
+    with listening(length, SHORT) as port, ExitStack() as open_ones:
+        for _ in range(20):
+            connect(port, open_ones).sendall(POST)
+        time.sleep(2)
+        assert httpx.get(f"http://127.0.0.1:{port}/").text.startswith("0 ")
 
 
 @pytest.mark.parametrize("slowly", [False, True])
@@ -210,14 +217,14 @@ def test_a_body_that_the_server_does_not_take_yet_is_not_late() -> None:
         sender.start()
         time.sleep(1)
         app.may_answer.set()
-        assert b"200 OK" in one.recv(10_000)
+        until(one, b"200 OK")
         sender.join(30)
 
 
 def test_the_rest_of_a_body_that_was_answered_is_not_read_for_ever() -> None:
     with listening(HERE, SHORT) as port, connect(port) as one:
         one.sendall(CHUNKS)
-        answered(one)
+        until(one, b"here")
         assert ends(lambda: one.sendall(b"a\r\n0123456789\r\n" * 100))
 
 
@@ -241,16 +248,18 @@ def test_an_answer_that_is_read_slowly_is_sent_whole() -> None:
 
 def test_an_address_has_so_many_places_and_others_have_theirs() -> None:
     app = Held()
-    with listening(app, Bounds(most_each=3, yield_s=60)) as port, ExitStack() as open_ones:
+    with listening(app, Bounds(most_each=3, spare_each=1, yield_s=60)) as port, ExitStack() as open_ones:
         for _ in range(3):
             connect(port, open_ones).sendall(GET)
         eventually(lambda: app.asked == 3)
-        answer = everything(connect(port, open_ones))
-        assert refused(answer) == (503, "server_busy")
+        spare = connect(port, open_ones)
+        assert refused(everything(connect(port, open_ones))) == (503, "server_busy")
+        spare.sendall(GET)
+        assert refused(everything(spare)) == (503, "server_busy")
         other = open_ones.enter_context(socket.create_connection(("127.0.0.1", port), 30, ("127.0.0.2", 0)))
         other.sendall(GET)
         app.may_answer.set()
-        answered(other)
+        until(other, b"here")
 
 
 def test_who_waits_gives_way_to_who_asks() -> None:
@@ -275,13 +284,16 @@ def test_addresses_of_a_proxy_have_as_many_places_as_there_are() -> None:
         eventually(lambda: app.asked == 5)
 
 
-def test_whether_the_server_lives_is_told_when_no_place_is_left() -> None:
+@pytest.mark.parametrize(
+    "bounds", [Bounds(most=3, yield_s=60), Bounds(most_each=3, yield_s=60)], ids=["all", "address"]
+)
+def test_whether_the_server_lives_is_told_when_no_place_is_left(bounds: Bounds) -> None:
     app = Held()
 
     async def some(scope: Scope, receive: Receive, send: Send) -> None:
         await (HERE if scope["path"] == "/health" else app)(scope, receive, send)
 
-    with listening(_with_lifespan(some), Bounds(most=3, yield_s=60)) as port, ExitStack() as open_ones:
+    with listening(_with_lifespan(some), bounds) as port, ExitStack() as open_ones:
         for _ in range(3):
             connect(port, open_ones).sendall(GET)
         eventually(lambda: app.asked == 3)
@@ -364,7 +376,7 @@ def test_who_does_not_speak_tls_is_not_waited_for(certificate: Path, said: bytes
         everything(two)
         with encrypted(port) as three:
             three.sendall(GET)
-            answered(three)
+            until(three, b"here")
             three.sendall(GET[:10])
             everything(three)
 
@@ -392,7 +404,7 @@ TEXT, PING, PONG, CONTINUED = 1, 9, 10, 0
 def web_socket(port: int) -> Iterator[socket.socket]:
     with connect(port) as one:
         one.sendall(UPGRADE)
-        assert b"101 Switching" in one.recv(10_000)
+        until(one, b"\r\n\r\n")
         yield one
 
 
@@ -415,6 +427,13 @@ def test_a_web_socket_of_nothing_but_frames_ends(flood: bytes) -> None:
         assert everything(one).partition(b"Too many")[0][-2:] == struct.pack(">H", 1008)
 
 
+@pytest.mark.parametrize("header", [b"Cookie: " + b"a" * 9000, b"Content-Length: 5", b"Sec-WebSocket-Key: short"])
+def test_a_web_socket_that_cannot_begin_is_not_waited_for(header: bytes) -> None:
+    with listening(HERE) as port, connect(port) as one:
+        one.sendall(UPGRADE[:-2] + header + b"\r\n\r\n")
+        assert b" 101 " not in everything(one)
+
+
 def test_a_web_socket_of_some_pings_and_large_fragments_goes_on() -> None:
     app = Held()
     app.may_answer.set()
@@ -435,7 +454,7 @@ def test_messages_that_nobody_takes_are_not_read() -> None:
         app.may_answer.set()
         eventually(lambda: len(app.taken) > 10_000)
         other.sendall(GET)
-        answered(other)
+        until(other, b"here")
 
 
 def test_answers_of_a_web_socket_that_nobody_reads_do_not_hold_a_place() -> None:

@@ -4,7 +4,8 @@ A command that takes some of the options gets a ``CommandContext`` as its first 
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -12,13 +13,15 @@ from typing import Any, Literal, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
+from facepool import extras
 from facepool.capture import mask_credentials
 from facepool.cli.ui.console import Console
 from facepool.config import ENVIRONMENT_PREFIX, Settings, default_config, load_settings
 from facepool.faces.analyze import Analyzer
 from facepool.faces.load import ModelChoice, load_analyzer
-from facepool.files import in_a_home
+from facepool.files import exists, in_a_home
 from facepool.gallery import Pool, open_pool
+from facepool.gallery.notices import COMMAND_LINE, logs_beside
 from facepool.models.catalog import PACKS, ModelEntry, Progress, find_pack, space_of
 from facepool.models.store import ModelStore, default_root
 from facepool.thresholds import ThresholdPolicy
@@ -129,6 +132,36 @@ class CommandContext:
         for remark in pool.notes:
             self.console.note(remark)
         return pool
+
+    @contextmanager
+    def changing_pool(self, space: EmbeddingSpace | None = None, *, must_exist: bool = True) -> Iterator[Pool]:
+        """The pool for a command that changes it; the logs of a server that has worked on it are told, too."""
+        with self.open_pool(space, must_exist=must_exist) as pool, self.noting(pool):
+            yield pool
+
+    @contextmanager
+    def noting(self, pool: Pool) -> Iterator[None]:
+        """Changes inside the block are told to the logs of a server that has worked on a pool."""
+        if not exists(logs_beside(pool.path)):  # nobody would ever read the notices
+            pool.wipe()  # what an earlier command could not
+            yield
+            return
+        try:
+            with pool.noting(COMMAND_LINE):
+                yield
+        finally:
+            if pool.owed():
+                self._settle(pool)
+
+    def _settle(self, pool: Pool) -> None:
+        """Do what changes have promised; without what a server takes, its next start does."""
+        if extras.missing("server"):
+            pool.wipe()
+            return
+        from facepool.web.services.settling import settle_once  # noqa: PLC0415 -- only where there was a server
+
+        for note in settle_once(pool):
+            self.console.note(note)
 
     def warn_of_passwords(self, *sources: str) -> None:
         """Say which arguments other users of this machine can read, in the list of processes.

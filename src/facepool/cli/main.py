@@ -25,6 +25,7 @@ COMMANDS = {
     "serve": "Serve a page, a REST interface and CompreFace's, with live cameras.",
     "keys": "Make, list and remove the API keys of a server.",
     "people": "List, show, rename, merge, remove, export and import people.",
+    "pool": "Make and restore backups of the pool, also while a server runs.",
     "evaluate": "Measure error rates on pictures of known people.",
     "calibrate": "Measure the threshold that your own pool needs.",
     "models": "List, pull, verify, show and import networks.",

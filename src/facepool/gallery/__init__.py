@@ -1,7 +1,8 @@
 """Who is known: people and their templates go in, and come out as rows, columns and changes since a revision.
 
 Read ``base`` first: the `Gallery` protocol. ``sqlite`` is the store of record, with its tables in ``schema`` and its
-file in ``connection``; ``npy`` the original project's two files; ``transfer`` copies from one gallery into another.
+file in ``connection``; ``npy`` the original project's two files; ``foreign`` has pools that come from elsewhere, and
+``transfer`` copies from one gallery into another.
 """
 
 from pathlib import Path
@@ -10,8 +11,9 @@ from facepool.errors import ConfigError
 from facepool.gallery.base import Gallery, check_gallery
 from facepool.gallery.checks import clean_name, find_name, known_name
 from facepool.gallery.columns import Changes, PoolMatrix
+from facepool.gallery.foreign import ForeignGallery
 from facepool.gallery.npy import NpyGallery
-from facepool.gallery.sqlite import SqliteGallery
+from facepool.gallery.sqlite import SqlGallery, SqliteGallery
 from facepool.gallery.transfer import TransferReport, transfer
 from facepool.types import EmbeddingSpace
 
@@ -21,12 +23,14 @@ __all__ = [
     "NpyGallery",
     "Pool",
     "PoolMatrix",
+    "SqlGallery",
     "SqliteGallery",
     "TransferReport",
     "check_gallery",
     "clean_name",
     "find_name",
     "known_name",
+    "open_foreign",
     "open_pool",
     "transfer",
 ]
@@ -71,6 +75,24 @@ def open_pool(
         why=f"its ending is {suffix!r}",
         fix="Name a file that ends in .db (SQLite) or .npy (the original pair)",
     )
+
+
+def open_foreign(path: Path | str, *, deadline_s: float | None = None) -> Gallery:
+    """Open a pool that may come from anywhere, to copy from it; everything in it is looked at first.
+
+    Args:
+        path: As for `open_pool`.
+        deadline_s: How long reading it may take; None: as long as it takes.
+
+    Raises:
+        ConfigError: The ending is another one.
+        PathMissing: There is no such pool.
+        PoolError: It is no pool, or not a whole one.
+    """
+    path = Path(path)
+    if path.suffix.lower() in _SQLITE_SUFFIXES:
+        return ForeignGallery(path, deadline_s=deadline_s)
+    return open_pool(path, must_exist=True)
 
 
 def _ids_beside(vectors_path: Path) -> Path:

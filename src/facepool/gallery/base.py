@@ -1,6 +1,7 @@
 """What every gallery can do, whatever it is kept in."""
 
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol, Self
@@ -8,6 +9,7 @@ from typing import Protocol, Self
 from facepool.errors import ConfigError
 from facepool.gallery.checks import check_dimension, check_space, clean_name
 from facepool.gallery.columns import Changes, LookAlikes, PoolMatrix
+from facepool.gallery.notices import Notice, Owed
 from facepool.types import Calibration, EmbeddingSpace, Person, Sample, Template
 
 
@@ -235,6 +237,35 @@ class Gallery(Protocol):
 
         Raises:
             UnknownTemplate: There is none of that number, or it is another person's.
+        """
+
+    def noting(self, caller: str) -> AbstractContextManager[list[Notice]]:
+        """Leave a notice of each change inside the block, in its own transaction, for logs that are kept elsewhere.
+
+        Only where somebody settles them: tells the logs, then calls `forget_notices`, then `wipe`, which erasing leaves
+        to them here.
+
+        Args:
+            caller: Who changes the gallery, for the logs.
+
+        Returns:
+            The notices, as they come.
+        """
+
+    def owed(self) -> Owed:
+        """What was promised and is not done yet: logs to be told, bytes to be wiped."""
+
+    def forget_notices(self, uuids: Sequence[str]) -> None:
+        """Delete notices that the logs were told; those that are not there are passed over."""
+
+    def wipe(self, patience_s: float = 1.0) -> str:
+        """Leave no bytes behind of what was erased, if that is owed.
+
+        Args:
+            patience_s: How long to wait for others.
+
+        Returns:
+            Why bytes may remain, which stays owed; empty: they do not.
         """
 
     def close(self) -> None:

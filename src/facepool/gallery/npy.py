@@ -24,12 +24,27 @@ from facepool.files import PRIVATE, exists, only_writer, storage_error, storage_
 from facepool.gallery.base import OpenFiles
 from facepool.gallery.checks import check_dimension, check_space, check_vectors, find_name
 from facepool.gallery.columns import Changes
-from facepool.gallery.schema import derived_person_uuid, derived_template_uuid, in_memory, undone_unless_whole
-from facepool.gallery.sqlite import SqlGallery, calibration_of, read_space, write_calibration, write_space
+from facepool.gallery.notices import Notice
+from facepool.gallery.schema import (
+    copies_of,
+    derived_person_uuid,
+    derived_template_uuid,
+    in_memory,
+    undone_unless_whole,
+)
+from facepool.gallery.sqlite import (
+    SqlGallery,
+    calibration_of,
+    read_notices,
+    read_space,
+    write_calibration,
+    write_notice,
+    write_space,
+)
 from facepool.types import EmbeddingSpace, Floats, Template
 
 FORMAT = "facepool-pair"
-VERSION = 6
+VERSION = 7
 
 Signature = tuple[tuple[int, int, int], ...]
 Record = Mapping[str, Any]
@@ -237,12 +252,21 @@ class NpyGallery(SqlGallery):
             "people_without_templates": [person.name for person in people if not person.templates],
             "person_ids": {person.name: person.id for person in people},
             "templates": list(map(_row, templates)),
+            "notices": [asdict(notice) for notice in read_notices(db)],
         }
         json_bytes = json.dumps(sidecar, ensure_ascii=False, indent=1).encode()
         return {self._files.vectors: vector_bytes, self._files.ids: id_bytes, self._files.sidecar: json_bytes}
 
-    def _wipe(self) -> None:
-        """Nothing: the files were written anew."""
+    def wipe(self, patience_s: float = 0) -> str:  # noqa: ARG002 -- nobody is waited for
+        """The files were written anew: what was kept of them is left."""
+        if self.owed().traces:
+            for copy in copies_of(self.path):
+                copy.unlink(missing_ok=True)
+            self._connection().execute("UPDATE state SET wiped = erased")
+        return ""
+
+    def _remark(self, traces: str) -> None:
+        """There is nothing to remark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -469,6 +493,8 @@ def _fill(db: sqlite3.Connection, vectors: Floats, names: list[str], rows: Itera
         db.execute("INSERT INTO sqlite_sequence VALUES ('templates', ?)", (last,))
         pairs = [sorted(row_of[name] for name in pair) for pair in sidecar.get("look_alikes", ())]
         db.executemany("INSERT INTO look_alikes VALUES (?, ?)", pairs)
+        for notice in sidecar.get("notices", ()):
+            write_notice(db, Notice(**notice))
         if sidecar.get("calibration"):
             write_calibration(db, calibration_of(sidecar["calibration"]))
 

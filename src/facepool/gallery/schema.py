@@ -1,14 +1,18 @@
 """The tables of pool.db, how they came to be, and the ids in them."""
 
+import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from uuid import UUID, uuid4, uuid5
 
 from facepool.errors import PoolCorrupt, PoolTooNew
 from facepool.files import PRIVATE, storage_errors, sync_folders, write_new
+from facepool.gallery.checks import damaged
 
 APPLICATION_ID = 0x66706F6F  # "fpoo", in the header of every pool.db
 
@@ -114,14 +118,40 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "DROP TABLE frontal_poses",
     ),
+    (  # what was promised and is not done yet: logs to be told, and bytes to be wiped
+        """CREATE TABLE notices (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            uuid BLOB NOT NULL UNIQUE,
+            at TEXT NOT NULL,
+            caller TEXT NOT NULL,
+            action TEXT NOT NULL,
+            person TEXT NOT NULL,
+            person_id TEXT NOT NULL,
+            detail TEXT NOT NULL,
+            change INTEGER NOT NULL
+        )""",
+        "ALTER TABLE state ADD COLUMN erased INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE state ADD COLUMN wiped INTEGER NOT NULL DEFAULT 0",
+        "UPDATE state SET rewritten = 0",
+    ),
 )
 """What takes a pool from version n to n + 1. Append only: pools of every earlier version are out there.
 
 ``state.revision`` counts changes. The ``revision`` of a row is that of the change that made it, gave it to another
 person or, of a person, another name; what is gone is in ``removed_templates``, so that followers need to read only what
-is newer than what they know. Numbers are never used twice. ``state.rewritten`` served versions before 5.
+is newer than what they know. Numbers are never used twice.
+
+``state.erased`` counts erasures; ``state.rewritten`` is how many of them there were when the file was last written
+anew, and ``state.wiped`` how many when its log was cut off after that, too, so that their bytes are nowhere.
 """
 VERSION = len(MIGRATIONS)
+
+_STATISTICS = json.dumps(
+    ["CREATE TABLE sqlite_stat1(tbl,idx,stat)", "CREATE TABLE sqlite_stat4(tbl,idx,neq,nlt,ndlt,sample)"]
+)
+_MOST_TABLES = 100
+_LONGEST_NAME = 40
+_BLANKS, _BLANKS_AROUND = re.compile(r"[ \t\n\r\f]+"), re.compile(r" ?([(),]) ?")  # others mean something to SQLite
 
 # What ids are derived in that follow from what they are the ids of.
 _IDS_OF_PEOPLE = UUID("5b0c6f7e-3d3a-4c55-9a37-0f6a6a1d7a11")
@@ -153,17 +183,20 @@ def undone_unless_whole(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def version_of(db: sqlite3.Connection, path: Path) -> int:
-    """The version of the tables; 0 for an empty file.
+    """The version of the tables, which are those of that version and nothing else; 0 for an empty file.
+
+    A file from elsewhere may have views without an end in place of tables, triggers, or columns that are computed. So
+    this is asked before anything else is.
 
     Raises:
-        PoolCorrupt: The file is another program's.
+        PoolCorrupt: The file is another program's, or its tables are not those of its version.
         PoolTooNew: A newer facepool wrote it.
     """
     with snapshot(db):  # another process may be making the tables just now
         (application,) = db.execute("PRAGMA application_id").fetchone()
         (version,) = db.execute("PRAGMA user_version").fetchone()
-        (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if application != APPLICATION_ID and (application, version, tables) != (0, 0, 0):
+        tables = schema_of(db)
+    if application != APPLICATION_ID and (application, version, tables) != (0, 0, frozenset()):
         raise PoolCorrupt(
             f"The pool {path} cannot be used",
             why="it is a database of another program",
@@ -175,7 +208,65 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
             why=f"a newer facepool wrote it (version {version}; this one knows {VERSION})",
             fix="Update facepool",
         )
+    if version < 0:
+        raise damaged(path, f"its version is {version}")
+    expected = _schema_of_version(version)
+    if tables != expected:
+        kind, name, *_ = max(tables ^ expected)  # "table" comes last of all kinds but "view" and "trigger"
+        raise damaged(path, f"its {kind} {name[:_LONGEST_NAME]!r} is not as in a pool of version {version}")
     return int(version)
+
+
+CONTENT = ("persons", "samples", "templates", "pictures", "look_alikes", "space", "calibration")
+"""The tables of people and what belongs to them, each after those that it refers to. The others say what was done."""
+
+
+def schema_of(db: sqlite3.Connection) -> frozenset[tuple[str, ...]]:
+    """What makes up a database, in SQLite's words, but for the statistics that it keeps where somebody asks."""
+    rows = db.execute(
+        "SELECT printf('%s', type), printf('%s', name), printf('%s', tbl_name), printf('%s', sql) FROM sqlite_master "
+        "WHERE sql NOT IN (SELECT value FROM json_each(?)) OR sql IS NULL LIMIT ?",
+        (_STATISTICS, _MOST_TABLES),
+    )
+    return frozenset((kind, name, table, _plain(sql)) for kind, name, table, sql in rows)
+
+
+def _plain(sql: str) -> str:
+    """A statement without the blanks that mean nothing: earlier versions were written by other hands."""
+    return _BLANKS_AROUND.sub(r"\1", _BLANKS.sub(" ", sql))
+
+
+@cache
+def _schema_of_version(version: int) -> frozenset[tuple[str, ...]]:
+    with closing(of_version(version)) as db:
+        return schema_of(db)
+
+
+def count_of(db: sqlite3.Connection, table: str) -> int:
+    """How many rows a table of ours has."""
+    return int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608 -- tables of ours
+
+
+def of_version(version: int) -> sqlite3.Connection:
+    """Empty tables in memory as a facepool of a version made them."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    _derive_ids(db)
+    for migration in MIGRATIONS[:version]:
+        for statement in migration:
+            db.execute(statement)
+    return db
+
+
+def brought_up_to_date(db: sqlite3.Connection, version: int) -> None:
+    """Bring the tables of a copy up to date; people and templates that had no id get one as `in_memory` gives it."""
+    _derive_ids(db)
+    with undone_unless_whole(db):
+        _migrate(db, version)
+
+
+def _derive_ids(db: sqlite3.Connection) -> None:
+    db.create_function("person_uuid", 1, derived_person_uuid)
+    db.create_function("template_uuid", 2, derived_template_uuid)
 
 
 def in_memory(source: sqlite3.Connection | None = None) -> sqlite3.Connection:
@@ -186,11 +277,7 @@ def in_memory(source: sqlite3.Connection | None = None) -> sqlite3.Connection:
     db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     if source is not None:
         source.backup(db)
-    db.create_function("person_uuid", 1, derived_person_uuid)
-    db.create_function("template_uuid", 2, derived_template_uuid)
-    version = version_of(db, Path(":memory:"))
-    with undone_unless_whole(db):
-        _migrate(db, version)
+    brought_up_to_date(db, version_of(db, Path(":memory:")))
     db.execute("PRAGMA foreign_keys = ON")
     return db
 
@@ -220,9 +307,24 @@ def copy_of(path: Path, version: int) -> Path:
     return path.with_name(f"{path.name}.version-{version}")
 
 
+def kept_before_restoring(path: Path) -> Path:
+    """Where a pool is kept as it was before a backup was restored to it."""
+    path = path.resolve()
+    return path.with_name(f"{path.name}.before-restore")
+
+
+def damaged_of(path: Path) -> Path:
+    """Where the file of a pool is kept that could be read no more, when a backup took its place."""
+    path = path.resolve()
+    return path.with_name(f"{path.name}.damaged")
+
+
 def copies_of(path: Path) -> list[Path]:
-    """The copies of a pool of earlier versions that are there."""
-    return [copy for copy in (copy_of(path, version) for version in range(1, VERSION)) if copy.exists()]
+    """What is kept of a pool beside it: as it was in earlier versions, before it was restored, damaged."""
+    damaged = damaged_of(path)
+    logs = (damaged.with_name(f"{damaged.name}{ending}") for ending in ("-wal", "-journal"))
+    versions = (copy_of(path, version) for version in range(1, VERSION))
+    return [copy for copy in (*versions, kept_before_restoring(path), damaged, *logs) if copy.exists()]
 
 
 def _migrate(db: sqlite3.Connection, version: int) -> None:

@@ -4,9 +4,9 @@ import json
 import sqlite3
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
@@ -33,10 +33,24 @@ from facepool.gallery.checks import (
 )
 from facepool.gallery.columns import Changes, LookAlikes, Numbers, PoolMatrix
 from facepool.gallery.connection import Link, connect, explain, explained
-from facepool.gallery.schema import copies_of, in_memory, snapshot, undone_unless_whole, uuid_bytes, uuid_text
+from facepool.gallery.notices import Action, Notice, Owed, now
+from facepool.gallery.schema import (
+    CONTENT,
+    copies_of,
+    count_of,
+    in_memory,
+    snapshot,
+    undone_unless_whole,
+    uuid_bytes,
+    uuid_text,
+)
 from facepool.types import Calibration, EmbeddingSpace, Floats, Indices, Person, Pose, Sample, Template
 
 _ROWS_AT_ONCE = 8192
+_ONE_MORE_ERASED = "UPDATE state SET erased = erased + 1"
+_WIPING_S = 1.0
+"""How long an erasure waits for others who use the log: what is left over is wiped later."""
+_PAGES_AT_ONCE = 4096
 _EVERYTHING = -(1 << 63)
 """A revision before that of any row."""
 _TEMPLATES = """
@@ -55,6 +69,8 @@ _LOOK_ALIKES = """
     SELECT one.name, other.name FROM look_alikes
     JOIN persons AS one ON one.id = look_alikes.person_id JOIN persons AS other ON other.id = look_alikes.other_id
 """
+_OLDEST_PERSON = "SELECT min(revision) FROM persons"
+_OLDEST_TEMPLATE = "SELECT min(revision) FROM templates"
 _VECTORS = """
     SELECT templates.id, samples.person_id, templates.embedding
     FROM templates JOIN samples ON samples.id = templates.sample_id WHERE templates.revision > ?
@@ -75,6 +91,8 @@ class SqlGallery(ABC):
     def __init__(self, path: Path, space: EmbeddingSpace | None) -> None:
         self.path = path
         self._offered = space
+        self._noted: list[Notice] | None = None
+        self._caller = ""
 
     @abstractmethod
     def _connection(self) -> sqlite3.Connection:
@@ -89,8 +107,12 @@ class SqlGallery(ABC):
         """What has to succeed for a change to take place; what it raises undoes the change."""
 
     @abstractmethod
-    def _wipe(self) -> None:
-        """Leave no bytes behind of what was erased."""
+    def wipe(self, patience_s: float = _WIPING_S) -> str:
+        """Leave no bytes behind of what was erased; why that could not be, or empty."""
+
+    @abstractmethod
+    def _remark(self, traces: str) -> None:
+        """Remember for `notes` why bytes of what was erased are still there."""
 
     @property
     @abstractmethod
@@ -208,7 +230,7 @@ class SqlGallery(ABC):
         """What happened since a revision."""
         with self._reading() as db, snapshot(db):
             revision = self._read_revision(db)
-            if since is None or not 0 < since <= revision:
+            if since is None or not 0 < since <= revision or _all_newer(db, since):
                 return self._read_changes(db, revision, _EVERYTHING)
             return self._read_changes(db, revision, since)
 
@@ -217,13 +239,40 @@ class SqlGallery(ABC):
         warnings.warn("Pool.matrix() is deprecated: use facepool.search.Search", DeprecationWarning, stacklevel=2)
         return PoolMatrix.of(self.changes())
 
+    @contextmanager
+    def noting(self, caller: str) -> Iterator[list[Notice]]:
+        """Changes inside the block leave notices for logs, and bytes for who settles these to wipe."""
+        if self._noted is not None:
+            raise ValueError(f"changes of {self.path} are noted already")
+        self._caller, self._noted = caller, []
+        try:
+            yield self._noted
+        finally:
+            self._noted = None
+
+    def owed(self) -> Owed:
+        """What was promised and is not done yet."""
+        with self._reading() as db, snapshot(db):
+            (traces,) = db.execute("SELECT erased != wiped FROM state").fetchone()
+            return Owed(read_notices(db), traces=bool(traces))
+
+    def forget_notices(self, uuids: Sequence[str]) -> None:
+        """Delete notices that the logs were told."""
+        with explained(self.path), self._writable() as db, undone_unless_whole(db):
+            for uuid in uuids:
+                gone = db.execute("DELETE FROM notices WHERE uuid = ? RETURNING action", (uuid_bytes(uuid),)).fetchall()
+                if gone == [("erased",)]:  # it named whom nothing may name any more
+                    db.execute(_ONE_MORE_ERASED)
+            self._before_commit()
+
     def create(self, person: str) -> None:
         """Make a person known who has no templates yet."""
         name = clean_name(person)
         with self._change() as (db, revision):
             if _find_person(db, name) is not None:
                 raise name_taken(name)
-            _insert_person(db, name, None, revision)
+            row = _insert_person(db, name, None, revision)
+            self._note(db, revision, "created", name, row)
 
     def register(
         self,
@@ -239,7 +288,7 @@ class SqlGallery(ABC):
         if not samples:
             return 0
         templates = new_templates(person, samples, space.model)
-        return self._add(templates, space, pairs, (), expected_revision)
+        return self._add(templates, space, pairs, (), expected_revision, registering=clean_name(person))
 
     def add(
         self,
@@ -256,8 +305,9 @@ class SqlGallery(ABC):
         with self._reading() as db:
             if calibration is None and self._calibration(db) is None:
                 return
-        with self._change(expected_revision) as (db, _):
+        with self._change(expected_revision) as (db, revision):
             write_calibration(db, calibration)
+            self._note(db, revision, "forgot the calibration" if calibration is None else "calibrated the pool")
 
     def rename(self, old: str, new: str) -> None:
         """Give a person another name."""
@@ -266,6 +316,7 @@ class SqlGallery(ABC):
             if new != old and _find_person(db, new) is not None:
                 raise person_exists(old, new)
             db.execute("UPDATE persons SET name = ?, revision = ? WHERE id = ?", (new, revision, person))
+            self._note(db, revision, "renamed", new, person, old)
 
     def merge(self, source: str, target: str) -> int:
         """Give all templates of `source` to `target`; `source` is gone."""
@@ -280,13 +331,16 @@ class SqlGallery(ABC):
             db.execute("UPDATE samples SET person_id = ? WHERE person_id = ?", (staying, leaving))
             _move_look_alikes(db, leaving, staying)
             db.execute("DELETE FROM persons WHERE id = ?", (leaving,))
+            self._note(db, revision, "merged", target, staying, source)
         return moved
 
     def remove(self, person: str) -> int:
         """Erase a person and all their templates, and wipe the bytes."""
-        with self._change_of(find_name(person)) as (db, leaving, revision):
+        name = find_name(person)
+        with self._change_of(name) as (db, leaving, revision):
+            self._note(db, revision, "erased", name, leaving)
             erased = _delete_person(db, leaving, revision)
-        self._wipe()
+        self._wipe_unless_noting()
         return erased
 
     def remove_many(self, people: Collection[str]) -> dict[str, int]:
@@ -297,8 +351,10 @@ class SqlGallery(ABC):
                 return {}
         with self._change() as (db, revision):
             rows = {name: _find_person(db, name) for name in names}
+            for name, row in rows.items():
+                self._note(db, revision, "erased", name, row)  # logs may speak of those, too, who are not there
             erased = {name: _delete_person(db, row, revision) for name, row in rows.items() if row is not None}
-        self._wipe()
+        self._wipe_unless_noting()
         return erased
 
     def remove_template(self, template_id: int, person: str | None = None) -> str:
@@ -310,8 +366,51 @@ class SqlGallery(ABC):
             sample, owner = self._check_owner(db, template_id, name)
             db.execute("INSERT INTO removed_templates VALUES (?, ?)", (template_id, revision))
             db.execute("DELETE FROM samples WHERE id = ?", (sample,))
-        self._wipe()
+            db.execute(_ONE_MORE_ERASED)
+            self._note(db, revision, "erased_sample", owner, _row_of_person(db, owner), str(template_id))
+        self._wipe_unless_noting()
         return owner
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Several queries of the tables at one moment, for those who copy or compare galleries."""
+        with self._reading() as db, snapshot(db):
+            yield db
+
+    def copy_to(self, target: sqlite3.Connection, report: Callable[[int, int], None]) -> None:
+        """Copy all tables as they are at one moment; others may change the gallery meanwhile.
+
+        Args:
+            target: An empty database.
+            report: Is told how many pages are copied, of how many.
+        """
+        with self.reading() as db:
+            self._read_revision(db)  # the moment is that of the first query
+            db.backup(target, pages=_PAGES_AT_ONCE, progress=lambda _, left, total: report(total - left, total))
+
+    def take_over(
+        self,
+        source: sqlite3.Connection,
+        prepare: Callable[[sqlite3.Connection], None],
+        report: Callable[[int, int], None],
+    ) -> None:
+        """Put the people of a copy into the place of those who are here, in one change that everybody follows.
+
+        Args:
+            source: Tables of today's version, all of which were verified.
+            prepare: Is given the tables of this gallery before the copy is read; nobody else changes them.
+            report: Is told how many rows were stored, of how many.
+        """
+        with self._change() as (db, revision):
+            prepare(db)
+            _replace_content(db, source, revision, report, with_images=self.keeps_images)
+
+    def forget_what_was(self) -> None:
+        """Leave no bytes behind of what `take_over` has replaced."""
+        with explained(self.path), self._writable() as db:
+            db.execute(_ONE_MORE_ERASED)
+        if why := self.wipe():
+            self._remark(why)
 
     def __enter__(self) -> Self:
         return self
@@ -336,6 +435,37 @@ class SqlGallery(ABC):
             db.execute("UPDATE state SET revision = ?", (revision + 1,))
             self._before_commit()
 
+    def _note(
+        self,
+        db: sqlite3.Connection,
+        revision: int,
+        action: Action,
+        person: str = "",
+        row: int | None = None,
+        detail: str = "",
+    ) -> None:
+        """Leave a notice of a change, as a part of it, if there is somebody to tell.
+
+        Args:
+            db: Of the change.
+            revision: That it leads to.
+            action: What it does.
+            person: To whom; empty: nobody in particular.
+            row: Theirs; None: they are not there.
+            detail: As `Notice` has it.
+        """
+        if self._noted is None:
+            return
+        person_id = "" if row is None else uuid_text(_uuid_of(db, row))
+        notice = Notice(str(uuid4()), now(), self._caller, action, person, person_id, detail, revision)
+        write_notice(db, notice)
+        self._noted.append(notice)
+
+    def _wipe_unless_noting(self) -> None:
+        """After an erasure; where logs are to be told first, notices still name who was erased, and are wiped, too."""
+        if self._noted is None and (why := self.wipe()):
+            self._remark(why)
+
     @contextmanager
     def _change_of(self, name: str) -> Iterator[tuple[sqlite3.Connection, int, int]]:
         """A change to somebody who is there, whose row it gives; a gallery without them is not even locked."""
@@ -351,6 +481,8 @@ class SqlGallery(ABC):
         look_alikes: Collection[LookAlikes],
         people: Collection[Person | str],
         expected_revision: int | None,
+        *,
+        registering: str | None = None,
     ) -> int:
         names = [clean_name(template.person) for template in templates]
         ids_of = {clean_name(one): "" for one in people if isinstance(one, str)}
@@ -373,6 +505,11 @@ class SqlGallery(ABC):
                 _insert_template(db, rows[name], template, revision, with_image=self.keeps_images)
             for pair in look_alikes:
                 _insert_look_alikes(db, *(_row_of_person(db, name) for name in pair))
+            views = f"{len(templates)} view{'' if len(templates) == 1 else 's'}"
+            if registering is not None:
+                self._note(db, revision, "registered", registering, rows[registering], views)
+            elif rows:
+                self._note(db, revision, "imported a pool", detail=views)
         return len(templates)
 
     def _pin(self, db: sqlite3.Connection, space: EmbeddingSpace) -> None:
@@ -402,7 +539,7 @@ class SqlGallery(ABC):
             return None
         try:
             return calibration_of(json.loads(row[0]))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
             raise damaged(self.path, f"its calibration cannot be read ({type(error).__name__}: {error})") from error
 
     def _fitting_calibration(self, db: sqlite3.Connection) -> Calibration | None:
@@ -582,13 +719,23 @@ class SqliteGallery(SqlGallery):
             self._link.db.close()
             self._link = None
 
-    def _wipe(self) -> None:
-        db = self._connection()
-        # secure_delete alone leaves copies behind in pages that SQLite had rearranged; VACUUM writes them all anew.
+    def wipe(self, patience_s: float = _WIPING_S) -> str:
+        """Write the file anew if anybody was erased, and truncate its log, in which pages are that were there before.
+
+        While somebody reads what the log has, that cannot be done; then the file remembers that it is owed.
+
+        Args:
+            patience_s: How long to wait for others.
+
+        Returns:
+            Why bytes may remain; empty: they do not.
+        """
+        db, why = self._connection(), ""
+        if not self.owed().traces:
+            return why
         try:
-            db.execute("VACUUM")
-            (busy, *_) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            why = "another process is using the pool" if busy else ""
+            with patient(db, patience_s):
+                why = _write_anew(db)
         except sqlite3.OperationalError as error:
             explanation = explain(self.path, error)
             if explanation is None:
@@ -596,8 +743,72 @@ class SqliteGallery(SqlGallery):
             why = explanation.why
         for copy in copies_of(self.path):
             copy.unlink(missing_ok=True)
-        if why:
-            self._remarks.append(f"Traces of what was removed may remain in {self.path.name} and its log: {why}.")
+        return why
+
+    def _remark(self, traces: str) -> None:
+        self._remarks.append(traces_remain(self.path.name, traces))
+
+
+def traces_remain(name: str, why: str) -> str:
+    """What users are told when the file of a name could not be wiped."""
+    return f"Traces of what was removed may remain in {name} and its log: {why}."
+
+
+@contextmanager
+def patient(db: sqlite3.Connection, patience_s: float) -> Iterator[None]:
+    """Wait for others this long inside the block."""
+    (before_ms,) = db.execute("PRAGMA busy_timeout").fetchone()
+    db.execute(f"PRAGMA busy_timeout = {round(patience_s * 1000)}")
+    try:
+        yield
+    finally:
+        db.execute(f"PRAGMA busy_timeout = {before_ms}")
+
+
+def _write_anew(db: sqlite3.Connection) -> str:
+    """Wipe a file and its log; why that could not be, or empty."""
+    erased, rewritten = db.execute("SELECT erased, rewritten FROM state").fetchone()  # others may erase meanwhile
+    if rewritten != erased:
+        # secure_delete alone leaves copies behind in pages that SQLite had rearranged; VACUUM writes them all anew.
+        # Once: while somebody reads, each time would add the whole file to the log.
+        db.execute("VACUUM")
+        db.execute("UPDATE state SET rewritten = ?", (erased,))
+    (busy, *_) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        return "another process is using the pool"
+    db.execute("UPDATE state SET wiped = ?", (erased,))
+    return ""
+
+
+def _all_newer(db: sqlite3.Connection, since: int) -> bool:
+    """Whether nothing is left of what there was at a revision, as after a restored backup."""
+    oldest = (db.execute(_OLDEST_PERSON).fetchone()[0], db.execute(_OLDEST_TEMPLATE).fetchone()[0])
+    return all(revision is None or int(revision) > since for revision in oldest)
+
+
+def _replace_content(
+    db: sqlite3.Connection,
+    source: sqlite3.Connection,
+    revision: int,
+    report: Callable[[int, int], None],
+    *,
+    with_images: bool,
+) -> None:
+    """Fill the tables of people with those of a copy, as if all of it were new at a revision."""
+    for table in reversed(CONTENT):
+        db.execute(f"DELETE FROM {table}")  # noqa: S608 -- tables of ours
+    tables = [table for table in CONTENT if with_images or table != "pictures"]
+    total, done = sum(count_of(source, table) for table in tables), 0
+    for table in tables:
+        columns = [str(name) for _, name, *_ in db.execute(f"PRAGMA table_info({table})").fetchall()]
+        read = ", ".join(str(revision) if name == "revision" else name for name in columns)
+        rows = source.execute(f"SELECT {read} FROM {table}")  # noqa: S608 -- tables of ours
+        store = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 -- tables of ours
+        while part := rows.fetchmany(_ROWS_AT_ONCE):
+            db.executemany(store, part)
+            done += len(part)
+            report(done, total)
+    db.execute("DELETE FROM removed_templates WHERE id IN (SELECT id FROM templates)")
 
 
 def read_space(db: sqlite3.Connection) -> EmbeddingSpace | None:
@@ -623,6 +834,21 @@ def write_space(db: sqlite3.Connection, space: EmbeddingSpace) -> None:
         "INSERT INTO space (id, model, weights_sha256, preprocessing, template, mirrored, dimension) "
         "VALUES (1, ?, ?, ?, ?, ?, ?)",
         values,
+    )
+
+
+def read_notices(db: sqlite3.Connection) -> tuple[Notice, ...]:
+    """What logs are yet to be told, oldest first."""
+    query = "SELECT uuid, at, caller, action, person, person_id, detail, change FROM notices ORDER BY id"
+    return tuple(Notice(uuid_text(uuid), *rest) for uuid, *rest in db.execute(query))
+
+
+def write_notice(db: sqlite3.Connection, notice: Notice) -> None:
+    """Keep a notice until logs were told."""
+    db.execute(
+        "INSERT INTO notices (uuid, at, caller, action, person, person_id, detail, change) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (uuid_bytes(notice.uuid), *astuple(notice)[1:]),
     )
 
 
@@ -708,6 +934,10 @@ def _find_person(db: sqlite3.Connection, name: str) -> int | None:
     return int(row[0]) if row else None
 
 
+def _uuid_of(db: sqlite3.Connection, row: int) -> bytes:
+    return bytes(db.execute("SELECT uuid FROM persons WHERE id = ?", (row,)).fetchone()[0])
+
+
 def _row_of_person(db: sqlite3.Connection, name: str) -> int:
     row = _find_person(db, name)
     if row is None:
@@ -736,6 +966,7 @@ def _delete_person(db: sqlite3.Connection, row: int, revision: int) -> int:
         (revision, row),
     ).rowcount
     db.execute("DELETE FROM persons WHERE id = ?", (row,))
+    db.execute(_ONE_MORE_ERASED)
     return erased
 
 

@@ -2,21 +2,24 @@
 
 What it made of graphs is kept between runs of the program, because loading that takes a fraction of the compiling.
 OpenVINO has a cache of its own, which takes a file that was damaged in the middle for what it was. Here a file's name
-holds the digest of its content, and nothing is run whose content is not that.
+holds the digest of its content, and nothing is run whose content is not that. What is read again while the program
+runs is read from a copy without a name, which nobody else can change: a mapped file that is cut ends its process.
 """
 
 import importlib.util
 import logging
 import mmap
 import platform
+import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryFile
 from threading import Lock
 from types import ModuleType
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -33,6 +36,7 @@ KEPT = 12
 """How many compiled graphs stay; the ones used longest ago go first."""
 
 _SUFFIX = ".compiled"
+_MIB = 1024 * 1024
 
 _STEADY = 30
 """Batches of one shape, a second of video, after which more of them are expected."""
@@ -72,7 +76,7 @@ class _Compiled:
 
     Args:
         model: OpenVINO's compiled model.
-        weights: File that it reads its weights from without owning the memory.
+        weights: Copy of a file that it reads its weights from without owning the memory.
     """
 
     def __init__(self, model: Any, weights: mmap.mmap | None = None) -> None:  # noqa: ANN401 -- OpenVINO ships no types
@@ -104,6 +108,8 @@ class _Maker:
     def __init__(self, request: GraphRequest) -> None:
         self.version = _version(_openvino())
         self._path = request.path
+        self._file: tuple[str, int, int] | None = None
+        self._own: mmap.mmap | None = None
         self._kept = CompiledGraphs(request.cache) if request.cache else None
         self._feed = request.feed
         self._core = _openvino().Core()
@@ -113,6 +119,11 @@ class _Maker:
             "INFERENCE_PRECISION_HINT": "bf16" if request.bfloat16 else "f32",
         }
         self._settings = {**self._lasting, "INFERENCE_NUM_THREADS": request.threads}
+
+    def keep_file(self) -> None:
+        """Make from now on what the file holds now, whatever becomes of it; without room on the disk, from the file."""
+        with suppress(OSError):
+            self._own = _own_copy(self._path)
 
     def make(self, shape: tuple[int, ...] | None = None) -> _Compiled:
         """Take what was compiled in an earlier run, or compile now and keep it.
@@ -139,7 +150,8 @@ class _Maker:
             "feed": self._feed,
             "shape": shape,
         }
-        key = key_of(self._path, circumstances)
+        self._file = self._file or known_file(self._path)
+        key = key_of(self._file, circumstances)
         kept = self._import(self._kept.find(key))
         if kept is None:
             compiled = self._compile(shape)
@@ -150,9 +162,11 @@ class _Maker:
     def _import(self, found: Path | None) -> _Compiled | None:
         if found is None:
             return None
-        with found.open("rb") as file:
-            # OpenVINO refuses memory that is read-only; if it wrote to this, that would not reach the file.
-            weights = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        try:
+            weights = _own_copy(found)
+        except OSError as error:
+            log.info("What was compiled before cannot be copied, so it is compiled again: %s", error)
+            return None
         try:
             tensor = _openvino().Tensor(np.frombuffer(weights, np.uint8), shared_memory=True)
             return _Compiled(self._core.import_model(tensor, _CPU, self._settings), weights)
@@ -161,12 +175,35 @@ class _Maker:
             return None
 
     def _compile(self, shape: tuple[int, ...] | None) -> Any:  # noqa: ANN401 -- OpenVINO ships no types
-        model = self._core.read_model(self._path)
+        model = self._read_model()
         if self._feed is not None:
             model = _taking_pixels(model, self._feed)
         if shape is not None:
             model.reshape(shape)
         return self._core.compile_model(model, _CPU, self._settings)
+
+    def _read_model(self) -> Any:  # noqa: ANN401 -- OpenVINO ships no types
+        return self._core.read_model(self._path if self._own is None else bytes(self._own))
+
+
+def _own_copy(path: Path) -> mmap.mmap:
+    """A copy of a file that has no name, mapped: on the same disk if it may be written to.
+
+    Raises:
+        OSError: There is no such file, or no room.
+    """
+    with path.open("rb") as file, _nameless_file(path.parent) as copy:
+        shutil.copyfileobj(file, copy, _MIB)
+        copy.flush()
+        # OpenVINO refuses memory that is read-only; if it wrote to this, that would not reach the file.
+        return mmap.mmap(copy.fileno(), 0, access=mmap.ACCESS_COPY)
+
+
+def _nameless_file(folder: Path) -> IO[bytes]:
+    try:
+        return TemporaryFile(dir=folder)
+    except OSError:
+        return TemporaryFile()
 
 
 def _keep(kept: "CompiledGraphs", key: str, compiled: Any) -> None:  # noqa: ANN401 -- OpenVINO ships no types
@@ -213,6 +250,8 @@ class _OpenVinoGraph:
         self._any: _Compiled | None = maker.make()
         self.outputs = tuple(port.get_any_name() for port in self._any.model.outputs)
         self._has_sizes = any(side.is_dynamic for side in list(self._any.model.input(0).partial_shape)[1:])
+        if self._has_sizes:
+            maker.keep_file()
         self._runs: dict[tuple[int, ...], int] = {}
         self._fixed: dict[tuple[int, ...], _Compiled] = {}
         self._lock = Lock()  # a request serves one caller at a time; the CPU is busy with one anyway
@@ -244,20 +283,25 @@ class _OpenVinoGraph:
             self._fixed[shape] = self._maker.make(shape)
 
 
-def key_of(graph: Path, circumstances: Mapping[str, object]) -> str:
-    """The name of what one graph becomes under some circumstances.
-
-    Args:
-        graph: The file; it counts as another one as soon as its size or time of change is another.
-        circumstances: All that decides what the engine makes of it: version, processor, settings.
+def known_file(graph: Path) -> tuple[str, int, int]:
+    """What tells a file from another: its path, size and time of change.
 
     Raises:
         OSError: There is no such file.
     """
     found = graph.stat()
+    return str(graph.resolve()), found.st_size, found.st_mtime_ns
+
+
+def key_of(graph: tuple[str, int, int], circumstances: Mapping[str, object]) -> str:
+    """The name of what one graph becomes under some circumstances.
+
+    Args:
+        graph: Its file, as it was when the graph was loaded.
+        circumstances: All that decides what the engine makes of it: version, processor, settings.
+    """
     decisive = sorted((name, repr(value)) for name, value in circumstances.items())
-    known = (str(graph.resolve()), found.st_size, found.st_mtime_ns, decisive)
-    return sha256(repr(known).encode()).hexdigest()[:32]
+    return sha256(repr((*graph, decisive)).encode()).hexdigest()[:32]
 
 
 class CompiledGraphs:

@@ -15,6 +15,7 @@ _log = logging.getLogger(__name__)
 EventRecord = Mapping[str, object]
 """What happened, as JSON knows it: ``event`` says what, ``person`` who (or None)."""
 
+_Item = tuple[EventRecord, bytes]
 _LONGEST_WAIT_S = 30.0
 _GIVE_UP_S = 600.0
 """An event that is older than this is dropped: nobody acts on it any more."""
@@ -71,7 +72,8 @@ class Outbox:
     ) -> None:
         self._deliver = deliver
         self._where = where
-        self._waiting: deque[tuple[EventRecord, bytes]] = deque()
+        self._waiting: deque[_Item] = deque()
+        self._under_way: _Item | None = None
         self._capacity = capacity
         self._changed = threading.Condition()
         self._closing = threading.Event()
@@ -89,7 +91,7 @@ class Outbox:
     def put(self, event: EventRecord) -> None:
         """Take an event; returns at once. After ``close`` events are dropped."""
         try:
-            item = dict(event), json.dumps(event, ensure_ascii=False, allow_nan=False).encode()
+            item = _item(dict(event))
         except (TypeError, ValueError) as error:  # not JSON, or not text
             self._drop(f"it cannot be written as JSON ({error})")
             return
@@ -102,6 +104,14 @@ class Outbox:
                 self._drop(f"more than {self._capacity} wait")
             self._waiting.append(item)
             self._changed.notify()
+
+    def forget(self, people: Collection[str]) -> None:
+        """What waits does not name these people any more, nor does another attempt at what is under way."""
+        names = frozenset(people)
+        with self._changed:
+            self._waiting = deque(_without(names, item) for item in self._waiting)
+            if self._under_way is not None:
+                self._under_way = _without(names, self._under_way)
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Deliver what waits, for so long at most, and end. The first failure now drops the rest."""
@@ -124,9 +134,9 @@ class Outbox:
         self.close()
 
     def _run(self) -> None:
-        while (item := self._next()) is not None:
+        while self._next() is not None:
             try:
-                self._insist(item)
+                self._insist()
             except (Rejected, Unreachable) as error:
                 if self._abandoned:  # it is counted already
                     return
@@ -139,8 +149,8 @@ class Outbox:
                     self._failing = False
                     _log.warning("Events to %s arrive again", self._where)
 
-    def _insist(self, item: tuple[EventRecord, bytes]) -> None:
-        """Deliver, again and again until it is too late.
+    def _insist(self) -> None:
+        """Deliver what is under way, again and again until it is too late.
 
         Raises:
             Rejected: The other side does not want the event.
@@ -149,22 +159,29 @@ class Outbox:
         give_up_s = time.monotonic() + _GIVE_UP_S
         longest_s = self._first_wait_s
         while True:
+            with self._changed:
+                item = self._under_way  # anew: names may be forgotten between two attempts
+            if item is None:
+                return
             try:
-                return self._deliver(*item)
+                self._deliver(*item)
             except Unreachable as error:
                 if self._closing.is_set() or time.monotonic() > give_up_s:
                     raise
                 self._report_failure(error)
+            else:
+                return
             self._closing.wait(random.uniform(0, longest_s))  # noqa: S311 -- nothing secret about a pause
             longest_s = min(2 * longest_s, _LONGEST_WAIT_S)
 
-    def _next(self) -> tuple[EventRecord, bytes] | None:
+    def _next(self) -> _Item | None:
         """The event to deliver now; None at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing.is_set())
             if time.monotonic() > self._deadline_s:
                 self._give_up()
-            return self._waiting.popleft() if self._waiting else None
+            self._under_way = self._waiting.popleft() if self._waiting else None
+            return self._under_way
 
     def _give_up(self) -> None:
         with self._changed:
@@ -182,3 +199,23 @@ class Outbox:
         if not self._failing:
             self._failing = True
             _log.warning("Events to %s wait: %s", self._where, error)
+
+
+def _item(event: EventRecord) -> _Item:
+    """An event with its JSON text.
+
+    Raises:
+        TypeError: It cannot be JSON.
+        ValueError: Nor text.
+    """
+    return event, json.dumps(event, ensure_ascii=False, allow_nan=False).encode()
+
+
+def _without(people: Collection[object], item: _Item) -> _Item:
+    """An item that names none of some people."""
+    event = dict(item[0])
+    if event.get("person") in people:
+        event |= {"person": None, "person_id": None}
+    if event.get("previous") in people:
+        event["previous"] = None
+    return item if event == item[0] else _item(event)

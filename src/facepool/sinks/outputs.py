@@ -1,7 +1,7 @@
 """All other programs that hear of events, opened as the settings say and closed together."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from typing import Self
@@ -73,6 +73,11 @@ class EventOutputs:
             outbox.put(event)
         for home_assistant in self._home_assistants:
             home_assistant.put(event, camera)
+
+    def forget(self, people: Collection[str]) -> None:
+        """Events that wait do not name these people any more."""
+        for outbox in self._outboxes:
+            outbox.forget(people)
 
     def close(self) -> None:
         """Deliver what waits, to all at once, within five seconds; what never arrived, the log says."""

@@ -14,9 +14,11 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 import facepool
+from facepool.errors import FacepoolError
 from facepool.web import compreface, deepstack, problems
 from facepool.web.api import activity, cameras, enroll, keys, live, persons, pool, recognition, system
 from facepool.web.fallbacks import Fallbacks
+from facepool.web.hiding import HiddenFolders, usual_folders
 from facepool.web.middleware import Deployment, middleware
 from facepool.web.middleware.bounds import DEADLINE_S, MOST_BYTES
 from facepool.web.openapi import Application, operation_id
@@ -67,6 +69,11 @@ def create_app(
         yield
         services.close()
 
+    hidden = HiddenFolders(usual_folders(services.settings.pool))
+
+    def refusal(error: problems.Failure, request: Request) -> Response:
+        return _refusal(hidden.for_clients(error) if isinstance(error, FacepoolError) else error, request)
+
     app = Application(
         title="facepool",
         version=facepool.__version__,
@@ -76,12 +83,13 @@ def create_app(
         responses=problems.PROBLEMS,
         generate_unique_id_function=operation_id,
         lifespan=lifespan,
-        middleware=middleware(services, deployment, most_bytes=most_bytes, deadline_s=deadline_s, refusal=_refusal),
+        middleware=middleware(services, deployment, most_bytes=most_bytes, deadline_s=deadline_s, refusal=refusal),
     )
     app.state.services = services
     app.state.deployment = deployment
     app.state.most_bytes = most_bytes
-    problems.add_handlers(app, _refusal)
+    app.state.hidden = hidden
+    problems.add_handlers(app, refusal, hidden.for_clients)
     for router in _ROUTERS:
         app.include_router(router)
     app.router.routes.append(Fallbacks(app.router))
@@ -90,7 +98,7 @@ def create_app(
 
 
 def _refusal(error: problems.Failure, request: Request) -> Response:
-    """Clients of other programs' interfaces expect the words of these."""
+    """The answer, in the words of the interface that was asked."""
     path = request.scope["path"]
     words = next((words for start, words in _WORDS.items() if path.startswith(start)), problems.refusal_as_problem)
     return words(error, request)

@@ -6,12 +6,15 @@ Who has let the server wait for a while gives way to a newcomer where places are
 
 import ipaddress
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+_Holders = dict[str, set["Place"]]
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_MOST_ENDED = 16
+"""At a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,8 @@ class Bounds:
     Attributes:
         most: Connections at once.
         most_each: Of these, from one address; addresses of a proxy that is believed are not counted.
-        spare: Connections beyond ``most`` that are answered ``/health`` only: whether the server lives.
+        spare: Connections beyond these that are answered ``/health`` only: whether the server lives.
+        spare_each: Of these, from one address.
         head_s: From the connection, or the first bytes after an answer, to the end of a request's head; TLS included.
         body_s: How long a body may stand still.
         least_bytes_s: How slowly a body may come or an answer be read; what is slower stands still.
@@ -31,7 +35,8 @@ class Bounds:
 
     most: int = 512
     most_each: int = 32
-    spare: int = 16
+    spare: int = 32
+    spare_each: int = 4
     head_s: float = 10.0
     body_s: float = 10.0
     least_bytes_s: float = 1024.0
@@ -97,11 +102,11 @@ class Places:
     def __init__(self, bounds: Bounds, proxies: Iterable[str] = ()) -> None:
         self.bounds = bounds
         self._proxies = tuple(_networks(proxies))
-        self._taken: set[Place] = set()
-        self._each: Counter[str] = Counter()
+        self._ordinary: _Holders = {}
+        self._spare: _Holders = {}
 
     def __len__(self) -> int:
-        return len(self._taken)
+        return _total(self._ordinary) + _total(self._spare)
 
     def take(self, host: str, abort: Callable[[], object]) -> Place | None:
         """A place for a connection; None: there is none.
@@ -111,39 +116,49 @@ class Places:
             abort: Ends the connection.
         """
         address = "" if self._is_proxy(host) else network_of(host)
-        if address and self._each[address] >= self.bounds.most_each and not self._make_room(address):
+        bounds = self.bounds
+        spare = not self._has_room(self._ordinary, address, bounds.most_each, bounds.most)
+        if spare and not self._has_room(self._spare, address, bounds.spare_each, bounds.spare):
             return None
-        full = len(self._taken) >= self.bounds.most and not self._make_room()
-        if full and len(self._taken) >= self.bounds.most + self.bounds.spare:
-            return None
-        place = Place(self, address, abort, spare=full)
-        self._taken.add(place)
-        if address:
-            self._each[address] += 1
+        place = Place(self, address, abort, spare=spare)
+        self._holders(place).setdefault(address, set()).add(place)
         return place
 
     def release(self, place: Place) -> None:
         """A place is free again."""
-        if place in self._taken:
-            self._taken.remove(place)
-            if place.address:
-                self._each -= Counter({place.address: 1})  # which forgets an address without any
+        holders = self._holders(place)
+        places = holders.get(place.address, set())
+        places.discard(place)
+        if not places:
+            holders.pop(place.address, None)
 
     def end_overdue(self) -> None:
-        """End connections whose clients let the server wait for too long."""
-        for place in [place for place in self._taken if place.overdue]:
+        """End some connections whose clients let the server wait for too long; not all at once, which takes a while."""
+        everybody = (*self._ordinary.values(), *self._spare.values())
+        overdue = [place for places in everybody for place in places if place.overdue]
+        for place in overdue[:_MOST_ENDED]:
+            place.work()  # it is given up once
             place.give_up()
 
-    def _make_room(self, address: str | None = None) -> bool:
-        """End the connection that waits longest, of the address that holds most; False if none has waited for long."""
-        waiting = [
-            place
-            for place in self._taken
-            if address in (None, place.address) and place.waited_s() > self.bounds.yield_s
-        ]
-        if not waiting:
+    def _holders(self, place: Place) -> _Holders:
+        return self._spare if place.spare else self._ordinary
+
+    def _has_room(self, holders: _Holders, address: str, most_each: int, most: int) -> bool:
+        """Whether there is room for one more, if need be because who waits longest gives way."""
+        own = holders.get(address, set())
+        if address and len(own) >= most_each and not self._end_longest(own):
             return False
-        longest = max(waiting, key=lambda place: (self._each[place.address], place.waited_s()))
+        if _total(holders) < most:
+            return True
+        # Who holds most first. Behind a proxy there are many clients, none of which is known to hold more than one.
+        order = sorted(holders.values(), key=_share, reverse=True)
+        return any(self._end_longest(places) for places in order)
+
+    def _end_longest(self, places: set[Place]) -> bool:
+        """End the connection that waits longest, if it has waited for long."""
+        longest = max(places, key=Place.waited_s)
+        if longest.waited_s() <= self.bounds.yield_s:
+            return False
         longest.release()
         longest.abort()
         return True
@@ -151,6 +166,16 @@ class Places:
     def _is_proxy(self, host: str) -> bool:
         address = _address(host)
         return address is not None and any(address in network for network in self._proxies)
+
+
+def _share(places: set[Place]) -> tuple[int, float]:
+    """How many an address has, and how long it waits with one."""
+    longest = max(places, key=Place.waited_s)
+    return len(places) if longest.address else 1, longest.waited_s()
+
+
+def _total(holders: _Holders) -> int:
+    return sum(map(len, holders.values()))
 
 
 def network_of(host: str) -> str:

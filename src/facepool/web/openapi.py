@@ -5,13 +5,17 @@ errors, pictures in bodies, and the ways in which a key comes. Names are those o
 names of their functions, so both have to be distinct: `tests/web/test_openapi.py`.
 """
 
+import hashlib
+import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
+from starlette.concurrency import run_in_threadpool
 
 from facepool.web import problems
 from facepool.web.api.pictures import PictureFiles, PicturesInJson
@@ -37,6 +41,7 @@ _SCHEMAS: tuple[type[BaseModel], ...] = (
 )
 """Those that routes name with `problems.schema_of`."""
 
+_MOST_PLACES = 8
 _RESPONSES = problems.RESPONSES | compreface.RESPONSES | deepstack.RESPONSES
 _KEYS = {
     "key": {
@@ -52,20 +57,50 @@ _KEYS = {
         "type": "apiKey",
         "in": "cookie",
         "name": COOKIE,
-        "description": "A browser that signed in at `POST /v1/session`",
+        "description": "A browser that signed in at `POST /v1/session`; browsers get it with `_` and the port, "
+        "where the address has one",
     },
 }
 """How a key may come; any one is enough."""
 
 
 class Application(FastAPI):
-    """An application whose description is complete."""
+    """An application whose description is complete, and ready as bytes."""
+
+    def setup(self) -> None:
+        """Add the address of the description, in place of FastAPI's own, which writes it anew for everybody."""
+        self._described: dict[str, tuple[bytes, str]] = {}
+        self._describing = threading.Lock()
+        self.add_route("/openapi.json", self._description, include_in_schema=False)
 
     def openapi(self) -> Document:
         """The description; made once."""
         if self.openapi_schema is None:
             _complete(super().openapi())
         return self.openapi_schema or {}
+
+    async def _description(self, request: Request) -> Response:
+        """The description, or that the client has it already."""
+        below = request.scope.get("root_path", "")
+        described = self._described.get(below)
+        data, tag = await run_in_threadpool(self._describe, below) if described is None else described
+        headers = {"ETag": tag, "Cache-Control": "no-cache"}
+        known = request.headers.get("if-none-match", "")
+        if known.strip() == "*" or tag in [one.strip().removeprefix("W/") for one in known.split(",")]:
+            return Response(status_code=304, headers=headers)
+        return Response(data, headers=headers, media_type="application/json")
+
+    def _describe(self, below: str) -> tuple[bytes, str]:
+        """Write the description of a server that lies below a path of a proxy; of the last few paths it is kept."""
+        with self._describing:
+            document = self.openapi()
+            if below:
+                document = {**document, "servers": [{"url": below}]}
+            data = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+            described = dict([*self._described.items()][-_MOST_PLACES:])
+            made = data, f'"{hashlib.sha256(data).hexdigest()[:32]}"'
+            self._described = {**described, below: made}
+            return made
 
 
 def operation_id(route: APIRoute) -> str:

@@ -4,6 +4,7 @@ The words and the code are those of the error; the status follows from its kind.
 goes out.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -34,6 +35,7 @@ from facepool.errors import (
     UnknownTemplate,
 )
 
+_LOG = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 _SIGN_IN_AGAIN = 4401
 _FORBIDDEN = 4403
@@ -41,6 +43,7 @@ _TRY_LATER = 1013
 _REFUSED = 1008
 _MOST_REASON_BYTES = 123
 _MOST_SHOWN = 200
+_OWN_FAILURES = frozenset({500, 507})
 
 
 class RequestError(FacepoolError):
@@ -52,6 +55,15 @@ class RequestError(FacepoolError):
     code = "request"
     status: ClassVar[int] = 400
     retry_after_s: ClassVar[int | None] = None
+
+
+class AddressInvalid(RequestError):
+    """The host of a request is missing, said twice or cannot be one, or its address has too many parameters.
+
+    Remedy: send one header `Host` with the name and port of the server; the message says what else is wrong.
+    """
+
+    code = "address_invalid"
 
 
 class InvalidRequest(RequestError):
@@ -311,17 +323,20 @@ def refusal_as_problem(error: Failure, _request: Request) -> Response:
     return problem(error) if isinstance(error, FacepoolError) else problem_of_the_framework(error)
 
 
-def add_handlers(app: FastAPI, refusal: Refusal) -> None:
+def add_handlers(app: FastAPI, refusal: Refusal, for_clients: Callable[[FacepoolError], FacepoolError]) -> None:
     """Let an application answer every error, those of WebSockets included.
 
     Args:
         app: The application.
         refusal: Makes the answer.
+        for_clients: Takes out of an error what only the log is to have.
     """
 
     async def known(connection: Request | WebSocket, error: FacepoolError) -> Response | None:
+        if status_of(error) in _OWN_FAILURES:
+            _LOG.error("%s", error)  # whole: the answer does not have all of it
         if isinstance(connection, WebSocket):
-            await refuse(connection, error)
+            await refuse(connection, for_clients(error))
             return None
         return refusal(error, connection)
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
-from uvicorn._types import ASGI3Application, ASGIReceiveEvent
+from uvicorn._types import ASGI3Application, ASGIReceiveEvent, ASGISendEvent
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -48,6 +48,8 @@ _LEAST_FRAGMENT_BYTES = 4 * _KIB
 _ALWAYS_ANSWERED = frozenset({"/health"})
 _LEAVE_S = 1.0
 _MOST_DROPPED_BYTES = 1024 * _KIB
+_MOST_LATE_BYTES = 16 * 1024 * _KIB
+"""Of messages that a client had sent before it could know that the server has closed."""
 
 
 class BoundedHTTP(HttpToolsProtocol):
@@ -212,7 +214,7 @@ class BoundedHTTP(HttpToolsProtocol):
         super().on_response_complete()
         self._take_turns()
         self._parse()
-        if not self._unread:
+        if not self._unread and not self.transport.is_closing():
             self.flow.resume_reading()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
@@ -221,7 +223,7 @@ class BoundedHTTP(HttpToolsProtocol):
 
     def _take_turns(self) -> None:
         """Say whether the client's time runs."""
-        if self.flow.write_paused:
+        if self.flow.write_paused or self._farewell is not None:
             return
         cycle = self._cycle
         if cycle is None or cycle.response_complete:
@@ -239,7 +241,8 @@ class BoundedHTTP(HttpToolsProtocol):
             self._place.wait(self._place.bounds.read_s)
             return
         cycle = self._cycle
-        if self._in_head or self.flow.write_paused or cycle is None or cycle.response_started:
+        silent = self._in_head or self._stopped or self.flow.write_paused or self.transport.is_closing()
+        if silent or cycle is None or cycle.response_started:
             self.transport.abort()  # over TLS, a polite end would be waited for, too
             return
         stood_s = self._place.bounds.body_s
@@ -278,8 +281,8 @@ class BoundedHTTP(HttpToolsProtocol):
                 return
         _LOG.info("A connection ends: %d %s", error.status, error.what)
         self.transport.write(raw_answer(error, self.server_state.default_headers))
-        self.flow.resume_reading()
         self._farewell = _Farewell(self.transport, self.loop)
+        self.flow.resume_reading()
 
 
 class _Flow(FlowControl):
@@ -339,7 +342,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self.conn = _BoundedFrames(config.ws_max_size)
         self._place = place
         self._unread = bytearray()
-        self._unwritten_bytes = 0
+        self._unwritten_bytes = self._late_bytes = 0
         self._farewell: _Farewell | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -358,8 +361,24 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         if self._farewell is not None:
             self._farewell.drop(data)
             return
+        if self.close_sent:
+            self._late_bytes += len(data)
+            if self._late_bytes > _MOST_LATE_BYTES:
+                self.transport.abort()
+                return
         self._unread += data
         self._parse()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Say something; of a client that was closed for what it did, nothing is heard any more."""
+        await super().send(message)
+        if message["type"] != "websocket.close" or self.transport.is_closing() or self._farewell is not None:
+            return
+        if message.get("code") == CloseCode.POLICY_VIOLATION:
+            self._unread.clear()
+            self._farewell = _Farewell(self.transport, self.loop)
+        else:  # what was read may have the client's own close behind it
+            self._parse()
 
     async def receive(self) -> ASGIReceiveEvent:
         """The next message; what was read after it is parsed before anything more is read."""
@@ -385,16 +404,25 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         super().on_task_complete(task)
         self._place.wait(self._place.bounds.read_s)
 
+    def handle_events(self) -> None:
+        """See what was parsed; uvicorn waits for ever for a request that its parser has refused already."""
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self._leave()
+        else:
+            super().handle_events()
+
     def handle_parser_exception(self) -> None:
-        """Something came that ends the connection; the client is told why."""
+        """Something came that ends the connection."""
         close = self.conn.close_sent
-        if close is None:  # it was no WebSocket yet
-            self.transport.abort()
-            return
-        self._unread.clear()
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": close.code, "reason": close.reason})
-        self.transport.write(b"".join(self.conn.data_to_send()))
+        if close is not None:
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": close.code, "reason": close.reason})
         self.close_sent = True
+        self._leave()
+
+    def _leave(self) -> None:
+        """Say why, and end the connection."""
+        self._unread.clear()
+        self.transport.write(b"".join(self.conn.data_to_send()))
         self._resume_reading()
         self._farewell = _Farewell(self.transport, self.loop)
         self.close_timer = self._farewell.timer
@@ -405,10 +433,14 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             self.transport.resume_reading()
 
     def _parse(self) -> None:
-        while self._unread and self.queue.qsize() < self.config.ws_max_queue and not self.transport.is_closing():
+        while self._unread and self._may_parse() and not self.transport.is_closing():
             piece = bytes(self._unread[:_MESSAGES_PIECE_BYTES])
             del self._unread[:_MESSAGES_PIECE_BYTES]
             super().data_received(piece)
+
+    def _may_parse(self) -> bool:
+        """Not while messages wait; after the server's close, they are dropped."""
+        return self.close_sent or self.queue.qsize() < self.config.ws_max_queue
 
     def _give_up(self) -> None:
         left = self.transport.get_write_buffer_size()

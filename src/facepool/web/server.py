@@ -32,6 +32,7 @@ _GRACE_S = 5
 _MOST_FRAME_BYTES = 5 * 1024 * 1024
 _MOST_MESSAGES = 32
 _ACCEPT_AGAIN_S = 0.1
+_MOST_AT_ONCE = 64
 _MOST_BYTES_OF_A_REFUSED = 64 * 1024
 
 
@@ -136,13 +137,19 @@ class Server(uvicorn.Server):
         while True:
             try:
                 connection, address = await loop.sock_accept(listener)
+                self._let_in(connection, address[0])
+                # Many may have come at once, and between two turns of the loop others have their say.
+                for _ in range(_MOST_AT_ONCE):
+                    connection, address = listener.accept()
+                    self._let_in(connection, address[0])
+            except BlockingIOError:
+                continue
             except OSError as error:  # the client has gone already, or there are no more files
                 _LOG.warning("A connection could not be accepted: %s", error)
                 await asyncio.sleep(_ACCEPT_AGAIN_S)
-            else:
-                self._let_in(connection, address[0])
 
     def _let_in(self, connection: socket.socket, host: str) -> None:
+        connection.settimeout(0)
         place = self._places.take(host, connection.close)
         if place is None:
             _turn_away(connection, secure=self.config.ssl is not None)
@@ -190,15 +197,22 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
+_TURNED_AWAY = raw_answer(
+    ServerBusy(
+        "There are too many connections",
+        why="your address, or the server, has no place left",
+        fix="Close some, or try again later",
+    )
+)
+
+
 def _turn_away(connection: socket.socket, *, secure: bool) -> None:
     """Say that there is no place, where that can be said without waiting."""
-    why = "your address, or the server, has no place left"
-    error = ServerBusy("There are too many connections", why=why, fix="Close some, or try again later")
     with connection, suppress(OSError):
         if not secure:
             with suppress(BlockingIOError):
                 connection.recv(_MOST_BYTES_OF_A_REFUSED)  # unread, it would take the answer back
-            connection.send(raw_answer(error))
+            connection.send(_TURNED_AWAY)
 
 
 class QuietEnd:

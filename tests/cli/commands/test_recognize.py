@@ -375,3 +375,15 @@ def test_an_annotated_copy_does_not_replace_the_picture(crowd: Commands, photos:
     assert outcome.code == 2
     assert "replaced" in outcome.error
     assert picture.read_bytes() == (photos / "person_a_2.jpg").read_bytes()
+
+
+def test_a_password_in_a_source_is_warned_of_unless_the_environment_has_it(facepool: Commands, crowd: Commands) -> None:
+    facepool.take_pool_of(crowd)
+    source = "rtsp://admin:s3cret@127.0.0.1:9/1"
+    named = facepool("recognize", "-s", source, "--headless")
+    assert "in the list of processes. Set FACEPOOL_SOURCE in its place" in named.err
+    hidden = facepool("recognize", "--headless", FACEPOOL_SOURCE=source)
+    assert "list of processes" not in hidden.err
+    for outcome in (named, hidden):
+        assert "rtsp://***@127.0.0.1:9/1" in outcome.error
+        assert "s3cret" not in outcome.out + outcome.err

@@ -45,7 +45,9 @@ def serving(
 
 def test_a_photo_is_registered_and_recognized_over_http(facepool: Commands, photos: Path) -> None:
     with serving(facepool) as (_, address), httpx.Client(base_url=address, timeout=PATIENCE_S) as web:
-        assert web.get("/ready").json() == {"ready": True, "models": True, "pool": True, "store": True, "why": []}
+        assert web.get("/ready").json() == {
+            "ready": True, "models": True, "pool": True, "store": True, "why": [], "owed": []
+        }  # fmt: skip
         first, second = ((photos / f"person_a_{number}.jpg").read_bytes() for number in (1, 2))
         assert web.post("/v1/persons/Ada/samples", files={"file": first}).json()["stored"] == 1
         (picture,) = web.post("/v1/recognize", files={"file": second}).json()["pictures"]
@@ -241,3 +243,32 @@ def test_a_file_with_an_equals_sign_is_no_name(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a=b.mp4").touch()
     assert _source_and_name("a=b.mp4") == ("a=b.mp4", "")
+
+
+@pytest.mark.parametrize("camera", ["99999999999999999999", "Door=99999999999999999999", "rtsp://a\nb", "a\nb=0"])
+def test_what_is_no_camera_is_told_before_anything_is_served(facepool: Commands, camera: str) -> None:
+    outcome = facepool("serve", "--port", "0", "--camera", camera)
+    assert outcome.code == 2
+    assert outcome.error.startswith("error [config_invalid]")
+
+
+def test_passwords_of_cameras_come_from_the_environment_and_are_shown_nowhere(facepool: Commands) -> None:
+    facepool.env["FACEPOOL_CAMERA"] = (
+        "Front door=rtsp://admin:s3cret@127.0.0.1:9/1\nrtsp://guest:s3cret@127.0.0.1:9/2\n"
+    )
+    with serving(facepool) as (server, address):
+        cameras = httpx.get(f"{address}v1/cameras", timeout=PATIENCE_S)
+        assert [camera["name"] for camera in cameras.json()["cameras"]] == ["Front door", "rtsp://***@127.0.0.1:9/2"]
+        server.kill()
+        out, err = server.communicate()
+    assert "Other users of this machine" not in err
+    assert "s3cret" not in out + err + cameras.text
+
+
+def test_passwords_among_the_arguments_are_warned_of(facepool: Commands) -> None:
+    with serving(facepool, "--camera", "rtsp://admin:s3cret@127.0.0.1:9/1") as (server, _):
+        server.kill()
+        _, err = server.communicate()
+    (warning,) = [line for line in err.splitlines() if "Other users of this machine" in line]
+    assert "FACEPOOL_CAMERA" in warning
+    assert "s3cret" not in err

@@ -211,7 +211,7 @@ def test_it_is_noted_who_did_what(guarded: TestClient, analyzer: FakeAnalyzer) -
     key = services_of(guarded).keys.add("Viseron", "enroll")
     register(guarded, "Ada", picture(analyzer, ADA), picture(analyzer, view(0, 9)), api_key=key)
     guarded.post(f"{FACE}/delete", data={"userid": "Ada", "api_key": key})
-    entries = asyncio.run(services_of(guarded).audit.entries())
+    entries = asyncio.run(services_of(guarded).audit.entries(limit=2))
     assert [(entry.caller, entry.action) for entry in entries] == [("Viseron", "erased"), ("Viseron", "registered")]
     assert entries[1].detail == "2 views"
     assert not any("Ada" in entry.person for entry in entries)

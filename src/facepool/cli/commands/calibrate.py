@@ -31,7 +31,7 @@ def calibrate(context: CommandContext, dry_run: bool, forget: bool) -> None:
     """
     if dry_run and forget:
         raise ConfigError("--dry-run and --forget cannot go together", fix="Leave one out")
-    with context.open_pool() as pool:
+    with context.changing_pool() as pool:
         if forget:
             pool.set_calibration(None)
             context.console.say("The calibration is forgotten; the threshold follows the model's error rates", "good")

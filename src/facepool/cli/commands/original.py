@@ -97,7 +97,7 @@ def register(context: CommandContext, camera_url: str, headless: bool, register_
     sources = Sources((camera_url,), context)
     sources.check(not headless)
     with ExitStack() as stack:
-        pool = stack.enter_context(context.open_pool(context.analyzer.space, must_exist=False))
+        pool = stack.enter_context(context.changing_pool(context.analyzer.space, must_exist=False))
         session = new_session(register_name, context, pool, RegisterOptions())
         screen = stack.enter_context(Window())
         tally = PictureTally()

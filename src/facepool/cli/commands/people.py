@@ -7,7 +7,7 @@ import click
 
 from facepool.cli.context import CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
-from facepool.gallery import TransferReport, clean_name, open_pool, transfer
+from facepool.gallery import TransferReport, clean_name, open_foreign, open_pool, transfer
 from facepool.records import person_record, template_record
 from facepool.types import Template
 
@@ -49,7 +49,7 @@ def show(context: CommandContext, name: str) -> None:
 @settings_options("pool")
 def rename(context: CommandContext, old: str, new: str) -> None:
     """Give OLD the name NEW, which nobody may have yet."""
-    with context.open_pool() as pool:
+    with context.changing_pool() as pool:
         pool.rename(old, new)
     context.console.say(f"{old} is now {clean_name(new)}", "good")
 
@@ -60,7 +60,7 @@ def rename(context: CommandContext, old: str, new: str) -> None:
 @settings_options("pool")
 def merge(context: CommandContext, source: str, target: str) -> None:
     """Give all views of SOURCE to TARGET; SOURCE is gone."""
-    with context.open_pool() as pool:
+    with context.changing_pool() as pool:
         moved = pool.merge(source, target)
     context.console.say(f"{counted(moved, 'view')} of {source} moved to {target}", "good")
 
@@ -71,7 +71,7 @@ def merge(context: CommandContext, source: str, target: str) -> None:
 @settings_options("pool")
 def remove(context: CommandContext, name: str, yes: bool) -> None:
     """Erase NAME and everything stored about them."""
-    with context.open_pool() as pool:
+    with context.changing_pool() as pool:
         count = len(pool.templates(name))
         if not (yes or click.confirm(f"Erase {name} and {counted(count, 'view')} for good?", err=True)):
             raise click.Abort("nothing was erased")
@@ -87,7 +87,7 @@ def remove(context: CommandContext, name: str, yes: bool) -> None:
 @settings_options("pool")
 def export_people(context: CommandContext, target: Path) -> None:
     """Copy everybody into TARGET: a .db file or a model_faces.npy. What is there already stays and is added to."""
-    with context.open_pool() as pool, open_pool(target, pool.space) as other:
+    with context.open_pool() as pool, open_pool(target, pool.space) as other, context.noting(other):
         _report(context, target, transfer(pool, other))
 
 
@@ -99,9 +99,9 @@ def import_people(context: CommandContext, source: Path) -> None:
 
     An original pair without model_faces.json does not say which model made it; it is taken for --embedder's.
     """
-    with open_pool(source, must_exist=True) as other:
+    with open_foreign(source) as other:
         space = other.space or context.space_in_use()
-        with context.open_pool(space, must_exist=False) as pool:
+        with context.changing_pool(space, must_exist=False) as pool:
             _report(context, pool.path, transfer(other, pool))
 
 

@@ -202,7 +202,7 @@ def register_person(
         pictures_only = [sources.is_pictures(source) for source in sources.all]
         options.check(moving=not all(pictures_only), pictures=any(pictures_only))
     with ExitStack() as stack:
-        pool = stack.enter_context(context.open_pool(context.analyzer.space, must_exist=False))
+        pool = stack.enter_context(context.changing_pool(context.analyzer.space, must_exist=False))
         session = new_session(name, context, pool, options)
         resolve_named(session, pool, options.same_as, options.different_from)
         if not session.room and any(map(sources.moves, sources.all)):
@@ -315,7 +315,7 @@ def _register_people(named: Sequence[str], context: CommandContext, options: Reg
     left_out = _without_pictures(folder)
     stored: dict[str, int] = {}
     with (
-        context.open_pool(context.analyzer.space, must_exist=False) as pool,
+        context.changing_pool(context.analyzer.space, must_exist=False) as pool,
         console.counting("Registering", len(folder.pictures)) as counter,
     ):
         try:

@@ -63,7 +63,11 @@ _MOST_SHOWN = 3
     "--request-timeout", type=click.FloatRange(min=1), default=DEADLINE_S, show_default=True, help="In seconds."
 )
 @click.option(
-    "--keep-activity", type=click.FloatRange(min=0), default=30, show_default=True, help="Days; who was seen when."
+    "--keep-activity",
+    type=click.FloatRange(min=0),
+    default=30,
+    show_default=True,
+    help="Days; who was seen when, at most a million entries.",
 )
 @click.option("--open/--no-open", "open_browser", default=False, help="Open the page in the browser.")
 @licence_option

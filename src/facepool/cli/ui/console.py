@@ -2,8 +2,9 @@
 
 import json
 import sys
+import time
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     TaskID,
+    TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from facepool.models import catalog
 
 _WIDE = 1000
+_SOON_S = 1.0
 STYLES = {"good": "green", "bad": "red", "faint": "dim"}
 
 
@@ -102,6 +105,24 @@ class Console:
         # Where nobody watches, rich would leave an empty line instead of a bar.
         with bars if self._err.is_terminal else nullcontext():
             yield Counter(bars, what, total)
+
+    @contextmanager
+    def measuring(self, what: str) -> Iterator[Callable[[int, int], None]]:
+        """A progress bar for what tells how much is done of how much, where that takes more than a second."""
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        bars = Progress(*columns, console=self._err, transient=True, redirect_stdout=False)
+        task, began_s = bars.add_task(what), time.monotonic()
+
+        def report(done: int, total: int) -> None:
+            if self._err.is_terminal and time.monotonic() - began_s > _SOON_S:
+                bars.start()  # only now; it may be called again
+                bars.update(task, completed=done, total=total)
+
+        try:
+            yield report
+        finally:
+            if bars.live.is_started:  # else it would leave an empty line
+                bars.stop()
 
     @contextmanager
     def working(self, what: str) -> Iterator[None]:

@@ -166,9 +166,9 @@ class _Enroller:
             case Resolve():
                 session.resolve(command.person, command.resolution)
                 return report_message(session, self._pool)
-        stored = session.commit()
+        with self._services.people.changing(self._caller, self._pool):
+            stored = session.commit()
         self.over = True
-        self._services.audit.note(self._caller, "registered", session.person, f"{stored} views")
         return {"type": "stored", "person": session.person, "stored": stored}
 
 

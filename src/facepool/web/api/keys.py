@@ -1,5 +1,6 @@
 """Signing in with a key, and, for administrators, API keys and the audit log."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -11,11 +12,11 @@ from facepool.gallery.checks import NAME_LIMIT
 from facepool.web.api.schemas import Body
 from facepool.web.bodies import SignInRequest
 from facepool.web.middleware.authentication import (
-    COOKIE,
     Administering,
     Recognizing,
     address_of,
     drop_cookie,
+    session_of,
     set_cookie,
 )
 from facepool.web.middleware.paths import NAME
@@ -23,7 +24,7 @@ from facepool.web.problems import KeyUnknown
 from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices
 from facepool.web.services.audit import AuditEntry
-from facepool.web.services.keys import Keys, KnownKey, Role
+from facepool.web.services.keys import Caller, Keys, KnownKey, Role
 
 session = APIRouter(prefix="/v1/session", tags=["session"], route_class=BoundedRoute)
 router = APIRouter(prefix="/v1", tags=["administration"], route_class=BoundedRoute)
@@ -65,7 +66,7 @@ async def sign_in(body: SignIn, request: SignInRequest, response: Response, serv
 @session.delete("", status_code=204)
 async def sign_out(request: Request, response: Response, services: CurrentServices) -> None:
     """Sign out; does nothing for who is not signed in."""
-    token = request.cookies.get(COOKIE)
+    token = session_of(request)
     if token is not None:
         await services.store.queue.do(lambda: services.keys.sign_out(token))
     drop_cookie(response, request, framed=_is_framed(request))
@@ -114,16 +115,14 @@ async def list_keys(services: CurrentServices, _: Administering) -> KnownKeys:
 @router.post("/keys", status_code=201)
 async def add_key(body: NewKey, services: CurrentServices, caller: Administering) -> MadeKey:
     """Make a key. Once an administrator has one, everybody needs one; so the first has to be an administrator's."""
-    key = await services.store.queue.do(lambda: _add(services.keys, body))
-    await services.audit.add(caller, "made a key", detail=f"{body.name} ({body.role})")
+    key = await services.store.queue.do(lambda: _add(services.keys, body, caller))
     return MadeKey(name=body.name, role=body.role, key=key)
 
 
 @router.delete(f"/keys/{NAME}", status_code=204)
 async def remove_key(name: Annotated[str, Path()], services: CurrentServices, caller: Administering) -> None:
     """Remove a key; whoever is signed in with it is no longer."""
-    await services.store.queue.do(lambda: _remove(services.keys, name))
-    await services.audit.add(caller, "removed a key", detail=name)
+    await services.store.queue.do(lambda: _remove(services.keys, name, caller))
 
 
 @router.get("/audit")
@@ -138,25 +137,25 @@ async def show_audit(
     return AuditLog(entries=await services.audit.entries(person=person, before=before, limit=limit))
 
 
-def _add(keys: Keys, wanted: NewKey) -> str:
-    if wanted.role != "admin" and not _administrators(keys):
-        raise ConfigError(
-            "The first key has to be an administrator's",
-            why="until there is one, who has no key may do everything, so that other keys would protect nothing",
-            fix="Make one with the role admin first",
-        )
-    return keys.add(wanted.name, wanted.role)
+def _add(keys: Keys, wanted: NewKey, caller: Caller) -> str:
+    def check(administrators: Sequence[str]) -> None:
+        if wanted.role != "admin" and not administrators:
+            raise ConfigError(
+                "The first key has to be an administrator's",
+                why="until there is one, who has no key may do everything, so that other keys would protect nothing",
+                fix="Make one with the role admin first",
+            )
+
+    return keys.add(wanted.name, wanted.role, by=caller.name, check=check)
 
 
-def _remove(keys: Keys, name: str) -> None:
-    if _administrators(keys) == [name]:
-        raise ConfigError(
-            "The last administrator's key cannot be removed here",
-            why="nobody could make keys any more",
-            fix="Make another first, or use facepool keys remove on the server",
-        )
-    keys.remove(name)
+def _remove(keys: Keys, name: str, caller: Caller) -> None:
+    def check(administrators: Sequence[str]) -> None:
+        if administrators == [name]:
+            raise ConfigError(
+                "The last administrator's key cannot be removed here",
+                why="nobody could make keys any more",
+                fix="Make another first, or use facepool keys remove on the server",
+            )
 
-
-def _administrators(keys: Keys) -> list[str]:
-    return [key.name for key in keys.all() if key.role == "admin"]
+    keys.remove(name, by=caller.name, check=check)

@@ -34,6 +34,7 @@ from facepool.recognize.events import LiveView
 from facepool.recognize.live import LiveSession
 from facepool.records import event_record, live_records
 from facepool.types import Frame
+from facepool.web.hiding import hidden_folders
 from facepool.web.middleware.authentication import ENDED, SIGN_IN_AGAIN, ConnectionCheck, Recognizing, share_of
 from facepool.web.problems import ServerBusy
 from facepool.web.services import CurrentServices, Services, live_recognizer
@@ -166,7 +167,7 @@ async def converse(
         TooManyRequests: The client has its share of connections already.
         ServerBusy: There are too many connections.
     """
-    check = ConnectionCheck(socket, services.keys, role)
+    check, hidden = ConnectionCheck(socket, services.keys, role), hidden_folders(socket)
     run = asyncio.get_running_loop().run_in_executor
     share = share_of(socket, caller)
     with services.limits.session(share), _own_thread(f"facepool-{role}", share) as thread:
@@ -184,7 +185,7 @@ async def converse(
                         break
                     message = await run(thread, conversation.take, item)
                     if message is not None:
-                        await stream.send(message)
+                        await stream.send(hidden.of_message(message))
                     if conversation.over:
                         await stream.close()
         finally:

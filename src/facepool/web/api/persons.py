@@ -38,6 +38,7 @@ from facepool.web.api.schemas import (
     Renaming,
     StoredSample,
     attachment,
+    head_of,
 )
 from facepool.web.middleware.authentication import Enrolling, Recognizing, Share
 from facepool.web.middleware.paths import NAME
@@ -176,10 +177,8 @@ async def register(
 
     def store(pool: Pool) -> Registered:
         session = EnrollmentSession(name, services.engine.analyzer, pool, services.policy, options)
-        registered = _register(session, pool, pictures, analyzed)
-        if registered.stored:
-            services.audit.note(caller, "registered", name, f"{registered.stored} views")
-        return registered
+        with services.people.changing(caller, pool):
+            return _register(session, pool, pictures, analyzed)
 
     return await services.pool.change(store)
 
@@ -216,6 +215,14 @@ async def export_person(name: PersonName, services: CurrentServices, caller: Enr
     archive = await services.pool.run(lambda pool: _archive(pool, name, activity, audit))
     await services.audit.add(caller, "exported", name)
     return Response(archive, media_type="application/zip", headers=attachment(f"{name}.zip"))
+
+
+@router.head(f"{_SOMEBODY}/export", include_in_schema=False)
+async def head_of_export(name: PersonName, services: CurrentServices, _: Enrolling) -> Response:
+    """Whether there is something to export: nobody gets it by that, and nothing is noted."""
+    name = find_name(name)
+    await services.pool.run(lambda pool: _known(pool, name))
+    return head_of("application/zip", f"{name}.zip")
 
 
 def _rename(services: Services, caller: Caller, pool: Pool, old: str, new: str) -> PersonDetail:

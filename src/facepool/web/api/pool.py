@@ -14,6 +14,7 @@ from starlette.background import BackgroundTask
 from facepool.errors import InputError, PoolCorrupt, PoolTooNew
 from facepool.evaluation.calibration import MIN_PEOPLE, Measured, calibrate_gallery
 from facepool.gallery import Pool, TransferReport, open_pool, transfer
+from facepool.gallery.foreign import DEADLINE_S, ForeignGallery
 from facepool.recognize.decide import LOOK_ALIKE_MARGIN
 from facepool.search import GalleryState, Search
 from facepool.thresholds import ThresholdPolicy
@@ -32,6 +33,7 @@ from facepool.web.api.schemas import (
     SimilarPair,
     Space,
     attachment,
+    head_of,
 )
 from facepool.web.bodies import PoolRequest
 from facepool.web.middleware.authentication import Administering, Recognizing
@@ -47,7 +49,8 @@ _CURVE = [round(0.2 + 0.02 * step, 2) for step in range(26)]
 @router.get("")
 async def show_pool(services: CurrentServices, _: Recognizing) -> PoolInfo:
     """How large the pool is, from which similarity on a face is somebody of it, and what that means."""
-    return await services.pool.run(lambda pool: _info(pool, services.policy))
+    info = await services.pool.run(lambda pool: _info(pool, services.policy))
+    return info.model_copy(update={"notes": [*info.notes, *services.settling.notes]})
 
 
 @router.get("/export", response_class=Response, responses=DATABASE)
@@ -65,6 +68,12 @@ async def export_pool(services: CurrentServices, caller: Administering) -> Respo
     return FileResponse(path, media_type=DATABASE_TYPE, headers=attachment("pool.db"), background=gone)
 
 
+@router.head("/export", include_in_schema=False)
+async def head_of_export(_: Administering) -> Response:
+    """That there is something to export: nobody gets it by that, and nothing is noted."""
+    return head_of(DATABASE_TYPE, "pool.db")
+
+
 @router.post("/import")
 async def import_pool(
     _request: PoolRequest,
@@ -74,8 +83,12 @@ async def import_pool(
 ) -> Imported:
     """Copy everybody of another pool into this one; who is in both gets the views of both."""
     space = services.engine.analyzer.space
-    report = await services.pool.apart(lambda pool: _take(body.file.file, pool, space))
-    await services.audit.add(caller, "imported a pool", detail=f"{report.added} views")
+
+    def take(pool: Pool) -> TransferReport:
+        with services.people.changing(caller, pool):
+            return _take(body.file.file, pool, space)
+
+    report = await services.pool.apart(take)
     return Imported(
         created=list(report.created),
         extended=list(report.extended),
@@ -92,11 +105,10 @@ async def calibrate(services: CurrentServices, caller: Administering, body: Cali
     cohort = services.engine.analyzer.fmr
 
     def measure(pool: Pool) -> Measured:
-        return calibrate_gallery(pool, cohort, wanted.target_fpir, now=datetime.now(UTC), keep=wanted.keep)
+        with services.people.changing(caller, pool):
+            return calibrate_gallery(pool, cohort, wanted.target_fpir, now=datetime.now(UTC), keep=wanted.keep)
 
     measured = await services.pool.apart(measure)
-    if wanted.keep:
-        await services.audit.add(caller, "calibrated the pool")
     return Calibrated(
         calibration=_kept(measured.calibration),
         look_alikes=[
@@ -109,8 +121,12 @@ async def calibrate(services: CurrentServices, caller: Administering, body: Cali
 @router.delete("/calibration", status_code=204)
 async def forget_calibration(services: CurrentServices, caller: Administering) -> None:
     """Let the threshold follow the model's error rates again."""
-    await services.pool.change(lambda pool: pool.set_calibration(None))
-    await services.audit.add(caller, "forgot the calibration")
+
+    def forget(pool: Pool) -> None:
+        with services.people.changing(caller, pool):
+            pool.set_calibration(None)
+
+    await services.pool.change(forget)
 
 
 def _info(pool: Pool, policy: ThresholdPolicy) -> PoolInfo:
@@ -162,15 +178,19 @@ def _take(data: BinaryIO, pool: Pool, space: EmbeddingSpace) -> TransferReport:
         path = Path(folder) / "upload.db"
         with path.open("wb") as file:
             shutil.copyfileobj(data, file)
-        with _opened(path, space) as other:
-            return transfer(other, pool)
+        try:
+            other = ForeignGallery(path, space, deadline_s=DEADLINE_S)
+        except (PoolCorrupt, PoolTooNew) as error:
+            raise _refused(error) from error
+        with other:
+            try:
+                return transfer(other, pool)
+            except PoolCorrupt as error:
+                if error is other.flaw:
+                    raise _refused(error) from error
+                raise
 
 
-def _opened(path: Path, space: EmbeddingSpace) -> Pool:
-    """A pool that was sent; what is wrong with it is the client's matter, not that of this server's pool."""
-    try:
-        return open_pool(path, space, must_exist=True)
-    except (PoolCorrupt, PoolTooNew) as error:
-        raise InputError(
-            "The file cannot be imported", why=error.why, fix="Send a pool.db, of this facepool"
-        ) from error
+def _refused(error: PoolCorrupt | PoolTooNew) -> InputError:
+    """What is wrong with a pool that was sent is the client's matter, not that of this server's pool."""
+    return InputError("The file cannot be imported", why=error.why, fix="Send a pool.db, of this facepool")

@@ -7,7 +7,8 @@ Boxes and landmarks are in pixels of the picture as it is shown (EXIF orientatio
 from typing import Annotated, Literal
 from urllib.parse import quote
 
-from fastapi import UploadFile
+from fastapi import Response, UploadFile
+from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from facepool.enroll.pictures import Outcome
@@ -390,3 +391,8 @@ DATABASE = file_of(DATABASE_TYPE, "The pool.db")
 def attachment(name: str) -> dict[str, str]:
     """Headers that make a browser keep the answer under a name, in any script (RFC 6266)."""
     return {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}", "Cache-Control": "no-store"}
+
+
+def head_of(media_type: str, name: str) -> Response:
+    """The head of an answer that would be made for who asks for all of it: how long that is, nobody knows yet."""
+    return StreamingResponse(iter(()), media_type=media_type, headers=attachment(name))

@@ -51,6 +51,7 @@ class SystemInfo(BaseModel):
     space: str = Field(description="The embedding space of the vectors")
     models: list[ModelInfo]
     keys_required: bool
+    owed: list[str] = Field(description="What erasing and changing have promised and is not done yet, one line each")
 
 
 @router.get("")
@@ -63,6 +64,7 @@ async def show_system(services: CurrentServices, _: Recognizing) -> SystemInfo:
         space=analyzer.space.id,
         models=[ModelInfo.model_validate(entry) for entry in services.models],
         keys_required=services.keys.required,
+        owed=list(services.settling.notes),
     )
 
 
@@ -80,6 +82,9 @@ class Ready(BaseModel):
     pool: bool = Field(description="People can be read")
     store: bool = Field(description="Keys, sessions and logs can be read")
     why: list[str] = Field(description="Codes of what is wrong; their page says what to do")
+    owed: list[str] = Field(
+        description="Files in which traces may remain of what was erased, or that wait to be told; it is tried again"
+    )
 
 
 @monitoring.get("/health")
@@ -98,7 +103,14 @@ async def ready(services: CurrentServices, response: Response) -> Ready:
     why = sorted({code for code in wrong.values() if code is not None})
     if why:
         response.status_code = 503
-    return Ready(ready=not why, models=True, pool=wrong["pool"] is None, store=wrong["store"] is None, why=why)
+    return Ready(
+        ready=not why,
+        models=True,
+        pool=wrong["pool"] is None,
+        store=wrong["store"] is None,
+        why=why,
+        owed=services.settling.owed,
+    )
 
 
 async def _code_of(attempt: Awaitable[object]) -> str | None:

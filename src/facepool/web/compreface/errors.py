@@ -1,8 +1,8 @@
 """What CompreFace answers when something is wrong: ``{"message": ..., "code": ...}``.
 
 The numbers and sentences are those of its REST interface, because clients compare them: Double Take, for one, takes
-code 28 for an empty picture and everything else for a failure. `CompreFaceRoute` puts the server's own errors into
-these words.
+code 28 for an empty picture and everything else for a failure. `refusal` puts the server's own errors into these
+words.
 """
 
 from collections.abc import Mapping
@@ -116,7 +116,7 @@ def subject_exists() -> CompreFaceError:
 
 
 class CompreFaceRoute(BoundedRoute):
-    """A route whose errors are CompreFace's."""
+    """A route whose own errors are CompreFace's; those of the server become that where all are answered."""
 
     def get_route_handler(self) -> Handler:
         """The route's own handler, with its errors put into CompreFace's words."""
@@ -129,8 +129,6 @@ class CompreFaceRoute(BoundedRoute):
                 return error.response()
             except RequestValidationError as error:
                 return _of_validation(error).response()
-            except (FacepoolError, HTTPException) as error:
-                return refusal(error, request)
 
         return answer
 

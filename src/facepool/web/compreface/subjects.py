@@ -178,9 +178,8 @@ async def add_example(
 
     def store(pool: Pool) -> str:
         person = namesake(pool, name) or name
-        image_id = _store(pool, person, sample, analyzer.space)
-        services.audit.note(caller, "registered", person, "1 view")
-        return image_id
+        with services.people.changing(caller, pool):
+            return _store(pool, person, sample, analyzer.space)
 
     return Example(image_id=await services.pool.change(store), subject=name)
 

@@ -44,7 +44,7 @@ class DeepStackError(Exception):
 
 
 class DeepStackRoute(BoundedRoute):
-    """A route whose errors are DeepStack's."""
+    """A route whose own errors are DeepStack's; those of the server become that where all are answered."""
 
     def get_route_handler(self) -> Handler:
         """The route's own handler, with its errors put into DeepStack's words."""
@@ -55,8 +55,6 @@ class DeepStackRoute(BoundedRoute):
                 return await handle(request)
             except DeepStackError as error:
                 return _response(400, str(error))
-            except (FacepoolError, HTTPException) as error:
-                return refusal(error, request)
 
         return answer
 

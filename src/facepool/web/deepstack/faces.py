@@ -122,8 +122,8 @@ async def register_face(
     def store(pool: Pool) -> str:
         known = namesake(pool, name)
         person = known or name
-        pool.register(person, samples, analyzer.space)
-        services.audit.note(caller, "registered", person, f"{len(samples)} view{'s' if len(samples) > 1 else ''}")
+        with services.people.changing(caller, pool):
+            pool.register(person, samples, analyzer.space)
         return "face added" if known is None else "face updated"
 
     message, without = await services.pool.change(store), len(examined) - len(samples)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
+from facepool.web.middleware.address import OneAddress
 from facepool.web.middleware.authentication import Authenticate
 from facepool.web.middleware.bounds import Bounds
 from facepool.web.middleware.guard import Rates, RefuseForeign, SecurityHeaders
@@ -52,6 +53,7 @@ def middleware(
     KeepSlashes         keeps a slash inside a person's name apart from those between the parts of a path
     Traffic             counts and logs every request, also those that are refused below
     SecurityHeaders     adds to every answer what the page may do in a browser
+    OneAddress          refuses what names no host, several, or very many parameters
     RefuseForeign       refuses pages of other sites, but those that may
     CORSMiddleware      tells browsers which those are; answers what they ask before they ask (preflight)
     Rates               refuses clients that ask too often
@@ -79,6 +81,7 @@ def middleware(
         Middleware(KeepSlashes),
         Middleware(Traffic, metrics=services.metrics),
         Middleware(SecurityHeaders, frames=deployment.frames, insist_on_tls=deployment.insist_on_tls),
+        Middleware(OneAddress, refusal=refusal),
         Middleware(RefuseForeign, origins=deployment.origins, refusal=refusal),
         *([cors] if deployment.origins else []),
         Middleware(Rates, limits=services.limits, refusal=refusal),

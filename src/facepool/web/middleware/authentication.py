@@ -22,33 +22,29 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from facepool.errors import FacepoolError
+from facepool.web.connections import network_of
 from facepool.web.middleware import form_key
+from facepool.web.middleware.proxies import is_proxied
 from facepool.web.problems import Forbidden, KeyMissing, KeyUnknown, Refusal, refuse, turn_away
 from facepool.web.services.keys import LOCAL, SESSION_S, Caller, Keys, Role
 from facepool.web.services.limits import Limits
 
 COOKIE = "facepool_session"
+"""How the cookie of a session is called; with ``_`` and the port where the server's address has one."""
+_PORT = re.compile(r":([0-9]{1,5})$")
 SIGN_IN_AGAIN = 4401
 """How a WebSocket is closed whose key or session has ended."""
 
 ENDED = "You are not signed in any more"
 _HINT = "Send it as x-api-key, or sign in on the page; facepool keys add makes one"
-_NEEDING_A_KEY = ("/v1/", "/api/", "/metrics")
+OF_PROGRAMS = ("/v1/", "/api/", "/metrics")
+"""How paths begin that are not of the page, and not for everybody."""
 _SESSION = "/v1/session"
 _WITHOUT_A_KEY = frozenset({"/api/v1/config", "/api/v1/consistence/status"})
 """CompreFace tells these to everybody; there is nothing of a person in them."""
 _WITH_A_KEY_IN_A_FORM = "/v1/vision/"
 _KEY_IN_PATH = re.compile("/api/v1/static/([^/]+)/images/")
 _QUERY = "api_key"
-_OF_PROXIES = (
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-real-ip",
-    "via",
-)
 _CALLER = "facepool.caller"
 
 
@@ -96,7 +92,7 @@ class Authenticate:
         """The key, and what gives the body; no more of that is read than `form_key` says."""
         key, scope = key_of(connection), connection.scope
         of_form = scope["path"].startswith(_WITH_A_KEY_IN_A_FORM) and scope.get("method") == "POST"
-        if key is not None or not of_form or COOKIE in connection.cookies:
+        if key is not None or not of_form or session_of(connection) is not None:
             return key, receive
         if not await run_in_threadpool(lambda: self._keys.required):
             return None, receive
@@ -135,7 +131,7 @@ def identify(connection: HTTPConnection, key: str | None, keys: Keys, limits: Li
         KeyUnknown: The key is nobody's, or the session has ended.
         TooManyRequests: The address has offered too many wrong keys.
     """
-    token = connection.cookies.get(COOKIE)
+    token = session_of(connection)
     if not key and token is None:
         if required:
             raise KeyMissing("This takes an API key", fix=_HINT)
@@ -206,7 +202,7 @@ class ConnectionCheck:
     """How long an answer is relied on."""
 
     def __init__(self, connection: HTTPConnection, keys: Keys, role: Role) -> None:
-        self._key, self._token = key_of(connection), connection.cookies.get(COOKIE)
+        self._key, self._token = key_of(connection), session_of(connection)
         self._keys = keys
         self._role: Role = role
         self._looked_at_s = time.monotonic()
@@ -232,11 +228,17 @@ class ConnectionCheck:
 
 def share_of(connection: HTTPConnection, caller: Caller) -> str:
     """Who shares places with whom: all that have a key, or, where none is needed, an address."""
-    return f"address {address_of(connection)}" if caller == LOCAL else f"key {caller.name}"
+    return f"address {network_of(address_of(connection))}" if caller == LOCAL else f"key {caller.name}"
+
+
+def share_in(connection: HTTPConnection) -> str:
+    """Whose share a request takes from; its address's where it was not asked who makes it."""
+    caller = connection.scope.get(_CALLER)
+    return share_of(connection, caller if isinstance(caller, Caller) else LOCAL)
 
 
 async def _share(connection: HTTPConnection) -> str:  # async: it needs no thread
-    return share_of(connection, caller_of(connection))
+    return share_in(connection)
 
 
 Share = Annotated[str, Depends(_share)]
@@ -283,6 +285,17 @@ def address_of(connection: HTTPConnection) -> str:
     return connection.client.host if connection.client is not None else ""
 
 
+def session_of(connection: HTTPConnection) -> str | None:
+    """The session that a browser brings; None: none. Before servers had a name each, all had the same."""
+    return connection.cookies.get(_cookie_of(connection)) or connection.cookies.get(COOKIE)
+
+
+def _cookie_of(connection: HTTPConnection) -> str:
+    """What a server's cookie is called: browsers keep those of a host together, whatever the port."""
+    port = _PORT.search(connection.headers.get("host", ""))
+    return f"{COOKIE}_{port[1]}" if port else COOKIE
+
+
 def set_cookie(response: Response, token: str, request: Request, *, framed: bool) -> None:
     """Let the browser keep a session, for this server and its path at a proxy only; no script can read it.
 
@@ -299,7 +312,7 @@ def drop_cookie(response: Response, request: Request, *, framed: bool) -> None:
 
 def _put_cookie(response: Response, request: Request, token: str, max_age_s: int, *, framed: bool) -> None:
     secure, path = request.url.scheme == "https", request.scope.get("root_path") or "/"
-    parts = [f"{COOKIE}={token}", f"Max-Age={max_age_s}", f"Path={path}", "HttpOnly"]
+    parts = [f"{_cookie_of(request)}={token}", f"Max-Age={max_age_s}", f"Path={path}", "HttpOnly"]
     if secure:
         parts.append("Secure")
     parts.append("SameSite=None; Partitioned" if framed and secure else "SameSite=Strict")
@@ -320,13 +333,13 @@ def needs_key(path: str, method: str) -> bool:
     """Whether it is not for everybody. Signing in and out is: it is how a browser gets and gives back a session."""
     if path == _SESSION:
         return method not in ("POST", "DELETE")
-    return path not in _WITHOUT_A_KEY and path.startswith(_NEEDING_A_KEY)
+    return path not in _WITHOUT_A_KEY and path.startswith(OF_PROGRAMS)
 
 
 def _check_local(connection: HTTPConnection) -> None:
     """Refuse, while no key is needed, what does not come from this machine."""
     host = _host_name(connection.headers.get("host", ""))
-    proxied = any(name in connection.headers for name in _OF_PROXIES)
+    proxied = is_proxied(connection.headers)
     if not proxied and is_loopback(host):
         return
     raise _OtherHost(

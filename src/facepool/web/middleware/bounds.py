@@ -1,19 +1,25 @@
 """How large a request may be, and how long it may take. Plain ASGI."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from facepool.web.problems import Refusal, TimedOut, TooLarge
+from facepool.web.middleware.authentication import share_in
+from facepool.web.problems import Refusal, ServerBusy, TimedOut, TooLarge
 
 _MIB = 1024 * 1024
 MOST_BYTES = 64 * _MIB
 _MOST_BYTES_OF_POOL = 1024 * _MIB
 DEADLINE_S = 60.0
 _DEADLINE_OF_POOL_S = 600.0
+_HELD_EACH = 96 * _MIB
+_LATER = {"Retry-After": str(ServerBusy.retry_after_s)}
 _POOL = frozenset({"/v1/pool/import", "/v1/pool/export"})
 """What is done with the whole pool may be large and take long; it is for administrators."""
 
@@ -35,6 +41,7 @@ class Bounds:
         self._refusal = refusal
         self._most_bytes = most_bytes
         self._deadline_s = deadline_s
+        self._held = _Held(max(_HELD_EACH, most_bytes))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass it on for so long."""
@@ -47,7 +54,9 @@ class Bounds:
             await self._refusal(_too_large(most_bytes), Request(scope))(scope, receive, send)
             return
         deadline_s = max(self._deadline_s, _DEADLINE_OF_POOL_S) if of_pool else self._deadline_s
-        await self._within(deadline_s, scope, _counted(receive, most_bytes), send)
+        # What is done with the whole pool goes to the disk as it comes.
+        with nullcontext(receive) if of_pool else self._held.counting(share_in(HTTPConnection(scope)), receive) as held:
+            await self._within(deadline_s, scope, _counted(held, most_bytes), send)
 
     async def _within(self, deadline_s: float, scope: Scope, receive: Receive, send: Send) -> None:
         began = False
@@ -67,6 +76,39 @@ class Bounds:
                 raise
             error = TimedOut("The request was not answered in time", why=f"it took {deadline_s:g} s", fix="Send less")
             await self._refusal(error, Request(scope))(scope, receive, send)
+
+
+class _Held:
+    """Bytes of bodies of all requests that are under way: half of the room is one client's at most.
+
+    Args:
+        each: How much one client may hold.
+    """
+
+    def __init__(self, each: int) -> None:
+        self._each = each
+        self._of: Counter[str] = Counter()
+
+    @contextmanager
+    def counting(self, client: str, receive: Receive) -> Iterator[Receive]:
+        """Receives a body, whose bytes are held until the block ends; refused are those for which there is no room."""
+        size = 0
+
+        async def counted() -> Message:
+            nonlocal size
+            message = await receive()
+            come = len(message.get("body", b""))
+            if self._of[client] + come > self._each or self._of.total() + come > 2 * self._each:
+                # The framework passes on its own kind only; anything else would be a body that cannot be parsed.
+                raise HTTPException(ServerBusy.status, "The bodies that come now are too large together", _LATER)
+            size += come
+            self._of[client] += come
+            return message
+
+        try:
+            yield counted
+        finally:
+            self._of -= Counter({client: size})  # which forgets a client without any
 
 
 def _counted(receive: Receive, most_bytes: int) -> Receive:

@@ -8,7 +8,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from facepool.web.middleware.authentication import address_of
+from facepool.web.middleware.authentication import OF_PROGRAMS, address_of
 from facepool.web.problems import Forbidden, Refusal, TooManyRequests, turn_away
 from facepool.web.services.limits import Limits
 
@@ -81,8 +81,8 @@ class RefuseForeign:
     """Refuses what pages of other sites ask for, except those that may.
 
     A browser sends cookies, and reaches the loopback, for every site that it shows. So whatever a page of another
-    site asks for is refused, by what the browser itself says of it. A page that may ask comes with a key of its own:
-    somebody's session with the server's page does not count for it.
+    site asks for is refused, by what the browser itself says of it; a link may lead to the server's own page. A page
+    that may ask comes with a key of its own: somebody's session with the server's page does not count for it.
 
     Args:
         app: What comes next.
@@ -143,7 +143,12 @@ class Rates:
 def _refuse_foreign(scope: Scope, headers: Headers) -> None:
     """Refuse what a browser says that another site's page asks for."""
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
-    opens_page = scope.get("method") in ("GET", "HEAD") and headers.get("sec-fetch-mode") == "navigate"
+    # A link may lead to the page and its files, but to nothing that exports, or writes who has looked.
+    opens_page = (
+        scope.get("method") in ("GET", "HEAD")
+        and headers.get("sec-fetch-mode") == "navigate"
+        and not scope["path"].startswith(OF_PROGRAMS)
+    )
     if site in ("same-origin", "none") or (site is not None and opens_page):
         return
     # Browsers that do not say which site it is, as they do not without TLS, or programs: a cookie that is for the same

@@ -11,6 +11,72 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from facepool.web.middleware.paths import OF_THE_SERVER
 
+_MARKS = frozenset(
+    {
+        "ali-cdn-real-ip",
+        "client-ip",
+        "forwarded",
+        "forwarded-for",
+        "front-end-https",
+        "incap-client-ip",
+        "proxy-client-ip",
+        "remote-user",
+        "ssl-client-cert",
+        "surrogate-capability",
+        "true-client-ip",
+        "via",
+        "wl-proxy-client-ip",
+        "x-bluecoat-via",
+        "x-client-cert",
+        "x-client-ip",
+        "x-cloud-trace-context",
+        "x-cluster-client-ip",
+        "x-forward-for",
+        "x-forwarded",
+        "x-host",
+        "x-http-host-override",
+        "x-ingress-path",
+        "x-nginx-proxy",
+        "x-rewrite-url",
+        "x-scheme",
+        "x-sucuri-clientip",
+        "x-url-scheme",
+        "x-varnish",
+        "x-via",
+    }
+)
+_BEGINNINGS_OF_MARKS = (
+    "akamai-",
+    "cdn-",
+    "cf-",
+    "cloudfront-",
+    "fastly-",
+    "fly-",
+    "ngrok-",
+    "tailscale-",
+    "x-akamai-",
+    "x-amz-cf-",
+    "x-amzn-",
+    "x-appengine-",
+    "x-arr-",
+    "x-auth-request-",
+    "x-authentik-",
+    "x-azure-",
+    "x-cdn-",
+    "x-envoy-",
+    "x-forwarded-",
+    "x-goog-",
+    "x-nf-",
+    "x-original-",
+    "x-proxy-",
+    "x-proxyuser-",
+    "x-real-",
+    "x-remote-",
+    "x-replaced-",
+    "x-ssl-",
+    "x-vercel-",
+)
+"""Headers that proxies, tunnels and content networks add to requests, and browsers and ordinary clients do not."""
 _PREFIX = re.compile(r"(/(?!\.{1,2}(/|$))[\w.~-]+)+", re.ASCII)
 
 
@@ -46,6 +112,11 @@ class Forwarded:
             await RedirectResponse(f"{prefix}/")(scope, receive, send)
             return
         await self._next(_below(scope, prefix), receive, _redirecting(send, prefix))
+
+
+def is_proxied(headers: Headers) -> bool:
+    """Whether something between the client and the server has left its mark."""
+    return any(name in _MARKS or name.startswith(_BEGINNINGS_OF_MARKS) for name in headers)
 
 
 def prefix_of(text: str) -> str:

@@ -31,10 +31,12 @@ from facepool.web.services.following import Follower
 from facepool.web.services.frigate import Frigate, FrigateClient
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import Limits
+from facepool.web.services.logs import Logs
 from facepool.web.services.metrics import Metrics
 from facepool.web.services.people import PersonChanges
 from facepool.web.services.pool import PoolAccess
 from facepool.web.services.secrets import CameraSecrets, secrets_beside
+from facepool.web.services.settling import Settling
 from facepool.web.services.store import ServerStore, store_beside
 from facepool.web.services.tuning import Tuning
 
@@ -51,6 +53,7 @@ class Services:
         activity: Who was seen when, and what happens now.
         audit: Who did what to whom.
         people: Changes people, and keeps track of it.
+        settling: Does what changes have promised.
         cameras: Those of the server.
         limits: How much one client may ask for.
         metrics: What is counted.
@@ -69,6 +72,7 @@ class Services:
     activity: Activity
     audit: Audit
     people: PersonChanges
+    settling: Settling
     cameras: Cameras
     limits: Limits
     metrics: Metrics
@@ -98,6 +102,7 @@ class Services:
         self.engine.close()
         self.activity.close()
         self.follower.close()
+        self.settling.close()
         self.pool.close()
         self.store.close()
 
@@ -149,6 +154,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     tracks = count(1)
     activity = Activity(store, access.person_id, days=options.activity_days, others=outputs.put)
     audit = Audit(store, access.person_id)
+    settling = Settling(Logs(store, activity, audit), store, access)
     setup = CameraSetup(
         recognizer=partial(live_recognizer, engine, tuning, tracks),
         open_pool=access.open,
@@ -171,7 +177,8 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         keys=Keys(store, always_required=options.keys_always),
         activity=activity,
         audit=audit,
-        people=PersonChanges(store, activity, audit),
+        people=PersonChanges(settling, activity, audit, outputs.forget),
+        settling=settling,
         cameras=Cameras(
             setup,
             CameraMemory(store, CameraSecrets(secrets_beside(settings.pool))),
@@ -195,6 +202,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     metrics.watch("events_dropped", "Events that other programs never will get", lambda: services.outputs.dropped)
     if frigate is not None:
         metrics.watch("frigate_waiting", "People of Frigate's events to look at", lambda: frigate.waiting)
+    settling.start()
     return services
 
 

@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, Field
@@ -20,6 +21,8 @@ from facepool.web.services.store import LAST, ServerStore, now
 from facepool.web.services.visits import Visit, VisitRow, Visits
 
 _TIDY_EVERY = 1000
+_MOST_ENTRIES = 1_000_000
+"""Pages before which much is held up would fill the disk otherwise; with 100 people a day it is a year."""
 _MOST_WAITING = 200
 _CAMERAS_PATIENCE_S = 0.2
 """A camera does not stop looking for longer than that because another program writes."""
@@ -144,6 +147,7 @@ class Activity:
             if self._added % _TIDY_EVERY == 0:
                 oldest = datetime.now(UTC) - timedelta(days=self._days)
                 db.execute("DELETE FROM activity WHERE at < ?", (oldest.isoformat(timespec="seconds"),))
+                db.execute("DELETE FROM activity WHERE id <= ?", (row - _MOST_ENTRIES,))
             self._added += 1
         return {**record, "previous": previous}
 
@@ -170,7 +174,9 @@ class Activity:
         """
         values = (LAST if before is None else before, person, person, limit)
         rows = await asyncio.to_thread(self._store.read, _VISITS, values)
-        return self._visits.of([VisitRow(*row) for row in rows])  # type: ignore[arg-type] # STRICT tables
+        shown = [VisitRow(*row) for row in rows]  # type: ignore[arg-type] # STRICT tables
+        hidden = {row.visit for row in shown if row.person in self._store.hidden}
+        return self._visits.of([self._without_erased(row) for row in shown if row.visit not in hidden])
 
     async def of(self, person: str) -> list[dict[str, object]]:
         """Everything about a person, oldest first."""
@@ -178,11 +184,10 @@ class Activity:
         found = await self._read(query, person, person)
         return [entry.model_dump() for entry in found]
 
-    def rename(self, old: str, new: str) -> None:
-        """A person has another name now, or has become another person; in a thread, because it writes."""
-        with self._store.transaction() as db:
-            db.execute("UPDATE activity SET person = ?, person_id = ? WHERE person = ?", (new, self._id_of(new), old))
-            db.execute("UPDATE activity SET previous = ? WHERE previous = ?", (new, old))
+    def rename(self, db: sqlite3.Connection, old: str, new: str, person_id: str) -> None:
+        """A person has another name now, or has become another person; as a part of a transaction of the store."""
+        db.execute("UPDATE activity SET person = ?, person_id = ? WHERE person = ?", (new, person_id, old))
+        db.execute("UPDATE activity SET previous = ? WHERE previous = ?", (new, old))
 
     def forget(self, db: sqlite3.Connection, people: Collection[str]) -> int:
         """Erase what is known of people, as a part of a transaction of the store.
@@ -199,7 +204,10 @@ class Activity:
     def names(self) -> set[str]:
         """Everybody whom it speaks of."""
         rows = self._store.read("SELECT person FROM activity UNION SELECT previous FROM activity")
-        return {name for (name,) in rows if isinstance(name, str)}
+        return {name for (name,) in rows if isinstance(name, str)} - self._store.hidden
+
+    def _without_erased(self, row: VisitRow) -> VisitRow:
+        return replace(row, previous=None) if row.previous in self._store.hidden else row
 
     def _keep_now_or_late(self, record: Record) -> Record:
         """`add`; while another program keeps the file locked, what happens waits in memory and others hear of it."""
@@ -245,7 +253,14 @@ class Activity:
 
     async def _read(self, query: str, *values: object) -> list[ActivityEntry]:
         rows = await asyncio.to_thread(self._store.read, query, values)
-        return [ActivityEntry.model_validate(dict(zip(ActivityEntry.model_fields, row, strict=True))) for row in rows]
+        hidden, entries = self._store.hidden, []
+        for row in rows:
+            entry = ActivityEntry.model_validate(dict(zip(ActivityEntry.model_fields, row, strict=True)))
+            if entry.previous in hidden:
+                entry.previous = None
+            if entry.person not in hidden:
+                entries.append(entry)
+        return entries
 
 
 class Events:

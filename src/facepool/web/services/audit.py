@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection
 
 from pydantic import BaseModel, Field
 
+from facepool.gallery.notices import NAME_CHANGES, Notice
 from facepool.web.services.keys import Caller
-from facepool.web.services.store import LAST, Row, ServerStore, now
+from facepool.web.services.store import LAST, Row, ServerStore, insert_entry
 
-_NAME_CHANGES = ("renamed", "merged")
 _SALT = "audit salt"
 
 
@@ -56,8 +56,12 @@ class Audit:
             person_id = self._id_of(person) if person else None
             if person and person_id is None:
                 person = self._pseudonym(person)
-                detail = self._pseudonym(detail) if action in _NAME_CHANGES else detail
-            _insert(db, caller, action, person, detail, person_id)
+            insert_entry(db, caller.name, action, person, detail, person_id)
+
+    def keep(self, db: sqlite3.Connection, notice: Notice) -> None:
+        """Say what was done to the pool, as a part of a transaction of the store, which takes out who is erased."""
+        person_id = notice.person_id or None
+        insert_entry(db, notice.caller, notice.action, notice.person, notice.detail, person_id, notice.at)
 
     def forget(self, db: sqlite3.Connection, people: Collection[str]) -> int:
         """Take the names of people out of everything that was said, as a part of a transaction of the store.
@@ -67,27 +71,34 @@ class Audit:
         """
         entries = _about(db, people)
         for entry in entries:
-            detail = self._pseudonym(entry.detail) if entry.action in _NAME_CHANGES else entry.detail
+            detail = self._pseudonym(entry.detail) if entry.action in NAME_CHANGES else entry.detail
             values = (self._pseudonym(entry.person), detail, entry.id)
             db.execute("UPDATE audit SET person = ?, detail = ?, person_id = NULL WHERE id = ?", values)
         return len(entries)
 
-    def erased(self, db: sqlite3.Connection, caller: Caller, people: Collection[str]) -> None:
+    def erased(self, db: sqlite3.Connection, caller: str, people: Collection[str], at: str | None = None) -> None:
         """Say that people were erased, without naming them, as a part of a transaction of the store."""
         for person in people:
-            _insert(db, caller, "erased", self._pseudonym(person), "")
+            insert_entry(db, caller, "erased", self._pseudonym(person), at=at)
+
+    def erased_of(self, people: Collection[str]) -> frozenset[str]:
+        """Who of some people was erased, by the digests of their names."""
+        rows = self._store.read("SELECT DISTINCT person FROM audit WHERE action = 'erased'")
+        digests = {digest for (digest,) in rows}
+        return frozenset(name for name in people if self._pseudonym(name) in digests)
 
     def names(self) -> set[str]:
         """Everybody who is named in it."""
         rows = self._store.read("SELECT DISTINCT person FROM audit WHERE person NOT LIKE 'erased-%'")
-        return {str(name) for (name,) in rows if name}
+        return {str(name) for (name,) in rows if name} - self._store.hidden
 
     async def of(self, person: str) -> list[dict[str, object]]:
         """Everything that was done to a person, under earlier names, too; oldest first."""
 
         def read() -> list[dict[str, object]]:
             with self._store.reading() as db:
-                return [entry.model_dump(exclude={"id"}) for entry in reversed(_about(db, [person]))]
+                found = [self._without_erased(entry) for entry in reversed(_about(db, [person]))]
+            return [entry.model_dump(exclude={"id"}) for entry in found]
 
         return await asyncio.to_thread(read)
 
@@ -104,7 +115,17 @@ class Audit:
         query = "SELECT * FROM audit WHERE id < ? AND (? IS NULL OR person IN (?, ?)) ORDER BY id DESC LIMIT ?"
         alias = None if person is None else self._pseudonym(person)
         values = (LAST if before is None else before, person, person, alias, limit)
-        return [_entry(row) for row in await asyncio.to_thread(self._store.read, query, values)]
+        rows = await asyncio.to_thread(self._store.read, query, values)
+        return [self._without_erased(_entry(row)) for row in rows]
+
+    def _without_erased(self, entry: AuditEntry) -> AuditEntry:
+        """An entry without names that are erased although the log could not be told yet."""
+        hidden = self._store.hidden
+        if entry.person in hidden:
+            entry.person, entry.person_id = self._pseudonym(entry.person), None
+        if entry.action in NAME_CHANGES and entry.detail in hidden:
+            entry.detail = self._pseudonym(entry.detail)
+        return entry
 
     def _pseudonym(self, name: str) -> str:
         return f"erased-{hmac.new(self._salt, name.encode(), hashlib.sha256).hexdigest()[:16]}"
@@ -118,15 +139,6 @@ class Audit:
         return salt
 
 
-def _insert(
-    db: sqlite3.Connection, caller: Caller, action: str, person: str, detail: str, person_id: str | None = None
-) -> None:
-    db.execute(
-        "INSERT INTO audit (at, caller, action, person, detail, person_id) VALUES (?, ?, ?, ?, ?, ?)",
-        (now(), caller.name, action, person, detail, person_id),
-    )
-
-
 def _about(db: sqlite3.Connection, people: Collection[str]) -> list[AuditEntry]:
     """Entries about people under the names that they had at the time, newest first."""
     names, found = set(people), []
@@ -135,7 +147,7 @@ def _about(db: sqlite3.Connection, people: Collection[str]) -> list[AuditEntry]:
         theirs = entry.person in names
         if theirs:
             found.append(entry)
-        if entry.action in _NAME_CHANGES:  # before it, that name was of whom the entry is about
+        if entry.action in NAME_CHANGES:  # before it, that name was of whom the entry is about
             (names.add if theirs else names.discard)(entry.detail)
     return found
 

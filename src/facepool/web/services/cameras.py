@@ -561,6 +561,7 @@ class CameraMemory:
                 shown = mask_credentials(name)
                 db.execute("UPDATE activity SET source = ? WHERE source = ?", (shown, name))
                 db.execute("UPDATE audit SET detail = ? WHERE detail = ?", (shown, name))
+            self._store.owe(db)
 
     def _read(self) -> dict[str, RememberedCamera]:
         """By source. Of one that only has a name, nothing else is kept."""

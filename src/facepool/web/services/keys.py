@@ -9,6 +9,7 @@ import secrets
 import sqlite3
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -16,8 +17,9 @@ from pydantic import BaseModel, Field
 
 from facepool.errors import ConfigError
 from facepool.gallery.checks import clean_name
+from facepool.gallery.notices import COMMAND_LINE
 from facepool.web.problems import NotFound
-from facepool.web.services.store import ServerStore, now
+from facepool.web.services.store import ServerStore, insert_entry, now
 
 Role = Literal["recognize", "enroll", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -92,8 +94,21 @@ class Keys:
             for name, role, created_at, last_used_at in rows
         ]
 
-    def add(self, name: str, role: Role) -> str:
+    def add(
+        self,
+        name: str,
+        role: Role,
+        *,
+        by: str = COMMAND_LINE,
+        check: Callable[[Sequence[str]], None] = lambda _administrators: None,
+    ) -> str:
         """Make a key.
+
+        Args:
+            name: Of the key.
+            role: What it is for.
+            by: Who does it, for the audit log, which says so in the same transaction.
+            check: Given whose keys are administrators', raises what speaks against it.
 
         Returns:
             The key, which nobody can see again.
@@ -102,30 +117,45 @@ class Keys:
             ConfigError: The name is taken or cannot be used.
         """
         name = clean_name(name)
-        if name == LOCAL.name:
+        if name in (LOCAL.name, COMMAND_LINE):
             raise ConfigError(f"A key cannot be called {name!r}", why="the audit log has another use for the word")
         key = _PREFIX + secrets.token_urlsafe(32)
         try:
             with self._store.transaction() as db:
+                check(_administrators(db))
                 db.execute(
                     "INSERT INTO keys (name, role, digest, created_at) VALUES (?, ?, ?, ?)",
                     (name, role, _digest(key), now()),
                 )
+                insert_entry(db, by, "made a key", detail=f"{name} ({role})")
         except sqlite3.IntegrityError as error:
             raise ConfigError(
                 f"There is a key {name!r} already", fix="Remove it first, or choose another name"
             ) from error
         return key
 
-    def remove(self, name: str) -> None:
+    def remove(
+        self,
+        name: str,
+        *,
+        by: str = COMMAND_LINE,
+        check: Callable[[Sequence[str]], None] = lambda _administrators: None,
+    ) -> None:
         """Remove a key; those who are signed in with it are no longer.
+
+        Args:
+            name: Of the key.
+            by: Who does it, for the audit log, which says so in the same transaction.
+            check: Given whose keys are administrators', raises what speaks against it.
 
         Raises:
             NotFound: There is none of that name.
         """
         with self._store.transaction() as db:
+            check(_administrators(db))
             if not db.execute("DELETE FROM keys WHERE name = ?", (name,)).rowcount:
                 raise NotFound(f"There is no key {name!r}", fix="List them: facepool keys list")
+            insert_entry(db, by, "removed a key", detail=name)
 
     def find(self, key: str) -> Caller | None:
         """Whose key it is; None: nobody's."""
@@ -190,6 +220,10 @@ class Keys:
                 db.execute("UPDATE keys SET last_used_at = ? WHERE id = ?", (used_at, number))
 
         self._store.queue.spare(write)  # nobody waits to be let in until somebody else has written
+
+
+def _administrators(db: sqlite3.Connection) -> list[str]:
+    return [name for (name,) in db.execute("SELECT name FROM keys WHERE role = 'admin'")]
 
 
 def _digest(token: str) -> bytes:

@@ -9,6 +9,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from facepool.errors import ConfigError
+from facepool.web.connections import network_of
 from facepool.web.problems import ServerBusy, TooManyRequests
 
 REQUESTS = "6000/minute"
@@ -19,6 +20,9 @@ SESSIONS_EACH = 8
 
 class Limits:
     """Counts what clients do.
+
+    Addresses of IPv6 are counted by the 64 bits that one client has as a whole: it could change the others for ever,
+    and what is counted of each address would fill the memory.
 
     Args:
         requests: How often one client may ask, for example ``6000/minute``.
@@ -50,12 +54,12 @@ class Limits:
         return self._sessions.total()
 
     def count_request(self, client: str) -> None:
-        """A client asks for something.
+        """A client asks for something, by its address.
 
         Raises:
             TooManyRequests: It has too often.
         """
-        if not self._limiter.hit(self._requests, "request", client):
+        if not self._limiter.hit(self._requests, "request", network_of(client)):
             raise TooManyRequests("Too many requests", why=f"one client may make {self._requests}", fix="Wait a little")
 
     def count_wrong_key(self, address: str) -> None:
@@ -64,7 +68,7 @@ class Limits:
         Raises:
             TooManyRequests: It has offered too many.
         """
-        if not self._limiter.hit(self._failures, "failure", address):
+        if not self._limiter.hit(self._failures, "failure", network_of(address)):
             raise TooManyRequests("Too many wrong keys came from your address", fix="Wait a minute")
 
     @contextmanager

@@ -4,18 +4,17 @@ All of it runs in the thread of those who change the pool, by `PoolAccess.change
 although the request is cut off.
 """
 
-import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from facepool.gallery import Pool
+from facepool.gallery.notices import Notice
 from facepool.types import Template
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
 from facepool.web.services.keys import Caller
-from facepool.web.services.store import ServerStore
-
-_LOG = logging.getLogger("facepool.web")
+from facepool.web.services.settling import Settling
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +43,33 @@ class PersonChanges:
     """Changes people, and keeps track of it.
 
     Args:
-        store: Where activity and audit log are kept.
+        settling: Tells activity and audit log.
         activity: Who was seen when.
         audit: Who did what to whom.
+        hide: Takes names from what other programs are yet to hear of.
     """
 
-    def __init__(self, store: ServerStore, activity: Activity, audit: Audit) -> None:
-        self._store = store
+    def __init__(
+        self, settling: Settling, activity: Activity, audit: Audit, hide: Callable[[Collection[str]], None]
+    ) -> None:
+        self._settling = settling
         self._activity = activity
         self._audit = audit
+        self._hide = hide
+
+    @contextmanager
+    def changing(self, caller: Caller, pool: Pool) -> Iterator[None]:
+        """Changes of the pool inside the block are in activity and audit log, too, or will be.
+
+        What the pool has done is done: a log that cannot be written now is written later.
+        """
+        noted: Sequence[Notice] = ()
+        try:
+            with pool.noting(caller.name) as noted:
+                yield
+        finally:
+            if noted:
+                self._settling.settle(pool, noted)
 
     def create(self, caller: Caller, pool: Pool, name: str) -> None:
         """Make somebody known who has no views yet.
@@ -60,8 +77,8 @@ class PersonChanges:
         Raises:
             PersonExists: Somebody has that name.
         """
-        pool.create(name)
-        self._audit.note(caller, "created", name)
+        with self.changing(caller, pool):
+            pool.create(name)
 
     def rename(self, caller: Caller, pool: Pool, old: str, new: str) -> None:
         """Give somebody another name, which nobody may have yet.
@@ -70,9 +87,8 @@ class PersonChanges:
             UnknownPerson: Nobody has the old name.
             PersonExists: Somebody has the new one.
         """
-        pool.rename(old, new)
-        self._activity.rename(old, new)
-        self._audit.note(caller, "renamed", new, old)
+        with self.changing(caller, pool):
+            pool.rename(old, new)
 
     def merge(self, caller: Caller, pool: Pool, source: str, target: str) -> int:
         """Give all views of somebody to another person.
@@ -83,23 +99,20 @@ class PersonChanges:
         Raises:
             UnknownPerson: One of them is not in the pool.
         """
-        moved = pool.merge(source, target)
-        self._activity.rename(source, target)
-        self._audit.note(caller, "merged", target, source)
-        return moved
+        with self.changing(caller, pool):
+            return pool.merge(source, target)
 
     def erase(self, caller: Caller, pool: Pool, people: Collection[str]) -> Erasure:
-        """Erase people, and what else speaks of them, although they may be gone from the pool already."""
-        remarks = len(pool.notes)
-        samples = pool.remove_many(people)
-        with self._store.transaction() as db:
-            activity = self._activity.forget(db, people)
-            audit = self._audit.forget(db, people)
-            self._audit.erased(db, caller, samples or (people if activity or audit else ()))
-        erasure = Erasure(samples, activity, audit, _notes_since(pool, remarks))
-        if not erasure.nothing:
-            self._store.wipe()
-        return erasure
+        """Erase people, and what else speaks of them, although they may be gone from the pool already.
+
+        Raises:
+            FacepoolError: Nobody of them is in the pool, and the logs that speak of them cannot be written.
+        """
+        with pool.noting(caller.name) as noted:
+            samples = pool.remove_many(people)
+        self._hide(people)
+        settled = self._settling.settle(pool, noted) if noted else self._settling.forget(caller.name, pool, people)
+        return Erasure(samples, settled.forgotten.activity, settled.forgotten.audit, settled.notes)
 
     def erase_view(
         self, caller: Caller, pool: Pool, number: int, person: str | None = None
@@ -118,22 +131,13 @@ class PersonChanges:
         Raises:
             UnknownTemplate: There is none of that number, or it is somebody else's.
         """
-        remarks = len(pool.notes)
-        owner = pool.remove_template(number, person)
-        self._audit.note(caller, "erased_sample", owner, str(number))
-        return owner, _notes_since(pool, remarks)
+        with pool.noting(caller.name) as noted:
+            owner = pool.remove_template(number, person)
+        return owner, self._settling.settle(pool, noted).notes
 
     def everybody(self, pool: Pool) -> set[str]:
         """All people of the pool, and all others whom activity and audit log still speak of."""
         return {person.name for person in pool.people()} | self._activity.names() | self._audit.names()
-
-
-def _notes_since(pool: Pool, remarks: int) -> tuple[str, ...]:
-    """What a pool has remarked after so many remarks, for the caller; it is in the log, too."""
-    notes = pool.notes[remarks:]
-    for note in notes:
-        _LOG.warning("%s", note)
-    return notes
 
 
 def namesake(pool: Pool, name: str) -> str | None:

@@ -6,14 +6,17 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
-from facepool.errors import PoolLocked, PoolTooNew
+from facepool.errors import FacepoolError, PoolLocked, PoolTooNew
 from facepool.files import make_private, storage_errors
-from facepool.gallery.connection import explained, file_number
+from facepool.gallery.connection import SMALL_LOG, explained, file_number
+from facepool.gallery.notices import logs_beside as store_beside
+from facepool.gallery.notices import now
 from facepool.web.problems import RequestError
 from facepool.web.services.writing import PATIENCE_S, WriteQueue
+
+__all__ = ["LAST", "Row", "ServerStore", "StoreGone", "insert_entry", "now", "store_beside"]
 
 _SCHEMA = """
 CREATE TABLE keys (
@@ -71,9 +74,12 @@ UPDATE activity SET visit = coalesce((
 CREATE INDEX activity_of_visit ON activity (visit);
 CREATE INDEX activity_of_person_id ON activity (person_id, id)
 """
-_MIGRATIONS = (_SCHEMA, _IDS_OF_PEOPLE, _IDS_OF_EVENTS, _VISITS)
+_TOLD = "CREATE TABLE IF NOT EXISTS told (notice TEXT PRIMARY KEY) STRICT, WITHOUT ROWID"
+_MIGRATIONS = (_SCHEMA, _IDS_OF_PEOPLE, _IDS_OF_EVENTS, _VISITS, _TOLD)
 """What takes the file from version n to n + 1."""
 
+_ERASURES = "erasures"
+_NONE_YET = {"erased": 0, "rewritten": 0, "wiped": 0}
 Row = tuple[object, ...]
 LAST = (1 << 63) - 1
 """Larger than any number of a row."""
@@ -103,6 +109,9 @@ class ServerStore:
         path: The file; made with its tables where there is none.
         patience_s: How long a writer waits.
 
+    Attributes:
+        hidden: Names that readers of the logs must not see: they are erased, and the logs could not be told yet.
+
     Raises:
         NotWritable: It cannot be made.
         PoolCorrupt: It is no SQLite file.
@@ -111,6 +120,7 @@ class ServerStore:
 
     def __init__(self, path: Path, *, patience_s: float = PATIENCE_S) -> None:
         self.path = path
+        self.hidden: frozenset[str] = frozenset()
         self.queue = WriteQueue("the file of keys and logs", "facepool-store")
         """For those who write from the event loop, or who do not want to wait."""
         self._patience_s = patience_s
@@ -121,7 +131,7 @@ class ServerStore:
         with storage_errors(path, "cannot be used"):
             make_private(path)
         with explained(path):
-            self._db = self._connect("journal_mode = WAL", "foreign_keys = ON", "secure_delete = ON")
+            self._db = self._connect("journal_mode = WAL", "foreign_keys = ON", "secure_delete = ON", *SMALL_LOG)
             self._watcher = self._connect("query_only = ON")
         self._file = file_number(path)
         self._bring_up_to_date()
@@ -196,14 +206,38 @@ class ServerStore:
         with self.transaction() as db:
             db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (name, json.dumps(value)))
 
-    def wipe(self) -> None:
-        """Leave no trace of what was deleted in the file or its log, as far as nobody else reads it now."""
-        ends_at_s = time.monotonic() + self._patience_s
-        with self._alone(ends_at_s), explained(self.path):
-            self._check_file()
-            _wait_until(self._db, ends_at_s)
-            self._db.execute("VACUUM")
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    def owe(self, db: sqlite3.Connection) -> None:
+        """Remember, as a part of a transaction, that bytes of what it deletes are to be wiped."""
+        db.execute("INSERT OR IGNORE INTO kept VALUES (?, ?)", (_ERASURES, json.dumps(_NONE_YET)))
+        _count_erasures(db, "erased", _erasures(db)["erased"] + 1)
+
+    def owes(self) -> bool:
+        """Whether bytes of what was erased may still be somewhere."""
+        with self.reading() as db:
+            erasures = _erasures(db)
+        return erasures["erased"] != erasures["wiped"]
+
+    def wipe(self, patience_s: float = 1.0) -> str:
+        """Leave no trace of what was erased in the file or its log, if that is owed.
+
+        Args:
+            patience_s: How long to wait for others, at each step.
+
+        Returns:
+            Why traces may remain, which stays owed; empty: they do not.
+        """
+        with self.reading() as db:
+            erasures = _erasures(db)
+        if erasures["erased"] == erasures["wiped"]:
+            return ""
+        ends_at_s = time.monotonic() + patience_s
+        try:
+            with self._alone(ends_at_s), explained(self.path):
+                self._check_file()
+                _wait_until(self._db, ends_at_s)
+                return _write_anew(self._db, erasures)
+        except FacepoolError as error:
+            return error.why
 
     def close(self) -> None:
         """Let go of the file, after those who have their turn yet."""
@@ -262,11 +296,40 @@ def _wait_until(db: sqlite3.Connection, ends_at_s: float) -> None:
     db.execute(f"PRAGMA busy_timeout = {max(0, round(1000 * (ends_at_s - time.monotonic())))}")
 
 
-def store_beside(pool: Path) -> Path:
-    """Where a server keeps what belongs to a pool: ``pool.db`` has ``pool.server.db``."""
-    return pool.with_suffix(".server.db")
+def insert_entry(
+    db: sqlite3.Connection,
+    caller: str,
+    action: str,
+    person: str = "",
+    detail: str = "",
+    person_id: str | None = None,
+    at: str | None = None,
+) -> None:
+    """Add an entry to the audit log, as a part of a transaction of the store."""
+    db.execute(
+        "INSERT INTO audit (at, caller, action, person, detail, person_id) VALUES (?, ?, ?, ?, ?, ?)",
+        (at or now(), caller, action, person, detail, person_id),
+    )
 
 
-def now() -> str:
-    """ISO 8601 in UTC with seconds."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def _erasures(db: sqlite3.Connection) -> dict[str, int]:
+    """How many there were: in all, when the file was last written anew, and when its log was cut off after that."""
+    row = db.execute("SELECT value FROM kept WHERE name = ?", (_ERASURES,)).fetchone()
+    return _NONE_YET | (json.loads(row[0]) if row else {})
+
+
+def _count_erasures(db: sqlite3.Connection, which: str, count: int) -> None:
+    # One statement: others count meanwhile.
+    db.execute("UPDATE kept SET value = json_set(value, ?, ?) WHERE name = ?", (f"$.{which}", count, _ERASURES))
+
+
+def _write_anew(db: sqlite3.Connection, erasures: Mapping[str, int]) -> str:
+    """Wipe the file and its log; why that could not be, or empty."""
+    if erasures["rewritten"] != erasures["erased"]:
+        db.execute("VACUUM")  # once: while somebody reads, each time would add the whole file to the log
+        _count_erasures(db, "rewritten", erasures["erased"])
+    (busy, *_) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        return "another process is using it"
+    _count_erasures(db, "wiped", erasures["erased"])
+    return ""

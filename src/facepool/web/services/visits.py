@@ -11,6 +11,8 @@ from facepool.records import Record
 
 AGAIN_WITHIN_S = 120
 """Who is before the same camera again within this time has not left."""
+_MOST_ROWS = 100
+"""Of a face that is followed, which go over to another visit with it: two faces that take turns would make no end."""
 
 
 class Visit(BaseModel):
@@ -77,7 +79,7 @@ class Visits:
         """
         number, event = record.get("track"), record["event"]
         track = None if number is None else self._open.get(number)
-        rows = (*(track.rows if track else ()), row)
+        rows = (*(track.rows if track else ()), row)[-_MOST_ROWS:]
         visit = row if track is None or event == "changed" else track.visit
         if record["person_id"] is not None and (track is None or event != "lost"):
             visit = self._going_on(db, record, visit) or visit

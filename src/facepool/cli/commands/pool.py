@@ -1,0 +1,231 @@
+"""``facepool pool``."""
+
+import importlib.util
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import click
+
+from facepool.cli.context import CommandContext, json_option, settings_options
+from facepool.cli.ui.console import counted, people_count
+from facepool.errors import PoolCorrupt
+from facepool.gallery import Pool, SqlGallery, open_pool
+from facepool.gallery.backup import (
+    Backup,
+    Comparison,
+    Contents,
+    back_up,
+    compared,
+    opened_backup,
+    replace_damaged,
+    restore,
+)
+from facepool.gallery.schema import kept_before_restoring
+
+_MOST_SHOWN = 20
+Report = Callable[[int, int], None]
+
+
+@click.group()
+def pool() -> None:
+    """The pool as a whole: backups that are made and restored while a server runs."""
+
+
+@pool.command("backup")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("-f", "--force", is_flag=True, help="Write over a file of that name.")
+@settings_options("pool")
+@json_option
+def backup_pool(context: CommandContext, file: Path, force: bool) -> None:
+    """Copy all people of the pool into FILE, verified, whoever uses the pool meanwhile.
+
+    \b
+    facepool pool backup /backup/pool.db
+    facepool pool backup /backup/pool.db --force     over the one of yesterday
+
+    FILE is one SQLite file that only you may read, whatever the pool is kept in, and a pool itself: --pool FILE looks
+    into it. It has names, vectors, pictures and calibration, but no keys, cameras or logs of a server: what was
+    removed or erased there is not to come back.
+
+    Whoever is erased from the pool stays in its backups: delete those after the time that you have promised.
+    """
+    with context.open_pool() as gallery, context.console.measuring("Copying") as report:
+        contents = back_up(_in_sql(gallery), file, replace=force, report=report)
+    context.console.emit({"backup": str(file), **_record(contents), "bytes": file.stat().st_size})
+    context.console.say(f"{_told(contents)} copied to {file}", "good")
+
+
+@pool.command("restore")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--with-erased", is_flag=True, help="Bring people and views back, too, who were erased since the backup.")
+@click.option("--keep/--no-keep", "keeps", default=True, help="Keep the pool as it was beside it; see below.  [keep]")
+@settings_options("pool")
+@json_option
+def restore_pool(context: CommandContext, file: Path, yes: bool, with_erased: bool, keeps: bool) -> None:
+    """Put the people of FILE into the place of those of the pool, after asking.
+
+    \b
+    facepool pool restore /backup/pool.db
+    facepool pool restore /backup/pool.db --yes      for scripts
+    facepool pool restore pool.db.before-restore     undo the last one
+
+    FILE is verified first, and says who comes and who goes. A server that runs sees the pool of before, then that of
+    FILE, without a restart; killed in between, it is one of the two. Who was erased from the pool since the backup
+    stays erased, unless you say --with-erased.
+
+    The pool as it was is kept as a file beside it that ends in .before-restore, until anybody is erased. A pool that
+    is damaged is replaced while nobody has it open, and kept as .damaged.
+    """
+    path, console = context.pool_path, context.console
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        with console.measuring("Verifying") as report:
+            backup = stack.enter_context(opened_backup(file, path.parent, report))
+        console.note(f"{file}: {_told(backup.contents)}, {backup.contents.space or 'of an unknown model'}")
+        try:
+            outcome = _restore(context, backup, yes=yes, with_erased=with_erased, keeps=keeps)
+        except PoolCorrupt as error:
+            outcome = _replace_damaged(context, backup, error, yes=yes)
+    people, views = outcome["people"], outcome["templates"]
+    _log(path, f"{views} views")
+    console.emit(outcome)
+    console.say(f"{people_count(int(str(people)))} with {counted(int(str(views)), 'view')} restored to {path}", "good")
+
+
+def _restore(
+    context: CommandContext, backup: Backup, *, yes: bool, with_erased: bool, keeps: bool
+) -> dict[str, object]:
+    """Restore a backup to a pool that can be read; what became of it, for programs."""
+    path, console = context.pool_path, context.console
+    erased = _erased_by_server(path, [name for (name,) in backup.db.execute("SELECT name FROM persons")])
+    with _in_sql(context.open_pool(must_exist=False)) as gallery:
+        changes, before = compared(gallery, backup, erased), len(gallery.people())
+        _tell(context, changes, with_erased=with_erased)
+        if before and not yes:
+            _ask(_question(backup, path, before))
+        kept = kept_before_restoring(path) if keeps and before else None
+
+        def keep_it() -> None:
+            with _in_sql(open_pool(path)) as unchanged, console.measuring("Keeping the pool as it was") as report:
+                back_up(unchanged, kept_before_restoring(path), replace=True, report=report)
+
+        with console.measuring("Restoring") as report:
+            restore(
+                gallery,
+                backup,
+                erased_names=erased,
+                with_erased=with_erased,
+                before=keep_it if kept is not None else None,
+                report=report,
+            )
+        if kept is None:
+            gallery.forget_what_was()
+        else:
+            console.note(
+                f"The pool as it was is {kept}, until anybody is erased. To undo: facepool pool restore {kept}"
+            )
+        return {
+            "restored": str(path),
+            "people": len(gallery.people()),
+            "templates": len(gallery.templates()),
+            "coming": list(changes.coming),
+            "going": list(changes.going),
+            "erased": [] if with_erased else list(changes.erased),
+            "kept": None if kept is None else str(kept),
+        }
+
+
+def _in_sql(gallery: Pool) -> SqlGallery:
+    if not isinstance(gallery, SqlGallery):
+        raise TypeError("every kind of pool is kept in tables")
+    return gallery
+
+
+def _question(backup: Backup, path: Path, before: int) -> str:
+    coming = people_count(backup.contents.people)
+    return f"Put the {coming} of {backup.path} into the place of the {people_count(before)} of {path}?"
+
+
+def _ask(question: str) -> None:
+    """Go on only with a yes; who cannot be asked has not given it."""
+    try:
+        click.confirm(question, err=True, abort=True)
+    except click.Abort as error:
+        raise click.Abort("nothing was restored") from error
+
+
+def _tell(context: CommandContext, changes: Comparison, *, with_erased: bool) -> None:
+    """Who comes, who goes, and who was erased."""
+    note = context.console.note
+    if changes.going:
+        note(f"Not in the backup, and gone from the pool afterwards: {_names(changes.going)}")
+    if changes.coming:
+        note(f"Not in the pool now, and back afterwards: {_names(changes.coming)}")
+    if changes.renamed:
+        note(f"Called otherwise again: {_names([f'{now} becomes {then}' for now, then in changes.renamed])}")
+    if changes.erased or changes.erased_templates:
+        what = counted(changes.erased_templates, "view")
+        who = f", and as a whole {_names(changes.erased)}" if changes.erased else ""
+        outcome = "They come back, by --with-erased" if with_erased else "They stay erased, without --with-erased"
+        note(f"Erased since the backup: {what}{who}. {outcome}")
+
+
+def _names(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_MOST_SHOWN])
+    return shown if len(names) <= _MOST_SHOWN else f"{shown} and {len(names) - _MOST_SHOWN:,} more"
+
+
+def _told(contents: Contents) -> str:
+    views = f"{people_count(contents.people)} with {counted(contents.templates, 'view')}"
+    return f"{views} and {counted(contents.images, 'picture')}"
+
+
+def _record(contents: Contents) -> dict[str, object]:
+    return {
+        "people": contents.people,
+        "templates": contents.templates,
+        "pictures": contents.images,
+        "model": None if contents.space is None else contents.space.model,
+    }
+
+
+def _replace_damaged(context: CommandContext, backup: Backup, error: PoolCorrupt, *, yes: bool) -> dict[str, object]:
+    """Restore a backup in place of a file that can be read no more; what became of it, for programs."""
+    path, console = context.pool_path, context.console
+    console.note(str(error))
+    if not yes:
+        _ask(f"Put the {people_count(backup.contents.people)} of {backup.path} there?")
+    with console.measuring("Restoring") as report:
+        aside = replace_damaged(path, backup, error, report=report)
+    console.note(f"The damaged file is {aside} now, until anybody is erased")
+    return {"restored": str(path), **_record(backup.contents), "kept": str(aside)}
+
+
+def _has_server(pool_path: Path) -> bool:
+    """Whether a server has kept logs beside a pool; its modules need an extra."""
+    return pool_path.with_suffix(".server.db").exists() and importlib.util.find_spec("fastapi") is not None
+
+
+def _erased_by_server(pool_path: Path, names: Collection[str]) -> frozenset[str]:
+    """Who of some people was erased by a server, as its log says, which the pool itself may not know any more."""
+    if not _has_server(pool_path):
+        return frozenset()
+    from facepool.web.services.audit import Audit  # noqa: PLC0415 -- an extra
+    from facepool.web.services.store import ServerStore, store_beside  # noqa: PLC0415 -- an extra
+
+    with closing(ServerStore(store_beside(pool_path))) as store:
+        return Audit(store, lambda _name: None).erased_of(names)
+
+
+def _log(pool_path: Path, detail: str) -> None:
+    """Leave an entry in the audit log of a server, if there is one."""
+    if not _has_server(pool_path):
+        return
+    from facepool.web.services.audit import Audit  # noqa: PLC0415 -- an extra
+    from facepool.web.services.keys import LOCAL  # noqa: PLC0415 -- an extra
+    from facepool.web.services.store import ServerStore, store_beside  # noqa: PLC0415 -- an extra
+
+    with closing(ServerStore(store_beside(pool_path))) as store:
+        Audit(store, lambda _name: None).note(LOCAL, "restored the pool", detail=detail)

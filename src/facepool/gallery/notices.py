@@ -1,0 +1,94 @@
+"""What a gallery has to tell logs that are kept elsewhere: a transactional outbox.
+
+A change leaves a `Notice` in its own transaction. Who keeps the logs reads `Owed.notices`, writes the logs, and then
+has the gallery delete them. So a process that dies between the two files has lost nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+Action = Literal[
+    "created",
+    "renamed",
+    "merged",
+    "registered",
+    "erased",
+    "erased_sample",
+    "imported a pool",
+    "calibrated the pool",
+    "forgot the calibration",
+]
+"""What was done, in the words of the audit log."""
+
+NAME_CHANGES: tuple[Action, ...] = ("renamed", "merged")
+"""Of these, the detail is the name that is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One change that logs have to be told of.
+
+    Attributes:
+        uuid: By which it is known whether they were told already.
+        at: When, ISO 8601 in UTC with seconds.
+        caller: Who did it.
+        action: What was done.
+        person: To whom, by the name after the change; empty: nobody in particular.
+        person_id: Of the person; empty where `person` is, and for names that were erased from logs only.
+        detail: The name that is gone, a count, or a number.
+        change: The revision that the change led to: the same for all that it did.
+    """
+
+    uuid: str
+    at: str
+    caller: str
+    action: Action
+    person: str
+    person_id: str
+    detail: str
+    change: int
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What a gallery has promised and not done yet.
+
+    Attributes:
+        notices: What logs are yet to be told, oldest first.
+        traces: Whether bytes of what was erased may remain in the files.
+    """
+
+    notices: tuple[Notice, ...] = ()
+    traces: bool = False
+
+    def __bool__(self) -> bool:
+        """Whether there is anything."""
+        return bool(self.notices) or self.traces
+
+
+COMMAND_LINE = "command line"
+"""Who changes something with facepool's commands, for the audit log."""
+
+
+def erased_names(notices: Sequence[Notice]) -> frozenset[str]:
+    """Names of people whom logs must not show any more, although they were not told yet: former names, too."""
+    names: set[str] = set()
+    for notice in reversed(notices):
+        if notice.action == "erased":
+            names.add(notice.person)
+        elif notice.action in NAME_CHANGES and notice.person in names:
+            names.add(notice.detail)
+    return frozenset(names)
+
+
+def logs_beside(pool: Path) -> Path:
+    """Where a server keeps the logs of a pool: ``pool.db`` has ``pool.server.db``."""
+    return pool.with_suffix(".server.db")
+
+
+def now() -> str:
+    """ISO 8601 in UTC with seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
