@@ -52,8 +52,8 @@ def main() -> None:
     PIL.Image.init()
     channel = _Channel()
     with quiet_pillow():
-        while (picture := channel.picture()) is not None:
-            _answer(channel, picture)
+        while _answer(channel, channel.picture()):
+            pass
 
 
 def decoding_cpu_s(pixels: int) -> float:
@@ -103,7 +103,10 @@ class _Channel:
             at += os.write(self._out, view[at:])
 
 
-def _answer(channel: _Channel, picture: bytes) -> None:
+def _answer(channel: _Channel, picture: bytes | None) -> bool:
+    """Decode a picture, or say why not; False: there is none any more."""
+    if picture is None:
+        return False
     try:
         kind = kind_of(head_of(picture.lstrip(b"\r\n")))
         name = kind.format if kind is not None else ""
@@ -112,22 +115,23 @@ def _answer(channel: _Channel, picture: bytes) -> None:
         if takes > MOST_DECODING_BYTES:
             channel.tell(b"S", width, height, takes)
             channel.may_go_on()
-            return
+            return True
         _allow(OPENING_CPU_S, takes + len(picture) + _room_to_work(name))
         with open_picture(picture, (name,) if name else REQUEST_FORMATS) as image:
             width, height = image.size
             takes = decoding_bytes(picture, name, width * height)
             channel.tell(b"S", width, height, takes)
             if not channel.may_go_on():
-                return
+                return True
             _allow(decoding_cpu_s(width * height), 2 * takes + 3 * len(picture) + _room_to_work(name))
             decoded = load(image, picture)
     except DECODE_ERRORS as error:
         error.__traceback__ = None
         text = json.dumps(_told(picture, error)).encode()
         channel.tell(b"E", len(text), then=[text])
-        return
+        return True
     channel.tell(b"P", *decoded.size_wh, then=decoded.bands())
+    return True
 
 
 def _room_to_work(kind: str) -> int:
