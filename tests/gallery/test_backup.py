@@ -181,6 +181,24 @@ def test_erasing_somebody_deletes_what_was_kept_of_the_pool(pool: SqlGallery) ->
     assert copies_of(pool.path) == []
 
 
+def test_a_backup_has_no_trace_of_who_was_erased_although_logs_were_not_told_yet(
+    pool: SqlGallery, tmp_path: Path
+) -> None:
+    with pool.noting("me"):  # which leaves notices, and bytes, for who settles them
+        pool.register("Erased Person", samples(8), space())
+        pool.remove("Erased Person")
+    assert pool.owed()
+    back_up(pool, tmp_path / "backup.db")
+    content = (tmp_path / "backup.db").read_bytes()
+    assert b"Erased Person" not in content
+    assert unit(8).astype("<f4").tobytes() not in content
+    with opened(tmp_path / "backup.db") as copy:
+        assert not copy.owed()
+    owed = pool.owed()
+    put_back(pool, tmp_path / "backup.db")
+    assert pool.owed().notices == owed.notices, "what was owed stays owed"
+
+
 def test_a_file_is_not_written_over_unasked(pool: SqlGallery, backup: Path) -> None:
     before = backup.read_bytes()
     for target in (backup, pool.path, pool.path.parent):

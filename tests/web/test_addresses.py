@@ -12,7 +12,9 @@ from starlette.websockets import WebSocketDisconnect
 from facepool.web.middleware import Deployment
 from facepool.web.services import ServerOptions
 from support.application import ask
+from support.bounded_server import connect, everything
 from support.fake_analyzer import FakeAnalyzer
+from support.live_server import serving
 from support.web_client import HERE, LOCAL, client_of
 
 ADDRESS = "127.0.0.1:8000"
@@ -241,3 +243,21 @@ def test_the_description_says_below_which_path_the_server_lies(tmp_path: Path) -
         document = web.get("/faces/openapi.json")
         assert document.json()["servers"] == [{"url": "/faces"}]
         assert document.headers["etag"] == web.get("/faces/openapi.json").headers["etag"]
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("http://{here}/health", 200),
+        ("HTTP://{here}/health?a", 200),
+        ("http://elsewhere.example/health", 400),
+        ("http://elsewhere.example?{here}/health", 400),
+        ("http://[elsewhere/health", 400),
+        ("http://{here}@elsewhere.example/health", 400),
+    ],
+)
+def test_a_whole_address_in_the_first_line_names_the_same_host(tmp_path: Path, target: str, status: int) -> None:
+    with serving(tmp_path / "pool.db", FakeAnalyzer()) as server, connect(server.port) as one:
+        here = f"127.0.0.1:{server.port}"
+        one.sendall(f"GET {target.format(here=here)} HTTP/1.1\r\nHost: {here}\r\nConnection: close\r\n\r\n".encode())
+        assert everything(one).startswith(b"HTTP/1.1 %d " % status)

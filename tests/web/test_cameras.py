@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -16,9 +17,10 @@ from facepool.capture import CaptureOptions, ReconnectPolicy
 from facepool.errors import ConfigError
 from facepool.faces.turns import TurnFinder
 from facepool.geometry import turn_image
-from facepool.recognize.events import Event
+from facepool.overlay import Painter
+from facepool.recognize.events import Event, LiveView
 from facepool.recognize.live import LiveRecognizer
-from facepool.types import Image
+from facepool.types import Detections, Image
 from facepool.web.services.cameras import (
     Camera,
     CameraMemory,
@@ -26,6 +28,7 @@ from facepool.web.services.cameras import (
     CameraSetup,
     NoPicture,
     OneLine,
+    RememberedCamera,
     UnknownCamera,
     _rate,
 )
@@ -189,6 +192,32 @@ def test_the_picture_has_a_box_and_a_name(cameras: Cameras, ada: list[Image]) ->
     assert (present.person, present.reason) == ("Ada", "match")
     assert present.since >= status.since
     assert status.fps > 0
+
+
+def test_a_picture_is_painted_once_however_many_ask_for_it(
+    watching: CameraSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise whoever asks fast enough keeps a core busy, and threads that others wait for."""
+    painted = []
+
+    def paint(_self: Painter, image_bgr: Image, _labels: object) -> Image:
+        painted.append(image_bgr)
+        return image_bgr
+
+    monkeypatch.setattr(Painter, "draw", paint)
+    nobody = np.zeros(0, np.bool_)
+    view = LiveView(Detections.empty(), np.zeros(0, np.intp), (), (), nobody, nobody, (), 0)
+    cameras = Cameras(watching)
+    camera = cameras._cameras["1"] = Camera("1", "rtsp://127.0.0.1:9/door", RememberedCamera(name="Door"), watching)
+    for shade in (0, 255):
+        camera._show(Frame(np.full((8, 8, 3), shade, np.uint8), "door", shade), view)
+        with ThreadPoolExecutor(4) as threads:
+            pictures = set(threads.map(cameras.picture, ["1"] * 20))
+        assert len(pictures) == 1
+    assert len(painted) == 2
+    camera._enter("reconnecting", "it sends no picture")
+    with pytest.raises(NoPicture):
+        cameras.picture("1")
 
 
 def test_a_camera_is_watched_once_and_can_be_removed(cameras: Cameras, ada: list[Image]) -> None:

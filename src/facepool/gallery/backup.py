@@ -136,9 +136,7 @@ def back_up(gallery: SqlGallery, target: Path, *, replace: bool = False, report:
                 db.execute(f"PRAGMA {pragma}")
             gallery.copy_to(db, report)
             db.execute("PRAGMA journal_mode = DELETE")
-            for table in _tables(db) - {*CONTENT, "state", "removed_templates"}:
-                # What is owed to logs names people who are gone.
-                db.execute(f"DELETE FROM {table}")  # noqa: S608 -- tables of ours
+            _leave_out_what_is_owed(db)
             contents = _verified(db, gallery.path, version_of(db, target), _nobody_hears)
         with unfinished.open("rb+") as file:
             os.fsync(file.fileno())
@@ -378,6 +376,17 @@ def _sweep(folder: Path) -> None:
         with suppress(OSError):
             if time.time() - leftover.stat().st_mtime > _FINISHED_AFTER_S:
                 shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _leave_out_what_is_owed(db: sqlite3.Connection) -> None:
+    """Delete from a copy what logs are yet to be told, and traces of who was erased: both name people who are gone."""
+    owed = [table for table in _tables(db) - {*CONTENT, "state", "removed_templates"} if count_of(db, table)]
+    for table in owed:
+        db.execute(f"DELETE FROM {table}")  # noqa: S608 -- tables of ours
+    (traces,) = db.execute("SELECT erased != wiped FROM state").fetchone()
+    if owed or traces:
+        db.execute("VACUUM")
+    db.execute("UPDATE state SET rewritten = erased, wiped = erased")
 
 
 def _tables(db: sqlite3.Connection) -> set[str]:

@@ -7,10 +7,11 @@ What they have not got stays as it was read, and until then nothing more is read
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from starlette.types import Receive, Scope, Send
 from uvicorn._types import ASGI3Application, ASGIReceiveEvent, ASGISendEvent
@@ -23,6 +24,7 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.server import ServerProtocol
 
 from facepool.web.connections import Place
+from facepool.web.middleware.address import TARGET_HOST
 from facepool.web.problems import HeadTooLarge, RequestError, ServerBusy, TooSlow, problem
 
 _LOG = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ MOST_LINE_BYTES = 16 * _KIB
 MOST_HEADERS = 100
 """Of a request, trailers included."""
 
+_END_OF_HOST = re.compile(rb"[/?#]")
 _END_OF_HEAD = b"\r\n\r\n"
 _MOST_PIECE_BYTES = 64 * _KIB
 _LEAST_PIECE_BYTES = 256
@@ -181,6 +184,9 @@ class BoundedHTTP(HttpToolsProtocol):
         self._in_head, self._excess_bytes = False, 0
         if self._place.spare and self.url.decode("latin-1").partition("?")[0] not in _ALWAYS_ANSWERED:
             self.app = _answer_busy
+        if not self.url.startswith((b"/", b"*")):  # a whole address, as a proxy is sent it
+            scope = cast("dict[str, object]", self.scope)
+            scope[TARGET_HOST] = _END_OF_HOST.split(self.url.partition(b"://")[2], 1)[0].decode("latin-1")
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -155,7 +156,7 @@ class Server(uvicorn.Server):
             _turn_away(connection, secure=self.config.ssl is not None)
             return
         task = asyncio.create_task(self._speak(connection, place))
-        place.abort = place.give_up = task.cancel
+        place.abort = place.give_up = partial(_abandon, task, place)
         self._keep(task)
 
     async def _speak(self, connection: socket.socket, place: Place) -> None:
@@ -195,6 +196,11 @@ class Server(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _abandon(task: asyncio.Task[None], place: Place) -> None:
+    task.cancel()
+    place.release()  # the task may not have begun
 
 
 _TURNED_AWAY = raw_answer(

@@ -179,6 +179,7 @@ class Camera:
             present=[],
         )
         self._shown: tuple[Frame, LiveView] | None = None
+        self._painted: bytes | None = None
         self._open: FrameSource | None = None
         self._times: list[float] = []
         self._since: dict[int, str] = {}
@@ -206,6 +207,18 @@ class Camera:
         """The newest frame that was looked at, and what was seen; None before the first."""
         with self._lock:
             return self._shown
+
+    @property
+    def painted(self) -> bytes | None:
+        """The picture of what is shown; None: nobody has painted it yet."""
+        with self._lock:
+            return self._painted
+
+    def keep_painted(self, shown: tuple[Frame, LiveView], picture: bytes) -> None:
+        """Keep a picture for all who ask for it until the next one is shown."""
+        with self._lock:
+            if self._shown is shown:
+                self._painted = picture
 
     def watches(self, source: str) -> bool:
         """Whether it is this one; the secret parts of its address are not shown for that."""
@@ -292,7 +305,7 @@ class Camera:
     def _show(self, frame: Frame, view: LiveView) -> None:
         at_s = time.monotonic()
         with self._lock:
-            self._shown = frame, view
+            self._shown, self._painted = (frame, view), None
             recent = [at for at in self._times if at >= at_s - _RATE_WINDOW_S]
             self._times = (recent if len(recent) >= _RATE_FRAMES else self._times[-_RATE_FRAMES:]) + [at_s]
             for event in view.events:
@@ -330,7 +343,7 @@ class Camera:
             self._status = before.model_copy(update=changes)
             if state != before.state:
                 # What was to be seen before is not what is to be seen now, and may name somebody who was erased.
-                self._shown = None
+                self._shown = self._painted = None
                 self._since.clear()
 
 
@@ -490,13 +503,19 @@ class Cameras:
             NoPicture: Nothing has been seen yet.
         """
         camera = self.get(number)
-        shown = camera.shown
-        if shown is None:
-            raise NoPicture(f"There is no picture of the camera {camera.name}", why=camera.status.reason or "not yet")
-        frame, view = shown
-        with self._painting:
-            self._painter = self._painter or Painter()
-            painted = self._painter.draw(frame.image_bgr, live_labels(view))
+        with self._painting:  # once for all who ask at the same time, however many those are
+            shown, painted = camera.shown, camera.painted
+            if shown is None:
+                why = camera.status.reason or "not yet"
+                raise NoPicture(f"There is no picture of the camera {camera.name}", why=why)
+            if painted is None:
+                painted = self._paint(*shown)
+                camera.keep_painted(shown, painted)
+        return painted
+
+    def _paint(self, frame: Frame, view: LiveView) -> bytes:
+        self._painter = self._painter or Painter()
+        painted = self._painter.draw(frame.image_bgr, live_labels(view))
         _, data = cv2.imencode(".jpg", painted, [cv2.IMWRITE_JPEG_QUALITY, _PICTURE_QUALITY])
         return data.tobytes()
 
