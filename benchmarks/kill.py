@@ -143,7 +143,7 @@ def killed(operation: Operation, pool: Furnished, folder: Path, rounds: int, cha
 
 
 def change_until_killed(server: Server, operation: Operation, number: int, alive_s: float, few: Path) -> Did:
-    """Let clients change the pool, and kill the server after a time from the first answer on."""
+    """Let clients change the pool, and kill the server after a time from the first one that it acknowledged."""
     did = Did(newest_entry(server))
     first = threading.Event()
 
@@ -157,9 +157,9 @@ def change_until_killed(server: Server, operation: Operation, number: int, alive
                     return
                 if answer.is_success:
                     did.acknowledged.add(name)
+                    first.set()
                 else:
                     did.refused[name] = answer.status_code
-                first.set()
 
     threads = [threading.Thread(target=work, args=(client,)) for client in range(operation.clients)]
     for thread in threads:
@@ -418,7 +418,7 @@ OPERATIONS = {
     one.name: one
     for one in (
         Operation("merge", _random_people, _merge, _merged),
-        Operation("import", _numbered("Imported"), _import, _imported),
+        Operation("import", _numbered("Imported"), _import, _imported, clients=2),
         Operation("calibrate", _numbered("Calibrated"), _calibrate, _calibrated, clients=1),
         Operation("rename", _numbered("Renamed"), _rename, _renamed),
         Operation("erase", _random_people, _erase, _erased),

@@ -1,5 +1,7 @@
 """Searching by codes, or in any other way, finds what comparing everything one by one finds: to the last bit."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -29,6 +31,24 @@ def coded() -> Iterator[None]:
         patch.setattr(int8, "_VALUES_A_THREAD", 64)
         patch.setattr(int8, "allowed_threads", lambda: 3)
         yield
+
+
+def test_a_machine_without_numkong_searches_all_the_same() -> None:
+    script = """
+import sys
+sys.modules["numkong"] = None
+import numpy as np
+import facepool
+from facepool.search import Index, exact, index, int8
+index._CODED_TEMPLATES, exact._ROWS_TO_READ = 1, 1.0
+vectors = np.eye(600, 512, dtype=np.float32) + np.float32(0.01)
+vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+pool = Index.of_rows(vectors, np.arange(600), [f"{number:03d}" for number in range(600)])
+assert pool.codes is None
+found = exact.nearest(pool, vectors[:3], 1)
+assert [one.person for one, in found] == ["000", "001", "002"], found
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
 def unit_rows(vectors: Floats) -> Floats:
@@ -109,6 +129,18 @@ def test_everybody_gets_the_people_and_similarities_that_a_loop_finds(
     if owners:
         assert together == [one_by_one(matrix, probe[None], [1.0], top) for probe in asked]
         assert (matrix.codes is None) == uncoded
+
+
+@settings(max_examples=30)
+@given(pool=pools, top=st.integers(1, 6))
+def test_without_numkong_the_answers_are_the_same(pool: tuple[str, list[int], int, int], top: int) -> None:
+    kind, owners, dimension, seed = pool
+    vectors, asked = templates(kind, len(owners), dimension, seed), templates("spread", 3, dimension, seed + 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index, "FAST", False)
+        without = pool_of(vectors, owners)
+    assert without.codes is None
+    assert nearest(without, asked, top) == nearest(pool_of(vectors, owners), asked, top)
 
 
 @settings(max_examples=100)

@@ -114,6 +114,20 @@ def test_what_could_not_be_delivered_is_delivered_later(caplog: pytest.LogCaptur
     ]
 
 
+def test_who_was_erased_is_in_nothing_that_waits_nor_in_another_attempt() -> None:
+    other = Other(away=True)
+    with Outbox(other.deliver, "there", first_wait_s=0.01) as outbox:
+        for name, previous in (("Grace", None), ("Ada", "Grace"), ("Grace", None)):
+            outbox.put({"event": "recognized", "person": name, "person_id": f"id of {name}", "previous": previous})
+        until(lambda: other.attempts > 0)
+        outbox.forget(["Grace"])
+        other.away = False
+        until(lambda: outbox.delivered == 3)
+    assert [(event["person"], event["person_id"], event["previous"]) for event in other.got] == [
+        (None, None, None), ("Ada", "id of Ada", None), (None, None, None),
+    ]  # fmt: skip
+
+
 def test_a_full_queue_drops_its_oldest_and_counts_them() -> None:
     other = Other(away=True)
     with Outbox(other.deliver, "there", capacity=2, first_wait_s=0.05) as outbox:

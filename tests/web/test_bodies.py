@@ -20,6 +20,7 @@ from facepool.web.problems import InvalidRequest, TooLarge
 from facepool.web.routes import BoundedRoute, role_checks
 from facepool.web.services import ServerOptions
 from facepool.web.services.keys import Role
+from facepool.web.services.limits import Limits
 from support.application import ask
 from support.fake_analyzer import FakeAnalyzer, view
 from support.web_client import client_of, png
@@ -309,3 +310,13 @@ def test_a_right_key_passes_wherever_it_is_after_wrong_ones(guarded: TestClient)
     assert guarded.get(f"/api/v1/static/{right}/images/{ID}").status_code == 200
     with guarded.websocket_connect("/v1/live", headers={"x-api-key": right}) as socket:
         socket.send_text("{}")
+
+
+def test_strangers_who_ask_without_end_keep_nobody_out_who_has_a_key(tmp_path: Path) -> None:
+    options = ServerOptions(keys_always=True, limits=Limits("5/minute"))
+    with client_of(tmp_path, FakeAnalyzer(), options) as web:
+        one, other = key_for(web, "recognize"), key_for(web, "enroll")
+        assert [web.get("/v1/persons").status_code for _ in range(7)] == [401] * 5 + [429] * 2
+        assert [web.get("/health").status_code for _ in range(2)] == [429] * 2
+        assert [web.get("/v1/persons", headers=one).status_code for _ in range(6)] == [200] * 5 + [429]
+        assert web.get("/v1/persons", headers=other).status_code == 200

@@ -14,6 +14,7 @@ import facepool.errors
 from facepool.errors import FacepoolError, PoolLocked, StorageError
 from facepool.web import problems
 from facepool.web.hiding import HiddenFolders
+from facepool.web.services.keys import Keys
 from facepool.web.services.pool import PoolAccess
 from support.fake_analyzer import FakeAnalyzer
 from support.web_client import HERE, client_of
@@ -80,8 +81,7 @@ def test_of_the_servers_own_failures_no_path_is_told(
         told = [web.request("POST" if "vision" in path else "GET", path).text for path in INTERFACES]
     assert not [text for text in told if "secret" in text or "Users" in text]
     assert all("pool.db fails" in text for text in told)
-    if kind is not PoolLocked:
-        assert "/var/lib/secret/pool.db" in caplog.text, "whoever runs the server is told"
+    assert "/var/lib/secret/pool.db" in caplog.text, "whoever runs the server is told"
 
 
 def test_an_error_that_nobody_expected_tells_nothing(web: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,6 +110,22 @@ def test_no_message_of_a_websocket_tells_a_folder(
         socket.receive_json()
     assert closed.value.reason.startswith("The pool pool.db is locked")
     assert "of the house" not in closed.value.reason
+
+
+def test_what_is_wrong_with_the_file_of_keys_tells_no_folder(
+    web: TestClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_args: object) -> None:
+        raise StorageError(f"{folder}/pool.server.db cannot be read")
+
+    monkeypatch.setattr(Keys, "required", property(fail))
+    with web.websocket_connect(f"{HERE}/v1/live") as socket, pytest.raises(WebSocketDisconnect) as closed:
+        socket.receive_json()
+    assert closed.value.reason == "pool.server.db cannot be read."
+    for path in ("/v1/persons", "/api/v1/recognition/subjects"):
+        answer = web.get(path)
+        assert "pool.server.db" in answer.text
+        assert "of the house" not in answer.text
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """A server killed in the middle of registrations under load: the pool holds exactly what was acknowledged."""
 
+import json
 import random
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ import pytest
 from facepool.gallery import open_pool
 from facepool.search import Search
 from support.commands import Commands
+from support.paths import ROOT
 from support.ports import free_port
 
 pytestmark = pytest.mark.slow
@@ -118,3 +121,21 @@ def test_the_pool_holds_exactly_the_acknowledged_registrations(facepool: Command
         f"of which {extra} are there as a whole; {tally.refused} refused"
     )
     assert tally.refused == 0
+
+
+@pytest.mark.parametrize("operation", ["merge", "import", "calibrate", "rename", "erase", "key"])
+def test_what_is_acknowledged_is_stored_and_audited_once_and_who_is_erased_is_nowhere(
+    tmp_path: Path, operation: str
+) -> None:
+    """Pool and logs are two files: no kill between their commits may leave one without the other."""
+    table = tmp_path / "kill.json"
+    subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "kill.py", "--only", operation, "--rounds", "2", "--output", table],
+        check=True,
+        timeout=10 * _PATIENCE_S,
+        stdout=subprocess.DEVNULL,
+    )
+    (row,) = json.loads(table.read_text(encoding="utf-8"))
+    assert row["violations"] == []
+    assert row["acknowledged"] > 0
+    assert row["acknowledged"] <= row["stored"] == row["audited"]

@@ -25,6 +25,7 @@ from facepool.errors import (
 from facepool.files import PRIVATE, locks_work, storage_error, storage_errors
 from facepool.gallery.base import OpenFiles
 from facepool.gallery.checks import damaged
+from facepool.gallery.logs import check_log
 from facepool.gallery.schema import VERSION, bring_up_to_date, in_memory, version_of
 
 # A quota or a limit on file sizes comes as a refused write; the index of the log is the first to miss room.
@@ -129,6 +130,8 @@ def connect(path: Path, timeout_s: float, *, create: bool) -> Link:
     """
     with explained(path):
         _check_place(path, create=create)
+        if _size(log_of(path)) > 0:
+            check_log(path, log_of(path))
         mode = _mode(path)
         looks = _looks(path)
         file = file_number(path)  # before it is opened: if it is replaced meanwhile, that shows at the first use

@@ -133,6 +133,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE state ADD COLUMN erased INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE state ADD COLUMN wiped INTEGER NOT NULL DEFAULT 0",
         "UPDATE state SET rewritten = 0",
+        "ALTER TABLE state ADD COLUMN identity BLOB NOT NULL DEFAULT x''",
+        "UPDATE state SET identity = randomblob(16)",
     ),
 )
 """What takes a pool from version n to n + 1. Append only: pools of every earlier version are out there.
@@ -143,6 +145,7 @@ is newer than what they know. Numbers are never used twice.
 
 ``state.erased`` counts erasures; ``state.rewritten`` is how many of them there were when the file was last written
 anew, and ``state.wiped`` how many when its log was cut off after that, too, so that their bytes are nowhere.
+``state.identity`` tells the pool from all others, also in a log (`logs`).
 """
 VERSION = len(MIGRATIONS)
 

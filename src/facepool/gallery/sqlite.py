@@ -259,10 +259,10 @@ class SqlGallery(ABC):
     def forget_notices(self, uuids: Sequence[str]) -> None:
         """Delete notices that the logs were told."""
         with explained(self.path), self._writable() as db, undone_unless_whole(db):
-            for uuid in uuids:
-                gone = db.execute("DELETE FROM notices WHERE uuid = ? RETURNING action", (uuid_bytes(uuid),)).fetchall()
-                if gone == [("erased",)]:  # it named whom nothing may name any more
-                    db.execute(_ONE_MORE_ERASED)
+            before = _erased_in_notices(db)
+            db.executemany("DELETE FROM notices WHERE uuid = ?", [(uuid_bytes(uuid),) for uuid in uuids])
+            if _erased_in_notices(db) != before:  # they named those whom nothing may name any more
+                db.execute(_ONE_MORE_ERASED)
             self._before_commit()
 
     def create(self, person: str) -> None:
@@ -841,6 +841,10 @@ def read_notices(db: sqlite3.Connection) -> tuple[Notice, ...]:
     """What logs are yet to be told, oldest first."""
     query = "SELECT uuid, at, caller, action, person, person_id, detail, change FROM notices ORDER BY id"
     return tuple(Notice(uuid_text(uuid), *rest) for uuid, *rest in db.execute(query))
+
+
+def _erased_in_notices(db: sqlite3.Connection) -> int:
+    return int(db.execute("SELECT count(*) FROM notices WHERE action = 'erased'").fetchone()[0])
 
 
 def write_notice(db: sqlite3.Connection, notice: Notice) -> None:

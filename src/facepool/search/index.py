@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facepool.gallery.columns import Changes, LookAlikes, Numbers, grouping
-from facepool.search.int8 import Codes, aligned, code, extended_codes, spliced
+from facepool.search.int8 import FAST, Codes, aligned, code, extended_codes, spliced
 from facepool.types import Calibration, Floats, Indices
 
 _CODED_TEMPLATES = 1 << 14
@@ -100,7 +100,7 @@ class Index:
                 look_alikes=changes.look_alikes,
                 margins=_margins(changes.look_alikes, names, vectors, rows.starts, rows.counts),
                 calibration=changes.calibration,
-                codes=code(vectors, rows.starts) if len(vectors) >= _CODED_TEMPLATES else None,
+                codes=code(vectors, rows.starts) if _is_coded(len(vectors)) else None,
             )
         )
 
@@ -203,7 +203,7 @@ class Index:
         codes = None
         if self.codes is not None:
             codes = extended_codes(self.codes, at, vectors, starts)
-        elif len(rows) >= _CODED_TEMPLATES:
+        elif _is_coded(len(rows)):
             codes = code(rows, starts)
         return _frozen(
             Index(
@@ -403,3 +403,8 @@ def _t_quantile(share: float, degrees: int) -> float:
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
     )
     return z + sum(float(term / degrees**power) for power, term in enumerate(terms, start=1))
+
+
+def _is_coded(templates: int) -> bool:
+    """Whether so many are searched by codes first."""
+    return FAST and templates >= _CODED_TEMPLATES

@@ -12,12 +12,20 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TypeVar
 
-import numkong
 import numpy as np
 import numpy.typing as npt
 
 from facepool.threads import allowed_threads
 from facepool.types import Floats, Indices
+
+try:
+    import numkong
+except ImportError:  # there is no wheel of it for this processor
+    FAST = False
+else:
+    FAST = True
+"""Whether products of codes are faster than those of what they stand for. By NumPy alone they are several times slower,
+and galleries are searched without codes, with the same answers."""
 
 Bytes = npt.NDArray[np.int8]
 Doubles = npt.NDArray[np.float64]

@@ -4,6 +4,7 @@ Errors name files by their whole paths, for whoever runs the server: on the comm
 """
 
 import copy
+import logging
 import re
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from starlette.requests import HTTPConnection
 from facepool.errors import FacepoolError
 from facepool.web.problems import status_of
 
+_LOG = logging.getLogger(__name__)
 _REST_OF_PATH = r"""(?:[/\\]+[^\s/\\'"():;,?*]+)*[/\\]?"""
 _ANY_PATH = re.compile(
     r"""(?<![\w/\\.:~-])(?:/|[A-Za-z]:[\\/]+|\\\\)(?:[^\s/\\'"():;,?*]+[/\\]+)+[^\s/\\'"():;,?*]*""", re.ASCII
@@ -48,12 +50,14 @@ class HiddenFolders:
         return _ANY_PATH.sub(_last_part, text) if any_path else text
 
     def for_clients(self, error: FacepoolError) -> FacepoolError:
-        """The same error without folders. Where it is the server's own failure, no path in it is the client's."""
+        """The same error without folders, which the log gets. In the server's own failures no path is the client's."""
         any_path = status_of(error) >= _OWN_FAILURE
         told = copy.copy(error)
         told.what, told.why, told.fix = (
             self.without_folders(text, any_path=any_path) for text in (error.what, error.why, error.fix)
         )
+        if any_path and str(told) != str(error):
+            _LOG.warning("%s", error)
         return told
 
     def of_message(self, message: dict[str, object]) -> dict[str, object]:

@@ -4,7 +4,6 @@ The words and the code are those of the error; the status follows from its kind.
 goes out.
 """
 
-import logging
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -35,7 +34,6 @@ from facepool.errors import (
     UnknownTemplate,
 )
 
-_LOG = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 _SIGN_IN_AGAIN = 4401
 _FORBIDDEN = 4403
@@ -43,7 +41,6 @@ _TRY_LATER = 1013
 _REFUSED = 1008
 _MOST_REASON_BYTES = 123
 _MOST_SHOWN = 200
-_OWN_FAILURES = frozenset({500, 507})
 
 
 class RequestError(FacepoolError):
@@ -333,8 +330,6 @@ def add_handlers(app: FastAPI, refusal: Refusal, for_clients: Callable[[Facepool
     """
 
     async def known(connection: Request | WebSocket, error: FacepoolError) -> Response | None:
-        if status_of(error) in _OWN_FAILURES:
-            _LOG.error("%s", error)  # whole: the answer does not have all of it
         if isinstance(connection, WebSocket):
             await refuse(connection, for_clients(error))
             return None

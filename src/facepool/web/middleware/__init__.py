@@ -56,8 +56,8 @@ def middleware(
     OneAddress          refuses what names no host, several, or very many parameters
     RefuseForeign       refuses pages of other sites, but those that may
     CORSMiddleware      tells browsers which those are; answers what they ask before they ask (preflight)
-    Rates               refuses clients that ask too often
     Authenticate        finds out who asks, before anything of a body is read; routes read it from the scope
+    Rates               refuses clients that ask too often, by their key or else their address
     Bounds              limits the size of a body, and the time until an answer begins
     ==================  ================================================================================
 
@@ -84,7 +84,7 @@ def middleware(
         Middleware(OneAddress, refusal=refusal),
         Middleware(RefuseForeign, origins=deployment.origins, refusal=refusal),
         *([cors] if deployment.origins else []),
-        Middleware(Rates, limits=services.limits, refusal=refusal),
         Middleware(Authenticate, keys=services.keys, limits=services.limits, refusal=refusal),
+        Middleware(Rates, limits=services.limits, refusal=refusal),
         Middleware(Bounds, refusal=refusal, most_bytes=most_bytes, deadline_s=deadline_s),
     ]

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from facepool.errors import FacepoolError
 from facepool.web.connections import network_of
+from facepool.web.hiding import hidden_folders
 from facepool.web.middleware import form_key
 from facepool.web.middleware.proxies import is_proxied
 from facepool.web.problems import Forbidden, KeyMissing, KeyUnknown, Refusal, refuse, turn_away
@@ -58,7 +59,7 @@ class Authenticate:
     Args:
         app: What comes next.
         keys: Who may do something.
-        limits: Counts wrong keys.
+        limits: Counts wrong keys, and requests that are refused.
         refusal: Makes the answer to a request that is refused.
     """
 
@@ -75,18 +76,27 @@ class Authenticate:
             return
         connection = HTTPConnection(scope)
         try:
-            key, receive = await self._key(connection, receive)
-            # In a thread, because it may wait for the file of the keys.
-            await run_in_threadpool(self._authenticate, connection, key)
+            receive = await self._find_out(connection, receive)
         except _OtherHost as error:
             await turn_away(error, scope, receive, send, self._refusal)
         except FacepoolError as error:  # also of the file of the keys
             if scope["type"] == "websocket":
-                await refuse(WebSocket(scope, receive, send), error)
+                await refuse(WebSocket(scope, receive, send), hidden_folders(connection).for_clients(error))
             else:
                 await self._refusal(error, Request(scope))(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+    async def _find_out(self, connection: HTTPConnection, receive: Receive) -> Receive:
+        """Put the caller into the scope; gives what gives the body."""
+        try:
+            key, receive = await self._key(connection, receive)
+            # In a thread, because it may wait for the file of the keys.
+            await run_in_threadpool(self._authenticate, connection, key)
+        except FacepoolError:
+            self._limits.count_request(share_in(connection))  # those that pass are counted by their key: `Rates`
+            raise
+        return receive
 
     async def _key(self, connection: HTTPConnection, receive: Receive) -> tuple[str | None, Receive]:
         """The key, and what gives the body; no more of that is read than `form_key` says."""

@@ -8,7 +8,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from facepool.web.middleware.authentication import OF_PROGRAMS, address_of
+from facepool.web.middleware.authentication import OF_PROGRAMS, share_in
 from facepool.web.problems import Forbidden, Refusal, TooManyRequests, turn_away
 from facepool.web.services.limits import Limits
 
@@ -114,7 +114,7 @@ class RefuseForeign:
 
 
 class Rates:
-    """Refuses clients that ask too often.
+    """Refuses clients that ask too often: by their key, so that others behind the same proxy take nothing from them.
 
     Args:
         app: What comes next.
@@ -133,7 +133,7 @@ class Rates:
             await self._app(scope, receive, send)
             return
         try:
-            self._limits.count_request(address_of(HTTPConnection(scope)))
+            self._limits.count_request(share_in(HTTPConnection(scope)))
         except TooManyRequests as error:
             await turn_away(error, scope, receive, send, self._refusal)
             return

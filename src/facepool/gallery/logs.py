@@ -1,0 +1,159 @@
+"""Whether the write-ahead log beside a pool is that of the pool.
+
+SQLite finds a log by its name. Where somebody moves a backup over a pool that was open, or copies one over it, the old
+log stays, and SQLite would write its pages into a file that they do not belong to. Every change of a pool writes the
+row of ``state``, so the log says of which pool it is (``identity``) and from which to which revision it leads; the file
+itself has to lie between them.
+
+The layout of both is SQLite's own: https://sqlite.org/fileformat2.html, sections 1.6, 2.1 and 4.1.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from facepool.errors import PoolCorrupt
+from facepool.files import storage_errors
+
+_HEADER, _FRAME_HEADER = 32, 24
+_SMALLEST_PAGE, _LARGEST_PAGE = 512, 65536
+_MAGIC = (0x377F0682, 0x377F0683)
+_LEAF = 0x0D
+_ATTEMPTS, _PAUSE_S = 5, 0.05
+_INTEGERS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
+_ONE = 9
+"""Serial types of integers, by their length; 8 and 9 are 0 and 1 of no bytes."""
+_FIRST_OF_BLOBS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What the row of ``state`` says.
+
+    Attributes:
+        revision: How many changes there were.
+        identity: Which pool it is.
+    """
+
+    revision: int
+    identity: bytes
+
+
+def check_log(path: Path, log: Path) -> None:
+    """Refuse a pool with a log beside it that is another pool's, or of another time.
+
+    Args:
+        path: The pool, which may be in use.
+        log: Its log.
+
+    Raises:
+        PoolCorrupt: They do not belong together.
+    """
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            time.sleep(_PAUSE_S)  # others may have written into the file what was in the log just now
+        if _belongs(path, log):
+            return
+    raise PoolCorrupt(
+        f"The pool {path} cannot be used",
+        why=f"the log beside it, {log.name}, belongs to another pool, or to another time of this one: somebody put the "
+        "file into the place of one that was open",
+        fix=f"Put backups in place with `facepool pool restore`; to use this file as it is, end all programs that have "
+        f"it open, then delete {log.name} and {log.name.removesuffix('-wal')}-shm",
+    )
+
+
+def _belongs(path: Path, log: Path) -> bool:
+    """Whether nothing speaks against it."""
+    known = _state_of_file(path)
+    if known is None:
+        return True
+    root, columns, _ = known
+    # The log before the file: what leaves it meanwhile is in the file then.
+    states = [found for page in _pages(log, root) if (found := _state_of_page(page, columns)) is not None]
+    known = _state_of_file(path)
+    if known is None or not states:
+        return True
+    _, _, state = known
+    same = all(one.identity == state.identity for one in states)
+    return same and states[0].revision - 1 <= state.revision <= states[-1].revision
+
+
+def _state_of_file(path: Path) -> tuple[int, list[str], _State] | None:
+    """On which page the row is, its columns, and the row; from the file alone. None where it does not say."""
+    # By SQLite, and not by opening it: closing the file would let go of the locks that this process has on it.
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?immutable=1", uri=True)) as db:
+            (root,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'state'").fetchone() or (0,)
+            columns = [name for _, name, *_ in db.execute("PRAGMA table_info(state)")]
+            if not root or not {"revision", "identity"} <= set(columns):
+                return None
+            row = db.execute("SELECT revision, identity FROM state").fetchone()
+            return None if row is None else (int(root), columns, _State(int(row[0]), bytes(row[1])))
+    except (sqlite3.DatabaseError, ValueError, TypeError):
+        return None  # what is wrong with the file is said by who opens it
+
+
+def _pages(log: Path, number: int) -> Iterator[bytes]:
+    """What a log has of a page, oldest first, as far as it was committed; a log may be larger than the memory."""
+    with storage_errors(log, "cannot be read"), suppress(FileNotFoundError), log.open("rb") as file:
+        header = file.read(_HEADER)
+        size, salts = int.from_bytes(header[8:12]), header[16:24]
+        if int.from_bytes(header[:4]) not in _MAGIC or not _SMALLEST_PAGE <= size <= _LARGEST_PAGE:
+            return
+        uncommitted: list[bytes] = []
+        while len(frame := file.read(_FRAME_HEADER)) == _FRAME_HEADER and frame[8:16] == salts:  # others are left over
+            if int.from_bytes(frame[:4]) == number:
+                uncommitted.append(file.read(size))
+            else:
+                file.seek(size, os.SEEK_CUR)
+            if frame[4:8] != b"\0\0\0\0":
+                yield from uncommitted
+                uncommitted.clear()
+
+
+def _state_of_page(page: bytes, columns: list[str]) -> _State | None:
+    """The row of ``state`` on its page; None where it is written in another way than ours is."""
+    if page[:1] != bytes([_LEAF]) or int.from_bytes(page[3:5]) != 1:
+        return None
+    try:
+        at = int.from_bytes(page[8:10])
+        for _ in range(2):  # its length, and its number
+            _, at = _varint(page, at)
+        values = dict(zip(columns, _record(page, at), strict=False))
+    except IndexError:
+        return None
+    revision, identity = values.get("revision"), values.get("identity")
+    return _State(revision, identity) if isinstance(revision, int) and isinstance(identity, bytes) else None
+
+
+def _record(page: bytes, start: int) -> Iterator[int | bytes | None]:
+    """The values of a row; text as its bytes, and numbers with a fraction as None."""
+    length, at = _varint(page, start)
+    value_at = start + length
+    while at < start + length:
+        kind, at = _varint(page, at)
+        if kind in _INTEGERS:
+            size = _INTEGERS[kind]
+            yield int.from_bytes(page[value_at : value_at + size], signed=True)
+        elif kind >= _FIRST_OF_BLOBS:
+            size = (kind - _FIRST_OF_BLOBS) // 2
+            yield page[value_at : value_at + size]
+        else:
+            size = 8 if kind == 7 else 0
+            yield {8: 0, _ONE: 1}.get(kind)
+        value_at += size
+
+
+def _varint(page: bytes, at: int) -> tuple[int, int]:
+    """A number of variable length, and where it ends."""
+    number = 0
+    for length in range(8):
+        number = number << 7 | page[at + length] & 0x7F
+        if page[at + length] < 0x80:
+            return number, at + length + 1
+    return number << 8 | page[at + 8], at + 9
