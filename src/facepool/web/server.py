@@ -22,6 +22,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from facepool.errors import ConfigError
 from facepool.web import problems
+from facepool.web.allocator import giving_back
 from facepool.web.connections import Bounds, Place, Places
 from facepool.web.problems import ServerBusy
 from facepool.web.protocols import BoundedHTTP, raw_answer
@@ -78,7 +79,8 @@ def run(
         bounds: What connections may hold.
     """
     config = configure(app, tls_certificate=tls_certificate, tls_key=tls_key)
-    Server(config, started, Places(bounds or Bounds(), proxies)).run(sockets=[listener])
+    with giving_back():
+        Server(config, started, Places(bounds or Bounds(), proxies)).run(sockets=[listener])
 
 
 def configure(app: ASGIApp, *, tls_certificate: Path | None = None, tls_key: Path | None = None) -> uvicorn.Config:
