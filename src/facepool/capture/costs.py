@@ -37,7 +37,7 @@ _COEFFICIENT_BYTES = 2
 
 _LOADED_BYTES = 4
 """Of a pixel of three channels, as Pillow has it."""
-_DECODER_BYTES = {"WEBP": 17, "HEIF": 16, "AVIF": 16, "JXL": 20, "TIFF": 8}
+_DECODER_BYTES = {"WEBP": 17, "HEIF": 8, "AVIF": 10, "JXL": 16, "TIFF": 8}
 """Of a pixel at the worst, while it is decoded, where that is more: these decoders hold it several times over."""
 
 

@@ -51,8 +51,9 @@ def main() -> None:
     _forbid_files()
     PIL.Image.init()
     channel = _Channel()
-    while (picture := channel.picture()) is not None:
-        _answer(channel, picture)
+    with quiet_pillow():
+        while _answer(channel, channel.picture()):
+            pass
 
 
 def decoding_cpu_s(pixels: int) -> float:
@@ -102,32 +103,35 @@ class _Channel:
             at += os.write(self._out, view[at:])
 
 
-def _answer(channel: _Channel, picture: bytes) -> None:
-    with quiet_pillow():
-        try:
-            kind = kind_of(head_of(picture.lstrip(b"\r\n")))
-            name = kind.format if kind is not None else ""
-            width, height = webp_size(picture) if name == "WEBP" else (0, 0)
+def _answer(channel: _Channel, picture: bytes | None) -> bool:
+    """Decode a picture, or say why not; False: there is none any more."""
+    if picture is None:
+        return False
+    try:
+        kind = kind_of(head_of(picture.lstrip(b"\r\n")))
+        name = kind.format if kind is not None else ""
+        width, height = webp_size(picture) if name == "WEBP" else (0, 0)
+        takes = decoding_bytes(picture, name, width * height)
+        if takes > MOST_DECODING_BYTES:
+            channel.tell(b"S", width, height, takes)
+            channel.may_go_on()
+            return True
+        _allow(OPENING_CPU_S, takes + len(picture) + _room_to_work(name))
+        with open_picture(picture, (name,) if name else REQUEST_FORMATS) as image:
+            width, height = image.size
             takes = decoding_bytes(picture, name, width * height)
-            if takes > MOST_DECODING_BYTES:
-                channel.tell(b"S", width, height, takes)
-                channel.may_go_on()
-                return
-            _allow(OPENING_CPU_S, takes + len(picture) + _room_to_work(name))
-            with open_picture(picture, (name,) if name else REQUEST_FORMATS) as image:
-                width, height = image.size
-                takes = decoding_bytes(picture, name, width * height)
-                channel.tell(b"S", width, height, takes)
-                if not channel.may_go_on():
-                    return
-                _allow(decoding_cpu_s(width * height), 2 * takes + 3 * len(picture) + _room_to_work(name))
-                decoded = load(image, picture)
-        except DECODE_ERRORS as error:
-            error.__traceback__ = None
-            text = json.dumps(_told(picture, error)).encode()
-            channel.tell(b"E", len(text), then=[text])
-            return
-        channel.tell(b"P", *decoded.size_wh, then=decoded.bands())
+            channel.tell(b"S", width, height, takes)
+            if not channel.may_go_on():
+                return True
+            _allow(decoding_cpu_s(width * height), 2 * takes + 3 * len(picture) + _room_to_work(name))
+            decoded = load(image, picture)
+    except DECODE_ERRORS as error:
+        error.__traceback__ = None
+        text = json.dumps(_told(picture, error)).encode()
+        channel.tell(b"E", len(text), then=[text])
+        return True
+    channel.tell(b"P", *decoded.size_wh, then=decoded.bands())
+    return True
 
 
 def _room_to_work(kind: str) -> int:

@@ -398,12 +398,20 @@ class _Process:
                     pipe.close()
 
 
+_THRIFTY = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": str(4 * 1024 * 1024),
+    "MALLOC_TRIM_THRESHOLD_": str(16 * 1024 * 1024),
+}
+"""No threads of linear algebra, and memory of large pictures goes back to the system: names of OpenBLAS and glibc."""
+
+
 def _start_process() -> "subprocess.Popen[bytes]":
     """One that inherits nothing but its two pipes: no socket of the server, and no settings, which may be secret."""
     code = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); import facepool.web.decoder_process as p; p.main()"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FACEPOOL_")}
-    # Neither is used here, and both take memory: threads of linear algebra, and heaps for them.
-    environment |= {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+    environment |= _THRIFTY
     started = subprocess.Popen(  # noqa: S603 -- this interpreter
         [sys.executable, "-B", "-P", "-c", code, json.dumps(sys.path)],
         stdin=subprocess.PIPE,

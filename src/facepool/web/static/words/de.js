@@ -372,4 +372,6 @@ export default {
   "error.forbidden": "Das erlaubt dein Schlüssel nicht.",
   "error.rate_limited": "Zu viele Anfragen. Versuche es gleich noch einmal.",
   "error.too_large": "Diese Datei ist zu groß.",
+  "error.picture_too_costly": "Dieses Bild macht zu viel Arbeit. Speichere es neu als JPEG.",
+  "error.picture_unsupported": "Bilder dieser Art werden nicht angenommen. Speichere es als JPEG.",
 };

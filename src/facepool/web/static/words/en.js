@@ -372,4 +372,6 @@ export default {
   "error.forbidden": "Your key does not allow this.",
   "error.rate_limited": "Too many requests. Try again in a moment.",
   "error.too_large": "This file is too large.",
+  "error.picture_too_costly": "This picture takes too much work. Save it anew as JPEG.",
+  "error.picture_unsupported": "Pictures of this kind are not taken. Save it as JPEG.",
 };
