@@ -21,7 +21,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from facepool import read_image
-from facepool.gallery import open_pool
+from facepool.gallery import SqliteGallery, open_pool
 from facepool.recognize.events import Event
 from facepool.types import Floats, Sample
 from facepool.web.services import Services
@@ -218,6 +218,23 @@ def test_a_person_called_by_id_is_a_person(web: TestClient, analyzer: FakeAnalyz
         assert web.get(at(odd, "samples")).status_code == 200
     assert web.get(f"/v1/persons/by-id/{person_id}").json()["person"] == "by-id"
     assert web.post(at("by-id", "merge"), json={"into": f"by-id/{person_id}"}).json()["moved"] == 1
+
+
+def test_who_is_erased_while_people_are_listed_is_left_out(
+    web: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("Ada", "Bob"):
+        web.post("/v1/persons", json={"person": name})
+    look_alikes = SqliteGallery.look_alikes
+
+    def erase_meanwhile(pool: SqliteGallery) -> frozenset[frozenset[str]]:
+        with open_pool(tmp_path / "pool.db", SPACE) as other:
+            other.remove_many(["Bob"])
+        return look_alikes(pool)
+
+    monkeypatch.setattr(SqliteGallery, "look_alikes", erase_meanwhile)
+    listed = web.get("/v1/persons")
+    assert (listed.status_code, [one["person"] for one in listed.json()["persons"]]) == (200, ["Ada"])
 
 
 def test_people_are_listed_page_by_page_and_found_by_a_part_of_the_name(

@@ -4,6 +4,7 @@ import io
 import json
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Annotated
@@ -77,7 +78,10 @@ async def list_people(
         names = [entry.name for entry in pool.people() if search.casefold() in entry.name.casefold()]
         shown = names[page * size : (page + 1) * size]
         alike = pool.look_alikes()
-        summaries = [PersonSummary.model_validate(_person(pool, name, alike)) for name in shown]
+        summaries = []
+        for name in shown:
+            with suppress(UnknownPerson):  # erased since by somebody else
+                summaries.append(PersonSummary.model_validate(_person(pool, name, alike)))
         return PeoplePage(persons=summaries, total=len(names), page=page, size=size)
 
     return await services.pool.run(read)
