@@ -63,7 +63,9 @@ def test_what_has_to_be_done_is_done_although_the_client_was_cut_off(tmp_path: P
     async def cut_off(services: Services) -> None:
         client = Client()
         client.send("anything")
-        task = asyncio.create_task(converse(client.socket(), services, LOCAL, "recognize", Busy))
+        socket = client.socket()
+        socket.scope["app"] = create_app(services)
+        task = asyncio.create_task(converse(socket, services, LOCAL, "recognize", Busy))
         await asyncio.to_thread(begun.wait, 10)
         for _ in range(2):  # once while it waits for the answer, once while it waits for the end
             task.cancel()
