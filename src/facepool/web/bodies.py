@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
-import anyio
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive
 
@@ -133,7 +133,7 @@ async def off_the_loop(size: int, work: Callable[..., Result], *args: object) ->
     """
     if size <= _LARGE:
         return work(*args)
-    return await anyio.to_thread.run_sync(work, *args)
+    return await run_in_threadpool(work, *args)
 
 
 def check_json(body: bytes, most_values: int) -> None:
