@@ -31,6 +31,9 @@ def test_a_file_that_costs_more_than_it_shows_is_refused_unread(name: str, monke
         attacks.many_icons(20),
         attacks.long_runs(1000),
         attacks.many_tags(200),
+        attacks.jpegs_in_tiff(attacks.many_scans(30, (4000, 3000), "L"), (4000, 3000)),
+        attacks.jpegs_in_tiff(attacks.encoded("JPEG", (16, 16), "L"), (16, 32), 2),
+        attacks.encoded("TIFF", (64, 64), compression="jpeg"),
         b"",
         b"\xff\xd8",
         b"\xff\xd8\xff\xc2",
@@ -50,7 +53,11 @@ def test_what_is_ordinary_or_broken_off_is_left_to_its_reader(data: bytes) -> No
 
 @pytest.mark.parametrize("cut", range(0, 700, 7))
 def test_no_cut_makes_counting_fail(cut: int) -> None:
-    for data in (attacks.encoded("JPEG", progressive=True), attacks.encoded("GIF"), attacks.encoded("TIFF")):
+    for data in (
+        attacks.encoded("JPEG", progressive=True),
+        attacks.encoded("GIF"),
+        attacks.encoded("TIFF", compression="jpeg"),
+    ):
         refuse_costly(data[:cut])
         decoding_bytes(data[:cut], "JPEG", 64)
 

@@ -73,6 +73,20 @@ def many_tags(count: int, order: str = "<") -> bytes:
     return begin + struct.pack(f"{order}IH", 8, count) + tags + bytes(4)
 
 
+def jpegs_in_tiff(jpeg: bytes, size_wh: tuple[int, int], parts: int = 1) -> bytes:
+    """A TIFF of strips, each of which is a JPEG of grays, all the same one in the file."""
+    head = 8 + 2 + 12 * 9 + 4
+    jpeg_at = head + 8 * parts if parts > 1 else head
+    rows = -(-size_wh[1] // parts)
+    tags = {256: size_wh[0], 257: size_wh[1], 258: 8, 259: 7, 262: 1, 273: jpeg_at, 277: 1, 278: rows, 279: len(jpeg)}
+    if parts > 1:
+        tags |= {273: head, 279: head + 4 * parts}
+    counts = {273: parts, 279: parts}
+    entries = b"".join(struct.pack("<HHII", tag, 4, counts.get(tag, 1), value) for tag, value in tags.items())
+    places = b"".join(struct.pack("<I", value) for value in [jpeg_at] * parts + [len(jpeg)] * parts)
+    return b"II*\0" + struct.pack("<IH", 8, 9) + entries + bytes(4) + (places if parts > 1 else b"") + jpeg
+
+
 COSTLY = {
     "scans": many_scans(101),
     "scans of a large JPEG": many_scans(60, (4000, 3000)),
@@ -83,16 +97,12 @@ COSTLY = {
     "icons": many_icons(101),
     "runs": long_runs(1_100_000),
     "tags": many_tags(1001),
+    "scans in a TIFF": jpegs_in_tiff(many_scans(101, mode="L"), (16, 16)),
+    "scans in a large TIFF": jpegs_in_tiff(many_scans(60, (4000, 3000), "L"), (4000, 3000)),
+    "many strips": jpegs_in_tiff(b"", (16, 200_001), 200_001),
+    "strips that are one": jpegs_in_tiff(encoded("JPEG", (16, 16), "L"), (16, 16 * 100), 100),
     "tags, the other way round": many_tags(1001, ">"),
 }
-
-
-def jpeg_in_tiff(jpeg: bytes, size_wh: tuple[int, int]) -> bytes:
-    """A TIFF of one strip, which is a JPEG of grays."""
-    head = 8 + 2 + 12 * 9 + 4
-    numbers = {256: size_wh[0], 257: size_wh[1], 258: 8, 259: 7, 262: 1, 273: head, 277: 1, 278: size_wh[1]}
-    tags = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in (numbers | {279: len(jpeg)}).items())
-    return b"II*\0" + struct.pack("<IH", 8, 9) + tags + bytes(4) + jpeg
 
 
 ODD = {
@@ -100,7 +110,7 @@ ODD = {
     "profile": encoded("PNG", icc_profile=b"none"),
     "tags": encoded("TIFF", tiffinfo={40_000 + number: "odd" for number in range(200)}),
     "extra bytes": encoded("JPEG").replace(b"\xff\xda", bytes(100) + b"\xff\xda"),
-    "scans in a TIFF": jpeg_in_tiff(many_scans(101, mode="L"), (16, 16)),
+    "strips": jpegs_in_tiff(encoded("JPEG", (16, 16), "L"), (16, 32), 2),
     "cut": encoded("TIFF", (64, 64), compression="tiff_lzw")[:-40],
 }
 """Pictures that libraries have something to say of, line by line."""

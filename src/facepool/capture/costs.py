@@ -23,6 +23,14 @@ _MOST_ICONS = 100
 """In one file, of which the largest is read; there are ten or so."""
 _MOST_TAGS = 1000
 """Of a TIFF: a camera's raw file has a hundred."""
+_COMPRESSION, _WIDTH, _HEIGHT = 259, 256, 257
+_STRIPS, _TILES = (273, 279), (324, 325)
+"""Tags of a TIFF: where its parts begin, and how long they are."""
+_JPEGS_IN_TIFF = frozenset({6, 7})
+_NUMBER_BYTES = {3: 2, 4: 4, 13: 4, 16: 8, 18: 8}
+"""Of whole numbers, by their kind in a TIFF."""
+_MOST_PARTS = 200_000
+"""Of a TIFF of JPEGs: 50 million pixels have as many tiles of 16 x 16."""
 _MOST_RUN_BYTES = 2 * 1024 * 1024
 """Of a bitmap of run lengths, which Pillow decodes slowly. They are drawings."""
 
@@ -34,6 +42,8 @@ _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]", re.DOTALL)
 _FRAMES = frozenset(bytes([0xFF, number]) for number in range(0xC0, 0xD0) if number not in (0xC4, 0xC8, 0xCC))
 _PROGRESSIVE = frozenset({b"\xff\xc2", b"\xff\xc6", b"\xff\xca", b"\xff\xce"})
 _COEFFICIENT_BYTES = 2
+
+_Order = Literal["little", "big"]
 
 _LOADED_BYTES = 4
 """Of a pixel of three channels, as Pillow has it."""
@@ -177,12 +187,79 @@ def _check_bitmap(data: bytes) -> None:
 
 
 def _check_tiff(data: bytes) -> None:
-    order: Literal["little", "big"] = "little" if data[:1] == b"I" else "big"
+    """Refuse a TIFF of very many tags, or of JPEGs that are drawn over and over again."""
+    order: _Order = "little" if data[:1] == b"I" else "big"
     is_big = data[2:4] in (b"+\0", b"\0+")
     at = int.from_bytes(data[8:16] if is_big else data[4:8], order)
-    count = int.from_bytes(data[at : at + (8 if is_big else 2)], order)
-    if at and count > _MOST_TAGS:  # at 0 there are none
+    count_bytes = 8 if is_big else 2
+    count = int.from_bytes(data[at : at + count_bytes], order)
+    if not at:  # at 0 there are none
+        return
+    if count > _MOST_TAGS:
         raise TooCostly(f"it has more than {_MOST_TAGS:,} tags")
+    tags = _Tags(data, order, at + count_bytes, count, is_big=is_big)
+    if tags.first(_COMPRESSION) in _JPEGS_IN_TIFF:
+        _check_jpegs(data, tags)
+
+
+def _check_jpegs(data: bytes, tags: "_Tags") -> None:
+    """Refuse JPEGs in a TIFF, one a strip or tile, that have too many scans together, or overlap."""
+    starts = tags.all(_STRIPS[0]) or tags.all(_TILES[0])
+    sizes = tags.all(_STRIPS[1]) or tags.all(_TILES[1])
+    parts = [(start, min(start + size, len(data))) for start, size in zip(starts, sizes, strict=False)]
+    if sum(max(0, end - start) for start, end in parts) > 2 * len(data):
+        raise TooCostly("its parts have more than twice its bytes")
+    most = min(_MOST_SCANS, max(1, _MOST_DRAWN_PIXELS // max(1, tags.first(_WIDTH) * tags.first(_HEIGHT))))
+    if sum(data.count(_SCAN, start, end) for start, end in parts) > most * len(parts):
+        raise TooCostly(f"it has more than {most} scans")
+
+
+class _Tags:
+    """The numbers in a TIFF's first directory.
+
+    Args:
+        data: The file.
+        order: Of its bytes.
+        at: Where the first entry begins.
+        count: How many there are.
+        is_big: Whether it is a BigTIFF, whose entries are longer.
+    """
+
+    def __init__(self, data: bytes, order: _Order, at: int, count: int, *, is_big: bool) -> None:
+        self._data = data
+        self._order = order
+        self._word = 8 if is_big else 4
+        size = 4 + 2 * self._word
+        # Of tags that are there twice, the first counts: backwards, as the last one stays.
+        entries = (data[at + size * number : at + size * (number + 1)] for number in reversed(range(count)))
+        self._entries = {self._int(entry[:2]): entry[2:] for entry in entries if len(entry) == size}
+
+    def first(self, tag: int) -> int:
+        """The first number of a tag; 0 where there is none."""
+        return next(iter(self.all(tag)), 0)
+
+    def all(self, tag: int) -> list[int]:
+        """All numbers of a tag.
+
+        Raises:
+            TooCostly: There are very many.
+        """
+        entry = self._entries.get(tag, b"")
+        each = _NUMBER_BYTES.get(self._int(entry[:2]), 0)
+        if not each:
+            return []
+        count = self._int(entry[2 : 2 + self._word])
+        if count > _MOST_PARTS:
+            raise TooCostly(f"it has more than {_MOST_PARTS:,} parts")
+        length = each * count
+        value = entry[2 + self._word :]
+        if length > len(value):
+            at = self._int(value)
+            value = self._data[at : at + length]
+        return [self._int(value[at : at + each]) for at in range(0, min(length, len(value) - each + 1), each)]
+
+    def _int(self, part: bytes) -> int:
+        return int.from_bytes(part, self._order)
 
 
 _CHECKS: tuple[tuple[bytes, Callable[[bytes], None]], ...] = (
