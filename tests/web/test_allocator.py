@@ -36,7 +36,7 @@ _FREE_LARGE = """
 keep_heaps_small()
 libc.free(libc.malloc(24 << 20))  # after which glibc by itself takes nothing smaller for large
 blocks = []
-for size in [8 << 20, 4096] * 8:  # bodies, and what lives longer behind each
+for size in [8 << 20, 1 << 18] * 8:  # bodies, and what lives longer behind each
     blocks.append(libc.malloc(size))
     ctypes.memset(blocks[-1], 1, size)
 held = resident_mib()

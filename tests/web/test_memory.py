@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 
@@ -43,7 +43,7 @@ def survivors(copies: list["weakref.ref[object]"]) -> int:
     return sum(copy() is not None for copy in copies)
 
 
-def large_garbage(ask: Callable[[], httpx.Response]) -> tuple[int, list[int]]:
+def large_garbage(ask: Callable[[], httpx2.Response]) -> tuple[int, list[int]]:
     """The status of an answer, and the sizes of what a request has left to be found by the garbage collection."""
     gc.collect()
     gc.disable()
@@ -143,7 +143,7 @@ def test_a_picture_and_its_pixels_leave_the_memory_with_the_answer(tmp_path: Pat
     analyzer.frame(BOB)
     with client_of(tmp_path, analyzer) as client:
 
-        def ask() -> httpx.Response:
+        def ask() -> httpx2.Response:
             return client.post("/v1/detect", content=picture, headers={"content-type": "image/png"})
 
         ask()
