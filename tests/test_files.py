@@ -1,5 +1,6 @@
 import errno
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from facepool.errors import (
     TooManyOpenFiles,
 )
 from facepool.files import (
+    PrivateFolder,
     appearing,
     digest_of,
     exists,
@@ -26,6 +28,7 @@ from facepool.files import (
     safe_stem,
     storage_errors,
     sweep,
+    sweep_folders,
     users_folder,
     write_whole,
 )
@@ -36,6 +39,16 @@ import sys
 from filelock import FileLock
 with FileLock(sys.argv[1]):
     print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+FOLDER = """
+import sys
+from pathlib import Path
+from facepool.files import PrivateFolder
+with PrivateFolder(Path(sys.argv[1])) as folder:
+    (folder / "pool.db").touch()
+    print(folder, flush=True)
     sys.stdin.readline()
 """
 
@@ -135,6 +148,43 @@ def test_only_what_was_left_unfinished_is_swept(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     sweep(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "model.onnx"]
+
+
+def test_unfinished_files_that_others_may_still_write_to_stay(tmp_path: Path) -> None:
+    old, new = tmp_path / ".unfinished-1-old.db", tmp_path / ".unfinished-2-new.db"
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (0, 0))
+    sweep(tmp_path, 3600)
+    assert list(tmp_path.iterdir()) == [new]
+
+
+def test_a_private_folder_goes_with_its_block_or_with_its_process(tmp_path: Path) -> None:
+    other = subprocess.Popen(
+        [sys.executable, "-c", FOLDER, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout is not None
+    theirs = Path(other.stdout.readline().strip())
+    with PrivateFolder(tmp_path) as own:
+        (own / "pool.db").touch()
+        if sys.platform != "win32":
+            assert stat.S_IMODE(own.stat().st_mode) == 0o700
+        sweep_folders(tmp_path)
+        sweep(tmp_path)
+        assert (own / "pool.db").exists()
+        assert (theirs / "pool.db").exists(), "another process uses it"
+        other.kill()
+        other.communicate()
+        sweep_folders(tmp_path)
+        assert list(tmp_path.iterdir()) == [own]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="nobody keeps root out")
+def test_a_private_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(NotWritable):
+        PrivateFolder(tmp_path)
 
 
 def test_another_process_is_waited_for_and_then_named_until_it_dies(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +23,7 @@ _NOT_ALLOWED = frozenset(
 )
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
 _UNFINISHED = ".unfinished-"
+_PRIVATE_FOLDER = f"{_UNFINISHED}folder-"
 _LONGEST_NAME = 255  # bytes, on nearly every file system
 _LONGEST_STEM = 180  # leaves room for numbers, an ending and the prefix above
 _CUT_STEM = 60  # file systems that encrypt names take 143 bytes
@@ -213,11 +216,73 @@ def _short_digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:12]
 
 
-def sweep(folder: Path) -> None:
-    """Remove what killed processes left unfinished in a folder. Call it as the only writer."""
+def sweep(folder: Path, idle_s: float = 0.0) -> None:
+    """Remove files that killed processes left unfinished in a folder. Call it as the only writer, or with a time.
+
+    Args:
+        folder: Where to look.
+        idle_s: Leave those that somebody has written to since so many seconds.
+    """
     for leftover in folder.glob(f"{_UNFINISHED}*"):
         with suppress(OSError):
-            leftover.unlink()
+            if not idle_s or time.time() - leftover.stat().st_mtime > idle_s:
+                leftover.unlink()
+
+
+class PrivateFolder:
+    """A folder that only its owner may enter, for what is needed for a while; as a context it ends with the block.
+
+    Where its process is killed, `sweep_folders` removes it: as long as it is in use, a file in it is locked.
+
+    Args:
+        parent: Where to make it.
+
+    Attributes:
+        path: The folder.
+
+    Raises:
+        DiskFull: No room.
+        NotWritable: It cannot be made there.
+    """
+
+    def __init__(self, parent: Path) -> None:
+        with storage_errors(parent / _PRIVATE_FOLDER):
+            self.path = Path(tempfile.mkdtemp(prefix=_PRIVATE_FOLDER, dir=parent))
+            self._lock = _use_of(self.path)
+            try:
+                self._lock.acquire()
+            except BaseException:
+                shutil.rmtree(self.path, ignore_errors=True)
+                raise
+
+    def __enter__(self) -> Path:
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove it with all that is in it."""
+        _remove_used(self.path, self._lock)
+
+
+def sweep_folders(parent: Path) -> None:
+    """Remove the private folders of processes that were killed."""
+    for leftover in parent.glob(f"{_PRIVATE_FOLDER}*"):
+        lock = _use_of(leftover)
+        with suppress(OSError, NotImplementedError):  # one of those is that its process still lives
+            lock.acquire()
+            _remove_used(leftover, lock)
+
+
+def _use_of(folder: Path) -> FileLock:
+    return FileLock(folder / "in-use", timeout=0, thread_local=False)
+
+
+def _remove_used(folder: Path, lock: FileLock) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    lock.release()
+    shutil.rmtree(folder, ignore_errors=True)  # on Windows, what is locked stays until here
 
 
 def sync_folders(paths: Iterable[Path]) -> None:

@@ -199,6 +199,17 @@ def test_a_backup_has_no_trace_of_who_was_erased_although_logs_were_not_told_yet
     assert pool.owed().notices == owed.notices, "what was owed stays owed"
 
 
+def test_what_a_killed_backup_has_left_goes_with_the_next(pool: SqlGallery, tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    old, new = folder / ".unfinished-1-backup.db", folder / ".unfinished-2-other.db"
+    for path in (old, new):
+        path.write_bytes(b"Ada")
+    os.utime(old, (0, 0))
+    back_up(pool, folder / "backup.db")
+    assert sorted(path.name for path in folder.iterdir()) == [new.name, "backup.db"]
+
+
 def test_a_file_is_not_written_over_unasked(pool: SqlGallery, backup: Path) -> None:
     before = backup.read_bytes()
     for target in (backup, pool.path, pool.path.parent):

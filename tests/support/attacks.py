@@ -19,9 +19,9 @@ def encoded(kind: str, size_wh: tuple[int, int] = (8, 8), mode: str = "RGB", **o
     return file.getvalue()
 
 
-def many_scans(count: int, size_wh: tuple[int, int] = (16, 16)) -> bytes:
+def many_scans(count: int, size_wh: tuple[int, int] = (16, 16), mode: str = "RGB") -> bytes:
     """A JPEG whose last scan comes again and again: a hundred times in 12 million pixels takes a second for 2 kB."""
-    data = encoded("JPEG", size_wh, progressive=True)
+    data = encoded("JPEG", size_wh, mode, progressive=True)
     last = data.rindex(b"\xff\xda")
     return data[:-2] + count * data[last:-2] + data[-2:]
 
@@ -85,3 +85,22 @@ COSTLY = {
     "tags": many_tags(1001),
     "tags, the other way round": many_tags(1001, ">"),
 }
+
+
+def jpeg_in_tiff(jpeg: bytes, size_wh: tuple[int, int]) -> bytes:
+    """A TIFF of one strip, which is a JPEG of grays."""
+    head = 8 + 2 + 12 * 9 + 4
+    numbers = {256: size_wh[0], 257: size_wh[1], 258: 8, 259: 7, 262: 1, 273: head, 277: 1, 278: size_wh[1]}
+    tags = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in (numbers | {279: len(jpeg)}).items())
+    return b"II*\0" + struct.pack("<IH", 8, 9) + tags + bytes(4) + jpeg
+
+
+ODD = {
+    "notes": encoded("PNG")[:33] + 10_000 * chunk(b"tEXt") + encoded("PNG")[33:],
+    "profile": encoded("PNG", icc_profile=b"none"),
+    "tags": encoded("TIFF", tiffinfo={40_000 + number: "odd" for number in range(200)}),
+    "extra bytes": encoded("JPEG").replace(b"\xff\xda", bytes(100) + b"\xff\xda"),
+    "scans in a TIFF": jpeg_in_tiff(many_scans(101, mode="L"), (16, 16)),
+    "cut": encoded("TIFF", (64, 64), compression="tiff_lzw")[:-40],
+}
+"""Pictures that libraries have something to say of, line by line."""

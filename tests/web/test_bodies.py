@@ -19,7 +19,7 @@ from facepool.web.compreface.recognition import Embeddings, SourceAndTargets
 from facepool.web.problems import InvalidRequest, TooLarge
 from facepool.web.routes import BoundedRoute, role_checks
 from facepool.web.services import ServerOptions
-from facepool.web.services.keys import Role
+from facepool.web.services.keys import Keys, Role
 from facepool.web.services.limits import Limits
 from support.application import ask
 from support.fake_analyzer import FakeAnalyzer, view
@@ -291,6 +291,17 @@ def test_the_head_of_a_part_is_small(web: TestClient, path: str, part: bytes) ->
     assert answered.taken < 200_000
 
 
+def test_wrong_keys_keep_nobody_waiting_who_writes(guarded: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def sign_in(_keys: Keys, key: str) -> None:
+        asked.append(key)
+
+    monkeypatch.setattr(Keys, "sign_in", sign_in)
+    assert guarded.post("/v1/session", json={"key": "wrong"}).status_code == 401
+    assert asked == []
+
+
 def test_wrong_keys_keep_nobody_from_signing_in(guarded: TestClient) -> None:
     right = key_for(guarded, "recognize")["x-api-key"]
     wrong = [guarded.post("/v1/session", json={"key": f"wrong {number}"}).status_code for number in range(15)]
@@ -317,6 +328,9 @@ def test_strangers_who_ask_without_end_keep_nobody_out_who_has_a_key(tmp_path: P
     with client_of(tmp_path, FakeAnalyzer(), options) as web:
         one, other = key_for(web, "recognize"), key_for(web, "enroll")
         assert [web.get("/v1/persons").status_code for _ in range(7)] == [401] * 5 + [429] * 2
-        assert [web.get("/health").status_code for _ in range(2)] == [429] * 2
+        assert [web.get("/").status_code for _ in range(6)] == [200] * 5 + [429]
+        assert {web.get("/health").status_code for _ in range(7)} == {200}
+        assert {web.post("/v1/session", json={"key": one["x-api-key"]}).status_code for _ in range(7)} == {200}
+        web.cookies.clear()
         assert [web.get("/v1/persons", headers=one).status_code for _ in range(6)] == [200] * 5 + [429]
         assert web.get("/v1/persons", headers=other).status_code == 200

@@ -1,19 +1,21 @@
 """Logins of cameras: in a file of their own, never told, and taken out of stores that earlier versions wrote."""
 
 import logging
+import sqlite3
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from unittest.mock import MagicMock, Mock
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from facepool.capture import CaptureOptions, ReconnectPolicy
-from facepool.errors import ConfigError, StorageError
+from facepool.errors import ConfigError, PoolLocked, StorageError
 from facepool.web.services.cameras import CameraMemory, Cameras, CameraSetup
 from facepool.web.services.secrets import CameraSecrets, with_login
 from facepool.web.services.store import ServerStore
@@ -31,6 +33,15 @@ SETUP = CameraSetup(
 )
 
 Start = Callable[[], Cameras]
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """As if another program had stopped while it writes."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -128,6 +139,70 @@ def test_a_camera_whose_login_is_gone_is_not_asked_without_it(
         cameras.restore()
         assert [camera.name for camera in cameras.all()] == ["Desk"]
     assert f"{SHOWN!r} is not watched: its login is not in pool.server.secrets" in caplog.text
+
+
+def test_a_camera_that_cannot_be_remembered_is_not_watched_and_its_login_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "pool.server.db"
+    with (
+        closing(ServerStore(path, patience_s=0.1)) as store,
+        closing(Cameras(SETUP, CameraMemory(store, CameraSecrets(tmp_path / "pool.server.secrets")))) as cameras,
+    ):
+        first = cameras.add("rtsp://me:f1rst@127.0.0.1:9/hall", remember=True)
+        with locked(path):
+            with pytest.raises(PoolLocked):
+                cameras.add(ADDRESS, remember=True)
+            with pytest.raises(PoolLocked):
+                cameras.remove(first.id)
+            assert cameras.all() == [first]
+            assert first.status.state != "closed"
+        assert have("s3cret", files_of(tmp_path)) == set()
+        assert have("f1rst", files_of(tmp_path)) == {"pool.server.secrets"}
+        cameras.add(ADDRESS, remember=True)
+        cameras.remove(first.id)
+        assert [camera.watches(ADDRESS) for camera in cameras.all()] == [True]
+        assert have("f1rst", files_of(tmp_path)) == set()
+
+
+def test_a_login_whose_camera_was_not_remembered_any_more_goes_at_the_next_start(start: Start, tmp_path: Path) -> None:
+    with closing(start()) as cameras:
+        cameras.add("0", "Desk", remember=True)
+    CameraSecrets(tmp_path / "pool.server.secrets").write({SHOWN: ADDRESS})  # killed in between
+    with closing(start()) as cameras:
+        cameras.restore()
+        assert [camera.name for camera in cameras.all()] == ["Desk"]
+    assert have("s3cret", files_of(tmp_path)) == set()
+
+
+def test_cameras_settings_and_sign_ins_are_whole_or_nothing(web: TestClient, tmp_path: Path) -> None:
+    """What cannot be written to the audit log is not done."""
+    assert isinstance(web.app, FastAPI)
+    services = web.app.state.services
+
+    def fail(*_args: object, **_named: object) -> None:
+        raise PoolLocked("The audit log cannot be written")
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("cameras", "keys", "tuning", "audit"):
+            patch.setattr(f"facepool.web.services.{module}.insert_entry", fail)
+        assert web.post("/v1/cameras", json={"source": ADDRESS}).status_code == 503
+        assert web.patch("/v1/settings", json={"firm_frames": 9}).status_code == 503
+    assert web.get("/v1/cameras").json() == {"cameras": []}
+    assert web.get("/v1/settings").json()["firm_frames"] != 9
+    assert have("s3cret", files_of(tmp_path)) == set()
+    number = web.post("/v1/cameras", json={"source": ADDRESS}).json()["id"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("facepool.web.services.cameras.insert_entry", fail)
+        assert web.delete(f"/v1/cameras/{number}").status_code == 503
+    assert [camera["id"] for camera in web.get("/v1/cameras").json()["cameras"]] == [number]
+    key = services.keys.add("me", "admin")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("facepool.web.services.keys.insert_entry", fail)
+        assert web.post("/v1/session", json={"key": key}).status_code == 503
+    assert services.store.read("SELECT * FROM sessions") == []
+    web.headers["x-api-key"] = key
+    assert web.delete(f"/v1/cameras/{number}").status_code == 204
+    said = [(entry["action"], entry["detail"]) for entry in web.get("/v1/audit").json()["entries"]]
+    assert said == [("removed a camera", SHOWN), ("made a key", "me (admin)"), ("added a camera", SHOWN)]
 
 
 @pytest.mark.parametrize("content", [b"{", b"[[1]]", b"\xff", b"7"])

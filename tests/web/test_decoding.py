@@ -112,6 +112,19 @@ def test_what_costs_too_much_is_refused_and_the_process_goes_on(only_one: Decode
     assert only_one.processes == numbers
 
 
+@linux
+def test_nothing_that_a_decoder_says_of_a_picture_comes_to_the_servers_log(
+    only_one: Decoder, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A library wrote a line for each of a million empty chunks."""
+    (number,) = only_one.processes
+    assert str(Path(f"/proc/{number}/fd/2").readlink()) == os.devnull
+    for data in (*attacks.COSTLY.values(), *attacks.ODD.values()):
+        with suppress(FacepoolError):
+            only_one.decode(data)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_picture_that_takes_more_memory_than_pixels_is_refused_for_its_size(decoder: Decoder) -> None:
     with pytest.raises(TooLarge, match="23,5"):
         decoder.decode(attacks.encoded("WEBP", (6000, 5000), quality=1, method=0))

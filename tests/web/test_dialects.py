@@ -52,7 +52,7 @@ def test_a_method_that_a_path_does_not_take_is_told_with_those_that_it_does(web:
 
 def test_too_many_requests_are_told_in_the_words_of_whom_was_asked(tmp_path: Path) -> None:
     with client_of(tmp_path, FakeAnalyzer(), ServerOptions(limits=Limits(requests="1/minute"))) as web:
-        web.get("/health")
+        web.get("/v1/persons")
         answer = web.get("/api/v1/recognition/subjects")
         assert compreface(answer) == (429, 0)
         assert answer.headers["retry-after"] == "10"

@@ -340,6 +340,34 @@ def test_places_are_taken_from_whoever_holds_most() -> None:
     assert len(places) == 4
 
 
+def test_a_newcomer_has_a_place_at_once_where_others_hold_more() -> None:
+    ended: list[str] = []
+    places = Places(Bounds(most=6, spare=1, yield_s=60))
+
+    def spare(host: str) -> bool | None:
+        time.sleep(0.001)
+        place = places.take(host, partial(ended.append, host))
+        return None if place is None else place.spare
+
+    assert [spare(host) for host in ("192.0.2.1", "192.0.2.2") for _ in range(3)] == [False] * 6
+    assert [spare("192.0.2.3") for _ in range(2)] == [False] * 2
+    assert sorted(ended) == ["192.0.2.1", "192.0.2.2"], "now each has two"
+    assert [spare("192.0.2.3") for _ in range(2)] == [True, None]
+    assert spare("192.0.2.4") is False
+    assert len(ended) == 3
+
+
+def test_nobody_gives_way_while_it_is_the_servers_turn() -> None:
+    places = Places(Bounds(most=3, spare=1, yield_s=60))
+    for _ in range(3):
+        place = places.take("192.0.2.1", lambda: None)
+        assert place is not None
+        place.work()
+    newcomer = places.take("192.0.2.2", lambda: None)
+    assert newcomer is not None
+    assert newcomer.spare
+
+
 def test_a_place_beyond_the_bound_is_a_spare_one_and_they_end() -> None:
     places = Places(Bounds(most=1, spare=1))
     taken = [places.take("192.0.2.1", lambda: None) for _ in range(3)]

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from facepool.errors import ConfigError, FacepoolError, InvalidEmbedding, PathMissing, PoolCorrupt, PoolLocked
-from facepool.files import PRIVATE, appearing, exists, storage_errors, sync_folders, write_new
+from facepool.files import PRIVATE, appearing, exists, storage_errors, sweep, sync_folders, write_new
 from facepool.gallery.checks import check_space, check_vectors, find_name
 from facepool.gallery.connection import explained
 from facepool.gallery.schema import (
@@ -129,6 +129,7 @@ def back_up(gallery: SqlGallery, target: Path, *, replace: bool = False, report:
         PoolCorrupt: The pool is damaged.
     """
     _check_target(gallery.path, target, replace=replace)
+    sweep(target.parent, _FINISHED_AFTER_S)
     with appearing(target) as unfinished:
         write_new(unfinished, b"", PRIVATE)
         with explained(target), closing(sqlite3.connect(unfinished, isolation_level=None)) as db:

@@ -1,7 +1,8 @@
 """Places for connections: how many there are, how many one address may hold, and how long each may keep us waiting.
 
 A connection waits for its client while a head, a body or the reading of an answer is due, and only then its time runs.
-Who has let the server wait for a while gives way to a newcomer where places are short.
+Where places are short, who has let the server wait for a while gives way to a newcomer, and at once where the address
+holds more places than the newcomer's would.
 """
 
 import ipaddress
@@ -30,7 +31,7 @@ class Bounds:
         body_s: How long a body may stand still.
         least_bytes_s: How slowly a body may come or an answer be read; what is slower stands still.
         read_s: How long the reading of an answer may stand still, and the rest of a body may take after it.
-        yield_s: After how long without progress a connection gives way to a newcomer.
+        yield_s: After how long without progress a connection gives way to a newcomer whose address has no fewer places.
     """
 
     most: int = 512
@@ -146,26 +147,29 @@ class Places:
     def _has_room(self, holders: _Holders, address: str, most_each: int, most: int) -> bool:
         """Whether there is room for one more, if need be because who waits longest gives way."""
         own = holders.get(address, set())
-        if address and len(own) >= most_each and not self._end_longest(own):
+        yield_s = self.bounds.yield_s
+        if address and len(own) >= most_each and not _end_longest(own, yield_s):
             return False
         if _total(holders) < most:
             return True
         # Who holds most first. Behind a proxy there are many clients, none of which is known to hold more than one.
+        then_has = len(own) + 1 if address else 1
         order = sorted(holders.values(), key=_share, reverse=True)
-        return any(self._end_longest(places) for places in order)
-
-    def _end_longest(self, places: set[Place]) -> bool:
-        """End the connection that waits longest, if it has waited for long."""
-        longest = max(places, key=Place.waited_s)
-        if longest.waited_s() <= self.bounds.yield_s:
-            return False
-        longest.release()
-        longest.abort()
-        return True
+        return any(_end_longest(places, 0 if _share(places)[0] > then_has else yield_s) for places in order)
 
     def _is_proxy(self, host: str) -> bool:
         address = _address(host)
         return address is not None and any(address in network for network in self._proxies)
+
+
+def _end_longest(places: set[Place], yield_s: float) -> bool:
+    """End the connection that waits longest, if it has waited for longer than that."""
+    longest = max(places, key=Place.waited_s)
+    if longest.waited_s() <= yield_s:
+        return False
+    longest.release()
+    longest.abort()
+    return True
 
 
 def _share(places: set[Place]) -> tuple[int, float]:

@@ -68,6 +68,11 @@ class HiddenFolders:
         return message | {name: self.without_folders(text, any_path=False) for name, text in texts.items()}
 
 
+def without_paths(text: str) -> str:
+    """The server's own words about a failure, with the last part of each path in its place."""
+    return _ANY_PATH.sub(_last_part, text)
+
+
 def usual_folders(pool: Path) -> list[Path]:
     """The folders that a server's messages may name: the pool's, those of its user, and of its programs."""
     folders = [pool.absolute().parent, Path(tempfile.gettempdir()), Path.cwd(), Path(sys.prefix), Path(__file__).parent]

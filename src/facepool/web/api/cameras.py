@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
@@ -10,10 +10,11 @@ from facepool.capture.source import STREAM_SCHEMES, VIDEO_DEVICE, url_scheme
 from facepool.config import LEAST_EVERY_S, Rotation
 from facepool.errors import ConfigError
 from facepool.web.api.schemas import JPEG, Body
+from facepool.web.hiding import hidden_folders
 from facepool.web.middleware.authentication import Administering, Recognizing
 from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices
-from facepool.web.services.cameras import CameraInfo
+from facepool.web.services.cameras import Camera, CameraInfo
 from facepool.web.services.secrets import with_login
 
 router = APIRouter(prefix="/v1/cameras", tags=["cameras"], route_class=BoundedRoute)
@@ -56,37 +57,36 @@ class CameraList(BaseModel):
 
 
 @router.get("")
-async def list_cameras(services: CurrentServices, _: Recognizing) -> CameraList:
+async def list_cameras(request: Request, services: CurrentServices, _: Recognizing) -> CameraList:
     """The cameras of the server, what they are doing, and who is before them."""
-    return CameraList(cameras=[camera.status for camera in services.cameras.all()])
+    return CameraList(cameras=[_status(camera, request) for camera in services.cameras.all()])
 
 
 @router.post("", status_code=201)
-async def add_camera(body: NewCamera, services: CurrentServices, caller: Administering) -> CameraInfo:
+async def add_camera(request: Request, body: NewCamera, services: CurrentServices, caller: Administering) -> CameraInfo:
     """Watch a camera from now on, after the next start, too. Whether it answers, its state tells later."""
     source = body.source.strip()
     _check_source(source)
     if body.user or body.password:
         source = with_login(source, body.user, body.password)
-    camera = await run_in_threadpool(
-        services.cameras.add, source, body.name, rotate=body.rotate, every=body.every, remember=True
+    camera = await services.store.queue.do(
+        lambda: services.cameras.add(
+            source, body.name, rotate=body.rotate, every=body.every, remember=True, by=caller.name
+        )
     )
-    await services.audit.add(caller, "added a camera", detail=camera.name)
-    return camera.status
+    return _status(camera, request)
 
 
 @router.get("/{id}")
-async def show_camera(number: CameraId, services: CurrentServices, _: Recognizing) -> CameraInfo:
+async def show_camera(request: Request, number: CameraId, services: CurrentServices, _: Recognizing) -> CameraInfo:
     """One camera."""
-    return services.cameras.get(number).status
+    return _status(services.cameras.get(number), request)
 
 
 @router.delete("/{id}", status_code=204)
 async def remove_camera(number: CameraId, services: CurrentServices, caller: Administering) -> None:
     """Watch it no more."""
-    name = services.cameras.get(number).name
-    await run_in_threadpool(services.cameras.remove, number)
-    await services.audit.add(caller, "removed a camera", detail=name)
+    await run_in_threadpool(services.cameras.remove, number, caller.name)
 
 
 @router.get("/{id}/picture", response_class=Response, responses=JPEG)
@@ -94,6 +94,13 @@ async def camera_picture(number: CameraId, services: CurrentServices, _: Recogni
     """Its newest picture, with boxes and names."""
     picture = await run_in_threadpool(services.cameras.picture, number)
     return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+
+
+def _status(camera: Camera, request: Request) -> CameraInfo:
+    """What it is doing; why it is not watching may be for want of the pool, whose folder is told to nobody."""
+    status = camera.status
+    reason = hidden_folders(request).without_folders(status.reason, any_path=False)
+    return status.model_copy(update={"reason": reason})
 
 
 def _check_source(source: str) -> None:

@@ -1,7 +1,6 @@
 """The pool as a whole: its size and threshold and what that means, copies in and out, calibration."""
 
 import shutil
-import tempfile
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,10 +8,12 @@ from typing import Annotated, BinaryIO
 
 from fastapi import APIRouter, Form, Response
 from fastapi.responses import FileResponse
-from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
 
 from facepool.errors import InputError, PoolCorrupt, PoolTooNew
 from facepool.evaluation.calibration import MIN_PEOPLE, Measured, calibrate_gallery
+from facepool.files import PrivateFolder
 from facepool.gallery import Pool, TransferReport, open_pool, transfer
 from facepool.gallery.foreign import DEADLINE_S, ForeignGallery
 from facepool.recognize.decide import LOOK_ALIKE_MARGIN
@@ -39,6 +40,7 @@ from facepool.web.bodies import PoolRequest
 from facepool.web.middleware.authentication import Administering, Recognizing
 from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices
+from facepool.web.services.pool import PoolAccess
 
 router = APIRouter(prefix="/v1/pool", tags=["pool"], route_class=BoundedRoute)
 
@@ -56,16 +58,15 @@ async def show_pool(services: CurrentServices, _: Recognizing) -> PoolInfo:
 @router.get("/export", response_class=Response, responses=DATABASE)
 async def export_pool(services: CurrentServices, caller: Administering) -> Response:
     """Everybody with vectors, pictures and provenance, as a pool.db for `POST /v1/pool/import` or `--pool`."""
-    folder = tempfile.TemporaryDirectory(prefix="facepool-")
-    path = Path(folder.name) / "pool.db"
+    folder = await run_in_threadpool(services.pool.private_folder)
     try:
+        path = folder.path / "pool.db"
         await services.pool.apart(lambda pool: _copy(pool, path))
+        await services.audit.add(caller, "exported the pool")
     except BaseException:
-        folder.cleanup()
+        folder.close()
         raise
-    gone = BackgroundTask(folder.cleanup)  # after the last byte; a pool may be too large for the memory
-    await services.audit.add(caller, "exported the pool")
-    return FileResponse(path, media_type=DATABASE_TYPE, headers=attachment("pool.db"), background=gone)
+    return _Passing(path, folder)
 
 
 @router.head("/export", include_in_schema=False)
@@ -86,7 +87,7 @@ async def import_pool(
 
     def take(pool: Pool) -> TransferReport:
         with services.people.changing(caller, pool):
-            return _take(body.file.file, pool, space)
+            return _take(body.file.file, services.pool, pool, space)
 
     report = await services.pool.apart(take)
     return Imported(
@@ -166,6 +167,26 @@ def _pair(pair: frozenset[str]) -> tuple[str, str]:
     return one, other
 
 
+class _Passing(FileResponse):
+    """A copy of the pool that goes with its last byte, or with its client; it may be too large for the memory.
+
+    Args:
+        path: The copy.
+        folder: What it lies in.
+    """
+
+    def __init__(self, path: Path, folder: PrivateFolder) -> None:
+        super().__init__(path, media_type=DATABASE_TYPE, headers=attachment("pool.db"))
+        self._folder = folder
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._folder.close()
+
+
 def _copy(pool: Pool, path: Path) -> None:
     """Copy everybody into a file of its own; that of an empty pool has no bytes."""
     with open_pool(path, pool.space) as copy:
@@ -173,9 +194,9 @@ def _copy(pool: Pool, path: Path) -> None:
     path.touch()
 
 
-def _take(data: BinaryIO, pool: Pool, space: EmbeddingSpace) -> TransferReport:
-    with tempfile.TemporaryDirectory(prefix="facepool-") as folder:
-        path = Path(folder) / "upload.db"
+def _take(data: BinaryIO, access: PoolAccess, pool: Pool, space: EmbeddingSpace) -> TransferReport:
+    with access.private_folder() as folder:
+        path = folder / "upload.db"
         with path.open("wb") as file:
             shutil.copyfileobj(data, file)
         try:

@@ -150,10 +150,7 @@ async def show_settings(services: CurrentServices, _: Recognizing) -> SettingsNo
 async def change_settings(changes: SettingsChanges, services: CurrentServices, caller: Administering) -> SettingsNow:
     """Change some, from now on and after the next start."""
     wanted = changes.model_dump(exclude_unset=True)
-    changed = await services.store.queue.do(lambda: services.tuning.change(wanted))
-    if wanted:
-        detail = ", ".join(f"{name} = {value}" for name, value in sorted(wanted.items()))
-        await services.audit.add(caller, "changed settings", detail=detail)
+    changed = await services.store.queue.do(lambda: services.tuning.change(wanted, caller.name))
     return _now(changed)
 
 

@@ -346,6 +346,11 @@ def needs_key(path: str, method: str) -> bool:
     return path not in _WITHOUT_A_KEY and path.startswith(OF_PROGRAMS)
 
 
+def signs_in(path: str, method: str) -> bool:
+    """Whether it offers a key for a session."""
+    return path == _SESSION and method == "POST"
+
+
 def _check_local(connection: HTTPConnection) -> None:
     """Refuse, while no key is needed, what does not come from this machine."""
     host = _host_name(connection.headers.get("host", ""))

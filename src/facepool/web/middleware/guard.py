@@ -8,7 +8,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from facepool.web.middleware.authentication import OF_PROGRAMS, share_in
+from facepool.web.middleware.authentication import OF_PROGRAMS, needs_key, share_in, signs_in
 from facepool.web.problems import Forbidden, Refusal, TooManyRequests, turn_away
 from facepool.web.services.limits import Limits
 
@@ -37,6 +37,7 @@ _HEADERS = {
 _A_YEAR = "max-age=31536000"
 _PORTS = {"http": 80, "https": 443}
 _MOST_SHOWN = 200
+_HEALTH = "/health"
 
 
 class SecurityHeaders:
@@ -116,6 +117,10 @@ class RefuseForeign:
 class Rates:
     """Refuses clients that ask too often: by their key, so that others behind the same proxy take nothing from them.
 
+    What is open to all, as the page's files are, is counted apart from what takes a key, and two things are not counted
+    at all: whether the process lives, which who watches over it asks from any address, and signing in, where wrong keys
+    are counted by `Limits.count_wrong_key` and a right one is to be taken from any address.
+
     Args:
         app: What comes next.
         limits: Counts requests.
@@ -132,8 +137,13 @@ class Rates:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
+        path, method = scope["path"], scope.get("method", "GET")
+        share = share_in(HTTPConnection(scope))
         try:
-            self._limits.count_request(share_in(HTTPConnection(scope)))
+            if needs_key(path, method):
+                self._limits.count_request(share)
+            elif path != _HEALTH and not signs_in(path, method):
+                self._limits.count_request(f"{share}, open to all")
         except TooManyRequests as error:
             await turn_away(error, scope, receive, send, self._refusal)
             return

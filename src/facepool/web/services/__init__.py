@@ -146,6 +146,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     options = options or ServerOptions()
     access = PoolAccess(settings.pool, analyzer.space)
     access.open().close()
+    access.sweep()
     store = ServerStore(store_beside(settings.pool))
     metrics = Metrics()
     engine = Engine(analyzer, queue=options.queue, batch=options.batch, on_run=metrics.run)

@@ -35,7 +35,7 @@ from facepool.records import live_records
 from facepool.types import Frame, Turn
 from facepool.web.problems import NotFound, ServerBusy
 from facepool.web.services.secrets import CameraSecrets, has_secret
-from facepool.web.services.store import ServerStore, now
+from facepool.web.services.store import ServerStore, insert_entry, now
 
 MOST_CAMERAS = 64
 SNAPSHOTS_EVERY_S = 2.0
@@ -402,6 +402,8 @@ class Cameras:
         self._setup = setup
         self._on_change = on_change
         self._memory = memory
+        self._changing = threading.Lock()
+        """Held while one is added or removed: what is remembered is what is watched."""
         self._lock = threading.Lock()
         self._cameras: dict[str, Camera] = {}
         self._numbers = count(1)
@@ -450,8 +452,11 @@ class Cameras:
         rotate: Rotation | None = None,
         every: float | None = None,
         remember: bool = False,
+        by: str = "",
     ) -> Camera:
         """Watch one more. Whether it can be opened, its status says later; it is tried again and again.
+
+        Where it is to be remembered and cannot be, it is not watched either.
 
         Args:
             source: Camera number, URL, or a file, which is watched once at its own speed.
@@ -459,41 +464,50 @@ class Cameras:
             rotate: Degrees clockwise by which its pictures are turned, or ``auto``; None as the server was started.
             every: Seconds between its pictures, where its address serves one at a time; None as the server was started.
             remember: Watch it after the next start, too.
+            by: Who adds it, for the audit log, which says so in the same transaction; empty: nobody in particular.
 
         Raises:
             ConfigError: The source or the name cannot be one, there is one of that source already, or there are too
                 many.
+            PoolLocked: It is to be remembered, and another program keeps the store locked.
         """
         _check_source(source)
         name = mask_credentials(find_name(name) if name.strip() else source)
-        with self._lock:
-            if any(camera.watches(source) for camera in self._cameras.values()):
+        kept = RememberedCamera(name=name, rotate=rotate, every=every)
+        with self._changing:
+            present = self.all()
+            if any(camera.watches(source) for camera in present):
                 raise ConfigError("This camera is watched already", fix="Remove it first to watch it anew")
-            if len(self._cameras) >= MOST_CAMERAS:
+            if len(present) >= MOST_CAMERAS:
                 raise ConfigError(f"There are {MOST_CAMERAS} cameras already", fix="Remove one first")
-            number = str(next(self._numbers))
-            kept = RememberedCamera(name=name, rotate=rotate, every=every)
-            camera = Camera(number, source, kept, self._setup)
-            self._cameras[number] = camera
-        if remember and self._memory is not None:
-            self._memory.add(source, camera.kept)
-        self._on_change(self.all())
-        camera.start()
+            if remember and self._memory is not None:
+                self._memory.add(source, kept, by)
+            camera = Camera(str(next(self._numbers)), source, kept, self._setup)
+            with self._lock:
+                self._cameras[camera.id] = camera
+            self._on_change(self.all())
+            camera.start()
         return camera
 
-    def remove(self, number: str) -> None:
-        """Watch one no more.
+    def remove(self, number: str, by: str = "") -> None:
+        """Watch one no more; it goes on where that cannot be remembered.
+
+        Args:
+            number: Its id.
+            by: Who removes it, for the audit log, which says so in the same transaction; empty: nobody in particular.
 
         Raises:
             UnknownCamera: There is none of that id.
+            PoolLocked: Another program keeps the store locked.
         """
-        camera = self.get(number)
-        with self._lock:
-            self._cameras.pop(number, None)
-        if self._memory is not None:
-            self._memory.remove(camera.watches)
+        with self._changing:
+            camera = self.get(number)
+            if self._memory is not None:
+                self._memory.remove(camera.watches, camera.name, by)
+            with self._lock:
+                self._cameras.pop(number, None)
+            self._on_change(self.all())
         camera.close()
-        self._on_change(self.all())
 
     def picture(self, number: str) -> bytes:
         """The newest picture of one with boxes and names, as JPEG.
@@ -542,18 +556,16 @@ class CameraMemory:
         self._secrets = secrets
         self._lock = threading.Lock()
 
-    def add(self, source: str, camera: RememberedCamera) -> None:
-        """Remember one more."""
+    def add(self, source: str, camera: RememberedCamera, by: str = "") -> None:
+        """Remember one more, and, where somebody has added it, who."""
         with self._lock:
-            self._write({**self._read(), source: camera})
+            self._write({**self._read(), source: camera}, by, "added a camera", camera.name)
 
-    def remove(self, is_it: Callable[[str], bool]) -> None:
-        """Forget the one whose source it is, if it was remembered."""
+    def remove(self, is_it: Callable[[str], bool], name: str = "", by: str = "") -> None:
+        """Forget the one whose source it is, if it was remembered, and say who has removed it."""
         with self._lock:
-            before = self._read()
-            after = {source: camera for source, camera in before.items() if not is_it(source)}
-            if after != before:
-                self._write(after)
+            after = {source: camera for source, camera in self._read().items() if not is_it(source)}
+            self._write(after, by, "removed a camera", name)
 
     def bring_up_to_date(self) -> dict[str, RememberedCamera]:
         """All that can be watched, by source; logins that an earlier version kept in the store are taken out of it.
@@ -569,6 +581,8 @@ class CameraMemory:
                 self._write(cameras)
                 self._mask_in_logs(names)
                 self._store.wipe()
+            elif self._secrets.read().keys() - self._store.kept(_MEMORY).keys():  # of a change that was cut off
+                self._write(cameras)
             missing = [source for source in cameras if _MASKED in source]
         for source in missing:
             _LOG.warning("The camera %r is not watched: its login is not in %s", source, self._secrets.path.name)
@@ -592,7 +606,8 @@ class CameraMemory:
             for shown, one in self._store.kept(_MEMORY).items()
         }
 
-    def _write(self, cameras: Mapping[str, RememberedCamera]) -> None:
+    def _write(self, cameras: Mapping[str, RememberedCamera], by: str = "", action: str = "", detail: str = "") -> None:
+        """Remember these and no others; where that cannot be, those of before, and no login of another."""
         kept: dict[str, object] = {}
         whole: dict[str, str] = {}
         for source, camera in cameras.items():
@@ -601,8 +616,16 @@ class CameraMemory:
             if shown != source:
                 whole[shown] = source
         # Whenever this ends, the store names nothing whose login is not there.
-        self._secrets.write(self._secrets.read() | whole)
-        self._store.keep(_MEMORY, kept)
+        before = self._secrets.read()
+        self._secrets.write(before | whole)
+        try:
+            with self._store.transaction() as db:
+                self._store.keep_in(db, _MEMORY, kept)
+                if by:
+                    insert_entry(db, by, action, detail=detail)
+        except BaseException:
+            self._secrets.write(before)
+            raise
         self._secrets.write(whole)
 
 

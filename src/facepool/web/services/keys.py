@@ -165,7 +165,7 @@ class Keys:
         return caller
 
     def sign_in(self, key: str) -> tuple[Caller, str] | None:
-        """Begin a session.
+        """Begin a session; the audit log says so in the same transaction.
 
         Returns:
             Who it is and the token for the cookie; None: the key is nobody's.
@@ -178,6 +178,7 @@ class Keys:
         with self._store.transaction() as db:
             db.execute("DELETE FROM sessions WHERE ends_at < ?", (time.time(),))
             db.execute("INSERT INTO sessions VALUES (?, ?, ?)", (_digest(token), number, time.time() + SESSION_S))
+            insert_entry(db, caller.name, "signed in")
         return caller, token
 
     def session(self, token: str) -> Caller | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from facepool.errors import FacepoolError, PoolError, PoolGone
-from facepool.files import exists
+from facepool.files import PrivateFolder, exists, sweep_folders
 from facepool.gallery import Pool, open_pool
 from facepool.search import follow
 from facepool.types import EmbeddingSpace
@@ -121,6 +121,14 @@ class PoolAccess:
             PoolGone: Its file was deleted.
         """
         return self._open(_LONG_PATIENCE_S)
+
+    def private_folder(self) -> PrivateFolder:
+        """A folder for a copy of the pool; beside it, so that no other place has anybody's face."""
+        return PrivateFolder(self.path.absolute().parent)
+
+    def sweep(self) -> None:
+        """Remove copies of pools that a killed server has left: who was erased since is in them."""
+        sweep_folders(self.path.absolute().parent)
 
     def check(self) -> None:
         """Make sure that the pool did not vanish.

@@ -16,6 +16,7 @@ from facepool.errors import FacepoolError
 from facepool.gallery import Pool
 from facepool.gallery.notices import Notice, logs_beside
 from facepool.gallery.sqlite import traces_remain
+from facepool.web.hiding import without_paths
 from facepool.web.problems import ServerBusy
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
@@ -257,4 +258,4 @@ def settle_once(pool: Pool) -> tuple[str, ...]:
 
 def _reason(error: Exception) -> str:
     """Why something failed, without paths of this machine."""
-    return (error.why if isinstance(error, FacepoolError) else "") or type(error).__name__
+    return without_paths(error.why if isinstance(error, FacepoolError) else "") or type(error).__name__

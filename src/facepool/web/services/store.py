@@ -204,7 +204,11 @@ class ServerStore:
     def keep(self, name: str, value: Mapping[str, object]) -> None:
         """Keep something under a name, in place of what was kept."""
         with self.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (name, json.dumps(value)))
+            self.keep_in(db, name, value)
+
+    def keep_in(self, db: sqlite3.Connection, name: str, value: Mapping[str, object]) -> None:
+        """The same as a part of a transaction."""
+        db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (name, json.dumps(value)))
 
     def owe(self, db: sqlite3.Connection) -> None:
         """Remember, as a part of a transaction, that bytes of what it deletes are to be wiped."""

@@ -9,7 +9,7 @@ from facepool.config import Settings
 from facepool.errors import ConfigError
 from facepool.models.catalog import FmrCurve
 from facepool.thresholds import ThresholdPolicy
-from facepool.web.services.store import ServerStore
+from facepool.web.services.store import ServerStore, insert_entry
 
 CHANGEABLE = frozenset(
     {
@@ -57,8 +57,12 @@ class Tuning:
         """All of them."""
         return self._settings
 
-    def change(self, changes: Mapping[str, object]) -> Settings:
+    def change(self, changes: Mapping[str, object], by: str) -> Settings:
         """Change some, from now on and after the next start.
+
+        Args:
+            changes: The new values, by name.
+            by: Who does it, for the audit log, which says so in the same transaction.
 
         Raises:
             ConfigError: One is none of ``CHANGEABLE``, or its value cannot be used.
@@ -70,7 +74,11 @@ class Tuning:
             )
         with self._lock:
             changed = _changed(self._settings, changes)
-            self._store.keep(_KEPT, {**self._store.kept(_KEPT), **changes})
+            if changes:
+                detail = ", ".join(f"{name} = {value}" for name, value in sorted(changes.items()))
+                with self._store.transaction() as db:
+                    self._store.keep_in(db, _KEPT, {**self._store.kept(_KEPT), **changes})
+                    insert_entry(db, by, "changed settings", detail=detail)
             self._settings = changed
             self._chosen |= changes.keys()
             self._set_target()
