@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from facepool.web.problems import ServerBusy
 
@@ -177,14 +177,6 @@ class Places:
         return own == 0 or own + size <= self._each
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Work:
-    """A piece of work, and where its result is waited for."""
-
-    do: Callable[[], object]
-    future: "Future[object]"
-
-
 class Workers:
     """Threads that work for clients in turn.
 
@@ -202,7 +194,9 @@ class Workers:
         self._most = most
         self._most_each = most_each
         self._lock = threading.Lock()
-        self._line: Line[_Work] = Line()
+        self._line: Line[Future[object]] = Line()
+        self._work: dict[Future[object], Callable[[], object]] = {}
+        """What waits, by where its result is waited for: nothing of it is kept by that, nor a picture by its answer."""
         self._here: Counter[str] = Counter()
         self._working: Counter[str] = Counter()
         self._closed = False
@@ -218,25 +212,26 @@ class Workers:
         Raises:
             ServerBusy: Too much is here already, of everybody or of this client; or the server ends.
         """
-        future: Future[Result] = Future()
-        job = _Work(work, future)  # type: ignore[arg-type]  # what it gives goes into this future only
+        future: Future[object] = Future()
         with self._lock:
             self._check_room(client)
             self._here[client] += 1
-            self._line.put(client, job)
+            self._work[future] = work
+            self._line.put(client, future)
             self._begin()
         # Work that was given up while it waited must not wait on: it holds a picture, and its place is another's.
-        future.add_done_callback(lambda _: self._left(client, job))
-        return future
+        future.add_done_callback(partial(self._left, client))
+        return cast("Future[Result]", future)
 
     def close(self) -> None:
         """Take nothing more; those that wait get an error that says so, and what is begun is finished."""
         with self._lock:
             self._closed = True
             waiting = self._line.clear()
-        for job in waiting:
-            if job.future.set_running_or_notify_cancel():
-                job.future.set_exception(ended())
+            self._work.clear()
+        for future in waiting:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(ended())
         self._threads.shutdown()
 
     def _check_room(self, client: str) -> None:
@@ -249,35 +244,39 @@ class Workers:
 
     def _begin(self) -> None:
         while self._free and (following := self._line.take(lambda one, _: self._working[one] < self._threads_each)):
+            client, future = following
             self._free -= 1
-            self._working[following[0]] += 1
-            self._threads.submit(self._do, *following)
+            self._working[client] += 1
+            self._threads.submit(self._do, client, self._work.pop(future), future)
 
-    def _do(self, client: str, job: _Work) -> None:
+    def _do(self, client: str, work: Callable[[], object], future: "Future[object]") -> None:
         work_for(client)
         try:
-            if job.future.set_running_or_notify_cancel():
-                _fulfil(job)
+            if future.set_running_or_notify_cancel():
+                _fulfil(work, future)
         finally:
+            del work, future
             with self._lock:
                 self._free += 1
                 self._working -= Counter({client: 1})
                 if not self._closed:
                     self._begin()
 
-    def _left(self, client: str, job: _Work) -> None:
+    def _left(self, client: str, future: "Future[object]") -> None:
         with self._lock:
-            self._line.remove(client, job)
+            self._work.pop(future, None)
+            self._line.remove(client, future)
             self._here -= Counter({client: 1})
 
 
-def _fulfil(job: _Work) -> None:
+def _fulfil(work: Callable[[], object], future: "Future[object]") -> None:
     try:
-        result = job.do()
+        result = work()
     except BaseException as error:  # noqa: BLE001 -- it is raised where the work was asked for, and the thread goes on
-        job.future.set_exception(error)
+        future.set_exception(error)
+        del work, future  # the error holds this frame: in a circle, a picture would stay for minutes
     else:
-        job.future.set_result(result)
+        future.set_result(result)
 
 
 def busy(why: str) -> ServerBusy:
