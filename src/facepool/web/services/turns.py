@@ -5,11 +5,13 @@
 """
 
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, TypeVar, cast
 
@@ -60,6 +62,10 @@ class Line(Generic[Item]):
                 return client, item
         return None
 
+    def first(self) -> list[tuple[str, Item]]:
+        """What comes next of each client, whose turn is longest ago first."""
+        return [(client, items[0]) for client, items in self._of.items()]
+
     def remove(self, client: str, item: Item) -> None:
         """Let something wait no longer, if it still does."""
         items = self._of.get(client, deque())
@@ -75,19 +81,39 @@ class Line(Generic[Item]):
         return items
 
 
+@dataclass(slots=True, eq=False)
+class _Wish:
+    """Room that a thread waits for.
+
+    Attributes:
+        size: How much.
+        since_s: From when on it is the next of its client.
+        given: It has it.
+    """
+
+    size: int
+    since_s: float = field(default_factory=time.monotonic)
+    given: threading.Event = field(default_factory=threading.Event)
+
+
 class Places:
     """Room for threads, which wait for it in turn.
+
+    Those for whom there is room enough pass one for whom there is not. After a while nobody does, or one who wants much
+    would wait for ever while many want little.
 
     Args:
         room: How much there is.
         each: How much of it one client may take. More than that is given to one that has nothing yet.
+        patience_s: How long somebody is passed who waits for others, and not for room of their own.
     """
 
-    def __init__(self, room: int, each: int) -> None:
+    def __init__(self, room: int, each: int, *, patience_s: float = 10.0) -> None:
         self._room = room
         self._each = each
+        self._patience_s = patience_s
         self._lock = threading.Lock()
-        self._line: Line[tuple[int, threading.Event]] = Line()
+        self._line: Line[_Wish] = Line()
         self._taken: Counter[str] = Counter()
 
     @contextmanager
@@ -101,17 +127,17 @@ class Places:
 
     def take(self, size: int) -> None:
         """Wait for room, for the client that this thread works for; it gives it back."""
-        client, given = whose_turn(), threading.Event()
+        wish = _Wish(size)
         with self._lock:
-            self._line.put(client, (size, given))
+            self._line.put(whose_turn(), wish)
             self._give()
-        given.wait()
+        wish.given.wait()
 
     def take_now(self, size: int) -> bool:
         """Take room if there is some at this moment."""
         client = whose_turn()
         with self._lock:
-            fits = self._fits(client, (size, threading.Event()))
+            fits = self._late() is None and self._fits(client, size)
             if fits:
                 self._taken[client] += size
             return fits
@@ -124,15 +150,31 @@ class Places:
             self._give()
 
     def _give(self) -> None:
-        while (following := self._line.take(self._fits)) is not None:
-            client, (size, given) = following
-            self._taken[client] += size
-            given.set()
+        while (following := self._line.take(partial(self._may, self._late()))) is not None:
+            client, wish = following
+            self._taken[client] += wish.size
+            for one, its_next in self._line.first():
+                if one == client:
+                    its_next.since_s = time.monotonic()
+            wish.given.set()
 
-    def _fits(self, client: str, wanted: tuple[int, threading.Event]) -> bool:
-        size, _ = wanted
-        own, all_taken = self._taken[client], self._taken.total()
-        return (own == 0 or own + size <= self._each) and (all_taken == 0 or all_taken + size <= self._room)
+    def _may(self, late: _Wish | None, client: str, wish: _Wish) -> bool:
+        return (late is None or wish is late) and self._fits(client, wish.size)
+
+    def _late(self) -> _Wish | None:
+        """Who is passed by nobody any more."""
+        before_s = time.monotonic() - self._patience_s
+        waiting = self._line.first()
+        late = (wish for client, wish in waiting if wish.since_s < before_s and self._is_share(client, wish.size))
+        return next(late, None)
+
+    def _fits(self, client: str, size: int) -> bool:
+        all_taken = self._taken.total()
+        return self._is_share(client, size) and (all_taken == 0 or all_taken + size <= self._room)
+
+    def _is_share(self, client: str, size: int) -> bool:
+        own = self._taken[client]
+        return own == 0 or own + size <= self._each
 
 
 class Workers:
