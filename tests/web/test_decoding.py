@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 import os
 import signal
 import socket
@@ -380,4 +379,4 @@ def test_many_threads_at_once_get_their_own_pictures(decoder: Decoder) -> None:
     with ThreadPoolExecutor(8) as threads:
         found = list(threads.map(decoder.decode, map(png, images)))
     assert all(map(np.array_equal, found, images))
-    assert json.dumps(decoder.processes)
+    assert decoder.processes

@@ -113,6 +113,23 @@ def test_bodies_that_are_read_at_once_have_only_so_much_room_and_one_client_half
     asyncio.run(run())
 
 
+def test_two_clients_that_hold_all_the_room_for_bodies_keep_nobody_out_who_sends_little() -> None:
+    async def run() -> None:
+        app, part = Slow(), bytes(1000)
+        guarded = bounds(app, each=10_000)
+        greedy = [asyncio.create_task(ask(guarded, f"192.0.2.{number}", 10, part)) for number in (1, 2)]
+        while app.kept < 20_000:
+            await asyncio.sleep(0)
+        modest = asyncio.create_task(ask(guarded, "192.0.2.3", 5, part))
+        while app.kept < 25_000 and not modest.done():
+            await asyncio.sleep(0)
+        assert await ask(guarded, "192.0.2.1", 1, part) == 503, "who holds much gets no more"
+        app.may_answer.set()
+        assert [await task for task in (*greedy, modest)] == [200, 200, 200]
+
+    asyncio.run(run())
+
+
 def test_a_face_that_turns_into_another_again_and_again_takes_only_so_much_of_its_past_along(tmp_path: Path) -> None:
     with client_of(tmp_path, FakeLiveAnalyzer()) as client:
         activity = client.app.state.services.activity  # type: ignore[attr-defined]

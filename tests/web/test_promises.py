@@ -10,10 +10,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from facepool.cli.context import CommandContext
+from facepool.errors import StorageError
 from facepool.gallery import open_pool
 from facepool.types import Sample
 from facepool.web.services import Services
 from facepool.web.services.keys import LOCAL
+from facepool.web.services.store import ServerStore
 from support.fake_analyzer import FakeAnalyzer
 from support.pools import unit
 from support.web_client import client_of
@@ -202,6 +204,38 @@ def test_a_file_is_written_anew_once_however_often_its_log_is_tried(
             assert "using the pool" in pool.wipe(0)
             assert "using the pool" in pool.wipe(0)
         assert (tmp_path / f"{POOL}-wal").stat().st_size <= size
+    assert soon(lambda: is_settled(web))
+
+
+def test_a_copy_of_the_pool_that_cannot_be_deleted_is_owed_shown_and_gone_when_it_can(
+    web: TestClient, tmp_path: Path
+) -> None:
+    known(web, "Grace")
+    copy = tmp_path / f"{POOL}.version-6"
+    (copy / "in use").mkdir(parents=True)  # what no system deletes as a file
+    answer = web.delete("/v1/persons/Grace")
+    assert (answer.status_code, answer.json()["samples"]) == (200, 1)
+    assert any(copy.name in note for note in answer.json()["notes"])
+    assert web.get("/ready").json()["owed"] == [POOL]
+    (copy / "in use").rmdir()
+    copy.rmdir()
+    copy.write_bytes(b"Grace")
+    assert soon(lambda: is_settled(web))
+    assert not copy.exists()
+
+
+def test_a_file_that_cannot_be_wiped_for_any_reason_is_owed(web: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    known(web, "Grace")
+    with monkeypatch.context() as patch:
+
+        def fail(_store: ServerStore, _patience_s: float) -> str:
+            raise StorageError("The file cannot be used", why="the disk reports an error")
+
+        patch.setattr(ServerStore, "wipe", fail)
+        answer = web.delete("/v1/persons/Grace")
+        assert (answer.status_code, answer.json()["samples"]) == (200, 1)
+        assert any("the disk reports an error" in note for note in answer.json()["notes"])
+        assert web.get("/ready").json()["owed"] == [LOGS]
     assert soon(lambda: is_settled(web))
 
 

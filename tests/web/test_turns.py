@@ -1,6 +1,7 @@
 """Turns: who asks for much waits for itself."""
 
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
@@ -149,3 +150,26 @@ def test_what_is_larger_than_all_the_room_has_it_alone() -> None:
             assert not entered.wait(0.05)
         other.result(60)
     assert entered.is_set()
+
+
+def test_nobody_is_passed_for_ever_who_wants_much() -> None:
+    places, entered = Places(room=10, each=8, patience_s=0), threading.Event()
+
+    def enter() -> None:
+        with places.place(9):
+            entered.set()
+
+    assert places.take_now(2)
+    assert places.take_now(2)
+    with ThreadPoolExecutor(1) as thread:
+        other = thread.submit(enter)
+        while not places._line:
+            assert not other.done()
+        time.sleep(0.05)  # longer than the clock's steps
+        places.give_back(2)
+        passed = places.take_now(2)  # as somebody would for ever who wants little, again and again
+        places.give_back(4 if passed else 2)
+        other.result(60)
+    assert entered.is_set()
+    assert not passed
+    assert places.take_now(2), "who was late has come and gone"

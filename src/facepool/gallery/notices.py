@@ -18,6 +18,7 @@ Action = Literal[
     "erased",
     "erased_sample",
     "imported a pool",
+    "restored the pool",
     "calibrated the pool",
     "forgot the calibration",
 ]

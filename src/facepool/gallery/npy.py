@@ -26,7 +26,6 @@ from facepool.gallery.checks import check_dimension, check_space, check_vectors,
 from facepool.gallery.columns import Changes
 from facepool.gallery.notices import Notice
 from facepool.gallery.schema import (
-    copies_of,
     derived_person_uuid,
     derived_template_uuid,
     in_memory,
@@ -35,6 +34,7 @@ from facepool.gallery.schema import (
 from facepool.gallery.sqlite import (
     SqlGallery,
     calibration_of,
+    delete_copies,
     read_notices,
     read_space,
     write_calibration,
@@ -259,11 +259,12 @@ class NpyGallery(SqlGallery):
 
     def wipe(self, patience_s: float = 0) -> str:  # noqa: ARG002 -- nobody is waited for
         """The files were written anew: what was kept of them is left."""
-        if self.owed().traces:
-            for copy in copies_of(self.path):
-                copy.unlink(missing_ok=True)
+        if not self.owed().traces:
+            return ""
+        why = delete_copies(self.path)
+        if not why:
             self._connection().execute("UPDATE state SET wiped = erased")
-        return ""
+        return why
 
     def _remark(self, traces: str) -> None:
         """There is nothing to remark."""

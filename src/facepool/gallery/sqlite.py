@@ -404,6 +404,7 @@ class SqlGallery(ABC):
         with self._change() as (db, revision):
             prepare(db)
             _replace_content(db, source, revision, report, with_images=self.keeps_images)
+            self._note(db, revision, "restored the pool", detail=_views(count_of(db, "templates")))
 
     def forget_what_was(self) -> None:
         """Leave no bytes behind of what `take_over` has replaced."""
@@ -505,11 +506,10 @@ class SqlGallery(ABC):
                 _insert_template(db, rows[name], template, revision, with_image=self.keeps_images)
             for pair in look_alikes:
                 _insert_look_alikes(db, *(_row_of_person(db, name) for name in pair))
-            views = f"{len(templates)} view{'' if len(templates) == 1 else 's'}"
             if registering is not None:
-                self._note(db, revision, "registered", registering, rows[registering], views)
+                self._note(db, revision, "registered", registering, rows[registering], _views(len(templates)))
             elif rows:
-                self._note(db, revision, "imported a pool", detail=views)
+                self._note(db, revision, "imported a pool", detail=_views(len(templates)))
         return len(templates)
 
     def _pin(self, db: sqlite3.Connection, space: EmbeddingSpace) -> None:
@@ -730,23 +730,30 @@ class SqliteGallery(SqlGallery):
         Returns:
             Why bytes may remain; empty: they do not.
         """
-        db, why = self._connection(), ""
+        db = self._connection()
         if not self.owed().traces:
-            return why
+            return ""
         try:
             with patient(db, patience_s):
-                why = _write_anew(db)
+                return _write_anew(db, delete_copies(self.path))
         except sqlite3.OperationalError as error:
             explanation = explain(self.path, error)
             if explanation is None:
                 raise
-            why = explanation.why
-        for copy in copies_of(self.path):
-            copy.unlink(missing_ok=True)
-        return why
+            return explanation.why
 
     def _remark(self, traces: str) -> None:
         self._remarks.append(traces_remain(self.path.name, traces))
+
+
+def delete_copies(path: Path) -> str:
+    """Delete what is kept of a pool beside it; why that could not be, or empty."""
+    for copy in copies_of(path):
+        try:
+            copy.unlink(missing_ok=True)
+        except OSError as error:
+            return f"{copy.name}, which is kept of it, cannot be deleted: {error.strerror}"
+    return ""
 
 
 def traces_remain(name: str, why: str) -> str:
@@ -765,8 +772,8 @@ def patient(db: sqlite3.Connection, patience_s: float) -> Iterator[None]:
         db.execute(f"PRAGMA busy_timeout = {before_ms}")
 
 
-def _write_anew(db: sqlite3.Connection) -> str:
-    """Wipe a file and its log; why that could not be, or empty."""
+def _write_anew(db: sqlite3.Connection, why_copies: str) -> str:
+    """Wipe a file and its log; why that could not be, or why copies of it are left, or empty."""
     erased, rewritten = db.execute("SELECT erased, rewritten FROM state").fetchone()  # others may erase meanwhile
     if rewritten != erased:
         # secure_delete alone leaves copies behind in pages that SQLite had rearranged; VACUUM writes them all anew.
@@ -776,8 +783,9 @@ def _write_anew(db: sqlite3.Connection) -> str:
     (busy, *_) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if busy:
         return "another process is using the pool"
-    db.execute("UPDATE state SET wiped = ?", (erased,))
-    return ""
+    if not why_copies:
+        db.execute("UPDATE state SET wiped = ?", (erased,))
+    return why_copies
 
 
 def _all_newer(db: sqlite3.Connection, since: int) -> bool:
@@ -845,6 +853,10 @@ def read_notices(db: sqlite3.Connection) -> tuple[Notice, ...]:
 
 def _erased_in_notices(db: sqlite3.Connection) -> int:
     return int(db.execute("SELECT count(*) FROM notices WHERE action = 'erased'").fetchone()[0])
+
+
+def _views(count: int) -> str:
+    return f"{count} view{'' if count == 1 else 's'}"
 
 
 def write_notice(db: sqlite3.Connection, notice: Notice) -> None:

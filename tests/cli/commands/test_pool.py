@@ -1,8 +1,16 @@
 """``facepool pool backup`` and ``restore``, as a user runs them, while a server has the pool open."""
 
-import pytest
+import sqlite3
+from contextlib import closing
+from typing import Any
 
+import pytest
+from click.testing import CliRunner
+
+from facepool.cli.commands import pool as commands
+from facepool.cli.main import cli
 from facepool.gallery import open_pool
+from facepool.gallery.backup import restore
 from facepool.types import Sample
 from support.commands import Commands
 from support.fake_analyzer import SPACE
@@ -139,6 +147,28 @@ def test_a_server_that_runs_recognizes_who_was_restored(pool: Commands) -> None:
         assert [person["person"] for person in web.get("/v1/persons").json()["persons"]] == ["Ada", "Bob"]
         entry = web.get("/v1/audit").json()["entries"][0]
         assert (entry["action"], entry["person"]) == ("restored the pool", "")
+
+
+def test_what_was_restored_is_told_later_where_the_logs_cannot_be_told_now(
+    pool: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with client_of(pool.folder, FakeLiveAnalyzer()):
+        pool("pool", "backup", "backup.db")
+    with closing(sqlite3.connect(pool.folder / "pool.server.db", isolation_level=None)) as other:
+
+        def restore_then_lock(*given: Any, **named: Any) -> None:
+            restore(*given, **named)
+            other.execute("BEGIN IMMEDIATE")
+
+        monkeypatch.setattr(commands, "restore", restore_then_lock)
+        backup = str(pool.folder / "backup.db")
+        outcome = CliRunner().invoke(cli, ["pool", "restore", backup, "--yes", "--pool", str(pool.pool)])
+        assert outcome.exit_code == 0, outcome.output
+        assert "restored to" in outcome.output
+        assert "The logs in pool.server.db were not told yet" in outcome.output
+    with client_of(pool.folder, FakeLiveAnalyzer()) as web:
+        (entry,) = web.get("/v1/audit").json()["entries"]
+    assert (entry["caller"], entry["action"], entry["detail"]) == ("command line", "restored the pool", "2 views")
 
 
 def test_who_the_server_erased_stays_erased_in_a_new_pool(pool: Commands) -> None:

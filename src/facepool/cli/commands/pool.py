@@ -9,7 +9,7 @@ import click
 
 from facepool.cli.context import CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
-from facepool.errors import PoolCorrupt
+from facepool.errors import FacepoolError, PoolCorrupt
 from facepool.gallery import Pool, SqlGallery, open_pool
 from facepool.gallery.backup import (
     Backup,
@@ -21,6 +21,7 @@ from facepool.gallery.backup import (
     replace_damaged,
     restore,
 )
+from facepool.gallery.notices import COMMAND_LINE
 from facepool.gallery.schema import kept_before_restoring
 
 _MOST_SHOWN = 20
@@ -89,7 +90,6 @@ def restore_pool(context: CommandContext, file: Path, yes: bool, with_erased: bo
         except PoolCorrupt as error:
             outcome = _replace_damaged(context, backup, error, yes=yes)
     people, views = outcome["people"], outcome["templates"]
-    _log(path, f"{views} views")
     console.emit(outcome)
     console.say(f"{people_count(int(str(people)))} with {counted(int(str(views)), 'view')} restored to {path}", "good")
 
@@ -111,7 +111,7 @@ def _restore(
             with _in_sql(open_pool(path)) as unchanged, console.measuring("Keeping the pool as it was") as report:
                 back_up(unchanged, kept_before_restoring(path), replace=True, report=report)
 
-        with console.measuring("Restoring") as report:
+        with console.measuring("Restoring") as report, context.noting(gallery):
             restore(
                 gallery,
                 backup,
@@ -200,6 +200,7 @@ def _replace_damaged(context: CommandContext, backup: Backup, error: PoolCorrupt
     with console.measuring("Restoring") as report:
         aside = replace_damaged(path, backup, error, report=report)
     console.note(f"The damaged file is {aside} now, until anybody is erased")
+    _log(context, counted(backup.contents.templates, "view"))
     return {"restored": str(path), **_record(backup.contents), "kept": str(aside)}
 
 
@@ -219,13 +220,14 @@ def _erased_by_server(pool_path: Path, names: Collection[str]) -> frozenset[str]
         return Audit(store, lambda _name: None).erased_of(names)
 
 
-def _log(pool_path: Path, detail: str) -> None:
-    """Leave an entry in the audit log of a server, if there is one."""
-    if not _has_server(pool_path):
+def _log(context: CommandContext, detail: str) -> None:
+    """Leave an entry in the audit log of a server, if there is one; a pool that was damaged could leave no notice."""
+    if not _has_server(context.pool_path):
         return
-    from facepool.web.services.audit import Audit  # noqa: PLC0415 -- an extra
-    from facepool.web.services.keys import LOCAL  # noqa: PLC0415 -- an extra
-    from facepool.web.services.store import ServerStore, store_beside  # noqa: PLC0415 -- an extra
+    from facepool.web.services.store import ServerStore, insert_entry, store_beside  # noqa: PLC0415 -- an extra
 
-    with closing(ServerStore(store_beside(pool_path))) as store:
-        Audit(store, lambda _name: None).note(LOCAL, "restored the pool", detail=detail)
+    try:
+        with closing(ServerStore(store_beside(context.pool_path))) as store, store.transaction() as db:
+            insert_entry(db, COMMAND_LINE, "restored the pool", detail=detail)
+    except FacepoolError as error:
+        context.console.note(f"The audit log was not told: {error}")

@@ -23,7 +23,7 @@ from facepool.cli.context import (
 from facepool.cli.ui.console import Console
 from facepool.config import Settings
 from facepool.errors import ConfigError, PathMissing
-from facepool.web.allocator import keep_few_heaps
+from facepool.web.allocator import keep_heaps_small
 from facepool.web.app import create_app
 from facepool.web.certificates import (
     KeptCertificate,
@@ -108,7 +108,7 @@ def serve(
     facepool serve --host 0.0.0.0 --tls auto       so that phones give the page their camera
     facepool serve --host 0.0.0.0 --tls-certificate cert.pem --tls-key key.pem
     """
-    keep_few_heaps()
+    keep_heaps_small()
     settings, console = context.settings, context.console
     context.pool_path.parent.mkdir(parents=True, exist_ok=True)
     context.warn_of_passwords()

@@ -19,6 +19,8 @@ _MOST_BYTES_OF_POOL = 1024 * _MIB
 DEADLINE_S = 60.0
 _DEADLINE_OF_POOL_S = 600.0
 _HELD_EACH = 96 * _MIB
+_HELD_BY_SMALL = 4 * _MIB
+_HELD_BY_ALL_SMALL = 64 * _MIB
 _LATER = {"Retry-After": str(ServerBusy.retry_after_s)}
 _POOL = frozenset({"/v1/pool/import", "/v1/pool/export"})
 """What is done with the whole pool may be large and take long; it is for administrators."""
@@ -81,6 +83,8 @@ class Bounds:
 class _Held:
     """Bytes of bodies of all requests that are under way: half of the room is one client's at most.
 
+    Beyond the room there is some for those who hold little, or two clients could keep everybody else out.
+
     Args:
         each: How much one client may hold.
     """
@@ -98,7 +102,7 @@ class _Held:
             nonlocal size
             message = await receive()
             come = len(message.get("body", b""))
-            if self._of[client] + come > self._each or self._of.total() + come > 2 * self._each:
+            if not self._has_room(client, come):
                 # The framework passes on its own kind only; anything else would be a body that cannot be parsed.
                 raise HTTPException(ServerBusy.status, "The bodies that come now are too large together", _LATER)
             size += come
@@ -109,6 +113,12 @@ class _Held:
             yield counted
         finally:
             self._of -= Counter({client: size})  # which forgets a client without any
+
+    def _has_room(self, client: str, come: int) -> bool:
+        own, room = self._of[client] + come, 2 * self._each
+        if own <= _HELD_BY_SMALL:
+            room += _HELD_BY_ALL_SMALL
+        return own <= self._each and self._of.total() + come <= room
 
 
 def _counted(receive: Receive, most_bytes: int) -> Receive:

@@ -195,20 +195,25 @@ class Settling:
                 if self._closing:
                     break
                 asked = self._asked
-            self._round(_FIRST_TRY_S if asked > self._done else _QUICK_TRY_S)
+            self._round(is_asked=asked > self._done)
             with self._changed:
                 self._done = asked
                 self._changed.notify_all()
         self._let_go()
 
-    def _round(self, patience_s: float) -> None:
-        """Do what is owed, whoever has promised it: other processes change the pool, too."""
+    def _round(self, *, is_asked: bool) -> None:
+        """Do what is owed, whoever has promised it: other processes change the pool, too.
+
+        Args:
+            is_asked: Somebody was erased just now, so that whatever goes wrong leaves traces.
+        """
+        patience_s = _FIRST_TRY_S if is_asked else _QUICK_TRY_S
         traces: dict[str, str] = {}
         for name, wipe in ((self._access.path.name, self._settle_pool), (self._store.path.name, self._store.wipe)):
             try:
                 why = wipe(patience_s)
             except _FAILURES as error:
-                why = _reason(error) if name in self._traces else ""
+                why = _reason(error) if is_asked or name in self._traces else ""
             if why:
                 traces[name] = why
         self._traces = traces

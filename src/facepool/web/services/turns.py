@@ -5,13 +5,15 @@
 """
 
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Generic, TypeVar, cast
 
 from facepool.web.problems import ServerBusy
 
@@ -60,6 +62,10 @@ class Line(Generic[Item]):
                 return client, item
         return None
 
+    def first(self) -> list[tuple[str, Item]]:
+        """What comes next of each client, whose turn is longest ago first."""
+        return [(client, items[0]) for client, items in self._of.items()]
+
     def remove(self, client: str, item: Item) -> None:
         """Let something wait no longer, if it still does."""
         items = self._of.get(client, deque())
@@ -75,19 +81,39 @@ class Line(Generic[Item]):
         return items
 
 
+@dataclass(slots=True, eq=False)
+class _Wish:
+    """Room that a thread waits for.
+
+    Attributes:
+        size: How much.
+        since_s: From when on it is the next of its client.
+        given: It has it.
+    """
+
+    size: int
+    since_s: float = field(default_factory=time.monotonic)
+    given: threading.Event = field(default_factory=threading.Event)
+
+
 class Places:
     """Room for threads, which wait for it in turn.
+
+    Those for whom there is room enough pass one for whom there is not. After a while nobody does, or one who wants much
+    would wait for ever while many want little.
 
     Args:
         room: How much there is.
         each: How much of it one client may take. More than that is given to one that has nothing yet.
+        patience_s: How long somebody is passed who waits for others, and not for room of their own.
     """
 
-    def __init__(self, room: int, each: int) -> None:
+    def __init__(self, room: int, each: int, *, patience_s: float = 10.0) -> None:
         self._room = room
         self._each = each
+        self._patience_s = patience_s
         self._lock = threading.Lock()
-        self._line: Line[tuple[int, threading.Event]] = Line()
+        self._line: Line[_Wish] = Line()
         self._taken: Counter[str] = Counter()
 
     @contextmanager
@@ -101,17 +127,17 @@ class Places:
 
     def take(self, size: int) -> None:
         """Wait for room, for the client that this thread works for; it gives it back."""
-        client, given = whose_turn(), threading.Event()
+        wish = _Wish(size)
         with self._lock:
-            self._line.put(client, (size, given))
+            self._line.put(whose_turn(), wish)
             self._give()
-        given.wait()
+        wish.given.wait()
 
     def take_now(self, size: int) -> bool:
         """Take room if there is some at this moment."""
         client = whose_turn()
         with self._lock:
-            fits = self._fits(client, (size, threading.Event()))
+            fits = self._late() is None and self._fits(client, size)
             if fits:
                 self._taken[client] += size
             return fits
@@ -124,23 +150,31 @@ class Places:
             self._give()
 
     def _give(self) -> None:
-        while (following := self._line.take(self._fits)) is not None:
-            client, (size, given) = following
-            self._taken[client] += size
-            given.set()
+        while (following := self._line.take(partial(self._may, self._late()))) is not None:
+            client, wish = following
+            self._taken[client] += wish.size
+            for one, its_next in self._line.first():
+                if one == client:
+                    its_next.since_s = time.monotonic()
+            wish.given.set()
 
-    def _fits(self, client: str, wanted: tuple[int, threading.Event]) -> bool:
-        size, _ = wanted
-        own, all_taken = self._taken[client], self._taken.total()
-        return (own == 0 or own + size <= self._each) and (all_taken == 0 or all_taken + size <= self._room)
+    def _may(self, late: _Wish | None, client: str, wish: _Wish) -> bool:
+        return (late is None or wish is late) and self._fits(client, wish.size)
 
+    def _late(self) -> _Wish | None:
+        """Who is passed by nobody any more."""
+        before_s = time.monotonic() - self._patience_s
+        waiting = self._line.first()
+        late = (wish for client, wish in waiting if wish.since_s < before_s and self._is_share(client, wish.size))
+        return next(late, None)
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Work:
-    """A piece of work, and where its result is waited for."""
+    def _fits(self, client: str, size: int) -> bool:
+        all_taken = self._taken.total()
+        return self._is_share(client, size) and (all_taken == 0 or all_taken + size <= self._room)
 
-    do: Callable[[], object]
-    future: "Future[object]"
+    def _is_share(self, client: str, size: int) -> bool:
+        own = self._taken[client]
+        return own == 0 or own + size <= self._each
 
 
 class Workers:
@@ -160,7 +194,9 @@ class Workers:
         self._most = most
         self._most_each = most_each
         self._lock = threading.Lock()
-        self._line: Line[_Work] = Line()
+        self._line: Line[Future[object]] = Line()
+        self._work: dict[Future[object], Callable[[], object]] = {}
+        """What waits, by where its result is waited for: nothing of it is kept by that, nor a picture by its answer."""
         self._here: Counter[str] = Counter()
         self._working: Counter[str] = Counter()
         self._closed = False
@@ -176,25 +212,26 @@ class Workers:
         Raises:
             ServerBusy: Too much is here already, of everybody or of this client; or the server ends.
         """
-        future: Future[Result] = Future()
-        job = _Work(work, future)  # type: ignore[arg-type]  # what it gives goes into this future only
+        future: Future[object] = Future()
         with self._lock:
             self._check_room(client)
             self._here[client] += 1
-            self._line.put(client, job)
+            self._work[future] = work
+            self._line.put(client, future)
             self._begin()
         # Work that was given up while it waited must not wait on: it holds a picture, and its place is another's.
-        future.add_done_callback(lambda _: self._left(client, job))
-        return future
+        future.add_done_callback(partial(self._left, client))
+        return cast("Future[Result]", future)
 
     def close(self) -> None:
         """Take nothing more; those that wait get an error that says so, and what is begun is finished."""
         with self._lock:
             self._closed = True
             waiting = self._line.clear()
-        for job in waiting:
-            if job.future.set_running_or_notify_cancel():
-                job.future.set_exception(ended())
+            self._work.clear()
+        for future in waiting:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(ended())
         self._threads.shutdown()
 
     def _check_room(self, client: str) -> None:
@@ -207,35 +244,39 @@ class Workers:
 
     def _begin(self) -> None:
         while self._free and (following := self._line.take(lambda one, _: self._working[one] < self._threads_each)):
+            client, future = following
             self._free -= 1
-            self._working[following[0]] += 1
-            self._threads.submit(self._do, *following)
+            self._working[client] += 1
+            self._threads.submit(self._do, client, self._work.pop(future), future)
 
-    def _do(self, client: str, job: _Work) -> None:
+    def _do(self, client: str, work: Callable[[], object], future: "Future[object]") -> None:
         work_for(client)
         try:
-            if job.future.set_running_or_notify_cancel():
-                _fulfil(job)
+            if future.set_running_or_notify_cancel():
+                _fulfil(work, future)
         finally:
+            del work, future
             with self._lock:
                 self._free += 1
                 self._working -= Counter({client: 1})
                 if not self._closed:
                     self._begin()
 
-    def _left(self, client: str, job: _Work) -> None:
+    def _left(self, client: str, future: "Future[object]") -> None:
         with self._lock:
-            self._line.remove(client, job)
+            self._work.pop(future, None)
+            self._line.remove(client, future)
             self._here -= Counter({client: 1})
 
 
-def _fulfil(job: _Work) -> None:
+def _fulfil(work: Callable[[], object], future: "Future[object]") -> None:
     try:
-        result = job.do()
+        result = work()
     except BaseException as error:  # noqa: BLE001 -- it is raised where the work was asked for, and the thread goes on
-        job.future.set_exception(error)
+        future.set_exception(error)
+        del work, future  # the error holds this frame: in a circle, a picture would stay for minutes
     else:
-        job.future.set_result(result)
+        future.set_result(result)
 
 
 def busy(why: str) -> ServerBusy:
