@@ -205,7 +205,19 @@ def test_cameras_settings_and_sign_ins_are_whole_or_nothing(web: TestClient, tmp
     assert said == [("removed a camera", SHOWN), ("made a key", "me (admin)"), ("added a camera", SHOWN)]
 
 
-@pytest.mark.parametrize("content", [b"{", b"[[1]]", b"\xff", b"7"])
+@pytest.mark.parametrize("content", [b"{", b"[1]"])
+def test_a_damaged_file_of_logins_keeps_no_server_from_starting(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "pool.server.secrets").write_bytes(content)
+    with client_of(tmp_path, FakeAnalyzer()) as web:
+        assert "pool.server.secrets cannot be read: the file is damaged" in caplog.text
+        assert web.get("/v1/cameras").json() == {"cameras": []}
+        answer = web.post("/v1/cameras", json={"source": ADDRESS})
+        assert (answer.status_code, answer.json()["code"]) == (500, "storage")
+
+
+@pytest.mark.parametrize("content", [b"{", b"[[1]]", b"[1]", b"\xff", b"7"])
 def test_a_damaged_file_of_logins_is_not_written_over(start: Start, tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "pool.server.secrets"
     file.write_bytes(content)

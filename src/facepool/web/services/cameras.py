@@ -433,10 +433,18 @@ class Cameras:
         return camera
 
     def restore(self) -> None:
-        """Watch those that were to be remembered, after a start; one that cannot be watched any more keeps no other."""
+        """Watch those that were to be remembered, after a start; one that cannot be watched any more keeps no other.
+
+        Where nobody can say which those are, the server goes on without them.
+        """
         if self._memory is None:
             return
-        for source, kept in self._memory.bring_up_to_date().items():
+        try:
+            remembered = self._memory.bring_up_to_date()
+        except FacepoolError as error:
+            _LOG.error("The cameras that were added by the page or by REST are not watched: %s", error)
+            return
+        for source, kept in remembered.items():
             if any(camera.watches(source) for camera in self.all()):
                 continue
             try:

@@ -38,11 +38,11 @@ class CameraSecrets:
         try:
             found = json.loads(content)
             return {str(shown): str(found[shown]) for shown in found}
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, LookupError, RecursionError) as error:
             raise StorageError(
                 f"The logins of cameras in {self.path} cannot be read",
                 why="the file is damaged",
-                fix="Delete it, remove those cameras and add them anew",
+                fix="Delete it, start the server again and add those cameras anew",
             ) from error
 
     def write(self, addresses: Mapping[str, str]) -> None:
