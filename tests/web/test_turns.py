@@ -3,6 +3,7 @@
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -101,6 +102,26 @@ def test_what_waits_at_the_end_is_told_so_and_what_is_begun_is_finished() -> Non
     assert shop.done == ["begun"]
     with pytest.raises(ServerBusy):
         workers.submit("Ada", lambda: None)
+
+
+def test_who_finds_no_thread_is_told_so_and_takes_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers, shop = Workers(threads=2, threads_each=2, most=10, most_each=2, name="test"), Workshop()
+    begun = workers.submit("Ada", lambda: shop.work("begun"))
+    with monkeypatch.context() as patch:
+
+        def fail(_thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        patch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(ServerBusy, match="thread"):
+            workers.submit("Ada", lambda: shop.done.append("never"))
+    shop.open.set()
+    begun.result(60)
+    for number in range(4):
+        assert workers.submit("Ada", partial(int, number)).result(60) == number
+    workers.close()
+    assert shop.done == ["begun"]
+    assert (len(workers), workers._free) == (0, 2)
 
 
 def test_what_fails_is_raised_where_it_was_asked_for() -> None:

@@ -210,7 +210,8 @@ class Workers:
         """Have something done when it is the client's turn.
 
         Raises:
-            ServerBusy: Too much is here already, of everybody or of this client; or the server ends.
+            ServerBusy: Too much is here already, of everybody or of this client; no thread can be started; or the
+                server ends.
         """
         future: Future[object] = Future()
         with self._lock:
@@ -218,9 +219,14 @@ class Workers:
             self._here[client] += 1
             self._work[future] = work
             self._line.put(client, future)
-            self._begin()
         # Work that was given up while it waited must not wait on: it holds a picture, and its place is another's.
         future.add_done_callback(partial(self._left, client))
+        try:
+            with self._lock:
+                self._begin()
+        except RuntimeError as error:  # the system has no thread for it
+            future.cancel()
+            raise busy("no thread can be started") from error
         return cast("Future[Result]", future)
 
     def close(self) -> None:
