@@ -29,7 +29,8 @@ class Bounds:
         spare_each: Of these, from one address.
         head_s: From the connection, or the first bytes after an answer, to the end of a request's head; TLS included.
         body_s: How long a body may stand still.
-        least_bytes_s: How slowly a body may come or an answer be read; what is slower stands still.
+        least_bytes_s: How slowly a body may come; what is slower stands still, as does the reading of an answer of
+            which less than that is read within `read_s`.
         read_s: How long the reading of an answer may stand still, and the rest of a body may take after it.
         yield_s: After how long without progress a connection gives way to a newcomer whose address has no fewer places.
     """

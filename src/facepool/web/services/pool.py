@@ -74,7 +74,7 @@ class PoolAccess:
     async def change(self, work: Callable[[Pool], Result]) -> Result:
         """Change the pool, in turn with others, in the thread of those who write; what it raises is raised.
 
-        It goes on to its end although the request is cut off.
+        What has begun goes on to its end although the request is cut off; what waits then is left out.
 
         Args:
             work: Must not keep the pool, nor take long.

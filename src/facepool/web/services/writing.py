@@ -40,7 +40,9 @@ class WriteQueue:
         self._locked_at_s = 0.0
 
     async def do(self, work: Callable[[], Result]) -> Result:
-        """Do some work when its turn has come; what it raises is raised. It goes on although the request is cut off.
+        """Do some work when its turn has come; what it raises is raised.
+
+        What has begun goes on although the request is cut off; what waits then is left out.
 
         Raises:
             PoolLocked: Another program keeps the file locked.
