@@ -272,3 +272,20 @@ def test_what_takes_long_keeps_nobody_from_reading_and_changing(web: TestClient)
     go_on.set()
     assert all(one.result(PATIENCE_S) for one in long)
     assert web.get("/v1/pool/export").status_code == 200
+
+
+def test_a_system_without_a_thread_left_takes_no_place_from_what_takes_long(
+    web: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def fail(thread: threading.Thread) -> None:
+        if thread.name == "facepool-pool-apart":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        for _ in range(3):
+            assert web.get("/v1/pool/export").status_code == 503
+    assert web.get("/v1/pool/export").status_code == 200

@@ -110,7 +110,11 @@ class PoolAccess:
                 self._places_apart.release()
 
         done.set_running_or_notify_cancel()
-        threading.Thread(target=call, name="facepool-pool-apart", daemon=True).start()
+        try:
+            threading.Thread(target=call, name="facepool-pool-apart", daemon=True).start()
+        except RuntimeError as error:  # the system has none
+            self._places_apart.release()
+            raise ServerBusy("The server is busy", why="no thread can be started", fix="Try again later") from error
         return await asyncio.wrap_future(done)
 
     def open(self) -> Pool:
