@@ -12,11 +12,12 @@ from fastapi.testclient import TestClient
 from facepool.cli.context import CommandContext
 from facepool.errors import StorageError
 from facepool.gallery import open_pool
+from facepool.gallery.sqlite import SqliteGallery
 from facepool.types import Sample
 from facepool.web.services import Services
 from facepool.web.services.keys import LOCAL
 from facepool.web.services.store import ServerStore
-from support.fake_analyzer import FakeAnalyzer
+from support.fake_analyzer import SPACE, FakeAnalyzer
 from support.pools import unit
 from support.web_client import client_of
 
@@ -205,6 +206,26 @@ def test_a_file_is_written_anew_once_however_often_its_log_is_tried(
             assert "using the pool" in pool.wipe(0)
         assert (tmp_path / f"{POOL}-wal").stat().st_size <= size
     assert soon(lambda: is_settled(web))
+
+
+def test_views_that_a_client_of_compreface_erases_together_are_wiped_once(
+    web: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_pool(tmp_path / "pool.db") as pool:
+        pool.register("Ada", [Sample(unit(seed, SPACE.dimension)) for seed in range(4)], SPACE)
+        ids = [template.uuid for template in pool.templates()]
+    wiped: list[Path] = []
+    wipe = SqliteGallery.wipe
+
+    def counted(gallery: SqliteGallery, patience_s: float = 0) -> str:
+        wiped.append(gallery.path)
+        return wipe(gallery, patience_s)
+
+    monkeypatch.setattr(SqliteGallery, "wipe", counted)
+    gone = web.post("/api/v1/recognition/faces/delete", json=ids[:3])
+    assert [face["image_id"] for face in gone.json()] == ids[:3]
+    assert len(wiped) == 1
+    assert [entry[:2] for entry in audited(web)].count(("erased_sample", "Ada")) == 3
 
 
 def test_a_copy_of_the_pool_that_cannot_be_deleted_is_owed_shown_and_gone_when_it_can(

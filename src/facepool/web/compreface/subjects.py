@@ -280,11 +280,11 @@ def _store(pool: Pool, person: str, sample: Sample, space: EmbeddingSpace) -> st
 def _remove(services: Services, caller: Caller, pool: Pool, images: Iterable[UUID]) -> list[tuple[UUID, str]]:
     """Erase templates; which and whose those were that were there."""
     gone = []
-    for image in images:
-        template = find_template(pool, image)
-        if template is not None:
-            person, _ = services.people.erase_view(caller, pool, template.id)
-            gone.append((image, person))
+    with services.people.changing(caller, pool):
+        for image in images:
+            template = find_template(pool, image)
+            if template is not None:
+                gone.append((image, pool.remove_template(template.id)))
     return gone
 
 

@@ -58,18 +58,20 @@ class PersonChanges:
         self._hide = hide
 
     @contextmanager
-    def changing(self, caller: Caller, pool: Pool) -> Iterator[None]:
-        """Changes of the pool inside the block are in activity and audit log, too, or will be.
+    def changing(self, caller: Caller, pool: Pool) -> Iterator[list[str]]:
+        """Changes of the pool inside the block are in activity and audit log, too, or will be; bytes are wiped once.
 
-        What the pool has done is done: a log that cannot be written now is written later.
+        What the pool has done is done: a log that cannot be written now is written later. Gives a list that has
+        remarks for the user after the block, one line each.
         """
         noted: Sequence[Notice] = ()
+        notes: list[str] = []
         try:
             with pool.noting(caller.name) as noted:
-                yield
+                yield notes
         finally:
             if noted:
-                self._settling.settle(pool, noted)
+                notes += self._settling.settle(pool, noted).notes
 
     def create(self, caller: Caller, pool: Pool, name: str) -> None:
         """Make somebody known who has no views yet.
@@ -131,9 +133,9 @@ class PersonChanges:
         Raises:
             UnknownTemplate: There is none of that number, or it is somebody else's.
         """
-        with pool.noting(caller.name) as noted:
+        with self.changing(caller, pool) as notes:
             owner = pool.remove_template(number, person)
-        return owner, self._settling.settle(pool, noted).notes
+        return owner, tuple(notes)
 
     def everybody(self, pool: Pool) -> set[str]:
         """All people of the pool, and all others whom activity and audit log still speak of."""
