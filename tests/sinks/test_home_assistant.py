@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ import pytest
 
 from facepool.gallery import open_pool
 from facepool.sinks import BrokerConnection, HomeAssistant
-from facepool.sinks.home_assistant import MOST_PEOPLE, PeopleWatch
+from facepool.sinks.home_assistant import MOST_PEOPLE, KeptMessages, PeopleWatch
 from support.broker import Listener, broker, listening, until
 from support.fake_analyzer import SPACE
 from support.ports import free_port
@@ -198,6 +198,32 @@ def test_a_broker_that_forgets_everything_is_told_again(tmp_path: Path) -> None:
             until(lambda: len(House(port, heard).configurations()) == 2, 60)
     facepool.close(0.1)
     connection.close()
+
+
+def test_what_one_broker_has_got_while_the_next_one_came_is_sent_to_that_too() -> None:
+    class Connection:
+        """Loses its broker, and finds another one, while the first messages are delivered."""
+
+        name = "broker"
+
+        def __init__(self) -> None:
+            self.delivered: list[dict[str, bytes]] = []
+
+        def on_connected(self, call: Callable[[], None]) -> None:
+            self.greet = call
+
+        def deliver(self, messages: Iterable[tuple[str, bytes]], *, retain: bool) -> None:
+            assert retain
+            self.delivered.append(dict(messages))
+            if len(self.delivered) == 1:
+                self.greet()
+
+    connection = Connection()
+    kept = KeptMessages(connection)  # type: ignore[arg-type]
+    kept.keep("door", b"Ada")
+    until(lambda: len(connection.delivered) == 2)
+    assert connection.delivered == [{"door": b"Ada"}] * 2
+    kept.close(1)
 
 
 def test_another_connection_that_ends_does_not_make_this_one_unavailable(house: House) -> None:

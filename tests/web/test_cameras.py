@@ -23,6 +23,7 @@ from facepool.recognize.live import LiveRecognizer
 from facepool.types import Detections, Image
 from facepool.web.services.cameras import (
     Camera,
+    CameraInfo,
     CameraMemory,
     Cameras,
     CameraSetup,
@@ -181,9 +182,15 @@ def test_a_camera_that_is_not_there_yet_is_waited_for(cameras: Cameras, ada: lis
 def test_the_picture_has_a_box_and_a_name(cameras: Cameras, ada: list[Image]) -> None:
     with camera_before(ada) as before_the_door:
         camera = cameras.add(before_the_door.url)
-        wait_for(camera, lambda: camera.status.people == ("Ada",))
+        seen: list[CameraInfo] = []
+
+        def sees_ada() -> bool:  # what it says then: it may have lost the camera when it is asked again
+            seen.append(camera.status)
+            return seen[-1].people == ("Ada",)
+
+        wait_for(camera, sees_ada)
         picture = cv2.imdecode(np.frombuffer(cameras.picture(camera.id), np.uint8), cv2.IMREAD_COLOR)
-        status = camera.status
+    status = seen[-1]
     assert picture is not None
     green = (picture[..., 1].astype(int) - picture[..., 2] > 80) & (picture[..., 1].astype(int) - picture[..., 0] > 60)
     assert green.sum() > 500

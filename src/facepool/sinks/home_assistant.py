@@ -59,6 +59,7 @@ class KeptMessages:
         self._changed = threading.Condition()
         self._wanted: dict[str, bytes] = {}
         self._unsent: dict[str, bytes] = {}
+        self._connections = 0
         self._closing = False
         self._deadline_s = float("inf")
         self._thread = threading.Thread(target=self._run, name=f"kept at {connection.name}", daemon=True)
@@ -102,6 +103,7 @@ class KeptMessages:
     def _send_all(self) -> None:
         """A broker that was started anew may have forgotten all of them."""
         with self._changed:
+            self._connections += 1
             self._unsent = {**self._wanted, **{topic: b"" for topic, content in self._unsent.items() if not content}}
             self._changed.notify()
 
@@ -109,7 +111,7 @@ class KeptMessages:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._unsent or self._closing)
-                unsent = dict(self._unsent)
+                unsent, connections = dict(self._unsent), self._connections
                 if not unsent or time.monotonic() > self._deadline_s:
                     return
             try:
@@ -121,6 +123,8 @@ class KeptMessages:
                     self._changed.wait(_TRY_AGAIN_S)
                 continue
             with self._changed:
+                if self._connections != connections:
+                    continue  # another broker may have it, which has forgotten it since
                 for topic, content in unsent.items():
                     if self._unsent.get(topic) == content:
                         del self._unsent[topic]
