@@ -102,7 +102,8 @@ def test_no_redirect_names_a_host(tmp_path: Path, path: str, proxies: tuple[str,
     deployment, options = Deployment(proxies=proxies), ServerOptions(keys_always=True)
     with client_of(tmp_path, FakeAnalyzer(), options, deployment) as web:
         for name in ("Host", "X-Forwarded-Host", "X-Original-Host", "X-Host"):
-            answer = web.get(path, headers={name: "elsewhere.example"}, follow_redirects=False)
+            address = f"http://localhost{path}"  # whole: what begins with // is the client's to understand
+            answer = web.get(address, headers={name: "elsewhere.example"}, follow_redirects=False)
             location = answer.headers.get("location", "/")
             assert location.startswith("/")
             assert not location.startswith(("//", "/\\"))
