@@ -56,17 +56,6 @@ def only_one() -> Iterator[Decoder]:
     decoder.close()
 
 
-@pytest.fixture
-def analyzer() -> FakeAnalyzer:
-    return FakeAnalyzer()
-
-
-@pytest.fixture
-def web(tmp_path: Path, analyzer: FakeAnalyzer) -> Iterator[TestClient]:
-    with client_of(tmp_path, analyzer) as client:
-        yield client
-
-
 def of_kind(kind: str) -> bytes:
     """The test picture in some format."""
     if kind == "JXL":

@@ -3,8 +3,6 @@
 import asyncio
 import base64
 import textwrap
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,23 +11,12 @@ from fastapi.testclient import TestClient
 from facepool.web.api.pictures import decode_base64, picture_of_part
 from support.fake_analyzer import FakeAnalyzer, view
 from support.media import gradient, jpeg, server
-from support.web_client import client_of, png
+from support.web_client import png
 
 ADA = 0
 EVERY_BYTE = bytes(range(256)) + b"\xfb\xff\xfe"  # with + and / in base64
 TEXT = base64.b64encode(EVERY_BYTE).decode()
 BOUNDARY = "x" * 20
-
-
-@pytest.fixture
-def analyzer() -> FakeAnalyzer:
-    return FakeAnalyzer()
-
-
-@pytest.fixture
-def web(tmp_path: Path, analyzer: FakeAnalyzer) -> Iterator[TestClient]:
-    with client_of(tmp_path, analyzer) as client:
-        yield client
 
 
 @pytest.fixture

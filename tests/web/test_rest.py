@@ -8,7 +8,6 @@ import sqlite3
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -31,17 +30,6 @@ from support.web_client import client_of, png
 
 ADA, BOB, EVE = 0, 1, 2
 ODD_NAMES = ["李小龍", "AC/DC", "a/samples", "50% off?", "O'Neil; DROP TABLE", "%2F", "%00", "a b#c"]
-
-
-@pytest.fixture
-def analyzer() -> FakeAnalyzer:
-    return FakeAnalyzer()
-
-
-@pytest.fixture
-def web(tmp_path: Path, analyzer: FakeAnalyzer) -> Iterator[TestClient]:
-    with client_of(tmp_path, analyzer) as client:
-        yield client
 
 
 def services_of(web: TestClient) -> Services:

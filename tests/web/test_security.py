@@ -33,17 +33,6 @@ FOREIGN = {"Origin": "https://elsewhere.example"}
 
 
 @pytest.fixture
-def analyzer() -> FakeAnalyzer:
-    return FakeAnalyzer()
-
-
-@pytest.fixture
-def web(tmp_path: Path, analyzer: FakeAnalyzer) -> Iterator[TestClient]:
-    with client_of(tmp_path, analyzer) as client:
-        yield client
-
-
-@pytest.fixture
 def guarded(tmp_path: Path, analyzer: FakeAnalyzer) -> Iterator[TestClient]:
     with client_of(tmp_path, analyzer, ServerOptions(keys_always=True)) as client:
         yield client

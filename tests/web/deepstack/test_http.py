@@ -20,17 +20,6 @@ ADA, BOB, STRANGER = view(0, 0), view(1, 0), view(2, 0)
 
 
 @pytest.fixture
-def analyzer() -> FakeAnalyzer:
-    return FakeAnalyzer()
-
-
-@pytest.fixture
-def web(tmp_path: Path, analyzer: FakeAnalyzer) -> Iterator[TestClient]:
-    with client_of(tmp_path, analyzer) as client:
-        yield client
-
-
-@pytest.fixture
 def guarded(tmp_path: Path, analyzer: FakeAnalyzer) -> Iterator[TestClient]:
     with client_of(tmp_path, analyzer, ServerOptions(keys_always=True)) as client:
         yield client
