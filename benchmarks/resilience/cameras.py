@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 ALIVE_S = 20.0
 _STREAM_S = 8.0
+VISIT_S = 4.0
+"""How long somebody is before the steady camera, and how long nobody is."""
 _EVERY_S = 0.2
 
 
@@ -50,15 +52,46 @@ def dying_cameras(pictures: Sequence[bytes]) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Nothing: it is a camera."""
 
-    class Quiet(ThreadingHTTPServer):
-        daemon_threads = True
+    with _served(Camera) as address:
+        yield address
 
-        def handle_error(self, *_: object) -> None:
-            """Who watches may hang up."""
 
-    server = Quiet(("127.0.0.1", 0), Camera)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
+@contextmanager
+def steady_camera(pictures: Sequence[bytes], empty: bytes) -> Iterator[str]:
+    """Serve a stream without an end in which somebody comes and goes every few seconds; its address."""
+
+    class Camera(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+            self.end_headers()
+            number = 0
+            while True:
+                somebody = int(time.monotonic() / VISIT_S) % 2 == 0
+                picture = pictures[number % len(pictures)] if somebody else empty
+                head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
+                self.wfile.write(head.encode() + picture + b"\r\n")
+                time.sleep(_EVERY_S)
+                number += 1
+
+        def log_message(self, *_: object) -> None:
+            """Nothing: it is a camera."""
+
+    with _served(Camera) as address:
+        yield f"{address}/stream.mjpg"
+
+
+class _Quiet(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Who watches may hang up."""
+
+
+@contextmanager
+def _served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    server = _Quiet(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"
     finally:

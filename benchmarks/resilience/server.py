@@ -57,9 +57,10 @@ class Checkout:
     python: Path = Path(sys.executable)
     options: tuple[str, ...] = ()
 
-    def run(self, *words: str | Path) -> str:
+    def run(self, *words: str | Path, env: Mapping[str, str] | None = None) -> str:
         """Run its `facepool` to the end: what it printed."""
-        done = subprocess.run([self.python, "-m", "facepool", *words], capture_output=True, text=True, check=False)
+        command = [self.python, "-m", "facepool", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **(env or {})})
         if done.returncode:
             raise RuntimeError(f"facepool {words[0]} ended with {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout
@@ -145,8 +146,17 @@ def start(
     *,
     options: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
+    address: str | None = None,
 ) -> Server:
     """Start a server and wait until it answers.
+
+    Args:
+        checkout: What is started.
+        pool: Its file; with `address`, what its log is named after.
+        keys: That the pool knows.
+        options: Of `facepool serve`.
+        env: Beside what this process has.
+        address: Of a database that has the pool; not an option, because others can read those.
 
     Raises:
         RuntimeError: It ended instead.
@@ -155,7 +165,8 @@ def start(
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     log = pool.with_suffix(".log")
-    words = ("serve", "--port", str(port), "--pool", str(pool), *checkout.options, *options)
+    where = ("--pool", str(pool)) if address is None else ()
+    words = ("serve", "--port", str(port), *where, *checkout.options, *options)
     with log.open("ab") as out:
         process = subprocess.Popen(
             [checkout.python, "-m", "facepool", *words],
@@ -163,7 +174,7 @@ def start(
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, **(env or {})},
+            env={**os.environ, **({"FACEPOOL_POOL": address} if address else {}), **(env or {})},
         )
     server = Server(process, port, pool, keys, log)
     until = time.monotonic() + _START_S
