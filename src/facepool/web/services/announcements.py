@@ -4,6 +4,7 @@
 nothing is sent, and nothing is heard. `facepool.web.services.postgres_processes` brings them through the database.
 """
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 
@@ -11,6 +12,8 @@ from facepool.errors import FacepoolError
 
 Fields = Mapping[str, object]
 Listener = Callable[[Fields], None]
+_MOST_BYTES = 7500
+"""Of the 8,000 that PostgreSQL's notifications have, the rest is for what is said beside the fields."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -43,7 +46,7 @@ class Announcements:
 
         Args:
             kind: What it is about.
-            fields: What JSON can say, less than 8,000 bytes.
+            fields: What JSON can say; it has to fit: `fits`.
         """
 
     def pass_on(self, kind: str, fields: Fields) -> None:
@@ -55,6 +58,11 @@ class Announcements:
         """Tell listeners that something may have been missed."""
         for listener in self._after_gap:
             _call(listener, "gap")
+
+
+def fits(fields: Fields) -> bool:
+    """Whether these are short enough to be sent."""
+    return len(json.dumps(fields)) <= _MOST_BYTES
 
 
 def _call(listener: Callable[[], None], kind: str) -> None:

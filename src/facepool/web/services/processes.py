@@ -38,9 +38,11 @@ class Processes(Protocol):
         name: Of this process, for people.
         announcements: What they tell each other.
         number: Of this process; no other has it, or had it before.
+        shared: Whether other processes may serve the pool, too.
     """
 
     name: str
+    shared: bool
     announcements: Announcements
     number: int
 
@@ -95,6 +97,7 @@ class OneProcess:
 
     def __init__(self) -> None:
         self.name = name_of_process()
+        self.shared = False
         self.announcements = Announcements()
         self.number = 0
         self._lock = threading.Lock()
