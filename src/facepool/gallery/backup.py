@@ -22,6 +22,7 @@ from facepool.errors import ConfigError, FacepoolError, InvalidEmbedding, PathMi
 from facepool.files import PRIVATE, appearing, exists, storage_errors, sweep, sync_folders, write_new
 from facepool.gallery.checks import check_space, check_vectors, find_name
 from facepool.gallery.connection import explained
+from facepool.gallery.database import Database
 from facepool.gallery.schema import (
     APPLICATION_ID,
     CONTENT,
@@ -30,7 +31,8 @@ from facepool.gallery.schema import (
     damaged_of,
     version_of,
 )
-from facepool.gallery.sqlite import SqlGallery, SqliteGallery, read_space
+from facepool.gallery.sql import SqlGallery, read_space
+from facepool.gallery.sqlite import SqliteGallery
 from facepool.types import EmbeddingSpace
 
 Report = Callable[[int, int], None]
@@ -236,7 +238,7 @@ def restore(
         report: Is told how many templates were stored.
     """
 
-    def leave_out(live: sqlite3.Connection) -> None:
+    def leave_out(live: Database) -> None:
         # Inside the change: nobody else can be erased meanwhile.
         if before is not None:
             before()
@@ -450,7 +452,7 @@ def _damaged(path: Path, why: str) -> PoolCorrupt:
 
 
 def _erased(
-    live: sqlite3.Connection, copy: sqlite3.Connection, names: Collection[str]
+    live: Database, copy: sqlite3.Connection, names: Collection[str]
 ) -> tuple[Sequence[tuple[int, str]], Sequence[int]]:
     """Who, and which templates, of a copy were erased from a pool since.
 
@@ -478,7 +480,7 @@ def _erased(
     return sorted(people.items()), templates
 
 
-def _akin(live: sqlite3.Connection, copy: sqlite3.Connection) -> bool:
+def _akin(live: Database, copy: sqlite3.Connection) -> bool:
     """Whether nothing speaks against one pool being a copy of the other: numbers of templates mean the same in both."""
     query = "SELECT id, embedding FROM templates ORDER BY id LIMIT ?"
     here, there = (dict(db.execute(query, (_SEVERAL,)).fetchall()) for db in (live, copy))
