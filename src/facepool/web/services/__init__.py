@@ -41,7 +41,7 @@ from facepool.web.services.pool import PoolAccess
 from facepool.web.services.processes import OneProcess, Processes
 from facepool.web.services.secrets import CameraSecrets, secrets_beside
 from facepool.web.services.settling import Settling
-from facepool.web.services.store import ServerStore, store_beside
+from facepool.web.services.store import ServerStore, open_store
 from facepool.web.services.tuning import Tuning
 
 _TRACKS_EACH = 1_000_000_000
@@ -161,7 +161,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     access = PoolAccess(settings.pool, analyzer.space)
     access.open().close()
     access.sweep()
-    store = ServerStore(store_beside(settings.pool))
+    store = open_store(settings.pool)
     metrics = Metrics()
     decoder = Decoder(options.decoders)
     engine = Engine(analyzer, decoder, queue=options.queue, batch=options.batch, on_run=metrics.run)
