@@ -15,6 +15,7 @@ import numpy as np
 
 from facepool.errors import NotWritable, PathMissing
 from facepool.files import exists
+from facepool.gallery.address import PoolAddress
 from facepool.gallery.base import OpenFiles, check_gallery, new_templates, pairs_of
 from facepool.gallery.checks import (
     check_samples,
@@ -93,6 +94,11 @@ class SqlGallery(ABC):
         self._offered = space
         self._noted: list[Notice] | None = None
         self._caller = ""
+
+    @property
+    def address(self) -> PoolAddress:
+        """Where it is."""
+        return self.path
 
     @abstractmethod
     def _connection(self) -> sqlite3.Connection:

@@ -3,6 +3,7 @@
 import click
 
 from facepool.cli.context import CommandContext, json_option, settings_options
+from facepool.gallery.address import make_folder_of
 from facepool.web.services.keys import ROLES, Keys, Role
 from facepool.web.services.store import ServerStore, store_beside
 
@@ -48,6 +49,6 @@ def remove(context: CommandContext, name: str) -> None:
 
 
 def _open(context: CommandContext) -> Keys:
-    pool = context.pool_path
-    pool.parent.mkdir(parents=True, exist_ok=True)
+    pool = context.pool_address
+    make_folder_of(pool)
     return Keys(ServerStore(store_beside(pool)))
