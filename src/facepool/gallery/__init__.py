@@ -15,7 +15,8 @@ from facepool.gallery.checks import clean_name, find_name, known_name
 from facepool.gallery.columns import Changes, PoolMatrix
 from facepool.gallery.foreign import ForeignGallery
 from facepool.gallery.npy import NpyGallery
-from facepool.gallery.sqlite import SqlGallery, SqliteGallery
+from facepool.gallery.sql import SqlGallery
+from facepool.gallery.sqlite import SqliteGallery
 from facepool.gallery.transfer import TransferReport, transfer
 from facepool.types import EmbeddingSpace
 

@@ -31,16 +31,15 @@ from facepool.gallery.schema import (
     in_memory,
     undone_unless_whole,
 )
-from facepool.gallery.sqlite import (
-    SqlGallery,
+from facepool.gallery.sql import (
     calibration_of,
-    delete_copies,
     read_notices,
     read_space,
     write_calibration,
     write_notice,
     write_space,
 )
+from facepool.gallery.sqlite import SqliteTables, delete_copies
 from facepool.types import EmbeddingSpace, Floats, Template
 
 FORMAT = "facepool-pair"
@@ -82,7 +81,7 @@ _SAMPLES = """
 _TEMPLATES = "INSERT INTO templates (id, sample_id, embedding, model, created_at, uuid) VALUES (?1, ?1, ?, ?, ?, ?)"
 
 
-class NpyGallery(SqlGallery):
+class NpyGallery(SqliteTables):
     """A `Gallery` in ``model_faces.npy`` and ``model_face_ids.npy``.
 
     A JSON file beside the vectors, the sidecar, keeps embedding space, provenance and ids. A pair without one is taken

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4, uuid5
 from facepool.errors import PoolCorrupt, PoolTooNew
 from facepool.files import PRIVATE, storage_errors, sync_folders, write_new
 from facepool.gallery.checks import damaged
+from facepool.gallery.database import Database
 
 APPLICATION_ID = 0x66706F6F  # "fpoo", in the header of every pool.db
 
@@ -245,7 +246,7 @@ def _schema_of_version(version: int) -> frozenset[tuple[str, ...]]:
         return schema_of(db)
 
 
-def count_of(db: sqlite3.Connection, table: str) -> int:
+def count_of(db: Database, table: str) -> int:
     """How many rows a table of ours has."""
     return int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608 -- tables of ours
 
