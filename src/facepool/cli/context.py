@@ -118,6 +118,11 @@ class CommandContext:
         self._warn_of("pool")
         return in_a_home(pool, "FACEPOOL_POOL") if isinstance(pool, Path) else pool
 
+    def make_folder(self) -> None:
+        """Make the folder of a pool that is a file."""
+        if isinstance(self.pool_address, Path):
+            make_folder_of(self.pool_address)
+
     def store(self, progress: Progress = lambda _name, _done, _total: None) -> ModelStore:
         """Where models are kept; downloads are reported to ``progress``."""
         return ModelStore(
@@ -135,7 +140,7 @@ class CommandContext:
         """The pool of the settings; passes its remarks on."""
         address = self.pool_address
         if not must_exist:
-            make_folder_of(address)
+            self.make_folder()
         pool = open_pool(address, space, ids_path=self.ids_path, must_exist=must_exist)
         for remark in pool.notes:
             self.console.note(remark)

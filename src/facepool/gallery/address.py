@@ -196,7 +196,7 @@ def folder_of(pool: PoolAddress) -> Path:
 
 
 def make_folder_of(pool: PoolAddress) -> None:
-    """Make the folder of a pool where there is none; that of a database is its user's own.
+    """Make the folder of a pool where there is none; that of a database may only be entered by its user.
 
     Raises:
         NotWritable: It cannot be made.
