@@ -100,7 +100,7 @@ def _pool(context: CommandContext) -> str:
         return f"{path}: not there yet: facepool register NAME"
     with context.open_pool() as pool:
         kept = "".join(f"; {copy.name} is the pool as it was before an update" for copy in copies_of(path))
-        return f"{path}: {people_count(len(pool.people()))}, {pool.space or 'space unknown'}{kept}"
+        return f"{path}: {people_count(pool.size().people)}, {pool.space or 'space unknown'}{kept}"
 
 
 def _display() -> Finding:
