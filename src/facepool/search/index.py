@@ -1,15 +1,18 @@
 """The index: a gallery's templates at one revision, ordered and measured for searching, and how it follows changes."""
 
+import json
 from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import pairwise
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from facepool.gallery.columns import Changes, LookAlikes, Numbers, grouping
-from facepool.search.int8 import FAST, Codes, aligned, code, extended_codes, spliced
+from facepool.search.int8 import FAST, Codes, aligned, code, extended_codes, in_blocks, spliced
 from facepool.types import Calibration, Floats, Indices
 
 _CODED_TEMPLATES = 1 << 14
@@ -127,6 +130,68 @@ class Index:
         people = tuple(names)
         gone = np.zeros(0, np.int64)
         return cls.of(Changes(1, numbers, person_of, vectors, people, people, gone, look_alikes, whole=True))
+
+    def parts(self) -> dict[str, npt.NDArray[Any]]:
+        """All that the index is made of, as arrays by name: what an image of it on disk keeps; `of_parts` takes it."""
+        names, name_ends = _packed(self.names)
+        ids, id_ends = _packed(self.person_ids)
+        about = {
+            "revision": self.revision,
+            "squares": self.cohort.squares,
+            "look_alikes": sorted(map(sorted, self.look_alikes)),
+            "margins": [[*sorted(pair), margin] for pair, margin in self.margins.items()],
+            "calibration": asdict(self.calibration) if self.calibration else None,
+            "scale": self.codes.scale if self.codes else None,
+        }
+        found: dict[str, npt.NDArray[Any]] = {
+            "about": np.frombuffer(json.dumps(about).encode(), np.uint8),
+            "names": names,
+            "name_ends": name_ends,
+            "ids": ids,
+            "id_ends": id_ends,
+            "counts": self.counts,
+            "template_ids": self.template_ids,
+            "lengths": self.cohort.lengths,
+            "total": self.cohort.total,
+            "vectors": self.vectors,
+        }
+        if self.codes is not None:
+            found |= {"codes": self.codes.rows, "errors": self.codes.errors}
+        return found
+
+    @classmethod
+    def of_parts(cls, parts: Mapping[str, npt.NDArray[Any]]) -> "Index":
+        """The index that `parts` came from. Of large arrays no copy is made: they may be read-only maps of a file.
+
+        Args:
+            parts: As `parts` gives them.
+        """
+        about = json.loads(bytes(parts["about"]))
+        counts = np.asarray(parts["counts"], np.intp)
+        starts = np.cumsum(counts) - counts
+        calibration = about["calibration"]
+        if calibration is not None:
+            calibration = Calibration(**calibration | {"points": tuple(map(tuple, calibration["points"]))})
+        codes = None
+        if "codes" in parts:
+            codes = in_blocks(parts["codes"], np.asarray(parts["errors"]), about["scale"], starts)
+        return _frozen(
+            cls(
+                vectors=parts["vectors"],
+                person_of=np.repeat(np.arange(len(counts)), counts),
+                names=_unpacked(parts["names"], parts["name_ends"]),
+                person_ids=_unpacked(parts["ids"], parts["id_ends"]),
+                template_ids=np.asarray(parts["template_ids"]),
+                starts=starts,
+                counts=counts,
+                revision=about["revision"],
+                cohort=_frozen_cohort(np.array(parts["lengths"]), np.array(parts["total"]), about["squares"]),
+                look_alikes=frozenset(map(frozenset, about["look_alikes"])),
+                margins={frozenset((one, other)): margin for one, other, margin in about["margins"]},
+                calibration=calibration,
+                codes=codes,
+            )
+        )
 
     def following(self, changes: Changes) -> "Index":
         """The index of the gallery after some changes: what was measured stays where only templates were added."""
@@ -299,6 +364,18 @@ def _margins(
         if place is not None:
             own[name] = vectors[starts[place] : starts[place] + counts[place]]
     return measured_margins(pairs, own)
+
+
+def _packed(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Texts as one array of bytes, and where each ends."""
+    encoded = [text.encode() for text in texts]
+    ends = np.cumsum([len(one) for one in encoded], dtype=np.int64)
+    return np.frombuffer(b"".join(encoded), np.uint8), ends
+
+
+def _unpacked(texts: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64]) -> tuple[str, ...]:
+    whole, places = bytes(texts), [0, *ends.tolist()]
+    return tuple(whole[first:end].decode() for first, end in pairwise(places))
 
 
 def _find(names: Sequence[str], name: str) -> int | None:

@@ -190,7 +190,7 @@ def code(vectors: Floats, starts: Indices) -> Codes:
     # A few rows of another form are cut off rather than making the codes of all others coarse.
     room = min(largest.max(), 2 * np.median(largest))
     scale = float(np.float32(_LARGEST / room))
-    return _in_blocks(*_coded_in_parts(vectors, scale), scale, starts)
+    return in_blocks(*_coded_in_parts(vectors, scale), scale, starts)
 
 
 def extended_codes(known: Codes, at: Indices, vectors: Floats, starts: Indices) -> Codes:
@@ -204,7 +204,7 @@ def extended_codes(known: Codes, at: Indices, vectors: Floats, starts: Indices) 
         starts: (P,) first row of each person, with the new rows.
     """
     rows, errors = _coded_in_parts(vectors, known.scale)
-    return _in_blocks(spliced(known.rows, at, rows), spliced(known.errors, at, errors), known.scale, starts)
+    return in_blocks(spliced(known.rows, at, rows), spliced(known.errors, at, errors), known.scale, starts)
 
 
 def _multiplier(probes: Bytes) -> Callable[[Bytes], Products]:
@@ -247,7 +247,8 @@ def _coded(vectors: Floats, scale: Floats) -> tuple[Bytes, Floats]:
     return codes.astype(np.int8), np.asarray(lengths * np.float32(_INEXACT) + np.float32(_ROUNDING), np.float32)
 
 
-def _in_blocks(rows: Bytes, errors: Floats, scale: float, starts: Indices) -> Codes:
+def in_blocks(rows: Bytes, errors: Floats, scale: float, starts: Indices) -> Codes:
+    """Codes in blocks that no person's rows cross."""
     wanted = np.arange(0, len(rows), max(_LEAST_ROWS_A_BLOCK, len(rows) // _BLOCKS))
     blocks = starts[np.unique(np.searchsorted(starts, wanted, side="right") - 1)]
     sizes = np.diff(blocks, append=len(rows))

@@ -215,9 +215,9 @@ def _erased_by_server(pool_path: Path, names: Collection[str]) -> frozenset[str]
     if not _has_server(pool_path):
         return frozenset()
     from facepool.web.services.audit import Audit  # noqa: PLC0415 -- an extra
-    from facepool.web.services.store import ServerStore, store_beside  # noqa: PLC0415 -- an extra
+    from facepool.web.services.store import open_store  # noqa: PLC0415 -- an extra
 
-    with closing(ServerStore(store_beside(pool_path))) as store:
+    with closing(open_store(pool_path)) as store:
         return Audit(store, lambda _name: None).erased_of(names)
 
 
@@ -225,10 +225,10 @@ def _log(context: CommandContext, detail: str) -> None:
     """Leave an entry in the audit log of a server, if there is one; a pool that was damaged could leave no notice."""
     if not _has_server(context.pool_path):
         return
-    from facepool.web.services.store import ServerStore, insert_entry, store_beside  # noqa: PLC0415 -- an extra
+    from facepool.web.services.store import insert_entry, open_store  # noqa: PLC0415 -- an extra
 
     try:
-        with closing(ServerStore(store_beside(context.pool_path))) as store, store.transaction() as db:
+        with closing(open_store(context.pool_path)) as store, store.transaction() as db:
             insert_entry(db, COMMAND_LINE, "restored the pool", detail=detail)
     except FacepoolError as error:
         context.console.note(f"The audit log was not told: {error}")

@@ -40,7 +40,7 @@ from facepool.web.server import bind, run
 from facepool.web.services import ServerOptions, assemble
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import REQUESTS, Limits
-from facepool.web.services.store import ServerStore, store_beside
+from facepool.web.services.store import open_store
 
 _MIB = 1024 * 1024
 _ALL = ("0.0.0.0", "::")  # noqa: S104 -- it is only asked whether a host is that
@@ -181,7 +181,7 @@ def _deployment(settings: Settings, proxies: tuple[str, ...], *, insist_on_tls: 
 
 
 def _check_keys(pool: Path, host: str) -> None:
-    with closing(ServerStore(store_beside(pool))) as store:
+    with closing(open_store(pool)) as store:
         if not Keys(store).required:
             raise ConfigError(
                 f"The server cannot listen on {host} yet",
