@@ -11,12 +11,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, astuple, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
 import numpy as np
 
+from facepool.gallery.address import PoolAddress
 from facepool.gallery.base import OpenFiles, check_gallery, new_templates, pairs_of
 from facepool.gallery.batches import Stored, TemplateBatch, read_pictures, read_rows, read_views, store
 from facepool.gallery.checks import (
@@ -38,6 +38,7 @@ from facepool.gallery.checks import (
 )
 from facepool.gallery.columns import Changes, LookAlikes, Numbers, PoolMatrix
 from facepool.gallery.database import Database
+from facepool.gallery.image import ImagedGallery, delete_image
 from facepool.gallery.listing import (
     GallerySize,
     PeoplePage,
@@ -96,7 +97,7 @@ class SqlGallery(ABC):
     """A `Gallery` in tables, wherever those are.
 
     Args:
-        path: The file that the user named.
+        address: Where it is.
         space: What the caller's embeddings are; None: only what the gallery itself says.
     """
 
@@ -105,8 +106,8 @@ class SqlGallery(ABC):
     rows_at_once = 8192
     """How many templates are best stored in one change."""
 
-    def __init__(self, path: Path, space: EmbeddingSpace | None) -> None:
-        self.path = path
+    def __init__(self, address: PoolAddress, space: EmbeddingSpace | None) -> None:
+        self.address = address
         self._offered = space
         self._noted: list[Notice] | None = None
         self._caller = ""
@@ -148,6 +149,16 @@ class SqlGallery(ABC):
     @abstractmethod
     def open_files(self) -> OpenFiles:
         """What it is open on now."""
+
+    @property
+    def imaged(self) -> ImagedGallery | None:
+        """The same gallery, where an image of its index may lie on the disk; None: no image may."""
+        return None
+
+    def _leave_image(self) -> None:
+        """After a change that takes a person, a name or a template away: have the image go, which still has it."""
+        if self.imaged is not None and (why := delete_image(self.imaged.path)):
+            self._remark(why)
 
     @abstractmethod
     def _next_ids(self, db: Database, table: str, count: int) -> Sequence[int]:
@@ -300,10 +311,7 @@ class SqlGallery(ABC):
     def changes(self, since: int | None = None) -> Changes:
         """What happened since a revision."""
         with self.reading() as db:
-            revision = self._read_revision(db)
-            if since is None or not 0 < since <= revision or _all_newer(db, since):
-                return self._read_changes(db, revision, _EVERYTHING)
-            return self._read_changes(db, revision, since)
+            return self._changes(db, since)
 
     def matrix(self) -> PoolMatrix:
         """All templates as they are now. Deprecated: ``changes`` and ``facepool.search.Search`` take its place."""
@@ -314,7 +322,7 @@ class SqlGallery(ABC):
     def noting(self, caller: str) -> Iterator[list[Notice]]:
         """Changes inside the block leave notices for logs, and bytes for who settles these to wipe."""
         if self._noted is not None:
-            raise ValueError(f"changes of {self.path} are noted already")
+            raise ValueError(f"changes of {self.address} are noted already")
         self._caller, self._noted = caller, []
         try:
             yield self._noted
@@ -397,7 +405,7 @@ class SqlGallery(ABC):
             return Stored()
         space = space or self.space
         if space is None:
-            raise space_needed(self.path)
+            raise space_needed(self.address)
         check_gallery(self, space)
         check_batch(batch.vectors, space.dimension)
         clean = {name: clean_name(name) for name in dict.fromkeys(batch.names)}
@@ -446,6 +454,7 @@ class SqlGallery(ABC):
             values = (new, folded(new), revision, person)
             db.execute("UPDATE persons SET name = ?, folded = ?, revision = ? WHERE id = ?", values)
             self._note(db, revision, "renamed", new, person, old)
+        self._leave_image()
 
     def merge(self, source: str, target: str) -> int:
         """Give all templates of `source` to `target`; `source` is gone."""
@@ -461,6 +470,7 @@ class SqlGallery(ABC):
             _move_look_alikes(db, leaving, staying)
             db.execute("DELETE FROM persons WHERE id = ?", (leaving,))
             self._note(db, revision, "merged", target, staying, source)
+        self._leave_image()
         return moved
 
     def remove(self, person: str) -> int:
@@ -469,6 +479,7 @@ class SqlGallery(ABC):
         with self._change_of(name) as (db, leaving, revision):
             self._note(db, revision, "erased", name, leaving)
             erased = _delete_person(db, leaving, revision)
+        self._leave_image()
         self._wipe_unless_noting()
         return erased
 
@@ -483,6 +494,7 @@ class SqlGallery(ABC):
             for name, row in rows.items():
                 self._note(db, revision, "erased", name, row)  # logs may speak of those, too, who are not there
             erased = {name: _delete_person(db, row, revision) for name, row in rows.items() if row is not None}
+        self._leave_image()
         self._wipe_unless_noting()
         return erased
 
@@ -497,6 +509,7 @@ class SqlGallery(ABC):
             db.execute("DELETE FROM samples WHERE id = ?", (sample,))
             db.execute(_ONE_MORE_ERASED)
             self._note(db, revision, "erased_sample", owner, _row_of_person(db, owner), str(template_id))
+        self._leave_image()
         self._wipe_unless_noting()
         return owner
 
@@ -517,6 +530,7 @@ class SqlGallery(ABC):
             prepare(db)
             _replace_content(db, source, revision, report, with_images=self.keeps_images)
             self._note(db, revision, "restored the pool", detail=_views(count_of(db, "templates")))
+        self._leave_image()
 
     def forget_what_was(self) -> None:
         """Leave no bytes behind of what `take_over` has replaced."""
@@ -543,7 +557,7 @@ class SqlGallery(ABC):
         with self._writing() as db:
             revision = self._read_revision(db)
             if expected_revision is not None and revision != expected_revision:
-                raise gallery_changed(self.path)
+                raise gallery_changed(self.address)
             yield db, revision + 1
             db.execute("UPDATE state SET revision = ?", (revision + 1,))
             self._before_commit()
@@ -604,7 +618,7 @@ class SqlGallery(ABC):
             return 0
         space = space or self.space
         if space is None and templates:
-            raise space_needed(self.path)
+            raise space_needed(self.address)
         if space is not None:
             check_gallery(self, space)
         check_samples([template.sample for template in templates], space.dimension if space else None)
@@ -626,7 +640,7 @@ class SqlGallery(ABC):
 
     def _pin(self, db: Database, space: EmbeddingSpace) -> None:
         pinned = read_space(db)  # anew: another process may have stored the first template just now
-        check_space(self.path, pinned, space)
+        check_space(self.address, pinned, space)
         if pinned is None and not _has_templates(db):
             write_space(db, space)
 
@@ -642,7 +656,7 @@ class SqlGallery(ABC):
     def _read_revision(self, db: Database) -> int:
         row = db.execute("SELECT revision FROM state").fetchone()
         if row is None:
-            raise damaged(self.path, "it does not say its revision")
+            raise damaged(self.address, "it does not say its revision")
         return int(row[0])
 
     def _calibration(self, db: Database) -> Calibration | None:
@@ -652,7 +666,7 @@ class SqlGallery(ABC):
         try:
             return calibration_of(json.loads(row[0]))
         except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
-            raise damaged(self.path, f"its calibration cannot be read ({type(error).__name__}: {error})") from error
+            raise damaged(self.address, f"its calibration cannot be read ({type(error).__name__}: {error})") from error
 
     def _fitting_calibration(self, db: Database) -> Calibration | None:
         """What was measured; None where the gallery has become another model's since."""
@@ -660,6 +674,12 @@ class SqlGallery(ABC):
         if calibration is None or calibration.space_id != (space.id if space else ""):
             return None
         return calibration
+
+    def _changes(self, db: Database, since: int | None) -> Changes:
+        revision = self._read_revision(db)
+        if since is None or not 0 < since <= revision or _all_newer(db, since):
+            return self._read_changes(db, revision, _EVERYTHING)
+        return self._read_changes(db, revision, since)
 
     def _read_changes(self, db: Database, revision: int, since: int) -> Changes:
         template_ids, owners, vectors = self._read_vectors(db, since)
@@ -694,13 +714,13 @@ class SqlGallery(ABC):
             ids[part], owners[part], blobs = zip(*rows.fetchmany(_ROWS_AT_ONCE), strict=True)
             self._check_blobs(db, blobs)
             vectors[part] = np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), dimension)
-        check_vectors(vectors, what=f"The pool {self.path} is damaged: its row")
+        check_vectors(vectors, what=f"The pool {self.address} is damaged: its row")
         return ids, owners, vectors
 
     def _check_blobs(self, db: Database, blobs: Sequence[object]) -> None:
         dimension = self._dimension(db) or 0
         if any(not isinstance(blob, bytes) or len(blob) != 4 * dimension for blob in blobs):
-            raise damaged(self.path, f"it holds vectors that do not have {dimension} dimensions")
+            raise damaged(self.address, f"it holds vectors that do not have {dimension} dimensions")
 
     def _check_owner(self, db: Database, template_id: int, name: str | None) -> tuple[int, str]:
         """The row of a template's sample, and whose it is: anybody's, or that person's."""

@@ -129,7 +129,7 @@ def _incomplete(target: Gallery, people: Collection[str]) -> TransferIncomplete:
     names = ", ".join(map(repr, list(people)[:_MOST_NAMED]))
     more = f" and {len(people) - _MOST_NAMED} more" if len(people) > _MOST_NAMED else ""
     return TransferIncomplete(
-        f"Not everything is in {target.path}",
+        f"Not everything is in {target.address}",
         why=f"views of {names}{more} are missing there",
         fix="Copy again, while nobody else changes the two",
     )

@@ -1,7 +1,6 @@
 """``facepool people``."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import click
 from facepool.cli.context import CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
 from facepool.gallery import Pool, TransferReport, clean_name, open_foreign, open_pool, transfer, verify_transfer
+from facepool.gallery.address import PoolAddress, pool_address
 from facepool.records import person_record, template_record
 from facepool.types import Template
 
@@ -109,36 +109,43 @@ def remove(context: CommandContext, name: str, yes: bool) -> None:
 
 
 @people.command("export")
-@click.argument("target", type=click.Path(path_type=Path))
+@click.argument("target", type=pool_address)
 @settings_options("pool")
-def export_people(context: CommandContext, target: Path) -> None:
-    """Copy everybody into TARGET: a .db file or a model_faces.npy. What is there already stays and is added to.
+def export_people(context: CommandContext, target: PoolAddress) -> None:
+    """Copy everybody into TARGET: a .db file, a model_faces.npy or postgresql://user@host/database.
 
     \b
     facepool people export copy.db
     facepool people export model_faces.npy          for other programs; they keep no pictures
+    facepool people export postgresql://me@db/faces
 
-    If it is interrupted, say it again: it goes on where it was. At the end everybody is compared with their copy,
-    vectors and pictures. Settings, keys and logs of a server, and calibrations, are not copied.
+    What is there already stays and is added to. If it is interrupted, say it again: it goes on where it was. At the end
+    everybody is compared with their copy, vectors and pictures. Calibrations, and settings, keys and logs of a server,
+    are not copied.
     """
     with context.open_pool() as pool, open_pool(target, pool.space) as other, context.noting(other):
         _copy(context, pool, other)
 
 
 @people.command("import")
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", type=pool_address)
 @settings_options("pool", "pack", "embedder", "models_dir")
-def import_people(context: CommandContext, source: Path) -> None:
-    """Copy everybody of SOURCE, a .db file or a model_faces.npy, into the pool; who is in both gets both's views.
+def import_people(context: CommandContext, source: PoolAddress) -> None:
+    """Copy everybody of SOURCE, also a .db file, a model_faces.npy or postgresql://..., into the pool.
+
+    Who is in both gets both's views.
 
     \b
     facepool people import old.db
     facepool people import model_faces.npy --embedder sface
+    facepool people import postgresql://me@db/faces
 
     An original pair without model_faces.json does not say which model made it; it is taken for --embedder's. If it is
     interrupted, say it again: it goes on where it was. At the end everybody is compared with their copy.
     """
-    with context.console.working(f"Looking at {source}"), closing(open_foreign(source)) as other:
+    with context.console.working(f"Looking at {source}"):
+        other = open_foreign(source)
+    with other:
         space = other.space or context.space_in_use()
         with context.changing_pool(space, must_exist=False) as pool:
             _copy(context, other, pool)
@@ -150,7 +157,7 @@ def _tell_of_list(context: CommandContext, pool: Pool, shown: int, prefix: str, 
     space = f", {pool.space}" if pool.space else ""
     few = "" if whole else f"{shown:,} of "
     such = f" whose names begin with {prefix!r}" if prefix else ""
-    context.console.note(f"{few}{people_count(found)}{such} in {pool.path}{space}")
+    context.console.note(f"{few}{people_count(found)}{such} in {pool.address}{space}")
 
 
 def _copy(context: CommandContext, source: Pool, target: Pool) -> None:
@@ -159,18 +166,18 @@ def _copy(context: CommandContext, source: Pool, target: Pool) -> None:
         copied = transfer(source, target, report)
     with context.console.measuring("Comparing", "person") as report:
         verified = verify_transfer(source, target, report)
-    _report(context, target.path, copied)
+    _report(context, target.address, copied)
     both = f"{people_count(verified.people)}, {counted(verified.templates, 'view')}"
-    context.console.note(f"verified: {both} of {source.path} are in {target.path}")
+    context.console.note(f"verified: {both} of {source.address} are in {target.address}")
 
 
-def _report(context: CommandContext, path: Path, report: TransferReport) -> None:
+def _report(context: CommandContext, target: PoolAddress, report: TransferReport) -> None:
     for remark in report.notes:
         context.console.note(remark)
     if report.skipped:
         context.console.note(f"{counted(report.skipped, 'view')} already there")
     touched = len(report.created) + len(report.extended)
-    context.console.say(f"{counted(report.added, 'view')} of {people_count(touched)} copied to {path}", "good")
+    context.console.say(f"{counted(report.added, 'view')} of {people_count(touched)} copied to {target}", "good")
 
 
 def _row(template: Template) -> tuple[str, ...]:
