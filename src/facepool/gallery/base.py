@@ -3,10 +3,10 @@
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Protocol, Self
 
 from facepool.errors import ConfigError
+from facepool.gallery.address import PoolAddress
 from facepool.gallery.checks import check_dimension, check_space, clean_name
 from facepool.gallery.columns import Changes, LookAlikes, PoolMatrix
 from facepool.gallery.notices import Notice, Owed
@@ -23,7 +23,7 @@ class OpenFiles:
 
 
 class Gallery(Protocol):
-    """People and their templates, in one file or pair of files that several processes may use at once.
+    """People and their templates, in files or a database that several processes may use at once.
 
     A change is all or nothing, and on the disk when the call returns. Names are compared after `clean_name`.
     Use a gallery from one thread at a time; threads that use one at the same time open one each.
@@ -33,8 +33,11 @@ class Gallery(Protocol):
     """
 
     @property
-    def path(self) -> Path:
-        """The file that the user named; a new gallery has none until something is stored."""
+    def address(self) -> PoolAddress:
+        """Where it is: the file that the user named, or a database. ``str`` shows it, ``name`` is the last part.
+
+        A new gallery has no file until something is stored. Those that are kept in files have a ``path``, too.
+        """
 
     @property
     def space(self) -> EmbeddingSpace | None:
@@ -300,9 +303,9 @@ def check_gallery(gallery: Gallery, space: EmbeddingSpace) -> None:
         SpaceMismatch: They are not of one space.
     """
     pinned = gallery.space
-    check_space(gallery.path, pinned, space)
+    check_space(gallery.address, pinned, space)
     if pinned is None:
-        check_dimension(gallery.path, gallery.dimension, space)
+        check_dimension(gallery.address, gallery.dimension, space)
 
 
 def new_templates(person: str, samples: Sequence[Sample], model: str) -> list[Template]:

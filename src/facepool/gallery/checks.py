@@ -3,7 +3,6 @@
 import difflib
 import unicodedata
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from facepool.errors import (
     UnknownPerson,
     UnknownTemplate,
 )
+from facepool.gallery.address import PoolAddress
 from facepool.types import EmbeddingSpace, Floats, Sample
 
 NAME_LIMIT = 200
@@ -204,7 +204,7 @@ def check_samples(samples: Sequence[Sample], dimension: int | None) -> None:
         check_vectors(np.stack([sample.embedding for sample in samples]), what="The embedding of sample")
 
 
-def check_space(path: Path, pinned: EmbeddingSpace | None, offered: EmbeddingSpace | None) -> None:
+def check_space(pool: PoolAddress, pinned: EmbeddingSpace | None, offered: EmbeddingSpace | None) -> None:
     """Refuse to mix embedding spaces. Nothing is refused where one of the two is unknown.
 
     Raises:
@@ -213,14 +213,14 @@ def check_space(path: Path, pinned: EmbeddingSpace | None, offered: EmbeddingSpa
     if pinned is None or offered is None or pinned.id == offered.id:
         return
     raise SpaceMismatch(
-        f"The pool {path.name} holds embeddings of {pinned}, not of {offered}",
+        f"The pool {pool.name} holds embeddings of {pinned}, not of {offered}",
         why="vectors of different embedding spaces cannot be compared",
         fix=f"Recognize with the model {pinned.model}, or register the people again into a new pool with "
         f"{offered.model}: facepool register --source FOLDER --pool NEW.db",
     )
 
 
-def check_dimension(path: Path, held: int | None, offered: EmbeddingSpace | None) -> None:
+def check_dimension(pool: PoolAddress, held: int | None, offered: EmbeddingSpace | None) -> None:
     """Refuse by length alone where a pool does not say which embedding space its vectors have.
 
     Raises:
@@ -229,29 +229,29 @@ def check_dimension(path: Path, held: int | None, offered: EmbeddingSpace | None
     if held is None or offered is None or held == offered.dimension:
         return
     raise SpaceMismatch(
-        f"The pool {path.name} holds {held}-d vectors of an unknown embedding space, not of {offered}",
+        f"The pool {pool.name} holds {held}-d vectors of an unknown embedding space, not of {offered}",
         why=f"{held} and {offered.dimension} numbers cannot be compared",
         fix=f"Recognize with the model that made the pool, or register the people again into a new pool with "
         f"{offered.model}: facepool register --source FOLDER --pool NEW.db",
     )
 
 
-def damaged(path: Path, why: str) -> PoolCorrupt:
+def damaged(pool: PoolAddress, why: str) -> PoolCorrupt:
     """The error for a file that is a pool, and not a whole one."""
-    return PoolCorrupt(f"The pool {path} is damaged", why=why, fix="Restore it from a backup")
+    return PoolCorrupt(f"The pool {pool} is damaged", why=why, fix="Restore it from a backup")
 
 
-def gallery_changed(path: Path) -> PoolChanged:
+def gallery_changed(pool: PoolAddress) -> PoolChanged:
     """The error for a decision that rests on an older revision."""
     return PoolChanged(
-        f"Nothing was stored in {path.name}", why="another process has changed it meanwhile", fix="Try again"
+        f"Nothing was stored in {pool.name}", why="another process has changed it meanwhile", fix="Try again"
     )
 
 
-def space_needed(path: Path) -> SpaceMismatch:
+def space_needed(pool: PoolAddress) -> SpaceMismatch:
     """The error for templates that are to be stored although nobody says which model made them."""
     return SpaceMismatch(
-        f"Nothing can be stored in {path.name}",
+        f"Nothing can be stored in {pool.name}",
         why="the embedding space of the new templates is not known",
         fix="Open the pool with the embedding space of the model that made them",
     )

@@ -10,12 +10,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, astuple
-from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
 import numpy as np
 
+from facepool.gallery.address import PoolAddress
 from facepool.gallery.base import OpenFiles, check_gallery, new_templates, pairs_of
 from facepool.gallery.checks import (
     check_samples,
@@ -73,15 +73,15 @@ class SqlGallery(ABC):
     """A `Gallery` in tables, wherever those are.
 
     Args:
-        path: The file that the user named.
+        address: Where it is.
         space: What the caller's embeddings are; None: only what the gallery itself says.
     """
 
     keeps_images = True
     """Whether there is room for pictures."""
 
-    def __init__(self, path: Path, space: EmbeddingSpace | None) -> None:
-        self.path = path
+    def __init__(self, address: PoolAddress, space: EmbeddingSpace | None) -> None:
+        self.address = address
         self._offered = space
         self._noted: list[Notice] | None = None
         self._caller = ""
@@ -252,7 +252,7 @@ class SqlGallery(ABC):
     def noting(self, caller: str) -> Iterator[list[Notice]]:
         """Changes inside the block leave notices for logs, and bytes for who settles these to wipe."""
         if self._noted is not None:
-            raise ValueError(f"changes of {self.path} are noted already")
+            raise ValueError(f"changes of {self.address} are noted already")
         self._caller, self._noted = caller, []
         try:
             yield self._noted
@@ -423,7 +423,7 @@ class SqlGallery(ABC):
         with self._writing() as db:
             revision = self._read_revision(db)
             if expected_revision is not None and revision != expected_revision:
-                raise gallery_changed(self.path)
+                raise gallery_changed(self.address)
             yield db, revision + 1
             db.execute("UPDATE state SET revision = ?", (revision + 1,))
             self._before_commit()
@@ -484,7 +484,7 @@ class SqlGallery(ABC):
             return 0
         space = space or self.space
         if space is None and templates:
-            raise space_needed(self.path)
+            raise space_needed(self.address)
         if space is not None:
             check_gallery(self, space)
         check_samples([template.sample for template in templates], space.dimension if space else None)
@@ -506,7 +506,7 @@ class SqlGallery(ABC):
 
     def _pin(self, db: Database, space: EmbeddingSpace) -> None:
         pinned = read_space(db)  # anew: another process may have stored the first template just now
-        check_space(self.path, pinned, space)
+        check_space(self.address, pinned, space)
         if pinned is None and not _has_templates(db):
             write_space(db, space)
 
@@ -522,7 +522,7 @@ class SqlGallery(ABC):
     def _read_revision(self, db: Database) -> int:
         row = db.execute("SELECT revision FROM state").fetchone()
         if row is None:
-            raise damaged(self.path, "it does not say its revision")
+            raise damaged(self.address, "it does not say its revision")
         return int(row[0])
 
     def _calibration(self, db: Database) -> Calibration | None:
@@ -532,7 +532,7 @@ class SqlGallery(ABC):
         try:
             return calibration_of(json.loads(row[0]))
         except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
-            raise damaged(self.path, f"its calibration cannot be read ({type(error).__name__}: {error})") from error
+            raise damaged(self.address, f"its calibration cannot be read ({type(error).__name__}: {error})") from error
 
     def _fitting_calibration(self, db: Database) -> Calibration | None:
         """What was measured; None where the gallery has become another model's since."""
@@ -574,13 +574,13 @@ class SqlGallery(ABC):
             ids[part], owners[part], blobs = zip(*rows.fetchmany(_ROWS_AT_ONCE), strict=True)
             self._check_blobs(db, blobs)
             vectors[part] = np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), dimension)
-        check_vectors(vectors, what=f"The pool {self.path} is damaged: its row")
+        check_vectors(vectors, what=f"The pool {self.address} is damaged: its row")
         return ids, owners, vectors
 
     def _check_blobs(self, db: Database, blobs: Sequence[object]) -> None:
         dimension = self._dimension(db) or 0
         if any(not isinstance(blob, bytes) or len(blob) != 4 * dimension for blob in blobs):
-            raise damaged(self.path, f"it holds vectors that do not have {dimension} dimensions")
+            raise damaged(self.address, f"it holds vectors that do not have {dimension} dimensions")
 
     def _check_owner(self, db: Database, template_id: int, name: str | None) -> tuple[int, str]:
         """The row of a template's sample, and whose it is: anybody's, or that person's."""

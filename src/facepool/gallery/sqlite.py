@@ -19,7 +19,16 @@ _PAGES_AT_ONCE = 4096
 
 
 class SqliteTables(SqlGallery):
-    """A `Gallery` in SQLite's tables, in a file or in memory."""
+    """A `Gallery` in SQLite's tables, in a file or in memory.
+
+    Args:
+        path: The file that the user named.
+        space: What the caller's embeddings are; None: only what the gallery itself says.
+    """
+
+    def __init__(self, path: Path, space: EmbeddingSpace | None) -> None:
+        super().__init__(path, space)
+        self.path = path
 
     @abstractmethod
     def _connection(self) -> sqlite3.Connection:

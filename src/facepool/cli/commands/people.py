@@ -8,6 +8,7 @@ import click
 from facepool.cli.context import CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
 from facepool.gallery import TransferReport, clean_name, open_foreign, open_pool, transfer
+from facepool.gallery.address import PoolAddress, pool_address
 from facepool.records import person_record, template_record
 from facepool.types import Template
 
@@ -27,7 +28,7 @@ def list_people(context: CommandContext) -> None:
         entries = [(person_record(one), (one.name, str(one.templates), _local(one.created_at))) for one in found]
         context.console.results(("person", ">views", "since"), entries)
         space = f", {pool.space}" if pool.space else ""
-        context.console.note(f"{people_count(len(found))} in {pool.path}{space}")
+        context.console.note(f"{people_count(len(found))} in {pool.address}{space}")
 
 
 @people.command()
@@ -83,35 +84,40 @@ def remove(context: CommandContext, name: str, yes: bool) -> None:
 
 
 @people.command("export")
-@click.argument("target", type=click.Path(path_type=Path))
+@click.argument("target", type=pool_address)
 @settings_options("pool")
-def export_people(context: CommandContext, target: Path) -> None:
-    """Copy everybody into TARGET: a .db file or a model_faces.npy. What is there already stays and is added to."""
+def export_people(context: CommandContext, target: PoolAddress) -> None:
+    """Copy everybody into TARGET: a .db file, a model_faces.npy or postgresql://user@host/database.
+
+    What is there already stays and is added to.
+    """
     with context.open_pool() as pool, open_pool(target, pool.space) as other, context.noting(other):
         _report(context, target, transfer(pool, other))
 
 
 @people.command("import")
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", type=pool_address)
 @settings_options("pool", "pack", "embedder", "models_dir")
-def import_people(context: CommandContext, source: Path) -> None:
-    """Copy everybody of SOURCE, a .db file or a model_faces.npy, into the pool; who is in both gets both's views.
+def import_people(context: CommandContext, source: PoolAddress) -> None:
+    """Copy everybody of SOURCE, also a .db file, a model_faces.npy or postgresql://..., into the pool.
+
+    Who is in both gets both's views.
 
     An original pair without model_faces.json does not say which model made it; it is taken for --embedder's.
     """
     with open_foreign(source) as other:
         space = other.space or context.space_in_use()
         with context.changing_pool(space, must_exist=False) as pool:
-            _report(context, pool.path, transfer(other, pool))
+            _report(context, pool.address, transfer(other, pool))
 
 
-def _report(context: CommandContext, path: Path, report: TransferReport) -> None:
+def _report(context: CommandContext, target: PoolAddress, report: TransferReport) -> None:
     for remark in report.notes:
         context.console.note(remark)
     if report.skipped:
         context.console.note(f"{counted(report.skipped, 'view')} already there")
     touched = len(report.created) + len(report.extended)
-    context.console.say(f"{counted(report.added, 'view')} of {people_count(touched)} copied to {path}", "good")
+    context.console.say(f"{counted(report.added, 'view')} of {people_count(touched)} copied to {target}", "good")
 
 
 def _row(template: Template) -> tuple[str, ...]:

@@ -134,7 +134,7 @@ def _info(pool: Pool, policy: ThresholdPolicy) -> PoolInfo:
     gallery, space = Search(pool).state(), pool.space
     naming, comparing = policy.identification(gallery.templates, gallery.calibration), policy.verification()
     return PoolInfo(
-        name=pool.path.name,
+        name=pool.address.name,
         people=len(pool.people()),
         templates=gallery.templates,
         space=None if space is None else Space.model_validate(space),

@@ -37,7 +37,7 @@ from facepool.web.services.people import PersonChanges
 from facepool.web.services.pool import PoolAccess
 from facepool.web.services.secrets import CameraSecrets, secrets_beside
 from facepool.web.services.settling import Settling
-from facepool.web.services.store import ServerStore, store_beside
+from facepool.web.services.store import ServerStore, open_store
 from facepool.web.services.tuning import Tuning
 
 
@@ -147,7 +147,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     access = PoolAccess(settings.pool, analyzer.space)
     access.open().close()
     access.sweep()
-    store = ServerStore(store_beside(settings.pool))
+    store = open_store(settings.pool)
     metrics = Metrics()
     engine = Engine(analyzer, queue=options.queue, batch=options.batch, on_run=metrics.run)
     tuning = Tuning(settings, analyzer.fmr, store, options.pinned)

@@ -600,8 +600,8 @@ class CameraMemory:
         with self._store.transaction() as db:
             for name in names:
                 shown = mask_credentials(name)
-                db.execute("UPDATE activity SET source = ? WHERE source = ?", (shown, name))
-                db.execute("UPDATE audit SET detail = ? WHERE detail = ?", (shown, name))
+                db.execute("UPDATE server_activity SET source = ? WHERE source = ?", (shown, name))
+                db.execute("UPDATE server_audit SET detail = ? WHERE detail = ?", (shown, name))
             self._store.owe(db)
 
     def _read(self) -> dict[str, RememberedCamera]:
