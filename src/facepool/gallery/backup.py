@@ -24,6 +24,7 @@ from facepool.gallery.address import PoolAddress
 from facepool.gallery.checks import check_space, check_vectors, find_name
 from facepool.gallery.connection import explained
 from facepool.gallery.database import Database
+from facepool.gallery.image import delete_image
 from facepool.gallery.schema import (
     APPLICATION_ID,
     CONTENT,
@@ -294,6 +295,7 @@ def replace_damaged(path: Path, backup: Backup, error: PoolCorrupt, *, report: R
         _beside(path, "-shm").unlink(missing_ok=True)
         _check_unused(path)
         fresh.replace(path)
+        delete_image(path)
         sync_folders([path])
     return aside
 

@@ -9,6 +9,7 @@ from facepool.errors import ConfigError
 from facepool.gallery.address import PoolAddress
 from facepool.gallery.checks import check_dimension, check_space, clean_name
 from facepool.gallery.columns import Changes, LookAlikes, PoolMatrix
+from facepool.gallery.image import ImagedGallery
 from facepool.gallery.notices import Notice, Owed
 from facepool.types import Calibration, EmbeddingSpace, Person, Sample, Template
 
@@ -54,6 +55,10 @@ class Gallery(Protocol):
     @property
     def open_files(self) -> OpenFiles:
         """What it is open on now: at one revision, all galleries that have the same have the same content."""
+
+    @property
+    def imaged(self) -> ImagedGallery | None:
+        """The same gallery, where an image of its index may lie on the disk; None: no image may."""
 
     def revision(self) -> int:
         """A number that differs after any process has changed the gallery. Cheap: ask before each frame."""

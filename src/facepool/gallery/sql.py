@@ -34,6 +34,7 @@ from facepool.gallery.checks import (
 )
 from facepool.gallery.columns import Changes, LookAlikes, Numbers, PoolMatrix
 from facepool.gallery.database import Database
+from facepool.gallery.image import ImagedGallery, delete_image
 from facepool.gallery.notices import Action, Notice, Owed, now
 from facepool.gallery.schema import CONTENT, count_of, uuid_bytes, uuid_text
 from facepool.types import Calibration, EmbeddingSpace, Floats, Indices, Person, Pose, Sample, Template
@@ -123,6 +124,16 @@ class SqlGallery(ABC):
     @abstractmethod
     def open_files(self) -> OpenFiles:
         """What it is open on now."""
+
+    @property
+    def imaged(self) -> ImagedGallery | None:
+        """The same gallery, where an image of its index may lie on the disk; None: no image may."""
+        return None
+
+    def _leave_image(self) -> None:
+        """After a change that takes a person, a name or a template away: have the image go, which still has it."""
+        if self.imaged is not None and (why := delete_image(self.imaged.path)):
+            self._remark(why)
 
     @abstractmethod
     def copy_to(self, target: sqlite3.Connection, report: Callable[[int, int], None]) -> None:
@@ -238,10 +249,7 @@ class SqlGallery(ABC):
     def changes(self, since: int | None = None) -> Changes:
         """What happened since a revision."""
         with self.reading() as db:
-            revision = self._read_revision(db)
-            if since is None or not 0 < since <= revision or _all_newer(db, since):
-                return self._read_changes(db, revision, _EVERYTHING)
-            return self._read_changes(db, revision, since)
+            return self._changes(db, since)
 
     def matrix(self) -> PoolMatrix:
         """All templates as they are now. Deprecated: ``changes`` and ``facepool.search.Search`` take its place."""
@@ -326,6 +334,7 @@ class SqlGallery(ABC):
                 raise person_exists(old, new)
             db.execute("UPDATE persons SET name = ?, revision = ? WHERE id = ?", (new, revision, person))
             self._note(db, revision, "renamed", new, person, old)
+        self._leave_image()
 
     def merge(self, source: str, target: str) -> int:
         """Give all templates of `source` to `target`; `source` is gone."""
@@ -341,6 +350,7 @@ class SqlGallery(ABC):
             _move_look_alikes(db, leaving, staying)
             db.execute("DELETE FROM persons WHERE id = ?", (leaving,))
             self._note(db, revision, "merged", target, staying, source)
+        self._leave_image()
         return moved
 
     def remove(self, person: str) -> int:
@@ -349,6 +359,7 @@ class SqlGallery(ABC):
         with self._change_of(name) as (db, leaving, revision):
             self._note(db, revision, "erased", name, leaving)
             erased = _delete_person(db, leaving, revision)
+        self._leave_image()
         self._wipe_unless_noting()
         return erased
 
@@ -363,6 +374,7 @@ class SqlGallery(ABC):
             for name, row in rows.items():
                 self._note(db, revision, "erased", name, row)  # logs may speak of those, too, who are not there
             erased = {name: _delete_person(db, row, revision) for name, row in rows.items() if row is not None}
+        self._leave_image()
         self._wipe_unless_noting()
         return erased
 
@@ -377,6 +389,7 @@ class SqlGallery(ABC):
             db.execute("DELETE FROM samples WHERE id = ?", (sample,))
             db.execute(_ONE_MORE_ERASED)
             self._note(db, revision, "erased_sample", owner, _row_of_person(db, owner), str(template_id))
+        self._leave_image()
         self._wipe_unless_noting()
         return owner
 
@@ -397,6 +410,7 @@ class SqlGallery(ABC):
             prepare(db)
             _replace_content(db, source, revision, report, with_images=self.keeps_images)
             self._note(db, revision, "restored the pool", detail=_views(count_of(db, "templates")))
+        self._leave_image()
 
     def forget_what_was(self) -> None:
         """Leave no bytes behind of what `take_over` has replaced."""
@@ -540,6 +554,12 @@ class SqlGallery(ABC):
         if calibration is None or calibration.space_id != (space.id if space else ""):
             return None
         return calibration
+
+    def _changes(self, db: Database, since: int | None) -> Changes:
+        revision = self._read_revision(db)
+        if since is None or not 0 < since <= revision or _all_newer(db, since):
+            return self._read_changes(db, revision, _EVERYTHING)
+        return self._read_changes(db, revision, since)
 
     def _read_changes(self, db: Database, revision: int, since: int) -> Changes:
         template_ids, owners, vectors = self._read_vectors(db, since)

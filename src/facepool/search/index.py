@@ -210,7 +210,7 @@ class Index:
         for number, layer in enumerate(self.layers):
             found |= {f"{number:04d}.{name}": part for name, part in layer.segment.parts().items()}
             if layer.alive is not None:
-                found[f"{number:04d}.alive"] = layer.alive
+                found[f"{number:04d}.alive"] = layer.alive.view(np.uint8)
         return found
 
     @classmethod
@@ -226,7 +226,11 @@ class Index:
             prefix = f"{number:04d}."
             own = {name.removeprefix(prefix): part for name, part in parts.items() if name.startswith(prefix)}
             scale = segment["scale"] if FAST else None
-            layers.append(Layer.of(Segment.of_parts(own, scale, segment["key"]), own.get("alive")))
+            layers.append(
+                Layer.of(
+                    Segment.of_parts(own, scale, segment["key"]), own["alive"].view(bool) if "alive" in own else None
+                )
+            )
         calibration = about["calibration"]
         if calibration is not None:
             calibration = Calibration(**calibration | {"points": tuple(map(tuple, calibration["points"]))})
@@ -270,18 +274,17 @@ class Index:
         )
 
     def erase(self, template_ids: Numbers) -> None:
-        """Overwrite everybody's rows here of whom a template is gone from the gallery, and spoil this index.
+        """Overwrite templates that are gone from the gallery, and people who have no other; spoils this index.
 
-        Only when a newer index has taken its place: in that one they are elsewhere, with what they still have.
+        Only when a newer index has taken its place: what people still have is elsewhere in that one.
 
         Args:
             template_ids: (R,) of the templates that are gone.
         """
         for layer in self.layers:
-            places = layer.segment.places_of_templates(template_ids)
-            if len(places):
+            if layer.segment.has(template_ids):
                 layer.segment.validity.since = self.generation + 1
-                layer.segment.wipe(places)
+                layer.segment.wipe(template_ids)
 
     def worn(self) -> tuple[Layer, ...]:
         """Layers that are better made one: several small ones, or such with many dead; none where all is well."""
@@ -373,21 +376,23 @@ class Index:
             if not len(places):
                 continue
             segment = layer.segment
+            counts = segment.counts(places)
+            own = ranges(segment.starts[places], counts)
+            kept = ~np.isin(segment.template_ids[own], gone)
+            own, place_of = own[kept], places.repeat(counts)[kept]
+            with_some, person_of = np.unique(place_of, return_inverse=True)
             those = []
-            for place in places.tolist():
+            for place in with_some.tolist():
                 person_id = segment.person_id(place)
                 if person_id not in number:
                     number[person_id] = len(ids)
                     ids.append(person_id)
                     names.append(segment.names[place])
                 those.append(number[person_id])
-            counts = segment.counts(places)
-            own = ranges(segment.starts[places], counts)
-            kept = ~np.isin(segment.template_ids[own], gone)
-            owners.append(np.repeat(those, counts)[kept])
-            numbers.append(segment.template_ids[own[kept]])
-            rows.append(own[kept])
-            origins.append(np.full(len(rows[-1]), len(sources)))
+            owners.append(np.array(those, np.intp)[person_of])
+            numbers.append(segment.template_ids[own])
+            rows.append(own)
+            origins.append(np.full(len(own), len(sources)))
             sources.append(Source(segment.vectors, segment.codes))
         if not sum(map(len, rows)):
             return None, sources

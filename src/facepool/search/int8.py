@@ -124,7 +124,7 @@ class Codes:
 
     @classmethod
     def of(cls, rows: Bytes, errors: Floats, scale: float, starts: Places) -> "Codes":
-        """Codes in blocks, not measured yet.
+        """Codes in blocks; until they are measured nothing is said of their errors.
 
         Args:
             rows: As in `Codes`.
@@ -135,7 +135,7 @@ class Codes:
         wanted = np.arange(0, len(rows), max(_LEAST_ROWS_A_BLOCK, min(_ROWS_A_BLOCK, len(rows) // _BLOCKS)))
         people = np.unique(np.searchsorted(starts[:-1], wanted, side="right") - 1)
         ends = np.append(people, len(starts) - 1).astype(np.int32)
-        return cls(rows, errors, scale, ends, starts[ends], np.zeros(len(people), np.float32))
+        return cls(rows, errors, scale, ends, starts[ends], np.full(len(people), np.inf, np.float32))
 
     def measure(self) -> None:
         """Find the largest errors, once the rows are there."""

@@ -106,24 +106,34 @@ class Segment:
         counts = self.counts(places)
         return means_of(self.vectors[ranges(self.starts[places], counts)], counts)
 
-    def wipe(self, places: Indices) -> None:
-        """Overwrite all that there is of some people.
+    def has(self, numbers: Numbers) -> bool:
+        """Whether any of some templates is here."""
+        return len(_found(self.template_ids, self.by_template, numbers)) > 0
+
+    def wipe(self, numbers: Numbers) -> None:
+        """Overwrite all that there is of some templates, and of people who have no other.
 
         The order of ids and names stays such that others are found: an id becomes that of the person before.
+
+        Args:
+            numbers: Of the templates; those that are not here are passed over.
         """
-        rows = ranges(self.starts[places], self.counts(places))
+        rows = _found(self.template_ids, self.by_template, numbers)
         self.vectors[rows] = 0
-        self.lengths[places] = 0
         if self.codes is not None:
             self.codes.rows[rows] = 0
             self.codes.errors[rows] = 0
-        self.names.blank(places)
-        if self.id_texts is not None:
-            self.id_texts.blank(places)
-        rank = np.empty(self.people, np.intp)
-        rank[self.by_id] = np.arange(self.people)
-        for place in np.sort(rank[places]).tolist():
-            self.ids[self.by_id[place]] = self.ids[self.by_id[place - 1]] if place else b""
+        for place in np.unique(self.owners(rows)).tolist():
+            if not self.vectors[self.starts[place] : self.starts[place + 1]].any():
+                self._wipe_person(place)
+
+    def _wipe_person(self, place: int) -> None:
+        self.lengths[place] = 0
+        for texts in (self.names, self.id_texts):
+            if texts is not None:
+                texts.blank(place)
+        rank = int(np.flatnonzero(self.by_id == place)[0])
+        self.ids[place] = self.ids[self.by_id[rank - 1]] if rank else b""
 
     def parts(self) -> dict[str, npt.NDArray[Any]]:
         """All arrays by name."""
@@ -151,6 +161,7 @@ class Segment:
         codes = None
         if scale is not None:
             codes = Codes.of(parts["codes"], parts["errors"], scale, starts)
+            codes.measure()
         return cls(
             vectors=parts["vectors"],
             template_ids=parts["template_ids"],

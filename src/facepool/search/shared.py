@@ -30,13 +30,28 @@ class SharedIndex:
         What is erased has left the memory when this returns, but for what others compute with older indices.
         """
         with self._following:
-            known = self.index
-            self.index = newer = Index.of(changes) if known is None else known.following(changes)
-            if known is not None and not changes.whole and len(changes.removed):
-                known.erase(changes.removed)
-                if self._compaction is not None:
-                    self._compaction.erase(changes.removed)
-            self._compact()
+            return self._follow(changes)
+
+    def use(self, index: Index, changes: Changes | None = None) -> None:
+        """Take another index, from somewhere else.
+
+        Args:
+            index: Of the same gallery.
+            changes: What has happened since its revision; None: nothing is known.
+        """
+        with self._following:
+            self.index = index
+            if changes is not None:
+                self._follow(changes)
+
+    def _follow(self, changes: Changes) -> Index:
+        known = self.index
+        self.index = newer = Index.of(changes) if known is None else known.following(changes)
+        if known is not None and not changes.whole and len(changes.removed):
+            known.erase(changes.removed)
+            if self._compaction is not None:
+                self._compaction.erase(changes.removed)
+        self._compact()
         return newer
 
     def _compact(self) -> None:
@@ -84,4 +99,4 @@ class _Compaction:
         """Overwrite in the copies whom `Index.erase` has overwritten in the layers. Waits for a small step at most."""
         with self._copying:
             for building in self._made:
-                building.segment.wipe(building.segment.places_of_templates(template_ids))
+                building.segment.wipe(template_ids)

@@ -90,10 +90,9 @@ class Texts:
                 end = named
         return None
 
-    def blank(self, places: Indices) -> None:
-        """Overwrite the texts at some places with zeros."""
-        for place in places.tolist():
-            self.letters[self.ends[place] : self.ends[place + 1]] = 0
+    def blank(self, place: int) -> None:
+        """Overwrite a text with zeros."""
+        self.letters[self.ends[place] : self.ends[place + 1]] = 0
 
 
 def _ends(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
