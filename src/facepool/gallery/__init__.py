@@ -1,8 +1,9 @@
 """Who is known: people and their templates go in, and come out as rows, columns and changes since a revision.
 
 Read ``base`` first: the `Gallery` protocol. ``sqlite`` is the store of record, with its tables in ``schema`` and its
-file in ``connection``; ``npy`` the original project's two files; ``foreign`` has pools that come from elsewhere, and
-``transfer`` copies from one gallery into another.
+file in ``connection``; ``npy`` the original project's two files; ``foreign`` has pools that come from elsewhere.
+``listing`` is people by pages, ``batches`` many templates at once, and ``transfer`` copies from one gallery into
+another.
 """
 
 from pathlib import Path
@@ -11,26 +12,33 @@ from facepool.errors import ConfigError
 from facepool.extras import require
 from facepool.gallery.address import PoolAddress, PostgresAddress, pool_address
 from facepool.gallery.base import Gallery, check_gallery
+from facepool.gallery.batches import Stored, TemplateBatch
 from facepool.gallery.checks import clean_name, find_name, known_name
 from facepool.gallery.columns import Changes, PoolMatrix
 from facepool.gallery.foreign import ForeignGallery
+from facepool.gallery.listing import GallerySize, PeoplePage
 from facepool.gallery.npy import NpyGallery
 from facepool.gallery.sql import SqlGallery
 from facepool.gallery.sqlite import SqliteGallery
-from facepool.gallery.transfer import TransferReport, transfer
+from facepool.gallery.transfer import TransferReport, Verified, transfer, verify_transfer
 from facepool.types import EmbeddingSpace
 
 __all__ = [
     "Changes",
     "Gallery",
+    "GallerySize",
     "NpyGallery",
+    "PeoplePage",
     "Pool",
     "PoolAddress",
     "PoolMatrix",
     "PostgresAddress",
     "SqlGallery",
     "SqliteGallery",
+    "Stored",
+    "TemplateBatch",
     "TransferReport",
+    "Verified",
     "check_gallery",
     "clean_name",
     "find_name",
@@ -39,6 +47,7 @@ __all__ = [
     "open_pool",
     "pool_address",
     "transfer",
+    "verify_transfer",
 ]
 
 Pool = Gallery

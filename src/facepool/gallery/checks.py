@@ -91,6 +91,11 @@ def find_name(name: str) -> str:
     return cleaned
 
 
+def folded(name: str) -> str:
+    """A name as it is compared where upper and lower case are the same: pages of people are in the order of it."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 def _flaw(character: str) -> tuple[str, str] | None:
     """What is wrong with a character of a name, and what to do; None for one that may be there."""
     code = ord(character)
@@ -179,6 +184,25 @@ def check_vectors(vectors: Floats, *, what: str) -> None:
     why = f"its L2 norm is {norms[row]:.4g}, not 1" if np.isfinite(norms[row]) else "it has NaN or infinite values"
     more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
     raise InvalidEmbedding(f"{what} {row}{more} is not an embedding", why=why, fix="Compute it anew from the picture")
+
+
+def check_batch(vectors: Floats, dimension: int) -> None:
+    """Refuse vectors that cannot be compared with those of a pool.
+
+    Args:
+        vectors: (N, D) float32.
+        dimension: What the pool holds.
+
+    Raises:
+        InvalidEmbedding: They are not (N, D) float32 of norm 1.
+    """
+    if vectors.dtype != np.float32 or vectors.ndim != 2 or vectors.shape[1] != dimension:
+        raise InvalidEmbedding(
+            "The embeddings do not fit the pool",
+            why=f"they are {vectors.dtype} of shape {vectors.shape}, not float32 of shape (N, {dimension})",
+            fix="Use the model that made the pool",
+        )
+    check_vectors(vectors, what="The embedding of row")
 
 
 def check_samples(samples: Sequence[Sample], dimension: int | None) -> None:

@@ -2,9 +2,10 @@
 
 import sqlite3
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from facepool.errors import FacepoolError, NotWritable, PathMissing
 from facepool.files import exists
@@ -12,6 +13,7 @@ from facepool.gallery.base import OpenFiles
 from facepool.gallery.checks import check_space
 from facepool.gallery.columns import Changes
 from facepool.gallery.connection import Link, connect, explain, explained
+from facepool.gallery.database import Database
 from facepool.gallery.image import ImagedGallery, Mark, delete_image, delete_misfit, has_only_grown, mark_of
 from facepool.gallery.schema import copies_of, in_memory, snapshot, undone_unless_whole
 from facepool.gallery.sql import WIPING_S, SqlGallery, read_space
@@ -59,6 +61,15 @@ class SqliteTables(SqlGallery):
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._explained(), self._writable() as db, undone_unless_whole(db):
             yield db
+
+    def _next_ids(self, db: Database, table: str, count: int) -> Sequence[int]:
+        row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+        first = row[0] + 1 if row else 1
+        return range(first, first + count)
+
+    def _insert_rows(self, db: Database, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        marks = ", ".join("?" * len(columns))
+        db.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)  # noqa: S608 -- ours
 
     def copy_to(self, target: sqlite3.Connection, report: Callable[[int, int], None]) -> None:
         """Copy all tables as they are at one moment; others may change the gallery meanwhile.

@@ -102,7 +102,7 @@ def _pool(context: CommandContext) -> str:
     with context.open_pool() as pool:
         copies = copies_of(address) if isinstance(address, Path) else ()
         kept = "".join(f"; {copy.name} is the pool as it was before an update" for copy in copies)
-        return f"{address}: {people_count(len(pool.people()))}, {pool.space or 'space unknown'}{kept}"
+        return f"{address}: {people_count(pool.size().people)}, {pool.space or 'space unknown'}{kept}"
 
 
 def _display() -> Finding:

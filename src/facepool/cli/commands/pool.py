@@ -102,7 +102,7 @@ def _restore(
     path, console = _file_of(context), context.console
     erased = _erased_by_server(path, [name for (name,) in backup.db.execute("SELECT name FROM persons")])
     with _in_sql(context.open_pool(must_exist=False)) as gallery:
-        changes, before = compared(gallery, backup, erased), len(gallery.people())
+        changes, before = compared(gallery, backup, erased), gallery.size().people
         _tell(context, changes, with_erased=with_erased)
         if before and not yes:
             _ask(_question(backup, path, before))
@@ -127,10 +127,11 @@ def _restore(
             console.note(
                 f"The pool as it was is {kept}, until anybody is erased. To undo: facepool pool restore {kept}"
             )
+        size = gallery.size()
         return {
             "restored": str(path),
-            "people": len(gallery.people()),
-            "templates": len(gallery.templates()),
+            "people": size.people,
+            "templates": size.templates,
             "coming": list(changes.coming),
             "going": list(changes.going),
             "erased": [] if with_erased else list(changes.erased),

@@ -135,7 +135,7 @@ def _info(pool: Pool, policy: ThresholdPolicy) -> PoolInfo:
     naming, comparing = policy.identification(gallery.templates, gallery.calibration), policy.verification()
     return PoolInfo(
         name=pool.address.name,
-        people=len(pool.people()),
+        people=pool.size().people,
         templates=gallery.templates,
         space=None if space is None else Space.model_validate(space),
         threshold=round(naming.value, 4),
