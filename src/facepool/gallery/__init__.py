@@ -8,6 +8,8 @@ file in ``connection``; ``npy`` the original project's two files; ``foreign`` ha
 from pathlib import Path
 
 from facepool.errors import ConfigError
+from facepool.extras import require
+from facepool.gallery.address import PoolAddress, PostgresAddress, pool_address
 from facepool.gallery.base import Gallery, check_gallery
 from facepool.gallery.checks import clean_name, find_name, known_name
 from facepool.gallery.columns import Changes, PoolMatrix
@@ -43,7 +45,7 @@ _SQLITE_SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
 
 
 def open_pool(
-    path: Path | str,
+    path: str | PoolAddress,
     space: EmbeddingSpace | None = None,
     *,
     ids_path: Path | str | None = None,
@@ -65,7 +67,12 @@ def open_pool(
         PathMissing: The pool must exist and does not.
         PoolError: The files are no pool, or do not fit `space`.
     """
-    path = Path(path)
+    path = pool_address(path)
+    if isinstance(path, PostgresAddress):
+        require("postgres")
+        from facepool.gallery.postgres import PostgresGallery  # noqa: PLC0415 -- of an extra
+
+        return PostgresGallery(path, space, must_exist=must_exist, timeout_s=timeout_s)
     suffix = path.suffix.lower()
     if suffix in _SQLITE_SUFFIXES:
         return SqliteGallery(path, space, must_exist=must_exist, timeout_s=timeout_s)

@@ -17,6 +17,7 @@ from facepool.errors import (
     UnknownPerson,
     UnknownTemplate,
 )
+from facepool.gallery.address import PoolAddress
 from facepool.types import EmbeddingSpace, Floats, Sample
 
 NAME_LIMIT = 200
@@ -204,7 +205,7 @@ def check_samples(samples: Sequence[Sample], dimension: int | None) -> None:
         check_vectors(np.stack([sample.embedding for sample in samples]), what="The embedding of sample")
 
 
-def check_space(path: Path, pinned: EmbeddingSpace | None, offered: EmbeddingSpace | None) -> None:
+def check_space(path: PoolAddress, pinned: EmbeddingSpace | None, offered: EmbeddingSpace | None) -> None:
     """Refuse to mix embedding spaces. Nothing is refused where one of the two is unknown.
 
     Raises:
@@ -236,7 +237,7 @@ def check_dimension(path: Path, held: int | None, offered: EmbeddingSpace | None
     )
 
 
-def damaged(path: Path, why: str) -> PoolCorrupt:
+def damaged(path: PoolAddress, why: str) -> PoolCorrupt:
     """The error for a file that is a pool, and not a whole one."""
     return PoolCorrupt(f"The pool {path} is damaged", why=why, fix="Restore it from a backup")
 
