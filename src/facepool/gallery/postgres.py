@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 from weakref import WeakValueDictionary
@@ -145,8 +144,7 @@ class PostgresGallery(SqlGallery):
         must_exist: bool = False,
         timeout_s: float = 5.0,
     ) -> None:
-        super().__init__(Path(address.name), space)
-        self.address = address
+        super().__init__(address, space)
         self._where = address
         self._resources = ExitStack()
         self._connections = self._resources.enter_context(shared(address, timeout_s))
@@ -424,11 +422,13 @@ class PostgresGallery(SqlGallery):
                 f"HAVING max(id) >= (SELECT last_value FROM {table}_id_seq)"
             )
 
+    def _next_ids(self, db: Database, table: str, count: int) -> Sequence[int]:
+        query = "SELECT nextval(pg_get_serial_sequence(?, 'id')) FROM generate_series(1, ?)"
+        return [number for (number,) in db.execute(query, (table, count))]
+
     def _insert_rows(self, db: Database, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        if "embedding" in columns:
-            place = columns.index("embedding")
-            rows = [(*row[:place], np.frombuffer(row[place], "<f4"), *row[place + 1 :]) for row in rows]
-        super()._insert_rows(db, table, columns, rows)
+        if isinstance(db, PostgresDatabase):
+            db.copy_in(table, columns, rows)
 
     def wipe(self, patience_s: float = WIPING_S) -> str:
         """Have the server reuse the room of what was erased, if anything was.

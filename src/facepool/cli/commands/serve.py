@@ -23,6 +23,7 @@ from facepool.cli.context import (
 from facepool.cli.ui.console import Console
 from facepool.config import Settings
 from facepool.errors import ConfigError, PathMissing
+from facepool.gallery.address import PoolAddress, make_folder_of
 from facepool.web.allocator import keep_heaps_small
 from facepool.web.app import create_app
 from facepool.web.certificates import (
@@ -40,7 +41,7 @@ from facepool.web.server import bind, run
 from facepool.web.services import ServerOptions, assemble
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import REQUESTS, Limits
-from facepool.web.services.store import ServerStore, store_beside
+from facepool.web.services.store import open_store
 
 _MIB = 1024 * 1024
 _ALL = ("0.0.0.0", "::")  # noqa: S104 -- it is only asked whether a host is that
@@ -110,7 +111,7 @@ def serve(
     """
     keep_heaps_small()
     settings, console = context.settings, context.console
-    context.pool_path.parent.mkdir(parents=True, exist_ok=True)
+    context.make_folder()
     context.warn_of_passwords()
     local = is_loopback(host)
     if not local:
@@ -180,8 +181,8 @@ def _deployment(settings: Settings, proxies: tuple[str, ...], *, insist_on_tls: 
     )
 
 
-def _check_keys(pool: Path, host: str) -> None:
-    with closing(ServerStore(store_beside(pool))) as store:
+def _check_keys(pool: PoolAddress, host: str) -> None:
+    with closing(open_store(pool)) as store:
         if not Keys(store).required:
             raise ConfigError(
                 f"The server cannot listen on {host} yet",
@@ -196,6 +197,7 @@ def _keep_certificate(settings: Settings, host: str, given: Path | None) -> Kept
         return None
     if given is not None:
         raise ConfigError("--tls auto and --tls-certificate are given", fix="Leave one out")
+    make_folder_of(settings.pool)
     asked = [] if host in _ALL else [host]
     return keep_certificate(certificate_beside(settings.pool), [*asked, *names_of_machine()])
 
