@@ -55,6 +55,8 @@ from facepool.gallery.schema import CONTENT, count_of, uuid_bytes, uuid_text
 from facepool.types import Calibration, EmbeddingSpace, Floats, Indices, Person, Pose, Sample, Template
 
 _ROWS_AT_ONCE = 8192
+_VECTORS_AT_ONCE = 1024
+"""So many fit into a core's cache, twice."""
 _ONE_MORE_ERASED = "UPDATE state SET erased = erased + 1"
 WIPING_S = 1.0
 """How long an erasure waits for others who use the files: what is left over is wiped later."""
@@ -79,10 +81,11 @@ _LOOK_ALIKES = """
 """
 _OLDEST_PERSON = "SELECT min(revision) FROM persons"
 _OLDEST_TEMPLATE = "SELECT min(revision) FROM templates"
-_VECTORS = """
+_ALL_VECTORS = """
     SELECT templates.id, samples.person_id, templates.embedding
-    FROM templates JOIN samples ON samples.id = templates.sample_id WHERE templates.revision > ?
+    FROM templates JOIN samples ON samples.id = templates.sample_id
 """
+_NEWER = "WHERE templates.revision > ?"
 
 
 class _NothingStored(Exception):
@@ -689,22 +692,31 @@ class SqlGallery(ABC):
     def _read_changes(self, db: Database, revision: int, since: int) -> Changes:
         template_ids, owners, vectors = self._read_vectors(db, since)
         people = db.execute("SELECT id, uuid, name FROM persons WHERE revision > ?", (since,)).fetchall()
-        for owner in set(owners.tolist()).difference(row for row, _, _ in people):
+        rows = np.array([row for row, _, _ in people], np.int64)
+        for owner in np.setdiff1d(owners, rows).tolist():
             people += db.execute("SELECT id, uuid, name FROM persons WHERE id = ?", (owner,))
-        place_of = {row: place for place, (row, _, _) in enumerate(people)}
         removed = db.execute("SELECT id FROM removed_templates WHERE revision > ?", (since,)).fetchall()
         return Changes(
             revision=revision,
             template_ids=template_ids,
-            person_of=np.array([place_of[owner] for owner in owners.tolist()], np.intp),
+            person_of=self._places(owners, np.array([row for row, _, _ in people], np.int64)),
             vectors=vectors,
-            person_ids=tuple(uuid_text(uuid) for _, uuid, _ in people),
-            names=tuple(name for _, _, name in people),
+            person_ids=tuple([uuid_text(uuid) for _, uuid, _ in people]),
+            names=tuple([name for _, _, name in people]),
             removed=np.array(removed, np.int64).reshape(-1),
             look_alikes=_read_look_alikes(db),
             calibration=self._fitting_calibration(db),
             whole=since == _EVERYTHING,
         )
+
+    def _places(self, owners: Indices, people: Numbers) -> Indices:
+        """Where the row of each owner is among those of people."""
+        order = np.argsort(people)
+        found = np.searchsorted(people, owners, sorter=order)
+        places = order[np.minimum(found, len(people) - 1)] if len(people) else found
+        if not np.array_equal(people[places], owners):
+            raise damaged(self.address, "it holds templates of people who are not there")
+        return np.asarray(places, np.intp)
 
     def _read_vectors(self, db: Database, since: int) -> tuple[Numbers, Indices, Floats]:
         """Numbers, rows of the owners, and vectors of the templates that are newer than a revision."""
@@ -712,11 +724,12 @@ class SqlGallery(ABC):
         (count,) = db.execute("SELECT count(*) FROM templates WHERE revision > ?", (since,)).fetchone()
         ids, owners = np.empty(count, np.int64), np.empty(count, np.intp)
         vectors = np.empty((count, dimension), np.float32)
-        rows = db.execute(_VECTORS, (since,))
+        # All of them in the order in which they lie in the file.
+        rows = db.execute(_ALL_VECTORS) if since == _EVERYTHING else db.execute(f"{_ALL_VECTORS} {_NEWER}", (since,))
         # In parts: a million rows as Python objects take several times the memory of the matrix.
-        for first in range(0, count, _ROWS_AT_ONCE):
-            part = slice(first, min(first + _ROWS_AT_ONCE, count))
-            ids[part], owners[part], blobs = zip(*rows.fetchmany(_ROWS_AT_ONCE), strict=True)
+        for first in range(0, count, _VECTORS_AT_ONCE):
+            part = slice(first, min(first + _VECTORS_AT_ONCE, count))
+            ids[part], owners[part], blobs = zip(*rows.fetchmany(_VECTORS_AT_ONCE), strict=True)
             self._check_blobs(db, blobs)
             vectors[part] = np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), dimension)
         check_vectors(vectors, what=f"The pool {self.address} is damaged: its row")
@@ -724,7 +737,7 @@ class SqlGallery(ABC):
 
     def _check_blobs(self, db: Database, blobs: Sequence[object]) -> None:
         dimension = self._dimension(db) or 0
-        if any(not isinstance(blob, bytes) or len(blob) != 4 * dimension for blob in blobs):
+        if not set(map(type, blobs)) <= {bytes} or not set(map(len, blobs)) <= {4 * dimension}:  # type: ignore[arg-type]
             raise damaged(self.address, f"it holds vectors that do not have {dimension} dimensions")
 
     def _check_owner(self, db: Database, template_id: int, name: str | None) -> tuple[int, str]:
