@@ -167,9 +167,8 @@ def read_image(path: Path, *, is_own: bool = False) -> Image:
         if os.name == "nt":  # where what is mapped can be neither deleted nor replaced
             file.seek(0)
             memory: mmap.mmap | bytearray = bytearray(file.read())
-        else:  # who is erased is overwritten in the file, too, which others may have mapped
-            access = mmap.ACCESS_WRITE if file.writable() else mmap.ACCESS_COPY
-            memory = mmap.mmap(file.fileno(), status.st_size, access=access)
+        else:  # who is erased is overwritten in memory of this process, never under the hands of others
+            memory = mmap.mmap(file.fileno(), status.st_size, access=mmap.ACCESS_COPY)
             if hasattr(mmap, "MADV_WILLNEED"):
                 memory.madvise(mmap.MADV_WILLNEED)
     if not is_own:
