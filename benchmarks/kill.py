@@ -35,7 +35,7 @@ PEOPLE = 1500
 FEW = 3
 ALIVE_S = (0.05, 0.8)
 PATIENCE_S = 15.0
-_OF_ACTIVITY = "INSERT INTO activity (at, event, person, source, person_id) VALUES (?, 'recognized', ?, 'door', ?)"
+_OF_ACTIVITY = "INSERT INTO {} (at, event, person, source, person_id) VALUES (?, 'recognized', ?, 'door', ?)"
 _AT = "2026-11-30T00:00:00+00:00"
 
 
@@ -218,7 +218,7 @@ def remember(server: Server) -> None:
     """Let the activity speak of everybody, so that it has something to forget."""
     people = [(one["person"], one["person_id"]) for one in everybody(server)]
     with closing(sqlite3.connect(server.pool.with_suffix(".server.db"), timeout=30)) as db, db:
-        db.executemany(_OF_ACTIVITY, [(_AT, name, number) for name, number in people])
+        db.executemany(_OF_ACTIVITY.format(activity_in(db)), [(_AT, name, number) for name, number in people])
 
 
 def everybody(server: Server) -> list[dict[str, str]]:
@@ -259,7 +259,14 @@ def audit_of(server: Server, action: str, did: Did) -> list[dict[str, str]]:
 def in_activity(server: Server) -> set[str]:
     """Everybody whom the activity speaks of, as its file says."""
     with closing(sqlite3.connect(server.pool.with_suffix(".server.db"), timeout=30)) as db:
-        return {name for (name,) in db.execute("SELECT DISTINCT person FROM activity WHERE person IS NOT NULL")}
+        query = f"SELECT DISTINCT person FROM {activity_in(db)} WHERE person IS NOT NULL"
+        return {name for (name,) in db.execute(query)}
+
+
+def activity_in(db: sqlite3.Connection) -> str:
+    """What the table of the activity is called in the file of a server, which may be an earlier one."""
+    (name,) = db.execute("SELECT name FROM sqlite_master WHERE name IN ('activity', 'server_activity')").fetchone()
+    return str(name)
 
 
 def strangers(server: Server) -> list[str]:

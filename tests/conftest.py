@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from facepool.faces.detect import RetinaFace
 from facepool.models.catalog import DEMO_PHOTOS, InstalledModel, RetinaFaceSpec
 from facepool.models.store import ModelStore, default_root
 from facepool.runtime import Device, Runtime, default_threads
+from support import postgres
 from support.commands import Commands
 from support.paths import SHARED
 from support.synthetic_camera import SyntheticHead
@@ -53,6 +54,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if item.get_closest_marker("shared")]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what asks PostgreSQL where there is none."""
+    if item.get_closest_marker("postgres") and (why := postgres.missing()):
+        pytest.skip(why)
+
+
+@pytest.fixture(autouse=True)
+def _databases_go_with_their_test() -> Iterator[None]:
+    """PostgreSQL's files do not fill the disk while many tests run."""
+    yield
+    postgres.drop_databases()
 
 
 @pytest.fixture(scope="session", autouse=True)

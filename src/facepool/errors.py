@@ -15,6 +15,7 @@ FacepoolError
 │   ├── CameraUnavailable
 │   ├── StreamUnavailable
 │   ├── StreamLost
+│   ├── VectorsUnreadable
 │   ├── NoFace
 │   ├── ImplausibleLandmarks
 │   ├── ScanIncomplete
@@ -25,6 +26,7 @@ FacepoolError
 │   ├── PoolCorrupt
 │   ├── PoolLocked
 │   ├── PoolGone
+│   ├── PoolUnreachable
 │   ├── PoolTooNew
 │   ├── SpaceMismatch
 │   ├── InvalidEmbedding
@@ -32,6 +34,7 @@ FacepoolError
 │   ├── UnknownTemplate
 │   ├── PersonExists
 │   ├── PoolChanged
+│   ├── TransferIncomplete
 │   ├── PersonFull
 │   ├── InsufficientData
 │   └── IdentityConflict
@@ -191,6 +194,15 @@ class StreamLost(InputError):
     code = "stream_lost"
 
 
+class VectorsUnreadable(InputError):
+    """A file of embeddings or of their names cannot be loaded into a pool; nothing of it was stored.
+
+    Remedy: the message names the row, and what is wrong with it.
+    """
+
+    code = "vectors_unreadable"
+
+
 class NoFace(InputError):
     """A picture that needs a face has none.
 
@@ -282,6 +294,16 @@ class PoolGone(PoolError):
     code = "pool_gone"
 
 
+class PoolUnreachable(PoolError):
+    """The database that the pool is kept in cannot be reached, or lets nobody in.
+
+    Remedy: start the database server, or check the address, the network and the password; a server of facepool goes on
+    by itself once it answers.
+    """
+
+    code = "pool_unreachable"
+
+
 class PoolTooNew(PoolError):
     """The pool was written by a newer facepool.
 
@@ -343,6 +365,15 @@ class PoolChanged(PoolError):
     """
 
     code = "pool_changed"
+
+
+class TransferIncomplete(PoolError):
+    """After people were copied from one pool to another, something is not there.
+
+    Remedy: copy again; what is there stays, and the rest follows.
+    """
+
+    code = "transfer_incomplete"
 
 
 class PersonFull(PoolError):

@@ -18,7 +18,7 @@ from facepool.capture import CaptureOptions, ReconnectPolicy
 from facepool.errors import ConfigError, PoolLocked, StorageError
 from facepool.web.services.cameras import CameraMemory, Cameras, CameraSetup
 from facepool.web.services.secrets import CameraSecrets, with_login
-from facepool.web.services.store import ServerStore
+from facepool.web.services.store import ServerStore, SqliteStore
 from support.fake_analyzer import FakeAnalyzer
 from support.web_client import client_of
 
@@ -54,7 +54,7 @@ def have(secret: str, files: dict[str, bytes]) -> set[str]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[ServerStore]:
-    with closing(ServerStore(tmp_path / "pool.server.db")) as store:
+    with closing(SqliteStore(tmp_path / "pool.server.db")) as store:
         yield store
 
 
@@ -113,9 +113,9 @@ def test_passwords_that_an_earlier_version_kept_are_taken_out_of_the_store(
         {ADDRESS: "Door", by_address: by_address, in_the_path: {"name": "Gate", "every": 5.0}, "0": "Desk"},
     )
     with store.transaction() as db:
-        db.execute("INSERT INTO activity (at, event, source) VALUES ('2026', 'appeared', ?)", (by_address,))
+        db.execute("INSERT INTO server_activity (at, event, source) VALUES ('2026', 'appeared', ?)", (by_address,))
         db.execute(
-            "INSERT INTO audit (at, caller, action, person, detail) VALUES ('2026', 'me', 'added', '', ?)",
+            "INSERT INTO server_audit (at, caller, action, person, detail) VALUES ('2026', 'me', 'added', '', ?)",
             (by_address,),
         )
     assert "pool.server.db-wal" in have("s3cret", files_of(tmp_path))
@@ -144,7 +144,7 @@ def test_a_camera_whose_login_is_gone_is_not_asked_without_it(
 def test_a_camera_that_cannot_be_remembered_is_not_watched_and_its_login_not_kept(tmp_path: Path) -> None:
     path = tmp_path / "pool.server.db"
     with (
-        closing(ServerStore(path, patience_s=0.1)) as store,
+        closing(SqliteStore(path, patience_s=0.1)) as store,
         closing(Cameras(SETUP, CameraMemory(store, CameraSecrets(tmp_path / "pool.server.secrets")))) as cameras,
     ):
         first = cameras.add("rtsp://me:f1rst@127.0.0.1:9/hall", remember=True)
@@ -198,7 +198,7 @@ def test_cameras_settings_and_sign_ins_are_whole_or_nothing(web: TestClient, tmp
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("facepool.web.services.keys.insert_entry", fail)
         assert web.post("/v1/session", json={"key": key}).status_code == 503
-    assert services.store.read("SELECT * FROM sessions") == []
+    assert services.store.read("SELECT * FROM server_sessions") == []
     web.headers["x-api-key"] = key
     assert web.delete(f"/v1/cameras/{number}").status_code == 204
     said = [(entry["action"], entry["detail"]) for entry in web.get("/v1/audit").json()["entries"]]

@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from facepool.gallery import Pool, open_pool
 from facepool.web.services import Services
 from facepool.web.services.keys import LOCAL
-from facepool.web.services.store import ServerStore
+from facepool.web.services.store import SqliteStore
 from support.fake_analyzer import FakeAnalyzer
 from support.web_client import client_of
 
@@ -179,12 +179,12 @@ def test_traces_that_may_remain_are_in_the_log(tmp_path: Path, caplog: pytest.Lo
 
 
 def test_a_change_that_cannot_be_committed_is_undone(tmp_path: Path) -> None:
-    store = ServerStore(tmp_path / "pool.server.db")
+    store = SqliteStore(tmp_path / "pool.server.db")
 
     def add_session_of_nobody() -> None:
         with store.transaction() as db:
             db.execute("PRAGMA defer_foreign_keys = ON")  # looked at by the commit only
-            db.execute("INSERT INTO sessions VALUES (x'00', 7, 0)")
+            db.execute("INSERT INTO server_sessions VALUES (x'00', 7, 0)")
 
     with pytest.raises(sqlite3.IntegrityError):
         add_session_of_nobody()

@@ -21,7 +21,7 @@ from facepool.gallery import open_pool
 from facepool.recognize.events import Event
 from facepool.types import Frame, Image, Sample
 from facepool.web.services import Services
-from facepool.web.services.store import ServerStore, StoreGone
+from facepool.web.services.store import SqliteStore, StoreGone
 from support.fake_analyzer import SPACE, FakeAnalyzer
 from support.pools import unit
 from support.web_client import client_of, png
@@ -139,10 +139,10 @@ def test_what_cameras_see_while_others_write_is_told_at_once_and_kept_later(web:
         for track in range(50):
             happened(web, track)
         assert len(told) == 50
-        assert services.store.read("SELECT count(*) FROM activity") == [(0,)]
-    until(lambda: services.store.read("SELECT count(*) FROM activity") == [(50,)])
+        assert services.store.read("SELECT count(*) FROM server_activity") == [(0,)]
+    until(lambda: services.store.read("SELECT count(*) FROM server_activity") == [(50,)])
     happened(web, 50)
-    visits = [int(str(visit)) for (visit,) in services.store.read("SELECT visit FROM activity ORDER BY id")]
+    visits = [int(str(visit)) for (visit,) in services.store.read("SELECT visit FROM server_activity ORDER BY id")]
     assert visits == sorted(visits)
 
 
@@ -154,14 +154,14 @@ def test_what_waits_to_be_kept_is_kept_when_the_server_ends(tmp_path: Path) -> N
             happened(web, track)
         other.execute("ROLLBACK")
     with closing(sqlite3.connect(tmp_path / "pool.server.db")) as left:
-        assert left.execute("SELECT count(*) FROM activity").fetchone() == (3,)
+        assert left.execute("SELECT count(*) FROM server_activity").fetchone() == (3,)
 
 
 def test_many_read_while_one_writes(tmp_path: Path) -> None:
-    with closing(ServerStore(tmp_path / "pool.server.db")) as store:
+    with closing(SqliteStore(tmp_path / "pool.server.db")) as store:
         store.keep("greeting", {"text": "hello"})
         with store.transaction() as db, ThreadPoolExecutor(4) as readers:
-            db.execute("UPDATE kept SET value = '{}'")
+            db.execute("UPDATE server_kept SET value = '{}'")
             read = [readers.submit(store.kept, "greeting") for _ in range(40)]
             assert all(one.result(PATIENCE_S) == {"text": "hello"} for one in read)
             changes = store.changes()
@@ -170,7 +170,7 @@ def test_many_read_while_one_writes(tmp_path: Path) -> None:
 
 
 def test_a_writer_waits_for_another_of_its_process_only_so_long(tmp_path: Path) -> None:
-    with closing(ServerStore(tmp_path / "pool.server.db", patience_s=0.1)) as store, ThreadPoolExecutor(1) as other:
+    with closing(SqliteStore(tmp_path / "pool.server.db", patience_s=0.1)) as store, ThreadPoolExecutor(1) as other:
         with store.transaction(), pytest.raises(PoolLocked):
             other.submit(store.keep, "greeting", {}).result(PATIENCE_S)
         other.submit(store.keep, "greeting", {}).result(PATIENCE_S)
@@ -191,7 +191,7 @@ def test_without_the_file_of_the_keys_nobody_is_let_in(web: TestClient, tmp_path
     web.post("/v1/keys", json={"name": "Me", "role": "admin"})
     (tmp_path / "pool.server.db").unlink()
     assert web.get(path).status_code == 503
-    ServerStore(tmp_path / "pool.server.db").close()  # as `facepool keys list` makes one
+    SqliteStore(tmp_path / "pool.server.db").close()  # as `facepool keys list` makes one
     assert web.get(path).status_code == 503
     assert web.delete("/v1/persons/Ada").status_code == 503
 
@@ -206,17 +206,17 @@ def test_the_file_of_the_keys_that_is_back_is_used_again(web: TestClient, tmp_pa
 
 def test_a_change_is_undone_where_the_file_vanishes_meanwhile(tmp_path: Path) -> None:
     path = tmp_path / "pool.server.db"
-    store = ServerStore(path)
+    store = SqliteStore(path)
 
     def change() -> None:
         with store.transaction() as db:
-            db.execute("INSERT INTO kept VALUES ('greeting', '{}')")
+            db.execute("INSERT INTO server_kept VALUES ('greeting', '{}')")
             path.rename(tmp_path / "elsewhere.db")
 
     with pytest.raises(StoreGone):
         change()
     (tmp_path / "elsewhere.db").rename(path)
-    assert store.read("SELECT * FROM kept") == []
+    assert store.read("SELECT * FROM server_kept") == []
     store.close()
 
 

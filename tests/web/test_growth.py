@@ -15,7 +15,7 @@ from facepool.web.middleware.authentication import share_in
 from facepool.web.middleware.bounds import Bounds
 from facepool.web.problems import Failure, TooManyRequests
 from facepool.web.services.limits import Limits
-from facepool.web.services.store import ServerStore
+from facepool.web.services.store import SqliteStore
 from support.fake_live_analyzer import FakeLiveAnalyzer
 from support.web_client import client_of
 
@@ -33,7 +33,7 @@ def test_addresses_that_one_client_has_by_the_billion_are_counted_as_one() -> No
 
 
 def test_the_log_of_the_servers_own_file_stays_small(tmp_path: Path) -> None:
-    with closing(ServerStore(tmp_path / "pool.server.db")) as store:
+    with closing(SqliteStore(tmp_path / "pool.server.db")) as store:
         for number in range(300):
             store.keep(f"setting {number}", {"value": "x" * 10_000})
             assert (tmp_path / "pool.server.db-wal").stat().st_size < 1024 * 1024

@@ -12,11 +12,13 @@ from fastapi.testclient import TestClient
 from facepool.cli.context import CommandContext
 from facepool.errors import StorageError
 from facepool.gallery import open_pool
+from facepool.gallery.image import image_of
 from facepool.gallery.sqlite import SqliteGallery
+from facepool.search import Search
 from facepool.types import Sample
 from facepool.web.services import Services
 from facepool.web.services.keys import LOCAL
-from facepool.web.services.store import ServerStore
+from facepool.web.services.store import SqliteStore
 from support.fake_analyzer import SPACE, FakeAnalyzer
 from support.pools import unit
 from support.web_client import client_of
@@ -173,7 +175,7 @@ def test_nothing_is_told_twice_where_a_process_died_before_it_could_note_that_it
     assert [person for _, person, _ in audited(web)] == ["Grace", "Ada", "Bob"]
 
 
-@pytest.mark.parametrize(("name", "table"), [(POOL, "persons"), (LOGS, "audit")])
+@pytest.mark.parametrize(("name", "table"), [(POOL, "persons"), (LOGS, "server_audit")])
 def test_what_readers_keep_from_being_wiped_is_owed_shown_and_gone_when_they_are(
     web: TestClient, tmp_path: Path, name: str, table: str
 ) -> None:
@@ -191,6 +193,31 @@ def test_what_readers_keep_from_being_wiped_is_owed_shown_and_gone_when_they_are
     assert soon(lambda: is_settled(web))
     assert files_with(tmp_path, vector, b"Grace", b"picture 0") == []
     assert web.get("/v1/pool").json()["notes"] == []
+
+
+def test_who_is_erased_is_out_of_the_image_of_the_index_before_the_answer_whoever_reads_the_pool(
+    web: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facepool.search.image.LEAST_TEMPLATES", 1)
+    image = image_of(tmp_path / POOL)
+    known(web, "Grace", "Ada")
+    vector = vector_of(tmp_path, "Grace")
+    with services_of(web).pool.open() as pool:
+        Search(pool).index()
+        assert soon(image.exists)
+        assert vector in image.read_bytes()
+        assert b"Grace" in image.read_bytes()
+        with reading(tmp_path / POOL, "persons"):
+            assert web.delete("/v1/persons/Grace").status_code == 200
+            assert image.name not in files_with(tmp_path, vector, b"Grace")
+            assert POOL in web.get("/ready").json()["owed"]
+        assert soon(lambda: is_settled(web))
+        assert files_with(tmp_path, vector, b"Grace") == []
+        assert soon(image.exists)  # of those who are left
+        assert files_with(tmp_path, vector, b"Grace") == []
+        assert b"Ada" in image.read_bytes()
+        assert web.patch("/v1/persons/Ada", json={"person": "Hopper"}).status_code == 200
+        assert image.name not in files_with(tmp_path, b"Ada")
 
 
 @pytest.mark.parametrize("table", ["persons"])
@@ -249,10 +276,10 @@ def test_a_file_that_cannot_be_wiped_for_any_reason_is_owed(web: TestClient, mon
     known(web, "Grace")
     with monkeypatch.context() as patch:
 
-        def fail(_store: ServerStore, _patience_s: float) -> str:
+        def fail(_store: SqliteStore, _patience_s: float) -> str:
             raise StorageError("The file cannot be used", why="the disk reports an error")
 
-        patch.setattr(ServerStore, "wipe", fail)
+        patch.setattr(SqliteStore, "wipe", fail)
         answer = web.delete("/v1/persons/Grace")
         assert (answer.status_code, answer.json()["samples"]) == (200, 1)
         assert any("the disk reports an error" in note for note in answer.json()["notes"])
@@ -287,7 +314,7 @@ def test_a_key_and_its_entry_in_the_log_come_and_go_together(web: TestClient, tm
     made = web.post("/v1/keys", json={"name": "Desk", "role": "admin"}).json()["key"]
     header = {"x-api-key": made}
     db = sqlite3.connect(tmp_path / LOGS, isolation_level=None)
-    db.execute("CREATE TRIGGER no_entry BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no entry'); END")
+    db.execute("CREATE TRIGGER no_entry BEFORE INSERT ON server_audit BEGIN SELECT RAISE(ABORT, 'no entry'); END")
     assert web.post("/v1/keys", json={"name": "Cron", "role": "enroll"}, headers=header).is_error
     assert web.delete("/v1/keys/Desk", headers=header).is_error
     db.execute("DROP TRIGGER no_entry")

@@ -20,8 +20,9 @@ from facepool.web.services import ServerOptions, Services, assemble
 from facepool.web.services.audit import Audit
 from facepool.web.services.keys import LOCAL, Caller, Keys
 from facepool.web.services.limits import Limits
-from facepool.web.services.store import ServerStore, store_beside
+from facepool.web.services.store import SqliteStore, store_beside
 from support.fake_analyzer import FakeAnalyzer, view
+from support.stores import store_of_version
 from support.web_client import LOCAL as ADDRESS
 from support.web_client import client_of, png
 
@@ -173,7 +174,7 @@ def test_a_removed_key_ends_the_sessions_that_began_with_it(guarded: TestClient)
 
 
 def test_another_process_adds_and_removes_keys_while_the_server_runs(guarded: TestClient, tmp_path: Path) -> None:
-    other = ServerStore(store_beside(tmp_path / "pool.db"))
+    other = SqliteStore(store_beside(tmp_path / "pool.db"))
     headers = {"x-api-key": Keys(other).add("Cron", "recognize")}
     assert guarded.get("/v1/pool", headers=headers).status_code == 200
     Keys(other).remove("Cron")
@@ -361,18 +362,9 @@ def test_the_log_names_nobody(web: TestClient, caplog: pytest.LogCaptureFixture)
 
 def test_a_log_of_an_earlier_server_gets_room_for_ids_and_keeps_everything(tmp_path: Path) -> None:
     path = tmp_path / "pool.server.db"
-    ServerStore(path).close()
-    old = sqlite3.connect(path)
-    for index in ("activity_of_source", "activity_of_visit", "activity_of_person_id"):
-        old.execute(f"DROP INDEX {index}")
-    later = [("activity", "person_id"), ("audit", "person_id"), ("activity", "event_id"), ("activity", "visit")]
-    for table, column in later:
-        old.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-    old.execute("INSERT INTO audit VALUES (1, '2026-01-01T00:00:00+00:00', 'Me', 'registered', 'Ada', '3 views')")
-    old.execute("PRAGMA user_version = 1")
-    old.commit()
-    old.close()
-    store = ServerStore(path)
+    with store_of_version(path, 1) as old:
+        old.execute("INSERT INTO audit VALUES (1, '2026-01-01T00:00:00+00:00', 'Me', 'registered', 'Ada', '3 views')")
+    store = SqliteStore(path)
     audit = Audit(store, lambda name: f"id of {name}")
     audit.note(LOCAL, "exported", "Ada")
     entries = asyncio.run(audit.entries())
@@ -381,7 +373,7 @@ def test_a_log_of_an_earlier_server_gets_room_for_ids_and_keeps_everything(tmp_p
 
 
 def test_who_is_erased_is_erased_from_the_audit_log_under_all_names(tmp_path: Path) -> None:
-    store = ServerStore(tmp_path / "pool.server.db")
+    store = SqliteStore(tmp_path / "pool.server.db")
     audit = Audit(store, lambda name: f"id of {name}")
     me = Caller("Me", "admin")
     audit.note(me, "registered", "Ada", "3 views")
@@ -403,7 +395,7 @@ def test_who_is_erased_is_erased_from_the_audit_log_under_all_names(tmp_path: Pa
 
 
 def test_everything_about_a_person_under_earlier_names_is_found(tmp_path: Path) -> None:
-    store = ServerStore(tmp_path / "pool.server.db")
+    store = SqliteStore(tmp_path / "pool.server.db")
     audit = Audit(store, lambda name: f"id of {name}")
     audit.note(LOCAL, "registered", "Ada", "3 views")
     audit.note(LOCAL, "registered", "Bob", "1 view")
@@ -414,10 +406,10 @@ def test_everything_about_a_person_under_earlier_names_is_found(tmp_path: Path) 
 
 
 def test_a_role_that_nobody_knows_gives_no_rights(tmp_path: Path) -> None:
-    store = ServerStore(tmp_path / "pool.server.db")
+    store = SqliteStore(tmp_path / "pool.server.db")
     Keys(store).add("Me", "admin")
     with sqlite3.connect(tmp_path / "pool.server.db") as other:
-        other.execute("UPDATE keys SET role = 'root'")
+        other.execute("UPDATE server_keys SET role = 'root'")
     other.close()
     with pytest.raises(ConfigError, match="root"):
         Keys(store).find("anything")

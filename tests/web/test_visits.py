@@ -1,6 +1,5 @@
 """One visit is one entry: what happens to a face, and quick returns of its person, before one camera."""
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -12,8 +11,9 @@ from fastapi.testclient import TestClient
 
 from facepool.web.services import Services
 from facepool.web.services import activity as activity_module
-from facepool.web.services.store import ServerStore
+from facepool.web.services.store import SqliteStore
 from support.fake_analyzer import FakeAnalyzer
+from support.stores import store_of_version
 from support.web_client import client_of
 
 
@@ -152,20 +152,15 @@ def test_who_is_erased_before_the_camera_is_not_in_view_for_ever(web: TestClient
 
 def test_the_activity_of_earlier_versions_becomes_visits(tmp_path: Path) -> None:
     path = tmp_path / "pool.server.db"
-    ServerStore(path).close()
     rows = [
         ("10:00:00", "appeared", None), ("10:00:01", "recognized", "Ada"), ("10:05:00", "lost", "Ada"),
         ("11:00:00", "appeared", None), ("11:00:40", "lost", None), ("11:30:00", "recognized", "Bob"),
     ]  # fmt: skip
-    with closing(sqlite3.connect(path)) as db, db:
-        for index in ("activity_of_source", "activity_of_visit", "activity_of_person_id"):
-            db.execute(f"DROP INDEX {index}")
-        db.execute("ALTER TABLE activity DROP COLUMN visit")
+    with store_of_version(path, 3) as db:
         db.executemany(
             "INSERT INTO activity (at, event, person, source) VALUES (?, ?, ?, 'door')",
             [(f"2026-01-02T{at}+00:00", event, person) for at, event, person in rows],
         )
-        db.execute("PRAGMA user_version = 3")
-    with closing(ServerStore(path)) as store:
-        visits = [visit for (visit,) in store.read("SELECT visit FROM activity ORDER BY id")]
+    with closing(SqliteStore(path)) as store:
+        visits = [visit for (visit,) in store.read("SELECT visit FROM server_activity ORDER BY id")]
     assert visits == [2, 2, 2, 4, 5, 6]

@@ -3,6 +3,8 @@
 A command that takes some of the options gets a ``CommandContext`` as its first argument.
 """
 
+import os
+import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +23,7 @@ from facepool.faces.analyze import Analyzer
 from facepool.faces.load import ModelChoice, load_analyzer
 from facepool.files import exists, in_a_home
 from facepool.gallery import Pool, open_pool
+from facepool.gallery.address import PoolAddress, PostgresAddress, make_folder_of, pool_address
 from facepool.gallery.notices import COMMAND_LINE, logs_beside
 from facepool.models.catalog import PACKS, ModelEntry, Progress, find_pack, space_of
 from facepool.models.store import ModelStore, default_root
@@ -28,6 +31,7 @@ from facepool.thresholds import ThresholdPolicy
 from facepool.types import EmbeddingSpace
 
 Command = Callable[..., Any]
+_Kind = type | click.Path | click.Choice[str] | Callable[[str], object]
 
 MODELS = ("pack", "detector", "embedder", "precision", "device", "threads", "models_dir", "offline_dir")
 DETECTION = ("quality", "detect_size", "detect_threshold")
@@ -38,9 +42,10 @@ EVENTS = ("webhook", "mqtt", "home_assistant", "discovery_prefix")
 FRIGATE = ("frigate", "frigate_topic")
 REGISTRATION = ("register_threshold", "max_templates", "min_face", "min_sharpness")
 
-_METAVARS = {"camera": "[NAME=]SOURCE"}
-_ADDRESSES = ("camera", "webhook", "mqtt", "frigate")
+_METAVARS = {"camera": "[NAME=]SOURCE", "pool": "POOL"}
+_ADDRESSES = ("pool", "camera", "webhook", "mqtt", "frigate")
 """Settings that may have a password in them."""
+_ELSEWHERE = {"pool": ", or leave the password out and keep it in ~/.pgpass, or in the file that PGPASSFILE names,"}
 _SHORT = {"pool": "-p", "threshold": "-t"}
 
 
@@ -56,6 +61,7 @@ class CommandContext:
         json_lines: Print results for programs.
         accept_licence: The user has said that they accept terms that restrict use.
         ids_path: Where the names of a ``.npy`` pool are, if not beside it.
+        is_quiet: Make no remarks: another process makes the same.
     """
 
     def __init__(self, given: Mapping[str, object] | None = None) -> None:
@@ -64,6 +70,13 @@ class CommandContext:
         self.json_lines = False
         self.accept_licence = False
         self.ids_path: Path | None = None
+        self.is_quiet = False
+        self._warned: set[str] = set()
+
+    def __getstate__(self) -> dict[str, object]:
+        """What another process needs to do the same: networks and console it makes itself."""
+        names = ("given", "config", "json_lines", "accept_licence", "ids_path", "is_quiet", "_warned", "settings")
+        return {name: getattr(self, name) for name in names}
 
     @cached_property
     def settings(self) -> Settings:
@@ -73,7 +86,7 @@ class CommandContext:
     @cached_property
     def console(self) -> Console:
         """Where results and remarks go."""
-        return Console(json_lines=self.json_lines)
+        return Console(json_lines=self.json_lines, is_quiet=self.is_quiet)
 
     @cached_property
     def analyzer(self) -> Analyzer:
@@ -105,10 +118,17 @@ class CommandContext:
         pack = find_pack(settings.pack)
         return settings.detector or pack.detector, settings.embedder or pack.embedder
 
-    @property
-    def pool_path(self) -> Path:
+    @cached_property
+    def pool_address(self) -> PoolAddress:
         """Where people are kept."""
-        return in_a_home(self.settings.pool, "FACEPOOL_POOL")
+        pool = self.settings.pool
+        self._warn_of("pool")
+        return in_a_home(pool, "FACEPOOL_POOL") if isinstance(pool, Path) else pool
+
+    def make_folder(self) -> None:
+        """Make the folder of a pool that is a file."""
+        if isinstance(self.pool_address, Path):
+            make_folder_of(self.pool_address)
 
     def store(self, progress: Progress = lambda _name, _done, _total: None) -> ModelStore:
         """Where models are kept; downloads are reported to ``progress``."""
@@ -125,10 +145,10 @@ class CommandContext:
 
     def open_pool(self, space: EmbeddingSpace | None = None, *, must_exist: bool = True) -> Pool:
         """The pool of the settings; passes its remarks on."""
-        path = self.pool_path
+        address = self.pool_address
         if not must_exist:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        pool = open_pool(path, space, ids_path=self.ids_path, must_exist=must_exist)
+            self.make_folder()
+        pool = open_pool(address, space, ids_path=self.ids_path, must_exist=must_exist)
         for remark in pool.notes:
             self.console.note(remark)
         return pool
@@ -142,7 +162,7 @@ class CommandContext:
     @contextmanager
     def noting(self, pool: Pool) -> Iterator[None]:
         """Changes inside the block are told to the logs of a server that has worked on a pool."""
-        if not exists(logs_beside(pool.path)):  # nobody would ever read the notices
+        if not exists(logs_beside(pool.address)):  # nobody would ever read the notices
             pool.wipe()  # what an earlier command could not
             yield
             return
@@ -169,18 +189,31 @@ class CommandContext:
         Args:
             sources: Addresses that were named where no setting is.
         """
-        file = self.config or default_config()
         for name in _ADDRESSES:
-            if any(map(_has_secret, _texts(self.given.get(name)))):
-                self._warn_of_password(name, f", or {name} in {file}")
+            self._warn_of(name)
         if any(map(_has_secret, sources)):
-            self._warn_of_password("source", "")
+            self._warn_of_process_list("source", "")
 
-    def _warn_of_password(self, option: str, elsewhere: str) -> None:
+    def _warn_of(self, name: str) -> None:
+        """Say, once, who else can read the password in a setting."""
+        if name in self._warned or not any(map(_has_secret, _texts(getattr(self.settings, name)))):
+            return
+        self._warned.add(name)
+        file = self.config or default_config()
+        if name in self.given:
+            self._warn_of_process_list(name, f", or {name} in {file}{_ELSEWHERE.get(name, '')}")
+        elif f"{ENVIRONMENT_PREFIX}{name.upper()}" not in {variable.upper() for variable in os.environ}:
+            self._warn_of_file(file)
+
+    def _warn_of_process_list(self, option: str, elsewhere: str) -> None:
         self.console.note(
             f"Other users of this machine can read the password in --{option}, in the list of processes. Set "
             f"{ENVIRONMENT_PREFIX}{option.upper()}{elsewhere} in its place"
         )
+
+    def _warn_of_file(self, file: Path) -> None:
+        if os.name != "nt" and stat.S_IMODE(file.stat().st_mode) & (stat.S_IRGRP | stat.S_IROTH):
+            self.console.note(f"Other users of this machine can read the password in {file}. Run: chmod 600 {file}")
 
     def _ask_for_licence(self, entry: ModelEntry) -> bool:
         if self.accept_licence:
@@ -248,12 +281,14 @@ licence_option = click.option(
 )
 
 
-def _texts(value: object) -> tuple[str, ...]:
-    return value if isinstance(value, tuple) else (str(value or ""),)
+def _texts(value: object) -> tuple[object, ...]:
+    return value if isinstance(value, tuple) else (value or "",)
 
 
-def _has_secret(address: str) -> bool:
-    return mask_credentials(address) != address
+def _has_secret(address: object) -> bool:
+    if isinstance(address, PostgresAddress):
+        return address.has_secret
+    return mask_credentials(str(address)) != str(address)
 
 
 def _option(name: str, setting: FieldInfo) -> Callable[[Command], Command]:
@@ -277,7 +312,9 @@ def _option(name: str, setting: FieldInfo) -> Callable[[Command], Command]:
     )
 
 
-def _kind(setting: FieldInfo) -> type | click.Path | click.Choice[str]:
+def _kind(setting: FieldInfo) -> _Kind:
+    if setting.annotation == Settings.model_fields["pool"].annotation:
+        return pool_address
     if setting.annotation in (Path, Path | None):
         return click.Path(path_type=Path)
     if get_origin(setting.annotation) is Literal:

@@ -20,8 +20,11 @@ import numpy as np
 
 from facepool.errors import ConfigError, FacepoolError, InvalidEmbedding, PathMissing, PoolCorrupt, PoolLocked
 from facepool.files import PRIVATE, appearing, exists, storage_errors, sweep, sync_folders, write_new
+from facepool.gallery.address import PoolAddress
 from facepool.gallery.checks import check_space, check_vectors, find_name
 from facepool.gallery.connection import explained
+from facepool.gallery.database import Database
+from facepool.gallery.image import delete_image
 from facepool.gallery.schema import (
     APPLICATION_ID,
     CONTENT,
@@ -30,7 +33,8 @@ from facepool.gallery.schema import (
     damaged_of,
     version_of,
 )
-from facepool.gallery.sqlite import SqlGallery, SqliteGallery, read_space
+from facepool.gallery.sql import SqlGallery, read_space
+from facepool.gallery.sqlite import SqliteGallery
 from facepool.types import EmbeddingSpace
 
 Report = Callable[[int, int], None]
@@ -128,7 +132,7 @@ def back_up(gallery: SqlGallery, target: Path, *, replace: bool = False, report:
         DiskFull: No room; nothing is left behind.
         PoolCorrupt: The pool is damaged.
     """
-    _check_target(gallery.path, target, replace=replace)
+    _check_target(gallery.address, target, replace=replace)
     sweep(target.parent, _FINISHED_AFTER_S)
     with appearing(target) as unfinished:
         write_new(unfinished, b"", PRIVATE)
@@ -138,10 +142,10 @@ def back_up(gallery: SqlGallery, target: Path, *, replace: bool = False, report:
             gallery.copy_to(db, report)
             db.execute("PRAGMA journal_mode = DELETE")
             _leave_out_what_is_owed(db)
-            contents = _verified(db, gallery.path, version_of(db, target), _nobody_hears)
+            contents = _verified(db, gallery.address, version_of(db, target), _nobody_hears)
         with unfinished.open("rb+") as file:
             os.fsync(file.fileno())
-        _check_target(gallery.path, target, replace=replace)  # again: it took a while
+        _check_target(gallery.address, target, replace=replace)  # again: it took a while
     with storage_errors(target):
         sync_folders([target])
     return contents
@@ -199,7 +203,7 @@ def compared(gallery: SqlGallery, backup: Backup, erased_names: Collection[str] 
     """
     with gallery.reading() as live:
         if live.execute("SELECT 1 FROM templates LIMIT 1").fetchone():
-            check_space(gallery.path, read_space(live), backup.contents.space)
+            check_space(gallery.address, read_space(live), backup.contents.space)
         people, templates = _erased(live, backup.db, erased_names)
         here = dict(live.execute("SELECT uuid, name FROM persons").fetchall())
         there = dict(backup.db.execute("SELECT uuid, name FROM persons").fetchall())
@@ -236,7 +240,7 @@ def restore(
         report: Is told how many templates were stored.
     """
 
-    def leave_out(live: sqlite3.Connection) -> None:
+    def leave_out(live: Database) -> None:
         # Inside the change: nobody else can be erased meanwhile.
         if before is not None:
             before()
@@ -291,6 +295,7 @@ def replace_damaged(path: Path, backup: Backup, error: PoolCorrupt, *, report: R
         _beside(path, "-shm").unlink(missing_ok=True)
         _check_unused(path)
         fresh.replace(path)
+        delete_image(path)
         sync_folders([path])
     return aside
 
@@ -324,14 +329,14 @@ def _check_unused(path: Path) -> None:
             ) from error
 
 
-def _check_target(pool: Path, target: Path, *, replace: bool) -> None:
+def _check_target(pool: PoolAddress, target: Path, *, replace: bool) -> None:
     what = f"The backup {target} cannot be made"
     if target.is_dir():
         raise ConfigError(what, why="it is a folder", fix="Name a file in it")
     if not exists(target):
         _check_logs(what, target)
         return
-    if pool.exists() and target.samefile(pool):
+    if isinstance(pool, Path) and pool.exists() and target.samefile(pool):
         raise ConfigError(what, why="it is the pool itself", fix="Name another file")
     if not replace:
         raise ConfigError(what, why="there is a file of that name already", fix="Name another file, or add --force")
@@ -395,7 +400,7 @@ def _tables(db: sqlite3.Connection) -> set[str]:
     return {str(name) for (name,) in rows}
 
 
-def _verified(db: sqlite3.Connection, path: Path, version: int, report: Report) -> Contents:
+def _verified(db: sqlite3.Connection, path: PoolAddress, version: int, report: Report) -> Contents:
     """What a pool has, after all of it was looked at.
 
     Raises:
@@ -420,7 +425,7 @@ def _verified(db: sqlite3.Connection, path: Path, version: int, report: Report) 
     return Contents(people, templates, images, read_space(db), version)
 
 
-def _check_kinds(db: sqlite3.Connection, path: Path, table: str) -> None:
+def _check_kinds(db: sqlite3.Connection, path: PoolAddress, table: str) -> None:
     """Refuse what a column would never hold: SQLite itself lets anything into nearly every one."""
     flaws = []
     for _, name, kind, not_null, *_ in db.execute(f"PRAGMA table_info({table})").fetchall():
@@ -445,12 +450,12 @@ def _check_embeddings(db: sqlite3.Connection, report: Report) -> None:
         report(done, total)
 
 
-def _damaged(path: Path, why: str) -> PoolCorrupt:
+def _damaged(path: PoolAddress, why: str) -> PoolCorrupt:
     return PoolCorrupt(f"{path} is damaged", why=why, fix="Restore an older backup")
 
 
 def _erased(
-    live: sqlite3.Connection, copy: sqlite3.Connection, names: Collection[str]
+    live: Database, copy: sqlite3.Connection, names: Collection[str]
 ) -> tuple[Sequence[tuple[int, str]], Sequence[int]]:
     """Who, and which templates, of a copy were erased from a pool since.
 
@@ -478,7 +483,7 @@ def _erased(
     return sorted(people.items()), templates
 
 
-def _akin(live: sqlite3.Connection, copy: sqlite3.Connection) -> bool:
+def _akin(live: Database, copy: sqlite3.Connection) -> bool:
     """Whether nothing speaks against one pool being a copy of the other: numbers of templates mean the same in both."""
     query = "SELECT id, embedding FROM templates ORDER BY id LIMIT ?"
     here, there = (dict(db.execute(query, (_SEVERAL,)).fetchall()) for db in (live, copy))

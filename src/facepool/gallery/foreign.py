@@ -21,7 +21,8 @@ from facepool.gallery.base import OpenFiles
 from facepool.gallery.checks import NAME_LIMIT, check_space, check_vectors, damaged, find_name
 from facepool.gallery.connection import explained, log_of
 from facepool.gallery.schema import VERSION, in_memory, version_of
-from facepool.gallery.sqlite import SqlGallery, calibration_of, read_space
+from facepool.gallery.sql import calibration_of, read_space
+from facepool.gallery.sqlite import SqliteTables
 from facepool.types import EmbeddingSpace
 
 DEADLINE_S = 30.0
@@ -68,7 +69,8 @@ _RULES = (
     ),
     (
         "it has names that are none",
-        "SELECT 1 FROM persons WHERE typeof(name) != 'text' OR length(name) NOT BETWEEN 1 AND :name",
+        """SELECT 1 FROM persons WHERE typeof(name) || typeof(folded) != 'texttext'
+        OR length(name) NOT BETWEEN 1 AND :name OR length(folded) > 3 * :name""",
     ),
     (
         "it has people whose ids are none",
@@ -116,7 +118,7 @@ _RULES = (
 """What a pool does not hold, and what finds it: a row that is not 0."""
 
 
-class ForeignGallery(SqlGallery):
+class ForeignGallery(SqliteTables):
     """A pool that somebody sent or named, to be copied from. Nothing is written to it.
 
     Args:

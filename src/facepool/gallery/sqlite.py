@@ -1,98 +1,38 @@
-"""Galleries in SQL: what is asked of the tables (`SqlGallery`), and the store of record, one file (`SqliteGallery`)."""
+"""The store of record: a gallery in one SQLite file."""
 
-import json
 import sqlite3
-import warnings
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, astuple
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
-from uuid import uuid4
+from typing import Any
 
-import numpy as np
-
-from facepool.errors import NotWritable, PathMissing
+from facepool.errors import FacepoolError, NotWritable, PathMissing
 from facepool.files import exists
-from facepool.gallery.base import OpenFiles, check_gallery, new_templates, pairs_of
-from facepool.gallery.checks import (
-    check_samples,
-    check_space,
-    check_vectors,
-    clean_name,
-    clean_pair,
-    damaged,
-    find_name,
-    gallery_changed,
-    name_taken,
-    person_exists,
-    space_needed,
-    unknown_person,
-    unknown_template,
-)
-from facepool.gallery.columns import Changes, LookAlikes, Numbers, PoolMatrix
+from facepool.gallery.base import OpenFiles
+from facepool.gallery.checks import check_space
+from facepool.gallery.columns import Changes
 from facepool.gallery.connection import Link, connect, explain, explained
-from facepool.gallery.notices import Action, Notice, Owed, now
-from facepool.gallery.schema import (
-    CONTENT,
-    copies_of,
-    count_of,
-    in_memory,
-    snapshot,
-    undone_unless_whole,
-    uuid_bytes,
-    uuid_text,
-)
-from facepool.types import Calibration, EmbeddingSpace, Floats, Indices, Person, Pose, Sample, Template
+from facepool.gallery.database import Database
+from facepool.gallery.image import ImagedGallery, Mark, delete_image, delete_misfit, has_only_grown, mark_of
+from facepool.gallery.schema import copies_of, in_memory, snapshot, undone_unless_whole
+from facepool.gallery.sql import WIPING_S, SqlGallery, insertion, read_space
+from facepool.types import EmbeddingSpace
 
-_ROWS_AT_ONCE = 8192
-_ONE_MORE_ERASED = "UPDATE state SET erased = erased + 1"
-_WIPING_S = 1.0
-"""How long an erasure waits for others who use the log: what is left over is wiped later."""
 _PAGES_AT_ONCE = 4096
-_EVERYTHING = -(1 << 63)
-"""A revision before that of any row."""
-_TEMPLATES = """
-    SELECT templates.id, templates.uuid, persons.name, persons.uuid, templates.embedding, templates.created_at,
-        templates.model, samples.source, samples.time_s, samples.yaw, samples.pitch, samples.roll, samples.quality,
-        samples.score, samples.size_px, samples.frame, samples.appearance, samples.partial, samples.frontal_yaw,
-        samples.frontal_pitch, samples.frontal_roll
-    FROM templates JOIN samples ON samples.id = templates.sample_id JOIN persons ON persons.id = samples.person_id
-"""
-_PEOPLE = """
-    SELECT persons.name, persons.uuid, count(templates.id), coalesce(min(nullif(templates.created_at, '')), '')
-    FROM persons LEFT JOIN samples ON samples.person_id = persons.id LEFT JOIN templates
-        ON templates.sample_id = samples.id
-"""
-_LOOK_ALIKES = """
-    SELECT one.name, other.name FROM look_alikes
-    JOIN persons AS one ON one.id = look_alikes.person_id JOIN persons AS other ON other.id = look_alikes.other_id
-"""
-_OLDEST_PERSON = "SELECT min(revision) FROM persons"
-_OLDEST_TEMPLATE = "SELECT min(revision) FROM templates"
-_VECTORS = """
-    SELECT templates.id, samples.person_id, templates.embedding
-    FROM templates JOIN samples ON samples.id = templates.sample_id WHERE templates.revision > ?
-"""
 
 
-class SqlGallery(ABC):
-    """A `Gallery` in SQLite's tables, wherever those are.
+class SqliteTables(SqlGallery):
+    """A `Gallery` in SQLite's tables, in a file or in memory.
 
     Args:
         path: The file that the user named.
         space: What the caller's embeddings are; None: only what the gallery itself says.
     """
 
-    keeps_images = True
-    """Whether there is room for pictures."""
-
     def __init__(self, path: Path, space: EmbeddingSpace | None) -> None:
+        super().__init__(path, space)
         self.path = path
-        self._offered = space
-        self._noted: list[Notice] | None = None
-        self._caller = ""
 
     @abstractmethod
     def _connection(self) -> sqlite3.Connection:
@@ -102,280 +42,33 @@ class SqlGallery(ABC):
     def _writable(self) -> AbstractContextManager[sqlite3.Connection]:
         """The tables as they are now, which nobody else changes inside the block."""
 
-    @abstractmethod
-    def _before_commit(self) -> None:
-        """What has to succeed for a change to take place; what it raises undoes the change."""
-
-    @abstractmethod
-    def wipe(self, patience_s: float = _WIPING_S) -> str:
-        """Leave no bytes behind of what was erased; why that could not be, or empty."""
-
-    @abstractmethod
-    def _remark(self, traces: str) -> None:
-        """Remember for `notes` why bytes of what was erased are still there."""
-
-    @property
-    @abstractmethod
-    def notes(self) -> tuple[str, ...]:
-        """Remarks for the user, one line each."""
-
-    @property
-    @abstractmethod
-    def open_files(self) -> OpenFiles:
-        """What it is open on now."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Let go of the files."""
-
-    @property
-    def space(self) -> EmbeddingSpace | None:
-        """What the vectors are; for a gallery without templates that does not say, what it was opened with."""
-        with self._reading() as db:
-            return read_space(db) or (None if _has_templates(db) else self._offered)
-
-    @property
-    def dimension(self) -> int | None:
-        """Length of a vector; None for a new gallery without a space."""
-        with self._reading() as db:
-            return self._dimension(db)
-
-    def revision(self) -> int:
-        """A number that differs after any process has changed the gallery."""
-        with self._reading() as db:
-            return self._read_revision(db)
-
-    def people(self) -> list[Person]:
-        """Everybody, sorted by name."""
-        with self._reading() as db:
-            return sorted(map(_person, db.execute(f"{_PEOPLE} GROUP BY persons.id")), key=lambda person: person.name)
-
-    def person(self, name: str) -> Person | None:
-        """Somebody by name."""
-        with self._reading() as db:
-            row = db.execute(f"{_PEOPLE} WHERE persons.name = ? GROUP BY persons.id", (find_name(name),)).fetchone()
-            return _person(row) if row else None
-
-    def person_by_id(self, person_id: str) -> Person | None:
-        """Somebody by id."""
-        with self._reading() as db:
-            row = db.execute(
-                f"{_PEOPLE} WHERE persons.uuid = ? GROUP BY persons.id", (uuid_bytes(person_id),)
-            ).fetchone()
-            return _person(row) if row else None
-
-    def templates(self, person: str | None = None, *, offset: int = 0, limit: int | None = None) -> list[Template]:
-        """The templates of one person, or of everybody, oldest first."""
-        name = None if person is None else find_name(person)
-        page = (-1 if limit is None else limit, offset)
-        with self._reading() as db:
-            if name is None:
-                rows = db.execute(f"{_TEMPLATES} ORDER BY templates.id LIMIT ? OFFSET ?", page).fetchall()
-            else:
-                _row_of_person(db, name)
-                whose = "WHERE persons.name = ? ORDER BY templates.id LIMIT ? OFFSET ?"
-                rows = db.execute(f"{_TEMPLATES} {whose}", (name, *page)).fetchall()
-            self._check_blobs(db, [row[4] for row in rows])
-            return [_template(row) for row in rows]
-
-    def template(self, template_id: int) -> Template:
-        """One template."""
-        with self._reading() as db:
-            row = None
-            if _fits(template_id):
-                row = db.execute(f"{_TEMPLATES} WHERE templates.id = ?", (template_id,)).fetchone()
-            if row is None:
-                raise unknown_template(template_id)
-            self._check_blobs(db, [row[4]])
-            return _template(row)
-
-    def template_number(self, template_uuid: str) -> int | None:
-        """The number of the template of a UUID."""
-        with self._reading() as db:
-            row = db.execute("SELECT id FROM templates WHERE uuid = ?", (uuid_bytes(template_uuid),)).fetchone()
-            return int(row[0]) if row else None
-
-    def picture(self, template_id: int) -> bytes | None:
-        """The JPEG that was stored with a template, if one was."""
-        query = """SELECT pictures.jpeg FROM templates
-            LEFT JOIN pictures ON pictures.sample_id = templates.sample_id WHERE templates.id = ?"""
-        with self._reading() as db:
-            row = db.execute(query, (template_id,)).fetchone() if _fits(template_id) else None
-            if row is None:
-                raise unknown_template(template_id)
-            jpeg: bytes | None = row[0]
-            return jpeg
-
-    def template_ids_with_image(self, person: str | None = None) -> frozenset[int]:
-        """Which templates of one person, or of everybody, have a picture."""
-        query = "SELECT templates.id FROM templates JOIN pictures ON pictures.sample_id = templates.sample_id"
-        with self._reading() as db:
-            if person is None:
-                return frozenset(number for (number,) in db.execute(query))
-            query += """ JOIN samples ON samples.id = templates.sample_id
-                JOIN persons ON persons.id = samples.person_id WHERE persons.name = ?"""
-            return frozenset(number for (number,) in db.execute(query, (find_name(person),)))
-
-    def look_alikes(self) -> frozenset[LookAlikes]:
-        """Pairs of people who are easily taken for each other."""
-        with self._reading() as db:
-            return _read_look_alikes(db)
-
-    def calibration(self) -> Calibration | None:
-        """What was measured of the gallery in its embedding space."""
-        with self._reading() as db:
-            return self._fitting_calibration(db)
-
-    def changes(self, since: int | None = None) -> Changes:
-        """What happened since a revision."""
-        with self._reading() as db, snapshot(db):
-            revision = self._read_revision(db)
-            if since is None or not 0 < since <= revision or _all_newer(db, since):
-                return self._read_changes(db, revision, _EVERYTHING)
-            return self._read_changes(db, revision, since)
-
-    def matrix(self) -> PoolMatrix:
-        """All templates as they are now. Deprecated: ``changes`` and ``facepool.search.Search`` take its place."""
-        warnings.warn("Pool.matrix() is deprecated: use facepool.search.Search", DeprecationWarning, stacklevel=2)
-        return PoolMatrix.of(self.changes())
-
-    @contextmanager
-    def noting(self, caller: str) -> Iterator[list[Notice]]:
-        """Changes inside the block leave notices for logs, and bytes for who settles these to wipe."""
-        if self._noted is not None:
-            raise ValueError(f"changes of {self.path} are noted already")
-        self._caller, self._noted = caller, []
-        try:
-            yield self._noted
-        finally:
-            self._noted = None
-
-    def owed(self) -> Owed:
-        """What was promised and is not done yet."""
-        with self._reading() as db, snapshot(db):
-            (traces,) = db.execute("SELECT erased != wiped FROM state").fetchone()
-            return Owed(read_notices(db), traces=bool(traces))
-
-    def forget_notices(self, uuids: Sequence[str]) -> None:
-        """Delete notices that the logs were told."""
-        with explained(self.path), self._writable() as db, undone_unless_whole(db):
-            before = _erased_in_notices(db)
-            db.executemany("DELETE FROM notices WHERE uuid = ?", [(uuid_bytes(uuid),) for uuid in uuids])
-            if _erased_in_notices(db) != before:  # they named those whom nothing may name any more
-                db.execute(_ONE_MORE_ERASED)
-            self._before_commit()
-
-    def create(self, person: str) -> None:
-        """Make a person known who has no templates yet."""
-        name = clean_name(person)
-        with self._change() as (db, revision):
-            if _find_person(db, name) is not None:
-                raise name_taken(name)
-            row = _insert_person(db, name, None, revision)
-            self._note(db, revision, "created", name, row)
-
-    def register(
-        self,
-        person: str,
-        samples: Sequence[Sample],
-        space: EmbeddingSpace,
-        *,
-        look_alikes: Collection[str] = (),
-        expected_revision: int | None = None,
-    ) -> int:
-        """Store samples of a new or known person, all or none."""
-        pairs = pairs_of(person, look_alikes)
-        if not samples:
-            return 0
-        templates = new_templates(person, samples, space.model)
-        return self._add(templates, space, pairs, (), expected_revision, registering=clean_name(person))
-
-    def add(
-        self,
-        templates: Sequence[Template],
-        space: EmbeddingSpace | None,
-        look_alikes: Collection[LookAlikes] = (),
-        people: Collection[Person | str] = (),
-    ) -> int:
-        """Store templates with their provenance, all or none."""
-        return self._add(templates, space, look_alikes, people, None)
-
-    def set_calibration(self, calibration: Calibration | None, *, expected_revision: int | None = None) -> None:
-        """Keep what was measured of the gallery in place of what was kept."""
-        with self._reading() as db:
-            if calibration is None and self._calibration(db) is None:
-                return
-        with self._change(expected_revision) as (db, revision):
-            write_calibration(db, calibration)
-            self._note(db, revision, "forgot the calibration" if calibration is None else "calibrated the pool")
-
-    def rename(self, old: str, new: str) -> None:
-        """Give a person another name."""
-        old, new = find_name(old), clean_name(new)
-        with self._change_of(old) as (db, person, revision):
-            if new != old and _find_person(db, new) is not None:
-                raise person_exists(old, new)
-            db.execute("UPDATE persons SET name = ?, revision = ? WHERE id = ?", (new, revision, person))
-            self._note(db, revision, "renamed", new, person, old)
-
-    def merge(self, source: str, target: str) -> int:
-        """Give all templates of `source` to `target`; `source` is gone."""
-        source, target = clean_pair(source, target)
-        with self._change_of(source) as (db, leaving, revision):
-            staying = _row_of_person(db, target)
-            moved = db.execute(
-                """UPDATE templates SET revision = ?
-                WHERE sample_id IN (SELECT id FROM samples WHERE person_id = ?)""",
-                (revision, leaving),
-            ).rowcount
-            db.execute("UPDATE samples SET person_id = ? WHERE person_id = ?", (staying, leaving))
-            _move_look_alikes(db, leaving, staying)
-            db.execute("DELETE FROM persons WHERE id = ?", (leaving,))
-            self._note(db, revision, "merged", target, staying, source)
-        return moved
-
-    def remove(self, person: str) -> int:
-        """Erase a person and all their templates, and wipe the bytes."""
-        name = find_name(person)
-        with self._change_of(name) as (db, leaving, revision):
-            self._note(db, revision, "erased", name, leaving)
-            erased = _delete_person(db, leaving, revision)
-        self._wipe_unless_noting()
-        return erased
-
-    def remove_many(self, people: Collection[str]) -> dict[str, int]:
-        """Erase several people who are there in one change, and wipe the bytes as `remove` does, once."""
-        names = sorted({find_name(person) for person in people})
-        with self._reading() as db:
-            if not any(_find_person(db, name) for name in names):
-                return {}
-        with self._change() as (db, revision):
-            rows = {name: _find_person(db, name) for name in names}
-            for name, row in rows.items():
-                self._note(db, revision, "erased", name, row)  # logs may speak of those, too, who are not there
-            erased = {name: _delete_person(db, row, revision) for name, row in rows.items() if row is not None}
-        self._wipe_unless_noting()
-        return erased
-
-    def remove_template(self, template_id: int, person: str | None = None) -> str:
-        """Erase one template and its picture, and wipe the bytes as `remove` does."""
-        name = None if person is None else find_name(person)
-        with self._reading() as db:
-            self._check_owner(db, template_id, name)
-        with self._change() as (db, revision):
-            sample, owner = self._check_owner(db, template_id, name)
-            db.execute("INSERT INTO removed_templates VALUES (?, ?)", (template_id, revision))
-            db.execute("DELETE FROM samples WHERE id = ?", (sample,))
-            db.execute(_ONE_MORE_ERASED)
-            self._note(db, revision, "erased_sample", owner, _row_of_person(db, owner), str(template_id))
-        self._wipe_unless_noting()
-        return owner
+    def _explained(self) -> AbstractContextManager[None]:
+        return explained(self.path)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Several queries of the tables at one moment, for those who copy or compare galleries."""
+        """The tables, for several queries that see the gallery at one moment."""
         with self._reading() as db, snapshot(db):
             yield db
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        db = self._connection()
+        with self._explained():
+            yield db
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._explained(), self._writable() as db, undone_unless_whole(db):
+            yield db
+
+    def _next_ids(self, db: Database, table: str, count: int) -> Sequence[int]:
+        row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+        first = row[0] + 1 if row else 1
+        return range(first, first + count)
+
+    def _insert_rows(self, db: Database, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        db.executemany(insertion(table, columns), rows)
 
     def copy_to(self, target: sqlite3.Connection, report: Callable[[int, int], None]) -> None:
         """Copy all tables as they are at one moment; others may change the gallery meanwhile.
@@ -388,223 +81,8 @@ class SqlGallery(ABC):
             self._read_revision(db)  # the moment is that of the first query
             db.backup(target, pages=_PAGES_AT_ONCE, progress=lambda _, left, total: report(total - left, total))
 
-    def take_over(
-        self,
-        source: sqlite3.Connection,
-        prepare: Callable[[sqlite3.Connection], None],
-        report: Callable[[int, int], None],
-    ) -> None:
-        """Put the people of a copy into the place of those who are here, in one change that everybody follows.
 
-        Args:
-            source: Tables of today's version, all of which were verified.
-            prepare: Is given the tables of this gallery before the copy is read; nobody else changes them.
-            report: Is told how many rows were stored, of how many.
-        """
-        with self._change() as (db, revision):
-            prepare(db)
-            _replace_content(db, source, revision, report, with_images=self.keeps_images)
-            self._note(db, revision, "restored the pool", detail=_views(count_of(db, "templates")))
-
-    def forget_what_was(self) -> None:
-        """Leave no bytes behind of what `take_over` has replaced."""
-        with explained(self.path), self._writable() as db:
-            db.execute(_ONE_MORE_ERASED)
-        if why := self.wipe():
-            self._remark(why)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        self.close()
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        db = self._connection()
-        with explained(self.path):
-            yield db
-
-    @contextmanager
-    def _change(self, expected_revision: int | None = None) -> Iterator[tuple[sqlite3.Connection, int]]:
-        """One change, all or nothing; gives the revision that it leads to, too."""
-        with explained(self.path), self._writable() as db, undone_unless_whole(db):
-            revision = self._read_revision(db)
-            if expected_revision is not None and revision != expected_revision:
-                raise gallery_changed(self.path)
-            yield db, revision + 1
-            db.execute("UPDATE state SET revision = ?", (revision + 1,))
-            self._before_commit()
-
-    def _note(
-        self,
-        db: sqlite3.Connection,
-        revision: int,
-        action: Action,
-        person: str = "",
-        row: int | None = None,
-        detail: str = "",
-    ) -> None:
-        """Leave a notice of a change, as a part of it, if there is somebody to tell.
-
-        Args:
-            db: Of the change.
-            revision: That it leads to.
-            action: What it does.
-            person: To whom; empty: nobody in particular.
-            row: Theirs; None: they are not there.
-            detail: As `Notice` has it.
-        """
-        if self._noted is None:
-            return
-        person_id = "" if row is None else uuid_text(_uuid_of(db, row))
-        notice = Notice(str(uuid4()), now(), self._caller, action, person, person_id, detail, revision)
-        write_notice(db, notice)
-        self._noted.append(notice)
-
-    def _wipe_unless_noting(self) -> None:
-        """After an erasure; where logs are to be told first, notices still name who was erased, and are wiped, too."""
-        if self._noted is None and (why := self.wipe()):
-            self._remark(why)
-
-    @contextmanager
-    def _change_of(self, name: str) -> Iterator[tuple[sqlite3.Connection, int, int]]:
-        """A change to somebody who is there, whose row it gives; a gallery without them is not even locked."""
-        with self._reading() as db:
-            _row_of_person(db, name)
-        with self._change() as (db, revision):
-            yield db, _row_of_person(db, name), revision
-
-    def _add(
-        self,
-        templates: Sequence[Template],
-        space: EmbeddingSpace | None,
-        look_alikes: Collection[LookAlikes],
-        people: Collection[Person | str],
-        expected_revision: int | None,
-        *,
-        registering: str | None = None,
-    ) -> int:
-        names = [clean_name(template.person) for template in templates]
-        ids_of = {clean_name(one): "" for one in people if isinstance(one, str)}
-        ids_of.update((clean_name(one.name), one.id) for one in people if isinstance(one, Person))
-        if not templates and not look_alikes and not ids_of:
-            return 0
-        space = space or self.space
-        if space is None and templates:
-            raise space_needed(self.path)
-        if space is not None:
-            check_gallery(self, space)
-        check_samples([template.sample for template in templates], space.dimension if space else None)
-        for name, template in zip(names, templates, strict=True):
-            ids_of[name] = ids_of.get(name) or template.person_id
-        with self._change(expected_revision) as (db, revision):
-            if space is not None and templates:
-                self._pin(db, space)
-            rows = {name: _find_or_insert_person(db, name, uuid, revision) for name, uuid in ids_of.items()}
-            for name, template in zip(names, templates, strict=True):
-                _insert_template(db, rows[name], template, revision, with_image=self.keeps_images)
-            for pair in look_alikes:
-                _insert_look_alikes(db, *(_row_of_person(db, name) for name in pair))
-            if registering is not None:
-                self._note(db, revision, "registered", registering, rows[registering], _views(len(templates)))
-            elif rows:
-                self._note(db, revision, "imported a pool", detail=_views(len(templates)))
-        return len(templates)
-
-    def _pin(self, db: sqlite3.Connection, space: EmbeddingSpace) -> None:
-        pinned = read_space(db)  # anew: another process may have stored the first template just now
-        check_space(self.path, pinned, space)
-        if pinned is None and not _has_templates(db):
-            write_space(db, space)
-
-    def _dimension(self, db: sqlite3.Connection) -> int | None:
-        space = read_space(db)
-        if space is not None:
-            return space.dimension
-        row = db.execute("SELECT length(embedding) FROM templates LIMIT 1").fetchone()
-        if row is not None:
-            return int(row[0]) // 4
-        return self._offered.dimension if self._offered else None
-
-    def _read_revision(self, db: sqlite3.Connection) -> int:
-        row = db.execute("SELECT revision FROM state").fetchone()
-        if row is None:
-            raise damaged(self.path, "it does not say its revision")
-        return int(row[0])
-
-    def _calibration(self, db: sqlite3.Connection) -> Calibration | None:
-        row = db.execute("SELECT content FROM calibration").fetchone()
-        if row is None:
-            return None
-        try:
-            return calibration_of(json.loads(row[0]))
-        except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
-            raise damaged(self.path, f"its calibration cannot be read ({type(error).__name__}: {error})") from error
-
-    def _fitting_calibration(self, db: sqlite3.Connection) -> Calibration | None:
-        """What was measured; None where the gallery has become another model's since."""
-        calibration, space = self._calibration(db), read_space(db)
-        if calibration is None or calibration.space_id != (space.id if space else ""):
-            return None
-        return calibration
-
-    def _read_changes(self, db: sqlite3.Connection, revision: int, since: int) -> Changes:
-        template_ids, owners, vectors = self._read_vectors(db, since)
-        people = db.execute("SELECT id, uuid, name FROM persons WHERE revision > ?", (since,)).fetchall()
-        for owner in set(owners.tolist()).difference(row for row, _, _ in people):
-            people += db.execute("SELECT id, uuid, name FROM persons WHERE id = ?", (owner,))
-        place_of = {row: place for place, (row, _, _) in enumerate(people)}
-        removed = db.execute("SELECT id FROM removed_templates WHERE revision > ?", (since,)).fetchall()
-        return Changes(
-            revision=revision,
-            template_ids=template_ids,
-            person_of=np.array([place_of[owner] for owner in owners.tolist()], np.intp),
-            vectors=vectors,
-            person_ids=tuple(uuid_text(uuid) for _, uuid, _ in people),
-            names=tuple(name for _, _, name in people),
-            removed=np.array(removed, np.int64).reshape(-1),
-            look_alikes=_read_look_alikes(db),
-            calibration=self._fitting_calibration(db),
-            whole=since == _EVERYTHING,
-        )
-
-    def _read_vectors(self, db: sqlite3.Connection, since: int) -> tuple[Numbers, Indices, Floats]:
-        """Numbers, rows of the owners, and vectors of the templates that are newer than a revision."""
-        dimension = self._dimension(db) or 0
-        (count,) = db.execute("SELECT count(*) FROM templates WHERE revision > ?", (since,)).fetchone()
-        ids, owners = np.empty(count, np.int64), np.empty(count, np.intp)
-        vectors = np.empty((count, dimension), np.float32)
-        rows = db.execute(_VECTORS, (since,))
-        # In parts: a million rows as Python objects take several times the memory of the matrix.
-        for first in range(0, count, _ROWS_AT_ONCE):
-            part = slice(first, min(first + _ROWS_AT_ONCE, count))
-            ids[part], owners[part], blobs = zip(*rows.fetchmany(_ROWS_AT_ONCE), strict=True)
-            self._check_blobs(db, blobs)
-            vectors[part] = np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), dimension)
-        check_vectors(vectors, what=f"The pool {self.path} is damaged: its row")
-        return ids, owners, vectors
-
-    def _check_blobs(self, db: sqlite3.Connection, blobs: Sequence[object]) -> None:
-        dimension = self._dimension(db) or 0
-        if any(not isinstance(blob, bytes) or len(blob) != 4 * dimension for blob in blobs):
-            raise damaged(self.path, f"it holds vectors that do not have {dimension} dimensions")
-
-    def _check_owner(self, db: sqlite3.Connection, template_id: int, name: str | None) -> tuple[int, str]:
-        """The row of a template's sample, and whose it is: anybody's, or that person's."""
-        row = None
-        if _fits(template_id):
-            row = db.execute(
-                """SELECT samples.id, persons.name FROM templates JOIN samples ON samples.id = templates.sample_id
-                JOIN persons ON persons.id = samples.person_id WHERE templates.id = ?""",
-                (template_id,),
-            ).fetchone()
-        if row is None or name not in (None, row[1]):
-            raise unknown_template(template_id, name)
-        return int(row[0]), str(row[1])
-
-
-class SqliteGallery(SqlGallery):
+class SqliteGallery(SqliteTables):
     """A `Gallery` in one file, ``pool.db``.
 
     A new gallery's file is made, readable by its owner only, when the first person is stored. One that may not be
@@ -660,6 +138,24 @@ class SqliteGallery(SqlGallery):
             link = self._linked(create=False)
         return self._no_files if link is None else link.open_files
 
+    @property
+    def imaged(self) -> ImagedGallery | None:
+        """The same gallery, once there is a file whose tables are of today."""
+        with explained(self.path):
+            link = self._linked(create=False)
+        return None if link is None or link.is_copy else self
+
+    def marked_changes(self, since: int | None = None) -> tuple[Changes, Mark]:
+        """What happened since a revision, and a mark of what the gallery is after it."""
+        with self.reading() as db:
+            changes = self._changes(db, since)
+            return changes, mark_of(db, _space_id(db), changes.revision)
+
+    def has_only_grown_since(self, mark: Mark) -> bool:
+        """Whether all that the gallery was at a mark is still in it, unchanged."""
+        with self.reading() as db:
+            return has_only_grown(db, _space_id(db), self._read_revision(db), mark)
+
     def close(self) -> None:
         """Let go of the file."""
         self._closed = True
@@ -701,6 +197,9 @@ class SqliteGallery(SqlGallery):
         if self._link is None and (create or exists(self.path)):
             self._link = connect(self.path, self._timeout_s, create=create)
             self._remark_on(self._link)
+            if not self._link.is_copy:
+                with suppress(FacepoolError):  # who asks for more than an image hears what is wrong
+                    delete_misfit(self)
         return self._link
 
     def _remark_on(self, link: Link) -> None:
@@ -719,7 +218,7 @@ class SqliteGallery(SqlGallery):
             self._link.db.close()
             self._link = None
 
-    def wipe(self, patience_s: float = _WIPING_S) -> str:
+    def wipe(self, patience_s: float = WIPING_S) -> str:
         """Write the file anew if anybody was erased, and truncate its log, in which pages are that were there before.
 
         While somebody reads what the log has, that cannot be done; then the file remembers that it is owed.
@@ -746,8 +245,15 @@ class SqliteGallery(SqlGallery):
         self._remarks.append(traces_remain(self.path.name, traces))
 
 
+def _space_id(db: sqlite3.Connection) -> str:
+    space = read_space(db)
+    return "" if space is None else space.id
+
+
 def delete_copies(path: Path) -> str:
     """Delete what is kept of a pool beside it; why that could not be, or empty."""
+    if why := delete_image(path):
+        return why
     for copy in copies_of(path):
         try:
             copy.unlink(missing_ok=True)
@@ -786,256 +292,3 @@ def _write_anew(db: sqlite3.Connection, why_copies: str) -> str:
     if not why_copies:
         db.execute("UPDATE state SET wiped = ?", (erased,))
     return why_copies
-
-
-def _all_newer(db: sqlite3.Connection, since: int) -> bool:
-    """Whether nothing is left of what there was at a revision, as after a restored backup."""
-    oldest = (db.execute(_OLDEST_PERSON).fetchone()[0], db.execute(_OLDEST_TEMPLATE).fetchone()[0])
-    return all(revision is None or int(revision) > since for revision in oldest)
-
-
-def _replace_content(
-    db: sqlite3.Connection,
-    source: sqlite3.Connection,
-    revision: int,
-    report: Callable[[int, int], None],
-    *,
-    with_images: bool,
-) -> None:
-    """Fill the tables of people with those of a copy, as if all of it were new at a revision."""
-    for table in reversed(CONTENT):
-        db.execute(f"DELETE FROM {table}")  # noqa: S608 -- tables of ours
-    tables = [table for table in CONTENT if with_images or table != "pictures"]
-    total, done = sum(count_of(source, table) for table in tables), 0
-    for table in tables:
-        columns = [str(name) for _, name, *_ in db.execute(f"PRAGMA table_info({table})").fetchall()]
-        read = ", ".join(str(revision) if name == "revision" else name for name in columns)
-        rows = source.execute(f"SELECT {read} FROM {table}")  # noqa: S608 -- tables of ours
-        store = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 -- tables of ours
-        while part := rows.fetchmany(_ROWS_AT_ONCE):
-            db.executemany(store, part)
-            done += len(part)
-            report(done, total)
-    db.execute("DELETE FROM removed_templates WHERE id IN (SELECT id FROM templates)")
-
-
-def read_space(db: sqlite3.Connection) -> EmbeddingSpace | None:
-    """The space that a gallery is pinned to; None before its first template, and where its files do not say."""
-    row = db.execute("SELECT model, weights_sha256, preprocessing, template, mirrored, dimension FROM space").fetchone()
-    if row is None:
-        return None
-    model, weights_sha256, preprocessing, template, mirrored, dimension = row
-    return EmbeddingSpace(model, weights_sha256, preprocessing, template, bool(mirrored), dimension)
-
-
-def write_space(db: sqlite3.Connection, space: EmbeddingSpace) -> None:
-    """Pin a gallery that has no space yet."""
-    values = (
-        space.model,
-        space.weights_sha256,
-        space.preprocessing,
-        space.template,
-        space.mirrored,
-        space.dimension,
-    )
-    db.execute(
-        "INSERT INTO space (id, model, weights_sha256, preprocessing, template, mirrored, dimension) "
-        "VALUES (1, ?, ?, ?, ?, ?, ?)",
-        values,
-    )
-
-
-def read_notices(db: sqlite3.Connection) -> tuple[Notice, ...]:
-    """What logs are yet to be told, oldest first."""
-    query = "SELECT uuid, at, caller, action, person, person_id, detail, change FROM notices ORDER BY id"
-    return tuple(Notice(uuid_text(uuid), *rest) for uuid, *rest in db.execute(query))
-
-
-def _erased_in_notices(db: sqlite3.Connection) -> int:
-    return int(db.execute("SELECT count(*) FROM notices WHERE action = 'erased'").fetchone()[0])
-
-
-def _views(count: int) -> str:
-    return f"{count} view{'' if count == 1 else 's'}"
-
-
-def write_notice(db: sqlite3.Connection, notice: Notice) -> None:
-    """Keep a notice until logs were told."""
-    db.execute(
-        "INSERT INTO notices (uuid, at, caller, action, person, person_id, detail, change) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (uuid_bytes(notice.uuid), *astuple(notice)[1:]),
-    )
-
-
-def write_calibration(db: sqlite3.Connection, calibration: Calibration | None) -> None:
-    """Keep a calibration in place of what was kept; None: keep nothing."""
-    db.execute("DELETE FROM calibration")
-    if calibration is not None:
-        db.execute("INSERT INTO calibration VALUES (1, ?)", (json.dumps(asdict(calibration)),))
-
-
-def calibration_of(record: Mapping[str, Any]) -> Calibration:
-    """A calibration from the JSON object that it was stored as.
-
-    Raises:
-        ValueError: It is damaged.
-        KeyError: Something is missing.
-        TypeError: Something is of another kind.
-    """
-    points = tuple((float(rate), float(similarity)) for rate, similarity in record["points"])
-    if len(points) < 2 or any(not 0 < rate <= 1 for rate, _ in points):
-        raise ValueError("its calibration has no curve")
-    return Calibration(
-        threshold=float(record["threshold"]),
-        target_fpir=float(record["target_fpir"]),
-        low=float(record["low"]),
-        high=float(record["high"]),
-        points=points,
-        people=int(record["people"]),
-        templates=int(record["templates"]),
-        comparisons=int(record["comparisons"]),
-        borrowed=float(record["borrowed"]),
-        created_at=str(record["created_at"]),
-        space_id=str(record["space_id"]),
-    )
-
-
-def plain_text(value: str) -> str:
-    """Text that can be stored: file names that are no valid Unicode come as half characters, which cannot."""
-    return value.encode("utf-8", "backslashreplace").decode()
-
-
-def _plain_number(value: float | None) -> float | None:
-    """A Python number in place of a NumPy one, which sqlite3 would store as bytes."""
-    return None if value is None else float(value)
-
-
-def _angles(pose: Pose | None) -> tuple[float | None, ...]:
-    return (None, None, None) if pose is None else (float(pose.yaw), float(pose.pitch), float(pose.roll))
-
-
-def _fits(number: int) -> bool:
-    """Whether SQLite can hold a number; others are nobody's."""
-    return 0 < number < 1 << 63
-
-
-def _has_templates(db: sqlite3.Connection) -> bool:
-    return db.execute("SELECT 1 FROM templates LIMIT 1").fetchone() is not None
-
-
-def _read_look_alikes(db: sqlite3.Connection) -> frozenset[LookAlikes]:
-    return frozenset(frozenset(row) for row in db.execute(_LOOK_ALIKES))
-
-
-def _insert_look_alikes(db: sqlite3.Connection, person: int, other: int) -> None:
-    """Flag a pair; one that is flagged stays so."""
-    db.execute("INSERT OR IGNORE INTO look_alikes VALUES (?, ?)", sorted((person, other)))
-
-
-def _move_look_alikes(db: sqlite3.Connection, leaving: int, staying: int) -> None:
-    """Give the pairs of a person to another who takes their place; the pair of the two is not moved."""
-    others = db.execute(
-        """SELECT CASE person_id WHEN ?1 THEN other_id ELSE person_id END FROM look_alikes
-        WHERE ?1 IN (person_id, other_id)""",
-        (leaving,),
-    ).fetchall()
-    for (other,) in others:
-        if other != staying:
-            _insert_look_alikes(db, staying, other)
-
-
-def _find_person(db: sqlite3.Connection, name: str) -> int | None:
-    row = db.execute("SELECT id FROM persons WHERE name = ?", (name,)).fetchone()
-    return int(row[0]) if row else None
-
-
-def _uuid_of(db: sqlite3.Connection, row: int) -> bytes:
-    return bytes(db.execute("SELECT uuid FROM persons WHERE id = ?", (row,)).fetchone()[0])
-
-
-def _row_of_person(db: sqlite3.Connection, name: str) -> int:
-    row = _find_person(db, name)
-    if row is None:
-        raise unknown_person(name, [known for (known,) in db.execute("SELECT name FROM persons")])
-    return row
-
-
-def _find_or_insert_person(db: sqlite3.Connection, name: str, person_id: str, revision: int) -> int:
-    row = _find_person(db, name)
-    return _insert_person(db, name, uuid_bytes(person_id), revision) if row is None else row
-
-
-def _insert_person(db: sqlite3.Connection, name: str, uuid: bytes | None, revision: int) -> int:
-    """Make somebody known, by the id that they had elsewhere if nobody has it here."""
-    if uuid is None or db.execute("SELECT 1 FROM persons WHERE uuid = ?", (uuid,)).fetchone():
-        uuid = uuid4().bytes
-    values = (name, uuid, revision)
-    return int(db.execute("INSERT INTO persons (name, uuid, revision) VALUES (?, ?, ?)", values).lastrowid or 0)
-
-
-def _delete_person(db: sqlite3.Connection, row: int, revision: int) -> int:
-    """Delete somebody with all that is theirs; how many templates that were."""
-    erased = db.execute(
-        """INSERT INTO removed_templates SELECT templates.id, ? FROM templates
-        JOIN samples ON samples.id = templates.sample_id WHERE samples.person_id = ?""",
-        (revision, row),
-    ).rowcount
-    db.execute("DELETE FROM persons WHERE id = ?", (row,))
-    db.execute(_ONE_MORE_ERASED)
-    return erased
-
-
-def _insert_template(
-    db: sqlite3.Connection, person: int, template: Template, revision: int, *, with_image: bool
-) -> None:
-    """Store a template, by the UUID that it had elsewhere if none has it here."""
-    sample = template.sample
-    angles = (*_angles(sample.pose), *_angles(sample.frontal_pose))
-    measures = map(_plain_number, (*angles, sample.time_s, sample.quality, sample.score, sample.size_px))
-    row = db.execute(
-        """INSERT INTO samples (person_id, source, frame, appearance, partial, yaw, pitch, roll, frontal_yaw,
-            frontal_pitch, frontal_roll, time_s, quality, score, size_px)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-        (
-            person,
-            plain_text(sample.source),
-            int(sample.frame),
-            plain_text(sample.appearance),
-            bool(sample.partial),
-            *measures,
-        ),
-    ).lastrowid
-    uuid = uuid_bytes(template.uuid)
-    if uuid is None or db.execute("SELECT 1 FROM templates WHERE uuid = ?", (uuid,)).fetchone():
-        uuid = uuid4().bytes
-    db.execute(
-        "INSERT INTO templates (sample_id, embedding, model, created_at, uuid, revision) VALUES (?, ?, ?, ?, ?, ?)",
-        (row, sample.embedding.astype("<f4").tobytes(), template.model, template.created_at, uuid, revision),
-    )
-    if sample.picture and with_image:
-        db.execute("INSERT INTO pictures VALUES (?, ?)", (row, sample.picture))
-
-
-def _person(row: tuple[Any, ...]) -> Person:
-    name, uuid, templates, created_at = row
-    return Person(name, templates, created_at, uuid_text(uuid))
-
-
-def _template(row: tuple[Any, ...]) -> Template:
-    number, uuid, person, person_uuid, blob, created_at, model, source, time_s, yaw, pitch, roll, quality, *rest = row
-    score, size_px, frame, appearance, partial, *frontal = rest
-    sample = Sample(
-        embedding=np.frombuffer(blob, "<f4").astype(np.float32),
-        source=source,
-        time_s=time_s,
-        pose=None if yaw is None else Pose(yaw, pitch, roll),
-        quality=quality,
-        score=score,
-        size_px=size_px,
-        frame=frame,
-        appearance=appearance,
-        partial=bool(partial),
-        frontal_pose=None if frontal[0] is None else Pose(*frontal),
-    )
-    return Template(number, person, sample, created_at, model, uuid_text(uuid), uuid_text(person_uuid))

@@ -9,11 +9,13 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from starlette.requests import HTTPConnection
 
-from facepool.errors import FacepoolError
+from facepool.errors import ConfigError, FacepoolError
+from facepool.gallery.address import PoolAddress, folder_of
 from facepool.web.problems import status_of
 
 _LOG = logging.getLogger(__name__)
@@ -73,13 +75,14 @@ def without_paths(text: str) -> str:
     return _ANY_PATH.sub(_last_part, text)
 
 
-def usual_folders(pool: Path) -> list[Path]:
+def usual_folders(pool: PoolAddress) -> list[Path]:
     """The folders that a server's messages may name: the pool's, those of its user, and of its programs."""
-    folders = [pool.absolute().parent, Path(tempfile.gettempdir()), Path.cwd(), Path(sys.prefix), Path(__file__).parent]
-    try:
-        return [*folders, Path.home()]
-    except RuntimeError:  # a user without a home
-        return folders
+    folders = [Path(tempfile.gettempdir()), Path.cwd(), Path(sys.prefix), Path(__file__).parent]
+    with suppress(ConfigError):  # of a database, for a user without a home
+        folders.append(folder_of(pool).absolute())
+    with suppress(RuntimeError):  # likewise
+        folders.append(Path.home())
+    return folders
 
 
 def hidden_folders(connection: HTTPConnection) -> HiddenFolders:

@@ -4,7 +4,7 @@ import click
 
 from facepool.cli.context import CommandContext, json_option, settings_options
 from facepool.web.services.keys import ROLES, Keys, Role
-from facepool.web.services.store import ServerStore, store_beside
+from facepool.web.services.store import open_store
 
 
 @click.group()
@@ -48,6 +48,5 @@ def remove(context: CommandContext, name: str) -> None:
 
 
 def _open(context: CommandContext) -> Keys:
-    pool = context.pool_path
-    pool.parent.mkdir(parents=True, exist_ok=True)
-    return Keys(ServerStore(store_beside(pool)))
+    context.make_folder()
+    return Keys(open_store(context.pool_address))

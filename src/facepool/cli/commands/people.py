@@ -1,5 +1,7 @@
 """``facepool people``."""
 
+import time
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -7,9 +9,16 @@ import click
 
 from facepool.cli.context import CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
-from facepool.gallery import TransferReport, clean_name, open_foreign, open_pool, transfer
+from facepool.errors import ConfigError
+from facepool.gallery import Pool, TransferReport, clean_name, open_foreign, open_pool, transfer, verify_transfer
+from facepool.gallery.address import PoolAddress, pool_address
+from facepool.gallery.vectors import check_vectors_of, load, open_vectors
 from facepool.records import person_record, template_record
-from facepool.types import Template
+from facepool.types import EmbeddingSpace, Template
+
+_FIRST_PAGE = 100
+"""Shown at once, however large the pool is."""
+_NEXT_PAGES = 2000
 
 
 @click.group()
@@ -18,16 +27,36 @@ def people() -> None:
 
 
 @people.command("list")
+@click.argument("prefix", default="")
+@click.option("-n", "--limit", type=click.IntRange(min=1), help="How many, at most.  [everybody]")
+@click.option("--after", default="", metavar="NAME", help="Those who come after NAME, the last one of a list before.")
 @settings_options("pool")
 @json_option
-def list_people(context: CommandContext) -> None:
-    """List everybody with the number of their views."""
+def list_people(context: CommandContext, prefix: str, limit: int | None, after: str) -> None:
+    """List everybody with the number of their views, or those whose names begin with PREFIX, in either case.
+
+    \b
+    facepool people list
+    facepool people list ann                        Ann, Anna, anne...
+    facepool people list --limit 100 --after Ann    the next hundred
+    facepool people list --json                     one object a line, the first at once, however many there are
+    """
     with context.open_pool() as pool:
-        found = pool.people()
-        entries = [(person_record(one), (one.name, str(one.templates), _local(one.created_at))) for one in found]
-        context.console.results(("person", ">views", "since"), entries)
-        space = f", {pool.space}" if pool.space else ""
-        context.console.note(f"{people_count(len(found))} in {pool.path}{space}")
+        shown = 0
+
+        def pages() -> Iterator[list[tuple[dict[str, object], tuple[str, ...]]]]:
+            nonlocal shown
+            following: str | None = after
+            while following is not None and (limit is None or shown < limit):
+                size = min(_FIRST_PAGE if shown == 0 else _NEXT_PAGES, limit - shown if limit else _NEXT_PAGES)
+                page = pool.people_page(prefix, after=following, limit=size)
+                shown, following = shown + len(page.people), page.following
+                yield [
+                    (person_record(one), (one.name, str(one.templates), _local(one.created_at))) for one in page.people
+                ]
+
+        context.console.pages(("person", ">views", "since"), pages())
+        _tell_of_list(context, pool, shown, prefix, whole=limit is None and not after)
 
 
 @people.command()
@@ -83,35 +112,149 @@ def remove(context: CommandContext, name: str, yes: bool) -> None:
 
 
 @people.command("export")
-@click.argument("target", type=click.Path(path_type=Path))
+@click.argument("target", type=pool_address)
 @settings_options("pool")
-def export_people(context: CommandContext, target: Path) -> None:
-    """Copy everybody into TARGET: a .db file or a model_faces.npy. What is there already stays and is added to."""
+def export_people(context: CommandContext, target: PoolAddress) -> None:
+    """Copy everybody into TARGET: a .db file, a model_faces.npy or postgresql://user@host/database.
+
+    \b
+    facepool people export copy.db
+    facepool people export model_faces.npy          for other programs; they keep no pictures
+    facepool people export postgresql://me@db/faces
+
+    What is there already stays and is added to. If it is interrupted, say it again: it goes on where it was. At the end
+    everybody is compared with their copy, vectors and pictures. Calibrations, and settings, keys and logs of a server,
+    are not copied.
+    """
     with context.open_pool() as pool, open_pool(target, pool.space) as other, context.noting(other):
-        _report(context, target, transfer(pool, other))
+        _copy(context, pool, other)
 
 
 @people.command("import")
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", type=pool_address)
 @settings_options("pool", "pack", "embedder", "models_dir")
-def import_people(context: CommandContext, source: Path) -> None:
-    """Copy everybody of SOURCE, a .db file or a model_faces.npy, into the pool; who is in both gets both's views.
+def import_people(context: CommandContext, source: PoolAddress) -> None:
+    """Copy everybody of SOURCE, also a .db file, a model_faces.npy or postgresql://..., into the pool.
 
-    An original pair without model_faces.json does not say which model made it; it is taken for --embedder's.
+    Who is in both gets both's views.
+
+    \b
+    facepool people import old.db
+    facepool people import model_faces.npy --embedder sface
+    facepool people import postgresql://me@db/faces
+
+    An original pair without model_faces.json does not say which model made it; it is taken for --embedder's. If it is
+    interrupted, say it again: it goes on where it was. At the end everybody is compared with their copy.
     """
-    with open_foreign(source) as other:
+    with context.console.working(f"Looking at {source}"):
+        other = open_foreign(source)
+    with other:
         space = other.space or context.space_in_use()
         with context.changing_pool(space, must_exist=False) as pool:
-            _report(context, pool.path, transfer(other, pool))
+            _copy(context, other, pool)
 
 
-def _report(context: CommandContext, path: Path, report: TransferReport) -> None:
+@people.command("load")
+@click.argument("vectors", type=click.Path(path_type=Path))
+@click.argument("names", required=False, type=click.Path(path_type=Path))
+@click.option("--normalize", is_flag=True, help="Divide each vector by its length, where that is not 1.")
+@settings_options("pool", "pack", "embedder", "models_dir")
+@json_option
+def load_people(context: CommandContext, vectors: Path, names: Path | None, normalize: bool) -> None:
+    """Load embeddings that were computed before, by any program, from a file of VECTORS and one of NAMES.
+
+    \b
+    facepool people load vectors.npy names.txt --embedder sface --pool new.db
+    facepool people load people.npz
+    facepool people load people.csv --normalize
+    facepool people load people.jsonl
+
+    VECTORS is a .npy or .npz file of NumPy (a row of numbers each), a .csv (name,0.1,-0.2,...) or a .jsonl with one
+    {"person": "Ada", "embedding": [0.1, -0.2, ...]} a line. NAMES has one name a row: text, .csv or .npy; without it,
+    they are in VECTORS. Names repeat where somebody has several views.
+
+    The vectors have to be the model's, of faces that were aligned as facepool does: nothing else can be recognized
+    with them. A pool that has people says which model that is, for a new one --embedder does. All of the file is
+    looked at before any of it is stored. Nobody is asked about look-alikes, and similar views are all kept.
+
+    If it is interrupted, say it again: it goes on where it was, and nothing is stored twice. At the end the pool is
+    asked for every view of the file.
+    """
+    file = open_vectors(vectors, names)
+    with context.open_pool(must_exist=False) as pool:
+        space = _space_of_vectors(context, pool)
+    with context.console.measuring("Checking") as report:
+        checked = check_vectors_of(file, space.dimension, normalize=normalize, report=report)
+    began_s = time.monotonic()
+    with context.changing_pool(space, must_exist=False) as pool:
+        done = 0
+
+        def told(rows: int, total: int) -> None:
+            nonlocal done
+            done = rows
+            report(rows, total)
+
+        try:
+            with context.console.measuring("Loading", "view") as report:
+                loaded = load(checked, pool, space, told)
+        finally:
+            if done < checked.rows:
+                context.console.note(f"{done:,} of {counted(checked.rows, 'view')} are in {pool.address}; say it again")
+    rate = round(loaded.added / max(time.monotonic() - began_s, 1e-3))
+    record = {"added": loaded.added, "skipped": loaded.skipped, "created": loaded.created, "people": loaded.people}
+    context.console.emit({**record, "per_second": rate})
+    if loaded.skipped:
+        context.console.note(f"{counted(loaded.skipped, 'view')} already there, or twice in the file")
+    context.console.note(
+        f"verified: {counted(checked.rows, 'view')} of {people_count(loaded.people)} are in {pool.address}"
+    )
+    context.console.say(f"{counted(loaded.added, 'view')} loaded into {pool.address}, {rate:,} a second", "good")
+
+
+def _space_of_vectors(context: CommandContext, pool: Pool) -> EmbeddingSpace:
+    """What the vectors of a file are: what the pool has, unless the user names a model.
+
+    Raises:
+        ConfigError: Neither says it.
+    """
+    named = {"embedder", "pack"} & context.settings.model_fields_set
+    space = context.space_in_use() if named else pool.space
+    if space is None:
+        raise ConfigError(
+            "The vectors cannot be loaded",
+            why="nothing says which model made them",
+            fix="Name it: --embedder; `facepool models list` has those that there are",
+        )
+    return space
+
+
+def _tell_of_list(context: CommandContext, pool: Pool, shown: int, prefix: str, *, whole: bool) -> None:
+    """How many were listed, and of how many."""
+    found = shown if whole else pool.count_people(prefix)
+    space = f", {pool.space}" if pool.space else ""
+    few = "" if whole else f"{shown:,} of "
+    such = f" whose names begin with {prefix!r}" if prefix else ""
+    context.console.note(f"{few}{people_count(found)}{such} in {pool.address}{space}")
+
+
+def _copy(context: CommandContext, source: Pool, target: Pool) -> None:
+    """Copy everybody from one pool to another, compare them, and say what was done."""
+    with context.console.measuring("Copying", "view") as report:
+        copied = transfer(source, target, report)
+    with context.console.measuring("Comparing", "person") as report:
+        verified = verify_transfer(source, target, report)
+    _report(context, target.address, copied)
+    both = f"{people_count(verified.people)}, {counted(verified.templates, 'view')}"
+    context.console.note(f"verified: {both} of {source.address} are in {target.address}")
+
+
+def _report(context: CommandContext, target: PoolAddress, report: TransferReport) -> None:
     for remark in report.notes:
         context.console.note(remark)
     if report.skipped:
         context.console.note(f"{counted(report.skipped, 'view')} already there")
     touched = len(report.created) + len(report.extended)
-    context.console.say(f"{counted(report.added, 'view')} of {people_count(touched)} copied to {path}", "good")
+    context.console.say(f"{counted(report.added, 'view')} of {people_count(touched)} copied to {target}", "good")
 
 
 def _row(template: Template) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Response
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 import facepool
 from facepool.config import Settings
 from facepool.errors import FacepoolError
+from facepool.gallery import PoolAddress
 from facepool.web.api.schemas import Body
 from facepool.web.middleware.authentication import Administering, Recognizing
 from facepool.web.routes import BoundedRoute
@@ -49,9 +51,12 @@ class SystemInfo(BaseModel):
     version: str
     runs_on: str = Field(description="Engine, device and precision of the networks")
     space: str = Field(description="The embedding space of the vectors")
+    pool: str = Field(description="Where people are kept: a file's name, or a database's address, without its password")
     models: list[ModelInfo]
     keys_required: bool
     owed: list[str] = Field(description="What erasing and changing have promised and is not done yet, one line each")
+    process: str = Field(description="Which process of the server answers: its machine and number")
+    processes: int = Field(description="How many serve the same pool, as far as this one knows")
 
 
 @router.get("")
@@ -62,10 +67,18 @@ async def show_system(services: CurrentServices, _: Recognizing) -> SystemInfo:
         version=facepool.__version__,
         runs_on=analyzer.runs_on,
         space=analyzer.space.id,
+        pool=_shown(services.pool.address),
         models=[ModelInfo.model_validate(entry) for entry in services.models],
         keys_required=services.keys.required,
         owed=list(services.settling.notes),
+        process=services.processes.name,
+        processes=1 + len(services.processes.peers),
     )
+
+
+def _shown(pool: PoolAddress) -> str:
+    """Of a file, clients are told the last part."""
+    return pool.name if isinstance(pool, Path) else str(pool)
 
 
 class Health(BaseModel):
@@ -85,6 +98,8 @@ class Ready(BaseModel):
     owed: list[str] = Field(
         description="Files in which traces may remain of what was erased, or that wait to be told; it is tried again"
     )
+    process: int = Field(description="Which process of the server answers, where several serve the same pool; else 0")
+    processes: int = Field(description="How many serve the same pool, as far as this one knows")
 
 
 @monitoring.get("/health")
@@ -110,6 +125,8 @@ async def ready(services: CurrentServices, response: Response) -> Ready:
         store=wrong["store"] is None,
         why=why,
         owed=services.settling.owed,
+        process=services.processes.number,
+        processes=1 + len(services.processes.peers),
     )
 
 

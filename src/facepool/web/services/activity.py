@@ -3,20 +3,21 @@
 import asyncio
 import json
 import logging
-import sqlite3
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, Field
 
 from facepool.errors import FacepoolError, PoolLocked
+from facepool.gallery.database import Database
 from facepool.recognize.events import Event
 from facepool.records import Record, event_record
 from facepool.types import Frame
+from facepool.web.services.announcements import Announcements, Fields, fits
 from facepool.web.services.store import LAST, ServerStore, now
 from facepool.web.services.visits import Visit, VisitRow, Visits
 
@@ -29,21 +30,16 @@ _CAMERAS_PATIENCE_S = 0.2
 _MOST_LATE = 2000
 _LOG = logging.getLogger(__name__)
 _INSERT = """
-    INSERT INTO activity (at, event, person, previous, source, similarity, person_id, event_id)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-"""
-# The columns as VisitRow has them.
-_VISITS = """
-    SELECT visit, at, event, person, person_id, previous, source, similarity FROM activity WHERE visit IN (
-        SELECT DISTINCT visit FROM activity WHERE visit < ? AND (? IS NULL OR person = ?) ORDER BY visit DESC LIMIT ?
-    ) ORDER BY id
+    INSERT INTO server_activity (at, event, person, previous, source, similarity, person_id, event_id)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
 """
 # That somebody came is kept before anybody knows who it is: it goes with a visit that was theirs alone.
 _FORGET_COMING = """
-    DELETE FROM activity WHERE person IS NULL
-        AND visit IN (SELECT visit FROM activity WHERE person IN (SELECT value FROM json_each(?)))
-        AND visit NOT IN (
-            SELECT visit FROM activity WHERE person IS NOT NULL AND person NOT IN (SELECT value FROM json_each(?))
+    DELETE FROM server_activity WHERE person IS NULL
+        AND visit IN (SELECT visit FROM server_activity WHERE person IN ({people}))
+        AND NOT EXISTS (
+            SELECT 1 FROM server_activity AS other WHERE other.visit = server_activity.visit
+                AND other.person IS NOT NULL AND other.person NOT IN ({people})
         )
 """
 
@@ -63,6 +59,10 @@ class ActivityEntry(BaseModel):
     visit: int = Field(description="The `id` of the visit that it belongs to")
 
 
+_COLUMNS = ", ".join(ActivityEntry.model_fields)
+_COLUMNS_OF_VISITS = ", ".join(field.name for field in fields(VisitRow))
+
+
 class Activity:
     """The log of who was seen.
 
@@ -71,6 +71,7 @@ class Activity:
         id_of: The id of somebody who is in the pool now; None: nobody has that name.
         days: How long.
         others: Passes an event on to other programs, with the key of the camera.
+        announcements: To other processes that serve the same pool, whose listeners hear of events, too.
     """
 
     def __init__(
@@ -80,8 +81,11 @@ class Activity:
         *,
         days: float = 30,
         others: Callable[[Record, str], None] = lambda _record, _camera: None,
+        announcements: Announcements | None = None,
     ) -> None:
         self._store = store
+        self._announcements = announcements or Announcements()
+        self._announcements.hear("event", self._hear)
         self._others = others
         self._id_of = id_of
         self._days = days
@@ -106,6 +110,7 @@ class Activity:
         for event in events:
             record = self._keep_now_or_late({**event_record(frame, event), "source": source})
             self.events.publish(record)
+            self._announce(record)
             self._others(record, camera)
 
     def close(self) -> None:
@@ -142,12 +147,12 @@ class Activity:
                 return {**record, "person": None, "person_id": None, "previous": previous}
             seen = (record["event"], person, previous, record["source"], record.get("similarity"))
             values = (at, *seen, person_id, record.get("id"))
-            row = int(db.execute(_INSERT, values).lastrowid or 0)
+            row = int(db.execute(_INSERT, values).fetchone()[0])
             self._visits.place(db, row, record | {"at": at, "person_id": person_id})
             if self._added % _TIDY_EVERY == 0:
                 oldest = datetime.now(UTC) - timedelta(days=self._days)
-                db.execute("DELETE FROM activity WHERE at < ?", (oldest.isoformat(timespec="seconds"),))
-                db.execute("DELETE FROM activity WHERE id <= ?", (row - _MOST_ENTRIES,))
+                db.execute("DELETE FROM server_activity WHERE at < ?", (oldest.isoformat(timespec="seconds"),))
+                db.execute("DELETE FROM server_activity WHERE id <= ?", (row - _MOST_ENTRIES,))
             self._added += 1
         return {**record, "previous": previous}
 
@@ -161,8 +166,9 @@ class Activity:
             before: Only those with a lower number.
             limit: How many at most.
         """
-        query = "SELECT * FROM activity WHERE id < ? AND (? IS NULL OR person = ?) ORDER BY id DESC LIMIT ?"
-        return await self._read(query, LAST if before is None else before, person, person, limit)
+        theirs, whose = ("", ()) if person is None else (" AND person = ?", (person,))
+        query = f"SELECT {_COLUMNS} FROM server_activity WHERE id < ?{theirs} ORDER BY id DESC LIMIT ?"  # noqa: S608
+        return await self._read(query, LAST if before is None else before, *whose, limit)
 
     async def visits(self, *, person: str | None = None, before: int | None = None, limit: int = 100) -> list[Visit]:
         """Visits, newest first.
@@ -172,39 +178,66 @@ class Activity:
             before: Only those with a lower number.
             limit: How many at most.
         """
-        values = (LAST if before is None else before, person, person, limit)
-        rows = await asyncio.to_thread(self._store.read, _VISITS, values)
+        theirs, whose = ("", ()) if person is None else (" AND person = ?", (person,))
+        visits = f"SELECT DISTINCT visit FROM server_activity WHERE visit < ?{theirs} ORDER BY visit DESC LIMIT ?"  # noqa: S608
+        query = f"SELECT {_COLUMNS_OF_VISITS} FROM server_activity WHERE visit IN ({visits}) ORDER BY id"  # noqa: S608
+        values = (LAST if before is None else before, *whose, limit)
+        rows = await asyncio.to_thread(self._store.read, query, values)
         shown = [VisitRow(*row) for row in rows]  # type: ignore[arg-type] # STRICT tables
         hidden = {row.visit for row in shown if row.person in self._store.hidden}
         return self._visits.of([self._without_erased(row) for row in shown if row.visit not in hidden])
 
     async def of(self, person: str) -> list[dict[str, object]]:
         """Everything about a person, oldest first."""
-        query = "SELECT * FROM activity WHERE person = ? OR previous = ? ORDER BY id"
+        query = f"SELECT {_COLUMNS} FROM server_activity WHERE person = ? OR previous = ? ORDER BY id"  # noqa: S608
         found = await self._read(query, person, person)
         return [entry.model_dump() for entry in found]
 
-    def rename(self, db: sqlite3.Connection, old: str, new: str, person_id: str) -> None:
+    def rename(self, db: Database, old: str, new: str, person_id: str) -> None:
         """A person has another name now, or has become another person; as a part of a transaction of the store."""
-        db.execute("UPDATE activity SET person = ?, person_id = ? WHERE person = ?", (new, person_id, old))
-        db.execute("UPDATE activity SET previous = ? WHERE previous = ?", (new, old))
+        db.execute("UPDATE server_activity SET person = ?, person_id = ? WHERE person = ?", (new, person_id, old))
+        db.execute("UPDATE server_activity SET previous = ? WHERE previous = ?", (new, old))
 
-    def forget(self, db: sqlite3.Connection, people: Collection[str]) -> int:
+    def forget(self, db: Database, people: Collection[str]) -> int:
         """Erase what is known of people, as a part of a transaction of the store.
 
         Returns:
             How many entries spoke of them.
         """
-        names = (json.dumps(list(people)),)
-        db.execute(_FORGET_COMING, names * 2)
-        gone = db.execute("DELETE FROM activity WHERE person IN (SELECT value FROM json_each(?))", names).rowcount
-        nameless = "UPDATE activity SET previous = NULL WHERE previous IN (SELECT value FROM json_each(?))"
+        names, each = (json.dumps(list(people)),), self._store.each_text
+        db.execute(_FORGET_COMING.format(people=each), names * 2)
+        gone = db.execute(f"DELETE FROM server_activity WHERE person IN ({each})", names).rowcount  # noqa: S608
+        nameless = f"UPDATE server_activity SET previous = NULL WHERE previous IN ({each})"  # noqa: S608
         return gone + db.execute(nameless, names).rowcount
 
     def names(self) -> set[str]:
         """Everybody whom it speaks of."""
-        rows = self._store.read("SELECT person FROM activity UNION SELECT previous FROM activity")
+        rows = self._store.read("SELECT person FROM server_activity UNION SELECT previous FROM server_activity")
         return {name for (name,) in rows if isinstance(name, str)} - self._store.hidden
+
+    def _announce(self, record: Record) -> None:
+        """Tell the listeners of other processes; an event that is too long for that, by what is kept of it."""
+        if fits({"event": record}):
+            self._announcements.send("event", {"event": record})
+        else:
+            self._announcements.send("event", {"event_id": record["id"]})
+
+    def _hear(self, fields: Fields) -> None:
+        """Pass on an event that another process has announced."""
+        record = fields.get("event") or self._kept_event(fields.get("event_id"))
+        if isinstance(record, dict) and {"id", "event"} <= record.keys():
+            hidden = self._store.hidden
+            if record.get("person") not in hidden and record.get("previous") not in hidden:
+                self.events.publish(record)
+
+    def _kept_event(self, event_id: object) -> Record | None:
+        names = ("id", "at", "event", "person", "previous", "source", "similarity", "person_id")
+        rows = self._store.read(
+            "SELECT event_id, at, event, person, previous, source, similarity, person_id FROM activity "
+            "WHERE event_id = ? ORDER BY id DESC LIMIT 1",
+            (event_id,),
+        )
+        return dict(zip(names, rows[0], strict=True)) if rows else None
 
     def _without_erased(self, row: VisitRow) -> VisitRow:
         return replace(row, previous=None) if row.previous in self._store.hidden else row

@@ -4,11 +4,11 @@ import asyncio
 import hashlib
 import hmac
 import secrets
-import sqlite3
 from collections.abc import Callable, Collection
 
 from pydantic import BaseModel, Field
 
+from facepool.gallery.database import Database
 from facepool.gallery.notices import NAME_CHANGES, Notice
 from facepool.web.services.keys import Caller
 from facepool.web.services.store import LAST, Row, ServerStore, insert_entry
@@ -27,6 +27,9 @@ class AuditEntry(BaseModel):
     person: str = Field(description="`erased-` and digits for who was erased since; empty: nobody in particular")
     detail: str
     person_id: str | None = Field(description="Of the person, whatever they are called; null: nobody who is there")
+
+
+_COLUMNS = ", ".join(AuditEntry.model_fields)
 
 
 class Audit:
@@ -58,12 +61,12 @@ class Audit:
                 person = self._pseudonym(person)
             insert_entry(db, caller.name, action, person, detail, person_id)
 
-    def keep(self, db: sqlite3.Connection, notice: Notice) -> None:
+    def keep(self, db: Database, notice: Notice) -> None:
         """Say what was done to the pool, as a part of a transaction of the store, which takes out who is erased."""
         person_id = notice.person_id or None
         insert_entry(db, notice.caller, notice.action, notice.person, notice.detail, person_id, notice.at)
 
-    def forget(self, db: sqlite3.Connection, people: Collection[str]) -> int:
+    def forget(self, db: Database, people: Collection[str]) -> int:
         """Take the names of people out of everything that was said, as a part of a transaction of the store.
 
         Returns:
@@ -73,23 +76,23 @@ class Audit:
         for entry in entries:
             detail = self._pseudonym(entry.detail) if entry.action in NAME_CHANGES else entry.detail
             values = (self._pseudonym(entry.person), detail, entry.id)
-            db.execute("UPDATE audit SET person = ?, detail = ?, person_id = NULL WHERE id = ?", values)
+            db.execute("UPDATE server_audit SET person = ?, detail = ?, person_id = NULL WHERE id = ?", values)
         return len(entries)
 
-    def erased(self, db: sqlite3.Connection, caller: str, people: Collection[str], at: str | None = None) -> None:
+    def erased(self, db: Database, caller: str, people: Collection[str], at: str | None = None) -> None:
         """Say that people were erased, without naming them, as a part of a transaction of the store."""
         for person in people:
             insert_entry(db, caller, "erased", self._pseudonym(person), at=at)
 
     def erased_of(self, people: Collection[str]) -> frozenset[str]:
         """Who of some people was erased, by the digests of their names."""
-        rows = self._store.read("SELECT DISTINCT person FROM audit WHERE action = 'erased'")
+        rows = self._store.read("SELECT DISTINCT person FROM server_audit WHERE action = 'erased'")
         digests = {digest for (digest,) in rows}
         return frozenset(name for name in people if self._pseudonym(name) in digests)
 
     def names(self) -> set[str]:
         """Everybody who is named in it."""
-        rows = self._store.read("SELECT DISTINCT person FROM audit WHERE person NOT LIKE 'erased-%'")
+        rows = self._store.read("SELECT DISTINCT person FROM server_audit WHERE substr(person, 1, 7) != 'erased-'")
         return {str(name) for (name,) in rows if name} - self._store.hidden
 
     async def of(self, person: str) -> list[dict[str, object]]:
@@ -112,9 +115,9 @@ class Audit:
             before: Only those with a lower number.
             limit: How many at most.
         """
-        query = "SELECT * FROM audit WHERE id < ? AND (? IS NULL OR person IN (?, ?)) ORDER BY id DESC LIMIT ?"
-        alias = None if person is None else self._pseudonym(person)
-        values = (LAST if before is None else before, person, person, alias, limit)
+        about, whom = ("", ()) if person is None else (" AND person IN (?, ?)", (person, self._pseudonym(person)))
+        query = f"SELECT {_COLUMNS} FROM server_audit WHERE id < ?{about} ORDER BY id DESC LIMIT ?"  # noqa: S608
+        values = (LAST if before is None else before, *whom, limit)
         rows = await asyncio.to_thread(self._store.read, query, values)
         return [self._without_erased(_entry(row)) for row in rows]
 
@@ -139,10 +142,10 @@ class Audit:
         return salt
 
 
-def _about(db: sqlite3.Connection, people: Collection[str]) -> list[AuditEntry]:
+def _about(db: Database, people: Collection[str]) -> list[AuditEntry]:
     """Entries about people under the names that they had at the time, newest first."""
     names, found = set(people), []
-    for row in db.execute("SELECT * FROM audit ORDER BY id DESC"):
+    for row in db.execute(f"SELECT {_COLUMNS} FROM server_audit ORDER BY id DESC"):  # noqa: S608
         entry = _entry(row)
         theirs = entry.person in names
         if theirs:

@@ -6,7 +6,6 @@ can be guessed.
 
 import hashlib
 import secrets
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from pydantic import BaseModel, Field
 
 from facepool.errors import ConfigError
 from facepool.gallery.checks import clean_name
+from facepool.gallery.database import Database
 from facepool.gallery.notices import COMMAND_LINE
 from facepool.web.problems import NotFound
 from facepool.web.services.store import ServerStore, insert_entry, now
@@ -86,7 +86,7 @@ class Keys:
 
     def all(self) -> list[KnownKey]:
         """Every key, oldest first."""
-        rows = self._store.read("SELECT name, role, created_at, last_used_at FROM keys ORDER BY id")
+        rows = self._store.read("SELECT name, role, created_at, last_used_at FROM server_keys ORDER BY id")
         return [
             KnownKey.model_validate(
                 {"name": name, "role": _role(role), "created_at": created_at, "last_used_at": last_used_at}
@@ -120,18 +120,16 @@ class Keys:
         if name in (LOCAL.name, COMMAND_LINE):
             raise ConfigError(f"A key cannot be called {name!r}", why="the audit log has another use for the word")
         key = _PREFIX + secrets.token_urlsafe(32)
-        try:
-            with self._store.transaction() as db:
-                check(_administrators(db))
-                db.execute(
-                    "INSERT INTO keys (name, role, digest, created_at) VALUES (?, ?, ?, ?)",
-                    (name, role, _digest(key), now()),
-                )
-                insert_entry(db, by, "made a key", detail=f"{name} ({role})")
-        except sqlite3.IntegrityError as error:
-            raise ConfigError(
-                f"There is a key {name!r} already", fix="Remove it first, or choose another name"
-            ) from error
+        with self._store.transaction() as db:
+            check(_administrators(db))
+            made = db.execute(
+                "INSERT INTO server_keys (name, role, digest, created_at) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (name) DO NOTHING RETURNING id",
+                (name, role, _digest(key), now()),
+            ).fetchone()
+            if made is None:
+                raise ConfigError(f"There is a key {name!r} already", fix="Remove it first, or choose another name")
+            insert_entry(db, by, "made a key", detail=f"{name} ({role})")
         return key
 
     def remove(
@@ -153,7 +151,7 @@ class Keys:
         """
         with self._store.transaction() as db:
             check(_administrators(db))
-            if not db.execute("DELETE FROM keys WHERE name = ?", (name,)).rowcount:
+            if not db.execute("DELETE FROM server_keys WHERE name = ?", (name,)).rowcount:
                 raise NotFound(f"There is no key {name!r}", fix="List them: facepool keys list")
             insert_entry(db, by, "removed a key", detail=name)
 
@@ -176,16 +174,19 @@ class Keys:
         self._touch(number)
         token = secrets.token_urlsafe(32)
         with self._store.transaction() as db:
-            db.execute("DELETE FROM sessions WHERE ends_at < ?", (time.time(),))
-            db.execute("INSERT INTO sessions VALUES (?, ?, ?)", (_digest(token), number, time.time() + SESSION_S))
+            db.execute("DELETE FROM server_sessions WHERE ends_at < ?", (time.time(),))
+            db.execute(
+                "INSERT INTO server_sessions (digest, key_id, ends_at) VALUES (?, ?, ?)",
+                (_digest(token), number, time.time() + SESSION_S),
+            )
             insert_entry(db, caller.name, "signed in")
         return caller, token
 
     def session(self, token: str) -> Caller | None:
         """Who is signed in; None: nobody, or no longer."""
         rows = self._store.read(
-            "SELECT keys.name, keys.role FROM sessions JOIN keys ON keys.id = key_id WHERE sessions.digest = ? "
-            "AND ends_at > ?",
+            "SELECT name, role FROM server_sessions JOIN server_keys ON server_keys.id = key_id "
+            "WHERE server_sessions.digest = ? AND ends_at > ?",
             (_digest(token), time.time()),
         )
         return Caller(str(rows[0][0]), _role(rows[0][1])) if rows else None
@@ -193,13 +194,13 @@ class Keys:
     def sign_out(self, token: str) -> None:
         """End a session."""
         with self._store.transaction() as db:
-            db.execute("DELETE FROM sessions WHERE digest = ?", (_digest(token),))
+            db.execute("DELETE FROM server_sessions WHERE digest = ?", (_digest(token),))
 
     def _current(self) -> dict[bytes, tuple[int, Caller]]:
         with self._lock:  # or an older table could stay for the newer one
             seen = self._store.changes()
             if seen != self._seen:
-                rows = self._store.read("SELECT id, name, role, digest FROM keys")
+                rows = self._store.read("SELECT id, name, role, digest FROM server_keys")
                 self._by_digest = {
                     bytes(digest): (int(str(number)), Caller(str(name), _role(role)))
                     for number, name, role, digest in rows
@@ -218,13 +219,13 @@ class Keys:
 
         def write() -> None:
             with self._store.transaction() as db:
-                db.execute("UPDATE keys SET last_used_at = ? WHERE id = ?", (used_at, number))
+                db.execute("UPDATE server_keys SET last_used_at = ? WHERE id = ?", (used_at, number))
 
         self._store.queue.spare(write)  # nobody waits to be let in until somebody else has written
 
 
-def _administrators(db: sqlite3.Connection) -> list[str]:
-    return [name for (name,) in db.execute("SELECT name FROM keys WHERE role = 'admin'")]
+def _administrators(db: Database) -> list[str]:
+    return [name for (name,) in db.execute("SELECT name FROM server_keys WHERE role = 'admin'")]
 
 
 def _digest(token: str) -> bytes:

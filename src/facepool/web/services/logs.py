@@ -1,11 +1,11 @@
 """Tells activity and audit log what was done to the pool, from the notices that its changes leave."""
 
-import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from facepool.gallery import Pool
+from facepool.gallery.database import Database
 from facepool.gallery.notices import NAME_CHANGES, Notice, erased_names
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
@@ -62,10 +62,10 @@ class Logs:
             return {}
         with self._store.transaction(patience_s=patience_s) as db:
             notices = pool.owed().notices  # anew: nobody else tells them now
-            known = {uuid for (uuid,) in db.execute("SELECT notice FROM told")}
+            known = {uuid for (uuid,) in db.execute("SELECT notice FROM server_told")}
             forgotten = self._write(db, pool, [notice for notice in notices if notice.uuid not in known])
-            db.execute("DELETE FROM told")
-            db.executemany("INSERT INTO told VALUES (?)", [(notice.uuid,) for notice in notices])
+            db.execute("DELETE FROM server_told")
+            db.executemany("INSERT INTO server_told (notice) VALUES (?)", [(notice.uuid,) for notice in notices])
         self._store.hidden = frozenset()
         pool.forget_notices([notice.uuid for notice in notices])
         return forgotten
@@ -87,7 +87,7 @@ class Logs:
                 self._audit.erased(db, caller, people)
         return forgotten
 
-    def _write(self, db: sqlite3.Connection, pool: Pool, notices: Sequence[Notice]) -> dict[int, Forgotten]:
+    def _write(self, db: Database, pool: Pool, notices: Sequence[Notice]) -> dict[int, Forgotten]:
         forgotten = {}
         for (change, erasing), several in groupby(notices, lambda notice: (notice.change, notice.action == "erased")):
             if erasing:
@@ -100,7 +100,7 @@ class Logs:
         self._forget(db, _who_is_gone(pool, notices))
         return forgotten
 
-    def _erase(self, db: sqlite3.Connection, notices: Sequence[Notice]) -> Forgotten:
+    def _erase(self, db: Database, notices: Sequence[Notice]) -> Forgotten:
         """Several people of one change: the logs are looked through once."""
         forgotten = self._forget(db, [notice.person for notice in notices])
         were_there = [notice for notice in notices if notice.person_id]
@@ -108,7 +108,7 @@ class Logs:
             self._audit.erased(db, notice.caller, [notice.person], notice.at)
         return forgotten
 
-    def _forget(self, db: sqlite3.Connection, people: Collection[str]) -> Forgotten:
+    def _forget(self, db: Database, people: Collection[str]) -> Forgotten:
         if not people:
             return Forgotten()
         forgotten = Forgotten(self._activity.forget(db, people), self._audit.forget(db, people))

@@ -13,6 +13,7 @@ from facepool.capture import mask_credentials
 from facepool.capture.source import STREAM_SCHEMES
 from facepool.errors import ConfigError, StorageError
 from facepool.files import PRIVATE, storage_errors, write_whole
+from facepool.gallery.address import PoolAddress, beside
 
 
 class CameraSecrets:
@@ -60,9 +61,9 @@ class CameraSecrets:
             self.path.unlink(missing_ok=True)
 
 
-def secrets_beside(pool: Path) -> Path:
+def secrets_beside(pool: PoolAddress) -> Path:
     """Where the logins of a server's cameras are: ``pool.db`` has ``pool.server.secrets``."""
-    return pool.with_suffix(".server.secrets")
+    return beside(pool, ".server.secrets")
 
 
 def has_secret(source: str) -> bool:

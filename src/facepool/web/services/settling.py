@@ -22,7 +22,7 @@ from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
 from facepool.web.services.logs import Forgotten, Logs
 from facepool.web.services.pool import PoolAccess
-from facepool.web.services.store import ServerStore
+from facepool.web.services.store import ServerStore, open_store
 
 _LOG = logging.getLogger("facepool.web")
 _AGAIN_S = 3.0
@@ -92,9 +92,9 @@ class Settling:
         """The names of the files in which traces may remain of what was erased, or that are yet to tell logs."""
         names = set(self._unwiped())
         if self._behind:
-            names.add(self._store.path.name)
+            names.add(self._store.name)
         if self._store.hidden:  # until the logs are told, the pool keeps whom they have to forget
-            names.add(self._access.path.name)
+            names.add(self._access.address.name)
         return sorted(names)
 
     @property
@@ -177,13 +177,13 @@ class Settling:
         """In which files traces may remain, and why."""
         if self._asked == self._done:
             return self._traces
-        names = (self._access.path.name, self._store.path.name)
+        names = (self._access.address.name, self._store.name)
         return dict.fromkeys(names, "they are being wiped just now") | self._traces
 
     def _notes_on_logs(self) -> tuple[str, ...]:
         if not self._behind:
             return ()
-        return (f"Activity and audit log follow as soon as {self._store.path.name} can be written: {self._behind}.",)
+        return (f"Activity and audit log follow as soon as {self._store.name} can be written: {self._behind}.",)
 
     def _notes_on_traces(self) -> tuple[str, ...]:
         return tuple(f"{traces_remain(name, why)} It is tried again." for name, why in sorted(self._unwiped().items()))
@@ -209,7 +209,7 @@ class Settling:
         """
         patience_s = _FIRST_TRY_S if is_asked else _QUICK_TRY_S
         traces: dict[str, str] = {}
-        for name, wipe in ((self._access.path.name, self._settle_pool), (self._store.path.name, self._store.wipe)):
+        for name, wipe in ((self._access.address.name, self._settle_pool), (self._store.name, self._store.wipe)):
             try:
                 why = wipe(patience_s)
             except _FAILURES as error:
@@ -241,18 +241,18 @@ def settle_once(pool: Pool) -> tuple[str, ...]:
     Returns:
         What is still owed, for users, one line each; the server's next try, or its next start, does it.
     """
-    path, notes = logs_beside(pool.path), []
+    name, notes = logs_beside(pool.address).name, []
     try:
-        with closing(ServerStore(path)) as store:
+        with closing(open_store(pool.address)) as store:
             # What commands tell has the ids of people in it.
             logs = Logs(store, Activity(store, lambda _name: None), Audit(store, lambda _name: None))
             logs.tell(pool)
             if why := store.wipe(_FIRST_TRY_S):
-                notes.append(traces_remain(path.name, why))
+                notes.append(traces_remain(name, why))
     except _FAILURES as error:
-        notes.append(f"The logs in {path.name} were not told yet: {_reason(error)}.")
+        notes.append(f"The logs in {name} were not told yet: {_reason(error)}.")
     if why := pool.wipe(_FIRST_TRY_S):
-        notes.append(traces_remain(pool.path.name, why))
+        notes.append(traces_remain(pool.address.name, why))
     return tuple(notes)
 
 

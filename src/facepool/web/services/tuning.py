@@ -77,7 +77,7 @@ class Tuning:
             if changes:
                 detail = ", ".join(f"{name} = {value}" for name, value in sorted(changes.items()))
                 with self._store.transaction() as db:
-                    self._store.keep_in(db, _KEPT, {**self._store.kept(_KEPT), **changes})
+                    self._store.keep_in(db, _KEPT, {**self._store.kept_in(db, _KEPT), **changes})
                     insert_entry(db, by, "changed settings", detail=detail)
             self._settings = changed
             self._chosen |= changes.keys()

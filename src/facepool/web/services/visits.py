@@ -1,12 +1,12 @@
 """Which events of the activity belong together: one visit is somebody's stay before one camera."""
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pydantic import BaseModel, Field
 
+from facepool.gallery.database import Database
 from facepool.records import Record
 
 AGAIN_WITHIN_S = 120
@@ -66,7 +66,7 @@ class Visits:
         self._open: dict[object, _Track] = {}
         """By the number of the track, of which a server has no two alike."""
 
-    def place(self, db: sqlite3.Connection, row: int, record: Record) -> None:
+    def place(self, db: Database, row: int, record: Record) -> None:
         """Find the visit of an event that was kept just now.
 
         A face is of a visit of its own until it is known; then it goes on with a visit of the same person before the
@@ -83,7 +83,7 @@ class Visits:
         visit = row if track is None or event == "changed" else track.visit
         if record["person_id"] is not None and (track is None or event != "lost"):
             visit = self._going_on(db, record, visit) or visit
-        db.executemany("UPDATE activity SET visit = ? WHERE id = ?", [(visit, kept) for kept in rows])
+        db.executemany("UPDATE server_activity SET visit = ? WHERE id = ?", [(visit, kept) for kept in rows])
         if event == "lost":
             self.end(record)
         elif number is not None:
@@ -105,10 +105,10 @@ class Visits:
         present = {track.visit for track in list(self._open.values())}  # others write meanwhile
         return [_visit(by_visit[number], number in present) for number in sorted(by_visit, reverse=True)]
 
-    def _going_on(self, db: sqlite3.Connection, record: Record, visit: int) -> int | None:
+    def _going_on(self, db: Database, record: Record, visit: int) -> int | None:
         """The visit of the same person before the same camera that an event belongs to."""
         found = db.execute(
-            """SELECT visit, at FROM activity WHERE person_id = ? AND source = ? AND visit != ?
+            """SELECT visit, at FROM server_activity WHERE person_id = ? AND source = ? AND visit != ?
             ORDER BY id DESC LIMIT 1""",
             (record["person_id"], record["source"], visit),
         ).fetchone()

@@ -1,22 +1,20 @@
-"""What the server keeps beside the pool: keys, sessions, the audit log, the activity, and what was set on the page."""
+"""What the server keeps beside a pool in a file: another SQLite file, with the logins of cameras beside that."""
 
 import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from facepool.errors import FacepoolError, PoolLocked, PoolTooNew
 from facepool.files import make_private, storage_errors
 from facepool.gallery.connection import SMALL_LOG, explained, file_number
-from facepool.gallery.notices import logs_beside as store_beside
-from facepool.gallery.notices import now
+from facepool.gallery.database import Database
 from facepool.web.problems import RequestError
-from facepool.web.services.writing import PATIENCE_S, WriteQueue
-
-__all__ = ["LAST", "Row", "ServerStore", "StoreGone", "insert_entry", "now", "store_beside"]
+from facepool.web.services.store.base import ServerStore
+from facepool.web.services.writing import PATIENCE_S
 
 _SCHEMA = """
 CREATE TABLE keys (
@@ -75,14 +73,20 @@ CREATE INDEX activity_of_visit ON activity (visit);
 CREATE INDEX activity_of_person_id ON activity (person_id, id)
 """
 _TOLD = "CREATE TABLE IF NOT EXISTS told (notice TEXT PRIMARY KEY) STRICT, WITHOUT ROWID"
-_MIGRATIONS = (_SCHEMA, _IDS_OF_PEOPLE, _IDS_OF_EVENTS, _VISITS, _TOLD)
-"""What takes the file from version n to n + 1."""
+_NAMES_AS_IN_POSTGRESQL = """
+ALTER TABLE keys RENAME TO server_keys;
+ALTER TABLE sessions RENAME TO server_sessions;
+ALTER TABLE audit RENAME TO server_audit;
+ALTER TABLE activity RENAME TO server_activity;
+ALTER TABLE kept RENAME TO server_kept;
+ALTER TABLE told RENAME TO server_told;
+CREATE INDEX activity_of_event ON server_activity (event_id)
+"""
+MIGRATIONS = (_SCHEMA, _IDS_OF_PEOPLE, _IDS_OF_EVENTS, _VISITS, _TOLD, _NAMES_AS_IN_POSTGRESQL)
+"""What takes the file from version n to n + 1. Append only: files of every earlier version are out there."""
 
 _ERASURES = "erasures"
 _NONE_YET = {"erased": 0, "rewritten": 0, "wiped": 0}
-Row = tuple[object, ...]
-LAST = (1 << 63) - 1
-"""Larger than any number of a row."""
 _READERS_KEPT = 8
 
 
@@ -98,19 +102,16 @@ class StoreGone(RequestError):
     status = 503
 
 
-class ServerStore:
+class SqliteStore(ServerStore):
     """One SQLite file, readable by its owner only; any thread may use it.
 
     Who reads waits for nobody who writes: readers have connections of their own. Those who write do so one at a time,
     and wait `patience_s` for each other and for other programs. The file is watched: once it was deleted or replaced,
-    nothing is read or written until it is back or another `ServerStore` is made.
+    nothing is read or written until it is back or another store is made.
 
     Args:
         path: The file; made with its tables where there is none.
         patience_s: How long a writer waits.
-
-    Attributes:
-        hidden: Names that readers of the logs must not see: they are erased, and the logs could not be told yet.
 
     Raises:
         NotWritable: It cannot be made.
@@ -118,11 +119,11 @@ class ServerStore:
         PoolTooNew: A newer facepool wrote it.
     """
 
+    each_text = "SELECT value FROM json_each(?)"
+
     def __init__(self, path: Path, *, patience_s: float = PATIENCE_S) -> None:
+        super().__init__(path.name, "the file of keys and logs")
         self.path = path
-        self.hidden: frozenset[str] = frozenset()
-        self.queue = WriteQueue("the file of keys and logs", "facepool-store")
-        """For those who write from the event loop, or who do not want to wait."""
         self._patience_s = patience_s
         self._writing = threading.Lock()
         self._free: list[sqlite3.Connection] = []
@@ -183,11 +184,6 @@ class ServerStore:
                 if not keep:
                     db.close()
 
-    def read(self, query: str, values: Sequence[object] = ()) -> list[Row]:
-        """The rows of a query."""
-        with self.reading() as db:
-            return db.execute(query, tuple(values)).fetchall()
-
     def changes(self) -> int:
         """A number that differs after anybody has written, other processes included; cheap."""
         self._check_file()
@@ -195,25 +191,10 @@ class ServerStore:
             (number,) = self._watcher.execute("PRAGMA data_version").fetchone()
             return int(number)
 
-    def kept(self, name: str) -> Mapping[str, object]:
-        """Something that was kept under a name; empty if nothing was."""
-        rows = self.read("SELECT value FROM kept WHERE name = ?", (name,))
-        found = json.loads(str(rows[0][0])) if rows else {}
-        return found if isinstance(found, dict) else {}
-
-    def keep(self, name: str, value: Mapping[str, object]) -> None:
-        """Keep something under a name, in place of what was kept."""
-        with self.transaction() as db:
-            self.keep_in(db, name, value)
-
-    def keep_in(self, db: sqlite3.Connection, name: str, value: Mapping[str, object]) -> None:
-        """The same as a part of a transaction."""
-        db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (name, json.dumps(value)))
-
-    def owe(self, db: sqlite3.Connection) -> None:
+    def owe(self, db: Database) -> None:
         """Remember, as a part of a transaction, that bytes of what it deletes are to be wiped."""
-        db.execute("INSERT OR IGNORE INTO kept VALUES (?, ?)", (_ERASURES, json.dumps(_NONE_YET)))
-        _count_erasures(db, "erased", _erasures(db)["erased"] + 1)
+        erasures = _erasures(db)
+        self.keep_in(db, _ERASURES, erasures | {"erased": erasures["erased"] + 1})
 
     def owes(self) -> bool:
         """Whether bytes of what was erased may still be somewhere."""
@@ -287,12 +268,12 @@ class ServerStore:
     def _bring_up_to_date(self) -> None:
         with self.transaction() as db:
             (version,) = db.execute("PRAGMA user_version").fetchone()
-            if version > len(_MIGRATIONS):
+            if version > len(MIGRATIONS):
                 raise PoolTooNew(f"{self.path} was written by a newer facepool", fix="Update facepool")
-            for migration in _MIGRATIONS[version:]:
+            for migration in MIGRATIONS[version:]:
                 for statement in migration.split(";\n"):
                     db.execute(statement)
-            db.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+            db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
 
 def _wait_until(db: sqlite3.Connection, ends_at_s: float) -> None:
@@ -300,31 +281,15 @@ def _wait_until(db: sqlite3.Connection, ends_at_s: float) -> None:
     db.execute(f"PRAGMA busy_timeout = {max(0, round(1000 * (ends_at_s - time.monotonic())))}")
 
 
-def insert_entry(
-    db: sqlite3.Connection,
-    caller: str,
-    action: str,
-    person: str = "",
-    detail: str = "",
-    person_id: str | None = None,
-    at: str | None = None,
-) -> None:
-    """Add an entry to the audit log, as a part of a transaction of the store."""
-    db.execute(
-        "INSERT INTO audit (at, caller, action, person, detail, person_id) VALUES (?, ?, ?, ?, ?, ?)",
-        (at or now(), caller, action, person, detail, person_id),
-    )
-
-
-def _erasures(db: sqlite3.Connection) -> dict[str, int]:
+def _erasures(db: Database) -> dict[str, int]:
     """How many there were: in all, when the file was last written anew, and when its log was cut off after that."""
-    row = db.execute("SELECT value FROM kept WHERE name = ?", (_ERASURES,)).fetchone()
+    row = db.execute("SELECT value FROM server_kept WHERE name = ?", (_ERASURES,)).fetchone()
     return _NONE_YET | (json.loads(row[0]) if row else {})
 
 
 def _count_erasures(db: sqlite3.Connection, which: str, count: int) -> None:
     # One statement: others count meanwhile.
-    db.execute("UPDATE kept SET value = json_set(value, ?, ?) WHERE name = ?", (f"$.{which}", count, _ERASURES))
+    db.execute("UPDATE server_kept SET value = json_set(value, ?, ?) WHERE name = ?", (f"$.{which}", count, _ERASURES))
 
 
 def _write_anew(db: sqlite3.Connection, erasures: Mapping[str, int]) -> str:

@@ -1,0 +1,1005 @@
+"""Galleries in SQL: what is asked of the tables, in statements that SQLite and PostgreSQL both understand.
+
+What differs, `sqlite` and `postgres` have: how a change begins and ends, what errors mean, how bytes are wiped.
+"""
+
+import json
+import sqlite3
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, astuple, replace
+from functools import partial
+from typing import Any, Self
+from uuid import uuid4
+
+import numpy as np
+
+from facepool.gallery.address import PoolAddress
+from facepool.gallery.base import OpenFiles, check_gallery, new_templates, pairs_of
+from facepool.gallery.batches import Stored, TemplateBatch, count_of_uuids, read_pictures, read_rows, read_views, store
+from facepool.gallery.checks import (
+    check_batch,
+    check_samples,
+    check_space,
+    check_vectors,
+    clean_name,
+    clean_pair,
+    damaged,
+    find_name,
+    folded,
+    gallery_changed,
+    name_taken,
+    person_exists,
+    space_needed,
+    unknown_person,
+    unknown_template,
+)
+from facepool.gallery.columns import Changes, LookAlikes, Numbers, PoolMatrix
+from facepool.gallery.database import Database
+from facepool.gallery.image import ImagedGallery, delete_image
+from facepool.gallery.listing import (
+    GallerySize,
+    PeoplePage,
+    Wanted,
+    count_people,
+    names_near,
+    person_of,
+    read_names,
+    read_page,
+    read_size,
+)
+from facepool.gallery.notices import Action, Notice, Owed, now
+from facepool.gallery.schema import CONTENT, count_of, uuid_bytes, uuid_text
+from facepool.types import Calibration, EmbeddingSpace, Floats, Indices, Person, Pose, Sample, Template
+
+_ROWS_AT_ONCE = 8192
+_VECTORS_AT_ONCE = 1024
+"""So many fit into a core's cache, twice."""
+_ONE_MORE_ERASED = "UPDATE state SET erased = erased + 1"
+WIPING_S = 1.0
+"""How long an erasure waits for others who use the files: what is left over is wiped later."""
+_NO_LIMIT = 1 << 62
+_EVERYTHING = -(1 << 63)
+"""A revision before that of any row."""
+_TEMPLATES = """
+    SELECT templates.id, templates.uuid, persons.name, persons.uuid, templates.embedding, templates.created_at,
+        templates.model, samples.source, samples.time_s, samples.yaw, samples.pitch, samples.roll, samples.quality,
+        samples.score, samples.size_px, samples.frame, samples.appearance, samples.partial, samples.frontal_yaw,
+        samples.frontal_pitch, samples.frontal_roll
+    FROM templates JOIN samples ON samples.id = templates.sample_id JOIN persons ON persons.id = samples.person_id
+"""
+_PEOPLE = """
+    SELECT persons.name, persons.uuid, count(templates.id), coalesce(min(nullif(templates.created_at, '')), '')
+    FROM persons LEFT JOIN samples ON samples.person_id = persons.id LEFT JOIN templates
+        ON templates.sample_id = samples.id
+"""
+_LOOK_ALIKES = """
+    SELECT one.name, other.name FROM look_alikes
+    JOIN persons AS one ON one.id = look_alikes.person_id JOIN persons AS other ON other.id = look_alikes.other_id
+"""
+_OLDEST_PERSON = "SELECT min(revision) FROM persons"
+_OLDEST_TEMPLATE = "SELECT min(revision) FROM templates"
+_ALL_VECTORS = """
+    SELECT templates.id, samples.person_id, templates.embedding
+    FROM templates JOIN samples ON samples.id = templates.sample_id
+"""
+_NEWER = "WHERE templates.revision > ?"
+
+
+class _NothingStored(Exception):
+    """Everything was there already; undoes the change, which has changed nothing."""
+
+    def __init__(self, stored: Stored) -> None:
+        super().__init__()
+        self.stored = stored
+
+
+class SqlGallery(ABC):
+    """A `Gallery` in tables, wherever those are.
+
+    Args:
+        address: Where it is.
+        space: What the caller's embeddings are; None: only what the gallery itself says.
+    """
+
+    keeps_images = True
+    """Whether there is room for pictures."""
+    rows_at_once = 16384
+    """How many templates are best stored in one change."""
+
+    def __init__(self, address: PoolAddress, space: EmbeddingSpace | None) -> None:
+        self.address = address
+        self._offered = space
+        self._noted: list[Notice] | None = None
+        self._caller = ""
+
+    @abstractmethod
+    def _reading(self) -> AbstractContextManager[Database]:
+        """The tables as they are now, for reading."""
+
+    @abstractmethod
+    def reading(self) -> AbstractContextManager[Database]:
+        """The tables, for several queries that see the gallery at one moment."""
+
+    @abstractmethod
+    def _writing(self) -> AbstractContextManager[Database]:
+        """The tables, for a change that is the only one at its time; whatever is raised inside the block undoes it."""
+
+    @abstractmethod
+    def _before_commit(self) -> None:
+        """What has to succeed for a change to take place; what it raises undoes the change."""
+
+    @abstractmethod
+    def wipe(self, patience_s: float = WIPING_S) -> str:
+        """Leave no bytes behind of what was erased; why that could not be, or empty."""
+
+    @abstractmethod
+    def _remark(self, traces: str) -> None:
+        """Remember for `notes` why bytes of what was erased are still there."""
+
+    @property
+    @abstractmethod
+    def notes(self) -> tuple[str, ...]:
+        """Remarks for the user, one line each."""
+
+    @property
+    @abstractmethod
+    def open_files(self) -> OpenFiles:
+        """What it is open on now."""
+
+    @property
+    def imaged(self) -> ImagedGallery | None:
+        """The same gallery, where an image of its index may lie on the disk; None: no image may."""
+        return None
+
+    def _leave_image(self) -> None:
+        """After a change that takes a person, a name or a template away: have the image go, which still has it."""
+        if self.imaged is not None and (why := delete_image(self.imaged.path)):
+            self._remark(why)
+
+    @abstractmethod
+    def _next_ids(self, db: Database, table: str, count: int) -> Sequence[int]:
+        """So many numbers of a table that no row has had, for a change that is the only one at its time."""
+
+    @abstractmethod
+    def _insert_rows(self, db: Database, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Store many rows in the way that is the fastest here."""
+
+    @abstractmethod
+    def copy_to(self, target: sqlite3.Connection, report: Callable[[int, int], None]) -> None:
+        """Copy all tables as they are at one moment; others may change the gallery meanwhile.
+
+        Args:
+            target: An empty database.
+            report: Is told how much is copied, of how much.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the files."""
+
+    @property
+    def space(self) -> EmbeddingSpace | None:
+        """What the vectors are; for a gallery without templates that does not say, what it was opened with."""
+        with self._reading() as db:
+            return read_space(db) or (None if _has_templates(db) else self._offered)
+
+    @property
+    def dimension(self) -> int | None:
+        """Length of a vector; None for a new gallery without a space."""
+        with self._reading() as db:
+            return self._dimension(db)
+
+    def revision(self) -> int:
+        """A number that differs after any process has changed the gallery."""
+        with self._reading() as db:
+            return self._read_revision(db)
+
+    def people(self) -> list[Person]:
+        """Everybody, sorted by name."""
+        with self._reading() as db:
+            return sorted(map(person_of, db.execute(f"{_PEOPLE} GROUP BY persons.id")), key=lambda person: person.name)
+
+    def people_page(
+        self, prefix: str = "", *, part: str = "", after: str = "", offset: int = 0, limit: int = 100
+    ) -> PeoplePage:
+        """Some people, in the order of their names without regard to case."""
+        with self._reading() as db:
+            return read_page(db, Wanted(prefix, part, after), limit, offset)
+
+    def count_people(self, prefix: str = "", *, part: str = "") -> int:
+        """How many people there are whose names begin with something, or have it somewhere."""
+        with self._reading() as db:
+            return count_people(db, Wanted(prefix, part))
+
+    def names(self) -> list[str]:
+        """All names, in the order of `people_page`."""
+        with self._reading() as db:
+            return read_names(db)
+
+    def names_near(self, name: str) -> list[str]:
+        """Names among which the right one may be for one that nobody has."""
+        with self._reading() as db:
+            return names_near(db, name)
+
+    def size(self) -> GallerySize:
+        """How many people and templates there are."""
+        with self._reading() as db:
+            return read_size(db)
+
+    def person(self, name: str) -> Person | None:
+        """Somebody by name."""
+        with self._reading() as db:
+            row = db.execute(f"{_PEOPLE} WHERE persons.name = ? GROUP BY persons.id", (find_name(name),)).fetchone()
+            return person_of(row) if row else None
+
+    def person_by_id(self, person_id: str) -> Person | None:
+        """Somebody by id."""
+        with self._reading() as db:
+            row = db.execute(
+                f"{_PEOPLE} WHERE persons.uuid = ? GROUP BY persons.id", (uuid_bytes(person_id),)
+            ).fetchone()
+            return person_of(row) if row else None
+
+    def templates(self, person: str | None = None, *, offset: int = 0, limit: int | None = None) -> list[Template]:
+        """The templates of one person, or of everybody, oldest first."""
+        name = None if person is None else find_name(person)
+        page = (_NO_LIMIT if limit is None else limit, offset)
+        with self._reading() as db:
+            if name is None:
+                which = "SELECT id FROM templates ORDER BY id LIMIT ? OFFSET ?"  # alone: what is left out costs less
+                query = f"{_TEMPLATES} WHERE templates.id IN ({which}) ORDER BY templates.id"
+                rows = db.execute(query, page).fetchall()
+            else:
+                _row_of_person(db, name)
+                whose = "WHERE persons.name = ? ORDER BY templates.id LIMIT ? OFFSET ?"
+                rows = db.execute(f"{_TEMPLATES} {whose}", (name, *page)).fetchall()
+            self._check_blobs(db, [row[4] for row in rows])
+            return [_template(row) for row in rows]
+
+    def template(self, template_id: int) -> Template:
+        """One template."""
+        with self._reading() as db:
+            row = None
+            if _fits(template_id):
+                row = db.execute(f"{_TEMPLATES} WHERE templates.id = ?", (template_id,)).fetchone()
+            if row is None:
+                raise unknown_template(template_id)
+            self._check_blobs(db, [row[4]])
+            return _template(row)
+
+    def template_number(self, template_uuid: str) -> int | None:
+        """The number of the template of a UUID."""
+        with self._reading() as db:
+            row = db.execute("SELECT id FROM templates WHERE uuid = ?", (uuid_bytes(template_uuid),)).fetchone()
+            return int(row[0]) if row else None
+
+    def picture(self, template_id: int) -> bytes | None:
+        """The JPEG that was stored with a template, if one was."""
+        query = """SELECT pictures.jpeg FROM templates
+            LEFT JOIN pictures ON pictures.sample_id = templates.sample_id WHERE templates.id = ?"""
+        with self._reading() as db:
+            row = db.execute(query, (template_id,)).fetchone() if _fits(template_id) else None
+            if row is None:
+                raise unknown_template(template_id)
+            jpeg: bytes | None = row[0]
+            return jpeg
+
+    def template_ids_with_image(self, person: str | None = None) -> frozenset[int]:
+        """Which templates of one person, or of everybody, have a picture."""
+        query = "SELECT templates.id FROM templates JOIN pictures ON pictures.sample_id = templates.sample_id"
+        with self._reading() as db:
+            if person is None:
+                return frozenset(number for (number,) in db.execute(query))
+            query += """ JOIN samples ON samples.id = templates.sample_id
+                JOIN persons ON persons.id = samples.person_id WHERE persons.name = ?"""
+            return frozenset(number for (number,) in db.execute(query, (find_name(person),)))
+
+    def look_alikes(self, person: str | None = None) -> frozenset[LookAlikes]:
+        """Pairs of people who are easily taken for each other, of everybody or of one person."""
+        with self._reading() as db:
+            return _read_look_alikes(db) if person is None else _look_alikes_of(db, find_name(person))
+
+    def calibration(self) -> Calibration | None:
+        """What was measured of the gallery in its embedding space."""
+        with self._reading() as db:
+            return self._fitting_calibration(db)
+
+    def changes(self, since: int | None = None) -> Changes:
+        """What happened since a revision."""
+        with self.reading() as db:
+            return self._changes(db, since)
+
+    def matrix(self) -> PoolMatrix:
+        """All templates as they are now. Deprecated: ``changes`` and ``facepool.search.Search`` take its place."""
+        warnings.warn("Pool.matrix() is deprecated: use facepool.search.Search", DeprecationWarning, stacklevel=2)
+        return PoolMatrix.of(self.changes())
+
+    @contextmanager
+    def noting(self, caller: str) -> Iterator[list[Notice]]:
+        """Changes inside the block leave notices for logs, and bytes for who settles these to wipe."""
+        if self._noted is not None:
+            raise ValueError(f"changes of {self.address} are noted already")
+        self._caller, self._noted = caller, []
+        try:
+            yield self._noted
+        finally:
+            self._noted = None
+
+    def owed(self) -> Owed:
+        """What was promised and is not done yet."""
+        with self.reading() as db:
+            (traces,) = db.execute("SELECT erased != wiped FROM state").fetchone()
+            return Owed(read_notices(db), traces=bool(traces))
+
+    def forget_notices(self, uuids: Sequence[str]) -> None:
+        """Delete notices that the logs were told."""
+        with self._writing() as db:
+            before = _erased_in_notices(db)
+            db.executemany("DELETE FROM notices WHERE uuid = ?", [(uuid_bytes(uuid),) for uuid in uuids])
+            if _erased_in_notices(db) != before:  # they named those whom nothing may name any more
+                db.execute(_ONE_MORE_ERASED)
+            self._before_commit()
+
+    def create(self, person: str) -> None:
+        """Make a person known who has no templates yet."""
+        name = clean_name(person)
+        with self._change() as (db, revision):
+            if _find_person(db, name) is not None:
+                raise name_taken(name)
+            row = _insert_person(db, name, None, revision)
+            self._note(db, revision, "created", name, row)
+
+    def register(
+        self,
+        person: str,
+        samples: Sequence[Sample],
+        space: EmbeddingSpace,
+        *,
+        look_alikes: Collection[str] = (),
+        expected_revision: int | None = None,
+    ) -> int:
+        """Store samples of a new or known person, all or none."""
+        pairs = pairs_of(person, look_alikes)
+        if not samples:
+            return 0
+        templates = new_templates(person, samples, space.model)
+        return self._add(templates, space, pairs, (), expected_revision, registering=clean_name(person))
+
+    def add(
+        self,
+        templates: Sequence[Template],
+        space: EmbeddingSpace | None,
+        look_alikes: Collection[LookAlikes] = (),
+        people: Collection[Person | str] = (),
+    ) -> int:
+        """Store templates with their provenance, all or none."""
+        return self._add(templates, space, look_alikes, people, None)
+
+    def batch(self, after: int = 0, limit: int | None = None, *, with_images: bool = True) -> TemplateBatch:
+        """Templates in the order of their numbers, as columns."""
+        with self._reading() as db:
+            rows = read_rows(db, after, self.rows_at_once if limit is None else limit)
+            columns = tuple(zip(*rows, strict=True)) or ((),) * 8
+            ids, uuids, names, person_uuids, blobs, created_at, models = columns[:7]
+            self._check_blobs(db, blobs)
+            vectors = np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), self._dimension(db) or 0)
+            return TemplateBatch(
+                names=names,
+                person_uuids=person_uuids,
+                vectors=vectors.astype(np.float32),
+                uuids=uuids,
+                created_at=created_at,
+                models=models,
+                samples=[row[7:] for row in rows],
+                pictures=read_pictures(db, ids, after) if ids and with_images and self.keeps_images else {},
+                last_id=ids[-1] if ids else after,
+            )
+
+    def load(self, batch: TemplateBatch, space: EmbeddingSpace | None) -> Stored:
+        """Store those of a batch that are not there yet, all or none."""
+        if not len(batch):
+            return Stored()
+        space = space or self.space
+        if space is None:
+            raise space_needed(self.address)
+        check_gallery(self, space)
+        check_batch(batch.vectors, space.dimension)
+        clean = {name: clean_name(name) for name in dict.fromkeys(batch.names)}
+        batch = replace(batch, names=[clean[name] for name in batch.names])
+        try:
+            return self._load(batch, space)
+        except _NothingStored as nothing:
+            return nothing.stored
+
+    def _load(self, batch: TemplateBatch, space: EmbeddingSpace) -> Stored:
+        with self._change() as (db, revision):
+            self._pin(db, space)
+            stored, anything = store(
+                db,
+                batch,
+                revision,
+                partial(self._next_ids, db),
+                partial(self._insert_rows, db),
+                with_images=self.keeps_images,
+            )
+            if not anything:
+                raise _NothingStored(stored)  # which undoes the change
+            self._note(db, revision, "imported a pool", detail=_views(stored.added))
+        return stored
+
+    def count_of(self, uuids: Collection[bytes]) -> int:
+        """How many templates there are of some UUIDs."""
+        with self._reading() as db:
+            return count_of_uuids(db, uuids)
+
+    def views(self, people: Collection[str]) -> dict[str, dict[bytes, bytes]]:
+        """For each of some people who are there, SHA-256 of their vectors, each with that of its picture."""
+        with self._reading() as db:
+            return read_views(db, people)
+
+    def set_calibration(self, calibration: Calibration | None, *, expected_revision: int | None = None) -> None:
+        """Keep what was measured of the gallery in place of what was kept."""
+        with self._reading() as db:
+            if calibration is None and self._calibration(db) is None:
+                return
+        with self._change(expected_revision) as (db, revision):
+            write_calibration(db, calibration)
+            self._note(db, revision, "forgot the calibration" if calibration is None else "calibrated the pool")
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a person another name."""
+        old, new = find_name(old), clean_name(new)
+        with self._change_of(old) as (db, person, revision):
+            if new != old and _find_person(db, new) is not None:
+                raise person_exists(old, new)
+            values = (new, folded(new), revision, person)
+            db.execute("UPDATE persons SET name = ?, folded = ?, revision = ? WHERE id = ?", values)
+            self._note(db, revision, "renamed", new, person, old)
+        self._leave_image()
+
+    def merge(self, source: str, target: str) -> int:
+        """Give all templates of `source` to `target`; `source` is gone."""
+        source, target = clean_pair(source, target)
+        with self._change_of(source) as (db, leaving, revision):
+            staying = _row_of_person(db, target)
+            moved = db.execute(
+                """UPDATE templates SET revision = ?
+                WHERE sample_id IN (SELECT id FROM samples WHERE person_id = ?)""",
+                (revision, leaving),
+            ).rowcount
+            db.execute("UPDATE samples SET person_id = ? WHERE person_id = ?", (staying, leaving))
+            _move_look_alikes(db, leaving, staying)
+            db.execute("DELETE FROM persons WHERE id = ?", (leaving,))
+            self._note(db, revision, "merged", target, staying, source)
+        self._leave_image()
+        return moved
+
+    def remove(self, person: str) -> int:
+        """Erase a person and all their templates, and wipe the bytes."""
+        name = find_name(person)
+        with self._change_of(name) as (db, leaving, revision):
+            self._note(db, revision, "erased", name, leaving)
+            erased = _delete_person(db, leaving, revision)
+        self._leave_image()
+        self._wipe_unless_noting()
+        return erased
+
+    def remove_many(self, people: Collection[str]) -> dict[str, int]:
+        """Erase several people who are there in one change, and wipe the bytes as `remove` does, once."""
+        names = sorted({find_name(person) for person in people})
+        with self._reading() as db:
+            if not any(_find_person(db, name) for name in names):
+                return {}
+        with self._change() as (db, revision):
+            rows = {name: _find_person(db, name) for name in names}
+            for name, row in rows.items():
+                self._note(db, revision, "erased", name, row)  # logs may speak of those, too, who are not there
+            erased = {name: _delete_person(db, row, revision) for name, row in rows.items() if row is not None}
+        self._leave_image()
+        self._wipe_unless_noting()
+        return erased
+
+    def remove_template(self, template_id: int, person: str | None = None) -> str:
+        """Erase one template and its picture, and wipe the bytes as `remove` does."""
+        name = None if person is None else find_name(person)
+        with self._reading() as db:
+            self._check_owner(db, template_id, name)
+        with self._change() as (db, revision):
+            sample, owner = self._check_owner(db, template_id, name)
+            db.execute("INSERT INTO removed_templates VALUES (?, ?)", (template_id, revision))
+            db.execute("DELETE FROM samples WHERE id = ?", (sample,))
+            db.execute(_ONE_MORE_ERASED)
+            self._note(db, revision, "erased_sample", owner, _row_of_person(db, owner), str(template_id))
+        self._leave_image()
+        self._wipe_unless_noting()
+        return owner
+
+    def take_over(
+        self,
+        source: sqlite3.Connection,
+        prepare: Callable[[Database], None],
+        report: Callable[[int, int], None],
+    ) -> None:
+        """Put the people of a copy into the place of those who are here, in one change that everybody follows.
+
+        Args:
+            source: Tables of today's version, all of which were verified.
+            prepare: Is given the tables of this gallery before the copy is read; nobody else changes them.
+            report: Is told how many rows were stored, of how many.
+        """
+        with self._change() as (db, revision):
+            prepare(db)
+            self._replace_content(db, source, revision, report)
+            self._note(db, revision, "restored the pool", detail=_views(count_of(db, "templates")))
+        self._leave_image()
+
+    def forget_what_was(self) -> None:
+        """Leave no bytes behind of what `take_over` has replaced."""
+        with self._writing() as db:
+            db.execute(_ONE_MORE_ERASED)
+        if why := self.wipe():
+            self._remark(why)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _change(self, expected_revision: int | None = None) -> Iterator[tuple[Database, int]]:
+        """One change, all or nothing; gives the revision that it leads to, too."""
+        with self._writing() as db:
+            revision = self._read_revision(db)
+            if expected_revision is not None and revision != expected_revision:
+                raise gallery_changed(self.address)
+            yield db, revision + 1
+            self._write_revision(db, revision + 1)
+            self._before_commit()
+
+    def _write_revision(self, db: Database, revision: int) -> None:
+        """Count a change."""
+        db.execute("UPDATE state SET revision = ?", (revision,))
+
+    def _note(
+        self,
+        db: Database,
+        revision: int,
+        action: Action,
+        person: str = "",
+        row: int | None = None,
+        detail: str = "",
+    ) -> None:
+        """Leave a notice of a change, as a part of it, if there is somebody to tell.
+
+        Args:
+            db: Of the change.
+            revision: That it leads to.
+            action: What it does.
+            person: To whom; empty: nobody in particular.
+            row: Theirs; None: they are not there.
+            detail: As `Notice` has it.
+        """
+        if self._noted is None:
+            return
+        person_id = "" if row is None else uuid_text(_uuid_of(db, row))
+        notice = Notice(str(uuid4()), now(), self._caller, action, person, person_id, detail, revision)
+        write_notice(db, notice)
+        self._noted.append(notice)
+
+    def _wipe_unless_noting(self) -> None:
+        """After an erasure; where logs are to be told first, notices still name who was erased, and are wiped, too."""
+        if self._noted is None and (why := self.wipe()):
+            self._remark(why)
+
+    @contextmanager
+    def _change_of(self, name: str) -> Iterator[tuple[Database, int, int]]:
+        """A change to somebody who is there, whose row it gives; a gallery without them is not even locked."""
+        with self._reading() as db:
+            _row_of_person(db, name)
+        with self._change() as (db, revision):
+            yield db, _row_of_person(db, name), revision
+
+    def _add(
+        self,
+        templates: Sequence[Template],
+        space: EmbeddingSpace | None,
+        look_alikes: Collection[LookAlikes],
+        people: Collection[Person | str],
+        expected_revision: int | None,
+        *,
+        registering: str | None = None,
+    ) -> int:
+        names = [clean_name(template.person) for template in templates]
+        ids_of = {clean_name(one): "" for one in people if isinstance(one, str)}
+        ids_of.update((clean_name(one.name), one.id) for one in people if isinstance(one, Person))
+        if not templates and not look_alikes and not ids_of:
+            return 0
+        space = space or self.space
+        if space is None and templates:
+            raise space_needed(self.address)
+        if space is not None:
+            check_gallery(self, space)
+        check_samples([template.sample for template in templates], space.dimension if space else None)
+        for name, template in zip(names, templates, strict=True):
+            ids_of[name] = ids_of.get(name) or template.person_id
+        with self._change(expected_revision) as (db, revision):
+            if space is not None and templates:
+                self._pin(db, space)
+            rows = {name: _find_or_insert_person(db, name, uuid, revision) for name, uuid in ids_of.items()}
+            for name, template in zip(names, templates, strict=True):
+                _insert_template(db, rows[name], template, revision, with_image=self.keeps_images)
+            for pair in look_alikes:
+                _insert_look_alikes(db, *(_row_of_person(db, name) for name in pair))
+            if registering is not None:
+                self._note(db, revision, "registered", registering, rows[registering], _views(len(templates)))
+            elif rows:
+                self._note(db, revision, "imported a pool", detail=_views(len(templates)))
+        return len(templates)
+
+    def _pin(self, db: Database, space: EmbeddingSpace) -> None:
+        pinned = read_space(db)  # anew: another process may have stored the first template just now
+        check_space(self.address, pinned, space)
+        if pinned is None and not _has_templates(db):
+            write_space(db, space)
+
+    def _dimension(self, db: Database) -> int | None:
+        space = read_space(db)
+        if space is not None:
+            return space.dimension
+        row = db.execute("SELECT embedding FROM templates LIMIT 1").fetchone()
+        if row is not None:
+            return len(row[0]) // 4
+        return self._offered.dimension if self._offered else None
+
+    def _read_revision(self, db: Database) -> int:
+        row = db.execute("SELECT revision FROM state").fetchone()
+        if row is None:
+            raise damaged(self.address, "it does not say its revision")
+        return int(row[0])
+
+    def _calibration(self, db: Database) -> Calibration | None:
+        row = db.execute("SELECT content FROM calibration").fetchone()
+        if row is None:
+            return None
+        try:
+            return calibration_of(json.loads(row[0]))
+        except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
+            raise damaged(self.address, f"its calibration cannot be read ({type(error).__name__}: {error})") from error
+
+    def _fitting_calibration(self, db: Database) -> Calibration | None:
+        """What was measured; None where the gallery has become another model's since."""
+        calibration, space = self._calibration(db), read_space(db)
+        if calibration is None or calibration.space_id != (space.id if space else ""):
+            return None
+        return calibration
+
+    def _replace_content(
+        self, db: Database, source: sqlite3.Connection, revision: int, report: Callable[[int, int], None]
+    ) -> None:
+        """Fill the tables of people with those of a copy, as if all of it were new at a revision."""
+        for table in reversed(CONTENT):
+            db.execute(f"DELETE FROM {table}")  # noqa: S608 -- tables of ours
+        tables = [table for table in CONTENT if self.keeps_images or table != "pictures"]
+        total, done = sum(count_of(source, table) for table in tables), 0
+        for table in tables:
+            columns = columns_of(source, table)
+            read = ", ".join(str(revision) if name == "revision" else name for name in columns)
+            rows = source.execute(f"SELECT {read} FROM {table}")  # noqa: S608 -- tables of ours
+            while part := rows.fetchmany(_ROWS_AT_ONCE):
+                self._insert_rows(db, table, columns, part)
+                done += len(part)
+                report(done, total)
+        db.execute("DELETE FROM removed_templates WHERE id IN (SELECT id FROM templates)")
+
+    def _changes(self, db: Database, since: int | None) -> Changes:
+        """What happened since a revision, at one moment."""
+        revision = self._read_revision(db)
+        if since is None or not 0 < since <= revision or _all_newer(db, since):
+            return self._read_changes(db, revision, _EVERYTHING)
+        return self._read_changes(db, revision, since)
+
+    def _read_changes(self, db: Database, revision: int, since: int) -> Changes:
+        template_ids, owners, vectors = self._read_vectors(db, since)
+        people = db.execute("SELECT id, uuid, name FROM persons WHERE revision > ?", (since,)).fetchall()
+        rows = np.array([row for row, _, _ in people], np.int64)
+        for owner in np.setdiff1d(owners, rows).tolist():
+            people += db.execute("SELECT id, uuid, name FROM persons WHERE id = ?", (owner,))
+        removed = db.execute("SELECT id FROM removed_templates WHERE revision > ?", (since,)).fetchall()
+        return Changes(
+            revision=revision,
+            template_ids=template_ids,
+            person_of=self._places(owners, np.array([row for row, _, _ in people], np.int64)),
+            vectors=vectors,
+            person_ids=tuple([uuid_text(uuid) for _, uuid, _ in people]),
+            names=tuple([name for _, _, name in people]),
+            removed=np.array(removed, np.int64).reshape(-1),
+            look_alikes=_read_look_alikes(db),
+            calibration=self._fitting_calibration(db),
+            whole=since == _EVERYTHING,
+        )
+
+    def _places(self, owners: Indices, people: Numbers) -> Indices:
+        """Where the row of each owner is among those of people."""
+        order = np.argsort(people)
+        found = np.searchsorted(people, owners, sorter=order)
+        places = order[np.minimum(found, len(people) - 1)] if len(people) else found
+        if not np.array_equal(people[places], owners):
+            raise damaged(self.address, "it holds templates of people who are not there")
+        return np.asarray(places, np.intp)
+
+    def _read_vectors(self, db: Database, since: int) -> tuple[Numbers, Indices, Floats]:
+        """Numbers, rows of the owners, and vectors of the templates that are newer than a revision."""
+        dimension = self._dimension(db) or 0
+        (count,) = db.execute("SELECT count(*) FROM templates WHERE revision > ?", (since,)).fetchone()
+        ids, owners = np.empty(count, np.int64), np.empty(count, np.intp)
+        vectors = np.empty((count, dimension), np.float32)
+        # All of them in the order in which they lie in the file.
+        rows = db.execute(_ALL_VECTORS) if since == _EVERYTHING else db.execute(f"{_ALL_VECTORS} {_NEWER}", (since,))
+        # In parts: a million rows as Python objects take several times the memory of the matrix.
+        for first in range(0, count, _VECTORS_AT_ONCE):
+            part = slice(first, min(first + _VECTORS_AT_ONCE, count))
+            ids[part], owners[part], blobs = zip(*rows.fetchmany(_VECTORS_AT_ONCE), strict=True)
+            self._check_blobs(db, blobs)
+            vectors[part] = np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), dimension)
+        check_vectors(vectors, what=f"The pool {self.address} is damaged: its row")
+        return ids, owners, vectors
+
+    def _check_blobs(self, db: Database, blobs: Sequence[object]) -> None:
+        dimension = self._dimension(db) or 0
+        if not set(map(type, blobs)) <= {bytes} or not set(map(len, blobs)) <= {4 * dimension}:  # type: ignore[arg-type]
+            raise damaged(self.address, f"it holds vectors that do not have {dimension} dimensions")
+
+    def _check_owner(self, db: Database, template_id: int, name: str | None) -> tuple[int, str]:
+        """The row of a template's sample, and whose it is: anybody's, or that person's."""
+        row = None
+        if _fits(template_id):
+            row = db.execute(
+                """SELECT samples.id, persons.name FROM templates JOIN samples ON samples.id = templates.sample_id
+                JOIN persons ON persons.id = samples.person_id WHERE templates.id = ?""",
+                (template_id,),
+            ).fetchone()
+        if row is None or name not in (None, row[1]):
+            raise unknown_template(template_id, name)
+        return int(row[0]), str(row[1])
+
+
+def _all_newer(db: Database, since: int) -> bool:
+    """Whether nothing is left of what there was at a revision, as after a restored backup."""
+    oldest = (db.execute(_OLDEST_PERSON).fetchone()[0], db.execute(_OLDEST_TEMPLATE).fetchone()[0])
+    return all(revision is None or int(revision) > since for revision in oldest)
+
+
+def columns_of(db: sqlite3.Connection, table: str) -> list[str]:
+    """The columns of a table of ours."""
+    return [str(name) for _, name, *_ in db.execute(f"PRAGMA table_info({table})").fetchall()]
+
+
+def insertion(table: str, columns: Sequence[str]) -> str:
+    """The statement that stores a row of a table of ours."""
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 -- tables of ours
+
+
+def read_space(db: Database) -> EmbeddingSpace | None:
+    """The space that a gallery is pinned to; None before its first template, and where its files do not say."""
+    row = db.execute("SELECT model, weights_sha256, preprocessing, template, mirrored, dimension FROM space").fetchone()
+    if row is None:
+        return None
+    model, weights_sha256, preprocessing, template, mirrored, dimension = row
+    return EmbeddingSpace(model, weights_sha256, preprocessing, template, bool(mirrored), dimension)
+
+
+def write_space(db: Database, space: EmbeddingSpace) -> None:
+    """Pin a gallery that has no space yet."""
+    values = (
+        space.model,
+        space.weights_sha256,
+        space.preprocessing,
+        space.template,
+        int(space.mirrored),
+        space.dimension,
+    )
+    db.execute(
+        "INSERT INTO space (id, model, weights_sha256, preprocessing, template, mirrored, dimension) "
+        "VALUES (1, ?, ?, ?, ?, ?, ?)",
+        values,
+    )
+
+
+def read_notices(db: Database) -> tuple[Notice, ...]:
+    """What logs are yet to be told, oldest first."""
+    query = "SELECT uuid, at, caller, action, person, person_id, detail, change FROM notices ORDER BY id"
+    return tuple(Notice(uuid_text(uuid), *rest) for uuid, *rest in db.execute(query))
+
+
+def _erased_in_notices(db: Database) -> int:
+    return int(db.execute("SELECT count(*) FROM notices WHERE action = 'erased'").fetchone()[0])
+
+
+def _views(count: int) -> str:
+    return f"{count} view{'' if count == 1 else 's'}"
+
+
+def write_notice(db: Database, notice: Notice) -> None:
+    """Keep a notice until logs were told."""
+    db.execute(
+        "INSERT INTO notices (uuid, at, caller, action, person, person_id, detail, change) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (uuid_bytes(notice.uuid), *astuple(notice)[1:]),
+    )
+
+
+def write_calibration(db: Database, calibration: Calibration | None) -> None:
+    """Keep a calibration in place of what was kept; None: keep nothing."""
+    db.execute("DELETE FROM calibration")
+    if calibration is not None:
+        db.execute("INSERT INTO calibration VALUES (1, ?)", (json.dumps(asdict(calibration)),))
+
+
+def calibration_of(record: Mapping[str, Any]) -> Calibration:
+    """A calibration from the JSON object that it was stored as.
+
+    Raises:
+        ValueError: It is damaged.
+        KeyError: Something is missing.
+        TypeError: Something is of another kind.
+    """
+    points = tuple((float(rate), float(similarity)) for rate, similarity in record["points"])
+    if len(points) < 2 or any(not 0 < rate <= 1 for rate, _ in points):
+        raise ValueError("its calibration has no curve")
+    return Calibration(
+        threshold=float(record["threshold"]),
+        target_fpir=float(record["target_fpir"]),
+        low=float(record["low"]),
+        high=float(record["high"]),
+        points=points,
+        people=int(record["people"]),
+        templates=int(record["templates"]),
+        comparisons=int(record["comparisons"]),
+        borrowed=float(record["borrowed"]),
+        created_at=str(record["created_at"]),
+        space_id=str(record["space_id"]),
+    )
+
+
+def plain_text(value: str) -> str:
+    """Text that can be stored, as NUL cannot, nor half characters: so file names come that are no valid Unicode."""
+    return value.encode("utf-8", "backslashreplace").decode().replace("\0", r"\x00")
+
+
+def _plain_number(value: float | None) -> float | None:
+    """A Python number in place of a NumPy one, which databases would not take for one."""
+    return None if value is None else float(value)
+
+
+def _angles(pose: Pose | None) -> tuple[float | None, ...]:
+    return (None, None, None) if pose is None else (float(pose.yaw), float(pose.pitch), float(pose.roll))
+
+
+def _fits(number: int) -> bool:
+    """Whether a database can hold a number; others are nobody's."""
+    return 0 < number < 1 << 63
+
+
+def _has_templates(db: Database) -> bool:
+    return db.execute("SELECT 1 FROM templates LIMIT 1").fetchone() is not None
+
+
+def _look_alikes_of(db: Database, name: str) -> frozenset[LookAlikes]:
+    row = _find_person(db, name)
+    pairs = db.execute(f"{_LOOK_ALIKES} WHERE look_alikes.person_id = ? OR look_alikes.other_id = ?", (row, row))
+    return frozenset(frozenset(pair) for pair in pairs)
+
+
+def _read_look_alikes(db: Database) -> frozenset[LookAlikes]:
+    return frozenset(frozenset(row) for row in db.execute(_LOOK_ALIKES))
+
+
+def _insert_look_alikes(db: Database, person: int, other: int) -> None:
+    """Flag a pair; one that is flagged stays so."""
+    db.execute("INSERT INTO look_alikes VALUES (?, ?) ON CONFLICT DO NOTHING", sorted((person, other)))
+
+
+def _move_look_alikes(db: Database, leaving: int, staying: int) -> None:
+    """Give the pairs of a person to another who takes their place; the pair of the two is not moved."""
+    others = db.execute(
+        """SELECT other_id FROM look_alikes WHERE person_id = ?
+        UNION SELECT person_id FROM look_alikes WHERE other_id = ?""",
+        (leaving, leaving),
+    ).fetchall()
+    for (other,) in others:
+        if other != staying:
+            _insert_look_alikes(db, staying, other)
+
+
+def _find_person(db: Database, name: str) -> int | None:
+    row = db.execute("SELECT id FROM persons WHERE name = ?", (name,)).fetchone()
+    return int(row[0]) if row else None
+
+
+def _uuid_of(db: Database, row: int) -> bytes:
+    return bytes(db.execute("SELECT uuid FROM persons WHERE id = ?", (row,)).fetchone()[0])
+
+
+def _row_of_person(db: Database, name: str) -> int:
+    row = _find_person(db, name)
+    if row is None:
+        raise unknown_person(name, names_near(db, name))
+    return row
+
+
+def _find_or_insert_person(db: Database, name: str, person_id: str, revision: int) -> int:
+    row = _find_person(db, name)
+    return _insert_person(db, name, uuid_bytes(person_id), revision) if row is None else row
+
+
+def _insert_person(db: Database, name: str, uuid: bytes | None, revision: int) -> int:
+    """Make somebody known, by the id that they had elsewhere if nobody has it here."""
+    if uuid is None or db.execute("SELECT 1 FROM persons WHERE uuid = ?", (uuid,)).fetchone():
+        uuid = uuid4().bytes
+    values = (name, folded(name), uuid, revision)
+    query = "INSERT INTO persons (name, folded, uuid, revision) VALUES (?, ?, ?, ?) RETURNING id"
+    return int(db.execute(query, values).fetchone()[0])
+
+
+def _delete_person(db: Database, row: int, revision: int) -> int:
+    """Delete somebody with all that is theirs; how many templates that were."""
+    erased = db.execute(
+        """INSERT INTO removed_templates SELECT templates.id, ? FROM templates
+        JOIN samples ON samples.id = templates.sample_id WHERE samples.person_id = ?""",
+        (revision, row),
+    ).rowcount
+    db.execute("DELETE FROM persons WHERE id = ?", (row,))
+    db.execute(_ONE_MORE_ERASED)
+    return erased
+
+
+def _insert_template(db: Database, person: int, template: Template, revision: int, *, with_image: bool) -> None:
+    """Store a template, by the UUID that it had elsewhere if none has it here."""
+    sample = template.sample
+    angles = (*_angles(sample.pose), *_angles(sample.frontal_pose))
+    measures = map(_plain_number, (*angles, sample.time_s, sample.quality, sample.score, sample.size_px))
+    (row,) = db.execute(
+        """INSERT INTO samples (person_id, source, frame, appearance, partial, yaw, pitch, roll, frontal_yaw,
+            frontal_pitch, frontal_roll, time_s, quality, score, size_px)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id""",
+        (
+            person,
+            plain_text(sample.source),
+            int(sample.frame),
+            plain_text(sample.appearance),
+            int(sample.partial),
+            *measures,
+        ),
+    ).fetchone()
+    uuid = uuid_bytes(template.uuid)
+    if uuid is None or db.execute("SELECT 1 FROM templates WHERE uuid = ?", (uuid,)).fetchone():
+        uuid = uuid4().bytes
+    db.execute(
+        "INSERT INTO templates (sample_id, embedding, model, created_at, uuid, revision) VALUES (?, ?, ?, ?, ?, ?)",
+        (row, np.ascontiguousarray(sample.embedding, "<f4"), template.model, template.created_at, uuid, revision),
+    )
+    if sample.picture and with_image:
+        db.execute("INSERT INTO pictures VALUES (?, ?)", (row, sample.picture))
+
+
+def _template(row: tuple[Any, ...]) -> Template:
+    number, uuid, person, person_uuid, blob, created_at, model, source, time_s, yaw, pitch, roll, quality, *rest = row
+    score, size_px, frame, appearance, partial, *frontal = rest
+    sample = Sample(
+        embedding=np.frombuffer(blob, "<f4").astype(np.float32),
+        source=source,
+        time_s=time_s,
+        pose=None if yaw is None else Pose(yaw, pitch, roll),
+        quality=quality,
+        score=score,
+        size_px=size_px,
+        frame=frame,
+        appearance=appearance,
+        partial=bool(partial),
+        frontal_pose=None if frontal[0] is None else Pose(*frontal),
+    )
+    return Template(number, person, sample, created_at, model, uuid_text(uuid), uuid_text(person_uuid))

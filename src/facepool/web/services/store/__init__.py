@@ -1,0 +1,33 @@
+"""What the server keeps beside the pool: keys, sessions, the audit log, the activity, and what was set on the page.
+
+A pool in a file has it in another file (`store.sqlite`), a pool in PostgreSQL in the same database (`store.postgres`).
+"""
+
+from facepool.gallery.address import PoolAddress, PostgresAddress
+from facepool.gallery.notices import logs_beside as store_beside
+from facepool.gallery.notices import now
+from facepool.web.services.store.base import LAST, Row, ServerStore, insert_entry
+from facepool.web.services.store.sqlite import SqliteStore, StoreGone
+
+__all__ = [
+    "LAST",
+    "Row",
+    "ServerStore",
+    "SqliteStore",
+    "StoreGone",
+    "insert_entry",
+    "now",
+    "open_store",
+    "store_beside",
+]
+
+
+def open_store(pool: PoolAddress) -> ServerStore:
+    """What a server keeps beside a pool; made where there is none.
+
+    Raises:
+        FacepoolError: It cannot be used.
+    """
+    if isinstance(pool, PostgresAddress):
+        raise NotImplementedError
+    return SqliteStore(store_beside(pool))
