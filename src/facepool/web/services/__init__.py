@@ -35,7 +35,6 @@ from facepool.web.services.logs import Logs
 from facepool.web.services.metrics import Metrics
 from facepool.web.services.people import PersonChanges
 from facepool.web.services.pool import PoolAccess
-from facepool.web.services.secrets import CameraSecrets, secrets_beside
 from facepool.web.services.settling import Settling
 from facepool.web.services.store import ServerStore, open_store
 from facepool.web.services.tuning import Tuning
@@ -182,7 +181,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         settling=settling,
         cameras=Cameras(
             setup,
-            CameraMemory(store, CameraSecrets(secrets_beside(settings.pool))),
+            CameraMemory(store),
             lambda cameras: outputs.set_cameras({camera.source: camera.name for camera in cameras}),
         ),
         limits=options.limits,

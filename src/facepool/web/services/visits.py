@@ -54,19 +54,26 @@ class VisitRow:
 
 
 @dataclass(frozen=True, slots=True)
-class _Track:
+class Track:
+    """A face that is followed.
+
+    Attributes:
+        visit: Its visit.
+        rows: Its events that go over to another visit with it.
+    """
+
     visit: int
     rows: tuple[int, ...]
 
 
 class Visits:
-    """Gives each event of the activity the number of its visit; called inside transactions of the store only."""
+    """Gives each event of the activity the number of its visit."""
 
     def __init__(self) -> None:
-        self._open: dict[object, _Track] = {}
+        self._open: dict[object, Track] = {}
         """By the number of the track, of which a server has no two alike."""
 
-    def place(self, db: Database, row: int, record: Record) -> None:
+    def place(self, db: Database, row: int, record: Record) -> Track:
         """Find the visit of an event that was kept just now.
 
         A face is of a visit of its own until it is known; then it goes on with a visit of the same person before the
@@ -76,6 +83,9 @@ class Visits:
             db: Of the transaction.
             row: The event's number.
             record: What happened, ``at`` what time and to whom, as it was kept.
+
+        Returns:
+            What `keep` is to be told once that is committed.
         """
         number, event = record.get("track"), record["event"]
         track = None if number is None else self._open.get(number)
@@ -84,10 +94,14 @@ class Visits:
         if record["person_id"] is not None and (track is None or event != "lost"):
             visit = self._going_on(db, record, visit) or visit
         db.executemany("UPDATE server_activity SET visit = ? WHERE id = ?", [(visit, kept) for kept in rows])
-        if event == "lost":
+        return Track(visit, rows)
+
+    def keep(self, record: Record, track: Track) -> None:
+        """A face is followed, until it is lost."""
+        if record["event"] == "lost":
             self.end(record)
-        elif number is not None:
-            self._open[number] = _Track(visit, rows)
+        elif record.get("track") is not None:
+            self._open[record["track"]] = track
 
     def end(self, record: Record) -> None:
         """Somebody is gone, whether or not that was kept."""

@@ -3,11 +3,12 @@
 A pool in a file has it in another file (`store.sqlite`), a pool in PostgreSQL in the same database (`store.postgres`).
 """
 
+from facepool import extras
 from facepool.gallery.address import PoolAddress, PostgresAddress
 from facepool.gallery.notices import logs_beside as store_beside
 from facepool.gallery.notices import now
-from facepool.web.services.store.base import LAST, Row, ServerStore, insert_entry
-from facepool.web.services.store.sqlite import SqliteStore, StoreGone
+from facepool.web.services.store.base import LAST, Row, ServerStore, StoreGone, insert_entry
+from facepool.web.services.store.sqlite import SqliteStore
 
 __all__ = [
     "LAST",
@@ -29,5 +30,8 @@ def open_store(pool: PoolAddress) -> ServerStore:
         FacepoolError: It cannot be used.
     """
     if isinstance(pool, PostgresAddress):
-        raise NotImplementedError
+        extras.require("postgres")
+        from facepool.web.services.store.postgres import PostgresStore  # noqa: PLC0415 -- an extra
+
+        return PostgresStore(pool)
     return SqliteStore(store_beside(pool))
