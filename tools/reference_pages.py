@@ -172,8 +172,15 @@ def _allowed(field: FieldInfo) -> str:
     kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
     if field.annotation == tuple[str, ...]:
         return "addresses: a list in the file, with spaces between them in the environment"
-    words = {"Path": "a path", "str": "text", "int": "a whole number", "float": "a number", "bool": "`true` or `false`"}
-    kind = words[kinds[0].__name__]
+    words = {
+        "Path": "a path",
+        "PostgresAddress": "an address",
+        "str": "text",
+        "int": "a whole number",
+        "float": "a number",
+        "bool": "`true` or `false`",
+    }
+    kind = " or ".join(words[getattr(one, "__origin__", one).__name__] for one in kinds)
     least = next((bound.ge for bound in field.metadata if hasattr(bound, "ge")), None)
     most = next((bound.le for bound in field.metadata if hasattr(bound, "le")), None)
     if least is None and most is None:

@@ -14,7 +14,17 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    PlainSerializer,
+    SerializationInfo,
+    ValidationError,
+    field_validator,
+)
 
 from facepool.capture import CaptureOptions, MakeTurnFinder, mask_credentials
 from facepool.enroll.session import EnrollOptions
@@ -22,6 +32,7 @@ from facepool.errors import ConfigError, PathMissing
 from facepool.faces.detect import DETECTOR_PRESETS, DetectOptions, DetectorPreset
 from facepool.faces.load import PrecisionChoice
 from facepool.files import users_folder
+from facepool.gallery.address import PoolAddress, PostgresAddress, pool_address
 from facepool.recognize.evidence import EvidenceOptions
 from facepool.recognize.live import LiveOptions
 from facepool.recognize.pictures import RecognizeOptions
@@ -42,6 +53,28 @@ def _degrees_as_text(value: object) -> object:
 
 Rotation = Annotated[Literal["0", "90", "180", "270", "auto"], BeforeValidator(_degrees_as_text)]
 """How far the pictures of a camera are turned clockwise, in degrees; ``auto``: as the faces in them lie."""
+
+
+def _address_of_pool(value: object) -> PoolAddress:
+    """A file, or a database. What is neither is not shown: its password may be anywhere in it."""
+    if isinstance(value, str | PoolAddress):
+        return pool_address(value)
+    raise ConfigError(
+        "The setting 'pool' cannot be used",
+        why=f"it is no text, but of type {type(value).__name__}",
+        fix='Write it like pool = "pool.db" or pool = "postgresql://user@host/database"',
+    )
+
+
+def _shown_address(pool: PoolAddress, info: SerializationInfo) -> object:
+    """No password leaves the program."""
+    return str(pool) if info.mode_is_json() else pool
+
+
+PoolSetting = Annotated[
+    Path | InstanceOf[PostgresAddress], BeforeValidator(_address_of_pool), PlainSerializer(_shown_address)
+]
+"""Where people are kept."""
 LEAST_EVERY_S = 0.1
 """No address is asked for single pictures more often: whoever wants more takes its stream."""
 _PORTS = {"http": 80, "https": 443}
@@ -77,7 +110,10 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    pool: Path = Field(default_factory=default_pool, description="Where people are kept: a .db file or a .npy file")
+    pool: PoolSetting = Field(
+        default_factory=default_pool,
+        description="Where people are kept: a .db file, a .npy file or postgresql://user@host/database",
+    )
     pack: str = Field("open", description="Detector and embedder that go together: facepool models list")
     detector: str | None = Field(None, description="Another detector than the pack's")
     embedder: str | None = Field(None, description="Another embedder than the pack's")
@@ -191,10 +227,10 @@ class Settings(BaseModel):
 
     @field_validator("pool", "models_dir", "offline_dir")
     @classmethod
-    def _expand_home(cls, path: Path | None) -> Path | None:
+    def _expand_home(cls, path: PoolAddress | None) -> PoolAddress | None:
         """``~`` means the home folder here as it does in a shell; it stays for a user without one."""
         with suppress(RuntimeError):
-            return None if path is None else path.expanduser()
+            return path.expanduser() if isinstance(path, Path) else path
         return path
 
     def detect_options(self) -> DetectOptions:

@@ -32,6 +32,7 @@ FacepoolError
 │   ├── UnknownTemplate
 │   ├── PersonExists
 │   ├── PoolChanged
+│   ├── TransferIncomplete
 │   ├── PersonFull
 │   ├── InsufficientData
 │   └── IdentityConflict
@@ -343,6 +344,15 @@ class PoolChanged(PoolError):
     """
 
     code = "pool_changed"
+
+
+class TransferIncomplete(PoolError):
+    """After people were copied from one pool to another, something is not there.
+
+    Remedy: copy again; what is there stays, and the rest follows.
+    """
+
+    code = "transfer_incomplete"
 
 
 class PersonFull(PoolError):

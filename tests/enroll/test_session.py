@@ -420,7 +420,7 @@ def test_two_people_of_the_pool_are_not_made_one_by_a_scan(analyzer: FakeScanAna
 @pytest.fixture
 def elsewhere(tmp_path: Path, pool: Pool) -> Iterator[Pool]:
     """The same pool as another process has it."""
-    with open_pool(pool.path, SPACE) as other:
+    with open_pool(pool.address, SPACE) as other:
         yield other
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from facepool.errors import ConfigError, FacepoolError, PathMissing, PoolCorrupt, PoolLocked, PoolTooNew, SpaceMismatch
-from facepool.gallery import SqlGallery, open_pool
+from facepool.gallery import open_pool
 from facepool.gallery.backup import back_up, compared, opened_backup, replace_damaged, restore
 from facepool.gallery.schema import copies_of, kept_before_restoring
+from facepool.gallery.sqlite import SqliteTables
 from facepool.search import Search
 from facepool.types import EmbeddingSpace
 from support.paths import TESTS
@@ -24,14 +25,14 @@ for_every_backend = pytest.mark.parametrize("backend", BACKENDS)
 OLD_POOL = Path(__file__).with_name("pool_of_version_4.sql")
 
 
-def opened(path: Path, its_space: EmbeddingSpace | None = None) -> SqlGallery:
+def opened(path: Path, its_space: EmbeddingSpace | None = None) -> SqliteTables:
     gallery = open_pool(path, its_space)
-    assert isinstance(gallery, SqlGallery)
+    assert isinstance(gallery, SqliteTables)
     return gallery
 
 
 @pytest.fixture(params=BACKENDS)
-def pool(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlGallery]:
+def pool(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteTables]:
     """Ada with two views, Bob with one."""
     with opened(tmp_path / request.param, space()) as pool:
         pool.register("Ada", samples(1, 2), space())
@@ -40,22 +41,22 @@ def pool(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlGallery]
 
 
 @pytest.fixture
-def backup(pool: SqlGallery, tmp_path: Path) -> Path:
+def backup(pool: SqliteTables, tmp_path: Path) -> Path:
     target = tmp_path / "backup.db"
     back_up(pool, target)
     return target
 
 
-def put_back(pool: SqlGallery, backup: Path, *, with_erased: bool = False) -> None:
+def put_back(pool: SqliteTables, backup: Path, *, with_erased: bool = False) -> None:
     with opened_backup(backup, pool.path.parent) as opened_one:
         restore(pool, opened_one, with_erased=with_erased)
 
 
-def views(pool: SqlGallery) -> dict[str, int]:
+def views(pool: SqliteTables) -> dict[str, int]:
     return {person.name: person.templates for person in pool.people()}
 
 
-def test_a_backup_is_one_private_file_that_has_everything(pool: SqlGallery, tmp_path: Path) -> None:
+def test_a_backup_is_one_private_file_that_has_everything(pool: SqliteTables, tmp_path: Path) -> None:
     pool.set_calibration(MEASURED)
     target = tmp_path / "elsewhere" / "backup.db"
     target.parent.mkdir()
@@ -72,7 +73,7 @@ def test_a_backup_is_one_private_file_that_has_everything(pool: SqlGallery, tmp_
         assert (copy.look_alikes(), copy.calibration()) == (pool.look_alikes(), MEASURED)
 
 
-def test_a_backup_is_restored_as_it_was(pool: SqlGallery, backup: Path) -> None:
+def test_a_backup_is_restored_as_it_was(pool: SqliteTables, backup: Path) -> None:
     before = pool.people(), [one.uuid for one in pool.templates()], pool.look_alikes()
     pool.rename("Ada", "Ada L.")
     pool.register("Eve", samples(4), space())
@@ -83,7 +84,7 @@ def test_a_backup_is_restored_as_it_was(pool: SqlGallery, backup: Path) -> None:
     assert views(pool) == {"Ada": 2, "Bob": 1, "Eve": 1}
 
 
-def test_whoever_has_the_pool_open_follows_what_is_restored(pool: SqlGallery, backup: Path) -> None:
+def test_whoever_has_the_pool_open_follows_what_is_restored(pool: SqliteTables, backup: Path) -> None:
     with opened(pool.path, space()) as other:
         search = Search(other)
         pool.register("Eve", samples(4), space())
@@ -173,7 +174,7 @@ def test_who_a_log_says_was_erased_does_not_come_back_to_a_new_pool(tmp_path: Pa
         assert views(new) == {"Bob": 1}
 
 
-def test_erasing_somebody_deletes_what_was_kept_of_the_pool(pool: SqlGallery) -> None:
+def test_erasing_somebody_deletes_what_was_kept_of_the_pool(pool: SqliteTables) -> None:
     kept = kept_before_restoring(pool.path)
     back_up(pool, kept)
     assert copies_of(pool.path) == [kept]
@@ -182,7 +183,7 @@ def test_erasing_somebody_deletes_what_was_kept_of_the_pool(pool: SqlGallery) ->
 
 
 def test_a_backup_has_no_trace_of_who_was_erased_although_logs_were_not_told_yet(
-    pool: SqlGallery, tmp_path: Path
+    pool: SqliteTables, tmp_path: Path
 ) -> None:
     with pool.noting("me"):  # which leaves notices, and bytes, for who settles them
         pool.register("Erased Person", samples(8), space())
@@ -199,7 +200,7 @@ def test_a_backup_has_no_trace_of_who_was_erased_although_logs_were_not_told_yet
     assert pool.owed().notices == owed.notices, "what was owed stays owed"
 
 
-def test_what_a_killed_backup_has_left_goes_with_the_next(pool: SqlGallery, tmp_path: Path) -> None:
+def test_what_a_killed_backup_has_left_goes_with_the_next(pool: SqliteTables, tmp_path: Path) -> None:
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     old, new = folder / ".unfinished-1-backup.db", folder / ".unfinished-2-other.db"
@@ -210,7 +211,7 @@ def test_what_a_killed_backup_has_left_goes_with_the_next(pool: SqlGallery, tmp_
     assert sorted(path.name for path in folder.iterdir()) == [new.name, "backup.db"]
 
 
-def test_a_file_is_not_written_over_unasked(pool: SqlGallery, backup: Path) -> None:
+def test_a_file_is_not_written_over_unasked(pool: SqliteTables, backup: Path) -> None:
     before = backup.read_bytes()
     for target in (backup, pool.path, pool.path.parent):
         with pytest.raises(ConfigError):
@@ -223,14 +224,14 @@ def test_a_file_is_not_written_over_unasked(pool: SqlGallery, backup: Path) -> N
 
 
 @pytest.mark.parametrize("ending", ["-wal", "-journal"])
-def test_no_backup_lies_beside_an_old_log(pool: SqlGallery, tmp_path: Path, ending: str) -> None:
+def test_no_backup_lies_beside_an_old_log(pool: SqliteTables, tmp_path: Path, ending: str) -> None:
     (tmp_path / f"other.db{ending}").write_bytes(b"old")
     with pytest.raises(ConfigError, match="log"):
         back_up(pool, tmp_path / "other.db", replace=True)
     assert not (tmp_path / "other.db").exists()
 
 
-def test_a_pool_that_is_open_is_restored_from_with_its_log(pool: SqlGallery, tmp_path: Path) -> None:
+def test_a_pool_that_is_open_is_restored_from_with_its_log(pool: SqliteTables, tmp_path: Path) -> None:
     with opened(tmp_path / "open.db", space()) as other:
         other.register("Eve", samples(9), space())
         put_back(pool, tmp_path / "open.db")
@@ -249,7 +250,7 @@ def test_a_backup_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) ->
     assert (tmp_path / "old.db").read_bytes() == before
 
 
-def test_people_of_another_model_are_not_mixed_in(pool: SqlGallery, tmp_path: Path) -> None:
+def test_people_of_another_model_are_not_mixed_in(pool: SqliteTables, tmp_path: Path) -> None:
     other = space(weights="cd" * 32, model="other-net")
     with opened(tmp_path / "other.db", other) as elsewhere:
         elsewhere.register("Eve", samples(9), other)
@@ -297,7 +298,7 @@ ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELEC
     ],
 )
 def test_what_is_no_backup_is_refused_and_changes_nothing(
-    pool: SqlGallery, backup: Path, spoil: Callable[[Path], None], kind: type[FacepoolError], tmp_path: Path
+    pool: SqliteTables, backup: Path, spoil: Callable[[Path], None], kind: type[FacepoolError], tmp_path: Path
 ) -> None:
     spoil(backup)
     with pytest.raises(kind) as refused, opened_backup(backup, tmp_path):
@@ -385,7 +386,7 @@ with open_pool(folder / sys.argv[3]) as pool, opened_backup(folder / "backup.db"
 
 @pytest.mark.parametrize("step", ["before", "rows", "after"])
 def test_a_process_killed_while_it_restores_leaves_the_old_pool_or_the_new_one(
-    pool: SqlGallery, backup: Path, step: str, tmp_path: Path
+    pool: SqliteTables, backup: Path, step: str, tmp_path: Path
 ) -> None:
     pool.register("Eve", samples(4), space())
     words = [sys.executable, "-c", KILLED, str(tmp_path), step, pool.path.name]

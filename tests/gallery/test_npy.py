@@ -334,7 +334,7 @@ def test_the_sample_pool_of_the_original_project_loads() -> None:
 def test_a_sidecar_of_the_first_version_is_read(tmp_path: Path) -> None:
     with opened(tmp_path, "model_faces.npy") as pool:
         pool.register("Ada", samples(1), space())
-        path = pool.path.with_suffix(".json")
+        path = tmp_path / "model_faces.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     del content["look_alikes"], content["templates"][0]["appearance"], content["templates"][0]["partial"]
     path.write_text(json.dumps(content | {"version": 1}), encoding="utf-8")
@@ -347,7 +347,7 @@ def test_a_sidecar_of_the_first_version_is_read(tmp_path: Path) -> None:
 def test_a_sidecar_of_the_second_version_is_read(tmp_path: Path) -> None:
     with opened(tmp_path, "model_faces.npy") as pool:
         pool.register("Ada", samples(1), space())
-        path = pool.path.with_suffix(".json")
+        path = tmp_path / "model_faces.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     del content["calibration"]
     path.write_text(json.dumps(content | {"version": 2}), encoding="utf-8")
@@ -360,7 +360,7 @@ def test_a_sidecar_of_the_second_version_is_read(tmp_path: Path) -> None:
 def test_a_pair_of_unknown_space_is_calibrated_as_such(tmp_path: Path) -> None:
     with opened(tmp_path, "model_faces.npy") as pool:
         pool.register("Ada", samples(1), space())
-        pool.path.with_suffix(".json").unlink()
+        (tmp_path / "model_faces.json").unlink()
         pool.set_calibration(replace(MEASURED, space_id=""))
         assert pool.space is None
         assert pool.calibration() == replace(MEASURED, space_id="")
@@ -384,7 +384,7 @@ def test_ids_of_a_pair_that_has_none_follow_from_its_names_and_rows(legacy: Path
 def test_a_sidecar_of_the_fifth_version_keeps_what_was_straight_ahead(tmp_path: Path) -> None:
     with opened(tmp_path, "model_faces.npy") as pool:
         pool.register("Ada", [*samples(1), Sample(unit(2), appearance="hat")], space())
-        path = pool.path.with_suffix(".json")
+        path = tmp_path / "model_faces.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     for row in content["templates"]:
         del row["frontal_pose"]
@@ -398,7 +398,7 @@ def test_a_sidecar_of_the_fourth_version_is_read(tmp_path: Path) -> None:
     with opened(tmp_path, "model_faces.npy") as pool:
         pool.register("Ada", [replace(*samples(1), frontal_pose=Pose(1.0, 2.0, 3.0))], space())
         pool.create("Bob")
-        path = pool.path.with_suffix(".json")
+        path = tmp_path / "model_faces.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     assert content["version"] == 7
     del content["person_ids"], content["templates"][0]["uuid"], content["templates"][0]["frontal_pose"]

@@ -337,9 +337,9 @@ def test_a_pool_is_asked_whether_it_fits_before_it_is_used(pool: Pool, tmp_path:
         check_gallery(nameless, other)
 
 
-def test_a_pool_is_private_to_its_owner(pool: Pool) -> None:
+def test_a_pool_is_private_to_its_owner(pool: Pool, tmp_path: Path, backend: str) -> None:
     pool.register("Ada", samples(1), space())
-    assert pool.path.stat().st_mode & 0o077 == 0
+    assert (tmp_path / backend).stat().st_mode & 0o077 == 0
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path, backend: str) -> None:

@@ -232,7 +232,7 @@ def test_a_pool_of_another_model_is_refused(analyzer: FakeLiveAnalyzer, tmp_path
     other = replace(SPACE, weights_sha256="1" * 64)
     with open_pool(tmp_path / "other.db") as new:
         live = LiveRecognizer(analyzer, new)
-        with open_pool(new.path, other) as others:
+        with open_pool(new.address, other) as others:
             others.register("Eve", [Sample(view(STRANGER, 0))], other)
         with pytest.raises(SpaceMismatch):
             live.process(analyzer.frame(face(ADA)))

@@ -215,14 +215,33 @@ def test_who_is_erased_while_people_are_listed_is_left_out(
         web.post("/v1/persons", json={"person": name})
     look_alikes = SqliteGallery.look_alikes
 
-    def erase_meanwhile(pool: SqliteGallery) -> frozenset[frozenset[str]]:
+    def erase_meanwhile(pool: SqliteGallery, person: str) -> frozenset[frozenset[str]]:
         with open_pool(tmp_path / "pool.db", SPACE) as other:
             other.remove_many(["Bob"])
-        return look_alikes(pool)
+        return look_alikes(pool, person)
 
     monkeypatch.setattr(SqliteGallery, "look_alikes", erase_meanwhile)
     listed = web.get("/v1/persons")
     assert (listed.status_code, [one["person"] for one in listed.json()["persons"]]) == (200, ["Ada"])
+
+
+def test_people_are_listed_from_page_to_page_by_a_cursor_and_found_by_how_their_names_begin(web: TestClient) -> None:
+    for name in ("Ada", "Bob", "ADAM", "Zoe", "a%b"):
+        web.post("/v1/persons", json={"person": name})
+    seen: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        page = web.get("/v1/persons", params={"limit": 2, "after": after}).json()
+        assert (page["total"], page["size"], len(page["persons"]) <= 2) == (5, 2, True)
+        seen += [entry["person"] for entry in page["persons"]]
+        after = page["next"]
+    assert seen == ["a%b", "Ada", "ADAM", "Bob", "Zoe"]
+    found = web.get("/v1/persons", params={"prefix": "AD", "limit": 1}).json()
+    assert ([entry["person"] for entry in found["persons"]], found["total"], found["next"]) == (["Ada"], 2, "Ada")
+    rest = web.get("/v1/persons", params={"prefix": "AD", "after": found["next"]}).json()
+    assert ([entry["person"] for entry in rest["persons"]], rest["next"]) == (["ADAM"], None)
+    assert [one["person"] for one in web.get("/v1/persons", params={"search": "%"}).json()["persons"]] == ["a%b"]
+    assert web.get("/v1/persons", params={"limit": 501}).status_code == 422
 
 
 def test_people_are_listed_page_by_page_and_found_by_a_part_of_the_name(
@@ -233,7 +252,7 @@ def test_people_are_listed_page_by_page_and_found_by_a_part_of_the_name(
     page = web.get("/v1/persons", params={"size": 3, "page": 1}).json()
     assert ([entry["person"] for entry in page["persons"]], page["total"], page["page"]) == (["Zoe"], 4, 1)
     found = web.get("/v1/persons", params={"search": "ada"}).json()
-    assert ([entry["person"] for entry in found["persons"]], found["total"]) == (["ADAM", "Ada"], 2)
+    assert ([entry["person"] for entry in found["persons"]], found["total"]) == (["Ada", "ADAM"], 2)
     assert problem(web.get("/v1/persons", params={"size": 0}))[0] == 422
 
 

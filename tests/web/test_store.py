@@ -23,6 +23,7 @@ from facepool.web.services.tuning import Tuning
 from support.stores import KINDS, Open, fresh_address, store_of_version, stores_of
 
 PATIENCE_S = 30
+SETTINGS = Settings.model_validate({})
 ME = Caller("Me", "admin")
 LOGIN = "rtsp://user:secret@127.0.0.1:9/door"
 
@@ -56,7 +57,13 @@ def id_of(name: str) -> str:
 
 def happened(event: str, person: str | None = None, *, track: int = 1, number: str | None = None) -> dict[str, object]:
     similarity = None if person is None else 0.5
-    record = {"event": event, "person": person, "track": track, "source": "door", "similarity": similarity}
+    record: dict[str, object] = {
+        "event": event,
+        "person": person,
+        "track": track,
+        "source": "door",
+        "similarity": similarity,
+    }
     return record | ({} if number is None else {"id": number})
 
 
@@ -94,7 +101,7 @@ def test_those_who_write_take_turns_and_give_up_after_their_patience(open_one: O
     with store.transaction(), ThreadPoolExecutor(1) as thread:
         for one in (store, other):
             with pytest.raises(PoolLocked):
-                thread.submit(lambda one=one: one.transaction(patience_s=0.1).__enter__()).result(PATIENCE_S)
+                thread.submit(one.transaction(patience_s=0.1).__enter__).result(PATIENCE_S)
     other.keep("greeting", {"text": "hello"})
     with ThreadPoolExecutor(8) as writers:  # two processes, four threads each
 
@@ -252,15 +259,15 @@ def test_the_oldest_events_go_first(store: ServerStore) -> None:
 
 def test_settings_that_one_process_changes_are_those_of_the_others(open_one: Open) -> None:
     store, other = open_one(), open_one()
-    tuning = Tuning(Settings(), None, store)
-    others = Tuning(Settings(), None, other)
-    pinned = Tuning(Settings(min_face=50), None, other, frozenset({"min_face"}))
+    tuning = Tuning(SETTINGS, None, store)
+    others = Tuning(SETTINGS, None, other)
+    pinned = Tuning(Settings.model_validate({"min_face": 50}), None, other, frozenset({"min_face"}))
     tuning.change({"min_face": 90, "threshold": 0.5}, "Me")
-    assert (tuning.settings.min_face, others.settings.min_face) == (90, Settings().min_face)
+    assert (tuning.settings.min_face, others.settings.min_face) == (90, SETTINGS.min_face)
     for one in (tuning, others, pinned):
         one.reload()
         assert (one.settings.min_face, one.settings.threshold) == (90, 0.5)
-    started = Tuning(Settings(min_face=50), None, other, frozenset({"min_face"}))
+    started = Tuning(Settings.model_validate({"min_face": 50}), None, other, frozenset({"min_face"}))
     started.reload()
     assert started.settings.min_face == 50
     started.change({"min_face": 70}, "Me")
@@ -321,7 +328,7 @@ def test_a_file_of_an_earlier_version_keeps_everything(tmp_path: Path, version: 
     with stores_of(tmp_path / "pool.db") as opened:
         store = opened()
         assert [key.name for key in Keys(store).all()] == ["Me"]
-        assert Tuning(Settings(), None, store).settings.min_face == 90
+        assert Tuning(SETTINGS, None, store).settings.min_face == 90
         assert [entry.person for entry in asyncio.run(Audit(store, id_of).entries())] == ["Ada"]
         assert len(asyncio.run(Activity(store, id_of).entries())) == 1
         Keys(store).remove("Me")

@@ -21,6 +21,7 @@ from facepool.faces.analyze import Analyzer
 from facepool.faces.load import ModelChoice, load_analyzer
 from facepool.files import exists, in_a_home
 from facepool.gallery import Pool, open_pool
+from facepool.gallery.address import PoolAddress, PostgresAddress, make_folder_of, pool_address
 from facepool.gallery.notices import COMMAND_LINE, logs_beside
 from facepool.models.catalog import PACKS, ModelEntry, Progress, find_pack, space_of
 from facepool.models.store import ModelStore, default_root
@@ -28,6 +29,7 @@ from facepool.thresholds import ThresholdPolicy
 from facepool.types import EmbeddingSpace
 
 Command = Callable[..., Any]
+_Kind = type | click.Path | click.Choice[str] | Callable[[str], object]
 
 MODELS = ("pack", "detector", "embedder", "precision", "device", "threads", "models_dir", "offline_dir")
 DETECTION = ("quality", "detect_size", "detect_threshold")
@@ -38,9 +40,10 @@ EVENTS = ("webhook", "mqtt", "home_assistant", "discovery_prefix")
 FRIGATE = ("frigate", "frigate_topic")
 REGISTRATION = ("register_threshold", "max_templates", "min_face", "min_sharpness")
 
-_METAVARS = {"camera": "[NAME=]SOURCE"}
-_ADDRESSES = ("camera", "webhook", "mqtt", "frigate")
+_METAVARS = {"camera": "[NAME=]SOURCE", "pool": "POOL"}
+_ADDRESSES = ("pool", "camera", "webhook", "mqtt", "frigate")
 """Settings that may have a password in them."""
+_ELSEWHERE = {"pool": ", or leave the password out and keep it where libpq looks: ~/.pgpass, or what PGPASSFILE names"}
 _SHORT = {"pool": "-p", "threshold": "-t"}
 
 
@@ -106,9 +109,10 @@ class CommandContext:
         return settings.detector or pack.detector, settings.embedder or pack.embedder
 
     @property
-    def pool_path(self) -> Path:
+    def pool_address(self) -> PoolAddress:
         """Where people are kept."""
-        return in_a_home(self.settings.pool, "FACEPOOL_POOL")
+        pool = self.settings.pool
+        return in_a_home(pool, "FACEPOOL_POOL") if isinstance(pool, Path) else pool
 
     def store(self, progress: Progress = lambda _name, _done, _total: None) -> ModelStore:
         """Where models are kept; downloads are reported to ``progress``."""
@@ -125,10 +129,10 @@ class CommandContext:
 
     def open_pool(self, space: EmbeddingSpace | None = None, *, must_exist: bool = True) -> Pool:
         """The pool of the settings; passes its remarks on."""
-        path = self.pool_path
+        address = self.pool_address
         if not must_exist:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        pool = open_pool(path, space, ids_path=self.ids_path, must_exist=must_exist)
+            make_folder_of(address)
+        pool = open_pool(address, space, ids_path=self.ids_path, must_exist=must_exist)
         for remark in pool.notes:
             self.console.note(remark)
         return pool
@@ -142,7 +146,7 @@ class CommandContext:
     @contextmanager
     def noting(self, pool: Pool) -> Iterator[None]:
         """Changes inside the block are told to the logs of a server that has worked on a pool."""
-        if not exists(logs_beside(pool.path)):  # nobody would ever read the notices
+        if not exists(logs_beside(pool.address)):  # nobody would ever read the notices
             pool.wipe()  # what an earlier command could not
             yield
             return
@@ -172,7 +176,7 @@ class CommandContext:
         file = self.config or default_config()
         for name in _ADDRESSES:
             if any(map(_has_secret, _texts(self.given.get(name)))):
-                self._warn_of_password(name, f", or {name} in {file}")
+                self._warn_of_password(name, f", or {name} in {file}{_ELSEWHERE.get(name, '')}")
         if any(map(_has_secret, sources)):
             self._warn_of_password("source", "")
 
@@ -248,12 +252,14 @@ licence_option = click.option(
 )
 
 
-def _texts(value: object) -> tuple[str, ...]:
-    return value if isinstance(value, tuple) else (str(value or ""),)
+def _texts(value: object) -> tuple[object, ...]:
+    return value if isinstance(value, tuple) else (value or "",)
 
 
-def _has_secret(address: str) -> bool:
-    return mask_credentials(address) != address
+def _has_secret(address: object) -> bool:
+    if isinstance(address, PostgresAddress):
+        return address.has_secret
+    return mask_credentials(str(address)) != str(address)
 
 
 def _option(name: str, setting: FieldInfo) -> Callable[[Command], Command]:
@@ -277,7 +283,9 @@ def _option(name: str, setting: FieldInfo) -> Callable[[Command], Command]:
     )
 
 
-def _kind(setting: FieldInfo) -> type | click.Path | click.Choice[str]:
+def _kind(setting: FieldInfo) -> _Kind:
+    if setting.annotation == Settings.model_fields["pool"].annotation:
+        return pool_address
     if setting.annotation in (Path, Path | None):
         return click.Path(path_type=Path)
     if get_origin(setting.annotation) is Literal:

@@ -1,39 +1,53 @@
 """Who is known: people and their templates go in, and come out as rows, columns and changes since a revision.
 
 Read ``base`` first: the `Gallery` protocol. ``sqlite`` is the store of record, with its tables in ``schema`` and its
-file in ``connection``; ``npy`` the original project's two files; ``foreign`` has pools that come from elsewhere, and
-``transfer`` copies from one gallery into another.
+file in ``connection``; ``npy`` the original project's two files; ``foreign`` has pools that come from elsewhere.
+``listing`` is people by pages, ``batches`` many templates at once, and ``transfer`` copies from one gallery into
+another.
 """
 
 from pathlib import Path
 
 from facepool.errors import ConfigError
+from facepool.extras import require
+from facepool.gallery.address import PoolAddress, PostgresAddress, pool_address
 from facepool.gallery.base import Gallery, check_gallery
+from facepool.gallery.batches import Stored, TemplateBatch
 from facepool.gallery.checks import clean_name, find_name, known_name
 from facepool.gallery.columns import Changes, PoolMatrix
 from facepool.gallery.foreign import ForeignGallery
+from facepool.gallery.listing import GallerySize, PeoplePage
 from facepool.gallery.npy import NpyGallery
 from facepool.gallery.sql import SqlGallery
 from facepool.gallery.sqlite import SqliteGallery
-from facepool.gallery.transfer import TransferReport, transfer
+from facepool.gallery.transfer import TransferReport, Verified, transfer, verify_transfer
 from facepool.types import EmbeddingSpace
 
 __all__ = [
     "Changes",
     "Gallery",
+    "GallerySize",
     "NpyGallery",
+    "PeoplePage",
     "Pool",
+    "PoolAddress",
     "PoolMatrix",
+    "PostgresAddress",
     "SqlGallery",
     "SqliteGallery",
+    "Stored",
+    "TemplateBatch",
     "TransferReport",
+    "Verified",
     "check_gallery",
     "clean_name",
     "find_name",
     "known_name",
     "open_foreign",
     "open_pool",
+    "pool_address",
     "transfer",
+    "verify_transfer",
 ]
 
 Pool = Gallery
@@ -43,17 +57,18 @@ _SQLITE_SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
 
 
 def open_pool(
-    path: Path | str,
+    path: str | PoolAddress,
     space: EmbeddingSpace | None = None,
     *,
     ids_path: Path | str | None = None,
     must_exist: bool = False,
     timeout_s: float = 5.0,
 ) -> Gallery:
-    """Open the pool in a file, of the kind that its ending tells.
+    """Open the pool in a file, of the kind that its ending tells, or in a PostgreSQL database.
 
     Args:
         path: ``*.db``, ``*.sqlite``, ``*.sqlite3``: SQLite. ``*.npy``: the original pair's vectors.
+            ``postgresql://...``: a database, which needs ``facepool[postgres]``.
         space: What the caller's embeddings are; None to look at people without a model.
         ids_path: The original pair's names; None: ``model_face_ids.npy`` beside ``model_faces.npy``, and
             ``NAME_ids.npy`` beside any other ``NAME.npy``.
@@ -61,24 +76,29 @@ def open_pool(
         timeout_s: How long to wait for other processes.
 
     Raises:
-        ConfigError: The ending is another one.
+        ConfigError: The ending is another one, or the address cannot be read.
+        ExtraMissing: For a database, ``facepool[postgres]`` is not installed.
         PathMissing: The pool must exist and does not.
         PoolError: The files are no pool, or do not fit `space`.
     """
-    path = Path(path)
-    suffix = path.suffix.lower()
+    address = pool_address(path)
+    if isinstance(address, PostgresAddress):
+        require("postgres")
+        raise NotImplementedError
+    suffix = address.suffix.lower()
     if suffix in _SQLITE_SUFFIXES:
-        return SqliteGallery(path, space, must_exist=must_exist, timeout_s=timeout_s)
+        return SqliteGallery(address, space, must_exist=must_exist, timeout_s=timeout_s)
     if suffix == ".npy":
-        return NpyGallery(path, Path(ids_path or _ids_beside(path)), space, must_exist=must_exist, timeout_s=timeout_s)
+        ids = Path(ids_path or _ids_beside(address))
+        return NpyGallery(address, ids, space, must_exist=must_exist, timeout_s=timeout_s)
     raise ConfigError(
-        f"{path} cannot be a pool",
+        f"{address} cannot be a pool",
         why=f"its ending is {suffix!r}",
-        fix="Name a file that ends in .db (SQLite) or .npy (the original pair)",
+        fix="Name a file that ends in .db (SQLite) or .npy (the original pair), or postgresql://user@host/database",
     )
 
 
-def open_foreign(path: Path | str, *, deadline_s: float | None = None) -> Gallery:
+def open_foreign(path: str | PoolAddress, *, deadline_s: float | None = None) -> Gallery:
     """Open a pool that may come from anywhere, to copy from it; everything in it is looked at first.
 
     Args:
@@ -90,10 +110,10 @@ def open_foreign(path: Path | str, *, deadline_s: float | None = None) -> Galler
         PathMissing: There is no such pool.
         PoolError: It is no pool, or not a whole one.
     """
-    path = Path(path)
-    if path.suffix.lower() in _SQLITE_SUFFIXES:
-        return ForeignGallery(path, deadline_s=deadline_s)
-    return open_pool(path, must_exist=True)
+    address = pool_address(path)
+    if isinstance(address, Path) and address.suffix.lower() in _SQLITE_SUFFIXES:
+        return ForeignGallery(address, deadline_s=deadline_s)
+    return open_pool(address, must_exist=True)
 
 
 def _ids_beside(vectors_path: Path) -> Path:

@@ -1,43 +1,140 @@
 """Where a pool is: a file of this machine, or a PostgreSQL database that many machines may use.
 
 `pool_address` reads what a user has typed. Both kinds can be shown, by ``str``: a password is not part of that.
+`beside` says where those things lie that belong to a pool and are kept on this machine.
 """
 
+import hashlib
+import os
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from facepool.errors import ConfigError
+from facepool.files import in_a_home, safe_stem, storage_errors, users_folder
 
-_SCHEMES = ("postgresql", "postgres")
-_SECRETS = re.compile(r"(?<=[?&])(password|sslpassword)=[^&]*", re.IGNORECASE)
+_FORM = "postgresql://user@host/database"
+_SCHEME = re.compile(r"(?i:postgres(?:ql)?)://")
+_MEANT = re.compile(r"\s*postgres(?:ql)?:|\s*(?:host|hostaddr|port|dbname|user|password|service)\s*=", re.IGNORECASE)
+"""How those begin who mean a database, and do not write it as we read it."""
+_PARTS = re.compile(
+    r"""(?:(?P<user>[^:@/\s]*)(?::(?P<password>[^@/\s]*))?@)?
+    (?P<hosts>[^/?#@\s]*)
+    (?:/(?P<database>[^/?#@\s]*))?
+    (?:\?(?P<options>[^@\s]*))?""",
+    re.VERBOSE,
+)
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]*\]|[^:\[\]]*)(?::[0-9]*)?")
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
+_SECRET = re.compile(r"pass(?!file)|secret|token|client_key|server_key", re.IGNORECASE)
+"""Parts of the names of libpq's parameters whose values are not shown; ``passfile`` is a path."""
 _HIDDEN = "***"
+_IDENTIFYING = {
+    "host": "PGHOST",
+    "hostaddr": "PGHOSTADDR",
+    "port": "PGPORT",
+    "dbname": "PGDATABASE",
+    "user": "PGUSER",
+    "service": "PGSERVICE",
+    "options": "PGOPTIONS",
+}
+"""libpq's parameters that lead to another pool, with what libpq reads where the address does not say them."""
 
 
-@dataclass(frozen=True, slots=True)
 class PostgresAddress:
     """A PostgreSQL database: ``postgresql://user:password@host/database``, with all that libpq knows of such addresses.
 
-    Attributes:
+    No dataclass, as those are turned into dicts with all that is in them by whoever prints or stores them.
+
+    Args:
         url: The whole address, with its password; not shown.
+
+    Raises:
+        ConfigError: It cannot be read, or libpq would take it for something else, a part of the password for a host,
+            for example. The message does not have it, as its password could be anywhere in it.
     """
 
-    url: str = field(repr=False)
+    __slots__ = ("_parts", "_url")
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        scheme = _SCHEME.match(url)
+        parts = scheme and _PARTS.fullmatch(url, scheme.end())
+        if not parts:
+            raise _unreadable(
+                "it has a character where there can be none",
+                f"Write it as {_FORM}; in a user name or password, @ as %40, / as %2F, % as %25 and a space as %20",
+            )
+        if any(part and _BROKEN_ESCAPE.search(part) for part in parts.groups()):
+            raise _unreadable("two hexadecimal digits have to come after each %", "Write % itself as %25")
+        if not all(map(_HOST.fullmatch, parts["hosts"].split(","))):
+            raise _unreadable(
+                "one of its hosts is none",
+                "Write them as name:port, [2001:db8::1]:port or %2Frun%2Fpostgresql, with a comma between two; "
+                "in a password, write / as %2F",
+            )
+        if any("=" not in option for option in _options(parts["options"])):
+            raise _unreadable("an option has no value", "Write them as sslmode=verify-full, with & between two")
+        self._parts = parts
+
+    @property
+    def url(self) -> str:
+        """The whole address, with its password, for libpq."""
+        return self._url
+
+    def __eq__(self, other: object) -> bool:
+        """Whether libpq would be told the same."""
+        return isinstance(other, PostgresAddress) and other.url == self.url
+
+    def __hash__(self) -> int:
+        return hash(self._url)
+
+    def __reduce__(self) -> tuple[type["PostgresAddress"], tuple[str]]:
+        return PostgresAddress, (self._url,)
 
     def __str__(self) -> str:
         """The address without its password."""
-        scheme, _, rest = self.url.partition("://")
-        place, slash, path = rest.partition("/")
-        login, at, hosts = place.rpartition("@")
-        user, colon, _ = login.partition(":")
-        shown = f"{user}:{_HIDDEN}" if colon else user
-        return f"{scheme}://{shown}{at}{hosts}{slash}" + _SECRETS.sub(rf"\1={_HIDDEN}", path)
+        parts = self._parts
+        user = "" if parts["user"] is None else parts["user"] + (f":{_HIDDEN}@" if parts["password"] else "@")
+        database = "" if parts["database"] is None else f"/{parts['database']}"
+        options = "&".join(map(_shown, _options(parts["options"])))
+        return f"postgresql://{user}{parts['hosts']}{database}" + (f"?{options}" if options else "")
+
+    def __repr__(self) -> str:
+        """As ``str``."""
+        return f"PostgresAddress({str(self)!r})"
 
     @property
     def name(self) -> str:
         """What the database is called, in the place of a file's name."""
-        return unquote(urlsplit(self.url).path.strip("/")) or "postgresql"
+        found = self._found()
+        said = (found.get("dbname"), found.get("service"), os.environ.get("PGDATABASE"), found.get("user"))
+        return next(filter(None, said), "postgresql")
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether a part of it is not shown."""
+        parts = self._parts
+        return bool(parts["password"]) or any(_shown(option) != option for option in _options(parts["options"]))
+
+    @property
+    def key(self) -> str:
+        """The same for addresses that differ only in how one connects; another one for each pool."""
+        found = self._found()
+        return "\n".join(f"{name}={found.get(name) or os.environ.get(of, '')}" for name, of in _IDENTIFYING.items())
+
+    def _found(self) -> dict[str, str]:
+        """What the address says, by the names that libpq has for it."""
+        parts = self._parts
+        hosts = [host.rpartition(":") if _has_port(host) else (host, "", "") for host in parts["hosts"].split(",")]
+        said = {
+            "host": ",".join(unquote(host) for host, _, _ in hosts),
+            "port": ",".join(port for _, _, port in hosts).strip(","),
+            "user": unquote(parts["user"] or ""),
+            "dbname": unquote(parts["database"] or ""),
+        }
+        pairs = (option.partition("=") for option in _options(parts["options"]))
+        return {**said, **{unquote(name): unquote(value) for name, _, value in pairs}}
 
 
 PoolAddress = Path | PostgresAddress
@@ -51,17 +148,73 @@ def pool_address(text: str | PoolAddress) -> PoolAddress:
         text: A file, or ``postgresql://...``.
 
     Raises:
-        ConfigError: It is an address of another kind.
+        ConfigError: It is an address of another kind, or cannot be read.
     """
-    if isinstance(text, PostgresAddress | Path):
+    if isinstance(text, PostgresAddress):
         return text
-    scheme, separator, _ = text.partition("://")
-    if not separator:
-        return Path(text)
-    if scheme.lower() not in _SCHEMES:
+    address = str(text).strip()
+    if _SCHEME.match(address):
+        return PostgresAddress(address)
+    if _MEANT.match(address):
+        raise _unreadable("it is no address of libpq's URI form", f"Write it as {_FORM}; in a program, as text")
+    scheme, separator, _ = address.partition("://")
+    if separator:
         raise ConfigError(
             f"No pool can be kept at {scheme}://...",
             why="it is neither a file nor a PostgreSQL database",
-            fix="Name a .db file, a .npy file, or postgresql://user@host/database",
+            fix=f"Name a .db file, a .npy file, or {_FORM}",
         )
-    return PostgresAddress(text)
+    return Path(text)
+
+
+def folder_of(pool: PoolAddress) -> Path:
+    """The folder for what belongs to a pool and is kept on this machine.
+
+    That of the pool's file, or one of the user's that has the name of the database. Each pool has its own, and no
+    password is in its name.
+
+    Raises:
+        ConfigError: This user has no home for it.
+    """
+    if isinstance(pool, Path):
+        return pool.parent
+    digest = hashlib.sha256(pool.key.encode()).hexdigest()[:12]
+    folder = users_folder("data") / "postgresql" / f"{safe_stem(pool.name, 'pool')}-{digest}"
+    return in_a_home(folder, "XDG_DATA_HOME")
+
+
+def make_folder_of(pool: PoolAddress) -> None:
+    """Make the folder of a pool where there is none; that of a database is its user's own.
+
+    Raises:
+        NotWritable: It cannot be made.
+    """
+    folder = folder_of(pool)
+    if isinstance(pool, Path):
+        folder.mkdir(parents=True, exist_ok=True)
+        return
+    with storage_errors(folder, "cannot be made"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def beside(pool: PoolAddress, ending: str) -> Path:
+    """A file of this machine that belongs to a pool: ``pool.db`` has ``pool.server.pem`` beside it."""
+    return pool.with_suffix(ending) if isinstance(pool, Path) else folder_of(pool) / f"pool{ending}"
+
+
+def _unreadable(why: str, fix: str) -> ConfigError:
+    return ConfigError("The address of the pool cannot be read", why=why, fix=fix)
+
+
+def _options(text: str | None) -> list[str]:
+    return text.split("&") if text else []
+
+
+def _shown(option: str) -> str:
+    name, _, value = option.partition("=")
+    return f"{name}={_HIDDEN}" if value and _SECRET.search(unquote(name)) else option
+
+
+def _has_port(host: str) -> bool:
+    return ":" in host.rpartition("]")[2]

@@ -20,9 +20,11 @@ import numpy as np
 
 from facepool.errors import ConfigError, FacepoolError, InvalidEmbedding, PathMissing, PoolCorrupt, PoolLocked
 from facepool.files import PRIVATE, appearing, exists, storage_errors, sweep, sync_folders, write_new
+from facepool.gallery.address import PoolAddress
 from facepool.gallery.checks import check_space, check_vectors, find_name
 from facepool.gallery.connection import explained
 from facepool.gallery.database import Database
+from facepool.gallery.image import delete_image
 from facepool.gallery.schema import (
     APPLICATION_ID,
     CONTENT,
@@ -130,7 +132,7 @@ def back_up(gallery: SqlGallery, target: Path, *, replace: bool = False, report:
         DiskFull: No room; nothing is left behind.
         PoolCorrupt: The pool is damaged.
     """
-    _check_target(gallery.path, target, replace=replace)
+    _check_target(gallery.address, target, replace=replace)
     sweep(target.parent, _FINISHED_AFTER_S)
     with appearing(target) as unfinished:
         write_new(unfinished, b"", PRIVATE)
@@ -140,10 +142,10 @@ def back_up(gallery: SqlGallery, target: Path, *, replace: bool = False, report:
             gallery.copy_to(db, report)
             db.execute("PRAGMA journal_mode = DELETE")
             _leave_out_what_is_owed(db)
-            contents = _verified(db, gallery.path, version_of(db, target), _nobody_hears)
+            contents = _verified(db, gallery.address, version_of(db, target), _nobody_hears)
         with unfinished.open("rb+") as file:
             os.fsync(file.fileno())
-        _check_target(gallery.path, target, replace=replace)  # again: it took a while
+        _check_target(gallery.address, target, replace=replace)  # again: it took a while
     with storage_errors(target):
         sync_folders([target])
     return contents
@@ -201,7 +203,7 @@ def compared(gallery: SqlGallery, backup: Backup, erased_names: Collection[str] 
     """
     with gallery.reading() as live:
         if live.execute("SELECT 1 FROM templates LIMIT 1").fetchone():
-            check_space(gallery.path, read_space(live), backup.contents.space)
+            check_space(gallery.address, read_space(live), backup.contents.space)
         people, templates = _erased(live, backup.db, erased_names)
         here = dict(live.execute("SELECT uuid, name FROM persons").fetchall())
         there = dict(backup.db.execute("SELECT uuid, name FROM persons").fetchall())
@@ -293,6 +295,7 @@ def replace_damaged(path: Path, backup: Backup, error: PoolCorrupt, *, report: R
         _beside(path, "-shm").unlink(missing_ok=True)
         _check_unused(path)
         fresh.replace(path)
+        delete_image(path)
         sync_folders([path])
     return aside
 
@@ -326,14 +329,14 @@ def _check_unused(path: Path) -> None:
             ) from error
 
 
-def _check_target(pool: Path, target: Path, *, replace: bool) -> None:
+def _check_target(pool: PoolAddress, target: Path, *, replace: bool) -> None:
     what = f"The backup {target} cannot be made"
     if target.is_dir():
         raise ConfigError(what, why="it is a folder", fix="Name a file in it")
     if not exists(target):
         _check_logs(what, target)
         return
-    if pool.exists() and target.samefile(pool):
+    if isinstance(pool, Path) and pool.exists() and target.samefile(pool):
         raise ConfigError(what, why="it is the pool itself", fix="Name another file")
     if not replace:
         raise ConfigError(what, why="there is a file of that name already", fix="Name another file, or add --force")
@@ -397,7 +400,7 @@ def _tables(db: sqlite3.Connection) -> set[str]:
     return {str(name) for (name,) in rows}
 
 
-def _verified(db: sqlite3.Connection, path: Path, version: int, report: Report) -> Contents:
+def _verified(db: sqlite3.Connection, path: PoolAddress, version: int, report: Report) -> Contents:
     """What a pool has, after all of it was looked at.
 
     Raises:
@@ -422,7 +425,7 @@ def _verified(db: sqlite3.Connection, path: Path, version: int, report: Report) 
     return Contents(people, templates, images, read_space(db), version)
 
 
-def _check_kinds(db: sqlite3.Connection, path: Path, table: str) -> None:
+def _check_kinds(db: sqlite3.Connection, path: PoolAddress, table: str) -> None:
     """Refuse what a column would never hold: SQLite itself lets anything into nearly every one."""
     flaws = []
     for _, name, kind, not_null, *_ in db.execute(f"PRAGMA table_info({table})").fetchall():
@@ -447,7 +450,7 @@ def _check_embeddings(db: sqlite3.Connection, report: Report) -> None:
         report(done, total)
 
 
-def _damaged(path: Path, why: str) -> PoolCorrupt:
+def _damaged(path: PoolAddress, why: str) -> PoolCorrupt:
     return PoolCorrupt(f"{path} is damaged", why=why, fix="Restore an older backup")
 
 

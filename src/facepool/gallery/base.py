@@ -3,12 +3,15 @@
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Protocol, Self
 
 from facepool.errors import ConfigError
+from facepool.gallery.address import PoolAddress
+from facepool.gallery.batches import Stored, TemplateBatch
 from facepool.gallery.checks import check_dimension, check_space, clean_name
 from facepool.gallery.columns import Changes, LookAlikes, PoolMatrix
+from facepool.gallery.image import ImagedGallery
+from facepool.gallery.listing import GallerySize, PeoplePage
 from facepool.gallery.notices import Notice, Owed
 from facepool.types import Calibration, EmbeddingSpace, Person, Sample, Template
 
@@ -23,7 +26,7 @@ class OpenFiles:
 
 
 class Gallery(Protocol):
-    """People and their templates, in one file or pair of files that several processes may use at once.
+    """People and their templates, in files or a database that several processes may use at once.
 
     A change is all or nothing, and on the disk when the call returns. Names are compared after `clean_name`.
     Use a gallery from one thread at a time; threads that use one at the same time open one each.
@@ -33,8 +36,11 @@ class Gallery(Protocol):
     """
 
     @property
-    def path(self) -> Path:
-        """The file that the user named; a new gallery has none until something is stored."""
+    def address(self) -> PoolAddress:
+        """Where it is: the file that the user named, or a database. ``str`` shows it, ``name`` is the last part.
+
+        A new gallery has no file until something is stored. Those that are kept in files have a ``path``, too.
+        """
 
     @property
     def space(self) -> EmbeddingSpace | None:
@@ -52,11 +58,42 @@ class Gallery(Protocol):
     def open_files(self) -> OpenFiles:
         """What it is open on now: at one revision, all galleries that have the same have the same content."""
 
+    @property
+    def imaged(self) -> ImagedGallery | None:
+        """The same gallery, where an image of its index may lie on the disk; None: no image may."""
+
     def revision(self) -> int:
         """A number that differs after any process has changed the gallery. Cheap: ask before each frame."""
 
     def people(self) -> list[Person]:
-        """Everybody, sorted by name; people without templates, too."""
+        """Everybody, sorted by name; people without templates, too. For large galleries, see `people_page`."""
+
+    def people_page(
+        self, prefix: str = "", *, part: str = "", after: str = "", offset: int = 0, limit: int = 100
+    ) -> PeoplePage:
+        """Some people, in the order of their names without regard to case, then by code point.
+
+        As fast for a million people as for a hundred, but for ``part`` and a large ``offset``, which look at all names.
+
+        Args:
+            prefix: How their names begin, in either case; empty: in any way.
+            part: What their names have somewhere, in either case; empty: anything.
+            after: The last name of the page before, even if nobody has it any more; empty: from the first one.
+            offset: How many to leave out.
+            limit: How many to give, at most.
+        """
+
+    def count_people(self, prefix: str = "", *, part: str = "") -> int:
+        """How many people `people_page` would give in all."""
+
+    def names(self) -> list[str]:
+        """Everybody's names, in the order of `people_page`: less than `people` where nothing else is wanted."""
+
+    def names_near(self, name: str) -> list[str]:
+        """Some names among which the right one may be for one that nobody has."""
+
+    def size(self) -> GallerySize:
+        """How many people and templates there are."""
 
     def person(self, name: str) -> Person | None:
         """Somebody by name; None: nobody has it."""
@@ -96,8 +133,8 @@ class Gallery(Protocol):
     def template_ids_with_image(self, person: str | None = None) -> frozenset[int]:
         """The numbers of a person's or everybody's templates that have a picture; none of somebody who is not there."""
 
-    def look_alikes(self) -> frozenset[LookAlikes]:
-        """Pairs of people who are easily taken for each other."""
+    def look_alikes(self, person: str | None = None) -> frozenset[LookAlikes]:
+        """Pairs of people who are easily taken for each other: all, or those of one person, who need not be there."""
 
     def calibration(self) -> Calibration | None:
         """What was measured of the gallery; None: nothing, or in another embedding space."""
@@ -176,6 +213,43 @@ class Gallery(Protocol):
             InvalidEmbedding: An embedding is not (D,) float32 of norm 1.
             SpaceMismatch: The gallery is of another space, or neither side knows its own.
         """
+
+    @property
+    def rows_at_once(self) -> int:
+        """How many templates are best stored in one change."""
+
+    @property
+    def keeps_images(self) -> bool:
+        """Whether there is room for pictures."""
+
+    def batch(self, after: int = 0, limit: int | None = None, *, with_images: bool = True) -> TemplateBatch:
+        """Templates of everybody as columns, in the order of their numbers.
+
+        Args:
+            after: The number of the last one of the batch before; 0: from the first one.
+            limit: How many, at most; None: ``rows_at_once``.
+            with_images: Whether pictures are wanted, too.
+        """
+
+    def load(self, batch: TemplateBatch, space: EmbeddingSpace | None) -> Stored:
+        """Store those of many templates that are not there yet, with their provenance and pictures, in one change.
+
+        There is a template if the same person has the same vector, or, of a batch whose UUIDs are derived, if its UUID
+        is. So what was stored before an interruption is not stored twice. A template that is there without its picture
+        gets it. UUIDs of templates and people are kept where they are not taken.
+
+        Args:
+            batch: Any number of any people, new or known.
+            space: Which space they are of; None: not known, they are taken for the gallery's.
+
+        Raises:
+            ConfigError: A name cannot be used.
+            InvalidEmbedding: The vectors are not (N, D) float32 of norm 1.
+            SpaceMismatch: The gallery is of another space, or neither side knows its own.
+        """
+
+    def views(self, people: Collection[str]) -> dict[str, dict[bytes, bytes]]:
+        """For each of some people who are there: SHA-256 of their vectors, with that of the picture or nothing."""
 
     def set_calibration(self, calibration: Calibration | None, *, expected_revision: int | None = None) -> None:
         """Keep what was measured of the gallery in place of what was kept; ``calibration()`` has it.
@@ -300,9 +374,9 @@ def check_gallery(gallery: Gallery, space: EmbeddingSpace) -> None:
         SpaceMismatch: They are not of one space.
     """
     pinned = gallery.space
-    check_space(gallery.path, pinned, space)
+    check_space(gallery.address, pinned, space)
     if pinned is None:
-        check_dimension(gallery.path, gallery.dimension, space)
+        check_dimension(gallery.address, gallery.dimension, space)
 
 
 def new_templates(person: str, samples: Sequence[Sample], model: str) -> list[Template]:

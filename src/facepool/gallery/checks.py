@@ -3,7 +3,6 @@
 import difflib
 import unicodedata
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from facepool.errors import (
     UnknownPerson,
     UnknownTemplate,
 )
+from facepool.gallery.address import PoolAddress
 from facepool.types import EmbeddingSpace, Floats, Sample
 
 NAME_LIMIT = 200
@@ -89,6 +89,11 @@ def find_name(name: str) -> str:
         why, fix = flaw
         raise ConfigError(f"The name {cleaned!r} cannot be used", why=why, fix=fix)
     return cleaned
+
+
+def folded(name: str) -> str:
+    """A name as it is compared where upper and lower case are the same: pages of people are in the order of it."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _flaw(character: str) -> tuple[str, str] | None:
@@ -181,6 +186,25 @@ def check_vectors(vectors: Floats, *, what: str) -> None:
     raise InvalidEmbedding(f"{what} {row}{more} is not an embedding", why=why, fix="Compute it anew from the picture")
 
 
+def check_batch(vectors: Floats, dimension: int) -> None:
+    """Refuse vectors that cannot be compared with those of a pool.
+
+    Args:
+        vectors: (N, D) float32.
+        dimension: What the pool holds.
+
+    Raises:
+        InvalidEmbedding: They are not (N, D) float32 of norm 1.
+    """
+    if vectors.dtype != np.float32 or vectors.ndim != 2 or vectors.shape[1] != dimension:
+        raise InvalidEmbedding(
+            "The embeddings do not fit the pool",
+            why=f"they are {vectors.dtype} of shape {vectors.shape}, not float32 of shape (N, {dimension})",
+            fix="Use the model that made the pool",
+        )
+    check_vectors(vectors, what="The embedding of row")
+
+
 def check_samples(samples: Sequence[Sample], dimension: int | None) -> None:
     """Refuse samples whose embeddings cannot be compared with those of a pool.
 
@@ -204,7 +228,7 @@ def check_samples(samples: Sequence[Sample], dimension: int | None) -> None:
         check_vectors(np.stack([sample.embedding for sample in samples]), what="The embedding of sample")
 
 
-def check_space(path: Path, pinned: EmbeddingSpace | None, offered: EmbeddingSpace | None) -> None:
+def check_space(pool: PoolAddress, pinned: EmbeddingSpace | None, offered: EmbeddingSpace | None) -> None:
     """Refuse to mix embedding spaces. Nothing is refused where one of the two is unknown.
 
     Raises:
@@ -213,14 +237,14 @@ def check_space(path: Path, pinned: EmbeddingSpace | None, offered: EmbeddingSpa
     if pinned is None or offered is None or pinned.id == offered.id:
         return
     raise SpaceMismatch(
-        f"The pool {path.name} holds embeddings of {pinned}, not of {offered}",
+        f"The pool {pool.name} holds embeddings of {pinned}, not of {offered}",
         why="vectors of different embedding spaces cannot be compared",
         fix=f"Recognize with the model {pinned.model}, or register the people again into a new pool with "
         f"{offered.model}: facepool register --source FOLDER --pool NEW.db",
     )
 
 
-def check_dimension(path: Path, held: int | None, offered: EmbeddingSpace | None) -> None:
+def check_dimension(pool: PoolAddress, held: int | None, offered: EmbeddingSpace | None) -> None:
     """Refuse by length alone where a pool does not say which embedding space its vectors have.
 
     Raises:
@@ -229,29 +253,29 @@ def check_dimension(path: Path, held: int | None, offered: EmbeddingSpace | None
     if held is None or offered is None or held == offered.dimension:
         return
     raise SpaceMismatch(
-        f"The pool {path.name} holds {held}-d vectors of an unknown embedding space, not of {offered}",
+        f"The pool {pool.name} holds {held}-d vectors of an unknown embedding space, not of {offered}",
         why=f"{held} and {offered.dimension} numbers cannot be compared",
         fix=f"Recognize with the model that made the pool, or register the people again into a new pool with "
         f"{offered.model}: facepool register --source FOLDER --pool NEW.db",
     )
 
 
-def damaged(path: Path, why: str) -> PoolCorrupt:
+def damaged(pool: PoolAddress, why: str) -> PoolCorrupt:
     """The error for a file that is a pool, and not a whole one."""
-    return PoolCorrupt(f"The pool {path} is damaged", why=why, fix="Restore it from a backup")
+    return PoolCorrupt(f"The pool {pool} is damaged", why=why, fix="Restore it from a backup")
 
 
-def gallery_changed(path: Path) -> PoolChanged:
+def gallery_changed(pool: PoolAddress) -> PoolChanged:
     """The error for a decision that rests on an older revision."""
     return PoolChanged(
-        f"Nothing was stored in {path.name}", why="another process has changed it meanwhile", fix="Try again"
+        f"Nothing was stored in {pool.name}", why="another process has changed it meanwhile", fix="Try again"
     )
 
 
-def space_needed(path: Path) -> SpaceMismatch:
+def space_needed(pool: PoolAddress) -> SpaceMismatch:
     """The error for templates that are to be stored although nobody says which model made them."""
     return SpaceMismatch(
-        f"Nothing can be stored in {path.name}",
+        f"Nothing can be stored in {pool.name}",
         why="the embedding space of the new templates is not known",
         fix="Open the pool with the embedding space of the model that made them",
     )

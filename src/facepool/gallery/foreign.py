@@ -69,7 +69,8 @@ _RULES = (
     ),
     (
         "it has names that are none",
-        "SELECT 1 FROM persons WHERE typeof(name) != 'text' OR length(name) NOT BETWEEN 1 AND :name",
+        """SELECT 1 FROM persons WHERE typeof(name) || typeof(folded) != 'texttext'
+        OR length(name) NOT BETWEEN 1 AND :name OR length(folded) > 3 * :name""",
     ),
     (
         "it has people whose ids are none",

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from facepool.gallery.address import PoolAddress, beside
+
 Action = Literal[
     "created",
     "renamed",
@@ -85,9 +87,9 @@ def erased_names(notices: Sequence[Notice]) -> frozenset[str]:
     return frozenset(names)
 
 
-def logs_beside(pool: Path) -> Path:
+def logs_beside(pool: PoolAddress) -> Path:
     """Where a server keeps the logs of a pool: ``pool.db`` has ``pool.server.db``."""
-    return pool.with_suffix(".server.db")
+    return beside(pool, ".server.db")
 
 
 def now() -> str:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from facepool.errors import ConfigError, PathMissing, PoolCorrupt, PoolError, PoolLocked, PoolTooNew
 from facepool.files import PRIVATE, exists, only_writer, storage_error, storage_errors, sync_folders, write_new
 from facepool.gallery.base import OpenFiles
-from facepool.gallery.checks import check_dimension, check_space, check_vectors, find_name
+from facepool.gallery.checks import check_dimension, check_space, check_vectors, find_name, folded
 from facepool.gallery.columns import Changes
 from facepool.gallery.notices import Notice
 from facepool.gallery.schema import (
@@ -107,6 +107,7 @@ class NpyGallery(SqliteTables):
     """
 
     keeps_images = False
+    rows_at_once = 1 << 20  # each change writes all of the files
 
     def __init__(
         self,
@@ -502,11 +503,11 @@ def _fill(db: sqlite3.Connection, vectors: Floats, names: list[str], rows: Itera
 def _fill_people(db: sqlite3.Connection, names: Iterable[str], ids: Mapping[str, str]) -> dict[str, int]:
     """Store everybody; gives the row of each."""
     people = [
-        (row, name, UUID(ids[name]).bytes if name in ids else derived_person_uuid(name))
+        (row, name, folded(name), UUID(ids[name]).bytes if name in ids else derived_person_uuid(name))
         for row, name in enumerate(dict.fromkeys(names), start=1)
     ]
-    db.executemany("INSERT INTO persons (id, name, uuid) VALUES (?, ?, ?)", people)
-    return {name: row for row, name, _ in people}
+    db.executemany("INSERT INTO persons (id, name, folded, uuid) VALUES (?, ?, ?, ?)", people)
+    return {name: row for row, name, *_ in people}
 
 
 def _fill_templates(

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4, uuid5
 
 from facepool.errors import PoolCorrupt, PoolTooNew
 from facepool.files import PRIVATE, storage_errors, sync_folders, write_new
-from facepool.gallery.checks import damaged
+from facepool.gallery.checks import damaged, folded
 from facepool.gallery.database import Database
 
 APPLICATION_ID = 0x66706F6F  # "fpoo", in the header of every pool.db
@@ -137,6 +137,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE state ADD COLUMN identity BLOB NOT NULL DEFAULT x''",
         "UPDATE state SET identity = randomblob(16)",
     ),
+    (  # people are listed, searched for and told apart without regard to case
+        "ALTER TABLE persons ADD COLUMN folded TEXT NOT NULL DEFAULT ''",
+        "UPDATE persons SET folded = folded_name(name)",
+        "CREATE INDEX persons_of_folded ON persons (folded, name)",
+    ),
 )
 """What takes a pool from version n to n + 1. Append only: pools of every earlier version are out there.
 
@@ -147,6 +152,8 @@ is newer than what they know. Numbers are never used twice.
 ``state.erased`` counts erasures; ``state.rewritten`` is how many of them there were when the file was last written
 anew, and ``state.wiped`` how many when its log was cut off after that, too, so that their bytes are nowhere.
 ``state.identity`` tells the pool from all others, also in a log (`logs`).
+
+``persons.folded`` is the name as `checks.folded` gives it; lists of people are in the order of ``(folded, name)``.
 """
 VERSION = len(MIGRATIONS)
 
@@ -269,6 +276,7 @@ def brought_up_to_date(db: sqlite3.Connection, version: int) -> None:
 
 
 def _derive_ids(db: sqlite3.Connection) -> None:
+    db.create_function("folded_name", 1, folded)
     db.create_function("person_uuid", 1, derived_person_uuid)
     db.create_function("template_uuid", 2, derived_template_uuid)
 
@@ -294,6 +302,7 @@ def bring_up_to_date(db: sqlite3.Connection, path: Path) -> Path | None:
     """
     if version_of(db, path) == VERSION:
         return None
+    db.create_function("folded_name", 1, folded)
     db.create_function("person_uuid", 1, lambda _name: uuid4().bytes)
     db.create_function("template_uuid", 2, lambda _number, _embedding: uuid4().bytes)
     with undone_unless_whole(db):

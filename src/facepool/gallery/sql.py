@@ -9,15 +9,18 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, astuple
-from pathlib import Path
+from dataclasses import asdict, astuple, replace
+from functools import partial
 from typing import Any, Self
 from uuid import uuid4
 
 import numpy as np
 
+from facepool.gallery.address import PoolAddress
 from facepool.gallery.base import OpenFiles, check_gallery, new_templates, pairs_of
+from facepool.gallery.batches import Stored, TemplateBatch, read_pictures, read_rows, read_views, store
 from facepool.gallery.checks import (
+    check_batch,
     check_samples,
     check_space,
     check_vectors,
@@ -25,6 +28,7 @@ from facepool.gallery.checks import (
     clean_pair,
     damaged,
     find_name,
+    folded,
     gallery_changed,
     name_taken,
     person_exists,
@@ -34,6 +38,18 @@ from facepool.gallery.checks import (
 )
 from facepool.gallery.columns import Changes, LookAlikes, Numbers, PoolMatrix
 from facepool.gallery.database import Database
+from facepool.gallery.image import ImagedGallery, delete_image
+from facepool.gallery.listing import (
+    GallerySize,
+    PeoplePage,
+    Wanted,
+    count_people,
+    names_near,
+    person_of,
+    read_names,
+    read_page,
+    read_size,
+)
 from facepool.gallery.notices import Action, Notice, Owed, now
 from facepool.gallery.schema import CONTENT, count_of, uuid_bytes, uuid_text
 from facepool.types import Calibration, EmbeddingSpace, Floats, Indices, Person, Pose, Sample, Template
@@ -69,19 +85,29 @@ _VECTORS = """
 """
 
 
+class _NothingStored(Exception):
+    """Everything was there already; undoes the change, which has changed nothing."""
+
+    def __init__(self, stored: Stored) -> None:
+        super().__init__()
+        self.stored = stored
+
+
 class SqlGallery(ABC):
     """A `Gallery` in tables, wherever those are.
 
     Args:
-        path: The file that the user named.
+        address: Where it is.
         space: What the caller's embeddings are; None: only what the gallery itself says.
     """
 
     keeps_images = True
     """Whether there is room for pictures."""
+    rows_at_once = 8192
+    """How many templates are best stored in one change."""
 
-    def __init__(self, path: Path, space: EmbeddingSpace | None) -> None:
-        self.path = path
+    def __init__(self, address: PoolAddress, space: EmbeddingSpace | None) -> None:
+        self.address = address
         self._offered = space
         self._noted: list[Notice] | None = None
         self._caller = ""
@@ -124,6 +150,24 @@ class SqlGallery(ABC):
     def open_files(self) -> OpenFiles:
         """What it is open on now."""
 
+    @property
+    def imaged(self) -> ImagedGallery | None:
+        """The same gallery, where an image of its index may lie on the disk; None: no image may."""
+        return None
+
+    def _leave_image(self) -> None:
+        """After a change that takes a person, a name or a template away: have the image go, which still has it."""
+        if self.imaged is not None and (why := delete_image(self.imaged.path)):
+            self._remark(why)
+
+    @abstractmethod
+    def _next_ids(self, db: Database, table: str, count: int) -> Sequence[int]:
+        """So many numbers of a table that no row has had, for a change that is the only one at its time."""
+
+    @abstractmethod
+    def _insert_rows(self, db: Database, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Store many rows in the way that is the fastest here."""
+
     @abstractmethod
     def copy_to(self, target: sqlite3.Connection, report: Callable[[int, int], None]) -> None:
         """Copy all tables as they are at one moment; others may change the gallery meanwhile.
@@ -157,13 +201,40 @@ class SqlGallery(ABC):
     def people(self) -> list[Person]:
         """Everybody, sorted by name."""
         with self._reading() as db:
-            return sorted(map(_person, db.execute(f"{_PEOPLE} GROUP BY persons.id")), key=lambda person: person.name)
+            return sorted(map(person_of, db.execute(f"{_PEOPLE} GROUP BY persons.id")), key=lambda person: person.name)
+
+    def people_page(
+        self, prefix: str = "", *, part: str = "", after: str = "", offset: int = 0, limit: int = 100
+    ) -> PeoplePage:
+        """Some people, in the order of their names without regard to case."""
+        with self._reading() as db:
+            return read_page(db, Wanted(prefix, part, after), limit, offset)
+
+    def count_people(self, prefix: str = "", *, part: str = "") -> int:
+        """How many people there are whose names begin with something, or have it somewhere."""
+        with self._reading() as db:
+            return count_people(db, Wanted(prefix, part))
+
+    def names(self) -> list[str]:
+        """All names, in the order of `people_page`."""
+        with self._reading() as db:
+            return read_names(db)
+
+    def names_near(self, name: str) -> list[str]:
+        """Names among which the right one may be for one that nobody has."""
+        with self._reading() as db:
+            return names_near(db, name)
+
+    def size(self) -> GallerySize:
+        """How many people and templates there are."""
+        with self._reading() as db:
+            return read_size(db)
 
     def person(self, name: str) -> Person | None:
         """Somebody by name."""
         with self._reading() as db:
             row = db.execute(f"{_PEOPLE} WHERE persons.name = ? GROUP BY persons.id", (find_name(name),)).fetchone()
-            return _person(row) if row else None
+            return person_of(row) if row else None
 
     def person_by_id(self, person_id: str) -> Person | None:
         """Somebody by id."""
@@ -171,7 +242,7 @@ class SqlGallery(ABC):
             row = db.execute(
                 f"{_PEOPLE} WHERE persons.uuid = ? GROUP BY persons.id", (uuid_bytes(person_id),)
             ).fetchone()
-            return _person(row) if row else None
+            return person_of(row) if row else None
 
     def templates(self, person: str | None = None, *, offset: int = 0, limit: int | None = None) -> list[Template]:
         """The templates of one person, or of everybody, oldest first."""
@@ -179,7 +250,9 @@ class SqlGallery(ABC):
         page = (_NO_LIMIT if limit is None else limit, offset)
         with self._reading() as db:
             if name is None:
-                rows = db.execute(f"{_TEMPLATES} ORDER BY templates.id LIMIT ? OFFSET ?", page).fetchall()
+                which = "SELECT id FROM templates ORDER BY id LIMIT ? OFFSET ?"  # alone: what is left out costs less
+                query = f"{_TEMPLATES} WHERE templates.id IN ({which}) ORDER BY templates.id"
+                rows = db.execute(query, page).fetchall()
             else:
                 _row_of_person(db, name)
                 whose = "WHERE persons.name = ? ORDER BY templates.id LIMIT ? OFFSET ?"
@@ -225,10 +298,10 @@ class SqlGallery(ABC):
                 JOIN persons ON persons.id = samples.person_id WHERE persons.name = ?"""
             return frozenset(number for (number,) in db.execute(query, (find_name(person),)))
 
-    def look_alikes(self) -> frozenset[LookAlikes]:
-        """Pairs of people who are easily taken for each other."""
+    def look_alikes(self, person: str | None = None) -> frozenset[LookAlikes]:
+        """Pairs of people who are easily taken for each other, of everybody or of one person."""
         with self._reading() as db:
-            return _read_look_alikes(db)
+            return _read_look_alikes(db) if person is None else _look_alikes_of(db, find_name(person))
 
     def calibration(self) -> Calibration | None:
         """What was measured of the gallery in its embedding space."""
@@ -238,10 +311,7 @@ class SqlGallery(ABC):
     def changes(self, since: int | None = None) -> Changes:
         """What happened since a revision."""
         with self.reading() as db:
-            revision = self._read_revision(db)
-            if since is None or not 0 < since <= revision or _all_newer(db, since):
-                return self._read_changes(db, revision, _EVERYTHING)
-            return self._read_changes(db, revision, since)
+            return self._changes(db, since)
 
     def matrix(self) -> PoolMatrix:
         """All templates as they are now. Deprecated: ``changes`` and ``facepool.search.Search`` take its place."""
@@ -252,7 +322,7 @@ class SqlGallery(ABC):
     def noting(self, caller: str) -> Iterator[list[Notice]]:
         """Changes inside the block leave notices for logs, and bytes for who settles these to wipe."""
         if self._noted is not None:
-            raise ValueError(f"changes of {self.path} are noted already")
+            raise ValueError(f"changes of {self.address} are noted already")
         self._caller, self._noted = caller, []
         try:
             yield self._noted
@@ -309,6 +379,63 @@ class SqlGallery(ABC):
         """Store templates with their provenance, all or none."""
         return self._add(templates, space, look_alikes, people, None)
 
+    def batch(self, after: int = 0, limit: int | None = None, *, with_images: bool = True) -> TemplateBatch:
+        """Templates in the order of their numbers, as columns."""
+        with self._reading() as db:
+            rows = read_rows(db, after, self.rows_at_once if limit is None else limit)
+            columns = tuple(zip(*rows, strict=True)) or ((),) * 8
+            ids, uuids, names, person_uuids, blobs, created_at, models = columns[:7]
+            self._check_blobs(db, blobs)
+            vectors = np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), self._dimension(db) or 0)
+            return TemplateBatch(
+                names=names,
+                person_uuids=person_uuids,
+                vectors=vectors.astype(np.float32),
+                uuids=uuids,
+                created_at=created_at,
+                models=models,
+                samples=[row[7:] for row in rows],
+                pictures=read_pictures(db, ids, after) if ids and with_images and self.keeps_images else {},
+                last_id=ids[-1] if ids else after,
+            )
+
+    def load(self, batch: TemplateBatch, space: EmbeddingSpace | None) -> Stored:
+        """Store those of a batch that are not there yet, all or none."""
+        if not len(batch):
+            return Stored()
+        space = space or self.space
+        if space is None:
+            raise space_needed(self.address)
+        check_gallery(self, space)
+        check_batch(batch.vectors, space.dimension)
+        clean = {name: clean_name(name) for name in dict.fromkeys(batch.names)}
+        batch = replace(batch, names=[clean[name] for name in batch.names])
+        try:
+            return self._load(batch, space)
+        except _NothingStored as nothing:
+            return nothing.stored
+
+    def _load(self, batch: TemplateBatch, space: EmbeddingSpace) -> Stored:
+        with self._change() as (db, revision):
+            self._pin(db, space)
+            stored, anything = store(
+                db,
+                batch,
+                revision,
+                partial(self._next_ids, db),
+                partial(self._insert_rows, db),
+                with_images=self.keeps_images,
+            )
+            if not anything:
+                raise _NothingStored(stored)  # which undoes the change
+            self._note(db, revision, "imported a pool", detail=_views(stored.added))
+        return stored
+
+    def views(self, people: Collection[str]) -> dict[str, dict[bytes, bytes]]:
+        """For each of some people who are there, SHA-256 of their vectors, each with that of its picture."""
+        with self._reading() as db:
+            return read_views(db, people)
+
     def set_calibration(self, calibration: Calibration | None, *, expected_revision: int | None = None) -> None:
         """Keep what was measured of the gallery in place of what was kept."""
         with self._reading() as db:
@@ -324,8 +451,10 @@ class SqlGallery(ABC):
         with self._change_of(old) as (db, person, revision):
             if new != old and _find_person(db, new) is not None:
                 raise person_exists(old, new)
-            db.execute("UPDATE persons SET name = ?, revision = ? WHERE id = ?", (new, revision, person))
+            values = (new, folded(new), revision, person)
+            db.execute("UPDATE persons SET name = ?, folded = ?, revision = ? WHERE id = ?", values)
             self._note(db, revision, "renamed", new, person, old)
+        self._leave_image()
 
     def merge(self, source: str, target: str) -> int:
         """Give all templates of `source` to `target`; `source` is gone."""
@@ -341,6 +470,7 @@ class SqlGallery(ABC):
             _move_look_alikes(db, leaving, staying)
             db.execute("DELETE FROM persons WHERE id = ?", (leaving,))
             self._note(db, revision, "merged", target, staying, source)
+        self._leave_image()
         return moved
 
     def remove(self, person: str) -> int:
@@ -349,6 +479,7 @@ class SqlGallery(ABC):
         with self._change_of(name) as (db, leaving, revision):
             self._note(db, revision, "erased", name, leaving)
             erased = _delete_person(db, leaving, revision)
+        self._leave_image()
         self._wipe_unless_noting()
         return erased
 
@@ -363,6 +494,7 @@ class SqlGallery(ABC):
             for name, row in rows.items():
                 self._note(db, revision, "erased", name, row)  # logs may speak of those, too, who are not there
             erased = {name: _delete_person(db, row, revision) for name, row in rows.items() if row is not None}
+        self._leave_image()
         self._wipe_unless_noting()
         return erased
 
@@ -377,6 +509,7 @@ class SqlGallery(ABC):
             db.execute("DELETE FROM samples WHERE id = ?", (sample,))
             db.execute(_ONE_MORE_ERASED)
             self._note(db, revision, "erased_sample", owner, _row_of_person(db, owner), str(template_id))
+        self._leave_image()
         self._wipe_unless_noting()
         return owner
 
@@ -397,6 +530,7 @@ class SqlGallery(ABC):
             prepare(db)
             _replace_content(db, source, revision, report, with_images=self.keeps_images)
             self._note(db, revision, "restored the pool", detail=_views(count_of(db, "templates")))
+        self._leave_image()
 
     def forget_what_was(self) -> None:
         """Leave no bytes behind of what `take_over` has replaced."""
@@ -423,7 +557,7 @@ class SqlGallery(ABC):
         with self._writing() as db:
             revision = self._read_revision(db)
             if expected_revision is not None and revision != expected_revision:
-                raise gallery_changed(self.path)
+                raise gallery_changed(self.address)
             yield db, revision + 1
             db.execute("UPDATE state SET revision = ?", (revision + 1,))
             self._before_commit()
@@ -484,7 +618,7 @@ class SqlGallery(ABC):
             return 0
         space = space or self.space
         if space is None and templates:
-            raise space_needed(self.path)
+            raise space_needed(self.address)
         if space is not None:
             check_gallery(self, space)
         check_samples([template.sample for template in templates], space.dimension if space else None)
@@ -506,7 +640,7 @@ class SqlGallery(ABC):
 
     def _pin(self, db: Database, space: EmbeddingSpace) -> None:
         pinned = read_space(db)  # anew: another process may have stored the first template just now
-        check_space(self.path, pinned, space)
+        check_space(self.address, pinned, space)
         if pinned is None and not _has_templates(db):
             write_space(db, space)
 
@@ -522,7 +656,7 @@ class SqlGallery(ABC):
     def _read_revision(self, db: Database) -> int:
         row = db.execute("SELECT revision FROM state").fetchone()
         if row is None:
-            raise damaged(self.path, "it does not say its revision")
+            raise damaged(self.address, "it does not say its revision")
         return int(row[0])
 
     def _calibration(self, db: Database) -> Calibration | None:
@@ -532,7 +666,7 @@ class SqlGallery(ABC):
         try:
             return calibration_of(json.loads(row[0]))
         except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
-            raise damaged(self.path, f"its calibration cannot be read ({type(error).__name__}: {error})") from error
+            raise damaged(self.address, f"its calibration cannot be read ({type(error).__name__}: {error})") from error
 
     def _fitting_calibration(self, db: Database) -> Calibration | None:
         """What was measured; None where the gallery has become another model's since."""
@@ -540,6 +674,12 @@ class SqlGallery(ABC):
         if calibration is None or calibration.space_id != (space.id if space else ""):
             return None
         return calibration
+
+    def _changes(self, db: Database, since: int | None) -> Changes:
+        revision = self._read_revision(db)
+        if since is None or not 0 < since <= revision or _all_newer(db, since):
+            return self._read_changes(db, revision, _EVERYTHING)
+        return self._read_changes(db, revision, since)
 
     def _read_changes(self, db: Database, revision: int, since: int) -> Changes:
         template_ids, owners, vectors = self._read_vectors(db, since)
@@ -574,13 +714,13 @@ class SqlGallery(ABC):
             ids[part], owners[part], blobs = zip(*rows.fetchmany(_ROWS_AT_ONCE), strict=True)
             self._check_blobs(db, blobs)
             vectors[part] = np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), dimension)
-        check_vectors(vectors, what=f"The pool {self.path} is damaged: its row")
+        check_vectors(vectors, what=f"The pool {self.address} is damaged: its row")
         return ids, owners, vectors
 
     def _check_blobs(self, db: Database, blobs: Sequence[object]) -> None:
         dimension = self._dimension(db) or 0
         if any(not isinstance(blob, bytes) or len(blob) != 4 * dimension for blob in blobs):
-            raise damaged(self.path, f"it holds vectors that do not have {dimension} dimensions")
+            raise damaged(self.address, f"it holds vectors that do not have {dimension} dimensions")
 
     def _check_owner(self, db: Database, template_id: int, name: str | None) -> tuple[int, str]:
         """The row of a template's sample, and whose it is: anybody's, or that person's."""
@@ -732,6 +872,12 @@ def _has_templates(db: Database) -> bool:
     return db.execute("SELECT 1 FROM templates LIMIT 1").fetchone() is not None
 
 
+def _look_alikes_of(db: Database, name: str) -> frozenset[LookAlikes]:
+    row = _find_person(db, name)
+    pairs = db.execute(f"{_LOOK_ALIKES} WHERE look_alikes.person_id = ? OR look_alikes.other_id = ?", (row, row))
+    return frozenset(frozenset(pair) for pair in pairs)
+
+
 def _read_look_alikes(db: Database) -> frozenset[LookAlikes]:
     return frozenset(frozenset(row) for row in db.execute(_LOOK_ALIKES))
 
@@ -765,7 +911,7 @@ def _uuid_of(db: Database, row: int) -> bytes:
 def _row_of_person(db: Database, name: str) -> int:
     row = _find_person(db, name)
     if row is None:
-        raise unknown_person(name, [known for (known,) in db.execute("SELECT name FROM persons")])
+        raise unknown_person(name, names_near(db, name))
     return row
 
 
@@ -778,8 +924,8 @@ def _insert_person(db: Database, name: str, uuid: bytes | None, revision: int) -
     """Make somebody known, by the id that they had elsewhere if nobody has it here."""
     if uuid is None or db.execute("SELECT 1 FROM persons WHERE uuid = ?", (uuid,)).fetchone():
         uuid = uuid4().bytes
-    values = (name, uuid, revision)
-    query = "INSERT INTO persons (name, uuid, revision) VALUES (?, ?, ?) RETURNING id"
+    values = (name, folded(name), uuid, revision)
+    query = "INSERT INTO persons (name, folded, uuid, revision) VALUES (?, ?, ?, ?) RETURNING id"
     return int(db.execute(query, values).fetchone()[0])
 
 
@@ -822,11 +968,6 @@ def _insert_template(db: Database, person: int, template: Template, revision: in
     )
     if sample.picture and with_image:
         db.execute("INSERT INTO pictures VALUES (?, ?)", (row, sample.picture))
-
-
-def _person(row: tuple[Any, ...]) -> Person:
-    name, uuid, templates, created_at = row
-    return Person(name, templates, created_at, uuid_text(uuid))
 
 
 def _template(row: tuple[Any, ...]) -> Template:

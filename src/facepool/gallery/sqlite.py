@@ -2,15 +2,19 @@
 
 import sqlite3
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from facepool.errors import NotWritable, PathMissing
+from facepool.errors import FacepoolError, NotWritable, PathMissing
 from facepool.files import exists
 from facepool.gallery.base import OpenFiles
 from facepool.gallery.checks import check_space
+from facepool.gallery.columns import Changes
 from facepool.gallery.connection import Link, connect, explain, explained
+from facepool.gallery.database import Database
+from facepool.gallery.image import ImagedGallery, Mark, delete_image, delete_misfit, has_only_grown, mark_of
 from facepool.gallery.schema import copies_of, in_memory, snapshot, undone_unless_whole
 from facepool.gallery.sql import WIPING_S, SqlGallery, read_space
 from facepool.types import EmbeddingSpace
@@ -19,7 +23,16 @@ _PAGES_AT_ONCE = 4096
 
 
 class SqliteTables(SqlGallery):
-    """A `Gallery` in SQLite's tables, in a file or in memory."""
+    """A `Gallery` in SQLite's tables, in a file or in memory.
+
+    Args:
+        path: The file that the user named.
+        space: What the caller's embeddings are; None: only what the gallery itself says.
+    """
+
+    def __init__(self, path: Path, space: EmbeddingSpace | None) -> None:
+        super().__init__(path, space)
+        self.path = path
 
     @abstractmethod
     def _connection(self) -> sqlite3.Connection:
@@ -48,6 +61,15 @@ class SqliteTables(SqlGallery):
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._explained(), self._writable() as db, undone_unless_whole(db):
             yield db
+
+    def _next_ids(self, db: Database, table: str, count: int) -> Sequence[int]:
+        row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+        first = row[0] + 1 if row else 1
+        return range(first, first + count)
+
+    def _insert_rows(self, db: Database, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        marks = ", ".join("?" * len(columns))
+        db.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)  # noqa: S608 -- ours
 
     def copy_to(self, target: sqlite3.Connection, report: Callable[[int, int], None]) -> None:
         """Copy all tables as they are at one moment; others may change the gallery meanwhile.
@@ -117,6 +139,24 @@ class SqliteGallery(SqliteTables):
             link = self._linked(create=False)
         return self._no_files if link is None else link.open_files
 
+    @property
+    def imaged(self) -> ImagedGallery | None:
+        """The same gallery, once there is a file whose tables are of today."""
+        with explained(self.path):
+            link = self._linked(create=False)
+        return None if link is None or link.is_copy else self
+
+    def marked_changes(self, since: int | None = None) -> tuple[Changes, Mark]:
+        """What happened since a revision, and a mark of what the gallery is after it."""
+        with self.reading() as db:
+            changes = self._changes(db, since)
+            return changes, mark_of(db, _space_id(db), changes.revision)
+
+    def has_only_grown_since(self, mark: Mark) -> bool:
+        """Whether all that the gallery was at a mark is still in it, unchanged."""
+        with self.reading() as db:
+            return has_only_grown(db, _space_id(db), self._read_revision(db), mark)
+
     def close(self) -> None:
         """Let go of the file."""
         self._closed = True
@@ -158,6 +198,9 @@ class SqliteGallery(SqliteTables):
         if self._link is None and (create or exists(self.path)):
             self._link = connect(self.path, self._timeout_s, create=create)
             self._remark_on(self._link)
+            if not self._link.is_copy:
+                with suppress(FacepoolError):  # who asks for more than an image hears what is wrong
+                    delete_misfit(self)
         return self._link
 
     def _remark_on(self, link: Link) -> None:
@@ -203,8 +246,15 @@ class SqliteGallery(SqliteTables):
         self._remarks.append(traces_remain(self.path.name, traces))
 
 
+def _space_id(db: sqlite3.Connection) -> str:
+    space = read_space(db)
+    return "" if space is None else space.id
+
+
 def delete_copies(path: Path) -> str:
     """Delete what is kept of a pool beside it; why that could not be, or empty."""
+    if why := delete_image(path):
+        return why
     for copy in copies_of(path):
         try:
             copy.unlink(missing_ok=True)

@@ -1,9 +1,18 @@
-"""From one pool into another, whatever they are kept in."""
+"""From one pool into another, whatever they are kept in: in batches, so that what was interrupted goes on by itself."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
+from facepool.errors import TransferIncomplete
 from facepool.gallery.base import Gallery
-from facepool.types import Template
+from facepool.gallery.checks import clean_name
+from facepool.types import Person
+
+_PEOPLE_AT_ONCE = 1000
+_MOST_NAMED = 3
+
+Report = Callable[[int, int], None]
+"""Is told how much is done, of how much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,46 +34,122 @@ class TransferReport:
     notes: tuple[str, ...]
 
 
-def transfer(source: Gallery, target: Gallery) -> TransferReport:
-    """Copy everybody with all provenance; people who are in both get the templates of both. All or nothing.
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was found in both of two galleries.
+
+    Attributes:
+        people: How many.
+        templates: How many, with their pictures where both keep them.
+    """
+
+    people: int
+    templates: int
+
+
+def transfer(source: Gallery, target: Gallery, report: Report = lambda _done, _total: None) -> TransferReport:
+    """Copy everybody with all provenance; people who are in both get the templates of both.
+
+    Batch by batch, each a change of its own that is whole or not at all. What is there already is passed over, so after
+    an interruption the next transfer goes on where this one was. The memory that it takes does not grow with the
+    galleries, but for those in .npy files, and for names.
 
     A source that does not know its embedding space is taken for the target's, checked by dimension; the report says so.
+
+    Args:
+        source: Where from; others may change it meanwhile.
+        target: Where to.
+        report: Is told how many templates were copied, of how many.
 
     Raises:
         SpaceMismatch: The two are of different spaces, or neither knows its own.
         InvalidEmbedding: The source does not know its space, and the dimensions differ.
     """
-    had = {person.name for person in target.people()}
-    seen = {_key(template) for template in target.templates()}
-    offered = source.templates()
-    fresh: list[Template] = []
-    for template in offered:
-        if _key(template) not in seen:
-            seen.add(_key(template))
-            fresh.append(template)
-    without_templates = [person for person in source.people() if not person.templates and person.name not in had]
-    # The pictures only of what is copied: there may be as many megabytes of them as there are templates in hundreds.
-    with_image = source.template_ids_with_image()
-    fresh = [_with_image(source, template) if template.id in with_image else template for template in fresh]
-    target.add(
-        fresh,
-        source.space,
-        source.look_alikes() - target.look_alikes(),
-        without_templates,
-    )
-    touched = {template.person for template in fresh}.union(person.name for person in without_templates)
+    space, total, done, after = source.space, source.size().templates, 0, 0
+    created: set[str] = set()
+    extended: set[str] = set()
+    added = skipped = 0
+    while len(batch := source.batch(after, target.rows_at_once, with_images=target.keeps_images)):
+        stored = target.load(batch, space)
+        after, done = batch.last_id, done + len(batch)
+        added, skipped = added + stored.added, skipped + stored.skipped
+        extended |= stored.extended - created
+        created |= stored.created
+        report(done, total)
+    created |= _add_people_without_templates(source, target)
+    pairs = source.look_alikes() - target.look_alikes()
+    if pairs:
+        target.add((), space, pairs)
     return TransferReport(
-        created=tuple(sorted(touched - had)),
-        extended=tuple(sorted(touched & had)),
-        added=len(fresh),
-        skipped=len(offered) - len(fresh),
+        created=tuple(sorted(created)),
+        extended=tuple(sorted(extended)),
+        added=added,
+        skipped=skipped,
         notes=(*source.notes, *target.notes),
     )
 
 
-def _with_image(source: Gallery, template: Template) -> Template:
-    return replace(template, sample=replace(template.sample, picture=source.picture(template.id) or b""))
+def verify_transfer(source: Gallery, target: Gallery, report: Report = lambda _done, _total: None) -> Verified:
+    """Make sure that everybody of a gallery is in another one: people, templates, and pictures where both keep them.
+
+    Args:
+        source: Where they were copied from.
+        target: Where they have to be, beside others perhaps.
+        report: Is told how many people were compared, of how many.
+
+    Raises:
+        TransferIncomplete: Something is missing, or differs.
+    """
+    people, done, templates, after = source.size().people, 0, 0, ""
+    with_images = source.keeps_images and target.keeps_images
+    while True:
+        page = source.people_page(after=after, limit=_PEOPLE_AT_ONCE)
+        names = {person.name: clean_name(person.name) for person in page.people}
+        here, there = source.views(names), target.views(names.values())
+        lacking = [
+            name for name in names if not _holds(there.get(names[name]), here.get(name, {}), with_images=with_images)
+        ]
+        if lacking:
+            raise _incomplete(target, lacking)
+        done, templates = done + len(names), templates + sum(map(len, here.values()))
+        report(done, people)
+        if page.following is None:
+            return Verified(done, templates)
+        after = page.following
 
 
-def _key(template: Template) -> tuple[str, bytes]:
-    return template.person, template.sample.embedding.tobytes()
+def _holds(there: dict[bytes, bytes] | None, here: dict[bytes, bytes], *, with_images: bool) -> bool:
+    """Whether a person is there with all of their views."""
+    if there is None:
+        return False
+    return all(view in there and (not (picture and with_images) or there[view]) for view, picture in here.items())
+
+
+def _incomplete(target: Gallery, people: Collection[str]) -> TransferIncomplete:
+    names = ", ".join(map(repr, list(people)[:_MOST_NAMED]))
+    more = f" and {len(people) - _MOST_NAMED} more" if len(people) > _MOST_NAMED else ""
+    return TransferIncomplete(
+        f"Not everything is in {target.address}",
+        why=f"views of {names}{more} are missing there",
+        fix="Copy again, while nobody else changes the two",
+    )
+
+
+def _add_people_without_templates(source: Gallery, target: Gallery) -> set[str]:
+    """Make those known who have no templates; the names of those who were not."""
+    created: set[str] = set()
+    after: str | None = ""
+    while after is not None:
+        page = source.people_page(after=after, limit=_PEOPLE_AT_ONCE)
+        idle = [person for person in page.people if not person.templates]
+        new = _not_in(target, idle)
+        if new:
+            target.add((), source.space, (), new)
+            created |= {clean_name(person.name) for person in new}
+        after = page.following
+    return created
+
+
+def _not_in(target: Gallery, people: Collection[Person]) -> list[Person]:
+    there = target.views({clean_name(person.name) for person in people})
+    return [person for person in people if clean_name(person.name) not in there]

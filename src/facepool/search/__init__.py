@@ -1,7 +1,7 @@
 """Who of a gallery is nearest to a face: embeddings go in, candidates with their similarities come out.
 
 Read `Search` here first, then ``exact``; ``index`` has the templates in memory and the margins between look-alikes,
-``int8`` the first pass over large galleries, ``normalization`` the score offsets.
+``int8`` the first pass over large galleries, ``image`` the index on the disk, ``normalization`` the score offsets.
 """
 
 import threading
@@ -14,6 +14,7 @@ from facepool.gallery.base import OpenFiles
 from facepool.gallery.columns import LookAlikes
 from facepool.search import exact
 from facepool.search.exact import Merge, best_template
+from facepool.search.image import ImageKeeper
 from facepool.search.index import Index
 from facepool.search.normalization import normalized_scores
 from facepool.types import Calibration, Candidate, EmbeddingSpace, Floats
@@ -27,6 +28,7 @@ class _Shared:
 
     following: threading.Lock = field(default_factory=threading.Lock)
     index: Index | None = None
+    images: ImageKeeper = field(default_factory=ImageKeeper)
 
 
 _SHARED: WeakKeyDictionary[OpenFiles, _Shared] = WeakKeyDictionary()
@@ -150,11 +152,20 @@ def _newest(shared: _Shared, gallery: Gallery) -> Index:
     if known is not None and known.revision == gallery.revision():
         return known
     with shared.following:  # one reads and sorts what is new, and the others wait for that
-        known = shared.index
+        known = shared.index or shared.images.opened(gallery)
         if known is None or known.revision != gallery.revision():
             changes = gallery.changes(None if known is None else known.revision)
-            shared.index = known = Index.of(changes) if known is None else known.following(changes)
+            known = Index.of(changes) if known is None else known.following(changes)
+        if known is not shared.index:
+            shared.index = known
+            shared.images.look(gallery, known, _held_by)
         return known
+
+
+def _held_by(gallery: Gallery) -> _Shared | None:
+    """What those who have the files of a gallery open share, if anybody searches them."""
+    with _SHARED_LOCK:
+        return _SHARED.get(gallery.open_files)
 
 
 def _state(index: Index) -> GalleryState:

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from facepool.files import PRIVATE, storage_errors, write_whole
+from facepool.gallery.address import PoolAddress, beside
 
 _VALID_DAYS = 800
 """Apple's systems refuse certificates that are valid for more than 825."""
@@ -50,9 +51,9 @@ class KeptCertificate:
     new: bool
 
 
-def certificate_beside(pool: Path) -> Path:
+def certificate_beside(pool: PoolAddress) -> Path:
     """Where the certificate of a server is: ``pool.db`` has ``pool.server.pem``."""
-    return pool.with_suffix(".server.pem")
+    return beside(pool, ".server.pem")
 
 
 def keep_certificate(path: Path, names: Sequence[str], now: datetime | None = None) -> KeptCertificate:

@@ -14,6 +14,7 @@ from pathlib import Path
 from starlette.requests import HTTPConnection
 
 from facepool.errors import FacepoolError
+from facepool.gallery.address import PoolAddress, folder_of
 from facepool.web.problems import status_of
 
 _LOG = logging.getLogger(__name__)
@@ -73,9 +74,10 @@ def without_paths(text: str) -> str:
     return _ANY_PATH.sub(_last_part, text)
 
 
-def usual_folders(pool: Path) -> list[Path]:
+def usual_folders(pool: PoolAddress) -> list[Path]:
     """The folders that a server's messages may name: the pool's, those of its user, and of its programs."""
-    folders = [pool.absolute().parent, Path(tempfile.gettempdir()), Path.cwd(), Path(sys.prefix), Path(__file__).parent]
+    programs = [Path(sys.prefix), Path(__file__).parent]
+    folders = [folder_of(pool).absolute(), Path(tempfile.gettempdir()), Path.cwd(), *programs]
     try:
         return [*folders, Path.home()]
     except RuntimeError:  # a user without a home

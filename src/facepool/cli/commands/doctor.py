@@ -4,6 +4,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import click
 from rich.text import Text
@@ -95,12 +96,13 @@ def _models(context: CommandContext) -> Iterator[Finding]:
 
 
 def _pool(context: CommandContext) -> str:
-    path = context.pool_path
-    if not path.exists():
-        return f"{path}: not there yet: facepool register NAME"
+    address = context.pool_address
+    if isinstance(address, Path) and not address.exists():
+        return f"{address}: not there yet: facepool register NAME"
     with context.open_pool() as pool:
-        kept = "".join(f"; {copy.name} is the pool as it was before an update" for copy in copies_of(path))
-        return f"{path}: {people_count(len(pool.people()))}, {pool.space or 'space unknown'}{kept}"
+        copies = copies_of(address) if isinstance(address, Path) else ()
+        kept = "".join(f"; {copy.name} is the pool as it was before an update" for copy in copies)
+        return f"{address}: {people_count(pool.size().people)}, {pool.space or 'space unknown'}{kept}"
 
 
 def _display() -> Finding:

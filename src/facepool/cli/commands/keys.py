@@ -3,6 +3,7 @@
 import click
 
 from facepool.cli.context import CommandContext, json_option, settings_options
+from facepool.gallery.address import make_folder_of
 from facepool.web.services.keys import ROLES, Keys, Role
 from facepool.web.services.store import open_store
 
@@ -48,6 +49,5 @@ def remove(context: CommandContext, name: str) -> None:
 
 
 def _open(context: CommandContext) -> Keys:
-    pool = context.pool_path
-    pool.parent.mkdir(parents=True, exist_ok=True)
-    return Keys(open_store(pool))
+    make_folder_of(context.pool_address)
+    return Keys(open_store(context.pool_address))

@@ -22,6 +22,7 @@ from facepool.cli.ui.viewer import Viewer, is_still
 from facepool.enroll.pictures import Offer, Outcome
 from facepool.enroll.session import EnrollmentSession
 from facepool.errors import PathMissing
+from facepool.gallery.address import pool_address
 from facepool.overlay import Canvas, Label, Painter
 from facepool.types import Image
 from facepool.window import Window
@@ -57,7 +58,14 @@ _OPTIONS = (
     _model("--detect_face_model", "detector", help="Detector .pth.  [the open pack's]"),
     _model("--detect_face_backbone", help="Its backbone; accepted, not needed."),
     _model("--recognized_model", "embedder", help="Embedder .pth.  [the open pack's]"),
-    _setting("--model_registered", "pool", type=_file, default=Path("model_faces.npy"), show_default=True),
+    _setting(
+        "--model_registered",
+        "pool",
+        type=pool_address,
+        metavar="POOL",
+        default=Path("model_faces.npy"),
+        show_default=True,
+    ),
     click.option(
         "--model_ids",
         "ids_path",

@@ -1,5 +1,6 @@
 """``facepool people``."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -7,9 +8,14 @@ import click
 
 from facepool.cli.context import CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
-from facepool.gallery import TransferReport, clean_name, open_foreign, open_pool, transfer
+from facepool.gallery import Pool, TransferReport, clean_name, open_foreign, open_pool, transfer, verify_transfer
+from facepool.gallery.address import PoolAddress, pool_address
 from facepool.records import person_record, template_record
 from facepool.types import Template
+
+_FIRST_PAGE = 100
+"""Shown at once, however large the pool is."""
+_NEXT_PAGES = 2000
 
 
 @click.group()
@@ -18,16 +24,36 @@ def people() -> None:
 
 
 @people.command("list")
+@click.argument("prefix", default="")
+@click.option("-n", "--limit", type=click.IntRange(min=1), help="How many, at most.  [everybody]")
+@click.option("--after", default="", metavar="NAME", help="Those who come after NAME, the last one of a list before.")
 @settings_options("pool")
 @json_option
-def list_people(context: CommandContext) -> None:
-    """List everybody with the number of their views."""
+def list_people(context: CommandContext, prefix: str, limit: int | None, after: str) -> None:
+    """List everybody with the number of their views, or those whose names begin with PREFIX, in either case.
+
+    \b
+    facepool people list
+    facepool people list ann                        Ann, Anna, anne...
+    facepool people list --limit 100 --after Ann    the next hundred
+    facepool people list --json                     one object a line, the first at once, however many there are
+    """
     with context.open_pool() as pool:
-        found = pool.people()
-        entries = [(person_record(one), (one.name, str(one.templates), _local(one.created_at))) for one in found]
-        context.console.results(("person", ">views", "since"), entries)
-        space = f", {pool.space}" if pool.space else ""
-        context.console.note(f"{people_count(len(found))} in {pool.path}{space}")
+        shown = 0
+
+        def pages() -> Iterator[list[tuple[dict[str, object], tuple[str, ...]]]]:
+            nonlocal shown
+            following: str | None = after
+            while following is not None and (limit is None or shown < limit):
+                size = min(_FIRST_PAGE if shown == 0 else _NEXT_PAGES, limit - shown if limit else _NEXT_PAGES)
+                page = pool.people_page(prefix, after=following, limit=size)
+                shown, following = shown + len(page.people), page.following
+                yield [
+                    (person_record(one), (one.name, str(one.templates), _local(one.created_at))) for one in page.people
+                ]
+
+        context.console.pages(("person", ">views", "since"), pages())
+        _tell_of_list(context, pool, shown, prefix, whole=limit is None and not after)
 
 
 @people.command()
@@ -83,35 +109,75 @@ def remove(context: CommandContext, name: str, yes: bool) -> None:
 
 
 @people.command("export")
-@click.argument("target", type=click.Path(path_type=Path))
+@click.argument("target", type=pool_address)
 @settings_options("pool")
-def export_people(context: CommandContext, target: Path) -> None:
-    """Copy everybody into TARGET: a .db file or a model_faces.npy. What is there already stays and is added to."""
+def export_people(context: CommandContext, target: PoolAddress) -> None:
+    """Copy everybody into TARGET: a .db file, a model_faces.npy or postgresql://user@host/database.
+
+    \b
+    facepool people export copy.db
+    facepool people export model_faces.npy          for other programs; they keep no pictures
+    facepool people export postgresql://me@db/faces
+
+    What is there already stays and is added to. If it is interrupted, say it again: it goes on where it was. At the end
+    everybody is compared with their copy, vectors and pictures. Calibrations, and settings, keys and logs of a server,
+    are not copied.
+    """
     with context.open_pool() as pool, open_pool(target, pool.space) as other, context.noting(other):
-        _report(context, target, transfer(pool, other))
+        _copy(context, pool, other)
 
 
 @people.command("import")
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", type=pool_address)
 @settings_options("pool", "pack", "embedder", "models_dir")
-def import_people(context: CommandContext, source: Path) -> None:
-    """Copy everybody of SOURCE, a .db file or a model_faces.npy, into the pool; who is in both gets both's views.
+def import_people(context: CommandContext, source: PoolAddress) -> None:
+    """Copy everybody of SOURCE, also a .db file, a model_faces.npy or postgresql://..., into the pool.
 
-    An original pair without model_faces.json does not say which model made it; it is taken for --embedder's.
+    Who is in both gets both's views.
+
+    \b
+    facepool people import old.db
+    facepool people import model_faces.npy --embedder sface
+    facepool people import postgresql://me@db/faces
+
+    An original pair without model_faces.json does not say which model made it; it is taken for --embedder's. If it is
+    interrupted, say it again: it goes on where it was. At the end everybody is compared with their copy.
     """
-    with open_foreign(source) as other:
+    with context.console.working(f"Looking at {source}"):
+        other = open_foreign(source)
+    with other:
         space = other.space or context.space_in_use()
         with context.changing_pool(space, must_exist=False) as pool:
-            _report(context, pool.path, transfer(other, pool))
+            _copy(context, other, pool)
 
 
-def _report(context: CommandContext, path: Path, report: TransferReport) -> None:
+def _tell_of_list(context: CommandContext, pool: Pool, shown: int, prefix: str, *, whole: bool) -> None:
+    """How many were listed, and of how many."""
+    found = shown if whole else pool.count_people(prefix)
+    space = f", {pool.space}" if pool.space else ""
+    few = "" if whole else f"{shown:,} of "
+    such = f" whose names begin with {prefix!r}" if prefix else ""
+    context.console.note(f"{few}{people_count(found)}{such} in {pool.address}{space}")
+
+
+def _copy(context: CommandContext, source: Pool, target: Pool) -> None:
+    """Copy everybody from one pool to another, compare them, and say what was done."""
+    with context.console.measuring("Copying", "view") as report:
+        copied = transfer(source, target, report)
+    with context.console.measuring("Comparing", "person") as report:
+        verified = verify_transfer(source, target, report)
+    _report(context, target.address, copied)
+    both = f"{people_count(verified.people)}, {counted(verified.templates, 'view')}"
+    context.console.note(f"verified: {both} of {source.address} are in {target.address}")
+
+
+def _report(context: CommandContext, target: PoolAddress, report: TransferReport) -> None:
     for remark in report.notes:
         context.console.note(remark)
     if report.skipped:
         context.console.note(f"{counted(report.skipped, 'view')} already there")
     touched = len(report.created) + len(report.extended)
-    context.console.say(f"{counted(report.added, 'view')} of {people_count(touched)} copied to {path}", "good")
+    context.console.say(f"{counted(report.added, 'view')} of {people_count(touched)} copied to {target}", "good")
 
 
 def _row(template: Template) -> tuple[str, ...]:

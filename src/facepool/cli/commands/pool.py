@@ -9,7 +9,7 @@ import click
 
 from facepool.cli.context import CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
-from facepool.errors import FacepoolError, PoolCorrupt
+from facepool.errors import ConfigError, FacepoolError, PoolCorrupt
 from facepool.gallery import Pool, SqlGallery, open_pool
 from facepool.gallery.backup import (
     Backup,
@@ -51,6 +51,7 @@ def backup_pool(context: CommandContext, file: Path, force: bool) -> None:
 
     Whoever is erased from the pool stays in its backups: delete those after the time that you have promised.
     """
+    _file_of(context)
     with context.open_pool() as gallery, context.console.measuring("Copying") as report:
         contents = back_up(_in_sql(gallery), file, replace=force, report=report)
     context.console.emit({"backup": str(file), **_record(contents), "bytes": file.stat().st_size})
@@ -79,7 +80,7 @@ def restore_pool(context: CommandContext, file: Path, yes: bool, with_erased: bo
     The pool as it was is kept as a file beside it that ends in .before-restore, until anybody is erased. A pool that
     is damaged is replaced while nobody has it open, and kept as .damaged.
     """
-    path, console = context.pool_path, context.console
+    path, console = _file_of(context), context.console
     path.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         with console.measuring("Verifying") as report:
@@ -98,10 +99,10 @@ def _restore(
     context: CommandContext, backup: Backup, *, yes: bool, with_erased: bool, keeps: bool
 ) -> dict[str, object]:
     """Restore a backup to a pool that can be read; what became of it, for programs."""
-    path, console = context.pool_path, context.console
+    path, console = _file_of(context), context.console
     erased = _erased_by_server(path, [name for (name,) in backup.db.execute("SELECT name FROM persons")])
     with _in_sql(context.open_pool(must_exist=False)) as gallery:
-        changes, before = compared(gallery, backup, erased), len(gallery.people())
+        changes, before = compared(gallery, backup, erased), gallery.size().people
         _tell(context, changes, with_erased=with_erased)
         if before and not yes:
             _ask(_question(backup, path, before))
@@ -126,15 +127,28 @@ def _restore(
             console.note(
                 f"The pool as it was is {kept}, until anybody is erased. To undo: facepool pool restore {kept}"
             )
+        size = gallery.size()
         return {
             "restored": str(path),
-            "people": len(gallery.people()),
-            "templates": len(gallery.templates()),
+            "people": size.people,
+            "templates": size.templates,
             "coming": list(changes.coming),
             "going": list(changes.going),
             "erased": [] if with_erased else list(changes.erased),
             "kept": None if kept is None else str(kept),
         }
+
+
+def _file_of(context: CommandContext) -> Path:
+    """The pool's file; a database has means of its own."""
+    address = context.pool_address
+    if isinstance(address, Path):
+        return address
+    raise ConfigError(
+        f"{address} is no file",
+        why="backups of a database are made by PostgreSQL's own means, which keep everything at one moment",
+        fix="Use pg_dump and pg_restore, or copy its people: facepool people export FILE.db and people import FILE.db",
+    )
 
 
 def _in_sql(gallery: Pool) -> SqlGallery:
@@ -193,7 +207,7 @@ def _record(contents: Contents) -> dict[str, object]:
 
 def _replace_damaged(context: CommandContext, backup: Backup, error: PoolCorrupt, *, yes: bool) -> dict[str, object]:
     """Restore a backup in place of a file that can be read no more; what became of it, for programs."""
-    path, console = context.pool_path, context.console
+    path, console = _file_of(context), context.console
     console.note(str(error))
     if not yes:
         _ask(f"Put the {people_count(backup.contents.people)} of {backup.path} there?")
@@ -222,12 +236,12 @@ def _erased_by_server(pool_path: Path, names: Collection[str]) -> frozenset[str]
 
 def _log(context: CommandContext, detail: str) -> None:
     """Leave an entry in the audit log of a server, if there is one; a pool that was damaged could leave no notice."""
-    if not _has_server(context.pool_path):
+    if not _has_server(_file_of(context)):
         return
     from facepool.web.services.store import insert_entry, open_store  # noqa: PLC0415 -- an extra
 
     try:
-        with closing(open_store(context.pool_path)) as store, store.transaction() as db:
+        with closing(open_store(_file_of(context))) as store, store.transaction() as db:
             insert_entry(db, COMMAND_LINE, "restored the pool", detail=detail)
     except FacepoolError as error:
         context.console.note(f"The audit log was not told: {error}")

@@ -103,7 +103,7 @@ def recognize_sources(named: tuple[str, ...], context: CommandContext, outputs: 
         if outputs.recording is not None:
             record = stack.enter_context(open_recording(outputs.recording, settings.threads))
         screen = stack.enter_context(Window())  # one for all sources; it opens with the first picture
-        console.note(f"{people_count(len(pool.people()))} in {pool.path}")
+        console.note(f"{people_count(pool.size().people)} in {pool.address}")
         console.note(f"Threshold {threshold.value:.3f}: {threshold.meaning}")
         live_options = settings.live_options(keep_crops=outputs.crops is not None)
         for named_source in sources.all:

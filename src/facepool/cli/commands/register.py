@@ -239,7 +239,7 @@ def register_person(
                 console.note(remark)
             say_coverage(coverage, console)
             say_look_alikes(look_alikes, session.person, console)
-            console.say(f"{session.person}: {counted(stored, 'new view')} stored in {pool.path}", "good")
+            console.say(f"{session.person}: {counted(stored, 'new view')} stored in {pool.address}", "good")
             if options.report is not None:
                 write_report(options.report, coverage, session.views, painter)
                 console.note(f"The report is in {options.report}")
@@ -337,7 +337,7 @@ def _register_people(named: Sequence[str], context: CommandContext, options: Reg
             raise click.Abort(f"{progress}; run it again for the rest") from None
     _say_left_out(left_out, console)
     registered, views = sum(count > 0 for count in stored.values()), sum(stored.values())
-    summary = f"{counted(views, 'new view')} of {people_count(registered)} stored in {pool.path}"
+    summary = f"{counted(views, 'new view')} of {people_count(registered)} stored in {pool.address}"
     console.say(f"{summary}, {counted(len(left_out), 'picture')} left out" if left_out else summary, "good")
     failed = [entry for entry in left_out if entry.reason not in STORED_BEFORE]
     if any(entry.unreadable for entry in left_out) or (failed and not views):

@@ -23,6 +23,7 @@ from facepool.cli.context import (
 from facepool.cli.ui.console import Console
 from facepool.config import Settings
 from facepool.errors import ConfigError, PathMissing
+from facepool.gallery.address import PoolAddress, make_folder_of
 from facepool.web.allocator import keep_heaps_small
 from facepool.web.app import create_app
 from facepool.web.certificates import (
@@ -110,7 +111,7 @@ def serve(
     """
     keep_heaps_small()
     settings, console = context.settings, context.console
-    context.pool_path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder_of(context.pool_address)
     context.warn_of_passwords()
     local = is_loopback(host)
     if not local:
@@ -180,7 +181,7 @@ def _deployment(settings: Settings, proxies: tuple[str, ...], *, insist_on_tls: 
     )
 
 
-def _check_keys(pool: Path, host: str) -> None:
+def _check_keys(pool: PoolAddress, host: str) -> None:
     with closing(open_store(pool)) as store:
         if not Keys(store).required:
             raise ConfigError(

@@ -4,10 +4,11 @@ import json
 import sys
 import time
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console as RichConsole
 from rich.markup import escape
 from rich.progress import (
@@ -15,6 +16,8 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TaskProgressColumn,
     TextColumn,
@@ -97,6 +100,27 @@ class Console:
             self.emit(record)
         self.table(columns, [row for _, row in entries], title)
 
+    def pages(
+        self, columns: Sequence[str], pages: Iterable[Sequence[tuple[Mapping[str, object], Sequence[str]]]]
+    ) -> None:
+        """Results that come page by page, each printed at once; columns are never narrower than on the pages before."""
+        widths = [cell_len(column.lstrip(">")) for column in columns]
+        heading = [[column.lstrip(">") for column in columns]]
+        for entries in pages:
+            for record, _ in entries:
+                self.emit(record)
+            if self.json_lines or not entries:
+                continue
+            rows = [[printable(cell) for cell in row] for _, row in entries]
+            widths = [
+                max(width, *map(cell_len, cells)) for width, cells in zip(widths, zip(*rows, strict=True), strict=True)
+            ]
+            for lines, style in ((heading, "bold"), (rows, "")):
+                if lines:
+                    text = "\n".join(_line(line, columns, widths) for line in lines)
+                    self._out.print(Text(text, style=style), soft_wrap=True)
+            heading = []
+
     @contextmanager
     def counting(self, what: str, total: int | None) -> Iterator["Counter"]:
         """A progress bar over a known or unknown number of things."""
@@ -107,10 +131,16 @@ class Console:
             yield Counter(bars, what, total)
 
     @contextmanager
-    def measuring(self, what: str) -> Iterator[Callable[[int, int], None]]:
-        """A progress bar for what tells how much is done of how much, where that takes more than a second."""
+    def measuring(self, what: str, thing: str = "") -> Iterator[Callable[[int, int], None]]:
+        """A progress bar for what tells how much is done of how much, where that takes more than a second.
+
+        Args:
+            what: Its label.
+            thing: What is counted, to say how many there are and how many a second; empty: only the share is told.
+        """
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        bars = Progress(*columns, console=self._err, transient=True, redirect_stdout=False)
+        counts = (MofNCompleteColumn(), _RateColumn(thing)) if thing else ()
+        bars = Progress(*columns, *counts, console=self._err, transient=True, redirect_stdout=False)
         task, began_s = bars.add_task(what), time.monotonic()
 
         def report(done: int, total: int) -> None:
@@ -156,10 +186,35 @@ def printable(text: str) -> str:
     return "".join("\ufffd" if unicodedata.category(char) == "Cc" and char not in "\n\t" else char for char in text)
 
 
+def _line(cells: Sequence[str], columns: Sequence[str], widths: Sequence[int]) -> str:
+    """Cells below each other, those of a column whose name begins with ``>`` at its right."""
+    padded = [
+        " " * (width - cell_len(cell)) + cell if column.startswith(">") else cell + " " * (width - cell_len(cell))
+        for cell, column, width in zip(cells, columns, widths, strict=True)
+    ]
+    return "  ".join(padded).rstrip()
+
+
 def _cell(cell: str | Text) -> Text:
     text = Text(cell) if isinstance(cell, str) else cell
     text.plain = printable(text.plain)
     return text
+
+
+class _RateColumn(ProgressColumn):
+    """How many a second.
+
+    Args:
+        thing: What is counted.
+    """
+
+    def __init__(self, thing: str) -> None:
+        super().__init__()
+        self._thing = thing
+
+    def render(self, task: Task) -> Text:
+        """The rate over the last while; empty before it is known."""
+        return Text("" if task.speed is None else f"{task.speed:,.0f} {self._thing}s/s")
 
 
 class Counter:

@@ -200,7 +200,7 @@ def store_pictures(session: EnrollmentSession, tally: PictureTally, pool: Galler
     failure = tally.failure(session.person)
     if failure is not None:
         raise failure
-    console.say(f"{session.person}: {counted(stored, 'new view')} stored in {pool.path}", "good")
+    console.say(f"{session.person}: {counted(stored, 'new view')} stored in {pool.address}", "good")
 
 
 def check_report_name(path: Path) -> None:

@@ -14,7 +14,7 @@ from facepool.web.hiding import hidden_folders
 from facepool.web.middleware.authentication import Administering, Recognizing
 from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices
-from facepool.web.services.cameras import Camera, CameraInfo
+from facepool.web.services.cameras import CameraInfo
 from facepool.web.services.secrets import with_login
 
 router = APIRouter(prefix="/v1/cameras", tags=["cameras"], route_class=BoundedRoute)
@@ -59,7 +59,7 @@ class CameraList(BaseModel):
 @router.get("")
 async def list_cameras(request: Request, services: CurrentServices, _: Recognizing) -> CameraList:
     """The cameras of the server, what they are doing, and who is before them."""
-    return CameraList(cameras=[_status(camera, request) for camera in services.cameras.all()])
+    return CameraList(cameras=[_shown(info, request) for info in services.cameras.infos()])
 
 
 @router.post("", status_code=201)
@@ -74,13 +74,13 @@ async def add_camera(request: Request, body: NewCamera, services: CurrentService
             source, body.name, rotate=body.rotate, every=body.every, remember=True, by=caller.name
         )
     )
-    return _status(camera, request)
+    return _shown(services.cameras.info(camera.id), request)
 
 
 @router.get("/{id}")
 async def show_camera(request: Request, number: CameraId, services: CurrentServices, _: Recognizing) -> CameraInfo:
     """One camera."""
-    return _status(services.cameras.get(number), request)
+    return _shown(services.cameras.info(number), request)
 
 
 @router.delete("/{id}", status_code=204)
@@ -96,11 +96,9 @@ async def camera_picture(number: CameraId, services: CurrentServices, _: Recogni
     return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
 
-def _status(camera: Camera, request: Request) -> CameraInfo:
+def _shown(info: CameraInfo, request: Request) -> CameraInfo:
     """What it is doing; why it is not watching may be for want of the pool, whose folder is told to nobody."""
-    status = camera.status
-    reason = hidden_folders(request).without_folders(status.reason, any_path=False)
-    return status.model_copy(update={"reason": reason})
+    return info.model_copy(update={"reason": hidden_folders(request).without_folders(info.reason, any_path=False)})
 
 
 def _check_source(source: str) -> None:

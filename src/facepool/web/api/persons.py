@@ -3,7 +3,7 @@
 import io
 import json
 import zipfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import PurePath
@@ -19,8 +19,7 @@ from facepool.enroll.session import EnrollmentSession
 from facepool.errors import InputError, UnknownPerson, UnknownTemplate
 from facepool.faces.analyze import Faces
 from facepool.gallery import Pool, clean_name, find_name
-from facepool.gallery.checks import unknown_person
-from facepool.gallery.columns import LookAlikes
+from facepool.gallery.checks import NAME_LIMIT, unknown_person
 from facepool.records import Record, rounded, template_record
 from facepool.types import Frame, Image, Person, Template
 from facepool.web.api.pictures import REQUEST_BODY, AnalyzedPicture, SentPicture, SentPictures, looked_at_each
@@ -54,6 +53,7 @@ PersonName = Annotated[str, Path(alias="name", description="The person's name")]
 PersonById = Annotated[UUID, Path(alias="id", description="The person's id")]
 SampleNumber = Annotated[int, Path(alias="id", description="Number of the stored view")]
 _PAGE = 50
+_LARGEST_PAGE = 500
 _SOMEBODY = f"/{NAME}"
 _LONGEST_SOURCE = 200
 _ABOUT = (
@@ -68,21 +68,28 @@ _NO_PIXELS: Image = np.empty((0, 0, 3), np.uint8)
 async def list_people(
     services: CurrentServices,
     _: Recognizing,
+    prefix: Annotated[str, Query(description="How the name begins, in either case", max_length=NAME_LIMIT)] = "",
+    after: Annotated[
+        str, Query(description="`next` of the page before: those who come after it", max_length=NAME_LIMIT)
+    ] = "",
+    limit: Annotated[int | None, Query(ge=1, le=_LARGEST_PAGE, description="How many, at most")] = None,
     search: Annotated[str, Query(description="Part of the name, in either case")] = "",
-    page: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
-    size: Annotated[int, Query(ge=1, le=500)] = _PAGE,
+    page: Annotated[
+        int, Query(ge=0, le=1_000_000, description="How many pages to leave out; `after` does so faster")
+    ] = 0,
+    size: Annotated[int, Query(ge=1, le=_LARGEST_PAGE, description="As `limit`, for `page`")] = _PAGE,
 ) -> PeoplePage:
-    """Who is in the pool, by name."""
+    """Who is in the pool, by name without regard to case, a page at a time: `next` of a page leads to the one after."""
+    length = size if limit is None else limit
 
     def read(pool: Pool) -> PeoplePage:
-        names = [entry.name for entry in pool.people() if search.casefold() in entry.name.casefold()]
-        shown = names[page * size : (page + 1) * size]
-        alike = pool.look_alikes()
+        found = pool.people_page(prefix, part=search, after=after, offset=page * length, limit=length)
         summaries = []
-        for name in shown:
+        for person in found.people:
             with suppress(UnknownPerson):  # erased since by somebody else
-                summaries.append(PersonSummary.model_validate(_person(pool, name, alike)))
-        return PeoplePage(persons=summaries, total=len(names), page=page, size=size)
+                summaries.append(PersonSummary.model_validate(_person(pool, person.name)))
+        total = pool.count_people(prefix, part=search)
+        return PeoplePage(persons=summaries, total=total, page=page, size=length, next=found.following)
 
     return await services.pool.run(read)
 
@@ -237,14 +244,14 @@ def _rename(services: Services, caller: Caller, pool: Pool, old: str, new: str) 
 def _erase(services: Services, caller: Caller, pool: Pool, name: str) -> Erased:
     gone = services.people.erase(caller, pool, [name])
     if gone.nothing:
-        raise unknown_person(name, [person.name for person in pool.people()])
+        raise unknown_person(name, pool.names_near(name))
     return Erased(person=name, samples=gone.samples.get(name, 0), activity=gone.activity, notes=list(gone.notes))
 
 
 def _known(pool: Pool, name: str) -> Person:
     person = pool.person(name)
     if person is None:
-        raise unknown_person(name, [known.name for known in pool.people()])
+        raise unknown_person(name, pool.names_near(name))
     return person
 
 
@@ -261,16 +268,11 @@ def _name_of(pool: Pool, person_id: UUID) -> str:
 
 
 def _detail(pool: Pool, name: str) -> PersonDetail:
-    return PersonDetail.model_validate(_person(pool, name, pool.look_alikes()))
+    return PersonDetail.model_validate(_person(pool, name))
 
 
-def _person(pool: Pool, name: str, pairs: Collection[LookAlikes]) -> Record:
+def _person(pool: Pool, name: str) -> Record:
     """Somebody of the pool with their views.
-
-    Args:
-        pool: Where they are.
-        name: Whose name it is.
-        pairs: The pool's look-alikes.
 
     Raises:
         UnknownPerson: Nobody has that name.
@@ -282,7 +284,7 @@ def _person(pool: Pool, name: str, pairs: Collection[LookAlikes]) -> Record:
         "person_id": _known(pool, name).id,
         "samples": len(templates),
         "created_at": min((template.created_at for template in templates if template.created_at), default=None),
-        "look_alikes": _look_alikes_of(name, pairs),
+        "look_alikes": _look_alikes_of(pool, name),
         "face": _face(templates, ring, with_image),
         "coverage": ring.coverage,
         "ring": [
@@ -303,9 +305,9 @@ def _samples(templates: Sequence[Template], with_image: frozenset[int]) -> list[
     return [template_record(template) | {"picture": template.id in with_image} for template in templates]
 
 
-def _look_alikes_of(name: str, pairs: Collection[LookAlikes]) -> list[str]:
+def _look_alikes_of(pool: Pool, name: str) -> list[str]:
     """People whom somebody is easily taken for."""
-    return sorted(other for pair in pairs if name in pair for other in pair - {name})
+    return sorted(other for pair in pool.look_alikes(name) for other in pair - {name})
 
 
 def _face(templates: Sequence[Template], ring: StoredRing, with_image: frozenset[int]) -> int | None:
@@ -386,7 +388,7 @@ def _archive(
         "person_id": _known(pool, name).id,
         "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "embedding_space": str(pool.space) if pool.space else None,
-        "look_alikes": _look_alikes_of(name, pool.look_alikes()),
+        "look_alikes": _look_alikes_of(pool, name),
         "samples": [_sample(template, pictures[template.id]) for template in templates],
     }
     rows = [template.sample.embedding for template in templates]

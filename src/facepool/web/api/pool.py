@@ -134,8 +134,8 @@ def _info(pool: Pool, policy: ThresholdPolicy) -> PoolInfo:
     gallery, space = Search(pool).state(), pool.space
     naming, comparing = policy.identification(gallery.templates, gallery.calibration), policy.verification()
     return PoolInfo(
-        name=pool.path.name,
-        people=len(pool.people()),
+        name=pool.address.name,
+        people=pool.size().people,
         templates=gallery.templates,
         space=None if space is None else Space.model_validate(space),
         threshold=round(naming.value, 4),

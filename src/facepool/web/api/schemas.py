@@ -175,6 +175,7 @@ class PeoplePage(BaseModel):
     total: int = Field(description="How many there are, on all pages")
     page: int
     size: int
+    next: str | None = Field(description="What `after` has to be for those who follow; null: nobody does")
 
 
 class StoredSample(BaseModel):

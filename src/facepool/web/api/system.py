@@ -52,6 +52,8 @@ class SystemInfo(BaseModel):
     models: list[ModelInfo]
     keys_required: bool
     owed: list[str] = Field(description="What erasing and changing have promised and is not done yet, one line each")
+    process: str = Field(description="Which process of the server answers: its machine and number")
+    processes: int = Field(description="How many serve the same pool, as far as this one knows")
 
 
 @router.get("")
@@ -65,6 +67,8 @@ async def show_system(services: CurrentServices, _: Recognizing) -> SystemInfo:
         models=[ModelInfo.model_validate(entry) for entry in services.models],
         keys_required=services.keys.required,
         owed=list(services.settling.notes),
+        process=services.processes.name,
+        processes=1 + len(services.processes.peers),
     )
 
 
@@ -85,6 +89,8 @@ class Ready(BaseModel):
     owed: list[str] = Field(
         description="Files in which traces may remain of what was erased, or that wait to be told; it is tried again"
     )
+    process: int = Field(description="Which process of the server answers, where several serve the same pool; else 0")
+    processes: int = Field(description="How many serve the same pool, as far as this one knows")
 
 
 @monitoring.get("/health")
@@ -110,6 +116,8 @@ async def ready(services: CurrentServices, response: Response) -> Ready:
         store=wrong["store"] is None,
         why=why,
         owed=services.settling.owed,
+        process=services.processes.number,
+        processes=1 + len(services.processes.peers),
     )
 
 

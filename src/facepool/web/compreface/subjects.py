@@ -62,8 +62,7 @@ class NewName(BaseModel):
 @router.get("/", include_in_schema=False)
 async def list_subjects(services: CurrentServices, _: Recognizing) -> SubjectNames:
     """Everybody, by name."""
-    people = await services.pool.run(lambda pool: pool.people())
-    return SubjectNames(subjects=[person.name for person in people])
+    return SubjectNames(subjects=await services.pool.run(lambda pool: pool.names()))
 
 
 @router.post("", status_code=201)
@@ -255,9 +254,10 @@ async def download_by_address(
 
 
 def _page(pool: Pool, subject: str, number: int, length: int) -> ExamplePage:
-    person = namesake(pool, subject) if subject else None
-    total = sum(entry.templates for entry in pool.people() if not subject or entry.name == person)
-    stored = pool.templates(person, offset=number * length, limit=length) if total else []
+    name = namesake(pool, subject) if subject else None
+    person = None if name is None else pool.person(name)
+    total = person.templates if person else 0 if subject else pool.size().templates
+    stored = pool.templates(name, offset=number * length, limit=length) if total else []
     return ExamplePage(
         faces=[Example(image_id=template.uuid, subject=template.person) for template in stored],
         page_number=number,

@@ -134,8 +134,7 @@ async def register_face(
 @router.post("/list", openapi_extra=form_of(VisionKey))
 async def list_users(services: CurrentServices, _: Recognizing) -> UserIds:
     """Everybody, by name."""
-    people = await services.pool.run(lambda pool: pool.people())
-    return UserIds(faces=[person.name for person in people])
+    return UserIds(faces=await services.pool.run(lambda pool: pool.names()))
 
 
 @router.post("/delete", openapi_extra=form_of(VisionUser))

@@ -13,10 +13,12 @@ from typing import Annotated
 from fastapi import Depends
 from fastapi.requests import HTTPConnection
 
+from facepool import extras
 from facepool.config import Settings
 from facepool.faces.analyze import Analyzer
 from facepool.faces.turns import TurnFinder
 from facepool.gallery import Pool
+from facepool.gallery.address import PoolAddress, PostgresAddress
 from facepool.models.catalog import ModelEntry
 from facepool.recognize.live import LiveRecognizer
 from facepool.recognize.snapshots import SnapshotRecognizer
@@ -26,6 +28,7 @@ from facepool.thresholds import ThresholdPolicy
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
 from facepool.web.services.cameras import CameraMemory, Cameras, CameraSetup
+from facepool.web.services.decoding import Decoder
 from facepool.web.services.engine import Engine
 from facepool.web.services.following import Follower
 from facepool.web.services.frigate import Frigate, FrigateClient
@@ -35,9 +38,13 @@ from facepool.web.services.logs import Logs
 from facepool.web.services.metrics import Metrics
 from facepool.web.services.people import PersonChanges
 from facepool.web.services.pool import PoolAccess
+from facepool.web.services.processes import OneProcess, Processes
 from facepool.web.services.settling import Settling
 from facepool.web.services.store import ServerStore, open_store
 from facepool.web.services.tuning import Tuning
+
+_TRACKS_EACH = 1_000_000_000
+"""Numbers of tracks that each process has for itself; JavaScript knows such numbers to the last digit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,7 @@ class Services:
         store: Where keys, audit and activity are kept.
         outputs: Other programs that hear of events.
         follower: Keeps what is in memory of the pool up to date.
+        processes: Those that serve the pool, this one among them.
         frigate: Names the people of Frigate's events; None: it is not asked for.
         models: What the networks are, and under which terms.
         tracks: Numbers for those who are followed, each given once.
@@ -78,6 +86,7 @@ class Services:
     store: ServerStore
     outputs: EventOutputs
     follower: Follower
+    processes: Processes
     frigate: Frigate | None = None
     models: Sequence[ModelEntry] = ()
     tracks: Iterator[int] = field(default_factory=lambda: count(1))
@@ -95,6 +104,7 @@ class Services:
     def close(self) -> None:
         """Stop everything, deliver what others are to hear yet, and let go of the files."""
         self.cameras.close()
+        self.processes.close()  # now others may watch them
         if self.frigate is not None:
             self.frigate.close()
         self.outputs.close()
@@ -118,6 +128,8 @@ class ServerOptions:
         queue: How many pictures of requests may be under way at once.
         batch: How many pictures a network looks at together; None: what suits its device.
         limits: How much one client may ask for.
+        decoders: How many processes decode pictures; None: what suits the machine.
+        workers: How many servers like this one are started together.
     """
 
     keys_always: bool = False
@@ -127,6 +139,8 @@ class ServerOptions:
     queue: int = 64
     batch: int | None = None
     limits: Limits = field(default_factory=Limits)
+    decoders: int | None = None
+    workers: int = 1
 
 
 def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | None = None) -> Services:
@@ -148,11 +162,19 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     access.sweep()
     store = open_store(settings.pool)
     metrics = Metrics()
-    engine = Engine(analyzer, queue=options.queue, batch=options.batch, on_run=metrics.run)
+    decoder = Decoder(options.decoders)
+    engine = Engine(analyzer, decoder, queue=options.queue, batch=options.batch, on_run=metrics.run)
     tuning = Tuning(settings, analyzer.fmr, store, options.pinned)
     outputs = EventOutputs(settings, access.open)
-    tracks = count(1)
-    activity = Activity(store, access.person_id, days=options.activity_days, others=outputs.put)
+    processes = processes_of(settings.pool, options.workers)
+    tracks = count(1 + _TRACKS_EACH * processes.number)
+    activity = Activity(
+        store,
+        access.person_id,
+        days=options.activity_days,
+        others=outputs.put,
+        announcements=processes.announcements,
+    )
     audit = Audit(store, access.person_id)
     settling = Settling(Logs(store, activity, audit), store, access)
     setup = CameraSetup(
@@ -183,12 +205,14 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
             setup,
             CameraMemory(store),
             lambda cameras: outputs.set_cameras({camera.source: camera.name for camera in cameras}),
+            processes,
         ),
         limits=options.limits,
         metrics=metrics,
         store=store,
         outputs=outputs,
-        follower=Follower(access.open),
+        follower=Follower(access.open, announcements=processes.announcements),
+        processes=processes,
         frigate=frigate,
         models=options.models,
         tracks=tracks,
@@ -202,8 +226,25 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     metrics.watch("events_dropped", "Events that other programs never will get", lambda: services.outputs.dropped)
     if frigate is not None:
         metrics.watch("frigate_waiting", "People of Frigate's events to look at", lambda: frigate.waiting)
+    options.limits.share(processes)
+    processes.start()
     settling.start()
     return services
+
+
+def processes_of(pool: PoolAddress, workers: int) -> Processes:
+    """Those that serve a pool: this one alone, unless it is in a database that others may use.
+
+    Args:
+        pool: Where it is.
+        workers: How many are started together.
+    """
+    if not isinstance(pool, PostgresAddress):
+        return OneProcess()
+    extras.require("postgres")
+    from facepool.web.services.postgres_processes import PostgresProcesses  # noqa: PLC0415 -- an extra
+
+    return PostgresProcesses(pool, expected=workers)
 
 
 def live_recognizer(engine: Engine, tuning: Tuning, tracks: Iterator[int], pool: Pool) -> LiveRecognizer:

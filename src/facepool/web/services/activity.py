@@ -17,6 +17,7 @@ from facepool.gallery.database import Database
 from facepool.recognize.events import Event
 from facepool.records import Record, event_record
 from facepool.types import Frame
+from facepool.web.services.announcements import Announcements, Fields, fits
 from facepool.web.services.store import LAST, ServerStore, now
 from facepool.web.services.visits import Visit, VisitRow, Visits
 
@@ -73,6 +74,7 @@ class Activity:
         id_of: The id of somebody who is in the pool now; None: nobody has that name.
         days: How long.
         others: Passes an event on to other programs, with the key of the camera.
+        announcements: To other processes that serve the same pool, whose listeners hear of events, too.
     """
 
     def __init__(
@@ -82,8 +84,11 @@ class Activity:
         *,
         days: float = 30,
         others: Callable[[Record, str], None] = lambda _record, _camera: None,
+        announcements: Announcements | None = None,
     ) -> None:
         self._store = store
+        self._announcements = announcements or Announcements()
+        self._announcements.hear("event", self._hear)
         self._others = others
         self._id_of = id_of
         self._days = days
@@ -109,6 +114,7 @@ class Activity:
         for event in events:
             record = self._keep_now_or_late({**event_record(frame, event), "source": source})
             self.events.publish(record)
+            self._announce(record)
             self._others(record, camera)
 
     def close(self) -> None:
@@ -215,6 +221,30 @@ class Activity:
         """Everybody whom it speaks of."""
         rows = self._store.read("SELECT person FROM server_activity UNION SELECT previous FROM server_activity")
         return {name for (name,) in rows if isinstance(name, str)} - self._store.hidden
+
+    def _announce(self, record: Record) -> None:
+        """Tell the listeners of other processes; an event that is too long for that, by what is kept of it."""
+        if fits({"event": record}):
+            self._announcements.send("event", {"event": record})
+        else:
+            self._announcements.send("event", {"event_id": record["id"]})
+
+    def _hear(self, fields: Fields) -> None:
+        """Pass on an event that another process has announced."""
+        record = fields.get("event") or self._kept_event(fields.get("event_id"))
+        if isinstance(record, dict) and {"id", "event"} <= record.keys():
+            hidden = self._store.hidden
+            if record.get("person") not in hidden and record.get("previous") not in hidden:
+                self.events.publish(record)
+
+    def _kept_event(self, event_id: object) -> Record | None:
+        names = ("id", "at", "event", "person", "previous", "source", "similarity", "person_id")
+        rows = self._store.read(
+            "SELECT event_id, at, event, person, previous, source, similarity, person_id FROM activity "
+            "WHERE event_id = ? ORDER BY id DESC LIMIT 1",
+            (event_id,),
+        )
+        return dict(zip(names, rows[0], strict=True)) if rows else None
 
     def _without_erased(self, row: VisitRow) -> VisitRow:
         return replace(row, previous=None) if row.previous in self._store.hidden else row

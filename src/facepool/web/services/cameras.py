@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import chain, count
 from typing import Literal
 
@@ -24,7 +23,7 @@ from facepool.capture import (
     mask_credentials,
     open_source,
 )
-from facepool.capture.source import check_source
+from facepool.capture.source import STREAM_SCHEMES, check_source, url_scheme
 from facepool.config import LEAST_EVERY_S, Rotation, turned
 from facepool.errors import ConfigError, FacepoolError
 from facepool.gallery import Pool, find_name
@@ -34,7 +33,8 @@ from facepool.recognize.events import Event, LiveView
 from facepool.recognize.live import LiveRecognizer, LiveSession
 from facepool.records import live_records
 from facepool.types import Frame, Turn
-from facepool.web.problems import NotFound, ServerBusy
+from facepool.web.problems import NotFound, RequestError, ServerBusy
+from facepool.web.services.processes import OneProcess, Processes, name_of_machine
 from facepool.web.services.secrets import has_secret
 from facepool.web.services.store import ServerStore, insert_entry, now
 
@@ -53,6 +53,8 @@ _RATE_FRAMES = 3
 
 CameraState = Literal["connecting", "watching", "reconnecting", "ended", "failed", "closed"]
 """``ended``: it was a file, and it has been watched to its end. ``failed``: by an error of this program."""
+_ELSEWHERE_S = 0.2
+_ELSEWHERE = "it is for another process of the server to watch"
 
 
 class UnknownCamera(NotFound):
@@ -71,6 +73,16 @@ class NoPicture(NotFound):
     """
 
     code = "no_picture"
+
+
+class CameraElsewhere(RequestError):
+    """Another process of the server watches the camera, on another machine, and only that one has its pictures.
+
+    Remedy: ask the process that the answer and `GET /v1/cameras` name, by its own address.
+    """
+
+    code = "camera_elsewhere"
+    status = 409
 
 
 class FaceInView(BaseModel):
@@ -98,6 +110,10 @@ class CameraInfo(BaseModel):
     every: float = Field(description="Seconds between its pictures, where its address serves one at a time")
     turned: int | None = Field(description="Degrees by which they are turned now; null while `auto` has seen nobody")
     present: list[FaceInView]
+    process: str | None = Field(
+        description="Which process of the server watches it, where several share a pool; null: none does now, or there "
+        "is only one",
+    )
 
     @property
     def people(self) -> tuple[str, ...]:
@@ -111,10 +127,12 @@ class RememberedCamera(BaseModel):
     name: str
     rotate: Rotation | None = None
     every: float | None = None
+    machine: str | None = None
 
     def kept(self) -> object:
         """As the store has it: earlier servers read a camera that has a name and nothing else."""
-        return self.name if self.rotate is None and self.every is None else self.model_dump(exclude_none=True)
+        kept = self.model_dump(exclude_none=True)
+        return self.name if kept.keys() == {"name"} else kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +146,7 @@ class CameraSetup:
         capture: How sources are opened.
         emit: Passes on what happened before a camera, in the camera's thread.
         rotate: How cameras are turned that nothing else is said of.
+        watches: Whether this process is to watch a camera, by its id; nothing is emitted by one that is not.
     """
 
     recognizer: Callable[[Pool], LiveRecognizer]
@@ -136,6 +155,7 @@ class CameraSetup:
     turn_finder: Callable[[Callable[[Turn], None]], TurnFinder]
     capture: CaptureOptions
     rotate: Rotation = "0"
+    watches: Callable[[str], bool] = lambda _number: True
 
 
 class Camera:
@@ -178,6 +198,7 @@ class Camera:
             every=self._every_s,
             turned=None,
             present=[],
+            process=None,
         )
         self._shown: tuple[Frame, LiveView] | None = None
         self._painted: bytes | None = None
@@ -229,27 +250,43 @@ class Camera:
         """Begin to watch."""
         self._thread.start()
 
+    def let_go(self) -> None:
+        """Let go of the device if another process is to watch it: of itself it does so with the next frame."""
+        if not self._setup.watches(self.id):
+            self._close_source()
+
     def close(self) -> None:
         """Stop watching; the device is let go of as soon as its read returns."""
         self._stop.set()
+        self._close_source()
+        if self._thread.is_alive():
+            self._thread.join(_CLOSE_GRACE_S)
+        self._enter("closed")
+
+    def _close_source(self) -> None:
         with self._lock:
             source = self._open
         if source is not None:
             source.close()
-        if self._thread.is_alive():
-            self._thread.join(_CLOSE_GRACE_S)
-        self._enter("closed")
 
     # What follows runs in the thread.
 
     def _run(self) -> None:
         wait_s = _FIRST_WAIT_S
         while not self._stop.is_set():
+            if not self._setup.watches(self.id):
+                self._enter("connecting", _ELSEWHERE)
+                self._stop.wait(_ELSEWHERE_S)
+                continue
+            if self._status.reason == _ELSEWHERE:
+                self._enter("connecting")
             try:
                 with self._connect() as source, self._setup.open_pool() as pool:
                     self._enter("watching")
                     wait_s = _FIRST_WAIT_S
                     self._watch(source, pool)
+                    if not self._setup.watches(self.id):
+                        continue
                     if not source.live and not self._stop.is_set():
                         self._enter("ended")
                         return
@@ -259,7 +296,7 @@ class Camera:
             except BaseException:
                 self._enter("failed", "an internal error, which is in the server's log")
                 raise
-            if not self._stop.is_set():
+            if not self._stop.is_set() and self._setup.watches(self.id):
                 _LOG.warning("camera %s: %s", self.id, reason)
                 self._enter("reconnecting", reason)
                 self._stop.wait(wait_s)
@@ -282,10 +319,10 @@ class Camera:
         pace = None if source.live else Pace()
         self._line.connected()
         recognizer = self._setup.recognizer(pool)
-        with closing(LiveSession(recognizer, partial(self._setup.emit, self))) as session:
+        with closing(LiveSession(recognizer, self._emit)) as session:
             silent = False
             for frame in frames_or_silence(source):
-                if self._stop.is_set():
+                if self._stop.is_set() or not self._setup.watches(self.id):
                     return
                 if frame is None:
                     if not silent:
@@ -302,6 +339,11 @@ class Camera:
                 with suppress(ServerBusy):  # the next frame is as good
                     self._show(placed, session.look(placed))
             session.close(film=not source.live)
+
+    def _emit(self, frame: Frame, events: Sequence[Event]) -> None:
+        """Pass on what happened, unless it is for another process to say by now: this one may have stood still."""
+        if self._setup.watches(self.id):
+            self._setup.emit(self, frame, events)
 
     def _show(self, frame: Frame, view: LiveView) -> None:
         at_s = time.monotonic()
@@ -391,7 +433,8 @@ class Cameras:
     Args:
         setup: What they are watched with.
         memory: Remembers those that are to be watched after the next start, too.
-        on_change: Hears which there are, whenever one more is watched or one no more.
+        on_change: Hears which this process watches, whenever that is one more or one less.
+        processes: Those that serve the pool: of each camera, one of them is to watch it.
     """
 
     def __init__(
@@ -399,22 +442,54 @@ class Cameras:
         setup: CameraSetup,
         memory: "CameraMemory | None" = None,
         on_change: Callable[[Sequence[Camera]], None] = lambda _cameras: None,
+        processes: Processes | None = None,
     ) -> None:
-        self._setup = setup
+        self._processes = processes or OneProcess()
+        self._setup = replace(setup, watches=self._processes.watches)
         self._on_change = on_change
         self._memory = memory
+        self._watched: tuple[str, ...] = ()
         self._changing = threading.Lock()
         """Held while one is added or removed: what is remembered is what is watched."""
         self._lock = threading.Lock()
         self._cameras: dict[str, Camera] = {}
-        self._numbers = count(1)
+        self._remembered: set[str] = set()
         self._painting = threading.Lock()
         self._painter: Painter | None = None  # fonts take time and memory, and most servers have no camera
+        self._processes.say("cameras", self._said_of_those_watched)
+        self._processes.on_cameras(self._follow)
+        self._processes.announcements.hear("cameras", lambda _fields: self.restore())
+        self._processes.announcements.after_gap(self.restore)
 
     def all(self) -> list[Camera]:
-        """In the order in which they were added."""
+        """Those that this process is ready to watch, in the order in which they were added."""
         with self._lock:
             return list(self._cameras.values())
+
+    def infos(self) -> list[CameraInfo]:
+        """All cameras of all processes of the server, and what they are doing."""
+        found = {camera.id: camera.status for camera in self.all()}
+        if not self._processes.peers:
+            return list(found.values())
+        for number, info in found.items():
+            if self._processes.watches(number):
+                found[number] = info.model_copy(update={"process": self._processes.name})
+        for peer in self._processes.peers:
+            told = peer.report.get("cameras")
+            for info in map(CameraInfo.model_validate, told if isinstance(told, list) else ()):
+                found[info.id] = info.model_copy(update={"process": peer.name})
+        return [found[number] for number in sorted(found, key=int)]
+
+    def info(self, number: str) -> CameraInfo:
+        """One of them.
+
+        Raises:
+            UnknownCamera: There is none of that id.
+        """
+        for info in self.infos():
+            if info.id == number:
+                return info
+        raise _unknown(number)
 
     @property
     def showing(self) -> int:
@@ -430,7 +505,7 @@ class Cameras:
         with self._lock:
             camera = self._cameras.get(number)
         if camera is None:
-            raise UnknownCamera(f"There is no camera {number!r}", fix="Ask which there are: GET /v1/cameras")
+            raise _unknown(number)
         return camera
 
     def restore(self) -> None:
@@ -445,12 +520,18 @@ class Cameras:
         except FacepoolError as error:
             _LOG.error("The cameras that were added by the page or by REST are not watched: %s", error)
             return
+        with self._changing:
+            for camera in self.all():
+                if camera.id in self._remembered and not any(map(camera.watches, remembered)):
+                    self._drop(camera)
         for source, kept in remembered.items():
-            if any(camera.watches(source) for camera in self.all()):
+            here = [camera for camera in self.all() if camera.watches(source)]
+            self._remembered |= {camera.id for camera in here}
+            if here or kept.machine not in (None, name_of_machine()):
                 continue
             try:
-                self.add(source, kept.name, rotate=kept.rotate, every=kept.every)
-            except ConfigError as error:
+                self._remembered.add(self.add(source, kept.name, rotate=kept.rotate, every=kept.every).id)
+            except FacepoolError as error:
                 _LOG.warning("The camera %r is not watched: %s", mask_credentials(kept.name), error)
 
     def add(
@@ -482,20 +563,29 @@ class Cameras:
         """
         _check_source(source)
         name = mask_credentials(find_name(name) if name.strip() else source)
-        kept = RememberedCamera(name=name, rotate=rotate, every=every)
+        machine = name_of_machine() if self._processes.shared and is_of_one_machine(source) else None
+        kept = RememberedCamera(name=name, rotate=rotate, every=every, machine=machine)
         with self._changing:
             present = self.all()
             if any(camera.watches(source) for camera in present):
                 raise ConfigError("This camera is watched already", fix="Remove it first to watch it anew")
             if len(present) >= MOST_CAMERAS:
                 raise ConfigError(f"There are {MOST_CAMERAS} cameras already", fix="Remove one first")
-            if remember and self._memory is not None:
-                self._memory.add(source, kept, by)
-            camera = Camera(str(next(self._numbers)), source, kept, self._setup)
+            number = self._processes.number_of(mask_credentials(source) + (f" of {machine}" if machine else ""))
+            try:
+                if remember and self._memory is not None:
+                    self._memory.add(source, kept, by)
+            except BaseException:
+                self._processes.drop_camera(number)
+                raise
+            camera = Camera(number, source, kept, self._setup)
             with self._lock:
                 self._cameras[camera.id] = camera
-            self._on_change(self.all())
+                self._remembered |= {camera.id} if remember else set()
+            self._tell_of_change()
             camera.start()
+        if remember:
+            self._processes.announcements.send("cameras")
         return camera
 
     def remove(self, number: str, by: str = "") -> None:
@@ -510,12 +600,13 @@ class Cameras:
             PoolLocked: Another program keeps the store locked.
         """
         with self._changing:
-            camera = self.get(number)
+            camera = self._here(number)
             if self._memory is not None:
                 self._memory.remove(camera.watches, camera.name, by)
+            self._processes.forget_camera(number)
             with self._lock:
                 self._cameras.pop(number, None)
-            self._on_change(self.all())
+            self._tell_of_change()
         camera.close()
 
     def picture(self, number: str) -> bytes:
@@ -525,7 +616,9 @@ class Cameras:
             UnknownCamera: There is none of that id.
             NoPicture: Nothing has been seen yet.
         """
-        camera = self.get(number)
+        camera = self._here(number)
+        if not self._processes.watches(number):
+            raise _elsewhere(self.info(number))
         with self._painting:  # once for all who ask at the same time, however many those are
             shown, painted = camera.shown, camera.painted
             if shown is None:
@@ -535,6 +628,50 @@ class Cameras:
                 painted = self._paint(*shown)
                 camera.keep_painted(shown, painted)
         return painted
+
+    def _here(self, number: str) -> Camera:
+        """One that this process is ready to watch.
+
+        Raises:
+            CameraElsewhere: Only others are.
+            UnknownCamera: There is none of that id.
+        """
+        with suppress(UnknownCamera):
+            return self.get(number)
+        raise _elsewhere(self.info(number))
+
+    def _said_of_those_watched(self) -> list[dict[str, object]]:
+        return [one.status.model_dump(mode="json") for one in self.all() if self._processes.watches(one.id)]
+
+    def _follow(self, removed: frozenset[str]) -> None:
+        """Cameras are watched by other processes now, or by nobody any more; devices are let go of in the meantime."""
+        gone = []
+        with self._lock:
+            for number in removed:
+                if number in self._cameras:
+                    gone.append(self._cameras.pop(number))
+                self._processes.drop_camera(number)
+        for camera in self.all():
+            camera.let_go()
+        for camera in gone:
+            threading.Thread(target=camera.close, name=f"camera {camera.id} ends", daemon=True).start()
+        self._tell_of_change()
+
+    def _drop(self, camera: Camera) -> None:
+        """Watch one no more that another process has removed."""
+        with self._lock:
+            self._cameras.pop(camera.id, None)
+            self._remembered.discard(camera.id)
+        self._processes.drop_camera(camera.id)
+        self._tell_of_change()
+        camera.close()
+
+    def _tell_of_change(self) -> None:
+        watched = [camera for camera in self.all() if self._processes.watches(camera.id)]
+        numbers = tuple(camera.id for camera in watched)
+        if numbers != self._watched:
+            self._watched = numbers
+            self._on_change(watched)
 
     def _paint(self, frame: Frame, view: LiveView) -> bytes:
         self._painter = self._painter or Painter()
@@ -666,6 +803,24 @@ def _without_logins_in_names(cameras: dict[str, RememberedCamera]) -> dict[str, 
 
 _MASKED = mask_credentials("rtsp://user:password@").removeprefix("rtsp://").removesuffix("@")
 """What stands in place of what is not shown."""
+
+
+def _unknown(number: str) -> UnknownCamera:
+    return UnknownCamera(f"There is no camera {number!r}", fix="Ask which there are: GET /v1/cameras")
+
+
+def _elsewhere(info: CameraInfo) -> CameraElsewhere:
+    who = f"the process {info.process} does" if info.process else "no process does just now"
+    return CameraElsewhere(
+        f"The camera {info.name} is not watched by this process of the server",
+        why=who,
+        fix="Ask that process by its own address" if info.process else "Try again in a moment",
+    )
+
+
+def is_of_one_machine(source: str) -> bool:
+    """Whether a source is a device or a file, which other machines do not have, or have another one of."""
+    return url_scheme(source) not in STREAM_SCHEMES
 
 
 def _not_in(taken: Mapping[str, object], shown: str) -> str:

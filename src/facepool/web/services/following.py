@@ -7,36 +7,54 @@ from contextlib import suppress
 from facepool.errors import FacepoolError
 from facepool.gallery import Pool
 from facepool.search import follow
+from facepool.web.services.announcements import Announcements
 
 EVERY_S = 2.0
+_LISTENING_S = 15.0
+"""Nothing is missed by those who hear of changes, as far as anybody knows."""
 
 
 class Follower:
-    """Looks now and then whether somebody else has changed the pool, in a thread of its own.
+    """Follows what somebody else does to the pool, in a thread of its own: when it is announced, or now and then.
 
-    Changes by this server are followed at once: by `PoolAccess`.
+    Changes by this process are followed at once: by `PoolAccess`.
 
     Args:
         open_pool: Opens the pool.
-        every_s: How long to wait in between.
+        every_s: How long to wait in between where nobody announces changes.
+        announcements: Of the processes that serve the pool.
     """
 
-    def __init__(self, open_pool: Callable[[], Pool], every_s: float = EVERY_S) -> None:
+    def __init__(
+        self, open_pool: Callable[[], Pool], every_s: float = EVERY_S, announcements: Announcements | None = None
+    ) -> None:
         self._open_pool = open_pool
         self._every_s = every_s
-        self._over = threading.Event()
+        self._announcements = announcements or Announcements()
+        self._changed = threading.Event()
+        self._over = False
+        self._announcements.hear("pool", lambda _fields: self._changed.set())
+        self._announcements.after_gap(self._changed.set)
         self._thread = threading.Thread(target=self._run, name="facepool-follow", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Look no more."""
-        self._over.set()
+        self._over = True
+        self._changed.set()
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._over.wait(self._every_s):
+        while self._goes_on():
             # Who asks for the pool is told what is wrong with it; a file that was replaced is opened anew.
             with suppress(FacepoolError), self._open_pool() as pool:
                 follow(pool)
-                while not self._over.wait(self._every_s):
+                while self._goes_on():
                     follow(pool)
+
+    def _goes_on(self) -> bool:
+        """Wait until there may be something to follow; False: look no more."""
+        if not self._over:
+            self._changed.wait(_LISTENING_S if self._announcements.listening else self._every_s)
+            self._changed.clear()
+        return not self._over

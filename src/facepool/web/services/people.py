@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from facepool.gallery import Pool
+from facepool.gallery.checks import folded
 from facepool.gallery.notices import Notice
 from facepool.types import Template
 from facepool.web.services.activity import Activity
@@ -139,7 +140,7 @@ class PersonChanges:
 
     def everybody(self, pool: Pool) -> set[str]:
         """All people of the pool, and all others whom activity and audit log still speak of."""
-        return {person.name for person in pool.people()} | self._activity.names() | self._audit.names()
+        return {*pool.names()} | self._activity.names() | self._audit.names()
 
 
 def namesake(pool: Pool, name: str) -> str | None:
@@ -147,11 +148,10 @@ def namesake(pool: Pool, name: str) -> str | None:
 
     Other programs do not tell upper from lower case, so their clients find nobody else next to a namesake.
     """
-    names = [person.name for person in pool.people()]
-    if name in names:
+    if pool.person(name) is not None:
         return name
-    folded = name.casefold()
-    return next((known for known in names if known.casefold() == folded), None)
+    page = pool.people_page(name, limit=1)  # those who have no more than this come first
+    return next((known.name for known in page.people if folded(known.name) == folded(name)), None)
 
 
 def best_view(templates: Sequence[Template], with_image: frozenset[int]) -> int | None:

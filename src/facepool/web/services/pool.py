@@ -11,6 +11,7 @@ from typing import TypeVar
 from facepool.errors import FacepoolError, PoolError, PoolGone
 from facepool.files import PrivateFolder, exists, sweep_folders
 from facepool.gallery import Pool, open_pool
+from facepool.gallery.address import PoolAddress, folder_of, make_folder_of
 from facepool.search import follow
 from facepool.types import EmbeddingSpace
 from facepool.web.problems import ServerBusy
@@ -29,7 +30,7 @@ class PoolAccess:
     there is a file again.
 
     Args:
-        path: The pool's file.
+        address: Where the pool is.
         space: What the embeddings are.
         threads: How many read at once.
         queue: How many requests may wait for one.
@@ -37,9 +38,15 @@ class PoolAccess:
     """
 
     def __init__(
-        self, path: Path, space: EmbeddingSpace, *, threads: int = 3, queue: int = 256, patience_s: float = PATIENCE_S
+        self,
+        address: PoolAddress,
+        space: EmbeddingSpace,
+        *,
+        threads: int = 3,
+        queue: int = 256,
+        patience_s: float = PATIENCE_S,
     ) -> None:
-        self.path = path
+        self.address = address
         self._space = space
         self._queue = queue
         self._patience_s = patience_s
@@ -128,11 +135,12 @@ class PoolAccess:
 
     def private_folder(self) -> PrivateFolder:
         """A folder for a copy of the pool; beside it, so that no other place has anybody's face."""
-        return PrivateFolder(self.path.absolute().parent)
+        make_folder_of(self.address)
+        return PrivateFolder(folder_of(self.address).absolute())
 
     def sweep(self) -> None:
         """Remove copies of pools that a killed server has left: who was erased since is in them."""
-        sweep_folders(self.path.absolute().parent)
+        sweep_folders(folder_of(self.address).absolute())
 
     def check(self) -> None:
         """Make sure that the pool did not vanish.
@@ -140,7 +148,9 @@ class PoolAccess:
         Raises:
             PoolGone: Its file was deleted, and there is no other.
         """
-        is_there = exists(self.path)
+        if not isinstance(self.address, Path):
+            return
+        is_there = exists(self.address)
         if self._was_there and not is_there:
             raise PoolGone(
                 "The pool cannot be used",
@@ -176,7 +186,7 @@ class PoolAccess:
 
     def _open(self, patience_s: float) -> Pool:
         self.check()
-        return open_pool(self.path, self._space, timeout_s=patience_s)
+        return open_pool(self.address, self._space, timeout_s=patience_s)
 
     def _let_go(self) -> None:
         if self._asked is not None:

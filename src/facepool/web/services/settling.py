@@ -94,7 +94,7 @@ class Settling:
         if self._behind:
             names.add(self._store.name)
         if self._store.hidden:  # until the logs are told, the pool keeps whom they have to forget
-            names.add(self._access.path.name)
+            names.add(self._access.address.name)
         return sorted(names)
 
     @property
@@ -177,7 +177,7 @@ class Settling:
         """In which files traces may remain, and why."""
         if self._asked == self._done:
             return self._traces
-        names = (self._access.path.name, self._store.name)
+        names = (self._access.address.name, self._store.name)
         return dict.fromkeys(names, "they are being wiped just now") | self._traces
 
     def _notes_on_logs(self) -> tuple[str, ...]:
@@ -209,7 +209,7 @@ class Settling:
         """
         patience_s = _FIRST_TRY_S if is_asked else _QUICK_TRY_S
         traces: dict[str, str] = {}
-        for name, wipe in ((self._access.path.name, self._settle_pool), (self._store.name, self._store.wipe)):
+        for name, wipe in ((self._access.address.name, self._settle_pool), (self._store.name, self._store.wipe)):
             try:
                 why = wipe(patience_s)
             except _FAILURES as error:
@@ -241,9 +241,9 @@ def settle_once(pool: Pool) -> tuple[str, ...]:
     Returns:
         What is still owed, for users, one line each; the server's next try, or its next start, does it.
     """
-    name, notes = logs_beside(pool.path).name, []
+    name, notes = logs_beside(pool.address).name, []
     try:
-        with closing(open_store(pool.path)) as store:
+        with closing(open_store(pool.address)) as store:
             # What commands tell has the ids of people in it.
             logs = Logs(store, Activity(store, lambda _name: None), Audit(store, lambda _name: None))
             logs.tell(pool)
@@ -252,7 +252,7 @@ def settle_once(pool: Pool) -> tuple[str, ...]:
     except _FAILURES as error:
         notes.append(f"The logs in {name} were not told yet: {_reason(error)}.")
     if why := pool.wipe(_FIRST_TRY_S):
-        notes.append(traces_remain(pool.path.name, why))
+        notes.append(traces_remain(pool.address.name, why))
     return tuple(notes)
 
 

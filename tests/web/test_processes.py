@@ -1,0 +1,142 @@
+"""Processes that share a pool meet in its database: announcements, and cameras that one of them watches."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from facepool.gallery.address import PostgresAddress
+from facepool.web.services.postgres_processes import PostgresProcesses
+from support import postgres
+
+pytestmark = pytest.mark.postgres
+_PATIENCE_S = 30.0
+
+Make = Callable[[], PostgresProcesses]
+
+
+def eventually(true: Callable[[], object]) -> None:
+    ends_s = time.monotonic() + _PATIENCE_S
+    while not true():
+        assert time.monotonic() < ends_s
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def address() -> PostgresAddress:
+    return PostgresAddress(postgres.new_database())
+
+
+@pytest.fixture
+def make(address: PostgresAddress) -> Iterator[Make]:
+    with ExitStack() as all_of_them:
+
+        def made() -> PostgresProcesses:
+            one = PostgresProcesses(address)
+            all_of_them.callback(one.close)
+            return one
+
+        yield made
+
+
+def test_what_one_announces_the_others_hear_once_and_in_order(make: Make) -> None:
+    one, other = make(), make()
+    heard: dict[str, list[object]] = {"one": [], "other": []}
+    for name, process in (("one", one), ("other", other)):
+        process.announcements.hear("event", lambda fields, name=name: heard[name].append(fields["n"]))  # type: ignore[misc]
+        process.start()
+    eventually(lambda: one.announcements.listening and other.announcements.listening)
+    for number in range(100):
+        one.announcements.send("event", {"n": number})
+    eventually(lambda: len(heard["other"]) == 100)
+    assert heard == {"one": [], "other": list(range(100))}
+
+
+def test_after_its_connection_was_cut_a_process_reads_anew_and_hears_again(
+    make: Make, address: PostgresAddress
+) -> None:
+    one, other = make(), make()
+    gaps, heard = threading.Semaphore(0), threading.Event()
+    other.announcements.after_gap(gaps.release)
+    other.announcements.hear("keys", lambda _fields: heard.set())
+    one.start()
+    other.start()
+    eventually(lambda: other.announcements.listening)
+    postgres.server().execute(
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{address.name}'"
+        " AND application_name = 'facepool processes'"
+    )
+    assert gaps.acquire(timeout=_PATIENCE_S)
+    one.announcements.send("keys")
+    assert heard.wait(_PATIENCE_S)
+
+
+def test_a_camera_is_watched_by_one_and_taken_over_from_one_that_leaves(make: Make) -> None:
+    both = make(), make()
+    numbers = {process.number_of("rtsp://door/1") for process in both}
+    assert len(numbers) == 1
+    (number,) = numbers
+    for process in both:
+        process.start()
+    eventually(lambda: any(process.watches(number) for process in both))
+    (watcher,) = (process for process in both if process.watches(number))
+    (other,) = set(both) - {watcher}
+    watcher.close()
+    eventually(lambda: other.watches(number))
+
+
+def test_cameras_of_a_process_that_fell_silent_are_taken_over_after_it_has_let_go_of_them(make: Make) -> None:
+    silent, other = make(), make()
+    number = silent.number_of("rtsp://door/1")
+    db = silent._db
+    assert db is not None
+    silent._beat(db)  # once: as one that is stopped, or cut off, just after that
+    assert silent.watches(number)
+    other.number_of("rtsp://door/1")
+    other.start()
+    watched = {"silent": 0, "other": 0, "both": 0}
+    ends_s = time.monotonic() + _PATIENCE_S
+    while not watched["other"] and time.monotonic() < ends_s:
+        now = {"silent": silent.watches(number), "other": other.watches(number)}
+        watched["both"] += all(now.values())
+        for name, watches in now.items():
+            watched[name] += watches
+        time.sleep(0.01)
+    assert watched["silent"]
+    assert watched["other"]
+    assert not watched["both"]
+    silent.start()  # it comes back, and does not take the camera back
+    eventually(lambda: len(other.peers) == 1)
+    time.sleep(1.5)
+    assert other.watches(number)
+    assert not silent.watches(number)
+
+
+def test_a_camera_that_is_removed_is_removed_everywhere_and_may_come_back(make: Make) -> None:
+    one, other = make(), make()
+    removed = threading.Event()
+    other.on_cameras(lambda gone: removed.set() if number in gone else None)
+    number = one.number_of("rtsp://door/1")
+    other.number_of("rtsp://door/1")
+    one.start()
+    other.start()
+    eventually(lambda: one.watches(number) or other.watches(number))
+    one.forget_camera(number)
+    assert removed.wait(_PATIENCE_S)
+    other.drop_camera(number)
+    assert not one.watches(number)
+    assert not other.watches(number)
+    assert one.number_of("rtsp://door/1") == number
+    eventually(lambda: one.watches(number))
+
+
+def test_each_says_something_of_itself(make: Make) -> None:
+    one, other = make(), make()
+    one.say("mood", lambda: ["good"])
+    one.start()
+    other.start()
+    eventually(lambda: [peer.report.get("mood") for peer in other.peers] == [["good"]])
+    assert other.peers[0].name == one.name
+    assert one.number != other.number
