@@ -5,15 +5,16 @@ from pathlib import Path
 import pytest
 
 from facepool.capture import TurnFinder
-from facepool.config import load_settings
+from facepool.config import Settings, load_settings
 from facepool.errors import ConfigError
 from facepool.faces.detect import DETECTOR_PRESETS, DetectOptions
+from facepool.gallery import pool_address
 
 
 @pytest.fixture(autouse=True)
 def _nobody_else_speaks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("facepool.config.default_config", lambda: tmp_path / "none.toml")
-    for name in ("FACEPOOL_QUALITY", "FACEPOOL_DETECT_SIZE", "FACEPOOL_WEBHOOK", "FACEPOOL_MQTT"):
+    for name in ("FACEPOOL_QUALITY", "FACEPOOL_DETECT_SIZE", "FACEPOOL_WEBHOOK", "FACEPOOL_MQTT", "FACEPOOL_POOL"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -111,3 +112,32 @@ def test_rotation_that_is_to_be_found_out_comes_with_what_finds_it() -> None:
 def test_a_rotation_that_is_no_quarter_turn_is_refused(given: object) -> None:
     with pytest.raises(ConfigError, match="'rotate' cannot be"):
         load_settings({"rotate": given})
+
+
+def test_a_pool_is_a_file_or_a_database_wherever_it_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("FACEPOOL_POOL", raising=False)
+    file = tmp_path / "facepool.toml"
+    file.write_text('pool = "postgresql://ada:hunter2@db/faces"\n', encoding="utf-8")
+    assert load_settings({}, file).pool == pool_address("postgresql://ada:hunter2@db/faces")
+    monkeypatch.setenv("FACEPOOL_POOL", "postgresql://db/other")
+    assert load_settings({}, file).pool == pool_address("postgresql://db/other")
+    assert load_settings({"pool": "pool.db"}, file).pool == Path("pool.db")
+    assert load_settings({"pool": tmp_path}, file).pool == tmp_path
+
+
+def test_settings_show_no_password_of_the_pool_and_keep_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FACEPOOL_POOL", raising=False)
+    settings = load_settings({"pool": "postgresql://ada:hunter2@db/faces"})
+    shown = f"{settings} {settings!r} {settings.model_dump()} {settings.model_dump_json()}"
+    assert "hunter2" not in shown
+    assert "ada:***@db/faces" in shown
+    assert Settings.model_validate(settings.model_dump()).pool == settings.pool  # as the server does for each change
+
+
+@pytest.mark.parametrize("pool", ['"postgresql://ada:hun@ter2@db/faces"', '{password = "hunter2"}', "[]", "5"])
+def test_a_pool_that_cannot_be_read_is_refused_and_not_shown(tmp_path: Path, pool: str) -> None:
+    file = tmp_path / "facepool.toml"
+    file.write_text(f"pool = {pool}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="pool") as refused:
+        load_settings({}, file)
+    assert "ter2" not in f"{refused.value!r} {refused.value} {refused.value.__cause__}"

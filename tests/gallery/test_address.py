@@ -105,6 +105,21 @@ def test_an_address_that_libpq_reads_otherwise_is_refused_and_not_shown(text: st
     assert refused.value.__cause__ is None
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql://ada:hunter2@db/faces",
+        "postgresql://ada:hunter%32@db/faces",
+        "postgresql://db/faces?password=hunter2",
+        "postgresql://db/faces?sslpassword=hunter2",
+    ],
+)
+def test_what_others_say_of_an_address_is_shown_without_its_password(text: str) -> None:
+    said = 'could not read "hunter2" at faces'
+    assert postgres(text).without_secrets(said) == 'could not read "***" at faces'
+    assert postgres(LOCAL).without_secrets(said) == said
+
+
 def test_a_path_that_was_an_address_is_refused() -> None:
     with pytest.raises(ConfigError, match="as text") as refused:
         open_pool(Path("postgresql://ada:hunter2@db/faces.db"))

@@ -3,6 +3,8 @@
 A command that takes some of the options gets a ``CommandContext`` as its first argument.
 """
 
+import os
+import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -43,7 +45,7 @@ REGISTRATION = ("register_threshold", "max_templates", "min_face", "min_sharpnes
 _METAVARS = {"camera": "[NAME=]SOURCE", "pool": "POOL"}
 _ADDRESSES = ("pool", "camera", "webhook", "mqtt", "frigate")
 """Settings that may have a password in them."""
-_ELSEWHERE = {"pool": ", or leave the password out and keep it where libpq looks: ~/.pgpass, or what PGPASSFILE names"}
+_ELSEWHERE = {"pool": ", or leave the password out and keep it in ~/.pgpass, or in the file that PGPASSFILE names,"}
 _SHORT = {"pool": "-p", "threshold": "-t"}
 
 
@@ -67,6 +69,7 @@ class CommandContext:
         self.json_lines = False
         self.accept_licence = False
         self.ids_path: Path | None = None
+        self._warned: set[str] = set()
 
     @cached_property
     def settings(self) -> Settings:
@@ -108,11 +111,17 @@ class CommandContext:
         pack = find_pack(settings.pack)
         return settings.detector or pack.detector, settings.embedder or pack.embedder
 
-    @property
+    @cached_property
     def pool_address(self) -> PoolAddress:
         """Where people are kept."""
         pool = self.settings.pool
+        self._warn_of("pool")
         return in_a_home(pool, "FACEPOOL_POOL") if isinstance(pool, Path) else pool
+
+    def make_folder(self) -> None:
+        """Make the folder of a pool that is a file."""
+        if isinstance(self.pool_address, Path):
+            make_folder_of(self.pool_address)
 
     def store(self, progress: Progress = lambda _name, _done, _total: None) -> ModelStore:
         """Where models are kept; downloads are reported to ``progress``."""
@@ -131,7 +140,7 @@ class CommandContext:
         """The pool of the settings; passes its remarks on."""
         address = self.pool_address
         if not must_exist:
-            make_folder_of(address)
+            self.make_folder()
         pool = open_pool(address, space, ids_path=self.ids_path, must_exist=must_exist)
         for remark in pool.notes:
             self.console.note(remark)
@@ -173,18 +182,31 @@ class CommandContext:
         Args:
             sources: Addresses that were named where no setting is.
         """
-        file = self.config or default_config()
         for name in _ADDRESSES:
-            if any(map(_has_secret, _texts(self.given.get(name)))):
-                self._warn_of_password(name, f", or {name} in {file}{_ELSEWHERE.get(name, '')}")
+            self._warn_of(name)
         if any(map(_has_secret, sources)):
-            self._warn_of_password("source", "")
+            self._warn_of_process_list("source", "")
 
-    def _warn_of_password(self, option: str, elsewhere: str) -> None:
+    def _warn_of(self, name: str) -> None:
+        """Say, once, who else can read the password in a setting."""
+        if name in self._warned or not any(map(_has_secret, _texts(getattr(self.settings, name)))):
+            return
+        self._warned.add(name)
+        file = self.config or default_config()
+        if name in self.given:
+            self._warn_of_process_list(name, f", or {name} in {file}{_ELSEWHERE.get(name, '')}")
+        elif f"{ENVIRONMENT_PREFIX}{name.upper()}" not in {variable.upper() for variable in os.environ}:
+            self._warn_of_file(file)
+
+    def _warn_of_process_list(self, option: str, elsewhere: str) -> None:
         self.console.note(
             f"Other users of this machine can read the password in --{option}, in the list of processes. Set "
             f"{ENVIRONMENT_PREFIX}{option.upper()}{elsewhere} in its place"
         )
+
+    def _warn_of_file(self, file: Path) -> None:
+        if os.name != "nt" and stat.S_IMODE(file.stat().st_mode) & (stat.S_IRGRP | stat.S_IROTH):
+            self.console.note(f"Other users of this machine can read the password in {file}. Run: chmod 600 {file}")
 
     def _ask_for_licence(self, entry: ModelEntry) -> bool:
         if self.accept_licence:

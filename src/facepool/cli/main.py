@@ -131,7 +131,10 @@ def _fail(console: Console, error: FacepoolError) -> int:
 
 def _in_our_words(error: click.ClickException) -> FacepoolError:
     context = error.ctx if isinstance(error, click.UsageError) else None
-    return ConfigError(error.format_message(), fix=f"See {context.command_path} --help" if context else "")
+    from facepool.capture import mask_credentials  # noqa: PLC0415 -- it is not needed to print --help
+
+    what = mask_credentials(error.format_message())  # an address may stand where none belongs
+    return ConfigError(what, fix=f"See {context.command_path} --help" if context else "")
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from facepool.errors import ConfigError
 from facepool.files import in_a_home, safe_stem, storage_errors, users_folder
@@ -29,6 +29,8 @@ _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
 _SECRET = re.compile(r"pass(?!file)|secret|token|client_key|server_key", re.IGNORECASE)
 """Parts of the names of libpq's parameters whose values are not shown; ``passfile`` is a path."""
 _HIDDEN = "***"
+_SHORTEST_SECRET = 3
+"""Shorter ones are parts of nearly every sentence."""
 _IDENTIFYING = {
     "host": "PGHOST",
     "hostaddr": "PGHOSTADDR",
@@ -123,6 +125,16 @@ class PostgresAddress:
         found = self._found()
         return "\n".join(f"{name}={found.get(name) or os.environ.get(of, '')}" for name, of in _IDENTIFYING.items())
 
+    def without_secrets(self, text: str) -> str:
+        """What somebody else says of it, a database's own client for example, without the parts that are not shown."""
+        found = self._found()
+        secrets = [self._parts["password"] or "", *(value for name, value in found.items() if _SECRET.search(name))]
+        words = {word for secret in secrets for word in (secret, unquote(secret), quote(secret, safe=""))}
+        for word in sorted(words, key=len, reverse=True):
+            if len(word) >= _SHORTEST_SECRET:
+                text = text.replace(word, _HIDDEN)
+        return text
+
     def _found(self) -> dict[str, str]:
         """What the address says, by the names that libpq has for it."""
         parts = self._parts
@@ -184,7 +196,7 @@ def folder_of(pool: PoolAddress) -> Path:
 
 
 def make_folder_of(pool: PoolAddress) -> None:
-    """Make the folder of a pool where there is none; that of a database is its user's own.
+    """Make the folder of a pool where there is none; that of a database may only be entered by its user.
 
     Raises:
         NotWritable: It cannot be made.

@@ -9,11 +9,12 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from starlette.requests import HTTPConnection
 
-from facepool.errors import FacepoolError
+from facepool.errors import ConfigError, FacepoolError
 from facepool.gallery.address import PoolAddress, folder_of
 from facepool.web.problems import status_of
 
@@ -76,12 +77,12 @@ def without_paths(text: str) -> str:
 
 def usual_folders(pool: PoolAddress) -> list[Path]:
     """The folders that a server's messages may name: the pool's, those of its user, and of its programs."""
-    programs = [Path(sys.prefix), Path(__file__).parent]
-    folders = [folder_of(pool).absolute(), Path(tempfile.gettempdir()), Path.cwd(), *programs]
-    try:
-        return [*folders, Path.home()]
-    except RuntimeError:  # a user without a home
-        return folders
+    folders = [Path(tempfile.gettempdir()), Path.cwd(), Path(sys.prefix), Path(__file__).parent]
+    with suppress(ConfigError):  # of a database, for a user without a home
+        folders.append(folder_of(pool).absolute())
+    with suppress(RuntimeError):  # likewise
+        folders.append(Path.home())
+    return folders
 
 
 def hidden_folders(connection: HTTPConnection) -> HiddenFolders:

@@ -3,7 +3,6 @@
 import click
 
 from facepool.cli.context import CommandContext, json_option, settings_options
-from facepool.gallery.address import make_folder_of
 from facepool.web.services.keys import ROLES, Keys, Role
 from facepool.web.services.store import open_store
 
@@ -49,5 +48,5 @@ def remove(context: CommandContext, name: str) -> None:
 
 
 def _open(context: CommandContext) -> Keys:
-    make_folder_of(context.pool_address)
+    context.make_folder()
     return Keys(open_store(context.pool_address))

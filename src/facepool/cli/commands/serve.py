@@ -111,7 +111,7 @@ def serve(
     """
     keep_heaps_small()
     settings, console = context.settings, context.console
-    make_folder_of(context.pool_address)
+    context.make_folder()
     context.warn_of_passwords()
     local = is_loopback(host)
     if not local:
@@ -197,6 +197,7 @@ def _keep_certificate(settings: Settings, host: str, given: Path | None) -> Kept
         return None
     if given is not None:
         raise ConfigError("--tls auto and --tls-certificate are given", fix="Leave one out")
+    make_folder_of(settings.pool)
     asked = [] if host in _ALL else [host]
     return keep_certificate(certificate_beside(settings.pool), [*asked, *names_of_machine()])
 

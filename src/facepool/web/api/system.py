@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Response
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 import facepool
 from facepool.config import Settings
 from facepool.errors import FacepoolError
+from facepool.gallery import PoolAddress
 from facepool.web.api.schemas import Body
 from facepool.web.middleware.authentication import Administering, Recognizing
 from facepool.web.routes import BoundedRoute
@@ -49,6 +51,7 @@ class SystemInfo(BaseModel):
     version: str
     runs_on: str = Field(description="Engine, device and precision of the networks")
     space: str = Field(description="The embedding space of the vectors")
+    pool: str = Field(description="Where people are kept: a file's name, or a database's address, without its password")
     models: list[ModelInfo]
     keys_required: bool
     owed: list[str] = Field(description="What erasing and changing have promised and is not done yet, one line each")
@@ -64,12 +67,18 @@ async def show_system(services: CurrentServices, _: Recognizing) -> SystemInfo:
         version=facepool.__version__,
         runs_on=analyzer.runs_on,
         space=analyzer.space.id,
+        pool=_shown(services.pool.address),
         models=[ModelInfo.model_validate(entry) for entry in services.models],
         keys_required=services.keys.required,
         owed=list(services.settling.notes),
         process=services.processes.name,
         processes=1 + len(services.processes.peers),
     )
+
+
+def _shown(pool: PoolAddress) -> str:
+    """Of a file, clients are told the last part."""
+    return pool.name if isinstance(pool, Path) else str(pool)
 
 
 class Health(BaseModel):

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from facepool.errors import FacepoolError, PoolError, PoolGone
+from facepool.errors import ConfigError, FacepoolError, PoolError, PoolGone
 from facepool.files import PrivateFolder, exists, sweep_folders
 from facepool.gallery import Pool, open_pool
 from facepool.gallery.address import PoolAddress, folder_of, make_folder_of
@@ -140,7 +140,8 @@ class PoolAccess:
 
     def sweep(self) -> None:
         """Remove copies of pools that a killed server has left: who was erased since is in them."""
-        sweep_folders(folder_of(self.address).absolute())
+        with suppress(ConfigError):  # a user without a home has no such folder
+            sweep_folders(folder_of(self.address).absolute())
 
     def check(self) -> None:
         """Make sure that the pool did not vanish.

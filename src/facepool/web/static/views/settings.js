@@ -165,6 +165,7 @@ function engineSection(system) {
       }),
       system.space ? row(t("settings.engine.space"), h("span", { class: "mono" }, system.space)) : null,
       system.version ? row(t("settings.engine.version"), system.version) : null,
+      system.pool ? row(t("settings.engine.pool"), h("span", { class: "mono" }, system.pool)) : null,
       (system.owed ?? []).map((line) => row(t("settings.engine.owed"), line)),
     ),
   );

@@ -304,6 +304,7 @@ export default {
   "settings.engine.licence": "Lizenz",
   "settings.engine.space": "Einbettungsraum",
   "settings.engine.version": "Version",
+  "settings.engine.pool": "Personen liegen in",
   "settings.engine.owed": "Noch zu erledigen",
   "settings.cameras": "Kameras des Servers",
   "settings.cameras.help": "USB-Kameras und Netzwerkkameras, denen der Server Tag und Nacht selbst zusieht.",

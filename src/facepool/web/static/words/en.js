@@ -304,6 +304,7 @@ export default {
   "settings.engine.licence": "Licence",
   "settings.engine.space": "Embedding space",
   "settings.engine.version": "Version",
+  "settings.engine.pool": "People are kept in",
   "settings.engine.owed": "Still to be done",
   "settings.cameras": "Cameras of the server",
   "settings.cameras.help": "USB cameras and network streams that the server watches by itself, day and night.",
