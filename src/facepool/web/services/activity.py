@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 
 from pydantic import BaseModel, Field
 
@@ -193,6 +194,15 @@ class Activity:
         shown = [VisitRow(*row) for row in rows]  # type: ignore[arg-type] # STRICT tables
         hidden = {row.visit for row in shown if row.person in self._store.hidden}
         return self._visits.of([self._without_erased(row) for row in shown if row.visit not in hidden])
+
+    def open_visits(self) -> list[int]:
+        """The visits of those who are before a camera of this process."""
+        return sorted(self._visits.open)
+
+    def hear_of_visits(self, theirs: Sequence[object]) -> None:
+        """Take note of what the other processes say of theirs."""
+        numbers = chain.from_iterable(visits for visits in theirs if isinstance(visits, list))
+        self._visits.open_elsewhere = frozenset(number for number in numbers if isinstance(number, int))
 
     async def of(self, person: str) -> list[dict[str, object]]:
         """Everything about a person, oldest first."""

@@ -72,6 +72,13 @@ class Visits:
     def __init__(self) -> None:
         self._open: dict[object, Track] = {}
         """By the number of the track, of which a server has no two alike."""
+        self.open_elsewhere: frozenset[int] = frozenset()
+        """Those before cameras that other processes watch."""
+
+    @property
+    def open(self) -> frozenset[int]:
+        """The visits of those who are before a camera of this process."""
+        return frozenset(track.visit for track in list(self._open.values()))  # others write meanwhile
 
     def place(self, db: Database, row: int, record: Record) -> Track:
         """Find the visit of an event that was kept just now.
@@ -116,7 +123,7 @@ class Visits:
         by_visit: dict[int, list[VisitRow]] = {}
         for row in rows:
             by_visit.setdefault(row.visit, []).append(row)
-        present = {track.visit for track in list(self._open.values())}  # others write meanwhile
+        present = self.open | self.open_elsewhere
         return [_visit(by_visit[number], number in present) for number in sorted(by_visit, reverse=True)]
 
     def _going_on(self, db: Database, record: Record, visit: int) -> int | None:
@@ -129,7 +136,7 @@ class Visits:
         if found is None:
             return None
         earlier, (last, at) = int(found[0]), (datetime.fromisoformat(str(when)) for when in (found[1], record["at"]))
-        is_open = any(track.visit == earlier for track in self._open.values())
+        is_open = earlier in self.open or earlier in self.open_elsewhere
         return earlier if is_open or at - last <= timedelta(seconds=AGAIN_WITHIN_S) else None
 
 

@@ -17,10 +17,16 @@ __all__ = [
     "SqliteStore",
     "StoreGone",
     "insert_entry",
+    "name_of_store",
     "now",
     "open_store",
     "store_beside",
 ]
+
+
+def name_of_store(pool: PoolAddress) -> str:
+    """What is kept beside a pool is called, for messages."""
+    return f"{pool.name} (keys and logs)" if isinstance(pool, PostgresAddress) else store_beside(pool).name
 
 
 def open_store(pool: PoolAddress) -> ServerStore:
@@ -33,5 +39,5 @@ def open_store(pool: PoolAddress) -> ServerStore:
         extras.require("postgres")
         from facepool.web.services.store.postgres import PostgresStore  # noqa: PLC0415 -- an extra
 
-        return PostgresStore(pool)
+        return PostgresStore(pool, name_of_store(pool))
     return SqliteStore(store_beside(pool))

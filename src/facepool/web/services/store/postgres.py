@@ -106,6 +106,7 @@ class PostgresStore(ServerStore):
 
     Args:
         address: Of the database.
+        name: What the tables are called together, for messages.
         patience_s: How long a writer waits for others.
 
     Raises:
@@ -116,8 +117,8 @@ class PostgresStore(ServerStore):
 
     each_text = "SELECT value FROM json_array_elements_text(CAST(? AS json))"
 
-    def __init__(self, address: PostgresAddress, *, patience_s: float = PATIENCE_S) -> None:
-        super().__init__(f"{address.name} (keys and logs)", "keys and logs", patience_s)
+    def __init__(self, address: PostgresAddress, name: str, *, patience_s: float = PATIENCE_S) -> None:
+        super().__init__(name, "keys and logs", patience_s)
         self.address = address
         self.secrets = SecretsTable()
         self._readers = threading.BoundedSemaphore(MOST_READERS)
