@@ -5,7 +5,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 import psycopg
@@ -13,7 +13,7 @@ import psycopg
 from facepool.errors import FacepoolError, PoolLocked, PoolUnreachable, StorageError
 from facepool.gallery.address import PostgresAddress
 from facepool.gallery.database import Database
-from facepool.gallery.postgres_connection import SILENCE_S, Connections, PostgresDatabase, explained
+from facepool.gallery.postgres_connection import SILENCE_S, PostgresDatabase, explained, shared
 from facepool.gallery.postgres_schema import check_version, migrate, version_of
 from facepool.web.services.secrets import SecretsTable
 from facepool.web.services.store.base import ERASURES, Kind, Row, ServerStore, StoreGone, erasures_in
@@ -126,13 +126,11 @@ class PostgresStore(ServerStore):
         self._answer = _Answer(0, -math.inf)
         self._keys_changed = False
         self._away: tuple[float, PoolUnreachable] | None = None
-        self._connections = Connections.of(address, patience_s)
-        try:
+        with ExitStack() as opening:
+            self._connections = opening.enter_context(shared(address, patience_s))
             self._bring_up_to_date()
             ((self._identity,),) = self.read("SELECT identity FROM server_state")
-        except BaseException:
-            self._connections.let_go()
-            raise
+            self._opened = opening.pop_all()
 
     @contextmanager
     def transaction(self, *, patience_s: float | None = None) -> Iterator[PostgresDatabase]:
@@ -150,8 +148,11 @@ class PostgresStore(ServerStore):
         with self._alone(ends_at_s):
             self._keys_changed = False
             with self._lent() as db, db.transaction(_BEGIN):
-                _set_limits(db, ends_at_s - time.monotonic())
+                patience_s = ends_at_s - time.monotonic()
+                _set_limits(db, patience_s)
+                db.connection.silence_s = max(patience_s, 0) + _SILENCE_S
                 self._checked(db.execute("SELECT identity, keys FROM server_state FOR UPDATE").fetchone())
+                db.connection.silence_s = _SILENCE_S
                 yield db
                 _commit(db, self.address)
             if self._keys_changed:
@@ -230,7 +231,7 @@ class PostgresStore(ServerStore):
     def close(self) -> None:
         """Let go of the connections, after those who have their turn yet."""
         self.queue.close()
-        self._connections.let_go()
+        self._opened.close()
 
     @contextmanager
     def _reader(self) -> Iterator[PostgresDatabase]:
