@@ -15,6 +15,7 @@ FacepoolError
 │   ├── CameraUnavailable
 │   ├── StreamUnavailable
 │   ├── StreamLost
+│   ├── VectorsUnreadable
 │   ├── NoFace
 │   ├── ImplausibleLandmarks
 │   ├── ScanIncomplete
@@ -25,6 +26,7 @@ FacepoolError
 │   ├── PoolCorrupt
 │   ├── PoolLocked
 │   ├── PoolGone
+│   ├── PoolUnreachable
 │   ├── PoolTooNew
 │   ├── SpaceMismatch
 │   ├── InvalidEmbedding
@@ -192,6 +194,15 @@ class StreamLost(InputError):
     code = "stream_lost"
 
 
+class VectorsUnreadable(InputError):
+    """A file of embeddings or of their names cannot be loaded into a pool; nothing of it was stored.
+
+    Remedy: the message names the row, and what is wrong with it.
+    """
+
+    code = "vectors_unreadable"
+
+
 class NoFace(InputError):
     """A picture that needs a face has none.
 
@@ -281,6 +292,16 @@ class PoolGone(PoolError):
     """
 
     code = "pool_gone"
+
+
+class PoolUnreachable(PoolError):
+    """The database that the pool is kept in cannot be reached, or lets nobody in.
+
+    Remedy: start the database server, or check the address, the network and the password; a server of facepool goes on
+    by itself once it answers.
+    """
+
+    code = "pool_unreachable"
 
 
 class PoolTooNew(PoolError):
