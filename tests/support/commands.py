@@ -58,6 +58,7 @@ class Commands:
     def __init__(self, folder: Path, models_dir: Path) -> None:
         self.folder = folder
         self.pool = folder / "pool.db"
+        self.address: str | Path = self.pool
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("FACEPOOL_")}
         for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
             inherited.pop(name, None)
@@ -113,13 +114,17 @@ class Commands:
             compiled.parent.mkdir(parents=True)
             compiled.symlink_to(own)
 
+    def keep_people_in(self, address: str) -> None:
+        """Keep them in a database from now on, in place of the file."""
+        self.address = self.env["FACEPOOL_POOL"] = address
+
     def take_pool_of(self, other: "Commands") -> None:
         """Begin with a copy of another's pool."""
         self.pool.write_bytes(other.pool.read_bytes())
 
     def people(self) -> dict[str, int]:
         """Who is in the pool with how many views."""
-        with open_pool(self.pool) as pool:
+        with open_pool(self.address) as pool:
             return {person.name: person.templates for person in pool.people()}
 
 
