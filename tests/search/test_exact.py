@@ -83,14 +83,14 @@ def test_codes_rule_out_nearly_everybody_in_an_ordinary_pool() -> None:
     probes = units(20, 128, seed=9)
     for candidates, similarities in zip(nearest(pool, probes, k=2), probes @ vectors.T, strict=True):
         assert candidates[0].template_id == int(similarities.argmax())
-    assert pool.codes is not None
-    assert (pool.codes.counts.searches, pool.codes.counts.fallbacks) == (20, 0)
-    assert pool.codes.counts.compared < 20 * 100
+    assert pool.blocks is not None
+    assert (pool.search_counts.searches, pool.search_counts.fallbacks) == (20, 0)
+    assert pool.search_counts.compared < 20 * 100
 
     views = probes[:1] + np.float32(0.02) * probes[:3]
     views /= np.linalg.norm(views, axis=1, keepdims=True)
     nearest_merged(pool, views, lambda similarities: similarities.mean(axis=0), k=2)
-    assert (pool.codes.counts.searches, pool.codes.counts.fallbacks) == (21, 0)
+    assert (pool.search_counts.searches, pool.search_counts.fallbacks) == (21, 0)
 
 
 @pytest.mark.usefixtures("coded")
@@ -101,8 +101,8 @@ def test_everything_is_compared_where_codes_cannot_tell_templates_apart_and_that
     pool = matrix([(f"{row:04d}", row, vector) for row, vector in enumerate(vectors)])
     (candidates,) = nearest(pool, vectors[1234][None], k=1)
     assert candidates[0].template_id == 1234
-    assert pool.codes is not None
-    assert (pool.codes.counts.searches, pool.codes.counts.fallbacks) == (1, 1)
+    assert pool.blocks is not None
+    assert (pool.search_counts.searches, pool.search_counts.fallbacks) == (1, 1)
 
 
 @pytest.mark.usefixtures("coded")
@@ -113,7 +113,7 @@ def test_a_person_with_most_of_the_templates_is_searched_too() -> None:
 
 
 def test_small_pools_have_no_codes_to_spare_memory() -> None:
-    assert matrix([("Ada", 1, unit(1))]).codes is None
+    assert matrix([("Ada", 1, unit(1))]).blocks is None
 
 
 def test_a_similarity_does_not_depend_on_what_else_is_searched() -> None:
@@ -143,8 +143,8 @@ def test_similarities_beyond_their_range_are_equal_and_come_by_name(
 def test_a_template_unlike_all_others_in_form_costs_no_fallback() -> None:
     vectors = np.concatenate([units(3000, 128), np.eye(1, 128, dtype=np.float32)])
     pool = matrix([(f"{row:04d}", row, vector) for row, vector in enumerate(vectors)])
-    assert pool.codes is not None
-    assert pool.codes.block_errors.max() > 0.3  # the scale is not made for it
+    assert pool.blocks is not None
+    assert pool.blocks.errors.max() > 0.3  # the scale is not made for it
     probes = units(30, 128, seed=3)
     assert [found[0].template_id for found in nearest(pool, probes)] == (probes @ vectors.T).argmax(axis=1).tolist()
-    assert pool.codes.counts.fallbacks == 0
+    assert pool.search_counts.fallbacks == 0

@@ -119,11 +119,11 @@ def test_large_pools_have_their_codes_in_it(tmp_path: Path, monkeypatch: pytest.
     with opened(tmp_path, "pool.db") as pool:
         pool.register("Ada", samples(*range(40)), space())
         fresh = Search(pool).nearest(units(5), 3)
-        assert Search(pool).index().codes is not None
+        assert Search(pool).index().blocks is not None
         settle()
     with opened(tmp_path, "pool.db") as pool:
         assert Search(pool).nearest(units(5), 3) == fresh
-        assert Search(pool).index().codes is not None
+        assert Search(pool).index().blocks is not None
 
 
 @pytest.mark.skipif(os.name == "nt", reason="what is mapped cannot be deleted there, so it is read")
@@ -172,7 +172,7 @@ def test_what_came_after_the_image_is_found_and_it_is_written_anew_when_that_was
         searched(pool)
     assert image_of(path).stat().st_ino != before.st_ino
     assert opened_images == [True, True]
-    assert len(read_image(path).parts["vectors"]) == 14
+    assert len(Index.of_parts(read_image(path).parts)) == 14
 
 
 def test_every_byte_counts(path: Path) -> None:
@@ -206,7 +206,7 @@ def test_a_file_that_is_cut_or_longer_is_none(path: Path, opened_images: list[bo
     ):
         image_of(path).write_bytes(content)
         assert answers(path) == right
-        assert len(read_image(path).parts["vectors"]) == 9  # another one was written
+        assert len(Index.of_parts(read_image(path).parts)) == 9  # another one was written
     assert opened_images == [True] + [False] * 7
 
 

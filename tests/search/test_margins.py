@@ -6,7 +6,7 @@ import pytest
 from facepool.recognize.decide import LOOK_ALIKE_MARGIN, Criteria, decide
 from facepool.search import Index
 from facepool.search.exact import nearest
-from facepool.search.index import measured_margins
+from facepool.search.margins import measured_margins
 from facepool.types import Candidate, Floats
 from support.crowds import crowd, pool_of
 

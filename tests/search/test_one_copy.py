@@ -36,9 +36,11 @@ def pools(tmp_path: Path, backend: str) -> Iterator[list[Pool]]:
 
 def arrays_of(index: Index) -> list["weakref.ref[object]"]:
     """Whatever holds numbers of vectors; an array may be a part of another one."""
-    arrays: list[npt.NDArray[np.generic]] = [index.vectors]
-    if index.codes is not None:
-        arrays.append(index.codes.rows)
+    arrays: list[npt.NDArray[np.generic]] = []
+    for layer in index.layers:
+        arrays.append(layer.segment.vectors)
+        if layer.segment.codes is not None:
+            arrays.append(layer.segment.codes.rows)
     return [weakref.ref(one) for array in arrays for one in (array, array.base) if one is not None]
 
 

@@ -32,7 +32,7 @@ def test_an_index_of_parts_answers_as_the_one_that_they_are_of(monkeypatch: pyte
 
 def test_an_index_of_parts_copies_no_vectors() -> None:
     parts = pool().parts()
-    assert Index.of_parts(parts).vectors is parts["vectors"]
+    assert Index.of_parts(parts).layers[0].segment.vectors is parts["0000.vectors"]
 
 
 def test_an_empty_index_has_parts_too() -> None:

@@ -34,7 +34,7 @@ def pool(tmp_path: Path) -> Pool:
 
 
 def copies_of(pool: Pool) -> list["weakref.ref[object]"]:
-    vectors = Search(pool).index().vectors
+    vectors = Search(pool).index().layers[0].segment.vectors
     return [weakref.ref(array) for array in (vectors, vectors.base) if array is not None]
 
 

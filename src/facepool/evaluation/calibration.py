@@ -90,8 +90,12 @@ def calibrate_gallery(
             why=f"at most {MAX_TARGET_FPIR:.0%} can be told from it",
             fix="Give a smaller --target-fpir",
         )
-    index, space = Search(gallery).index(), gallery.space
-    measured = calibrate(index, cohort, target_fpir, space_id=space.id if space else "", now=now)
+    search, space = Search(gallery), gallery.space
+    while True:
+        index = search.index()
+        measured = calibrate(index, cohort, target_fpir, space_id=space.id if space else "", now=now)
+        if not index.spoiled:
+            break
     if keep:
         gallery.set_calibration(measured.calibration, expected_revision=index.revision)
         new_pairs = [pair for pair in measured.look_alikes if pair not in index.look_alikes]
@@ -128,7 +132,8 @@ def calibrate(
     Raises:
         InsufficientData: The gallery has too few people to say anything about others.
     """
-    people = len(index.names)
+    index = index.compact()
+    people = index.people
     shape = shape_of(cohort)
     needed = _people_needed(target_fpir, shape)
     if people < needed:
@@ -166,7 +171,8 @@ def calibrate(
         space_id=space_id,
     )
     look_alikes = np.concatenate([too_alike, _pairs(strangers, threshold)])
-    return Measured(calibration, _named(look_alikes, index.names), _named(too_alike, index.names))
+    names = index.names
+    return Measured(calibration, _named(look_alikes, names), _named(too_alike, names))
 
 
 # --- the gallery's own people as strangers to it
@@ -241,7 +247,7 @@ def leave_one_out(index: Index, rng: np.random.Generator, limit: int = 5000) -> 
         rng: Draws the probes of a gallery that has more templates than the limit.
         limit: The most probes.
     """
-    people = len(index.names)
+    people = index.people
     rows = np.arange(len(index))
     if len(rows) > limit:
         rows = np.sort(rng.choice(len(index), limit, replace=False))

@@ -179,13 +179,16 @@ def read_head(file: BinaryIO) -> tuple[Mark, dict[str, Any]]:
 
 
 def opened_image(path: Path) -> BinaryIO:
-    """The file of a pool's image, for reading.
+    """The file of a pool's image, for reading, and for writing where it may be written.
 
     Raises:
         Misfit: Somebody else may have written it.
         OSError: There is none, or it cannot be read.
     """
-    file = image_of(path).open("rb")
+    try:
+        file: BinaryIO = image_of(path).open("r+b")
+    except OSError:  # of another user, or on a disk that is mounted read-only
+        file = image_of(path).open("rb")
     if os.name == "posix" and not _is_trusted(os.fstat(file.fileno()), path.stat()):
         file.close()
         raise Misfit("others may have written it")

@@ -17,6 +17,7 @@ from facepool.search.exact import Merge, best_template
 from facepool.search.image import ImageKeeper
 from facepool.search.index import Index
 from facepool.search.normalization import normalized_scores
+from facepool.search.shared import SharedIndex
 from facepool.types import Calibration, Candidate, EmbeddingSpace, Floats
 
 __all__ = ["GalleryState", "Index", "Merge", "Nearest", "Search", "best_template", "follow", "normalized_scores"]
@@ -27,7 +28,7 @@ class _Shared:
     """The newest index of files that galleries are open on, and who may make it newer."""
 
     following: threading.Lock = field(default_factory=threading.Lock)
-    index: Index | None = None
+    newest: SharedIndex = field(default_factory=SharedIndex)
     images: ImageKeeper = field(default_factory=ImageKeeper)
 
 
@@ -104,23 +105,32 @@ class Search:
         Raises:
             InvalidEmbedding: The embeddings do not have the gallery's dimension, or are no unit vectors.
         """
-        index = self.index()
-        if merge is None:
-            found = exact.nearest(index, embeddings, k, normalize=normalize)
-        else:
-            found = [exact.nearest_merged(index, embeddings, merge, k, normalize=normalize)]
-        return Nearest(tuple(found), _state(index))
+        while True:
+            index = self.index()
+            if merge is None:
+                found = exact.nearest(index, embeddings, k, normalize=normalize)
+            else:
+                found = [exact.nearest_merged(index, embeddings, merge, k, normalize=normalize)]
+            if not index.spoiled:
+                return Nearest(tuple(found), _state(index))
 
     def matching(self, views: Floats, threshold: float) -> dict[str, Floats]:
         """Everybody whom at least one of (V, D) views matches: (V,) similarities by name; see ``exact.matching``."""
-        return exact.matching(self.index(), views, threshold)
+        while True:
+            index = self.index()
+            found = exact.matching(index, views, threshold)
+            if not index.spoiled:
+                return found
 
     def state(self) -> GalleryState:
         """The gallery as it is now."""
         return _state(self.index())
 
     def index(self) -> Index:
-        """All templates as they are now. Kept between calls, so cheap while the gallery does not change."""
+        """All templates as they are now. Kept between calls, so cheap while the gallery does not change.
+
+        What is computed with it holds unless it is ``spoiled`` afterwards.
+        """
         index = _newest(_shared_by(self._gallery), self._gallery)
         if self._space is not None:
             check_gallery(self._gallery, self._space)  # each time: a new gallery may have become another model's
@@ -137,7 +147,7 @@ def follow(gallery: Gallery) -> None:
         gallery: That of the calling thread, open on the files.
     """
     shared = _shared_by(gallery)
-    if shared.index is not None:
+    if shared.newest.index is not None:
         _newest(shared, gallery)
 
 
@@ -148,17 +158,17 @@ def _shared_by(gallery: Gallery) -> _Shared:
 
 
 def _newest(shared: _Shared, gallery: Gallery) -> Index:
-    known = shared.index
+    known = shared.newest.index
     if known is not None and known.revision == gallery.revision():
         return known
     with shared.following:  # one reads and sorts what is new, and the others wait for that
-        known = shared.index or shared.images.opened(gallery)
+        newest = shared.newest
+        if newest.index is None and (known := shared.images.opened(gallery)) is not None:
+            newest.use(known)
+        known = newest.index
         if known is None or known.revision != gallery.revision():
-            changes = gallery.changes(None if known is None else known.revision)
-            known = Index.of(changes) if known is None else known.following(changes)
-        if known is not shared.index:
-            shared.index = known
-            shared.images.look(gallery, known, _held_by)
+            known = newest.follow(gallery.changes(None if known is None else known.revision))
+        shared.images.look(gallery, known, _held_by)
         return known
 
 
@@ -169,6 +179,4 @@ def _held_by(gallery: Gallery) -> _Shared | None:
 
 
 def _state(index: Index) -> GalleryState:
-    return GalleryState(
-        index.revision, len(index.names), len(index), index.calibration, index.look_alikes, index.margins
-    )
+    return GalleryState(index.revision, index.people, len(index), index.calibration, index.look_alikes, index.margins)

@@ -16,9 +16,10 @@ import numpy as np
 
 from facepool.errors import InvalidEmbedding
 from facepool.gallery.checks import check_vectors
-from facepool.search.index import Index, ranges
-from facepool.search.int8 import CodedProbes, Codes, Products
+from facepool.search.index import Index
+from facepool.search.int8 import Blocks, CodedProbes, Products
 from facepool.search.normalization import score_offsets
+from facepool.search.segment import ranges
 from facepool.types import Candidate, Floats, Indices
 
 Merge = Callable[[Floats], Floats]
@@ -39,6 +40,8 @@ _ROWS_TO_READ = 0.25
 """Share of the gallery that is looked at a second time; if more would have to be, all of it is multiplied in
 float32."""
 _FIRST_BLOCKS = 4
+_NOBODY = np.float32(-2)
+"""The similarity of everybody to somebody who is dead: below all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class _Listed:
     """Some people near to one face, nearest first.
 
     Attributes:
-        people: (K,) intp, indices into the index's names.
+        people: (K,) intp, numbers of people of the index.
         candidates: The same K people.
     """
 
@@ -76,7 +79,7 @@ def nearest(index: Index, probes: Floats, k: int = 2, *, normalize: bool = False
         return [() for _ in range(len(probes))]
     _check_probes(index, probes)
     wanted = max(k, SHORTLIST) if normalize else k
-    size = max(1, _BLOCK_VALUES // len(index)) if index.codes is None else _PROBES_AT_ONCE
+    size = max(1, _BLOCK_VALUES // len(index)) if index.blocks is None else _PROBES_AT_ONCE
     found: list[tuple[Candidate, ...]] = []
     for first in range(0, len(probes), size):
         block = probes[first : first + size]
@@ -126,20 +129,29 @@ def matching(index: Index, views: Floats, threshold: float) -> dict[str, Floats]
     """
     if not len(views) or not len(index):
         return {}
-    similarities = _best_of_people(index, views)
-    people = np.flatnonzero((similarities >= threshold).any(axis=0))
-    return {index.names[person]: similarities[:, person] for person in people.tolist()}
+    _check_probes(index, views)
+    least = np.float32(threshold) - _rounding_slack(views.shape[1])
+    people = np.flatnonzero((_best_of_people(index, views) >= least).any(axis=0))
+    people = people[index.alive(people)]
+    if not len(people):
+        return {}
+    rows, starts, _ = index.rows_of(people)
+    best = np.maximum.reduceat(_exact_views(index, rows, views), starts, axis=1)
+    return {index.name_of(people[place]): best[:, place] for place in np.flatnonzero((best >= threshold).any(axis=0))}
 
 
 def best_template(similarities: Floats, index: Index) -> Floats:
-    """(P, N) similarities of probes and people, from (P, T) of probes and templates: those of the best template."""
-    if len(index.names) == len(index):
+    """(P, N) similarities of probes and people, from (P, T) of probes and templates: those of the best template.
+
+    Both in the order of ``index.vectors``.
+    """
+    if index.people == len(index):
         return similarities
     return np.asarray(np.maximum.reduceat(similarities, index.starts, axis=1))
 
 
 def _check_probes(index: Index, probes: Floats) -> None:
-    dimension = index.vectors.shape[1]
+    dimension = index.dimension
     if probes.ndim != 2 or probes.shape[1] != dimension:
         raise InvalidEmbedding(
             f"Probes of shape {probes.shape} cannot be searched in the pool",
@@ -150,7 +162,16 @@ def _check_probes(index: Index, probes: Floats) -> None:
 
 
 def _best_of_people(index: Index, probes: Floats) -> Floats:
-    return best_template(probes @ index.vectors.T, index)
+    """(P, N) similarities of probes and everybody by number, in single precision."""
+    found = np.empty((len(probes), index.first_people[-1]), np.float32)
+    for layer, first in zip(index.layers, index.first_people.tolist(), strict=False):
+        segment = layer.segment
+        of_layer = found[:, first : first + segment.people]
+        products = probes @ segment.vectors.T
+        np.maximum.reduceat(products, segment.starts[:-1], axis=1, out=of_layer)
+        if layer.alive is not None:
+            of_layer[:, ~layer.alive] = _NOBODY
+    return found
 
 
 # The first pass: a person stays on the list as long as the most that they can have reaches the least that the last of
@@ -159,27 +180,32 @@ def _best_of_people(index: Index, probes: Floats) -> Floats:
 
 def _contenders(index: Index, probes: Floats, k: int) -> tuple[Indices, Indices]:
     """Who can be among the nearest: probes, rising, and the people of each, rising."""
-    if index.codes is None:
-        return _by_floats(_best_of_people(index, probes), probes.shape[1], k)
+    if index.blocks is None:
+        faces, people = _by_floats(_best_of_people(index, probes), probes.shape[1], k)
+        alive = index.alive(people)
+        return faces[alive], people[alive]
     coded = CodedProbes.of(probes)
-    maxima = index.codes.maxima(coded)
+    maxima = index.blocks.maxima(coded)
     found = []
     for row in range(len(probes)):
         part = slice(row, row + 1)
-        people = _by_codes(index, index.codes, probes[part], coded[part], maxima[part], _only_view, k)
-        if people is None:
-            people = _by_floats(_best_of_people(index, probes[part]), probes.shape[1], k)[1]
-        found.append(people)
+        chosen = _by_codes(index, index.blocks, probes[part], coded[part], maxima[part], _only_view, k)
+        if chosen is None:
+            everybody = _by_floats(_best_of_people(index, probes[part]), probes.shape[1], k)[1]
+            chosen = everybody[index.alive(everybody)]
+        found.append(chosen)
     return np.repeat(np.arange(len(probes)), [len(people) for people in found]), np.concatenate(found)
 
 
 def _merged_contenders(index: Index, views: Floats, merge: Merge, k: int) -> Indices:
     """Who can be among the nearest to one face seen in all views; rising."""
-    people = None
-    if index.codes is not None:
+    if index.blocks is not None:
         coded = CodedProbes.of(views)
-        people = _by_codes(index, index.codes, views, coded, index.codes.maxima(coded), merge, k)
-    return _by_merged_floats(_best_of_people(index, views), views.shape[1], merge, k) if people is None else people
+        found = _by_codes(index, index.blocks, views, coded, index.blocks.maxima(coded), merge, k)
+        if found is not None:
+            return found
+    people = _by_merged_floats(_best_of_people(index, views), views.shape[1], merge, k)
+    return people[index.alive(people)]
 
 
 def _only_view(similarities: Floats) -> Floats:
@@ -220,13 +246,13 @@ def _by_merged_floats(similarities: Floats, dimension: int, merge: Merge, k: int
 
 
 def _by_codes(
-    index: Index, codes: Codes, views: Floats, coded: CodedProbes, maxima: Products, merge: Merge, k: int
+    index: Index, blocks: Blocks, views: Floats, coded: CodedProbes, maxima: Products, merge: Merge, k: int
 ) -> Indices | None:
     """The same by codes, looking only into blocks that somebody among the best may be in.
 
     Args:
         index: The gallery.
-        codes: Its codes.
+        blocks: Its codes.
         views: (V, D) float32.
         coded: The same as codes.
         maxima: (V, B) largest product of each view with a row of each block.
@@ -236,42 +262,56 @@ def _by_codes(
     Returns:
         People, rising; None where too many come into question for a second look to pay.
     """
-    seeming = codes.similarities(maxima, coded)
-    upper = merge(seeming + codes.slack(coded))
+    seeming = blocks.similarities(maxima, coded)
+    upper = merge(seeming + blocks.slack(coded))
     # The best of a block is one person's for one view. For several it may be several people's, and nobody's together.
-    count = min(k if len(views) == 1 else _FIRST_BLOCKS * k, len(upper))
-    first = _BlockPeople(index, codes, coded, np.argpartition(-merge(seeming), count - 1)[:count], merge)
-    least = _last_of_best(_exact_merged(index, views, first.best(k), merge) - np.float32(_ROUNDING), k)
-    blocks = (upper >= least).nonzero()[0]
-    if codes.sizes[blocks].sum() > _ROWS_TO_READ * len(index):
-        codes.counts.add(None)
+    # Neither is it anybody's where it is that of a dead one.
+    count = min(k if len(views) == 1 and index.people == index.first_people[-1] else _FIRST_BLOCKS * k, len(upper))
+    first = _BlockPeople(index, blocks, coded, np.sort(np.argpartition(-merge(seeming), count - 1)[:count]), merge)
+    least = np.float32(-np.inf)
+    if len(first.people) >= k:
+        least = _last_of_best(_exact_merged(index, views, first.best(k), merge) - np.float32(_ROUNDING), k)[0]
+    chosen = (upper >= least).nonzero()[0]
+    if blocks.rows[chosen].sum() > _ROWS_TO_READ * index.first_rows[-1]:
+        index.search_counts.add(None)
         return None
-    second = _BlockPeople(index, codes, coded, blocks, merge)
+    second = _BlockPeople(index, blocks, coded, chosen, merge)
     people = second.people[second.upper >= least]
-    codes.counts.add(len(people))
+    index.search_counts.add(len(people))
     return people
 
 
 class _BlockPeople:
-    """Everybody in some blocks: how similar they are at most.
+    """Everybody in some blocks who is alive: how similar they are at most.
 
     Args:
         index: The gallery.
-        codes: Its codes.
+        blocks: Its codes.
         probes: V views of a face.
-        blocks: Numbers of blocks.
+        chosen: Numbers of blocks, rising.
         merge: Makes one similarity of the views'.
+
+    Attributes:
+        people: (K,) their numbers, rising.
+        upper: (K,) the most that they can reach.
     """
 
-    def __init__(self, index: Index, codes: Codes, probes: CodedProbes, blocks: Indices, merge: Merge) -> None:
-        first = index.person_of[codes.starts[blocks]]
-        last = index.person_of[codes.starts[blocks] + codes.sizes[blocks] - 1]
-        self.people = ranges(first, last - first + 1)
-        rows = index.counts[self.people]
-        best = np.maximum.reduceat(codes.products(probes, blocks), np.cumsum(rows) - rows, axis=0).T
-        seeming = codes.similarities(best, probes)
-        slack = np.repeat(codes.slack(probes, blocks), last - first + 1, axis=1)
-        self.upper = merge(seeming + slack)
+    def __init__(self, index: Index, blocks: Blocks, probes: CodedProbes, chosen: Indices, merge: Merge) -> None:
+        people, rows, in_each = [], [], []
+        for number, places in blocks.grouped(chosen):
+            segment, codes = index.layers[number].segment, blocks.segments[number]
+            in_each.append(codes.people[places + 1] - codes.people[places])
+            those = ranges(codes.people[places], in_each[-1])
+            rows.append(segment.counts(those))
+            people.append(those + index.first_people[number])
+        counts, of_block = np.concatenate(rows), np.repeat(chosen, np.concatenate(in_each))
+        products = np.maximum.reduceat(blocks.products(probes, chosen), np.cumsum(counts) - counts, axis=0).T
+        self.people = np.concatenate(people)
+        if index.people != index.first_people[-1]:
+            alive = index.alive(self.people)
+            self.people, products, of_block = self.people[alive], products[:, alive], of_block[alive]
+        seeming = blocks.similarities(products, probes, of_block)
+        self.upper = merge(seeming + blocks.slack(probes, of_block))
         self._seeming = merge(seeming)
 
     def best(self, k: int) -> Indices:
@@ -294,15 +334,15 @@ def _last_of_best(lower: Floats, k: int) -> Floats:
 # The second pass: similarities that depend on nothing but two vectors.
 
 
-def _exact(vectors: Floats, rows: Indices, probes: Floats, asked: Indices) -> Floats:
+def _exact(index: Index, rows: Indices, probes: Floats, asked: Indices) -> Floats:
     """Similarities of pairs of a row and a probe.
 
     The product of two float32 is exact in double precision; NumPy adds those of one pair pairwise, in an order that
     depends on D alone. What is left of rounding is gone in float32.
 
     Args:
-        vectors: (T, D) float32.
-        rows: (K,) of `vectors`.
+        index: The gallery.
+        rows: (K,) of it.
         probes: (P, D) float32.
         asked: (K,) of `probes`.
 
@@ -313,18 +353,18 @@ def _exact(vectors: Floats, rows: Indices, probes: Floats, asked: Indices) -> Fl
     doubles = probes.astype(np.float64)
     for first in range(0, len(rows), _PAIRS_AT_ONCE):
         part = slice(first, first + _PAIRS_AT_ONCE)
-        found[part] = (vectors[rows[part]] * doubles[asked[part]]).sum(axis=1)
+        found[part] = (index.vectors_of(rows[part]) * doubles[asked[part]]).sum(axis=1)
     return found
 
 
-def _exact_views(vectors: Floats, rows: Indices, views: Floats) -> Floats:
-    """Similarities of all of (V, D) views and some rows of (T, D) vectors, (V, K) float32."""
-    return np.stack([_exact(vectors, rows, views, np.full(len(rows), view)) for view in range(len(views))])
+def _exact_views(index: Index, rows: Indices, views: Floats) -> Floats:
+    """Similarities of all of (V, D) views and some rows, (V, K) float32."""
+    return np.stack([_exact(index, rows, views, np.full(len(rows), view)) for view in range(len(views))])
 
 
 def _exact_merged(index: Index, views: Floats, people: Indices, merge: Merge) -> Floats:
-    rows, starts = index.rows_of(people)
-    return merge(np.maximum.reduceat(_exact_views(index.vectors, rows, views), starts, axis=1))
+    rows, starts, _ = index.rows_of(people)
+    return merge(np.maximum.reduceat(_exact_views(index, rows, views), starts, axis=1))
 
 
 def _compared(index: Index, probes: Floats, asked: Indices, people: Indices, k: int) -> list[_Listed]:
@@ -334,39 +374,67 @@ def _compared(index: Index, probes: Floats, asked: Indices, people: Indices, k: 
         index: The gallery.
         probes: (P, D).
         asked: (K,) rising: which probe is to be compared.
-        people: (K,) with whom; rising for each probe.
+        people: (K,) with whom.
         k: How many are wanted of each.
     """
-    rows, starts = index.rows_of(people)
-    counts = index.counts[people]
-    similarities = _exact(index.vectors, rows, probes, asked.repeat(counts))
+    rows, starts, counts = index.rows_of(people)
+    similarities = _exact(index, rows, probes, asked.repeat(counts))
     best = _in_range(np.maximum.reduceat(similarities, starts))
-    order = np.lexsort((-best, asked))  # stable: equal ones stay by name
-    firsts = np.searchsorted(asked, np.arange(len(probes) + 1)).tolist()
-    found = []
-    for first, end in pairwise(firsts):
-        places = order[first : min(first + k, end)]
-        candidates = (
-            _candidate(index, people[place], best[place], similarities[starts[place] : starts[place] + counts[place]])
-            for place in places.tolist()
-        )
-        found.append(_Listed(people[places], tuple(candidates)))
-    return found
+    bounds = np.searchsorted(asked, np.arange(len(probes) + 1)).tolist()
+    return [
+        _listed(index, _Compared(people, best, rows, starts, counts, similarities), np.arange(first, end), k)
+        for first, end in pairwise(bounds)
+    ]
 
 
 def _compared_merged(index: Index, views: Floats, people: Indices, merge: Merge, k: int) -> _Listed:
-    """The best of some people, (K,) rising, for one face seen in all views."""
-    rows, starts = index.rows_of(people)
-    counts = index.counts[people]
-    similarities = _exact_views(index.vectors, rows, views)
+    """The best of some people, (K,), for one face seen in all views."""
+    rows, starts, counts = index.rows_of(people)
+    similarities = _exact_views(index, rows, views)
     best = _in_range(merge(np.maximum.reduceat(similarities, starts, axis=1)))
-    loudest = similarities.max(axis=0)
-    places = _best(best, k)
+    compared = _Compared(people, best, rows, starts, counts, similarities.max(axis=0))
+    return _listed(index, compared, np.arange(len(people)), k)
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """People who were compared with a face.
+
+    Attributes:
+        people: (K,) their numbers.
+        best: (K,) how similar they are.
+        rows: (R,) their templates.
+        starts: (K,) where those of each begin.
+        counts: (K,) and how many they are.
+        similarities: (R,) how similar each is.
+    """
+
+    people: Indices
+    best: Floats
+    rows: Indices
+    starts: Indices
+    counts: Indices
+    similarities: Floats
+
+
+def _listed(index: Index, compared: _Compared, places: Indices, k: int) -> _Listed:
+    """The `k` most similar of those who were compared with one face, equal ones by name."""
+    best = compared.best[places]
+    if k < len(places):
+        places = places[best >= np.partition(best, len(best) - k)[len(best) - k]]
+    named = [(-float(compared.best[place]), index.name_of(compared.people[place]), place) for place in places.tolist()]
+    chosen = sorted(named)[:k]
+    loudest = [
+        compared.starts[place] + compared.similarities[compared.starts[place] :][: compared.counts[place]].argmax()
+        for _, _, place in chosen
+    ]
+    numbers = index.template_ids_of(compared.rows[loudest]) if loudest else ()
+    people = compared.people[[place for _, _, place in chosen]]
     candidates = (
-        _candidate(index, people[place], best[place], loudest[starts[place] : starts[place] + counts[place]])
-        for place in places
+        Candidate(name, -below, int(number), person_id=index.id_of(person))
+        for (below, name, _), number, person in zip(chosen, numbers, people, strict=True)
     )
-    return _Listed(people[places], tuple(candidates))
+    return _Listed(people, tuple(candidates))
 
 
 def _normalized(index: Index, probes: Floats, listed: Sequence[_Listed], k: int) -> Iterator[tuple[Candidate, ...]]:
@@ -381,8 +449,8 @@ def _normalized(index: Index, probes: Floats, listed: Sequence[_Listed], k: int)
 
 def _offsets_of_views(index: Index, views: Floats, people: Indices) -> Floats:
     """The score offsets of (K,) people for each view by itself, (V, K)."""
-    rows, starts = index.rows_of(people)
-    best = _in_range(np.maximum.reduceat(_exact_views(index.vectors, rows, views), starts, axis=1))
+    rows, starts, _ = index.rows_of(people)
+    best = _in_range(np.maximum.reduceat(_exact_views(index, rows, views), starts, axis=1))
     nearest_first = np.argsort(-best, axis=1, kind="stable")
     of_sorted = score_offsets(index, views, np.take_along_axis(best, nearest_first, axis=1), people[nearest_first])
     offsets = np.empty_like(best)
@@ -401,19 +469,3 @@ def _ranked(listed: _Listed, offsets: Floats, k: int) -> tuple[Candidate, ...]:
 def _in_range(similarities: Floats) -> Floats:
     """Rounding takes the product of two unit vectors beyond 1 now and then."""
     return np.minimum(np.maximum(similarities, np.float32(-1)), np.float32(1))
-
-
-def _best(people: Floats, k: int) -> list[int]:
-    """The `k` highest of (N,), best first, equal ones by position, which is by name."""
-    contenders = np.arange(len(people))
-    if k < len(people):
-        contenders = (people >= np.partition(people, len(people) - k)[len(people) - k]).nonzero()[0]
-    order = (-people[contenders]).argsort(kind="stable")[:k]
-    return [int(place) for place in contenders[order]]
-
-
-def _candidate(index: Index, person: int, similarity: np.float32, of_rows: Floats) -> Candidate:
-    loudest = index.starts[person] + of_rows.argmax()
-    return Candidate(
-        index.names[person], float(similarity), int(index.template_ids[loudest]), person_id=index.person_ids[person]
-    )

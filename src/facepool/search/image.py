@@ -41,6 +41,7 @@ from facepool.gallery.image import (
     unfinished_image_of,
 )
 from facepool.search.index import Index
+from facepool.search.shared import SharedIndex
 from facepool.threads import allowed_threads
 
 Parts = Mapping[str, npt.NDArray[Any]]
@@ -68,7 +69,7 @@ class Image:
 
     Attributes:
         mark: Which pool at which moment it is of.
-        parts: Arrays by name, read-only.
+        parts: Arrays by name, which may be written to.
         file: Device and number of its file.
     """
 
@@ -160,9 +161,10 @@ def read_image(path: Path, *, is_own: bool = False) -> Image:
             raise Misfit("it is cut off, or of another machine")
         if os.name == "nt":  # where what is mapped can be neither deleted nor replaced
             file.seek(0)
-            memory: mmap.mmap | bytes = file.read()
-        else:
-            memory = mmap.mmap(file.fileno(), status.st_size, access=mmap.ACCESS_READ)
+            memory: mmap.mmap | bytearray = bytearray(file.read())
+        else:  # who is erased is overwritten in the file, too, which others may have mapped
+            access = mmap.ACCESS_WRITE if file.writable() else mmap.ACCESS_COPY
+            memory = mmap.mmap(file.fileno(), status.st_size, access=access)
             if hasattr(mmap, "MADV_WILLNEED"):
                 memory.madvise(mmap.MADV_WILLNEED)
     if not is_own:
@@ -188,7 +190,7 @@ def _digest_of(chunk: memoryview) -> str:
     return hashlib.sha256(chunk).hexdigest()
 
 
-def _array(memory: mmap.mmap | bytes, record: Mapping[str, Any]) -> npt.NDArray[Any]:
+def _array(memory: mmap.mmap | bytearray, record: Mapping[str, Any]) -> npt.NDArray[Any]:
     kind = np.dtype(record["kind"])
     if kind.kind not in _NUMBERS:
         raise Misfit("it has arrays of something else than numbers")
@@ -207,7 +209,7 @@ class Held(Protocol):
     """What all who search one pool share: the newest index, and who may make it newer."""
 
     following: threading.Lock
-    index: Index | None
+    newest: SharedIndex
 
 
 class ImageKeeper:
@@ -294,7 +296,7 @@ class ImageKeeper:
         """Write an image, or take the one that another process has written; False: later."""
         with open_pool(path, must_exist=True) as gallery:
             imaged, held = gallery.imaged, held_by(gallery)
-            if imaged is None or held is None or held.index is None:
+            if imaged is None or held is None or held.newest.index is None:
                 return True
             if gallery.owed().traces:  # whoever wipes deletes the image again
                 return False
@@ -312,9 +314,9 @@ class ImageKeeper:
     def _took(self, gallery: Gallery, held: Held) -> bool:
         """Use the image of another process, if it is about as new as what is searched."""
         found = _indexed(gallery)
-        if found is None or held.index is None:
+        if found is None or held.newest.index is None:
             return False
-        if len(held.index) - len(found[0]) > max(LEAST_TEMPLATES, _NEW_SHARE * len(found[0])):
+        if len(held.newest.index) - len(found[0]) > max(LEAST_TEMPLATES, _NEW_SHARE * len(found[0])):
             return False
         self._use(gallery, held, *found)
         return True
@@ -322,10 +324,9 @@ class ImageKeeper:
     def _use(self, gallery: Gallery, held: Held, index: Index, file: tuple[int, int]) -> None:
         """Search what is mapped in place of what is in memory, or in a file that is gone."""
         with held.following:
-            if held.index is not None and held.index.revision > index.revision:
-                held.index = index.following(gallery.changes(index.revision))
-            else:
-                held.index = index
+            known = held.newest.index
+            is_behind = known is not None and known.revision > index.revision
+            held.newest.use(index, gallery.changes(index.revision) if is_behind else None)
             self._rests_on, self._rows = file, len(index)
 
 
@@ -347,7 +348,7 @@ def _indexed(gallery: Gallery) -> tuple[Index, tuple[int, int]] | None:
 
 def _made(imaged: ImagedGallery, held: Held) -> tuple[Mark, Parts]:
     """What an image has: the index that is searched, brought to the present moment."""
-    index = held.index
+    index = held.newest.index
     if index is None:
         raise Misfit("nobody searches the pool any more")
     changes, mark = imaged.marked_changes(index.revision)

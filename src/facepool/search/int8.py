@@ -6,16 +6,15 @@ Products of codes are whole numbers and exact, whatever computes them and in wha
 """
 
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from facepool.threads import allowed_threads
+from facepool.threads import allowed_threads, on_threads
 from facepool.types import Floats, Indices
 
 try:
@@ -28,6 +27,8 @@ else:
 and galleries are searched without codes, with the same answers."""
 
 Bytes = npt.NDArray[np.int8]
+Places = npt.NDArray[np.integer]
+"""Places and rows: int32 where they are kept."""
 Doubles = npt.NDArray[np.float64]
 Products = npt.NDArray[np.number]
 Number = TypeVar("Number", bound=np.generic)
@@ -36,6 +37,7 @@ _LARGEST = 127
 _SAMPLED_ROWS = 4096
 _BLOCKS = 4096
 _LEAST_ROWS_A_BLOCK = 32
+_ROWS_A_BLOCK = 256
 _ROWS_AT_ONCE = 16384
 _PRODUCTS_AT_ONCE = 1 << 17
 """Of rows and probes, multiplied in one go: they stay in a core's cache until their maxima are taken."""
@@ -100,111 +102,155 @@ class SearchCounts:
         self.compared += compared or 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Codes:
-    """The rows of an index as codes, in blocks that no person's rows cross.
+    """The rows of a segment as codes, in blocks that no person's rows cross.
 
     Attributes:
         rows: (T, D) int8.
-        scale: What numbers were multiplied with, a float32.
         errors: (T,) float32, norm of what each row's code misses, rounded up.
-        starts: (B,) intp, the first row of each block.
-        sizes: (B,) intp, how many rows it has.
-        block_errors: (B,) float64, the largest error in each block.
-        counts: Counts searches; the only thing here that changes.
+        scale: What numbers were multiplied with, a float32.
+        people: (B + 1,) int32, the first person of each block, and the end of the last one's.
+        starts: (B + 1,) int32, the first row of each block, and the end of the last one.
+        block_errors: (B,) float32, the largest error in each block.
     """
 
     rows: Bytes
-    scale: float
     errors: Floats
-    starts: Indices
-    sizes: Indices
-    block_errors: Doubles
-    counts: SearchCounts = field(default_factory=SearchCounts, compare=False)
+    scale: float
+    people: Places
+    starts: Places
+    block_errors: Floats
+
+    @classmethod
+    def of(cls, rows: Bytes, errors: Floats, scale: float, starts: Places) -> "Codes":
+        """Codes in blocks; until they are measured nothing is said of their errors.
+
+        Args:
+            rows: As in `Codes`.
+            errors: As in `Codes`.
+            scale: As in `Codes`.
+            starts: (P + 1,) the first row of each person, and the end.
+        """
+        wanted = np.arange(0, len(rows), max(_LEAST_ROWS_A_BLOCK, min(_ROWS_A_BLOCK, len(rows) // _BLOCKS)))
+        people = np.unique(np.searchsorted(starts[:-1], wanted, side="right") - 1)
+        ends = np.append(people, len(starts) - 1).astype(np.int32)
+        return cls(rows, errors, scale, ends, starts[ends], np.full(len(people), np.inf, np.float32))
+
+    def measure(self) -> None:
+        """Find the largest errors, once the rows are there."""
+        np.maximum.reduceat(self.errors, self.starts[:-1], out=self.block_errors)
+
+
+class Blocks:
+    """The blocks of all segments of an index, numbered through.
+
+    Args:
+        segments: The codes of each, one or more.
+
+    Attributes:
+        firsts: (S + 1,) the first block of each segment, and the end.
+        rows: (B,) how many rows each block has.
+        errors: (B,) float64, the largest error in each.
+    """
+
+    def __init__(self, segments: Sequence[Codes]) -> None:
+        self.segments = segments
+        self.firsts = np.cumsum([0, *(len(one.block_errors) for one in segments)])
+        self.rows = np.concatenate([np.diff(one.starts) for one in segments])
+        self.errors = np.concatenate([one.block_errors for one in segments]).astype(np.float64)
+        self._scales = np.repeat([one.scale for one in segments], np.diff(self.firsts))
+
+    def __len__(self) -> int:
+        """How many blocks there are."""
+        return len(self.rows)
 
     def maxima(self, probes: CodedProbes) -> Products:
         """The largest product of each probe with a row of each block, (P, B) int32; on all threads allowed."""
         products_with = _multiplier(probes.codes)
-        found = np.empty((len(self.starts), len(probes.codes)), np.int32)
-        step = max(1, self._rows_at_once(len(probes.codes)) * len(self.starts) // len(self.rows))
-        chunks = deque(range(0, len(self.starts), step))
+        found = np.empty((len(self), len(probes.codes)), np.int32)
+        chunks = deque(self._chunks(max(1, min(_ROWS_AT_ONCE, _PRODUCTS_AT_ONCE // len(probes.codes)))))
 
         def work() -> None:
             while chunks:
                 try:
-                    first = chunks.popleft()
+                    codes, out, first, end = chunks.popleft()
                 except IndexError:  # another thread took the last one
                     return
-                starts = self.starts[first : first + step]
-                end = starts[-1] + self.sizes[first + len(starts) - 1]
-                products = products_with(self.rows[starts[0] : end])
-                found[first : first + step] = np.maximum.reduceat(products, starts - starts[0], axis=0)
+                starts = codes.starts[first : end + 1]
+                products = products_with(codes.rows[starts[0] : starts[-1]])
+                found[out : out + end - first] = np.maximum.reduceat(products, starts[:-1] - starts[0], axis=0)
 
-        threads = min(allowed_threads(), 1 + self.rows.size // _VALUES_A_THREAD)
-        with ThreadPoolExecutor(max_workers=max(1, threads - 1)) as helpers:
-            others = [helpers.submit(work) for _ in range(threads - 1)]
-            work()
-        for other in others:
-            other.result()
+        values = sum(one.rows.size for one in self.segments)
+        on_threads(work, min(allowed_threads(), 1 + values // _VALUES_A_THREAD))
         return found.T
 
-    def products(self, probes: CodedProbes, blocks: Indices) -> Products:
-        """The products of all probes with all rows of some blocks, (rows, P) int32."""
-        rows = np.concatenate(
-            [
-                self.rows[first : first + size]
-                for first, size in zip(self.starts[blocks], self.sizes[blocks], strict=True)
-            ]
-        )
-        return _multiplier(probes.codes)(rows)
+    def _chunks(self, rows: int) -> Iterator[tuple[Codes, int, int, int]]:
+        """Codes, number of the first block, and its place in these codes and the end of the chunk."""
+        for codes, first in zip(self.segments, self.firsts.tolist(), strict=False):
+            blocks = len(codes.block_errors)
+            step = max(1, rows * blocks // len(codes.rows))
+            for start in range(0, blocks, step):
+                yield codes, first + start, start, min(start + step, blocks)
 
-    def similarities(self, products: Products, probes: CodedProbes) -> Floats:
-        """(P, N) products as similarities, (P, N) float32."""
-        return np.asarray(products / (probes.scales * self.scale)[:, None], np.float32)
+    def grouped(self, blocks: Indices) -> Iterator[tuple[int, Indices]]:
+        """Rising numbers of blocks by segment: its number, and their places in its codes."""
+        bounds = np.searchsorted(blocks, self.firsts).tolist()
+        for segment, (first, end) in enumerate(pairwise(bounds)):
+            if end > first:
+                yield segment, blocks[first:end] - self.firsts[segment]
+
+    def products(self, probes: CodedProbes, blocks: Indices) -> Products:
+        """The products of all probes with all rows of some blocks, rising, (rows, P) int32."""
+        rows = [
+            self.segments[segment].rows[first:end]
+            for segment, places in self.grouped(blocks)
+            for first, end in zip(
+                self.segments[segment].starts[places].tolist(),
+                self.segments[segment].starts[places + 1].tolist(),
+                strict=True,
+            )
+        ]
+        return _multiplier(probes.codes)(np.concatenate(rows))
+
+    def similarities(self, products: Products, probes: CodedProbes, blocks: Indices | slice = slice(None)) -> Floats:
+        """(P, N) products with rows in (N,) blocks as similarities, (P, N) float32."""
+        return np.asarray(products / (probes.scales[:, None] * self._scales[blocks]), np.float32)
 
     def slack(self, probes: CodedProbes, blocks: Indices | slice = slice(None)) -> Floats:
         """How far a similarity from codes may be off the true one in some blocks, (P, B) float32.
 
         With p and v the vectors, p' and v' what their codes stand for: |pv - p'v'| <= |p| |v - v'| + |p - p'| |v'|.
         """
-        errors = self.block_errors[blocks]
+        errors = self.errors[blocks]
         slack = probes.lengths[:, None] * errors + probes.errors[:, None] * (_LONGEST + errors) + _ROUNDING
         return np.asarray(slack, np.float32)
-
-    def _rows_at_once(self, probes: int) -> int:
-        return max(1, min(_ROWS_AT_ONCE, _PRODUCTS_AT_ONCE // probes))
 
 
 _LONGEST = 1.001 + _ROUNDING
 """No template is longer: `check_vectors` lets none pass."""
 
 
-def code(vectors: Floats, starts: Indices) -> Codes:
-    """Code a gallery's templates.
+def scale_for(vectors: Floats) -> float:
+    """What to multiply numbers with to make codes of them.
 
     Args:
-        vectors: (T, D) float32, rows of norm 1; T and D at least 1.
-        starts: (P,) first row of each person.
+        vectors: (T, D) float32, rows of norm 1; T and D at least 1. Of other rows larger numbers are cut off, which
+            makes the error of their block larger, and the search no less right.
     """
     largest = np.abs(vectors[:: -(-len(vectors) // _SAMPLED_ROWS)]).max(axis=1)
     # A few rows of another form are cut off rather than making the codes of all others coarse.
     room = min(largest.max(), 2 * np.median(largest))
-    scale = float(np.float32(_LARGEST / room))
-    return in_blocks(*_coded_in_parts(vectors, scale), scale, starts)
+    return float(np.float32(_LARGEST / room))
 
 
-def extended_codes(known: Codes, at: Indices, vectors: Floats, starts: Indices) -> Codes:
-    """Codes of a gallery that has grown; only what is new is computed.
-
-    Args:
-        known: The codes so far.
-        at: (K,) rising: before which known row each new one comes.
-        vectors: (K, D) float32, the new rows. Numbers larger than the known scale has room for are cut off, which
-            makes the error of their block larger, and the search no less right.
-        starts: (P,) first row of each person, with the new rows.
-    """
-    rows, errors = _coded_in_parts(vectors, known.scale)
-    return in_blocks(spliced(known.rows, at, rows), spliced(known.errors, at, errors), known.scale, starts)
+def coded_rows(vectors: Floats, scale: float) -> tuple[Bytes, Floats]:
+    """(N, D) float32 rows as codes, and the error of each."""
+    rows, errors = np.empty(vectors.shape, np.int8), np.empty(len(vectors), np.float32)
+    for first in range(0, len(vectors), _ROWS_CODED_AT_ONCE):
+        part = slice(first, first + _ROWS_CODED_AT_ONCE)
+        rows[part], errors[part] = _coded(vectors[part], np.asarray(scale, np.float32))
+    return rows, errors
 
 
 def _multiplier(probes: Bytes) -> Callable[[Bytes], Products]:
@@ -231,14 +277,6 @@ def _multiplier(probes: Bytes) -> Callable[[Bytes], Products]:
     return products
 
 
-def _coded_in_parts(vectors: Floats, scale: float) -> tuple[Bytes, Floats]:
-    rows, errors = aligned(vectors.shape, np.int8), np.empty(len(vectors), np.float32)
-    for first in range(0, len(vectors), _ROWS_CODED_AT_ONCE):
-        part = slice(first, first + _ROWS_CODED_AT_ONCE)
-        rows[part], errors[part] = _coded(vectors[part], np.asarray(scale, np.float32))
-    return rows, errors
-
-
 def _coded(vectors: Floats, scale: Floats) -> tuple[Bytes, Floats]:
     """All in single precision: its rounding, of 2**-24 a number, is far below what `_INEXACT` and `_ROUNDING` add."""
     codes = np.clip(np.rint(vectors * scale), -_LARGEST, _LARGEST)
@@ -247,36 +285,9 @@ def _coded(vectors: Floats, scale: Floats) -> tuple[Bytes, Floats]:
     return codes.astype(np.int8), np.asarray(lengths * np.float32(_INEXACT) + np.float32(_ROUNDING), np.float32)
 
 
-def in_blocks(rows: Bytes, errors: Floats, scale: float, starts: Indices) -> Codes:
-    """Codes in blocks that no person's rows cross."""
-    wanted = np.arange(0, len(rows), max(_LEAST_ROWS_A_BLOCK, len(rows) // _BLOCKS))
-    blocks = starts[np.unique(np.searchsorted(starts, wanted, side="right") - 1)]
-    sizes = np.diff(blocks, append=len(rows))
-    return Codes(rows, scale, errors, blocks, sizes, np.maximum.reduceat(errors, blocks).astype(np.float64))
-
-
 def aligned(shape: tuple[int, ...], kind: type[Number]) -> npt.NDArray[Number]:
     """An uninitialized C-contiguous array that begins with a cache line: 64 bytes."""
     size = int(np.prod(shape)) * np.dtype(kind).itemsize
     memory = np.empty(size + _CACHE_LINE, np.uint8)
     skipped = -memory.ctypes.data % _CACHE_LINE
     return memory[skipped : skipped + size].view(kind).reshape(shape)
-
-
-def spliced(old: npt.NDArray[Number], at: Indices, new: npt.NDArray[Number]) -> npt.NDArray[Number]:
-    """Rows of which some were there, copied in whole stretches.
-
-    Args:
-        old: (N, ...).
-        at: (K,) rising, 0..N: before which old row each new one comes.
-        new: (K, ...).
-
-    Returns:
-        (N + K, ...), beginning with a cache line.
-    """
-    rows = aligned((len(old) + len(new), *old.shape[1:]), old.dtype.type)
-    rows[at + np.arange(len(new))] = new
-    for first, end in pairwise([0, *np.unique(at).tolist(), len(old)]):
-        shift = int(np.searchsorted(at, first, side="right"))
-        rows[first + shift : end + shift] = old[first:end]
-    return rows

@@ -36,19 +36,19 @@ def score_offsets(index: Index, probes: Floats, best: Floats, people: Indices) -
         index: The gallery.
         probes: (P, D) float32, rows of L2 norm 1.
         best: (P, K) similarity of the best template of each person, the nearest person first.
-        people: (P, K) indices into the index's names.
+        people: (P, K) numbers of people of the index.
 
     Returns:
         (P, K) float32, about -0.1..0.2; 0 in a gallery of few people.
     """
-    count = len(index.names)
+    count = index.people
     weight = _weight(np.array(count))
     if weight == 0:
         return np.zeros_like(best)
     asked = probes.astype(np.float64)
     means = (index.means(people) * asked[:, None]).sum(axis=2)
     here = ((asked * index.cohort.total).sum(axis=1) - means[:, 0]) / (count - 1)
-    beside = _beside_mean(best, means, index.cohort.lengths[people])
+    beside = _beside_mean(best, means, index.lengths_of(people))
     return np.asarray(weight * (beside + (here - index.cohort.usual)[:, None]), np.float32)
 
 
@@ -56,25 +56,27 @@ def normalized_scores(similarities: Floats, index: Index, without: Indices | Non
     """Similarity less score offset of everybody in the gallery: what thresholds are calibrated and evaluated on.
 
     Args:
-        similarities: (P, T) cosines of probes and templates.
-        index: The gallery, of at least one person.
+        similarities: (P, T) cosines of probes and templates, in the order of ``index.vectors``.
+        index: The gallery, of at least one person; a copy is made of one that is not `compact`.
         without: (P,) a person for each probe, who is treated as if they were not in the gallery: minus infinity.
 
     Returns:
         (P, N) float32, on the scale of the cosine.
     """
+    index = index.compact()
+    counts, lengths = index.counts, index.lengths
     best = np.asarray(np.maximum.reduceat(similarities, index.starts, axis=1))
-    means = np.asarray(np.add.reduceat(similarities, index.starts, axis=1) / index.counts, np.float32)
-    beside = _beside_mean(best, means, index.cohort.lengths)
+    means = np.asarray(np.add.reduceat(similarities, index.starts, axis=1) / counts, np.float32)
+    beside = _beside_mean(best, means, lengths)
     rows = np.arange(len(best))
-    count, total = np.full(len(best), len(index.names)), means.sum(axis=1)
-    likeness = np.full(len(best), index.cohort.usual * len(index.names) * (len(index.names) - 1))
+    count, total = np.full(len(best), index.people), means.sum(axis=1)
+    likeness = np.full(len(best), index.cohort.usual * index.people * (index.people - 1))
     if without is not None:
         best[rows, without] = -np.inf
         count -= 1
         total -= means[rows, without]
         left_out = index.means(without)
-        likeness -= 2 * (left_out @ index.cohort.total - index.cohort.lengths[without].astype(np.float64) ** 2)
+        likeness -= 2 * (left_out @ index.cohort.total - lengths[without].astype(np.float64) ** 2)
     weight, others = _weight(count), np.maximum(count - 1, 1)
     here = (total - means[rows, best.argmax(axis=1)]) / others
     usual = likeness / (np.maximum(count, 1) * others)
