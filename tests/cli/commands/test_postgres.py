@@ -15,7 +15,7 @@ from facepool.cli.main import cli, run
 from facepool.config import load_settings
 from reference_pages import commands
 from support import postgres
-from support.commands import Commands, film, nobody, pan, shot
+from support.commands import Commands, film, nobody, pan
 from support.paths import ROOT
 from support.ports import free_port
 
@@ -120,8 +120,8 @@ def test_people_go_to_files_and_back_and_to_other_databases(pool: Commands, tmp_
         assert exported.out == f"2 views of 2 people copied to {target}\n"
     with open_pool(str(pool.address)) as here:
         templates = here.templates()
-        for target in (tmp_path / "copy.db", tmp_path / "model_faces.npy", other):
-            with open_pool(target) as there:
+        for place in (tmp_path / "copy.db", tmp_path / "model_faces.npy", other):
+            with open_pool(place) as there:
                 assert there.space == here.space
                 for old, new in zip(templates, there.templates(), strict=True):
                     assert np.array_equal(old.sample.embedding, new.sample.embedding)
