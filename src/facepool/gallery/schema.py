@@ -382,7 +382,10 @@ def derived_template_uuid(number: int, embedding: object) -> bytes:
 
 def uuid_text(uuid: bytes) -> str:
     """A UUID of 16 bytes as it is shown."""
-    return str(UUID(bytes=uuid))
+    digits = uuid.hex()
+    if len(digits) != 32:
+        raise ValueError(f"a UUID of {len(uuid)} bytes")
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def uuid_bytes(text: str) -> bytes | None:

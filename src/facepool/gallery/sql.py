@@ -55,6 +55,8 @@ from facepool.gallery.schema import CONTENT, count_of, uuid_bytes, uuid_text
 from facepool.types import Calibration, EmbeddingSpace, Floats, Indices, Person, Pose, Sample, Template
 
 _ROWS_AT_ONCE = 8192
+_VECTORS_AT_ONCE = 1024
+"""So many fit into a core's cache, twice."""
 _ONE_MORE_ERASED = "UPDATE state SET erased = erased + 1"
 WIPING_S = 1.0
 """How long an erasure waits for others who use the files: what is left over is wiped later."""
@@ -79,10 +81,11 @@ _LOOK_ALIKES = """
 """
 _OLDEST_PERSON = "SELECT min(revision) FROM persons"
 _OLDEST_TEMPLATE = "SELECT min(revision) FROM templates"
-_VECTORS = """
+_ALL_VECTORS = """
     SELECT templates.id, samples.person_id, templates.embedding
-    FROM templates JOIN samples ON samples.id = templates.sample_id WHERE templates.revision > ?
+    FROM templates JOIN samples ON samples.id = templates.sample_id
 """
+_NEWER = "WHERE templates.revision > ?"
 
 
 class _NothingStored(Exception):
@@ -113,7 +116,7 @@ class SqlGallery(ABC):
         self._caller = ""
 
     @abstractmethod
-    def _connection(self) -> Database:
+    def _reading(self) -> AbstractContextManager[Database]:
         """The tables as they are now, for reading."""
 
     @abstractmethod
@@ -123,10 +126,6 @@ class SqlGallery(ABC):
     @abstractmethod
     def _writing(self) -> AbstractContextManager[Database]:
         """The tables, for a change that is the only one at its time; whatever is raised inside the block undoes it."""
-
-    @abstractmethod
-    def _explained(self) -> AbstractContextManager[None]:
-        """Turn what the database raises inside the block into facepool's errors."""
 
     @abstractmethod
     def _before_commit(self) -> None:
@@ -528,7 +527,7 @@ class SqlGallery(ABC):
         """
         with self._change() as (db, revision):
             prepare(db)
-            _replace_content(db, source, revision, report, with_images=self.keeps_images)
+            self._replace_content(db, source, revision, report)
             self._note(db, revision, "restored the pool", detail=_views(count_of(db, "templates")))
         self._leave_image()
 
@@ -546,12 +545,6 @@ class SqlGallery(ABC):
         self.close()
 
     @contextmanager
-    def _reading(self) -> Iterator[Database]:
-        db = self._connection()
-        with self._explained():
-            yield db
-
-    @contextmanager
     def _change(self, expected_revision: int | None = None) -> Iterator[tuple[Database, int]]:
         """One change, all or nothing; gives the revision that it leads to, too."""
         with self._writing() as db:
@@ -559,8 +552,12 @@ class SqlGallery(ABC):
             if expected_revision is not None and revision != expected_revision:
                 raise gallery_changed(self.address)
             yield db, revision + 1
-            db.execute("UPDATE state SET revision = ?", (revision + 1,))
+            self._write_revision(db, revision + 1)
             self._before_commit()
+
+    def _write_revision(self, db: Database, revision: int) -> None:
+        """Count a change."""
+        db.execute("UPDATE state SET revision = ?", (revision,))
 
     def _note(
         self,
@@ -675,7 +672,26 @@ class SqlGallery(ABC):
             return None
         return calibration
 
+    def _replace_content(
+        self, db: Database, source: sqlite3.Connection, revision: int, report: Callable[[int, int], None]
+    ) -> None:
+        """Fill the tables of people with those of a copy, as if all of it were new at a revision."""
+        for table in reversed(CONTENT):
+            db.execute(f"DELETE FROM {table}")  # noqa: S608 -- tables of ours
+        tables = [table for table in CONTENT if self.keeps_images or table != "pictures"]
+        total, done = sum(count_of(source, table) for table in tables), 0
+        for table in tables:
+            columns = columns_of(source, table)
+            read = ", ".join(str(revision) if name == "revision" else name for name in columns)
+            rows = source.execute(f"SELECT {read} FROM {table}")  # noqa: S608 -- tables of ours
+            while part := rows.fetchmany(_ROWS_AT_ONCE):
+                self._insert_rows(db, table, columns, part)
+                done += len(part)
+                report(done, total)
+        db.execute("DELETE FROM removed_templates WHERE id IN (SELECT id FROM templates)")
+
     def _changes(self, db: Database, since: int | None) -> Changes:
+        """What happened since a revision, at one moment."""
         revision = self._read_revision(db)
         if since is None or not 0 < since <= revision or _all_newer(db, since):
             return self._read_changes(db, revision, _EVERYTHING)
@@ -684,22 +700,31 @@ class SqlGallery(ABC):
     def _read_changes(self, db: Database, revision: int, since: int) -> Changes:
         template_ids, owners, vectors = self._read_vectors(db, since)
         people = db.execute("SELECT id, uuid, name FROM persons WHERE revision > ?", (since,)).fetchall()
-        for owner in set(owners.tolist()).difference(row for row, _, _ in people):
+        rows = np.array([row for row, _, _ in people], np.int64)
+        for owner in np.setdiff1d(owners, rows).tolist():
             people += db.execute("SELECT id, uuid, name FROM persons WHERE id = ?", (owner,))
-        place_of = {row: place for place, (row, _, _) in enumerate(people)}
         removed = db.execute("SELECT id FROM removed_templates WHERE revision > ?", (since,)).fetchall()
         return Changes(
             revision=revision,
             template_ids=template_ids,
-            person_of=np.array([place_of[owner] for owner in owners.tolist()], np.intp),
+            person_of=self._places(owners, np.array([row for row, _, _ in people], np.int64)),
             vectors=vectors,
-            person_ids=tuple(uuid_text(uuid) for _, uuid, _ in people),
-            names=tuple(name for _, _, name in people),
+            person_ids=tuple([uuid_text(uuid) for _, uuid, _ in people]),
+            names=tuple([name for _, _, name in people]),
             removed=np.array(removed, np.int64).reshape(-1),
             look_alikes=_read_look_alikes(db),
             calibration=self._fitting_calibration(db),
             whole=since == _EVERYTHING,
         )
+
+    def _places(self, owners: Indices, people: Numbers) -> Indices:
+        """Where the row of each owner is among those of people."""
+        order = np.argsort(people)
+        found = np.searchsorted(people, owners, sorter=order)
+        places = order[np.minimum(found, len(people) - 1)] if len(people) else found
+        if not np.array_equal(people[places], owners):
+            raise damaged(self.address, "it holds templates of people who are not there")
+        return np.asarray(places, np.intp)
 
     def _read_vectors(self, db: Database, since: int) -> tuple[Numbers, Indices, Floats]:
         """Numbers, rows of the owners, and vectors of the templates that are newer than a revision."""
@@ -707,11 +732,12 @@ class SqlGallery(ABC):
         (count,) = db.execute("SELECT count(*) FROM templates WHERE revision > ?", (since,)).fetchone()
         ids, owners = np.empty(count, np.int64), np.empty(count, np.intp)
         vectors = np.empty((count, dimension), np.float32)
-        rows = db.execute(_VECTORS, (since,))
+        # All of them in the order in which they lie in the file.
+        rows = db.execute(_ALL_VECTORS) if since == _EVERYTHING else db.execute(f"{_ALL_VECTORS} {_NEWER}", (since,))
         # In parts: a million rows as Python objects take several times the memory of the matrix.
-        for first in range(0, count, _ROWS_AT_ONCE):
-            part = slice(first, min(first + _ROWS_AT_ONCE, count))
-            ids[part], owners[part], blobs = zip(*rows.fetchmany(_ROWS_AT_ONCE), strict=True)
+        for first in range(0, count, _VECTORS_AT_ONCE):
+            part = slice(first, min(first + _VECTORS_AT_ONCE, count))
+            ids[part], owners[part], blobs = zip(*rows.fetchmany(_VECTORS_AT_ONCE), strict=True)
             self._check_blobs(db, blobs)
             vectors[part] = np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), dimension)
         check_vectors(vectors, what=f"The pool {self.address} is damaged: its row")
@@ -719,7 +745,7 @@ class SqlGallery(ABC):
 
     def _check_blobs(self, db: Database, blobs: Sequence[object]) -> None:
         dimension = self._dimension(db) or 0
-        if any(not isinstance(blob, bytes) or len(blob) != 4 * dimension for blob in blobs):
+        if not set(map(type, blobs)) <= {bytes} or not set(map(len, blobs)) <= {4 * dimension}:  # type: ignore[arg-type]
             raise damaged(self.address, f"it holds vectors that do not have {dimension} dimensions")
 
     def _check_owner(self, db: Database, template_id: int, name: str | None) -> tuple[int, str]:
@@ -742,29 +768,14 @@ def _all_newer(db: Database, since: int) -> bool:
     return all(revision is None or int(revision) > since for revision in oldest)
 
 
-def _replace_content(
-    db: Database,
-    source: sqlite3.Connection,
-    revision: int,
-    report: Callable[[int, int], None],
-    *,
-    with_images: bool,
-) -> None:
-    """Fill the tables of people with those of a copy, as if all of it were new at a revision."""
-    for table in reversed(CONTENT):
-        db.execute(f"DELETE FROM {table}")  # noqa: S608 -- tables of ours
-    tables = [table for table in CONTENT if with_images or table != "pictures"]
-    total, done = sum(count_of(source, table) for table in tables), 0
-    for table in tables:
-        columns = [str(name) for _, name, *_ in db.execute(f"PRAGMA table_info({table})").fetchall()]
-        read = ", ".join(str(revision) if name == "revision" else name for name in columns)
-        rows = source.execute(f"SELECT {read} FROM {table}")  # noqa: S608 -- tables of ours
-        store = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 -- tables of ours
-        while part := rows.fetchmany(_ROWS_AT_ONCE):
-            db.executemany(store, part)
-            done += len(part)
-            report(done, total)
-    db.execute("DELETE FROM removed_templates WHERE id IN (SELECT id FROM templates)")
+def columns_of(db: sqlite3.Connection, table: str) -> list[str]:
+    """The columns of a table of ours."""
+    return [str(name) for _, name, *_ in db.execute(f"PRAGMA table_info({table})").fetchall()]
+
+
+def insertion(table: str, columns: Sequence[str]) -> str:
+    """The statement that stores a row of a table of ours."""
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 -- tables of ours
 
 
 def read_space(db: Database) -> EmbeddingSpace | None:
@@ -850,8 +861,8 @@ def calibration_of(record: Mapping[str, Any]) -> Calibration:
 
 
 def plain_text(value: str) -> str:
-    """Text that can be stored: file names that are no valid Unicode come as half characters, which cannot."""
-    return value.encode("utf-8", "backslashreplace").decode()
+    """Text that can be stored, as NUL cannot, nor half characters: so file names come that are no valid Unicode."""
+    return value.encode("utf-8", "backslashreplace").decode().replace("\0", r"\x00")
 
 
 def _plain_number(value: float | None) -> float | None:
@@ -964,7 +975,7 @@ def _insert_template(db: Database, person: int, template: Template, revision: in
         uuid = uuid4().bytes
     db.execute(
         "INSERT INTO templates (sample_id, embedding, model, created_at, uuid, revision) VALUES (?, ?, ?, ?, ?, ?)",
-        (row, sample.embedding.astype("<f4").tobytes(), template.model, template.created_at, uuid, revision),
+        (row, np.ascontiguousarray(sample.embedding, "<f4"), template.model, template.created_at, uuid, revision),
     )
     if sample.picture and with_image:
         db.execute("INSERT INTO pictures VALUES (?, ?)", (row, sample.picture))
