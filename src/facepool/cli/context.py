@@ -61,6 +61,7 @@ class CommandContext:
         json_lines: Print results for programs.
         accept_licence: The user has said that they accept terms that restrict use.
         ids_path: Where the names of a ``.npy`` pool are, if not beside it.
+        is_quiet: Make no remarks: another process makes the same.
     """
 
     def __init__(self, given: Mapping[str, object] | None = None) -> None:
@@ -69,7 +70,13 @@ class CommandContext:
         self.json_lines = False
         self.accept_licence = False
         self.ids_path: Path | None = None
+        self.is_quiet = False
         self._warned: set[str] = set()
+
+    def __getstate__(self) -> dict[str, object]:
+        """What another process needs to do the same: networks and console it makes itself."""
+        names = ("given", "config", "json_lines", "accept_licence", "ids_path", "is_quiet", "_warned", "settings")
+        return {name: getattr(self, name) for name in names}
 
     @cached_property
     def settings(self) -> Settings:
@@ -79,7 +86,7 @@ class CommandContext:
     @cached_property
     def console(self) -> Console:
         """Where results and remarks go."""
-        return Console(json_lines=self.json_lines)
+        return Console(json_lines=self.json_lines, is_quiet=self.is_quiet)
 
     @cached_property
     def analyzer(self) -> Analyzer:

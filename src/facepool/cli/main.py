@@ -4,8 +4,8 @@ import importlib
 import io
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -85,15 +85,20 @@ def set_up_log(verbose: int) -> None:
 
 def run(command: click.Command, arguments: list[str] | None = None) -> int:
     """Run a command and turn errors, and what ends it from outside, into one line and an exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    given = sys.argv[1:] if arguments is None else arguments
+    return guarded(lambda: command.main(given, standalone_mode=False), Console(json_lines="--json" in given))
+
+
+def guarded(work: Callable[[], object], console: Console) -> int:
+    """Do the work of a command and turn errors, and what ends it from outside, into one line and an exit code."""
     _survive_narrow_encodings()
     with Termination() as termination:
-        return _run(command, arguments, Console(json_lines="--json" in arguments), termination)
+        return _guarded(work, console, termination)
 
 
-def _run(command: click.Command, arguments: list[str], console: Console, termination: Termination) -> int:
+def _guarded(work: Callable[[], object], console: Console, termination: Termination) -> int:
     try:
-        outcome: Any = command.main(arguments, standalone_mode=False)
+        outcome = work()
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return error.exit_code

@@ -46,7 +46,8 @@ def serving(
 def test_a_photo_is_registered_and_recognized_over_http(facepool: Commands, photos: Path) -> None:
     with serving(facepool) as (_, address), httpx.Client(base_url=address, timeout=PATIENCE_S) as web:
         assert web.get("/ready").json() == {
-            "ready": True, "models": True, "pool": True, "store": True, "why": [], "owed": []
+            "ready": True, "models": True, "pool": True, "store": True, "why": [], "owed": [],
+            "process": 0, "processes": 1,
         }  # fmt: skip
         first, second = ((photos / f"person_a_{number}.jpg").read_bytes() for number in (1, 2))
         assert web.post("/v1/persons/Ada/samples", files={"file": first}).json()["stored"] == 1
@@ -272,3 +273,9 @@ def test_passwords_among_the_arguments_are_warned_of(facepool: Commands) -> None
     (warning,) = [line for line in err.splitlines() if "Other users of this machine" in line]
     assert "FACEPOOL_CAMERA" in warning
     assert "s3cret" not in err
+
+
+def test_workers_share_no_pool_in_a_file(facepool: Commands) -> None:
+    outcome = facepool("serve", "--workers", "2")
+    assert (outcome.code, "error [config_invalid] 2 workers cannot share" in outcome.error) == (2, True)
+    assert "postgresql://" in outcome.error

@@ -1,8 +1,13 @@
 """``facepool serve``."""
 
+import socket
 import ssl
+import sys
 import webbrowser
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -20,10 +25,13 @@ from facepool.cli.context import (
     licence_option,
     settings_options,
 )
+from facepool.cli.main import guarded, set_up_log
+from facepool.cli.signals import leave_no_core
 from facepool.cli.ui.console import Console
 from facepool.config import Settings
 from facepool.errors import ConfigError, PathMissing
-from facepool.gallery.address import PoolAddress, make_folder_of
+from facepool.gallery.address import PoolAddress, PostgresAddress, make_folder_of
+from facepool.threads import default_threads
 from facepool.web.allocator import keep_heaps_small
 from facepool.web.app import create_app
 from facepool.web.certificates import (
@@ -42,10 +50,14 @@ from facepool.web.services import ServerOptions, assemble
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import REQUESTS, Limits
 from facepool.web.services.store import open_store
+from facepool.web.workers import News, Place, Workers
 
 _MIB = 1024 * 1024
 _ALL = ("0.0.0.0", "::")  # noqa: S104 -- it is only asked whether a host is that
 _MOST_SHOWN = 3
+_MOST_WORKERS = 64
+_LEAST_DECODERS, _MOST_DECODERS = 2, 4
+"""Processes that decode pictures, of each of several workers."""
 
 
 @click.command()
@@ -70,6 +82,13 @@ _MOST_SHOWN = 3
     default=30,
     show_default=True,
     help="Days; who was seen when, at most a million entries.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, _MOST_WORKERS),
+    default=1,
+    show_default=True,
+    help="Processes that serve together and share out cores and cameras; for a pool in PostgreSQL.",
 )
 @click.option("--open/--no-open", "open_browser", default=False, help="Open the page in the browser.")
 @licence_option
@@ -100,7 +119,8 @@ def serve(
     request_timeout: float,
     keep_activity: float,
     open_browser: bool,
-) -> None:
+    workers: int,
+) -> int:
     """Serve the page, the REST interface and the interface of CompreFace, for this machine or others.
 
     \b
@@ -108,9 +128,10 @@ def serve(
     facepool keys add Me --role admin              then, for others:
     facepool serve --host 0.0.0.0 --tls auto       so that phones give the page their camera
     facepool serve --host 0.0.0.0 --tls-certificate cert.pem --tls-key key.pem
+    facepool serve --workers 4 --pool postgresql://facepool@db/faces
     """
-    keep_heaps_small()
     settings, console = context.settings, context.console
+    _check_workers(workers, settings.pool)
     context.make_folder()
     context.warn_of_passwords()
     local = is_loopback(host)
@@ -118,27 +139,27 @@ def serve(
         _check_keys(settings.pool, host)
     own = _keep_certificate(settings, host, tls_certificate)
     certificate = own.path if own is not None else _check_certificate(tls_certificate, tls_key)
-    deployment = _deployment(settings, proxies, insist_on_tls=own is None)
+    Limits(rate_limit)  # of the workers, each makes one of its own
+    plan = _Plan(
+        deployment=_deployment(settings, proxies, insist_on_tls=own is None),
+        certificate=certificate,
+        tls_key=tls_key,
+        keys_always=require_keys or not local,
+        rate_limit=rate_limit,
+        most_bytes=max_request * _MIB,
+        deadline_s=request_timeout,
+        activity_days=keep_activity,
+        workers=workers,
+    )
     with closing(bind(host, port)) as listener:
-        options = ServerOptions(
-            keys_always=require_keys or not local,
-            pinned=frozenset(context.given),
-            models=tuple(map(context.store().resolve, context.models_in_use)),
-            activity_days=keep_activity,
-            limits=Limits(rate_limit),
-        )
-        services = assemble(settings, context.analyzer, options)
-        for camera in settings.camera:
-            services.cameras.add(*_source_and_name(camera))
-        app = create_app(services, most_bytes=max_request * _MIB, deadline_s=request_timeout, deployment=deployment)
         address, *others = _addresses(host, listener.getsockname()[1], secure=certificate is not None)
 
-        def started() -> None:
+        def started(news: News) -> None:
             console.say(f"facepool is at {address}")
             if others:
                 console.note(f"In the network it is at {', '.join(others)}")
             console.note(f"People are kept in {settings.pool}. Ctrl-C ends.")
-            if settings.allow_origin and not services.keys.required:
+            if settings.allow_origin and not news["keys_required"]:
                 console.note(
                     f"Scripts of {', '.join(settings.allow_origin)} may do everything, because no key is needed: "
                     "use --require-keys"
@@ -153,7 +174,80 @@ def serve(
             if open_browser:
                 webbrowser.open(address)
 
-        run(app, listener, started, tls_certificate=certificate, tls_key=tls_key, proxies=proxies)
+        if workers > 1:
+            work = partial(_work, context, plan, click.get_current_context().find_root().params.get("verbose", 0))
+            return Workers(work, listener, workers, started).run()
+        _serve(context, plan, listener, started)
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a server is to know beside the settings, in whatever process it runs."""
+
+    deployment: Deployment
+    certificate: Path | None
+    tls_key: Path | None
+    keys_always: bool
+    rate_limit: str
+    most_bytes: int
+    deadline_s: float
+    activity_days: float
+    workers: int
+
+
+def _serve(context: CommandContext, plan: _Plan, listener: socket.socket, started: Callable[[News], None]) -> None:
+    """Serve in this process until it is asked to end."""
+    keep_heaps_small()
+    share = default_threads() // plan.workers
+    options = ServerOptions(
+        keys_always=plan.keys_always,
+        pinned=frozenset(context.given),
+        models=tuple(map(context.store().resolve, context.models_in_use)),
+        activity_days=plan.activity_days,
+        limits=Limits(plan.rate_limit),
+        decoders=None if plan.workers == 1 else max(_LEAST_DECODERS, min(share, _MOST_DECODERS)),
+        workers=plan.workers,
+    )
+    services = assemble(context.settings, context.analyzer, options)
+    for camera in context.settings.camera:
+        services.cameras.add(*_source_and_name(camera))
+    app = create_app(services, most_bytes=plan.most_bytes, deadline_s=plan.deadline_s, deployment=plan.deployment)
+    run(
+        app,
+        listener,
+        lambda: started({"keys_required": services.keys.required}),
+        tls_certificate=plan.certificate,
+        tls_key=plan.tls_key,
+        proxies=plan.deployment.proxies,
+    )
+
+
+def _work(context: CommandContext, plan: _Plan, verbose: int, place: Place) -> int:
+    """Serve as one of several workers, with its share of the threads, in a process of its own."""
+    leave_no_core()
+    set_up_log(verbose)
+    threads = max(1, (context.settings.threads or default_threads()) // plan.workers)
+    context.settings = context.settings.model_copy(update={"threads": threads})
+    context.is_quiet = not place.is_first
+    return guarded(lambda: _serve(context, plan, place.listener, place.news.send), context.console)
+
+
+def _check_workers(workers: int, pool: PoolAddress) -> None:
+    if workers == 1:
+        return
+    if not isinstance(pool, PostgresAddress):
+        raise ConfigError(
+            f"{workers} workers cannot share {pool}",
+            why="a pool in a file is served by one process; several meet in a database",
+            fix="Name one, --pool postgresql://user@host/database, or leave out --workers",
+        )
+    if sys.platform == "win32":
+        raise ConfigError(
+            f"{workers} workers cannot share a port on Windows",
+            why="its processes have no socket in common",
+            fix="Leave out --workers, or start several servers with a --port each",
+        )
 
 
 def _source_and_name(camera: str) -> tuple[str, str]:

@@ -41,10 +41,12 @@ class Console:
 
     Args:
         json_lines: Print results as one JSON object a line, for programs.
+        is_quiet: Print no remarks.
     """
 
-    def __init__(self, *, json_lines: bool = False) -> None:
+    def __init__(self, *, json_lines: bool = False, is_quiet: bool = False) -> None:
         self.json_lines = json_lines
+        self._is_quiet = is_quiet
         self._out = RichConsole(highlight=False)
         if not self._out.is_terminal:
             self._out.width = _WIDE  # a file or another program wants whole rows, not folded ones
@@ -65,7 +67,8 @@ class Console:
 
     def note(self, text: str) -> None:
         """A remark that is not part of the result."""
-        self._err.print(Text(printable(text), style="dim"), soft_wrap=True)
+        if not self._is_quiet:
+            self._err.print(Text(printable(text), style="dim"), soft_wrap=True)
 
     def fail(self, error: FacepoolError) -> None:
         """An error in one line, with its code."""
