@@ -2,8 +2,9 @@
 
 import json
 import os
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -15,7 +16,7 @@ from facepool.cli.main import cli, run
 from facepool.config import load_settings
 from reference_pages import commands
 from support import postgres
-from support.commands import Commands, film, nobody, pan
+from support.commands import Commands, Outcome, film, nobody, pan
 from support.paths import ROOT
 from support.ports import free_port
 
@@ -48,6 +49,30 @@ def pool(facepool: Commands, template: str) -> Commands:
     """Commands with a database of their own that holds a view each of Ada and Bob."""
     facepool.keep_people_in(postgres.new_database(template=template))
     return facepool
+
+
+Here = Callable[..., Outcome]
+
+
+@pytest.fixture
+def here(pool: Commands, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Here:
+    """Run a command in this process, as a user who has set the pool's address in the environment."""
+    behave_as(pool, monkeypatch)
+    monkeypatch.setenv("FACEPOOL_POOL", str(pool.address))
+
+    def typed(*words: str) -> Outcome:
+        capfd.readouterr()
+        code = run(cli, list(words))
+        return Outcome(code, *capfd.readouterr())
+
+    return typed
+
+
+def behave_as(commands: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(commands.folder)
+    for name, value in commands.env.items():
+        if name.startswith(("FACEPOOL_", "XDG_")):
+            monkeypatch.setenv(name, value)
 
 
 def test_who_is_registered_in_a_database_is_recognized_from_there(
@@ -94,54 +119,55 @@ def test_the_original_commands_take_the_address(empty: Commands, photos: Path, t
     assert not list(tmp_path.glob("*.npy"))
 
 
-def test_people_are_listed_shown_renamed_merged_and_removed(pool: Commands) -> None:
-    listed = pool("people", "list", "--json")
+def test_people_are_listed_shown_renamed_merged_and_removed(pool: Commands, here: Here) -> None:
+    listed = here("people", "list", "--json")
     assert [(record["person"], record["templates"]) for record in listed.records] == [("Ada", 1), ("Bob", 1)]
-    assert f"in {pool.address}" in pool("people", "list").err
-    (shown,) = pool("people", "show", "Ada", "--json").records
+    assert f"in {pool.address}" in here("people", "list").err
+    (shown,) = here("people", "show", "Ada", "--json").records
     assert (shown["person"], shown["model"]) == ("Ada", "sface")
-    unknown = pool("people", "show", "Adda")
+    unknown = here("people", "show", "Adda")
     assert unknown.code == 4
     assert "[person_unknown] The pool has nobody called 'Adda'. Perhaps 'Ada' is meant." in unknown.error
-    taken = pool("people", "rename", "Ada", "Bob")
+    taken = here("people", "rename", "Ada", "Bob")
     assert taken.code == 4
-    assert pool("people", "rename", "Ada", "Adá").code == 0
-    assert pool("people", "merge", "Bob", "Adá").out == "1 view of Bob moved to Adá\n"
+    assert here("people", "rename", "Ada", "Adá").code == 0
+    assert here("people", "merge", "Bob", "Adá").out == "1 view of Bob moved to Adá\n"
     assert pool("people", "remove", "Adá").code == 130  # asked, and nobody answered
-    assert pool("people", "remove", "Adá", "--yes").out == "Adá erased, with 2 views\n"
+    assert here("people", "remove", "Adá", "--yes").out == "Adá erased, with 2 views\n"
     assert pool.people() == {}
 
 
-def test_people_go_to_files_and_back_and_to_other_databases(pool: Commands, tmp_path: Path) -> None:
+def test_people_go_to_files_and_back_and_to_other_databases(pool: Commands, here: Here, tmp_path: Path) -> None:
     other = postgres.new_database()
     for target in ("copy.db", "model_faces.npy", other):
-        exported = pool("people", "export", target)
+        exported = here("people", "export", target)
         assert exported.code == 0, exported.err
         assert exported.out == f"2 views of 2 people copied to {target}\n"
-    with open_pool(str(pool.address)) as here:
-        templates = here.templates()
+    with open_pool(str(pool.address)) as gallery:
+        templates = gallery.templates()
         for place in (tmp_path / "copy.db", tmp_path / "model_faces.npy", other):
             with open_pool(place) as there:
-                assert there.space == here.space
+                assert there.space == gallery.space
                 for old, new in zip(templates, there.templates(), strict=True):
                     assert np.array_equal(old.sample.embedding, new.sample.embedding)
                     assert (old.person, old.uuid, old.created_at) == (new.person, new.uuid, new.created_at)
-    assert pool("people", "remove", "Ada", "--yes").code == 0
+    assert here("people", "remove", "Ada", "--yes").code == 0
     for source in ("copy.db", "model_faces.npy", other):
-        assert pool("people", "import", source).code == 0
+        assert here("people", "import", source).code == 0
     assert pool.people() == {"Ada": 1, "Bob": 1}
 
 
-def test_a_calibration_is_kept_in_the_database(pool: Commands) -> None:
-    few = pool("calibrate")
+def test_a_calibration_is_kept_in_the_database(pool: Commands, here: Here) -> None:
+    few = here("calibrate")
     assert few.code == 4
     assert "[insufficient_data]" in few.error
-    assert pool("calibrate", "--forget").code == 0
+    assert here("calibrate", "--forget").code == 0
+    assert pool.people() == {"Ada": 1, "Bob": 1}
 
 
-def test_backups_of_a_database_are_left_to_postgresql(pool: Commands, tmp_path: Path) -> None:
+def test_backups_of_a_database_are_left_to_postgresql(pool: Commands, here: Here, tmp_path: Path) -> None:
     for words in (("backup", "copy.db"), ("restore", "copy.db", "--yes")):
-        refused = pool("pool", *words)
+        refused = here("pool", *words)
         assert refused.code == 2
         assert "pg_dump" in refused.error
         assert "facepool people export" in refused.error
@@ -149,21 +175,23 @@ def test_backups_of_a_database_are_left_to_postgresql(pool: Commands, tmp_path: 
     assert pool.people() == {"Ada": 1, "Bob": 1}
 
 
-def test_the_doctor_says_what_there_is(pool: Commands) -> None:
-    found = {str(record["subject"]): str(record["finding"]) for record in pool("doctor", "--json").records}
+def test_the_doctor_says_what_there_is(pool: Commands, here: Here) -> None:
+    found = {str(record["subject"]): str(record["finding"]) for record in here("doctor", "--json").records}
     assert found["pool"].startswith(f"{pool.address}: 2 people, sface (128-d")
-    assert found["PostgreSQL"].startswith("18.")
-    assert "pgvector 0.8" in found["PostgreSQL"]
-    assert "MB" in found["PostgreSQL"]
+    assert re.fullmatch(r"18\.\d+ with pgvector 0\.8\.\d+, the database has \d+ [kM]B", found["PostgreSQL"])
+    pool.keep_people_in(postgres.new_database())
+    new = pool("doctor", "--json")
+    assert new.code == 0
+    assert f"{pool.address}: 0 people, space unknown" in new.out
 
 
-def test_keys_of_a_server_are_kept_in_the_database(pool: Commands, tmp_path: Path) -> None:
-    (made,) = pool("keys", "add", "Me", "--role", "admin", "--json").records
+def test_keys_of_a_server_are_kept_in_the_database(pool: Commands, here: Here, tmp_path: Path) -> None:
+    (made,) = here("keys", "add", "Me", "--role", "admin", "--json").records
     assert made["key"]
     (listed,) = pool("keys", "list", "--json").records
     assert (listed["name"], listed["role"]) == ("Me", "admin")
-    assert pool("keys", "remove", "Me").code == 0
-    assert pool("keys", "list", "--json").records == []
+    assert here("keys", "remove", "Me").code == 0
+    assert here("keys", "list", "--json").records == []
     assert not list(tmp_path.rglob("*.server.*"))
 
 
@@ -174,7 +202,7 @@ def test_the_library_takes_the_address(pool: Commands) -> None:
 
 
 # What each command that takes a pool is given; one that is not here fails the test below.
-PICTURE = "@photo"
+PICTURE, POOL, VECTORS = "@photo", "@pool", "@vectors"
 WORDS: dict[str, tuple[str, ...]] = {
     "register": ("Ada", PICTURE),
     "recognize": (PICTURE,),
@@ -188,7 +216,8 @@ WORDS: dict[str, tuple[str, ...]] = {
     "people merge": ("Ada", "Bob"),
     "people remove": ("Ada", "--yes"),
     "people export": ("copy.db",),
-    "people import": ("@pool",),
+    "people import": (POOL,),
+    "people load": (VECTORS,),
     "calibrate": (),
     "doctor": (),
 }
@@ -203,11 +232,9 @@ def takes_pool(command: click.Command) -> bool:
 @pytest.fixture
 def away(crowd: Commands, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """The address of a server that is not there, with passwords in all places."""
+    behave_as(crowd, monkeypatch)
     monkeypatch.chdir(tmp_path)
-    for name, value in crowd.env.items():
-        if name.startswith(("FACEPOOL_", "XDG_")) and name != "FACEPOOL_POOL":
-            monkeypatch.setenv(name, value)
-    monkeypatch.delenv("FACEPOOL_POOL", raising=False)
+    monkeypatch.delenv("FACEPOOL_POOL")
     return f"postgresql://ada:{SECRET}%2Fx@127.0.0.1:{free_port()}/faces?sslpassword={SECRET}"
 
 
@@ -216,7 +243,8 @@ def away(crowd: Commands, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> st
 def test_no_command_shows_the_password_of_a_server_that_is_away(
     path: str, style: str, away: str, crowd: Commands, photos: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    given = {PICTURE: str(photos / "person_a_1.jpg"), "@pool": str(crowd.pool)}
+    given = {PICTURE: str(photos / "person_a_1.jpg"), POOL: str(crowd.pool), VECTORS: "people.jsonl"}
+    Path("people.jsonl").write_text(json.dumps({"name": "Ada", "vector": [1.0] + [0.0] * 127}))
     words = [given.get(word, word) for word in (WORDS | REFUSES_DATABASES)[path]]
     command: click.Command = cli
     for name in path.split():
@@ -235,16 +263,21 @@ def test_no_command_shows_the_password_of_a_server_that_is_away(
         assert code == UNFIT
         return
     assert code == (2 if path in REFUSES_DATABASES else 4)
-    wanted = "error [config_invalid]" if path in REFUSES_DATABASES else "error [pool_unreachable]"
-    (error,) = [line for line in told.err.splitlines() if line.startswith("error [")]
-    assert error.startswith(wanted)
-    assert "postgresql://ada:***@127.0.0.1" in error
+    wanted = "config_invalid" if path in REFUSES_DATABASES else "pool_unreachable"
+    if style == "json":
+        (error,) = [json.loads(line) for line in told.err.splitlines() if line.startswith('{"error"')]
+        assert error["error"] == wanted
+        assert "postgresql://ada:***@127.0.0.1" in error["message"]
+    else:
+        (line,) = [line for line in told.err.splitlines() if line.startswith("error [")]
+        assert line.startswith(f"error [{wanted}] ")
+        assert "postgresql://ada:***@127.0.0.1" in line
     assert "Traceback" not in told.err
     assert "can read the password in --pool, in the list of processes. Set FACEPOOL_POOL" in told.err
 
 
 def test_an_address_where_none_belongs_is_not_shown(capfd: pytest.CaptureFixture[str]) -> None:
-    assert run(cli, ["people", "list", f"postgresql://ada:{SECRET}@db/faces"]) == 2
+    assert run(cli, ["people", "show", "Ada", f"postgresql://ada:{SECRET}@db/faces"]) == 2
     told = capfd.readouterr()
     assert SECRET not in told.out + told.err
 
