@@ -12,9 +12,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from facepool import open_pool, read_image
 from facepool.capture import VideoWriter
+from facepool.cli.main import cli, run
 from facepool.runtime import default_cache
 from facepool.types import Image
 
@@ -126,6 +128,23 @@ class Commands:
         """Who is in the pool with how many views."""
         with open_pool(self.address) as pool:
             return {person.name: person.templates for person in pool.people()}
+
+
+def typed_here(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., Outcome]:
+    """What runs ``facepool WORDS`` in this process, in the folder and with the environment of others."""
+    monkeypatch.chdir(commands.folder)
+
+    def typed(*words: str | Path) -> Outcome:
+        for name, value in commands.env.items():
+            if name.startswith(("FACEPOOL_", "XDG_")):
+                monkeypatch.setenv(name, value)
+        capfd.readouterr()
+        code = run(cli, list(map(str, words)))
+        return Outcome(code, *capfd.readouterr())
+
+    return typed
 
 
 def interrupt(process: "subprocess.Popen[str]", when_it_says: str) -> Outcome:

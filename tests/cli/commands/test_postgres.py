@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 
 from facepool import open_pool
-from facepool.cli.main import cli, run
-from facepool.config import load_settings
+from facepool.cli.main import cli
 from reference_pages import commands
 from support import postgres
-from support.commands import Commands, Outcome, film, nobody, pan
+from support.commands import Commands, Outcome, film, nobody, pan, typed_here
 from support.paths import ROOT
 from support.ports import free_port
 
@@ -56,40 +55,30 @@ Here = Callable[..., Outcome]
 
 @pytest.fixture
 def here(pool: Commands, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Here:
-    """Run a command in this process, as a user who has set the pool's address in the environment."""
-    behave_as(pool, monkeypatch)
-    monkeypatch.setenv("FACEPOOL_POOL", str(pool.address))
-
-    def typed(*words: str) -> Outcome:
-        capfd.readouterr()
-        code = run(cli, list(words))
-        return Outcome(code, *capfd.readouterr())
-
-    return typed
-
-
-def behave_as(commands: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(commands.folder)
-    for name, value in commands.env.items():
-        if name.startswith(("FACEPOOL_", "XDG_")):
-            monkeypatch.setenv(name, value)
+    """Run a command in this process, with the pool of Ada and Bob."""
+    return typed_here(pool, monkeypatch, capfd)
 
 
 def test_who_is_registered_in_a_database_is_recognized_from_there(
-    empty: Commands, photos: Path, tmp_path: Path
+    empty: Commands,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
+    here = typed_here(empty, monkeypatch, capfd)
     ada = empty("register", "Ada", photos / "person_a_1.jpg", "--json")
     assert ada.code == 0, ada.err
     assert ada.records[-1]["stored"] == 1
     tree = tmp_path / "people"
     tree.mkdir()
     (tree / "Bob.jpg").write_bytes((photos / "person_b_1.jpg").read_bytes())
-    folder = empty("register", "-s", tree)
+    folder = here("register", "-s", tree)
     assert folder.out == f"1 new view of 1 person stored in {empty.address}\n"
     assert empty.people() == {"Ada": 1, "Bob": 1}
     assert not list(tmp_path.rglob("*.db*"))  # nothing of it lies here
 
-    named = empty("recognize", photos, "--json")
+    named = here("recognize", photos, "--json")
     assert {Path(str(record["source"])).stem: record["person"] for record in named.records} == {
         "person_a_1": "Ada",
         "person_a_2": "Ada",
@@ -98,7 +87,7 @@ def test_who_is_registered_in_a_database_is_recognized_from_there(
         "impostor_1": None,
         "impostor_2": None,
     }
-    assert f"2 people in {empty.address}" in empty("recognize", photos / "person_a_2.jpg").err
+    assert f"2 people in {empty.address}" in here("recognize", photos / "person_a_2.jpg").err
 
     frames = [*pan(photos / "person_a_2.jpg", 8), *pan(photos / "person_b_2.jpg", 8), *nobody(15)]
     seen = empty("recognize", "-s", film(tmp_path / "both.mp4", frames), "--headless", "-o", tmp_path / "named.mp4")
@@ -230,21 +219,27 @@ def takes_pool(command: click.Command) -> bool:
 
 
 @pytest.fixture
-def away(crowd: Commands, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+def away(facepool: Commands) -> str:
     """The address of a server that is not there, with passwords in all places."""
-    behave_as(crowd, monkeypatch)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("FACEPOOL_POOL")
+    del facepool.env["FACEPOOL_POOL"]
     return f"postgresql://ada:{SECRET}%2Fx@127.0.0.1:{free_port()}/faces?sslpassword={SECRET}"
+
+
+@pytest.fixture
+def anywhere(away: str, facepool: Commands, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Here:
+    """Run a command in this process, where no pool is set."""
+    del away
+    monkeypatch.delenv("FACEPOOL_POOL", raising=False)
+    return typed_here(facepool, monkeypatch, capfd)
 
 
 @pytest.mark.parametrize("path", sorted(page.path for page in commands() if takes_pool(page.command)))
 @pytest.mark.parametrize("style", ["plain", "json", "verbose"])
 def test_no_command_shows_the_password_of_a_server_that_is_away(
-    path: str, style: str, away: str, crowd: Commands, photos: Path, capfd: pytest.CaptureFixture[str]
+    path: str, style: str, away: str, anywhere: Here, crowd: Commands, photos: Path, tmp_path: Path
 ) -> None:
     given = {PICTURE: str(photos / "person_a_1.jpg"), POOL: str(crowd.pool), VECTORS: "people.jsonl"}
-    Path("people.jsonl").write_text(json.dumps({"name": "Ada", "vector": [1.0] + [0.0] * 127}))
+    (tmp_path / "people.jsonl").write_text(json.dumps({"name": "Ada", "vector": [1.0] + [0.0] * 127}))
     words = [given.get(word, word) for word in (WORDS | REFUSES_DATABASES)[path]]
     command: click.Command = cli
     for name in path.split():
@@ -256,13 +251,12 @@ def test_no_command_shows_the_password_of_a_server_that_is_away(
     if style == "json" and not has_json:
         pytest.skip("it prints nothing for programs")
     before = ["-vv"] if style == "verbose" else []
-    code = run(cli, [*before, *path.split(), *words, "--pool", away, *(["--json"] if style == "json" else [])])
-    told = capfd.readouterr()
+    told = anywhere(*before, *path.split(), *words, "--pool", away, *(["--json"] if style == "json" else []))
     assert SECRET not in told.out + told.err
     if path == "doctor":
-        assert code == UNFIT
+        assert told.code == UNFIT
         return
-    assert code == (2 if path in REFUSES_DATABASES else 4)
+    assert told.code == (2 if path in REFUSES_DATABASES else 4)
     wanted = "config_invalid" if path in REFUSES_DATABASES else "pool_unreachable"
     if style == "json":
         (error,) = [json.loads(line) for line in told.err.splitlines() if line.startswith('{"error"')]
@@ -276,27 +270,23 @@ def test_no_command_shows_the_password_of_a_server_that_is_away(
     assert "can read the password in --pool, in the list of processes. Set FACEPOOL_POOL" in told.err
 
 
-def test_an_address_where_none_belongs_is_not_shown(capfd: pytest.CaptureFixture[str]) -> None:
-    assert run(cli, ["people", "show", "Ada", f"postgresql://ada:{SECRET}@db/faces"]) == 2
-    told = capfd.readouterr()
+def test_an_address_where_none_belongs_is_not_shown(anywhere: Here) -> None:
+    told = anywhere("people", "show", "Ada", f"postgresql://ada:{SECRET}@db/faces")
+    assert told.code == 2
     assert SECRET not in told.out + told.err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
-def test_a_file_with_a_password_that_others_can_read_is_warned_of(
-    away: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_with_a_password_that_others_can_read_is_warned_of(away: str, anywhere: Here, tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text(f'pool = "{away}"\n', encoding="utf-8")
     file.chmod(0o644)
-    assert run(cli, ["people", "list", "--config", str(file)]) == 4
-    told = capfd.readouterr()
+    told = anywhere("people", "list", "--config", file)
+    assert told.code == 4
     assert f"can read the password in {file}. Run: chmod 600 {file}" in told.err
     assert "list of processes" not in told.err
     file.chmod(0o600)
-    assert run(cli, ["people", "list", "--config", str(file)]) == 4
-    assert "can read" not in capfd.readouterr().err
-    assert str(load_settings({}, file).pool).startswith("postgresql://ada:***@")
+    assert "can read" not in anywhere("people", "list", "--config", file).err
 
 
 def test_the_password_may_be_in_the_file_that_libpq_reads(facepool: Commands, template: str, tmp_path: Path) -> None:
