@@ -36,7 +36,7 @@ from resilience.cameras import steady_camera
 from resilience.postgres import Cluster, Wire, running
 from resilience.server import ADMIN, Checkout, Furnished, Server, furnish, good_names, start
 
-BEFORE_S, FAULT_S, AFTER_S = 3.0, 6.0, 3.0
+BEFORE_S, FAULT_S, AFTER_S = 3.0, 10.0, 3.0
 RECOVERY_S, MOST_S, SETTLED_S = 10.0, 15.0, 15.0
 TAKEN_OVER_S = 10.0
 PASSWORD = "secret-word"
@@ -349,7 +349,7 @@ def before_camera(picture: bytes) -> tuple[list[bytes], bytes]:
 
 def under_load(world: World, result: Result, fails: Callable[[], None], mends: Callable[[], None]) -> None:
     """Load, the fault, its end, and what came of it all."""
-    load = Load(world.servers, world.pool.picture, world.pool.photos[1].read_bytes())
+    load = Load(world.servers, world.pool.picture, world.pool.photos[2].read_bytes())
     time.sleep(BEFORE_S)
     began_s = time.monotonic()
     fails()
@@ -623,7 +623,7 @@ def facepool_killed(world: World, result: Result) -> None:
     fill(world)
     world.serve()
     owner = _watcher(world)
-    load = Load(world.servers, world.pool.picture, world.pool.photos[1].read_bytes())
+    load = Load(world.servers, world.pool.picture, world.pool.photos[2].read_bytes())
     time.sleep(BEFORE_S)
     killed_s = time.monotonic()
     world.servers[owner].kill()
@@ -651,7 +651,7 @@ def facepool_stopped(world: World, result: Result) -> None:
     world.serve()
     owner = _watcher(world)
     group = world.servers[owner].process.pid
-    load = Load([world.servers[1 - owner]], world.pool.picture, world.pool.photos[1].read_bytes())
+    load = Load([world.servers[1 - owner]], world.pool.picture, world.pool.photos[2].read_bytes())
     time.sleep(BEFORE_S)
     stopped_s = time.monotonic()
     os.killpg(group, 19)
@@ -685,12 +685,13 @@ def _watcher(world: World) -> int:
 
 
 def _watching(world: World) -> list[int]:
-    """The servers that say that they watch the camera themselves."""
+    """The servers that watch the camera, as each says itself."""
     found = []
     for number, server in enumerate(world.servers):
         with server.admin() as client:
+            name = client.get("/v1/system").raise_for_status().json()["process"]
             cameras = client.get("/v1/cameras").raise_for_status().json()["cameras"]
-        if any(one["state"] == "watching" and not one.get("elsewhere") for one in cameras):
+        if any(one["state"] == "watching" and one["process"] == name for one in cameras):
             found.append(number)
     return found
 
