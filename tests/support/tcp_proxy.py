@@ -17,6 +17,7 @@ class Wire:
     Attributes:
         swallow: What makes it cut the connection when the client sends it, which the server then does not get.
         answer_to: What makes it cut the connection when the server answers to it, which the client then does not get.
+        refuses: Whether it lets nobody in any more.
     """
 
     def __init__(self, port: int) -> None:
@@ -25,6 +26,7 @@ class Wire:
         self.port: int = self._listener.getsockname()[1]
         self.swallow: bytes | None = None
         self.answer_to: bytes | None = None
+        self.refuses = False
         self._flows = threading.Event()
         self._flows.set()
         self._ends: list[socket.socket] = []
@@ -56,6 +58,9 @@ class Wire:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                if self.refuses:
+                    client.close()
+                    continue
                 try:
                     server = socket.create_connection(("127.0.0.1", self._target))
                 except OSError:
