@@ -21,12 +21,13 @@ from facepool.cli.ui.console import Console
 from facepool.config import ENVIRONMENT_PREFIX, Settings, default_config, load_settings
 from facepool.faces.analyze import Analyzer
 from facepool.faces.load import ModelChoice, load_analyzer
-from facepool.files import exists, in_a_home
+from facepool.files import in_a_home
 from facepool.gallery import Pool, open_pool
 from facepool.gallery.address import PoolAddress, PostgresAddress, make_folder_of, pool_address
-from facepool.gallery.notices import COMMAND_LINE, logs_beside
+from facepool.gallery.notices import COMMAND_LINE
 from facepool.models.catalog import PACKS, ModelEntry, Progress, find_pack, space_of
 from facepool.models.store import ModelStore, default_root
+from facepool.search import choose, describe
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import EmbeddingSpace
 
@@ -36,6 +37,7 @@ _Kind = type | click.Path | click.Choice[str] | Callable[[str], object]
 MODELS = ("pack", "detector", "embedder", "precision", "device", "threads", "models_dir", "offline_dir")
 DETECTION = ("quality", "detect_size", "detect_threshold")
 DECISION = ("threshold", "target_fpir", "min_margin")
+SEARCH = ("search", "exact")
 LIVE = ("firm_frames", "unknown_after", "detect_every")
 SERVING = ("allow_origin", "allow_frame", "path_prefix", "tls")
 EVENTS = ("webhook", "mqtt", "home_assistant", "discovery_prefix")
@@ -149,9 +151,15 @@ class CommandContext:
         if not must_exist:
             self.make_folder()
         pool = open_pool(address, space, ids_path=self.ids_path, must_exist=must_exist)
+        choose(pool, self.settings.search_choice())
         for remark in pool.notes:
             self.console.note(remark)
         return pool
+
+    def say_how_searched(self, pool: Pool) -> None:
+        """Say where a pool is searched, if there is a choice."""
+        if words := describe(pool):
+            self.console.note(words)
 
     @contextmanager
     def changing_pool(self, space: EmbeddingSpace | None = None, *, must_exist: bool = True) -> Iterator[Pool]:
@@ -162,7 +170,7 @@ class CommandContext:
     @contextmanager
     def noting(self, pool: Pool) -> Iterator[None]:
         """Changes inside the block are told to the logs of a server that has worked on a pool."""
-        if not exists(logs_beside(pool.address)):  # nobody would ever read the notices
+        if not pool.has_logs:  # nobody would ever read the notices
             pool.wipe()  # what an earlier command could not
             yield
             return

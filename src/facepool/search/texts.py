@@ -45,13 +45,12 @@ class Texts:
 
     def __getitem__(self, place: int) -> str:
         """One text; an empty one where it was blanked."""
-        letters = self.letters[self.ends[place] : self.ends[place + 1]]
-        return letters.tobytes().rstrip(b"\0").decode(*_ENCODING)
+        return _decoded(self.letters[self.ends[place] : self.ends[place + 1]].tobytes())
 
     def all(self) -> list[str]:
         """All texts."""
         whole, ends = self.letters.tobytes(), self.ends.tolist()
-        return [whole[first:end].rstrip(b"\0").decode(*_ENCODING) for first, end in pairwise(ends)]
+        return [_decoded(whole[first:end]) for first, end in pairwise(ends)]
 
     def take(self, places: Indices) -> "Texts":
         """The texts at some places, in the order of these."""
@@ -105,3 +104,10 @@ def ranges(firsts: npt.NDArray[np.integer[Any]], lengths: npt.NDArray[np.integer
 
 def _ends(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes, dtype=np.int64)])
+
+
+def _decoded(letters: bytes) -> str:
+    try:
+        return letters.rstrip(b"\0").decode(*_ENCODING)
+    except UnicodeDecodeError:  # it is being blanked just now
+        return ""

@@ -32,6 +32,7 @@ from facepool.web.services.decoding import Decoder
 from facepool.web.services.engine import Engine
 from facepool.web.services.following import Follower
 from facepool.web.services.frigate import Frigate, FrigateClient
+from facepool.web.services.indexing import IndexMaker
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import Limits
 from facepool.web.services.logs import Logs
@@ -39,11 +40,12 @@ from facepool.web.services.metrics import Metrics
 from facepool.web.services.people import PersonChanges
 from facepool.web.services.pool import PoolAccess
 from facepool.web.services.processes import OneProcess, Processes
-from facepool.web.services.secrets import CameraSecrets, secrets_beside
 from facepool.web.services.settling import Settling
 from facepool.web.services.store import ServerStore, open_store
 from facepool.web.services.tuning import Tuning
 
+_VISITS = "visits"
+"""What a process says of itself: those who are before its cameras."""
 _TRACKS_EACH = 1_000_000_000
 """Numbers of tracks that each process has for itself; JavaScript knows such numbers to the last digit."""
 
@@ -66,6 +68,7 @@ class Services:
         metrics: What is counted.
         store: Where keys, audit and activity are kept.
         outputs: Other programs that hear of events.
+        indexing: Lets the pool have an index in its database.
         follower: Keeps what is in memory of the pool up to date.
         processes: Those that serve the pool, this one among them.
         frigate: Names the people of Frigate's events; None: it is not asked for.
@@ -87,6 +90,7 @@ class Services:
     store: ServerStore
     outputs: EventOutputs
     follower: Follower
+    indexing: IndexMaker
     processes: Processes
     frigate: Frigate | None = None
     models: Sequence[ModelEntry] = ()
@@ -112,6 +116,7 @@ class Services:
         self.engine.close()
         self.activity.close()
         self.follower.close()
+        self.indexing.close()
         self.settling.close()
         self.pool.close()
         self.store.close()
@@ -158,7 +163,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         StorageError: What is kept beside it cannot.
     """
     options = options or ServerOptions()
-    access = PoolAccess(settings.pool, analyzer.space)
+    access = PoolAccess(settings.pool, analyzer.space, search=settings.search_choice())
     access.open().close()
     access.sweep()
     store = open_store(settings.pool)
@@ -204,7 +209,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         settling=settling,
         cameras=Cameras(
             setup,
-            CameraMemory(store, CameraSecrets(secrets_beside(settings.pool))),
+            CameraMemory(store),
             lambda cameras: outputs.set_cameras({camera.source: camera.name for camera in cameras}),
             processes,
         ),
@@ -213,6 +218,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         store=store,
         outputs=outputs,
         follower=Follower(access.open, announcements=processes.announcements),
+        indexing=IndexMaker(access.open),
         processes=processes,
         frigate=frigate,
         models=options.models,
@@ -228,9 +234,22 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     if frigate is not None:
         metrics.watch("frigate_waiting", "People of Frigate's events to look at", lambda: frigate.waiting)
     options.limits.share(processes)
+    follow_others(services)
     processes.start()
     settling.start()
+    services.indexing.start()
     return services
+
+
+def follow_others(services: Services) -> None:
+    """Have what this process keeps in memory of the store follow what others write there."""
+    announcements, activity = services.processes.announcements, services.activity
+    announcements.hear("keys", lambda _fields: services.store.look_again())
+    announcements.after_gap(services.store.look_again)
+    announcements.hear("settings", lambda _fields: services.tuning.reload())
+    announcements.after_gap(services.tuning.reload)
+    services.processes.say(_VISITS, activity.open_visits)
+    services.processes.on_peers(lambda peers: activity.hear_of_visits([peer.report.get(_VISITS) for peer in peers]))
 
 
 def processes_of(pool: PoolAddress, workers: int) -> Processes:
