@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field, create_model
+from starlette.concurrency import run_in_threadpool
 
 import facepool
 from facepool.config import Settings
@@ -69,7 +70,7 @@ async def show_system(services: CurrentServices, _: Recognizing) -> SystemInfo:
         space=analyzer.space.id,
         pool=_shown(services.pool.address),
         models=[ModelInfo.model_validate(entry) for entry in services.models],
-        keys_required=services.keys.required,
+        keys_required=await run_in_threadpool(lambda: services.keys.required),
         owed=list(services.settling.notes),
         process=services.processes.name,
         processes=1 + len(services.processes.peers),
