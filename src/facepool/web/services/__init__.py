@@ -4,7 +4,7 @@ In come settings and the networks; out goes `Services`, which routes find in the
 parts depend on each other. Nothing here knows requests or routes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -36,6 +36,7 @@ from facepool.web.services.keys import Keys
 from facepool.web.services.limits import Limits
 from facepool.web.services.logs import Logs
 from facepool.web.services.metrics import Metrics
+from facepool.web.services.neighbours import Neighbours
 from facepool.web.services.people import PersonChanges
 from facepool.web.services.pool import PoolAccess
 from facepool.web.services.processes import OneProcess, Processes
@@ -71,6 +72,7 @@ class Services:
         frigate: Names the people of Frigate's events; None: it is not asked for.
         models: What the networks are, and under which terms.
         tracks: Numbers for those who are followed, each given once.
+        neighbours: Workers of the same parent; None: there are none.
     """
 
     engine: Engine
@@ -91,6 +93,7 @@ class Services:
     frigate: Frigate | None = None
     models: Sequence[ModelEntry] = ()
     tracks: Iterator[int] = field(default_factory=lambda: count(1))
+    neighbours: Neighbours | None = None
 
     @property
     def settings(self) -> Settings:
@@ -106,6 +109,8 @@ class Services:
         """Stop everything, deliver what others are to hear yet, and let go of the files."""
         self.cameras.close()
         self.processes.close()  # now others may watch them
+        if self.neighbours is not None:
+            self.neighbours.close()
         if self.frigate is not None:
             self.frigate.close()
         self.outputs.close()
@@ -174,7 +179,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         access.person_id,
         days=options.activity_days,
         others=outputs.put,
-        announcements=processes.announcements,
+        processes=processes,
     )
     audit = Audit(store, access.person_id)
     settling = Settling(Logs(store, activity, audit), store, access)
@@ -191,8 +196,22 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         recognizer = partial(snapshot_recognizer, engine, tuning)
         client, topic = FrigateClient(settings.frigate), settings.frigate_topic
         frigate = Frigate(
-            client, outputs.connections, topic, access.open, recognizer, engine.decoder.decode, activity.emit, tracks
+            client,
+            outputs.connections,
+            topic,
+            access.open,
+            recognizer,
+            engine.decoder.decode,
+            activity.emit,
+            tracks,
+            _turn_of(processes, f"events of {client.name} below {topic}"),
         )
+    cameras = Cameras(
+        setup,
+        CameraMemory(store, CameraSecrets(secrets_beside(settings.pool))),
+        lambda cameras: outputs.set_cameras({camera.source: camera.name for camera in cameras}),
+        processes,
+    )
     services = Services(
         engine=engine,
         pool=access,
@@ -202,12 +221,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         audit=audit,
         people=PersonChanges(settling, activity, audit, outputs.forget),
         settling=settling,
-        cameras=Cameras(
-            setup,
-            CameraMemory(store, CameraSecrets(secrets_beside(settings.pool))),
-            lambda cameras: outputs.set_cameras({camera.source: camera.name for camera in cameras}),
-            processes,
-        ),
+        cameras=cameras,
         limits=options.limits,
         metrics=metrics,
         store=store,
@@ -217,6 +231,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         frigate=frigate,
         models=options.models,
         tracks=tracks,
+        neighbours=Neighbours(processes, cameras.picture_here) if options.workers > 1 else None,
     )
     # Numbers that are looked up whenever the metrics are asked for.
     metrics.watch("pictures_waiting", "Pictures of requests under way", lambda: services.engine.waiting)
@@ -228,9 +243,36 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     if frigate is not None:
         metrics.watch("frigate_waiting", "People of Frigate's events to look at", lambda: frigate.waiting)
     options.limits.share(processes)
+    if services.neighbours is not None:
+        cameras.picture_elsewhere = services.neighbours.picture
+    _follow_others(services)
     processes.start()
     settling.start()
     return services
+
+
+def _turn_of(processes: Processes, work: str) -> Callable[[], bool]:
+    """Whether some work is for this process to do: as with a camera, it is for one of all."""
+    if not processes.shared:
+        return lambda: True
+    number = processes.number_of(work)
+    return lambda: processes.watches(number)
+
+
+def _follow_others(services: Services) -> None:
+    """Let what other processes change hold here, too: settings, keys, and that somebody is gone."""
+
+    def forget_those_gone() -> None:
+        names = services.outputs.names
+        services.outputs.forget([name for name in names if services.pool.person_id(name) is None])
+
+    for kind, follow in (
+        ("settings", services.tuning.reload),
+        ("keys", services.store.look_again),
+        ("pool", forget_those_gone),
+    ):
+        services.processes.announcements.hear(kind, lambda _fields, follow=follow: follow())  # type: ignore[misc]
+        services.processes.announcements.after_gap(follow)
 
 
 def processes_of(pool: PoolAddress, workers: int) -> Processes:

@@ -17,7 +17,8 @@ from facepool.gallery.database import Database
 from facepool.recognize.events import Event
 from facepool.records import Record, event_record
 from facepool.types import Frame
-from facepool.web.services.announcements import Announcements, Fields, fits
+from facepool.web.services.announcements import Fields, fits
+from facepool.web.services.processes import OneProcess, Processes, numbers_said
 from facepool.web.services.store import LAST, ServerStore, now
 from facepool.web.services.visits import Visit, VisitRow, Visits
 
@@ -71,7 +72,7 @@ class Activity:
         id_of: The id of somebody who is in the pool now; None: nobody has that name.
         days: How long.
         others: Passes an event on to other programs, with the key of the camera.
-        announcements: To other processes that serve the same pool, whose listeners hear of events, too.
+        processes: Those that serve the same pool: their listeners hear of events, too.
     """
 
     def __init__(
@@ -81,11 +82,13 @@ class Activity:
         *,
         days: float = 30,
         others: Callable[[Record, str], None] = lambda _record, _camera: None,
-        announcements: Announcements | None = None,
+        processes: Processes | None = None,
     ) -> None:
         self._store = store
-        self._announcements = announcements or Announcements()
+        self._processes = processes or OneProcess()
+        self._announcements = self._processes.announcements
         self._announcements.hear("event", self._hear)
+        self._processes.say("visits", lambda: sorted(self._visits.present))
         self._others = others
         self._id_of = id_of
         self._days = days
@@ -185,7 +188,8 @@ class Activity:
         rows = await asyncio.to_thread(self._store.read, query, values)
         shown = [VisitRow(*row) for row in rows]  # type: ignore[arg-type] # STRICT tables
         hidden = {row.visit for row in shown if row.person in self._store.hidden}
-        return self._visits.of([self._without_erased(row) for row in shown if row.visit not in hidden])
+        elsewhere = {visit for peer in self._processes.peers for visit in numbers_said(peer, "visits")}
+        return self._visits.of([self._without_erased(row) for row in shown if row.visit not in hidden], elsewhere)
 
     async def of(self, person: str) -> list[dict[str, object]]:
         """Everything about a person, oldest first."""

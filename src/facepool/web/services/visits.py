@@ -1,6 +1,6 @@
 """Which events of the activity belong together: one visit is somebody's stay before one camera."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -93,16 +93,22 @@ class Visits:
         """Somebody is gone, whether or not that was kept."""
         self._open.pop(record.get("track"), None)
 
-    def of(self, rows: Sequence[VisitRow]) -> list[Visit]:
+    @property
+    def present(self) -> set[int]:
+        """The numbers of those that go on now."""
+        return {track.visit for track in list(self._open.values())}  # others write meanwhile
+
+    def of(self, rows: Sequence[VisitRow], elsewhere: Collection[int] = ()) -> list[Visit]:
         """The visits that rows make, newest first.
 
         Args:
             rows: All rows of each visit, oldest first.
+            elsewhere: Visits that go on before cameras of other processes.
         """
         by_visit: dict[int, list[VisitRow]] = {}
         for row in rows:
             by_visit.setdefault(row.visit, []).append(row)
-        present = {track.visit for track in list(self._open.values())}  # others write meanwhile
+        present = self.present.union(elsewhere)
         return [_visit(by_visit[number], number in present) for number in sorted(by_visit, reverse=True)]
 
     def _going_on(self, db: Database, record: Record, visit: int) -> int | None:
