@@ -40,11 +40,12 @@ from facepool.web.services.neighbours import Neighbours
 from facepool.web.services.people import PersonChanges
 from facepool.web.services.pool import PoolAccess
 from facepool.web.services.processes import OneProcess, Processes
-from facepool.web.services.secrets import CameraSecrets, secrets_beside
 from facepool.web.services.settling import Settling
 from facepool.web.services.store import ServerStore, open_store
 from facepool.web.services.tuning import Tuning
 
+_VISITS = "visits"
+"""What a process says of itself: those who are before its cameras."""
 _TRACKS_EACH = 1_000_000_000
 """Numbers of tracks that each process has for itself; JavaScript knows such numbers to the last digit."""
 
@@ -208,7 +209,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         )
     cameras = Cameras(
         setup,
-        CameraMemory(store, CameraSecrets(secrets_beside(settings.pool))),
+        CameraMemory(store),
         lambda cameras: outputs.set_cameras({camera.source: camera.name for camera in cameras}),
         processes,
     )
@@ -245,7 +246,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     options.limits.share(processes)
     if services.neighbours is not None:
         cameras.picture_elsewhere = services.neighbours.picture
-    _follow_others(services)
+    follow_others(services)
     processes.start()
     settling.start()
     return services
@@ -259,20 +260,21 @@ def _turn_of(processes: Processes, work: str) -> Callable[[], bool]:
     return lambda: processes.watches(number)
 
 
-def _follow_others(services: Services) -> None:
-    """Let what other processes change hold here, too: settings, keys, and that somebody is gone."""
+def follow_others(services: Services) -> None:
+    """Have what this process keeps in memory follow what others do: keys, settings, visits, and that somebody went."""
+    announcements, activity = services.processes.announcements, services.activity
 
     def forget_those_gone() -> None:
         names = services.outputs.names
         services.outputs.forget([name for name in names if services.pool.person_id(name) is None])
 
-    for kind, follow in (
-        ("settings", services.tuning.reload),
-        ("keys", services.store.look_again),
-        ("pool", forget_those_gone),
-    ):
-        services.processes.announcements.hear(kind, lambda _fields, follow=follow: follow())  # type: ignore[misc]
-        services.processes.announcements.after_gap(follow)
+    announcements.hear("keys", lambda _fields: services.store.look_again())
+    announcements.hear("settings", lambda _fields: services.tuning.reload())
+    announcements.hear("pool", lambda _fields: forget_those_gone())
+    for follow in (services.store.look_again, services.tuning.reload, forget_those_gone):
+        announcements.after_gap(follow)
+    services.processes.say(_VISITS, activity.open_visits)
+    services.processes.on_peers(lambda peers: activity.hear_of_visits([peer.report.get(_VISITS) for peer in peers]))
 
 
 def processes_of(pool: PoolAddress, workers: int) -> Processes:

@@ -7,7 +7,7 @@ A SQLite file or a `.npy` pair is served by one process, `OneProcess`. Those who
 import os
 import platform
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
@@ -139,13 +139,6 @@ class OneProcess:
 
     def close(self) -> None:
         """Nobody has to know."""
-
-
-def numbers_said(peer: Peer, name: str) -> Iterator[int]:
-    """The whole numbers that a part of another process has said under a name."""
-    said = peer.report.get(name)
-    if isinstance(said, list):
-        yield from (one for one in said if isinstance(one, int))
 
 
 def name_of_machine() -> str:
