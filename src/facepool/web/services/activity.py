@@ -252,7 +252,7 @@ class Activity:
     def _kept_event(self, event_id: object) -> Record | None:
         names = ("id", "at", "event", "person", "previous", "source", "similarity", "person_id")
         rows = self._store.read(
-            "SELECT event_id, at, event, person, previous, source, similarity, person_id FROM activity "
+            "SELECT event_id, at, event, person, previous, source, similarity, person_id FROM server_activity "
             "WHERE event_id = ? ORDER BY id DESC LIMIT 1",
             (event_id,),
         )

@@ -473,7 +473,7 @@ class Cameras:
     def infos(self) -> list[CameraInfo]:
         """All cameras of all processes of the server, and what they are doing."""
         found = {camera.id: camera.status for camera in self.all()}
-        if not self._processes.peers:
+        if not self._processes.shared:
             return list(found.values())
         for number, info in found.items():
             if self._processes.watches(number):
