@@ -15,6 +15,7 @@ FacepoolError
 │   ├── CameraUnavailable
 │   ├── StreamUnavailable
 │   ├── StreamLost
+│   ├── VectorsUnreadable
 │   ├── NoFace
 │   ├── ImplausibleLandmarks
 │   ├── ScanIncomplete
@@ -191,6 +192,15 @@ class StreamLost(InputError):
     """
 
     code = "stream_lost"
+
+
+class VectorsUnreadable(InputError):
+    """A file of embeddings or of their names cannot be loaded into a pool; nothing of it was stored.
+
+    Remedy: the message names the row, and what is wrong with it.
+    """
+
+    code = "vectors_unreadable"
 
 
 class NoFace(InputError):

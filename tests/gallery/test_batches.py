@@ -12,7 +12,7 @@ from facepool.gallery import Pool, Stored, TemplateBatch, Verified, open_pool, t
 from facepool.gallery.batches import SAMPLE_COLUMNS, derived_uuids
 from facepool.gallery.sql import SqlGallery
 from facepool.types import Floats, Pose, Sample
-from support.pools import BACKENDS, DIMENSION, MEASURED, opened, samples, space, unit, units
+from support.pools import BACKENDS, DIMENSION, MEASURED, opened, place, samples, space, unit, units
 
 PLAIN = ("a.npy", 0, "", 0, *[None] * (len(SAMPLE_COLUMNS) - 4))
 
@@ -26,7 +26,7 @@ def pool(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Pool]:
 @pytest.fixture(params=BACKENDS)
 def target(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Pool]:
     (tmp_path / "target").mkdir()
-    with open_pool(tmp_path / "target" / request.param) as target:
+    with open_pool(place(tmp_path / "target", request.param)) as target:
         yield target
 
 

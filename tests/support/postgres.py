@@ -57,7 +57,7 @@ shutil.rmtree(folder, ignore_errors=True)
 @cache
 def missing() -> str:
     """Why there can be no server here; empty: there can."""
-    modules = (PACKAGE, "psycopg", "psycopg_pool", "pgvector")
+    modules = (PACKAGE, "psycopg", "pgvector")
     absent = [name for name in modules if importlib.util.find_spec(name) is None]
     if absent:
         return f"{', '.join(absent)} not installed"

@@ -248,6 +248,9 @@ class Gallery(Protocol):
             SpaceMismatch: The gallery is of another space, or neither side knows its own.
         """
 
+    def count_of(self, uuids: Collection[bytes]) -> int:
+        """How many templates there are of some UUIDs, of 16 bytes each."""
+
     def views(self, people: Collection[str]) -> dict[str, dict[bytes, bytes]]:
         """For each of some people who are there: SHA-256 of their vectors, with that of the picture or nothing."""
 

@@ -16,7 +16,7 @@ import psycopg
 from facepool.errors import PathMissing, PoolLocked, PoolUnreachable
 from facepool.gallery.address import PostgresAddress
 from facepool.gallery.base import OpenFiles
-from facepool.gallery.checks import check_space, check_vectors, damaged
+from facepool.gallery.checks import check_space, check_vectors, damaged, gallery_changed
 from facepool.gallery.columns import Changes, Numbers
 from facepool.gallery.database import Database
 from facepool.gallery.postgres_connection import (
@@ -80,9 +80,14 @@ class _History:
         """The newest revision that was seen."""
         return self._newest
 
-    def knows(self, revision: int) -> bool:
-        """Whether a revision was seen in this history."""
-        return revision in self._tokens
+    def has(self, revision: int, token: bytes | None) -> bool:
+        """Whether a revision of this token was seen in this history."""
+        return token is not None and self._tokens.get(revision) == token
+
+    def remember(self, revision: int, token: bytes) -> None:
+        """Take note of a revision of an earlier moment, which says nothing of what the server has now."""
+        with self._lock:
+            self._tokens.setdefault(revision, token)
 
     def take(self, newest: int, revision: int, token: bytes, token_of_newest: bytes | None) -> None:
         """Take note of what the server says, after which nothing may be older than what was seen before.
@@ -155,6 +160,7 @@ class PostgresGallery(SqlGallery):
         self._no_files = OpenFiles()
         self._history = _OF_ADDRESS.get(address.url)
         self._shown: OpenFiles | None = None
+        self._at_one_moment = False
         self._stored: tuple[int, bytes] | None = None
         self._remarks: list[str] = []
         try:
@@ -200,15 +206,26 @@ class PostgresGallery(SqlGallery):
         """
         with self._reading() as db:
             revision = self._read_revision(db)
+        return -1 - revision if self._shows_the_past else revision
+
+    @property
+    def _shows_the_past(self) -> bool:
+        """Whether the server has turned out to have another history than that of the `open_files` last asked for."""
         current = self._no_files if self._history is None else self._history.files
-        return revision if self._shown in (None, self._no_files, current) else -1 - revision
+        return self._shown not in (None, self._no_files, current)
 
     def changes(self, since: int | None = None) -> Changes:
         """What happened since a revision of the server's history; all that there is, where it was of another."""
         with self.reading() as db:
-            self._read_revision(db)
-            known = since is not None and self._history is not None and self._history.knows(since)
-            return self._changes(db, since if known else None)
+            if not isinstance(db, PostgresDatabase):
+                return self._changes(db, None)
+            identity, revision, token, token_of_since = self._moment(db, -1 if since is None else since)
+            history = self._history
+            if history is None or history.identity != identity:
+                return self._changes(db, None)
+            changes = self._changes(db, since if history.has(since or 0, token_of_since) else None)
+            history.remember(revision, token)
+            return changes
 
     def separate(self) -> Connection:
         """A connection for the caller alone, who closes it; in autocommit mode."""
@@ -231,7 +248,11 @@ class PostgresGallery(SqlGallery):
                 yield db
                 return
             with db.transaction(_ONE_MOMENT):
-                yield db
+                self._at_one_moment = True
+                try:
+                    yield db
+                finally:
+                    self._at_one_moment = False
 
     @contextmanager
     def _reading(self) -> Iterator[Database]:
@@ -251,9 +272,12 @@ class PostgresGallery(SqlGallery):
 
     @contextmanager
     def _change(self, expected_revision: int | None = None) -> Iterator[tuple[Database, int]]:
+        of_the_past = expected_revision is not None and expected_revision >= 0
         if expected_revision is not None and expected_revision < 0:  # as `revision` says it of another history
             expected_revision = -1 - expected_revision
         with super()._change(expected_revision) as change:
+            if of_the_past and self._shows_the_past:
+                raise gallery_changed(self.address)
             yield change
 
     @contextmanager
@@ -307,14 +331,20 @@ class PostgresGallery(SqlGallery):
             return super()._read_revision(db)
         while True:
             history, newest = self._history, -1 if self._history is None else self._history.newest
-            row = db.execute(_MOMENT, (newest,)).fetchone()
-            if row is None:
-                raise damaged(self.address, "it does not say its revision")
-            identity, revision, token, token_of_newest = row
+            identity, revision, token, token_of_newest = self._moment(db, newest)
+            if self._at_one_moment:  # which may be over
+                return revision
             if history is not None and history.identity == identity:
                 history.take(newest, revision, token, token_of_newest)
-                return int(revision)
+                return revision
             self._history = self._history_of(db, identity)
+
+    def _moment(self, db: PostgresDatabase, known: int) -> tuple[bytes, int, bytes, bytes | None]:
+        """The pool's identity and revision, and its tokens of that and of another revision."""
+        row = db.execute(_MOMENT, (known,)).fetchone()
+        if row is None:
+            raise damaged(self.address, "it does not say its revision")
+        return row[0], int(row[1]), row[2], row[3]
 
     def _history_of(self, db: PostgresDatabase, identity: bytes) -> _History:
         """What this process knows of a pool; copies of it have the same identity in databases of other names."""
@@ -429,6 +459,12 @@ class PostgresGallery(SqlGallery):
     def _insert_rows(self, db: Database, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         if isinstance(db, PostgresDatabase):
             db.copy_in(table, columns, rows)
+
+    @property
+    def has_logs(self) -> bool:
+        """Whether a server keeps logs in the same schema."""
+        with self._connected() as db:
+            return version_of(db, "server") > 0
 
     def wipe(self, patience_s: float = WIPING_S) -> str:
         """Have the server reuse the room of what was erased, if anything was.

@@ -19,7 +19,7 @@ import numpy as np
 from facepool.files import exists
 from facepool.gallery.address import PoolAddress
 from facepool.gallery.base import OpenFiles, check_gallery, new_templates, pairs_of
-from facepool.gallery.batches import Stored, TemplateBatch, read_pictures, read_rows, read_views, store
+from facepool.gallery.batches import Stored, TemplateBatch, count_of_uuids, read_pictures, read_rows, read_views, store
 from facepool.gallery.checks import (
     check_batch,
     check_samples,
@@ -107,7 +107,7 @@ class SqlGallery(ABC):
 
     keeps_images = True
     """Whether there is room for pictures."""
-    rows_at_once = 8192
+    rows_at_once = 16384
     """How many templates are best stored in one change."""
 
     def __init__(self, address: PoolAddress, space: EmbeddingSpace | None) -> None:
@@ -435,6 +435,11 @@ class SqlGallery(ABC):
                 raise _NothingStored(stored)  # which undoes the change
             self._note(db, revision, "imported a pool", detail=_views(stored.added))
         return stored
+
+    def count_of(self, uuids: Collection[bytes]) -> int:
+        """How many templates there are of some UUIDs."""
+        with self._reading() as db:
+            return count_of_uuids(db, uuids)
 
     def views(self, people: Collection[str]) -> dict[str, dict[bytes, bytes]]:
         """For each of some people who are there, SHA-256 of their vectors, each with that of its picture."""

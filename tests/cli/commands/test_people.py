@@ -1,11 +1,14 @@
 """``facepool people``: list, show, rename, merge, remove, export, import."""
 
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from facepool import open_pool
+from facepool.gallery import GallerySize
 from support.commands import Commands
 from support.paths import SEED
 
@@ -25,6 +28,22 @@ def test_everybody_is_listed_with_the_number_of_views(crowd: Commands) -> None:
     assert "Ada" in table.out
     assert "2 people in" in table.err
     assert "sface (128-d" in table.err
+
+
+def test_people_are_listed_by_how_their_names_begin_and_from_somebody_on(pool: Commands) -> None:
+    with open_pool(pool.pool) as gallery:
+        gallery.add((), None, (), ["adam", "Zoe", *(f"Nobody {number:03}" for number in range(250))])
+    begun = pool("people", "list", "AD")
+    assert [line.split()[0] for line in begun.out.splitlines()] == ["person", "Ada", "adam"]
+    assert "2 people whose names begin with 'AD' in" in begun.err
+    first = pool("people", "list", "--limit", "3", "--json")
+    assert [record["person"] for record in first.records] == ["Ada", "adam", "Bob"]
+    assert "3 of 254 people in" in first.err
+    rest = pool("people", "list", "--after", "Bob")
+    lines = rest.out.splitlines()
+    assert (len(lines), lines[1].split()[1], lines[-1].split()[0]) == (252, "000", "Zoe")
+    assert {line.rindex("0") for line in lines[1:]} == {lines[0].index("views") + len("views") - 1}
+    assert len(pool("people", "list", "--json").records) == 254
 
 
 def test_a_person_is_shown_with_where_the_views_came_from(crowd: Commands) -> None:
@@ -71,6 +90,7 @@ def test_export_to_npy_and_import_back_keep_everything(pool: Commands, photos: P
             assert np.array_equal(old.sample.embedding, new.sample.embedding)
             assert (old.person, old.created_at, old.model) == (new.person, new.created_at, new.model)
             assert (old.sample.source, old.sample.pose) == (new.sample.source, new.sample.pose)
+    assert "verified: 2 people, 2 views of" in exported.err
     again = pool("people", "import", "model_faces.npy")
     assert again.out.startswith("0 views of 0 people copied")
     assert "2 views already there" in again.err
@@ -88,3 +108,66 @@ def test_the_original_sample_pool_loads_and_is_flagged_in_one_line(facepool: Com
     assert refused.code == 4
     assert "[space_mismatch]" in refused.error
     assert "512 and 128 numbers cannot be compared" in refused.error
+
+
+def vectors_of(folder: Path, count: int) -> tuple[Path, Path]:
+    """Two files of vectors as the model in use makes them, four a person."""
+    vectors = np.random.default_rng(0).normal(size=(count, 128))
+    np.save(folder / "v.npy", (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32))
+    (folder / "n.txt").write_text("".join(f"Person {row // 4}\n" for row in range(count)), encoding="utf-8")
+    return folder / "v.npy", folder / "n.txt"
+
+
+def test_embeddings_that_were_computed_before_are_loaded(pool: Commands, tmp_path: Path) -> None:
+    files = vectors_of(tmp_path, 10)
+    loaded = pool("people", "load", *files, "--json")
+    (record,) = loaded.records
+    assert {name: record[name] for name in ("added", "skipped", "created", "people")} == {
+        "added": 10,
+        "skipped": 0,
+        "created": 3,
+        "people": 3,
+    }
+    assert pool.people() == {"Ada": 1, "Bob": 1, "Person 0": 4, "Person 1": 4, "Person 2": 2}
+    again = pool("people", "load", *files)
+    assert again.out.startswith("0 views loaded into")
+    assert "10 views already there" in again.err
+    assert "verified: 10 views of 3 people are in" in again.err
+    shown = pool("people", "show", "Person 2", "--json").records
+    assert [(view["source"], view["frame"], view["model"]) for view in shown] == [
+        ("v.npy", 8, "sface"),
+        ("v.npy", 9, "sface"),
+    ]
+
+
+def test_a_new_pool_wants_to_know_which_model_made_the_embeddings(facepool: Commands, tmp_path: Path) -> None:
+    files = vectors_of(tmp_path, 4)
+    refused = facepool("people", "load", *files)
+    assert (refused.code, facepool.pool.exists()) == (2, False)
+    assert "nothing says which model made them. Name it: --embedder" in refused.error
+    wrong = np.load(files[0])[:, :100]
+    np.save(files[0], wrong)
+    short = facepool("people", "load", *files, "--embedder", "sface")
+    assert (short.code, facepool.pool.exists()) == (3, False)
+    assert "[vectors_unreadable]" in short.error
+    assert "100 numbers, those of the pool 128" in short.error
+
+
+def test_a_killed_load_and_a_killed_export_go_on(facepool: Commands, tmp_path: Path) -> None:
+    files, after_s = vectors_of(tmp_path, 40_000), 1.2
+    loading = ("people", "load", *map(str, files), "--embedder", "sface")
+    _kill(facepool.start("-m", "facepool", *loading), after_s)
+    stored = sum(facepool.people().values()) if facepool.pool.exists() else 0
+    (record,) = facepool(*loading, "--json").records
+    assert (record["added"], record["skipped"]) == (40_000 - stored, stored)
+    _kill(facepool.start("-m", "facepool", "people", "export", "copy.db"), after_s)
+    assert facepool("people", "export", "copy.db").code == 0
+    with open_pool(facepool.pool) as pool, open_pool(tmp_path / "copy.db") as copy:
+        assert copy.size() == pool.size() == GallerySize(10_000, 40_000)
+
+
+def _kill(process: "subprocess.Popen[str]", after_s: float) -> None:
+    with suppress(subprocess.TimeoutExpired):  # a fast machine is done by then
+        process.wait(after_s)
+    process.kill()
+    process.communicate()

@@ -1,5 +1,6 @@
 """``facepool people``."""
 
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -8,10 +9,12 @@ import click
 
 from facepool.cli.context import CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
+from facepool.errors import ConfigError
 from facepool.gallery import Pool, TransferReport, clean_name, open_foreign, open_pool, transfer, verify_transfer
 from facepool.gallery.address import PoolAddress, pool_address
+from facepool.gallery.vectors import check_vectors_of, load, open_vectors
 from facepool.records import person_record, template_record
-from facepool.types import Template
+from facepool.types import EmbeddingSpace, Template
 
 _FIRST_PAGE = 100
 """Shown at once, however large the pool is."""
@@ -149,6 +152,80 @@ def import_people(context: CommandContext, source: PoolAddress) -> None:
         space = other.space or context.space_in_use()
         with context.changing_pool(space, must_exist=False) as pool:
             _copy(context, other, pool)
+
+
+@people.command("load")
+@click.argument("vectors", type=click.Path(path_type=Path))
+@click.argument("names", required=False, type=click.Path(path_type=Path))
+@click.option("--normalize", is_flag=True, help="Divide each vector by its length, where that is not 1.")
+@settings_options("pool", "pack", "embedder", "models_dir")
+@json_option
+def load_people(context: CommandContext, vectors: Path, names: Path | None, normalize: bool) -> None:
+    """Load embeddings that were computed before, by any program, from a file of VECTORS and one of NAMES.
+
+    \b
+    facepool people load vectors.npy names.txt --embedder sface --pool new.db
+    facepool people load people.npz
+    facepool people load people.csv --normalize
+    facepool people load people.jsonl
+
+    VECTORS is a .npy or .npz file of NumPy (a row of numbers each), a .csv (name,0.1,-0.2,...) or a .jsonl with one
+    {"person": "Ada", "embedding": [0.1, -0.2, ...]} a line. NAMES has one name a row: text, .csv or .npy; without it,
+    they are in VECTORS. Names repeat where somebody has several views.
+
+    The vectors have to be the model's, of faces that were aligned as facepool does: nothing else can be recognized
+    with them. A pool that has people says which model that is, for a new one --embedder does. All of the file is
+    looked at before any of it is stored. Nobody is asked about look-alikes, and similar views are all kept.
+
+    If it is interrupted, say it again: it goes on where it was, and nothing is stored twice. At the end the pool is
+    asked for every view of the file.
+    """
+    file = open_vectors(vectors, names)
+    with context.open_pool(must_exist=False) as pool:
+        space = _space_of_vectors(context, pool)
+    with context.console.measuring("Checking") as report:
+        checked = check_vectors_of(file, space.dimension, normalize=normalize, report=report)
+    began_s = time.monotonic()
+    with context.changing_pool(space, must_exist=False) as pool:
+        done = 0
+
+        def told(rows: int, total: int) -> None:
+            nonlocal done
+            done = rows
+            report(rows, total)
+
+        try:
+            with context.console.measuring("Loading", "view") as report:
+                loaded = load(checked, pool, space, told)
+        finally:
+            if done < checked.rows:
+                context.console.note(f"{done:,} of {counted(checked.rows, 'view')} are in {pool.address}; say it again")
+    rate = round(loaded.added / max(time.monotonic() - began_s, 1e-3))
+    record = {"added": loaded.added, "skipped": loaded.skipped, "created": loaded.created, "people": loaded.people}
+    context.console.emit({**record, "per_second": rate})
+    if loaded.skipped:
+        context.console.note(f"{counted(loaded.skipped, 'view')} already there, or twice in the file")
+    context.console.note(
+        f"verified: {counted(checked.rows, 'view')} of {people_count(loaded.people)} are in {pool.address}"
+    )
+    context.console.say(f"{counted(loaded.added, 'view')} loaded into {pool.address}, {rate:,} a second", "good")
+
+
+def _space_of_vectors(context: CommandContext, pool: Pool) -> EmbeddingSpace:
+    """What the vectors of a file are: what the pool has, unless the user names a model.
+
+    Raises:
+        ConfigError: Neither says it.
+    """
+    named = {"embedder", "pack"} & context.settings.model_fields_set
+    space = context.space_in_use() if named else pool.space
+    if space is None:
+        raise ConfigError(
+            "The vectors cannot be loaded",
+            why="nothing says which model made them",
+            fix="Name it: --embedder; `facepool models list` has those that there are",
+        )
+    return space
 
 
 def _tell_of_list(context: CommandContext, pool: Pool, shown: int, prefix: str, *, whole: bool) -> None:
