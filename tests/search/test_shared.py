@@ -19,7 +19,7 @@ from support.pools import units
 from support.towns import DIMENSION, Town
 
 PROBES = units(3, DIMENSION, seed=7)
-CHANGES = 1500
+CHANGES = 1000
 Answer = list[tuple[Candidate, ...]]
 
 
