@@ -18,6 +18,7 @@ from facepool.gallery import PostgresAddress
 from facepool.gallery.schema import copies_of
 from facepool.models.catalog import find_pack
 from facepool.runtime import Device, Runtime, default_threads, installed_engines
+from facepool.search import describe
 from facepool.window import check_display
 
 UNFIT = 6
@@ -39,7 +40,7 @@ class Finding:
 
 
 @click.command()
-@settings_options("pool", *MODELS)
+@settings_options("pool", "search", *MODELS)
 @json_option
 def doctor(context: CommandContext) -> int:
     """Say what this machine can do, and what is missing; exit code 6 if something that is needed does not work."""
@@ -105,7 +106,8 @@ def _pool(context: CommandContext) -> str:
     with context.open_pool(must_exist=isinstance(address, Path)) as pool:
         copies = copies_of(address) if isinstance(address, Path) else ()
         kept = "".join(f"; {copy.name} is the pool as it was before an update" for copy in copies)
-        return f"{address}: {people_count(pool.size().people)}, {pool.space or 'space unknown'}{kept}"
+        searched = f"; {words}" if (words := describe(pool)) else ""
+        return f"{address}: {people_count(pool.size().people)}, {pool.space or 'space unknown'}{kept}{searched}"
 
 
 def _postgres(context: CommandContext) -> str:

@@ -32,6 +32,7 @@ from facepool.web.services.decoding import Decoder
 from facepool.web.services.engine import Engine
 from facepool.web.services.following import Follower
 from facepool.web.services.frigate import Frigate, FrigateClient
+from facepool.web.services.indexing import IndexMaker
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import Limits
 from facepool.web.services.logs import Logs
@@ -67,6 +68,7 @@ class Services:
         metrics: What is counted.
         store: Where keys, audit and activity are kept.
         outputs: Other programs that hear of events.
+        indexing: Lets the pool have an index in its database.
         follower: Keeps what is in memory of the pool up to date.
         processes: Those that serve the pool, this one among them.
         frigate: Names the people of Frigate's events; None: it is not asked for.
@@ -88,6 +90,7 @@ class Services:
     store: ServerStore
     outputs: EventOutputs
     follower: Follower
+    indexing: IndexMaker
     processes: Processes
     frigate: Frigate | None = None
     models: Sequence[ModelEntry] = ()
@@ -113,6 +116,7 @@ class Services:
         self.engine.close()
         self.activity.close()
         self.follower.close()
+        self.indexing.close()
         self.settling.close()
         self.pool.close()
         self.store.close()
@@ -159,7 +163,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         StorageError: What is kept beside it cannot.
     """
     options = options or ServerOptions()
-    access = PoolAccess(settings.pool, analyzer.space)
+    access = PoolAccess(settings.pool, analyzer.space, search=settings.search_choice())
     access.open().close()
     access.sweep()
     store = open_store(settings.pool)
@@ -214,6 +218,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         store=store,
         outputs=outputs,
         follower=Follower(access.open, announcements=processes.announcements),
+        indexing=IndexMaker(access.open),
         processes=processes,
         frigate=frigate,
         models=options.models,
@@ -232,6 +237,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     follow_others(services)
     processes.start()
     settling.start()
+    services.indexing.start()
     return services
 
 

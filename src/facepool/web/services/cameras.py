@@ -34,6 +34,7 @@ from facepool.recognize.live import LiveRecognizer, LiveSession
 from facepool.records import live_records
 from facepool.types import Frame, Turn
 from facepool.web.problems import NotFound, RequestError, ServerBusy
+from facepool.web.services.following import OutageInfo
 from facepool.web.services.processes import OneProcess, Processes, name_of_machine
 from facepool.web.services.secrets import has_secret
 from facepool.web.services.store import ServerStore, insert_entry, now
@@ -114,6 +115,7 @@ class CameraInfo(BaseModel):
         description="Which process of the server watches it, where several share a pool; null: none does now, or there "
         "is only one",
     )
+    outage: OutageInfo | None = None
 
     @property
     def people(self) -> tuple[str, ...]:
@@ -198,6 +200,7 @@ class Camera:
             every=self._every_s,
             turned=None,
             present=[],
+            outage=None,
             process=None,
         )
         self._shown: tuple[Frame, LiveView] | None = None
@@ -222,7 +225,14 @@ class Camera:
             if confirmed
         ]
         height, width = frame.image_bgr.shape[:2]
-        return status.model_copy(update={"fps": fps, "size": (width, height), "present": present})
+        return status.model_copy(
+            update={
+                "fps": fps,
+                "size": (width, height),
+                "present": present,
+                "outage": OutageInfo.of(view.outage),
+            }
+        )
 
     @property
     def shown(self) -> tuple[Frame, LiveView] | None:
@@ -675,7 +685,8 @@ class Cameras:
 
     def _paint(self, frame: Frame, view: LiveView) -> bytes:
         self._painter = self._painter or Painter()
-        painted = self._painter.draw(frame.image_bgr, live_labels(view))
+        hud = () if view.outage is None else (view.outage.words,)
+        painted = self._painter.draw(frame.image_bgr, live_labels(view), hud)
         _, data = cv2.imencode(".jpg", painted, [cv2.IMWRITE_JPEG_QUALITY, _PICTURE_QUALITY])
         return data.tobytes()
 
