@@ -26,6 +26,7 @@ FacepoolError
 │   ├── PoolCorrupt
 │   ├── PoolLocked
 │   ├── PoolGone
+│   ├── PoolUnreachable
 │   ├── PoolTooNew
 │   ├── SpaceMismatch
 │   ├── InvalidEmbedding
@@ -291,6 +292,16 @@ class PoolGone(PoolError):
     """
 
     code = "pool_gone"
+
+
+class PoolUnreachable(PoolError):
+    """The database that the pool is kept in cannot be reached, or lets nobody in.
+
+    Remedy: start the database server, or check the address, the network and the password; a server of facepool goes on
+    by itself once it answers.
+    """
+
+    code = "pool_unreachable"
 
 
 class PoolTooNew(PoolError):

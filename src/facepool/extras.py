@@ -49,9 +49,7 @@ EXTRAS = {
     "mqtt": Extra(("paho",), "Events cannot go to an MQTT broker", "use --webhook", ConfigError),
     "heif": Extra(("pillow_heif",), "HEIF pictures (HEIC, of phones) cannot be read", "export them as JPEG"),
     "jpegxl": Extra(("imagecodecs",), "JPEG XL pictures cannot be read", "export them as JPEG"),
-    "postgres": Extra(
-        ("pgvector", "psycopg", "psycopg_pool"), "A pool in PostgreSQL cannot be used", "name a .db file with --pool"
-    ),
+    "postgres": Extra(("pgvector", "psycopg"), "A pool in PostgreSQL cannot be used", "name a .db file with --pool"),
     "optimize": Extra(("nncf", "onnxruntime"), "Networks cannot be optimized", error=EngineMissing),
     "fonts": Extra(("manimgx_fonts", "manimgx_fonts_cjk"), "Some names cannot be drawn on pictures"),
 }

@@ -19,9 +19,9 @@ from facepool.gallery.sqlite import SqliteTables
 from facepool.search import Search
 from facepool.types import EmbeddingSpace
 from support.paths import TESTS
-from support.pools import BACKENDS, MEASURED, samples, space, unit
+from support.pools import FILES, MEASURED, samples, space, unit
 
-for_every_backend = pytest.mark.parametrize("backend", BACKENDS)
+for_every_backend = pytest.mark.parametrize("backend", FILES)
 OLD_POOL = Path(__file__).with_name("pool_of_version_4.sql")
 
 
@@ -31,7 +31,7 @@ def opened(path: Path, its_space: EmbeddingSpace | None = None) -> SqliteTables:
     return gallery
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=FILES)
 def pool(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteTables]:
     """Ada with two views, Bob with one."""
     with opened(tmp_path / request.param, space()) as pool:

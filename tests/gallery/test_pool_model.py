@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from facepool.errors import ConfigError, PersonExists, UnknownPerson
 from facepool.gallery import Pool
 from facepool.search import Search
-from support.pools import opened, samples, space, unit
+from support.pools import POSTGRES, opened, samples, space, unit
 
 NAMES = st.sampled_from(["Ada", "Bob", "李", "zoe"])
 
@@ -136,8 +136,14 @@ class NpyMachine(PoolMachine):
     backend = "model_faces.npy"
 
 
+class PostgresMachine(PoolMachine):
+    backend = POSTGRES
+
+
 _SETTINGS = settings(max_examples=15, stateful_step_count=15)
 TestSqliteGallery = SqliteMachine.TestCase
 TestSqliteGallery.settings = _SETTINGS
 TestNpyGallery = NpyMachine.TestCase
 TestNpyGallery.settings = _SETTINGS
+TestPostgresGallery = pytest.mark.postgres(PostgresMachine.TestCase)
+TestPostgresGallery.settings = _SETTINGS

@@ -15,13 +15,13 @@ from facepool.gallery import open_pool
 from facepool.search import Search
 from support.paths import TESTS
 from support.permissions import like_any_user
-from support.pools import BACKENDS, samples, space, unit
+from support.pools import FILES, samples, space, unit
 
 WRITER = TESTS / "support" / "pool_writer.py"
 TEMPLATES = 3
 
 OLD_POOL = Path(__file__).with_name("pool_of_version_4.sql")
-for_every_backend = pytest.mark.parametrize("backend", BACKENDS)
+for_every_backend = pytest.mark.parametrize("backend", FILES)
 
 
 def start(path: Path, *prefixes: str, count: int) -> list[subprocess.Popen[str]]:

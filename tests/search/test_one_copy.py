@@ -15,7 +15,7 @@ import pytest
 from facepool.errors import PoolError, SpaceMismatch
 from facepool.gallery import Changes, Pool
 from facepool.search import Index, Search, follow
-from support.pools import BACKENDS, opened, samples, space, unit
+from support.pools import BACKENDS, delete, opened, samples, space, unit
 
 
 @pytest.fixture(params=BACKENDS)
@@ -133,8 +133,7 @@ def test_a_file_that_has_the_number_of_one_that_was_deleted_is_another_gallery(t
             pool.register(name, samples(1), space())
             assert Search(pool).index().names == (name,)
             kept.append(pool)
-        for path in tmp_path.iterdir():
-            path.unlink()
+        delete(tmp_path, backend)
 
 
 def test_nothing_stays_when_the_last_one_closes(pools: list[Pool]) -> None:

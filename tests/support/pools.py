@@ -1,13 +1,18 @@
-"""What the tests of pools share: an embedding space, unit vectors, and the two kinds of pool."""
+"""What the tests of pools share: an embedding space, unit vectors, and the kinds of pool."""
 
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from facepool.gallery import Pool, open_pool
+from facepool.gallery.address import PoolAddress, PostgresAddress
 from facepool.types import Calibration, EmbeddingSpace, Floats, Sample
+from support import postgres
 
-BACKENDS = ("pool.db", "model_faces.npy")
+FILES = ("pool.db", "model_faces.npy")
+POSTGRES = "postgresql"
+BACKENDS = (*FILES, pytest.param(POSTGRES, marks=pytest.mark.postgres))
 DIMENSION = 8
 
 
@@ -28,8 +33,38 @@ def samples(*seeds: int) -> list[Sample]:
     return [Sample(embedding=unit(seed), source=f"{seed}.jpg") for seed in seeds]
 
 
+def place(folder: Path, backend: str) -> PoolAddress:
+    """Where a pool of a kind is that belongs to a folder: a file in it, or a database of its own."""
+    if backend != POSTGRES:
+        return folder / backend
+    return PostgresAddress(postgres.database_of(folder))
+
+
 def opened(folder: Path, backend: str, *, timeout_s: float = 5.0) -> Pool:
-    return open_pool(folder / backend, space(), timeout_s=timeout_s)
+    return open_pool(place(folder, backend), space(), timeout_s=timeout_s)
+
+
+def kept(folder: Path, backend: str) -> bytes:
+    """What the files of a folder have, or the rows of its database."""
+    if backend != POSTGRES:
+        return b"".join(path.read_bytes() for path in folder.iterdir())
+    name = postgres.database_of(folder).rpartition("/")[2]
+    query = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+    tables = [table for (table,) in postgres.server().execute(query, name)]
+    rows = [postgres.server().execute(f"SELECT {table}::text FROM {table}", name) for table in tables]
+    vectors = postgres.server().execute("SELECT embedding::real[] FROM templates", name)
+    return str(rows).encode() + b"".join(np.array(vector, "<f4").tobytes() for (vector,) in vectors)
+
+
+def delete(folder: Path, backend: str) -> None:
+    """Delete the files of a folder, or the tables of its database."""
+    if backend != POSTGRES:
+        for path in folder.iterdir():
+            path.unlink()
+        return
+    name = postgres.database_of(folder).rpartition("/")[2]
+    for statement in ("DROP SCHEMA public CASCADE", "CREATE SCHEMA public", "CREATE EXTENSION vector"):
+        postgres.server().execute(statement, name)
 
 
 MEASURED = Calibration(

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -56,7 +57,7 @@ shutil.rmtree(folder, ignore_errors=True)
 @cache
 def missing() -> str:
     """Why there can be no server here; empty: there can."""
-    modules = (PACKAGE, "psycopg", "psycopg_pool", "pgvector")
+    modules = (PACKAGE, "psycopg", "pgvector")
     absent = [name for name in modules if importlib.util.find_spec(name) is None]
     if absent:
         return f"{', '.join(absent)} not installed"
@@ -164,6 +165,8 @@ def server() -> PostgresServer:
 
 
 _NEW: list[str] = []
+_OF_FOLDERS: dict[Path, str] = {}
+_OF_FOLDERS_LOCK = threading.Lock()
 _NUMBERS = iter(range(1, 1 << 31))
 
 
@@ -176,8 +179,17 @@ def new_database(*, template: str = _TEMPLATE) -> str:
     return running.url(name)
 
 
+def database_of(folder: Path) -> str:
+    """The address of the database that belongs to a folder of a test, made when it is first asked for."""
+    with _OF_FOLDERS_LOCK:
+        if folder not in _OF_FOLDERS:
+            _OF_FOLDERS[folder] = new_database()
+        return _OF_FOLDERS[folder]
+
+
 def drop_databases() -> None:
     """Let the databases go that `new_database` has made."""
+    _OF_FOLDERS.clear()
     while _NEW:
         server().execute(f"DROP DATABASE IF EXISTS {_NEW.pop()} WITH (FORCE)")
 

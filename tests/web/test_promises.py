@@ -12,7 +12,9 @@ from fastapi.testclient import TestClient
 from facepool.cli.context import CommandContext
 from facepool.errors import StorageError
 from facepool.gallery import open_pool
+from facepool.gallery.image import image_of
 from facepool.gallery.sqlite import SqliteGallery
+from facepool.search import Search
 from facepool.types import Sample
 from facepool.web.services import Services
 from facepool.web.services.keys import LOCAL
@@ -191,6 +193,31 @@ def test_what_readers_keep_from_being_wiped_is_owed_shown_and_gone_when_they_are
     assert soon(lambda: is_settled(web))
     assert files_with(tmp_path, vector, b"Grace", b"picture 0") == []
     assert web.get("/v1/pool").json()["notes"] == []
+
+
+def test_who_is_erased_is_out_of_the_image_of_the_index_before_the_answer_whoever_reads_the_pool(
+    web: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facepool.search.image.LEAST_TEMPLATES", 1)
+    image = image_of(tmp_path / POOL)
+    known(web, "Grace", "Ada")
+    vector = vector_of(tmp_path, "Grace")
+    with services_of(web).pool.open() as pool:
+        Search(pool).index()
+        assert soon(image.exists)
+        assert vector in image.read_bytes()
+        assert b"Grace" in image.read_bytes()
+        with reading(tmp_path / POOL, "persons"):
+            assert web.delete("/v1/persons/Grace").status_code == 200
+            assert image.name not in files_with(tmp_path, vector, b"Grace")
+            assert POOL in web.get("/ready").json()["owed"]
+        assert soon(lambda: is_settled(web))
+        assert files_with(tmp_path, vector, b"Grace") == []
+        assert soon(image.exists)  # of those who are left
+        assert files_with(tmp_path, vector, b"Grace") == []
+        assert b"Ada" in image.read_bytes()
+        assert web.patch("/v1/persons/Ada", json={"person": "Hopper"}).status_code == 200
+        assert image.name not in files_with(tmp_path, b"Ada")
 
 
 @pytest.mark.parametrize("table", ["persons"])

@@ -84,7 +84,9 @@ def open_pool(
     address = pool_address(path)
     if isinstance(address, PostgresAddress):
         require("postgres")
-        raise NotImplementedError
+        from facepool.gallery.postgres import PostgresGallery  # noqa: PLC0415 -- of an extra
+
+        return PostgresGallery(address, space, must_exist=must_exist, timeout_s=timeout_s)
     suffix = address.suffix.lower()
     if suffix in _SQLITE_SUFFIXES:
         return SqliteGallery(address, space, must_exist=must_exist, timeout_s=timeout_s)

@@ -116,7 +116,7 @@ class SqlGallery(ABC):
         self._caller = ""
 
     @abstractmethod
-    def _connection(self) -> Database:
+    def _reading(self) -> AbstractContextManager[Database]:
         """The tables as they are now, for reading."""
 
     @abstractmethod
@@ -126,10 +126,6 @@ class SqlGallery(ABC):
     @abstractmethod
     def _writing(self) -> AbstractContextManager[Database]:
         """The tables, for a change that is the only one at its time; whatever is raised inside the block undoes it."""
-
-    @abstractmethod
-    def _explained(self) -> AbstractContextManager[None]:
-        """Turn what the database raises inside the block into facepool's errors."""
 
     @abstractmethod
     def _before_commit(self) -> None:
@@ -536,7 +532,7 @@ class SqlGallery(ABC):
         """
         with self._change() as (db, revision):
             prepare(db)
-            _replace_content(db, source, revision, report, with_images=self.keeps_images)
+            self._replace_content(db, source, revision, report)
             self._note(db, revision, "restored the pool", detail=_views(count_of(db, "templates")))
         self._leave_image()
 
@@ -554,12 +550,6 @@ class SqlGallery(ABC):
         self.close()
 
     @contextmanager
-    def _reading(self) -> Iterator[Database]:
-        db = self._connection()
-        with self._explained():
-            yield db
-
-    @contextmanager
     def _change(self, expected_revision: int | None = None) -> Iterator[tuple[Database, int]]:
         """One change, all or nothing; gives the revision that it leads to, too."""
         with self._writing() as db:
@@ -567,8 +557,12 @@ class SqlGallery(ABC):
             if expected_revision is not None and revision != expected_revision:
                 raise gallery_changed(self.address)
             yield db, revision + 1
-            db.execute("UPDATE state SET revision = ?", (revision + 1,))
+            self._write_revision(db, revision + 1)
             self._before_commit()
+
+    def _write_revision(self, db: Database, revision: int) -> None:
+        """Count a change."""
+        db.execute("UPDATE state SET revision = ?", (revision,))
 
     def _note(
         self,
@@ -683,7 +677,26 @@ class SqlGallery(ABC):
             return None
         return calibration
 
+    def _replace_content(
+        self, db: Database, source: sqlite3.Connection, revision: int, report: Callable[[int, int], None]
+    ) -> None:
+        """Fill the tables of people with those of a copy, as if all of it were new at a revision."""
+        for table in reversed(CONTENT):
+            db.execute(f"DELETE FROM {table}")  # noqa: S608 -- tables of ours
+        tables = [table for table in CONTENT if self.keeps_images or table != "pictures"]
+        total, done = sum(count_of(source, table) for table in tables), 0
+        for table in tables:
+            columns = columns_of(source, table)
+            read = ", ".join(str(revision) if name == "revision" else name for name in columns)
+            rows = source.execute(f"SELECT {read} FROM {table}")  # noqa: S608 -- tables of ours
+            while part := rows.fetchmany(_ROWS_AT_ONCE):
+                self._insert_rows(db, table, columns, part)
+                done += len(part)
+                report(done, total)
+        db.execute("DELETE FROM removed_templates WHERE id IN (SELECT id FROM templates)")
+
     def _changes(self, db: Database, since: int | None) -> Changes:
+        """What happened since a revision, at one moment."""
         revision = self._read_revision(db)
         if since is None or not 0 < since <= revision or _all_newer(db, since):
             return self._read_changes(db, revision, _EVERYTHING)
@@ -760,29 +773,14 @@ def _all_newer(db: Database, since: int) -> bool:
     return all(revision is None or int(revision) > since for revision in oldest)
 
 
-def _replace_content(
-    db: Database,
-    source: sqlite3.Connection,
-    revision: int,
-    report: Callable[[int, int], None],
-    *,
-    with_images: bool,
-) -> None:
-    """Fill the tables of people with those of a copy, as if all of it were new at a revision."""
-    for table in reversed(CONTENT):
-        db.execute(f"DELETE FROM {table}")  # noqa: S608 -- tables of ours
-    tables = [table for table in CONTENT if with_images or table != "pictures"]
-    total, done = sum(count_of(source, table) for table in tables), 0
-    for table in tables:
-        columns = [str(name) for _, name, *_ in db.execute(f"PRAGMA table_info({table})").fetchall()]
-        read = ", ".join(str(revision) if name == "revision" else name for name in columns)
-        rows = source.execute(f"SELECT {read} FROM {table}")  # noqa: S608 -- tables of ours
-        store = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 -- tables of ours
-        while part := rows.fetchmany(_ROWS_AT_ONCE):
-            db.executemany(store, part)
-            done += len(part)
-            report(done, total)
-    db.execute("DELETE FROM removed_templates WHERE id IN (SELECT id FROM templates)")
+def columns_of(db: sqlite3.Connection, table: str) -> list[str]:
+    """The columns of a table of ours."""
+    return [str(name) for _, name, *_ in db.execute(f"PRAGMA table_info({table})").fetchall()]
+
+
+def insertion(table: str, columns: Sequence[str]) -> str:
+    """The statement that stores a row of a table of ours."""
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 -- tables of ours
 
 
 def read_space(db: Database) -> EmbeddingSpace | None:
@@ -868,8 +866,8 @@ def calibration_of(record: Mapping[str, Any]) -> Calibration:
 
 
 def plain_text(value: str) -> str:
-    """Text that can be stored: file names that are no valid Unicode come as half characters, which cannot."""
-    return value.encode("utf-8", "backslashreplace").decode()
+    """Text that can be stored, as NUL cannot, nor half characters: so file names come that are no valid Unicode."""
+    return value.encode("utf-8", "backslashreplace").decode().replace("\0", r"\x00")
 
 
 def _plain_number(value: float | None) -> float | None:
@@ -982,7 +980,7 @@ def _insert_template(db: Database, person: int, template: Template, revision: in
         uuid = uuid4().bytes
     db.execute(
         "INSERT INTO templates (sample_id, embedding, model, created_at, uuid, revision) VALUES (?, ?, ?, ?, ?, ?)",
-        (row, sample.embedding.astype("<f4").tobytes(), template.model, template.created_at, uuid, revision),
+        (row, np.ascontiguousarray(sample.embedding, "<f4"), template.model, template.created_at, uuid, revision),
     )
     if sample.picture and with_image:
         db.execute("INSERT INTO pictures VALUES (?, ?)", (row, sample.picture))

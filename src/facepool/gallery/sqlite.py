@@ -16,7 +16,7 @@ from facepool.gallery.connection import Link, connect, explain, explained
 from facepool.gallery.database import Database
 from facepool.gallery.image import ImagedGallery, Mark, delete_image, delete_misfit, has_only_grown, mark_of
 from facepool.gallery.schema import copies_of, in_memory, snapshot, undone_unless_whole
-from facepool.gallery.sql import WIPING_S, SqlGallery, read_space
+from facepool.gallery.sql import WIPING_S, SqlGallery, insertion, read_space
 from facepool.types import EmbeddingSpace
 
 _PAGES_AT_ONCE = 4096
@@ -71,8 +71,7 @@ class SqliteTables(SqlGallery):
     def _insert_rows(self, db: Database, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         # Many rows go all over the indexes. What the cache does not hold of them, each would read and write again.
         db.execute(f"PRAGMA cache_size = -{_LOADING_KIB}")
-        marks = ", ".join("?" * len(columns))
-        db.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)  # noqa: S608 -- ours
+        db.executemany(insertion(table, columns), rows)
 
     def copy_to(self, target: sqlite3.Connection, report: Callable[[int, int], None]) -> None:
         """Copy all tables as they are at one moment; others may change the gallery meanwhile.

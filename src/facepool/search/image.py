@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facepool.errors import FacepoolError, PoolLocked
-from facepool.files import PRIVATE, only_writer, sync_folders
+from facepool.files import PRIVATE, make_private, only_writer, sync_folders
 from facepool.gallery import Gallery, open_pool
 from facepool.gallery.image import (
     ImagedGallery,
@@ -107,10 +107,15 @@ def _created(path: Path) -> Iterator[BinaryIO]:
     """The unfinished image of a pool."""
     flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(unfinished_image_of(path), flags, PRIVATE), "wb") as file:
-        if os.name == "posix" and os.geteuid() == 0:  # the pool's owner is to read it, as SQLite has it with its log
-            owner = path.stat()
-            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+        _give_to_owner(path, unfinished_image_of(path))
         yield file
+
+
+def _give_to_owner(pool: Path, file: Path) -> None:
+    """What the system's administrator makes beside somebody's pool is theirs, as SQLite has it with its log."""
+    if os.name == "posix" and os.geteuid() == 0:
+        owner = pool.stat()
+        os.chown(file, owner.st_uid, owner.st_gid)
 
 
 def _check_room(path: Path, size: int) -> None:
@@ -162,9 +167,8 @@ def read_image(path: Path, *, is_own: bool = False) -> Image:
         if os.name == "nt":  # where what is mapped can be neither deleted nor replaced
             file.seek(0)
             memory: mmap.mmap | bytearray = bytearray(file.read())
-        else:  # who is erased is overwritten in the file, too, which others may have mapped
-            access = mmap.ACCESS_WRITE if file.writable() else mmap.ACCESS_COPY
-            memory = mmap.mmap(file.fileno(), status.st_size, access=access)
+        else:  # who is erased is overwritten in memory of this process, never under the hands of others
+            memory = mmap.mmap(file.fileno(), status.st_size, access=mmap.ACCESS_COPY)
             if hasattr(mmap, "MADV_WILLNEED"):
                 memory.madvise(mmap.MADV_WILLNEED)
     if not is_own:
@@ -300,8 +304,10 @@ class ImageKeeper:
                 return True
             if gallery.owed().traces:  # whoever wipes deletes the image again
                 return False
-            if self._is_other(path) and self._took(gallery, held):
+            if self._is_other(path) and (self._took(gallery, held) or _is_of_others(path)):
                 return True
+            make_private(lock_of_image(path))
+            _give_to_owner(path, lock_of_image(path))
             try:
                 with only_writer(lock_of_image(path), 0, PoolLocked("Another process writes the image")):
                     write_image(path, lambda: _made(imaged, held))
@@ -344,6 +350,11 @@ def _indexed(gallery: Gallery) -> tuple[Index, tuple[int, int]] | None:
         return None
     except (KeyError, ValueError, TypeError):  # parts of another facepool
         return None
+
+
+def _is_of_others(path: Path) -> bool:
+    """Whether there is an image that another user keeps for themselves, and would write again."""
+    return image_of(path).exists() and not os.access(image_of(path), os.R_OK)
 
 
 def _made(imaged: ImagedGallery, held: Held) -> tuple[Mark, Parts]:

@@ -28,6 +28,7 @@ from facepool.errors import (
     PoolChanged,
     PoolGone,
     PoolLocked,
+    PoolUnreachable,
     SpaceMismatch,
     SystemLimit,
     UnknownPerson,
@@ -216,6 +217,7 @@ _STATUS: tuple[tuple[type[FacepoolError], int], ...] = (
     (InsufficientData, 409),
     (PoolLocked, 503),
     (PoolGone, 503),
+    (PoolUnreachable, 503),
     (DiskFull, 507),
     (SystemLimit, 503),
     (PathMissing, 404),
@@ -259,7 +261,7 @@ _WHEN = {
     422: "A field is missing or cannot be used",
     429: "Too much was asked for in a short time",
     500: "The server failed",
-    503: "The server is busy, short of memory or files, or the pool is locked by another program",
+    503: "The server is busy, short of memory or files, the pool is locked by another program, or its database is away",
     504: "It took too long",
     507: "The disk has no room left",
 }
@@ -294,7 +296,7 @@ def status_of(error: FacepoolError) -> int:
 
 def retry_after(error: FacepoolError) -> dict[str, str]:
     """The header that says when to ask again; none where that would not help."""
-    if isinstance(error, PoolLocked | PoolGone):
+    if isinstance(error, PoolLocked | PoolGone | PoolUnreachable):
         return {"Retry-After": "1"}
     wait_s = error.retry_after_s if isinstance(error, RequestError) else None
     return {} if wait_s is None else {"Retry-After": str(wait_s)}
