@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 
 import facepool.search.image
+from facepool.errors import PoolCorrupt
 from facepool.gallery import Pool, SqliteGallery, open_pool
+from facepool.gallery.backup import back_up, opened_backup, replace_damaged, restore
 from facepool.gallery.image import Misfit, image_of, lock_of_image, unfinished_image_of
 from facepool.gallery.schema import MIGRATIONS
 from facepool.search import Index, Search, follow
@@ -358,6 +360,39 @@ def test_an_old_name_leaves_it_when_who_renamed_was_killed_before_it_could_see_t
         db.execute("UPDATE persons SET name = 'Zed', revision = (SELECT revision FROM state) WHERE name = 'Eve'")
     open_pool(path).close()
     assert not image_of(path).exists()
+
+
+def test_whoever_is_not_in_a_backup_that_is_restored_leaves_it(path: Path, tmp_path: Path) -> None:
+    backup = tmp_path / "backup"
+    backup.mkdir()
+    with SqliteGallery(path) as pool:
+        back_up(pool, backup / "pool.db")
+        pool.register("Zoe", samples(30), space())
+        image_of(path).unlink()
+        searched(pool)
+        assert b"Zoe" in image_of(path).read_bytes()
+        with opened_backup(backup / "pool.db", tmp_path) as opened_one:
+            restore(pool, opened_one)
+        assert not image_of(path).exists()
+        assert "Zoe" not in searched(pool).names
+
+
+def test_a_damaged_pool_that_a_backup_replaces_takes_its_image_along(path: Path, tmp_path: Path) -> None:
+    backup = tmp_path / "backup"
+    backup.mkdir()
+    with SqliteGallery(path) as pool:
+        back_up(pool, backup / "pool.db")
+        pool.register("Zoe", samples(30), space())
+        image_of(path).unlink()
+        searched(pool)
+    path.write_bytes(path.read_bytes()[:4096])
+    with pytest.raises(PoolCorrupt) as damage, SqliteGallery(path) as pool:
+        pool.people()
+    with opened_backup(backup / "pool.db", tmp_path) as opened_one:
+        replace_damaged(path, opened_one, damage.value)
+    assert not image_of(path).exists()
+    with SqliteGallery(path) as pool:
+        assert "Zoe" not in searched(pool).names
 
 
 def test_an_image_is_owed_like_all_that_was_erased(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from starlette.testclient import WebSocketTestSession
 
 from facepool import Analyzer
 from facepool.config import Settings
+from facepool.gallery.address import PoolAddress
 from facepool.types import Frame, Image
 from facepool.web.app import create_app
 from facepool.web.middleware import Deployment
@@ -25,9 +26,10 @@ def client_of(
     options: ServerOptions | None = None,
     deployment: Deployment | None = None,
     address: str = LOCAL,
+    pool: PoolAddress | None = None,
 ) -> TestClient:
-    """A client of a server with a pool of its own; as a context it starts and ends the server."""
-    services = assemble(Settings.model_validate({"pool": folder / "pool.db"}), analyzer, options)
+    """A client of a server with a pool of its own, or with a given one; as a context it starts and ends the server."""
+    services = assemble(Settings.model_validate({"pool": pool or folder / "pool.db"}), analyzer, options)
     app = create_app(services, deployment=deployment)
     return TestClient(app, base_url=address, raise_server_exceptions=False)
 

@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 from facepool.capture import CaptureOptions, ReconnectPolicy
 from facepool.errors import ConfigError, PoolLocked, StorageError
 from facepool.web.services.cameras import CameraMemory, Cameras, CameraSetup
-from facepool.web.services.secrets import CameraSecrets, with_login
+from facepool.web.services.secrets import SecretsFile, with_login
 from facepool.web.services.store import ServerStore, SqliteStore
 from support.fake_analyzer import FakeAnalyzer
 from support.web_client import client_of
@@ -61,7 +61,7 @@ def store(tmp_path: Path) -> Iterator[ServerStore]:
 @pytest.fixture
 def start(store: ServerStore, tmp_path: Path) -> Start:
     """Cameras, as after a start of the server."""
-    return partial(Cameras, SETUP, CameraMemory(store, CameraSecrets(tmp_path / "pool.server.secrets")))
+    return partial(Cameras, SETUP, CameraMemory(store))
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_a_camera_that_cannot_be_remembered_is_not_watched_and_its_login_not_kep
     path = tmp_path / "pool.server.db"
     with (
         closing(SqliteStore(path, patience_s=0.1)) as store,
-        closing(Cameras(SETUP, CameraMemory(store, CameraSecrets(tmp_path / "pool.server.secrets")))) as cameras,
+        closing(Cameras(SETUP, CameraMemory(store))) as cameras,
     ):
         first = cameras.add("rtsp://me:f1rst@127.0.0.1:9/hall", remember=True)
         with locked(path):
@@ -166,7 +166,7 @@ def test_a_camera_that_cannot_be_remembered_is_not_watched_and_its_login_not_kep
 def test_a_login_whose_camera_was_not_remembered_any_more_goes_at_the_next_start(start: Start, tmp_path: Path) -> None:
     with closing(start()) as cameras:
         cameras.add("0", "Desk", remember=True)
-    CameraSecrets(tmp_path / "pool.server.secrets").write({SHOWN: ADDRESS})  # killed in between
+    SecretsFile(tmp_path / "pool.server.secrets").write({SHOWN: ADDRESS})  # killed in between
     with closing(start()) as cameras:
         cameras.restore()
         assert [camera.name for camera in cameras.all()] == ["Desk"]

@@ -33,7 +33,6 @@ from facepool.web.services.cameras import (
     UnknownCamera,
     _rate,
 )
-from facepool.web.services.secrets import CameraSecrets
 from facepool.web.services.store import SqliteStore
 from support.loopback_camera import camera_before, moving, write_video
 
@@ -246,7 +245,7 @@ def test_a_password_is_not_told(cameras: Cameras) -> None:
 
 def test_cameras_are_remembered_until_they_are_removed(watching: CameraSetup, tmp_path: Path) -> None:
     address, store = "rtsp://127.0.0.1:9/door", SqliteStore(tmp_path / "pool.server.db")
-    memory = CameraMemory(store, CameraSecrets(tmp_path / "pool.server.secrets"))
+    memory = CameraMemory(store)
     with closing(Cameras(watching, memory)) as cameras:
         cameras.add(address, "Door", remember=True)
         cameras.add("rtsp://127.0.0.1:9/of-this-run-only")
@@ -279,7 +278,7 @@ def test_a_camera_overhead_is_watched_upright_as_is_said_or_found_out(cameras: C
 
 def test_how_a_camera_is_turned_is_remembered(watching: CameraSetup, tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "pool.server.db")
-    memory = CameraMemory(store, CameraSecrets(tmp_path / "pool.server.secrets"))
+    memory = CameraMemory(store)
     with closing(Cameras(watching, memory)) as cameras:
         cameras.add("rtsp://127.0.0.1:9/above", "Above", rotate="180", remember=True)
         cameras.add("rtsp://127.0.0.1:9/door", "Door", remember=True)

@@ -21,10 +21,10 @@ from facepool.cli.ui.console import Console
 from facepool.config import ENVIRONMENT_PREFIX, Settings, default_config, load_settings
 from facepool.faces.analyze import Analyzer
 from facepool.faces.load import ModelChoice, load_analyzer
-from facepool.files import exists, in_a_home
+from facepool.files import in_a_home
 from facepool.gallery import Pool, open_pool
 from facepool.gallery.address import PoolAddress, PostgresAddress, make_folder_of, pool_address
-from facepool.gallery.notices import COMMAND_LINE, logs_beside
+from facepool.gallery.notices import COMMAND_LINE
 from facepool.models.catalog import PACKS, ModelEntry, Progress, find_pack, space_of
 from facepool.models.store import ModelStore, default_root
 from facepool.thresholds import ThresholdPolicy
@@ -162,7 +162,7 @@ class CommandContext:
     @contextmanager
     def noting(self, pool: Pool) -> Iterator[None]:
         """Changes inside the block are told to the logs of a server that has worked on a pool."""
-        if not exists(logs_beside(pool.address)):  # nobody would ever read the notices
+        if not pool.has_logs:  # nobody would ever read the notices
             pool.wipe()  # what an earlier command could not
             yield
             return

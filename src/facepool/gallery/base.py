@@ -329,6 +329,10 @@ class Gallery(Protocol):
             The notices, as they come.
         """
 
+    @property
+    def has_logs(self) -> bool:
+        """Whether a server has worked on it, so that somebody keeps logs that have to be told."""
+
     def owed(self) -> Owed:
         """What was promised and is not done yet: logs to be told, bytes to be wiped."""
 

@@ -460,6 +460,12 @@ class PostgresGallery(SqlGallery):
         if isinstance(db, PostgresDatabase):
             db.copy_in(table, columns, rows)
 
+    @property
+    def has_logs(self) -> bool:
+        """Whether a server keeps logs in the same schema."""
+        with self._connected() as db:
+            return version_of(db, "server") > 0
+
     def wipe(self, patience_s: float = WIPING_S) -> str:
         """Have the server reuse the room of what was erased, if anything was.
 

@@ -136,7 +136,7 @@ def version_of(db: Database, part: str = POOL) -> int:
         db: A connection.
         part: Which; others than the pool's keep their own tables beside it.
     """
-    if db.execute("SELECT to_regclass('facepool_migrations')").fetchone()[0] is None:
+    if db.execute("SELECT to_regclass(quote_ident(current_schema()) || '.facepool_migrations')").fetchone()[0] is None:
         return 0
     row = db.execute("SELECT max(version) FROM facepool_migrations WHERE part = ?", (part,)).fetchone()
     return int(row[0] or 0)

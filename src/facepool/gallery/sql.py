@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from facepool.files import exists
 from facepool.gallery.address import PoolAddress
 from facepool.gallery.base import OpenFiles, check_gallery, new_templates, pairs_of
 from facepool.gallery.batches import Stored, TemplateBatch, count_of_uuids, read_pictures, read_rows, read_views, store
@@ -50,7 +51,7 @@ from facepool.gallery.listing import (
     read_page,
     read_size,
 )
-from facepool.gallery.notices import Action, Notice, Owed, now
+from facepool.gallery.notices import Action, Notice, Owed, logs_beside, now
 from facepool.gallery.schema import CONTENT, count_of, uuid_bytes, uuid_text
 from facepool.types import Calibration, EmbeddingSpace, Floats, Indices, Person, Pose, Sample, Template
 
@@ -327,6 +328,11 @@ class SqlGallery(ABC):
             yield self._noted
         finally:
             self._noted = None
+
+    @property
+    def has_logs(self) -> bool:
+        """Whether a server keeps logs beside it."""
+        return exists(logs_beside(self.address))
 
     def owed(self) -> Owed:
         """What was promised and is not done yet."""

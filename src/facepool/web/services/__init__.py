@@ -39,11 +39,12 @@ from facepool.web.services.metrics import Metrics
 from facepool.web.services.people import PersonChanges
 from facepool.web.services.pool import PoolAccess
 from facepool.web.services.processes import OneProcess, Processes
-from facepool.web.services.secrets import CameraSecrets, secrets_beside
 from facepool.web.services.settling import Settling
 from facepool.web.services.store import ServerStore, open_store
 from facepool.web.services.tuning import Tuning
 
+_VISITS = "visits"
+"""What a process says of itself: those who are before its cameras."""
 _TRACKS_EACH = 1_000_000_000
 """Numbers of tracks that each process has for itself; JavaScript knows such numbers to the last digit."""
 
@@ -204,7 +205,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         settling=settling,
         cameras=Cameras(
             setup,
-            CameraMemory(store, CameraSecrets(secrets_beside(settings.pool))),
+            CameraMemory(store),
             lambda cameras: outputs.set_cameras({camera.source: camera.name for camera in cameras}),
             processes,
         ),
@@ -228,9 +229,21 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     if frigate is not None:
         metrics.watch("frigate_waiting", "People of Frigate's events to look at", lambda: frigate.waiting)
     options.limits.share(processes)
+    follow_others(services)
     processes.start()
     settling.start()
     return services
+
+
+def follow_others(services: Services) -> None:
+    """Have what this process keeps in memory of the store follow what others write there."""
+    announcements, activity = services.processes.announcements, services.activity
+    announcements.hear("keys", lambda _fields: services.store.look_again())
+    announcements.after_gap(services.store.look_again)
+    announcements.hear("settings", lambda _fields: services.tuning.reload())
+    announcements.after_gap(services.tuning.reload)
+    services.processes.say(_VISITS, activity.open_visits)
+    services.processes.on_peers(lambda peers: activity.hear_of_visits([peer.report.get(_VISITS) for peer in peers]))
 
 
 def processes_of(pool: PoolAddress, workers: int) -> Processes:

@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 
 from pydantic import BaseModel, Field
 
-from facepool.errors import FacepoolError, PoolLocked
+from facepool.errors import DiskFull, FacepoolError, PoolLocked, PoolUnreachable
 from facepool.gallery.database import Database
 from facepool.recognize.events import Event
 from facepool.records import Record, event_record
@@ -28,6 +29,9 @@ _MOST_WAITING = 200
 _CAMERAS_PATIENCE_S = 0.2
 """A camera does not stop looking for longer than that because another program writes."""
 _MOST_LATE = 2000
+_LATE_PAUSE_S = 0.2
+_PASSING = (PoolLocked, PoolUnreachable, DiskFull)
+"""What keeps events from being written down for a while."""
 _LOG = logging.getLogger(__name__)
 _INSERT = """
     INSERT INTO server_activity (at, event, person, previous, source, similarity, person_id, event_id)
@@ -92,6 +96,7 @@ class Activity:
         self._added = 0
         self._late: deque[tuple[Record, str]] = deque(maxlen=_MOST_LATE)
         self._late_lock = threading.Lock()
+        self._late_for: FacepoolError | None = None
         self._keeper: threading.Thread | None = None
         self._closing = threading.Event()
         self._visits = Visits()
@@ -147,13 +152,16 @@ class Activity:
                 return {**record, "person": None, "person_id": None, "previous": previous}
             seen = (record["event"], person, previous, record["source"], record.get("similarity"))
             values = (at, *seen, person_id, record.get("id"))
+            if _is_kept(db, record):
+                return {**record, "previous": previous}
             row = int(db.execute(_INSERT, values).fetchone()[0])
-            self._visits.place(db, row, record | {"at": at, "person_id": person_id})
+            track = self._visits.place(db, row, record | {"at": at, "person_id": person_id})
             if self._added % _TIDY_EVERY == 0:
                 oldest = datetime.now(UTC) - timedelta(days=self._days)
                 db.execute("DELETE FROM server_activity WHERE at < ?", (oldest.isoformat(timespec="seconds"),))
                 db.execute("DELETE FROM server_activity WHERE id <= ?", (row - _MOST_ENTRIES,))
-            self._added += 1
+        self._visits.keep(record, track)
+        self._added += 1
         return {**record, "previous": previous}
 
     async def entries(
@@ -186,6 +194,15 @@ class Activity:
         shown = [VisitRow(*row) for row in rows]  # type: ignore[arg-type] # STRICT tables
         hidden = {row.visit for row in shown if row.person in self._store.hidden}
         return self._visits.of([self._without_erased(row) for row in shown if row.visit not in hidden])
+
+    def open_visits(self) -> list[int]:
+        """The visits of those who are before a camera of this process."""
+        return sorted(self._visits.open)
+
+    def hear_of_visits(self, theirs: Sequence[object]) -> None:
+        """Take note of what the other processes say of theirs."""
+        numbers = chain.from_iterable(visits for visits in theirs if isinstance(visits, list))
+        self._visits.open_elsewhere = frozenset(number for number in numbers if isinstance(number, int))
 
     async def of(self, person: str) -> list[dict[str, object]]:
         """Everything about a person, oldest first."""
@@ -243,12 +260,14 @@ class Activity:
         return replace(row, previous=None) if row.previous in self._store.hidden else row
 
     def _keep_now_or_late(self, record: Record) -> Record:
-        """`add`; while another program keeps the file locked, what happens waits in memory and others hear of it."""
+        """`add`; while it cannot be written down, what happens waits in memory and others hear of it."""
         at = now()
         with self._late_lock:
             if not self._late:
-                with suppress(PoolLocked):
+                try:
                     return self.add(record, at, patience_s=_CAMERAS_PATIENCE_S)
+                except _PASSING as error:
+                    self._late_for = error
             if len(self._late) == _MOST_LATE:
                 _LOG.warning("the activity cannot be written: the oldest event that waits is left out")
             self._late.append((record, at))
@@ -267,8 +286,9 @@ class Activity:
                 record, at = self._late[0]
             try:
                 self.add(record, at)
-            except PoolLocked:
-                if self._closing.is_set():
+            except _PASSING as error:
+                self._late_for = error
+                if self._closing.wait(_LATE_PAUSE_S):
                     _LOG.warning("%d events of the activity could not be written", len(self._late))
                     return
                 continue
@@ -279,6 +299,8 @@ class Activity:
                     self._late.popleft()
 
     def _without_names_that_are_gone(self, record: Record) -> Record:
+        if isinstance(self._late_for, PoolUnreachable):  # nor can anybody be erased
+            return record
         names = [record.get("person"), record.get("previous")]
         person, previous = (name if isinstance(name, str) and self._id_of(name) else None for name in names)
         gone = {"person": None, "person_id": None} if person is None and names[0] is not None else {}
@@ -333,6 +355,13 @@ class Events:
             ending.cancel()
             with self._lock:
                 del self._listeners[queue]
+
+
+def _is_kept(db: Database, record: Record) -> bool:
+    """Whether an event was kept by an earlier try, of which the database could not tell us any more."""
+    event_id = record.get("id")
+    query = "SELECT 1 FROM server_activity WHERE event_id = ?"
+    return event_id is not None and db.execute(query, (event_id,)).fetchone() is not None
 
 
 def _put(queue: asyncio.Queue[Record], record: Record) -> None:

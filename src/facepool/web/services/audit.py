@@ -134,12 +134,8 @@ class Audit:
         return f"erased-{hmac.new(self._salt, name.encode(), hashlib.sha256).hexdigest()[:16]}"
 
     def _make_salt(self) -> bytes:
-        found = self._store.kept(_SALT).get("salt")
-        if isinstance(found, str):
-            return bytes.fromhex(found)
-        salt = secrets.token_bytes(32)
-        self._store.keep(_SALT, {"salt": salt.hex()})
-        return salt
+        kept = self._store.kept(_SALT) or self._store.keep_first(_SALT, {"salt": secrets.token_hex(32)})
+        return bytes.fromhex(str(kept["salt"]))
 
 
 def _about(db: Database, people: Collection[str]) -> list[AuditEntry]:

@@ -27,6 +27,7 @@ from facepool.capture.source import STREAM_SCHEMES, check_source, url_scheme
 from facepool.config import LEAST_EVERY_S, Rotation, turned
 from facepool.errors import ConfigError, FacepoolError
 from facepool.gallery import Pool, find_name
+from facepool.gallery.database import Database
 from facepool.overlay import Painter, live_labels
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.live import LiveRecognizer, LiveSession
@@ -34,7 +35,7 @@ from facepool.records import live_records
 from facepool.types import Frame, Turn
 from facepool.web.problems import NotFound, RequestError, ServerBusy
 from facepool.web.services.processes import OneProcess, Processes, name_of_machine
-from facepool.web.services.secrets import CameraSecrets, has_secret
+from facepool.web.services.secrets import has_secret
 from facepool.web.services.store import ServerStore, insert_entry, now
 
 MOST_CAMERAS = 64
@@ -692,45 +693,44 @@ class CameraMemory:
     """Which cameras are to be watched after the next start: in the store by what is shown, their logins apart.
 
     Args:
-        store: Has everything but logins.
-        secrets: Has the addresses that hold one.
+        store: Where they are kept.
     """
 
-    def __init__(self, store: ServerStore, secrets: CameraSecrets) -> None:
+    def __init__(self, store: ServerStore) -> None:
         self._store = store
-        self._secrets = secrets
+        self._secrets = store.secrets
         self._lock = threading.Lock()
 
     def add(self, source: str, camera: RememberedCamera, by: str = "") -> None:
         """Remember one more, and, where somebody has added it, who."""
-        with self._lock:
-            self._write({**self._read(), source: camera}, by, "added a camera", camera.name)
+        self._change(lambda cameras: {**cameras, source: camera}, by, "added a camera", camera.name)
 
     def remove(self, is_it: Callable[[str], bool], name: str = "", by: str = "") -> None:
         """Forget the one whose source it is, if it was remembered, and say who has removed it."""
-        with self._lock:
-            after = {source: camera for source, camera in self._read().items() if not is_it(source)}
-            self._write(after, by, "removed a camera", name)
+        self._change(
+            lambda cameras: {source: camera for source, camera in cameras.items() if not is_it(source)},
+            by,
+            "removed a camera",
+            name,
+        )
 
     def bring_up_to_date(self) -> dict[str, RememberedCamera]:
         """All that can be watched, by source; logins that an earlier version kept in the store are taken out of it.
 
         They stood in sources, and in names: the page called a camera by its whole address where nothing else was given.
         """
-        with self._lock:
-            cameras = self._read()
-            names = [camera.name for camera in cameras.values() if has_secret(camera.name)]
-            if names or any(map(has_secret, self._store.kept(_MEMORY))):
-                for camera in cameras.values():
-                    camera.name = mask_credentials(camera.name)
-                self._write(cameras)
-                self._mask_in_logs(names)
-                self._store.wipe()
-            elif self._secrets.read().keys() - self._store.kept(_MEMORY).keys():  # of a change that was cut off
-                self._write(cameras)
-            missing = [source for source in cameras if _MASKED in source]
+        with self._store.reading() as db:
+            cameras, kept, whole = self._read(db), self._store.kept_in(db, _MEMORY), self._secrets.read(db)
+        names = [camera.name for camera in cameras.values() if has_secret(camera.name)]
+        if names or any(map(has_secret, kept)):
+            cameras = self._change(_without_logins_in_names)
+            self._mask_in_logs(names)
+            self._store.wipe()
+        elif whole.keys() - kept.keys():  # of a change that was cut off
+            cameras = self._change(dict)
+        missing = [source for source in cameras if _MASKED in source]
         for source in missing:
-            _LOG.warning("The camera %r is not watched: its login is not in %s", source, self._secrets.path.name)
+            _LOG.warning("The camera %r is not watched: its login is not in %s", source, self._secrets.name)
         return {source: camera for source, camera in cameras.items() if source not in missing}
 
     def _mask_in_logs(self, names: Sequence[str]) -> None:
@@ -741,37 +741,64 @@ class CameraMemory:
                 db.execute("UPDATE server_audit SET detail = ? WHERE detail = ?", (shown, name))
             self._store.owe(db)
 
-    def _read(self) -> dict[str, RememberedCamera]:
+    def _read(self, db: Database) -> dict[str, RememberedCamera]:
         """By source. Of one that only has a name, nothing else is kept."""
-        whole = self._secrets.read()
+        whole = self._secrets.read(db)
         return {
             whole.get(shown, shown): RememberedCamera(name=one)
             if isinstance(one, str)
             else RememberedCamera.model_validate(one)
-            for shown, one in self._store.kept(_MEMORY).items()
+            for shown, one in self._store.kept_in(db, _MEMORY).items()
         }
 
-    def _write(self, cameras: Mapping[str, RememberedCamera], by: str = "", action: str = "", detail: str = "") -> None:
-        """Remember these and no others; where that cannot be, those of before, and no login of another."""
-        kept: dict[str, object] = {}
-        whole: dict[str, str] = {}
-        for source, camera in cameras.items():
-            shown = _not_in(kept, mask_credentials(source))
-            kept[shown] = camera.kept()
-            if shown != source:
-                whole[shown] = source
-        # Whenever this ends, the store names nothing whose login is not there.
-        before = self._secrets.read()
-        self._secrets.write(before | whole)
-        try:
-            with self._store.transaction() as db:
-                self._store.keep_in(db, _MEMORY, kept)
-                if by:
-                    insert_entry(db, by, action, detail=detail)
-        except BaseException:
-            self._secrets.write(before)
-            raise
-        self._secrets.write(whole)
+    def _change(
+        self,
+        change: Callable[[dict[str, RememberedCamera]], dict[str, RememberedCamera]],
+        by: str = "",
+        action: str = "",
+        detail: str = "",
+    ) -> dict[str, RememberedCamera]:
+        """Remember others than before; where that cannot be, those of before, and no login of another.
+
+        Returns:
+            All that are remembered now, by source.
+        """
+        with self._lock:
+            before: dict[str, str] | None = None
+            try:
+                with self._store.transaction() as db:
+                    before = self._secrets.read(db)
+                    cameras = change(self._read(db))
+                    kept, whole = _as_kept(cameras)
+                    self._secrets.put(db, whole)
+                    self._store.keep_in(db, _MEMORY, kept)
+                    self._store.announce(db, "cameras")
+                    if by:
+                        insert_entry(db, by, action, detail=detail)
+            except BaseException:
+                if before is not None:
+                    self._secrets.undo(before)
+                raise
+            self._secrets.drop_others(whole)
+        return cameras
+
+
+def _as_kept(cameras: Mapping[str, RememberedCamera]) -> tuple[dict[str, object], dict[str, str]]:
+    """What is kept of cameras, by what is shown of their sources, and the whole sources of those that hold a login."""
+    kept: dict[str, object] = {}
+    whole: dict[str, str] = {}
+    for source, camera in cameras.items():
+        shown = _not_in(kept, mask_credentials(source))
+        kept[shown] = camera.kept()
+        if shown != source:
+            whole[shown] = source
+    return kept, whole
+
+
+def _without_logins_in_names(cameras: dict[str, RememberedCamera]) -> dict[str, RememberedCamera]:
+    for camera in cameras.values():
+        camera.name = mask_credentials(camera.name)
+    return cameras
 
 
 _MASKED = mask_credentials("rtsp://user:password@").removeprefix("rtsp://").removesuffix("@")

@@ -129,6 +129,7 @@ class Keys:
             ).fetchone()
             if made is None:
                 raise ConfigError(f"There is a key {name!r} already", fix="Remove it first, or choose another name")
+            self._store.announce(db, "keys")
             insert_entry(db, by, "made a key", detail=f"{name} ({role})")
         return key
 
@@ -153,11 +154,12 @@ class Keys:
             check(_administrators(db))
             if not db.execute("DELETE FROM server_keys WHERE name = ?", (name,)).rowcount:
                 raise NotFound(f"There is no key {name!r}", fix="List them: facepool keys list")
+            self._store.announce(db, "keys")
             insert_entry(db, by, "removed a key", detail=name)
 
     def find(self, key: str) -> Caller | None:
         """Whose key it is; None: nobody's."""
-        number, caller = self._current().get(_digest(key), (0, None))
+        number, caller = self._known(key)
         if caller is not None:
             self._touch(number)
         return caller
@@ -168,7 +170,7 @@ class Keys:
         Returns:
             Who it is and the token for the cookie; None: the key is nobody's.
         """
-        number, caller = self._current().get(_digest(key), (0, None))
+        number, caller = self._known(key)
         if caller is None:
             return None
         self._touch(number)
@@ -195,6 +197,12 @@ class Keys:
         """End a session."""
         with self._store.transaction() as db:
             db.execute("DELETE FROM server_sessions WHERE digest = ?", (_digest(token),))
+
+    def _known(self, key: str) -> tuple[int, Caller | None]:
+        digest = _digest(key)
+        if digest not in self._current():
+            self._store.look_again()  # another process may have made it just now
+        return self._current().get(digest, (0, None))
 
     def _current(self) -> dict[bytes, tuple[int, Caller]]:
         with self._lock:  # or an older table could stay for the newer one

@@ -1,23 +1,80 @@
-"""The logins of cameras, in a file of their own that only its owner may read: no other file and no answer has them.
+"""The logins of cameras, in a place of their own: nothing else has them, no answer, no log and no export.
 
-The file beside the pool is JSON: whole addresses, by what is shown of them. What is shown stands wherever a camera is
-named, also in the server's own store.
+They are whole addresses, by what is shown of them. What is shown stands wherever a camera is named, also in the
+server's own store. A pool in a file has them in another file (JSON) that only its owner may read; a pool in PostgreSQL
+in the table ``server_secrets``, since any of its servers may have to watch a camera.
 """
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import quote, urlsplit
 
 from facepool.capture import mask_credentials
 from facepool.capture.source import STREAM_SCHEMES
 from facepool.errors import ConfigError, StorageError
 from facepool.files import PRIVATE, storage_errors, write_whole
-from facepool.gallery.address import PoolAddress, beside
+from facepool.gallery.database import Database
 
 
-class CameraSecrets:
+class CameraSecrets(Protocol):
     """Whole addresses of cameras that are remembered, by what is shown of them.
+
+    They are put there inside the transaction of the store that remembers the cameras. Whenever that ends, the store
+    names no camera whose login is not there.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the place is called, for messages."""
+
+    def read(self, db: Database) -> dict[str, str]:
+        """All of them, as a part of a transaction or of reading.
+
+        Raises:
+            FacepoolError: They cannot be read.
+        """
+
+    def put(self, db: Database, addresses: Mapping[str, str]) -> None:
+        """Have these there, as a part of a transaction; others may stay until `drop_others`.
+
+        Raises:
+            FacepoolError: They cannot be written.
+        """
+
+    def undo(self, before: Mapping[str, str]) -> None:
+        """The transaction was undone: what was there before it is there again."""
+
+    def drop_others(self, addresses: Mapping[str, str]) -> None:
+        """The transaction was committed: nothing but these is there."""
+
+
+class SecretsTable:
+    """`CameraSecrets` in the database of the store: what its transactions do, they do whole."""
+
+    name = "server_secrets"
+
+    def read(self, db: Database) -> dict[str, str]:
+        """All of them."""
+        return {str(shown): str(whole) for shown, whole in db.execute("SELECT shown, whole FROM server_secrets")}
+
+    def put(self, db: Database, addresses: Mapping[str, str]) -> None:
+        """Keep these and no others."""
+        if addresses == self.read(db):
+            return
+        db.execute("DELETE FROM server_secrets")
+        db.executemany("INSERT INTO server_secrets (shown, whole) VALUES (?, ?)", list(addresses.items()))
+
+    def undo(self, before: Mapping[str, str]) -> None:
+        """The database has done so."""
+
+    def drop_others(self, addresses: Mapping[str, str]) -> None:
+        """They are gone."""
+
+
+class SecretsFile:
+    """`CameraSecrets` in a file.
 
     Args:
         path: The file; it is made when there is something to keep, and deleted when there is nothing any more.
@@ -26,7 +83,12 @@ class CameraSecrets:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def read(self) -> dict[str, str]:
+    @property
+    def name(self) -> str:
+        """What the file is called."""
+        return self.path.name
+
+    def read(self, _db: Database | None = None) -> dict[str, str]:
         """All of them.
 
         Raises:
@@ -46,6 +108,18 @@ class CameraSecrets:
                 fix="Delete it, start the server again and add those cameras anew",
             ) from error
 
+    def put(self, _db: Database, addresses: Mapping[str, str]) -> None:
+        """Keep these besides those that are there: the store may not come to name them."""
+        self.write({**self.read(), **addresses})
+
+    def undo(self, before: Mapping[str, str]) -> None:
+        """Keep what was there before."""
+        self.write(before)
+
+    def drop_others(self, addresses: Mapping[str, str]) -> None:
+        """Keep these and no others."""
+        self.write(addresses)
+
     def write(self, addresses: Mapping[str, str]) -> None:
         """Keep these and no others; the file is whole, or as it was.
 
@@ -59,11 +133,6 @@ class CameraSecrets:
             return
         with storage_errors(self.path, "cannot be deleted"):
             self.path.unlink(missing_ok=True)
-
-
-def secrets_beside(pool: PoolAddress) -> Path:
-    """Where the logins of a server's cameras are: ``pool.db`` has ``pool.server.secrets``."""
-    return beside(pool, ".server.secrets")
 
 
 def has_secret(source: str) -> bool:

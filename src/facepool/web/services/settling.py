@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from facepool.errors import FacepoolError
 from facepool.gallery import Pool
-from facepool.gallery.notices import Notice, logs_beside
+from facepool.gallery.notices import Notice
 from facepool.gallery.sqlite import traces_remain
 from facepool.web.hiding import without_paths
 from facepool.web.problems import ServerBusy
@@ -22,7 +22,7 @@ from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
 from facepool.web.services.logs import Forgotten, Logs
 from facepool.web.services.pool import PoolAccess
-from facepool.web.services.store import ServerStore, open_store
+from facepool.web.services.store import ServerStore, name_of_store, open_store
 
 _LOG = logging.getLogger("facepool.web")
 _AGAIN_S = 3.0
@@ -241,7 +241,7 @@ def settle_once(pool: Pool) -> tuple[str, ...]:
     Returns:
         What is still owed, for users, one line each; the server's next try, or its next start, does it.
     """
-    name, notes = logs_beside(pool.address).name, []
+    name, notes = name_of_store(pool.address), []
     try:
         with closing(open_store(pool.address)) as store:
             # What commands tell has the ids of people in it.

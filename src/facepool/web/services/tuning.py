@@ -45,17 +45,22 @@ class Tuning:
     ) -> None:
         self._store = store
         self._lock = threading.Lock()
-        kept = {name: value for name, value in store.kept(_KEPT).items() if name in CHANGEABLE - pinned}
-        self._chosen = frozenset(settings.model_fields_set | kept.keys())
-        self._settings = _changed(settings, kept)
+        self._given = self._settings = settings
         self.policy = ThresholdPolicy(fmr)
         """How thresholds are chosen; it follows the settings."""
-        self._set_target()
+        kept = store.kept(_KEPT)
+        self._overruled = {name: value for name, value in kept.items() if name in pinned}
+        self._use(kept)
 
     @property
     def settings(self) -> Settings:
         """All of them."""
         return self._settings
+
+    def reload(self) -> None:
+        """Take what was changed on the page of another process since this one was started."""
+        with self._lock:
+            self._use(self._store.kept(_KEPT))
 
     def change(self, changes: Mapping[str, object], by: str) -> Settings:
         """Change some, from now on and after the next start.
@@ -73,18 +78,28 @@ class Tuning:
                 f"{fixed[0]!r} cannot be changed while the server runs", fix=f"Change {', '.join(sorted(CHANGEABLE))}"
             )
         with self._lock:
-            changed = _changed(self._settings, changes)
+            _changed(self._settings, changes)
             if changes:
                 detail = ", ".join(f"{name} = {value}" for name, value in sorted(changes.items()))
                 with self._store.transaction() as db:
-                    self._store.keep_in(db, _KEPT, {**self._store.kept_in(db, _KEPT), **changes})
+                    kept = {**self._store.kept_in(db, _KEPT), **changes}
+                    self._store.keep_in(db, _KEPT, kept)
+                    self._store.announce(db, "settings")
                     insert_entry(db, by, "changed settings", detail=detail)
-            self._settings = changed
-            self._chosen |= changes.keys()
-            self._set_target()
-        return changed
+                for name in changes:
+                    self._overruled.pop(name, None)
+                self._use(kept)
+            return self._settings
 
-    def _set_target(self) -> None:
+    def _use(self, kept: Mapping[str, object]) -> None:
+        """Have settings as they were given, but for what was changed on a page."""
+        changes = {
+            name: value
+            for name, value in kept.items()
+            if name in CHANGEABLE and (name not in self._overruled or self._overruled[name] != value)
+        }
+        self._settings = _changed(self._given, changes)
+        self._chosen = frozenset(self._given.model_fields_set | changes.keys())
         # A pool's own calibration speaks for its target unless somebody has set another.
         target_fpir = self._settings.target_fpir if "target_fpir" in self._chosen else None
         self.policy.set_target(target_fpir, self._settings.threshold)

@@ -54,19 +54,33 @@ class VisitRow:
 
 
 @dataclass(frozen=True, slots=True)
-class _Track:
+class Track:
+    """A face that is followed.
+
+    Attributes:
+        visit: Its visit.
+        rows: Its events that go over to another visit with it.
+    """
+
     visit: int
     rows: tuple[int, ...]
 
 
 class Visits:
-    """Gives each event of the activity the number of its visit; called inside transactions of the store only."""
+    """Gives each event of the activity the number of its visit."""
 
     def __init__(self) -> None:
-        self._open: dict[object, _Track] = {}
+        self._open: dict[object, Track] = {}
         """By the number of the track, of which a server has no two alike."""
+        self.open_elsewhere: frozenset[int] = frozenset()
+        """Those before cameras that other processes watch."""
 
-    def place(self, db: Database, row: int, record: Record) -> None:
+    @property
+    def open(self) -> frozenset[int]:
+        """The visits of those who are before a camera of this process."""
+        return frozenset(track.visit for track in list(self._open.values()))  # others write meanwhile
+
+    def place(self, db: Database, row: int, record: Record) -> Track:
         """Find the visit of an event that was kept just now.
 
         A face is of a visit of its own until it is known; then it goes on with a visit of the same person before the
@@ -76,6 +90,9 @@ class Visits:
             db: Of the transaction.
             row: The event's number.
             record: What happened, ``at`` what time and to whom, as it was kept.
+
+        Returns:
+            What `keep` is to be told once that is committed.
         """
         number, event = record.get("track"), record["event"]
         track = None if number is None else self._open.get(number)
@@ -84,10 +101,14 @@ class Visits:
         if record["person_id"] is not None and (track is None or event != "lost"):
             visit = self._going_on(db, record, visit) or visit
         db.executemany("UPDATE server_activity SET visit = ? WHERE id = ?", [(visit, kept) for kept in rows])
-        if event == "lost":
+        return Track(visit, rows)
+
+    def keep(self, record: Record, track: Track) -> None:
+        """A face is followed, until it is lost."""
+        if record["event"] == "lost":
             self.end(record)
-        elif number is not None:
-            self._open[number] = _Track(visit, rows)
+        elif record.get("track") is not None:
+            self._open[record["track"]] = track
 
     def end(self, record: Record) -> None:
         """Somebody is gone, whether or not that was kept."""
@@ -102,7 +123,7 @@ class Visits:
         by_visit: dict[int, list[VisitRow]] = {}
         for row in rows:
             by_visit.setdefault(row.visit, []).append(row)
-        present = {track.visit for track in list(self._open.values())}  # others write meanwhile
+        present = self.open | self.open_elsewhere
         return [_visit(by_visit[number], number in present) for number in sorted(by_visit, reverse=True)]
 
     def _going_on(self, db: Database, record: Record, visit: int) -> int | None:
@@ -115,7 +136,7 @@ class Visits:
         if found is None:
             return None
         earlier, (last, at) = int(found[0]), (datetime.fromisoformat(str(when)) for when in (found[1], record["at"]))
-        is_open = any(track.visit == earlier for track in self._open.values())
+        is_open = earlier in self.open or earlier in self.open_elsewhere
         return earlier if is_open or at - last <= timedelta(seconds=AGAIN_WITHIN_S) else None
 
 

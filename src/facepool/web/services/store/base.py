@@ -4,18 +4,39 @@ All of it is written in SQL that SQLite and PostgreSQL both understand, over a `
 """
 
 import json
+import threading
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import ClassVar, Literal
 
+from facepool.errors import PoolLocked
 from facepool.gallery.database import Database
 from facepool.gallery.notices import now
+from facepool.web.problems import RequestError
+from facepool.web.services.secrets import CameraSecrets
 from facepool.web.services.writing import WriteQueue
 
 Row = tuple[object, ...]
+Kind = Literal["keys", "settings", "cameras"]
+"""What other processes keep in memory of the tables, and have to read anew when it changes."""
 LAST = (1 << 63) - 1
 """Larger than any number of a row."""
+ERASURES = "erasures"
+_NONE_YET = {"erased": 0, "rewritten": 0, "wiped": 0}
+
+
+class StoreGone(RequestError):
+    """What the server keeps of keys, sessions and logs was deleted or replaced while it ran.
+
+    Nothing is written that would be lost, and nobody is let in for lack of keys.
+
+    Remedy: put it back, or start the server again to let it use what is there now.
+    """
+
+    code = "store_gone"
+    status = 503
 
 
 class ServerStore(ABC):
@@ -27,19 +48,24 @@ class ServerStore(ABC):
     Args:
         name: What it is called, for messages.
         what: What a request changes that has to wait, for messages.
+        patience_s: How long a writer waits.
 
     Attributes:
         each_text: A query of the texts of a JSON array, which is its only value.
+        secrets: The logins of cameras.
         hidden: Names that readers of the logs must not see: they are erased, and the logs could not be told yet.
         queue: For those who write from the event loop, or who do not want to wait.
     """
 
     each_text: ClassVar[str]
+    secrets: CameraSecrets
 
-    def __init__(self, name: str, what: str) -> None:
+    def __init__(self, name: str, what: str, patience_s: float) -> None:
         self.name = name
         self.hidden: frozenset[str] = frozenset()
         self.queue = WriteQueue(what, "facepool-store")
+        self._patience_s = patience_s
+        self._writing = threading.Lock()
 
     @abstractmethod
     def transaction(self, *, patience_s: float | None = None) -> AbstractContextManager[Database]:
@@ -63,15 +89,19 @@ class ServerStore(ABC):
 
     @abstractmethod
     def changes(self) -> int:
-        """A number that differs after anybody has changed keys or sessions, other processes included; cheap."""
+        """A number that differs after anybody has changed a key, other processes included; cheap.
+
+        Raises:
+            FacepoolError: It cannot be found out.
+        """
 
     @abstractmethod
-    def owe(self, db: Database) -> None:
-        """Remember, as a part of a transaction, that bytes of what it deletes are to be wiped."""
+    def look_again(self) -> None:
+        """Somebody says that a key has changed: `changes` is not to answer with what it knows."""
 
     @abstractmethod
-    def owes(self) -> bool:
-        """Whether bytes of what was erased may still be somewhere."""
+    def announce(self, db: Database, kind: Kind) -> None:
+        """Have other processes read something anew, if the transaction that this is a part of is committed."""
 
     @abstractmethod
     def wipe(self, patience_s: float = 1.0) -> str:
@@ -87,6 +117,17 @@ class ServerStore(ABC):
     @abstractmethod
     def close(self) -> None:
         """Let go of everything, after those who have their turn yet."""
+
+    def owe(self, db: Database) -> None:
+        """Remember, as a part of a transaction, that bytes of what it deletes are to be wiped."""
+        erasures = erasures_in(db)
+        self.keep_in(db, ERASURES, erasures | {"erased": erasures["erased"] + 1})
+
+    def owes(self) -> bool:
+        """Whether bytes of what was erased may still be somewhere."""
+        with self.reading() as db:
+            erasures = erasures_in(db)
+        return erasures["erased"] != erasures["wiped"]
 
     def read(self, query: str, values: Sequence[object] = ()) -> list[Row]:
         """The rows of a query."""
@@ -116,6 +157,36 @@ class ServerStore(ABC):
             "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
             (name, json.dumps(value)),
         )
+
+    def keep_first(self, name: str, value: Mapping[str, object]) -> Mapping[str, object]:
+        """Keep something under a name, unless somebody was faster.
+
+        Returns:
+            What is kept now.
+        """
+        with self.transaction() as db:
+            found = self.kept_in(db, name)
+            if not found:
+                self.keep_in(db, name, value)
+        return found or value
+
+    @contextmanager
+    def _alone(self, ends_at_s: float) -> Iterator[None]:
+        """As the only writer of this process."""
+        if not self._writing.acquire(timeout=max(0.0, ends_at_s - time.monotonic())):
+            raise PoolLocked(
+                "The server cannot write down anything now", why="something else is being written", fix="Try again"
+            )
+        try:
+            yield
+        finally:
+            self._writing.release()
+
+
+def erasures_in(db: Database) -> dict[str, int]:
+    """How many there were: in all, when the tables were last written anew, and when nothing was left of them."""
+    row = db.execute("SELECT value FROM server_kept WHERE name = ?", (ERASURES,)).fetchone()
+    return _NONE_YET | (json.loads(row[0]) if row else {})
 
 
 def insert_entry(

@@ -1,6 +1,5 @@
 """What the server keeps beside a pool in a file: another SQLite file, with the logins of cameras beside that."""
 
-import json
 import sqlite3
 import threading
 import time
@@ -8,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from facepool.errors import FacepoolError, PoolLocked, PoolTooNew
+from facepool.errors import FacepoolError, PoolTooNew
 from facepool.files import make_private, storage_errors
 from facepool.gallery.connection import SMALL_LOG, explained, file_number
 from facepool.gallery.database import Database
-from facepool.web.problems import RequestError
-from facepool.web.services.store.base import ServerStore
+from facepool.web.services.secrets import SecretsFile
+from facepool.web.services.store.base import ERASURES, Kind, ServerStore, StoreGone, erasures_in
 from facepool.web.services.writing import PATIENCE_S
 
 _SCHEMA = """
@@ -85,21 +84,7 @@ CREATE INDEX activity_of_event ON server_activity (event_id)
 MIGRATIONS = (_SCHEMA, _IDS_OF_PEOPLE, _IDS_OF_EVENTS, _VISITS, _TOLD, _NAMES_AS_IN_POSTGRESQL)
 """What takes the file from version n to n + 1. Append only: files of every earlier version are out there."""
 
-_ERASURES = "erasures"
-_NONE_YET = {"erased": 0, "rewritten": 0, "wiped": 0}
 _READERS_KEPT = 8
-
-
-class StoreGone(RequestError):
-    """The file with keys, sessions and logs was deleted or replaced while the server ran.
-
-    Nothing is written that would be lost, and nobody is let in for lack of keys.
-
-    Remedy: put the file back, or start the server again to let it use the one that is there now.
-    """
-
-    code = "store_gone"
-    status = 503
 
 
 class SqliteStore(ServerStore):
@@ -122,10 +107,9 @@ class SqliteStore(ServerStore):
     each_text = "SELECT value FROM json_each(?)"
 
     def __init__(self, path: Path, *, patience_s: float = PATIENCE_S) -> None:
-        super().__init__(path.name, "the file of keys and logs")
+        super().__init__(path.name, "the file of keys and logs", patience_s)
         self.path = path
-        self._patience_s = patience_s
-        self._writing = threading.Lock()
+        self.secrets = SecretsFile(path.with_suffix(".secrets"))
         self._free: list[sqlite3.Connection] = []
         self._free_lock = threading.Lock()
         self._watching = threading.Lock()
@@ -185,22 +169,17 @@ class SqliteStore(ServerStore):
                     db.close()
 
     def changes(self) -> int:
-        """A number that differs after anybody has written, other processes included; cheap."""
+        """A number that differs after anybody has written anything, other processes included; cheap."""
         self._check_file()
         with self._watching, explained(self.path):
             (number,) = self._watcher.execute("PRAGMA data_version").fetchone()
             return int(number)
 
-    def owe(self, db: Database) -> None:
-        """Remember, as a part of a transaction, that bytes of what it deletes are to be wiped."""
-        erasures = _erasures(db)
-        self.keep_in(db, _ERASURES, erasures | {"erased": erasures["erased"] + 1})
+    def look_again(self) -> None:
+        """Nothing to do: SQLite is asked each time."""
 
-    def owes(self) -> bool:
-        """Whether bytes of what was erased may still be somewhere."""
-        with self.reading() as db:
-            erasures = _erasures(db)
-        return erasures["erased"] != erasures["wiped"]
+    def announce(self, db: Database, kind: Kind) -> None:
+        """Nothing to do: one process has the cameras and the settings of a file."""
 
     def wipe(self, patience_s: float = 1.0) -> str:
         """Leave no trace of what was erased in the file or its log, if that is owed.
@@ -212,7 +191,7 @@ class SqliteStore(ServerStore):
             Why traces may remain, which stays owed; empty: they do not.
         """
         with self.reading() as db:
-            erasures = _erasures(db)
+            erasures = erasures_in(db)
         if erasures["erased"] == erasures["wiped"]:
             return ""
         ends_at_s = time.monotonic() + patience_s
@@ -233,18 +212,6 @@ class SqliteStore(ServerStore):
             reader.close()
         with self._writing:
             self._db.close()
-
-    @contextmanager
-    def _alone(self, ends_at_s: float) -> Iterator[None]:
-        """As the only writer of this process."""
-        if not self._writing.acquire(timeout=max(0.0, ends_at_s - time.monotonic())):
-            raise PoolLocked(
-                "The server cannot write down anything now", why="something else is being written", fix="Try again"
-            )
-        try:
-            yield
-        finally:
-            self._writing.release()
 
     def _connect(self, *pragmas: str) -> sqlite3.Connection:
         # Each is used by one thread at a time, not always the same.
@@ -281,15 +248,9 @@ def _wait_until(db: sqlite3.Connection, ends_at_s: float) -> None:
     db.execute(f"PRAGMA busy_timeout = {max(0, round(1000 * (ends_at_s - time.monotonic())))}")
 
 
-def _erasures(db: Database) -> dict[str, int]:
-    """How many there were: in all, when the file was last written anew, and when its log was cut off after that."""
-    row = db.execute("SELECT value FROM server_kept WHERE name = ?", (_ERASURES,)).fetchone()
-    return _NONE_YET | (json.loads(row[0]) if row else {})
-
-
 def _count_erasures(db: sqlite3.Connection, which: str, count: int) -> None:
     # One statement: others count meanwhile.
-    db.execute("UPDATE server_kept SET value = json_set(value, ?, ?) WHERE name = ?", (f"$.{which}", count, _ERASURES))
+    db.execute("UPDATE server_kept SET value = json_set(value, ?, ?) WHERE name = ?", (f"$.{which}", count, ERASURES))
 
 
 def _write_anew(db: sqlite3.Connection, erasures: Mapping[str, int]) -> str:
