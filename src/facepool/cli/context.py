@@ -27,6 +27,7 @@ from facepool.gallery.address import PoolAddress, PostgresAddress, make_folder_o
 from facepool.gallery.notices import COMMAND_LINE
 from facepool.models.catalog import PACKS, ModelEntry, Progress, find_pack, space_of
 from facepool.models.store import ModelStore, default_root
+from facepool.search import choose, describe
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import EmbeddingSpace
 
@@ -36,6 +37,7 @@ _Kind = type | click.Path | click.Choice[str] | Callable[[str], object]
 MODELS = ("pack", "detector", "embedder", "precision", "device", "threads", "models_dir", "offline_dir")
 DETECTION = ("quality", "detect_size", "detect_threshold")
 DECISION = ("threshold", "target_fpir", "min_margin")
+SEARCH = ("search", "exact")
 LIVE = ("firm_frames", "unknown_after", "detect_every")
 SERVING = ("allow_origin", "allow_frame", "path_prefix", "tls")
 EVENTS = ("webhook", "mqtt", "home_assistant", "discovery_prefix")
@@ -149,9 +151,15 @@ class CommandContext:
         if not must_exist:
             self.make_folder()
         pool = open_pool(address, space, ids_path=self.ids_path, must_exist=must_exist)
+        choose(pool, self.settings.search_choice())
         for remark in pool.notes:
             self.console.note(remark)
         return pool
+
+    def say_how_searched(self, pool: Pool) -> None:
+        """Say where a pool is searched, if there is a choice."""
+        if words := describe(pool):
+            self.console.note(words)
 
     @contextmanager
     def changing_pool(self, space: EmbeddingSpace | None = None, *, must_exist: bool = True) -> Iterator[Pool]:

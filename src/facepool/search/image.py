@@ -136,8 +136,7 @@ def _fill(file: BinaryIO, mark: Mark, arrays: Parts) -> None:
         step = _ALIGNED if array.nbytes < _LARGE_PAGE else _LARGE_PAGE
         record["at"] = at = -(-at // step) * step
         at += array.nbytes
-    if hasattr(os, "posix_fallocate"):  # a full disk shows at once
-        os.posix_fallocate(file.fileno(), 0, at)
+    _reserve(file, at)
     for record, array in zip(records, arrays.values(), strict=True):
         file.seek(record["at"])
         content = array.reshape(-1).view(np.uint8).data
@@ -149,6 +148,17 @@ def _fill(file: BinaryIO, mark: Mark, arrays: Parts) -> None:
     file.write(_head(mark, records, end=at))  # last: without it, the file is none
     file.flush()
     os.fsync(file.fileno())
+
+
+def _reserve(file: BinaryIO, size: int) -> None:
+    """Let a full disk show at once, where the system can."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
 
 
 def read_image(path: Path, *, is_own: bool = False) -> Image:

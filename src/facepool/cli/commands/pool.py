@@ -11,6 +11,7 @@ from facepool.cli.context import CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
 from facepool.errors import ConfigError, FacepoolError, PoolCorrupt
 from facepool.gallery import Pool, SqlGallery, open_pool
+from facepool.gallery.address import PostgresAddress
 from facepool.gallery.backup import (
     Backup,
     Comparison,
@@ -30,7 +31,7 @@ Report = Callable[[int, int], None]
 
 @click.group()
 def pool() -> None:
-    """The pool as a whole: backups that are made and restored while a server runs."""
+    """The pool as a whole: backups that are made and restored while a server runs, and the index of a large one."""
 
 
 @pool.command("backup")
@@ -93,6 +94,43 @@ def restore_pool(context: CommandContext, file: Path, yes: bool, with_erased: bo
     people, views = outcome["people"], outcome["templates"]
     console.emit(outcome)
     console.say(f"{people_count(int(str(people)))} with {counted(int(str(views)), 'view')} restored to {path}", "good")
+
+
+@pool.command("index")
+@click.option("--drop", is_flag=True, help="Do without it, for example while millions of views are loaded.")
+@settings_options("pool")
+@json_option
+def index_pool(context: CommandContext, drop: bool) -> None:
+    """Make the index by which PostgreSQL searches a large pool (HNSW, by pgvector).
+
+    \b
+    facepool pool index --pool postgresql://host/faces
+    facepool pool index --drop       before many views are loaded: each takes longer with an index
+
+    A pool of up to some millions of views is searched in the memory of each process, exactly, and needs none. One that
+    is larger, or is searched with --search database, is searched by this index; without it everybody is looked at,
+    which takes longer and finds the same or a little more. A server makes it by itself. The pool can be used
+    meanwhile; of several who make it, one does.
+    """
+    console, address = context.console, context.pool_address
+    if not isinstance(address, PostgresAddress):
+        raise ConfigError(
+            f"{address.name} needs no index", why="it is a file, which each process searches in its memory, exactly"
+        )
+    with context.open_pool() as gallery:
+        from facepool.gallery.postgres import PostgresGallery  # noqa: PLC0415 -- of an extra
+        from facepool.search import hnsw  # noqa: PLC0415 -- of an extra
+
+        if not isinstance(gallery, PostgresGallery):
+            raise TypeError(f"{address} is in a database")
+        if drop:
+            hnsw.drop_index(gallery)
+            outcome = "dropped"
+        else:
+            with console.measuring("Making the index") as report:
+                outcome = "made" if hnsw.make_index(gallery, report) else "there already"
+    console.emit({"index": str(address), "outcome": outcome})
+    console.say(f"The index of {address} is {outcome}", "good")
 
 
 def _restore(

@@ -147,6 +147,8 @@ export default {
   "live.fps": "{n} Bilder je Sekunde",
   "live.latency": "Antwort nach {n} ms",
   "live.dropped": { one: "{n} Bild ausgelassen", other: "{n} Bilder ausgelassen" },
+  "live.outage": "Personen von {asOf}: Die Datenbank ist seit {since} nicht erreichbar",
+  "live.outage.nobody": "Niemand kann benannt werden: Die Datenbank ist seit {since} nicht erreichbar",
   "live.empty_pool": "Noch ist niemand erfasst, also sind alle unbekannt.",
   "live.said.recognized": "{person} ist im Bild",
   "live.said.lost": "{person} ist gegangen",

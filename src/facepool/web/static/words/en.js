@@ -147,6 +147,8 @@ export default {
   "live.fps": "{n} pictures a second",
   "live.latency": "answered in {n} ms",
   "live.dropped": { one: "{n} picture skipped", other: "{n} pictures skipped" },
+  "live.outage": "People as of {asOf}: the database is away since {since}",
+  "live.outage.nobody": "Nobody can be named: the database is away since {since}",
   "live.empty_pool": "Nobody is registered yet, so everybody is unknown.",
   "live.said.recognized": "{person} is in view",
   "live.said.lost": "{person} has left",
