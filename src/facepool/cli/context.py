@@ -202,6 +202,14 @@ class CommandContext:
         if any(map(_has_secret, sources)):
             self._warn_of_process_list("source", "")
 
+    def warn_of_pool(self, pool: PoolAddress) -> None:
+        """Say so if other users of this machine can read the password of a pool that is an argument."""
+        if _has_secret(pool):
+            self.console.note(
+                f"Other users of this machine can read the password of {pool}, in the list of processes. Leave it out "
+                "and keep it in ~/.pgpass, or in the file that PGPASSFILE names"
+            )
+
     def _warn_of(self, name: str) -> None:
         """Say, once, who else can read the password in a setting."""
         if name in self._warned or not any(map(_has_secret, _texts(getattr(self.settings, name)))):
