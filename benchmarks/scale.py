@@ -133,6 +133,7 @@ class Case:
         self.figures |= {
             "warm_s": float(np.median([one["first_s"] for one in warm])),
             "warm_all_s": [one["first_s"] for one in warm],
+            "listed_s": search["listed_s"],
             "memory_mib": memory,
             "memory_of_rows": memory / least,
             "probe_p50_s": float(np.quantile(search["probe_s"], 0.5)),
@@ -262,6 +263,7 @@ def markdown(cases: Sequence[dict[str, Any]]) -> str:
         ("seen_p50_s", "seen by all threads, ms", "{:.1f}"),
         ("seen_max_s", "at most, ms", "{:.1f}"),
         ("erase_s", "erase, s", "{:.2f}"),
+        ("listed_s", "first page of people, ms", "{:.1f}"),
         ("probe_p50_s", "probe, ms", "{:.2f}"),
         ("probe_p95_s", "p95, ms", "{:.2f}"),
         ("probe_of_numpy", "of NumPy's", "{:.2f}"),

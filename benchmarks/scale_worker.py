@@ -89,14 +89,15 @@ def _store(
     revision: int,
     model: str,
 ) -> None:
-    rows = range(len(vectors))
+    rows, people = range(len(vectors)), range(len(vectors) // TEMPLATES)
+    names = [name_of(first + number) for number in people]
     db.executemany(
         "INSERT INTO persons (id, name, uuid, revision) VALUES (?, ?, ?, ?)",
-        [
-            (owner + 1 + number, name_of(first + number), os.urandom(16), revision)
-            for number in range(len(vectors) // TEMPLATES)
-        ],
+        [(owner + 1 + number, names[number], os.urandom(16), revision) for number in people],
     )
+    if any(column[1] == "folded" for column in db.execute("PRAGMA table_info(persons)")):  # earlier checkouts have none
+        folded = [(names[number].casefold(), owner + 1 + number) for number in people]
+        db.executemany("UPDATE persons SET folded = ? WHERE id = ?", folded)
     db.executemany(
         "INSERT INTO samples (id, person_id, source, frame) VALUES (?, ?, '', 0)",
         [(sample + 1 + row, owner + 1 + row // TEMPLATES) for row in rows],
@@ -130,6 +131,7 @@ def open_(pool: str, repetitions: str, with_numpy: str) -> dict[str, Any]:
     _wait_for_images()
     after = resident_mib()
     state = search.state()
+    listed_s = _timed(lambda: opened.people_page() if hasattr(opened, "people_page") else opened.people())
     shape = (state.templates, dimension)
     vectors = np.empty(shape, np.float32) if with_numpy == "yes" else None
     if vectors is not None:
@@ -145,6 +147,7 @@ def open_(pool: str, repetitions: str, with_numpy: str) -> dict[str, Any]:
         "first_s": first_s,
         "people": state.people,
         "templates": state.templates,
+        "listed_s": listed_s,
         "before_mib": before,
         "after_mib": after,
         "probe_s": ours[2:] or ours,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from facepool.models.store import ModelStore
+from facepool.models.store import ModelStore, default_root
 from support.paths import ROOT
 
 pytestmark = pytest.mark.slow
@@ -78,3 +78,26 @@ def test_nothing_written_names_this_machine(output: Path) -> None:
         text = (output / name).read_text(encoding="utf-8")
         assert platform.node() not in text
         assert str(Path.home()) not in text
+
+
+def test_the_curves_over_the_size_of_the_pool_are_measured_and_drawn(open_store: ModelStore, tmp_path: Path) -> None:
+    if open_store.root != default_root():
+        pytest.skip("it uses the models where they usually are")
+    done = subprocess.run(
+        [
+            sys.executable,
+            ROOT / "benchmarks" / "scale.py",
+            "--quick",
+            "--no-server",
+            *("--size", "2000", "--output", tmp_path, "--work", tmp_path),
+        ],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (case,) = json.loads((tmp_path / "scale.json").read_text(encoding="utf-8"))["cases"]
+    assert "failed" not in case
+    assert min(case[name] for name in ("cold_s", "warm_s", "seen_p50_s", "erase_s", "probe_p50_s", "command_s")) > 0
+    assert (tmp_path / "scale.png").read_bytes().startswith(_SIGNATURE)

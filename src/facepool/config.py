@@ -36,6 +36,7 @@ from facepool.gallery.address import PoolAddress, PostgresAddress, pool_address
 from facepool.recognize.evidence import EvidenceOptions
 from facepool.recognize.live import LiveOptions
 from facepool.recognize.pictures import RecognizeOptions
+from facepool.search import Place, SearchChoice
 from facepool.thresholds import TARGET_FPIR
 from facepool.types import Turn
 
@@ -144,6 +145,14 @@ class Settings(BaseModel):
     target_fpir: float = Field(TARGET_FPIR, ge=1e-9, le=1, description="Share of strangers that may be named")
     min_margin: float = Field(
         _RECOGNIZE.min_margin, ge=0, le=2, description="Lead over the runner-up that a name needs"
+    )
+    search: Place = Field(
+        "auto",
+        description="Where a pool in PostgreSQL is searched: memory (of each process), database (large pools), or auto "
+        "(by its size); files are searched in memory",
+    )
+    exact: bool = Field(
+        default=False, description="Search in the database by looking at everybody, not by its index (slower)"
     )
     firm_frames: int = Field(
         _LIVE.evidence.min_frames, ge=1, description="Sightings of a moving face that a name needs before it is said"
@@ -266,6 +275,10 @@ class Settings(BaseModel):
     def recognize_options(self) -> RecognizeOptions:
         """When a face is not named although somebody is near."""
         return RecognizeOptions(min_margin=self.min_margin)
+
+    def search_choice(self) -> SearchChoice:
+        """How the pool is searched."""
+        return SearchChoice(self.search, self.exact)
 
     def live_options(self, *, keep_crops: bool = False) -> LiveOptions:
         """When a face that moves is named, and what is spent on it."""

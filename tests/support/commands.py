@@ -12,9 +12,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from facepool import open_pool, read_image
 from facepool.capture import VideoWriter
+from facepool.cli.main import cli, run
 from facepool.runtime import default_cache
 from facepool.types import Image
 
@@ -58,6 +60,7 @@ class Commands:
     def __init__(self, folder: Path, models_dir: Path) -> None:
         self.folder = folder
         self.pool = folder / "pool.db"
+        self.address: str | Path = self.pool
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("FACEPOOL_")}
         for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
             inherited.pop(name, None)
@@ -113,14 +116,35 @@ class Commands:
             compiled.parent.mkdir(parents=True)
             compiled.symlink_to(own)
 
+    def keep_people_in(self, address: str) -> None:
+        """Keep them in a database from now on, in place of the file."""
+        self.address = self.env["FACEPOOL_POOL"] = address
+
     def take_pool_of(self, other: "Commands") -> None:
         """Begin with a copy of another's pool."""
         self.pool.write_bytes(other.pool.read_bytes())
 
     def people(self) -> dict[str, int]:
         """Who is in the pool with how many views."""
-        with open_pool(self.pool) as pool:
+        with open_pool(self.address) as pool:
             return {person.name: person.templates for person in pool.people()}
+
+
+def typed_here(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., Outcome]:
+    """What runs ``facepool WORDS`` in this process, in the folder and with the environment of others."""
+    monkeypatch.chdir(commands.folder)
+
+    def typed(*words: str | Path) -> Outcome:
+        for name, value in commands.env.items():
+            if name.startswith(("FACEPOOL_", "XDG_")):
+                monkeypatch.setenv(name, value)
+        capfd.readouterr()
+        code = run(cli, list(map(str, words)))
+        return Outcome(code, *capfd.readouterr())
+
+    return typed
 
 
 def interrupt(process: "subprocess.Popen[str]", when_it_says: str) -> Outcome:

@@ -61,11 +61,11 @@ def missing() -> str:
     absent = [name for name in modules if importlib.util.find_spec(name) is None]
     if absent:
         return f"{', '.join(absent)} not installed"
-    program = _program("postgres")
+    program = path_of("postgres")
     try:
         subprocess.run([program, "--version"], check=True, capture_output=True, **_as_user())
     except (OSError, subprocess.CalledProcessError) as error:
-        return f"{program} cannot be run{f' as {_user()}' if _user() else ''}: {error}"
+        return f"{program} cannot be run{f' as {user_of_servers()}' if user_of_servers() else ''}: {error}"
     return ""
 
 
@@ -81,11 +81,11 @@ class PostgresServer:
         if why := missing():
             pytest.skip(why)
         self.folder = Path(tempfile.mkdtemp(prefix="facepool-postgres-"))
-        if user := _user():
+        if user := user_of_servers():
             shutil.chown(self.folder, user)
         self.port = free_port()
         self._settings = (*_SETTINGS, *settings)
-        command = [sys.executable, "-c", _UNDERTAKER, _program("pg_ctl"), str(self.folder), user]
+        command = [sys.executable, "-c", _UNDERTAKER, path_of("pg_ctl"), str(self.folder), user]
         self._undertaker = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
         atexit.register(self.close)
         if copy_of is None:
@@ -206,7 +206,8 @@ def own_server(*settings: str) -> Iterator[PostgresServer]:
         running.close()
 
 
-def _program(name: str) -> str:
+def path_of(name: str) -> str:
+    """Where one of PostgreSQL's programs is, ``psql`` for example."""
     spec = importlib.util.find_spec(PACKAGE)
     assert spec is not None
     assert spec.submodule_search_locations is not None
@@ -214,13 +215,13 @@ def _program(name: str) -> str:
     return str(Path(folder) / "pginstall18" / "bin" / (f"{name}.exe" if os.name == "nt" else name))
 
 
-def _user() -> str:
+def user_of_servers() -> str:
     """Who runs the server, which refuses to be run by root; empty: the user of the tests."""
     return "nobody" if os.name == "posix" and os.geteuid() == 0 else ""
 
 
 def _as_user() -> dict[str, Any]:
-    user = _user()
+    user = user_of_servers()
     return {"user": user, "group": _group(user), "extra_groups": [], "cwd": "/"} if user else {}
 
 
@@ -231,7 +232,7 @@ def _group(user: str) -> int:
 
 
 def _run(program: str, *arguments: str | Path) -> None:
-    command: Sequence[str] = [_program(program), *map(str, arguments)]
+    command: Sequence[str] = [path_of(program), *map(str, arguments)]
     # To a file: a server that pg_ctl starts would keep a pipe open.
     with tempfile.TemporaryFile() as output:
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=output, stderr=output, **_as_user())

@@ -206,7 +206,7 @@ def test_a_picture_is_painted_once_however_many_ask_for_it(
     """Otherwise whoever asks fast enough keeps a core busy, and threads that others wait for."""
     painted = []
 
-    def paint(_self: Painter, image_bgr: Image, _labels: object) -> Image:
+    def paint(_self: Painter, image_bgr: Image, _labels: object, _hud: object) -> Image:
         painted.append(image_bgr)
         return image_bgr
 

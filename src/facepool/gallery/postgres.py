@@ -42,6 +42,10 @@ _FINDING_OUT_S = 15.0
 _PAUSE_S = 0.2
 _ONE_MOMENT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _A_CHANGE = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+_ABOUT = """
+    SELECT current_setting('server_version'), (SELECT extversion FROM pg_extension WHERE extname = 'vector'),
+        pg_size_pretty(pg_database_size(current_database()))
+"""
 _MOMENT = """
     SELECT identity, revision, token, (SELECT commits.token FROM commits WHERE commits.revision = ?) FROM state
 """
@@ -230,6 +234,12 @@ class PostgresGallery(SqlGallery):
     def separate(self) -> Connection:
         """A connection for the caller alone, who closes it; in autocommit mode."""
         return connect(self._where, self._timeout_s)
+
+    def about_server(self) -> str:
+        """What keeps the pool: the versions of PostgreSQL and of pgvector, and how much room the database takes."""
+        with self._connected() as db:
+            version, extension, size = db.execute(_ABOUT).fetchone() or ("", None, "")
+        return f"{version} with {'pgvector ' + extension if extension else 'no pgvector'}, the database has {size}"
 
     def close(self) -> None:
         """Let go of the database."""

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Literal
 from uuid import uuid4
 
+from facepool.search import Outage
 from facepool.types import Decision, Detections, Image, Indices, Mask, Reason, one_line
 
 EventKind = Literal["appeared", "recognized", "changed", "lost"]
@@ -74,6 +75,7 @@ class LiveView:
         embedded: (N,) bool, which faces were embedded in this frame.
         events: What happened with this frame, in order.
         time_s: Of the frame.
+        outage: Why people may be named by an old state of the pool, or not at all; None: they are as they are now.
     """
 
     detections: Detections
@@ -84,6 +86,7 @@ class LiveView:
     embedded: Mask
     events: tuple[Event, ...]
     time_s: float
+    outage: Outage | None = None
 
     def __len__(self) -> int:
         """Number of faces."""

@@ -11,16 +11,16 @@ from functools import partial
 import numpy as np
 
 from facepool.capture import FrameSource, frames_or_silence
-from facepool.errors import InputError
+from facepool.errors import InputError, PoolUnreachable
 from facepool.faces.analyze import Analyzer
-from facepool.gallery import Gallery, check_gallery
+from facepool.gallery import Gallery
 from facepool.recognize.assignment import assign
 from facepool.recognize.decide import Claim, Criteria, decide_together
 from facepool.recognize.events import Event, EventKind, EventReason, LiveView
 from facepool.recognize.evidence import EvidenceOptions, Identity, Need, Sameness
 from facepool.recognize.fuse import Observation, likeness, weigh
 from facepool.recognize.track import Tracker, Tracks
-from facepool.search import GalleryState, Search
+from facepool.search import GalleryState, Outage, Search, outage
 from facepool.thresholds import Threshold, ThresholdPolicy
 from facepool.types import Decision, Detections, Frame, Image, Mask, Pose
 
@@ -64,7 +64,8 @@ class LiveRecognizer:
 
     Args:
         analyzer: Finds, measures and embeds faces.
-        pool: Who is known; of the analyzer's embedding space. It may change meanwhile.
+        pool: Who is known; of the analyzer's embedding space. It may change meanwhile. While its database is away,
+            people are named as they were before; where there is nothing in memory, nobody is decided until it is back.
         policy: Chooses the threshold for the pool's size; by default at most 1 % of strangers are named.
         tracker: Follows faces from frame to frame; one of its own for each source.
         options: When a decision appears, and what is spent on it.
@@ -82,7 +83,8 @@ class LiveRecognizer:
         options: LiveOptions | None = None,
     ) -> None:
         self._analyzer = analyzer
-        self._search = Search(pool, analyzer.space)
+        self._pool = pool
+        self._search = Search(pool, analyzer.space, live=True)
         self._policy = policy or ThresholdPolicy(analyzer.fmr)
         self._tracker = tracker or Tracker()
         self._options = options or LiveOptions()
@@ -91,7 +93,8 @@ class LiveRecognizer:
         self._frames = 0
         self._waited: dict[int, int] = {}
         self._events: list[Event] = []
-        check_gallery(pool, analyzer.space)
+        self._outage: Outage | None = None
+        self._search.check()
 
     @property
     def threshold(self) -> Threshold:
@@ -128,6 +131,7 @@ class LiveRecognizer:
             embedded=embedded,
             events=tuple(self._events),
             time_s=time_s,
+            outage=self._outage,
         )
 
     def interrupt(self, time_s: float) -> tuple[Event, ...]:
@@ -252,8 +256,17 @@ class LiveRecognizer:
         return track
 
     def _decide(self, ids: Sequence[int]) -> dict[int, Decision]:
-        """A decision for each track of the frame that was ever embedded."""
-        gallery = self._search.state()
+        """A decision for each track of the frame that was ever embedded; none while nobody can be asked."""
+        try:
+            gallery = self._search.state()
+            decisions = self._decide_by(gallery, ids)
+        except PoolUnreachable:
+            self._outage = outage(self._pool)
+            return {}
+        self._outage = gallery.outage
+        return decisions
+
+    def _decide_by(self, gallery: GalleryState, ids: Sequence[int]) -> dict[int, Decision]:
         criteria = Criteria(
             threshold=self._threshold(gallery).value,
             min_margin=self._options.min_margin,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from facepool.faces.analyze import Analyzer
-from facepool.gallery import Gallery, check_gallery
+from facepool.gallery import Gallery
 from facepool.recognize.decide import Criteria, decide
 from facepool.recognize.evidence import Identity
 from facepool.recognize.fuse import Observation, weigh
@@ -34,10 +34,10 @@ class SnapshotRecognizer:
         self, analyzer: Analyzer, pool: Gallery, policy: ThresholdPolicy, options: LiveOptions | None = None
     ) -> None:
         self._analyzer = analyzer
-        self._search = Search(pool, analyzer.space)
+        self._search = Search(pool, analyzer.space, live=True)
         self._policy = policy
         self._options = options or LiveOptions()
-        check_gallery(pool, analyzer.space)
+        self._search.check()
 
     def begin(self) -> Identity:
         """The evidence for somebody of whom there is no picture yet."""

@@ -2,60 +2,59 @@
 
 Read `Search` here first, then ``exact``; ``index`` has the templates in memory and the margins between look-alikes,
 ``int8`` the first pass over large galleries, ``image`` the index on the disk, ``normalization`` the score offsets.
+``known`` has what a process knows of a gallery, and whether its database is away; ``pgvector`` searches galleries in
+PostgreSQL that are too large for that.
 """
 
-import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from weakref import WeakKeyDictionary
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
+from facepool.errors import PoolUnreachable
 from facepool.gallery import Gallery, check_gallery
-from facepool.gallery.base import OpenFiles
-from facepool.gallery.columns import LookAlikes
 from facepool.search import exact
 from facepool.search.exact import Merge, best_template
-from facepool.search.image import ImageKeeper
+from facepool.search.image import mapped_image
 from facepool.search.index import Index
+from facepool.search.known import (
+    Known,
+    Place,
+    SearchChoice,
+    choose,
+    describe,
+    fits_memory,
+    in_database,
+    known_of,
+    too_large,
+)
 from facepool.search.normalization import normalized_scores
-from facepool.search.shared import SharedIndex
-from facepool.types import Calibration, Candidate, EmbeddingSpace, Floats
+from facepool.search.state import GalleryState, Outage
+from facepool.types import Candidate, EmbeddingSpace, Floats
 
-__all__ = ["GalleryState", "Index", "Merge", "Nearest", "Search", "best_template", "follow", "normalized_scores"]
+if TYPE_CHECKING:
+    from facepool.gallery.database import Database
+    from facepool.search.pgvector import Mirror
 
+__all__ = [
+    "GalleryState",
+    "Index",
+    "Merge",
+    "Nearest",
+    "Outage",
+    "Place",
+    "Search",
+    "SearchChoice",
+    "best_template",
+    "choose",
+    "describe",
+    "follow",
+    "keeping_image",
+    "normalized_scores",
+    "outage",
+]
 
-@dataclass(slots=True)
-class _Shared:
-    """The newest index of files that galleries are open on, and who may make it newer."""
-
-    following: threading.Lock = field(default_factory=threading.Lock)
-    newest: SharedIndex = field(default_factory=SharedIndex)
-    images: ImageKeeper = field(default_factory=ImageKeeper)
-
-
-_SHARED: WeakKeyDictionary[OpenFiles, _Shared] = WeakKeyDictionary()
-"""One index for all galleries of the process that are open on the same files, until the last of them is closed."""
-_SHARED_LOCK = threading.Lock()
-
-
-@dataclass(frozen=True, slots=True)
-class GalleryState:
-    """What a decision needs to know of a gallery beside the candidates.
-
-    Attributes:
-        revision: The gallery's revision that this is a picture of.
-        people: How many have a template.
-        templates: How many there are.
-        calibration: What was measured of the gallery; None: nothing, or in another embedding space.
-        look_alikes: Pairs of people who need a larger margin to be told apart.
-        margins: That margin, for the pairs whose templates suffice to measure it.
-    """
-
-    revision: int
-    people: int
-    templates: int
-    calibration: Calibration | None
-    look_alikes: frozenset[LookAlikes]
-    margins: Mapping[LookAlikes, float]
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +71,26 @@ class Nearest:
 
 
 class Search:
-    """Finds the people of a gallery who are nearest to faces, exactly, and follows the gallery as it changes.
+    """Finds the people of a gallery who are nearest to faces, and follows the gallery as it changes.
 
-    Making one costs nothing: the templates are in memory once for all galleries that are open on the same files.
+    Making one costs nothing. Either the templates are in memory, once for all galleries of the process that are open on
+    the same files or the same database, and answers are exact. Or the gallery is so large that its database searches,
+    see ``facepool.search.pgvector``; ``choose`` says which, and by default the size does.
 
     Args:
         gallery: Who is searched. Like the gallery, a search is used from one thread at a time.
         space: What the embeddings are; None: the caller has made sure that the gallery is of the same space.
+        live: Whether an old answer is better than none: while the gallery's database is away, what is in memory is
+            searched, and ``state`` says how old it is.
 
-    Every method raises `SpaceMismatch` where the gallery is of another space, which a new one may turn out to be.
+    Every method raises `SpaceMismatch` where the gallery is of another space, which a new one may turn out to be, and
+    `PoolUnreachable` where its database is away and there is nothing in memory, or it would be too old for the caller.
     """
 
-    def __init__(self, gallery: Gallery, space: EmbeddingSpace | None = None) -> None:
+    def __init__(self, gallery: Gallery, space: EmbeddingSpace | None = None, *, live: bool = False) -> None:
         self._gallery = gallery
         self._space = space
+        self._live = live
 
     def nearest(
         self, embeddings: Floats, k: int = 2, *, merge: Merge | None = None, normalize: bool = False
@@ -105,36 +110,113 @@ class Search:
         Raises:
             InvalidEmbedding: The embeddings do not have the gallery's dimension, or are no unit vectors.
         """
+        known = known_of(self._gallery)
+        if known.is_in_database(self._gallery):
+            return self._in_database(known, embeddings, k, merge, normalize=normalize)
         while True:
-            index = self.index()
+            index, state = self._current(known)
             if merge is None:
                 found = exact.nearest(index, embeddings, k, normalize=normalize)
             else:
                 found = [exact.nearest_merged(index, embeddings, merge, k, normalize=normalize)]
             if not index.spoiled:
-                return Nearest(tuple(found), _state(index))
+                return Nearest(tuple(found), state)
 
     def matching(self, views: Floats, threshold: float) -> dict[str, Floats]:
         """Everybody whom at least one of (V, D) views matches: (V,) similarities by name; see ``exact.matching``."""
+        known = known_of(self._gallery)
+        if known.is_in_database(self._gallery):
+            return self._matching_in_database(known, views, threshold)
         while True:
-            index = self.index()
+            index = self._current(known)[0]
             found = exact.matching(index, views, threshold)
             if not index.spoiled:
                 return found
 
     def state(self) -> GalleryState:
         """The gallery as it is now."""
-        return _state(self.index())
+        known = known_of(self._gallery)
+        if not known.is_in_database(self._gallery):
+            return self._current(known)[1]
+        mirror = known.mirror
+        if mirror is not None and mirror.state.revision == known.ask(self._gallery, Gallery.revision):
+            return mirror.state
+        return self._at_one_moment(known, lambda mirror, _db: mirror.state)
 
     def index(self) -> Index:
-        """All templates as they are now. Kept between calls, so cheap while the gallery does not change.
+        """All templates as they are now, in memory; kept between calls where that is where they are searched.
 
         What is computed with it holds unless it is ``spoiled`` afterwards.
+
+        Raises:
+            ConfigError: They are too many.
         """
-        index = _newest(_shared_by(self._gallery), self._gallery)
-        if self._space is not None:
-            check_gallery(self._gallery, self._space)  # each time: a new gallery may have become another model's
-        return index
+        known = known_of(self._gallery)
+        if not known.is_in_database(self._gallery):
+            return self._current(known)[0]
+        if not fits_memory(self._gallery):
+            raise too_large(self._gallery)
+        return Index.of(self._gallery.changes())
+
+    def check(self) -> None:
+        """Raise `SpaceMismatch` now rather than with the first search; nothing is read for that."""
+        if self._space is None:
+            return
+        space = self._space
+        try:
+            known_of(self._gallery).ask(self._gallery, lambda gallery: check_gallery(gallery, space))
+        except PoolUnreachable:
+            if not self._live:  # otherwise each search looks at it
+                raise
+
+    def _current(self, known: Known) -> tuple[Index, GalleryState]:
+        """What is in memory, brought up to date if that can be."""
+        try:
+            index, away = known.current(self._gallery), None
+            if self._space is not None:
+                known.check(self._gallery, self._space, index.revision, is_empty=not len(index))
+        except PoolUnreachable:
+            away, old = known.outage, known.index
+            if not self._live or old is None:
+                raise
+            index = old
+            if self._space is not None:
+                known.check_unasked(self._gallery, self._space)
+        state = GalleryState(index.revision, len(index), index.calibration, index.look_alikes, index.margins, away)
+        return index, state
+
+    def _in_database(
+        self, known: Known, embeddings: Floats, k: int, merge: Merge | None, *, normalize: bool
+    ) -> Nearest:
+        from facepool.search import pgvector  # noqa: PLC0415 -- only for PostgreSQL
+
+        def search(mirror: "Mirror", db: "Database") -> Nearest:
+            found = pgvector.nearest(
+                mirror, db, embeddings, k, merge=merge, normalize=normalize, exactly=known.choice.exact
+            )
+            return Nearest(found, mirror.state)
+
+        return self._at_one_moment(known, search)
+
+    def _matching_in_database(self, known: Known, views: Floats, threshold: float) -> dict[str, Floats]:
+        from facepool.search import pgvector  # noqa: PLC0415 -- only for PostgreSQL
+
+        def search(mirror: "Mirror", db: "Database") -> dict[str, Floats]:
+            return pgvector.matching(mirror, db, views, threshold, exactly=known.choice.exact)
+
+        return self._at_one_moment(known, search)
+
+    def _at_one_moment(self, known: Known, work: "Callable[[Mirror, Database], Answer]") -> Answer:
+        """Do something with the gallery in its database, and what is known of it at that very revision."""
+        from facepool.search import pgvector  # noqa: PLC0415 -- only for PostgreSQL
+
+        def checked(mirror: "Mirror", db: "Database") -> Answer:
+            if self._space is not None:
+                empty = not mirror.state.templates
+                known.check(self._gallery, self._space, mirror.state.revision, is_empty=empty)
+            return work(mirror, db)
+
+        return known.ask(self._gallery, lambda gallery: pgvector.at_one_moment(in_database(gallery), checked))
 
 
 def follow(gallery: Gallery) -> None:
@@ -146,37 +228,25 @@ def follow(gallery: Gallery) -> None:
     Args:
         gallery: That of the calling thread, open on the files.
     """
-    shared = _shared_by(gallery)
-    if shared.newest.index is not None:
-        _newest(shared, gallery)
+    known = known_of(gallery)
+    if known.index is not None:
+        known.current(gallery)
+    if known.mirror is not None:
+        Search(gallery).state()
 
 
-def _shared_by(gallery: Gallery) -> _Shared:
-    files = gallery.open_files
-    with _SHARED_LOCK:
-        return _SHARED.setdefault(files, _Shared())
+@contextmanager
+def keeping_image(gallery: Gallery) -> Iterator[None]:
+    """Changes inside the block leave the pool an image of its index, if it had one; whoever was erased is not in it.
+
+    For those who change a gallery and would not search it: whoever opens it next need not read it.
+    """
+    image = mapped_image(gallery)
+    yield
+    if image is not None:
+        known_of(gallery).keep_image(gallery, image)
 
 
-def _newest(shared: _Shared, gallery: Gallery) -> Index:
-    known = shared.newest.index
-    if known is not None and known.revision == gallery.revision():
-        return known
-    with shared.following:  # one reads and sorts what is new, and the others wait for that
-        newest = shared.newest
-        if newest.index is None and (known := shared.images.opened(gallery)) is not None:
-            newest.use(known)
-        known = newest.index
-        if known is None or known.revision != gallery.revision():
-            known = newest.follow(gallery.changes(None if known is None else known.revision))
-        shared.images.look(gallery, known, _held_by)
-        return known
-
-
-def _held_by(gallery: Gallery) -> _Shared | None:
-    """What those who have the files of a gallery open share, if anybody searches them."""
-    with _SHARED_LOCK:
-        return _SHARED.get(gallery.open_files)
-
-
-def _state(index: Index) -> GalleryState:
-    return GalleryState(index.revision, index.people, len(index), index.calibration, index.look_alikes, index.margins)
+def outage(gallery: Gallery) -> Outage | None:
+    """Whether it is known that the gallery's database is away; nobody is asked."""
+    return known_of(gallery).outage

@@ -18,8 +18,8 @@ from facepool.errors import InvalidEmbedding
 from facepool.gallery.checks import check_vectors
 from facepool.search.index import Index
 from facepool.search.int8 import Blocks, CodedProbes, Products
-from facepool.search.normalization import score_offsets
-from facepool.search.segment import ranges
+from facepool.search.normalization import Sample, score_offsets
+from facepool.search.texts import ranges
 from facepool.types import Candidate, Floats, Indices
 
 Merge = Callable[[Floats], Floats]
@@ -57,7 +57,9 @@ class _Listed:
     candidates: tuple[Candidate, ...]
 
 
-def nearest(index: Index, probes: Floats, k: int = 2, *, normalize: bool = False) -> list[tuple[Candidate, ...]]:
+def nearest(
+    index: Index, probes: Floats, k: int = 2, *, normalize: bool = False, sample: Sample | None = None
+) -> list[tuple[Candidate, ...]]:
     """The people nearest to each probe; a person is as similar as the best of their templates.
 
     Args:
@@ -66,6 +68,7 @@ def nearest(index: Index, probes: Floats, k: int = 2, *, normalize: bool = False
         k: How many people a probe, at least 1. Fewer come back from a gallery with fewer people.
         normalize: Whether candidates get score offsets, see ``facepool.search.normalization``. They are ranked by
             their normalized scores.
+        sample: People of the gallery who stand for all of it in that; None: the index has everybody.
 
     Returns:
         P tuples, best candidate first, equal ones by name. Empty tuples from an empty gallery.
@@ -77,19 +80,25 @@ def nearest(index: Index, probes: Floats, k: int = 2, *, normalize: bool = False
         raise ValueError(f"k is {k}, but at least one candidate must be asked for")
     if not len(probes) or not len(index):
         return [() for _ in range(len(probes))]
-    _check_probes(index, probes)
+    check_probes(index.dimension, probes)
     wanted = max(k, SHORTLIST) if normalize else k
     size = max(1, _BLOCK_VALUES // len(index)) if index.blocks is None else _PROBES_AT_ONCE
     found: list[tuple[Candidate, ...]] = []
     for first in range(0, len(probes), size):
         block = probes[first : first + size]
         listed = _compared(index, block, *_contenders(index, block, wanted), wanted)
-        found += _normalized(index, block, listed, k) if normalize else [one.candidates for one in listed]
+        found += _normalized(index, block, listed, k, sample) if normalize else [one.candidates for one in listed]
     return found
 
 
 def nearest_merged(
-    index: Index, views: Floats, merge: Merge, k: int = 2, *, normalize: bool = False
+    index: Index,
+    views: Floats,
+    merge: Merge,
+    k: int = 2,
+    *,
+    normalize: bool = False,
+    sample: Sample | None = None,
 ) -> tuple[Candidate, ...]:
     """The people nearest to one face that was seen several times.
 
@@ -99,6 +108,7 @@ def nearest_merged(
         merge: Makes one of the views' similarities.
         k: How many people, at least 1.
         normalize: Whether candidates get score offsets, merged as the similarities are.
+        sample: People of the gallery who stand for all of it in that; None: the index has everybody.
 
     Returns:
         Best candidate first, equal ones by name; nobody from an empty gallery.
@@ -108,12 +118,12 @@ def nearest_merged(
     """
     if not len(index):
         return ()
-    _check_probes(index, views)
+    check_probes(index.dimension, views)
     wanted = max(k, SHORTLIST) if normalize else k
     listed = _compared_merged(index, views, _merged_contenders(index, views, merge, wanted), merge, wanted)
     if not normalize:
         return listed.candidates
-    return _ranked(listed, merge(_offsets_of_views(index, views, listed.people)), k)
+    return _ranked(listed, merge(_offsets_of_views(index, views, listed.people, sample)), k)
 
 
 def matching(index: Index, views: Floats, threshold: float) -> dict[str, Floats]:
@@ -129,8 +139,8 @@ def matching(index: Index, views: Floats, threshold: float) -> dict[str, Floats]
     """
     if not len(views) or not len(index):
         return {}
-    _check_probes(index, views)
-    least = np.float32(threshold) - _rounding_slack(views.shape[1])
+    check_probes(index.dimension, views)
+    least = np.float32(threshold) - rounding_slack(views.shape[1])
     people = np.flatnonzero((_best_of_people(index, views) >= least).any(axis=0))
     people = people[index.alive(people)]
     if not len(people):
@@ -150,8 +160,12 @@ def best_template(similarities: Floats, index: Index) -> Floats:
     return np.asarray(np.maximum.reduceat(similarities, index.starts, axis=1))
 
 
-def _check_probes(index: Index, probes: Floats) -> None:
-    dimension = index.dimension
+def check_probes(dimension: int, probes: Floats) -> None:
+    """Refuse what cannot be searched for in a gallery of vectors of some length.
+
+    Raises:
+        InvalidEmbedding: They are of another length, or no unit vectors.
+    """
     if probes.ndim != 2 or probes.shape[1] != dimension:
         raise InvalidEmbedding(
             f"Probes of shape {probes.shape} cannot be searched in the pool",
@@ -214,7 +228,7 @@ def _only_view(similarities: Floats) -> Floats:
     return found
 
 
-def _rounding_slack(dimension: int) -> np.float32:
+def rounding_slack(dimension: int) -> np.float32:
     """How far a product of two vectors of `dimension` numbers may be off in single precision.
 
     A sum of D products is off by at most D u |p| |v|, in whatever order it was taken (Higham, Accuracy and Stability of
@@ -234,13 +248,13 @@ def _by_floats(similarities: Floats, dimension: int, k: int) -> tuple[Indices, I
     Returns:
         Faces, rising, and the people of each, rising.
     """
-    faces, people = (similarities >= _last_of_best(similarities, k) - 2 * _rounding_slack(dimension)).nonzero()
+    faces, people = (similarities >= _last_of_best(similarities, k) - 2 * rounding_slack(dimension)).nonzero()
     return faces, people
 
 
 def _by_merged_floats(similarities: Floats, dimension: int, merge: Merge, k: int) -> Indices:
     """The same of one face seen several times, (V, N) similarities: people, rising."""
-    slack = _rounding_slack(dimension)
+    slack = rounding_slack(dimension)
     least = _last_of_best(merge(similarities - slack), k)
     return (merge(similarities + slack) >= least).nonzero()[0]
 
@@ -437,22 +451,25 @@ def _listed(index: Index, compared: _Compared, places: Indices, k: int) -> _List
     return _Listed(people, tuple(candidates))
 
 
-def _normalized(index: Index, probes: Floats, listed: Sequence[_Listed], k: int) -> Iterator[tuple[Candidate, ...]]:
+def _normalized(
+    index: Index, probes: Floats, listed: Sequence[_Listed], k: int, sample: Sample | None
+) -> Iterator[tuple[Candidate, ...]]:
     """The best of each short list, all of one length, by their normalized scores."""
     for first in range(0, len(probes), _PROBES_AT_ONCE):
         lists = listed[first : first + _PROBES_AT_ONCE]
         best = np.array([[candidate.similarity for candidate in one.candidates] for one in lists], np.float32)
         people = np.stack([one.people for one in lists])
-        offsets = score_offsets(index, probes[first : first + _PROBES_AT_ONCE], best, people)
+        offsets = score_offsets(index, probes[first : first + _PROBES_AT_ONCE], best, people, sample)
         yield from (_ranked(one, of_one, k) for one, of_one in zip(lists, offsets, strict=True))
 
 
-def _offsets_of_views(index: Index, views: Floats, people: Indices) -> Floats:
+def _offsets_of_views(index: Index, views: Floats, people: Indices, sample: Sample | None) -> Floats:
     """The score offsets of (K,) people for each view by itself, (V, K)."""
     rows, starts, _ = index.rows_of(people)
     best = _in_range(np.maximum.reduceat(_exact_views(index, rows, views), starts, axis=1))
     nearest_first = np.argsort(-best, axis=1, kind="stable")
-    of_sorted = score_offsets(index, views, np.take_along_axis(best, nearest_first, axis=1), people[nearest_first])
+    sorted_best = np.take_along_axis(best, nearest_first, axis=1)
+    of_sorted = score_offsets(index, views, sorted_best, people[nearest_first], sample)
     offsets = np.empty_like(best)
     np.put_along_axis(offsets, nearest_first, of_sorted, axis=1)
     return offsets

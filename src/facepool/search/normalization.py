@@ -13,9 +13,12 @@ Both grow with the number of people that they can be judged by, and are nothing 
 is in ``docs/accuracy.md``.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from facepool.search.index import Index
+from facepool.search.segment import Share
 from facepool.types import Floats, Indices
 
 FEW_PEOPLE = 10
@@ -27,7 +30,24 @@ as noise."""
 _LEAST_LENGTH = 1e-3  # templates that cancel out have no mean direction
 
 
-def score_offsets(index: Index, probes: Floats, best: Floats, people: Indices) -> Floats:
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Some people who stand for all of a gallery.
+
+    Attributes:
+        cohort: What they have in common.
+        below: Their ids come before this one; empty: it is everybody.
+    """
+
+    cohort: Share
+    below: str
+
+    def has(self, person_id: str) -> bool:
+        """Whether somebody of the gallery is among them."""
+        return not self.below or person_id < self.below
+
+
+def score_offsets(index: Index, probes: Floats, best: Floats, people: Indices, sample: Sample | None = None) -> Floats:
     """The score offsets of a few people for each probe; costs nothing that grows with the gallery.
 
     What a probe gets depends on no other probe: sums are taken pair by pair, as in ``facepool.search.exact``.
@@ -37,19 +57,23 @@ def score_offsets(index: Index, probes: Floats, best: Floats, people: Indices) -
         probes: (P, D) float32, rows of L2 norm 1.
         best: (P, K) similarity of the best template of each person, the nearest person first.
         people: (P, K) numbers of people of the index.
+        sample: People of the gallery who stand for all of it; None: the index has everybody.
 
     Returns:
         (P, K) float32, about -0.1..0.2; 0 in a gallery of few people.
     """
-    count = index.people
+    cohort = index.cohort if sample is None else sample.cohort
+    count = cohort.people
     weight = _weight(np.array(count))
     if weight == 0:
         return np.zeros_like(best)
     asked = probes.astype(np.float64)
     means = (index.means(people) * asked[:, None]).sum(axis=2)
-    here = ((asked * index.cohort.total).sum(axis=1) - means[:, 0]) / (count - 1)
+    # What the probe has in common with its own person, or who is taken for that, says nothing of the others.
+    own = np.array([sample is None or sample.has(index.id_of(person)) for person in people[:, 0].tolist()])
+    here = ((asked * cohort.total).sum(axis=1) - np.where(own, means[:, 0], 0)) / (count - own)
     beside = _beside_mean(best, means, index.lengths_of(people))
-    return np.asarray(weight * (beside + (here - index.cohort.usual)[:, None]), np.float32)
+    return np.asarray(weight * (beside + (here - cohort.usual)[:, None]), np.float32)
 
 
 def normalized_scores(similarities: Floats, index: Index, without: Indices | None = None) -> Floats:

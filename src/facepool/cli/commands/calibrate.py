@@ -17,7 +17,7 @@ from facepool.types import EmbeddingSpace
 
 
 @click.command()
-@settings_options("pool", "target_fpir", "models_dir")
+@settings_options("pool", "target_fpir", "search", "models_dir")
 @click.option("--dry-run", is_flag=True, help="Measure and tell, and keep nothing.")
 @click.option("--forget", is_flag=True, help="Let the threshold follow the model's error rates again.")
 @json_option

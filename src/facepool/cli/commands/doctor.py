@@ -14,9 +14,11 @@ from facepool import extras
 from facepool.cli.context import MODELS, CommandContext, json_option, settings_options
 from facepool.cli.ui.console import people_count
 from facepool.errors import FacepoolError
+from facepool.gallery import PostgresAddress
 from facepool.gallery.schema import copies_of
 from facepool.models.catalog import find_pack
 from facepool.runtime import Device, Runtime, default_threads, installed_engines
+from facepool.search import describe
 from facepool.window import check_display
 
 UNFIT = 6
@@ -38,7 +40,7 @@ class Finding:
 
 
 @click.command()
-@settings_options("pool", *MODELS)
+@settings_options("pool", "search", *MODELS)
 @json_option
 def doctor(context: CommandContext) -> int:
     """Say what this machine can do, and what is missing; exit code 6 if something that is needed does not work."""
@@ -56,6 +58,8 @@ def _examine(context: CommandContext) -> Iterator[Finding]:
     yield _examined("device", context, _device)
     yield from _models(context)
     yield _examined("pool", context, _pool)
+    if isinstance(context.settings.pool, PostgresAddress):
+        yield _examined("PostgreSQL", context, _postgres)
     yield _display()
     for extra in extras.EXTRAS:
         found = f"not installed: {extras.command(extra)}" if extras.missing(extra) else "installed"
@@ -99,10 +103,21 @@ def _pool(context: CommandContext) -> str:
     address = context.pool_address
     if isinstance(address, Path) and not address.exists():
         return f"{address}: not there yet: facepool register NAME"
-    with context.open_pool() as pool:
+    with context.open_pool(must_exist=isinstance(address, Path)) as pool:
         copies = copies_of(address) if isinstance(address, Path) else ()
         kept = "".join(f"; {copy.name} is the pool as it was before an update" for copy in copies)
-        return f"{address}: {people_count(pool.size().people)}, {pool.space or 'space unknown'}{kept}"
+        searched = f"; {words}" if (words := describe(pool)) else ""
+        return f"{address}: {people_count(pool.size().people)}, {pool.space or 'space unknown'}{kept}{searched}"
+
+
+def _postgres(context: CommandContext) -> str:
+    extras.require("postgres")
+    from facepool.gallery.postgres import PostgresGallery  # noqa: PLC0415 -- of an extra
+
+    with context.open_pool(must_exist=False) as pool:
+        if not isinstance(pool, PostgresGallery):
+            raise TypeError("addresses of PostgreSQL are opened as what they are")
+        return pool.about_server()
 
 
 def _display() -> Finding:

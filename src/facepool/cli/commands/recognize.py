@@ -18,6 +18,7 @@ from facepool.cli.context import (
     EVENTS,
     LIVE,
     MODELS,
+    SEARCH,
     CommandContext,
     json_option,
     settings_options,
@@ -34,6 +35,7 @@ from facepool.recognize.events import Event, LiveView
 from facepool.recognize.live import LiveRecognizer, LiveSession
 from facepool.recognize.pictures import Recognizer
 from facepool.records import event_record, face_records, live_records
+from facepool.search import Outage
 from facepool.types import Decision, Frame, Image
 from facepool.window import Window
 
@@ -57,7 +59,7 @@ class Outputs:
 @click.command()
 @more_sources
 @source_option
-@settings_options("pool", "rotate", "every", *EVENTS, *DECISION, *LIVE, *MODELS, *DETECTION)
+@settings_options("pool", "rotate", "every", *EVENTS, *DECISION, *SEARCH, *LIVE, *MODELS, *DETECTION)
 @click.option("--window/--headless", default=None, help="Show a window or not; by default for anything that moves.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Keep annotated frames: a video, a picture or a folder."
@@ -104,6 +106,7 @@ def recognize_sources(named: tuple[str, ...], context: CommandContext, outputs: 
             record = stack.enter_context(open_recording(outputs.recording, settings.threads))
         screen = stack.enter_context(Window())  # one for all sources; it opens with the first picture
         console.note(f"{people_count(pool.size().people)} in {pool.address}")
+        context.say_how_searched(pool)
         console.note(f"Threshold {threshold.value:.3f}: {threshold.meaning}")
         live_options = settings.live_options(keep_crops=outputs.crops is not None)
         for named_source in sources.all:
@@ -229,10 +232,11 @@ def _recognize_moving(
     Raises:
         InputError: The source broke. The events of everybody who was in view are out before that.
     """
-    presence, panel = Presence(), PresencePanel(painter)
+    presence, panel, outages = Presence(), PresencePanel(painter), _Outages(console)
 
     def draw(view: LiveView, canvas: Canvas) -> Image:
-        return panel.draw(canvas.paint(painter, live_labels(view)), presence.people())
+        hud = () if view.outage is None else (view.outage.words, canvas.keys)
+        return panel.draw(canvas.paint(painter, live_labels(view), hud), presence.people())
 
     def say(change: str | None) -> None:
         if change is not None:
@@ -252,12 +256,29 @@ def _recognize_moving(
                 for record in live_records(frame, view):
                     console.emit(record)
                 session.report(frame, view)
+                outages.update(view)
                 say(presence.update(view))
                 counter.step()
         except InputError:
             end()
             raise
         end()
+
+
+class _Outages:
+    """Says once when the pool's database is away, and once when it is back."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._outage: Outage | None = None
+
+    def update(self, view: LiveView) -> None:
+        """Take in one frame."""
+        before, self._outage = self._outage, view.outage
+        if self._outage is not None and before is None:
+            self._console.note(self._outage.words)
+        elif self._outage is None and before is not None:
+            self._console.note("The pool's database is there again")
 
 
 def decision_cells(decision: Decision) -> tuple[str | Text, ...]:

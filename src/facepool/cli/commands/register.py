@@ -14,6 +14,7 @@ from facepool.cli.context import (
     DETECTION,
     MODELS,
     REGISTRATION,
+    SEARCH,
     CommandContext,
     json_option,
     settings_options,
@@ -112,7 +113,7 @@ class LeftOut:
 @click.argument("name", required=False)
 @more_sources
 @source_option
-@settings_options("pool", "rotate", "every", *REGISTRATION, *DECISION, *MODELS, *DETECTION)
+@settings_options("pool", "rotate", "every", *REGISTRATION, *DECISION, *SEARCH, *MODELS, *DETECTION)
 @click.option(
     "--partial", is_flag=True, help="Accept any coverage, for people who cannot turn or keep still; marked as partial."
 )

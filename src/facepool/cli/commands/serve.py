@@ -20,6 +20,7 @@ from facepool.cli.context import (
     LIVE,
     MODELS,
     REGISTRATION,
+    SEARCH,
     SERVING,
     CommandContext,
     licence_option,
@@ -103,6 +104,7 @@ _LEAST_DECODERS, _MOST_DECODERS = 2, 4
     *MODELS,
     *DETECTION,
     *DECISION,
+    *SEARCH,
     *LIVE,
     *REGISTRATION,
 )

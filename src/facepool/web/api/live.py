@@ -39,6 +39,7 @@ from facepool.web.middleware.authentication import ENDED, SIGN_IN_AGAIN, Connect
 from facepool.web.problems import ServerBusy
 from facepool.web.services import CurrentServices, Services, live_recognizer
 from facepool.web.services.decoding import FRAME_LIMITS
+from facepool.web.services.following import OutageInfo
 from facepool.web.services.keys import Caller, Role
 from facepool.web.services.turns import work_for
 
@@ -406,5 +407,6 @@ def _view_message(frame: Frame, view: LiveView) -> Message:
             {name: record[name] for name in _FACE_FIELDS} | {"told": bool(confirmed)}
             for record, confirmed in zip(live_records(frame, view), view.confirmed, strict=True)
         ],
+        "outage": None if (away := OutageInfo.of(view.outage)) is None else away.model_dump(mode="json"),
         "events": [{name: event_record(frame, event)[name] for name in _EVENT_FIELDS} for event in view.events],
     }

@@ -2,21 +2,25 @@
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field, create_model
+from starlette.concurrency import run_in_threadpool
 
 import facepool
 from facepool.config import Settings
-from facepool.errors import FacepoolError
+from facepool.errors import FacepoolError, PoolUnreachable
 from facepool.gallery import PoolAddress
+from facepool.search import describe
 from facepool.web.api.schemas import Body
 from facepool.web.middleware.authentication import Administering, Recognizing
 from facepool.web.routes import BoundedRoute
-from facepool.web.services import CurrentServices
+from facepool.web.services import CurrentServices, Services
+from facepool.web.services.following import OutageInfo
 from facepool.web.services.tuning import CHANGEABLE
 
 router = APIRouter(prefix="/v1/system", tags=["system"], route_class=BoundedRoute)
@@ -55,6 +59,8 @@ class SystemInfo(BaseModel):
     models: list[ModelInfo]
     keys_required: bool
     owed: list[str] = Field(description="What erasing and changing have promised and is not done yet, one line each")
+    search: str = Field(description="Where the pool is searched, and how; empty while nobody could be asked")
+    outage: OutageInfo | None
     process: str = Field(description="Which process of the server answers: its machine and number")
     processes: int = Field(description="How many serve the same pool, as far as this one knows")
 
@@ -69,11 +75,19 @@ async def show_system(services: CurrentServices, _: Recognizing) -> SystemInfo:
         space=analyzer.space.id,
         pool=_shown(services.pool.address),
         models=[ModelInfo.model_validate(entry) for entry in services.models],
-        keys_required=services.keys.required,
+        keys_required=await run_in_threadpool(lambda: services.keys.required),
         owed=list(services.settling.notes),
+        search=await _searched(services),
+        outage=OutageInfo.of(services.follower.outage),
         process=services.processes.name,
         processes=1 + len(services.processes.peers),
     )
+
+
+async def _searched(services: Services) -> str:
+    with suppress(PoolUnreachable):
+        return await services.pool.run(describe)
+    return ""
 
 
 def _shown(pool: PoolAddress) -> str:
@@ -98,6 +112,7 @@ class Ready(BaseModel):
     owed: list[str] = Field(
         description="Files in which traces may remain of what was erased, or that wait to be told; it is tried again"
     )
+    outage: OutageInfo | None
     process: int = Field(description="Which process of the server answers, where several serve the same pool; else 0")
     processes: int = Field(description="How many serve the same pool, as far as this one knows")
 
@@ -125,6 +140,7 @@ async def ready(services: CurrentServices, response: Response) -> Ready:
         store=wrong["store"] is None,
         why=why,
         owed=services.settling.owed,
+        outage=OutageInfo.of(services.follower.outage),
         process=services.processes.number,
         processes=1 + len(services.processes.peers),
     )

@@ -4,7 +4,7 @@ In come settings and the networks; out goes `Services`, which routes find in the
 parts depend on each other. Nothing here knows requests or routes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -32,10 +32,12 @@ from facepool.web.services.decoding import Decoder
 from facepool.web.services.engine import Engine
 from facepool.web.services.following import Follower
 from facepool.web.services.frigate import Frigate, FrigateClient
+from facepool.web.services.indexing import IndexMaker
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import Limits
 from facepool.web.services.logs import Logs
 from facepool.web.services.metrics import Metrics
+from facepool.web.services.neighbours import Neighbours
 from facepool.web.services.people import PersonChanges
 from facepool.web.services.pool import PoolAccess
 from facepool.web.services.processes import OneProcess, Processes
@@ -67,11 +69,13 @@ class Services:
         metrics: What is counted.
         store: Where keys, audit and activity are kept.
         outputs: Other programs that hear of events.
+        indexing: Lets the pool have an index in its database.
         follower: Keeps what is in memory of the pool up to date.
         processes: Those that serve the pool, this one among them.
         frigate: Names the people of Frigate's events; None: it is not asked for.
         models: What the networks are, and under which terms.
         tracks: Numbers for those who are followed, each given once.
+        neighbours: Workers of the same parent; None: there are none.
     """
 
     engine: Engine
@@ -88,10 +92,12 @@ class Services:
     store: ServerStore
     outputs: EventOutputs
     follower: Follower
+    indexing: IndexMaker
     processes: Processes
     frigate: Frigate | None = None
     models: Sequence[ModelEntry] = ()
     tracks: Iterator[int] = field(default_factory=lambda: count(1))
+    neighbours: Neighbours | None = None
 
     @property
     def settings(self) -> Settings:
@@ -107,12 +113,15 @@ class Services:
         """Stop everything, deliver what others are to hear yet, and let go of the files."""
         self.cameras.close()
         self.processes.close()  # now others may watch them
+        if self.neighbours is not None:
+            self.neighbours.close()
         if self.frigate is not None:
             self.frigate.close()
         self.outputs.close()
         self.engine.close()
         self.activity.close()
         self.follower.close()
+        self.indexing.close()
         self.settling.close()
         self.pool.close()
         self.store.close()
@@ -159,7 +168,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         StorageError: What is kept beside it cannot.
     """
     options = options or ServerOptions()
-    access = PoolAccess(settings.pool, analyzer.space)
+    access = PoolAccess(settings.pool, analyzer.space, search=settings.search_choice())
     access.open().close()
     access.sweep()
     store = open_store(settings.pool)
@@ -175,7 +184,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         access.person_id,
         days=options.activity_days,
         others=outputs.put,
-        announcements=processes.announcements,
+        processes=processes,
     )
     audit = Audit(store, access.person_id)
     settling = Settling(Logs(store, activity, audit), store, access)
@@ -192,8 +201,22 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         recognizer = partial(snapshot_recognizer, engine, tuning)
         client, topic = FrigateClient(settings.frigate), settings.frigate_topic
         frigate = Frigate(
-            client, outputs.connections, topic, access.open, recognizer, engine.decoder.decode, activity.emit, tracks
+            client,
+            outputs.connections,
+            topic,
+            access.open,
+            recognizer,
+            engine.decoder.decode,
+            activity.emit,
+            tracks,
+            _turn_of(processes, f"events of {client.name} below {topic}"),
         )
+    cameras = Cameras(
+        setup,
+        CameraMemory(store),
+        lambda cameras: outputs.set_cameras({camera.source: camera.name for camera in cameras}),
+        processes,
+    )
     services = Services(
         engine=engine,
         pool=access,
@@ -203,21 +226,18 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         audit=audit,
         people=PersonChanges(settling, activity, audit, outputs.forget),
         settling=settling,
-        cameras=Cameras(
-            setup,
-            CameraMemory(store),
-            lambda cameras: outputs.set_cameras({camera.source: camera.name for camera in cameras}),
-            processes,
-        ),
+        cameras=cameras,
         limits=options.limits,
         metrics=metrics,
         store=store,
         outputs=outputs,
         follower=Follower(access.open, announcements=processes.announcements),
+        indexing=IndexMaker(access.open),
         processes=processes,
         frigate=frigate,
         models=options.models,
         tracks=tracks,
+        neighbours=Neighbours(processes, cameras.picture_here) if options.workers > 1 else None,
     )
     # Numbers that are looked up whenever the metrics are asked for.
     metrics.watch("pictures_waiting", "Pictures of requests under way", lambda: services.engine.waiting)
@@ -229,19 +249,36 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     if frigate is not None:
         metrics.watch("frigate_waiting", "People of Frigate's events to look at", lambda: frigate.waiting)
     options.limits.share(processes)
+    if services.neighbours is not None:
+        cameras.picture_elsewhere = services.neighbours.picture
     follow_others(services)
     processes.start()
     settling.start()
+    services.indexing.start()
     return services
 
 
+def _turn_of(processes: Processes, work: str) -> Callable[[], bool]:
+    """Whether some work is for this process to do: as with a camera, it is for one of all."""
+    if not processes.shared:
+        return lambda: True
+    number = processes.number_of(work)
+    return lambda: processes.watches(number)
+
+
 def follow_others(services: Services) -> None:
-    """Have what this process keeps in memory of the store follow what others write there."""
+    """Have what this process keeps in memory follow what others do: keys, settings, visits, and that somebody went."""
     announcements, activity = services.processes.announcements, services.activity
+
+    def forget_those_gone() -> None:
+        names = services.outputs.names
+        services.outputs.forget([name for name in names if services.pool.person_id(name) is None])
+
     announcements.hear("keys", lambda _fields: services.store.look_again())
-    announcements.after_gap(services.store.look_again)
     announcements.hear("settings", lambda _fields: services.tuning.reload())
-    announcements.after_gap(services.tuning.reload)
+    announcements.hear("pool", lambda _fields: forget_those_gone())
+    for follow in (services.store.look_again, services.tuning.reload, forget_those_gone):
+        announcements.after_gap(follow)
     services.processes.say(_VISITS, activity.open_visits)
     services.processes.on_peers(lambda peers: activity.hear_of_visits([peer.report.get(_VISITS) for peer in peers]))
 

@@ -34,6 +34,7 @@ from facepool.recognize.live import LiveRecognizer, LiveSession
 from facepool.records import live_records
 from facepool.types import Frame, Turn
 from facepool.web.problems import NotFound, RequestError, ServerBusy
+from facepool.web.services.following import OutageInfo
 from facepool.web.services.processes import OneProcess, Processes, name_of_machine
 from facepool.web.services.secrets import has_secret
 from facepool.web.services.store import ServerStore, insert_entry, now
@@ -114,6 +115,7 @@ class CameraInfo(BaseModel):
         description="Which process of the server watches it, where several share a pool; null: none does now, or there "
         "is only one",
     )
+    outage: OutageInfo | None = None
 
     @property
     def people(self) -> tuple[str, ...]:
@@ -198,6 +200,7 @@ class Camera:
             every=self._every_s,
             turned=None,
             present=[],
+            outage=None,
             process=None,
         )
         self._shown: tuple[Frame, LiveView] | None = None
@@ -222,7 +225,14 @@ class Camera:
             if confirmed
         ]
         height, width = frame.image_bgr.shape[:2]
-        return status.model_copy(update={"fps": fps, "size": (width, height), "present": present})
+        return status.model_copy(
+            update={
+                "fps": fps,
+                "size": (width, height),
+                "present": present,
+                "outage": OutageInfo.of(view.outage),
+            }
+        )
 
     @property
     def shown(self) -> tuple[Frame, LiveView] | None:
@@ -435,6 +445,9 @@ class Cameras:
         memory: Remembers those that are to be watched after the next start, too.
         on_change: Hears which this process watches, whenever that is one more or one less.
         processes: Those that serve the pool: of each camera, one of them is to watch it.
+
+    Attributes:
+        picture_elsewhere: Gives the picture of a camera that another process watches, where that can be asked.
     """
 
     def __init__(
@@ -449,6 +462,7 @@ class Cameras:
         self._on_change = on_change
         self._memory = memory
         self._watched: tuple[str, ...] = ()
+        self.picture_elsewhere: Callable[[str], bytes | None] = lambda _number: None
         self._changing = threading.Lock()
         """Held while one is added or removed: what is remembered is what is watched."""
         self._lock = threading.Lock()
@@ -469,7 +483,7 @@ class Cameras:
     def infos(self) -> list[CameraInfo]:
         """All cameras of all processes of the server, and what they are doing."""
         found = {camera.id: camera.status for camera in self.all()}
-        if not self._processes.peers:
+        if not self._processes.shared:
             return list(found.values())
         for number, info in found.items():
             if self._processes.watches(number):
@@ -615,7 +629,14 @@ class Cameras:
         Raises:
             UnknownCamera: There is none of that id.
             NoPicture: Nothing has been seen yet.
+            CameraElsewhere: Another process watches it.
         """
+        if not self._processes.watches(number) and (picture := self.picture_elsewhere(number)):
+            return picture
+        return self.picture_here(number)
+
+    def picture_here(self, number: str) -> bytes:
+        """`picture` of one that this process watches."""
         camera = self._here(number)
         if not self._processes.watches(number):
             raise _elsewhere(self.info(number))
@@ -675,7 +696,8 @@ class Cameras:
 
     def _paint(self, frame: Frame, view: LiveView) -> bytes:
         self._painter = self._painter or Painter()
-        painted = self._painter.draw(frame.image_bgr, live_labels(view))
+        hud = () if view.outage is None else (view.outage.words,)
+        painted = self._painter.draw(frame.image_bgr, live_labels(view), hud)
         _, data = cv2.imencode(".jpg", painted, [cv2.IMWRITE_JPEG_QUALITY, _PICTURE_QUALITY])
         return data.tobytes()
 

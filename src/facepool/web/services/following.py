@@ -3,15 +3,30 @@
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
+
+from pydantic import BaseModel, Field
 
 from facepool.errors import FacepoolError
 from facepool.gallery import Pool
-from facepool.search import follow
+from facepool.search import Outage, follow, outage
 from facepool.web.services.announcements import Announcements
 
 EVERY_S = 2.0
 _LISTENING_S = 15.0
 """Nothing is missed by those who hear of changes, as far as anybody knows."""
+
+
+class OutageInfo(BaseModel):
+    """The pool's database is away; cameras go on with whom they know."""
+
+    since: datetime
+    as_of: datetime | None = Field(description="From when the people are; null: nobody can be named until it is back")
+
+    @classmethod
+    def of(cls, outage: Outage | None) -> "OutageInfo | None":
+        """For the interface; null while all is well."""
+        return None if outage is None else cls(since=outage.since, as_of=outage.as_of)
 
 
 class Follower:
@@ -30,6 +45,7 @@ class Follower:
     ) -> None:
         self._open_pool = open_pool
         self._every_s = every_s
+        self._outage: Outage | None = None
         self._announcements = announcements or Announcements()
         self._changed = threading.Event()
         self._over = False
@@ -37,6 +53,11 @@ class Follower:
         self._announcements.after_gap(self._changed.set)
         self._thread = threading.Thread(target=self._run, name="facepool-follow", daemon=True)
         self._thread.start()
+
+    @property
+    def outage(self) -> Outage | None:
+        """Whether the pool's database is away, and of when what is in memory of it is."""
+        return self._outage
 
     def close(self) -> None:
         """Look no more."""
@@ -48,9 +69,15 @@ class Follower:
         while self._goes_on():
             # Who asks for the pool is told what is wrong with it; a file that was replaced is opened anew.
             with suppress(FacepoolError), self._open_pool() as pool:
-                follow(pool)
+                self._follow(pool)
                 while self._goes_on():
-                    follow(pool)
+                    self._follow(pool)
+
+    def _follow(self, pool: Pool) -> None:
+        try:
+            follow(pool)
+        finally:
+            self._outage = outage(pool)
 
     def _goes_on(self) -> bool:
         """Wait until there may be something to follow; False: look no more."""

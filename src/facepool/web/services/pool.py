@@ -12,7 +12,7 @@ from facepool.errors import ConfigError, FacepoolError, PoolError, PoolGone
 from facepool.files import PrivateFolder, exists, sweep_folders
 from facepool.gallery import Pool, open_pool
 from facepool.gallery.address import PoolAddress, folder_of, make_folder_of
-from facepool.search import follow
+from facepool.search import SearchChoice, choose, follow
 from facepool.types import EmbeddingSpace
 from facepool.web.problems import ServerBusy
 from facepool.web.services.writing import PATIENCE_S, WriteQueue
@@ -35,6 +35,7 @@ class PoolAccess:
         threads: How many read at once.
         queue: How many requests may wait for one.
         patience_s: How long a request waits for other programs that write.
+        search: How the pool is searched.
     """
 
     def __init__(
@@ -45,11 +46,13 @@ class PoolAccess:
         threads: int = 3,
         queue: int = 256,
         patience_s: float = PATIENCE_S,
+        search: SearchChoice | None = None,
     ) -> None:
         self.address = address
         self._space = space
         self._queue = queue
         self._patience_s = patience_s
+        self._search = search or SearchChoice()
         self._under_way = 0
         self._places_apart = threading.BoundedSemaphore(_MOST_APART)
         self._was_there = False
@@ -187,7 +190,9 @@ class PoolAccess:
 
     def _open(self, patience_s: float) -> Pool:
         self.check()
-        return open_pool(self.address, self._space, timeout_s=patience_s)
+        pool = open_pool(self.address, self._space, timeout_s=patience_s)
+        choose(pool, self._search)
+        return pool
 
     def _let_go(self) -> None:
         if self._asked is not None:

@@ -26,7 +26,7 @@ export async function showLive(page, { query, signal }) {
     h("div", { class: "page-head" }, h("div", {}, h("h1", {}, t("live.title")), h("p", { class: "help" }, t("live.lead"))), h("div", { class: "actions" }, chooser, stop)),
     h("div", { class: "live" }, h("div", {}, view, status), aside),
   );
-  const people = await portraits(signal).catch(() => new Map());
+  const people = portraits(signal);
   const showPresent = (entries) => listPresent(present, entries, people);
 
   function idle(error) {
@@ -133,6 +133,7 @@ class HerePlayer {
     const rate = this.answers.length / Math.max(1, Math.min(RATE_OVER_MS, now - this.answers[0]) / 1000);
     put(this.status, h("span", {}, t("live.fps", { n: Math.round(rate) })), h("span", {}, t("live.latency", { n: Math.round(took) })));
     if (this.stream.dropped) this.status.append(h("span", {}, t("live.dropped", { n: this.stream.dropped })));
+    tellOutage(this.status, message.outage);
   }
 
   stop() {
@@ -164,6 +165,7 @@ class ServerPlayer {
     if (this.stopped) return;
     if (!camera) return this.fail(Object.assign(new Error(t("camera.busy")), { title: t("camera.missing.title") }));
     put(this.status, h("span", {}, t(`camera.state.${camera.state}`)), loaded && camera.fps ? h("span", {}, t("live.fps", { n: Math.round(camera.fps) })) : null);
+    tellOutage(this.status, camera.outage);
     this.tellPresent(camera.present ?? []);
     setTimeout(() => this.next(), Math.max(loaded ? 20 : 1000, PICTURE_EVERY_MS - (performance.now() - began)));
   }
@@ -199,6 +201,13 @@ function labelOf(face) {
   return { box: face.bbox, text: decided ? t("stranger") : "", kind: decided ? "unknown" : "open", optional: true };
 }
 
+/** While the database is away, people are those of before. */
+function tellOutage(status, outage) {
+  if (!outage) return;
+  const [since, asOf] = [outage.since, outage.as_of].map((at) => at && time(new Date(at)));
+  status.append(h("strong", { class: "badge warn" }, asOf ? t("live.outage", { since, asOf }) : t("live.outage.nobody", { since })));
+}
+
 /** Who is in view, with since when; tells of it only when something is new. */
 function keepPresent(present, faces, show) {
   const now = new Map(
@@ -220,7 +229,7 @@ function listPresent(list, entries, people) {
     list,
     entries.map(({ person, reason, since }) => {
       const name = person ? h("a", { href: `#/people/${encodeURIComponent(person)}` }, person) : h("span", {}, reason === "undecided" ? t("live.undecided") : t("stranger"));
-      return h("li", {}, people.get(person)?.face() ?? h("span", { class: "face" }, icon("register")), h("div", { class: "row-text" }, name, h("span", { class: "help" }, t("live.since", { time: time(since) }))));
+      return h("li", {}, people.face(person) ?? h("span", { class: "face" }, icon("register")), h("div", { class: "row-text" }, name, h("span", { class: "help" }, t("live.since", { time: time(since) }))));
     }),
   );
 }
