@@ -140,6 +140,28 @@ def test_a_camera_that_is_removed_is_removed_everywhere_and_may_come_back(make: 
     eventually(lambda: one.watches(number))
 
 
+def test_pools_of_two_schemas_have_nothing_to_do_with_each_other(make: Make, address: PostgresAddress) -> None:
+    one = make()
+    postgres.server().execute("CREATE SCHEMA other", address.name)
+    with ExitStack() as open_ones:
+        foreign = PostgresProcesses(PostgresAddress(f"{address.url}?options=-csearch_path%3Dother,public"))
+        open_ones.callback(foreign.close)
+        heard: list[str] = []
+        one.announcements.hear("event", lambda fields: heard.append(str(fields["of"])))
+        for process in (one, foreign):
+            process.number_of("rtsp://door/1")
+            process.start()
+        eventually(lambda: one.watches("1") and foreign.watches("1") and one.announcements.listening)
+        foreign.announcements.send("event", {"of": "foreign"})
+        third = make()
+        third.start()
+        third.announcements.send("event", {"of": "third"})
+        eventually(lambda: heard)
+        time.sleep(0.5)
+        assert heard == ["third"]
+        assert len(one.peers) <= 1
+
+
 def test_each_says_something_of_itself(make: Make) -> None:
     one, other = make(), make()
     one.say("mood", lambda: ["good"])
