@@ -17,14 +17,14 @@ import numpy.typing as npt
 
 from facepool.gallery.columns import Numbers
 from facepool.search.int8 import Codes, Places, aligned, coded_rows
-from facepool.search.texts import Texts
-from facepool.types import Floats, Indices
+from facepool.search.texts import Texts, ranges
+from facepool.types import Floats, Indices, counted, one_line
 
 Keys = npt.NDArray[np.bytes_]
 
 _CANONICAL = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _KEY_BYTES = 16
-_PEOPLE_AT_ONCE = 8192
+_PEOPLE_AT_ONCE = 1024
 _FIXED_POINT = 2.0**38
 """Sums of means are whole numbers of this fraction: the same in whatever order people come and go. There is room for
 33 million people with one face."""
@@ -37,7 +37,7 @@ class Validity:
     since: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Segment:
     """Some people of a gallery, in the order of their names, the rows of a person next to each other.
 
@@ -69,6 +69,10 @@ class Segment:
     key: str
     validity: Validity = field(default_factory=Validity)
 
+    def __repr__(self) -> str:
+        """How much there is."""
+        return one_line(self, f"{counted(self.rows, 'template')} of {counted(self.people, 'name')}")
+
     @property
     def people(self) -> int:
         """How many people it has."""
@@ -85,7 +89,8 @@ class Segment:
 
     def places_of_templates(self, numbers: Numbers) -> Indices:
         """Where the people are whose templates have these numbers, rising; each once."""
-        return np.unique(self.owners(_found(self.template_ids, self.by_template, numbers)))
+        rows = _found(self.template_ids, self.by_template, numbers)
+        return np.unique(self.owners(rows)) if len(rows) else rows
 
     def owners(self, rows: Indices) -> Indices:
         """Whose some rows are."""
@@ -123,17 +128,21 @@ class Segment:
         if self.codes is not None:
             self.codes.rows[rows] = 0
             self.codes.errors[rows] = 0
-        for place in np.unique(self.owners(rows)).tolist():
-            if not self.vectors[self.starts[place] : self.starts[place + 1]].any():
-                self._wipe_person(place)
+        places = np.unique(self.owners(rows))
+        if len(places):
+            counts = self.counts(places)
+            is_zero = ~self.vectors[ranges(self.starts[places], counts)].any(axis=1)
+            self._wipe_people(places[np.logical_and.reduceat(is_zero, np.cumsum(counts) - counts)])
 
-    def _wipe_person(self, place: int) -> None:
-        self.lengths[place] = 0
+    def _wipe_people(self, places: Indices) -> None:
+        self.lengths[places] = 0
         for texts in (self.names, self.id_texts):
             if texts is not None:
-                texts.blank(place)
-        rank = int(np.flatnonzero(self.by_id == place)[0])
-        self.ids[place] = self.ids[self.by_id[rank - 1]] if rank else b""
+                texts.blank(places)
+        rank = np.empty(self.people, np.intp)
+        rank[self.by_id] = np.arange(self.people)
+        for place in np.sort(rank[places]).tolist():
+            self.ids[self.by_id[place]] = self.ids[self.by_id[place - 1]] if place else b""
 
     def parts(self) -> dict[str, npt.NDArray[Any]]:
         """All arrays by name."""
@@ -332,7 +341,6 @@ class Building:
         codes = None
         if scale is not None:
             codes = Codes.of(aligned((rows, dimension), np.int8), np.zeros(rows, np.float32), scale, starts)
-            codes.rows[:] = 0
         self.segment = Segment(
             vectors=aligned((rows, dimension), np.float32),
             template_ids=people.template_ids,
@@ -423,14 +431,6 @@ def squares_of(means: Floats) -> npt.NDArray[np.float64]:
     return found
 
 
-def ranges(firsts: npt.NDArray[np.integer[Any]], lengths: npt.NDArray[np.integer[Any]]) -> Indices:
-    """Ranges of numbers one after the other, of lengths above 0."""
-    if not len(firsts):
-        return np.zeros(0, np.intp)
-    ends = np.cumsum(lengths)
-    return np.asarray(np.arange(ends[-1]) + np.repeat(firsts - (ends - lengths), lengths), np.intp)
-
-
 def _key(person_id: str) -> bytes:
     if _CANONICAL.fullmatch(person_id):
         return UUID(person_id).bytes
@@ -447,6 +447,10 @@ def _found(values: npt.NDArray[Any], order: Places, wanted: npt.NDArray[Any]) ->
     """Where the wanted values are, given the order of all; there may be several of one whose neighbour was wiped."""
     if not len(values) or not len(wanted):
         return np.zeros(0, np.intp)
-    first, end = (np.searchsorted(values, wanted, side=side, sorter=order) for side in ("left", "right"))
-    there = end > first
-    return np.unique(order[ranges(first[there], (end - first)[there])]).astype(np.intp)
+    first = np.searchsorted(values, wanted, sorter=order)
+    there = values[order[np.minimum(first, len(values) - 1)]] == wanted
+    if not there.any():
+        return np.zeros(0, np.intp)
+    first = first[there]
+    end = np.searchsorted(values, wanted[there], side="right", sorter=order)
+    return np.unique(order[ranges(first, end - first)]).astype(np.intp)
