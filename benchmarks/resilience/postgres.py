@@ -139,7 +139,20 @@ class Cluster:
         """A copy that follows this one, running; a commit here waits for it from now on."""
         _prepare(data)
         _run(
-            "pg_basebackup", "-D", data, "-R", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-X", "stream"
+            "pg_basebackup",
+            "-D",
+            data,
+            "-R",
+            "-c",
+            "fast",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            "-U",
+            "postgres",
+            "-X",
+            "stream",
         )
         other = Cluster(data, _free_port(), self.settings)
         other.start()
