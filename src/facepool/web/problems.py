@@ -375,9 +375,14 @@ async def turn_away(error: FacepoolError, scope: Scope, receive: Receive, send: 
 async def refuse(socket: WebSocket, error: FacepoolError) -> None:
     """Open a WebSocket and close it for an error, with a reason that the client can read."""
     await socket.accept()  # the reason of one that was never open reaches no browser
+    await socket.close(*closing_for(error))
+
+
+def closing_for(error: FacepoolError) -> tuple[int, str]:
+    """The number and the reason with which a WebSocket is closed for an error."""
     status = status_of(error)
     number = {401: _SIGN_IN_AGAIN, 403: _FORBIDDEN, 429: _TRY_LATER, 503: _TRY_LATER}.get(status, _REFUSED)
-    await socket.close(number, str(error).encode()[:_MOST_REASON_BYTES].decode(errors="ignore"))
+    return number, str(error).encode()[:_MOST_REASON_BYTES].decode(errors="ignore")
 
 
 def _headers(error: FacepoolError) -> dict[str, str]:

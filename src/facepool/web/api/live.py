@@ -36,7 +36,7 @@ from facepool.records import event_record, live_records
 from facepool.types import Frame
 from facepool.web.hiding import hidden_folders
 from facepool.web.middleware.authentication import ENDED, SIGN_IN_AGAIN, ConnectionCheck, Recognizing, share_of
-from facepool.web.problems import ServerBusy
+from facepool.web.problems import ServerBusy, closing_for
 from facepool.web.services import CurrentServices, Services, live_recognizer
 from facepool.web.services.decoding import FRAME_LIMITS
 from facepool.web.services.following import OutageInfo
@@ -180,8 +180,12 @@ async def converse(
                     if item is None:
                         await run(thread, conversation.idle)
                         continue
-                    # At once before a command: it may be the one that saves.
-                    if not await check.is_valid(at_once=isinstance(item, str)):
+                    try:  # at once before a command: it may be the one that saves
+                        is_valid = await check.is_valid(at_once=isinstance(item, str))
+                    except FacepoolError as error:
+                        await stream.close(*closing_for(hidden.for_clients(error)))
+                        break
+                    if not is_valid:
                         await stream.close(SIGN_IN_AGAIN, ENDED)
                         break
                     message = await run(thread, conversation.take, item)
