@@ -9,6 +9,7 @@ PostgreSQL that are too large for that.
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
+from weakref import ref
 
 from facepool.errors import PoolUnreachable
 from facepool.gallery import Gallery, check_gallery
@@ -49,6 +50,7 @@ __all__ = [
     "follow",
     "normalized_scores",
     "outage",
+    "outage_teller",
 ]
 
 Answer = TypeVar("Answer")
@@ -235,3 +237,14 @@ def follow(gallery: Gallery) -> None:
 def outage(gallery: Gallery) -> Outage | None:
     """Whether it is known that the gallery's database is away; nobody is asked."""
     return known_of(gallery).outage
+
+
+def outage_teller(gallery: Gallery) -> Callable[[], Outage | None]:
+    """The same for other threads, now and later; it keeps nothing in memory."""
+    known = ref(known_of(gallery))
+
+    def tell() -> Outage | None:
+        still_known = known()
+        return None if still_known is None else still_known.outage
+
+    return tell
