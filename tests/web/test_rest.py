@@ -242,6 +242,8 @@ def test_people_are_listed_from_page_to_page_by_a_cursor_and_found_by_how_their_
     assert ([entry["person"] for entry in rest["persons"]], rest["next"]) == (["ADAM"], None)
     assert [one["person"] for one in web.get("/v1/persons", params={"search": "%"}).json()["persons"]] == ["a%b"]
     assert web.get("/v1/persons", params={"limit": 501}).status_code == 422
+    these = web.get("/v1/persons", params={"name": ["Zoe", "Nobody", "Ada"]}).json()
+    assert ([entry["person"] for entry in these["persons"]], these["total"]) == (["Zoe", "Ada"], 2)
 
 
 def test_people_are_listed_page_by_page_and_found_by_a_part_of_the_name(

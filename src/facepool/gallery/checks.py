@@ -84,7 +84,8 @@ def find_name(name: str) -> str:
             why=f"it has {len(cleaned)} characters, the limit is {NAME_LIMIT}",
             fix="Give a shorter one",
         )
-    flaw = next(filter(None, map(_flaw, cleaned)), None)
+    # What Python calls printable has none of the flaws; it is a hundred times as fast to ask.
+    flaw = None if cleaned.isprintable() else next(filter(None, map(_flaw, cleaned)), None)
     if flaw is not None:
         why, fix = flaw
         raise ConfigError(f"The name {cleaned!r} cannot be used", why=why, fix=fix)

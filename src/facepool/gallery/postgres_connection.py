@@ -419,6 +419,8 @@ def explain(address: PostgresAddress, error: psycopg.Error) -> FacepoolError | N
     what = f"The pool {address} cannot be used"
     if _is_about_vectors(error):
         return ConfigError(what, why="its database does not have the extension vector (pgvector)", fix=_VECTOR)
+    if isinstance(error, psycopg.DataError) and "NUL" in str(error):
+        return ConfigError("A text cannot be used", why="it has the character U+0000", fix="Leave it out")
     if error.sqlstate is not None:
         reason = next(
             (_REASONS[error.sqlstate[:length]] for length in (5, 3, 2) if error.sqlstate[:length] in _REASONS), None

@@ -20,6 +20,7 @@ from facepool.gallery.sql import WIPING_S, SqlGallery, insertion, read_space
 from facepool.types import EmbeddingSpace
 
 _PAGES_AT_ONCE = 4096
+_LOADING_KIB = 128 << 10
 
 
 class SqliteTables(SqlGallery):
@@ -68,6 +69,8 @@ class SqliteTables(SqlGallery):
         return range(first, first + count)
 
     def _insert_rows(self, db: Database, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        # Many rows go all over the indexes. What the cache does not hold of them, each would read and write again.
+        db.execute(f"PRAGMA cache_size = -{_LOADING_KIB}")
         db.executemany(insertion(table, columns), rows)
 
     def copy_to(self, target: sqlite3.Connection, report: Callable[[int, int], None]) -> None:

@@ -6,7 +6,8 @@ Read `Search` here first, then ``exact``; ``index`` has the templates in memory 
 PostgreSQL that are too large for that.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 from weakref import ref
@@ -15,6 +16,7 @@ from facepool.errors import PoolUnreachable
 from facepool.gallery import Gallery, check_gallery
 from facepool.search import exact
 from facepool.search.exact import Merge, best_template
+from facepool.search.image import mapped_image
 from facepool.search.index import Index
 from facepool.search.known import (
     Known,
@@ -48,6 +50,7 @@ __all__ = [
     "choose",
     "describe",
     "follow",
+    "keeping_image",
     "normalized_scores",
     "outage",
     "outage_teller",
@@ -232,6 +235,18 @@ def follow(gallery: Gallery) -> None:
         known.current(gallery)
     if known.mirror is not None:
         Search(gallery).state()
+
+
+@contextmanager
+def keeping_image(gallery: Gallery) -> Iterator[None]:
+    """Changes inside the block leave the pool an image of its index, if it had one; whoever was erased is not in it.
+
+    For those who change a gallery and would not search it: whoever opens it next need not read it.
+    """
+    image = mapped_image(gallery)
+    yield
+    if image is not None:
+        known_of(gallery).keep_image(gallery, image)
 
 
 def outage(gallery: Gallery) -> Outage | None:

@@ -19,7 +19,7 @@ from facepool.gallery.checks import check_vectors
 from facepool.search.index import Index
 from facepool.search.int8 import Blocks, CodedProbes, Products
 from facepool.search.normalization import Sample, score_offsets
-from facepool.search.segment import ranges
+from facepool.search.texts import ranges
 from facepool.types import Candidate, Floats, Indices
 
 Merge = Callable[[Floats], Floats]

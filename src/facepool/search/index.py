@@ -20,8 +20,8 @@ import numpy.typing as npt
 from facepool.gallery.columns import Changes, LookAlikes, Numbers, grouping
 from facepool.search.int8 import FAST, Blocks, Number, SearchCounts, scale_for
 from facepool.search.margins import measured_margins
-from facepool.search.segment import Building, People, Segment, Share, Source, keys_of, means_of, ranges
-from facepool.search.texts import Texts
+from facepool.search.segment import Building, People, Segment, Share, Source, keys_of, means_of
+from facepool.search.texts import Texts, ranges
 from facepool.threads import allowed_threads
 from facepool.types import Calibration, Floats, Indices, Mask
 

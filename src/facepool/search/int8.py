@@ -5,8 +5,10 @@ whose length is kept beside it, so by Cauchy and Schwarz the product with any pr
 Products of codes are whole numbers and exact, whatever computes them and in whatever order.
 """
 
+import mmap
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
@@ -35,7 +37,7 @@ Number = TypeVar("Number", bound=np.generic)
 
 _LARGEST = 127
 _SAMPLED_ROWS = 4096
-_BLOCKS = 4096
+_BLOCKS = 2048
 _LEAST_ROWS_A_BLOCK = 32
 _ROWS_A_BLOCK = 256
 _ROWS_AT_ONCE = 16384
@@ -51,6 +53,7 @@ _INEXACT = 1 + 1e-3
 _VALUES_A_THREAD = 1 << 21
 """Codes below which a second thread costs more than it saves."""
 _CACHE_LINE = 64
+_PAGES_OF_ITS_OWN = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,8 +289,18 @@ def _coded(vectors: Floats, scale: Floats) -> tuple[Bytes, Floats]:
 
 
 def aligned(shape: tuple[int, ...], kind: type[Number]) -> npt.NDArray[Number]:
-    """An uninitialized C-contiguous array that begins with a cache line: 64 bytes."""
+    """A C-contiguous array of zeros that begins with a cache line: 64 bytes.
+
+    Large ones get pages of their own, which go back to the system with them: between others on the heap they would
+    leave holes.
+    """
     size = int(np.prod(shape)) * np.dtype(kind).itemsize
-    memory = np.empty(size + _CACHE_LINE, np.uint8)
+    if size >= _PAGES_OF_ITS_OWN:
+        pages = mmap.mmap(-1, size)
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            with suppress(OSError):  # a system that was built without
+                pages.madvise(mmap.MADV_HUGEPAGE)
+        return np.frombuffer(pages, kind).reshape(shape)
+    memory = np.zeros(size + _CACHE_LINE, np.uint8)
     skipped = -memory.ctypes.data % _CACHE_LINE
     return memory[skipped : skipped + size].view(kind).reshape(shape)

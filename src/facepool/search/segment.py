@@ -17,14 +17,14 @@ import numpy.typing as npt
 
 from facepool.gallery.columns import Numbers
 from facepool.search.int8 import Codes, Places, aligned, coded_rows
-from facepool.search.texts import Texts
+from facepool.search.texts import Texts, ranges
 from facepool.types import Floats, Indices
 
 Keys = npt.NDArray[np.bytes_]
 
 _CANONICAL = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _KEY_BYTES = 16
-_PEOPLE_AT_ONCE = 8192
+_PEOPLE_AT_ONCE = 1024
 _FIXED_POINT = 2.0**38
 """Sums of means are whole numbers of this fraction: the same in whatever order people come and go. There is room for
 33 million people with one face."""
@@ -123,17 +123,21 @@ class Segment:
         if self.codes is not None:
             self.codes.rows[rows] = 0
             self.codes.errors[rows] = 0
-        for place in np.unique(self.owners(rows)).tolist():
-            if not self.vectors[self.starts[place] : self.starts[place + 1]].any():
-                self._wipe_person(place)
+        places = np.unique(self.owners(rows))
+        if len(places):
+            counts = self.counts(places)
+            is_zero = ~self.vectors[ranges(self.starts[places], counts)].any(axis=1)
+            self._wipe_people(places[np.logical_and.reduceat(is_zero, np.cumsum(counts) - counts)])
 
-    def _wipe_person(self, place: int) -> None:
-        self.lengths[place] = 0
+    def _wipe_people(self, places: Indices) -> None:
+        self.lengths[places] = 0
         for texts in (self.names, self.id_texts):
             if texts is not None:
-                texts.blank(place)
-        rank = int(np.flatnonzero(self.by_id == place)[0])
-        self.ids[place] = self.ids[self.by_id[rank - 1]] if rank else b""
+                texts.blank(places)
+        rank = np.empty(self.people, np.intp)
+        rank[self.by_id] = np.arange(self.people)
+        for place in np.sort(rank[places]).tolist():
+            self.ids[self.by_id[place]] = self.ids[self.by_id[place - 1]] if place else b""
 
     def parts(self) -> dict[str, npt.NDArray[Any]]:
         """All arrays by name."""
@@ -332,7 +336,6 @@ class Building:
         codes = None
         if scale is not None:
             codes = Codes.of(aligned((rows, dimension), np.int8), np.zeros(rows, np.float32), scale, starts)
-            codes.rows[:] = 0
         self.segment = Segment(
             vectors=aligned((rows, dimension), np.float32),
             template_ids=people.template_ids,
@@ -421,14 +424,6 @@ def squares_of(means: Floats) -> npt.NDArray[np.float64]:
     doubles = means.astype(np.float64)
     found: npt.NDArray[np.float64] = np.square(doubles, out=doubles).sum(axis=1)
     return found
-
-
-def ranges(firsts: npt.NDArray[np.integer[Any]], lengths: npt.NDArray[np.integer[Any]]) -> Indices:
-    """Ranges of numbers one after the other, of lengths above 0."""
-    if not len(firsts):
-        return np.zeros(0, np.intp)
-    ends = np.cumsum(lengths)
-    return np.asarray(np.arange(ends[-1]) + np.repeat(firsts - (ends - lengths), lengths), np.intp)
 
 
 def _key(person_id: str) -> bytes:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,19 +45,17 @@ class Texts:
 
     def __getitem__(self, place: int) -> str:
         """One text; an empty one where it was blanked."""
-        letters = self.letters[self.ends[place] : self.ends[place + 1]]
-        return letters.tobytes().rstrip(b"\0").decode(*_ENCODING)
+        return _decoded(self.letters[self.ends[place] : self.ends[place + 1]].tobytes())
 
     def all(self) -> list[str]:
         """All texts."""
         whole, ends = self.letters.tobytes(), self.ends.tolist()
-        return [whole[first:end].rstrip(b"\0").decode(*_ENCODING) for first, end in pairwise(ends)]
+        return [_decoded(whole[first:end]) for first, end in pairwise(ends)]
 
     def take(self, places: Indices) -> "Texts":
         """The texts at some places, in the order of these."""
         sizes = np.diff(self.ends)[places]
-        ends = _ends(sizes)
-        return Texts(self.letters[np.arange(ends[-1]) + np.repeat(self.ends[places] - ends[:-1], sizes)], ends)
+        return Texts(self.letters[ranges(self.ends[places], sizes)], _ends(sizes))
 
     def part(self, places: slice) -> "Texts":
         """The texts of a range of places that has a first and an end."""
@@ -90,10 +89,25 @@ class Texts:
                 end = named
         return None
 
-    def blank(self, place: int) -> None:
-        """Overwrite a text with zeros."""
-        self.letters[self.ends[place] : self.ends[place + 1]] = 0
+    def blank(self, places: Indices) -> None:
+        """Overwrite texts with zeros."""
+        self.letters[ranges(self.ends[places], np.diff(self.ends)[places])] = 0
+
+
+def ranges(firsts: npt.NDArray[np.integer[Any]], lengths: npt.NDArray[np.integer[Any]]) -> Indices:
+    """Ranges of numbers one after the other, of lengths from 0."""
+    if not len(firsts):
+        return np.zeros(0, np.intp)
+    ends = np.cumsum(lengths)
+    return np.asarray(np.arange(ends[-1]) + np.repeat(firsts - (ends - lengths), lengths), np.intp)
 
 
 def _ends(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes, dtype=np.int64)])
+
+
+def _decoded(letters: bytes) -> str:
+    try:
+        return letters.rstrip(b"\0").decode(*_ENCODING)
+    except UnicodeDecodeError:  # it is being blanked just now
+        return ""

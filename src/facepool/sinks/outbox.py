@@ -105,6 +105,14 @@ class Outbox:
             self._waiting.append(item)
             self._changed.notify()
 
+    @property
+    def names(self) -> set[str]:
+        """Everybody whom something that waits names, or an attempt that is under way."""
+        with self._changed:
+            waiting = [*self._waiting, *([] if self._under_way is None else [self._under_way])]
+        told = (item[0].get(field) for item in waiting for field in ("person", "previous"))
+        return {name for name in told if isinstance(name, str)}
+
     def forget(self, people: Collection[str]) -> None:
         """What waits does not name these people any more, nor does another attempt at what is under way."""
         names = frozenset(people)

@@ -74,6 +74,11 @@ class EventOutputs:
         for home_assistant in self._home_assistants:
             home_assistant.put(event, camera)
 
+    @property
+    def names(self) -> set[str]:
+        """Everybody whom events name that wait."""
+        return {name for outbox in self._outboxes for name in outbox.names}
+
     def forget(self, people: Collection[str]) -> None:
         """Events that wait do not name these people any more."""
         for outbox in self._outboxes:

@@ -22,7 +22,7 @@ from facepool.web.middleware.authentication import (
 from facepool.web.middleware.paths import NAME
 from facepool.web.problems import KeyUnknown
 from facepool.web.routes import BoundedRoute
-from facepool.web.services import CurrentServices
+from facepool.web.services import CurrentServices, Services
 from facepool.web.services.audit import AuditEntry
 from facepool.web.services.keys import Caller, Keys, KnownKey, Role
 
@@ -47,7 +47,7 @@ class Session(BaseModel):
 @session.get("")
 async def show_session(services: CurrentServices, caller: Recognizing) -> Session:
     """Who you are, as far as the server knows."""
-    return Session(name=caller.name, role=caller.role, signed_in=services.keys.required)
+    return Session(name=caller.name, role=caller.role, signed_in=await _required(services))
 
 
 @session.post("")
@@ -109,7 +109,7 @@ class AuditLog(BaseModel):
 async def list_keys(services: CurrentServices, _: Administering) -> KnownKeys:
     """Who may do what."""
     keys = await run_in_threadpool(services.keys.all)
-    return KnownKeys(keys=keys, required=services.keys.required)
+    return KnownKeys(keys=keys, required=await _required(services))
 
 
 @router.post("/keys", status_code=201)
@@ -159,3 +159,8 @@ def _remove(keys: Keys, name: str, caller: Caller) -> None:
             )
 
     keys.remove(name, by=caller.name, check=check)
+
+
+async def _required(services: Services) -> bool:
+    # In a thread, because it may wait for where the keys are.
+    return await run_in_threadpool(lambda: services.keys.required)

@@ -73,6 +73,10 @@ async def list_people(
         str, Query(description="`next` of the page before: those who come after it", max_length=NAME_LIMIT)
     ] = "",
     limit: Annotated[int | None, Query(ge=1, le=_LARGEST_PAGE, description="How many, at most")] = None,
+    name: Annotated[
+        list[str] | None,
+        Query(description="Whole names, this parameter once for each: these people alone", max_length=_LARGEST_PAGE),
+    ] = None,
     search: Annotated[str, Query(description="Part of the name, in either case")] = "",
     page: Annotated[
         int, Query(ge=0, le=1_000_000, description="How many pages to leave out; `after` does so faster")
@@ -83,15 +87,24 @@ async def list_people(
     length = size if limit is None else limit
 
     def read(pool: Pool) -> PeoplePage:
+        if name is not None:
+            these = _summaries(pool, [find_name(one) for one in name])
+            return PeoplePage(persons=these, total=len(these), page=0, size=length, next=None)
         found = pool.people_page(prefix, part=search, after=after, offset=page * length, limit=length)
-        summaries = []
-        for person in found.people:
-            with suppress(UnknownPerson):  # erased since by somebody else
-                summaries.append(PersonSummary.model_validate(_person(pool, person.name)))
+        summaries = _summaries(pool, [person.name for person in found.people])
         total = pool.count_people(prefix, part=search)
         return PeoplePage(persons=summaries, total=total, page=page, size=length, next=found.following)
 
     return await services.pool.run(read)
+
+
+def _summaries(pool: Pool, names: Sequence[str]) -> list[PersonSummary]:
+    """Those of some people who are there."""
+    summaries = []
+    for name in names:
+        with suppress(UnknownPerson):  # erased since by somebody else
+            summaries.append(PersonSummary.model_validate(_person(pool, name)))
+    return summaries
 
 
 @router.post("", status_code=201)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field, create_model
+from starlette.concurrency import run_in_threadpool
 
 import facepool
 from facepool.config import Settings
@@ -74,7 +75,7 @@ async def show_system(services: CurrentServices, _: Recognizing) -> SystemInfo:
         space=analyzer.space.id,
         pool=_shown(services.pool.address),
         models=[ModelInfo.model_validate(entry) for entry in services.models],
-        keys_required=services.keys.required,
+        keys_required=await run_in_threadpool(lambda: services.keys.required),
         owed=list(services.settling.notes),
         search=await _searched(services),
         outage=OutageInfo.of(services.follower.outage),

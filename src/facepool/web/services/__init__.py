@@ -4,7 +4,7 @@ In come settings and the networks; out goes `Services`, which routes find in the
 parts depend on each other. Nothing here knows requests or routes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -37,6 +37,7 @@ from facepool.web.services.keys import Keys
 from facepool.web.services.limits import Limits
 from facepool.web.services.logs import Logs
 from facepool.web.services.metrics import Metrics
+from facepool.web.services.neighbours import Neighbours
 from facepool.web.services.people import PersonChanges
 from facepool.web.services.pool import PoolAccess
 from facepool.web.services.processes import OneProcess, Processes
@@ -74,6 +75,7 @@ class Services:
         frigate: Names the people of Frigate's events; None: it is not asked for.
         models: What the networks are, and under which terms.
         tracks: Numbers for those who are followed, each given once.
+        neighbours: Workers of the same parent; None: there are none.
     """
 
     engine: Engine
@@ -95,6 +97,7 @@ class Services:
     frigate: Frigate | None = None
     models: Sequence[ModelEntry] = ()
     tracks: Iterator[int] = field(default_factory=lambda: count(1))
+    neighbours: Neighbours | None = None
 
     @property
     def settings(self) -> Settings:
@@ -110,6 +113,8 @@ class Services:
         """Stop everything, deliver what others are to hear yet, and let go of the files."""
         self.cameras.close()
         self.processes.close()  # now others may watch them
+        if self.neighbours is not None:
+            self.neighbours.close()
         if self.frigate is not None:
             self.frigate.close()
         self.outputs.close()
@@ -179,7 +184,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         access.person_id,
         days=options.activity_days,
         others=outputs.put,
-        announcements=processes.announcements,
+        processes=processes,
     )
     audit = Audit(store, access.person_id)
     settling = Settling(Logs(store, activity, audit), store, access)
@@ -196,8 +201,22 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         recognizer = partial(snapshot_recognizer, engine, tuning)
         client, topic = FrigateClient(settings.frigate), settings.frigate_topic
         frigate = Frigate(
-            client, outputs.connections, topic, access.open, recognizer, engine.decoder.decode, activity.emit, tracks
+            client,
+            outputs.connections,
+            topic,
+            access.open,
+            recognizer,
+            engine.decoder.decode,
+            activity.emit,
+            tracks,
+            _turn_of(processes, f"events of {client.name} below {topic}"),
         )
+    cameras = Cameras(
+        setup,
+        CameraMemory(store),
+        lambda cameras: outputs.set_cameras({camera.source: camera.name for camera in cameras}),
+        processes,
+    )
     services = Services(
         engine=engine,
         pool=access,
@@ -207,12 +226,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         audit=audit,
         people=PersonChanges(settling, activity, audit, outputs.forget),
         settling=settling,
-        cameras=Cameras(
-            setup,
-            CameraMemory(store),
-            lambda cameras: outputs.set_cameras({camera.source: camera.name for camera in cameras}),
-            processes,
-        ),
+        cameras=cameras,
         limits=options.limits,
         metrics=metrics,
         store=store,
@@ -223,6 +237,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         frigate=frigate,
         models=options.models,
         tracks=tracks,
+        neighbours=Neighbours(processes, cameras.picture_here) if options.workers > 1 else None,
     )
     # Numbers that are looked up whenever the metrics are asked for.
     metrics.watch("pictures_waiting", "Pictures of requests under way", lambda: services.engine.waiting)
@@ -234,6 +249,8 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     if frigate is not None:
         metrics.watch("frigate_waiting", "People of Frigate's events to look at", lambda: frigate.waiting)
     options.limits.share(processes)
+    if services.neighbours is not None:
+        cameras.picture_elsewhere = services.neighbours.picture
     follow_others(services)
     processes.start()
     settling.start()
@@ -241,13 +258,27 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     return services
 
 
+def _turn_of(processes: Processes, work: str) -> Callable[[], bool]:
+    """Whether some work is for this process to do: as with a camera, it is for one of all."""
+    if not processes.shared:
+        return lambda: True
+    number = processes.number_of(work)
+    return lambda: processes.watches(number)
+
+
 def follow_others(services: Services) -> None:
-    """Have what this process keeps in memory of the store follow what others write there."""
+    """Have what this process keeps in memory follow what others do: keys, settings, visits, and that somebody went."""
     announcements, activity = services.processes.announcements, services.activity
+
+    def forget_those_gone() -> None:
+        names = services.outputs.names
+        services.outputs.forget([name for name in names if services.pool.person_id(name) is None])
+
     announcements.hear("keys", lambda _fields: services.store.look_again())
-    announcements.after_gap(services.store.look_again)
     announcements.hear("settings", lambda _fields: services.tuning.reload())
-    announcements.after_gap(services.tuning.reload)
+    announcements.hear("pool", lambda _fields: forget_those_gone())
+    for follow in (services.store.look_again, services.tuning.reload, forget_those_gone):
+        announcements.after_gap(follow)
     services.processes.say(_VISITS, activity.open_visits)
     services.processes.on_peers(lambda peers: activity.hear_of_visits([peer.report.get(_VISITS) for peer in peers]))
 

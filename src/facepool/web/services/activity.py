@@ -18,7 +18,8 @@ from facepool.gallery.database import Database
 from facepool.recognize.events import Event
 from facepool.records import Record, event_record
 from facepool.types import Frame
-from facepool.web.services.announcements import Announcements, Fields, fits
+from facepool.web.services.announcements import Fields, fits
+from facepool.web.services.processes import OneProcess, Processes
 from facepool.web.services.store import LAST, ServerStore, now
 from facepool.web.services.visits import Visit, VisitRow, Visits
 
@@ -75,7 +76,7 @@ class Activity:
         id_of: The id of somebody who is in the pool now; None: nobody has that name.
         days: How long.
         others: Passes an event on to other programs, with the key of the camera.
-        announcements: To other processes that serve the same pool, whose listeners hear of events, too.
+        processes: Those that serve the same pool: their listeners hear of events, too.
     """
 
     def __init__(
@@ -85,10 +86,11 @@ class Activity:
         *,
         days: float = 30,
         others: Callable[[Record, str], None] = lambda _record, _camera: None,
-        announcements: Announcements | None = None,
+        processes: Processes | None = None,
     ) -> None:
         self._store = store
-        self._announcements = announcements or Announcements()
+        self._processes = processes or OneProcess()
+        self._announcements = self._processes.announcements
         self._announcements.hear("event", self._hear)
         self._others = others
         self._id_of = id_of
@@ -250,7 +252,7 @@ class Activity:
     def _kept_event(self, event_id: object) -> Record | None:
         names = ("id", "at", "event", "person", "previous", "source", "similarity", "person_id")
         rows = self._store.read(
-            "SELECT event_id, at, event, person, previous, source, similarity, person_id FROM activity "
+            "SELECT event_id, at, event, person, previous, source, similarity, person_id FROM server_activity "
             "WHERE event_id = ? ORDER BY id DESC LIMIT 1",
             (event_id,),
         )

@@ -445,6 +445,9 @@ class Cameras:
         memory: Remembers those that are to be watched after the next start, too.
         on_change: Hears which this process watches, whenever that is one more or one less.
         processes: Those that serve the pool: of each camera, one of them is to watch it.
+
+    Attributes:
+        picture_elsewhere: Gives the picture of a camera that another process watches, where that can be asked.
     """
 
     def __init__(
@@ -459,6 +462,7 @@ class Cameras:
         self._on_change = on_change
         self._memory = memory
         self._watched: tuple[str, ...] = ()
+        self.picture_elsewhere: Callable[[str], bytes | None] = lambda _number: None
         self._changing = threading.Lock()
         """Held while one is added or removed: what is remembered is what is watched."""
         self._lock = threading.Lock()
@@ -479,7 +483,7 @@ class Cameras:
     def infos(self) -> list[CameraInfo]:
         """All cameras of all processes of the server, and what they are doing."""
         found = {camera.id: camera.status for camera in self.all()}
-        if not self._processes.peers:
+        if not self._processes.shared:
             return list(found.values())
         for number, info in found.items():
             if self._processes.watches(number):
@@ -625,7 +629,14 @@ class Cameras:
         Raises:
             UnknownCamera: There is none of that id.
             NoPicture: Nothing has been seen yet.
+            CameraElsewhere: Another process watches it.
         """
+        if not self._processes.watches(number) and (picture := self.picture_elsewhere(number)):
+            return picture
+        return self.picture_here(number)
+
+    def picture_here(self, number: str) -> bytes:
+        """`picture` of one that this process watches."""
         camera = self._here(number)
         if not self._processes.watches(number):
             raise _elsewhere(self.info(number))

@@ -286,6 +286,7 @@ class Frigate:
         decode: Makes a picture of a snapshot.
         emit: Passes on who came, was recognized, and went.
         tracks: Numbers for those who come.
+        is_ours: Whether it is for this process to look at events, of several that hear of them.
 
     Raises:
         ConfigError: There is no broker.
@@ -301,6 +302,7 @@ class Frigate:
         decode: Callable[[bytes], Image],
         emit: Emit,
         tracks: Iterator[int],
+        is_ours: Callable[[], bool] = lambda: True,
     ) -> None:
         if not connections:
             raise broker_missing("--frigate")
@@ -313,6 +315,7 @@ class Frigate:
         self._tracked: dict[str, _TrackedPerson] = {}
         self._ended: dict[str, None] = {}
         self._tracks = tracks
+        self._is_ours = is_ours
         self._deadline_s: float | None = None
         self._failing = False
         self._full = False
@@ -338,7 +341,7 @@ class Frigate:
     def _hear(self, _topic: str, message: bytes, kept: bool) -> None:  # noqa: FBT001 -- a Receive
         """A message has come, in the broker's own thread."""
         report = None if kept else Report.parse(message)
-        if report is None:
+        if report is None or not self._is_ours():
             return
         with self._changed:
             tracked = self._tracked.get(report.id)

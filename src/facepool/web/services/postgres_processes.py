@@ -19,14 +19,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import uuid4
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from facepool.errors import FacepoolError, PoolUnreachable
 from facepool.gallery.address import PostgresAddress
-from facepool.web.problems import ServerBusy
+from facepool.gallery.postgres_connection import Connection, connect
 from facepool.web.services.announcements import Announcements, Fields
 from facepool.web.services.processes import Peer, name_of_process
 
@@ -38,8 +39,8 @@ _PATIENCE_S = 2.0
 _START_S = 30.0
 """How long processes that are started together wait for each other, before one watches cameras for all."""
 _CALL_S = 5.0
-_CONNECT_S = 3
-_STATEMENT_MS = 3000
+_PATIENCE_OF_SERVER_S = 3.0
+"""How long the database may take for anything: less than `HOLD_S`."""
 _MOST_WAITING = 1000
 _MOST_BYTES = 7900
 CHANNEL = "facepool"
@@ -69,7 +70,7 @@ CREATE UNLOGGED TABLE IF NOT EXISTS server_reports (
 # Servers that cannot serve anybody now say so; a message, because libpq has no code for it.
 _DOWN_FOR_ALL = ("starting up", "shutting down", "in recovery mode", "not yet accepting", "not accepting connections")
 Result = TypeVar("Result")
-Database = psycopg.Connection[tuple[Any, ...]]
+Database = Connection
 
 
 class _SentByNotify(Announcements):
@@ -108,7 +109,8 @@ class PostgresProcesses:
         expected: How many are started together, with the same cameras.
 
     Raises:
-        ServerBusy: The database is away.
+        PoolUnreachable: The database is away.
+        FacepoolError: It cannot be used.
     """
 
     def __init__(self, address: PostgresAddress, *, expected: int = 1) -> None:
@@ -150,7 +152,7 @@ class PostgresProcesses:
             self.number = self._join(self._db)
         except psycopg.Error as error:
             self._close_connection()
-            raise _away() from error
+            raise self._away() from error
         self._threads = [
             threading.Thread(target=self._run, name="facepool-processes", daemon=True),
             threading.Thread(target=self._pass_on, name="facepool-heard", daemon=True),
@@ -232,7 +234,7 @@ class PostgresProcesses:
         """Do something in the thread of the connection, and wait for it.
 
         Raises:
-            ServerBusy: The database is away.
+            PoolUnreachable: The database is away.
         """
         done: Future[Result] = Future()
 
@@ -240,12 +242,12 @@ class PostgresProcesses:
             if not done.set_running_or_notify_cancel():
                 return
             if db is None:
-                done.set_exception(_away())
+                done.set_exception(self._away())
                 return
             try:
                 done.set_result(work(db))
             except psycopg.Error:
-                done.set_exception(_away())
+                done.set_exception(self._away())
                 raise  # the thread connects anew
 
         if not self._threads[0].is_alive():
@@ -258,7 +260,7 @@ class PostgresProcesses:
             return done.result(_CALL_S)
         except TimeoutError:
             done.cancel()
-            raise _away() from None
+            raise self._away() from None
 
     # What follows runs in the thread of the connection.
 
@@ -270,24 +272,17 @@ class PostgresProcesses:
                     self._heard.put((_GAP, {}))
                     self._next_beat_s = -math.inf
                 self._turn(self._db)
-            except psycopg.Error as error:
+            except (psycopg.Error, FacepoolError) as error:
                 self._lose(error)
                 self._closing.wait(BEAT_S)
 
     def _connect(self) -> Database:
         """A connection that hears what others announce."""
-        db = psycopg.connect(
-            self._address.url,
-            autocommit=True,
-            connect_timeout=_CONNECT_S,
-            application_name="facepool processes",
-            keepalives_idle=2,
-            keepalives_interval=1,
-            keepalives_count=3,
-            tcp_user_timeout=_STATEMENT_MS,
-        )
+        db = connect(self._address, _PATIENCE_OF_SERVER_S)
+        db.silence_s = _PATIENCE_OF_SERVER_S
         try:
-            db.execute(f"SET statement_timeout = {_STATEMENT_MS}")
+            db.execute("SET application_name = 'facepool processes'")
+            db.execute(f"SET statement_timeout = {round(1000 * _PATIENCE_OF_SERVER_S)}")
             row = db.execute("SELECT current_schema()").fetchone()
             self._schema = str(row[0]) if row else ""
             db.execute(f"LISTEN {CHANNEL}")
@@ -448,10 +443,10 @@ class PostgresProcesses:
         )
         return {str(number) for (number,) in rows}
 
-    def _lose(self, error: psycopg.Error) -> None:
+    def _lose(self, error: Exception) -> None:
         """The database is away. Where that is so for everybody, or there is nobody else, cameras are watched on."""
         if self._db is not None:
-            _LOG.warning("the database of the pool does not answer: %s", str(error).strip().partition("\n")[0])
+            _LOG.warning("this process cannot speak with others: %s", self._away().why)
         self._close_connection()
         now_s = clock_s()
         if now_s < self._held_until_s and (self._alone or _is_down_for_all(self._address, error)):
@@ -463,6 +458,11 @@ class PostgresProcesses:
                 listener(())
         while self._calls:
             self._calls.popleft()(None)
+
+    def _away(self) -> PoolUnreachable:
+        return PoolUnreachable(
+            f"The pool {self._address} cannot be used", why="its server does not answer", fix="Try again in a moment"
+        )
 
     def _close_connection(self) -> None:
         self._sent.is_heard = False
@@ -508,9 +508,10 @@ def _texts(told: object) -> Iterator[str]:
         yield from (text for text in told if isinstance(text, str))
 
 
-def _is_down_for_all(address: PostgresAddress, error: psycopg.Error) -> bool:
+def _is_down_for_all(address: PostgresAddress, error: Exception) -> bool:
     """Whether nobody can reach the database: it says so itself, or nothing listens at any of its addresses."""
-    if any(words in str(error) for words in _DOWN_FOR_ALL):
+    said = str(error.__cause__ or error)
+    if any(words in said for words in _DOWN_FOR_ALL):
         return True
     parts = conninfo_to_dict(address.url)
     hosts = str(parts.get("hostaddr") or parts.get("host") or "").split(",")
@@ -532,9 +533,3 @@ def _refuses(host: str, port: str) -> bool:
     except OSError:
         return False
     return False
-
-
-def _away() -> ServerBusy:
-    return ServerBusy(
-        "The database of the pool does not answer", why="it is away, or the way to it", fix="Try again in a moment"
-    )

@@ -1,7 +1,6 @@
 // The server's REST interface, as the page uses it. Errors carry words for people in the page's language.
 import { t, translated } from "./i18n.js";
 
-const PAGE_SIZE = 500;
 const SESSION = "v1/session";
 
 export class ApiError extends Error {
@@ -63,14 +62,11 @@ function pictures(name, files) {
   return form;
 }
 
-/** Everybody, page after page. */
-async function allPeople(signal) {
-  const people = [];
-  for (let page = 0; ; page += 1) {
-    const answer = await get(`v1/persons?page=${page}&size=${PAGE_SIZE}`, signal);
-    people.push(...answer.persons);
-    if (people.length >= answer.total || !answer.persons.length) return people;
-  }
+/** A question as it stands behind an address; what is empty is left out, lists are repeated. */
+function question(parts) {
+  const asked = new URLSearchParams();
+  for (const [name, value] of Object.entries(parts)) for (const one of [value].flat()) if (one || one === 0) asked.append(name, one);
+  return asked;
 }
 
 export const api = {
@@ -78,7 +74,7 @@ export const api = {
   signIn: (key) => change("POST", SESSION, { json: { key } }),
   signOut: () => change("DELETE", SESSION),
 
-  people: allPeople,
+  people: (asked, signal) => get(`v1/persons?${question(asked)}`, signal),
   person: (name, signal) => get(`v1/persons/${encoded(name)}`, signal),
   rename: (name, to) => change("PATCH", `v1/persons/${encoded(name)}`, { json: { person: to } }),
   merge: (name, into) => change("POST", `v1/persons/${encoded(name)}/merge`, { json: { into } }),

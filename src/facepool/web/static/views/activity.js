@@ -4,6 +4,7 @@ import { add, h, put } from "../dom.js";
 import { day, t, time, times } from "../i18n.js";
 import { icon } from "../icons.js";
 import { portraits } from "../portraits.js";
+import { suggestions } from "../suggest.js";
 
 const AT_ONCE = 100;
 const REFRESH_AFTER_MS = 500;
@@ -11,12 +12,12 @@ const REFRESH_AFTER_MS = 500;
 export async function showActivity(page, { signal, query }) {
   const state = { person: query.get("person") ?? "", visits: new Map(), rows: new Map(), all: false };
   const list = h("div", { class: "section", "aria-live": "off" });
-  const people = await portraits(signal).catch(() => new Map());
-  const chooser = h("select", { "aria-label": t("activity.filter"), onchange: () => show(chooser.value) }, h("option", { value: "" }, t("activity.everybody")), [...people.keys()].map((name) => h("option", { value: name, selected: name === state.person }, name)));
+  const people = portraits(signal);
+  const chooser = h("input", { type: "search", "aria-label": t("activity.filter"), placeholder: t("activity.filter"), autocomplete: "off", value: state.person, onchange: () => show(chooser.value.trim()) });
   const more = h("button", { class: "button", type: "button", hidden: true, onclick: () => load({ before: Math.min(...state.visits.keys()) }) }, t("activity.more"));
   put(
     page,
-    h("div", { class: "page-head" }, h("div", {}, h("h1", {}, t("activity.title")), h("p", { class: "help" }, t("activity.lead"))), h("div", { class: "actions" }, people.size ? chooser : null)),
+    h("div", { class: "page-head" }, h("div", {}, h("h1", {}, t("activity.title")), h("p", { class: "help" }, t("activity.lead"))), h("div", { class: "search" }, icon("search"), chooser, suggestions(chooser, signal))),
     list,
     h("div", { class: "actions" }, more),
   );
@@ -82,7 +83,7 @@ function row({ person, previous, source, since, until }, people) {
   return h(
     "div",
     { class: "row" },
-    people.get(person)?.face() ?? h("span", { class: "face", "aria-hidden": "true" }, person ? [...person][0] : icon("register")),
+    people.face(person) ?? h("span", { class: "face", "aria-hidden": "true" }, icon("register")),
     h(
       "div",
       { class: "row-text" },

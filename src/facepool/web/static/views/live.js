@@ -26,7 +26,7 @@ export async function showLive(page, { query, signal }) {
     h("div", { class: "page-head" }, h("div", {}, h("h1", {}, t("live.title")), h("p", { class: "help" }, t("live.lead"))), h("div", { class: "actions" }, chooser, stop)),
     h("div", { class: "live" }, h("div", {}, view, status), aside),
   );
-  const people = await portraits(signal).catch(() => new Map());
+  const people = portraits(signal);
   const showPresent = (entries) => listPresent(present, entries, people);
 
   function idle(error) {
@@ -229,7 +229,7 @@ function listPresent(list, entries, people) {
     list,
     entries.map(({ person, reason, since }) => {
       const name = person ? h("a", { href: `#/people/${encodeURIComponent(person)}` }, person) : h("span", {}, reason === "undecided" ? t("live.undecided") : t("stranger"));
-      return h("li", {}, people.get(person)?.face() ?? h("span", { class: "face" }, icon("register")), h("div", { class: "row-text" }, name, h("span", { class: "help" }, t("live.since", { time: time(since) }))));
+      return h("li", {}, people.face(person) ?? h("span", { class: "face" }, icon("register")), h("div", { class: "row-text" }, name, h("span", { class: "help" }, t("live.since", { time: time(since) }))));
     }),
   );
 }

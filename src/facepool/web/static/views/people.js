@@ -1,5 +1,6 @@
 // People: everybody in the pool, as cards that take dropped photos.
 import { api } from "../api.js";
+import { toast } from "../dialogs.js";
 import { add, h, put } from "../dom.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";
@@ -8,46 +9,103 @@ import { coverageRing } from "../ring.js";
 import { addDropped, addPhotos, takesDrops } from "./photos.js";
 
 const SEARCH_FROM = 8;
+const AT_ONCE = 60;
+const PAUSE_MS = 150;
 
 export async function showPeople(page, { signal, redraw, session }) {
-  const persons = await api.people(signal);
+  const first = await api.people({ limit: AT_ONCE }, signal);
   const mayEnroll = session?.role !== "recognize";
-  const names = persons.map(({ person }) => person);
   const added = (person) => person && redraw();
   const register = h("a", { class: "button primary", href: "#/register" }, icon("plus"), t("people.add"));
-  const photos = h("button", { class: "button", type: "button", onclick: async () => added(await addPhotos("", [], names)) }, icon("photo"), t("people.files"));
-  const search = h("input", { type: "search", "aria-label": t("people.search"), placeholder: t("people.search"), oninput: () => list() });
-  const grid = h("ul", { class: "people" });
-  const none = h("p", { class: "quiet", role: "status" });
-  const list = () => {
-    const wanted = search.value.trim().toLocaleLowerCase();
-    const found = persons.filter(({ person }) => person.toLocaleLowerCase().includes(wanted));
-    put(grid, found.map((person) => h("li", {}, card(person, added, mayEnroll))));
-    none.textContent = found.length ? "" : t("people.none");
-  };
-  const lead = persons.length ? t("people.lead") : "";
+  const photos = h("button", { class: "button", type: "button", onclick: async () => added(await addPhotos()) }, icon("photo"), t("people.files"));
   put(
     page,
     h(
       "div",
       { class: "page-head" },
-      h("div", {}, h("h1", {}, t("people.title")), h("p", { class: "help" }, lead)),
-      mayEnroll && persons.length ? h("div", { class: "actions" }, photos, register) : null,
+      h("div", {}, h("h1", {}, t("people.title")), h("p", { class: "help" }, first.total ? t("people.lead") : "")),
+      mayEnroll && first.total ? h("div", { class: "actions" }, photos, register) : null,
     ),
   );
-  if (!persons.length) {
+  if (mayEnroll) takesDrops(page, async (files) => added(await addPhotos("", files)));
+  if (!first.total) {
     add(page, h("div", { class: "empty" }, icon("people"), h("h2", {}, t("people.empty.title")), h("p", {}, t("people.empty")), mayEnroll ? h("div", { class: "actions" }, register, photos) : null));
-  } else {
-    add(page, warning(persons), persons.length >= SEARCH_FROM ? h("div", { class: "search" }, icon("search"), search) : null, grid, none);
-    list();
+    return undefined;
   }
-  if (mayEnroll) takesDrops(page, async (files) => added(await addPhotos("", files, names)));
+  const list = endlessList({ signal, draw: (person) => card(person, added, mayEnroll) });
+  const alike = h("div", { class: "notice", hidden: true });
+  add(page, alike, first.total >= SEARCH_FROM ? list.search : null, list.status, list.grid, list.more);
+  list.show(first);
+  warn(alike, signal);
+  return { cleanup: list.stop };
 }
 
-function warning(persons) {
-  const pairs = persons.reduce((sum, person) => sum + person.look_alikes.length, 0) / 2;
-  if (!pairs) return null;
-  return h("div", { class: "notice" }, icon("warn"), h("div", {}, t("people.warning", { n: pairs })));
+/** People, page after page as one scrolls, or those whose names begin with what is typed. */
+function endlessList({ signal, draw }) {
+  const state = { asked: {}, next: null, busy: false };
+  const grid = h("ul", { class: "people" });
+  const status = h("p", { class: "quiet number", role: "status" });
+  const more = h("button", { class: "button", type: "button", hidden: true, onclick: () => follow() }, t("people.more"));
+  const field = h("input", { type: "search", "aria-label": t("people.search"), placeholder: t("people.search"), autocomplete: "off", oninput: () => soon() });
+  let waiting = 0;
+  const soon = () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(find, PAUSE_MS);
+  };
+
+  function show({ persons, next, total }, { further = false } = {}) {
+    if (!further) put(grid);
+    add(grid, persons.map((person) => h("li", {}, draw(person))));
+    state.next = next;
+    more.hidden = next === null;
+    status.textContent = total ? t("people.count", { n: total }) : t("people.none");
+    watcher.unobserve(more); // an observer speaks once of what stays in view, and again of what it begins to observe
+    if (next !== null) watcher.observe(more);
+  }
+
+  async function find() {
+    const typed = field.value.trim();
+    for (const asked of [{ prefix: typed }, { search: typed }]) { // a surname is found by the second
+      state.asked = asked;
+      const found = await answer({});
+      if (!found || field.value.trim() !== typed) return;
+      if (found.total || !asked.prefix) return show(found);
+    }
+  }
+
+  /** A page of what is looked for; null where it cannot be had, which is told. */
+  async function answer(from) {
+    try {
+      return await api.people({ ...state.asked, ...from, limit: AT_ONCE }, signal);
+    } catch (error) {
+      if (!signal.aborted) toast(error.message, "warn");
+      return null;
+    }
+  }
+
+  async function follow() {
+    if (state.busy || state.next === null) return;
+    state.busy = true;
+    const { asked } = state;
+    const found = await answer({ after: state.next });
+    state.busy = false;
+    if (found && asked === state.asked) show(found, { further: true });
+  }
+
+  const watcher = new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && follow(), { rootMargin: "600px" });
+  const stop = () => {
+    clearTimeout(waiting);
+    watcher.disconnect();
+  };
+  return { grid, status, more: h("div", { class: "actions" }, more), search: h("div", { class: "search" }, icon("search"), field), show, stop };
+}
+
+/** Says how many pairs look alike, once that is known. */
+async function warn(notice, signal) {
+  const pairs = await api.pool(signal).then((pool) => pool.look_alikes.length, () => 0);
+  if (!pairs) return;
+  put(notice, icon("warn"), h("div", {}, t("people.warning", { n: pairs })));
+  notice.hidden = false;
 }
 
 function card(person, added, mayEnroll) {

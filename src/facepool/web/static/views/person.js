@@ -6,6 +6,7 @@ import { date, dateTime, listed, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { portrait } from "../portraits.js";
 import { coverageRing } from "../ring.js";
+import { suggestions } from "../suggest.js";
 import { coverageWords, coveredDirections } from "./people.js";
 import { addDropped, addPhotos, takesDrops } from "./photos.js";
 
@@ -101,14 +102,9 @@ async function rename(name) {
 }
 
 async function merge(name) {
-  const persons = await api.people();
-  const others = persons.map(({ person }) => person).filter((other) => other !== name);
-  const target = h("select", { required: true, autofocus: true, name: "target" }, others.map((other) => h("option", { value: other }, other)));
-  const save = async () => {
-    await api.merge(name, target.value);
-    return target.value;
-  };
-  const into = await form({ title: t("person.merge.title", { person: name }), text: t("person.merge.help", { person: name }), fields: field(t("person.merge.target"), target), go: t("person.merge.go"), danger: true, save });
+  const target = h("input", { type: "text", required: true, autofocus: true, autocomplete: "off", maxlength: 200, name: "target" });
+  const save = async () => (await api.merge(name, target.value.trim())).person;
+  const into = await form({ title: t("person.merge.title", { person: name }), text: t("person.merge.help", { person: name }), fields: [field(t("person.merge.target"), target), suggestions(target)], go: t("person.merge.go"), danger: true, save });
   if (!into) return;
   toast(t("person.merged", { person: name, target: into }));
   location.hash = `#/people/${encodeURIComponent(into)}`;

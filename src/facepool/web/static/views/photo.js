@@ -28,7 +28,7 @@ export async function showPhoto(page, { signal, session }) {
     ),
     place,
   );
-  const people = await portraits(signal).catch(() => new Map());
+  const people = portraits(signal);
   const pasted = (event) => {
     const files = imagesOf(event.clipboardData?.files);
     if (files.length) state.take?.(files);
@@ -70,7 +70,7 @@ function recognizeOne(place, people, session) {
       draw();
       const took = t("photo.took", { n: Math.round(performance.now() - began) });
       put(found, h("h2", {}, faces.length ? `${t("photo.count", { n: faces.length })} ` : t("photo.none"), h("span", { class: "quiet" }, took)), faces.map((face, index) => linked(faceCard(face, people, numberOf(index, faces)), index)));
-      if (session?.role !== "recognize" && faces.length === 1) found.append(h("button", { class: "button", type: "button", onclick: () => addPhotos(faces[0].person ?? "", [file], [...people.keys()]) }, icon("plus"), t("photo.register")));
+      if (session?.role !== "recognize" && faces.length === 1) found.append(h("button", { class: "button", type: "button", onclick: () => addPhotos(faces[0].person ?? "", [file]) }, icon("plus"), t("photo.register")));
     } catch (error) {
       put(found, problemBox(error));
     }
@@ -106,7 +106,6 @@ function labelOf(face, numbered, crowded) {
 
 function faceCard(face, people, numbered) {
   const [, second] = face.candidates ?? [];
-  const known = people.get(face.person);
   return h(
     "article",
     { class: "card" },
@@ -114,7 +113,7 @@ function faceCard(face, people, numbered) {
       "div",
       { class: "row" },
       numbered ? h("span", { class: `box-number ${face.person ? "known" : "unknown"}`, "aria-label": t("photo.face", { n: numbered }) }, numbered) : null,
-      known?.face() ?? h("span", { class: "face" }, icon("register")),
+      people.face(face.person) ?? h("span", { class: "face" }, icon("register")),
       h("div", { class: "row-text" }, face.person ? h("a", { href: `#/people/${encodeURIComponent(face.person)}` }, face.person) : h("strong", {}, t("stranger")), h("span", { class: "help" }, translated(`reason.${face.reason}`, face.reason))),
     ),
     face.similarity === null ? null : meter(face.similarity, face.threshold),

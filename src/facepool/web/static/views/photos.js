@@ -4,6 +4,7 @@ import { ask, toast } from "../dialogs.js";
 import { add, announce, field, h, put } from "../dom.js";
 import { icon } from "../icons.js";
 import { t, translated } from "../i18n.js";
+import { suggestions } from "../suggest.js";
 
 const MOST = 100;
 const HOVER_ENDS_MS = 200;
@@ -56,11 +57,10 @@ export function dropZone({ text, button, multiple, take, id }) {
 }
 
 /** Asks for photos of somebody and adds them; the name if anything was stored. */
-export function addPhotos(person = "", files = [], known = []) {
+export function addPhotos(person = "", files = []) {
   return ask((close) => {
     const wanted = { files: files.slice(0, MOST), stored: 0 };
-    const names = h("datalist", { id: "known-people" }, known.map((name) => h("option", { value: name })));
-    const name = h("input", { type: "text", value: person, required: true, maxlength: 100, autocomplete: "off", list: known.length ? "known-people" : null, name: "person", autofocus: !person });
+    const name = h("input", { type: "text", value: person, required: true, maxlength: 100, autocomplete: "off", name: "person", autofocus: !person });
     const chosen = h("p", { class: "help", "aria-live": "polite" });
     const go = h("button", { class: "button primary", type: "submit" });
     const show = () => {
@@ -86,7 +86,7 @@ export function addPhotos(person = "", files = [], known = []) {
         { class: "form", onsubmit: submit },
         h("h2", {}, t("files.title")),
         field(t("files.person"), name),
-        names,
+        suggestions(name),
         dropZone({ text: t("files.drop"), button: t("files.choose"), multiple: true, take, id: "photos-input" }),
         chosen,
         h("div", { class: "actions" }, h("button", { class: "button", type: "button", onclick: () => close(null) }, t("cancel")), go),

@@ -162,6 +162,7 @@ export default {
   "people.empty.title": "Noch ist niemand erfasst",
   "people.empty": "Erfasse dich selbst mit der Kamera, oder nimm jemanden aus ein paar Fotos auf.",
   "people.none": "So heißt niemand.",
+  "people.more": "Mehr zeigen",
   "people.look_alikes": "ähnlich",
   "people.coverage": "Von {done} von {all} Seiten gesehen",
   "people.warning": { one: "Zwei Personen sehen sich ähnlich. Erkannt wird nur, wer vor dem anderen deutlich vorn liegt.", other: "{n} Paare von Personen sehen sich ähnlich. Erkannt wird nur, wer vor dem anderen deutlich vorn liegt." },
@@ -265,7 +266,6 @@ export default {
 
   "activity.title": "Verlauf",
   "activity.lead": "Wer von wann bis wann da war, das Neueste zuerst.",
-  "activity.everybody": "Alle",
   "activity.filter": "Wen zeigen",
   "activity.empty.title": "Noch wurde niemand gesehen",
   "activity.empty": "Wer live oder von einer Kamera des Servers erkannt wird, steht hier.",

@@ -162,6 +162,7 @@ export default {
   "people.empty.title": "Nobody is registered yet",
   "people.empty": "Register yourself with the camera, or add somebody from a few photos.",
   "people.none": "Nobody is called that.",
+  "people.more": "Show more",
   "people.look_alikes": "look-alike",
   "people.coverage": "Seen from {done} of {all} directions",
   "people.warning": { one: "One pair of people looks alike. Recognition asks for a clear lead of one over the other.", other: "{n} pairs of people look alike. Recognition asks for a clear lead of one over the other." },
@@ -265,7 +266,6 @@ export default {
 
   "activity.title": "Activity",
   "activity.lead": "Who was there from when to when, newest first.",
-  "activity.everybody": "Everybody",
   "activity.filter": "Whom to show",
   "activity.empty.title": "Nobody was seen yet",
   "activity.empty": "Whoever is recognized live, or by a camera of the server, appears here.",
