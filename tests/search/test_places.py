@@ -60,7 +60,6 @@ def store(pool: Pool, vectors: Floats, names: list[str]) -> None:
 def with_index(pool: Pool, place: str) -> None:
     if place == "index":
         from facepool.gallery.postgres import PostgresGallery
-
         from facepool.search import hnsw
 
         assert isinstance(pool, PostgresGallery)

@@ -51,8 +51,8 @@ def answers(one: Index) -> list[object]:
 
     matched = {name: found.tolist() for name, found in matching(one, views, 0.3).items()}
     return [
-        *(nearest(one, probes, k, normalize=normalize) for k in (1, 4, 99) for normalize in (False, True)),
-        *(nearest_merged(one, views, merge, k, normalize=normalize) for k in (2, 20) for normalize in (False, True)),
+        *(nearest(one, probes, k, normalize=normalize) for k in (2, 99) for normalize in (False, True)),
+        *(nearest_merged(one, views, merge, k, normalize=normalize) for k in (3,) for normalize in (False, True)),
         sorted(matched.items()),
         one.margins,
     ]
@@ -80,11 +80,11 @@ def assert_erased(followed: Index, town: Town) -> None:
 
 
 kinds = st.sampled_from(["new", "new", "register", "register", "rename", "merge", "remove", "remove_template"])
-steps = st.lists(st.tuples(kinds, st.integers(0, 1000), st.integers(1, 9)), min_size=1, max_size=14)
+steps = st.lists(st.tuples(kinds, st.integers(0, 1000), st.integers(1, 9)), min_size=1, max_size=10)
 
 
 @pytest.mark.parametrize("coded", [False, True])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(first=st.integers(0, 30), steps=steps, compact=st.integers(1, 4), copy=st.integers(2, 5), uuids=st.booleans())
 def test_step_by_step_is_what_everything_at_once_is(
     coded: bool, first: int, steps: list[tuple[str, int, int]], compact: int, copy: int, *, uuids: bool

@@ -65,7 +65,7 @@ def missing() -> str:
     try:
         subprocess.run([program, "--version"], check=True, capture_output=True, **_as_user())
     except (OSError, subprocess.CalledProcessError) as error:
-        return f"{program} cannot be run{f' as {_user()}' if _user() else ''}: {error}"
+        return f"{program} cannot be run{f' as {user_of_servers()}' if user_of_servers() else ''}: {error}"
     return ""
 
 
@@ -81,7 +81,7 @@ class PostgresServer:
         if why := missing():
             pytest.skip(why)
         self.folder = Path(tempfile.mkdtemp(prefix="facepool-postgres-"))
-        if user := _user():
+        if user := user_of_servers():
             shutil.chown(self.folder, user)
         self.port = free_port()
         self._settings = (*_SETTINGS, *settings)
@@ -215,13 +215,13 @@ def path_of(name: str) -> str:
     return str(Path(folder) / "pginstall18" / "bin" / (f"{name}.exe" if os.name == "nt" else name))
 
 
-def _user() -> str:
+def user_of_servers() -> str:
     """Who runs the server, which refuses to be run by root; empty: the user of the tests."""
     return "nobody" if os.name == "posix" and os.geteuid() == 0 else ""
 
 
 def _as_user() -> dict[str, Any]:
-    user = _user()
+    user = user_of_servers()
     return {"user": user, "group": _group(user), "extra_groups": [], "cwd": "/"} if user else {}
 
 

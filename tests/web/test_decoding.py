@@ -257,7 +257,8 @@ def until(condition: Any) -> None:
 
 @linux
 def test_a_process_has_nothing_of_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FACEPOOL_MQTT_PASSWORD", "secret")
+    for name in ("FACEPOOL_MQTT_PASSWORD", "PGPASSWORD"):
+        monkeypatch.setenv(name, "secret")
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.set_inheritable(True)

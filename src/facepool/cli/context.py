@@ -27,7 +27,7 @@ from facepool.gallery.address import PoolAddress, PostgresAddress, make_folder_o
 from facepool.gallery.notices import COMMAND_LINE
 from facepool.models.catalog import PACKS, ModelEntry, Progress, find_pack, space_of
 from facepool.models.store import ModelStore, default_root
-from facepool.search import choose, describe
+from facepool.search import choose, describe, keeping_image
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import EmbeddingSpace
 
@@ -164,7 +164,7 @@ class CommandContext:
     @contextmanager
     def changing_pool(self, space: EmbeddingSpace | None = None, *, must_exist: bool = True) -> Iterator[Pool]:
         """The pool for a command that changes it; the logs of a server that has worked on it are told, too."""
-        with self.open_pool(space, must_exist=must_exist) as pool, self.noting(pool):
+        with self.open_pool(space, must_exist=must_exist) as pool, keeping_image(pool), self.noting(pool):
             yield pool
 
     @contextmanager
@@ -201,6 +201,14 @@ class CommandContext:
             self._warn_of(name)
         if any(map(_has_secret, sources)):
             self._warn_of_process_list("source", "")
+
+    def warn_of_pool(self, pool: PoolAddress) -> None:
+        """Say so if other users of this machine can read the password of a pool that is an argument."""
+        if _has_secret(pool):
+            self.console.note(
+                f"Other users of this machine can read the password of {pool}, in the list of processes. Leave it out "
+                "and keep it in ~/.pgpass, or in the file that PGPASSFILE names"
+            )
 
     def _warn_of(self, name: str) -> None:
         """Say, once, who else can read the password in a setting."""

@@ -6,14 +6,17 @@ Read `Search` here first, then ``exact``; ``index`` has the templates in memory 
 PostgreSQL that are too large for that.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
+from weakref import ref
 
 from facepool.errors import PoolUnreachable
 from facepool.gallery import Gallery, check_gallery
 from facepool.search import exact
 from facepool.search.exact import Merge, best_template
+from facepool.search.image import mapped_image
 from facepool.search.index import Index
 from facepool.search.known import (
     Known,
@@ -47,8 +50,10 @@ __all__ = [
     "choose",
     "describe",
     "follow",
+    "keeping_image",
     "normalized_scores",
     "outage",
+    "outage_teller",
 ]
 
 Answer = TypeVar("Answer")
@@ -232,6 +237,29 @@ def follow(gallery: Gallery) -> None:
         Search(gallery).state()
 
 
+@contextmanager
+def keeping_image(gallery: Gallery) -> Iterator[None]:
+    """Changes inside the block leave the pool an image of its index, if it had one; whoever was erased is not in it.
+
+    For those who change a gallery and would not search it: whoever opens it next need not read it.
+    """
+    image = mapped_image(gallery)
+    yield
+    if image is not None:
+        known_of(gallery).keep_image(gallery, image)
+
+
 def outage(gallery: Gallery) -> Outage | None:
     """Whether it is known that the gallery's database is away; nobody is asked."""
     return known_of(gallery).outage
+
+
+def outage_teller(gallery: Gallery) -> Callable[[], Outage | None]:
+    """The same for other threads, now and later; it keeps nothing in memory."""
+    known = ref(known_of(gallery))
+
+    def tell() -> Outage | None:
+        still_known = known()
+        return None if still_known is None else still_known.outage
+
+    return tell

@@ -17,8 +17,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 from weakref import WeakSet
@@ -73,11 +73,37 @@ class Image:
         mark: Which pool at which moment it is of.
         parts: Arrays by name, which may be written to.
         file: Device and number of its file.
+        digests: What each stretch of it, from one byte to another, has to be.
     """
 
     mark: Mark
     parts: Parts
     file: tuple[int, int]
+    memory: memoryview = field(repr=False)
+    digests: Mapping[tuple[int, int], str] = field(repr=False)
+
+    def index(self) -> Index:
+        """What is searched.
+
+        Raises:
+            Misfit: It is damaged, or has not what this version of facepool needs.
+        """
+        chunks = (self.memory[first:end] for first, end in self.digests)
+        with ThreadPoolExecutor(allowed_threads()) as threads:  # `hashlib` lets go of the interpreter's lock
+            if list(threads.map(_digest_of, chunks)) != list(self.digests.values()):
+                raise Misfit("it is damaged")
+        return self.unverified_index()
+
+    def unverified_index(self) -> Index:
+        """The same, where this process has just written it.
+
+        Raises:
+            Misfit: It has not what this version of facepool needs.
+        """
+        try:
+            return Index.of_parts(self.parts)
+        except (KeyError, ValueError, TypeError) as error:
+            raise Misfit("it has the parts of another facepool") from error
 
 
 def write_image(path: Path, make: Callable[[], tuple[Mark, Parts]]) -> None:
@@ -161,12 +187,11 @@ def _reserve(file: BinaryIO, size: int) -> None:
             raise
 
 
-def read_image(path: Path, *, is_own: bool = False) -> Image:
-    """The image of a pool, mapped into memory.
+def read_image(path: Path) -> Image:
+    """The image of a pool, mapped into memory; nothing is compared with its digests yet.
 
     Args:
         path: The pool's file.
-        is_own: Whether this process has just written it. Otherwise every byte is compared with its digest.
 
     Raises:
         Misfit: There is none that can be used.
@@ -184,23 +209,20 @@ def read_image(path: Path, *, is_own: bool = False) -> Image:
             memory = mmap.mmap(file.fileno(), status.st_size, access=mmap.ACCESS_COPY)
             if hasattr(mmap, "MADV_WILLNEED"):
                 memory.madvise(mmap.MADV_WILLNEED)
-    if not is_own:
-        _verify(memoryview(memory), description["arrays"])
-    parts = {record["name"]: _array(memory, record) for record in description["arrays"]}
-    return Image(mark, parts, (status.st_dev, status.st_ino))
+    try:
+        parts = {record["name"]: _array(memory, record) for record in description["arrays"]}
+        digests = dict(_digests(description["arrays"]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise Misfit("its description is of another version") from error
+    return Image(mark, parts, (status.st_dev, status.st_ino), memoryview(memory), digests)
 
 
-def _verify(memory: memoryview, records: list[dict[str, Any]]) -> None:
-    """Compare all digests, on all threads: `hashlib` lets go of the interpreter's lock."""
-    chunks, digests = [], []
+def _digests(records: list[dict[str, Any]]) -> Iterator[tuple[tuple[int, int], str]]:
     for record in records:
         first = record["at"]
         end = first + math.prod(record["shape"]) * np.dtype(record["kind"]).itemsize
-        chunks += [memory[start : min(start + _CHUNK, end)] for start in range(first, end, _CHUNK)]
-        digests += record["digests"]
-    with ThreadPoolExecutor(allowed_threads()) as threads:
-        if list(threads.map(_digest_of, chunks)) != digests:
-            raise Misfit("it is damaged")
+        starts = range(first, end, _CHUNK)
+        yield from zip(((start, min(start + _CHUNK, end)) for start in starts), record["digests"], strict=True)
 
 
 def _digest_of(chunk: memoryview) -> str:
@@ -264,11 +286,18 @@ class ImageKeeper:
             self._is_asked = True
             if self._thread is not None:
                 return
-            thread = threading.Thread(target=self._run, args=(imaged.path, held_by), name="facepool-image", daemon=True)
+            try:
+                own = open_pool(imaged.path, must_exist=True)  # now: what is searched lives as long as a file is open
+            except FacepoolError:
+                return
+            arguments = (imaged.path, held_by, own)
+            thread = threading.Thread(target=self._run, args=arguments, name="facepool-image", daemon=True)
             try:
                 thread.start()
             except RuntimeError:  # the system has none
+                own.close()
                 return
+            _BUSY.add(thread)
             self._thread = thread
 
     def _pays(self, path: Path, index: Index) -> bool:
@@ -285,18 +314,24 @@ class ImageKeeper:
             return True
         return (status.st_dev, status.st_ino) != self._rests_on
 
-    def _run(self, path: Path, held_by: Callable[[Gallery], Held | None]) -> None:
+    def _run(self, path: Path, held_by: Callable[[Gallery], Held | None], own: Gallery | None) -> None:
         """Write until nobody asks any more; what goes wrong is nobody's loss but time."""
-        _BUSY.add(threading.current_thread())
         tries = _TRIES
         while True:
-            if not _slept(self._not_before_s - time.monotonic()):
-                return
+            wait_s = self._not_before_s - time.monotonic()
+            if wait_s > 0:
+                if own is not None:
+                    own.close()
+                    own = None
+                if not _slept(wait_s):
+                    return
             with self._asking:
                 self._is_asked = False
             began_s = time.monotonic()
             try:
-                is_done = self._renewed(path, held_by)
+                gallery, own = own or open_pool(path, must_exist=True), None
+                with gallery:
+                    is_done = self._renewed(path, gallery, held_by)
                 pause_s = _REST * (time.monotonic() - began_s) if is_done else _PAUSE_S
             except (FacepoolError, OSError, MemoryError, Misfit):
                 is_done, pause_s = True, _PAUSE_AFTER_FAILURE_S
@@ -309,25 +344,24 @@ class ImageKeeper:
                     self._thread = None
                     return
 
-    def _renewed(self, path: Path, held_by: Callable[[Gallery], Held | None]) -> bool:
+    def _renewed(self, path: Path, gallery: Gallery, held_by: Callable[[Gallery], Held | None]) -> bool:
         """Write an image, or take the one that another process has written; False: later."""
-        with open_pool(path, must_exist=True) as gallery:
-            imaged, held = gallery.imaged, held_by(gallery)
-            if imaged is None or held is None or held.newest.index is None:
-                return True
-            if gallery.owed().traces:  # whoever wipes deletes the image again
-                return False
-            if self._is_other(path) and (self._took(gallery, held) or _is_of_others(path)):
-                return True
-            make_private(lock_of_image(path))
-            _give_to_owner(path, lock_of_image(path))
-            try:
-                with only_writer(lock_of_image(path), 0, PoolLocked("Another process writes the image")):
-                    write_image(path, lambda: _made(imaged, held))
-            except PoolLocked:
-                return False
-            image = read_image(path, is_own=True)
-            self._use(gallery, held, Index.of_parts(image.parts), image.file)
+        imaged, held = gallery.imaged, held_by(gallery)
+        if imaged is None or held is None or held.newest.index is None:
+            return True
+        if gallery.owed().traces:  # whoever wipes deletes the image again
+            return False
+        if self._is_other(path) and (self._took(gallery, held) or _is_of_others(path)):
+            return True
+        make_private(lock_of_image(path))
+        _give_to_owner(path, lock_of_image(path))
+        try:
+            with only_writer(lock_of_image(path), 0, PoolLocked("Another process writes the image")):
+                write_image(path, lambda: _made(imaged, held))
+        except PoolLocked:
+            return False
+        image = read_image(path)
+        self._use(gallery, held, image.unverified_index(), image.file)
         return True
 
     def _took(self, gallery: Gallery, held: Held) -> bool:
@@ -356,12 +390,20 @@ def _indexed(gallery: Gallery) -> tuple[Index, tuple[int, int]] | None:
         return None
     try:
         image = read_image(imaged.path)
-        if not imaged.has_only_grown_since(image.mark):
-            return None
-        return Index.of_parts(image.parts), image.file
+        return (image.index(), image.file) if imaged.has_only_grown_since(image.mark) else None
     except (OSError, Misfit):
         return None
-    except (KeyError, ValueError, TypeError):  # parts of another facepool
+
+
+def mapped_image(gallery: Gallery) -> Image | None:
+    """The image of a pool, of which nothing is read yet; None: there is none that fits."""
+    imaged = gallery.imaged
+    if imaged is None or os.name == "nt":  # where it would have to be read
+        return None
+    try:
+        image = read_image(imaged.path)
+        return image if imaged.has_only_grown_since(image.mark) else None
+    except (OSError, Misfit):
         return None
 
 
@@ -388,15 +430,16 @@ _ENDING = threading.Event()
 
 def _slept(for_s: float) -> bool:
     """Wait; whether the process goes on."""
-    if for_s > 0:
-        _BUSY.discard(threading.current_thread())
-        _ENDING.wait(for_s)
-        _BUSY.add(threading.current_thread())
-    return not (for_s > 0 and _ENDING.is_set())
+    _BUSY.discard(threading.current_thread())
+    if _ENDING.wait(for_s):
+        return False
+    _BUSY.add(threading.current_thread())
+    return True
 
 
 @atexit.register
 def _end() -> None:
     _ENDING.set()
-    for thread in list(_BUSY):
-        thread.join()
+    with suppress(KeyboardInterrupt):  # who is in a hurry gets no image
+        for thread in list(_BUSY):
+            thread.join()

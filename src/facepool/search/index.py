@@ -23,7 +23,7 @@ from facepool.search.margins import measured_margins
 from facepool.search.segment import Building, People, Segment, Share, Source, keys_of, means_of
 from facepool.search.texts import Texts, ranges
 from facepool.threads import allowed_threads
-from facepool.types import Calibration, Floats, Indices, Mask
+from facepool.types import Calibration, Floats, Indices, Mask, counted, one_line
 
 _CODED_TEMPLATES = 1 << 14
 """From so many on a gallery is searched by codes; in smaller ones there is little to gain."""
@@ -38,7 +38,7 @@ _DEAD = 0.125
 """Share of dead templates from which on a segment is rewritten."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Layer:
     """A segment as an index sees it.
 
@@ -53,6 +53,10 @@ class Layer:
     alive: Mask | None
     people: int
     rows: int
+
+    def __repr__(self) -> str:
+        """How much of it is alive."""
+        return one_line(self, f"{counted(self.rows, 'template')} of {counted(self.people, 'name')}")
 
     @classmethod
     def of(cls, segment: Segment, alive: Mask | None = None) -> "Layer":
@@ -79,7 +83,7 @@ class Layer:
         return Layer(self.segment, alive, self.people - len(places), self.rows - int(self.segment.counts(places).sum()))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Index:
     """A gallery's templates at one revision.
 
@@ -129,6 +133,10 @@ class Index:
         }
         for name, value in numbered.items():
             object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        """How much there is."""
+        return one_line(self, f"{counted(len(self), 'template')} of {counted(self.people, 'name')}")
 
     def __len__(self) -> int:
         """Number of templates."""
@@ -329,12 +337,11 @@ class Index:
         """For each layer, where those are whom changes are about: rising."""
         keys, _ = keys_of(changes.person_ids)
         gone = np.concatenate([changes.template_ids, changes.removed])
-        return [
-            layer.those_alive(
-                np.union1d(layer.segment.places_of_ids(keys), layer.segment.places_of_templates(gone)).astype(np.intp)
-            )
-            for layer in self.layers
-        ]
+        found = []
+        for layer in self.layers:
+            places = layer.segment.places_of_ids(keys), layer.segment.places_of_templates(gone)
+            found.append(layer.those_alive(np.unique(np.concatenate(places))) if any(map(len, places)) else places[0])
+        return found
 
     def _share_of(self, touched: Sequence[Indices]) -> Share | None:
         """What some people add to the cohort; None where that cannot be told: another process has overwritten them."""

@@ -19,8 +19,9 @@ from facepool.gallery import Gallery, open_pool
 from facepool.gallery.address import PostgresAddress
 from facepool.gallery.base import OpenFiles, check_gallery
 from facepool.gallery.checks import check_dimension, check_space
+from facepool.gallery.image import Misfit, image_of
 from facepool.gallery.sql import SqlGallery
-from facepool.search.image import ImageKeeper
+from facepool.search.image import Image, ImageKeeper
 from facepool.search.index import Index
 from facepool.search.shared import SharedIndex
 from facepool.search.state import Outage
@@ -97,6 +98,21 @@ class Known:
         index = self.ask(gallery, self._brought_up_to_date)
         self._current_at = datetime.now(UTC)
         return index
+
+    def keep_image(self, gallery: Gallery, image: Image) -> None:
+        """Have an image written in the place of one that a change has deleted, if it was.
+
+        Args:
+            gallery: After the change.
+            image: As it was before.
+        """
+        if gallery.imaged is None or image_of(gallery.imaged.path).exists():
+            return
+        with self.following, suppress(Misfit):
+            if self.newest.index is None:
+                self.newest.use(image.index())
+        if self.newest.index is not None:
+            self.current(gallery)
 
     def is_in_database(self, gallery: Gallery) -> bool:
         """Whether the gallery is searched in its database, which is decided once: where the process first asks.

@@ -1,10 +1,12 @@
 """Every command with a pool in PostgreSQL, on a real server: what it does, and what it says when there is none."""
 
+import asyncio
 import json
 import os
 import re
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -13,6 +15,9 @@ import pytest
 
 from facepool import open_pool
 from facepool.cli.main import cli
+from facepool.gallery import pool_address
+from facepool.web.services.audit import Audit
+from facepool.web.services.store import open_store
 from reference_pages import commands
 from support import postgres
 from support.commands import Commands, Outcome, film, nobody, pan, typed_here
@@ -154,14 +159,37 @@ def test_a_calibration_is_kept_in_the_database(pool: Commands, here: Here) -> No
     assert pool.people() == {"Ada": 1, "Bob": 1}
 
 
-def test_backups_of_a_database_are_left_to_postgresql(pool: Commands, here: Here, tmp_path: Path) -> None:
-    for words in (("backup", "copy.db"), ("restore", "copy.db", "--yes")):
-        refused = here("pool", *words)
-        assert refused.code == 2
-        assert "pg_dump" in refused.error
-        assert "facepool people export" in refused.error
-    assert not list(tmp_path.glob("copy.db*"))
+def test_a_backup_is_restored_without_who_was_erased_since(pool: Commands, here: Here, tmp_path: Path) -> None:
+    made = here("pool", "backup", "copy.db", "--json")
+    assert made.code == 0, made.err
+    assert (made.records[0]["people"], made.records[0]["templates"]) == (2, 2)
+    with open_pool(tmp_path / "copy.db") as copy:
+        assert [person.name for person in copy.people()] == ["Ada", "Bob"]
+    assert here("people", "rename", "Ada", "Ida").code == 0
+    assert here("people", "remove", "Bob", "--yes").code == 0
+    assert pool("pool", "restore", "copy.db").code == 130  # asked, and nobody answered
+    assert pool.people() == {"Ida": 1}
+    restored = here("pool", "restore", "copy.db", "--yes", "--json")
+    assert restored.code == 0, restored.err
+    assert (restored.records[0]["erased"], restored.records[0]["kept"]) == (["Bob"], None)
+    assert pool.people() == {"Ada": 1}
+    assert here("pool", "restore", "copy.db", "--yes", "--with-erased").code == 0
     assert pool.people() == {"Ada": 1, "Bob": 1}
+    assert [path.name for path in tmp_path.glob("*.db*")] == ["copy.db"]
+
+
+def test_a_backup_moves_a_file_into_a_database_and_the_server_is_told(pool: Commands, here: Here) -> None:
+    assert here("pool", "backup", "copy.db").code == 0
+    assert here("keys", "add", "Me", "--role", "admin").code == 0  # now it is a server's
+    assert here("people", "remove", "Ada", "--yes").code == 0
+    restored = here("pool", "restore", "copy.db", "--yes", "--no-keep")
+    assert restored.code == 0, restored.err
+    assert "not told" not in restored.err
+    assert pool.people() == {"Bob": 1}
+    assert here("keys", "list", "--json").records[0]["name"] == "Me"
+    with closing(open_store(pool_address(str(pool.address)))) as store:
+        entries = asyncio.run(Audit(store, lambda _name: None).entries())
+    assert [entry.action for entry in entries][:2] == ["restored the pool", "erased"]
 
 
 def test_the_doctor_says_what_there_is(pool: Commands, here: Here) -> None:
@@ -207,10 +235,12 @@ WORDS: dict[str, tuple[str, ...]] = {
     "people export": ("copy.db",),
     "people import": (POOL,),
     "people load": (VECTORS,),
+    "pool backup": ("copy.db",),
+    "pool restore": (POOL, "--yes"),
+    "pool index": (),
     "calibrate": (),
     "doctor": (),
 }
-REFUSES_DATABASES = {"pool backup": ("copy.db",), "pool restore": ("copy.db", "--yes")}
 UNFIT = 6
 
 
@@ -240,7 +270,7 @@ def test_no_command_shows_the_password_of_a_server_that_is_away(
 ) -> None:
     given = {PICTURE: str(photos / "person_a_1.jpg"), POOL: str(crowd.pool), VECTORS: "people.jsonl"}
     (tmp_path / "people.jsonl").write_text(json.dumps({"name": "Ada", "vector": [1.0] + [0.0] * 127}))
-    words = [given.get(word, word) for word in (WORDS | REFUSES_DATABASES)[path]]
+    words = [given.get(word, word) for word in WORDS[path]]
     command: click.Command = cli
     for name in path.split():
         assert isinstance(command, click.Group)
@@ -256,15 +286,14 @@ def test_no_command_shows_the_password_of_a_server_that_is_away(
     if path == "doctor":
         assert told.code == UNFIT
         return
-    assert told.code == (2 if path in REFUSES_DATABASES else 4)
-    wanted = "config_invalid" if path in REFUSES_DATABASES else "pool_unreachable"
+    assert told.code == 4
     if style == "json":
         (error,) = [json.loads(line) for line in told.err.splitlines() if line.startswith('{"error"')]
-        assert error["error"] == wanted
+        assert error["error"] == "pool_unreachable"
         assert "postgresql://ada:***@127.0.0.1" in error["message"]
     else:
         (line,) = [line for line in told.err.splitlines() if line.startswith("error [")]
-        assert line.startswith(f"error [{wanted}] ")
+        assert line.startswith("error [pool_unreachable] ")
         assert "postgresql://ada:***@127.0.0.1" in line
     assert "Traceback" not in told.err
     assert "can read the password in --pool, in the list of processes. Set FACEPOOL_POOL" in told.err
@@ -274,6 +303,24 @@ def test_an_address_where_none_belongs_is_not_shown(anywhere: Here) -> None:
     told = anywhere("people", "show", "Ada", f"postgresql://ada:{SECRET}@db/faces")
     assert told.code == 2
     assert SECRET not in told.out + told.err
+
+
+@pytest.mark.parametrize("direction", ["import", "export"])
+def test_another_pool_that_is_named_is_warned_of_and_not_shown(direction: str, away: str, here: Here) -> None:
+    told = here("people", direction, away)
+    assert told.code == 4
+    assert "[pool_unreachable]" in told.error
+    assert "can read the password of postgresql://ada:***@127.0.0.1" in told.err
+    assert SECRET not in told.out + told.err
+
+
+def test_without_the_extra_it_is_said_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, anywhere: Here, away: str
+) -> None:
+    monkeypatch.setattr("facepool.extras.missing", lambda extra: ("psycopg",) if extra == "postgres" else ())
+    told = anywhere("people", "list", "--pool", away)
+    assert told.code == 2
+    assert "psycopg is not installed. Run: pip install 'facepool[postgres]', or name a .db file" in told.error
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")

@@ -11,12 +11,13 @@ from facepool import open_pool
 from support import postgres
 from support.commands import Commands, Outcome, typed_here
 from support.paths import ROOT
+from support.ports import free_port
 
 Typed = Callable[..., Outcome]
 pytestmark = pytest.mark.postgres
 
 GUIDE = (ROOT / "docs" / "guides" / "postgresql.md").read_text(encoding="utf-8")
-SETTING_UP, READER = re.findall(r"^```sql\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+SETTING_UP, READER = re.findall(r"^```text\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
 
 
 def psql(server: postgres.PostgresServer, text: str) -> None:
@@ -118,3 +119,26 @@ def test_two_pools_share_a_database_by_their_schemas(
         other.create("Bob")
     with open_pool(address) as other, open_pool(str(site.address)) as first:
         assert ([one.name for one in other.people()], [one.name for one in first.people()]) == (["Bob"], ["Ada"])
+
+
+def test_verify_full_sends_nothing_to_a_server_that_cannot_show_who_it_is(
+    site: Commands, server: postgres.PostgresServer
+) -> None:
+    # PostgreSQL of the tests is built without TLS, so that a connection in clear is all that there could be.
+    refused = site("people", "list", "--pool", server.url("facepool", "facepool") + "?sslmode=verify-full")
+    assert refused.code == 4
+    assert "[pool_unreachable]" in refused.error
+    assert re.search("SSL|root certificate", refused.error)
+
+
+def test_of_several_hosts_the_one_that_answers_is_used(
+    typed: Typed, site: Commands, server: postgres.PostgresServer, tmp_path: Path
+) -> None:
+    both = f"postgresql://facepool@127.0.0.1:{free_port()},127.0.0.1:{server.port}/facepool"
+    assert [record["person"] for record in typed("people", "list", "--json", "--pool", both).records] == ["Ada"]
+    (tmp_path / "services").write_text(
+        f"[faces]\nhost=127.0.0.1\nport={server.port}\nuser=facepool\ndbname=facepool\n", encoding="utf-8"
+    )
+    site.env["PGSERVICEFILE"] = str(tmp_path / "services")
+    named = site("people", "list", "--json", "--pool", "postgresql://?service=faces")
+    assert [record["person"] for record in named.records] == ["Ada"]

@@ -136,6 +136,7 @@ def export_people(context: CommandContext, target: PoolAddress) -> None:
     everybody is compared with their copy, vectors and pictures. Calibrations, and settings, keys and logs of a server,
     are not copied.
     """
+    context.warn_of_pool(target)
     with context.open_pool() as pool, open_pool(target, pool.space) as other, context.noting(other):
         _copy(context, pool, other)
 
@@ -156,6 +157,7 @@ def import_people(context: CommandContext, source: PoolAddress) -> None:
     An original pair without model_faces.json does not say which model made it; it is taken for --embedder's. If it is
     interrupted, say it again: it goes on where it was. At the end everybody is compared with their copy.
     """
+    context.warn_of_pool(source)
     with context.console.working(f"Looking at {source}"):
         other = open_foreign(source)
     with other:

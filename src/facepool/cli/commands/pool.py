@@ -1,17 +1,18 @@
 """``facepool pool``."""
 
-import importlib.util
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import click
 
+from facepool import extras
 from facepool.cli.context import CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
 from facepool.errors import ConfigError, FacepoolError, PoolCorrupt
 from facepool.gallery import Pool, SqlGallery, open_pool
-from facepool.gallery.address import PostgresAddress
+from facepool.gallery.address import PoolAddress, PostgresAddress, folder_of, make_folder_of
 from facepool.gallery.backup import (
     Backup,
     Comparison,
@@ -22,7 +23,7 @@ from facepool.gallery.backup import (
     replace_damaged,
     restore,
 )
-from facepool.gallery.notices import COMMAND_LINE
+from facepool.gallery.notices import COMMAND_LINE, logs_beside
 from facepool.gallery.schema import kept_before_restoring
 
 _MOST_SHOWN = 20
@@ -51,8 +52,9 @@ def backup_pool(context: CommandContext, file: Path, force: bool) -> None:
     removed or erased there is not to come back.
 
     Whoever is erased from the pool stays in its backups: delete those after the time that you have promised.
+
+    Of a pool in PostgreSQL, pg_dump copies keys and logs of its servers, too.
     """
-    _file_of(context)
     with context.open_pool() as gallery, context.console.measuring("Copying") as report:
         contents = back_up(_in_sql(gallery), file, replace=force, report=report)
     context.console.emit({"backup": str(file), **_record(contents), "bytes": file.stat().st_size})
@@ -80,20 +82,24 @@ def restore_pool(context: CommandContext, file: Path, yes: bool, with_erased: bo
 
     The pool as it was is kept as a file beside it that ends in .before-restore, until anybody is erased. A pool that
     is damaged is replaced while nobody has it open, and kept as .damaged.
+
+    Of a pool in PostgreSQL nothing is kept: make a backup first.
     """
-    path, console = _file_of(context), context.console
-    path.parent.mkdir(parents=True, exist_ok=True)
+    address, console = context.pool_address, context.console
+    make_folder_of(address)
     with ExitStack() as stack:
         with console.measuring("Verifying") as report:
-            backup = stack.enter_context(opened_backup(file, path.parent, report))
+            backup = stack.enter_context(opened_backup(file, folder_of(address), report))
         console.note(f"{file}: {_told(backup.contents)}, {backup.contents.space or 'of an unknown model'}")
         try:
             outcome = _restore(context, backup, yes=yes, with_erased=with_erased, keeps=keeps)
         except PoolCorrupt as error:
-            outcome = _replace_damaged(context, backup, error, yes=yes)
-    people, views = outcome["people"], outcome["templates"]
+            if not isinstance(address, Path):
+                raise
+            outcome = _replace_damaged(context, address, backup, error, yes=yes)
+    people, views = people_count(int(str(outcome["people"]))), counted(int(str(outcome["templates"])), "view")
     console.emit(outcome)
-    console.say(f"{people_count(int(str(people)))} with {counted(int(str(views)), 'view')} restored to {path}", "good")
+    console.say(f"{people} with {views} restored to {address}", "good")
 
 
 @pool.command("index")
@@ -137,18 +143,18 @@ def _restore(
     context: CommandContext, backup: Backup, *, yes: bool, with_erased: bool, keeps: bool
 ) -> dict[str, object]:
     """Restore a backup to a pool that can be read; what became of it, for programs."""
-    path, console = _file_of(context), context.console
-    erased = _erased_by_server(path, [name for (name,) in backup.db.execute("SELECT name FROM persons")])
+    address, console = context.pool_address, context.console
     with _in_sql(context.open_pool(must_exist=False)) as gallery:
+        erased = _erased_by_server(gallery, [name for (name,) in backup.db.execute("SELECT name FROM persons")])
         changes, before = compared(gallery, backup, erased), gallery.size().people
         _tell(context, changes, with_erased=with_erased)
         if before and not yes:
-            _ask(_question(backup, path, before))
-        kept = kept_before_restoring(path) if keeps and before else None
+            _ask(_question(backup, address, before))
+        kept = kept_before_restoring(address) if keeps and before and isinstance(address, Path) else None
 
-        def keep_it() -> None:
-            with _in_sql(open_pool(path)) as unchanged, console.measuring("Keeping the pool as it was") as report:
-                back_up(unchanged, kept_before_restoring(path), replace=True, report=report)
+        def keep_it(target: Path) -> None:
+            with _in_sql(open_pool(address)) as unchanged, console.measuring("Keeping the pool as it was") as report:
+                back_up(unchanged, target, replace=True, report=report)
 
         with console.measuring("Restoring") as report, context.noting(gallery):
             restore(
@@ -156,7 +162,7 @@ def _restore(
                 backup,
                 erased_names=erased,
                 with_erased=with_erased,
-                before=keep_it if kept is not None else None,
+                before=None if kept is None else partial(keep_it, kept),
                 report=report,
             )
         if kept is None:
@@ -167,7 +173,7 @@ def _restore(
             )
         size = gallery.size()
         return {
-            "restored": str(path),
+            "restored": str(address),
             "people": size.people,
             "templates": size.templates,
             "coming": list(changes.coming),
@@ -177,27 +183,15 @@ def _restore(
         }
 
 
-def _file_of(context: CommandContext) -> Path:
-    """The pool's file; a database has means of its own."""
-    address = context.pool_address
-    if isinstance(address, Path):
-        return address
-    raise ConfigError(
-        f"{address} is no file",
-        why="backups of a database are made by PostgreSQL's own means, which keep everything at one moment",
-        fix="Use pg_dump and pg_restore, or copy its people: facepool people export FILE.db and people import FILE.db",
-    )
-
-
 def _in_sql(gallery: Pool) -> SqlGallery:
     if not isinstance(gallery, SqlGallery):
         raise TypeError("every kind of pool is kept in tables")
     return gallery
 
 
-def _question(backup: Backup, path: Path, before: int) -> str:
+def _question(backup: Backup, pool: PoolAddress, before: int) -> str:
     coming = people_count(backup.contents.people)
-    return f"Put the {coming} of {backup.path} into the place of the {people_count(before)} of {path}?"
+    return f"Put the {coming} of {backup.path} into the place of the {people_count(before)} of {pool}?"
 
 
 def _ask(question: str) -> None:
@@ -243,43 +237,40 @@ def _record(contents: Contents) -> dict[str, object]:
     }
 
 
-def _replace_damaged(context: CommandContext, backup: Backup, error: PoolCorrupt, *, yes: bool) -> dict[str, object]:
+def _replace_damaged(
+    context: CommandContext, path: Path, backup: Backup, error: PoolCorrupt, *, yes: bool
+) -> dict[str, object]:
     """Restore a backup in place of a file that can be read no more; what became of it, for programs."""
-    path, console = _file_of(context), context.console
+    console = context.console
     console.note(str(error))
     if not yes:
         _ask(f"Put the {people_count(backup.contents.people)} of {backup.path} there?")
     with console.measuring("Restoring") as report:
         aside = replace_damaged(path, backup, error, report=report)
     console.note(f"The damaged file is {aside} now, until anybody is erased")
-    _log(context, counted(backup.contents.templates, "view"))
+    _log(context, path, counted(backup.contents.templates, "view"))
     return {"restored": str(path), **_record(backup.contents), "kept": str(aside)}
 
 
-def _has_server(pool_path: Path) -> bool:
-    """Whether a server has kept logs beside a pool; its modules need an extra."""
-    return pool_path.with_suffix(".server.db").exists() and importlib.util.find_spec("fastapi") is not None
-
-
-def _erased_by_server(pool_path: Path, names: Collection[str]) -> frozenset[str]:
+def _erased_by_server(gallery: Pool, names: Collection[str]) -> frozenset[str]:
     """Who of some people was erased by a server, as its log says, which the pool itself may not know any more."""
-    if not _has_server(pool_path):
+    if not gallery.has_logs or extras.missing("server"):
         return frozenset()
     from facepool.web.services.audit import Audit  # noqa: PLC0415 -- an extra
     from facepool.web.services.store import open_store  # noqa: PLC0415 -- an extra
 
-    with closing(open_store(pool_path)) as store:
+    with closing(open_store(gallery.address)) as store:
         return Audit(store, lambda _name: None).erased_of(names)
 
 
-def _log(context: CommandContext, detail: str) -> None:
+def _log(context: CommandContext, path: Path, detail: str) -> None:
     """Leave an entry in the audit log of a server, if there is one; a pool that was damaged could leave no notice."""
-    if not _has_server(_file_of(context)):
+    if not logs_beside(path).exists() or extras.missing("server"):
         return
     from facepool.web.services.store import insert_entry, open_store  # noqa: PLC0415 -- an extra
 
     try:
-        with closing(open_store(_file_of(context))) as store, store.transaction() as db:
+        with closing(open_store(path)) as store, store.transaction() as db:
             insert_entry(db, COMMAND_LINE, "restored the pool", detail=detail)
     except FacepoolError as error:
         context.console.note(f"The audit log was not told: {error}")

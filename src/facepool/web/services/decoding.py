@@ -398,6 +398,8 @@ class _Process:
                     pipe.close()
 
 
+_SECRETIVE = ("FACEPOOL_", "PG")
+"""How variables begin that may have passwords in them."""
 _THRIFTY = {
     "OPENBLAS_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "2",
@@ -410,7 +412,7 @@ _THRIFTY = {
 def _start_process() -> "subprocess.Popen[bytes]":
     """One that inherits nothing but its two pipes: no socket of the server, and no settings, which may be secret."""
     code = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); import facepool.web.decoder_process as p; p.main()"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("FACEPOOL_")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETIVE)}
     environment |= _THRIFTY
     started = subprocess.Popen(  # noqa: S603 -- this interpreter
         [sys.executable, "-B", "-P", "-c", code, json.dumps(sys.path)],
