@@ -51,8 +51,8 @@ def answers(one: Index) -> list[object]:
 
     matched = {name: found.tolist() for name, found in matching(one, views, 0.3).items()}
     return [
-        *(nearest(one, probes, k, normalize=normalize) for k in (1, 4, 99) for normalize in (False, True)),
-        *(nearest_merged(one, views, merge, k, normalize=normalize) for k in (2, 20) for normalize in (False, True)),
+        *(nearest(one, probes, k, normalize=normalize) for k in (2, 99) for normalize in (False, True)),
+        *(nearest_merged(one, views, merge, k, normalize=normalize) for k in (3,) for normalize in (False, True)),
         sorted(matched.items()),
         one.margins,
     ]
@@ -80,11 +80,11 @@ def assert_erased(followed: Index, town: Town) -> None:
 
 
 kinds = st.sampled_from(["new", "new", "register", "register", "rename", "merge", "remove", "remove_template"])
-steps = st.lists(st.tuples(kinds, st.integers(0, 1000), st.integers(1, 9)), min_size=1, max_size=14)
+steps = st.lists(st.tuples(kinds, st.integers(0, 1000), st.integers(1, 9)), min_size=1, max_size=10)
 
 
 @pytest.mark.parametrize("coded", [False, True])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(first=st.integers(0, 30), steps=steps, compact=st.integers(1, 4), copy=st.integers(2, 5), uuids=st.booleans())
 def test_step_by_step_is_what_everything_at_once_is(
     coded: bool, first: int, steps: list[tuple[str, int, int]], compact: int, copy: int, *, uuids: bool
@@ -134,17 +134,16 @@ def test_an_index_that_somebody_left_is_spoiled_and_the_next_one_is_not() -> Non
     assert (first.spoiled, second.spoiled, third.spoiled) == (True, True, False)
 
 
-def test_a_segment_that_another_process_overwrote_is_followed_all_the_same() -> None:
-    """Maps of one image are shared: whoever follows later finds zeros where somebody was."""
+def test_an_index_that_was_spoiled_is_followed_all_the_same() -> None:
+    """As by the thread that writes an image, which began before others had followed."""
     town = Town(uuids=True)
     town.step("new", 2, 30)
-    ahead = Index.of(town.everything())
-    behind = Index.of_parts(ahead.parts())
-    removed = [town.step("remove_template", 3, 1), town.step("remove", 4, 1), town.step("rename", 2, 1)]
-    for changes in removed:
+    behind = ahead = Index.of(town.everything())
+    happened = [town.step("remove_template", 3, 1), town.step("remove", 4, 1), town.step("rename", 2, 1)]
+    for changes in happened:
         before, ahead = ahead, ahead.following(changes)
         before.erase(changes.removed)
-    for changes in removed:
+    for changes in happened:
         behind = behind.following(changes)
     assert_same(behind, Index.of(town.everything()))
 

@@ -5,15 +5,23 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
+import numpy as np
 import pytest
 
+from facepool.errors import PoolUnreachable
 from facepool.gallery.address import PostgresAddress
-from facepool.web.services.postgres_processes import PostgresProcesses
+from facepool.recognize.events import Event
+from facepool.records import Record
+from facepool.types import Frame
+from facepool.web.services.activity import Activity
+from facepool.web.services.postgres_processes import SILENT_S, PostgresProcesses
+from facepool.web.services.store import open_store
 from support import postgres
 
 pytestmark = pytest.mark.postgres
 _PATIENCE_S = 30.0
 
+ADA = Event("recognized", 1, "Ada", None, 0.8, 0.4, 0.3, 3, 0.0, (0.0, 0.0, 1.0, 1.0), "match", None, "an id")
 Make = Callable[[], PostgresProcesses]
 
 
@@ -132,6 +140,28 @@ def test_a_camera_that_is_removed_is_removed_everywhere_and_may_come_back(make: 
     eventually(lambda: one.watches(number))
 
 
+def test_pools_of_two_schemas_have_nothing_to_do_with_each_other(make: Make, address: PostgresAddress) -> None:
+    one = make()
+    postgres.server().execute("CREATE SCHEMA other", address.name)
+    with ExitStack() as open_ones:
+        foreign = PostgresProcesses(PostgresAddress(f"{address.url}?options=-csearch_path%3Dother,public"))
+        open_ones.callback(foreign.close)
+        heard: list[str] = []
+        one.announcements.hear("event", lambda fields: heard.append(str(fields["of"])))
+        for process in (one, foreign):
+            process.number_of("rtsp://door/1")
+            process.start()
+        eventually(lambda: one.watches("1") and foreign.watches("1") and one.announcements.listening)
+        foreign.announcements.send("event", {"of": "foreign"})
+        third = make()
+        third.start()
+        third.announcements.send("event", {"of": "third"})
+        eventually(lambda: heard)
+        time.sleep(0.5)
+        assert heard == ["third"]
+        assert len(one.peers) <= 1
+
+
 def test_each_says_something_of_itself(make: Make) -> None:
     one, other = make(), make()
     one.say("mood", lambda: ["good"])
@@ -140,3 +170,47 @@ def test_each_says_something_of_itself(make: Make) -> None:
     eventually(lambda: [peer.report.get("mood") for peer in other.peers] == [["good"]])
     assert other.peers[0].name == one.name
     assert one.number != other.number
+
+
+def test_cameras_stay_whose_they_are_while_the_database_is_away_for_all() -> None:
+    with postgres.own_server() as database, ExitStack() as all_of_them:
+        watcher, other = (PostgresProcesses(PostgresAddress(database.url("pool"))) for _ in range(2))
+        for one in (watcher, other):
+            all_of_them.callback(one.close)
+        number = watcher.number_of("rtsp://door/1")
+        watcher.start()
+        eventually(lambda: watcher.watches(number))
+        other.number_of("rtsp://door/1")
+        other.start()
+        eventually(lambda: other.peers and watcher.peers)
+        database.stop("immediate")
+        with pytest.raises(PoolUnreachable):
+            other.number_of("rtsp://yard/1")
+        ends_s = time.monotonic() + SILENT_S + 2
+        while time.monotonic() < ends_s:
+            assert watcher.watches(number)
+            time.sleep(0.05)
+        database.start()
+        eventually(lambda: other.announcements.listening and other.peers and watcher.peers)
+        assert watcher.watches(number)
+        assert not other.watches(number)
+
+
+def test_an_event_that_is_too_long_to_be_announced_is_read_from_the_activity(address: PostgresAddress) -> None:
+    heard: list[Record] = []
+    with ExitStack() as both:
+        activities = []
+        for _ in range(2):
+            processes = PostgresProcesses(address)
+            store = open_store(address)
+            activities.append(Activity(store, lambda _name: "an id", processes=processes))
+            both.callback(store.close)
+            both.callback(processes.close)
+            processes.start()
+            eventually(lambda processes=processes: processes.announcements.listening)  # type: ignore[misc]
+        one, other = activities
+        other.events.publish = heard.append  # type: ignore[method-assign,assignment]
+        frame = Frame(np.zeros((2, 2, 3), np.uint8), "browser", 0, 0.0)
+        one.emit("x" * 9000, frame, [ADA])
+        eventually(lambda: heard)
+    assert (heard[0]["person"], heard[0]["source"], heard[0]["event"]) == ("Ada", "x" * 9000, "recognized")

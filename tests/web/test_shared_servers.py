@@ -1,6 +1,7 @@
 """Two real servers on one PostgreSQL database: each shows what the other does, and a camera has one watcher."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -43,7 +44,8 @@ class Server:
 
     def web(self, key: str = "") -> httpx.Client:
         """A client with a key; the administrator's by default."""
-        return httpx.Client(base_url=self.address, timeout=_PATIENCE_S, headers={"x-api-key": key or self.key})
+        headers = {"x-api-key": key or self.key} if key or self.key else {}
+        return httpx.Client(base_url=self.address, timeout=_PATIENCE_S, headers=headers)
 
     def get(self, path: str, key: str = "") -> httpx.Response:
         """What it answers."""
@@ -55,6 +57,12 @@ class Server:
         """What it says of the one camera."""
         (camera,) = self.get("/v1/cameras").json()["cameras"]
         return dict(camera)
+
+    @property
+    def watchers(self) -> set[str]:
+        """The processes that watch the cameras; an empty name for a camera that shows nothing."""
+        cameras = self.get("/v1/cameras").json()["cameras"]
+        return {camera["process"] if camera["state"] == "watching" else "" for camera in cameras}
 
     @property
     def watches(self) -> bool:
@@ -113,12 +121,17 @@ def server(commands: Commands, key: str, *words: str) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, photos: Path, open_store: ModelStore) -> Iterator[Site]:
-    commands = Commands(tmp_path_factory.mktemp("site"), open_store.root)
-    running_database = postgres.server()
-    running_database.execute(f"CREATE DATABASE {_DATABASE}")
-    running_database.execute("CREATE EXTENSION vector", _DATABASE)
-    commands.env["FACEPOOL_POOL"] = running_database.url(_DATABASE)
+def commands(tmp_path_factory: pytest.TempPathFactory, open_store: ModelStore) -> Iterator[Commands]:
+    found, running = Commands(tmp_path_factory.mktemp("site"), open_store.root), postgres.server()
+    running.execute(f"CREATE DATABASE {_DATABASE}")
+    running.execute("CREATE EXTENSION vector", _DATABASE)
+    found.env["FACEPOOL_POOL"] = running.url(_DATABASE)
+    yield found
+    running.execute(f"DROP DATABASE {_DATABASE} WITH (FORCE)")
+
+
+@pytest.fixture(scope="module")
+def site(commands: Commands, photos: Path) -> Iterator[Site]:
     key = commands("keys", "add", "Me", "--role", "admin").out.split()[-1]
     photo = photos / "person_a_1.jpg"
     with camera_before(_NOBODY, fps=8) as camera, ExitStack() as running:
@@ -127,7 +140,6 @@ def site(tmp_path_factory: pytest.TempPathFactory, photos: Path, open_store: Mod
         for one in servers:
             eventually(lambda one=one: _is_ready(one))  # type: ignore[misc]
         yield Site(servers, camera, photo)
-    running_database.execute(f"DROP DATABASE {_DATABASE} WITH (FORCE)")
 
 
 def _is_ready(one: Server) -> bool:
@@ -141,6 +153,26 @@ def _no_longer_seen(site: Site) -> None:
     """Nobody is before the camera, and all have heard of that."""
     site.camera.look_at(_NOBODY)
     eventually(lambda: all(one.heard and one.heard[-1].startswith("lost") for one in site.servers))
+
+
+def test_workers_share_out_the_cameras_and_show_all_of_them(commands: Commands) -> None:
+    """First: no key is needed yet."""
+    with camera_before(_NOBODY, fps=8) as camera:
+        words = [f"--camera={camera.url}{name}" for name in ("a", "b")]
+        with server(commands, "", "--workers", "2", *words) as one:
+            eventually(lambda: _is_ready(one))
+            eventually(lambda: len(one.watchers) == 2 and "" not in one.watchers)
+            for number in (1, 2) * 10:
+                eventually(lambda number=number: one.get(f"/v1/cameras/{number}/picture").status_code == 200)  # type: ignore[misc]
+            killed = max(one.watchers)
+            os.kill(int(killed.rpartition("/")[2]), signal.SIGKILL)
+            eventually(lambda: killed not in one.watchers and "" not in one.watchers)
+            eventually(lambda: one.get("/ready").json()["processes"] == 2)
+            one.process.send_signal(signal.SIGTERM)
+            out, err = one.process.communicate(timeout=_PATIENCE_S)
+    assert one.process.returncode == 0, err
+    assert out.count("facepool is at") == 1
+    assert err.count("People are kept in") == err.count("Running on") == 1
 
 
 def test_what_is_registered_at_one_is_recognized_by_the_camera_of_another_and_both_tell_of_it_once(site: Site) -> None:

@@ -23,7 +23,7 @@ from facepool.search.margins import measured_margins
 from facepool.search.segment import Building, People, Segment, Share, Source, keys_of, means_of
 from facepool.search.texts import Texts, ranges
 from facepool.threads import allowed_threads
-from facepool.types import Calibration, Floats, Indices, Mask
+from facepool.types import Calibration, Floats, Indices, Mask, counted, one_line
 
 _CODED_TEMPLATES = 1 << 14
 """From so many on a gallery is searched by codes; in smaller ones there is little to gain."""
@@ -38,7 +38,7 @@ _DEAD = 0.125
 """Share of dead templates from which on a segment is rewritten."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Layer:
     """A segment as an index sees it.
 
@@ -53,6 +53,10 @@ class Layer:
     alive: Mask | None
     people: int
     rows: int
+
+    def __repr__(self) -> str:
+        """How much of it is alive."""
+        return one_line(self, f"{counted(self.rows, 'template')} of {counted(self.people, 'name')}")
 
     @classmethod
     def of(cls, segment: Segment, alive: Mask | None = None) -> "Layer":
@@ -79,7 +83,7 @@ class Layer:
         return Layer(self.segment, alive, self.people - len(places), self.rows - int(self.segment.counts(places).sum()))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Index:
     """A gallery's templates at one revision.
 
@@ -129,6 +133,10 @@ class Index:
         }
         for name, value in numbered.items():
             object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        """How much there is."""
+        return one_line(self, f"{counted(len(self), 'template')} of {counted(self.people, 'name')}")
 
     def __len__(self) -> int:
         """Number of templates."""
@@ -249,7 +257,7 @@ class Index:
     def following(self, changes: Changes) -> "Index":
         """The index of the gallery after some changes: nobody whom they are not about is looked at.
 
-        What is gone from the gallery is still in memory; `erase` ends that.
+        What is gone from the gallery is still in memory; `erase` ends that. Somebody else may have done so already.
         """
         if changes.whole or not self.layers:
             return Index.of(changes)
@@ -266,7 +274,7 @@ class Index:
             self,
             layers=tuple(layers),
             revision=changes.revision,
-            cohort=_cohort_of(layers) if before is None else self.cohort - before + after,
+            cohort=_cohort_of(layers) if self.spoiled else self.cohort - before + after,
             look_alikes=changes.look_alikes,
             margins=_margins(layers, changes.look_alikes, known),
             calibration=changes.calibration,
@@ -285,6 +293,18 @@ class Index:
             if layer.segment.has(template_ids):
                 layer.segment.validity.since = self.generation + 1
                 layer.segment.wipe(template_ids)
+
+    def clean(self) -> None:
+        """Overwrite whoever is in a segment and not alive in this index, the newest; spoils older ones.
+
+        Those are people who have got templates, or another name, and are in another segment with that.
+        """
+        for layer in self.layers:
+            if layer.alive is None:
+                continue
+            segment, dead = layer.segment, np.flatnonzero(~layer.alive)
+            segment.validity.since = max(segment.validity.since, self.generation)
+            segment.wipe(segment.template_ids[ranges(segment.starts[dead], segment.counts(dead))])
 
     def worn(self) -> tuple[Layer, ...]:
         """Layers that are better made one: several small ones, or such with many dead; none where all is well."""
@@ -329,22 +349,18 @@ class Index:
         """For each layer, where those are whom changes are about: rising."""
         keys, _ = keys_of(changes.person_ids)
         gone = np.concatenate([changes.template_ids, changes.removed])
-        return [
-            layer.those_alive(
-                np.union1d(layer.segment.places_of_ids(keys), layer.segment.places_of_templates(gone)).astype(np.intp)
-            )
-            for layer in self.layers
-        ]
+        found = []
+        for layer in self.layers:
+            places = layer.segment.places_of_ids(keys), layer.segment.places_of_templates(gone)
+            found.append(layer.those_alive(np.unique(np.concatenate(places))) if any(map(len, places)) else places[0])
+        return found
 
-    def _share_of(self, touched: Sequence[Indices]) -> Share | None:
-        """What some people add to the cohort; None where that cannot be told: another process has overwritten them."""
+    def _share_of(self, touched: Sequence[Indices]) -> Share:
+        """What some people add to the cohort."""
         share = Share(0, np.zeros(self.dimension, np.int64), 0)
         for layer, places in zip(self.layers, touched, strict=True):
-            if not len(places):
-                continue
-            if _has_zeros(layer.segment, places):
-                return None
-            share += Share.of(layer.segment.means(places))
+            if len(places):
+                share += Share.of(layer.segment.means(places))
         return share
 
     def _rewritten(
@@ -598,11 +614,6 @@ def _cohort_of(layers: Sequence[Layer]) -> Share:
         for places in np.array_split(layer.living(), 1 + layer.people // _PEOPLE_AT_ONCE)
     ]
     return reduce(Share.__add__, shares)
-
-
-def _has_zeros(segment: Segment, places: Indices) -> bool:
-    vectors = segment.vectors[ranges(segment.starts[places], segment.counts(places))]
-    return not vectors.any(axis=1).all()
 
 
 def _names(layer: Layer, places: Indices) -> list[str]:

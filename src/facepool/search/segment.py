@@ -18,7 +18,7 @@ import numpy.typing as npt
 from facepool.gallery.columns import Numbers
 from facepool.search.int8 import Codes, Places, aligned, coded_rows
 from facepool.search.texts import Texts, ranges
-from facepool.types import Floats, Indices
+from facepool.types import Floats, Indices, counted, one_line
 
 Keys = npt.NDArray[np.bytes_]
 
@@ -37,7 +37,7 @@ class Validity:
     since: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Segment:
     """Some people of a gallery, in the order of their names, the rows of a person next to each other.
 
@@ -69,6 +69,10 @@ class Segment:
     key: str
     validity: Validity = field(default_factory=Validity)
 
+    def __repr__(self) -> str:
+        """How much there is."""
+        return one_line(self, f"{counted(self.rows, 'template')} of {counted(self.people, 'name')}")
+
     @property
     def people(self) -> int:
         """How many people it has."""
@@ -85,7 +89,8 @@ class Segment:
 
     def places_of_templates(self, numbers: Numbers) -> Indices:
         """Where the people are whose templates have these numbers, rising; each once."""
-        return np.unique(self.owners(_found(self.template_ids, self.by_template, numbers)))
+        rows = _found(self.template_ids, self.by_template, numbers)
+        return np.unique(self.owners(rows)) if len(rows) else rows
 
     def owners(self, rows: Indices) -> Indices:
         """Whose some rows are."""
@@ -387,15 +392,14 @@ class Building:
     def _code(self, codes: Codes, rows: slice, of: Indices | None, wanted: Indices) -> None:
         """Codes of the same scale are copied, and all others made."""
         for number, source in enumerate(self._sources):
-            here = np.arange(len(wanted)) if of is None else np.flatnonzero(of == number)
-            if not len(here):
-                continue
+            here: slice | Indices = slice(None) if of is None else np.flatnonzero(of == number)
             if source.codes is not None and source.codes.scale == codes.scale:
                 codes.rows[rows][here] = source.codes.rows[wanted[here]]
                 codes.errors[rows][here] = source.codes.errors[wanted[here]]
             else:
-                coded, errors = coded_rows(self.segment.vectors[rows][here], codes.scale)
-                codes.rows[rows][here], codes.errors[rows][here] = coded, errors
+                codes.rows[rows][here], codes.errors[rows][here] = coded_rows(
+                    self.segment.vectors[rows][here], codes.scale
+                )
 
 
 def keys_of(ids: Sequence[str]) -> tuple[Keys, Texts | None]:
@@ -442,6 +446,10 @@ def _found(values: npt.NDArray[Any], order: Places, wanted: npt.NDArray[Any]) ->
     """Where the wanted values are, given the order of all; there may be several of one whose neighbour was wiped."""
     if not len(values) or not len(wanted):
         return np.zeros(0, np.intp)
-    first, end = (np.searchsorted(values, wanted, side=side, sorter=order) for side in ("left", "right"))
-    there = end > first
-    return np.unique(order[ranges(first[there], (end - first)[there])]).astype(np.intp)
+    first = np.searchsorted(values, wanted, sorter=order)
+    there = values[order[np.minimum(first, len(values) - 1)]] == wanted
+    if not there.any():
+        return np.zeros(0, np.intp)
+    first = first[there]
+    end = np.searchsorted(values, wanted[there], side="right", sorter=order)
+    return np.unique(order[ranges(first, end - first)]).astype(np.intp)

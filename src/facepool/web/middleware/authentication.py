@@ -224,7 +224,7 @@ class ConnectionCheck:
             at_once: Look now, however short ago it was looked.
 
         Raises:
-            FacepoolError: It came with a key or session of which nobody can say whether it still holds.
+            PoolUnreachable: Nobody can say whether its key still holds: the database that has the keys is away.
         """
         if not at_once and time.monotonic() - self._looked_at_s < self.every_s:
             return True

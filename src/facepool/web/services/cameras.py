@@ -55,7 +55,7 @@ _RATE_FRAMES = 3
 CameraState = Literal["connecting", "watching", "reconnecting", "ended", "failed", "closed"]
 """``ended``: it was a file, and it has been watched to its end. ``failed``: by an error of this program."""
 _ELSEWHERE_S = 0.2
-_ELSEWHERE = "it is for another process of the server to watch"
+_ELSEWHERE = "another process of the server watches it, or may do so while this one cannot ask the database"
 
 
 class UnknownCamera(NotFound):

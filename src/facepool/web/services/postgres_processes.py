@@ -27,7 +27,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from facepool.errors import FacepoolError, PoolUnreachable
 from facepool.gallery.address import PostgresAddress
-from facepool.gallery.postgres_connection import Connection, connect
+from facepool.gallery.postgres_connection import Connection, connect, explained
 from facepool.web.services.announcements import Announcements, Fields
 from facepool.web.services.processes import Peer, name_of_process
 
@@ -144,15 +144,13 @@ class PostgresProcesses:
         self._schema = ""
         self._db: Database | None = None
         try:
-            self._db = self._connect()
-            with self._db.transaction():
-                self._db.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK_OF_TABLES,))
-                for statement in _TABLES.split(";\n"):
-                    self._db.execute(statement)
-            self.number = self._join(self._db)
-        except psycopg.Error as error:
+            with explained(address):
+                self._db = self._connect()
+                _make_tables(self._db)
+                self.number = self._join(self._db)
+        except BaseException:
             self._close_connection()
-            raise self._away() from error
+            raise
         self._threads = [
             threading.Thread(target=self._run, name="facepool-processes", daemon=True),
             threading.Thread(target=self._pass_on, name="facepool-heard", daemon=True),
@@ -486,6 +484,16 @@ def clock_s() -> float:
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
+
+
+def _make_tables(db: Database) -> None:
+    """Make the tables where they are not there yet: who may not make any can use those of others."""
+    if db.execute("SELECT to_regclass(quote_ident(current_schema()) || '.server_reports')").fetchone() != (None,):
+        return
+    with db.transaction():
+        db.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK_OF_TABLES,))
+        for statement in _TABLES.split(";\n"):
+            db.execute(statement)
 
 
 def _number_of(db: Database, key: str) -> str:

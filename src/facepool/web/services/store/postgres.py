@@ -221,7 +221,9 @@ class PostgresStore(ServerStore):
             return ""
         try:
             with self._lent() as db, db.patient(), _lock_timeout(db, patience_s):
-                db.execute(f"VACUUM {', '.join(_WIPED)}")
+                own = "SELECT to_regclass(quote_ident(current_schema()) || '.server_reports')::text"
+                (reports,) = db.execute(own).fetchone() or (None,)
+                db.execute(f"VACUUM {', '.join([*_WIPED, *([reports] if reports else [])])}")
             with self.transaction(patience_s=patience_s) as db:  # others count meanwhile
                 self.keep_in(db, ERASURES, erasures_in(db) | {"wiped": erasures["erased"]})
         except FacepoolError as error:
