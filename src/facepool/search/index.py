@@ -294,6 +294,18 @@ class Index:
                 layer.segment.validity.since = self.generation + 1
                 layer.segment.wipe(template_ids)
 
+    def clean(self) -> None:
+        """Overwrite whoever is in a segment and not alive in this index, the newest; spoils older ones.
+
+        Those are people who have got templates, or another name, and are in another segment with that.
+        """
+        for layer in self.layers:
+            if layer.alive is None:
+                continue
+            segment, dead = layer.segment, np.flatnonzero(~layer.alive)
+            segment.validity.since = max(segment.validity.since, self.generation)
+            segment.wipe(segment.template_ids[ranges(segment.starts[dead], segment.counts(dead))])
+
     def worn(self) -> tuple[Layer, ...]:
         """Layers that are better made one: several small ones, or such with many dead; none where all is well."""
         old = [
