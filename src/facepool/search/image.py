@@ -413,14 +413,13 @@ def _is_of_others(path: Path) -> bool:
 
 
 def _made(imaged: ImagedGallery, held: Held) -> tuple[Mark, Parts]:
-    """What an image has: the index that is searched, brought to the present moment."""
-    index = held.newest.index
-    if index is None:
-        raise Misfit("nobody searches the pool any more")
-    changes, mark = imaged.marked_changes(index.revision)
-    if changes.revision != index.revision:
-        index = index.following(changes)
-    return mark, index.parts()
+    """What an image has: the index that is searched, brought to the present moment, without who is gone by now."""
+    with held.following:
+        index = held.newest.index
+        if index is None:
+            raise Misfit("nobody searches the pool any more")
+        changes, mark = imaged.marked_changes(index.revision)
+        return mark, held.newest.cleaned(changes).parts()
 
 
 _BUSY: WeakSet[threading.Thread] = WeakSet()
