@@ -162,6 +162,7 @@ def _fill(file: BinaryIO, mark: Mark, arrays: Parts) -> None:
         step = _ALIGNED if array.nbytes < _LARGE_PAGE else _LARGE_PAGE
         record["at"] = at = -(-at // step) * step
         at += array.nbytes
+    file.truncate(at)
     _reserve(file, at)
     for record, array in zip(records, arrays.values(), strict=True):
         file.seek(record["at"])
