@@ -145,7 +145,6 @@ def open_(pool: str, repetitions: str, with_numpy: str) -> dict[str, Any]:
             numpys.append(_timed(lambda one=probe, rows=vectors: (rows @ one).argmax()))  # type: ignore[misc]
     return {
         "first_s": first_s,
-        "people": state.people,
         "templates": state.templates,
         "listed_s": listed_s,
         "before_mib": before,

@@ -3,8 +3,11 @@
 import copy
 import pickle
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from facepool.errors import ConfigError
 from facepool.gallery import PostgresAddress, open_pool, pool_address
@@ -189,3 +192,29 @@ def test_what_the_environment_says_to_libpq_makes_another_pool(monkeypatch: pyte
     monkeypatch.setenv("PGDATABASE", "faces")
     assert folder_of(address) != before
     assert address.name == "faces"
+
+
+@pytest.mark.postgres
+@given(st.text(alphabet="aS%4072:@/?&=,.[]#+", max_size=12), st.sampled_from(["", "?password=", "?sslpassword="]))
+@example("S@S", "")
+@example("S/S", "")
+@example("S%2FS:S", "?password=")
+def test_what_libpq_takes_for_a_password_is_never_shown(typed: str, option: str) -> None:
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    text = f"postgresql://ada:{typed}@db/faces" if not option else f"postgresql://ada@db/faces{option}{typed}"
+    try:
+        address = postgres(text)
+        told = conninfo_to_dict(address.url)
+    except (ConfigError, ProgrammingError):
+        return  # refused, here or there
+    assert (told["user"], told["dbname"]) == ("ada", "faces")
+    secret = str(told.get("password") or told.get("sslpassword") or "")
+    assert secret == unquote(typed)
+    assert address.has_secret == bool(secret)
+    assert str(address) == (
+        f"postgresql://ada{':***' if secret else ''}@db/faces"
+        if not option
+        else f"postgresql://ada@db/faces{option}{'***' if secret else ''}"
+    )

@@ -85,6 +85,11 @@ _REASONS: dict[str, tuple[type[FacepoolError], str, str]] = {
     "40": (PoolLocked, "another process is changing it", _AGAIN),
     "42501": (NotWritable, "its server does not allow this user to", "Let the owner of the database grant the right"),
     "42P01": (PoolGone, "its tables were deleted", "Restore it from a backup"),
+    "42P07": (
+        ConfigError,
+        "its schema has tables of another program",
+        "Make another schema and name it: ?options=-csearch_path%3Dfacepool",
+    ),
     "53100": (DiskFull, "the disk of its server has no room left", "Free some space there; nothing was lost"),
     "53300": (PoolUnreachable, "its server has no connection left", "Raise its max_connections, or end other programs"),
     "53400": (DiskFull, "a limit of its server is reached", "Raise the limit that the server's log names"),
@@ -101,24 +106,25 @@ _REFUSALS: tuple[tuple[str, type[FacepoolError], str, str], ...] = (
     ("password authentication failed", PoolUnreachable, "its server does not accept the password", _LOGIN),
     ("no password supplied", PoolUnreachable, "its server asks for a password", _LOGIN),
     ("no pg_hba.conf entry", PoolUnreachable, "its server does not let this user in from here", _LOGIN),
-    ('role "', PoolUnreachable, "its server does not know the user", _LOGIN),
-    ('database "', PathMissing, "its server has no such database", "Make it (createdb), or name another one"),
-    ("starting up", PoolUnreachable, "its server is starting", _AGAIN),
-    ("shutting down", PoolUnreachable, "its server is ending", _AGAIN),
-    ("not yet accepting", PoolUnreachable, "its server is starting", _AGAIN),
-    ("recovery mode", PoolUnreachable, "its server is starting again after a crash", _AGAIN),
-    ("too many clients", *_REASONS["53300"]),
-    ("too many connections", *_REASONS["53300"]),
-    ("connection slots", *_REASONS["53300"]),
+    ('role ".*" does not exist', PoolUnreachable, "its server does not know the user", _LOGIN),
     (
-        "read-only",
+        'database ".*" does not exist',
+        PathMissing,
+        "its server has no such database",
+        "Make it (createdb), or name another one",
+    ),
+    ("starting up|not yet accepting", PoolUnreachable, "its server is starting", _AGAIN),
+    ("recovery mode", PoolUnreachable, "its server is starting again after a crash", _AGAIN),
+    ("shutting down", PoolUnreachable, "its server is ending", _AGAIN),
+    ("too many (clients|connections)|connection slots", *_REASONS["53300"]),
+    (
+        "session is read-only|standby mode",
         PoolUnreachable,
         "none of its servers can be written to",
         "Name the one that can; to read only, add ?target_session_attrs=any to the address",
     ),
-    ("Connection refused", PoolUnreachable, "no server answers there", "Start it, or check host and port"),
-    ("translate host name", PoolUnreachable, "the name of its host is not known", "Check the host of the address"),
-    ("resolve host", PoolUnreachable, "the name of its host is not known", "Check the host of the address"),
+    ("Connection refused|No such file", PoolUnreachable, "no server answers there", "Start it, or check host and port"),
+    ("(translate|resolve) host", PoolUnreachable, "the name of its host is not known", "Check the host of the address"),
     ("timeout", PoolUnreachable, "its server does not answer", "Check host and port, and the network"),
 )
 """What servers and libpq say when there is no connection: a code does not reach us then."""
@@ -433,7 +439,7 @@ def explain(address: PostgresAddress, error: psycopg.Error) -> FacepoolError | N
         return None
     said = _said(address, error)
     for words, kind, why, fix in _REFUSALS:
-        if words in said:
+        if re.search(words, said):
             return kind(what, why=f"{why} ({said})", fix=fix)
     return PoolUnreachable(what, why=f"its server cannot be reached ({said})", fix="Check the address and the server")
 
@@ -453,16 +459,6 @@ def _is_about_vectors(error: psycopg.Error) -> bool:
 
 
 def _said(address: PostgresAddress, error: psycopg.Error) -> str:
-    """The words of an error in one line, without the password, which libpq does not say, but others may."""
+    """The words of an error in one line, without what is not shown of the address."""
     words = error.diag.message_primary or str(error)
-    return without_secrets(" ".join(words.split()), address)
-
-
-def without_secrets(text: str, address: PostgresAddress) -> str:
-    """A text without the passwords of an address."""
-    with suppress(psycopg.ProgrammingError):
-        given = conninfo_to_dict(address.url)
-        for name in ("password", "sslpassword"):
-            if secret := given.get(name):
-                text = text.replace(str(secret), "***")
-    return text
+    return address.without_secrets(" ".join(words.split()))

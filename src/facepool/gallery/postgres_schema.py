@@ -126,6 +126,8 @@ _VERSIONS = """CREATE TABLE IF NOT EXISTS facepool_migrations (
     applied_at TIMESTAMPTZ NOT NULL DEFAULT now(),
     PRIMARY KEY (part, version)
 )"""
+_HAS_VERSIONS = "SELECT to_regclass(quote_ident(current_schema()) || '.facepool_migrations')"
+"""In the pool's own schema: that of the extension may be another pool's."""
 _ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('facepool'), hashtext(current_schema()))"
 
 
@@ -136,7 +138,7 @@ def version_of(db: Database, part: str = POOL) -> int:
         db: A connection.
         part: Which; others than the pool's keep their own tables beside it.
     """
-    if db.execute("SELECT to_regclass(quote_ident(current_schema()) || '.facepool_migrations')").fetchone()[0] is None:
+    if db.execute(_HAS_VERSIONS).fetchone()[0] is None:
         return 0
     row = db.execute("SELECT max(version) FROM facepool_migrations WHERE part = ?", (part,)).fetchone()
     return int(row[0] or 0)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
+from weakref import ref
 
 from facepool.errors import PoolUnreachable
 from facepool.gallery import Gallery, check_gallery
@@ -52,6 +53,7 @@ __all__ = [
     "keeping_image",
     "normalized_scores",
     "outage",
+    "outage_teller",
 ]
 
 Answer = TypeVar("Answer")
@@ -250,3 +252,14 @@ def keeping_image(gallery: Gallery) -> Iterator[None]:
 def outage(gallery: Gallery) -> Outage | None:
     """Whether it is known that the gallery's database is away; nobody is asked."""
     return known_of(gallery).outage
+
+
+def outage_teller(gallery: Gallery) -> Callable[[], Outage | None]:
+    """The same for other threads, now and later; it keeps nothing in memory."""
+    known = ref(known_of(gallery))
+
+    def tell() -> Outage | None:
+        still_known = known()
+        return None if still_known is None else still_known.outage
+
+    return tell

@@ -5,16 +5,18 @@ own vectors. A gallery has none until one is made: with it every new template ta
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import psycopg
 
 from facepool.errors import ConfigError
 from facepool.gallery import Gallery
+from facepool.gallery.address import PostgresAddress
 from facepool.gallery.database import Database
 from facepool.gallery.postgres import PostgresGallery
+from facepool.gallery.postgres_connection import Connection, explained
 from facepool.gallery.sql import SqlGallery
 from facepool.search.known import in_database, known_of
 
@@ -93,7 +95,7 @@ def make_index(gallery: PostgresGallery, report: Report = lambda _done, _total: 
     dimension = gallery.dimension
     if not dimension:
         raise ConfigError("No index can be made of an empty pool", fix="Register somebody first")
-    with closing(gallery.separate()) as connection, ThreadPoolExecutor(1) as beside:
+    with _explained(gallery) as connection, ThreadPoolExecutor(1) as beside:
         making = beside.submit(_make, connection, dimension)
         try:
             while not wait([making], _LOOK_EVERY_S).done:
@@ -107,18 +109,29 @@ def make_index(gallery: PostgresGallery, report: Report = lambda _done, _total: 
 
 def drop_index(gallery: PostgresGallery) -> None:
     """Do without the index, for example while millions of templates are added."""
-    with closing(gallery.separate()) as connection:
+    with _explained(gallery) as connection:
         connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {NAME}")
 
 
-def _is_alone(connection: "psycopg.Connection[tuple[object, ...]]") -> bool:
+@contextmanager
+def _explained(gallery: PostgresGallery) -> Iterator[Connection]:
+    """A connection for what takes as long as it takes."""
+    address = gallery.address
+    if not isinstance(address, PostgresAddress):
+        raise TypeError(f"{address} is a file")
+    with explained(address), closing(gallery.separate()) as connection:
+        connection.silence_s = None
+        yield connection
+
+
+def _is_alone(connection: Connection) -> bool:
     """Take the lock of those who make an index, which goes with the connection."""
     query = "SELECT pg_try_advisory_lock(hashtext('facepool.' || current_schema()), hashtext(%s))"
     row = connection.execute(query, (NAME,)).fetchone()
     return row is not None and bool(row[0])
 
 
-def _make(connection: "psycopg.Connection[tuple[object, ...]]", dimension: int) -> bool:
+def _make(connection: Connection, dimension: int) -> bool:
     while not _is_alone(connection):  # who waits inside the database would keep the other one from ending
         time.sleep(_LOOK_EVERY_S)
     row = connection.execute(_STATE.replace("?", "%s"), (NAME,)).fetchone()

@@ -11,6 +11,7 @@ scores are normalized. An answer is of one transaction, so of one revision.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ import numpy as np
 
 from facepool.gallery.columns import Changes, LookAlikes
 from facepool.gallery.database import Database
+from facepool.gallery.postgres_connection import PostgresDatabase
 from facepool.gallery.schema import uuid_text
 from facepool.gallery.sql import SqlGallery
 from facepool.search import exact, hnsw
@@ -148,13 +150,19 @@ def at_one_moment(gallery: SqlGallery, work: Callable[[Mirror, Database], Answer
     raise AssertionError("the last attempt makes a mirror of its own")
 
 
+def _patient(db: Database) -> AbstractContextManager[None]:
+    """Looking at all rows may take longer than a server that is there usually says nothing."""
+    return db.patient() if isinstance(db, PostgresDatabase) else nullcontext()
+
+
 def _newest(known: Known, gallery: SqlGallery, db: Database, *, patient: bool) -> Mirror | None:
     """The mirror at the revision that a database shows; None: another thread has seen a newer one meanwhile."""
     with known.following:
         mirror = known.mirror
         if patient and mirror is not None and mirror.state.revision > gallery.revision():
             return None
-        known.mirror = mirror_of(gallery, db) if mirror is None else mirror.following(gallery, db)
+        with _patient(db) if mirror is None else nullcontext():
+            known.mirror = mirror_of(gallery, db) if mirror is None else mirror.following(gallery, db)
         return known.mirror
 
 
@@ -334,7 +342,7 @@ class _Lists:
 
     def __init__(self, dimension: int, db: Database, *, exactly: bool) -> None:
         self._db = db
-        exactly = exactly or not hnsw.is_ready(db)
+        self._exactly = exactly = exactly or not hnsw.is_ready(db)
         self._column = "embedding" if exactly else f"embedding::halfvec({dimension})"
         self._kind = f"vector({dimension})" if exactly else f"halfvec({dimension})"
         rounding = 0.0 if exactly else 2 * _HALF_UNIT_ROUNDOFF
@@ -359,7 +367,8 @@ class _Lists:
         )
         query = f"SELECT view, person_id, similarity FROM ({each}) AS near JOIN samples ON samples.id = sample_id"  # noqa: S608
         texts = [f"[{','.join(map(str, view.tolist()))}]" for view in views]
-        rows = self._db.execute(query, [text for text in texts for _ in range(2)]).fetchall()
+        with _patient(self._db) if self._exactly else nullcontext():
+            rows = self._db.execute(query, [text for text in texts for _ in range(2)]).fetchall()
         table = np.array(rows, np.float64).reshape(-1, 3)
         for view in range(len(views)):
             of_view = table[table[:, 0] == view]

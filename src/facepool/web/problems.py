@@ -38,7 +38,8 @@ from facepool.errors import (
 MEDIA_TYPE = "application/problem+json"
 _SIGN_IN_AGAIN = 4401
 _FORBIDDEN = 4403
-_TRY_LATER = 1013
+TRY_LATER = 1013
+"""How a WebSocket is closed that is to be opened again."""
 _REFUSED = 1008
 _MOST_REASON_BYTES = 123
 _MOST_SHOWN = 200
@@ -376,7 +377,7 @@ async def refuse(socket: WebSocket, error: FacepoolError) -> None:
     """Open a WebSocket and close it for an error, with a reason that the client can read."""
     await socket.accept()  # the reason of one that was never open reaches no browser
     status = status_of(error)
-    number = {401: _SIGN_IN_AGAIN, 403: _FORBIDDEN, 429: _TRY_LATER, 503: _TRY_LATER}.get(status, _REFUSED)
+    number = {401: _SIGN_IN_AGAIN, 403: _FORBIDDEN, 429: TRY_LATER, 503: TRY_LATER}.get(status, _REFUSED)
     await socket.close(number, str(error).encode()[:_MOST_REASON_BYTES].decode(errors="ignore"))
 
 

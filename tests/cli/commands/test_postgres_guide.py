@@ -17,7 +17,7 @@ Typed = Callable[..., Outcome]
 pytestmark = pytest.mark.postgres
 
 GUIDE = (ROOT / "docs" / "guides" / "postgresql.md").read_text(encoding="utf-8")
-SETTING_UP, READER = re.findall(r"^```sql\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+SETTING_UP, READER = re.findall(r"^```text\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
 
 
 def psql(server: postgres.PostgresServer, text: str) -> None:

@@ -11,6 +11,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
 from starlette.types import Receive, Scope, Send
 
+from facepool.errors import PoolUnreachable
 from facepool.gallery import find_name
 from facepool.web.api.schemas import ActivityPage, VisitPage
 from facepool.web.middleware.authentication import ConnectionCheck, Recognizing, share_of
@@ -89,6 +90,9 @@ async def listen(request: Request, services: CurrentServices, _: Recognizing) ->
 
 async def _events(services: Services, check: ConnectionCheck, over: asyncio.Event) -> AsyncIterator[ServerSentEvent]:
     async for record in services.activity.events.listen(over):
-        if not await check.is_valid():
+        try:
+            if not await check.is_valid():
+                return
+        except PoolUnreachable:  # the client connects anew
             return
         yield ServerSentEvent(json.dumps(record, ensure_ascii=False), event=str(record["event"]), id=str(record["id"]))

@@ -29,14 +29,14 @@ from typing import Protocol, Self
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from facepool.capture import Rhythm
-from facepool.errors import FacepoolError, InputError
+from facepool.errors import FacepoolError, InputError, PoolUnreachable
 from facepool.recognize.events import LiveView
 from facepool.recognize.live import LiveSession
 from facepool.records import event_record, live_records
 from facepool.types import Frame
 from facepool.web.hiding import hidden_folders
 from facepool.web.middleware.authentication import ENDED, SIGN_IN_AGAIN, ConnectionCheck, Recognizing, share_of
-from facepool.web.problems import ServerBusy
+from facepool.web.problems import TRY_LATER, ServerBusy
 from facepool.web.services import CurrentServices, Services, live_recognizer
 from facepool.web.services.decoding import FRAME_LIMITS
 from facepool.web.services.following import OutageInfo
@@ -181,8 +181,12 @@ async def converse(
                         await run(thread, conversation.idle)
                         continue
                     # At once before a command: it may be the one that saves.
-                    if not await check.is_valid(at_once=isinstance(item, str)):
-                        await stream.close(SIGN_IN_AGAIN, ENDED)
+                    try:
+                        if not await check.is_valid(at_once=isinstance(item, str)):
+                            await stream.close(SIGN_IN_AGAIN, ENDED)
+                            break
+                    except PoolUnreachable:
+                        await stream.close(TRY_LATER, "The database does not answer, so nobody knows who may go on")
                         break
                     message = await run(thread, conversation.take, item)
                     if message is not None:

@@ -222,6 +222,9 @@ class ConnectionCheck:
 
         Args:
             at_once: Look now, however short ago it was looked.
+
+        Raises:
+            PoolUnreachable: Nobody can say it: the database that has the keys is away.
         """
         if not at_once and time.monotonic() - self._looked_at_s < self.every_s:
             return True

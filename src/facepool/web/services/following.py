@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from facepool.errors import FacepoolError
 from facepool.gallery import Pool
-from facepool.search import Outage, follow, outage
+from facepool.search import Outage, follow, outage_teller
 from facepool.web.services.announcements import Announcements
 
 EVERY_S = 2.0
@@ -45,7 +45,7 @@ class Follower:
     ) -> None:
         self._open_pool = open_pool
         self._every_s = every_s
-        self._outage: Outage | None = None
+        self._tell_outage: Callable[[], Outage | None] = lambda: None
         self._announcements = announcements or Announcements()
         self._changed = threading.Event()
         self._over = False
@@ -57,7 +57,7 @@ class Follower:
     @property
     def outage(self) -> Outage | None:
         """Whether the pool's database is away, and of when what is in memory of it is."""
-        return self._outage
+        return self._tell_outage()
 
     def close(self) -> None:
         """Look no more."""
@@ -74,10 +74,8 @@ class Follower:
                     self._follow(pool)
 
     def _follow(self, pool: Pool) -> None:
-        try:
-            follow(pool)
-        finally:
-            self._outage = outage(pool)
+        self._tell_outage = outage_teller(pool)
+        follow(pool)
 
     def _goes_on(self) -> bool:
         """Wait until there may be something to follow; False: look no more."""
