@@ -39,6 +39,7 @@ _PATIENCE_S = 2.0
 _START_S = 30.0
 """How long processes that are started together wait for each other, before one watches cameras for all."""
 _CALL_S = 5.0
+_AGAIN_S = 2.0
 _PATIENCE_OF_SERVER_S = 2.5
 """How long the database may take for anything: with a beat, less than `HOLD_S`."""
 _GO_ON_S = 10.0
@@ -475,10 +476,10 @@ class PostgresProcesses:
     def _pass_on(self) -> None:
         while (heard := self._heard.get()) is not None:
             kind, fields = heard
-            if kind == _GAP:
-                self.announcements.pass_on_gap()
-            else:
-                self.announcements.pass_on(kind, fields)
+            announcements = self.announcements
+            followed = announcements.pass_on_gap() if kind == _GAP else announcements.pass_on(kind, fields)
+            if not followed and not self._closing.wait(_AGAIN_S):  # the database is away again
+                self._heard.put((_GAP, {}))
 
 
 def clock_s() -> float:
