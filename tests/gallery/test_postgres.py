@@ -307,6 +307,18 @@ def test_a_server_that_says_nothing_is_given_up(url: str, monkeypatch: pytest.Mo
             assert names(pool) == {"Ada": 0}
 
 
+def test_the_revision_is_not_waited_for_as_long_as_other_things(url: str) -> None:
+    with wire_to(postgres.server().port) as wire:
+        through = url.replace(str(postgres.server().port), str(wire.port))
+        with open_pool(through, space(), timeout_s=1.0) as pool:
+            pool.create("Ada")
+            wire.hold()
+            with pytest.raises(PoolUnreachable, match="nothing for 2 s"):
+                pool.revision()
+            wire.release()
+            assert pool.revision() == 1
+
+
 @pytest.mark.parametrize(
     ("query", "expected"),
     [

@@ -12,23 +12,26 @@ from pathlib import Path
 import pytest
 
 from facepool.gallery import open_pool
+from facepool.gallery.address import PoolAddress, PostgresAddress
 from facepool.search import Search
 from support.paths import TESTS
 from support.permissions import like_any_user
-from support.pools import FILES, samples, space, unit
+from support.pools import BACKENDS, FILES, place, samples, space, unit
 
 WRITER = TESTS / "support" / "pool_writer.py"
 TEMPLATES = 3
 
 OLD_POOL = Path(__file__).with_name("pool_of_version_4.sql")
-for_every_backend = pytest.mark.parametrize("backend", FILES)
+for_every_file = pytest.mark.parametrize("backend", FILES)
+for_every_backend = pytest.mark.parametrize("backend", BACKENDS)
 
 
-def start(path: Path, *prefixes: str, count: int) -> list[subprocess.Popen[str]]:
+def start(pool: PoolAddress, *prefixes: str, count: int) -> list[subprocess.Popen[str]]:
     """One process a prefix; all begin to register at the same time."""
+    address = pool.url if isinstance(pool, PostgresAddress) else str(pool)
     processes = [
         subprocess.Popen(
-            [sys.executable, WRITER, path, prefix, str(count)],
+            [sys.executable, WRITER, address, prefix, str(count)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -46,7 +49,7 @@ def start(path: Path, *prefixes: str, count: int) -> list[subprocess.Popen[str]]
     return processes
 
 
-def people(path: Path) -> dict[str, int]:
+def people(path: PoolAddress) -> dict[str, int]:
     with open_pool(path, space()) as pool:
         assert len(Search(pool).index()) == len(pool.templates())
         return {person.name: person.templates for person in pool.people()}
@@ -54,7 +57,7 @@ def people(path: Path) -> dict[str, int]:
 
 @for_every_backend
 def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path, backend: str) -> None:
-    path = tmp_path / backend
+    path = place(tmp_path, backend)
     chance = random.Random(7)
     acknowledged: set[str] = set()
     for round_number in range(4):
@@ -76,7 +79,7 @@ def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path, bac
 
 @for_every_backend
 def test_two_processes_at_once_lose_nothing_of_each_other(tmp_path: Path, backend: str) -> None:
-    path = tmp_path / backend
+    path = place(tmp_path, backend)
     for process in start(path, "left", "right", count=30):
         process.communicate(timeout=60)
         assert process.returncode == 0
@@ -115,7 +118,7 @@ with open_pool(Path(sys.argv[1]), space()) as pool:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such limit there")
-@for_every_backend
+@for_every_file
 def test_a_full_disk_is_told_and_leaves_the_pool_as_it_was(tmp_path: Path, backend: str) -> None:
     path = tmp_path / backend
     with open_pool(path, space()) as pool:
@@ -151,7 +154,7 @@ with open_pool(Path(sys.argv[1]), space()) as pool:
 
 @pytest.mark.skipif(os.name == "nt", reason="permissions work otherwise there")
 @pytest.mark.parametrize("writer_is_open", [False, True])
-@for_every_backend
+@for_every_file
 def test_a_pool_that_may_only_be_read_names_people_and_follows_its_owner(
     tmp_path: Path, backend: str, *, writer_is_open: bool
 ) -> None:
@@ -209,7 +212,7 @@ except FacepoolError as error:
 @pytest.mark.parametrize(
     ("exists", "mode"), [(True, 0o555), (False, 0o555), (True, 0o000)], ids=["old pool", "new pool", "closed folder"]
 )
-@for_every_backend
+@for_every_file
 def test_missing_permission_is_told(tmp_path: Path, backend: str, *, exists: bool, mode: int) -> None:
     folder = tmp_path / "locked"
     folder.mkdir()

@@ -22,7 +22,8 @@ from facepool.gallery.backup import back_up, opened_backup, replace_damaged, res
 from facepool.gallery.image import Misfit, image_of, lock_of_image, unfinished_image_of
 from facepool.gallery.schema import MIGRATIONS
 from facepool.search import Index, Search, follow, keeping_image
-from facepool.search.image import read_image, write_image
+from facepool.search.image import ImageKeeper, read_image, write_image
+from facepool.search.known import known_of
 from support.paths import TESTS
 from support.permissions import like_any_user
 from support.pools import MEASURED, opened, samples, space, unit, units
@@ -297,6 +298,40 @@ def test_who_is_erased_merged_or_renamed_is_out_of_it_when_the_call_returns(
         searched(pool)
     if image_of(path).exists():
         assert b"Ada" not in image_of(path).read_bytes()
+
+
+@pytest.fixture
+def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is new is in other segments than what was there, as in large pools."""
+    monkeypatch.setattr("facepool.search.index._TAIL_ROWS", 1)
+    monkeypatch.setattr("facepool.search.index._DEAD", 2)
+
+
+@pytest.mark.usefixtures("small_segments")
+@pytest.mark.parametrize("change", [change_remove, change_remove_many, change_rename, change_merge])
+def test_nothing_of_them_is_in_the_next_image(path: Path, change: Callable[[Pool], None]) -> None:
+    with open_pool(path, space()) as pool:
+        Search(pool).index()
+        change(pool)
+        searched(pool)
+        index = Index.of_parts(read_image(path).parts)
+        assert any(layer.alive is not None for layer in index.layers)
+    assert b"Ada" not in image_of(path).read_bytes()
+    assert (trace_of(0) in image_of(path).read_bytes()) is (change in (change_rename, change_merge))
+
+
+@pytest.mark.usefixtures("small_segments")
+@pytest.mark.parametrize("change", [change_remove, change_rename])
+def test_nothing_of_those_is_whom_another_process_erases_before_the_image_is_begun(
+    path: Path, change: Callable[[Pool], None]
+) -> None:
+    with open_pool(path, space()) as pool, open_pool(path, space()) as other:
+        Search(pool).index()
+        change(other)
+        known = known_of(pool)
+        assert ImageKeeper()._renewed(path, other, lambda _gallery: known)
+    assert b"Ada" not in image_of(path).read_bytes()
+    assert (trace_of(0) in image_of(path).read_bytes()) is (change is change_rename)
 
 
 def test_a_template_that_is_erased_is_out_of_it(path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from facepool.errors import ConfigError, InvalidEmbedding, SpaceMismatch
 from facepool.gallery import Pool, open_pool
 from facepool.recognize.fuse import fuse
-from facepool.search import Nearest, Search, SearchChoice, choose, describe
+from facepool.search import Nearest, Search, SearchChoice, choose, describe, follow
 from facepool.search import known as known_module
 from facepool.types import EmbeddingSpace, Floats, Sample, Template
 from support import postgres
@@ -225,6 +225,20 @@ def test_some_people_stand_for_all_in_a_large_pool(
             assert cohort / 4 < len(fresh.cohort.names) <= cohort
             assert fresh.cohort.names == mirror.cohort.names
             assert sorted(fresh.cohort.template_ids) == sorted(mirror.cohort.template_ids)
+
+
+@pytest.mark.postgres
+def test_who_is_erased_leaves_the_memory_of_a_pool_that_is_searched_in_its_database(tmp_path: Path) -> None:
+    vectors, names = crowd(30)
+    with opened_at(tmp_path, "exact") as pool:
+        store(pool, vectors, names)
+        Search(pool).state()
+        before = known_module.known_of(pool).mirror
+        assert before is not None
+        assert (before.cohort.vectors == vectors[0]).all(axis=1).any()
+        pool.remove(names[0])
+        follow(pool)
+        assert not (before.cohort.vectors == vectors[0]).all(axis=1).any()
 
 
 @pytest.mark.postgres

@@ -134,17 +134,16 @@ def test_an_index_that_somebody_left_is_spoiled_and_the_next_one_is_not() -> Non
     assert (first.spoiled, second.spoiled, third.spoiled) == (True, True, False)
 
 
-def test_a_segment_that_another_process_overwrote_is_followed_all_the_same() -> None:
-    """Maps of one image are shared: whoever follows later finds zeros where somebody was."""
+def test_an_index_that_was_spoiled_is_followed_all_the_same() -> None:
+    """As by the thread that writes an image, which began before others had followed."""
     town = Town(uuids=True)
     town.step("new", 2, 30)
-    ahead = Index.of(town.everything())
-    behind = Index.of_parts(ahead.parts())
-    removed = [town.step("remove_template", 3, 1), town.step("remove", 4, 1), town.step("rename", 2, 1)]
-    for changes in removed:
+    behind = ahead = Index.of(town.everything())
+    happened = [town.step("remove_template", 3, 1), town.step("remove", 4, 1), town.step("rename", 2, 1)]
+    for changes in happened:
         before, ahead = ahead, ahead.following(changes)
         before.erase(changes.removed)
-    for changes in removed:
+    for changes in happened:
         behind = behind.following(changes)
     assert_same(behind, Index.of(town.everything()))
 

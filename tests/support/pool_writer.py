@@ -4,7 +4,6 @@ It begins when a line arrives on its standard input, so that several can begin t
 """
 
 import sys
-from pathlib import Path
 
 from facepool.gallery import open_pool
 from facepool.types import Sample
@@ -14,7 +13,7 @@ TEMPLATES = 3
 
 
 def main(path: str, prefix: str, count: str) -> None:
-    with open_pool(Path(path), space(), timeout_s=30) as pool:
+    with open_pool(path, space(), timeout_s=30) as pool:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         sys.stdin.readline()

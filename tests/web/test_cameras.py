@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from facepool.geometry import turn_image
 from facepool.overlay import Painter
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.live import LiveRecognizer
+from facepool.search import Outage
 from facepool.types import Detections, Image
 from facepool.web.services.cameras import (
     Camera,
@@ -33,6 +35,7 @@ from facepool.web.services.cameras import (
     UnknownCamera,
     _rate,
 )
+from facepool.web.services.following import OutageInfo
 from facepool.web.services.store import SqliteStore
 from support.loopback_camera import camera_before, moving, write_video
 
@@ -224,6 +227,20 @@ def test_a_picture_is_painted_once_however_many_ask_for_it(
     camera._enter("reconnecting", "it sends no picture")
     with pytest.raises(NoPicture):
         cameras.picture("1")
+
+
+def test_a_camera_says_of_when_the_people_are_that_it_knows(watching: CameraSetup) -> None:
+    cameras = Cameras(watching)
+    camera = cameras._cameras["1"] = Camera("1", "rtsp://127.0.0.1:9/door", RememberedCamera(name="Door"), watching)
+    camera._enter("watching")
+    since, nobody = datetime(2026, 11, 30, 12, 3, 11, tzinfo=UTC), np.zeros(0, np.bool_)
+    pictures = set()
+    for away in (Outage(since, since - timedelta(seconds=1)), Outage(since, None), None):
+        view = LiveView(Detections.empty(), np.zeros(0, np.intp), (), (), nobody, nobody, (), 0, away)
+        camera._show(Frame(np.zeros((240, 640, 3), np.uint8), "door", 0), view)
+        assert camera.status.outage == OutageInfo.of(away)
+        pictures.add(cameras.picture("1"))
+    assert len(pictures) == 3  # each says it in words
 
 
 def test_a_camera_is_watched_once_and_can_be_removed(cameras: Cameras, ada: list[Image]) -> None:

@@ -40,6 +40,8 @@ _COMMITS_KEPT = 10_000
 _FINDING_OUT_S = 15.0
 """How long to try to find out whether a change was stored whose commit was cut off."""
 _PAUSE_S = 0.2
+_ANSWER_S = 2.0
+"""How long a server may take, at least, to tell the revision."""
 _ONE_MOMENT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _A_CHANGE = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 _ABOUT = """
@@ -209,7 +211,10 @@ class PostgresGallery(SqlGallery):
         is asked again: what was made of the old history cannot be taken for the new.
         """
         with self._reading() as db:
-            revision = self._read_revision(db)
+            if not isinstance(db, PostgresDatabase):
+                return self._read_revision(db)
+            with db.patient(max(_ANSWER_S, self._timeout_s)):  # cameras ask before each frame
+                revision = self._read_revision(db)
         return -1 - revision if self._shows_the_past else revision
 
     @property

@@ -249,13 +249,13 @@ class PostgresDatabase:
             self.connection.close()
 
     @contextmanager
-    def patient(self) -> Iterator[None]:
-        """What is done inside the block may take as long as it takes."""
-        self.connection.silence_s = None
+    def patient(self, silence_s: float | None = None) -> Iterator[None]:
+        """The server may say nothing for so long inside the block; None: as long as it takes."""
+        before, self.connection.silence_s = self.connection.silence_s, silence_s
         try:
             yield
         finally:
-            self.connection.silence_s = SILENCE_S
+            self.connection.silence_s = before
 
 
 @lru_cache(maxsize=512)

@@ -87,6 +87,11 @@ _ALL_VECTORS = """
     FROM templates JOIN samples ON samples.id = templates.sample_id
 """
 _NEWER = "WHERE templates.revision > ?"
+_OWNERS_OF_NEWER = """
+    SELECT DISTINCT persons.id, persons.uuid, persons.name FROM templates
+    JOIN samples ON samples.id = templates.sample_id JOIN persons ON persons.id = samples.person_id
+    WHERE templates.revision > ? AND persons.revision <= ?
+"""
 
 
 class _NothingStored(Exception):
@@ -711,9 +716,8 @@ class SqlGallery(ABC):
     def _read_changes(self, db: Database, revision: int, since: int) -> Changes:
         template_ids, owners, vectors = self._read_vectors(db, since)
         people = db.execute("SELECT id, uuid, name FROM persons WHERE revision > ?", (since,)).fetchall()
-        rows = np.array([row for row, _, _ in people], np.int64)
-        for owner in np.setdiff1d(owners, rows).tolist():
-            people += db.execute("SELECT id, uuid, name FROM persons WHERE id = ?", (owner,))
+        if since != _EVERYTHING:
+            people += db.execute(_OWNERS_OF_NEWER, (since, since)).fetchall()
         removed = db.execute("SELECT id FROM removed_templates WHERE revision > ?", (since,)).fetchall()
         return Changes(
             revision=revision,

@@ -26,7 +26,7 @@ Report = Callable[[int, int], None]
 NAME = "templates_nearest"
 WORTH_IT = 20_000
 """Templates below which looking at all of them is as fast."""
-LINKS, BUILD_LINKS = 16, 64
+LINKS, BUILD_LINKS = 24, 128
 """``m`` and ``ef_construction``; ``benchmarks/database_search.py`` has what others find and take."""
 _MEMORY_MB = 2048
 """What making the index may take of the server's memory at most; beyond that it goes on, slower."""

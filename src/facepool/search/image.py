@@ -162,6 +162,7 @@ def _fill(file: BinaryIO, mark: Mark, arrays: Parts) -> None:
         step = _ALIGNED if array.nbytes < _LARGE_PAGE else _LARGE_PAGE
         record["at"] = at = -(-at // step) * step
         at += array.nbytes
+    file.truncate(at)
     _reserve(file, at)
     for record, array in zip(records, arrays.values(), strict=True):
         file.seek(record["at"])
@@ -413,14 +414,13 @@ def _is_of_others(path: Path) -> bool:
 
 
 def _made(imaged: ImagedGallery, held: Held) -> tuple[Mark, Parts]:
-    """What an image has: the index that is searched, brought to the present moment."""
-    index = held.newest.index
-    if index is None:
-        raise Misfit("nobody searches the pool any more")
-    changes, mark = imaged.marked_changes(index.revision)
-    if changes.revision != index.revision:
-        index = index.following(changes)
-    return mark, index.parts()
+    """What an image has: the index that is searched, brought to the present moment, without who is gone by now."""
+    with held.following:
+        index = held.newest.index
+        if index is None:
+            raise Misfit("nobody searches the pool any more")
+        changes, mark = imaged.marked_changes(index.revision)
+        return mark, held.newest.cleaned(changes).parts()
 
 
 _BUSY: WeakSet[threading.Thread] = WeakSet()

@@ -257,7 +257,7 @@ class Index:
     def following(self, changes: Changes) -> "Index":
         """The index of the gallery after some changes: nobody whom they are not about is looked at.
 
-        What is gone from the gallery is still in memory; `erase` ends that.
+        What is gone from the gallery is still in memory; `erase` ends that. Somebody else may have done so already.
         """
         if changes.whole or not self.layers:
             return Index.of(changes)
@@ -274,7 +274,7 @@ class Index:
             self,
             layers=tuple(layers),
             revision=changes.revision,
-            cohort=_cohort_of(layers) if before is None else self.cohort - before + after,
+            cohort=_cohort_of(layers) if self.spoiled else self.cohort - before + after,
             look_alikes=changes.look_alikes,
             margins=_margins(layers, changes.look_alikes, known),
             calibration=changes.calibration,
@@ -293,6 +293,18 @@ class Index:
             if layer.segment.has(template_ids):
                 layer.segment.validity.since = self.generation + 1
                 layer.segment.wipe(template_ids)
+
+    def clean(self) -> None:
+        """Overwrite whoever is in a segment and not alive in this index, the newest; spoils older ones.
+
+        Those are people who have got templates, or another name, and are in another segment with that.
+        """
+        for layer in self.layers:
+            if layer.alive is None:
+                continue
+            segment, dead = layer.segment, np.flatnonzero(~layer.alive)
+            segment.validity.since = max(segment.validity.since, self.generation)
+            segment.wipe(segment.template_ids[ranges(segment.starts[dead], segment.counts(dead))])
 
     def worn(self) -> tuple[Layer, ...]:
         """Layers that are better made one: several small ones, or such with many dead; none where all is well."""
@@ -343,15 +355,12 @@ class Index:
             found.append(layer.those_alive(np.unique(np.concatenate(places))) if any(map(len, places)) else places[0])
         return found
 
-    def _share_of(self, touched: Sequence[Indices]) -> Share | None:
-        """What some people add to the cohort; None where that cannot be told: another process has overwritten them."""
+    def _share_of(self, touched: Sequence[Indices]) -> Share:
+        """What some people add to the cohort."""
         share = Share(0, np.zeros(self.dimension, np.int64), 0)
         for layer, places in zip(self.layers, touched, strict=True):
-            if not len(places):
-                continue
-            if _has_zeros(layer.segment, places):
-                return None
-            share += Share.of(layer.segment.means(places))
+            if len(places):
+                share += Share.of(layer.segment.means(places))
         return share
 
     def _rewritten(
@@ -605,11 +614,6 @@ def _cohort_of(layers: Sequence[Layer]) -> Share:
         for places in np.array_split(layer.living(), 1 + layer.people // _PEOPLE_AT_ONCE)
     ]
     return reduce(Share.__add__, shares)
-
-
-def _has_zeros(segment: Segment, places: Indices) -> bool:
-    vectors = segment.vectors[ranges(segment.starts[places], segment.counts(places))]
-    return not vectors.any(axis=1).all()
 
 
 def _names(layer: Layer, places: Indices) -> list[str]:

@@ -43,7 +43,7 @@ _ROWS_A_BLOCK = 256
 _ROWS_AT_ONCE = 16384
 _PRODUCTS_AT_ONCE = 1 << 17
 """Of rows and probes, multiplied in one go: they stay in a core's cache until their maxima are taken."""
-_ROWS_CODED_AT_ONCE = 2048
+_ROWS_CODED_AT_ONCE = 1024
 _LONG = 256
 """Numbers in a row from which on single rows are multiplied faster than pairs."""
 _ROUNDING = 1e-6
@@ -282,10 +282,12 @@ def _multiplier(probes: Bytes) -> Callable[[Bytes], Products]:
 
 def _coded(vectors: Floats, scale: Floats) -> tuple[Bytes, Floats]:
     """All in single precision: its rounding, of 2**-24 a number, is far below what `_INEXACT` and `_ROUNDING` add."""
-    codes = np.clip(np.rint(vectors * scale), -_LARGEST, _LARGEST)
-    missed = vectors - codes / scale
+    values = vectors * scale
+    np.clip(np.rint(values, out=values), -_LARGEST, _LARGEST, out=values)
+    codes = values.astype(np.int8)
+    missed = np.subtract(vectors, np.divide(values, scale, out=values), out=values)
     lengths = np.sqrt(np.einsum("nd,nd->n", missed, missed))
-    return codes.astype(np.int8), np.asarray(lengths * np.float32(_INEXACT) + np.float32(_ROUNDING), np.float32)
+    return codes, np.asarray(lengths * np.float32(_INEXACT) + np.float32(_ROUNDING), np.float32)
 
 
 def aligned(shape: tuple[int, ...], kind: type[Number]) -> npt.NDArray[Number]:

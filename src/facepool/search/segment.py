@@ -392,15 +392,14 @@ class Building:
     def _code(self, codes: Codes, rows: slice, of: Indices | None, wanted: Indices) -> None:
         """Codes of the same scale are copied, and all others made."""
         for number, source in enumerate(self._sources):
-            here = np.arange(len(wanted)) if of is None else np.flatnonzero(of == number)
-            if not len(here):
-                continue
+            here: slice | Indices = slice(None) if of is None else np.flatnonzero(of == number)
             if source.codes is not None and source.codes.scale == codes.scale:
                 codes.rows[rows][here] = source.codes.rows[wanted[here]]
                 codes.errors[rows][here] = source.codes.errors[wanted[here]]
             else:
-                coded, errors = coded_rows(self.segment.vectors[rows][here], codes.scale)
-                codes.rows[rows][here], codes.errors[rows][here] = coded, errors
+                codes.rows[rows][here], codes.errors[rows][here] = coded_rows(
+                    self.segment.vectors[rows][here], codes.scale
+                )
 
 
 def keys_of(ids: Sequence[str]) -> tuple[Keys, Texts | None]:

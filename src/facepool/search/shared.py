@@ -44,6 +44,15 @@ class SharedIndex:
             if changes is not None:
                 self._follow(changes)
 
+    def cleaned(self, changes: Changes) -> Index:
+        """The index after some changes, without anything in its arrays that the gallery has no more."""
+        with self._following:
+            index = (
+                self._follow(changes) if self.index is None or self.index.revision != changes.revision else self.index
+            )
+            index.clean()
+            return index
+
     def _follow(self, changes: Changes) -> Index:
         known = self.index
         self.index = newer = Index.of(changes) if known is None else known.following(changes)

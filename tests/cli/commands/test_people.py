@@ -9,6 +9,7 @@ import pytest
 
 from facepool import open_pool
 from facepool.gallery import GallerySize
+from support import postgres
 from support.commands import Commands
 from support.paths import SEED
 
@@ -164,6 +165,22 @@ def test_a_killed_load_and_a_killed_export_go_on(facepool: Commands, tmp_path: P
     assert facepool("people", "export", "copy.db").code == 0
     with open_pool(facepool.pool) as pool, open_pool(tmp_path / "copy.db") as copy:
         assert copy.size() == pool.size() == GallerySize(10_000, 40_000)
+
+
+@pytest.mark.postgres
+def test_people_move_from_a_database_to_files_and_back(facepool: Commands, tmp_path: Path) -> None:
+    address, files = postgres.new_database(), vectors_of(tmp_path, 40)
+    assert facepool("people", "load", *files, "--embedder", "sface", "-p", address).code == 0
+    exported = facepool("people", "export", "copy.db", "-p", address)
+    assert exported.out == "40 views of 10 people copied to copy.db\n"
+    assert "verified: 10 people, 40 views of postgresql://" in exported.err
+    assert facepool("people", "export", "model_faces.npy", "-p", "copy.db").code == 0
+    other = postgres.new_database()
+    imported = facepool("people", "import", "model_faces.npy", "-p", other)
+    assert imported.out.startswith("40 views of 10 people copied to postgresql://")
+    assert facepool("people", "import", address, "-p", other).out.startswith("0 views of 0 people")
+    listed = facepool("people", "list", "person 1", "-p", other, "--json").records
+    assert [(record["person"], record["templates"]) for record in listed] == [("Person 1", 4)]
 
 
 def _kill(process: "subprocess.Popen[str]", after_s: float) -> None:

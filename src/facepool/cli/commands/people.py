@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -9,8 +10,17 @@ import click
 
 from facepool.cli.context import CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
-from facepool.errors import ConfigError
-from facepool.gallery import Pool, TransferReport, clean_name, open_foreign, open_pool, transfer, verify_transfer
+from facepool.errors import ConfigError, PoolError, StorageError
+from facepool.gallery import (
+    Pool,
+    TransferReport,
+    check_gallery,
+    clean_name,
+    open_foreign,
+    open_pool,
+    transfer,
+    verify_transfer,
+)
 from facepool.gallery.address import PoolAddress, pool_address
 from facepool.gallery.vectors import check_vectors_of, load, open_vectors
 from facepool.records import person_record, template_record
@@ -183,25 +193,14 @@ def load_people(context: CommandContext, vectors: Path, names: Path | None, norm
     asked for every view of the file.
     """
     file = open_vectors(vectors, names)
-    with context.open_pool(must_exist=False) as pool:
+    with context.changing_pool(must_exist=False) as pool:
         space = _space_of_vectors(context, pool)
-    with context.console.measuring("Checking") as report:
-        checked = check_vectors_of(file, space.dimension, normalize=normalize, report=report)
-    began_s = time.monotonic()
-    with context.changing_pool(space, must_exist=False) as pool:
-        done = 0
-
-        def told(rows: int, total: int) -> None:
-            nonlocal done
-            done = rows
-            report(rows, total)
-
-        try:
-            with context.console.measuring("Loading", "view") as report:
-                loaded = load(checked, pool, space, told)
-        finally:
-            if done < checked.rows:
-                context.console.note(f"{done:,} of {counted(checked.rows, 'view')} are in {pool.address}; say it again")
+        check_gallery(pool, space)
+        with context.console.measuring("Checking") as report:
+            checked = check_vectors_of(file, space.dimension, normalize=normalize, report=report)
+        began_s = time.monotonic()
+        with _going_on(context), context.console.measuring("Loading", "view") as report:
+            loaded = load(checked, pool, space, report)
     rate = round(loaded.added / max(time.monotonic() - began_s, 1e-3))
     record = {"added": loaded.added, "skipped": loaded.skipped, "created": loaded.created, "people": loaded.people}
     context.console.emit({**record, "per_second": rate})
@@ -211,6 +210,16 @@ def load_people(context: CommandContext, vectors: Path, names: Path | None, norm
         f"verified: {counted(checked.rows, 'view')} of {people_count(loaded.people)} are in {pool.address}"
     )
     context.console.say(f"{counted(loaded.added, 'view')} loaded into {pool.address}, {rate:,} a second", "good")
+
+
+@contextmanager
+def _going_on(context: CommandContext) -> Iterator[None]:
+    """Say what to do where something is interrupted that goes on by itself."""
+    try:
+        yield
+    except (KeyboardInterrupt, StorageError, PoolError):
+        context.console.note("What was stored stays stored: the same command goes on from there")
+        raise
 
 
 def _space_of_vectors(context: CommandContext, pool: Pool) -> EmbeddingSpace:
@@ -241,7 +250,7 @@ def _tell_of_list(context: CommandContext, pool: Pool, shown: int, prefix: str, 
 
 def _copy(context: CommandContext, source: Pool, target: Pool) -> None:
     """Copy everybody from one pool to another, compare them, and say what was done."""
-    with context.console.measuring("Copying", "view") as report:
+    with _going_on(context), context.console.measuring("Copying", "view") as report:
         copied = transfer(source, target, report)
     with context.console.measuring("Comparing", "person") as report:
         verified = verify_transfer(source, target, report)
