@@ -10,23 +10,28 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from click.testing import CliRunner
 from fastapi.testclient import TestClient
+from starlette.testclient import WebSocketTestSession
+from starlette.websockets import WebSocketDisconnect
 
 from facepool.cli.context import CommandContext
 from facepool.cli.main import cli
 from facepool.gallery import open_pool
 from facepool.gallery.address import PostgresAddress, pool_address
 from facepool.gallery.notices import COMMAND_LINE
+from facepool.types import Frame
+from facepool.web.middleware.authentication import ConnectionCheck
 from facepool.web.services import Services
 from facepool.web.services.settling import settle_once
 from facepool.web.services.store import open_store
 from support import postgres
 from support.fake_analyzer import SPACE, FakeAnalyzer, view
-from support.web_client import client_of, png
+from support.web_client import HERE, client_of, png, sent
 
 pytestmark = pytest.mark.postgres
 
@@ -322,3 +327,42 @@ def test_a_change_whose_server_cannot_tell_is_hidden_until_another_tells(
         assert other.get("/ready").json()["owed"] != []
     until(lambda: bool(web.get("/ready").json()["owed"] == other.get("/ready").json()["owed"] == []))
     assert tables_with(address, "Grace") == []
+
+
+def view_of(socket: WebSocketTestSession, face: Frame) -> dict[str, Any]:
+    """What a browser is told of a picture that it sends now."""
+    socket.send_bytes(sent(face, time.monotonic()))
+    answer: dict[str, Any] = socket.receive_json()
+    return answer
+
+
+def test_a_live_session_without_a_key_goes_on_while_the_database_is_away_and_one_with_a_key_is_to_try_again(
+    tmp_path: Path, analyzer: FakeAnalyzer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ConnectionCheck, "every_s", 0.0)
+    with postgres.own_server() as server, client_of(tmp_path, analyzer, pool=pool_address(server.url("pool"))) as web:
+        register(web, analyzer, "Ada")
+        face = analyzer.frame(view(0, 5))
+        with web.websocket_connect(f"{HERE}/v1/live") as socket:
+            until(lambda: bool(view_of(socket, face)["faces"][0]["similarity"]))
+            server.stop("immediate")
+            until(lambda: view_of(socket, face)["outage"] is not None)
+            assert view_of(socket, face)["faces"][0]["similarity"] > 0.9
+            answer = web.get("/v1/persons")
+            assert (answer.status_code, answer.json()["code"]) == (503, "pool_unreachable")
+            assert "Retry-After" in answer.headers
+            server.start()
+            until(lambda: view_of(socket, face)["outage"] is None)
+        until(lambda: web.get("/v1/persons").status_code == 200)
+        key = {"x-api-key": web.post("/v1/keys", json={"name": "Me", "role": "admin"}).json()["key"]}
+        with web.websocket_connect(f"{HERE}/v1/live", headers=key) as socket:
+            view_of(socket, face)
+            server.stop("immediate")
+            with pytest.raises(WebSocketDisconnect) as closed:
+                until(lambda: not view_of(socket, face))
+            assert closed.value.code == 1013
+            assert web.get("/v1/persons", headers=key).status_code == 503
+            assert web.get("/health").status_code == 200
+            assert web.get("/ready").json()["ready"] is False
+            server.start()
+            until(lambda: web.get("/v1/persons", headers=key).status_code == 200)

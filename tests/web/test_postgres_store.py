@@ -254,6 +254,22 @@ def test_many_read_at_the_same_time_by_few_connections(url: str, open_one: Open)
         assert (connection.execute(count).fetchone() or (99,))[0] <= 5
 
 
+def test_events_wait_while_the_disk_is_full(url: str, open_one: Open) -> None:
+    store = open_one()
+    full = """
+        CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$;
+        CREATE TRIGGER full_disk BEFORE INSERT ON server_activity FOR EACH ROW EXECUTE FUNCTION full_disk()
+    """
+    with emitting(Activity(store, id_of)) as happened, psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(full)
+        for track in range(5):
+            happened(track)
+        assert store.read("SELECT count(*) FROM server_activity") == [(0,)]
+        connection.execute("DROP TRIGGER full_disk ON server_activity")
+        until(lambda: store.read("SELECT count(*) FROM server_activity") == [(5,)])
+
+
 class TestAServerThatDies:
     @pytest.fixture
     def server(self) -> Iterator[postgres.PostgresServer]:

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from facepool.errors import FacepoolError
+from facepool.errors import FacepoolError, PoolUnreachable
 from facepool.web.connections import network_of
 from facepool.web.hiding import hidden_folders
 from facepool.web.middleware import form_key
@@ -218,13 +218,13 @@ class ConnectionCheck:
         self._looked_at_s = time.monotonic()
 
     async def is_valid(self, *, at_once: bool = False) -> bool:
-        """Whether the connection may go on.
+        """Whether the connection may go on; one that was let in without a key does while nobody can say.
 
         Args:
             at_once: Look now, however short ago it was looked.
 
         Raises:
-            PoolUnreachable: Nobody can say it: the database that has the keys is away.
+            PoolUnreachable: Nobody can say whether its key still holds: the database that has the keys is away.
         """
         if not at_once and time.monotonic() - self._looked_at_s < self.every_s:
             return True
@@ -232,6 +232,11 @@ class ConnectionCheck:
         return await asyncio.to_thread(self._look)
 
     def _look(self) -> bool:
+        if self._key is None and self._token is None:
+            try:
+                return not self._keys.required
+            except PoolUnreachable:
+                return True
         # Not by identify: wrong keys from the same address are to end nobody's connection, and hide no key's end.
         caller = self._keys.find(self._key) if self._key is not None else self._keys.session(self._token or "")
         if caller is None:
