@@ -7,9 +7,9 @@
 Two `facepool serve` share a pool in a real PostgreSQL server. Clients of both make, rename, register and erase people
 and recognize faces as fast as they are let, and remember what they were told; before a camera somebody comes and goes.
 Then the fault. What was acknowledged has to be stored; what was refused may not be; nothing may be half stored; the
-audit log has to have each change once; requests may be answered as usual or with 503 and Retry-After, and nothing else;
-all has to be as before within ten seconds of the end of the fault, by itself; the camera has to go on naming people;
-and the password of the database may be in no log and no answer.
+audit log has to have each change once; requests may be answered as usual, with 503 and Retry-After or, where a disk is
+full, with 507; all has to be as before within ten seconds of the end of the fault, by itself; the camera has to go on
+naming people; and the password of the database may be in no log and no answer.
 """
 
 import argparse
@@ -72,7 +72,12 @@ class Told:
 
     @property
     def refused(self) -> bool:
-        return self.status == 503
+        return self.status in (503, 507) and self.code != "outcome_unknown"
+
+    @property
+    def unknown(self) -> bool:
+        """Whether nobody could tell the client what became of it."""
+        return self.status == 0 or self.code == "outcome_unknown"
 
 
 @dataclass
@@ -84,7 +89,7 @@ class Result:
     tried: int = 0
     acknowledged: int = 0
     refused: int = 0
-    unanswered: int = 0
+    unknown: int = 0
     lost: int = 0
     recovered_s: float | None = None
     longest_s: float = 0
@@ -367,13 +372,13 @@ def judge(world: World, result: Result, told: Sequence[Told], mended_s: float) -
     changes = [one for one in told if one.kind != "recognize"]
     result.tried, result.acknowledged = len(changes), sum(one.done for one in changes)
     result.refused = sum(one.refused for one in changes)
-    result.unanswered = sum(one.status == 0 for one in changes)
+    result.unknown = sum(one.unknown for one in changes)
     result.longest_s = round(max(one.took_s for one in told), 1)
     result.statuses = dict(Counter(f"{one.status} {one.code}".strip() for one in told if not one.done).most_common(12))
     for one in told:
-        if one.refused and not one.retry_after:
+        if one.status == 503 and not one.retry_after:
             result.wrong.append(f"503 {one.code} without Retry-After")
-        elif not (one.done or one.refused or one.status == 0 or _follows(one)):
+        elif not (one.done or one.refused or one.unknown or _follows(one)):
             result.wrong.append(f"{one.kind}: {one.status} {one.code}")
         if one.took_s > MOST_S:
             result.wrong.append(f"{one.kind} took {one.took_s:.0f} s")
@@ -406,10 +411,10 @@ def stored_wrongly(world: World, told: Sequence[Told], result: Result) -> list[s
     made = {one.name for one in told if one.kind in ("make", "register", "rename") and one.done}
     refused = {one.name for one in told if one.kind in ("make", "register", "rename") and one.refused}
     gone = {one.name for one in told if one.kind == "erase" and one.done}
-    perhaps_gone = {one.name for one in told if one.kind == "erase" and one.status == 0}
+    perhaps_gone = {one.name for one in told if one.kind == "erase" and one.unknown}
     kept = {one.name for one in told if one.kind == "erase" and one.refused}
     left = {f"Old {one.name.removeprefix('New ')}" for one in told if one.kind == "rename" and one.done}
-    perhaps_left = {f"Old {one.name.removeprefix('New ')}" for one in told if one.kind == "rename" and one.status == 0}
+    perhaps_left = {f"Old {one.name.removeprefix('New ')}" for one in told if one.kind == "rename" and one.unknown}
     lost = made - gone - perhaps_gone - left - perhaps_left - people.keys()
     result.lost = len(lost) + len((gone | left) & people.keys())
     checks = {
@@ -450,8 +455,8 @@ def audit_of(world: World) -> Counter[str]:
 def show(result: Result) -> None:
     print(f"{result.name}: {result.what}")
     print(
-        f"  {result.acknowledged} of {result.tried} acknowledged, {result.refused} refused, {result.unanswered} "
-        f"unanswered; lost {result.lost}; as before after {result.recovered_s} s; camera named {result.seen_meanwhile}"
+        f"  {result.acknowledged} of {result.tried} acknowledged, {result.refused} refused, {result.unknown} "
+        f"unknown; lost {result.lost}; as before after {result.recovered_s} s; camera named {result.seen_meanwhile}"
     )
     print(f"  {result.statuses}")
     for line in result.remarks:
@@ -468,7 +473,7 @@ def table(results: Sequence[Result]) -> str:
         "changes",
         "acknowledged",
         "refused",
-        "unanswered",
+        "unknown",
         "lost",
         "as before after",
         "camera named",
@@ -477,7 +482,7 @@ def table(results: Sequence[Result]) -> str:
     lines = [head, ("---", *["---:"] * (len(head) - 1))]
     for one in results:
         recovered = "" if one.recovered_s is None else f"{one.recovered_s} s"
-        counts = (one.tried, one.acknowledged, one.refused, one.unanswered, one.lost)
+        counts = (one.tried, one.acknowledged, one.refused, one.unknown, one.lost)
         lines.append((one.name, *map(str, counts), recovered, str(one.seen_meanwhile), str(len(one.wrong))))
     told = [f"- {one.name}: {line}" for one in results for line in (*one.remarks, *one.wrong)]
     return "\n".join(["| " + " | ".join(line) + " |" for line in lines] + ["", *told]) + "\n"

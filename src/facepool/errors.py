@@ -304,6 +304,15 @@ class PoolUnreachable(PoolError):
     code = "pool_unreachable"
 
 
+class OutcomeUnknown(PoolUnreachable):
+    """The connection to the database broke while a change was being stored, and the database could not be asked since.
+
+    Remedy: look whether the change is there before you repeat it.
+    """
+
+    code = "outcome_unknown"
+
+
 class PoolTooNew(PoolError):
     """The pool was written by a newer facepool.
 

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 import psycopg
 
-from facepool.errors import PathMissing, PoolLocked, PoolUnreachable
+from facepool.errors import OutcomeUnknown, PathMissing, PoolLocked, PoolUnreachable
 from facepool.gallery.address import PostgresAddress
 from facepool.gallery.base import OpenFiles
 from facepool.gallery.checks import check_space, check_vectors, damaged, gallery_changed
@@ -37,7 +37,7 @@ CHANNEL = "facepool"
 _ROWS_AT_ONCE = 8192
 _COMMITS_KEPT = 10_000
 """So many changes may come between two looks of a process before it has to read everything anew."""
-_FINDING_OUT_S = 15.0
+_FINDING_OUT_S = 6.0
 """How long to try to find out whether a change was stored whose commit was cut off."""
 _PAUSE_S = 0.2
 _ANSWER_S = 2.0
@@ -394,7 +394,7 @@ class PostgresGallery(SqlGallery):
         """Whether a change was stored.
 
         Raises:
-            PoolUnreachable: That could not be found out.
+            OutcomeUnknown: That could not be found out.
         """
         ends_at_s = time.monotonic() + _FINDING_OUT_S
         while True:
@@ -405,7 +405,7 @@ class PostgresGallery(SqlGallery):
                     return row is not None and row[0] == token
             except (PoolUnreachable, PoolLocked) as error:
                 if time.monotonic() > ends_at_s:
-                    raise PoolUnreachable(
+                    raise OutcomeUnknown(
                         f"Nobody knows whether the change was stored in {self.address}",
                         why=f"the connection broke while it was being stored, and since then {error.why}",
                         fix="Look whether it is there before you repeat it",

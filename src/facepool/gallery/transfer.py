@@ -122,7 +122,9 @@ def _holds(there: dict[bytes, bytes] | None, here: dict[bytes, bytes], *, with_i
     """Whether a person is there with all of their views."""
     if there is None:
         return False
-    return all(view in there and (not (picture and with_images) or there[view]) for view, picture in here.items())
+    return all(
+        view in there and (not (picture and with_images) or there[view] == picture) for view, picture in here.items()
+    )
 
 
 def _incomplete(target: Gallery, people: Collection[str]) -> TransferIncomplete:
@@ -130,7 +132,7 @@ def _incomplete(target: Gallery, people: Collection[str]) -> TransferIncomplete:
     more = f" and {len(people) - _MOST_NAMED} more" if len(people) > _MOST_NAMED else ""
     return TransferIncomplete(
         f"Not everything is in {target.address}",
-        why=f"views of {names}{more} are missing there",
+        why=f"views of {names}{more} are missing there, or have no picture or another one",
         fix="Copy again, while nobody else changes the two",
     )
 

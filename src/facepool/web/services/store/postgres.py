@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from facepool.errors import FacepoolError, PoolLocked, PoolUnreachable, StorageError
+from facepool.errors import FacepoolError, OutcomeUnknown, PoolLocked, PoolUnreachable, StorageError
 from facepool.gallery.address import PostgresAddress
 from facepool.gallery.database import Database
 from facepool.gallery.postgres_connection import SILENCE_S, PostgresDatabase, explained, shared
@@ -141,7 +141,8 @@ class PostgresStore(ServerStore):
 
         Raises:
             PoolLocked: Somebody else writes for longer.
-            PoolUnreachable: The database is away; its ``why`` says where nobody knows whether the change was stored.
+            PoolUnreachable: The database is away.
+            OutcomeUnknown: It went away while the change was being stored.
             StoreGone: The tables were deleted or replaced; nothing was changed.
         """
         ends_at_s = time.monotonic() + (self._patience_s if patience_s is None else patience_s)
@@ -258,6 +259,8 @@ class PostgresStore(ServerStore):
                     yield db
                 finally:
                     db.connection.silence_s = SILENCE_S
+        except OutcomeUnknown:
+            raise  # that is of this change alone: whoever comes next finds out why
         except PoolUnreachable as error:
             self._away = time.monotonic(), error
             raise
@@ -321,7 +324,7 @@ def _commit(db: PostgresDatabase, address: PostgresAddress) -> None:
     except psycopg.Error as error:
         if not db.broken:
             raise
-        raise PoolUnreachable(
+        raise OutcomeUnknown(
             f"Nobody knows whether the change was stored in {address}",
             why="the connection broke while it was being stored",
             fix="Look whether it is there before you repeat it",
