@@ -90,6 +90,8 @@ def test_an_address_is_shown_without_its_password(text: str, shown: str, name: s
         "postgresql://ada:hunter2%zz@db/faces",
         "postgresql://ada:hunter2%00@db/faces",
         "postgresql://ada:hunter2 x@db/faces",
+        "postgresql://ada:hunter2%E4@db/faces",
+        "postgresql://ada:hunter2\udce4@db/faces",
         "postgresql://ada:hunter2",
         "postgresql://ada:hunter2/faces",
         "postgresql://db/faces?hunter2",
@@ -197,6 +199,8 @@ def test_what_the_environment_says_to_libpq_makes_another_pool(monkeypatch: pyte
 @pytest.mark.postgres
 @given(st.text(alphabet="aS%4072:@/?&=,.[]#+", max_size=12), st.sampled_from(["", "?password=", "?sslpassword="]))
 @example("S@S", "")
+@example("%a0S", "")
+@example("%a0S", "?password=")
 @example("S/S", "")
 @example("S%2FS:S", "?password=")
 def test_what_libpq_takes_for_a_password_is_never_shown(typed: str, option: str) -> None:

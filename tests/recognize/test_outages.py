@@ -1,5 +1,7 @@
 """The pool's database is stopped and started again under people who are recognized live."""
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -27,7 +29,7 @@ PATIENCE_S = 60
 @pytest.fixture
 def server() -> Iterator[PostgresServer]:
     with own_server() as running:
-        with open_pool(running.url("pool"), SPACE) as pool:
+        with open_pool(running.url("pool"), SPACE, timeout_s=60) as pool:
             pool.register("Ada", [Sample(view(ADA, 0))], SPACE)
         yield running
 
@@ -38,7 +40,7 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def opened(server: PostgresServer) -> Pool:
-    return open_pool(server.url("pool"), SPACE, timeout_s=2)
+    return open_pool(server.url("pool"), SPACE, timeout_s=20)
 
 
 class Show:
@@ -130,6 +132,26 @@ def test_a_face_in_view_keeps_its_name_and_a_killed_server_stops_nobody(server: 
         for _ in range(100):
             assert show.recognizer.process(show.analyzer.frame(Actor(view(ADA, 5)))).names == ("Ada",)
         server.start()
+        wait_until(lambda: outage(pool) is None)
+        assert show.play(ADA) == "Ada"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="no process can be stopped for a while")
+def test_a_database_that_hangs_holds_nobody_up_for_long(server: PostgresServer) -> None:
+    with open_pool(server.url("pool"), SPACE, timeout_s=2) as pool:
+        show = Show(pool)
+        assert show.play(ADA) == "Ada"
+        clients = "SELECT pid FROM pg_stat_activity WHERE pid != pg_backend_pid() AND backend_type = 'client backend'"
+        pids = [pid for (pid,) in server.execute(clients)]
+        pids.append(int((server.folder / "data" / "postmaster.pid").read_text().split()[0]))
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            assert show.play(ADA) == "Ada"
+            assert show.outage() is not None
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
         wait_until(lambda: outage(pool) is None)
         assert show.play(ADA) == "Ada"
 

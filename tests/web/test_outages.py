@@ -27,7 +27,7 @@ PATIENCE_S = 60
 @pytest.fixture
 def database() -> Iterator[PostgresServer]:
     with own_server() as running:
-        with open_pool(running.url("pool"), SPACE) as pool:
+        with open_pool(running.url("pool"), SPACE, timeout_s=60) as pool:
             pool.register("Ada", [Sample(view(ADA, 0))], SPACE)
         yield running
 

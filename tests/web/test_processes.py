@@ -17,6 +17,7 @@ from facepool.web.services.activity import Activity
 from facepool.web.services.postgres_processes import SILENT_S, PostgresProcesses
 from facepool.web.services.store import open_store
 from support import postgres
+from support.wire import wire_to
 
 pytestmark = pytest.mark.postgres
 _PATIENCE_S = 30.0
@@ -194,6 +195,33 @@ def test_cameras_stay_whose_they_are_while_the_database_is_away_for_all() -> Non
         eventually(lambda: other.announcements.listening and other.peers and watcher.peers)
         assert watcher.watches(number)
         assert not other.watches(number)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_who_gets_no_answer_watches_on_only_where_nobody_else_can(address: PostgresAddress, alone: bool) -> None:
+    server = postgres.server()
+    with wire_to(server.port) as wire, ExitStack() as all_of_them:
+        behind = address.url.replace(f":{server.port}/", f":{wire.port}/")
+        cut_off = PostgresProcesses(PostgresAddress(behind))
+        all_of_them.callback(cut_off.close)
+        number = cut_off.number_of("rtsp://door/1")
+        cut_off.start()
+        eventually(lambda: cut_off.watches(number))
+        if not alone:
+            other = PostgresProcesses(address)
+            all_of_them.callback(other.close)
+            other.number_of("rtsp://door/1")
+            other.start()
+            eventually(lambda: other.peers and cut_off.peers)
+        wire.pulled.set()
+        ends_s = time.monotonic() + 2 * SILENT_S
+        while time.monotonic() < ends_s and (alone or not other.watches(number)):
+            assert not alone or cut_off.watches(number)
+            time.sleep(0.01)
+        assert cut_off.watches(number) == alone
+        wire.pulled.clear()
+        eventually(lambda: cut_off.announcements.listening)
+        assert cut_off.watches(number) == alone
 
 
 def test_an_event_that_is_too_long_to_be_announced_is_read_from_the_activity(address: PostgresAddress) -> None:

@@ -69,6 +69,8 @@ class PostgresAddress:
             )
         if any(part and _BROKEN_ESCAPE.search(part) for part in parts.groups()):
             raise _unreadable("two hexadecimal digits have to come after each %", "Write % itself as %25")
+        if not _is_text(url):
+            raise _unreadable("what stands after its % is no UTF-8", "Write ä as %C3%A4, for example")
         if not all(map(_HOST.fullmatch, parts["hosts"].split(","))):
             raise _unreadable(
                 "one of its hosts is none",
@@ -217,6 +219,14 @@ def beside(pool: PoolAddress, ending: str) -> Path:
 
 def _unreadable(why: str, fix: str) -> ConfigError:
     return ConfigError("The address of the pool cannot be read", why=why, fix=fix)
+
+
+def _is_text(url: str) -> bool:
+    try:
+        unquote(url, errors="strict").encode()
+    except UnicodeError:
+        return False
+    return True
 
 
 def _options(text: str | None) -> list[str]:

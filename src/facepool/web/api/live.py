@@ -367,7 +367,7 @@ class _BrowserCamera:
 
     def __init__(self, services: Services) -> None:
         self._decoder = services.engine.decoder
-        self._pool = services.pool.open()
+        self._pool = services.pool.open_for_live()
         recognizer = live_recognizer(services.engine, services.tuning, services.tracks, self._pool)
         self._session = LiveSession(recognizer, partial(services.activity.emit, _SOURCE))
         self._now_s = 0.0

@@ -18,6 +18,8 @@ from facepool.gallery import PoolAddress
 from facepool.search import describe
 from facepool.web.api.schemas import Body
 from facepool.web.middleware.authentication import Administering, Recognizing
+from facepool.web.patience import is_over_within
+from facepool.web.problems import ServerBusy
 from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices, Services
 from facepool.web.services.following import OutageInfo
@@ -26,6 +28,10 @@ from facepool.web.services.tuning import CHANGEABLE
 router = APIRouter(prefix="/v1/system", tags=["system"], route_class=BoundedRoute)
 monitoring = APIRouter(tags=["system"], route_class=BoundedRoute)
 settings_router = APIRouter(prefix="/v1/settings", tags=["settings"], route_class=BoundedRoute)
+
+
+_READY_S = 1.5
+"""Whoever asks whether the server is ready has little patience, and "no" is an answer."""
 
 
 class ModelLicence(BaseModel):
@@ -126,10 +132,10 @@ async def health() -> Health:
 @monitoring.get("/ready", responses={503: {"model": Ready}})
 async def ready(services: CurrentServices, response: Response) -> Ready:
     """The networks are loaded, and the pool can be read, as can what is kept beside it."""
-    wrong = {
-        "pool": await _code_of(services.pool.run(lambda pool: pool.revision())),
-        "store": await _code_of(asyncio.to_thread(services.store.changes)),
-    }
+    codes = await asyncio.gather(
+        _code_of(services.pool.run(lambda pool: pool.revision())), _code_of(asyncio.to_thread(services.store.changes))
+    )
+    wrong = dict(zip(("pool", "store"), codes, strict=True))
     why = sorted({code for code in wrong.values() if code is not None})
     if why:
         response.status_code = 503
@@ -147,9 +153,10 @@ async def ready(services: CurrentServices, response: Response) -> Ready:
 
 
 async def _code_of(attempt: Awaitable[object]) -> str | None:
-    """What an attempt fails with; None: it does not."""
+    """What an attempt fails with, or that it takes too long; None: it does not."""
     try:
-        await attempt
+        if not await is_over_within(attempt, _READY_S):
+            return ServerBusy.code
     except FacepoolError as error:
         return error.code
     return None

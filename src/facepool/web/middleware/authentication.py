@@ -26,6 +26,7 @@ from facepool.web.connections import network_of
 from facepool.web.hiding import hidden_folders
 from facepool.web.middleware import form_key
 from facepool.web.middleware.proxies import is_proxied
+from facepool.web.patience import is_over_within
 from facepool.web.problems import Forbidden, KeyMissing, KeyUnknown, Refusal, refuse, turn_away
 from facepool.web.services.keys import LOCAL, SESSION_S, Caller, Keys, Role
 from facepool.web.services.limits import Limits
@@ -44,6 +45,9 @@ _SESSION = "/v1/session"
 _WITHOUT_A_KEY = frozenset({"/api/v1/config", "/api/v1/consistence/status"})
 """CompreFace tells these to everybody; there is nothing of a person in them."""
 _WITH_A_KEY_IN_A_FORM = "/v1/vision/"
+_ALWAYS_ANSWERED = frozenset({"/health", "/ready"})
+"""Whoever watches over the server is to hear that it lives, however long the keys take; nothing of a person is told."""
+_PATIENCE_S = 0.5
 _KEY_IN_PATH = re.compile("/api/v1/static/([^/]+)/images/")
 _QUERY = "api_key"
 _CALLER = "facepool.caller"
@@ -92,7 +96,11 @@ class Authenticate:
         try:
             key, receive = await self._key(connection, receive)
             # In a thread, because it may wait for the file of the keys.
-            await run_in_threadpool(self._authenticate, connection, key)
+            known = run_in_threadpool(self._authenticate, connection, key)
+            if connection.scope["path"] in _ALWAYS_ANSWERED:
+                await is_over_within(known, _PATIENCE_S)
+            else:
+                await known
         except FacepoolError:
             self._limits.count_request(share_in(connection))  # those that pass are counted by their key: `Rates`
             raise

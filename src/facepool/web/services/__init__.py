@@ -190,7 +190,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     settling = Settling(Logs(store, activity, audit), store, access)
     setup = CameraSetup(
         recognizer=partial(live_recognizer, engine, tuning, tracks),
-        open_pool=access.open,
+        open_pool=access.open_for_live,
         emit=lambda camera, frame, events: activity.emit(camera.name, frame, events, camera=camera.source),
         turn_finder=partial(TurnFinder, engine.analyzer),
         capture=settings.capture_options(partial(TurnFinder, engine.analyzer)),

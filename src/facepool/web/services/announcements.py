@@ -7,6 +7,7 @@ nothing is sent, and nothing is heard. `facepool.web.services.postgres_processes
 import json
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from facepool.errors import FacepoolError
 
@@ -49,15 +50,15 @@ class Announcements:
             fields: What JSON can say; it has to fit: `fits`.
         """
 
-    def pass_on(self, kind: str, fields: Fields) -> None:
-        """Tell listeners; what goes wrong with one keeps no other from hearing."""
-        for listener in self._listeners.get(kind, ()):
-            _call(lambda listener=listener: listener(fields), kind)  # type: ignore[misc]
+    def pass_on(self, kind: str, fields: Fields) -> bool:
+        """Tell listeners; what goes wrong with one keeps no other from hearing. Whether all could follow."""
+        followed = [_call(partial(listener, fields), kind) for listener in self._listeners.get(kind, ())]
+        return all(followed)
 
-    def pass_on_gap(self) -> None:
-        """Tell listeners that something may have been missed."""
-        for listener in self._after_gap:
-            _call(listener, "gap")
+    def pass_on_gap(self) -> bool:
+        """Tell listeners that something may have been missed. Whether all could follow."""
+        followed = [_call(listener, "gap") for listener in self._after_gap]
+        return all(followed)
 
 
 def fits(fields: Fields) -> bool:
@@ -65,8 +66,10 @@ def fits(fields: Fields) -> bool:
     return len(json.dumps(fields)) <= _MOST_BYTES
 
 
-def _call(listener: Callable[[], None], kind: str) -> None:
+def _call(listener: Callable[[], None], kind: str) -> bool:
     try:
         listener()
-    except FacepoolError as error:  # the database is away again; there will be another gap after that
-        _LOG.warning("an announcement (%s) could not be followed: %s", kind, error)
+    except FacepoolError as error:
+        _LOG.warning("what others have changed (%s) cannot be followed yet: %s", kind, error)
+        return False
+    return True

@@ -463,7 +463,7 @@ class Cameras:
         self._memory = memory
         self._watched: tuple[str, ...] = ()
         self.picture_elsewhere: Callable[[str], bytes | None] = lambda _number: None
-        self._changing = threading.Lock()
+        self._changing = threading.RLock()
         """Held while one is added or removed: what is remembered is what is watched."""
         self._lock = threading.Lock()
         self._cameras: dict[str, Camera] = {}
@@ -472,8 +472,8 @@ class Cameras:
         self._painter: Painter | None = None  # fonts take time and memory, and most servers have no camera
         self._processes.say("cameras", self._said_of_those_watched)
         self._processes.on_cameras(self._follow)
-        self._processes.announcements.hear("cameras", lambda _fields: self.restore())
-        self._processes.announcements.after_gap(self.restore)
+        self._processes.announcements.hear("cameras", lambda _fields: self.follow_memory())
+        self._processes.announcements.after_gap(self.follow_memory)
 
     def all(self) -> list[Camera]:
         """Those that this process is ready to watch, in the order in which they were added."""
@@ -527,26 +527,30 @@ class Cameras:
 
         Where nobody can say which those are, the server goes on without them.
         """
-        if self._memory is None:
-            return
         try:
-            remembered = self._memory.bring_up_to_date()
+            self.follow_memory()
         except FacepoolError as error:
             _LOG.error("The cameras that were added by the page or by REST are not watched: %s", error)
+
+    def follow_memory(self) -> None:
+        """Watch those that are remembered now, and none that were: other processes add and remove some, too."""
+        if self._memory is None:
             return
         with self._changing:
+            remembered = self._memory.bring_up_to_date()
             for camera in self.all():
-                if camera.id in self._remembered and not any(map(camera.watches, remembered)):
+                if any(map(camera.watches, remembered)):
+                    self._remembered.add(camera.id)
+                elif camera.id in self._remembered:
                     self._drop(camera)
-        for source, kept in remembered.items():
-            here = [camera for camera in self.all() if camera.watches(source)]
-            self._remembered |= {camera.id for camera in here}
-            if here or kept.machine not in (None, name_of_machine()):
-                continue
-            try:
-                self._remembered.add(self.add(source, kept.name, rotate=kept.rotate, every=kept.every).id)
-            except FacepoolError as error:
-                _LOG.warning("The camera %r is not watched: %s", mask_credentials(kept.name), error)
+            for source, kept in remembered.items():
+                is_here = any(camera.watches(source) for camera in self.all())
+                if is_here or kept.machine not in (None, name_of_machine()):
+                    continue
+                try:
+                    self._remembered.add(self.add(source, kept.name, rotate=kept.rotate, every=kept.every).id)
+                except ConfigError as error:
+                    _LOG.warning("The camera %r is not watched: %s", mask_credentials(kept.name), error)
 
     def add(
         self,

@@ -136,6 +136,15 @@ class PoolAccess:
         """
         return self._open(_LONG_PATIENCE_S)
 
+    def open_for_live(self) -> Pool:
+        """The pool for a thread that recognizes live, which closes it: it never waits long, and can do without.
+
+        Raises:
+            PoolError: It cannot be opened.
+            PoolGone: Its file was deleted.
+        """
+        return self._open(self._patience_s)
+
     def private_folder(self) -> PrivateFolder:
         """A folder for a copy of the pool; beside it, so that no other place has anybody's face."""
         make_folder_of(self.address)

@@ -39,8 +39,11 @@ _PATIENCE_S = 2.0
 _START_S = 30.0
 """How long processes that are started together wait for each other, before one watches cameras for all."""
 _CALL_S = 5.0
-_PATIENCE_OF_SERVER_S = 3.0
-"""How long the database may take for anything: less than `HOLD_S`."""
+_AGAIN_S = 2.0
+_PATIENCE_OF_SERVER_S = 2.5
+"""How long the database may take for anything: with a beat, less than `HOLD_S`."""
+_GO_ON_S = 10.0
+"""How long the answer is relied on that nobody else can be watching; it is asked for again and again."""
 _MOST_WAITING = 1000
 _MOST_BYTES = 7900
 CHANNEL = "facepool"
@@ -448,7 +451,7 @@ class PostgresProcesses:
         self._close_connection()
         now_s = clock_s()
         if now_s < self._held_until_s and (self._alone or _is_down_for_all(self._address, error)):
-            self._held_until_s = clock_s() + HOLD_S
+            self._held_until_s = now_s + _GO_ON_S
         self._seen.clear()
         if now_s - self._last_beat_s > SILENT_S and self._peers:
             self._peers = ()
@@ -473,10 +476,10 @@ class PostgresProcesses:
     def _pass_on(self) -> None:
         while (heard := self._heard.get()) is not None:
             kind, fields = heard
-            if kind == _GAP:
-                self.announcements.pass_on_gap()
-            else:
-                self.announcements.pass_on(kind, fields)
+            announcements = self.announcements
+            followed = announcements.pass_on_gap() if kind == _GAP else announcements.pass_on(kind, fields)
+            if not followed and not self._closing.wait(_AGAIN_S):  # the database is away again
+                self._heard.put((_GAP, {}))
 
 
 def clock_s() -> float:
