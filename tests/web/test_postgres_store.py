@@ -181,6 +181,8 @@ _FROZEN = """
 import sys
 from facepool.gallery.address import pool_address
 from facepool.web.services.store import open_store
+import facepool.web.services.store.postgres as postgres
+postgres._STANDSTILL_MS = 6000
 store = open_store(pool_address(sys.argv[1]))
 with store.transaction() as db:
     store.keep_in(db, "greeting", {"text": "never"})
