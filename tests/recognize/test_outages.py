@@ -163,10 +163,10 @@ def test_nobody_waits_for_a_database_that_is_known_to_be_away(
     with opened(server) as pool:
         search = Search(pool, SPACE, live=True)
         search.state()
+        monkeypatch.setattr(known, "_is_back", lambda _open_again: False)
         server.stop("immediate")
         search.state()
         monkeypatch.setattr(type(pool), "revision", None)  # nobody asks
-        monkeypatch.setattr(known, "_is_back", lambda _open_again: False)
         for _ in range(50):
             assert search.state().outage is not None
 

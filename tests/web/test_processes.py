@@ -18,7 +18,7 @@ from facepool.web.services.activity import Activity
 from facepool.web.services.postgres_processes import SILENT_S, PostgresProcesses
 from facepool.web.services.store import open_store
 from support import postgres
-from support.wire import wire_to
+from support.tcp_proxy import wire_to
 
 pytestmark = pytest.mark.postgres
 _PATIENCE_S = 30.0
@@ -262,13 +262,13 @@ def test_who_gets_no_answer_watches_on_only_where_nobody_else_can(address: Postg
             other.number_of("rtsp://door/1")
             other.start()
             eventually(lambda: other.peers and cut_off.peers)
-        wire.pulled.set()
+        wire.hold()
         ends_s = time.monotonic() + 2 * SILENT_S
         while time.monotonic() < ends_s and (alone or not other.watches(number)):
             assert not alone or cut_off.watches(number)
             time.sleep(0.01)
         assert cut_off.watches(number) == alone
-        wire.pulled.clear()
+        wire.release()
         eventually(lambda: cut_off.announcements.listening)
         assert cut_off.watches(number) == alone
 

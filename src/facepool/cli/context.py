@@ -159,7 +159,7 @@ class CommandContext:
     def say_how_searched(self, pool: Pool) -> None:
         """Say where a pool is searched, if there is a choice."""
         if words := describe(pool):
-            self.console.note(words)
+            self.console.note(f"The pool is {words}")
 
     @contextmanager
     def changing_pool(self, space: EmbeddingSpace | None = None, *, must_exist: bool = True) -> Iterator[Pool]:

@@ -1,9 +1,12 @@
 """Who is known: people and their templates go in, and come out as rows, columns and changes since a revision.
 
-Read ``base`` first: the `Gallery` protocol. ``sqlite`` is the store of record, with its tables in ``schema`` and its
-file in ``connection``; ``npy`` the original project's two files; ``foreign`` has pools that come from elsewhere.
-``listing`` is people by pages, ``batches`` many templates at once, and ``transfer`` copies from one gallery into
-another.
+Read ``base`` first: the `Gallery` protocol; ``address`` says where one is. Then ``sql``: what is asked of the tables,
+wherever these are. ``sqlite`` has them in a file (``connection``, ``schema``), ``postgres`` in a database
+(``postgres_connection``, ``postgres_schema``). ``npy`` is the original project's two files, ``foreign`` has pools that
+come from elsewhere.
+
+``listing`` is people by pages, ``batches`` many templates at once, ``vectors`` loads them from files, ``transfer``
+copies from one gallery into another, ``backup`` copies one as a whole. ``image`` is where an index lies on the disk.
 """
 
 from pathlib import Path

@@ -385,7 +385,7 @@ def _sweep(folder: Path) -> None:
 
 
 def _leave_out_what_is_owed(db: sqlite3.Connection) -> None:
-    """Delete from a copy what logs are yet to be told, and traces of who was erased: both name people who are gone."""
+    """Delete from a copy what logs are yet to be told, and traces of erased people: names of people who are gone."""
     owed = [table for table in _tables(db) - {*CONTENT, "state", "removed_templates"} if count_of(db, table)]
     for table in owed:
         db.execute(f"DELETE FROM {table}")  # noqa: S608 -- tables of ours

@@ -1,11 +1,10 @@
 """A gallery in a PostgreSQL database, which many processes and machines may use at once."""
 
-import json
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from typing import Any
 from uuid import uuid4
 from weakref import WeakValueDictionary
@@ -20,20 +19,21 @@ from facepool.gallery.checks import check_space, check_vectors, damaged, gallery
 from facepool.gallery.columns import Changes, Numbers
 from facepool.gallery.database import Database
 from facepool.gallery.postgres_connection import (
+    A_CHANGE,
+    ONE_MOMENT,
     Connection,
     PostgresDatabase,
+    announce,
     connect,
     explained,
     set_up,
     shared,
 )
-from facepool.gallery.postgres_schema import MIGRATIONS, check_version, migrate, version_of
+from facepool.gallery.postgres_schema import MIGRATIONS, SERVER, check_version, migrate, version_of
 from facepool.gallery.schema import CONTENT, brought_up_to_date, count_of, in_memory
 from facepool.gallery.sql import WIPING_S, SqlGallery, columns_of, insertion, read_space
 from facepool.types import EmbeddingSpace, Floats, Indices
 
-CHANNEL = "facepool"
-"""Where each change is announced: ``LISTEN facepool`` hears {"kind": "pool", "schema": ..., "revision": ...}."""
 _ROWS_AT_ONCE = 8192
 _COMMITS_KEPT = 10_000
 """So many changes may come between two looks of a process before it has to read everything anew."""
@@ -42,8 +42,6 @@ _FINDING_OUT_S = 6.0
 _PAUSE_S = 0.2
 _ANSWER_S = 2.0
 """How long a server may take, at least, to tell the revision."""
-_ONE_MOMENT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-_A_CHANGE = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 _ABOUT = """
     SELECT current_setting('server_version'), (SELECT extversion FROM pg_extension WHERE extname = 'vector'),
         pg_size_pretty(pg_database_size(current_database()))
@@ -129,8 +127,8 @@ class PostgresGallery(SqlGallery):
 
     The tables are made when the first person is stored, and brought up to date by whoever comes first. A change takes
     the row of ``state`` first, so that changes follow each other, with their revisions and notices, and is announced
-    on the channel `CHANNEL`. A connection that broke is replaced by the next call; a change that was cut off while it
-    was being committed is looked for afterwards, so that the answer is the truth.
+    on the channel ``facepool``. A connection that broke is replaced by the next call; a change that was cut off while
+    it was being committed is looked for afterwards, so that the answer is the truth.
 
     Args:
         address: Of the database; the first schema of its search path is the pool's.
@@ -141,8 +139,8 @@ class PostgresGallery(SqlGallery):
     Raises:
         ConfigError: The address cannot be read, or the database cannot keep a pool.
         PathMissing: There is no such database, or the pool must exist and does not.
-        PoolUnreachable: The server does not answer, or lets us not in. Not raised by opening where this process knows
-            the pool already: searches go on with what they have.
+        PoolUnreachable: The server does not answer, or does not let us in. Opening does not raise it where this process
+            knows the pool already: searches go on with what they have.
         PoolTooNew: A newer facepool brought the tables up to date.
         PoolLocked: Others kept them locked for `timeout_s`.
         SpaceMismatch: The pool holds embeddings of another space.
@@ -263,7 +261,7 @@ class PostgresGallery(SqlGallery):
             if not isinstance(db, PostgresDatabase) or db.in_transaction:
                 yield db
                 return
-            with db.transaction(_ONE_MOMENT):
+            with db.transaction(ONE_MOMENT):
                 self._at_one_moment = True
                 try:
                     yield db
@@ -280,7 +278,7 @@ class PostgresGallery(SqlGallery):
         with self._connected() as db:
             if not self._has_pool(db):
                 self._bring_up_to_date(db)
-            with db.transaction(_A_CHANGE):
+            with db.transaction(A_CHANGE):
                 for (schema,) in db.execute("SELECT current_schema() FROM state FOR UPDATE"):
                     db.check_schema(schema)  # others may have deleted it while we waited
                 self._stored = None
@@ -336,7 +334,7 @@ class PostgresGallery(SqlGallery):
         return version > 0
 
     def _bring_up_to_date(self, db: PostgresDatabase) -> None:
-        with db.transaction(_A_CHANGE), db.patient():
+        with db.transaction(A_CHANGE), db.patient():
             migrate(db, MIGRATIONS, str(self.address))
             db.execute("COMMIT")
         set_up(db.connection, self._where, self._timeout_s)  # vectors may be known only now
@@ -381,9 +379,7 @@ class PostgresGallery(SqlGallery):
     def _before_commit(self) -> None:
         if self._lent is None or self._stored is None:
             return
-        news = json.dumps({"kind": "pool", "revision": self._stored[0]})
-        announce = "SELECT pg_notify(?, (?::jsonb || jsonb_build_object('schema', current_schema()))::text)"
-        self._lent.execute(announce, (CHANNEL, news))
+        announce(self._lent, "pool", revision=self._stored[0])
 
     def _commit(self, db: PostgresDatabase) -> None:
         """Commit a change; where the connection broke meanwhile, find out what became of it."""
@@ -402,7 +398,7 @@ class PostgresGallery(SqlGallery):
         ends_at_s = time.monotonic() + _FINDING_OUT_S
         while True:
             try:
-                with explained(self._where), self._connections.lent() as db, db.transaction(_A_CHANGE):
+                with explained(self._where), self._connections.lent() as db, db.transaction(A_CHANGE):
                     db.execute("SELECT revision FROM state FOR UPDATE")  # the change itself may not be over yet
                     row = db.execute("SELECT token FROM commits WHERE revision = ?", (revision,)).fetchone()
                     return row is not None and row[0] == token
@@ -482,7 +478,7 @@ class PostgresGallery(SqlGallery):
     def has_logs(self) -> bool:
         """Whether a server keeps logs in the same schema."""
         with self._connected() as db:
-            return version_of(db, "server") > 0
+            return version_of(db, SERVER) > 0
 
     def wipe(self, patience_s: float = WIPING_S) -> str:
         """Have the server reuse the room of what was erased, if anything was.
@@ -503,7 +499,7 @@ class PostgresGallery(SqlGallery):
             if erased == wiped:
                 return ""
             try:
-                with self._explained(), _waiting(db, patience_s), db.patient():
+                with self._explained(), db.waiting_for_locks(patience_s), db.patient():
                     db.execute(f"VACUUM {', '.join(_WIPED)}")  # it passes over tables of other owners
                     db.execute("UPDATE state SET wiped = greatest(wiped, ?)", (erased,))
             except PoolLocked as error:
@@ -557,16 +553,3 @@ def _copied(db: PostgresDatabase, since: int, dimension: int) -> Iterator[Any]:
                 yield np.frombuffer(bytes(waiting[:whole]), row_type)
                 del waiting[:whole]
     yield np.frombuffer(bytes(waiting), row_type, len(waiting) // size)  # two bytes are left, the end
-
-
-@contextmanager
-def _waiting(db: PostgresDatabase, patience_s: float) -> Iterator[None]:
-    """Wait for others this long inside the block."""
-    (before,) = db.execute("SELECT current_setting('lock_timeout')").fetchone() or ("0",)
-    set_to = "SELECT set_config('lock_timeout', ?, false)"
-    db.execute(set_to, (str(max(1, round(1000 * patience_s))),))
-    try:
-        yield
-    finally:
-        with suppress(psycopg.Error):
-            db.execute(set_to, (before,))

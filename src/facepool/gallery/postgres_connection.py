@@ -4,6 +4,7 @@ Galleries borrow a connection for each call, so a process has as many as calls r
 galleries it has open. One that broke while nobody used it is replaced before anybody notices.
 """
 
+import json
 import math
 import os
 import re
@@ -37,10 +38,17 @@ from facepool.errors import (
     StorageError,
 )
 from facepool.gallery.address import PostgresAddress
+from facepool.gallery.database import Database
 
 Row = tuple[Any, ...]
 _T = TypeVar("_T")
 
+CHANNEL = "facepool"
+"""Where changes are announced: ``LISTEN facepool`` hears {"kind": "pool", "schema": ..., "revision": ...}, say."""
+ONE_MOMENT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+"""How a transaction begins that reads everything as it is at one moment."""
+A_CHANGE = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+"""How one begins that changes something."""
 SILENCE_S = 30.0
 """How long a server may say nothing before it is taken for dead; what takes longer says so (`patient`)."""
 _MOST_IDLE = 8
@@ -78,6 +86,7 @@ _SETTING_UP = """
         WHERE pg_extension.extname = 'vector'
     ) AS vector ON true
 """
+_ANNOUNCE = "SELECT pg_notify(?, (?::jsonb || jsonb_build_object('schema', current_schema()))::text)"
 _PLACES = re.compile(r"'[^']*'|\?|%")
 
 _AGAIN = "Try again in a moment"
@@ -277,6 +286,28 @@ class PostgresDatabase:
             yield
         finally:
             self.connection.silence_s = before
+
+    @contextmanager
+    def waiting_for_locks(self, patience_s: float) -> Iterator[None]:
+        """Outside of transactions: wait so long for others who hold a lock, inside the block."""
+        (before,) = self.execute("SELECT current_setting('lock_timeout')").fetchone() or ("0",)
+        set_to = "SELECT set_config('lock_timeout', ?, false)"
+        self.execute(set_to, (in_ms(patience_s),))
+        try:
+            yield
+        finally:
+            with suppress(psycopg.Error):
+                self.execute(set_to, (before,))
+
+
+def in_ms(patience_s: float) -> str:
+    """A time as a setting of PostgreSQL's; never 0, which is no limit there."""
+    return str(max(1, round(1000 * patience_s)))
+
+
+def announce(db: Database, kind: str, **fields: int) -> None:
+    """Tell everybody who listens on `CHANNEL`, if the transaction that this is a part of is committed."""
+    db.execute(_ANNOUNCE, (CHANNEL, json.dumps({"kind": kind, **fields})))
 
 
 @lru_cache(maxsize=512)

@@ -120,6 +120,8 @@ MIGRATIONS: Migrations = (
 
 POOL = "pool"
 """What the tables of people are called where versions are kept."""
+SERVER = "server"
+"""What those of servers are called, which ``facepool.web.services.store.postgres`` makes."""
 _VERSIONS = """CREATE TABLE IF NOT EXISTS facepool_migrations (
     part TEXT NOT NULL,
     version INTEGER NOT NULL,

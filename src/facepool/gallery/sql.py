@@ -325,7 +325,7 @@ class SqlGallery(ABC):
 
     @contextmanager
     def noting(self, caller: str) -> Iterator[list[Notice]]:
-        """Changes inside the block leave notices for logs, and bytes for who settles these to wipe."""
+        """Changes inside the block leave notices for the logs, and bytes to be wiped when these are settled."""
         if self._noted is not None:
             raise ValueError(f"changes of {self.address} are noted already")
         self._caller, self._noted = caller, []

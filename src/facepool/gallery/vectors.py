@@ -31,7 +31,6 @@ _NAMES = ("person", "name", "subject")
 _VECTORS = ("embedding", "vector", "embeddings", "vectors")
 _NOT_MEASURED = (None,) * (len(SAMPLE_COLUMNS) - 4)
 _ROWS_AT_ONCE = 8192
-_UUID_BYTES = 16
 
 Report = Callable[[int, int], None]
 """Is told how much is done, of how much."""

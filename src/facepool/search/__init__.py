@@ -1,9 +1,10 @@
 """Who of a gallery is nearest to a face: embeddings go in, candidates with their similarities come out.
 
-Read `Search` here first, then ``exact``; ``index`` has the templates in memory and the margins between look-alikes,
-``int8`` the first pass over large galleries, ``image`` the index on the disk, ``normalization`` the score offsets.
-``known`` has what a process knows of a gallery, and whether its database is away; ``pgvector`` searches galleries in
-PostgreSQL that are too large for that.
+Read `Search` here first, then ``exact``, which compares. ``index`` has the templates in memory, made of pieces
+(``segment``); ``shared`` replaces it while others search, ``image`` keeps it on the disk. ``int8`` is the first pass
+over large galleries, ``normalization`` the score offsets, ``margins`` what tells look-alikes apart. ``known`` has what
+a process knows of a gallery, and whether its database is away. Galleries that are too large for the memory are
+searched in their database: by ``pgvector``, with the index that ``hnsw`` makes there.
 """
 
 from collections.abc import Callable, Iterator

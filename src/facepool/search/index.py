@@ -329,7 +329,7 @@ class Index:
 
         Args:
             old: Layers of this index or an earlier one.
-            new: Who was alive in them.
+            new: The people who were alive in them.
         """
         now = {id(layer.segment): layer for layer in self.layers}
         if not all(id(layer.segment) in now for layer in old):

@@ -116,7 +116,7 @@ class Mirror:
         renamed = f"SELECT uuid, name FROM persons WHERE revision > ? {_LOW}"  # noqa: S608 -- words of ours
         people = db.execute(renamed, (since, *self._low)).fetchall()
         gone = db.execute("SELECT id FROM removed_templates WHERE revision > ?", (since,)).fetchall()
-        # Who was given to somebody outside the cohort has left it.
+        # Templates that were given to somebody outside the cohort have left it.
         gone += db.execute("SELECT id FROM templates WHERE revision > ? AND id <= ?", (since, self.newest)).fetchall()
         staying = {number for number, *_ in rows}
         removed = [number for (number,) in gone if number not in staying]

@@ -105,7 +105,7 @@ class _Compaction:
         return [building.segment for building in self._made]
 
     def erase(self, template_ids: Numbers) -> None:
-        """Overwrite in the copies whom `Index.erase` has overwritten in the layers. Waits for a small step at most."""
+        """Overwrite in the copies what `Index.erase` overwrote in the layers; it waits for one small step at most."""
         with self._copying:
             for building in self._made:
                 building.segment.wipe(template_ids)

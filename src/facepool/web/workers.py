@@ -26,7 +26,7 @@ _LOOK_S = 0.25
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
 _LASTS_S = 60.0
-"""Whoever has lived for so long and dies is started anew without a longer pause."""
+"""A worker that dies after living for so long is started anew without a longer pause."""
 _GRACE_S = 30.0
 _ORPHANS_GRACE_S = 15.0
 

@@ -57,8 +57,9 @@ def _examine(context: CommandContext) -> Iterator[Finding]:
         yield Finding(engine.name, f"{engine.version}, runs on {', '.join(engine.devices)}")
     yield _examined("device", context, _device)
     yield from _models(context)
-    yield _examined("pool", context, _pool)
-    if isinstance(context.settings.pool, PostgresAddress):
+    pool = _examined("pool", context, _pool)
+    yield pool
+    if pool.healthy and isinstance(context.settings.pool, PostgresAddress):  # else the same is wrong with both
         yield _examined("PostgreSQL", context, _postgres)
     yield _display()
     for extra in extras.EXTRAS:

@@ -132,7 +132,7 @@ def export_people(context: CommandContext, target: PoolAddress) -> None:
     facepool people export model_faces.npy          for other programs; they keep no pictures
     facepool people export postgresql://me@db/faces
 
-    What is there already stays and is added to. If it is interrupted, say it again: it goes on where it was. At the end
+    What is there already stays and is added to. If it is interrupted, run it again: it goes on where it was. At the end
     everybody is compared with their copy, vectors and pictures. Calibrations, and settings, keys and logs of a server,
     are not copied.
     """
@@ -147,7 +147,7 @@ def export_people(context: CommandContext, target: PoolAddress) -> None:
 def import_people(context: CommandContext, source: PoolAddress) -> None:
     """Copy everybody of SOURCE, also a .db file, a model_faces.npy or postgresql://..., into the pool.
 
-    Who is in both gets both's views.
+    People who are in both get the views of both.
 
     \b
     facepool people import old.db
@@ -155,7 +155,7 @@ def import_people(context: CommandContext, source: PoolAddress) -> None:
     facepool people import postgresql://me@db/faces
 
     An original pair without model_faces.json does not say which model made it; it is taken for --embedder's. If it is
-    interrupted, say it again: it goes on where it was. At the end everybody is compared with their copy.
+    interrupted, run it again: it goes on where it was. At the end everybody is compared with their copy.
     """
     context.warn_of_pool(source)
     with context.console.working(f"Looking at {source}"):
@@ -189,7 +189,7 @@ def load_people(context: CommandContext, vectors: Path, names: Path | None, norm
     with them. A pool that has people says which model that is, for a new one --embedder does. All of the file is
     looked at before any of it is stored. Nobody is asked about look-alikes, and similar views are all kept.
 
-    If it is interrupted, say it again: it goes on where it was, and nothing is stored twice. At the end the pool is
+    If it is interrupted, run it again: it goes on where it was, and nothing is stored twice. At the end the pool is
     asked for every view of the file.
     """
     file = open_vectors(vectors, names)
@@ -209,7 +209,8 @@ def load_people(context: CommandContext, vectors: Path, names: Path | None, norm
     context.console.note(
         f"verified: {counted(checked.rows, 'view')} of {people_count(loaded.people)} are in {pool.address}"
     )
-    context.console.say(f"{counted(loaded.added, 'view')} loaded into {pool.address}, {rate:,} a second", "good")
+    speed = f", {rate:,} a second" if loaded.added else ""
+    context.console.say(f"{counted(loaded.added, 'view')} loaded into {pool.address}{speed}", "good")
 
 
 @contextmanager

@@ -65,7 +65,7 @@ async def sign_in(body: SignIn, request: SignInRequest, response: Response, serv
 
 @session.delete("", status_code=204)
 async def sign_out(request: Request, response: Response, services: CurrentServices) -> None:
-    """Sign out; does nothing for who is not signed in."""
+    """Sign out; does nothing for somebody who is not signed in."""
     token = session_of(request)
     if token is not None:
         await services.store.queue.do(lambda: services.keys.sign_out(token))

@@ -395,5 +395,5 @@ def attachment(name: str) -> dict[str, str]:
 
 
 def head_of(media_type: str, name: str) -> Response:
-    """The head of an answer that would be made for who asks for all of it: how long that is, nobody knows yet."""
+    """The head of an answer to a request for all of it; its length is not known yet."""
     return StreamingResponse(iter(()), media_type=media_type, headers=attachment(name))

@@ -1,7 +1,8 @@
 """What requests work with: the networks, the pool, the cameras, and what is kept beside the pool.
 
 In come settings and the networks; out goes `Services`, which routes find in the application. `assemble` shows how the
-parts depend on each other. Nothing here knows requests or routes.
+parts depend on each other: read it first, then ``pool`` and ``store``. Other processes may serve the same pool: see
+``processes`` for who they are, ``announcements`` for what they tell each other. Nothing here knows requests or routes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -46,9 +47,9 @@ from facepool.web.services.store import ServerStore, open_store
 from facepool.web.services.tuning import Tuning
 
 _VISITS = "visits"
-"""What a process says of itself: those who are before its cameras."""
+"""What a process tells the others: who is in front of its cameras."""
 _TRACKS_EACH = 1_000_000_000
-"""Numbers of tracks that each process has for itself; JavaScript knows such numbers to the last digit."""
+"""How many numbers of tracks each process has for itself: JavaScript still counts in ones there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,8 @@ class Services:
         metrics: What is counted.
         store: Where keys, audit and activity are kept.
         outputs: Other programs that hear of events.
-        indexing: Lets the pool have an index in its database.
         follower: Keeps what is in memory of the pool up to date.
+        indexing: Makes the index of a large pool in its database.
         processes: Those that serve the pool, this one among them.
         frigate: Names the people of Frigate's events; None: it is not asked for.
         models: What the networks are, and under which terms.
@@ -267,7 +268,7 @@ def _turn_of(processes: Processes, work: str) -> Callable[[], bool]:
 
 
 def follow_others(services: Services) -> None:
-    """Have what this process keeps in memory follow what others do: keys, settings, visits, and that somebody went."""
+    """Have what this process keeps in memory follow what others do: keys, settings, visits, and people they erase."""
     announcements, activity = services.processes.announcements, services.activity
 
     def forget_those_gone() -> None:

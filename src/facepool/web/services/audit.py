@@ -146,7 +146,7 @@ def _about(db: Database, people: Collection[str]) -> list[AuditEntry]:
         theirs = entry.person in names
         if theirs:
             found.append(entry)
-        if entry.action in NAME_CHANGES:  # before it, that name was of whom the entry is about
+        if entry.action in NAME_CHANGES:  # before it, they had that name
             (names.add if theirs else names.discard)(entry.detail)
     return found
 

@@ -1,4 +1,4 @@
-"""Lets what is in memory of the pool follow what other processes do to it, though nobody may search for hours."""
+"""Keeps what is in memory of the pool up to date with what other processes do to it, even if nobody searches."""
 
 import threading
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from facepool.web.services.announcements import Announcements
 
 EVERY_S = 2.0
 _LISTENING_S = 15.0
-"""Nothing is missed by those who hear of changes, as far as anybody knows."""
+"""How long to wait where changes are announced: nothing should be missed there, this is a second look."""
 
 
 class OutageInfo(BaseModel):
@@ -67,7 +67,7 @@ class Follower:
 
     def _run(self) -> None:
         while self._goes_on():
-            # Who asks for the pool is told what is wrong with it; a file that was replaced is opened anew.
+            # Requests are told what is wrong with the pool; a file that was replaced is opened anew.
             with suppress(FacepoolError), self._open_pool() as pool:
                 self._follow(pool)
                 while self._goes_on():

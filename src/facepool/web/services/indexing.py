@@ -1,4 +1,4 @@
-"""Lets a pool in PostgreSQL that is searched there have its index, beside everything else."""
+"""Makes the index of a pool that PostgreSQL searches, while everything else goes on."""
 
 import logging
 import threading
@@ -43,7 +43,7 @@ class IndexMaker:
         wait_s = _FIRST_LOOK_S
         while not self._over.wait(wait_s):
             wait_s = _LOOK_EVERY_S
-            # Who asks for the pool is told what is wrong with it; without an index everybody is compared.
+            # Requests are told what is wrong with the pool; without an index everybody is compared.
             with suppress(FacepoolError, _Closed), self._open_pool() as pool:
                 if not is_in_postgresql(pool):
                     return
@@ -72,4 +72,4 @@ class IndexMaker:
 
 
 class _Closed(Exception):
-    """The server ends."""
+    """The server is closed while an index is made."""

@@ -21,7 +21,7 @@ FAILURES = "10/minute"
 SESSIONS = 32
 SESSIONS_EACH = 8
 _FEW = 50
-"""Who has done less than one of so many parts of what they may is not spoken of."""
+"""Clients that have used less than this part of their limit (1 / 50) are not reported to other processes."""
 _MOST_TOLD = 200
 _MOST_BUSY = 10_000
 _Client = tuple[str, str]

@@ -1,8 +1,9 @@
 """Processes that share a pool meet in its PostgreSQL database, and nowhere else.
 
 One connection, with one thread, does all of it. Announcements are NOTIFYs of the channel `facepool`. Once a second a
-process counts up its beat, writes down what it has to say of itself, and reads what the others say. Who was not seen to
-beat for `SILENT_S` is gone, and its cameras are free; who could not beat for `HOLD_S`, which is less, watches none.
+process counts up its beat, writes down what it has to say of itself, and reads what the others say. One that was not
+seen to beat for `SILENT_S` is gone, and its cameras are free; one that could not beat for `HOLD_S`, which is less,
+watches none.
 Each measures both by a clock of its own that runs evenly, so that no clock has to be right: not the database's either.
 """
 
@@ -27,7 +28,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from facepool.errors import FacepoolError, PoolUnreachable
 from facepool.gallery.address import PostgresAddress
-from facepool.gallery.postgres_connection import Connection, connect, explained
+from facepool.gallery.postgres_connection import CHANNEL, Connection, connect, explained
 from facepool.web.services.announcements import Announcements, Fields
 from facepool.web.services.processes import Peer, name_of_process
 
@@ -43,10 +44,9 @@ _AGAIN_S = 2.0
 _PATIENCE_OF_SERVER_S = 2.5
 """How long the database may take for anything: with a beat, less than `HOLD_S`."""
 _GO_ON_S = 10.0
-"""How long the answer is relied on that nobody else can be watching; it is asked for again and again."""
+"""How long a process relies on having found that no other can be watching; it looks again and again."""
 _MOST_WAITING = 1000
 _MOST_BYTES = 7900
-CHANNEL = "facepool"
 _GAP = "facepool gap"
 _LOG = logging.getLogger(__name__)
 _LOCK_OF_TABLES = 0x666163657001
@@ -173,7 +173,7 @@ class PostgresProcesses:
         self._on_peers.append(listener)
 
     def number_of(self, camera: str) -> str:
-        """The id of a camera, the same in all processes; who asks is ready to watch it."""
+        """The id of a camera, the same in all processes; the one that asks is ready to watch it."""
         number = self._do(lambda db: _number_of(db, camera))
         with self._lock:
             self._offers |= {number}

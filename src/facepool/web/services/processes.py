@@ -15,7 +15,7 @@ from typing import Protocol
 from facepool.web.services.announcements import Announcements
 
 Report = Mapping[str, object]
-"""What a process says of itself, as JSON has it: by who says it."""
+"""What a process says of itself, for JSON: by the part of the server that says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Processes(Protocol):
         """Call a listener with the others, once a second."""
 
     def number_of(self, camera: str) -> str:
-        """The id of a camera, the same in all processes; who asks is ready to watch it.
+        """The id of a camera, the same in all processes; the one that asks is ready to watch it.
 
         Args:
             camera: What it is known by: its source without logins, and its machine where it is a device of one.
@@ -127,7 +127,7 @@ class OneProcess:
         """Nobody else knows of it."""
 
     def watches(self, number: str) -> bool:
-        """Who else should."""
+        """Always: there is no other process."""
         del number
         return True
 

@@ -93,7 +93,7 @@ class Settling:
         names = set(self._unwiped())
         if self._behind:
             names.add(self._store.name)
-        if self._store.hidden:  # until the logs are told, the pool keeps whom they have to forget
+        if self._store.hidden:  # until the logs are told, the pool keeps the names that they have to forget
             names.add(self._access.address.name)
         return sorted(names)
 

@@ -10,7 +10,7 @@ from facepool.gallery.database import Database
 from facepool.records import Record
 
 AGAIN_WITHIN_S = 120
-"""Who is before the same camera again within this time has not left."""
+"""Somebody who is before the same camera again within this time has not left."""
 _MOST_ROWS = 100
 """Of a face that is followed, which go over to another visit with it: two faces that take turns would make no end."""
 

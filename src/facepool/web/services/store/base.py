@@ -42,8 +42,8 @@ class StoreGone(RequestError):
 class ServerStore(ABC):
     """The tables of a server; any thread may use them.
 
-    Who reads waits for nobody who writes. Those who write do so one at a time, whatever process they are of, so that
-    what is looked up inside a transaction still holds when it ends.
+    Readers never wait for writers. Writers take turns, whatever process they are of, so that what is looked up inside a
+    transaction still holds when it ends.
 
     Args:
         name: What it is called, for messages.

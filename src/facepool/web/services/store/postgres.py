@@ -5,7 +5,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import psycopg
@@ -13,8 +13,17 @@ import psycopg
 from facepool.errors import FacepoolError, OutcomeUnknown, PoolLocked, PoolUnreachable, StorageError
 from facepool.gallery.address import PostgresAddress
 from facepool.gallery.database import Database
-from facepool.gallery.postgres_connection import SILENCE_S, PostgresDatabase, explained, shared
-from facepool.gallery.postgres_schema import check_version, migrate, version_of
+from facepool.gallery.postgres_connection import (
+    A_CHANGE,
+    ONE_MOMENT,
+    SILENCE_S,
+    PostgresDatabase,
+    announce,
+    explained,
+    in_ms,
+    shared,
+)
+from facepool.gallery.postgres_schema import SERVER, check_version, migrate, version_of
 from facepool.web.services.secrets import SecretsTable
 from facepool.web.services.store.base import ERASURES, Kind, Row, ServerStore, StoreGone, erasures_in
 from facepool.web.services.writing import PATIENCE_S
@@ -76,8 +85,6 @@ MIGRATIONS = (
 )
 """What takes the tables from version n to n + 1. Append only: tables of every earlier version are out there."""
 
-PART = "server"
-"""What the tables are called where the database keeps versions."""
 MOST_READERS = 4
 """Connections of a process that read at the same time; one more writes."""
 _ASK_EVERY_S = 1.0
@@ -89,11 +96,6 @@ _SILENCE_S = 5.0
 _STANDSTILL_MS = 15_000
 _MIGRATING_S = 60.0
 _AGAIN = "Try again in a moment"
-_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-_ONE_MOMENT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-_ANNOUNCE = """
-    SELECT pg_notify('facepool', jsonb_build_object('kind', CAST(? AS TEXT), 'schema', current_schema())::text)
-"""
 _WIPED = ("server_activity", "server_audit", "server_kept", "server_told", "server_sessions", "server_keys")
 
 
@@ -148,7 +150,7 @@ class PostgresStore(ServerStore):
         ends_at_s = time.monotonic() + (self._patience_s if patience_s is None else patience_s)
         with self._alone(ends_at_s):
             self._keys_changed = False
-            with self._lent() as db, db.transaction(_BEGIN):
+            with self._lent() as db, db.transaction(A_CHANGE):
                 patience_s = ends_at_s - time.monotonic()
                 _set_limits(db, patience_s)
                 db.connection.silence_s = max(patience_s, 0) + _SILENCE_S
@@ -167,7 +169,7 @@ class PostgresStore(ServerStore):
             PoolUnreachable: The database is away.
             PoolLocked: Too many read at the same time.
         """
-        with self._reader() as db, db.transaction(_ONE_MOMENT):
+        with self._reader() as db, db.transaction(ONE_MOMENT):
             yield db
 
     def read(self, query: str, values: Sequence[object] = ()) -> list[Row]:
@@ -203,7 +205,7 @@ class PostgresStore(ServerStore):
             # Not a count: a server that takes over may have other changes of the same number.
             db.execute("UPDATE server_state SET keys = ?", (secrets.randbits(62),))
             self._keys_changed = True
-        db.execute(_ANNOUNCE, (kind,))
+        announce(db, kind)
 
     def wipe(self, patience_s: float = 1.0) -> str:
         """Have the server reuse the room of what was erased, if that is owed: no query finds it any more.
@@ -221,7 +223,7 @@ class PostgresStore(ServerStore):
         if erasures["erased"] == erasures["wiped"]:
             return ""
         try:
-            with self._lent() as db, db.patient(), _lock_timeout(db, patience_s):
+            with self._lent() as db, db.patient(), db.waiting_for_locks(patience_s):
                 own = "SELECT to_regclass(quote_ident(current_schema()) || '.server_reports')::text"
                 (reports,) = db.execute(own).fetchone() or (None,)
                 db.execute(f"VACUUM {', '.join([*_WIPED, *([reports] if reports else [])])}")
@@ -278,13 +280,13 @@ class PostgresStore(ServerStore):
 
     def _bring_up_to_date(self) -> None:
         with self._lent() as db:
-            version = version_of(db, PART)
+            version = version_of(db, SERVER)
             check_version(version, MIGRATIONS, str(self.address))
             if version == len(MIGRATIONS):
                 return
-            with db.transaction(_BEGIN), db.patient():
+            with db.transaction(A_CHANGE), db.patient():
                 _set_limits(db, _MIGRATING_S)
-                migrate(db, MIGRATIONS, str(self.address), PART)
+                migrate(db, MIGRATIONS, str(self.address), SERVER)
                 _commit(db, self.address)
 
 
@@ -300,21 +302,8 @@ def _set_limits(db: Database, patience_s: float) -> None:
     """Within a transaction: how long to wait for locks, and how long others wait if this process stands still."""
     db.execute(
         "SELECT set_config('lock_timeout', ?, true), set_config('idle_in_transaction_session_timeout', ?, true)",
-        (str(max(1, round(1000 * patience_s))), str(_STANDSTILL_MS)),
+        (in_ms(patience_s), str(_STANDSTILL_MS)),
     )
-
-
-@contextmanager
-def _lock_timeout(db: PostgresDatabase, patience_s: float) -> Iterator[None]:
-    """Outside of transactions: how long to wait for locks inside the block."""
-    set_to = "SELECT set_config('lock_timeout', ?, false)"
-    (before,) = db.execute("SELECT current_setting('lock_timeout')").fetchone() or ("0",)
-    db.execute(set_to, (str(max(1, round(1000 * patience_s))),))
-    try:
-        yield
-    finally:
-        with suppress(psycopg.Error):
-            db.execute(set_to, (before,))
 
 
 def _commit(db: PostgresDatabase, address: PostgresAddress) -> None:
