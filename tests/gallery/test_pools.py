@@ -111,6 +111,12 @@ def test_provenance_comes_back_as_it_was_given(pool: Pool, tmp_path: Path, backe
     assert first.sample.embedding.dtype == np.float32
 
 
+def test_a_measure_that_is_no_number_is_none(pool: Pool) -> None:
+    pool.register("Ada", [replace(samples(1)[0], quality=float("nan"), time_s=np.float32("nan"))], space())
+    (template,) = pool.templates("Ada")
+    assert (template.sample.quality, template.sample.time_s) == (None, None)
+
+
 def test_the_matrix_keeps_a_person_together_and_follows_the_pool(pool: Pool) -> None:
     pool.register("Bob", samples(1), space())
     pool.register("Ada", samples(2), space())

@@ -881,8 +881,8 @@ def plain_text(value: str) -> str:
 
 
 def _plain_number(value: float | None) -> float | None:
-    """A Python number in place of a NumPy one, which databases would not take for one."""
-    return None if value is None else float(value)
+    """A Python number in place of a NumPy one, which databases would not take for one; what is no number is nothing."""
+    return None if value is None or value != value else float(value)  # SQLite would have it so, PostgreSQL would not
 
 
 def _angles(pose: Pose | None) -> tuple[float | None, ...]:
