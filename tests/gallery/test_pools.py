@@ -112,7 +112,7 @@ def test_provenance_comes_back_as_it_was_given(pool: Pool, tmp_path: Path, backe
 
 
 def test_a_measure_that_is_no_number_is_none(pool: Pool) -> None:
-    pool.register("Ada", [replace(samples(1)[0], quality=float("nan"), time_s=np.float32("nan"))], space())
+    pool.register("Ada", [replace(samples(1)[0], quality=float("nan"), time_s=float("nan"))], space())
     (template,) = pool.templates("Ada")
     assert (template.sample.quality, template.sample.time_s) == (None, None)
 
