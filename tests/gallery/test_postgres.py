@@ -16,6 +16,7 @@ from facepool.errors import (
     FacepoolError,
     NotWritable,
     PathMissing,
+    PoolGone,
     PoolLocked,
     PoolTooNew,
     PoolUnreachable,
@@ -239,6 +240,40 @@ def test_two_schemas_of_a_database_are_two_pools(pool: Pool, url: str) -> None:
         second.register("Bob", samples(2), space())
         assert (names(second), names(pool)) == ({"Bob": 1}, {"Ada": 1})
         assert (Search(second).index().names, Search(pool).index().names) == (("Bob",), ("Ada",))
+
+
+def test_a_pool_whose_schema_is_deleted_does_not_become_that_of_another_schema(pool: Pool, url: str) -> None:
+    pool.register("Ada", samples(1), space())
+    execute(url, "CREATE SCHEMA second")
+    with open_pool(f"{url}?options=-csearch_path%3Dsecond,public", space()) as second:
+        second.register("Bob", samples(2), space())
+        for attempt in (lambda: names(second), lambda: second.register("Eve", samples(3), space()), second.revision):
+            assert names(second) == {"Bob": 1}  # a connection lies ready
+            execute(url, "ALTER SCHEMA second RENAME TO away")
+            with pytest.raises(FacepoolError):
+                attempt()
+            execute(url, "ALTER SCHEMA away RENAME TO second")
+    assert names(pool) == {"Ada": 1}
+
+
+def test_who_waits_while_the_schema_is_deleted_stores_nobody_in_another(pool: Pool, url: str) -> None:
+    pool.register("Ada", samples(1), space())
+    execute(url, "CREATE SCHEMA second")
+    with open_pool(f"{url}?options=-csearch_path%3Dsecond,public", space(), timeout_s=30) as second:
+        second.register("Bob", samples(2), space())
+        with psycopg.connect(url) as other, ThreadPoolExecutor(1) as threads:
+            other.execute("DROP SCHEMA second CASCADE")
+            waiting = threads.submit(second.register, "Eve", samples(3), space())
+            waits = (
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            )
+            while execute(url, waits) != [(1,)]:
+                assert not waiting.done()
+                time.sleep(0.02)
+            other.commit()
+            with pytest.raises(PoolGone):
+                waiting.result()
+    assert names(pool) == {"Ada": 1}
 
 
 def test_galleries_that_nobody_uses_keep_few_connections(url: str) -> None:

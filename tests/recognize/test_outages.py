@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import count
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -162,9 +163,20 @@ def test_nobody_waits_for_a_database_that_is_known_to_be_away(
     with opened(server) as pool:
         search = Search(pool, SPACE, live=True)
         search.state()
+        monkeypatch.setattr(known, "_is_back", lambda _open_again: False)
         server.stop("immediate")
         search.state()
         monkeypatch.setattr(type(pool), "revision", None)  # nobody asks
-        monkeypatch.setattr(known, "_is_back", lambda _open_again: False)
         for _ in range(50):
             assert search.state().outage is not None
+
+
+def test_whatever_happens_to_who_looks_for_a_database_it_is_asked_again() -> None:
+    def fails() -> Pool:
+        raise RuntimeError("no news about the database")
+
+    ours = known.Known(SearchChoice())
+    ours._away = datetime.now(UTC), PoolUnreachable("The pool cannot be used")
+    with pytest.raises(RuntimeError):
+        known._wait(ref(ours), fails)
+    assert ours.outage is None

@@ -245,6 +245,21 @@ def test_a_change_of_which_a_part_has_failed_is_not_stored(open_one: Open) -> No
     assert store.read("SELECT count(*) FROM server_audit") == [(0,)]
 
 
+@pytest.mark.parametrize("limit", ["idle_in_transaction_session_timeout", "transaction_timeout"])
+def test_a_change_that_the_server_has_ended_is_tried_again_by_who_can_wait(open_one: Open, limit: str) -> None:
+    store = open_one()
+
+    def stands_still() -> None:
+        with store.transaction() as db:
+            db.execute(f"SET LOCAL {limit} = 50")
+            time.sleep(0.3)  # as a process that is stopped, or a machine that sleeps
+            db.execute("SELECT 1")
+
+    with pytest.raises(PoolUnreachable):
+        stands_still()
+    until(lambda: works(lambda: store.keep("a", {"b": 1})))
+
+
 def test_many_read_at_the_same_time_by_few_connections(url: str, open_one: Open) -> None:
     store = open_one()
     with ThreadPoolExecutor(32) as readers:

@@ -1,5 +1,6 @@
 """Processes that share a pool meet in its database: announcements, and cameras that one of them watches."""
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -171,6 +172,54 @@ def test_each_says_something_of_itself(make: Make) -> None:
     eventually(lambda: [peer.report.get("mood") for peer in other.peers] == [["good"]])
     assert other.peers[0].name == one.name
     assert one.number != other.number
+
+
+def test_what_a_server_forgets_that_crashes_is_said_again(make: Make, address: PostgresAddress) -> None:
+    one, other = make(), make()
+    one.say("mood", lambda: ["good"])
+    one.start()
+    other.start()
+    eventually(lambda: [peer.report.get("mood") for peer in other.peers] == [["good"]])
+    server = postgres.server()
+    server.execute("TRUNCATE server_reports", address.name)  # so does a crash with tables that are not logged
+    server.execute(
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{address.name}'"
+        " AND application_name = 'facepool processes'"
+    )
+    eventually(lambda: [peer.report.get("mood") for peer in other.peers] != [["good"]])
+    eventually(lambda: [peer.report.get("mood") for peer in other.peers] == [["good"]])
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"event_id": 5},
+        {"event_id": {}},
+        {"event_id": ["a"]},
+        {"event": {"id": "a", "event": "lost", "person": ["Ada"]}},
+        {"event": {"id": "a", "event": "lost", "previous": {}}},
+        {"event": [1]},
+        {},
+    ],
+)
+def test_an_announcement_that_makes_no_sense_keeps_nobody_from_hearing_the_next(
+    address: PostgresAddress, told: dict[str, object]
+) -> None:
+    heard: list[Record] = []
+    with ExitStack() as all_of_them:
+        store = open_store(address)
+        all_of_them.callback(store.close)
+        processes = PostgresProcesses(address)
+        all_of_them.callback(processes.close)
+        activity = Activity(store, lambda _name: "an id", processes=processes)
+        activity.events.publish = heard.append  # type: ignore[method-assign,assignment]
+        processes.start()
+        eventually(lambda: processes.announcements.listening)
+        for fields in (told, {"event": {"id": "b", "event": "recognized", "person": "Ada"}}):
+            payload = json.dumps({"kind": "event", **fields})
+            postgres.server().execute(f"SELECT pg_notify('facepool', '{payload}')", address.name)
+        eventually(lambda: heard)
+    assert [record["id"] for record in heard] == ["b"]
 
 
 def test_cameras_stay_whose_they_are_while_the_database_is_away_for_all() -> None:

@@ -47,7 +47,8 @@ _ABOUT = """
         pg_size_pretty(pg_database_size(current_database()))
 """
 _MOMENT = """
-    SELECT identity, revision, token, (SELECT commits.token FROM commits WHERE commits.revision = ?) FROM state
+    SELECT identity, revision, token, (SELECT commits.token FROM commits WHERE commits.revision = ?), current_schema()
+    FROM state
 """
 _COPY = """
     COPY (
@@ -278,7 +279,8 @@ class PostgresGallery(SqlGallery):
             if not self._has_pool(db):
                 self._bring_up_to_date(db)
             with db.transaction(A_CHANGE):
-                db.execute("SELECT revision FROM state FOR UPDATE")
+                for (schema,) in db.execute("SELECT current_schema() FROM state FOR UPDATE"):
+                    db.check_schema(schema)  # others may have deleted it while we waited
                 self._stored = None
                 yield db
                 self._commit(db)
@@ -357,6 +359,7 @@ class PostgresGallery(SqlGallery):
         row = db.execute(_MOMENT, (known,)).fetchone()
         if row is None:
             raise damaged(self.address, "it does not say its revision")
+        db.check_schema(row[4])
         return row[0], int(row[1]), row[2], row[3]
 
     def _history_of(self, db: PostgresDatabase, identity: bytes) -> _History:

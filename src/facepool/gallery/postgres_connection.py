@@ -54,6 +54,8 @@ SILENCE_S = 30.0
 _MOST_IDLE = 8
 """Connections that are kept for the next calls."""
 _IDLE_S = 300.0
+_ANSWER_S = 2.0
+"""How long a server may take for a question that costs it nothing."""
 _DEFAULTS: dict[str, str | int] = {
     "application_name": "facepool",
     "client_encoding": "utf8",
@@ -76,7 +78,7 @@ _SETTING_UP = """
     SELECT current_schema(), current_setting('server_encoding'), vector.oid, vector.typarray,
         set_config('search_path', concat_ws(', ', quote_ident(current_schema()), quote_ident(vector.nspname)), false),
         set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), false),
-        set_config('lock_timeout', ?, false)
+        set_config('lock_timeout', ?, false), vector.nspname
     FROM (SELECT 1) AS one LEFT JOIN (
         SELECT pg_type.oid, pg_type.typarray, pg_namespace.nspname FROM pg_extension
         JOIN pg_namespace ON pg_namespace.oid = pg_extension.extnamespace
@@ -90,6 +92,8 @@ _PLACES = re.compile(r"'[^']*'|\?|%")
 _AGAIN = "Try again in a moment"
 _REASONS: dict[str, tuple[type[FacepoolError], str, str]] = {
     "08": (PoolUnreachable, "the connection to its server is lost", _AGAIN),
+    "25P03": (PoolUnreachable, "its server has ended what stood still for too long", _AGAIN),
+    "25P04": (PoolUnreachable, "its server has ended what took too long", _AGAIN),
     "25006": (NotWritable, "its server lets this user read only", "Name the server that is written to"),
     "40": (PoolLocked, "another process is changing it", _AGAIN),
     "42501": (NotWritable, "its server does not allow this user to", "Let the owner of the database grant the right"),
@@ -169,6 +173,10 @@ class Connection(psycopg.Connection[Row]):
     """How long it may; None: as long as it takes."""
     has_pool = False
     """Whether the tables of a pool of today's version were there when it was last looked."""
+    schema = ""
+    """Where the pool's tables are."""
+    may_stray = False
+    """Whether another schema comes after it in the search path, in which another pool may have its tables."""
 
     def wait(self, gen: Generator[Any, Any, _T], interval: float = 0.1, timeout: float | None = None) -> _T:
         """Let a generator of psycopg come to its end."""
@@ -228,6 +236,19 @@ class PostgresDatabase:
         rows = self._stream(query, at_once)
         while part := list(islice(rows, at_once)):
             yield part
+
+    def check_schema(self, current: object) -> None:
+        """Refuse tables that were found in the schema of the extension after the pool's own was deleted.
+
+        Args:
+            current: What the server says now of the first schema of the search path that is there.
+
+        Raises:
+            PoolGone: That is not the pool's; the connection is closed.
+        """
+        if current != self.connection.schema:
+            self.connection.close()
+            raise _schema_gone(self.connection.schema)
 
     @property
     def in_transaction(self) -> bool:
@@ -332,7 +353,7 @@ def connect(address: PostgresAddress, timeout_s: float = 3.0) -> Connection:
 def set_up(connection: Connection, address: PostgresAddress, timeout_s: float) -> None:
     """Make a connection ready for a pool: its schema, how long it waits for locks, and vectors where they are known."""
     db = PostgresDatabase(connection)
-    schema, encoding, vector, vectors, *_ = (
+    schema, encoding, vector, vectors, *_, schema_of_vector = (
         db.execute(_SETTING_UP, (str(math.ceil(1000 * timeout_s)),)).fetchone() or ()
     )
     if schema is None:
@@ -347,6 +368,7 @@ def set_up(connection: Connection, address: PostgresAddress, timeout_s: float) -
             why=f"its database keeps text as {encoding}, which has no room for all names",
             fix="Make another database: createdb --encoding=UTF8 --template=template0",
         )
+    connection.schema, connection.may_stray = str(schema), schema_of_vector not in (None, schema)
     names = ", ".join("set_config(?, ?, false)" for _ in _SETTINGS)
     db.execute(f"SELECT {names}", [part for setting in _SETTINGS.items() for part in setting])
     if vector is not None:
@@ -367,6 +389,7 @@ class Connections:
         self.address = address
         self.timeout_s = timeout_s
         self.users = 0
+        self._schema = ""
         self._lock = threading.Lock()
         self._idle: list[tuple[float, Connection]] = []
 
@@ -381,7 +404,7 @@ class Connections:
     @contextmanager
     def lent(self) -> Iterator[PostgresDatabase]:
         """A connection that nobody else uses inside the block, in autocommit mode."""
-        connection = self._borrow() or connect(self.address, self.timeout_s)
+        connection = self._borrow() or self._connected()
         db = PostgresDatabase(connection)
         try:
             yield db
@@ -389,13 +412,21 @@ class Connections:
             db.undo()
             self._take_back(connection)
 
+    def _connected(self) -> Connection:
+        connection = connect(self.address, self.timeout_s)
+        self._schema = self._schema or connection.schema
+        if connection.schema != self._schema:  # where the address names several
+            connection.close()
+            raise _schema_gone(self._schema)
+        return connection
+
     def _borrow(self) -> Connection | None:
         while True:
             with self._lock:
                 if not self._idle:
                     return None
                 since, connection = self._idle.pop()
-            if time.monotonic() - since < _IDLE_S and _is_alive(connection):
+            if time.monotonic() - since < _IDLE_S and _is_alive(connection) and _has_schema(connection):
                 return connection
             connection.close()
 
@@ -436,6 +467,24 @@ def _is_alive(connection: Connection) -> bool:
         for _ in range(2):  # the server's last words, then the end
             connection.pgconn.consume_input()
         return connection.pgconn.status == ConnStatus.OK
+    return False
+
+
+def _schema_gone(schema: str) -> PoolGone:
+    return PoolGone(
+        "The pool cannot be used",
+        why=f"its schema {schema} was deleted or has another place in the search path",
+        fix="Restore the schema, or start facepool again",
+    )
+
+
+def _has_schema(connection: Connection) -> bool:
+    """Whether the schema of the pool is still there, where the server would look for its tables in another one else."""
+    if not connection.may_stray:
+        return True
+    db = PostgresDatabase(connection)
+    with suppress(psycopg.Error), db.patient(_ANSWER_S):
+        return db.execute("SELECT current_schema()").fetchone() == (connection.schema,)
     return False
 
 

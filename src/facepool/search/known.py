@@ -217,11 +217,13 @@ class Known:
 
 def _wait(known: "ref[Known]", open_again: Callable[[], Gallery]) -> None:
     """Try until a database is back, or nobody asks for it any more."""
-    while known() is not None and not _is_back(open_again):
-        time.sleep(_TRY_EVERY_S)
-    waiting = known()
-    if waiting is not None:
-        waiting.note_return()
+    try:
+        while known() is not None and not _is_back(open_again):
+            time.sleep(_TRY_EVERY_S)
+    finally:  # whatever went wrong here, nobody else would ever ask again
+        waiting = known()
+        if waiting is not None:
+            waiting.note_return()
 
 
 def _is_back(open_again: Callable[[], Gallery]) -> bool:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain
+from typing import TypeGuard
 
 from pydantic import BaseModel, Field
 
@@ -242,14 +243,15 @@ class Activity:
             self._announcements.send("event", {"event_id": record["id"]})
 
     def _hear(self, fields: Fields) -> None:
-        """Pass on an event that another process has announced."""
-        record = fields.get("event") or self._kept_event(fields.get("event_id"))
-        if isinstance(record, dict) and {"id", "event"} <= record.keys():
+        """Pass on an event that another process has announced; whatever is none may come from anybody."""
+        event_id = fields.get("event_id")
+        record = self._kept_event(event_id) if isinstance(event_id, str) else fields.get("event")
+        if _is_event(record):
             hidden = self._store.hidden
             if record.get("person") not in hidden and record.get("previous") not in hidden:
                 self.events.publish(record)
 
-    def _kept_event(self, event_id: object) -> Record | None:
+    def _kept_event(self, event_id: str) -> Record | None:
         names = ("id", "at", "event", "person", "previous", "source", "similarity", "person_id")
         rows = self._store.read(
             "SELECT event_id, at, event, person, previous, source, similarity, person_id FROM server_activity "
@@ -357,6 +359,13 @@ class Events:
             ending.cancel()
             with self._lock:
                 del self._listeners[queue]
+
+
+def _is_event(told: object) -> TypeGuard[Record]:
+    """Whether something has what those who listen look at."""
+    if not isinstance(told, dict) or not {"id", "event"} <= told.keys():
+        return False
+    return all(isinstance(told.get(name), str | None) for name in ("id", "event", "person", "previous", "source"))
 
 
 def _is_kept(db: Database, record: Record) -> bool:

@@ -467,6 +467,7 @@ class PostgresProcesses:
 
     def _close_connection(self) -> None:
         self._sent.is_heard = False
+        self._said = ""  # a server that has crashed, or another in its place, has forgotten it
         if self._db is not None:
             self._db.close()
         self._db = None
