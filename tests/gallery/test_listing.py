@@ -133,3 +133,9 @@ def test_pages_are_what_sorting_all_names_gives(given_names: list[str], prefix: 
             seen += [person.name for person in page.people]
             after = page.following
     assert seen == in_order([name for name in names if folded(name).startswith(folded(prefix))])
+
+
+@pytest.mark.parametrize("part", ["\0", "Ada\0", "a" * 60_000, "!" * 30_000])
+def test_what_cannot_be_in_a_name_is_in_nobody_s(full: Pool, part: str) -> None:
+    assert (full.people_page(part=part).people, full.count_people(part=part)) == ((), 0)
+    assert (full.people_page(part).people, full.count_people(part)) == ((), 0)

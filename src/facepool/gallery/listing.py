@@ -21,6 +21,8 @@ _PAGE = """
     LEFT JOIN samples ON samples.person_id = page.id LEFT JOIN templates ON templates.sample_id = samples.id
     GROUP BY page.id, page.name, page.uuid, page.folded ORDER BY page.folded, page.name
 """
+_LONGEST_PART = 10_000
+"""Longer ones are in nobody's name, nor does SQLite look for them."""
 _LAST = "\U0010ffff"
 """Comes after all that a name may go on with."""
 
@@ -42,6 +44,8 @@ class Wanted:
     def condition(self) -> tuple[str, list[str]]:
         """The part of a query that selects them, and its values."""
         terms, values = [], []
+        if "\0" in self.prefix + self.part or len(self.part) > _LONGEST_PART:
+            return " WHERE 1 = 0", []
         if self.prefix:
             terms.append("folded >= ? AND folded < ?")
             values += [folded(self.prefix), folded(self.prefix) + _LAST]
