@@ -29,6 +29,7 @@ from facepool.faces.load import ModelChoice, load_analyzer
 from facepool.gallery.address import pool_address
 from facepool.gallery.batches import SAMPLE_COLUMNS, TemplateBatch
 from facepool.gallery.postgres import PostgresGallery
+from facepool.gallery.postgres_schema import NEAREST_INDEX
 from facepool.search import Search, SearchChoice, hnsw, pgvector
 from facepool.search.known import known_of
 from facepool.types import EmbeddingSpace, Floats, Indices
@@ -221,7 +222,7 @@ def run(chosen: argparse.Namespace) -> None:
             hnsw.make_index(gallery)
             took_s = time.perf_counter() - started
             with gallery.reading() as db:
-                (size,) = db.execute("SELECT pg_relation_size(?)", (hnsw.NAME,)).fetchone()
+                (size,) = db.execute("SELECT pg_relation_size(?)", (NEAREST_INDEX,)).fetchone()
             print(f"index of m, ef_construction = {links}: {took_s:.0f} s, {size / 1e6:.0f} MB")
             known.reconsider(SearchChoice("database"))
             for views in chosen.views or [pgvector.EF_SEARCH]:

@@ -21,6 +21,7 @@ import numpy as np
 from facepool.errors import ConfigError, FacepoolError, InvalidEmbedding, PathMissing, PoolCorrupt, PoolLocked
 from facepool.files import PRIVATE, appearing, exists, storage_errors, sweep, sync_folders, write_new
 from facepool.gallery.address import PoolAddress
+from facepool.gallery.base import Report
 from facepool.gallery.checks import check_space, check_vectors, find_name
 from facepool.gallery.connection import explained
 from facepool.gallery.database import Database
@@ -36,9 +37,6 @@ from facepool.gallery.schema import (
 from facepool.gallery.sql import SqlGallery, read_space
 from facepool.gallery.sqlite import SqliteGallery
 from facepool.types import EmbeddingSpace
-
-Report = Callable[[int, int], None]
-"""Is told how much is done, of how much."""
 
 _UNFINISHED = ".unfinished-restore-"
 _FINISHED_AFTER_S = 3600.0

@@ -1,6 +1,6 @@
 """What every gallery can do, whatever it is kept in."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Protocol, Self
@@ -14,6 +14,9 @@ from facepool.gallery.image import ImagedGallery
 from facepool.gallery.listing import GallerySize, PeoplePage
 from facepool.gallery.notices import Notice, Owed
 from facepool.types import Calibration, EmbeddingSpace, Person, Sample, Template
+
+Report = Callable[[int, int], None]
+"""Is told how much is done, of how much."""
 
 
 class OpenFiles:

@@ -29,7 +29,7 @@ from facepool.gallery.postgres_connection import (
     set_up,
     shared,
 )
-from facepool.gallery.postgres_schema import MIGRATIONS, SERVER, check_version, migrate, version_of
+from facepool.gallery.postgres_schema import MIGRATIONS, NEAREST_INDEX, SERVER, check_version, migrate, version_of
 from facepool.gallery.schema import CONTENT, brought_up_to_date, count_of, in_memory
 from facepool.gallery.sql import WIPING_S, SqlGallery, columns_of, insertion, read_space
 from facepool.types import EmbeddingSpace, Floats, Indices
@@ -458,7 +458,7 @@ class PostgresGallery(SqlGallery):
         revision: int,
         report: Callable[[int, int], None],
     ) -> None:
-        db.execute("DROP INDEX IF EXISTS templates_nearest")  # it takes vectors of one length only
+        db.execute(f"DROP INDEX IF EXISTS {NEAREST_INDEX}")  # it takes vectors of one length only
         super()._replace_content(db, source, revision, report)
         for table in _SEQUENCES:  # numbers are never used twice
             db.execute(

@@ -120,6 +120,8 @@ MIGRATIONS: Migrations = (
 
 POOL = "pool"
 """What the tables of people are called where versions are kept."""
+NEAREST_INDEX = "templates_nearest"
+"""Of the vectors, in pools that are searched in the database: ``facepool.search.hnsw`` makes it."""
 SERVER = "server"
 """What those of servers are called, which ``facepool.web.services.store.postgres`` makes."""
 _VERSIONS = """CREATE TABLE IF NOT EXISTS facepool_migrations (

@@ -1,18 +1,15 @@
 """From one pool into another, whatever they are kept in: in batches, so that what was interrupted goes on by itself."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from facepool.errors import TransferIncomplete
-from facepool.gallery.base import Gallery
+from facepool.gallery.base import Gallery, Report
 from facepool.gallery.checks import clean_name
 from facepool.types import Person
 
 _PEOPLE_AT_ONCE = 1000
 _MOST_NAMED = 3
-
-Report = Callable[[int, int], None]
-"""Is told how much is done, of how much."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from facepool.errors import ConfigError, PathMissing, TransferIncomplete, VectorsUnreadable
 from facepool.files import exists, storage_errors
-from facepool.gallery.base import Gallery
+from facepool.gallery.base import Gallery, Report
 from facepool.gallery.batches import SAMPLE_COLUMNS, TemplateBatch, derived_uuids
 from facepool.gallery.checks import NORM_TOLERANCE, clean_name
 from facepool.types import EmbeddingSpace, Floats, counted
@@ -31,9 +31,6 @@ _NAMES = ("person", "name", "subject")
 _VECTORS = ("embedding", "vector", "embeddings", "vectors")
 _NOT_MEASURED = (None,) * (len(SAMPLE_COLUMNS) - 4)
 _ROWS_AT_ONCE = 8192
-
-Report = Callable[[int, int], None]
-"""Is told how much is done, of how much."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ own vectors. A gallery has none until one is made: with it every new template ta
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 
@@ -14,16 +14,14 @@ import psycopg
 from facepool.errors import ConfigError
 from facepool.gallery import Gallery
 from facepool.gallery.address import PostgresAddress
+from facepool.gallery.base import Report
 from facepool.gallery.database import Database
 from facepool.gallery.postgres import PostgresGallery
 from facepool.gallery.postgres_connection import Connection, explained
+from facepool.gallery.postgres_schema import NEAREST_INDEX
 from facepool.gallery.sql import SqlGallery
 from facepool.search.known import in_database, known_of
 
-Report = Callable[[int, int], None]
-"""Is told how much is done, of how much."""
-
-NAME = "templates_nearest"
 WORTH_IT = 20_000
 """Templates below which looking at all of them is as fast."""
 LINKS, BUILD_LINKS = 24, 128
@@ -45,7 +43,7 @@ _PROGRESS = """
 
 def is_ready(db: Database) -> bool:
     """Whether there is an index that is whole."""
-    row = db.execute(_STATE, (NAME,)).fetchone()
+    row = db.execute(_STATE, (NEAREST_INDEX,)).fetchone()
     return bool(row and row[0])
 
 
@@ -110,7 +108,7 @@ def make_index(gallery: PostgresGallery, report: Report = lambda _done, _total: 
 def drop_index(gallery: PostgresGallery) -> None:
     """Do without the index, for example while millions of templates are added."""
     with _explained(gallery) as connection:
-        connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {NAME}")
+        connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {NEAREST_INDEX}")
 
 
 @contextmanager
@@ -127,28 +125,29 @@ def _explained(gallery: PostgresGallery) -> Iterator[Connection]:
 def _is_alone(connection: Connection) -> bool:
     """Take the lock of those who make an index, which goes with the connection."""
     query = "SELECT pg_try_advisory_lock(hashtext('facepool.' || current_schema()), hashtext(%s))"
-    row = connection.execute(query, (NAME,)).fetchone()
+    row = connection.execute(query, (NEAREST_INDEX,)).fetchone()
     return row is not None and bool(row[0])
 
 
 def _make(connection: Connection, dimension: int) -> bool:
     while not _is_alone(connection):  # who waits inside the database would keep the other one from ending
         time.sleep(_LOOK_EVERY_S)
-    row = connection.execute(_STATE.replace("?", "%s"), (NAME,)).fetchone()
+    row = connection.execute(_STATE.replace("?", "%s"), (NEAREST_INDEX,)).fetchone()
     if row is not None and row[0]:
         return False
     if row is not None:
-        connection.execute(f"DROP INDEX CONCURRENTLY {NAME}")
+        connection.execute(f"DROP INDEX CONCURRENTLY {NEAREST_INDEX}")
     connection.execute(f"SET maintenance_work_mem = '{_MEMORY_MB}MB'")
     connection.execute(f"SET {_PARALLEL} = {_WORKERS}")
     create = (
-        f"CREATE INDEX CONCURRENTLY {NAME} ON templates USING hnsw ((embedding::halfvec({dimension})) halfvec_ip_ops) "
+        f"CREATE INDEX CONCURRENTLY {NEAREST_INDEX} ON templates "
+        f"USING hnsw ((embedding::halfvec({dimension})) halfvec_ip_ops) "
         f"WITH (m = {LINKS}, ef_construction = {BUILD_LINKS})"
     )
     try:
         connection.execute(create)
     except psycopg.errors.DiskFull:  # /dev/shm is small in containers, and takes what several workers share
-        connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {NAME}")
+        connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {NEAREST_INDEX}")
         connection.execute(f"SET {_PARALLEL} = 0")
         connection.execute(create)
     return True

@@ -1,6 +1,7 @@
 """``facepool pool``."""
 
-from collections.abc import Callable, Collection, Sequence
+import sys
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,6 @@ from facepool.gallery.notices import COMMAND_LINE, logs_beside
 from facepool.gallery.schema import kept_before_restoring
 
 _MOST_SHOWN = 20
-Report = Callable[[int, int], None]
 
 
 @click.group()
@@ -195,11 +195,12 @@ def _question(backup: Backup, pool: PoolAddress, before: int) -> str:
 
 
 def _ask(question: str) -> None:
-    """Go on only with a yes; who cannot be asked has not given it."""
+    """Go on only with a yes, for which there has to be somebody to ask."""
     try:
         click.confirm(question, err=True, abort=True)
     except click.Abort as error:
-        raise click.Abort("nothing was restored") from error
+        how = "" if sys.stdin.isatty() else "; --yes restores without asking, for scripts"
+        raise click.Abort(f"nothing was restored{how}") from error
 
 
 def _tell(context: CommandContext, changes: Comparison, *, with_erased: bool) -> None:
