@@ -133,9 +133,9 @@ def test_two_clients_that_hold_all_the_room_for_bodies_keep_nobody_out_who_sends
 def test_a_face_that_turns_into_another_again_and_again_takes_only_so_much_of_its_past_along(tmp_path: Path) -> None:
     with client_of(tmp_path, FakeLiveAnalyzer()) as client:
         activity = client.app.state.services.activity  # type: ignore[attr-defined]
-        record = {"event": "changed", "person": None, "person_id": None, "source": "browser", "track": 7, "id": "1"}
-        for _ in range(250):
-            activity.add(record)
+        record = {"event": "changed", "person": None, "person_id": None, "source": "browser", "track": 7}
+        for number in range(250):
+            activity.add(record | {"id": str(number)})
         (track,) = activity._visits._open.values()
         assert len(track.rows) == 100
 
@@ -146,7 +146,7 @@ def test_only_so_many_entries_are_kept_of_who_was_seen(tmp_path: Path, monkeypat
     with client_of(tmp_path, FakeLiveAnalyzer()) as client:
         activity = client.app.state.services.activity  # type: ignore[attr-defined]
         for number in range(100):
-            activity.add({"event": "lost", "person": None, "person_id": None, "source": str(number), "id": "1"})
+            activity.add({"event": "lost", "person": None, "person_id": None, "source": str(number), "id": str(number)})
         sources = [entry["source"] for entry in client.get("/v1/activity").json()["entries"]]
     assert sources[0] == "99"
     assert 20 <= len(sources) <= 30

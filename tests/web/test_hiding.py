@@ -112,7 +112,7 @@ def test_no_message_of_a_websocket_tells_a_folder(
             answer = socket.receive_json()
     assert answer["message"] == "The pool pool.db is locked"
     assert "of the house" not in str(answer)
-    monkeypatch.setattr(PoolAccess, "open", fail)
+    monkeypatch.setattr(PoolAccess, "open_for_live", fail)
     with web.websocket_connect(f"{HERE}/v1/live") as socket, pytest.raises(WebSocketDisconnect) as closed:
         socket.receive_json()
     assert closed.value.reason.startswith("The pool pool.db is locked")

@@ -78,7 +78,7 @@ class VisionForm:
             raise DeepStackError("Invalid value for min_confidence")
         if value > 1:
             raise DeepStackError("min_confidence cannot be greater than 1")
-        return value
+        return max(value, 0.0)  # single precision, in which it is compared, has no room for -1e300
 
     def _name(self, spelled: Callable[[str], str]) -> str:
         name = self.fields.get("userid", "")
