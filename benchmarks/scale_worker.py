@@ -37,6 +37,12 @@ def name_of(number: int) -> str:
     return f"Person {number * 2654435761 % (1 << 32):010d}"
 
 
+_IN_A_ROW = 10
+_PAUSE_S = 0.2
+"""In turn, but not one by one: the threads of NumPy's product keep the cores busy for a while after it, waiting for the
+next one, and what is measured then is them."""
+
+
 def crowd(random: Any, people: int, dimension: int) -> Any:  # noqa: ANN401 -- NumPy comes later
     """(P * TEMPLATES, D) float32 rows of norm 1, one person's after the other's."""
     import numpy as np
@@ -139,10 +145,12 @@ def open_(pool: str, repetitions: str, with_numpy: str) -> dict[str, Any]:
             vectors[first : first + (1 << 16)] = crowd(np.random.default_rng(first), 1, dimension)[:1]
     ours, numpys = [], []
     gc.disable()
-    for probe in probes:
-        ours.append(_timed(lambda one=probe[None]: search.nearest(one)))  # type: ignore[misc]
+    for first in range(0, len(probes), _IN_A_ROW):
+        some = probes[first : first + _IN_A_ROW]
+        time.sleep(_PAUSE_S)
+        ours += [_timed(lambda one=probe[None]: search.nearest(one)) for probe in some]  # type: ignore[misc]
         if vectors is not None:
-            numpys.append(_timed(lambda one=probe, rows=vectors: (rows @ one).argmax()))  # type: ignore[misc]
+            numpys += [_timed(lambda one=probe, rows=vectors: (rows @ one).argmax()) for probe in some]  # type: ignore[misc]
     return {
         "first_s": first_s,
         "templates": state.templates,
