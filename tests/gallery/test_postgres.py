@@ -163,6 +163,7 @@ def test_a_server_that_lets_nobody_write_is_told_and_read_where_that_is_asked_fo
         ("58030", "storage"),
         ("XX001", "pool_corrupt"),
         ("57P01", "pool_unreachable"),
+        ("0A000", "storage"),
     ],
 )
 @pytest.mark.parametrize("when", ["at once", "at the end"])

@@ -512,7 +512,9 @@ def explain(address: PostgresAddress, error: psycopg.Error) -> FacepoolError | N
             (_REASONS[error.sqlstate[:length]] for length in (5, 3, 2) if error.sqlstate[:length] in _REASONS), None
         )
         if reason is None:
-            return None
+            if error.sqlstate[:2] in _OURS:
+                return None
+            return StorageError(what, why=_said(address, error), fix="Look into the log of the database server")
         kind, why, fix = reason
         return kind(what, why=f"{why} ({_said(address, error)})", fix=fix)
     if not isinstance(error, psycopg.OperationalError):
@@ -524,6 +526,8 @@ def explain(address: PostgresAddress, error: psycopg.Error) -> FacepoolError | N
     return PoolUnreachable(what, why=f"its server cannot be reached ({said})", fix="Check the address and the server")
 
 
+_OURS = frozenset({"22", "23", "42"})
+"""Classes of errors that speak of a statement, so that the fault is facepool's: values, constraints, syntax."""
 _VECTOR = (
     "Let an administrator of the server install pgvector, and then the owner of the database run: "
     "CREATE EXTENSION vector"
