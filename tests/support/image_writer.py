@@ -49,7 +49,7 @@ def erase(path: Path) -> None:
             Search(pool).index()
             for thread in threading.enumerate():
                 if thread.name == "facepool-image" and number % 2:
-                    thread.join()
+                    thread.join(0.3)
             print(f"erasing {number}", flush=True)
             pool.remove(f"<{number}>")
             print(f"erased {number}", flush=True)
