@@ -305,9 +305,9 @@ class PoolUnreachable(PoolError):
 
 
 class OutcomeUnknown(PoolUnreachable):
-    """The connection to the database broke while a change was being stored, and the database could not be asked since.
+    """The connection to the database broke while a change was being stored, or before its answer was complete.
 
-    Remedy: look whether the change is there before you repeat it.
+    Remedy: look whether the change is there before you repeat it; the message says what is known.
     """
 
     code = "outcome_unknown"

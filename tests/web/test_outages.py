@@ -1,7 +1,9 @@
 """A server whose database is stopped and started again: what it says, whom it still names, and that it goes on."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,11 +11,14 @@ from fastapi.testclient import TestClient
 
 from facepool import open_pool
 from facepool.config import Settings
+from facepool.errors import PoolUnreachable
+from facepool.gallery import Pool
 from facepool.search import known
 from facepool.types import Sample
 from facepool.web.app import create_app
 from facepool.web.middleware.authentication import ConnectionCheck
 from facepool.web.services import assemble
+from facepool.web.services.pool import PoolAccess
 from support.fake_analyzer import SPACE, view
 from support.fake_live_analyzer import Actor, FakeLiveAnalyzer
 from support.postgres import PostgresServer, own_server
@@ -86,3 +91,21 @@ def test_live_goes_on_requests_are_told_to_come_back_and_all_is_well_by_itself(
         until(lambda: watch(1)["outage"] is None)
         assert web.get("/ready").json()["outage"] is None
         assert [person["person"] for person in web.get("/v1/persons").json()["persons"]] == ["Ada"]
+
+
+@pytest.mark.parametrize(("stored", "code"), [(True, "outcome_unknown"), (False, "pool_unreachable")])
+def test_a_change_that_was_stored_is_not_refused_because_the_database_goes_away_after_it(
+    tmp_path: Path, stored: bool, code: str
+) -> None:
+    def work(pool: Pool) -> None:
+        if stored:
+            pool.create("Ada")
+        raise PoolUnreachable("The pool cannot be used", why="its server is away")
+
+    access = PoolAccess(tmp_path / "pool.db", SPACE)
+    try:
+        with pytest.raises(PoolUnreachable) as refused:
+            asyncio.run(access.change(work))
+        assert refused.value.code == code
+    finally:
+        access.close()

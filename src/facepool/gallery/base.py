@@ -319,6 +319,10 @@ class Gallery(Protocol):
             UnknownTemplate: There is none of that number, or it is another person's.
         """
 
+    @property
+    def changes_made(self) -> int:
+        """How many changes were stored through this object: also where a call that came after one has failed."""
+
     def noting(self, caller: str) -> AbstractContextManager[list[Notice]]:
         """Leave a notice of each change inside the block, in its own transaction, for logs that are kept elsewhere.
 

@@ -120,6 +120,7 @@ class SqlGallery(ABC):
         self._offered = space
         self._noted: list[Notice] | None = None
         self._caller = ""
+        self.changes_made = 0
 
     @abstractmethod
     def _reading(self) -> AbstractContextManager[Database]:
@@ -570,6 +571,7 @@ class SqlGallery(ABC):
             yield db, revision + 1
             self._write_revision(db, revision + 1)
             self._before_commit()
+        self.changes_made += 1
 
     def _write_revision(self, db: Database, revision: int) -> None:
         """Count a change."""

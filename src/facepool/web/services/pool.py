@@ -5,10 +5,11 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from facepool.errors import ConfigError, FacepoolError, PoolError, PoolGone
+from facepool.errors import ConfigError, FacepoolError, OutcomeUnknown, PoolError, PoolGone, PoolUnreachable
 from facepool.files import PrivateFolder, exists, sweep_folders
 from facepool.gallery import Pool, open_pool
 from facepool.gallery.address import PoolAddress, folder_of, make_folder_of
@@ -93,8 +94,9 @@ class PoolAccess:
             PoolLocked: Another program keeps the pool locked.
             ServerBusy: Too many others wait.
             PoolGone: The pool's file was deleted or replaced; what `work` had not stored before is not stored.
+            OutcomeUnknown: The database went away while `work` stored something, or after that.
         """
-        return await self._writers.do(lambda: self._call(work))
+        return await self._writers.do(lambda: self._call(partial(_changed, work)))
 
     async def apart(self, work: Callable[[Pool], Result]) -> Result:
         """Do something that takes long, in a thread and with a pool of its own, which nobody waits for at the end.
@@ -235,3 +237,18 @@ def _follow(pool: Pool) -> None:
     """Let vectors that were erased leave the memory before anybody is told that they are gone."""
     with suppress(FacepoolError):  # what was asked for is done; who searches next hears what is wrong
         follow(pool)
+
+
+def _changed(work: Callable[[Pool], Result], pool: Pool) -> Result:
+    """Do some work that changes a pool and looks at it afterwards: what was stored is not refused because of that."""
+    before = pool.changes_made
+    try:
+        return work(pool)
+    except PoolUnreachable as error:
+        if pool.changes_made == before:
+            raise
+        raise OutcomeUnknown(
+            "The change was stored, but not all that belongs to it may be done",
+            why=f"the database went away after it: {error.why}",
+            fix="Look what is there before you repeat it",
+        ) from error
