@@ -78,8 +78,8 @@ class LiveView:
         embedded: (N,) bool, which faces were embedded in this frame.
         events: What happened with this frame, in order.
         time_s: Of the frame.
-        sightings: What there is to keep of faces as of this frame, where faces are kept.
         outage: Why people may be named by an old state of the pool, or not at all; None: they are as they are now.
+        sightings: What there is to keep of faces as of this frame, where faces are kept.
     """
 
     detections: Detections
@@ -90,8 +90,8 @@ class LiveView:
     embedded: Mask
     events: tuple[Event, ...]
     time_s: float
-    sightings: tuple[TrackSighting, ...] = ()
     outage: Outage | None = None
+    sightings: tuple[TrackSighting, ...] = ()
 
     def __len__(self) -> int:
         """Number of faces."""
