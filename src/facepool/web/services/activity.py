@@ -36,8 +36,8 @@ _PASSING = (PoolLocked, PoolUnreachable, DiskFull)
 """What keeps events from being written down for a while."""
 _LOG = logging.getLogger(__name__)
 _INSERT = """
-    INSERT INTO server_activity (at, event, person, previous, source, similarity, person_id, event_id)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
+    INSERT INTO server_activity (at, event, person, previous, source, similarity, person_id, event_id, sighting)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
 """
 # That somebody came is kept before anybody knows who it is: it goes with a visit that was theirs alone.
 _FORGET_COMING = """
@@ -63,6 +63,9 @@ class ActivityEntry(BaseModel):
     person_id: str | None = Field(description="Of the person, whatever they are called; null: nobody known")
     event_id: str | None = Field(description="The `id` of the event; null: it was kept before events had one")
     visit: int = Field(description="The `id` of the visit that it belongs to")
+    sighting: str | None = Field(description="The `id` of the sighting, where the face was kept; null: it was not")
+    named_at: str | None = Field(description="When the face was named later, ISO 8601 in UTC; null: it never was")
+    corrected_at: str | None = Field(description="The same, of when somebody corrected who it was")
 
 
 _COLUMNS = ", ".join(ActivityEntry.model_fields)
@@ -154,7 +157,7 @@ class Activity:
                     self._visits.end(record)
                 return {**record, "person": None, "person_id": None, "previous": previous}
             seen = (record["event"], person, previous, record["source"], record.get("similarity"))
-            values = (at, *seen, person_id, record.get("id"))
+            values = (at, *seen, person_id, record.get("id"), record.get("sighting"))
             if _is_kept(db, record):
                 return {**record, "previous": previous}
             row = int(db.execute(_INSERT, values).fetchone()[0])
@@ -252,10 +255,10 @@ class Activity:
                 self.events.publish(record)
 
     def _kept_event(self, event_id: str) -> Record | None:
-        names = ("id", "at", "event", "person", "previous", "source", "similarity", "person_id")
+        names = ("id", "at", "event", "person", "previous", "source", "similarity", "person_id", "sighting")
         rows = self._store.read(
-            "SELECT event_id, at, event, person, previous, source, similarity, person_id FROM server_activity "
-            "WHERE event_id = ? ORDER BY id DESC LIMIT 1",
+            "SELECT event_id, at, event, person, previous, source, similarity, person_id, sighting "
+            "FROM server_activity WHERE event_id = ? ORDER BY id DESC LIMIT 1",
             (event_id,),
         )
         return dict(zip(names, rows[0], strict=True)) if rows else None
