@@ -1,6 +1,7 @@
 """A person's templates do not drift, whoever stands before the camera and whoever says yes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -160,7 +161,7 @@ def poisoned(victim: Floats, attacker: Floats, store: Store, *, rests_on_learned
     """
     views = [view(each) for each in victim]
     for _ in range(30):
-        core = core_of(*(View(one.embedding, one.pose, one.made, one.learned and not rests_on_learned) for one in views))
+        core = core_of(*(replace(one, learned=one.learned and not rests_on_learned) for one in views))
         steps = [between(origin, attacker, share) for origin in victim for share in np.linspace(1, 0, 41)]
         proposed = [face for step in steps if (face := propose(core, seen(unit(step)), NOW, RULE))]
         if not proposed:
