@@ -78,7 +78,7 @@ function endlessList({ signal, draw }) {
     try {
       return await api.people({ ...state.asked, ...from, limit: AT_ONCE }, signal);
     } catch (error) {
-      if (!signal.aborted) toast(error.message, "warn");
+      if (!signal.aborted) toastError(error);
       return null;
     }
   }

@@ -126,7 +126,7 @@ export async function attempt(act, then = () => null) {
   try {
     await act();
   } catch (error) {
-    toast(error.message, "warn");
+    toastError(error);
     return;
   }
   then();
