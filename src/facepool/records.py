@@ -84,7 +84,7 @@ def event_record(frame: Frame, event: Event, crop: Path | None = None) -> Record
         event: What happened.
         crop: Where its picture was kept, if it was.
     """
-    return {
+    record: Record = {
         "id": event.id,
         "at": event.at.isoformat(timespec="milliseconds"),
         "source": frame.source,
@@ -104,6 +104,7 @@ def event_record(frame: Frame, event: Event, crop: Path | None = None) -> Record
         "reason": event.reason,
         "crop": None if crop is None else str(crop),
     }
+    return record if event.sighting is None else record | {"sighting": event.sighting}
 
 
 def person_record(person: Person) -> Record:
