@@ -107,6 +107,7 @@ _LEAST_DECODERS, _MOST_DECODERS = 2, 4
     *SEARCH,
     *LIVE,
     *REGISTRATION,
+    whole_pool=True,
 )
 def serve(
     context: CommandContext,
