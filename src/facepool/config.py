@@ -37,6 +37,7 @@ from facepool.gallery.collections import DEFAULT, check_collection, collection_a
 from facepool.recognize.evidence import EvidenceOptions
 from facepool.recognize.live import LiveOptions
 from facepool.recognize.pictures import RecognizeOptions
+from facepool.recognize.sightings import FACES_KEPT
 from facepool.search import Place, SearchChoice
 from facepool.thresholds import TARGET_FPIR
 from facepool.types import Turn
@@ -168,6 +169,16 @@ class Settings(BaseModel):
     detect_every: int = Field(
         _LIVE.detect_every, ge=1, description="Seek faces in every k-th frame only; boxes move on in between"
     )
+    keep_unknown: bool = Field(
+        default=False,
+        description="Keep the best faces of people whom nobody knows, grouped, beside the pool, to name them later",
+    )
+    keep_recognized: bool = Field(
+        default=False, description="Keep the best faces of people who are recognized, too, to correct them later"
+    )
+    keep_days: float = Field(14, gt=0, le=3650, description="Days that faces of --keep-unknown are kept, at most")
+    keep_sightings: int = Field(5000, ge=1, le=1_000_000, description="Sightings that are kept, at most")
+    keep_mb: float = Field(200, gt=0, le=1_000_000, description="Megabytes that kept sightings take, at most")
     camera: tuple[str, ...] = Field(
         (),
         description="Camera that facepool serve watches: number or URL, after a name for people (Door=rtsp://...); may "
@@ -307,7 +318,13 @@ class Settings(BaseModel):
             unknown_after_s=self.unknown_after,
             detect_every=self.detect_every,
             keep_crops=keep_crops,
+            keep_faces=FACES_KEPT if self.keeps_faces else 0,
         )
+
+    @property
+    def keeps_faces(self) -> bool:
+        """Whether faces of live recognition are kept at all."""
+        return self.keep_unknown or self.keep_recognized
 
 
 def turned(options: CaptureOptions, rotate: Rotation, find_turn: MakeTurnFinder) -> CaptureOptions:

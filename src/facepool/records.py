@@ -6,7 +6,7 @@ The command line, the web and event sinks all give programs these; nothing else 
 from pathlib import Path
 
 from facepool.enroll.coverage import Coverage, DirectionReport, ViewReport
-from facepool.enroll.session import LookAlike
+from facepool.enroll.identity import LookAlike
 from facepool.faces.analyze import Faces
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.pictures import RecognizedFaces
@@ -84,7 +84,7 @@ def event_record(frame: Frame, event: Event, crop: Path | None = None) -> Record
         event: What happened.
         crop: Where its picture was kept, if it was.
     """
-    return {
+    record: Record = {
         "id": event.id,
         "at": event.at.isoformat(timespec="milliseconds"),
         "source": frame.source,
@@ -104,6 +104,7 @@ def event_record(frame: Frame, event: Event, crop: Path | None = None) -> Record
         "reason": event.reason,
         "crop": None if crop is None else str(crop),
     }
+    return record if event.sighting is None else record | {"sighting": event.sighting}
 
 
 def person_record(person: Person) -> Record:

@@ -1,14 +1,19 @@
 """The page's files: words of both languages, colours that can be read, nothing that its security policy forbids."""
 
+import importlib
 import json
+import pkgutil
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 
-import facepool
+import facepool.web
+from facepool.errors import FacepoolError
+from facepool.web import problems
 
 STATIC = Path(facepool.__file__).parent / "web" / "static"
 SCRIPTS = sorted(STATIC.rglob("*.js"))
@@ -66,6 +71,71 @@ def test_every_word_that_the_scripts_ask_for_is_there_and_none_is_left_over() ->
         if key not in literals and not any(key.startswith(head) and key.endswith(tail) for head, tail in made)
     ]
     assert left == []
+
+
+def subclasses(kind: type[FacepoolError]) -> set[type[FacepoolError]]:
+    found = set(kind.__subclasses__())
+    return found.union(*(subclasses(one) for one in found))
+
+
+def error_words(said: list[tuple[str, str]], language: str = "de") -> list[dict[str, str]]:
+    """What the page says of messages of the server: of each its code and words."""
+    script = f"""
+        Object.defineProperty(globalThis, "navigator", {{ value: {{ languages: ["{language}"] }} }});
+        globalThis.window = {{}};
+        const {{ errorWords }} = await import('{(STATIC / "i18n.js").as_uri()}');
+        console.log(JSON.stringify({json.dumps(said)}.map(([code, own]) => errorWords(code, own))));"""
+    told = subprocess.run(
+        ["node", "--input-type=module", "-e", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    found: list[dict[str, str]] = json.loads(told.stdout)
+    return found
+
+
+@needs_node
+def test_every_error_of_the_server_has_german_words() -> None:
+    """Also those of errors that only some part of the server knows."""
+    for module in pkgutil.walk_packages(facepool.web.__path__, "facepool.web."):
+        importlib.import_module(module.name)
+    codes = sorted({kind.code for kind in subclasses(FacepoolError)} | {FacepoolError.code, *problems._CODES.values()})
+    own = "what the server says in English"
+    missing = [
+        code
+        for code, said in zip(codes, error_words([(code, own) for code in codes]), strict=True)
+        if said["words"] == own
+    ]
+    assert missing == []
+
+
+@needs_node
+def test_numbers_and_names_of_the_servers_messages_are_in_the_german_ones(web: TestClient) -> None:
+    answers = [
+        web.post("/v1/pool/calibrate"),
+        web.get("/v1/persons/Bo's friend"),
+        web.post("/v1/recognize", content=b"x" * 70_000_000),
+    ]
+    found = [answer.json() for answer in answers]
+    words = error_words([(one["code"], f"{one['message']}: {one['why']}. {one['fix']}") for one in found])
+    expected = [
+        "Zum Eichen braucht es 64 Personen, und erfasst sind 0.",
+        "Niemand heißt Bo's friend.",
+        "Angenommen werden 64 MiB",
+    ]
+    for said, part in zip(words, expected, strict=True):
+        assert part in said["words"]
+        assert said["detail"] == ""  # nothing is left to be read in English
+
+
+@needs_node
+def test_what_the_page_has_no_words_for_is_said_in_the_servers() -> None:
+    said = [("newer", "Own words"), ("config_invalid", "'x' cannot be 3"), ("server_busy", "Busy"), ("", "")]
+    assert error_words(said) == [
+        {"words": "Own words", "detail": ""},
+        {"words": "Eine Einstellung kann so nicht sein. Ändere, was der Server nennt.", "detail": "'x' cannot be 3"},
+        {"words": "Der Server ist beschäftigt. Versuche es gleich noch einmal.", "detail": ""},
+        {"words": "Das hat nicht geklappt", "detail": ""},
+    ]
+    assert error_words([("config_invalid", "'x' cannot be 3")], "en") == [{"words": "'x' cannot be 3", "detail": ""}]
 
 
 @needs_node
@@ -146,6 +216,36 @@ def test_every_module_that_is_imported_is_there() -> None:
     for path in SCRIPTS:
         for wanted in re.findall(r"from \"(\.[^\"]+)\"", path.read_text("utf-8")):
             assert (path.parent / wanted).resolve().is_file(), (path, wanted)
+
+
+def test_every_name_of_another_module_is_imported_and_no_other_is() -> None:
+    exported = {
+        path: set(
+            re.findall(r"^export (?:async )?(?:function|const|class) (\w+)", path.read_text("utf-8"), re.MULTILINE)
+        )
+        for path in SCRIPTS
+    }
+    for path in SCRIPTS:
+        text = path.read_text("utf-8")
+        imports = re.findall(r"^import \{([^}]*)\} from \"(.*)\"", text, re.MULTILINE)
+        body = re.sub(r"^import .*$", "", text, flags=re.MULTILINE)
+        imported = {name.strip() for names, _ in imports for name in names.split(",")} - {""}
+        for names, source in imports:
+            assert {name.strip() for name in names.split(",")} - {""} <= exported[(path.parent / source).resolve()], (
+                path
+            )
+        assert [name for name in imported if not re.search(rf"\b{name}\b", body)] == [], path
+        own = set(re.findall(r"\b(?:function|const|let|class) (\w+)", body)) | set(
+            re.findall(r"^ +(?:async )?(\w+)\(", body, re.MULTILINE)
+        )
+        bound = {
+            name.strip().split(":")[-1].strip()
+            for group in re.findall(r"[({\[]([\w,: ]+)[)}\]]", body)
+            for name in group.split(",")
+        }
+        called = set(re.findall(r"(?<![.\w\"'`$])(\w+)\(", body))
+        anywhere = set().union(*exported.values())
+        assert (called & anywhere) - imported - own - bound == set(), path
 
 
 def test_the_page_is_small() -> None:

@@ -25,6 +25,7 @@ from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
 from facepool.web.services.keys import LOCAL, Keys
 from facepool.web.services.store import ServerStore, StoreGone, insert_entry, open_store
+from facepool.web.services.store import postgres as postgres_module
 from support import postgres
 from support.ports import free_port
 from support.stores import Open, stores_of
@@ -88,9 +89,26 @@ def test_several_processes_that_come_first_make_the_tables_once(url: str) -> Non
     for number, store in enumerate(stores):
         Keys(store).add(f"Key {number}", "admin")
     assert len(Keys(stores[0]).all()) == 6
-    assert stores[0].read("SELECT version FROM facepool_migrations WHERE part = 'server'") == [(1,)]
+    assert stores[0].read("SELECT version FROM facepool_migrations WHERE part = 'server' ORDER BY version") == [
+        (1,),
+        (2,),
+    ]
     for store in stores:
         store.close()
+
+
+def test_tables_of_an_earlier_version_keep_everything(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(postgres_module, "MIGRATIONS", postgres_module.MIGRATIONS[:1])
+        open_store(pool_address(url)).close()
+    with psycopg.connect(url, autocommit=True) as old:
+        old.execute("INSERT INTO server_keys (name, role, digest, created_at) VALUES ('Me', 'admin', '', '2026')")
+        old.execute("INSERT INTO server_activity (at, event, source, visit) VALUES ('2026', 'appeared', 'door', 1)")
+    with closing(open_store(pool_address(url))) as store:
+        assert [key.name for key in Keys(store).all()] == ["Me"]
+        (entry,) = asyncio.run(Activity(store, id_of).entries())
+        assert (entry.sighting, entry.named_at, entry.corrected_at) == (None, None, None)
+        assert store.read("SELECT collections FROM server_keys") == [("",)]
 
 
 def test_two_schemas_of_a_database_are_two_pools(url: str) -> None:

@@ -1,6 +1,7 @@
 """What every store of a server does, whatever it is kept in: keys, logs and settings, by several processes at once."""
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -313,26 +314,34 @@ def test_a_notice_is_in_the_audit_log_as_it_was_left(store: ServerStore) -> None
     assert (entry.at, entry.person_id, entry.detail) == (notice.at, "id of Ada", "Bob")
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6])
 def test_a_file_of_an_earlier_version_keeps_everything(tmp_path: Path, version: int) -> None:
     with store_of_version(tmp_path / "pool.server.db", version) as old:
-        old.execute("INSERT INTO keys (name, role, digest, created_at) VALUES ('Me', 'admin', x'00', '2026')")
-        old.execute("INSERT INTO sessions VALUES (x'01', 1, 9e9)")
-        old.execute(
-            "INSERT INTO audit (at, caller, action, person, detail) VALUES ('2026', 'Me', 'registered', 'Ada', '')"
-        )
-        old.execute("INSERT INTO activity (at, event, source) VALUES ('2026-01-02T10:00:00+00:00', 'appeared', 'door')")
-        if version > 3:
-            old.execute("UPDATE activity SET visit = id")
-        old.execute("INSERT INTO kept VALUES ('settings', '{\"min_face\": 90}')")
+        _fill(old, "server_" if version > 5 else "", version)
     with stores_of(tmp_path / "pool.db") as opened:
         store = opened()
         assert [key.name for key in Keys(store).all()] == ["Me"]
         assert Tuning(SETTINGS, None, store).settings.min_face == 90
         assert [entry.person for entry in asyncio.run(Audit(store, id_of).entries())] == ["Ada"]
         assert len(asyncio.run(Activity(store, id_of).entries())) == 1
+        assert store.read("SELECT sighting, named_at, corrected_at FROM server_activity") == [(None, None, None)]
+        assert store.read("SELECT collections FROM server_keys") == [("",)]
         Keys(store).remove("Me")
         assert store.read("SELECT * FROM server_sessions") == []
+
+
+def _fill(old: sqlite3.Connection, prefix: str, version: int) -> None:
+    """One row in each table of an earlier version."""
+    statements = [
+        "INSERT INTO {}keys (name, role, digest, created_at) VALUES ('Me', 'admin', x'00', '2026')",
+        "INSERT INTO {}sessions VALUES (x'01', 1, 9e9)",
+        "INSERT INTO {}audit (at, caller, action, person, detail) VALUES ('2026', 'Me', 'registered', 'Ada', '')",
+        "INSERT INTO {}activity (at, event, source) VALUES ('2026-01-02T10:00:00+00:00', 'appeared', 'door')",
+        "UPDATE {}activity SET visit = id" if version > 3 else "",
+        "INSERT INTO {}kept VALUES ('settings', '{{\"min_face\": 90}}')",
+    ]
+    for statement in statements:
+        old.execute(statement.format(prefix))
 
 
 def test_what_a_newer_facepool_made_is_refused(address: PoolAddress, store: ServerStore) -> None:

@@ -131,6 +131,15 @@ def test_who_was_taken_for_somebody_else_takes_the_face_along(web: TestClient, d
     assert visits_of(web)[0]["previous"] == "Ada"
 
 
+def test_entries_and_visits_say_which_face_was_kept(web: TestClient, door: Door) -> None:
+    door("appeared", 1, sighting="first")
+    door("lost", 1, sighting="first")
+    door.visit(2, "Ada")
+    assert [visit["sighting"] for visit in visits_of(web)] == [None, "first"]
+    assert [visit["named_at"] for visit in visits_of(web)] == [None, None]
+    assert [entry["sighting"] for entry in web.get("/v1/activity").json()["entries"]] == [None] * 3 + ["first"] * 2
+
+
 def test_visits_follow_names_and_go_with_who_is_erased(web: TestClient, door: Door) -> None:
     door.visit(1, "Ada")
     door.visit(2, "Bob")

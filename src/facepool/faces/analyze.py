@@ -70,7 +70,7 @@ class Faces:
             score=float(self.detections.scores[row]),
             size_px=float(self.measures.size_px[row]),
             frame=frame.index,
-            picture=_jpeg(self.aligned.images_bgr[row]) if with_picture and self.aligned else b"",
+            picture=face_jpeg(self.aligned.images_bgr[row]) if with_picture and self.aligned else b"",
         )
 
 
@@ -245,7 +245,8 @@ def _faces(prepared: PreparedFaces, embeddings: Floats) -> Faces:
     return Faces(prepared.detections, embeddings, prepared.measures, prepared.poses, prepared.aligned)
 
 
-def _jpeg(image_bgr: Image) -> bytes:
+def face_jpeg(image_bgr: Image) -> bytes:
+    """JPEG of an aligned face, (S, S, 3) uint8 BGR, as it is kept."""
     _, data = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, _PICTURE_QUALITY])
     return data.tobytes()
 

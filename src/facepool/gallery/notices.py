@@ -4,11 +4,12 @@ A change leaves a `Notice` in its own transaction. Who keeps the logs reads `Owe
 has the gallery delete them. So a process that dies between the two files has lost nothing.
 """
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from facepool.gallery.address import PoolAddress, beside
 
@@ -23,11 +24,25 @@ Action = Literal[
     "restored the pool",
     "calibrated the pool",
     "forgot the calibration",
+    "named",
+    "took back a name",
+    "corrected",
+    "took back a correction",
+    "ignored",
+    "watched",
+    "split",
+    "joined",
+    "kept apart",
+    "deleted",
+    "forgot unknown faces",
+    "took back",
 ]
 """What was done, in the words of the audit log."""
 
 NAME_CHANGES: tuple[Action, ...] = ("renamed", "merged")
 """Of these, the detail is the name that is gone."""
+RETELLING: tuple[Action, ...] = ("named", "took back a name", "corrected", "took back a correction")
+"""Of these, the detail is that of a `Retold`: logs say of some sightings that they are somebody else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +56,7 @@ class Notice:
         action: What was done.
         person: To whom, by the name after the change; empty: nobody in particular.
         person_id: Of the person; empty where `person` is, and for names that were erased from logs only.
-        detail: The name that is gone, a count, or a number.
+        detail: The name that is gone, a count, a number, or what is told anew.
         change: The revision that the change led to: the same for all that it did.
     """
 
@@ -53,6 +68,39 @@ class Notice:
     person_id: str
     detail: str
     change: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retold:
+    """Sightings of which logs of who was seen are to say something else: they were named later, or corrected.
+
+    It has ids only, so that it names nobody who is erased before it was told.
+
+    Attributes:
+        sightings: Their ids.
+        before: The id of the person whom the faces were taken for; empty: nobody known.
+        after: The id of the person whom they are; empty: nobody known.
+        mark: What the entries say of when that was.
+        marked: True: they get the mark. False: it is taken back, from those that have it.
+        words: What was done, for the audit log: how many sightings of what.
+    """
+
+    sightings: tuple[str, ...]
+    before: str
+    after: str
+    mark: Literal["named_at", "corrected_at"]
+    marked: bool
+    words: str
+
+    def __str__(self) -> str:
+        """As the detail of a notice."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def of(cls, notice: Notice) -> Self:
+        """What a notice of `RETELLING` has to tell."""
+        content = json.loads(notice.detail)
+        return cls(**content | {"sightings": tuple(content["sightings"])})
 
 
 @dataclass(frozen=True, slots=True)

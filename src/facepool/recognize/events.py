@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Literal
 from uuid import uuid4
 
+from facepool.recognize.sightings import TrackSighting
 from facepool.search import Outage
 from facepool.types import Decision, Detections, Image, Indices, Mask, Reason, one_line
 
@@ -34,6 +35,7 @@ class Event:
         person_id: The id of the person, which stays when they are renamed; None for nobody known.
         firm: False where a film ended before the face was looked at as often, or as long, as a decision takes: then it
             is what there was to see that speaks.
+        sighting: A UUID, under which the faces of the track may be kept; None where faces are not kept.
         id: A UUID of its own, the same wherever the event is told of and however often.
         at: The time of day at which it was noticed, in UTC.
     """
@@ -52,6 +54,7 @@ class Event:
     crop_bgr: Image | None = None
     person_id: str | None = None
     firm: bool = True
+    sighting: str | None = None
     id: str = field(default_factory=lambda: str(uuid4()), compare=False)
     at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
 
@@ -76,6 +79,7 @@ class LiveView:
         events: What happened with this frame, in order.
         time_s: Of the frame.
         outage: Why people may be named by an old state of the pool, or not at all; None: they are as they are now.
+        sightings: What there is to keep of faces as of this frame, where faces are kept.
     """
 
     detections: Detections
@@ -87,6 +91,7 @@ class LiveView:
     events: tuple[Event, ...]
     time_s: float
     outage: Outage | None = None
+    sightings: tuple[TrackSighting, ...] = ()
 
     def __len__(self) -> int:
         """Number of faces."""

@@ -1,7 +1,9 @@
 """What is remembered of one track: the evidence for who it is, and when more of it is worth its price."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import IntEnum
+from uuid import uuid4
 
 import numpy as np
 
@@ -68,6 +70,10 @@ class Sameness:
     in_place: float
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass(slots=True)
 class Identity:
     """One track: its evidence, its decision, and what has been said about it.
@@ -78,10 +84,14 @@ class Identity:
         shown: The decision that stands; None while there is none.
         firm: False for a decision by less evidence than it should have.
         announced: Whether there was an event for its appearance.
-        crop_bgr: The best aligned face, where crops are kept.
         seen: Frames that it was seen in.
         best_score: How sure the detector was of it in the best of them, 0..1.
         bbox: Where it was seen last: left, top, right, bottom in pixels.
+        seen_s: When it was seen last, in the source's time.
+        since: The time of day at which it was seen first, in UTC.
+        until: The time of day at which it was seen last.
+        sighting: A UUID of its own, under which its faces may be kept.
+        kept_as: Id of the person it was last said to be kept as, None for unknown; empty: nothing was said yet.
     """
 
     options: EvidenceOptions
@@ -91,30 +101,45 @@ class Identity:
     shown: Decision | None = None
     firm: bool = True
     announced: bool = False
-    crop_bgr: Image | None = None
     seen: int = 0
     best_score: float = 0.0
     bbox: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    seen_s: float = 0.0
+    since: datetime = field(default_factory=_now)
+    until: datetime = field(default_factory=_now)
+    sighting: str = field(default_factory=lambda: str(uuid4()))
+    kept_as: tuple[str | None, ...] = ()
     _latest: Observation | None = None
     _doubts: tuple[Observation, ...] = ()
     _measured_s: float = -np.inf
     _embedded_s: float = -np.inf
     _nearest: tuple[Candidate, ...] = ()
     _nearest_revision: int | None = None
-    _best_weight: float = field(default=0.0)
 
     @property
     def usable(self) -> bool:
         """Whether any observation is good enough to name somebody by."""
-        return any(self._proves(observation) for observation in self.observations)
+        return bool(self.proving)
+
+    @property
+    def proving(self) -> tuple[Observation, ...]:
+        """What is remembered of it that is good enough to name somebody by."""
+        return tuple(observation for observation in self.observations if self._proves(observation))
+
+    @property
+    def crop_bgr(self) -> Image | None:
+        """The best aligned face, where pictures are kept with observations; None: there is none."""
+        pictured = [one for one in self.observations if one.aligned_bgr is not None]
+        return max(pictured, key=lambda one: one.weight).aligned_bgr if pictured else None
 
     @property
     def held(self) -> str | None:
         """Who the track is taken for."""
         return None if self.shown is None else self.shown.person
 
-    def see(self, box: Floats, score: float) -> None:
+    def see(self, box: Floats, score: float, time_s: float) -> None:
         """Note where the face is in one more frame, (4,) xyxy in pixels, and how sure the detector is of it, 0..1."""
+        self.seen_s, self.until = time_s, _now()
         left, top, right, bottom = (float(edge) for edge in box)
         self.bbox = (left, top, right, bottom)
         self.seen += 1
@@ -173,16 +198,13 @@ class Identity:
         self._doubts = (*self._doubts, new) if agrees else (new,)
         return len(self._doubts) >= _DOUBTS
 
-    def absorb(self, new: Observation, aligned_bgr: Image | None = None) -> None:
+    def absorb(self, new: Observation) -> None:
         """Remember an observation, unless it is a doubt."""
         self._embedded_s = self._measured_s = new.time_s
         if self._doubts:
             return
         self.frames += 1
         self._latest = new
-        if aligned_bgr is not None and new.weight > self._best_weight:
-            self.crop_bgr = aligned_bgr.copy()
-        self._best_weight = max(self._best_weight, new.weight)
         self.observations = keep(
             self.observations,
             new,
@@ -209,7 +231,7 @@ class Identity:
             normalize: Whether candidates get score offsets; a track gets the same answer always.
         """
         if self._nearest_revision != revision:
-            proving = [one for one in self.observations if self._proves(one)] or list(self.observations)
+            proving = self.proving or self.observations
             probes = np.stack([one.embedding for one in proving])
             weights = [one.weight for one in proving]
 

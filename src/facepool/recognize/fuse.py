@@ -6,11 +6,11 @@ measured on single comparisons two to three times as often (docs/adr/0010-tracki
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from facepool.types import Floats, Pose
+from facepool.types import Floats, Image, Pose
 
 LEAST_WEIGHT = 0.05
 """Of an observation that tells next to nothing, so that a track of such observations still has an average."""
@@ -28,6 +28,9 @@ class Observation:
         pose: None where it could not be measured.
         size_px: Shorter side of the face's box in source pixels.
         time_s: When it was seen.
+        quality: Of the face, 0..100.
+        score: The detector's, 0..1.
+        aligned_bgr: (S, S, 3) uint8 BGR, the face upright, where pictures are wanted of it.
     """
 
     embedding: Floats
@@ -35,6 +38,9 @@ class Observation:
     pose: Pose | None
     size_px: float
     time_s: float
+    quality: float = 0.0
+    score: float = 0.0
+    aligned_bgr: Image | None = field(default=None, repr=False)
 
 
 def weigh(quality: float, pose: Pose | None) -> float:
@@ -91,6 +97,26 @@ def keep(
     if weakest.weight > new.weight:
         return tuple(observations)
     return (*(old for old in observations if old is not weakest), new)
+
+
+def best_of(observations: Sequence[Observation], most: int, same_pose_degrees: float) -> tuple[Observation, ...]:
+    """The few that show a face best: one of each pose first, then what else weighs most.
+
+    Args:
+        observations: Any number.
+        most: How many are wanted.
+        same_pose_degrees: Observations that differ by less in yaw and pitch together are of one pose.
+
+    Returns:
+        At most ``most``, those that weigh most first.
+    """
+    heaviest = sorted(observations, key=lambda one: (-one.weight, one.time_s))
+    chosen: list[Observation] = []
+    for one in heaviest:
+        if not any(_same_pose(one.pose, other.pose, same_pose_degrees) for other in chosen):
+            chosen.append(one)
+    others = [one for one in heaviest if not any(one is other for other in chosen)]
+    return tuple(sorted((*chosen, *others)[:most], key=lambda one: (-one.weight, one.time_s)))
 
 
 def likeness(observations: Sequence[Observation], embedding: Floats) -> float:

@@ -19,10 +19,11 @@ from facepool.recognize.decide import Claim, Criteria, decide_together
 from facepool.recognize.events import Event, EventKind, EventReason, LiveView
 from facepool.recognize.evidence import EvidenceOptions, Identity, Need, Sameness
 from facepool.recognize.fuse import Observation, likeness, weigh
+from facepool.recognize.sightings import Keep, TrackSighting, sighting_of
 from facepool.recognize.track import Tracker, Tracks
 from facepool.search import GalleryState, Outage, Search, outage
 from facepool.thresholds import Threshold, ThresholdPolicy
-from facepool.types import Decision, Detections, Frame, Image, Mask, Pose
+from facepool.types import Decision, Detections, Frame, Mask, Pose
 
 _FPS_UNKNOWN = 25.0
 _NO_PIXELS = np.empty((0, 0, 3), np.uint8)
@@ -46,6 +47,7 @@ class LiveOptions:
             frames are few.
         detect_every: Detect in every k-th frame, and let boxes move on as they did in between.
         keep_crops: Keep the best aligned face of each track for its events.
+        keep_faces: Faces that are kept of a track for its sighting; 0: there are no sightings.
     """
 
     evidence: EvidenceOptions = EvidenceOptions()  # noqa: RUF009 -- frozen
@@ -57,6 +59,12 @@ class LiveOptions:
     max_embeddings: int = 2
     detect_every: int = 1
     keep_crops: bool = False
+    keep_faces: int = 0
+
+    @property
+    def keep_pictures(self) -> bool:
+        """Whether pictures of faces are wanted at all."""
+        return self.keep_crops or self.keep_faces > 0
 
 
 class LiveRecognizer:
@@ -93,6 +101,7 @@ class LiveRecognizer:
         self._frames = 0
         self._waited: dict[int, int] = {}
         self._events: list[Event] = []
+        self._sightings: list[TrackSighting] = []
         self._outage: Outage | None = None
         self._search.check()
 
@@ -106,7 +115,7 @@ class LiveRecognizer:
         time_s = frame.index / _FPS_UNKNOWN if frame.time_s is None else frame.time_s
         detecting = self._frames % self._options.detect_every == 0
         self._frames += 1
-        self._events = []
+        self._events, self._sightings = [], []
         detections, tracks = self._find(frame, time_s, detecting=detecting)
         for track in tracks.lost:
             self._forget(track, time_s, "scene_cut" if tracks.cut else "gone")
@@ -118,7 +127,7 @@ class LiveRecognizer:
             embedded[self._embed_some(frame, detections, ids, tracks.sure, time_s)] = True
         identities = [self._identities[track] for track in ids]
         for row, identity in enumerate(identities):
-            identity.see(detections.boxes[row], float(detections.scores[row]))
+            identity.see(detections.boxes[row], float(detections.scores[row]), time_s)
         tentative = self._decide(ids)
         for track in ids:
             self._show(track, tentative.get(track), time_s)
@@ -131,12 +140,18 @@ class LiveRecognizer:
             embedded=embedded,
             events=tuple(self._events),
             time_s=time_s,
+            sightings=tuple(self._sightings),
             outage=self._outage,
         )
 
+    @property
+    def sightings(self) -> tuple[TrackSighting, ...]:
+        """What there is to keep of faces as of the last frame, silence or end."""
+        return tuple(self._sightings)
+
     def interrupt(self, time_s: float) -> tuple[Event, ...]:
         """The source gives no pictures for a while: everybody is lost, and whoever is seen next appears anew."""
-        self._events = []
+        self._events, self._sightings = [], []
         self._forget_everybody(time_s, "source_silent")
         self._tracker.forget()
         return tuple(self._events)
@@ -149,7 +164,7 @@ class LiveRecognizer:
             film: Whether there was no more to see of anybody. Then faces that are not decided yet are decided by what
                 there was, before they are lost; their events are not ``firm``.
         """
-        self._events = []
+        self._events, self._sightings = [], []
         if film:
             self._decide_the_rest(time_s)
         self._forget_everybody(time_s, "gone")
@@ -180,15 +195,23 @@ class LiveRecognizer:
         vectors = self._analyzer.embed(prepared.aligned[np.array(chosen, np.intp)])
         sizes_px = prepared.measures.size_px
         observations = {
-            rows[place]: Observation(vector, weights[place], prepared.poses[place], float(sizes_px[place]), time_s)
+            rows[place]: Observation(
+                embedding=vector,
+                weight=weights[place],
+                pose=prepared.poses[place],
+                size_px=float(sizes_px[place]),
+                time_s=time_s,
+                quality=float(prepared.measures.overall[place]),
+                score=float(prepared.measures.score[place]),
+                aligned_bgr=prepared.aligned.images_bgr[place].copy() if self._options.keep_pictures else None,
+            )
             for place, vector in zip(chosen, vectors, strict=True)
         }
         if self._tracker.sparse:
             self._exchange(ids, observations)
         for place in chosen:
             row = rows[place]
-            crop_bgr = prepared.aligned.images_bgr[place] if self._options.keep_crops else None
-            ids[row] = self._absorb(ids[row], observations[row], crop_bgr, sure=bool(sure[row]))
+            ids[row] = self._absorb(ids[row], observations[row], sure=bool(sure[row]))
         return list(observations)
 
     def _exchange(self, ids: list[int], observations: Mapping[int, Observation]) -> None:
@@ -244,7 +267,7 @@ class LiveRecognizer:
         self._waited = {track: self._waited.get(track, 0) + 1 for track in waiting}
         return [place for _, _, place in taken]
 
-    def _absorb(self, track: int, observation: Observation, crop_bgr: Image | None, *, sure: bool) -> int:
+    def _absorb(self, track: int, observation: Observation, *, sure: bool) -> int:
         """Add an observation to a track's evidence. Returns the track's number: a new one for another face."""
         identity = self._identities[track]
         if identity.is_somebody_else(observation, self._sameness, sure=sure, recent_s=self._tracker.gap_s):
@@ -252,7 +275,7 @@ class LiveRecognizer:
             self._forget(track, observation.time_s, "another_face")
             track = self._tracker.split(track)
             identity = self._identities[track] = successor
-        identity.absorb(observation, crop_bgr)
+        identity.absorb(observation)
         return track
 
     def _decide(self, ids: Sequence[int]) -> dict[int, Decision]:
@@ -297,6 +320,7 @@ class LiveRecognizer:
             identity.shown = decision
         if self._is_worth_an_event(identity):
             self._announce(track, time_s, before)
+            self._keep(identity)
 
     def _announce(self, track: int, time_s: float, before: Decision | None) -> None:
         """Events for what is new of a face: that it is there, and who it is."""
@@ -310,6 +334,17 @@ class LiveRecognizer:
         if identity.held != previous:
             kind: EventKind = "recognized" if previous is None else "changed"
             self._emit(kind, track, time_s, identity.shown.reason, previous)
+
+    def _keep(self, identity: Identity) -> None:
+        """A sighting where it was not told of yet who this is taken for now."""
+        if self._options.keep_faces and identity.shown is not None and identity.kept_as != (identity.shown.person_id,):
+            self._tell_sighting(identity)
+
+    def _tell_sighting(self, identity: Identity, *, ended: bool = False) -> None:
+        sighting = sighting_of(identity, self._options.keep_faces, ended=ended)
+        if sighting is not None:
+            identity.kept_as = (sighting.decision.person_id,)
+            self._sightings.append(sighting)
 
     def _decide_the_rest(self, time_s: float) -> None:
         """Let the decisions stand that are not firm and never will be."""
@@ -336,8 +371,11 @@ class LiveRecognizer:
             self._forget(track, time_s, reason)
 
     def _forget(self, track: int, time_s: float, reason: EventReason) -> None:
-        if track in self._identities and self._identities[track].announced:
+        identity = self._identities.get(track)
+        if identity is not None and identity.announced:
             self._emit("lost", track, time_s, reason)
+            if self._options.keep_faces:
+                self._tell_sighting(identity, ended=True)
         self._identities.pop(track, None)
         self._waited.pop(track, None)
 
@@ -359,8 +397,9 @@ class LiveRecognizer:
             time_s=time_s,
             bbox=identity.bbox,
             reason=reason,
-            crop_bgr=identity.crop_bgr,
+            crop_bgr=identity.crop_bgr if self._options.keep_crops else None,
             firm=identity.firm,
+            sighting=identity.sighting if self._options.keep_faces else None,
         )
         self._events.append(event)
 
@@ -375,11 +414,13 @@ class LiveSession:
         recognizer: Fresh: it remembers who is in view.
         emit: Gets what happened. A frame that comes with faces that are lost, at the end or in silence, has no pixels
             any more.
+        keep: Gets the sightings, before the events that speak of them; None: nobody keeps them.
     """
 
-    def __init__(self, recognizer: LiveRecognizer, emit: Emit) -> None:
+    def __init__(self, recognizer: LiveRecognizer, emit: Emit, keep: Keep | None = None) -> None:
         self._recognizer = recognizer
         self._emit = emit
+        self._keep = keep
         self._last: Frame | None = None
 
     def watch(self, source: FrameSource) -> Generator[tuple[Frame, LiveView], None, None]:
@@ -414,8 +455,7 @@ class LiveSession:
     def report(self, frame: Frame, view: LiveView) -> None:
         """The second half of ``look``: emit what happened with a frame."""
         self._last = replace(frame, image_bgr=_NO_PIXELS)  # nobody's picture is kept for as long as nothing moves
-        if view.events:
-            self._emit(frame, view.events)
+        self._tell(frame, view.events, view.sightings)
 
     def interrupt(self) -> tuple[Event, ...]:
         """The source has fallen silent: everybody is lost now, and appears again when it shows them again.
@@ -440,6 +480,12 @@ class LiveSession:
         if self._last is None:
             return ()
         last, self._last = self._last, None
-        if events := end(last.time_s or 0.0):
-            self._emit(last, events)
+        events = end(last.time_s or 0.0)
+        self._tell(last, events, self._recognizer.sightings)
         return events
+
+    def _tell(self, frame: Frame, events: Sequence[Event], sightings: Sequence[TrackSighting]) -> None:
+        if sightings and self._keep is not None:
+            self._keep(frame, sightings)
+        if events:
+            self._emit(frame, events)

@@ -10,6 +10,7 @@ from facepool.recognize.decide import Criteria, decide
 from facepool.recognize.evidence import Identity
 from facepool.recognize.fuse import Observation, weigh
 from facepool.recognize.live import LiveOptions
+from facepool.recognize.sightings import TrackSighting, sighting_of
 from facepool.search import Search
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import Decision, Detections, Image
@@ -62,12 +63,24 @@ class SnapshotRecognizer:
         prepared = self._analyzer.prepare(image_bgr, detections[np.array([row])])
         (embedding,) = self._analyzer.embed(prepared.aligned)
         weight = weigh(float(prepared.measures.overall[0]), prepared.poses[0])
-        size_px = float(prepared.measures.size_px[0])
-        # All pictures are of one person: what they tell does not grow old.
-        identity.absorb(Observation(embedding, weight, prepared.poses[0], size_px, float(identity.frames)))
-        identity.see(detections.boxes[row], float(detections.scores[row]))
+        observation = Observation(
+            embedding=embedding,
+            weight=weight,
+            pose=prepared.poses[0],
+            size_px=float(prepared.measures.size_px[0]),
+            time_s=float(identity.frames),  # all pictures are of one person: what they tell does not grow old
+            quality=float(prepared.measures.overall[0]),
+            score=float(detections.scores[row]),
+            aligned_bgr=prepared.aligned.images_bgr[0] if self._options.keep_pictures else None,
+        )
+        identity.absorb(observation)
+        identity.see(detections.boxes[row], float(detections.scores[row]), observation.time_s)
         identity.shown = self.decide(identity)
         return identity.shown
+
+    def sighting(self, identity: Identity, *, ended: bool = False) -> TrackSighting | None:
+        """What there is to keep of somebody; None where faces are not kept, or nothing is decided, or none is good."""
+        return sighting_of(identity, self._options.keep_faces, ended=ended) if self._options.keep_faces else None
 
     def decide(self, identity: Identity) -> Decision:
         """Who it is by all pictures so far and the pool as it is now."""

@@ -16,6 +16,7 @@ from facepool.cli.context import (
     DECISION,
     DETECTION,
     EVENTS,
+    KEEPING,
     LIVE,
     MODELS,
     SEARCH,
@@ -59,7 +60,7 @@ class Outputs:
 @click.command()
 @more_sources
 @source_option
-@settings_options("pool", "rotate", "every", *EVENTS, *DECISION, *SEARCH, *LIVE, *MODELS, *DETECTION)
+@settings_options("pool", "rotate", "every", *EVENTS, *DECISION, *SEARCH, *LIVE, *KEEPING, *MODELS, *DETECTION)
 @click.option("--window/--headless", default=None, help="Show a window or not; by default for anything that moves.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Keep annotated frames: a video, a picture or a folder."

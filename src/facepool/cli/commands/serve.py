@@ -17,6 +17,7 @@ from facepool.cli.context import (
     DETECTION,
     EVENTS,
     FRIGATE,
+    KEEPING,
     LIVE,
     MODELS,
     REGISTRATION,
@@ -106,6 +107,7 @@ _LEAST_DECODERS, _MOST_DECODERS = 2, 4
     *DECISION,
     *SEARCH,
     *LIVE,
+    *KEEPING,
     *REGISTRATION,
     whole_pool=True,
 )

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 
 from facepool.errors import DiskFull, FacepoolError, PoolLocked, PoolUnreachable
 from facepool.gallery.database import Database
+from facepool.gallery.notices import Retold
 from facepool.recognize.events import Event
 from facepool.records import Record, event_record
 from facepool.types import Frame
@@ -36,8 +37,9 @@ _PASSING = (PoolLocked, PoolUnreachable, DiskFull)
 """What keeps events from being written down for a while."""
 _LOG = logging.getLogger(__name__)
 _INSERT = """
-    INSERT INTO server_activity (at, event, person, previous, source, similarity, person_id, event_id)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
+    INSERT INTO server_activity
+        (at, event, person, previous, source, similarity, person_id, event_id, sighting, named_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
 """
 # That somebody came is kept before anybody knows who it is: it goes with a visit that was theirs alone.
 _FORGET_COMING = """
@@ -63,7 +65,20 @@ class ActivityEntry(BaseModel):
     person_id: str | None = Field(description="Of the person, whatever they are called; null: nobody known")
     event_id: str | None = Field(description="The `id` of the event; null: it was kept before events had one")
     visit: int = Field(description="The `id` of the visit that it belongs to")
+    sighting: str | None = Field(description="The `id` of the sighting, where the face was kept; null: it was not")
+    named_at: str | None = Field(description="When the face was named later, ISO 8601 in UTC; null: it never was")
+    corrected_at: str | None = Field(description="The same, of when somebody corrected who it was")
 
+
+# What comes before it is known that a face is kept has no sighting: it is of the same visit, and nobody's.
+_RETELL = """
+    UPDATE server_activity SET person = ?, person_id = ?, {mark} = ?
+    WHERE coalesce(person_id, '') = ? AND {which} AND (
+        sighting IN ({sightings}) OR sighting IS NULL AND visit IN (
+            SELECT found.visit FROM server_activity AS found WHERE found.sighting IN ({sightings})
+        )
+    )
+"""
 
 _COLUMNS = ", ".join(ActivityEntry.model_fields)
 _COLUMNS_OF_VISITS = ", ".join(field.name for field in fields(VisitRow))
@@ -147,6 +162,9 @@ class Activity:
             # Inside the transaction: a name that goes from the pool after this is taken out after it, too.
             person, previous = record.get("person"), record.get("previous")
             person_id = self._id_of(person) if isinstance(person, str) else None
+            named_at = None
+            if person is None:
+                person, person_id, named_at = _named_meanwhile(db, record)
             if isinstance(previous, str) and self._id_of(previous) is None:
                 previous = None
             if person is not None and person_id is None:
@@ -154,7 +172,7 @@ class Activity:
                     self._visits.end(record)
                 return {**record, "person": None, "person_id": None, "previous": previous}
             seen = (record["event"], person, previous, record["source"], record.get("similarity"))
-            values = (at, *seen, person_id, record.get("id"))
+            values = (at, *seen, person_id, record.get("id"), record.get("sighting"), named_at)
             if _is_kept(db, record):
                 return {**record, "previous": previous}
             row = int(db.execute(_INSERT, values).fetchone()[0])
@@ -218,6 +236,21 @@ class Activity:
         db.execute("UPDATE server_activity SET person = ?, person_id = ? WHERE person = ?", (new, person_id, old))
         db.execute("UPDATE server_activity SET previous = ? WHERE previous = ?", (new, old))
 
+    def retell(self, db: Database, retold: Retold, person: str | None, at: str) -> None:
+        """Say of sightings who they are, as a part of a transaction of the store.
+
+        Args:
+            db: Of the transaction.
+            retold: Which, and who they were taken for.
+            person: The name of who they are; None: nobody known.
+            at: When that was done.
+        """
+        mark, each = retold.mark, self._store.each_text
+        which = "TRUE" if retold.marked else f"{mark} IS NOT NULL"
+        values = (person, retold.after or None, at if retold.marked else None, retold.before)
+        sightings = json.dumps(retold.sightings)
+        db.execute(_RETELL.format(mark=mark, which=which, sightings=each), (*values, sightings, sightings))
+
     def forget(self, db: Database, people: Collection[str]) -> int:
         """Erase what is known of people, as a part of a transaction of the store.
 
@@ -252,10 +285,10 @@ class Activity:
                 self.events.publish(record)
 
     def _kept_event(self, event_id: str) -> Record | None:
-        names = ("id", "at", "event", "person", "previous", "source", "similarity", "person_id")
+        names = ("id", "at", "event", "person", "previous", "source", "similarity", "person_id", "sighting")
         rows = self._store.read(
-            "SELECT event_id, at, event, person, previous, source, similarity, person_id FROM server_activity "
-            "WHERE event_id = ? ORDER BY id DESC LIMIT 1",
+            "SELECT event_id, at, event, person, previous, source, similarity, person_id, sighting "
+            "FROM server_activity WHERE event_id = ? ORDER BY id DESC LIMIT 1",
             (event_id,),
         )
         return dict(zip(names, rows[0], strict=True)) if rows else None
@@ -373,6 +406,16 @@ def _is_kept(db: Database, record: Record) -> bool:
     event_id = record.get("id")
     query = "SELECT 1 FROM server_activity WHERE event_id = ?"
     return event_id is not None and db.execute(query, (event_id,)).fetchone() is not None
+
+
+def _named_meanwhile(db: Database, record: Record) -> tuple[str | None, str | None, str | None]:
+    """Who a face is that was named while it was followed, by name and id, and when it was named."""
+    query = (
+        "SELECT person, person_id, named_at FROM server_activity WHERE sighting = ? AND named_at IS NOT NULL LIMIT 1"
+    )
+    sighting = record.get("sighting")
+    row = None if sighting is None else db.execute(query, (sighting,)).fetchone()
+    return row or (None, None, None)
 
 
 def _put(queue: asyncio.Queue[Record], record: Record) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from pydantic import BaseModel, Field
 
 from facepool.gallery.database import Database
-from facepool.gallery.notices import NAME_CHANGES, Notice
+from facepool.gallery.notices import NAME_CHANGES, RETELLING, Notice, Retold
 from facepool.web.services.keys import Caller
 from facepool.web.services.store import LAST, Row, ServerStore, insert_entry
 
@@ -64,7 +64,8 @@ class Audit:
     def keep(self, db: Database, notice: Notice) -> None:
         """Say what was done to the pool, as a part of a transaction of the store, which takes out who is erased."""
         person_id = notice.person_id or None
-        insert_entry(db, notice.caller, notice.action, notice.person, notice.detail, person_id, notice.at)
+        detail = Retold.of(notice).words if notice.action in RETELLING else notice.detail
+        insert_entry(db, notice.caller, notice.action, notice.person, detail, person_id, notice.at)
 
     def forget(self, db: Database, people: Collection[str]) -> int:
         """Take the names of people out of everything that was said, as a part of a transaction of the store.

@@ -1,12 +1,12 @@
 """Tells activity and audit log what was done to the pool, from the notices that its changes leave."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from facepool.gallery import Pool
 from facepool.gallery.database import Database
-from facepool.gallery.notices import NAME_CHANGES, Notice, erased_names
+from facepool.gallery.notices import NAME_CHANGES, RETELLING, Notice, Retold, erased_names
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
 from facepool.web.services.store import ServerStore
@@ -96,9 +96,21 @@ class Logs:
             for notice in several:
                 if notice.action in NAME_CHANGES:
                     self._activity.rename(db, notice.detail, notice.person, notice.person_id)
+                if notice.action in RETELLING:
+                    self._retell(db, pool, notice)
                 self._audit.keep(db, notice)
         self._forget(db, _who_is_gone(pool, notices))
         return forgotten
+
+    def _retell(self, db: Database, pool: Pool, notice: Notice) -> None:
+        """Have the activity say who sightings are; nobody, where that person is gone since."""
+        retold = Retold.of(notice)
+        if retold.after == notice.person_id:
+            person: str | None = notice.person or None
+        else:
+            known = pool.person_by_id(retold.after)
+            person, retold = (known.name, retold) if known else (None, replace(retold, after=""))
+        self._activity.retell(db, retold, person, notice.at)
 
     def _erase(self, db: Database, notices: Sequence[Notice]) -> Forgotten:
         """Several people of one change: the logs are looked through once."""

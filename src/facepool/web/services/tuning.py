@@ -19,6 +19,8 @@ CHANGEABLE = frozenset(
         "firm_frames",
         "unknown_after",
         "detect_every",
+        "keep_unknown",
+        "keep_recognized",
         "register_threshold",
         "max_templates",
         "min_face",

@@ -26,6 +26,9 @@ class Visit(BaseModel):
     since: str = Field(description="ISO 8601 in UTC")
     until: str | None = Field(description="The same, of when they were seen last; null: they are in view")
     similarity: float | None = Field(description="The highest at which they were recognized")
+    sighting: str | None = Field(description="The `id` of the latest sighting, where faces were kept; null: none were")
+    named_at: str | None = Field(description="When the face was named later, ISO 8601 in UTC; null: it never was")
+    corrected_at: str | None = Field(description="The same, of when somebody corrected who it was")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,9 @@ class VisitRow:
         previous: Who it was taken for before.
         source: Which camera.
         similarity: Of the person; None where nothing was compared.
+        sighting: Of the face, where it was kept.
+        named_at: When the face was named later.
+        corrected_at: When somebody corrected who it was.
     """
 
     visit: int
@@ -51,6 +57,9 @@ class VisitRow:
     previous: str | None
     source: str
     similarity: float | None
+    sighting: str | None
+    named_at: str | None
+    corrected_at: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,4 +162,7 @@ def _visit(rows: Sequence[VisitRow], present: bool) -> Visit:  # noqa: FBT001 --
         since=rows[0].at,
         until=None if present else rows[-1].at,
         similarity=max(similarities, default=None) if last.person is not None else None,
+        sighting=next((row.sighting for row in reversed(rows) if row.sighting is not None), None),
+        named_at=last.named_at,
+        corrected_at=last.corrected_at,
     )

@@ -1,14 +1,23 @@
 // The server's REST interface, as the page uses it. Errors carry words for people in the page's language.
-import { t, translated } from "./i18n.js";
+import { errorWords, t } from "./i18n.js";
 
 const SESSION = "v1/session";
 
 export class ApiError extends Error {
   constructor(status, { code = "", message = "", why = "", fix = "" } = {}) {
     const own = [message, why].filter(Boolean).join(": ") + (fix ? `. ${fix}` : "");
-    super(translated(`error.${code}`, own || t("error.title")));
-    Object.assign(this, { status, code, own });
+    const { words, detail } = errorWords(code, own);
+    super(words);
+    Object.assign(this, { status, code, detail });
   }
+}
+
+const CLOSED = { 4401: "key_unknown", 4403: "forbidden", 1013: "server_busy" };
+
+/** Why the server has closed a WebSocket: {code, reason} of the event. */
+export function closedError({ code, reason }) {
+  const why = code === 1006 ? "offline" : (CLOSED[code] ?? "closed");
+  return Object.assign(new ApiError(0, { code: why, message: reason }), { title: t("socket.closed.title") });
 }
 
 let signedOut = () => {};

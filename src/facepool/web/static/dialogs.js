@@ -1,5 +1,5 @@
 // Questions, and short messages. <dialog> keeps the focus inside and gives it back.
-import { add, h } from "./dom.js";
+import { add, h, put } from "./dom.js";
 import { icon } from "./icons.js";
 import { t } from "./i18n.js";
 
@@ -50,7 +50,7 @@ export function confirm({ title, text, go, stay = t("cancel"), danger = false })
 /** A form in a dialog that stays open, and says why, until `save` has worked. */
 export function form({ title, text, fields, go, danger = false, save }) {
   return ask((close) => {
-    const problem = h("p", { class: "notice bad", role: "alert", hidden: true });
+    const problem = h("div", { class: "notice bad", role: "alert", hidden: true });
     const button = h("button", { class: `button ${danger ? "danger" : "primary"}`, type: "submit" }, go);
     const submit = async (event) => {
       event.preventDefault();
@@ -59,7 +59,7 @@ export function form({ title, text, fields, go, danger = false, save }) {
       try {
         close(await save());
       } catch (error) {
-        problem.textContent = error.message;
+        put(problem, icon("warn"), h("div", {}, h("span", {}, error.message), detailOf(error)));
         problem.hidden = false;
       } finally {
         button.disabled = false;
@@ -82,12 +82,23 @@ export function form({ title, text, fields, go, danger = false, save }) {
   });
 }
 
-/** A message that goes by itself. */
-export function toast(text, name = "check") {
-  const message = h("div", { class: "toast" }, icon(name), h("span", {}, text));
+const TOAST_MS = 6000;
+const LONG_TOAST_MS = 12_000; // there is something to do in it, or more to read
+
+/** A message that goes by itself; `action` is {text, act} of a button in it. */
+export function toast(text, name = "check", action = null) {
+  const go = action ? h("button", { class: "button small", type: "button", onclick: () => (message.remove(), action.act()) }, action.text) : null;
+  const message = h("div", { class: "toast" }, icon(name), h("span", {}, text), go);
   document.getElementById("toasts").append(message);
-  setTimeout(() => message.remove(), 6000);
+  const wait = () => setTimeout(() => (message.matches(":hover, :focus-within") ? wait() : message.remove()), action || text.length > 120 ? LONG_TOAST_MS : TOAST_MS);
+  wait();
 }
+
+/** Says what went wrong, as a message that goes by itself. */
+export const toastError = (error) => toast([error.message, error.detail].filter(Boolean).join(" · "), "warn");
+
+/** The server's own words, where they say more than those of the page; they are English. */
+const detailOf = ({ detail }) => (detail ? h("span", { class: "help", lang: "en" }, detail) : null);
 
 /** A box that says what went wrong. */
 export function problemBox(error, retry) {
@@ -95,7 +106,7 @@ export function problemBox(error, retry) {
     "div",
     { class: "notice bad", role: "alert" },
     icon("warn"),
-    h("div", {}, h("strong", {}, error.title ?? t("error.title")), h("span", {}, error.message)),
+    h("div", {}, h("strong", {}, error.title ?? t("error.title")), h("span", {}, error.message), detailOf(error)),
     retry ? h("button", { class: "button small", type: "button", onclick: retry }, t("retry")) : null,
   );
 }

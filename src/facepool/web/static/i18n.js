@@ -2,9 +2,12 @@
 import { recall, remember } from "./memory.js";
 import en from "./words/en.js";
 import de from "./words/de.js";
+import englishErrors from "./words/errors.en.js";
+import germanErrors from "./words/errors.de.js";
 
 export const LANGUAGES = { en: "English", de: "Deutsch" };
 const WORDS = { en, de };
+const ERRORS = { en: englishErrors, de: germanErrors };
 const CHOSEN = "facepool.language";
 
 export function chosenLanguage() {
@@ -31,12 +34,36 @@ export function t(key, values = {}) {
   const found = look(key);
   if (found === undefined) throw new Error(`no words for ${key}`);
   const form = typeof found === "string" ? found : (found[new Intl.PluralRules(language()).select(values.n)] ?? found.other);
+  return filled(form, values);
+}
+
+function filled(form, values) {
   return form.replace(/\{(\w+)\}/g, (whole, name) => {
     const value = values[name];
     if (value === undefined) return whole;
     return typeof value === "number" ? number(value) : apart(String(value));
   });
 }
+
+/**
+ * What a message of the server is in the page's language.
+ *
+ * @param code of the message
+ * @param own the server's words, which are English
+ * @returns {words, detail}: the detail is the server's own words where they say more, or empty
+ */
+export function errorWords(code, own) {
+  const known = ERRORS[language()][code];
+  if (!known) return own ? { words: own, detail: "" } : { words: t("error.title"), detail: "" };
+  for (const [pattern, form] of known.said ?? []) {
+    const said = own.match(pattern);
+    if (said) return { words: filled(form, numbered(said.groups ?? {})), detail: "" };
+  }
+  return { words: known.words, detail: known.whole ? "" : own };
+}
+
+/** Numbers of English words as numbers, for each language writes them in its own way. */
+const numbered = (values) => Object.fromEntries(Object.entries(values).map(([name, value]) => [name, /^\d[\d,]*(\.\d+)?$/.test(value) ? Number(value.replaceAll(",", "")) : value]));
 
 const FROM_RIGHT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
 /** A name that runs from right to left is kept from turning round the words and numbers beside it. */

@@ -82,6 +82,13 @@ MIGRATIONS = (
         # Whole addresses of cameras, with their passwords: no other table, no answer and no export has them.
         "CREATE TABLE server_secrets (shown TEXT PRIMARY KEY, whole TEXT NOT NULL)",
     ),
+    (
+        "ALTER TABLE server_activity ADD COLUMN sighting TEXT",
+        "ALTER TABLE server_activity ADD COLUMN named_at TEXT",
+        "ALTER TABLE server_activity ADD COLUMN corrected_at TEXT",
+        "CREATE INDEX server_activity_of_sighting ON server_activity (sighting)",
+        "ALTER TABLE server_keys ADD COLUMN collections TEXT NOT NULL DEFAULT ''",
+    ),
 )
 """What takes the tables from version n to n + 1. Append only: tables of every earlier version are out there."""
 

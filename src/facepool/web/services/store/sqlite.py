@@ -81,7 +81,14 @@ ALTER TABLE kept RENAME TO server_kept;
 ALTER TABLE told RENAME TO server_told;
 CREATE INDEX activity_of_event ON server_activity (event_id)
 """
-MIGRATIONS = (_SCHEMA, _IDS_OF_PEOPLE, _IDS_OF_EVENTS, _VISITS, _TOLD, _NAMES_AS_IN_POSTGRESQL)
+_NAMED_LATER = """
+ALTER TABLE server_activity ADD COLUMN sighting TEXT;
+ALTER TABLE server_activity ADD COLUMN named_at TEXT;
+ALTER TABLE server_activity ADD COLUMN corrected_at TEXT;
+CREATE INDEX activity_of_sighting ON server_activity (sighting);
+ALTER TABLE server_keys ADD COLUMN collections TEXT NOT NULL DEFAULT ''
+"""
+MIGRATIONS = (_SCHEMA, _IDS_OF_PEOPLE, _IDS_OF_EVENTS, _VISITS, _TOLD, _NAMES_AS_IN_POSTGRESQL, _NAMED_LATER)
 """What takes the file from version n to n + 1. Append only: files of every earlier version are out there."""
 
 _READERS_KEPT = 8

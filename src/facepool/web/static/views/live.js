@@ -1,7 +1,7 @@
 // Live: boxes and names over a camera's picture, and who is in view.
-import { api } from "../api.js";
+import { ApiError, api, closedError } from "../api.js";
 import { Camera, askForConsent, cameraProblem, chooseCamera, chosenCamera, listCameras } from "../camera.js";
-import { problemBox, toast } from "../dialogs.js";
+import { toast } from "../dialogs.js";
 import { announce, h, put } from "../dom.js";
 import { FrameStream } from "../frames.js";
 import { number, t, time } from "../i18n.js";
@@ -111,7 +111,7 @@ class HerePlayer {
       path: "v1/live",
       take: () => this.takeFrame(),
       answer: (message, took) => this.take(message, took),
-      lost: ({ again, reason }) => (again ? toast(t("socket.lost"), "warn") : this.fail(Object.assign(new Error(reason || t("error.offline")), { title: t("socket.closed.title") }))),
+      lost: (closed) => (closed.again ? toast(t("socket.lost"), "warn") : this.fail(closedError(closed))),
     });
   }
 
@@ -122,7 +122,7 @@ class HerePlayer {
   }
 
   take(message, took) {
-    if (message.type === "error") return this.fail(Object.assign(new Error([message.message, message.why].filter(Boolean).join(": ")), { title: t("error.title") }));
+    if (message.type === "error") return this.fail(Object.assign(new ApiError(0, message), { title: t("error.title") }));
     if (message.dropped || !message.faces) return;
     const now = performance.now();
     this.answers = [...this.answers.filter((at) => now - at < RATE_OVER_MS), now];

@@ -1,5 +1,5 @@
 // Register: the head looks around in a circle, the ring fills, and what was captured is looked at before it is saved.
-import { api } from "../api.js";
+import { ApiError, api, closedError } from "../api.js";
 import { Camera, askForConsent, cameraProblem } from "../camera.js";
 import { confirm, problemBox } from "../dialogs.js";
 import { add, announce, field, h, put, toggle } from "../dom.js";
@@ -125,7 +125,7 @@ class ScanPage {
       hello: { do: "start", person, appearance, partial },
       take: () => this.camera.take(),
       answer: (message) => this.take(message),
-      lost: ({ reason }) => this.fail(Object.assign(new Error(reason || t("error.offline")), { title: t("socket.closed.title") })),
+      lost: (closed) => this.fail(closedError(closed)),
       again: false,
     });
   }
@@ -296,10 +296,9 @@ class ScanPage {
     this.below.querySelector("a").focus();
   }
 
-  showError({ message, why, fix, code, fatal }) {
-    const text = translated(`error.${code}`, [message, why].filter(Boolean).join(": ") + (fix ? `. ${fix}.` : ""));
-    const error = Object.assign(new Error(text), { title: fatal ? t("register.failed.title") : undefined });
-    if (fatal) this.fail(error);
+  showError(message) {
+    const error = Object.assign(new ApiError(0, message), { title: message.fatal ? t("register.failed.title") : undefined });
+    if (message.fatal) this.fail(error);
     else {
       this.result.querySelectorAll(".notice.bad").forEach((old) => old.remove());
       this.result.prepend(problemBox(error));

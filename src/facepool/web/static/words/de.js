@@ -370,11 +370,4 @@ export default {
   "settings.audit.empty": "Noch wurde nichts geändert.",
 
   "error.title": "Das hat nicht geklappt",
-  "error.offline": "Der Server antwortet nicht. Läuft er noch?",
-  "error.server_busy": "Der Server ist beschäftigt. Versuche es gleich noch einmal.",
-  "error.forbidden": "Das erlaubt dein Schlüssel nicht.",
-  "error.rate_limited": "Zu viele Anfragen. Versuche es gleich noch einmal.",
-  "error.too_large": "Diese Datei ist zu groß.",
-  "error.picture_too_costly": "Dieses Bild macht zu viel Arbeit. Speichere es neu als JPEG.",
-  "error.picture_unsupported": "Bilder dieser Art werden nicht angenommen. Speichere es als JPEG.",
 };

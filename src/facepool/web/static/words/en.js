@@ -370,11 +370,4 @@ export default {
   "settings.audit.empty": "Nothing was changed yet.",
 
   "error.title": "That did not work",
-  "error.offline": "The server does not answer. Is it still running?",
-  "error.server_busy": "The server is busy. Try again in a moment.",
-  "error.forbidden": "Your key does not allow this.",
-  "error.rate_limited": "Too many requests. Try again in a moment.",
-  "error.too_large": "This file is too large.",
-  "error.picture_too_costly": "This picture takes too much work. Save it anew as JPEG.",
-  "error.picture_unsupported": "Pictures of this kind are not taken. Save it as JPEG.",
 };

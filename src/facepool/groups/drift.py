@@ -1,0 +1,232 @@
+"""Learning without drift: which faces that were seen of a person may become templates, and as what.
+
+A face that is proposed has to match what the person was *enrolled* with, never what was learned, at ``CORE_FMR``. That
+alone stops nobody who mixes their own face with the person's: a morph matches both. So what is stored is not the face,
+but the enrolled template that it resembles most, tilted by ``TILT_DEG`` towards the face (`tilted`). No learned
+template is ever farther than that from an enrolled one, however many there are and whoever said yes. Whoever is named
+by a learned template is nearly named by an enrolled one: at a threshold t their similarity to what was enrolled is
+at least ``cos(arccos t + TILT_DEG)``. See docs/adr/0047-learning-with-consent.md for what that costs and gains.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+import numpy as np
+
+from facepool.models.catalog import FmrCurve
+from facepool.thresholds import similarity_at
+from facepool.types import Floats, Pose
+
+Lack = Literal["pose", "age", "appearance"]
+"""What a person's templates lack that a face has."""
+
+CORE_FMR = 1e-6
+"""False match rate at which a face has to match a person's enrolled templates, all of them together."""
+TILT_DEG = 6.0
+"""How far from an enrolled template a learned one may lie."""
+_SAME_DIRECTION = 0.5
+"""Cosine from which on two tilts of one template lead to the same look."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearnRule:
+    """What makes a face worth proposing.
+
+    Attributes:
+        novelty: It is less similar than this to each of the person's templates, as when registering.
+        min_quality: 0..100.
+        min_lead: How far above the pool's threshold it is similar to what was enrolled.
+        pose_deg: Within how many degrees, in yaw and pitch together, a template shows the same pose.
+        age: Templates older than this show a younger person.
+        sightings: In how many it has to be seen, its own included.
+        days: On how many days.
+        span: Between the first and the last of them, at least.
+    """
+
+    novelty: float = 0.8
+    min_quality: float = 60.0
+    min_lead: float = 0.1
+    pose_deg: float = 20.0
+    age: timedelta = timedelta(days=365)
+    sightings: int = 3
+    days: int = 2
+    span: timedelta = timedelta(hours=20)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A template of the person.
+
+    Attributes:
+        embedding: (D,) float32, L2 norm 1.
+        pose: None where it was not measured.
+        made: When it was stored; None where nobody knows.
+        learned: Whether it was learned, so that nothing may rest on it.
+    """
+
+    embedding: Floats
+    pose: Pose | None
+    made: datetime | None
+    learned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFace:
+    """A face of a sighting that was named as the person.
+
+    Attributes:
+        id: Its UUID.
+        sighting: That of its sighting.
+        seen: When the sighting began.
+        embedding: (D,) float32, L2 norm 1.
+        quality: 0..100.
+        pose: None where it could not be measured.
+    """
+
+    id: str
+    sighting: str
+    seen: datetime
+    embedding: Floats
+    quality: float
+    pose: Pose | None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A face that is worth a template.
+
+    Attributes:
+        face: Which.
+        lack: What the person's templates lack that it has.
+        similarity: To the enrolled template that it resembles most.
+        sightings: In how many it was seen.
+        days: On how many days.
+    """
+
+    face: SeenFace
+    lack: Lack
+    similarity: float
+    sightings: int
+    days: int
+
+
+class Core:
+    """What a person was enrolled with, which everything that is learned has to match.
+
+    Args:
+        views: All templates of the person, at least one enrolled one.
+        curve: False match rates of their embedder.
+        threshold: Of the pool as it is.
+        rule: What makes a face worth proposing.
+    """
+
+    def __init__(self, views: Sequence[View], curve: FmrCurve, threshold: float, rule: LearnRule) -> None:
+        self._views = views
+        self._rule = rule
+        self._threshold = threshold
+        self._enrolled = np.stack([view.embedding for view in views if not view.learned])
+        self._learned = [view.embedding for view in views if view.learned]
+        self.least = max(similarity_at(curve, CORE_FMR / len(self._enrolled)), threshold + rule.min_lead)
+
+    def similarity(self, embedding: Floats) -> float:
+        """To the enrolled template that a face resembles most."""
+        return float(np.max(self._enrolled @ embedding))
+
+    def tilted(self, embedding: Floats) -> Floats:
+        """What is stored of a face: see `tilted`."""
+        return tilted(self._enrolled, embedding)
+
+    def matches(self, embedding: Floats) -> bool:
+        """Whether a face matches what was enrolled at the pool's threshold."""
+        return self.similarity(embedding) >= self._threshold
+
+    def holds(self, embedding: Floats) -> bool:
+        """Whether a face matches what was enrolled, at ``CORE_FMR`` and far above the pool's threshold."""
+        return self.similarity(embedding) >= self.least
+
+    def lack(self, face: SeenFace, now: datetime) -> Lack | None:
+        """What the person's templates lack that a face has; None: nothing, or it is not good enough."""
+        rule = self._rule
+        if face.quality < rule.min_quality or not self.holds(face.embedding):
+            return None
+        if self.similarity(face.embedding) >= rule.novelty or self._is_learned(face.embedding):
+            return None
+        alike = [view for view in self._views if _same_pose(view.pose, face.pose, rule.pose_deg)]
+        if face.pose is not None and not alike:
+            return "pose"
+        if alike and all(view.made is not None and now - view.made >= rule.age for view in alike):
+            return "age"
+        return "appearance"
+
+    def _is_learned(self, embedding: Floats) -> bool:
+        return any(leads_to(self._enrolled, known, embedding) for known in self._learned)
+
+
+def tilted(enrolled: Floats, embedding: Floats, degrees: float = TILT_DEG) -> Floats:
+    """The enrolled template that a face resembles most, turned towards the face by a few degrees at most.
+
+    Args:
+        enrolled: (E, D) float32, rows of L2 norm 1, E at least 1.
+        embedding: (D,) float32, L2 norm 1.
+        degrees: By how much.
+
+    Returns:
+        (D,) float32, L2 norm 1; the face itself where it is nearer than that.
+    """
+    similarities = enrolled @ embedding
+    nearest = enrolled[int(np.argmax(similarities))].astype(np.float64)
+    beside = embedding - float(np.max(similarities)) * nearest
+    length = float(np.linalg.norm(beside))
+    angle = min(np.radians(degrees), float(np.arctan2(length, np.max(similarities))))
+    if length < 1e-6:
+        return np.asarray(nearest, np.float32)
+    turned = np.cos(angle) * nearest + np.sin(angle) * beside / length
+    return np.asarray(turned / np.linalg.norm(turned), np.float32)
+
+
+def leads_to(enrolled: Floats, learned: Floats, embedding: Floats) -> bool:
+    """Whether a learned template is of the look that a face has: tilted the same way from the same template."""
+    origin = enrolled[int(np.argmax(enrolled @ learned))]
+    ways = [vector - float(vector @ origin) * origin for vector in (learned, embedding)]
+    lengths = [float(np.linalg.norm(way)) for way in ways]
+    return min(lengths) > 1e-6 and float(ways[0] @ ways[1]) >= _SAME_DIRECTION * lengths[0] * lengths[1]
+
+
+def _same_pose(one: Pose | None, other: Pose | None, degrees: float) -> bool:
+    if one is None or other is None:
+        return False
+    return bool(np.hypot(one.yaw - other.yaw, one.pitch - other.pitch) <= degrees)
+
+
+def propose(core: Core, seen: Sequence[SeenFace], now: datetime, rule: LearnRule) -> Proposal | None:
+    """The face that is most worth a template, if any is: the best one of the look that was seen most often.
+
+    Sightings of which some face does not match what was enrolled show two people, or nearly: nothing of them counts.
+
+    Args:
+        core: Of the person.
+        seen: Faces of sightings that were named as the person, of the time kept.
+        now: The time.
+        rule: What makes one worth proposing.
+    """
+    doubtful = {face.sighting for face in seen if not core.matches(face.embedding)}
+    sure = [face for face in seen if face.sighting not in doubtful]
+    proposals = []
+    for face in sure:
+        lack = core.lack(face, now)
+        if lack is None:
+            continue
+        same = _of_one_look(face, sure, core)
+        sightings, days = len({one.sighting for one in same}), len({one.seen.date() for one in same})
+        span = max(one.seen for one in same) - min(one.seen for one in same)
+        if sightings >= rule.sightings and days >= rule.days and span >= rule.span:
+            proposals.append(Proposal(face, lack, core.similarity(face.embedding), sightings, days))
+    return max(proposals, key=lambda one: (one.sightings, one.face.quality), default=None)
+
+
+def _of_one_look(face: SeenFace, seen: Sequence[SeenFace], core: Core) -> list[SeenFace]:
+    """Faces that show the same look: they are more like the face than the face is like what was enrolled."""
+    least = core.similarity(face.embedding)
+    return [one for one in seen if one is face or float(one.embedding @ face.embedding) > least]
