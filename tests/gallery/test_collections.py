@@ -18,6 +18,7 @@ from facepool.gallery.collections import (
     has_collection,
     remove_collection,
 )
+from facepool.gallery.postgres import PostgresGallery
 from facepool.search import Search, SearchChoice, choose, hnsw
 from support import postgres
 from support.pools import POSTGRES, place, samples, space, unit, units
@@ -30,8 +31,8 @@ def gallery(tmp_path: Path, request: pytest.FixtureRequest) -> PoolAddress:
     return place(tmp_path, request.param)
 
 
-def opened(gallery: PoolAddress, name: str, **options: bool) -> Pool:
-    return open_pool(gallery, space(), collection=name, **options)
+def opened(gallery: PoolAddress, name: str) -> Pool:
+    return open_pool(gallery, space(), collection=name)
 
 
 def names(gallery: PoolAddress, name: str) -> list[str]:
@@ -156,7 +157,8 @@ def test_the_extension_stays_where_it_is_and_the_database_searches_a_collection(
             choose(pool, SearchChoice("database"))
             for indexed in (False, True):
                 if indexed:
-                    assert hnsw.make_index(pool)  # type: ignore[arg-type] -- it is in PostgreSQL
+                    assert isinstance(pool, PostgresGallery)
+                    assert hnsw.make_index(pool)
                 (found,) = Search(pool).nearest(units(1, seed=99)).candidates
                 assert [candidate.person for candidate in found] == [name]
     remove_collection(gallery, "staff")
