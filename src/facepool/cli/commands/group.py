@@ -56,7 +56,7 @@ def group() -> None:
     """Group the faces of thousands of photos into people, without any name; then register them in one go each.
 
     \b
-    facepool group photos/                                say who is in how many photos
+    facepool group folder photos/                         say who is in how many photos; short: facepool group photos/
     facepool group photos/ --output groups/               and write groups.json, a page and a contact sheet
     facepool group photos/ --output groups/               again: only new photos are looked at, numbers stay
     facepool group name 12 Ada --output groups/           group 12 is Ada, who is registered with its best faces
@@ -91,7 +91,7 @@ def folder(context: CommandContext, folder: Path, output: Path | None, kind: Kin
 
     \b
     facepool group folder photos/ --output groups/
-    facepool group photos/ --output groups/ --folders link      and groups/people/NAME/ with the photos of each
+    facepool group folder photos/ --output groups/ --folders link      and groups/people/NAME/ with photos of each
 
     A face joins a group where it is alike enough; the similarity that it takes rises with the number of faces. Two
     faces of one photo are two people. Groups that match somebody of the pool get the name.
