@@ -210,7 +210,9 @@ def preview_ms(people: int, sightings: int, policy: ThresholdPolicy) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--alike", type=float, nargs="*", default=[0.6, 0.75], help="how much of two people is the same")
+    parser.add_argument(
+        "--alike", type=float, nargs="*", default=[0.6, 0.75], help="how much of two people is the same"
+    )
     parser.add_argument("--templates", type=int, nargs="*", default=[1, 2, 4], help="registered of each")
     parser.add_argument("--people", type=int, default=70)
     parser.add_argument("--previews", action="store_true", help="only what previews take")

@@ -5,7 +5,7 @@ import json
 import logging
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
@@ -221,6 +221,11 @@ class Activity:
         hidden = {row.visit for row in shown if row.person in self._store.hidden}
         return self._visits.of([self._without_erased(row) for row in shown if row.visit not in hidden])
 
+    def of_event(self, event_id: str) -> ActivityEntry | None:
+        """What is kept of an event, in any thread; None: nothing, or it speaks of somebody who is being erased."""
+        query = f"SELECT {_COLUMNS} FROM server_activity WHERE event_id = ? ORDER BY id DESC LIMIT 1"  # noqa: S608
+        return next(iter(self._entries_of(self._store.read(query, (event_id,)))), None)
+
     def open_visits(self) -> list[int]:
         """The visits of those who are before a camera of this process."""
         return sorted(self._visits.open)
@@ -350,7 +355,9 @@ class Activity:
         return {**record, **gone, "previous": previous}
 
     async def _read(self, query: str, *values: object) -> list[ActivityEntry]:
-        rows = await asyncio.to_thread(self._store.read, query, values)
+        return self._entries_of(await asyncio.to_thread(self._store.read, query, values))
+
+    def _entries_of(self, rows: Iterable[Sequence[object]]) -> list[ActivityEntry]:
         hidden, entries = self._store.hidden, []
         for row in rows:
             entry = ActivityEntry.model_validate(dict(zip(ActivityEntry.model_fields, row, strict=True)))

@@ -113,7 +113,7 @@ class Visits:
         return Track(visit, rows)
 
     def part(self, db: Database, told: Sequence[tuple[int, int]]) -> None:
-        """Entries that turned out to be of somebody else are a visit of their own, where others are left of theirs.
+        """Entries that turned out to be of somebody else are a visit of their own, where somebody is left of theirs.
 
         Args:
             db: Of the transaction.
@@ -123,9 +123,10 @@ class Visits:
         for row, visit in told:
             rows_of.setdefault(visit, []).append(row)
         for visit, rows in rows_of.items():
-            (left,) = db.execute("SELECT count(*) FROM server_activity WHERE visit = ?", (visit,)).fetchone()
+            everybody = db.execute("SELECT id, person_id FROM server_activity WHERE visit = ?", (visit,)).fetchall()
+            others = any(person_id is not None and row not in rows for row, person_id in everybody)
             own = next((row for row in sorted(rows) if row != visit), None)
-            if left > len(rows) and own is not None:
+            if others and own is not None:
                 db.executemany("UPDATE server_activity SET visit = ? WHERE id = ?", [(own, row) for row in rows])
 
     def keep(self, record: Record, track: Track) -> None:
