@@ -70,8 +70,8 @@ class ActivityEntry(BaseModel):
     corrected_at: str | None = Field(description="The same, of when somebody corrected who it was")
 
 
-# What comes before it is known that a face is kept has no sighting: it is of the same visit, and nobody's. Where nothing
-# was kept, all of the visit is told anew.
+# What comes before it is known that a face is kept has no sighting: it is of the same visit, and nobody's. Where no
+# face was kept, all of the visit is told anew.
 _RETELL = """
     UPDATE server_activity SET person = ?, person_id = ?, {mark} = ?
     WHERE coalesce(person_id, '') = ? AND {which} AND (
