@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from starlette.testclient import WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
 from facepool.config import Settings
@@ -21,9 +20,10 @@ from facepool.web.middleware.authentication import SIGN_IN_AGAIN
 from facepool.web.services import ServerOptions, Services, assemble
 from facepool.web.services.collections import Collections
 from support.fake_analyzer import SPACE, FakeAnalyzer, view
+from support.fake_live_analyzer import Actor, FakeLiveAnalyzer
 from support.pools import POSTGRES, place
 from support.screen import until
-from support.web_client import LOCAL, client_of, png, sent
+from support.web_client import HERE, LOCAL, client_of, look, png
 
 Headers = dict[str, str]
 STAFF = {"Facepool-Collection": "staff"}
@@ -61,14 +61,6 @@ def people(web: TestClient, headers: Headers | None = None, query: str = "") -> 
     answer = web.get(f"/v1/persons{query}", headers=headers)
     assert answer.status_code == 200, answer.text
     return [person["person"] for person in answer.json()["persons"]]
-
-
-def seen(socket: WebSocketTestSession, frame: Frame) -> dict[str, Any]:
-    """What a browser is told of a frame that it has sent six times."""
-    for number in range(6):
-        socket.send_bytes(sent(frame, number / 10))
-        answer: dict[str, Any] = socket.receive_json()
-    return answer
 
 
 def code(answer: Any) -> tuple[int, str]:
@@ -129,15 +121,22 @@ def test_a_browser_is_in_the_collection_of_the_key_that_it_signed_in_with(web: T
 
 
 def test_what_a_camera_of_a_browser_sees_is_named_and_kept_in_its_collection(
-    web: TestClient, analyzer: FakeAnalyzer
+    gallery: PoolAddress, tmp_path: Path
 ) -> None:
-    frame = analyzer.frame(view(1, 0))
-    with web.websocket_connect("ws://127.0.0.1:8000/v1/live?collection=staff") as socket:
-        answer = seen(socket, frame)
-        assert [face["person"] for face in answer["faces"]] == ["Bob"]
-    with web.websocket_connect("ws://127.0.0.1:8000/v1/live") as socket:
-        answer = seen(socket, frame)
-        assert [face["person"] for face in answer["faces"]] == [None]
+    analyzer = FakeLiveAnalyzer()
+
+    def seen(web: TestClient, address: str) -> list[str | None]:
+        with web.websocket_connect(f"{HERE}{address}") as socket:
+            answers = [look(socket, analyzer.frame(Actor(view(1, 0)))) for _ in range(12)]
+        return [face["person"] for face in answers[-1]["faces"]]
+
+    with client_of(tmp_path, analyzer, pool=gallery) as web:
+        assert seen(web, "/v1/live?collection=staff") == ["Bob"]
+        assert seen(web, "/v1/live") == [None]
+        _check_activity_of_staff(web)
+
+
+def _check_activity_of_staff(web: TestClient) -> None:
     until(lambda: bool(web.get("/v1/activity", headers=STAFF).json()["entries"]))
     named = {entry["person"] for entry in web.get("/v1/activity", headers=STAFF).json()["entries"]}
     assert "Bob" in named
@@ -145,7 +144,7 @@ def test_what_a_camera_of_a_browser_sees_is_named_and_kept_in_its_collection(
     assert web.get("/v1/activity?collection=guests").json()["entries"] == []
     with (
         pytest.raises(WebSocketDisconnect) as refused,
-        web.websocket_connect("ws://127.0.0.1:8000/v1/live?collection=nobody") as socket,
+        web.websocket_connect(f"{HERE}/v1/live?collection=nobody") as socket,
     ):
         socket.receive_json()
     assert "There is no collection 'nobody'" in refused.value.reason
@@ -224,7 +223,7 @@ def test_one_that_another_program_removes_is_gone_here_too(web: TestClient, gall
     assert people(web, STAFF) == ["Bob"]
     with collections_of(web).using("staff") as staff:
         gone = staff.gone
-    with web.websocket_connect("ws://127.0.0.1:8000/v1/live?collection=staff") as socket:
+    with web.websocket_connect(f"{HERE}/v1/live?collection=staff") as socket:
         remove_collection(gallery, "staff")
         until(lambda: code(web.get("/v1/persons", headers=STAFF)) == (404, "collection_unknown"))
         until(gone.is_set)
