@@ -153,12 +153,28 @@ class IdentityCheck:
             own: (V, D) float32, every view that is taken to be the person's; V may be 0.
             views: How many the person would have, stored or to be stored.
         """
+        return self.objection(embedding, own) or self.as_view(embedding, own, views)
+
+    def objection(self, embedding: Floats, own: Floats) -> Comparison | None:
+        """Why a face is not the person's; None: nothing speaks against it.
+
+        Args:
+            embedding: (D,) of the face.
+            own: (V, D) float32, every view that is taken to be the person's; V may be 0.
+        """
+        if self._force:
+            return None
         nearest = float(np.max(own @ embedding)) if len(own) else None
         rival = self._rival(embedding)
-        if rival is not None and (nearest is None or rival.similarity > nearest) and not self._force:
+        if rival is not None and self._is_nearer(rival, nearest):
             return Comparison("other_person", rival.person, rival.similarity)
-        if nearest is not None and nearest < self._same_person and not self._force:
+        if nearest is not None and nearest < self._same_person:
             return Comparison("not_the_same_person", similarity=nearest)
+        return None
+
+    def as_view(self, embedding: Floats, own: Floats, views: int) -> Comparison:
+        """Whether a face of the person is a new view of them; arguments as of `compare`."""
+        nearest = float(np.max(own @ embedding)) if len(own) else None
         if nearest is not None and nearest >= self._novelty:
             return Comparison("known_view", similarity=nearest)
         if views >= self._most:
@@ -261,6 +277,12 @@ class IdentityCheck:
         nearest = self._search.nearest(embedding[None]).candidates[0]
         others = [candidate for candidate in nearest if candidate.person != self.person]
         return others[0] if others and others[0].similarity >= self._belongs_to_rival else None
+
+    def _is_nearer(self, rival: Candidate, nearest: float | None) -> bool:
+        """Whether a face is somebody else's rather than the person's, by their nearest view, if they have one."""
+        if nearest is None:
+            return self._resolution(rival.person) != "different"
+        return rival.similarity > nearest
 
     def _resolution(self, name: str) -> Resolution | None:
         flagged = frozenset((name, self.name)) in self._state.look_alikes
