@@ -30,8 +30,9 @@ from facepool.gallery.postgres_connection import (
     shared,
 )
 from facepool.gallery.postgres_schema import MIGRATIONS, NEAREST_INDEX, SERVER, check_version, migrate, version_of
-from facepool.gallery.schema import CONTENT, brought_up_to_date, count_of, in_memory
-from facepool.gallery.sql import WIPING_S, SqlGallery, columns_of, insertion, read_space
+from facepool.gallery.rows import columns_of, insertion, read_space
+from facepool.gallery.schema import CONTENT, SEEN, brought_up_to_date, count_of, in_memory
+from facepool.gallery.sql import WIPING_S, SqlGallery
 from facepool.types import EmbeddingSpace, Floats, Indices
 
 _ROWS_AT_ONCE = 8192
@@ -441,8 +442,9 @@ class PostgresGallery(SqlGallery):
             if not isinstance(db, PostgresDatabase):
                 return
             revision = self._read_revision(db)
-            tables = (*CONTENT, "removed_templates")
+            tables = (*CONTENT, *SEEN, "removed_templates")
             total, done = sum(count_of(db, table) for table in tables), 0
+            target.execute("DELETE FROM inbox")
             for table in tables:
                 columns = columns_of(target, table)
                 for rows in db.in_parts(f"SELECT {', '.join(columns)} FROM {table}", _ROWS_AT_ONCE):  # noqa: S608 -- tables of ours
