@@ -343,6 +343,25 @@ class InvalidEmbedding(PoolError):
     code = "embedding_invalid"
 
 
+class UnknownCollection(PoolError):
+    """The pool has no collection of that name, or the key is not for it.
+
+    Remedy: `facepool pool collections list` shows the names; a server tells nobody of collections that their key is not
+    for.
+    """
+
+    code = "collection_unknown"
+
+
+class CollectionExists(PoolError):
+    """The pool has a collection of that name already.
+
+    Remedy: choose another name, or use the one that is there: `--collection NAME`.
+    """
+
+    code = "collection_exists"
+
+
 class UnknownPerson(PoolError):
     """The pool has nobody of that name.
 

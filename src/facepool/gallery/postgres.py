@@ -26,6 +26,7 @@ from facepool.gallery.postgres_connection import (
     announce,
     connect,
     explained,
+    make_schema,
     set_up,
     shared,
 )
@@ -119,7 +120,7 @@ class _History:
 
 
 _HISTORIES: WeakValueDictionary[tuple[bytes, str], _History] = WeakValueDictionary()
-_OF_ADDRESS: WeakValueDictionary[str, _History] = WeakValueDictionary()
+_OF_ADDRESS: WeakValueDictionary[PostgresAddress, _History] = WeakValueDictionary()
 _HISTORIES_LOCK = threading.Lock()
 
 
@@ -132,7 +133,7 @@ class PostgresGallery(SqlGallery):
     it was being committed is looked for afterwards, so that the answer is the truth.
 
     Args:
-        address: Of the database; the first schema of its search path is the pool's.
+        address: Of the database; the first schema of its search path is the pool's, and a collection has its own.
         space: What the caller's embeddings are; None: only what the pool itself says.
         must_exist: Whether a database without the tables is an error.
         timeout_s: How long to wait for the server, and for others who change the pool.
@@ -164,7 +165,7 @@ class PostgresGallery(SqlGallery):
         self._lent: PostgresDatabase | None = None
         self._nothing: sqlite3.Connection | None = None
         self._no_files = OpenFiles()
-        self._history = _OF_ADDRESS.get(address.url)
+        self._history = _OF_ADDRESS.get(address)
         self._shown: OpenFiles | None = None
         self._at_one_moment = False
         self._stored: tuple[int, bytes] | None = None
@@ -336,6 +337,7 @@ class PostgresGallery(SqlGallery):
 
     def _bring_up_to_date(self, db: PostgresDatabase) -> None:
         with db.transaction(A_CHANGE), db.patient():
+            make_schema(db, self._where)
             migrate(db, MIGRATIONS, str(self.address))
             db.execute("COMMIT")
         set_up(db.connection, self._where, self._timeout_s)  # vectors may be known only now
@@ -368,7 +370,7 @@ class PostgresGallery(SqlGallery):
         (place,) = db.execute("SELECT current_database() || ' ' || current_schema()").fetchone() or ("",)
         with _HISTORIES_LOCK:
             history = _HISTORIES.setdefault((identity, place), _History(identity))
-            _OF_ADDRESS[self._where.url] = history
+            _OF_ADDRESS[self._where] = history
             return history
 
     def _write_revision(self, db: Database, revision: int) -> None:

@@ -350,6 +350,11 @@ class SqlGallery(ABC):
         finally:
             self._noted = None
 
+    def make_tables(self) -> None:
+        """Have the tables there, with nobody in them, before anybody is stored."""
+        with self._writing():
+            pass
+
     @property
     def has_logs(self) -> bool:
         """Whether a server keeps logs beside it."""
