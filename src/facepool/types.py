@@ -320,8 +320,9 @@ class SightedFaces:
         )
 
     def __repr__(self) -> str:
-        """How many faces."""
-        return one_line(self, counted(len(self), "face"))
+        """How many faces, and how good they are."""
+        best = ", ".join(f"{quality:.0f}" for quality in self.qualities)
+        return one_line(self, counted(len(self), "face") + (f" of quality {best}" if best else ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,38 +389,6 @@ class Template:
         """Whose it is, and what it shows."""
         made = f", {self.created_at}" if self.created_at else ""
         return one_line(self, f"{self.id} of {self.person}{_measured(self.sample)}{made}")
-
-
-@dataclass(frozen=True, slots=True)
-class SightedFaces:
-    """The faces that are kept of a sighting, one row a face, best first; no faces: every column has length 0.
-
-    Attributes:
-        embeddings: (F, D) float32, L2 norm 1.
-        pictures: JPEG of each aligned face.
-        qualities: (F,) float32, 0..100, higher is better.
-        scores: (F,) float32, the detector's, 0..1.
-        sizes_px: (F,) float32, shorter side of each face's box in source pixels.
-        poses: F poses; None where one could not be measured.
-        ids: A UUID each, given by the gallery that keeps them; a face that becomes a template keeps it. Empty before.
-    """
-
-    embeddings: Floats
-    pictures: tuple[bytes, ...]
-    qualities: Floats
-    scores: Floats
-    sizes_px: Floats
-    poses: tuple[Pose | None, ...]
-    ids: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        """Number of faces."""
-        return len(self.pictures)
-
-    def __repr__(self) -> str:
-        """How many faces, and how good they are."""
-        best = ", ".join(f"{quality:.0f}" for quality in self.qualities)
-        return one_line(self, counted(len(self), "face") + (f" of quality {best}" if best else ""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -255,7 +255,7 @@ def test_npy_pools_say_where_there_is_room(tmp_path: Path, kind: str) -> None:
 def test_faces_are_columns_that_agree() -> None:
     three = faces(1, 2, 3)
     assert (len(three[:2]), len(three[np.array([2])])) == (2, 1)
-    assert repr(three) == "<SightedFaces: 3 faces>"
+    assert repr(three) == "<SightedFaces: 3 faces of quality 90, 85, 80>"
     assert len(SightedFaces.empty(8)) == 0
     with pytest.raises(ValueError, match="disagree"):
         replace(three, pictures=(b"",))
