@@ -1,6 +1,6 @@
 """Whose faces are to be stored? What the pool says of it, for every registration, however the faces came."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -55,6 +55,34 @@ class Comparison:
     outcome: Outcome
     rival: str | None = None
     similarity: float | None = None
+
+
+def look_alikes(search: Search, policy: ThresholdPolicy, views: Floats) -> tuple[LookAlike, ...]:
+    """People of a pool who match a view of somebody, likeliest first, without what anybody has said of it.
+
+    Args:
+        search: Of the pool.
+        policy: From which similarity on a face is somebody.
+        views: (V, D) float32, of one person; V may be 0.
+    """
+    count = len(views)
+    if not count:
+        return ()
+    state = search.state()
+    # Each view is one more chance to resemble somebody: so many people, not views, are to raise the question.
+    threshold = policy.identification(state.templates * count, state.calibration).value
+    found = [
+        LookAlike(
+            person=name,
+            similarity=float(similarities.max()),
+            mean_similarity=float(similarities.mean()),
+            views_matched=int((similarities >= threshold).sum()),
+            views=count,
+            resolution=None,
+        )
+        for name, similarities in search.matching(views, threshold).items()
+    ]
+    return tuple(sorted(found, key=lambda alike: (-alike.views_matched, -alike.similarity, alike.person)))
 
 
 class IdentityCheck:
@@ -193,24 +221,9 @@ class IdentityCheck:
         Args:
             views: (V, D) float32, of the person; V may be 0.
         """
-        count = len(views)
-        if not count:
-            return ()
-        # Each view is one more chance to resemble somebody: so many people, not views, are to raise the question.
-        threshold = self._policy.identification(self._state.templates * count, self._state.calibration).value
-        found = [
-            LookAlike(
-                person=name,
-                similarity=float(similarities.max()),
-                mean_similarity=float(similarities.mean()),
-                views_matched=int((similarities >= threshold).sum()),
-                views=count,
-                resolution=self._resolution(name),
-            )
-            for name, similarities in self._search.matching(views, threshold).items()
-            if name != self.name
-        ]
-        return tuple(sorted(found, key=lambda alike: (-alike.views_matched, -alike.similarity, alike.person)))
+        found = look_alikes(self._search, self._policy, views)
+        others = [alike for alike in found if alike.person != self.name]
+        return tuple(replace(alike, resolution=self._resolution(alike.person)) for alike in others)
 
     def resolve(self, name: str, resolution: Resolution) -> None:
         """Decide on a look-alike: the same person, to whom the faces then go, or somebody else, flagged as a pair.

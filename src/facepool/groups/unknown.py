@@ -1,218 +1,315 @@
 """What people do with groups of unknown faces: name them, add them to somebody, ignore, split, join or delete them.
 
-A group becomes a person as any registration does: the pool is asked who looks alike, who else the faces may be of, and
-which of them are new views (`facepool.enroll.identity`, `facepool.groups.choosing`). Each change is one transaction with
-its entry in the journal, by which it is undone (`facepool.groups.undoing`), and with its notice for the logs of a
-server, whose activity says from then on who it was.
+Each change is one transaction with its entry in the journal, by which it is undone (`facepool.groups.undoing`), and with
+its notice for the logs of a server. `facepool.groups.naming` says how a group becomes a person.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import Any
 
-from facepool.enroll.identity import IdentityCheck, LookAlike, Resolution
+from facepool.enroll.identity import LookAlike, look_alikes
 from facepool.enroll.session import EnrollOptions
-from facepool.errors import GroupChanged, GroupGone, NoFace, PersonExists, PoolChanged
-from facepool.gallery import Gallery, clean_name, find_name
-from facepool.gallery.checks import name_taken, unknown_person
-from facepool.gallery.notices import Retold
-from facepool.gallery.sightings import UnknownGroup
-from facepool.groups.choosing import choose_faces, most_telling_first, samples_of
+from facepool.errors import ConfigError, GroupGone, UnknownSighting
+from facepool.gallery import Gallery
+from facepool.gallery.notices import COMMAND_LINE, Action
+from facepool.gallery.sightings import GroupState, JournalEntry
+from facepool.groups.naming import Named, Naming, changed, outdated, sightings_now, space_of
+from facepool.search import Search
 from facepool.thresholds import ThresholdPolicy
-from facepool.types import EmbeddingSpace, Floats, Sample, Sighting, counted
+from facepool.types import counted
 
-_ALL = 1 << 40
-_TRIES = 20
-"""How often something is looked at anew because others were faster: who is in view changes their group each second."""
+_LAST_CHANGES = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
-    """What became of a group that was given to somebody.
+class UnknownPeople:
+    """Groups of unknown faces of a pool, and what is done with them. Each change is one transaction.
 
-    Attributes:
-        person: Their name.
-        person_id: Their id.
-        templates: How many new views they got.
-        sightings: How many sightings are theirs now.
-        undo: The number by which it is undone.
-    """
-
-    person: str
-    person_id: str
-    templates: int
-    sightings: int
-    undo: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """A group as it was read last.
-
-    Attributes:
-        group: The group.
-        sightings: Its sightings, newest first.
-        samples: What would become templates of its faces, the most telling one first.
-        faces: Their ids, in the same order.
-    """
-
-    group: UnknownGroup
-    sightings: tuple[Sighting, ...]
-    samples: tuple[Sample, ...]
-    faces: tuple[str, ...]
-
-
-class Naming:
-    """A group of unknown faces that is about to become somebody's. Nothing is stored before `commit`.
+    >>> people = UnknownPeople(pool, ThresholdPolicy(analyzer.fmr))                          # doctest: +SKIP
+    >>> [(group.number, group.sightings) for group in pool.inbox.groups()]                   # doctest: +SKIP
+    >>> people.name(12, "Bo").person_id                                                      # doctest: +SKIP
 
     Args:
-        pool: Where the group is.
-        group: Its number.
-        person: Whose it is.
+        pool: Where they are.
         policy: From which similarity on a face is somebody, and two faces show one person.
-        options: Which faces are worth keeping, and whether to take them against what the pool says.
-        create: True: a new person. False: one whom the pool knows.
-
-    Attributes:
-        name: The name that was given.
-        options: As given.
-
-    Raises:
-        GroupGone: There is no such group.
-        PersonExists: The person is to be new, and somebody has that name.
-        UnknownPerson: The person is to be known, and nobody has that name.
-        ConfigError: The name cannot be used, or the pool has no place for who was seen.
+        options: Which faces are worth keeping as templates.
+        caller: Who does it, for the journal.
     """
 
     def __init__(
         self,
         pool: Gallery,
-        group: int,
-        person: str,
         policy: ThresholdPolicy,
-        options: EnrollOptions,
+        options: EnrollOptions | None = None,
         *,
-        create: bool,
+        caller: str = COMMAND_LINE,
     ) -> None:
-        self.options = options
         self._pool = pool
-        self._create = create
-        self._number = group
-        self._identity = IdentityCheck(
-            clean_name(person) if create else find_name(person),
-            pool,
-            _space_of(pool),
-            policy,
-            novelty=options.novelty,
-            most=options.max_templates,
-            force=options.force,
+        self._caller = caller
+        self._policy = policy
+        self._options = options or EnrollOptions()
+
+    def looks_like(self, groups: Collection[int]) -> dict[int, tuple[LookAlike, ...]]:
+        """For each group, people of the pool who match a face of it, likeliest first: naming it asks about them."""
+        if not groups:
+            return {}
+        vectors, search = self._pool.inbox.vectors(), Search(self._pool, space_of(self._pool))
+        return {
+            group: look_alikes(search, self._policy, vectors.embeddings[vectors.groups == group]) for group in groups
+        }
+
+    def naming(self, group: int, person: str, *, create: bool) -> Naming:
+        """A naming of which the look-alikes can be asked for, and resolved, before it is committed. As `Naming`."""
+        return Naming(
+            self._pool, group, person, self._policy, self._options, create=create, caller=self._caller
         )
-        self.name = self._identity.name
-        self._check_name()
-        self._seen = self._look()
 
-    @property
-    def person(self) -> str:
-        """Who gets the faces: the name that was given, or the look-alike who is the same person."""
-        return self._identity.person
+    def name(self, group: int, person: str, *, different: Collection[str] = ()) -> Named:
+        """Make a group a new person of the pool; errors as of `Naming`.
 
-    def look_alikes(self) -> tuple[LookAlike, ...]:
-        """People of the pool who match a face, likeliest first; all to be resolved before `commit`."""
-        self._identity.follow()
-        return self._identity.look_alikes(self._vectors())
+        Args:
+            group: Its number.
+            person: The name, which nobody may have.
+            different: People of the pool who look alike and are somebody else.
+        """
+        return self._give(group, person, different, create=True)
 
-    def resolve(self, name: str, resolution: Resolution) -> None:
-        """Decide on a look-alike: the same person, to whom the faces then go, or somebody else, flagged as a pair.
+    def add(self, group: int, person: str, *, different: Collection[str] = ()) -> Named:
+        """Give a group to somebody whom the pool knows; arguments and errors as of `name`."""
+        return self._give(group, person, different, create=False)
+
+    def _give(self, group: int, person: str, different: Collection[str], *, create: bool) -> Named:
+        naming = self.naming(group, person, create=create)
+        for name in different:
+            naming.resolve(name, "different")
+        if self._options.force:
+            for alike in naming.look_alikes():
+                naming.resolve(alike.person, "different")
+        return naming.commit()
+
+    def ignore(self, group: int) -> int | None:
+        """Keep a group unnamed: it is remembered, and raises nothing.
+
+        Returns:
+            The number by which it is undone; None: it was ignored already.
 
         Raises:
-            IdentityConflict: They are the same, but two people of the pool would have to become one.
+            GroupGone: There is no such group.
+            GroupChanged: Somebody else was faster.
         """
-        self._identity.resolve(name, resolution)
-        self._identity.read()
+        return self._set_state(group, "ignored", "ignored")
 
-    def commit(self) -> Named:
-        """Give the group to the person, with those of its faces that are new views of them, in one transaction.
+    def watch(self, group: int) -> int | None:
+        """Ignore a group no longer; the answer and errors are as of `ignore`."""
+        return self._set_state(group, "open", "watched")
+
+    def split(self, group: int, sightings: Collection[str]) -> tuple[int, int]:
+        """Make some sightings of a group, which are somebody else's, a group of their own.
+
+        Args:
+            group: Its number.
+            sightings: Their ids: not all that it has.
+
+        Returns:
+            The number of the new group, and that by which it is undone.
 
         Raises:
-            GroupChanged: Somebody else has named, joined or deleted the group meanwhile.
-            IdentityConflict: A look-alike is not resolved, or the person of that name is somebody else.
-            NoFace: Nobody would be recognized by the faces: none is good enough to be stored of somebody new.
-            PersonExists: Somebody has got that name meanwhile.
-            PoolChanged: The person is no longer in the pool.
+            UnknownSighting: One of them is not of the group.
+            ConfigError: They are all that it has.
+            GroupGone: There is no such group.
+            GroupChanged: Somebody else was faster.
         """
-        for _ in range(_TRIES):
-            self._identity.read()
-            try:
-                self._seen = self._look()
-            except GroupGone as error:
-                raise changed(self._number) from error
-            self._check_name()
-            self._identity.check_still_known("Name them")
-            self._identity.check(self._vectors(), f"Stranger {self._number}", "Name them")
-            try:
-                return self._store()
-            except (PoolChanged, GroupChanged):
-                continue  # another process was faster: look again
-        raise changed(self._number)
+        inbox, wanted = self._pool.inbox, list(dict.fromkeys(sightings))
+        with self._changing(group):
+            theirs = {sighting.id for sighting in inbox.sightings(group=group, limit=inbox.group(group).sightings)}
+            if not set(wanted) <= theirs:
+                raise UnknownSighting(
+                    f"Stranger {group} was not split",
+                    why="one of the sightings is not theirs, or not any more",
+                    fix=f"`facepool unknown show {group}` lists those that are",
+                )
+            if set(wanted) == theirs:
+                raise ConfigError(
+                    f"Stranger {group} was not split", why="these are all their sightings", fix="Leave some out"
+                )
+            other = inbox.split(group, wanted)
+            return other, self._noted("split", {"group": group, "other": other, "sightings": wanted}, f"{group}, {other}")
 
-    def _store(self) -> Named:
-        seen, person = self._seen, self.person
-        create = self._create and person == self.name
-        room = max(0, self.options.max_templates - len(self._identity.stored))
-        chosen = choose_faces(seen.samples, self._identity, self.options.quality, room)
-        if create and not chosen:
-            raise self._nobody()
-        sightings = [sighting.id for sighting in seen.sightings]
-        with self._pool.inbox.change() as db:
-            stored = self._pool.inbox.to_person(
-                person,
-                [seen.faces[row] for row in chosen],
-                sightings,
-                look_alikes=self._identity.different(),
-                create=create,
-                expected_revision=self._identity.revision,
-                expected_groups={self._number: seen.group.revision},
-            )
-        return Named(person, stored.person_id, len(chosen), len(sightings), stored.entry)
+    def join(self, into: int, group: int) -> int:
+        """Make two groups one: they are the same person.
 
-    def _look(self) -> _Seen:
-        """Read the group."""
+        Args:
+            into: The number that stays.
+            group: The one that goes.
+
+        Returns:
+            The number by which it is undone.
+
+        Raises:
+            ConfigError: Both are the same.
+            GroupGone: One of them is not there.
+            GroupChanged: Somebody else was faster.
+        """
+        _check_two(into, group)
         inbox = self._pool.inbox
-        group = inbox.group(self._number)
-        sightings = inbox.sightings(group=self._number, limit=_ALL)
-        kept = inbox.faces([sighting.id for sighting in sightings])
-        samples: list[Sample] = []
-        ids: list[str] = []
-        for sighting in sightings:
-            if sighting.id in kept:
-                samples += samples_of(kept[sighting.id], sighting.source)
-                ids += kept[sighting.id].ids
-        order = most_telling_first(samples, self._identity)
-        return _Seen(group, tuple(sightings), tuple(samples[row] for row in order), tuple(ids[row] for row in order))
+        with self._changing(into, group):
+            inbox.group(into)
+            leaving = inbox.group(group)
+            moved = [sighting.id for sighting in inbox.sightings(group=group, limit=leaving.sightings)]
+            inbox.join(into, group)
+            content = {"group": into, "other": group, "state": leaving.state, "sightings": moved}
+            return self._noted("joined", content, f"{into}, {group}")
 
-    def _vectors(self) -> Floats:
-        return self._identity.stacked([sample.embedding for sample in self._seen.samples])
+    def apart(self, one: int, other: int) -> int:
+        """Say that two groups are not one person: they are not proposed again.
 
-    def _check_name(self) -> None:
-        known = self._pool.person(self.name) is not None
-        if self._create and known:
-            raise name_taken(self.name)
-        if not self._create and not known:
-            raise unknown_person(self.name, self._pool.names_near(self.name))
+        Returns:
+            The number by which it is undone.
 
-    def _nobody(self) -> NoFace:
-        return NoFace(
-            f"Stranger {self._number} was not registered as {self.name}",
-            why=f"none of {counted(len(self._seen.samples), 'face')} is good enough to recognize {self.name} by: too "
-            "small, not sharp, or of another person of the pool",
-            fix="Wait until they were seen nearer, or lower --min-face",
-        )
+        Raises:
+            ConfigError: Both are the same.
+            GroupGone: One of them is not there.
+            GroupChanged: Somebody else was faster.
+        """
+        _check_two(one, other)
+        inbox = self._pool.inbox
+        with self._changing(one, other):
+            inbox.group(one)
+            inbox.group(other)
+            inbox.keep_apart(one, other)
+            return self._noted("kept apart", {"group": one, "other": other}, f"{one}, {other}")
+
+    def delete(self, group: int) -> int:
+        """Erase a group with all its sightings and faces. There is no way back.
+
+        Returns:
+            How many sightings are gone.
+
+        Raises:
+            GroupGone: There is no such group.
+            GroupChanged: Somebody else was faster.
+        """
+        with self._changing(group):
+            gone = self._pool.inbox.delete_group(group)
+            self._pool.inbox.tell("deleted", None, f"unknown {group}, {counted(gone, 'sighting')}")
+        return gone
+
+    def forget(self) -> int:
+        """Erase all that is kept of people whom nobody has named. There is no way back.
+
+        Returns:
+            How many sightings are gone.
+        """
+        inbox = self._pool.inbox
+        with inbox.change():
+            gone = inbox.forget_unknown()
+            if gone:
+                inbox.tell("forgot unknown faces", None, counted(gone, "sighting"))
+        return gone
+
+    def _set_state(self, group: int, state: GroupState, action: Action) -> int | None:
+        inbox = self._pool.inbox
+        with self._changing(group):
+            if inbox.group(group).state == state:
+                return None
+            inbox.set_state(group, state)
+            return self._noted(action, {"group": group}, str(group))
+
+    @contextmanager
+    def _changing(self, *groups: int) -> Iterator[None]:
+        """One change; a group that is not there because of what somebody else has done is said to be changed."""
+        inbox = self._pool.inbox
+        try:
+            with inbox.change():
+                yield
+        except GroupGone as error:
+            known = {entry.content.get(key) for entry in inbox.journal(_LAST_CHANGES) for key in ("group", "other")}
+            gone = next((group for group in groups if group in known), None)
+            raise (error if gone is None else changed(gone)) from error
+
+    def _noted(self, action: Action, content: Mapping[str, object], which: str) -> int:
+        """Tell the logs, and keep in the journal by what it is undone."""
+        inbox = self._pool.inbox
+        inbox.tell(action, None, f"unknown {which}")
+        return inbox.note(action, self._caller, content)
 
 
-def changed(number: int) -> GroupChanged:
-    """The error for a group that somebody else has changed while it was being changed."""
-    return GroupChanged(
-        f"Stranger {number} was not changed",
-        why="somebody else has named, joined, split or deleted them meanwhile",
-        fix="Look at the list again",
-    )
+def _check_two(one: int, other: int) -> None:
+    if one == other:
+        raise ConfigError(f"Stranger {one} is one already", why="the same number was given twice", fix="Name another one")
+
+
+_IN_WORDS = {
+    "ignored": "Stranger {group} was ignored",
+    "watched": "Stranger {group} was ignored no longer",
+    "split": "{count} of stranger {group} became stranger {other}",
+    "joined": "Stranger {other} was joined to stranger {group}",
+    "kept apart": "Strangers {group} and {other} were kept apart",
+}
+
+
+def change_in_words(_: Gallery, entry: JournalEntry) -> str:
+    """What an entry of the journal has done to groups."""
+    values: dict[str, Any] = {"count": counted(len(entry.content.get("sightings", ())), "sighting"), "other": 0}
+    return _IN_WORDS[entry.action].format(**values | dict(entry.content))
+
+
+def take_back_state(pool: Gallery, entry: JournalEntry) -> None:
+    """Ignore a group again, or no longer.
+
+    Raises:
+        UndoOutdated: It is not there, or it was changed back since.
+    """
+    number = int(entry.content["group"])
+    now, before = ("ignored", "open") if entry.action == "ignored" else ("open", "ignored")
+    with _as_outdated(), pool.inbox.change():
+        if pool.inbox.group(number).state != now:
+            raise outdated(f"stranger {number} was changed again since")
+        pool.inbox.set_state(number, before)  # type: ignore[arg-type] # both are states
+        pool.inbox.tell("took back", None, f"{entry.action}: unknown {number}")
+
+
+def take_back_split(pool: Gallery, entry: JournalEntry) -> None:
+    """Put sightings back into the group that they were split from.
+
+    Raises:
+        UndoOutdated: One of the groups is not there.
+    """
+    number, other = int(entry.content["group"]), int(entry.content["other"])
+    with _as_outdated(), pool.inbox.change():
+        pool.inbox.join(number, other)
+        pool.inbox.tell("took back", None, f"split: unknown {number}, {other}")
+
+
+def take_back_join(pool: Gallery, entry: JournalEntry) -> None:
+    """Take sightings out of the group that they were joined to, into one of the number that they had.
+
+    Raises:
+        UndoOutdated: None of them is in it.
+    """
+    number, other = int(entry.content["group"]), int(entry.content["other"])
+    inbox = pool.inbox
+    with inbox.change():
+        theirs = [one for one in sightings_now(pool, entry.content["sightings"]) if one.group == number]
+        if not theirs:
+            raise outdated(f"none of the sightings is one of stranger {number} any more")
+        inbox.put_back([replace(one, group=other) for one in theirs])
+        inbox.set_state(other, entry.content["state"])
+        inbox.tell("took back", None, f"joined: unknown {number}, {other}")
+
+
+def take_back_apart(pool: Gallery, entry: JournalEntry) -> None:
+    """Let two groups be proposed to be one again."""
+    number, other = int(entry.content["group"]), int(entry.content["other"])
+    with pool.inbox.change():
+        pool.inbox.allow_together(number, other)
+        pool.inbox.tell("took back", None, f"kept apart: unknown {number}, {other}")
+
+
+@contextmanager
+def _as_outdated() -> Iterator[None]:
+    try:
+        yield
+    except GroupGone as error:
+        raise outdated("one of the strangers was named, joined or deleted since, or has expired") from error
