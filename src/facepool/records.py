@@ -11,6 +11,8 @@ from facepool.enroll.identity import LookAlike
 from facepool.faces.analyze import Faces
 from facepool.gallery.sightings import UnknownGroup
 from facepool.groups.library import PhotoFace, PhotoGroups
+from facepool.groups.naming import Named
+from facepool.groups.undoing import Undoable
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.pictures import RecognizedFaces
 from facepool.types import Decision, Detections, Floats, Frame, Person, Pose, Sighting, Template
@@ -158,6 +160,22 @@ def unknown_record(group: UnknownGroup, looks_like: Sequence[LookAlike] | None =
             {"person": alike.person, "similarity": round(alike.similarity, 4)} for alike in looks_like
         ]
     return record
+
+
+def naming_record(named: Named) -> Record:
+    """What became of a group of unknown faces that was given to somebody."""
+    return {
+        "person": named.person,
+        "person_id": named.person_id,
+        "templates": named.templates,
+        "sightings": named.sightings,
+        "undo": named.undo,
+    }
+
+
+def undo_record(change: Undoable) -> Record:
+    """A change that can be undone."""
+    return {"id": change.number, "at": change.at, "by": change.caller, "action": change.action, "what": change.what}
 
 
 def sighting_record(sighting: Sighting) -> Record:

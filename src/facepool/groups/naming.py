@@ -5,8 +5,8 @@ The pool is asked who looks alike, who else the faces may be of, and which of th
 notice (`facepool.gallery.notices`); the journal has what it takes to undo it.
 """
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from facepool.enroll.identity import IdentityCheck, LookAlike, Resolution
@@ -21,6 +21,7 @@ from facepool.groups.choosing import choose_faces, most_telling_first, samples_o
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import EmbeddingSpace, Floats, Sample, Sighting, counted
 
+_LAST_CHANGES = 1000
 _TRIES = 20
 """How often something is looked at anew because others were faster: who is in view changes their group each second."""
 
@@ -79,6 +80,7 @@ class Naming:
 
     Raises:
         GroupGone: There is no such group.
+        GroupChanged: There is not any more: somebody else was faster.
         PersonExists: The person is to be new, and somebody has that name.
         UnknownPerson: The person is to be known, and nobody has that name.
         ConfigError: The name cannot be used, or the pool has no place for who was seen.
@@ -111,7 +113,8 @@ class Naming:
         )
         self.name = self._identity.name
         self._check_name()
-        self._seen = self._look()
+        with there(pool, group):
+            self._seen = self._look()
 
     @property
     def subject(self) -> str:
@@ -149,10 +152,8 @@ class Naming:
         """
         for _ in range(_TRIES):
             self._identity.read()
-            try:
+            with there(self._pool, self._number):
                 self._seen = self._look()
-            except GroupGone as error:
-                raise changed(self._number) from error
             self._check_name()
             self._identity.check_still_known("Name them")
             self._identity.check(self._vectors(), f"Stranger {self._number}", "Name them")
@@ -241,6 +242,17 @@ class Naming:
         )
 
 
+@contextmanager
+def there(pool: Gallery, *groups: int) -> Iterator[None]:
+    """A group that is not there because of what somebody else has just done is said to be changed, not to be none."""
+    try:
+        yield
+    except GroupGone as error:
+        known = {entry.content.get(key) for entry in pool.inbox.journal(_LAST_CHANGES) for key in ("group", "other")}
+        gone = next((group for group in groups if group in known), None)
+        raise (error if gone is None else changed(gone)) from error
+
+
 def changed(number: int) -> GroupChanged:
     """The error for a group that somebody else has changed while it was being changed."""
     return GroupChanged(
@@ -270,7 +282,7 @@ def naming_in_words(pool: Gallery, entry: JournalEntry) -> str:
 
 
 def take_back_naming(pool: Gallery, entry: JournalEntry) -> None:
-    """Make sightings a stranger again, and erase the views that came of them; somebody new goes if nothing else is theirs.
+    """Make sightings a stranger again, and erase the views that came of them; who was new and has nothing else goes.
 
     Raises:
         UndoOutdated: None of the sightings is theirs any more.

@@ -1,7 +1,7 @@
 """What was done to those who were seen, and taking it back.
 
-Each change leaves an entry in the journal of the inbox, which has ids and numbers only. Who makes a kind of change knows
-what it was in words, and how to take it back: `WAYS` has a line for each.
+Each change leaves an entry in the journal of the inbox, which has ids and numbers only. Who makes a kind of change
+knows what it was in words, and how to take it back: `WAYS` has a line for each.
 """
 
 from collections.abc import Callable, Mapping

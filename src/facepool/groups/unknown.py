@@ -1,7 +1,7 @@
 """What people do with groups of unknown faces: name them, add them to somebody, ignore, split, join or delete them.
 
-Each change is one transaction with its entry in the journal, by which it is undone (`facepool.groups.undoing`), and with
-its notice for the logs of a server. `facepool.groups.naming` says how a group becomes a person.
+Each change is one transaction with its entry in the journal, by which it is undone (`facepool.groups.undoing`), and
+with its notice for the logs of a server. `facepool.groups.naming` says how a group becomes a person.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -15,12 +15,10 @@ from facepool.errors import ConfigError, GroupGone, UnknownSighting
 from facepool.gallery import Gallery
 from facepool.gallery.notices import COMMAND_LINE, Action
 from facepool.gallery.sightings import GroupState, JournalEntry
-from facepool.groups.naming import Named, Naming, changed, outdated, sightings_now, space_of
+from facepool.groups.naming import Named, Naming, outdated, sightings_now, space_of, there
 from facepool.search import Search
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import counted
-
-_LAST_CHANGES = 1000
 
 
 class UnknownPeople:
@@ -61,9 +59,7 @@ class UnknownPeople:
 
     def naming(self, group: int, person: str, *, create: bool) -> Naming:
         """A naming of which the look-alikes can be asked for, and resolved, before it is committed. As `Naming`."""
-        return Naming(
-            self._pool, group, person, self._policy, self._options, create=create, caller=self._caller
-        )
+        return Naming(self._pool, group, person, self._policy, self._options, create=create, caller=self._caller)
 
     def name(self, group: int, person: str, *, different: Collection[str] = ()) -> Named:
         """Make a group a new person of the pool; errors as of `Naming`.
@@ -134,7 +130,9 @@ class UnknownPeople:
                     f"Stranger {group} was not split", why="these are all their sightings", fix="Leave some out"
                 )
             other = inbox.split(group, wanted)
-            return other, self._noted("split", {"group": group, "other": other, "sightings": wanted}, f"{group}, {other}")
+            return other, self._noted(
+                "split", {"group": group, "other": other, "sightings": wanted}, f"{group}, {other}"
+            )
 
     def join(self, into: int, group: int) -> int:
         """Make two groups one: they are the same person.
@@ -218,15 +216,8 @@ class UnknownPeople:
 
     @contextmanager
     def _changing(self, *groups: int) -> Iterator[None]:
-        """One change; a group that is not there because of what somebody else has done is said to be changed."""
-        inbox = self._pool.inbox
-        try:
-            with inbox.change():
-                yield
-        except GroupGone as error:
-            known = {entry.content.get(key) for entry in inbox.journal(_LAST_CHANGES) for key in ("group", "other")}
-            gone = next((group for group in groups if group in known), None)
-            raise (error if gone is None else changed(gone)) from error
+        with there(self._pool, *groups), self._pool.inbox.change():
+            yield
 
     def _noted(self, action: Action, content: Mapping[str, object], which: str) -> int:
         """Tell the logs, and keep in the journal by what it is undone."""
@@ -237,7 +228,9 @@ class UnknownPeople:
 
 def _check_two(one: int, other: int) -> None:
     if one == other:
-        raise ConfigError(f"Stranger {one} is one already", why="the same number was given twice", fix="Name another one")
+        raise ConfigError(
+            f"Stranger {one} is one already", why="the same number was given twice", fix="Name another one"
+        )
 
 
 _IN_WORDS = {

@@ -16,7 +16,7 @@ from starlette.types import Scope
 import facepool
 from facepool.errors import FacepoolError
 from facepool.web import compreface, deepstack, problems
-from facepool.web.api import activity, cameras, enroll, keys, live, persons, pool, recognition, system
+from facepool.web.api import activity, cameras, enroll, keys, live, persons, pool, recognition, system, unknown
 from facepool.web.fallbacks import Fallbacks
 from facepool.web.hiding import HiddenFolders, usual_folders
 from facepool.web.middleware import Deployment, middleware
@@ -30,6 +30,7 @@ _ROUTERS = (
     recognition.router,
     pool.router,
     activity.router,
+    unknown.router,
     cameras.router,
     system.settings_router,
     live.router,

@@ -13,17 +13,16 @@ from facepool.cli.ui.look_alikes import discarded, resolve_found, resolve_named,
 from facepool.enroll.identity import LookAlike
 from facepool.gallery import Pool
 from facepool.gallery.sightings import GroupState, UnknownGroup
-from facepool.groups.undoing import journal, undo, what
+from facepool.groups.undoing import undo, undoable
 from facepool.groups.unknown import UnknownPeople
 from facepool.overlay import contact_sheet
-from facepool.records import look_alike_record, named_record, sighting_record, undo_record, unknown_record
+from facepool.records import look_alike_record, naming_record, sighting_record, undo_record, unknown_record
 from facepool.types import Image, SightedFaces, Sighting
 
 _NUMBER = click.IntRange(min=1)
 _COLUMNS = 6
 _SHOWN = 60
 """Faces of a sheet."""
-_MOST = 1 << 40
 
 
 @click.group()
@@ -148,9 +147,7 @@ def name_stranger(
 )
 @settings_options("pool", *REGISTRATION, *DECISION)
 @json_option
-def add(
-    context: CommandContext, stranger: int, person: str, different_from: tuple[str, ...], force: bool
-) -> None:
+def add(context: CommandContext, stranger: int, person: str, different_from: tuple[str, ...], force: bool) -> None:
     """Give STRANGER to PERSON, whom the pool knows.
 
     \b
@@ -206,7 +203,9 @@ def split(context: CommandContext, stranger: int, sightings: tuple[str, ...]) ->
     with context.changing_pool() as pool:
         whole = [_whole_id(pool, stranger, sighting) for sighting in sightings]
         other, entry = _people(context, pool).split(stranger, whole)
-        _changed(context, other, entry, f"{counted(len(set(whole)), 'sighting')} of stranger {stranger} are {other} now")
+        _changed(
+            context, other, entry, f"{counted(len(set(whole)), 'sighting')} of stranger {stranger} are {other} now"
+        )
 
 
 @unknown.command()
@@ -296,18 +295,14 @@ def undo_change(context: CommandContext, change: int | None, is_list: bool) -> N
     """
     if is_list:
         with context.open_pool() as pool:
-            entries = journal(pool)
-            rows = [
-                (undo_record(pool, entry), (str(entry.number), _local(entry.at), entry.caller, what(pool, entry)))
-                for entry in entries
-            ]
+            changes = undoable(pool)
+        rows = [(undo_record(one), (str(one.number), _local(one.at), one.caller, one.what)) for one in changes]
         context.console.results((">change", "when", "by", "what"), rows)
         return
     with context.changing_pool() as pool:
-        entry = undo(pool, change)
-        words = what(pool, entry)
-        context.console.emit(undo_record(pool, entry))
-        context.console.say(f"Undone: {words}", "good")
+        undone = undo(pool, change)
+    context.console.emit(undo_record(undone))
+    context.console.say(f"Undone: {undone.what}", "good")
 
 
 def _people(context: CommandContext, pool: Pool, *, force: bool = False) -> UnknownPeople:
@@ -334,7 +329,7 @@ def _give(
         except KeyboardInterrupt:
             raise discarded(naming.person) from None
         named = naming.commit()
-    console.emit(named_record(named) | {"look_alikes": [look_alike_record(one) for one in alike]})
+    console.emit(naming_record(named) | {"look_alikes": [look_alike_record(one) for one in alike]})
     say_look_alikes(alike, named.person, console)
     seen = counted(named.sightings, "sighting")
     console.say(f"Stranger {stranger} is {named.person}: {counted(named.templates, 'new view')}, {seen} named", "good")
@@ -348,10 +343,14 @@ def _changed(context: CommandContext, stranger: int, entry: int | None, words: s
 
 def _whole_id(pool: Pool, stranger: int, beginning: str) -> str:
     """The id of the one sighting of a stranger that begins so; what begins none is passed on."""
-    theirs = [sighting.id for sighting in pool.inbox.sightings(group=stranger, limit=_MOST)]
+    theirs = [
+        sighting.id for sighting in pool.inbox.sightings(group=stranger, limit=pool.inbox.group(stranger).sightings)
+    ]
     found = [one for one in theirs if one.startswith(beginning.lower())]
     if len(found) > 1:
-        raise click.UsageError(f"{len(found)} sightings of stranger {stranger} begin with {beginning}: write more of it")
+        raise click.UsageError(
+            f"{len(found)} sightings of stranger {stranger} begin with {beginning}: write more of it"
+        )
     return found[0] if found else beginning
 
 

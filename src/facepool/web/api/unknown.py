@@ -1,6 +1,6 @@
 """Unknown people: who was seen whom nobody has named, and what is done with them; and undoing it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
@@ -8,9 +8,9 @@ from pydantic import BaseModel, Field
 
 from facepool.gallery import Pool
 from facepool.gallery.sightings import GroupState, UnknownGroup
-from facepool.groups.undoing import journal, undo
-from facepool.groups.unknown import Named, UnknownPeople
-from facepool.records import Record, sighting_record, unknown_record
+from facepool.groups.undoing import Undoable, undo, undoable
+from facepool.groups.unknown import UnknownPeople
+from facepool.records import Record, naming_record, sighting_record, undo_record, unknown_record
 from facepool.web.api.schemas import Body, FourDigits, Name, PersonId
 from facepool.web.middleware.authentication import Enrolling, Recognizing
 from facepool.web.routes import BoundedRoute
@@ -21,7 +21,9 @@ router = APIRouter(prefix="/v1", tags=["unknown"], route_class=BoundedRoute)
 
 GroupNumber = Annotated[int, Path(alias="id", ge=1, lt=1 << 63, description="The stranger's number")]
 ChangeNumber = Annotated[int, Path(alias="id", ge=1, lt=1 << 63, description="The `id` of the change")]
-Undo = Annotated[int | None, Field(description="The number by which `POST /v1/undo/{id}` takes it back; null: nothing does")]
+Undo = Annotated[
+    int | None, Field(description="The number by which `POST /v1/undo/{id}` takes it back; null: nothing does")
+]
 _STRANGER = "/unknown/{id}"
 _PAGE = 50
 _LARGEST_PAGE = 500
@@ -106,8 +108,8 @@ class NamingUnknown(Body):
 
     person: Name
     look_alikes: Annotated[
-        list[Name], Field(max_length=100, description="People of `looks_like` who are somebody else")
-    ] = []
+        tuple[Name, ...], Field(max_length=100, description="People of `looks_like` who are somebody else")
+    ] = ()
     force: Annotated[bool, Field(description="Store faces although the pool speaks against it")] = False
 
 
@@ -152,6 +154,7 @@ class UndoEntry(BaseModel):
 
     id: int
     at: str
+    by: str = Field(description="Name of the key, `local`, or `command line`")
     action: str
     what: str = Field(description="In words")
 
@@ -177,8 +180,8 @@ async def list_unknown(
         groups = inbox.groups(state, before=after, limit=limit)
         usage, total = inbox.usage(), inbox.count_groups(state)
         return UnknownPage(
-            groups=[Unknown.model_validate(_record(services, pool, group)) for group in groups],
-            proposals=[Proposal(groups=one.groups, similarity=one.similarity) for one in inbox.proposals()],
+            groups=[Unknown.model_validate(record) for record in _records(services, pool, groups)],
+            proposals=[Proposal(groups=(one.one, one.other), similarity=one.similarity) for one in inbox.proposals()],
             kept=KeptSightings(
                 sightings=usage.sightings,
                 faces=usage.faces,
@@ -255,7 +258,7 @@ async def split_unknown(
 
     def split(pool: Pool) -> ChangedUnknown:
         with services.people.changing(caller, pool):
-            other, entry = _people(services, pool).split(number, body.sightings)
+            other, entry = _people(services, caller, pool).split(number, body.sightings)
         return ChangedUnknown(id=other, undo=entry)
 
     return await services.pool.change(split)
@@ -280,8 +283,8 @@ async def keep_apart(
 @router.get("/undo")
 async def list_undo(services: CurrentServices, _: Enrolling) -> UndoPage:
     """Changes that can be undone, newest first."""
-    entries = await services.pool.run(lambda pool: [_entry(one) for one in journal(pool)])
-    return UndoPage(entries=entries)
+    changes = await services.pool.run(undoable)
+    return UndoPage(entries=[_entry(one) for one in changes])
 
 
 @router.post("/undo/{id}")
@@ -293,3 +296,66 @@ async def undo_change(number: ChangeNumber, services: CurrentServices, caller: E
             return _entry(undo(pool, number))
 
     return await services.pool.change(take_back)
+
+
+async def _give(services: Services, caller: Caller, number: int, body: NamingUnknown, *, create: bool) -> NamedUnknown:
+    def give(pool: Pool) -> NamedUnknown:
+        people = _people(services, caller, pool, force=body.force)
+        with services.people.changing(caller, pool):
+            named = (people.name if create else people.add)(number, body.person, different=body.look_alikes)
+        return NamedUnknown.model_validate(naming_record(named))
+
+    return await services.pool.change(give)
+
+
+async def _change(
+    services: Services, caller: Caller, number: int, work: Callable[[UnknownPeople], int | None]
+) -> ChangedUnknown:
+    def change(pool: Pool) -> ChangedUnknown:
+        with services.people.changing(caller, pool):
+            entry = work(_people(services, caller, pool))
+        return ChangedUnknown(id=number, undo=entry)
+
+    return await services.pool.change(change)
+
+
+def _forget(services: Services, caller: Caller, pool: Pool, work: Callable[[UnknownPeople], int]) -> ForgottenUnknown:
+    with services.people.changing(caller, pool) as notes:
+        gone = work(_people(services, caller, pool))
+    return ForgottenUnknown(sightings=gone, notes=notes)
+
+
+def _people(services: Services, caller: Caller, pool: Pool, *, force: bool = False) -> UnknownPeople:
+    options = services.settings.enroll_options(force=force, keep_pictures=True)
+    return UnknownPeople(pool, services.policy, options, caller=caller.name)
+
+
+def _records(services: Services, pool: Pool, groups: Sequence[UnknownGroup]) -> list[Record]:
+    """Groups with the people whom they look like."""
+    alike = UnknownPeople(pool, services.policy).looks_like([group.number for group in groups])
+    records = []
+    for group in groups:
+        known = [(one, pool.person(one.person)) for one in alike[group.number]]
+        people = [
+            {"person": person.name, "person_id": person.id, "similarity": one.similarity}
+            for one, person in known
+            if person is not None  # they were erased just now
+        ]
+        records.append(unknown_record(group) | {"looks_like": people})
+    return records
+
+
+def _detail(services: Services, pool: Pool, number: int) -> UnknownDetail:
+    group = pool.inbox.group(number)
+    sightings = pool.inbox.sightings(group=number, limit=group.sightings)
+    faces = pool.inbox.faces([sighting.id for sighting in sightings])
+    times = [
+        sighting_record(sighting) | {"faces": list(faces[sighting.id].ids) if sighting.id in faces else []}
+        for sighting in sightings
+    ]
+    (record,) = _records(services, pool, [group])
+    return UnknownDetail.model_validate(record | {"times": times})
+
+
+def _entry(change: Undoable) -> UndoEntry:
+    return UndoEntry.model_validate(undo_record(change))
