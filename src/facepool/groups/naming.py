@@ -5,7 +5,7 @@ The pool is asked who looks alike, who else the faces may be of, and which of th
 notice (`facepool.gallery.notices`); the journal has what it takes to undo it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
@@ -299,12 +299,23 @@ def take_back_naming(pool: Gallery, entry: JournalEntry) -> None:
             raise outdated("nothing is kept any more of when they were seen, or it was corrected since")
         ids = tuple(sighting.id for sighting in before)
         words = f"unknown {number}: {counted(len(ids), 'sighting')}"
-        retold = Retold(ids, person_id, "", "named_at", marked=False, words=words)
+        goes = content["created"] and _has_nothing_else(pool, person_id, content["templates"], ids)
+        retold = Retold(ids, person_id, "", "named_at", marked=False, words=words, gone=goes)
         inbox.tell("took back a name", person_id, str(retold))  # first: they may be gone after it
         unflag_look_alikes(db, person_id, content["look_alikes"])
-        inbox.take_back(before, content["templates"], created=person_id if content["created"] else None)
+        inbox.take_back(before, content["templates"], created=person_id if goes else None)
         if content["state"] != "open":
             inbox.set_state(number, content["state"])
+
+
+def _has_nothing_else(pool: Gallery, person_id: str, templates: Collection[str], sightings: Collection[str]) -> bool:
+    """Whether nothing is stored of somebody but some templates and sightings."""
+    person = pool.person_by_id(person_id)
+    if person is None or person.notes or person.tags or person.external_id:
+        return False
+    seen = pool.inbox.sightings(person=person.name, limit=len(sightings) + 1)
+    stored = {template.uuid for template in pool.templates(person.name)}
+    return stored <= set(templates) and {one.id for one in seen} <= set(sightings)
 
 
 def sightings_now(pool: Gallery, ids: Sequence[str]) -> list[Sighting]:
