@@ -37,6 +37,7 @@ from facepool.errors import (
     UndoUnknown,
     UnknownPerson,
     UnknownSighting,
+    UnknownSuggestion,
     UnknownTemplate,
 )
 
@@ -216,6 +217,7 @@ _STATUS: tuple[tuple[type[FacepoolError], int], ...] = (
     (UnknownPerson, 404),
     (UnknownTemplate, 404),
     (UnknownSighting, 404),
+    (UnknownSuggestion, 404),
     (GroupGone, 404),
     (GroupChanged, 409),
     (UndoUnknown, 404),
