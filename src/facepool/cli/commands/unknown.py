@@ -48,6 +48,10 @@ def unknown() -> None:
 def list_groups(context: CommandContext, ignored: bool, limit: int) -> None:
     """List strangers, the one who was seen last first.
 
+    \b
+    facepool unknown list
+    facepool unknown list --ignored
+
     Each line is one unnamed person: by which number, how often they were seen, from when to when, before which cameras,
     and whom of the pool they look like, if anybody.
     """
@@ -181,7 +185,11 @@ def ignore(context: CommandContext, strangers: tuple[int, ...]) -> None:
 @settings_options("pool")
 @json_option
 def watch(context: CommandContext, strangers: tuple[int, ...]) -> None:
-    """Ignore STRANGERS no longer."""
+    """Ignore STRANGERS no longer.
+
+    \b
+    facepool unknown watch 12
+    """
     with context.changing_pool() as pool:
         for stranger in dict.fromkeys(strangers):
             entry = _people(context, pool).watch(stranger)
@@ -247,7 +255,12 @@ def apart(context: CommandContext, stranger: int, other: int) -> None:
 @settings_options("pool")
 @json_option
 def delete(context: CommandContext, strangers: tuple[int, ...], yes: bool) -> None:
-    """Erase STRANGERS with all that is kept of them. There is no way back."""
+    """Erase STRANGERS with all that is kept of them. There is no way back.
+
+    \b
+    facepool unknown delete 12
+    facepool unknown delete 12 15 --yes    for scripts
+    """
     with context.changing_pool() as pool:
         for stranger in dict.fromkeys(strangers):
             count = pool.inbox.group(stranger).sightings
