@@ -190,6 +190,14 @@ def test_a_stranger_is_not_added_to_somebody_who_looks_different(pool: Pool, bo:
     assert people(pool, force=True).add(bo, "Ada").templates > 0
 
 
+def test_one_likeness_among_many_faces_does_not_make_a_stranger_somebody(pool: Pool) -> None:
+    pool.register("Ada", samples(ADA, range(4)), SPACE)
+    group, _ = seen(pool, 1, faces(BO, range(6)))
+    seen(pool, 2, faces(ADA, [50]), group)  # joined by mistake, or alike by chance
+    with pytest.raises(IdentityConflict, match="does not look like Ada"):
+        people(pool).add(group, "Ada")
+
+
 def test_nobody_is_made_by_adding(pool: Pool, bo: int) -> None:
     with pytest.raises(UnknownPerson):
         people(pool).add(bo, "Bo")

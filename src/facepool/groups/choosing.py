@@ -35,16 +35,19 @@ def samples_of(faces: SightedFaces, source: str) -> list[Sample]:
     ]
 
 
-def most_telling_first(samples: Sequence[Sample], identity: IdentityCheck) -> list[int]:
-    """Faces of one person in the order in which they say who it is.
+def middle_first(samples: Sequence[Sample], identity: IdentityCheck) -> list[int]:
+    """Faces of one person, the one first by which to judge whether they are the person of the pool.
 
-    By how like they are to what is stored of the person; where nothing is, by how like they are to each other.
+    It is the one in the middle: half of them are more like what is stored of the person. Of many faces of a stranger
+    and many views of the person, some two are alike by chance. Where nothing is stored, it is the most typical one.
     """
     if not samples:
         return []
     vectors, stored = np.stack([sample.embedding for sample in samples]), identity.vectors()
-    telling = (vectors @ stored.T).max(axis=1) if len(stored) else vectors @ vectors.mean(axis=0)
-    return [int(row) for row in np.argsort(-telling, kind="stable")]
+    likeness = (vectors @ stored.T).max(axis=1) if len(stored) else vectors @ vectors.mean(axis=0)
+    order = [int(row) for row in np.argsort(-likeness, kind="stable")]
+    middle = order[len(order) // 2] if len(stored) else order[0]
+    return [middle, *(row for row in order if row != middle)]
 
 
 def choose_faces(samples: Sequence[Sample], identity: IdentityCheck, quality: QualityPolicy, room: int) -> list[int]:

@@ -17,7 +17,7 @@ from facepool.gallery.checks import name_taken, space_needed, unknown_person
 from facepool.gallery.notices import COMMAND_LINE, Retold
 from facepool.gallery.rows import unflag_look_alikes
 from facepool.gallery.sightings import JournalEntry, UnknownGroup
-from facepool.groups.choosing import choose_faces, most_telling_first, samples_of
+from facepool.groups.choosing import choose_faces, middle_first, samples_of
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import EmbeddingSpace, Floats, Sample, Sighting, counted
 
@@ -52,7 +52,7 @@ class _Seen:
     Attributes:
         group: The group.
         sightings: Its sightings, newest first.
-        samples: What would become templates of its faces, the most telling one first.
+        samples: What would become templates of its faces, the one to judge by first.
         faces: Their ids, in the same order.
     """
 
@@ -220,7 +220,7 @@ class Naming:
             if sighting.id in kept:
                 samples += samples_of(kept[sighting.id], sighting.source)
                 ids += kept[sighting.id].ids
-        order = most_telling_first(samples, self._identity)
+        order = middle_first(samples, self._identity)
         return _Seen(group, tuple(sightings), tuple(samples[row] for row in order), tuple(ids[row] for row in order))
 
     def _vectors(self) -> Floats:

@@ -98,7 +98,13 @@ def show(context: CommandContext, stranger: int, picture: Path | None) -> None:
     entries = [
         (
             sighting_record(sighting) | {"faces": list(faces[sighting.id].ids) if sighting.id in faces else []},
-            (sighting.id, _local(sighting.since), _local(sighting.until), sighting.source, _count(faces, sighting)),
+            (
+                sighting.id,
+                _local(sighting.since),
+                _local(sighting.until),
+                _camera(sighting.source),
+                _count(faces, sighting),
+            ),
         )
         for sighting in sightings
     ]
@@ -369,7 +375,7 @@ def _whole_id(pool: Pool, stranger: int, beginning: str) -> str:
 
 def _row(group: UnknownGroup) -> tuple[str, ...]:
     times = f"{group.sightings} time{'' if group.sightings == 1 else 's'}"
-    return str(group.number), times, _local(group.since), _local(group.until), ", ".join(group.sources)
+    return str(group.number), times, _local(group.since), _local(group.until), ", ".join(map(_camera, group.sources))
 
 
 def _names(alike: Sequence[LookAlike]) -> str:
@@ -383,12 +389,17 @@ def _sheet(sightings: Sequence[Sighting], faces: Mapping[str, SightedFaces]) -> 
         kept = faces.get(sighting.id) or SightedFaces.empty()
         for row, jpeg in enumerate(kept.pictures):
             pictures.append(read_image(jpeg))
-            captions.append(f"{_local(sighting.since)}, {sighting.source}\n{sighting.id[:8]}, face {row + 1}")
+            captions.append(f"{_local(sighting.since)}, {_camera(sighting.source)}\n{sighting.id[:8]}, face {row + 1}")
     return contact_sheet(pictures[:_SHOWN], captions[:_SHOWN], _COLUMNS)
 
 
 def _count(faces: Mapping[str, SightedFaces], sighting: Sighting) -> str:
     return str(len(faces[sighting.id]) if sighting.id in faces else 0)
+
+
+def _camera(source: str) -> str:
+    """A camera by its name; of a file, the last part of its path."""
+    return Path(source).name or source
 
 
 def _local(iso: str) -> str:
