@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from facepool.errors import (
+    CollectionExists,
     ConfigError,
     DiskFull,
     FacepoolError,
@@ -35,6 +36,7 @@ from facepool.errors import (
     SystemLimit,
     UndoOutdated,
     UndoUnknown,
+    UnknownCollection,
     UnknownPerson,
     UnknownSighting,
     UnknownSuggestion,
@@ -218,11 +220,13 @@ _STATUS: tuple[tuple[type[FacepoolError], int], ...] = (
     (UnknownTemplate, 404),
     (UnknownSighting, 404),
     (UnknownSuggestion, 404),
+    (UnknownCollection, 404),
     (GroupGone, 404),
     (GroupChanged, 409),
     (UndoUnknown, 404),
     (UndoOutdated, 409),
     (PersonExists, 409),
+    (CollectionExists, 409),
     (PoolChanged, 409),
     (IdentityConflict, 409),
     (PersonFull, 409),
