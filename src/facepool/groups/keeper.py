@@ -1,8 +1,8 @@
-"""Keeps who was seen: sightings of live recognition go in, and lie in the gallery's inbox, those of unknown people grouped.
+"""Keeps who was seen: sightings of live recognition go in, and lie in the gallery's inbox, unknown people grouped.
 
-`SightingKeeper.take` returns at once: a thread of its own writes, with a gallery of its own. What waits to be written is
-bounded, and stands by while the gallery is locked, full or away. Which group a sighting belongs to is found inside the
-transaction that keeps it, so that several processes may do so at once.
+`SightingKeeper.take` returns at once: a thread of its own writes, with a gallery of its own. What waits to be written
+is bounded, and stands by while the gallery is locked, full or away. Which group a sighting belongs to is found inside
+the transaction that keeps it, so that several processes may do so at once.
 """
 
 import logging
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from typing import Literal, Self
 from uuid import uuid4
 
 from facepool.errors import DiskFull, FacepoolError, GroupGone, PoolGone, PoolLocked, PoolUnreachable, UnknownPerson
@@ -23,7 +23,7 @@ from facepool.gallery.sightings import InboxBounds, InboxVectors, Kept
 from facepool.groups.joining import VISIT_GAP_S, Belonging, belonging, overlap, visits
 from facepool.recognize.sightings import TrackSighting
 from facepool.thresholds import ThresholdPolicy
-from facepool.types import SightedFaces, Sighting
+from facepool.types import SightedFaces, Sighting, counted
 
 _MOST_WAITING = 500
 """Sightings that may wait to be kept: about 10 MB."""
@@ -201,7 +201,7 @@ class SightingKeeper:
         self._in_view: dict[str, set[str]] = {}
         self._thread: threading.Thread | None = None
         self._deadline_s: float | None = None
-        self._at_work = threading.Lock()
+        self._is_withdrawn = False
         # The thread's own.
         self._followed: OrderedDict[str, _Followed] = OrderedDict()
         self._vectors: InboxVectors | None = None
@@ -239,21 +239,25 @@ class SightingKeeper:
         with self._changed:
             self._start()
 
-    def withdraw(self) -> int:
+    def withdraw(self, patience_s: float = _CLOSE_S) -> bool:
         """Erase all that is kept of unknown people, what waits included; nothing of it comes after this.
 
         Call it when ``options`` says already that nothing of them is kept.
 
+        Args:
+            patience_s: How long to wait until it is done.
+
         Returns:
-            How many sightings were erased.
+            Whether it is done; otherwise it is as soon as the gallery can be changed.
         """
-        with self._at_work:  # what is being kept now is kept, and then erased
-            with self._changed:
-                for number, item in list(self._waiting.items()):
-                    if item.seen.decision.person is None:
-                        del self._waiting[number]
-            with self._open_gallery() as gallery:
-                return gallery.inbox.forget_unknown()
+        with self._changed:
+            self._is_withdrawn = True
+            for sighting_id, item in list(self._waiting.items()):
+                if item.seen.decision.person is None:
+                    del self._waiting[sighting_id]
+            self._start()
+            self._changed.notify_all()
+            return self._changed.wait_for(lambda: not self._is_withdrawn, patience_s)
 
     def close(self, timeout_s: float = _CLOSE_S) -> None:
         """Keep what waits, for so long at most."""
@@ -265,7 +269,7 @@ class SightingKeeper:
             thread.join(timeout_s + _AGAIN_S)
         if left := self.waiting:
             self.counts.lost += left
-            self._say(f"{left} sightings could not be kept")
+            self._say(f"{counted(left, 'sighting')} could not be kept")
 
     def __enter__(self) -> Self:
         return self
@@ -306,7 +310,7 @@ class SightingKeeper:
         with self._changed:
             if self._deadline_s is None:
                 return False
-            return not self._waiting or time.monotonic() >= self._deadline_s
+            return not (self._waiting or self._is_withdrawn) or time.monotonic() >= self._deadline_s
 
     def _pause(self) -> None:
         with self._changed:
@@ -317,13 +321,13 @@ class SightingKeeper:
 
     def _work(self, gallery: Gallery) -> None:
         while not self._over():
+            self._erase_if_withdrawn(gallery.inbox)
             self._tidy(gallery.inbox)
             item = self._next()
             if item is None:
                 continue
             try:
-                with self._at_work:
-                    returned = self._keep_item(gallery, item)
+                returned = self._keep_item(gallery, item)
             except (*_PASSING, PoolGone):
                 self._put_back(item)
                 raise
@@ -340,7 +344,7 @@ class SightingKeeper:
 
     def _next(self) -> _Waiting | None:
         with self._changed:
-            if not self._waiting and self._deadline_s is None:
+            if not (self._waiting or self._is_withdrawn) and self._deadline_s is None:
                 self._changed.wait(_TIDY_EVERY_S / 60)
             return self._waiting.popitem(last=False)[1] if self._waiting else None
 
@@ -351,6 +355,14 @@ class SightingKeeper:
                 self._waiting[item.seen.id] = item
                 self._waiting.move_to_end(item.seen.id, last=False)
 
+    def _erase_if_withdrawn(self, inbox: Inbox) -> None:
+        if not self._is_withdrawn:
+            return
+        inbox.forget_unknown()  # here, because whatever this thread was keeping is kept by now
+        with self._changed:
+            self._is_withdrawn = False
+            self._changed.notify_all()
+
     def _tidy(self, inbox: Inbox) -> None:
         if time.monotonic() - self._tidied_s < _TIDY_EVERY_S:
             return
@@ -358,7 +370,7 @@ class SightingKeeper:
         self._tidied_s = time.monotonic()
 
     def _keep_item(self, gallery: Gallery, item: _Waiting) -> UnknownReturned | None:
-        """Keep a sighting, or what is new of it. Returns the news if it is of an unknown person who was there before."""
+        """Keep a sighting, or what is new of it. Returns the news where somebody unknown is there again."""
         options, inbox, seen = self._options(), gallery.inbox, item.seen
         is_named = seen.decision.person is not None
         if not (options.recognized if is_named else options.unknown):
@@ -377,19 +389,17 @@ class SightingKeeper:
     def _keep_unknown(self, gallery: Gallery, item: _Waiting, bounds: InboxBounds) -> UnknownReturned | None:
         inbox, sighting, followed = gallery.inbox, item.sighting, self._followed.get(item.seen.id)
         self._vectors = inbox.vectors(self._vectors)  # most of it is read before others have to wait
-        returned = None
+        returned, calibration = None, gallery.calibration()
         with inbox.change():
             vectors = inbox.vectors(self._vectors)
             own = self._own_group(inbox, followed)
             settled = own is not None and followed is not None and not followed.alone
             others = self._without(inbox, item, own)
-            found = belonging(
-                item.seen.faces, vectors, self._policy, calibration=gallery.calibration(), without=others
-            )
+            found = belonging(item.seen.faces, vectors, self._policy, calibration=calibration, without=others)
             group = own if settled else found.group
             if group is not None and group != own:
                 returned = _returned(inbox, item, group, found)
-            wanted = group if group is not None else (own if own is not None else "new")
+            wanted: int | Literal["new"] = "new" if group is None and own is None else (group or own or "new")
             kept = inbox.keep(sighting, item.seen.faces, bounds, wanted, again=followed is not None)
             if kept.group is not None and _is_open(inbox, kept.group):
                 for other in found.likely:
@@ -438,8 +448,8 @@ class SightingKeeper:
         if kept.crowded_out:
             bounds = self._options().bounds
             self._say_once(
-                f"no room for more than {bounds.sightings} sightings or {bounds.bytes / 1e6:.0f} MB: the oldest go, those "
-                "of people who were seen once first (--keep-sightings, --keep-mb)"
+                f"there is no room for more than {bounds.sightings} sightings or {bounds.bytes / 1e6:.0f} MB: the "
+                "oldest go, first those of people who were seen once (--keep-sightings, --keep-mb)"
             )
 
     def _hand_on(self, gallery: Gallery, item: _Waiting) -> None:

@@ -6,7 +6,7 @@ parts depend on each other: read it first, then ``pool`` and ``store``. Other pr
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from typing import Annotated
@@ -20,8 +20,10 @@ from facepool.faces.analyze import Analyzer
 from facepool.faces.turns import TurnFinder
 from facepool.gallery import Pool
 from facepool.gallery.address import PoolAddress, PostgresAddress
+from facepool.groups.keeper import SightingKeeper
 from facepool.models.catalog import ModelEntry
 from facepool.recognize.live import LiveRecognizer
+from facepool.recognize.sightings import FACES_KEPT
 from facepool.recognize.snapshots import SnapshotRecognizer
 from facepool.recognize.track import Tracker
 from facepool.sinks import EventOutputs
@@ -34,6 +36,7 @@ from facepool.web.services.engine import Engine
 from facepool.web.services.following import Follower
 from facepool.web.services.frigate import Frigate, FrigateClient
 from facepool.web.services.indexing import IndexMaker
+from facepool.web.services.keeping import count_kept, keeper_of
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import Limits
 from facepool.web.services.logs import Logs
@@ -72,6 +75,7 @@ class Services:
         outputs: Other programs that hear of events.
         follower: Keeps what is in memory of the pool up to date.
         indexing: Makes the index of a large pool in its database.
+        keeper: Keeps who was seen, where the settings say so.
         processes: Those that serve the pool, this one among them.
         frigate: Names the people of Frigate's events; None: it is not asked for.
         models: What the networks are, and under which terms.
@@ -94,6 +98,7 @@ class Services:
     outputs: EventOutputs
     follower: Follower
     indexing: IndexMaker
+    keeper: SightingKeeper
     processes: Processes
     frigate: Frigate | None = None
     models: Sequence[ModelEntry] = ()
@@ -118,6 +123,7 @@ class Services:
             self.neighbours.close()
         if self.frigate is not None:
             self.frigate.close()
+        self.keeper.close()
         self.outputs.close()
         self.engine.close()
         self.activity.close()
@@ -188,6 +194,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         processes=processes,
     )
     audit = Audit(store, access.person_id)
+    keeper = keeper_of(access, tuning, activity)
     settling = Settling(Logs(store, activity, audit), store, access)
     setup = CameraSetup(
         recognizer=partial(live_recognizer, engine, tuning, tracks),
@@ -196,6 +203,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         turn_finder=partial(TurnFinder, engine.analyzer),
         capture=settings.capture_options(partial(TurnFinder, engine.analyzer)),
         rotate=settings.rotate,
+        keep=lambda camera, sightings: keeper.take(camera.name, sightings, place=camera.id, camera=camera.source),
     )
     frigate = None
     if settings.frigate is not None:
@@ -211,6 +219,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
             activity.emit,
             tracks,
             _turn_of(processes, f"events of {client.name} below {topic}"),
+            keeper.take,
         )
     cameras = Cameras(
         setup,
@@ -234,6 +243,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         outputs=outputs,
         follower=Follower(access.open, announcements=processes.announcements),
         indexing=IndexMaker(access.open),
+        keeper=keeper,
         processes=processes,
         frigate=frigate,
         models=options.models,
@@ -247,6 +257,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     metrics.watch("cameras_watching", "Cameras that show something", lambda: services.cameras.showing)
     metrics.watch("events_delivered", "Events that other programs have got", lambda: services.outputs.delivered)
     metrics.watch("events_dropped", "Events that other programs never will get", lambda: services.outputs.dropped)
+    count_kept(keeper, metrics)
     if frigate is not None:
         metrics.watch("frigate_waiting", "People of Frigate's events to look at", lambda: frigate.waiting)
     options.limits.share(processes)
@@ -305,13 +316,15 @@ def live_recognizer(engine: Engine, tuning: Tuning, tracks: Iterator[int], pool:
     Several browsers are one source for those who hear of events, as is a camera that was restarted: no track of a
     server has the number of another.
     """
-    tracker = Tracker(numbers=tracks)
-    return LiveRecognizer(engine.analyzer, pool, tuning.policy, tracker, tuning.settings.live_options())
+    tracker, options = Tracker(numbers=tracks), replace(tuning.settings.live_options(), keep_faces=FACES_KEPT)
+    # Whether faces are kept may change while it watches.
+    return LiveRecognizer(engine.analyzer, pool, tuning.policy, tracker, options, lambda: tuning.settings.keeps_faces)
 
 
 def snapshot_recognizer(engine: Engine, tuning: Tuning, pool: Pool) -> SnapshotRecognizer:
     """A recognizer for pictures of which several show one person, with the settings as they are now."""
-    return SnapshotRecognizer(engine.analyzer, pool, tuning.policy, tuning.settings.live_options())
+    options = replace(tuning.settings.live_options(), keep_faces=FACES_KEPT)
+    return SnapshotRecognizer(engine.analyzer, pool, tuning.policy, options, lambda: tuning.settings.keeps_faces)
 
 
 async def services_of(connection: HTTPConnection) -> Services:  # async: it needs no thread
