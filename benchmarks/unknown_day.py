@@ -47,7 +47,7 @@ class Clip:
     last: int
     people: tuple[Label, ...]
 
-    def frames(self, folder: Path, threads: int) -> Iterator[Frame]:
+    def frames(self, folder: Path) -> Iterator[Frame]:
         with open_source(str(folder / self.video)) as source:
             for frame in source:
                 if frame.index > self.last:
@@ -71,6 +71,7 @@ def beside(*people: tuple[float, float, str]) -> tuple[Label, ...]:
 
 def clips() -> list[Clip]:
     scene = tuple(read_labels())
+    couple = beside((0, 215, "turning woman"), (215, 480, "man beside her"))
     shots = [(0, 103), (104, 269), (270, 400), (401, 552), (553, 631)]
     return [
         *(Clip(SCENE, first, last, scene) for first, last in shots),
@@ -83,9 +84,10 @@ def clips() -> list[Clip]:
         Clip("obama/facerec_obama.mp4", 15, 59, one("interviewed man")),
         Clip("liveportrait/driving/d12.mp4", 25, 1 << 30, one("driving woman")),
         Clip("intel-previews/head-pose-face-detection-female.gif", 0, 1 << 30, one("turning woman")),
-        Clip("intel-previews/head-pose-face-detection-female-and-male.gif", 0, 1 << 30, one("?")),
-        Clip("intel-previews/face-demographics-walking.gif", 0, 1 << 30, one("?")),
-        Clip("intel-previews/classroom.gif", 0, 1 << 30, one("?")),
+        Clip("intel-previews/head-pose-face-detection-female.gif", 0, 1 << 30, one("turning woman")),
+        Clip("intel-previews/head-pose-face-detection-female-and-male.gif", 0, 1 << 30, couple),
+        Clip("intel-previews/face-demographics-walking.gif", 0, 1 << 30, one("walking")),
+        Clip("intel-previews/classroom.gif", 0, 1 << 30, one("class")),
     ]
 
 
@@ -101,7 +103,7 @@ def register(folder: Path, analyzer: Analyzer, pool: Gallery) -> None:
         "driving woman": Clip("liveportrait/driving/d12.mp4", 0, 20, ()),
     }
     for name, part in parts.items():
-        taken[name] = list(part.frames(folder, 1))[::10]
+        taken[name] = list(part.frames(folder))[::10]
     for name, frames in taken.items():
         samples = []
         for frame in frames:
@@ -154,7 +156,7 @@ class Day:
         }
 
 
-def play(folder: Path, analyzer: Analyzer, order: Sequence[Clip], pool_file: Path, threads: int) -> Day:
+def play(folder: Path, analyzer: Analyzer, order: Sequence[Clip], pool_file: Path) -> Day:
     policy = ThresholdPolicy(analyzer.fmr)
     seen: dict[str, Counter[str]] = defaultdict(Counter)
     named: Counter[tuple[str, str]] = Counter()
@@ -170,12 +172,15 @@ def play(folder: Path, analyzer: Analyzer, order: Sequence[Clip], pool_file: Pat
         )
         for number, clip in enumerate(order):
             later = timedelta(minutes=20 * number)
+            votes: dict[int, Counter[str]] = defaultdict(Counter)
+            of_track: dict[int, str] = {}
 
-            def emit(frame: Frame, events: Sequence[Event], clip: Clip = clip) -> None:
+            def emit(
+                frame: Frame, events: Sequence[Event], clip: Clip = clip, of_track: dict[int, str] = of_track
+            ) -> None:
                 for event in events:
                     who = clip.who(frame.index, event.bbox)
-                    if event.sighting is not None and who is not None:
-                        seen[event.sighting][who] += 1
+                    of_track[event.track] = event.sighting or ""
                     if event.kind in ("recognized", "changed") and event.person is not None:
                         named[who or "nobody", event.person] += 1
 
@@ -184,14 +189,15 @@ def play(folder: Path, analyzer: Analyzer, order: Sequence[Clip], pool_file: Pat
                 keeper.take("door", shifted)
 
             session = LiveSession(LiveRecognizer(analyzer, pool, policy, options=options), emit, keep)
-            for frame in clip.frames(folder, threads):
+            for frame in clip.frames(folder):
                 view = session.look(frame)
                 for track, box in zip(view.track_ids, view.detections.boxes, strict=True):
-                    identity = session._recognizer._identities.get(int(track))
                     who = clip.who(frame.index, box)
-                    if identity is not None and who is not None:
-                        seen[identity.sighting][who] += 1
+                    if who is not None:
+                        votes[int(track)][who] += 1
             session.close(film=True)
+            for track, sighting in of_track.items():
+                seen[sighting] += votes[track]
         keeper.close(60)
         groups = {
             group.number: [one.id for one in pool.inbox.sightings(group=group.number, limit=1000)]
@@ -219,17 +225,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=Path(__file__).parents[2] / "shared")
     parser.add_argument("--days", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0, help="order of the first day")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--sheet", type=Path)
     asked = parser.parse_args()
     analyzer, folder = load_analyzer(threads=asked.threads), asked.shared / "data" / "videos"
-    for number in range(asked.days):
+    for number in range(asked.first, asked.first + asked.days):
         order = clips()
         random.Random(number).shuffle(order)
         with tempfile.TemporaryDirectory() as temporary:
             pool_file = Path(temporary) / "pool.db"
-            day = play(folder, analyzer, order, pool_file, asked.threads)
-            print(f"day {number + 1}:", ", ".join(f"{name} {value}" for name, value in day.summary().items()))
+            day = play(folder, analyzer, order, pool_file)
+            print(
+                f"day {number + 1}:", ", ".join(f"{name} {value}" for name, value in day.summary().items()), flush=True
+            )
             for group in day.groups:
                 print(f"    stranger {group}: {dict(day.people(group))}")
             print("    named:", {f"{who} as {name}": times for (who, name), times in day.named.items()})

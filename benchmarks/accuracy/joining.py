@@ -4,8 +4,8 @@
 
 Each photo is somebody unknown who is seen once. In random order each is compared with the faces that are kept by then
 and joins a group or makes a new one, as `facepool.groups.joining` decides. LFW has some people under two names, and two
-names for one photo; the pairs below were looked at, and count as one person. ``--worsened`` shows half of the photos as a
-poor camera gives them.
+names for one photo; the pairs below were looked at, and count as one person. ``--worsened`` shows half of the photos as
+a poor camera gives them.
 """
 
 import argparse
@@ -90,7 +90,9 @@ def main() -> None:
         hard = features("hard", asked.cache)
         half = (np.arange(len(people)) % 2 == 1) & hard.found & (hard.quality >= 30)
         vectors[half], quality[half], yaw[half] = hard.averaged[half], hard.quality[half], hard.yaw[half]
-    totals = dict.fromkeys(("photos", "strangers", "wrong", "again", "missed", "proposed rightly", "proposed wrongly"), 0)
+    totals = dict.fromkeys(
+        ("photos", "strangers", "wrong", "again", "missed", "proposed rightly", "proposed wrongly"), 0
+    )
     for number in range(asked.orders):
         stream, seen = Stream(policy, vectors.shape[1], len(vectors)), set[str]()
         for row in np.random.default_rng(number).permutation(np.flatnonzero(good)):

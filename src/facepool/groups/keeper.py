@@ -366,7 +366,7 @@ class SightingKeeper:
     def _tidy(self, inbox: Inbox) -> None:
         if time.monotonic() - self._tidied_s < _TIDY_EVERY_S:
             return
-        self._count_dropped(inbox.tidy(self._options().bounds))
+        self.counts.expired += inbox.expire(self._options().bounds)
         self._tidied_s = time.monotonic()
 
     def _keep_item(self, gallery: Gallery, item: _Waiting) -> UnknownReturned | None:

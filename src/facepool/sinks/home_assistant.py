@@ -1,7 +1,8 @@
 """Home Assistant finds cameras and people by itself: its MQTT discovery.
 
 Each camera becomes a device with a sensor that says who is in view, a binary sensor for each person of the pool, and an
-event for unknown people who are there again, ``PREFIX/cameras/CAMERA/unknown``. The others read one kept message, ``PREFIX/cameras/CAMERA``::
+event for unknown people who are there again, ``PREFIX/cameras/CAMERA/unknown``. The others read one kept message,
+``PREFIX/cameras/CAMERA``::
 
     {"state": "Ada, 1 unknown", "people": ["Ada"], "person_ids": ["9b1d..."], "unknown": 1}
 
