@@ -1,14 +1,16 @@
 """What a server keeps of who was seen: one keeper for its cameras, for browsers and for Frigate's people."""
 
+from collections.abc import Callable
 from itertools import count
 
 from facepool.config import Settings
 from facepool.groups.keeper import KeepOptions, SightingKeeper
 from facepool.web.services.activity import Activity
-from facepool.web.services.metrics import Metrics
 from facepool.web.services.pool import PoolAccess
 from facepool.web.services.tuning import Tuning
 
+Watch = Callable[[str, str, Callable[[], float]], None]
+"""Has a number asked for whenever the metrics are: its name, what it counts, and how to ask."""
 BROWSERS = count(1)
 """Numbers for browsers: all are one source, and people before two of them may be one."""
 
@@ -48,13 +50,13 @@ def keeper_of(pool: PoolAccess, tuning: Tuning, activity: Activity) -> SightingK
     return keeper
 
 
-def count_kept(keeper: SightingKeeper, metrics: Metrics) -> None:
+def count_kept(keeper: SightingKeeper, watch: Watch) -> None:
     """Numbers of what is kept, for Prometheus."""
     counts = keeper.counts
-    metrics.watch("sightings_waiting", "Sightings that wait to be kept", lambda: keeper.waiting)
-    metrics.watch("sightings_kept", "Sightings that were kept", lambda: counts.kept)
-    metrics.watch("sightings_lost", "Sightings that could not be kept", lambda: counts.lost)
-    metrics.watch("sightings_crowded_out", "Kept sightings that went for want of room", lambda: counts.crowded_out)
-    metrics.watch("sightings_expired", "Kept sightings whose time was over", lambda: counts.expired)
-    metrics.watch("unknown_new", "Unknown people who were not seen before", lambda: counts.new_groups)
-    metrics.watch("unknown_joined", "Sightings of unknown people who were seen before", lambda: counts.joined)
+    watch("sightings_waiting", "Sightings that wait to be kept", lambda: keeper.waiting)
+    watch("sightings_kept", "Sightings that were kept", lambda: counts.kept)
+    watch("sightings_lost", "Sightings that could not be kept", lambda: counts.lost)
+    watch("sightings_crowded_out", "Kept sightings that went for want of room", lambda: counts.crowded_out)
+    watch("sightings_expired", "Kept sightings whose time was over", lambda: counts.expired)
+    watch("unknown_new", "Unknown people who were not seen before", lambda: counts.new_groups)
+    watch("unknown_joined", "Sightings of unknown people who were seen before", lambda: counts.joined)
