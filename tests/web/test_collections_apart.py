@@ -18,7 +18,7 @@ from uuid import uuid4
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from httpx import Response
+from httpx2 import Response
 from starlette.websockets import WebSocketDisconnect
 
 from facepool.gallery import open_pool
@@ -178,7 +178,8 @@ def test_nothing_of_another_collection_is_told_changed_or_hinted_at(
     picture = png(analyzer.frame(view(0, 0)).image_bgr)
     with collections.using(OTHER) as services:
         planted = plant(services, gallery)
-        before, wrong = state(services, gallery), []
+        wrong: list[str] = []
+        before = state(services, gallery)
         with_theirs = [
             same_words(answer, planted.texts) for _, _, answer in _marked(web, gallery, key, planted, picture, wrong)
         ]
