@@ -218,5 +218,35 @@ def test_every_module_that_is_imported_is_there() -> None:
             assert (path.parent / wanted).resolve().is_file(), (path, wanted)
 
 
+def test_every_name_of_another_module_is_imported_and_no_other_is() -> None:
+    exported = {
+        path: set(
+            re.findall(r"^export (?:async )?(?:function|const|class) (\w+)", path.read_text("utf-8"), re.MULTILINE)
+        )
+        for path in SCRIPTS
+    }
+    for path in SCRIPTS:
+        text = path.read_text("utf-8")
+        imports = re.findall(r"^import \{([^}]*)\} from \"(.*)\"", text, re.MULTILINE)
+        body = re.sub(r"^import .*$", "", text, flags=re.MULTILINE)
+        imported = {name.strip() for names, _ in imports for name in names.split(",")} - {""}
+        for names, source in imports:
+            assert {name.strip() for name in names.split(",")} - {""} <= exported[(path.parent / source).resolve()], (
+                path
+            )
+        assert [name for name in imported if not re.search(rf"\b{name}\b", body)] == [], path
+        own = set(re.findall(r"\b(?:function|const|let|class) (\w+)", body)) | set(
+            re.findall(r"^ +(?:async )?(\w+)\(", body, re.MULTILINE)
+        )
+        bound = {
+            name.strip().split(":")[-1].strip()
+            for group in re.findall(r"[({\[]([\w,: ]+)[)}\]]", body)
+            for name in group.split(",")
+        }
+        called = set(re.findall(r"(?<![.\w\"'`$])(\w+)\(", body))
+        anywhere = set().union(*exported.values())
+        assert (called & anywhere) - imported - own - bound == set(), path
+
+
 def test_the_page_is_small() -> None:
     assert sum(path.stat().st_size for path in STATIC.rglob("*") if path.is_file()) < SMALL_BYTES

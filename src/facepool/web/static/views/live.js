@@ -1,7 +1,7 @@
 // Live: boxes and names over a camera's picture, and who is in view.
 import { ApiError, api, closedError } from "../api.js";
 import { Camera, askForConsent, cameraProblem, chooseCamera, chosenCamera, listCameras } from "../camera.js";
-import { problemBox, toast } from "../dialogs.js";
+import { toast } from "../dialogs.js";
 import { announce, h, put } from "../dom.js";
 import { FrameStream } from "../frames.js";
 import { number, t, time } from "../i18n.js";

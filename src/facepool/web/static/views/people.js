@@ -1,6 +1,6 @@
 // People: everybody in the pool, as cards that take dropped photos.
 import { api } from "../api.js";
-import { toast } from "../dialogs.js";
+import { toastError } from "../dialogs.js";
 import { add, h, put } from "../dom.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";

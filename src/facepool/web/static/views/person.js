@@ -1,6 +1,6 @@
 // One person: what is stored, and everything that can be done with it.
 import { api } from "../api.js";
-import { confirm, form, toast } from "../dialogs.js";
+import { confirm, form, toast, toastError } from "../dialogs.js";
 import { add, field, h } from "../dom.js";
 import { date, dateTime, listed, t } from "../i18n.js";
 import { icon } from "../icons.js";
