@@ -30,7 +30,7 @@ from facepool import ModelChoice, load_analyzer, read_image
 from facepool.evaluation.embeddings import choose_face
 from facepool.faces.analyze import Analyzer
 from facepool.faces.quality import measure
-from facepool.groups.drift import TILT_DEG, Core, LearnRule, SeenFace, View, propose, tilted
+from facepool.groups.drift import MOST_LEARNED, Core, LearnRule, SeenFace, View, most_degrees, propose, tilted
 from facepool.models.catalog import FmrCurve
 from facepool.recognize.decide import Criteria, decide
 from facepool.recognize.pictures import CANDIDATES, RecognizeOptions
@@ -44,11 +44,8 @@ CACHE = Path(tempfile.gettempdir()) / "facepool-learning"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FRONTAL = Pose(0.0, 0.0, 0.0)
 RULE = LearnRule()
-OTHERS = 59
-"""People of the pool beside the victim."""
 STEPS = 41
 BLENDS = 13
-MOST_LEARNED = 4
 ROUNDS = 12
 LEVELS = 9
 """Months of a series, the first one as it was when everybody was enrolled."""
@@ -161,12 +158,19 @@ def as_it_is(_: Floats, face: Floats) -> Floats:
     return face
 
 
-WAYS = (
-    Way(f"facepool: tilted by {TILT_DEG:g} degrees", tilted),
-    *(Way(f"tilted by {degrees} degrees", partial(tilted, degrees=degrees)) for degrees in (4, 8, 10, 15)),
-    Way("stored as it is, matches what was enrolled", as_it_is),
-    Way("stored as it is, matches any template", as_it_is, rests_on_learned=True),
-)
+AS_IT_IS = Way("the face as it is, if it matches what was enrolled", as_it_is)
+FREE = Way("the face as it is, if it matches any template", as_it_is, rests_on_learned=True)
+
+
+def ways(degrees: float) -> tuple[Way, ...]:
+    """What is compared, in a pool that allows for so many degrees."""
+    others = (Way(f"tilted by {more:g} degrees", partial(tilted, degrees=more)) for more in (10.0, 15.0))
+    return (
+        Way(f"facepool: tilted by {degrees:.1f} degrees", partial(tilted, degrees=degrees)),
+        *others,
+        AS_IT_IS,
+        FREE,
+    )
 
 
 def morphs(one: Floats, other: Floats) -> Floats:
@@ -195,7 +199,7 @@ def walk(way: Way, enrolled: Floats, shown: Floats, attacker: Floats, pools: Poo
     stored: list[Floats] = []
     reached = -1.0
     order = np.argsort(-(shown @ attacker))
-    for _ in range(ROUNDS):
+    for _ in range(min(MOST_LEARNED, len(enrolled)) if not way.rests_on_learned else ROUNDS):
         views = [View(one, FRONTAL, NOW, learned=False) for one in enrolled]
         views += [View(one, FRONTAL, NOW, learned=not way.rests_on_learned) for one in stored]
         core = Core(views, pools.curve, pools.threshold(size + len(stored)), RULE)
@@ -217,6 +221,7 @@ def attacks(
     pairs: int,
     pictured: int,
     templates: int,
+    size: int,
 ) -> None:
     """Print what each way of learning gives to attackers.
 
@@ -227,7 +232,9 @@ def attacks(
         pairs: How many people are attacked.
         pictured: With how many of them pictures are changed, too, which takes longer.
         templates: What each was enrolled with.
+        size: How many people the pool has.
     """
+    compared = ways(most_degrees(pools.curve, pools.threshold(templates * size)))
     random = np.random.default_rng(templates)
     victims, attackers, others = faces.people(templates + 2), faces.people(4), faces.people(templates)
     got_in: dict[tuple[str, str], list[bool]] = {}
@@ -240,7 +247,7 @@ def attacks(
         tried += 1
         enrolled, own, probes = victim[:templates], attacker[0], faces.vectors[attacker[1:]]
         rest = [others[number] for number in random.permutation(len(others))]
-        rest = [one for one in rest if faces.names[one[0]] not in faces.names[[victim[0], own]]][:OTHERS]
+        rest = [one for one in rest if faces.names[one[0]] not in faces.names[[victim[0], own]]][: size - 1]
         around = [faces.vectors[one[:templates]] for one in rest]
         core = faces.vectors[enrolled]
         at_first = pools.named([core, *around], probes)
@@ -252,15 +259,15 @@ def attacks(
             shows["morph of pictures"] = embed(blended)
             shows["own face in other lights"] = embed(lit(faces.pictures[own]))
         for kind, shown in shows.items():
-            for way in WAYS:
-                views, farthest = walk(way, core, shown, faces.vectors[own], pools, templates * (OTHERS + 1))
+            for way in compared:
+                views, farthest = walk(way, core, shown, faces.vectors[own], pools, templates * size)
                 after = pools.named([views, *around], probes)
                 new = any(now == 0 and then != 0 for now, then in zip(after, at_first, strict=True))
                 got_in.setdefault((kind, way.name), []).append(new)
                 reached.setdefault((kind, way.name), []).append(farthest)
         if tried % 50 == 0:
             print(f"  {tried} pairs", flush=True)
-    print(f"\n{pairs} pairs, {templates} templates each, pools of {OTHERS + 1} people; "
+    print(f"\n{pairs} pairs, {templates} templates each, pools of {size} people; "
           f"{before} attackers had a photo that was named as the victim before anything was learned")  # fmt: skip
     print("| attack | what is stored | got in | got something accepted | its similarity to the attacker, at most |")
     print("|---" * 5 + "|")
@@ -366,15 +373,17 @@ class People:
         seen: Rows of their photos that cameras see.
         later: Rows of those that are looked for.
         strangers: Rows of others, one each.
+        others: (E, D) vectors of others in the pool, who are not looked for.
     """
 
     enrolled: list[Floats]
     seen: list[Indices]
     later: list[Indices]
     strangers: Indices
+    others: list[Floats]
 
     @classmethod
-    def draw(cls, faces: Faces, templates: int, people: int, strangers: int) -> "People":
+    def draw(cls, faces: Faces, templates: int, people: int, strangers: int, size: int) -> "People":
         """Some people of LFW, the same each time."""
         random = np.random.default_rng(7)
         known = [random.permutation(one) for one in faces.people(templates + 5)]
@@ -385,7 +394,9 @@ class People:
             [one[part] for one in known]
             for part in (slice(templates), slice(templates, None, 2), slice(templates + 1, None, 2))
         )
-        return cls([faces.vectors[one] for one in enrolled], seen, later, random.permutation(others)[:strangers])
+        others = random.permutation(others)
+        around = [faces.vectors[one][None] for one in others[strangers : strangers + size - len(enrolled)]]
+        return cls([faces.vectors[one] for one in enrolled], seen, later, others[:strangers], around)
 
     @property
     def rows(self) -> Indices:
@@ -395,16 +406,16 @@ class People:
     def pool(self, learned: Learned) -> list[Floats]:
         """The templates of each person."""
         both = zip(self.enrolled, learned, strict=True)
-        return [np.concatenate([one, *(each[None] for each in more)]) for one, more in both]
+        return [np.concatenate([one, *(each[None] for each in more)]) for one, more in both] + self.others
 
 
 def years(
     faces: Faces, pools: Pools, embed: Callable[[Sequence[Image]], Floats], change: str, who: People, cache: Path
 ) -> None:
-    learned: dict[str, Learned] = {way.name: [[] for _ in who.enrolled] for way in WAYS[:-1]}
-    learned = {"nothing is learned": [[] for _ in who.enrolled]} | learned
-    store = {way.name: way.store for way in WAYS}
-    print(f"\n{change}: {len(who.enrolled)} people, {sum(map(len, who.enrolled))} templates; {sum(map(len, who.later))} "
+    size = sum(map(len, who.enrolled)) + sum(map(len, who.others))
+    store = {way.name: way.store for way in ways(most_degrees(pools.curve, pools.threshold(size))) if way is not FREE}
+    learned: dict[str, Learned] = {name: [[] for _ in who.enrolled] for name in ("nothing is learned", *store)}
+    print(f"\n{change}: {len(who.enrolled)} people, {size} templates; {sum(map(len, who.later))} "
           f"photos of theirs and {len(who.strangers)} of strangers are looked for each month")  # fmt: skip
     print(
         "| FNIR (FPIR) in month | " + " | ".join(map(str, range(LEVELS))) + " | people with something learned | yes |"
@@ -450,14 +461,15 @@ def learn(
                      float(now.qualities[now.row_of[int(row)]]), faces.pose(int(row)))
             for day, (row, name) in enumerate(zip(rows, named, strict=True)) if name == number
         ]  # fmt: skip
-        for _ in range(MOST_LEARNED):
+        for _ in range(min(MOST_LEARNED, len(who.enrolled[number]))):
             views = [View(one, FRONTAL, NOW, learned=False) for one in who.enrolled[number]]
             views += [View(one, FRONTAL, time, learned=True) for one in learned[number]]
-            proposal = propose(Core(views, pools.curve, threshold, RULE), sightings, time, RULE)
+            core = Core(views, pools.curve, threshold, RULE)
+            proposal = propose(core, sightings, time, RULE)
             if proposal is None:
                 break
             learned[number].append(store(who.enrolled[number], proposal.face.embedding))
-            learned[number][:-MOST_LEARNED] = []
+            learned[number] = learned[number][-core.most_learned :]
 
 
 def main() -> None:
@@ -467,6 +479,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=500)
     parser.add_argument("--pictured", type=int, default=150, help="pairs of which pictures are morphed, too")
     parser.add_argument("--templates", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--size", type=int, nargs="+", default=[60, 500], help="people of a pool")
     parser.add_argument("--people", type=int, default=60, help="of a series")
     parser.add_argument("--strangers", type=int, default=500, help="of a series")
     parser.add_argument("--cache", type=Path, default=CACHE)
@@ -481,16 +494,16 @@ def main() -> None:
         parts = [pictures[start : start + _BATCH] for start in range(0, len(pictures), _BATCH)]
         return np.concatenate([analyzer.embed(AlignedFaces(np.stack(part), template)) for part in parts])
 
-    if arguments.what == "attacks":
+    for size in arguments.size:
         for templates in arguments.templates:
-            attacks(faces, pools, embed, arguments.pairs, arguments.pictured, templates)
-        return
-    for templates in arguments.templates:
-        cache = arguments.cache / f"{templates}-{arguments.people}-{arguments.strangers}"
-        cache.mkdir(exist_ok=True)
-        who = People.draw(faces, templates, arguments.people, arguments.strangers)
-        for change in CHANGES:
-            years(faces, pools, embed, change, who, cache)
+            if arguments.what == "attacks":
+                attacks(faces, pools, embed, arguments.pairs, arguments.pictured, templates, size)
+                continue
+            who = People.draw(faces, templates, arguments.people, arguments.strangers, size)
+            cache = arguments.cache / f"{templates}-{arguments.people}-{arguments.strangers}"
+            cache.mkdir(exist_ok=True)
+            for change in CHANGES:
+                years(faces, pools, embed, change, who, cache)
 
 
 if __name__ == "__main__":
