@@ -468,7 +468,7 @@ def learn(
             proposal = propose(core, sightings, time, RULE)
             if proposal is None:
                 break
-            learned[number].append(store(who.enrolled[number], proposal.face.embedding))
+            learned[number].append(store(who.enrolled[number], proposal.look))
             learned[number] = learned[number][-core.most_learned :]
 
 

@@ -108,6 +108,8 @@ class Proposal:
         similarity: To the enrolled template that it resembles most.
         sightings: In how many it was seen.
         days: On how many days.
+        look: (D,) float32, L2 norm 1, the mean of the faces that show the same look, each sighting counting once: what
+            of it was only the moment's is not in it.
     """
 
     face: SeenFace
@@ -115,6 +117,7 @@ class Proposal:
     similarity: float
     sightings: int
     days: int
+    look: Floats
 
 
 class Core:
@@ -252,8 +255,18 @@ def propose(core: Core, seen: Sequence[SeenFace], now: datetime, rule: LearnRule
         sightings, days = len({one.sighting for one in same}), len({one.seen.date() for one in same})
         span = max(one.seen for one in same) - min(one.seen for one in same)
         if sightings >= rule.sightings and days >= rule.days and span >= rule.span:
-            proposals.append(Proposal(face, lack, core.similarity(face.embedding), sightings, days))
+            similarity = core.similarity(face.embedding)
+            proposals.append(Proposal(face, lack, similarity, sightings, days, mean_look(same)))
     return max(proposals, key=lambda one: (one.sightings, one.face.quality), default=None)
+
+
+def mean_look(faces: Sequence[SeenFace]) -> Floats:
+    """(D,) float32, L2 norm 1, the mean of some faces, at least one, each sighting counting once."""
+    by_sighting: dict[str, list[Floats]] = {}
+    for face in faces:
+        by_sighting.setdefault(face.sighting, []).append(face.embedding)
+    mean = np.mean([np.mean(vectors, axis=0) for vectors in by_sighting.values()], axis=0)
+    return np.asarray(mean / np.linalg.norm(mean), np.float32)
 
 
 def _of_one_look(face: SeenFace, seen: Sequence[SeenFace], core: Core) -> list[SeenFace]:
