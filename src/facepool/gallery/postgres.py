@@ -23,6 +23,7 @@ from facepool.gallery.postgres_connection import (
     ONE_MOMENT,
     Connection,
     PostgresDatabase,
+    Row,
     announce,
     connect,
     explained,
@@ -60,8 +61,10 @@ _COPY = """
 """
 _HEAD = len(b"PGCOPY\n\xff\r\n\0") + 8
 """Bytes of a copy before its first row."""
-_WIPED = ("persons", "samples", "templates", "pictures", "look_alikes", "notices")
-_SEQUENCES = ("persons", "samples", "templates")
+_WIPED_OF_SIGHTINGS = ("sighting_keys", "sightings", "sighting_faces", "suggestions", "journal")
+_WIPED = ("persons", "samples", "templates", "pictures", "look_alikes", "notices", "tags", *_WIPED_OF_SIGHTINGS)
+_NUMBERED = ("unknown_groups", "sightings", "sighting_faces", "suggestions", "journal")
+_SEQUENCES = ("persons", "samples", "templates", *_NUMBERED)
 
 
 class _History:
@@ -287,15 +290,15 @@ class PostgresGallery(SqlGallery):
                 yield db
                 self._commit(db)
 
-    @contextmanager
-    def _change(self, expected_revision: int | None = None) -> Iterator[tuple[Database, int]]:
+    def revise(self, db: Database, expected_revision: int | None = None) -> int:
+        """Say that a change is one of people; refused, too, where the expected revision is of another history."""
         of_the_past = expected_revision is not None and expected_revision >= 0
         if expected_revision is not None and expected_revision < 0:  # as `revision` says it of another history
             expected_revision = -1 - expected_revision
-        with super()._change(expected_revision) as change:
-            if of_the_past and self._shows_the_past:
-                raise gallery_changed(self.address)
-            yield change
+        revision = super().revise(db, expected_revision)
+        if of_the_past and self._shows_the_past:
+            raise gallery_changed(self.address)
+        return revision
 
     @contextmanager
     def _connected(self) -> Iterator[PostgresDatabase]:
@@ -499,16 +502,20 @@ class PostgresGallery(SqlGallery):
         with self._reading() as db:
             if not isinstance(db, PostgresDatabase):
                 return ""
-            erased, wiped = db.execute("SELECT erased, wiped FROM state").fetchone() or (0, 0)
-            if erased == wiped:
+            people = db.execute("SELECT erased, wiped FROM state").fetchone()
+            of_sightings = db.execute("SELECT erased, wiped FROM inbox").fetchone()
+            if people is None or of_sightings is None or not (_differ(people) or _differ(of_sightings)):
                 return ""
             try:
                 with self._explained(), db.waiting_for_locks(patience_s), db.patient():
-                    db.execute(f"VACUUM {', '.join(_WIPED)}")  # it passes over tables of other owners
-                    db.execute("UPDATE state SET wiped = greatest(wiped, ?)", (erased,))
+                    tables = _WIPED if _differ(people) else _WIPED_OF_SIGHTINGS[:1]
+                    db.execute(f"VACUUM {', '.join(tables)}")  # it passes over tables of other owners
+                    db.execute("UPDATE state SET wiped = greatest(wiped, ?)", people[:1])
+                    db.execute("UPDATE inbox SET wiped = greatest(wiped, ?)", of_sightings[:1])
             except PoolLocked as error:
                 return error.why
-        self._remark("")
+        if _differ(people):
+            self._remark("")
         return ""
 
     def _remark(self, traces: str) -> None:
@@ -520,6 +527,11 @@ class PostgresGallery(SqlGallery):
             remark = f"The room of what was removed from {self.address.name} is not free yet: {traces}."
         if remark not in self._remarks:
             self._remarks.append(remark)
+
+
+def _differ(erased_and_wiped: Row) -> bool:
+    erased, wiped = erased_and_wiped
+    return bool(erased != wiped)
 
 
 def _copied(db: PostgresDatabase, since: int, dimension: int) -> Iterator[Any]:

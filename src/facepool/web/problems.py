@@ -35,6 +35,7 @@ from facepool.errors import (
     SystemLimit,
     UnknownPerson,
     UnknownSighting,
+    UnknownSuggestion,
     UnknownTemplate,
 )
 
@@ -214,6 +215,7 @@ _STATUS: tuple[tuple[type[FacepoolError], int], ...] = (
     (UnknownPerson, 404),
     (UnknownTemplate, 404),
     (UnknownSighting, 404),
+    (UnknownSuggestion, 404),
     (GroupGone, 404),
     (GroupChanged, 409),
     (PersonExists, 409),
