@@ -37,6 +37,7 @@ FacepoolError
 │   ├── TransferIncomplete
 │   ├── UnknownSighting
 │   ├── UnknownSuggestion
+│   ├── SuggestionOutdated
 │   ├── GroupGone
 │   ├── GroupChanged
 │   ├── PersonFull
@@ -424,6 +425,15 @@ class UnknownSuggestion(PoolError):
     """
 
     code = "suggestion_unknown"
+
+
+class SuggestionOutdated(PoolError):
+    """What a suggestion rests on has changed: its face does not match what the person is enrolled with by now.
+
+    Remedy: decline it; what cameras see from now on is compared with the views that there are.
+    """
+
+    code = "suggestion_outdated"
 
 
 class GroupGone(PoolError):

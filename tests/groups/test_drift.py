@@ -17,39 +17,17 @@ from facepool.groups.drift import (
     propose,
     tilted,
 )
-from facepool.models.catalog import FmrCurve
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import Floats, Pose
+from support.looks import CURVE, FRONTAL, at_similarity, between, somebody, unit
 
-CURVE = FmrCurve(points=((1e-1, 0.21), (1e-2, 0.3), (1e-3, 0.37), (1e-4, 0.426), (1e-5, 0.477)), source="made up")
 THRESHOLD = ThresholdPolicy(CURVE).identification(40).value
 RULE = LearnRule()
 DEGREES = most_degrees(CURVE, THRESHOLD)
-FRONTAL, PROFILE = Pose(0, 0, 0), Pose(45, 0, 0)
+PROFILE = Pose(45, 0, 0)
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 Store = Callable[[Floats, Floats], Floats]
 """From what was enrolled and a face to the vector that is stored."""
-
-
-def unit(vector: Floats) -> Floats:
-    return np.asarray(vector / np.linalg.norm(vector), np.float32)
-
-
-def somebody(seed: int) -> Floats:
-    return unit(np.random.default_rng(seed).normal(size=128).astype(np.float32))
-
-
-def between(one: Floats, other: Floats, share: float) -> Floats:
-    """On the way from one face to another, as the crow flies over the sphere."""
-    angle = np.arccos(float(one @ other))
-    return unit((np.sin((1 - share) * angle) * one + np.sin(share * angle) * other) / np.sin(angle))
-
-
-def at_similarity(one: Floats, similarity: float, seed: int) -> Floats:
-    """A face of the same person that looks different."""
-    beside = somebody(10_000 + seed)
-    beside = unit(beside - float(beside @ one) * one)
-    return unit(similarity * one + np.sqrt(1 - similarity**2) * beside)
 
 
 def view(embedding: Floats, *, learned: bool = False, pose: Pose | None = FRONTAL, days: int = 30) -> View:
@@ -77,6 +55,11 @@ def test_a_look_that_comes_again_on_other_days_is_proposed() -> None:
     assert proposal is not None
     assert (proposal.lack, proposal.sightings, proposal.days) == ("appearance", 3, 3)
     assert proposal.similarity == pytest.approx(0.65, abs=1e-4)
+
+
+def test_who_looks_as_enrolled_on_other_days_confirms_no_look() -> None:
+    usual = [replace(one, embedding=between(ADA, at_similarity(ADA, 0.65, 7), 0.4)) for one in seen(ADA, (1, 2, 3))]
+    assert propose(core_of(view(ADA)), [*seen(at_similarity(ADA, 0.65, 7), (0,)), *usual], NOW, RULE) is None
 
 
 @pytest.mark.parametrize(
@@ -210,9 +193,7 @@ def test_an_attacker_reaches_their_own_face_where_learned_templates_count_as_enr
 
 
 def test_the_larger_the_pool_the_more_room_there_is_to_learn() -> None:
-    degrees = [
-        most_degrees(CURVE, ThresholdPolicy(CURVE).identification(size).value) for size in (1, 100, 1000, 10**6)
-    ]
+    degrees = [most_degrees(CURVE, ThresholdPolicy(CURVE).identification(size).value) for size in (1, 100, 1000, 10**6)]
     assert degrees[0] == 0
     assert 0 < degrees[1] < degrees[2] < degrees[3] == MOST_DEG
 

@@ -164,12 +164,16 @@ class Core:
         """Whether a face matches what was enrolled, at ``CORE_FMR`` and far above the pool's threshold."""
         return self.similarity(embedding) >= self.least
 
+    def is_new(self, embedding: Floats) -> bool:
+        """Whether a face shows what no enrolled template shows."""
+        return self.similarity(embedding) < self._rule.novelty
+
     def lack(self, face: SeenFace, now: datetime) -> Lack | None:
         """What the person's templates lack that a face has; None: nothing, or it is not good enough."""
         rule = self._rule
         if not self.most_learned or face.quality < rule.min_quality or not self.holds(face.embedding):
             return None
-        if self.similarity(face.embedding) >= rule.novelty or self._is_learned(face.embedding):
+        if not self.is_new(face.embedding) or self._is_learned(face.embedding):
             return None
         alike = [view for view in self._views if _same_pose(view.pose, face.pose, rule.pose_deg)]
         if face.pose is not None and not alike:
@@ -178,15 +182,20 @@ class Core:
             return "age"
         return "appearance"
 
+    def is_like_any(self, embedding: Floats, others: Sequence[Floats]) -> bool:
+        """Whether a face shows the look of one of some others: away from what was enrolled the same way."""
+        return any(leads_to(self._enrolled, other, embedding) for other in others)
+
     def _is_learned(self, embedding: Floats) -> bool:
-        return any(leads_to(self._enrolled, known, embedding) for known in self._learned)
+        return self.is_like_any(embedding, self._learned)
 
 
 def most_degrees(curve: FmrCurve, threshold: float) -> float:
     """How far a template may be tilted in a pool, 0 up to ``MOST_DEG``.
 
     Whoever is named by a template that was tilted by d has a similarity of ``cos(arccos(threshold) + d)`` at least to
-    the enrolled one (the triangle inequality of angles). That is not to fall below what ``FLOOR_FMR`` of strangers have.
+    the enrolled one (the triangle inequality of angles). That is not to fall below what ``FLOOR_FMR`` of strangers
+    have.
     A small pool has a low threshold, which leaves little room, and misses few.
 
     Args:
@@ -244,9 +253,7 @@ def propose(core: Core, seen: Sequence[SeenFace], now: datetime, rule: LearnRule
         now: The time.
         rule: What makes one worth proposing.
     """
-    doubtful = {face.sighting for face in seen if not core.matches(face.embedding)}
-    sure = [face for face in seen if face.sighting not in doubtful]
-    proposals = []
+    sure, proposals = sure_faces(core, seen), []
     for face in sure:
         lack = core.lack(face, now)
         if lack is None:
@@ -269,7 +276,25 @@ def mean_look(faces: Sequence[SeenFace]) -> Floats:
     return np.asarray(mean / np.linalg.norm(mean), np.float32)
 
 
+def sure_faces(core: Core, seen: Sequence[SeenFace]) -> list[SeenFace]:
+    """Faces of sightings that show the person and nobody else."""
+    doubtful = {face.sighting for face in seen if not core.matches(face.embedding)}
+    return [face for face in seen if face.sighting not in doubtful]
+
+
+def look_of(face: SeenFace, seen: Sequence[SeenFace], core: Core) -> Floats:
+    """(D,) the mean of a face and of all others that show the same look; see `Proposal`."""
+    return mean_look(_of_one_look(face, sure_faces(core, seen), core))
+
+
 def _of_one_look(face: SeenFace, seen: Sequence[SeenFace], core: Core) -> list[SeenFace]:
-    """Faces that show the same look: they are more like the face than the face is like what was enrolled."""
-    least = core.similarity(face.embedding)
-    return [one for one in seen if one is face or float(one.embedding @ face.embedding) > least]
+    """A face and all others that show the same look: new ones, more like each other than like what was enrolled."""
+    own = core.similarity(face.embedding)
+    others = [
+        one
+        for one in seen
+        if one is not face
+        and core.is_new(one.embedding)
+        and float(one.embedding @ face.embedding) > max(own, core.similarity(one.embedding))
+    ]
+    return [face, *others]

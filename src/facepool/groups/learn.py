@@ -8,30 +8,70 @@ taken back by one call (`Learning.take_back`).
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Final, cast
 from uuid import uuid4
 
-from facepool.errors import PoolChanged, SuggestionOutdated
+from facepool.errors import PoolChanged, SuggestionOutdated, UnknownSuggestion
 from facepool.gallery import Gallery
+from facepool.gallery.notices import Action
 from facepool.gallery.sightings import JournalEntry, Suggestion
-from facepool.groups.drift import Core, LearnRule, Proposal, SeenFace, View, propose
+from facepool.groups.drift import Core, Lack, LearnRule, Proposal, SeenFace, View, look_of, propose
 from facepool.models.catalog import FmrCurve
 from facepool.recognize.decide import Criteria, decide
 from facepool.search import Search
 from facepool.thresholds import ThresholdPolicy
-from facepool.types import Sample, SightedFaces, Sighting, Template
+from facepool.types import Floats, Sample, SightedFaces, Sighting, Template, counted
 
 DAYS = 14.0
 """For how long somebody may say yes."""
 MOST_OPEN = 3
 """Suggestions that wait for an answer, of one person: nobody is to be flooded with questions."""
-ACCEPTED, TAKEN_BACK, DECLINED = "accepted a suggestion", "took back what was learned", "declined a suggestion"
+ACCEPTED: Final[Action] = "accepted a suggestion"
+DECLINED: Final[Action] = "declined a suggestion"
+TAKEN_BACK: Final[Action] = "took back what was learned"
 _LOOKED_AT = 100
 """Sightings of a person that a proposal rests on: the newest ones."""
 _CANDIDATES = 5
 _TRIES = 5
 """How often a yes is tried anew where somebody else changes the gallery at that moment."""
+_WORDS: Mapping[Lack, str] = {
+    "pose": "no stored view looks that way",
+    "age": "the stored views of that pose are over a year old",
+    "appearance": "the stored views of that pose look different",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why a face is suggested.
+
+    Attributes:
+        lack: What the person's templates lack that it has.
+        sightings: In how many it was seen.
+        days: On how many days.
+    """
+
+    lack: Lack
+    sightings: int
+    days: int
+
+    def __str__(self) -> str:
+        """As an inbox keeps it."""
+        return f"{self.lack} {self.sightings} {self.days}"
+
+    @classmethod
+    def of(cls, suggestion: Suggestion) -> "Why":
+        """Of a suggestion."""
+        lack, sightings, days = suggestion.reason.split()
+        return cls(cast("Lack", lack), int(sightings), int(days))
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        return f"{_WORDS[self.lack]}; seen {self.sightings} times on {counted(self.days, 'day')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +99,7 @@ class Suggested:
             "person": suggestion.person,
             "person_id": suggestion.person_id,
             "suggestion": suggestion.number,
-            "reason": suggestion.reason,
+            "reason": Why.of(suggestion).lack,
             "similarity": round(suggestion.similarity, 4),
             "expires_at": suggestion.expires_at,
         }
@@ -123,12 +163,12 @@ class Learning:
         earlier = gallery.inbox.suggestions(person, state=None)
         if sum(one.state == "open" for one in earlier) >= MOST_OPEN:
             return None
-        proposal = propose(core, self._not_yet_suggested(gallery, core, person, earlier), now, self._rule)
+        seen = _without_known_looks(core, self._seen_of(gallery, person), _suggested(gallery, earlier))
+        proposal = propose(core, seen, now, self._rule)
         if proposal is None or not self._is_nobody_else(gallery, person, proposal):
             return None
-        number = gallery.inbox.suggest(
-            proposal.face.id, person, proposal.similarity, reason_of(proposal), days=DAYS
-        )
+        reason = str(Why(proposal.lack, proposal.sightings, proposal.days))
+        number = gallery.inbox.suggest(proposal.face.id, person, proposal.similarity, reason, days=DAYS)
         if number is None:
             return None
         return Suggested(gallery.inbox.suggestion(number), str(uuid4()), now)
@@ -144,17 +184,15 @@ class Learning:
         Raises:
             UnknownSuggestion: It is not there, has expired, or somebody was faster.
             SuggestionOutdated: The person's enrolled templates are others by now, and the face does not match them.
+            PoolChanged: Others change the gallery all the time.
         """
-        for attempt in range(_TRIES):
-            try:
+        for _ in range(_TRIES):
+            with suppress(PoolChanged):
                 return self._accept(gallery, number, caller)
-            except PoolChanged:
-                if attempt == _TRIES - 1:
-                    raise
-        raise AssertionError("unreachable")
+        return self._accept(gallery, number, caller)
 
     def decline(self, gallery: Gallery, number: int, caller: str) -> int:
-        """Say no: the look is not suggested again as long as the face is kept.
+        """Say no: the look is not suggested again as long as its face is kept.
 
         Returns:
             Number in the journal, by which it is undone.
@@ -162,125 +200,148 @@ class Learning:
         Raises:
             UnknownSuggestion: It is not there, has expired, or somebody was faster.
         """
-        with gallery.inbox.change():
-            suggestion = gallery.inbox.close_suggestion(number, "declined")
-            content = {"suggestion": number, "person_id": suggestion.person_id}
-            return gallery.inbox.note(DECLINED, caller, content)
+        inbox = gallery.inbox
+        with inbox.change():
+            suggestion = inbox.close_suggestion(number, "declined")
+            inbox.tell(DECLINED, suggestion.person_id, f"suggestion {number}")
+            return inbox.note(DECLINED, caller, {"suggestion": number, "person_id": suggestion.person_id})
 
     def _accept(self, gallery: Gallery, number: int, caller: str) -> Learned:
         inbox, revision = gallery.inbox, gallery.revision()
         suggestion = inbox.suggestion(number)
         templates = gallery.templates(suggestion.person)
         core = self._core(gallery, templates)
-        faces = inbox.faces([suggestion.sighting_id])[suggestion.sighting_id]
-        row = faces.ids.index(suggestion.face_id)
-        if core is None or not core.most_learned or not core.holds(faces.embeddings[row]):
+        seen = self._seen_of(gallery, suggestion.person)
+        face = next((one for one in seen if one.id == suggestion.face_id), None)
+        if core is None or face is None or not (core.most_learned and core.holds(face.embedding)):
             raise _outdated(suggestion)
-        sample = _sample(faces, row, suggestion, _origin(templates, core, faces.embeddings[row]))
-        sample = replace(sample, embedding=core.tilted(faces.embeddings[row]))
-        too_many = _learned(templates)[: max(0, len(_learned(templates)) - core.most_learned + 1)]
+        sample = Sample(
+            embedding=core.tilted(look_of(face, seen, core)),
+            source=suggestion.source,
+            pose=suggestion.pose,
+            quality=suggestion.quality,
+            learned_from=_origin(templates, face.embedding),
+            picture=inbox.picture(face.id),
+        )
+        learned = [template.uuid for template in templates if template.sample.learned_from]
+        too_many = learned[: max(0, len(learned) - core.most_learned + 1)]
         with inbox.change():
             inbox.close_suggestion(number, "accepted")
             if too_many:
-                inbox.take_back((), [template.uuid for template in too_many], expected_revision=revision)
+                inbox.take_back((), too_many, expected_revision=revision)
             stored = inbox.to_person(
-                suggestion.person,
-                [suggestion.face_id],
-                [],
-                create=False,
-                samples={suggestion.face_id: sample},
-                expected_revision=revision,
+                suggestion.person, [face.id], [], create=False, samples={face.id: sample}, expected_revision=revision
             )
-            content = {
-                "suggestion": number,
-                "person_id": suggestion.person_id,
-                "templates": list(stored.templates),
-            }
+            inbox.tell(ACCEPTED, suggestion.person_id, f"suggestion {number}")
+            content = {"suggestion": number, "person_id": suggestion.person_id, "templates": list(stored.templates)}
             entry = inbox.note(ACCEPTED, caller, content)
-        return Learned(suggestion, gallery.template_number(suggestion.face_id), len(too_many), entry)
+        return Learned(suggestion, gallery.template_number(face.id), len(too_many), entry)
 
     def _core(self, gallery: Gallery, templates: Sequence[Template]) -> Core | None:
         """What a person was enrolled with; None: nothing is left of it, or nobody has measured the embedder."""
         if self._curve is None or all(template.sample.learned_from for template in templates):
             return None
         threshold = self._policy.identification(gallery.size().templates, gallery.calibration())
-        views = [
-            View(
-                embedding=template.sample.embedding,
-                pose=template.sample.pose,
-                made=datetime.fromisoformat(template.created_at) if template.created_at else None,
-                learned=bool(template.sample.learned_from),
-            )
-            for template in templates
-        ]
-        return Core(views, self._curve, threshold.value, self._rule)
+        return Core([_view(template) for template in templates], self._curve, threshold.value, self._rule)
 
-    def _not_yet_suggested(
-        self, gallery: Gallery, core: Core, person: str, earlier: Sequence[Suggestion]
-    ) -> list[SeenFace]:
-        """Faces of the person's sightings but those of a look that waits for an answer, or got a no."""
-        inbox = gallery.inbox
-        sightings = {sighting.id: sighting for sighting in inbox.sightings(person=person, limit=_LOOKED_AT)}
-        faces = inbox.faces(sightings.keys() | {one.sighting_id for one in earlier})
-        known = [
-            kept.embeddings[kept.ids.index(one.face_id)]
-            for one in earlier
-            if (kept := faces.get(one.sighting_id)) is not None and one.face_id in kept.ids
-        ]
-        seen = [face for number, one in sightings.items() if number in faces for face in _seen(one, faces[number])]
-        return [replace(face, quality=0.0) if core.is_like_any(face.embedding, known) else face for face in seen]
+    def _seen_of(self, gallery: Gallery, person: str) -> list[SeenFace]:
+        """The faces of the person's sightings that are kept."""
+        sightings = gallery.inbox.sightings(person=person, limit=_LOOKED_AT)
+        faces = gallery.inbox.faces([sighting.id for sighting in sightings])
+        return [face for one in sightings if one.id in faces for face in _seen(one, faces[one.id])]
 
     def _is_nobody_else(self, gallery: Gallery, person: str, proposal: Proposal) -> bool:
-        """Whether the gallery names the face as the person, and would not without them as anybody else."""
-        search = Search(gallery)
-        found = search.nearest(proposal.face.embedding[None], _CANDIDATES, normalize=self._policy.follows_pool)
+        """Whether the gallery names the face as the person, and without them as nobody."""
+        found = Search(gallery).nearest(proposal.face.embedding[None], _CANDIDATES, normalize=self._policy.follows_pool)
         state = found.state
         threshold = self._policy.identification(state.templates, state.calibration).value
         criteria = Criteria(threshold, look_alikes=state.look_alikes, margins=state.margins)
-        candidates = found.candidates[0]
-        others = [one for one in candidates if one.person != person]
-        return decide(candidates, criteria).person == person and decide(others, criteria).person is None
+        others = [one for one in found.candidates[0] if one.person != person]
+        return decide(found.candidates[0], criteria).person == person and decide(others, criteria).person is None
 
 
-def take_back(gallery: Gallery, caller: str, person: str | None = None) -> Mapping[str, int]:
-    """Erase what was learned, of one person or of everybody; nobody has to know what that was.
+def take_back(gallery: Gallery, person: str | None = None) -> dict[str, int]:
+    """Erase what was learned, of one person or of everybody, in one change; what was enrolled stays.
 
     Args:
         gallery: Where.
-        caller: Who wants it.
         person: Of whom; None: of everybody.
 
     Returns:
-        How many templates were erased of each who had some.
+        How many templates were erased of each who had some, by name.
 
     Raises:
         UnknownPerson: Nobody has that name.
     """
-    del caller
     inbox = gallery.inbox
+    if not inbox.learned(person):
+        return {}
     with inbox.change():
         learned = inbox.learned(person)
         inbox.take_back((), learned.keys())
-    return Counter(learned.values())
+        for (person_id, _), count in Counter(learned.values()).items():
+            inbox.tell(TAKEN_BACK, person_id, counted(count, "view"))
+    return dict(sorted(Counter(name for _, name in learned.values()).items()))
 
 
-def undo(gallery: Gallery, entry: JournalEntry) -> None:
-    """Take back a yes or a no: the template is erased, and the suggestion waits for an answer again.
+def answer_in_words(gallery: Gallery, entry: JournalEntry) -> str:
+    """What a yes or a no was, by the name that its person has now."""
+    person = gallery.person_by_id(str(entry.content["person_id"]))
+    whose = "somebody" if person is None else person.name
+    said = "became a view" if entry.action == ACCEPTED else "was declined as a view"
+    return f"a suggested face {said} of {whose}"
+
+
+def take_back_answer(gallery: Gallery, entry: JournalEntry) -> None:
+    """Undo a yes or a no inside a change of the inbox: the template is erased, and the suggestion is open again.
 
     Args:
         gallery: Where.
-        entry: Of the journal, of the action `ACCEPTED` or `DECLINED`; `Inbox.forget_entry` is for the caller.
-
-    Raises:
-        UnknownSuggestion: The suggestion is not there any more; after a yes its template is erased all the same.
+        entry: Of the journal, of the action `ACCEPTED` or `DECLINED`.
     """
     inbox = gallery.inbox
-    with inbox.change():
-        if entry.action == ACCEPTED:
-            inbox.take_back((), [str(uuid) for uuid in entry.content["templates"]])
+    if entry.action == ACCEPTED:
+        inbox.take_back((), [str(uuid) for uuid in entry.content["templates"]])
+    with suppress(UnknownSuggestion):  # its face has gone since: there is nothing to ask about any more
         inbox.close_suggestion(int(entry.content["suggestion"]), "open")
+    inbox.tell("took back", str(entry.content["person_id"]), entry.action)
 
 
-def reason_of(proposal: Proposal) -> str:
-    """Why a face is suggested: ``pose``, ``age`` or ``appearance``, and in how many sightings on how many days."""
-    return f"{proposal.lack} {proposal.sightings} {proposal.days}"
+def _view(template: Template) -> View:
+    sample = template.sample
+    made = datetime.fromisoformat(template.created_at) if template.created_at else None
+    return View(sample.embedding, sample.pose, made, learned=bool(sample.learned_from))
+
+
+def _seen(sighting: Sighting, faces: SightedFaces) -> list[SeenFace]:
+    since = datetime.fromisoformat(sighting.since)
+    return [
+        SeenFace(face_id, sighting.id, since, faces.embeddings[row], float(faces.qualities[row]), faces.poses[row])
+        for row, face_id in enumerate(faces.ids)
+    ]
+
+
+def _suggested(gallery: Gallery, suggestions: Sequence[Suggestion]) -> list[Floats]:
+    """The faces of suggestions, whatever was said to them."""
+    faces = gallery.inbox.faces({one.sighting_id for one in suggestions})
+    kept = ((one, faces[one.sighting_id]) for one in suggestions if one.sighting_id in faces)
+    return [found.embeddings[found.ids.index(one.face_id)] for one, found in kept if one.face_id in found.ids]
+
+
+def _without_known_looks(core: Core, seen: Sequence[SeenFace], known: Sequence[Floats]) -> list[SeenFace]:
+    """The same faces; those of a look that was suggested before are none to propose, and still say who was there."""
+    return [replace(face, quality=0.0) if core.is_like_any(face.embedding, known) else face for face in seen]
+
+
+def _origin(templates: Sequence[Template], embedding: Floats) -> str:
+    """The UUID of the enrolled template that a face resembles most."""
+    enrolled = [template for template in templates if not template.sample.learned_from]
+    return max(enrolled, key=lambda template: float(template.sample.embedding @ embedding)).uuid
+
+
+def _outdated(suggestion: Suggestion) -> SuggestionOutdated:
+    return SuggestionOutdated(
+        f"Suggestion {suggestion.number} cannot be accepted",
+        why=f"its face does not match what {suggestion.person} is enrolled with by now",
+        fix="Decline it",
+    )
