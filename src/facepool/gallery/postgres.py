@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 import psycopg
 
-from facepool.errors import OutcomeUnknown, PathMissing, PoolLocked, PoolUnreachable
+from facepool.errors import OutcomeUnknown, PathMissing, PoolGone, PoolLocked, PoolUnreachable
 from facepool.gallery.address import PostgresAddress
 from facepool.gallery.base import OpenFiles
 from facepool.gallery.checks import check_space, check_vectors, damaged, gallery_changed
@@ -164,6 +164,7 @@ class PostgresGallery(SqlGallery):
         self._resources = ExitStack()
         self._connections = self._resources.enter_context(shared(address, timeout_s))
         self._timeout_s = timeout_s
+        self._must_exist = must_exist
         self._closed = False
         self._lent: PostgresDatabase | None = None
         self._nothing: sqlite3.Connection | None = None
@@ -174,21 +175,22 @@ class PostgresGallery(SqlGallery):
         self._stored: tuple[int, bytes] | None = None
         self._remarks: list[str] = []
         try:
-            self._open(must_exist=must_exist)
+            self._open()
         except BaseException as error:
             if isinstance(error, PoolUnreachable) and self._history is not None:
                 return
             self.close()
             raise
 
-    def _open(self, *, must_exist: bool) -> None:
-        with self._reading() as db:
-            if must_exist and not isinstance(db, PostgresDatabase):
+    def _open(self) -> None:
+        with self._connected() as there:
+            if self._must_exist and not self._has_pool(there):
                 raise PathMissing(
                     f"The pool {self.address} does not exist",
                     why="its database has no tables of facepool in that schema",
                     fix="Register somebody first, or name another pool",
                 )
+        with self._reading() as db:
             self._read_revision(db)
             check_space(self.address, read_space(db), self._offered)
 
@@ -282,6 +284,7 @@ class PostgresGallery(SqlGallery):
     def _writing(self) -> Iterator[Database]:
         with self._connected() as db:
             if not self._has_pool(db):
+                self._check_wanted()
                 self._bring_up_to_date(db)
             with db.transaction(A_CHANGE):
                 for (schema,) in db.execute("SELECT current_schema() FROM state FOR UPDATE"):
@@ -321,8 +324,22 @@ class PostgresGallery(SqlGallery):
     def _explained(self) -> AbstractContextManager[None]:
         return explained(self._where)
 
+    def _check_wanted(self) -> None:
+        """Refuse to make tables anew that had to be there, and were.
+
+        Raises:
+            PoolGone: They had.
+        """
+        if self._must_exist:
+            raise PoolGone(
+                f"The pool {self.address} cannot be used",
+                why="its tables were deleted",
+                fix="Restore it from a backup",
+            )
+
     def _empty(self) -> sqlite3.Connection:
         """Tables without anybody, while there are none in the database."""
+        self._check_wanted()
         if self._nothing is None:
             self._nothing = self._resources.enter_context(closing(in_memory()))
         return self._nothing

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from facepool.errors import (
+    CollectionExists,
     ConfigError,
     DiskFull,
     FacepoolError,
@@ -34,6 +35,7 @@ from facepool.errors import (
     SpaceMismatch,
     SuggestionOutdated,
     SystemLimit,
+    UnknownCollection,
     UnknownPerson,
     UnknownSighting,
     UnknownSuggestion,
@@ -218,9 +220,11 @@ _STATUS: tuple[tuple[type[FacepoolError], int], ...] = (
     (UnknownSighting, 404),
     (UnknownSuggestion, 404),
     (SuggestionOutdated, 409),
+    (UnknownCollection, 404),
     (GroupGone, 404),
     (GroupChanged, 409),
     (PersonExists, 409),
+    (CollectionExists, 409),
     (PoolChanged, 409),
     (IdentityConflict, 409),
     (PersonFull, 409),
