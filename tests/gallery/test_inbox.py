@@ -710,10 +710,12 @@ def test_erased_people_and_withdrawn_consent_leave_no_word(tmp_path: Path) -> No
 
 @pytest.mark.postgres
 def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from facepool.gallery import postgres as kind
+    from facepool.gallery import postgres_schema
+
+    first = postgres_schema.MIGRATIONS[:1]
 
     with monkeypatch.context() as patch:
-        patch.setattr(kind, "MIGRATIONS", kind.MIGRATIONS[:1])
+        patch.setattr("facepool.gallery.postgres.MIGRATIONS", first)
         with opened(tmp_path, POSTGRES) as old:
             old.create("Ada")
     with opened(tmp_path, POSTGRES) as pool:

@@ -149,8 +149,8 @@ def _why_nothing(context: CommandContext, pool: Pool) -> str:
     threshold = context.policy_of(pool).identification(templates, pool.calibration()).value
     if templates and not most_degrees(curve, threshold):
         return (
-            f"Nothing is suggested: the threshold of {counted(templates, 'view')} ({threshold:.2f}) is so low that there "
-            "is no room to learn safely. More people or views raise it"
+            f"Nothing is suggested: a pool of {counted(templates, 'view')} has so low a threshold ({threshold:.2f}) that "
+            "there is no room to learn safely. More people or views raise it"
         )
     if context.settings.refresh == "off":
         return "Nothing is suggested: facepool serve --refresh suggest, or facepool recognize --refresh suggest"
