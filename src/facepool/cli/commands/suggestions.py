@@ -148,9 +148,10 @@ def _why_nothing(context: CommandContext, pool: Pool) -> str:
     templates = pool.size().templates
     threshold = context.policy_of(pool).identification(templates, pool.calibration()).value
     if templates and not most_degrees(curve, threshold):
+        few = counted(templates, "view")
         return (
-            f"Nothing is suggested: a pool of {counted(templates, 'view')} has so low a threshold ({threshold:.2f}) that "
-            "there is no room to learn safely. More people or views raise it"
+            f"Nothing is suggested: a pool of {few} has so low a threshold ({threshold:.2f}) that there is no room to "
+            "learn safely. More people or views raise it"
         )
     if context.settings.refresh == "off":
         return "Nothing is suggested: facepool serve --refresh suggest, or facepool recognize --refresh suggest"
