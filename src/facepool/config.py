@@ -331,7 +331,7 @@ class Settings(BaseModel):
     def keep_options(self) -> KeepOptions:
         """What is kept of who was seen."""
         bounds = InboxBounds(self.keep_days, self.keep_sightings, max(1, round(self.keep_mb * 1_000_000)))
-        return KeepOptions(unknown=self.keep_unknown, recognized=self.keep_recognized, bounds=bounds)
+        return KeepOptions(unknown=self.keep_unknown, recognized=self.keeps_recognized, bounds=bounds)
 
     @property
     def keeps_recognized(self) -> bool:

@@ -5,17 +5,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pytest
 
 from facepool.errors import SuggestionOutdated, UnknownPerson, UnknownSuggestion
 from facepool.gallery import Pool, open_pool, transfer
+from facepool.gallery.sightings import InboxBounds
 from facepool.groups.drift import most_degrees
-from facepool.groups.learn import MOST_OPEN, Learning, Suggested, Why, take_back, take_back_answer
+from facepool.groups.keeper import KeepOptions, SightingKeeper
+from facepool.groups.learn import MOST_OPEN, Learning, Suggested, Suggester, Why, take_back, take_back_answer
+from facepool.groups.undoing import undo, undoable
+from facepool.recognize.sightings import TrackSighting
 from facepool.thresholds import ThresholdPolicy
-from facepool.types import Floats, Sample, Template
-from support.looks import CURVE, DIMENSION, FRONTAL, NOW, at_similarity, between, keep_seen, somebody
+from facepool.types import Candidate, Decision, Floats, Sample, Template
+from support.looks import CURVE, DIMENSION, FRONTAL, NOW, at_similarity, between, keep_seen, sighted, somebody
 from support.pools import POSTGRES, kept, place, space
 
 KINDS = ("pool.db", pytest.param(POSTGRES, marks=pytest.mark.postgres))
@@ -236,3 +241,42 @@ def test_an_attacker_to_whom_everybody_says_yes_is_not_named(pool: Pool) -> None
     assert said_yes > 0, "the attack did get something stored"
     reached = max(float(template.sample.embedding @ attacker) for template in pool.templates("Ada"))
     assert reached < threshold - 0.1
+
+
+def test_sightings_that_end_before_a_camera_lead_to_a_suggestion_that_is_told_of(pool: Pool, tmp_path: Path) -> None:
+    told: list[Suggested] = []
+    suggester = Suggester(learning(), lambda: True, told.append)
+    ada = pool.person("Ada")
+    assert ada is not None
+    candidate = Candidate("Ada", 0.65, 1, person_id=ada.id)
+    decision = Decision("Ada", 0.65, 0.4, None, "match", candidates=(candidate,))
+    options = KeepOptions(unknown=False, recognized=True, bounds=InboxBounds())
+    with SightingKeeper(
+        lambda: open_pool(tmp_path / "pool.db", SPACE), POLICY, lambda: options, on_kept=suggester
+    ) as keeper:
+        for day in (2, 1, 0):
+            at = NOW - timedelta(days=day)
+            seen = TrackSighting(str(uuid4()), decision, at, at, 0.0, 1.0, 9, sighted(LOOK), ended=True)
+            keeper.take("Front door", [seen])
+    assert [one.suggestion.person for one in told] == ["Ada"]
+    assert told[0].record()["source"] == "Front door"
+    assert suggester.suggested == 1
+
+
+def test_nothing_is_suggested_while_it_is_not_wanted(pool: Pool) -> None:
+    told: list[Suggested] = []
+    suggester = Suggester(learning(), lambda: False, told.append)
+    for day in (2, 1, 0):
+        sighting = keep_seen(pool, "Ada", LOOK, days_ago=day)
+        suggester(pool, sighting, pool.inbox.faces([sighting.id])[sighting.id])
+    assert told == []
+    assert pool.inbox.suggestions() == []
+
+
+def test_an_answer_is_undone_by_its_number_and_says_what_it_was(pool: Pool) -> None:
+    number = suggestion_of(pool)
+    learned = learning().accept(pool, number, "Me")
+    change = undo(pool, learned.undo)
+    assert (change.caller, change.what) == ("Me", "a suggested face became a view of Ada")
+    assert learned_of(pool, "Ada") == []
+    assert undoable(pool) == []

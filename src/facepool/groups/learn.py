@@ -98,6 +98,7 @@ class Suggested:
             "event": "suggested",
             "person": suggestion.person,
             "person_id": suggestion.person_id,
+            "previous": None,
             "suggestion": suggestion.number,
             "reason": Why.of(suggestion).lack,
             "similarity": round(suggestion.similarity, 4),
@@ -258,6 +259,32 @@ class Learning:
         criteria = Criteria(threshold, look_alikes=state.look_alikes, margins=state.margins)
         others = [one for one in found.candidates[0] if one.person != person]
         return decide(found.candidates[0], criteria).person == person and decide(others, criteria).person is None
+
+
+class Suggester:
+    """Suggests what is worth it of each sighting that was kept, and tells of it; for a `SightingKeeper`.
+
+    Args:
+        learning: Knows what is worth it.
+        wanted: Whether suggestions are wanted now.
+        tell: Hears of each.
+
+    Attributes:
+        suggested: How many there were.
+    """
+
+    def __init__(self, learning: Learning, wanted: Callable[[], bool], tell: Callable[[Suggested], None]) -> None:
+        self._learning = learning
+        self._wanted = wanted
+        self._tell = tell
+        self.suggested = 0
+
+    def __call__(self, gallery: Gallery, sighting: Sighting, faces: SightedFaces) -> None:
+        """Look at a sighting that has ended."""
+        found = self._learning.look(gallery, sighting, faces) if self._wanted() else None
+        if found is not None:
+            self.suggested += 1
+            self._tell(found)
 
 
 def take_back(gallery: Gallery, person: str | None = None) -> dict[str, int]:
