@@ -1,5 +1,6 @@
 """Sightings over REST: looking at them, correcting who it was, deleting them."""
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,8 @@ from facepool.types import Floats, Pose, Sample, SightedFaces, Sighting
 from facepool.web.services import Services
 from facepool.web.services.keys import LOCAL
 from support.fake_analyzer import SPACE, FakeAnalyzer, unit
-from support.web_client import client_of
+from support.fake_live_analyzer import Actor, FakeLiveAnalyzer
+from support.web_client import HERE, client_of, look
 
 
 def between(degrees: float, beside: float = 0.0) -> Floats:
@@ -216,6 +218,30 @@ def test_erasing_somebody_erases_their_sightings(web: TestClient, pool: Pool) ->
     assert [found["id"] for found in web.get("/v1/sightings").json()["sightings"]] == [other]
     assert entries(web) == []
     assert "Bo" not in web.get("/v1/audit").text
+
+
+def test_a_face_in_view_is_corrected_by_its_sighting(tmp_path: Path) -> None:
+    analyzer = FakeLiveAnalyzer()
+    with open_pool(tmp_path / "pool.db", SPACE) as pool:
+        for name, vectors in (("Ada", ADA), ("Bo", BO)):
+            pool.register(name, [Sample(vector) for vector in vectors], SPACE)
+    with client_of(tmp_path, analyzer) as web:
+        assert web.patch("/v1/settings", json={"keep_recognized": True}).status_code == 200
+        with web.websocket_connect(f"{HERE}/v1/live") as socket:
+            told = [look(socket, analyzer.frame(Actor(MISTAKEN))) for _ in range(12)]
+            (face,) = told[-1]["faces"]
+            assert {event["sighting"] for message in told for event in message["events"]} == {face["sighting"]}
+            for _ in range(500):  # it is kept beside the picture
+                if web.get(f"/v1/sightings/{face['sighting']}").status_code == 200:
+                    break
+                time.sleep(0.01)
+            done = correct(web, face["sighting"], "Bo")
+            assert (face["person"], done["previous"], done["sighting"]) == ("Ada", "Ada", face["sighting"])
+        for _ in range(500):  # that the page is gone is noted after it
+            if len(entries(web)) == 3:
+                break
+            time.sleep(0.01)
+        assert entries(web)[1:] == [("Bo", True)] * 2
 
 
 def test_looking_takes_another_role_than_correcting(tmp_path: Path, analyzer: FakeAnalyzer) -> None:
