@@ -37,8 +37,11 @@ FacepoolError
 │   ├── PoolChanged
 │   ├── TransferIncomplete
 │   ├── UnknownSighting
+│   ├── UnknownSuggestion
 │   ├── GroupGone
 │   ├── GroupChanged
+│   ├── UndoUnknown
+│   ├── UndoOutdated
 │   ├── PersonFull
 │   ├── InsufficientData
 │   └── IdentityConflict
@@ -426,6 +429,15 @@ class UnknownSighting(PoolError):
     code = "sighting_unknown"
 
 
+class UnknownSuggestion(PoolError):
+    """There is no such suggestion to decide on: it has expired, or somebody has decided already.
+
+    Remedy: `facepool suggestions list` shows those that there are.
+    """
+
+    code = "suggestion_unknown"
+
+
 class GroupGone(PoolError):
     """There is no group of unknown faces of that number: it was named, joined to another, deleted, or has expired.
 
@@ -442,6 +454,24 @@ class GroupChanged(PoolError):
     """
 
     code = "group_changed"
+
+
+class UndoUnknown(PoolError):
+    """There is no change of that number to undo: it was undone, has expired, or was of somebody who is erased.
+
+    Remedy: `facepool unknown undo --list` shows those that can be undone.
+    """
+
+    code = "undo_unknown"
+
+
+class UndoOutdated(PoolError):
+    """A change cannot be undone any more, because of what was done since.
+
+    Remedy: the message says what stands against it; change what there is now instead.
+    """
+
+    code = "undo_outdated"
 
 
 class PersonFull(PoolError):

@@ -5,8 +5,9 @@ parts depend on each other: read it first, then ``pool`` and ``store``. Other pr
 ``processes`` for who they are, ``announcements`` for what they tell each other. Nothing here knows requests or routes.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from typing import Annotated
@@ -20,20 +21,24 @@ from facepool.faces.analyze import Analyzer
 from facepool.faces.turns import TurnFinder
 from facepool.gallery import Pool
 from facepool.gallery.address import PoolAddress, PostgresAddress
+from facepool.gallery.collections import DEFAULT, NEWS
+from facepool.groups.keeper import SightingKeeper
 from facepool.models.catalog import ModelEntry
 from facepool.recognize.live import LiveRecognizer
+from facepool.recognize.sightings import FACES_KEPT
 from facepool.recognize.snapshots import SnapshotRecognizer
 from facepool.recognize.track import Tracker
 from facepool.sinks import EventOutputs
 from facepool.thresholds import ThresholdPolicy
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
-from facepool.web.services.cameras import CameraMemory, Cameras, CameraSetup
+from facepool.web.services.cameras import Camera, CameraMemory, Cameras, CameraSetup
 from facepool.web.services.decoding import Decoder
 from facepool.web.services.engine import Engine
 from facepool.web.services.following import Follower
 from facepool.web.services.frigate import Frigate, FrigateClient
 from facepool.web.services.indexing import IndexMaker
+from facepool.web.services.keeping import count_kept, keeper_of
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import Limits
 from facepool.web.services.logs import Logs
@@ -48,6 +53,8 @@ from facepool.web.services.tuning import Tuning
 
 _VISITS = "visits"
 """What a process tells the others: who is in front of its cameras."""
+OF_REQUEST = "facepool.services"
+"""Where the scope of a request has those of the collection that it is about: `facepool.web.middleware.collections`."""
 _TRACKS_EACH = 1_000_000_000
 """How many numbers of tracks each process has for itself: JavaScript still counts in ones there."""
 
@@ -72,11 +79,17 @@ class Services:
         outputs: Other programs that hear of events.
         follower: Keeps what is in memory of the pool up to date.
         indexing: Makes the index of a large pool in its database.
+        keeper: Keeps who was seen, where the settings say so.
         processes: Those that serve the pool, this one among them.
         frigate: Names the people of Frigate's events; None: it is not asked for.
         models: What the networks are, and under which terms.
         tracks: Numbers for those who are followed, each given once.
         neighbours: Workers of the same parent; None: there are none.
+        root: Those of the default collection, whose networks, keys, limits and metrics these share; None: these are
+            the default one's.
+        options: What the server was started with.
+        given: The settings that it was started with; their collection is meant by requests that name none.
+        gone: Is set when the collection was removed, or is closed because others need its room.
     """
 
     engine: Engine
@@ -94,11 +107,16 @@ class Services:
     outputs: EventOutputs
     follower: Follower
     indexing: IndexMaker
+    keeper: SightingKeeper
     processes: Processes
+    given: Settings
+    options: "ServerOptions"
     frigate: Frigate | None = None
     models: Sequence[ModelEntry] = ()
     tracks: Iterator[int] = field(default_factory=lambda: count(1))
     neighbours: Neighbours | None = None
+    root: "Services | None" = None
+    gone: threading.Event = field(default_factory=threading.Event)
 
     @property
     def settings(self) -> Settings:
@@ -118,8 +136,12 @@ class Services:
             self.neighbours.close()
         if self.frigate is not None:
             self.frigate.close()
+        self.keeper.close()
         self.outputs.close()
-        self.engine.close()
+        if self.root is None:
+            self.engine.close()
+        else:
+            self.metrics.forget(self.settings.collection)
         self.activity.close()
         self.follower.close()
         self.indexing.close()
@@ -142,6 +164,7 @@ class ServerOptions:
         limits: How much one client may ask for.
         decoders: How many processes decode pictures; None: what suits the machine.
         workers: How many servers like this one are started together.
+        most_collections: How many collections may be open at the same time.
     """
 
     keys_always: bool = False
@@ -153,33 +176,38 @@ class ServerOptions:
     limits: Limits = field(default_factory=Limits)
     decoders: int | None = None
     workers: int = 1
+    most_collections: int = 16
 
 
-def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | None = None) -> Services:
+def assemble(
+    settings: Settings, analyzer: Analyzer, options: ServerOptions | None = None, root: Services | None = None
+) -> Services:
     """Put the services of a server together, and make sure that the pool can be used.
 
     Args:
         settings: As for any command.
         analyzer: With the networks, for this server alone.
         options: What only a server has to know.
+        root: Services of the default collection, which run; None: these are made now.
 
     Raises:
         ConfigError: An address of another program cannot be used.
         PoolError: The pool cannot be used.
         StorageError: What is kept beside it cannot.
     """
-    options = options or ServerOptions()
-    access = PoolAccess(settings.pool, analyzer.space, search=settings.search_choice())
+    options, given = options or ServerOptions(), settings
+    settings = _settings_of_one(given, root)
+    search, is_collection = settings.search_choice(), root is not None
+    access = PoolAccess(settings.address, analyzer.space, search=search, must_exist=is_collection)
     access.open().close()
     access.sweep()
-    store = open_store(settings.pool)
-    metrics = Metrics()
-    decoder = Decoder(options.decoders)
-    engine = Engine(analyzer, decoder, queue=options.queue, batch=options.batch, on_run=metrics.run)
+    store = open_store(settings.address)
+    metrics = Metrics() if root is None else root.metrics
+    engine = _engine(analyzer, options, metrics) if root is None else root.engine
     tuning = Tuning(settings, analyzer.fmr, store, options.pinned)
     outputs = EventOutputs(settings, access.open)
-    processes = processes_of(settings.pool, options.workers)
-    tracks = count(1 + _TRACKS_EACH * processes.number)
+    processes = processes_of(settings.address, options.workers)
+    tracks = count(1 + _TRACKS_EACH * processes.number) if root is None else root.tracks
     activity = Activity(
         store,
         access.person_id,
@@ -188,6 +216,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         processes=processes,
     )
     audit = Audit(store, access.person_id)
+    keeper = keeper_of(access, tuning, activity)
     settling = Settling(Logs(store, activity, audit), store, access)
     setup = CameraSetup(
         recognizer=partial(live_recognizer, engine, tuning, tracks),
@@ -196,6 +225,7 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         turn_finder=partial(TurnFinder, engine.analyzer),
         capture=settings.capture_options(partial(TurnFinder, engine.analyzer)),
         rotate=settings.rotate,
+        keep=lambda camera, sightings: keeper.take(camera.name, sightings, place=camera.id, camera=camera.source),
     )
     frigate = None
     if settings.frigate is not None:
@@ -211,18 +241,20 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
             activity.emit,
             tracks,
             _turn_of(processes, f"events of {client.name} below {topic}"),
+            keeper.take,
         )
-    cameras = Cameras(
-        setup,
-        CameraMemory(store),
-        lambda cameras: outputs.set_cameras({camera.source: camera.name for camera in cameras}),
-        processes,
-    )
+
+    def tell_of_cameras(cameras: Sequence[Camera]) -> None:
+        outputs.set_cameras({camera.source: camera.name for camera in cameras})
+        if root is not None:  # processes that do not have the collection open are to watch them, too
+            root.processes.announcements.send(NEWS)
+
+    cameras = Cameras(setup, CameraMemory(store), tell_of_cameras, processes)
     services = Services(
         engine=engine,
         pool=access,
         tuning=tuning,
-        keys=Keys(store, always_required=options.keys_always),
+        keys=Keys(store, always_required=options.keys_always) if root is None else root.keys,
         activity=activity,
         audit=audit,
         people=PersonChanges(settling, activity, audit, outputs.forget),
@@ -234,22 +266,29 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         outputs=outputs,
         follower=Follower(access.open, announcements=processes.announcements),
         indexing=IndexMaker(access.open),
+        keeper=keeper,
         processes=processes,
         frigate=frigate,
         models=options.models,
         tracks=tracks,
         neighbours=Neighbours(processes, cameras.picture_here) if options.workers > 1 else None,
+        root=root,
+        options=options,
+        given=given,
     )
     # Numbers that are looked up whenever the metrics are asked for.
-    metrics.watch("pictures_waiting", "Pictures of requests under way", lambda: services.engine.waiting)
-    metrics.watch("sessions", "WebSockets and event streams", lambda: services.limits.sessions)
-    metrics.watch("cameras", "Cameras of the server", lambda: len(services.cameras.all()))
-    metrics.watch("cameras_watching", "Cameras that show something", lambda: services.cameras.showing)
-    metrics.watch("events_delivered", "Events that other programs have got", lambda: services.outputs.delivered)
-    metrics.watch("events_dropped", "Events that other programs never will get", lambda: services.outputs.dropped)
+    watch = partial(metrics.watch, settings.collection)
+    watch("cameras", "Cameras of the server", lambda: len(services.cameras.all()))
+    watch("cameras_watching", "Cameras that show something", lambda: services.cameras.showing)
+    watch("events_delivered", "Events that other programs have got", lambda: services.outputs.delivered)
+    watch("events_dropped", "Events that other programs never will get", lambda: services.outputs.dropped)
+    count_kept(keeper, watch)
     if frigate is not None:
-        metrics.watch("frigate_waiting", "People of Frigate's events to look at", lambda: frigate.waiting)
-    options.limits.share(processes)
+        watch("frigate_waiting", "People of Frigate's events to look at", lambda: frigate.waiting)
+    if root is None:
+        watch("pictures_waiting", "Pictures of requests under way", lambda: services.engine.waiting)
+        watch("sessions", "WebSockets and event streams", lambda: services.limits.sessions)
+        options.limits.share(processes)
     if services.neighbours is not None:
         cameras.picture_elsewhere = services.neighbours.picture
     follow_others(services)
@@ -257,6 +296,18 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     settling.start()
     services.indexing.start()
     return services
+
+
+def _settings_of_one(given: Settings, root: Services | None) -> Settings:
+    """The settings of one collection; Frigate knows of the one only that is meant where none is named."""
+    name = DEFAULT if root is None else given.collection
+    home = given.collection if root is None else root.given.collection
+    return given.model_copy(update={"collection": name, "frigate": given.frigate if name == home else None})
+
+
+def _engine(analyzer: Analyzer, options: ServerOptions, metrics: Metrics) -> Engine:
+    decoder = Decoder(options.decoders)
+    return Engine(analyzer, decoder, queue=options.queue, batch=options.batch, on_run=metrics.run)
 
 
 def _turn_of(processes: Processes, work: str) -> Callable[[], bool]:
@@ -305,18 +356,20 @@ def live_recognizer(engine: Engine, tuning: Tuning, tracks: Iterator[int], pool:
     Several browsers are one source for those who hear of events, as is a camera that was restarted: no track of a
     server has the number of another.
     """
-    tracker = Tracker(numbers=tracks)
-    return LiveRecognizer(engine.analyzer, pool, tuning.policy, tracker, tuning.settings.live_options())
+    tracker, options = Tracker(numbers=tracks), replace(tuning.settings.live_options(), keep_faces=FACES_KEPT)
+    # Whether faces are kept may change while it watches.
+    return LiveRecognizer(engine.analyzer, pool, tuning.policy, tracker, options, lambda: tuning.settings.keeps_faces)
 
 
 def snapshot_recognizer(engine: Engine, tuning: Tuning, pool: Pool) -> SnapshotRecognizer:
     """A recognizer for pictures of which several show one person, with the settings as they are now."""
-    return SnapshotRecognizer(engine.analyzer, pool, tuning.policy, tuning.settings.live_options())
+    options = replace(tuning.settings.live_options(), keep_faces=FACES_KEPT)
+    return SnapshotRecognizer(engine.analyzer, pool, tuning.policy, options, lambda: tuning.settings.keeps_faces)
 
 
 async def services_of(connection: HTTPConnection) -> Services:  # async: it needs no thread
-    """The services of the application that a request or WebSocket came to."""
-    found = connection.app.state.services
+    """The services of the collection that a request or WebSocket is about."""
+    found = connection.scope.get(OF_REQUEST) or connection.app.state.services
     if not isinstance(found, Services):
         raise TypeError("the application has no services")
     return found

@@ -31,6 +31,7 @@ from facepool.gallery.database import Database
 from facepool.overlay import Painter, live_labels
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.live import LiveRecognizer, LiveSession
+from facepool.recognize.sightings import TrackSighting
 from facepool.records import live_records
 from facepool.types import Frame, Turn
 from facepool.web.problems import NotFound, RequestError, ServerBusy
@@ -43,7 +44,8 @@ MOST_CAMERAS = 64
 SNAPSHOTS_EVERY_S = 2.0
 """How often an address that serves one picture at a time is asked, where nothing else is said."""
 _PICTURE_QUALITY = 85
-_MEMORY = "cameras"
+MEMORY = "cameras"
+"""Under which name the store has them."""
 _LOG = logging.getLogger(__name__)
 _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 30.0
@@ -93,6 +95,7 @@ class FaceInView(BaseModel):
     person: str | None = Field(description="null: unknown")
     reason: str = Field(description="`match` is the only one that names a person")
     since: str
+    sighting: str | None = Field(None, description="The `id` of the sighting, where faces are kept; null: none are")
 
 
 class CameraInfo(BaseModel):
@@ -149,6 +152,7 @@ class CameraSetup:
         emit: Passes on what happened before a camera, in the camera's thread.
         rotate: How cameras are turned that nothing else is said of.
         watches: Whether this process is to watch a camera, by its id; nothing is emitted by one that is not.
+        keep: Gets the sightings of a camera, in the camera's thread.
     """
 
     recognizer: Callable[[Pool], LiveRecognizer]
@@ -158,6 +162,7 @@ class CameraSetup:
     capture: CaptureOptions
     rotate: Rotation = "0"
     watches: Callable[[str], bool] = lambda _number: True
+    keep: Callable[["Camera", Sequence[TrackSighting]], None] = lambda _camera, _sightings: None
 
 
 class Camera:
@@ -329,7 +334,7 @@ class Camera:
         pace = None if source.live else Pace()
         self._line.connected()
         recognizer = self._setup.recognizer(pool)
-        with closing(LiveSession(recognizer, self._emit)) as session:
+        with closing(LiveSession(recognizer, self._emit, self._keep)) as session:
             silent = False
             for frame in frames_or_silence(source):
                 if self._stop.is_set() or not self._setup.watches(self.id):
@@ -354,6 +359,10 @@ class Camera:
         """Pass on what happened, unless it is for another process to say by now: this one may have stood still."""
         if self._setup.watches(self.id):
             self._setup.emit(self, frame, events)
+
+    def _keep(self, _frame: Frame, sightings: Sequence[TrackSighting]) -> None:
+        if self._setup.watches(self.id):
+            self._setup.keep(self, sightings)
 
     def _show(self, frame: Frame, view: LiveView) -> None:
         at_s = time.monotonic()
@@ -746,7 +755,7 @@ class CameraMemory:
         They stood in sources, and in names: the page called a camera by its whole address where nothing else was given.
         """
         with self._store.reading() as db:
-            cameras, kept, whole = self._read(db), self._store.kept_in(db, _MEMORY), self._secrets.read(db)
+            cameras, kept, whole = self._read(db), self._store.kept_in(db, MEMORY), self._secrets.read(db)
         names = [camera.name for camera in cameras.values() if has_secret(camera.name)]
         if names or any(map(has_secret, kept)):
             cameras = self._change(_without_logins_in_names)
@@ -774,7 +783,7 @@ class CameraMemory:
             whole.get(shown, shown): RememberedCamera(name=one)
             if isinstance(one, str)
             else RememberedCamera.model_validate(one)
-            for shown, one in self._store.kept_in(db, _MEMORY).items()
+            for shown, one in self._store.kept_in(db, MEMORY).items()
         }
 
     def _change(
@@ -797,7 +806,7 @@ class CameraMemory:
                     cameras = change(self._read(db))
                     kept, whole = _as_kept(cameras)
                     self._secrets.put(db, whole)
-                    self._store.keep_in(db, _MEMORY, kept)
+                    self._store.keep_in(db, MEMORY, kept)
                     self._store.announce(db, "cameras")
                     if by:
                         insert_entry(db, by, action, detail=detail)
