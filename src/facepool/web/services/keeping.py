@@ -1,9 +1,11 @@
 """What a server keeps of who was seen: one keeper for its cameras, for browsers and for Frigate's people."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 
 from facepool.config import Settings
+from facepool.errors import ConfigError
 from facepool.groups.keeper import KeepOptions, SightingKeeper
 from facepool.groups.learn import Learning, Suggester
 from facepool.models.catalog import FmrCurve
@@ -55,6 +57,12 @@ def keeper_of(pool: PoolAccess, tuning: Tuning, activity: Activity, suggester: S
             with pool.open() as opened:
                 _ = opened.inbox  # raises where there is no place for one
 
+    def has_kept() -> bool:
+        """Whether anything is there that will be too old one day."""
+        with pool.open() as opened, suppress(ConfigError):  # a pool that has no place for it
+            return opened.inbox.usage().sightings > 0
+        return False
+
     def heed(before: Settings, after: Settings) -> None:
         if before.keep_unknown and not after.keep_unknown:
             keeper.withdraw()
@@ -63,7 +71,7 @@ def keeper_of(pool: PoolAccess, tuning: Tuning, activity: Activity, suggester: S
     tuning.heed(heed, check)
     if tuning.is_withdrawn("keep_unknown") and not tuning.settings.keep_unknown:
         keeper.withdraw(0)  # it may have been cut off
-    if tuning.settings.keeps_faces:
+    if tuning.settings.keeps_faces or has_kept():
         keeper.start()
     return keeper
 
