@@ -3,6 +3,11 @@ import { add, h, put } from "./dom.js";
 import { icon } from "./icons.js";
 import { t } from "./i18n.js";
 
+const HEADING = "dialog-heading";
+
+/** The heading of a dialog whose content changes from step to step. */
+export const stepHeading = (text) => h("h2", { id: HEADING, tabindex: "-1" }, text);
+
 /** Shows a dialog. `build(close)` returns its content; resolves with what was given to close, or undefined. */
 export function ask(build) {
   return new Promise((resolve) => {
@@ -19,7 +24,7 @@ export function ask(build) {
     add(dialog, build(close));
     const heading = dialog.querySelector("h2");
     if (heading) {
-      heading.id = "dialog-heading";
+      heading.id = HEADING;
       dialog.setAttribute("aria-labelledby", heading.id);
       heading.setAttribute("tabindex", "-1");
       if (!dialog.querySelector("[autofocus]")) heading.setAttribute("autofocus", ""); // what is read first, also where it has to be scrolled
@@ -98,7 +103,7 @@ export function toast(text, name = "check", action = null) {
 export const toastError = (error) => toast([error.message, error.detail].filter(Boolean).join(" · "), "warn");
 
 /** The server's own words, where they say more than those of the page; they are English. */
-const detailOf = ({ detail }) => (detail ? h("span", { class: "help", lang: "en" }, detail) : null);
+export const detailOf = ({ detail }) => (detail ? h("span", { class: "help", lang: "en" }, detail) : null);
 
 /** A box that says what went wrong. */
 export function problemBox(error, retry) {
