@@ -33,6 +33,7 @@ from facepool.faces.detect import DETECTOR_PRESETS, DetectOptions, DetectorPrese
 from facepool.faces.load import PrecisionChoice
 from facepool.files import users_folder
 from facepool.gallery.address import PoolAddress, PostgresAddress, pool_address
+from facepool.gallery.collections import DEFAULT, check_collection, collection_address
 from facepool.recognize.evidence import EvidenceOptions
 from facepool.recognize.live import LiveOptions
 from facepool.recognize.pictures import RecognizeOptions
@@ -115,6 +116,10 @@ class Settings(BaseModel):
     pool: PoolSetting = Field(
         default_factory=default_pool,
         description="Where people are kept: a .db file, a .npy file or postgresql://user@host/database",
+    )
+    collection: str = Field(
+        DEFAULT,
+        description="Collection of the pool, each with people of its own: facepool pool collections list",
     )
     pack: str = Field("open", description="Detector and embedder that go together: facepool models list")
     detector: str | None = Field(None, description="Another detector than the pack's")
@@ -213,6 +218,11 @@ class Settings(BaseModel):
     )
     frigate_topic: str = Field("frigate", description="What Frigate calls topic_prefix: where it publishes")
 
+    @field_validator("collection")
+    @classmethod
+    def _check_collection(cls, name: str) -> str:
+        return check_collection(name)
+
     @field_validator("camera", mode="before")
     @classmethod
     def _split_cameras(cls, given: object) -> object:
@@ -252,6 +262,15 @@ class Settings(BaseModel):
         with suppress(RuntimeError):
             return path.expanduser() if isinstance(path, Path) else path
         return path
+
+    @property
+    def address(self) -> PoolAddress:
+        """Where the people of the collection are kept; ``pool`` says where those of the default one are.
+
+        Raises:
+            ConfigError: A pool of that kind has no collections.
+        """
+        return collection_address(self.pool, self.collection)
 
     def detect_options(self) -> DetectOptions:
         """What counts as a face."""

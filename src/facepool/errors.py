@@ -35,6 +35,9 @@ FacepoolError
 │   ├── PersonExists
 │   ├── PoolChanged
 │   ├── TransferIncomplete
+│   ├── UnknownSighting
+│   ├── GroupGone
+│   ├── GroupChanged
 │   ├── PersonFull
 │   ├── InsufficientData
 │   └── IdentityConflict
@@ -340,6 +343,25 @@ class InvalidEmbedding(PoolError):
     code = "embedding_invalid"
 
 
+class UnknownCollection(PoolError):
+    """The pool has no collection of that name, or the key is not for it.
+
+    Remedy: `facepool pool collections list` shows the names; a server tells nobody of collections that their key is not
+    for.
+    """
+
+    code = "collection_unknown"
+
+
+class CollectionExists(PoolError):
+    """The pool has a collection of that name already.
+
+    Remedy: choose another name, or use the one that is there: `--collection NAME`.
+    """
+
+    code = "collection_exists"
+
+
 class UnknownPerson(PoolError):
     """The pool has nobody of that name.
 
@@ -383,6 +405,33 @@ class TransferIncomplete(PoolError):
     """
 
     code = "transfer_incomplete"
+
+
+class UnknownSighting(PoolError):
+    """Nothing is kept of that sighting, or of that face of one: it has expired, or somebody deleted it.
+
+    Remedy: `facepool sightings list` shows those that are kept.
+    """
+
+    code = "sighting_unknown"
+
+
+class GroupGone(PoolError):
+    """There is no group of unknown faces of that number: it was named, joined to another, deleted, or has expired.
+
+    Remedy: `facepool unknown list` shows those that there are.
+    """
+
+    code = "group_unknown"
+
+
+class GroupChanged(PoolError):
+    """Somebody else has changed a group of unknown faces since it was last looked at.
+
+    Remedy: look at it again and repeat the change.
+    """
+
+    code = "group_changed"
 
 
 class PersonFull(PoolError):

@@ -6,7 +6,7 @@ The command line, the web and event sinks all give programs these; nothing else 
 from pathlib import Path
 
 from facepool.enroll.coverage import Coverage, DirectionReport, ViewReport
-from facepool.enroll.session import LookAlike
+from facepool.enroll.identity import LookAlike
 from facepool.faces.analyze import Faces
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.pictures import RecognizedFaces

@@ -267,6 +267,103 @@ def _measured(sample: Sample) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class SightedFaces:
+    """The best faces that were seen of one person before one camera, best first.
+
+    Attributes:
+        embeddings: (F, D) float32, rows of L2 norm 1.
+        pictures: F times the JPEG of an aligned face (112 x 112).
+        qualities: (F,) float32, 0..100, higher is better.
+        scores: (F,) float32, the detector's, 0..1.
+        sizes_px: (F,) float32, the shorter side of each box in pixels of its frame.
+        poses: F head poses; None where one could not be measured.
+        ids: F UUIDs, which the pool gives; a face that becomes a template keeps it as that one's. Empty before that.
+    """
+
+    embeddings: Floats
+    pictures: tuple[bytes, ...]
+    qualities: Floats
+    scores: Floats
+    sizes_px: Floats
+    poses: tuple[Pose | None, ...]
+    ids: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse columns that do not describe the same faces."""
+        count = len(self.embeddings)
+        columns = (self.pictures, self.qualities, self.scores, self.sizes_px, self.poses, self.ids or self.pictures)
+        if self.embeddings.ndim != 2 or any(len(column) != count for column in columns):
+            lengths = ", ".join(str(len(column)) for column in columns)
+            raise ValueError(f"columns of SightedFaces disagree: {self.embeddings.shape} embeddings, and {lengths}")
+
+    @classmethod
+    def empty(cls, dimension: int = 0) -> Self:
+        """No face: arrays of length 0."""
+        nothing = np.zeros(0, np.float32)
+        return cls(np.zeros((0, dimension), np.float32), (), nothing, nothing, nothing, ())
+
+    def __len__(self) -> int:
+        """Number of faces."""
+        return len(self.embeddings)
+
+    def __getitem__(self, rows: Indices | slice) -> "SightedFaces":
+        """The given rows, in the given order: an index array or a slice."""
+        chosen = np.arange(len(self))[rows].tolist()
+        return SightedFaces(
+            self.embeddings[chosen],
+            tuple(self.pictures[row] for row in chosen),
+            self.qualities[chosen],
+            self.scores[chosen],
+            self.sizes_px[chosen],
+            tuple(self.poses[row] for row in chosen),
+            tuple(self.ids[row] for row in chosen) if self.ids else (),
+        )
+
+    def __repr__(self) -> str:
+        """How many faces, and how good they are."""
+        best = ", ".join(f"{quality:.0f}" for quality in self.qualities)
+        return one_line(self, counted(len(self), "face") + (f" of quality {best}" if best else ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """Somebody who was followed before one camera, from when to when.
+
+    Attributes:
+        id: A UUID, given when the face is first followed.
+        source: The camera, for people, as in the activity.
+        since: When they came, ISO 8601 in UTC with milliseconds.
+        until: When they were last seen, likewise.
+        person: Who they are taken for now; None: nobody who is known.
+        person_id: That person's id, see `Person`.
+        similarity: Of the decision; None: it compared with nobody.
+        threshold: That it was compared with.
+        frames: How many frames the decision rests on.
+        group: The number of the unknown person's group; None: they are in none.
+        named_at: When they were named later, or corrected, ISO 8601 in UTC; empty: never.
+        first_person_id: Who they were taken for at first, where that was corrected; None: nobody, or somebody who was
+            erased.
+    """
+
+    id: str
+    source: str
+    since: str
+    until: str
+    person: str | None
+    person_id: str | None
+    similarity: float | None
+    threshold: float | None
+    frames: int
+    group: int | None = None
+    named_at: str = ""
+    first_person_id: str | None = None
+
+    def __repr__(self) -> str:
+        """Who was seen where, and when."""
+        return one_line(self, f"{self.person or 'unknown'} at {self.source}, {self.since} to {self.until}")
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
     """A sample that a pool keeps, with where and when it came from.
 
@@ -295,38 +392,6 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
-class SightedFaces:
-    """The faces that are kept of a sighting, one row a face, best first; no faces: every column has length 0.
-
-    Attributes:
-        embeddings: (F, D) float32, L2 norm 1.
-        pictures: JPEG of each aligned face.
-        qualities: (F,) float32, 0..100, higher is better.
-        scores: (F,) float32, the detector's, 0..1.
-        sizes_px: (F,) float32, shorter side of each face's box in source pixels.
-        poses: F poses; None where one could not be measured.
-        ids: A UUID each, given by the gallery that keeps them; a face that becomes a template keeps it. Empty before.
-    """
-
-    embeddings: Floats
-    pictures: tuple[bytes, ...]
-    qualities: Floats
-    scores: Floats
-    sizes_px: Floats
-    poses: tuple[Pose | None, ...]
-    ids: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        """Number of faces."""
-        return len(self.pictures)
-
-    def __repr__(self) -> str:
-        """How many faces, and how good they are."""
-        best = ", ".join(f"{quality:.0f}" for quality in self.qualities)
-        return one_line(self, counted(len(self), "face") + (f" of quality {best}" if best else ""))
-
-
-@dataclass(frozen=True, slots=True)
 class Person:
     """One entry of the pool's list.
 
@@ -335,12 +400,18 @@ class Person:
         templates: How many are stored.
         created_at: ISO 8601 in UTC with seconds; empty where the format does not keep it.
         id: A UUID that stays the same when the person is renamed.
+        notes: What the user has written of them.
+        tags: Words by which people are told apart, sorted.
+        external_id: What another system calls them; nobody else of the pool has it. Empty: it calls them nothing.
     """
 
     name: str
     templates: int
     created_at: str = ""
     id: str = ""
+    notes: str = field(default="", repr=False)
+    tags: tuple[str, ...] = ()
+    external_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

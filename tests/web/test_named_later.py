@@ -10,7 +10,7 @@ import pytest
 
 from facepool.gallery import open_pool
 from facepool.gallery.notices import Action, Notice, Retold
-from facepool.gallery.sql import write_notice
+from facepool.gallery.rows import write_notice
 from facepool.gallery.sqlite import SqliteGallery
 from facepool.web.services.activity import Activity, ActivityEntry
 from facepool.web.services.audit import Audit

@@ -24,6 +24,7 @@ from facepool.faces.load import ModelChoice, load_analyzer
 from facepool.files import in_a_home
 from facepool.gallery import Pool, open_pool
 from facepool.gallery.address import PoolAddress, PostgresAddress, make_folder_of, pool_address
+from facepool.gallery.collections import DEFAULT, collection_address, has_collection, unknown_collection
 from facepool.gallery.notices import COMMAND_LINE
 from facepool.models.catalog import PACKS, ModelEntry, Progress, find_pack, space_of
 from facepool.models.store import ModelStore, default_root
@@ -45,7 +46,7 @@ EVENTS = ("webhook", "mqtt", "home_assistant", "discovery_prefix")
 FRIGATE = ("frigate", "frigate_topic")
 REGISTRATION = ("register_threshold", "max_templates", "min_face", "min_sharpness")
 
-_METAVARS = {"camera": "[NAME=]SOURCE", "pool": "POOL"}
+_METAVARS = {"collection": "NAME", "camera": "[NAME=]SOURCE", "pool": "POOL"}
 _ADDRESSES = ("pool", "camera", "webhook", "mqtt", "frigate")
 """Settings that may have a password in them."""
 _ELSEWHERE = {"pool": ", or leave the password out and keep it in ~/.pgpass, or in the file that PGPASSFILE names,"}
@@ -80,6 +81,14 @@ class CommandContext:
         """What another process needs to do the same: networks and console it makes itself."""
         names = ("given", "config", "json_lines", "accept_licence", "ids_path", "is_quiet", "_warned", "settings")
         return {name: getattr(self, name) for name in names}
+
+    def for_collection(self, name: str) -> "CommandContext":
+        """The same command for another collection of the pool."""
+        other = CommandContext(self.given | {"collection": name})
+        other.config, other.json_lines, other.ids_path = self.config, self.json_lines, self.ids_path
+        other.accept_licence, other.is_quiet, other.console = self.accept_licence, self.is_quiet, self.console
+        other._warned = self._warned
+        return other
 
     @cached_property
     def settings(self) -> Settings:
@@ -123,15 +132,20 @@ class CommandContext:
 
     @cached_property
     def pool_address(self) -> PoolAddress:
-        """Where people are kept."""
+        """Where the people of the collection are kept."""
+        return collection_address(self.gallery_address, self.settings.collection)
+
+    @cached_property
+    def gallery_address(self) -> PoolAddress:
+        """Where the pool with all of its collections is: the address of the default one."""
         pool = self.settings.pool
         self._warn_of("pool")
         return in_a_home(pool, "FACEPOOL_POOL") if isinstance(pool, Path) else pool
 
     def make_folder(self) -> None:
-        """Make the folder of a pool that is a file."""
-        if isinstance(self.pool_address, Path):
-            make_folder_of(self.pool_address)
+        """Make the folder of a pool that is a file; that of its collections is made with the first of them."""
+        if isinstance(self.gallery_address, Path):
+            make_folder_of(self.gallery_address)
 
     def store(self, progress: Progress = lambda _name, _done, _total: None) -> ModelStore:
         """Where models are kept; downloads are reported to ``progress``."""
@@ -147,11 +161,20 @@ class CommandContext:
         return space_of(self.store().resolve(self.models_in_use[1]))
 
     def open_pool(self, space: EmbeddingSpace | None = None, *, must_exist: bool = True) -> Pool:
-        """The pool of the settings; passes its remarks on."""
-        address = self.pool_address
+        """The pool of the settings; passes its remarks on.
+
+        Raises:
+            UnknownCollection: It has no such collection, and that must exist.
+            PathMissing: It must exist and does not.
+        """
+        collection = self.settings.collection
         if not must_exist:
             self.make_folder()
-        pool = open_pool(address, space, ids_path=self.ids_path, must_exist=must_exist)
+        if collection != DEFAULT and not has_collection(self.gallery_address, collection):
+            if must_exist:
+                raise unknown_collection(self.gallery_address, collection)
+            self.console.note(f"The collection {collection} is new: it is made as soon as somebody is stored")
+        pool = open_pool(self.pool_address, space, ids_path=self.ids_path, must_exist=must_exist)
         choose(pool, self.settings.search_choice())
         for remark in pool.notes:
             self.console.note(remark)
@@ -244,8 +267,16 @@ class CommandContext:
 pass_context = click.make_pass_decorator(CommandContext, ensure=True)
 
 
-def settings_options(*names: str) -> Callable[[Command], Command]:
-    """Add ``--config`` and an option for each of some settings, with the setting's words and default, in this order."""
+def settings_options(*names: str, whole_pool: bool = False) -> Callable[[Command], Command]:
+    """Add ``--config`` and an option for each of some settings, with the setting's words and default, in this order.
+
+    Args:
+        names: Of the settings. A command that takes ``pool`` takes ``collection``, too.
+        whole_pool: The command is about the pool with all of its collections, and takes none.
+    """
+    if "pool" in names and not whole_pool:
+        place = names.index("pool") + 1
+        names = (*names[:place], "collection", *names[place:])
 
     def decorate(command: Command) -> Command:
         decorated = _config_option(pass_context(command))

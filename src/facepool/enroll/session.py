@@ -9,24 +9,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Literal
 
 import numpy as np
 
 from facepool.enroll.coverage import Coverage, report
+from facepool.enroll.identity import IdentityCheck, LookAlike, Resolution
 from facepool.enroll.pictures import Offer, flaw_of, typical_first, without_pixels
 from facepool.enroll.ring import direction_angle, direction_words
 from facepool.enroll.scan import RingScan, ScanStep, View, choose
-from facepool.errors import IdentityConflict, PoolChanged, ScanIncomplete, UnknownPerson
+from facepool.errors import PoolChanged, ScanIncomplete
 from facepool.faces.analyze import Analyzer, Faces
 from facepool.faces.quality import QualityPolicy
-from facepool.gallery import Gallery, clean_name, find_name
-from facepool.search import Search
+from facepool.gallery import Gallery, clean_name
 from facepool.thresholds import SAME_SCAN_FMR, ThresholdPolicy
-from facepool.types import Candidate, Floats, Frame, Image, Pose, Sample, Template, counted, one_line
-
-Resolution = Literal["same", "different"]
-"""What a look-alike is: the person who is registered, or somebody else."""
+from facepool.types import Floats, Frame, Image, Pose, Sample, counted, one_line
 
 PICTURES_AT_ONCE = 8
 """Stills that are in memory together, to run the networks on; photos of 24 megapixels take 72 MB each."""
@@ -65,32 +61,6 @@ class EnrollOptions:
         return QualityPolicy(min_score=self.min_score, min_size_px=self.min_size_px, min_sharpness=self.min_sharpness)
 
 
-@dataclass(frozen=True, slots=True)
-class LookAlike:
-    """Somebody of the pool who matches views of a scan.
-
-    Attributes:
-        person: Their name.
-        similarity: The highest of any view.
-        mean_similarity: Over all views.
-        views_matched: How many views match.
-        views: How many there are.
-        resolution: What they are; None while nobody has said it, ``different`` where the pool has them as a pair.
-    """
-
-    person: str
-    similarity: float
-    mean_similarity: float
-    views_matched: int
-    views: int
-    resolution: Resolution | None
-
-    @property
-    def probably_same(self) -> bool:
-        """Whether most views match: somebody who looks alike seldom does so from every side."""
-        return self.views_matched > self.views / 2
-
-
 class EnrollmentSession:
     """One person's registration, from pictures, a guided scan, or both.
 
@@ -117,34 +87,38 @@ class EnrollmentSession:
         policy: ThresholdPolicy | None = None,
         options: EnrollOptions | None = None,
     ) -> None:
-        self.name = clean_name(person)
         self.options = options or EnrollOptions()
+        policy = policy or ThresholdPolicy(analyzer.fmr)
+        self._identity = IdentityCheck(
+            person,
+            pool,
+            analyzer.space,
+            policy,
+            novelty=self.options.novelty,
+            most=self.options.max_templates,
+            force=self.options.force,
+        )
+        self.name = self._identity.name
         self._appearance = clean_name(self.options.appearance) if self.options.appearance else ""
         self._analyzer = analyzer
         self._pool = pool
-        self._search = Search(pool, analyzer.space)
-        self._policy = policy or ThresholdPolicy(analyzer.fmr)
-        self._same_person = self._policy.same_person().value
         self._quality = self.options.quality
-        self._resolved: dict[str, Resolution] = {}
-        self._must_be_known: set[str] = set()
         self._taken: list[Offer] = []
         self._withdrawn: list[Offer] = []
         self._scanned = False
         self._scan = RingScan(
             self.name,
-            self._contradicts,
-            self._policy.same_person(SAME_SCAN_FMR).value,
+            self._identity.contradicts,
+            policy.same_person(SAME_SCAN_FMR).value,
             self._quality,
             partial=self.options.partial,
             keep_pictures=self.options.keep_pictures,
         )
-        self._read_pool()
 
     @property
     def person(self) -> str:
         """Who gets the views: the name that was given, or the look-alike who is the same person."""
-        return next((name for name, resolution in self._resolved.items() if resolution == "same"), self.name)
+        return self._identity.person
 
     # Pictures, or frames one by one.
 
@@ -222,7 +196,7 @@ class EnrollmentSession:
     @property
     def room(self) -> int:
         """How many views of this appearance the pool still takes; 0: remove some first, or name another appearance."""
-        of_appearance = sum(sample.appearance == self._appearance for sample in self._stored)
+        of_appearance = sum(sample.appearance == self._appearance for sample in self._identity.stored)
         return max(0, self.options.max_templates - of_appearance)
 
     def scan(self, frame: Frame) -> ScanStep:
@@ -251,15 +225,16 @@ class EnrollmentSession:
         """The report on the scan as it is now."""
         self._follow()
         chosen = self._chosen()
-        threshold = self._policy.identification(self._state.templates + len(chosen), self._state.calibration)
-        return report(self._scan, chosen, threshold, person=self.person, appearance=self._appearance)
+        return report(
+            self._scan, chosen, self._identity.threshold(len(chosen)), person=self.person, appearance=self._appearance
+        )
 
     # Who looks alike.
 
     def look_alikes(self) -> tuple[LookAlike, ...]:
         """People of the pool who match a view of the scan, likeliest first; all to be resolved before ``commit``."""
         self._follow()
-        return self._find_look_alikes()
+        return self._identity.look_alikes(self._views())
 
     def resolve(self, name: str, resolution: Resolution) -> None:
         """Decide on a look-alike: the same person, to whom the views then go, or somebody else, flagged as a pair.
@@ -267,10 +242,7 @@ class EnrollmentSession:
         Raises:
             IdentityConflict: They are the same, but two people of the pool would have to become one.
         """
-        name = find_name(name)
-        if resolution == "same":
-            self._check_one_person(name)
-        self._resolved[name] = resolution
+        self._identity.resolve(name, resolution)
         self._read_pool()
 
     # All of it.
@@ -292,86 +264,57 @@ class EnrollmentSession:
             self._settle()
         while self._taken or self._scanned:
             self._read_pool()
-            self._check_still_known()
+            self._identity.check_still_known(self._again)
             if self._scanned:
-                self._check_identity()
+                self._identity.check(self._views(), "The scan", "Scan")  # the frontal one first, if there is one
             samples = self._samples()
             try:
                 stored = self._pool.register(
                     self.person,
                     samples,
                     self._analyzer.space,
-                    look_alikes=self._different(),
-                    expected_revision=self._revision,
+                    look_alikes=self._identity.different(),
+                    expected_revision=self._identity.revision,
                 )
             except PoolChanged:
                 continue  # another process was faster: look again
             self._taken = []
-            self._stored += samples
             if stored:
-                self._must_be_known.add(self.person)
+                self._identity.was_stored(samples)
             return stored
         return 0
 
     # The pool as it was read last, and what it says of a face.
 
     def _follow(self) -> None:
-        if self._pool.revision() != self._revision:
-            self._read_pool()
+        if self._identity.follow():
+            self._judge_anew()
 
     def _read_pool(self) -> None:
         """Take the pool as it is now as what everything is compared with, and judge what was taken anew."""
-        self._revision = self._pool.revision()  # first: what is read after it is of this revision, or register refuses
-        self._state = self._search.state()
-        self._belongs_to_rival = self._policy.identification(self._state.templates, self._state.calibration).value
-        templates = self._templates(self.person)
-        self._is_known = templates is not None
-        self._stored = [template.sample for template in templates or ()]
-        if self._is_known:
-            self._must_be_known.add(self.person)
+        self._identity.read()
+        self._judge_anew()
+
+    def _judge_anew(self) -> None:
         taken, self._taken = self._taken, []
         for offer in taken:
             judged = self._compare(offer.frame, offer.faces)
             if judged.outcome != "taken":
                 self._withdrawn.append(judged)
 
-    def _templates(self, name: str) -> list[Template] | None:
-        """What the pool has of somebody; None: it does not know them."""
-        if self._pool.person(name) is None:
-            return None  # asked first: the error for an unknown name looks through all names for similar ones
-        try:
-            return self._pool.templates(name)
-        except UnknownPerson:  # removed just now
-            return None
-
-    def _stored_vectors(self) -> Floats:
-        """(S, D) float32; S may be 0."""
-        return self._stacked([sample.embedding for sample in self._stored])
-
     def _own(self) -> Floats:
         """(V, D) float32, every view of the person, stored or to be stored; V may be 0."""
         scanned = [view.sample.embedding for view in self._chosen()]
         pictured = [offer.faces.embeddings[0] for offer in self._taken]
-        return np.concatenate([self._stored_vectors(), self._stacked([*scanned, *pictured])])
+        return np.concatenate([self._identity.vectors(), self._identity.stacked([*scanned, *pictured])])
 
-    def _stacked(self, embeddings: list[Floats]) -> Floats:
-        return np.array(embeddings, np.float32).reshape(len(embeddings), self._analyzer.space.dimension)
+    def _views(self) -> Floats:
+        """(V, D) float32, what the scan has captured; V may be 0."""
+        return self._identity.stacked([view.sample.embedding for view in self.views])
 
-    def _contradicts(self, embedding: Floats) -> bool:
-        """Whether a face is not that of the person whom the pool has under the name."""
-        if self.options.force or self.person != self.name or not self._stored:
-            return False
-        return bool(np.max(self._stored_vectors() @ embedding) < self._same_person)
-
-    def _check_still_known(self) -> None:
-        name = self.person
-        if self._is_known or (name == self.name and name not in self._must_be_known):
-            return
-        raise PoolChanged(
-            f"Nothing was stored of {name}",
-            why=f"{name} is no longer in the pool: removed, renamed or merged meanwhile",
-            fix=f"{'Scan' if self._scanned else 'Register'} again if that is wanted",
-        )
+    @property
+    def _again(self) -> str:
+        return "Scan" if self._scanned else "Register"
 
     # Pictures.
 
@@ -389,37 +332,23 @@ class EnrollmentSession:
         if flaw is not None:
             return Offer(frame, faces, flaw)
         self._follow()
-        self._check_still_known()
+        self._identity.check_still_known(self._again)
         return self._compare(frame, faces)
 
     def _compare(self, frame: Frame, faces: Faces) -> Offer:
         """Take the one good face of a frame, unless the pool or the views so far speak against it."""
-        embedding, own = faces.embeddings[0], self._own()
-        nearest = float(np.max(own @ embedding)) if len(own) else None
-        rival = self._rival(embedding)
-        if rival is not None and (nearest is None or rival.similarity > nearest) and not self.options.force:
-            return Offer(frame, faces, "other_person", rival.person, rival.similarity)
-        if nearest is not None and nearest < self._same_person and not self.options.force:
-            return Offer(frame, faces, "not_the_same_person", similarity=nearest)
-        if nearest is not None and nearest >= self.options.novelty:
-            return Offer(frame, faces, "known_view", similarity=nearest)
-        if len(own) >= self.options.max_templates:
-            return Offer(frame, faces, "enough")
-        offer = Offer(frame, faces, "taken", similarity=nearest)
-        self._taken.append(offer.without_pixels())
+        own = self._own()
+        compared = self._identity.compare(faces.embeddings[0], own, len(own))
+        offer = Offer(frame, faces, compared.outcome, compared.rival, compared.similarity)
+        if offer.outcome == "taken":
+            self._taken.append(offer.without_pixels())
         return offer
 
-    def _rival(self, embedding: Floats) -> Candidate | None:
-        """Somebody else of the pool to whom a face is similar enough to be theirs."""
-        nearest = self._search.nearest(embedding[None]).candidates[0]
-        others = [candidate for candidate in nearest if candidate.person != self.person]
-        return others[0] if others and others[0].similarity >= self._belongs_to_rival else None
-
-    # The scan, and look-alikes.
+    # The scan.
 
     def _chosen(self) -> list[View]:
         """The views of the scan that are to be stored."""
-        return choose(self.views, self.room, self._stored_vectors())
+        return choose(self.views, self.room, self._identity.vectors())
 
     def _samples(self) -> list[Sample]:
         """What is to be stored: of the scan, then of pictures."""
@@ -449,66 +378,6 @@ class EnrollmentSession:
             why=f"{sum(covered)} of {len(covered)} directions are captured, not {', '.join(dict.fromkeys(missing))}",
             fix="Scan again and look that way too, or accept what there is with --partial",
         )
-
-    def _find_look_alikes(self) -> tuple[LookAlike, ...]:
-        views, count = self.views, len(self.views)
-        if not views:
-            return ()
-        # Each view is one more chance to resemble somebody: so many scans, not views, are to raise the question.
-        threshold = self._policy.identification(self._state.templates * count, self._state.calibration).value
-        matching = self._search.matching(np.stack([view.sample.embedding for view in views]), threshold)
-        found = [
-            LookAlike(
-                person=name,
-                similarity=float(similarities.max()),
-                mean_similarity=float(similarities.mean()),
-                views_matched=int((similarities >= threshold).sum()),
-                views=count,
-                resolution=self._resolution(name),
-            )
-            for name, similarities in matching.items()
-            if name != self.name
-        ]
-        return tuple(sorted(found, key=lambda alike: (-alike.views_matched, -alike.similarity, alike.person)))
-
-    def _resolution(self, name: str) -> Resolution | None:
-        flagged = frozenset((name, self.name)) in self._state.look_alikes
-        return self._resolved.get(name, "different" if flagged else None)
-
-    def _different(self) -> list[str]:
-        """Who looks alike and is somebody else; people who are gone need no flag any more."""
-        different = [name for name, resolution in self._resolved.items() if resolution == "different"]
-        return [name for name in different if self._pool.person(name) is not None]
-
-    def _check_identity(self) -> None:
-        """Refuse to store the scan if the pool as it is now speaks against it."""
-        self._check_one_person(self.person)
-        if self.views and self._contradicts(self.views[0].sample.embedding):  # the frontal one, if there is one
-            raise IdentityConflict(
-                f"The scan does not look like {self.name} of the pool",
-                why=f"somebody else is stored as {self.name}",
-                fix="Scan again under another name",
-            )
-        unresolved = [alike.person for alike in self._find_look_alikes() if alike.resolution is None]
-        if unresolved:
-            raise IdentityConflict(
-                f"{self.name} looks like {' and '.join(unresolved)} of the pool",
-                why="nobody has said whether they are the same person",
-                fix="Say whether they are the same person, or two who look alike",
-            )
-
-    def _check_one_person(self, name: str) -> None:
-        """Refuse that one person of the pool is the person of the scan if another one already is."""
-        same = [other for other, resolution in self._resolved.items() if resolution == "same"]
-        if self._pool.person(self.name) is not None:
-            same.append(self.name)
-        rival = next((other for other in same if other != name), None)
-        if rival is not None:
-            raise IdentityConflict(
-                f"{name} and {rival} are both in the pool",
-                why="they would have to become one person",
-                fix=f"Make them one, then scan again: facepool people merge {name!r} {rival!r}",
-            )
 
 
 Enrollment = EnrollmentSession

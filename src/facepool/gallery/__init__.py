@@ -5,6 +5,8 @@ wherever these are. ``sqlite`` has them in a file (``connection``, ``schema``), 
 (``postgres_connection``, ``postgres_schema``). ``npy`` is the original project's two files, ``foreign`` has pools that
 come from elsewhere.
 
+A gallery may have several ``collections``, each of them a pool of its own.
+
 ``listing`` is people by pages, ``batches`` many templates at once, ``vectors`` loads them from files, ``transfer``
 copies from one gallery into another, ``backup`` copies one as a whole. ``image`` is where an index lies on the disk.
 """
@@ -17,6 +19,7 @@ from facepool.gallery.address import PoolAddress, PostgresAddress, pool_address
 from facepool.gallery.base import Gallery, check_gallery
 from facepool.gallery.batches import Stored, TemplateBatch
 from facepool.gallery.checks import clean_name, find_name, known_name
+from facepool.gallery.collections import DEFAULT, collection_address
 from facepool.gallery.columns import Changes, PoolMatrix
 from facepool.gallery.foreign import ForeignGallery
 from facepool.gallery.listing import GallerySize, PeoplePage
@@ -63,6 +66,7 @@ def open_pool(
     path: str | PoolAddress,
     space: EmbeddingSpace | None = None,
     *,
+    collection: str = DEFAULT,
     ids_path: Path | str | None = None,
     must_exist: bool = False,
     timeout_s: float = 5.0,
@@ -73,6 +77,7 @@ def open_pool(
         path: ``*.db``, ``*.sqlite``, ``*.sqlite3``: SQLite. ``*.npy``: the original pair's vectors.
             ``postgresql://...``: a database, which needs ``facepool[postgres]``.
         space: What the caller's embeddings are; None to look at people without a model.
+        collection: Which of the pool's: each has its own people, and knows nothing of the others.
         ids_path: The original pair's names; None: ``model_face_ids.npy`` beside ``model_faces.npy``, and
             ``NAME_ids.npy`` beside any other ``NAME.npy``.
         must_exist: Whether a pool that does not exist is an error. Otherwise it is made when something is stored.
@@ -84,7 +89,7 @@ def open_pool(
         PathMissing: The pool must exist and does not.
         PoolError: The files are no pool, or do not fit `space`.
     """
-    address = pool_address(path)
+    address = collection_address(pool_address(path), collection)
     if isinstance(address, PostgresAddress):
         require("postgres")
         from facepool.gallery.postgres import PostgresGallery  # noqa: PLC0415 -- of an extra

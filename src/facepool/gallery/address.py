@@ -26,6 +26,8 @@ _PARTS = re.compile(
 )
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]*\]|[^:\[\]]*)(?::[0-9]*)?")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
+COLLECTIONS = ".collections"
+"""How the folder ends that has a pool's collections: ``pool.db`` has ``pool.collections`` beside it."""
 _SECRET = re.compile(r"pass(?!file)|secret|token|client_key|server_key", re.IGNORECASE)
 """Parts of the names of libpq's parameters whose values are not shown; ``passfile`` is a path."""
 _HIDDEN = "***"
@@ -50,16 +52,18 @@ class PostgresAddress:
 
     Args:
         url: The whole address, with its password; not shown.
+        collection: Of the pool there, if not its default one: `facepool.gallery.collections`.
 
     Raises:
         ConfigError: It cannot be read, or libpq would take it for something else, a part of the password for a host,
             for example. The message does not have it, as its password could be anywhere in it.
     """
 
-    __slots__ = ("_parts", "_url")
+    __slots__ = ("_parts", "_url", "collection")
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, collection: str = "") -> None:
         self._url = url
+        self.collection = collection
         scheme = _SCHEME.match(url)
         parts = scheme and _PARTS.fullmatch(url, scheme.end())
         if not parts:
@@ -87,22 +91,23 @@ class PostgresAddress:
         return self._url
 
     def __eq__(self, other: object) -> bool:
-        """Whether libpq would be told the same."""
-        return isinstance(other, PostgresAddress) and other.url == self.url
+        """Whether libpq would be told the same, and the same collection is meant."""
+        return isinstance(other, PostgresAddress) and (other.url, other.collection) == (self.url, self.collection)
 
     def __hash__(self) -> int:
-        return hash(self._url)
+        return hash((self._url, self.collection))
 
-    def __reduce__(self) -> tuple[type["PostgresAddress"], tuple[str]]:
-        return PostgresAddress, (self._url,)
+    def __reduce__(self) -> tuple[type["PostgresAddress"], tuple[str, str]]:
+        return PostgresAddress, (self._url, self.collection)
 
     def __str__(self) -> str:
-        """The address without its password."""
+        """The address without its password, and the collection."""
         parts = self._parts
         user = "" if parts["user"] is None else parts["user"] + (f":{_HIDDEN}@" if parts["password"] else "@")
         database = "" if parts["database"] is None else f"/{parts['database']}"
         options = "&".join(map(_shown, _options(parts["options"])))
-        return f"postgresql://{user}{parts['hosts']}{database}" + (f"?{options}" if options else "")
+        shown = f"postgresql://{user}{parts['hosts']}{database}" + (f"?{options}" if options else "")
+        return f"{shown} (collection {self.collection})" if self.collection else shown
 
     def __repr__(self) -> str:
         """As ``str``."""
@@ -110,10 +115,11 @@ class PostgresAddress:
 
     @property
     def name(self) -> str:
-        """What the database is called, in the place of a file's name."""
+        """What the database is called, in the place of a file's name, with the collection."""
         found = self._found()
         said = (found.get("dbname"), found.get("service"), os.environ.get("PGDATABASE"), found.get("user"))
-        return next(filter(None, said), "postgresql")
+        database = next(filter(None, said), "postgresql")
+        return f"{database} ({self.collection})" if self.collection else database
 
     @property
     def has_secret(self) -> bool:
@@ -125,7 +131,8 @@ class PostgresAddress:
     def key(self) -> str:
         """The same for addresses that differ only in how one connects; another one for each pool."""
         found = self._found()
-        return "\n".join(f"{name}={found.get(name) or os.environ.get(of, '')}" for name, of in _IDENTIFYING.items())
+        said = [f"{name}={found.get(name) or os.environ.get(of, '')}" for name, of in _IDENTIFYING.items()]
+        return "\n".join([*said, f"collection={self.collection}"] if self.collection else said)
 
     def without_secrets(self, text: str) -> str:
         """What somebody else says of it, a database's own client for example, without the parts that are not shown."""
@@ -198,18 +205,23 @@ def folder_of(pool: PoolAddress) -> Path:
 
 
 def make_folder_of(pool: PoolAddress) -> None:
-    """Make the folder of a pool where there is none; that of a database may only be entered by its user.
+    """Make the folder of a pool where there is none; that of a database or of collections is for its user only.
 
     Raises:
         NotWritable: It cannot be made.
     """
     folder = folder_of(pool)
-    if isinstance(pool, Path):
+    if isinstance(pool, Path) and not is_of_collections(folder):
         folder.mkdir(parents=True, exist_ok=True)
         return
     with storage_errors(folder, "cannot be made"):
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def is_of_collections(folder: Path) -> bool:
+    """Whether it is where the collections of a pool in a file lie: ``pool.collections``."""
+    return folder.suffix == COLLECTIONS
 
 
 def beside(pool: PoolAddress, ending: str) -> Path:

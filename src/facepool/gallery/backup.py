@@ -26,15 +26,17 @@ from facepool.gallery.checks import check_space, check_vectors, find_name
 from facepool.gallery.connection import explained
 from facepool.gallery.database import Database
 from facepool.gallery.image import delete_image
+from facepool.gallery.rows import read_space
 from facepool.gallery.schema import (
     APPLICATION_ID,
     CONTENT,
+    SEEN,
     brought_up_to_date,
     count_of,
     damaged_of,
     version_of,
 )
-from facepool.gallery.sql import SqlGallery, read_space
+from facepool.gallery.sql import SqlGallery
 from facepool.gallery.sqlite import SqliteGallery
 from facepool.types import EmbeddingSpace
 
@@ -384,7 +386,7 @@ def _sweep(folder: Path) -> None:
 
 def _leave_out_what_is_owed(db: sqlite3.Connection) -> None:
     """Delete from a copy what logs are yet to be told, and traces of erased people: names of people who are gone."""
-    owed = [table for table in _tables(db) - {*CONTENT, "state", "removed_templates"} if count_of(db, table)]
+    owed = [table for table in _tables(db) - {*CONTENT, *SEEN, "state", "removed_templates"} if count_of(db, table)]
     for table in owed:
         db.execute(f"DELETE FROM {table}")  # noqa: S608 -- tables of ours
     (traces,) = db.execute("SELECT erased != wiped FROM state").fetchone()
@@ -409,7 +411,7 @@ def _verified(db: sqlite3.Connection, path: PoolAddress, version: int, report: R
         raise _damaged(path, str(verdict))
     if db.execute("PRAGMA foreign_key_check").fetchone() is not None:
         raise _damaged(path, "something in it belongs to nobody")
-    for table in (*CONTENT, "state"):
+    for table in (*CONTENT, *SEEN, "state"):
         _check_kinds(db, path, table)
     if count_of(db, "state") != 1:
         raise _damaged(path, "it does not say its revision")

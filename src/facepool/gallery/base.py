@@ -11,6 +11,7 @@ from facepool.gallery.batches import Stored, TemplateBatch
 from facepool.gallery.checks import check_dimension, check_space, clean_name
 from facepool.gallery.columns import Changes, LookAlikes, PoolMatrix
 from facepool.gallery.image import ImagedGallery
+from facepool.gallery.inbox import Inbox
 from facepool.gallery.listing import GallerySize, PeoplePage
 from facepool.gallery.notices import Notice, Owed
 from facepool.types import Calibration, EmbeddingSpace, Person, Sample, Template
@@ -60,6 +61,14 @@ class Gallery(Protocol):
     @property
     def open_files(self) -> OpenFiles:
         """What it is open on now: at one revision, all galleries that have the same have the same content."""
+
+    @property
+    def inbox(self) -> Inbox:
+        """What is kept of people who were seen, and of those among them whom nobody has named.
+
+        Raises:
+            ConfigError: Files of this kind have no place for it.
+        """
 
     @property
     def imaged(self) -> ImagedGallery | None:

@@ -23,6 +23,7 @@ from facepool.errors import (
     system_limit,
 )
 from facepool.files import PRIVATE, locks_work, storage_error, storage_errors
+from facepool.gallery.address import is_of_collections, make_folder_of
 from facepool.gallery.base import OpenFiles
 from facepool.gallery.checks import damaged
 from facepool.gallery.logs import check_log
@@ -128,6 +129,8 @@ def connect(path: Path, timeout_s: float, *, create: bool) -> Link:
         timeout_s: How long to wait for other processes, at each step.
         create: Whether a file that does not exist is made, readable and writable by its owner only.
     """
+    if create and is_of_collections(path.parent):
+        make_folder_of(path)
     with explained(path):
         _check_place(path, create=create)
         if _size(log_of(path)) > 0:

@@ -20,8 +20,9 @@ from facepool.files import exists
 from facepool.gallery.base import OpenFiles
 from facepool.gallery.checks import NAME_LIMIT, check_space, check_vectors, damaged, find_name
 from facepool.gallery.connection import explained, log_of
+from facepool.gallery.inbox import Inbox
+from facepool.gallery.rows import calibration_of, read_space
 from facepool.gallery.schema import VERSION, in_memory, version_of
-from facepool.gallery.sql import calibration_of, read_space
 from facepool.gallery.sqlite import SqliteTables
 from facepool.types import EmbeddingSpace
 
@@ -155,6 +156,11 @@ class ForeignGallery(SqliteTables):
     def notes(self) -> tuple[str, ...]:
         """Nothing: what is wrong with it is an error."""
         return ()
+
+    @property
+    def inbox(self) -> Inbox:
+        """Who was seen there is no business of those who copy its people."""
+        raise ConfigError(f"Who was seen is not read from {self.path.name}", why="it was opened to be copied from")
 
     @property
     def open_files(self) -> OpenFiles:

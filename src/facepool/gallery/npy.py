@@ -24,20 +24,14 @@ from facepool.files import PRIVATE, exists, only_writer, storage_error, storage_
 from facepool.gallery.base import OpenFiles
 from facepool.gallery.checks import check_dimension, check_space, check_vectors, find_name, folded
 from facepool.gallery.columns import Changes
+from facepool.gallery.inbox import Inbox
 from facepool.gallery.notices import Notice
+from facepool.gallery.rows import calibration_of, read_notices, read_space, write_calibration, write_notice, write_space
 from facepool.gallery.schema import (
     derived_person_uuid,
     derived_template_uuid,
     in_memory,
     undone_unless_whole,
-)
-from facepool.gallery.sql import (
-    calibration_of,
-    read_notices,
-    read_space,
-    write_calibration,
-    write_notice,
-    write_space,
 )
 from facepool.gallery.sqlite import SqliteTables, delete_copies
 from facepool.types import EmbeddingSpace, Floats, Template
@@ -147,6 +141,16 @@ class NpyGallery(SqliteTables):
         if not self._files.sidecar.exists():
             return (f"{self.path.name} has no sidecar: its embedding space is unknown; checked by dimension only.",)
         return (f"{self.path.name} has rows of an unknown embedding space; checked by dimension only.",)
+
+    @property
+    def inbox(self) -> Inbox:
+        """These files have no place for it."""
+        other = self.path.with_suffix(".db").name
+        raise ConfigError(
+            f"The pool {self.path.name} cannot keep who was seen",
+            why="a .npy pool has room for templates only",
+            fix=f"Copy it into one that has: facepool people export {other} --pool {self.path}",
+        )
 
     @property
     def open_files(self) -> OpenFiles:

@@ -26,12 +26,14 @@ from facepool.gallery.postgres_connection import (
     announce,
     connect,
     explained,
+    make_schema,
     set_up,
     shared,
 )
 from facepool.gallery.postgres_schema import MIGRATIONS, NEAREST_INDEX, SERVER, check_version, migrate, version_of
-from facepool.gallery.schema import CONTENT, brought_up_to_date, count_of, in_memory
-from facepool.gallery.sql import WIPING_S, SqlGallery, columns_of, insertion, read_space
+from facepool.gallery.rows import columns_of, insertion, read_space
+from facepool.gallery.schema import CONTENT, SEEN, brought_up_to_date, count_of, in_memory
+from facepool.gallery.sql import WIPING_S, SqlGallery
 from facepool.types import EmbeddingSpace, Floats, Indices
 
 _ROWS_AT_ONCE = 8192
@@ -118,7 +120,7 @@ class _History:
 
 
 _HISTORIES: WeakValueDictionary[tuple[bytes, str], _History] = WeakValueDictionary()
-_OF_ADDRESS: WeakValueDictionary[str, _History] = WeakValueDictionary()
+_OF_ADDRESS: WeakValueDictionary[PostgresAddress, _History] = WeakValueDictionary()
 _HISTORIES_LOCK = threading.Lock()
 
 
@@ -131,7 +133,7 @@ class PostgresGallery(SqlGallery):
     it was being committed is looked for afterwards, so that the answer is the truth.
 
     Args:
-        address: Of the database; the first schema of its search path is the pool's.
+        address: Of the database; the first schema of its search path is the pool's, and a collection has its own.
         space: What the caller's embeddings are; None: only what the pool itself says.
         must_exist: Whether a database without the tables is an error.
         timeout_s: How long to wait for the server, and for others who change the pool.
@@ -163,7 +165,7 @@ class PostgresGallery(SqlGallery):
         self._lent: PostgresDatabase | None = None
         self._nothing: sqlite3.Connection | None = None
         self._no_files = OpenFiles()
-        self._history = _OF_ADDRESS.get(address.url)
+        self._history = _OF_ADDRESS.get(address)
         self._shown: OpenFiles | None = None
         self._at_one_moment = False
         self._stored: tuple[int, bytes] | None = None
@@ -335,6 +337,7 @@ class PostgresGallery(SqlGallery):
 
     def _bring_up_to_date(self, db: PostgresDatabase) -> None:
         with db.transaction(A_CHANGE), db.patient():
+            make_schema(db, self._where)
             migrate(db, MIGRATIONS, str(self.address))
             db.execute("COMMIT")
         set_up(db.connection, self._where, self._timeout_s)  # vectors may be known only now
@@ -367,7 +370,7 @@ class PostgresGallery(SqlGallery):
         (place,) = db.execute("SELECT current_database() || ' ' || current_schema()").fetchone() or ("",)
         with _HISTORIES_LOCK:
             history = _HISTORIES.setdefault((identity, place), _History(identity))
-            _OF_ADDRESS[self._where.url] = history
+            _OF_ADDRESS[self._where] = history
             return history
 
     def _write_revision(self, db: Database, revision: int) -> None:
@@ -441,8 +444,9 @@ class PostgresGallery(SqlGallery):
             if not isinstance(db, PostgresDatabase):
                 return
             revision = self._read_revision(db)
-            tables = (*CONTENT, "removed_templates")
+            tables = (*CONTENT, *SEEN, "removed_templates")
             total, done = sum(count_of(db, table) for table in tables), 0
+            target.execute("DELETE FROM inbox")
             for table in tables:
                 columns = columns_of(target, table)
                 for rows in db.in_parts(f"SELECT {', '.join(columns)} FROM {table}", _ROWS_AT_ONCE):  # noqa: S608 -- tables of ours

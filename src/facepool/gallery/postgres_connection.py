@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 import psycopg
 from pgvector.psycopg.vector import register_vector_info
+from psycopg import sql
 from psycopg.adapt import Buffer, Dumper, Loader
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import ConnStatus, Format, TransactionStatus
@@ -86,6 +87,18 @@ _SETTING_UP = """
         WHERE pg_extension.extname = 'vector'
     ) AS vector ON true
 """
+_ENTERING = """
+    SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = ?),
+        (SELECT current_schema() FROM set_config('search_path', quote_ident(?), false)),
+        (SELECT quote_ident(nspname) FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace
+            WHERE extname = 'vector')
+"""
+_WITH_VECTORS = """
+    SELECT set_config('search_path', quote_ident(?) || ', ' || quote_ident(nspname), true)
+    FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace WHERE extname = 'vector'
+"""
+_LONGEST_NAME = 63
+"""Of a schema, in bytes: of one that is longer, PostgreSQL takes the beginning."""
 _ANNOUNCE = "SELECT pg_notify(?, (?::jsonb || jsonb_build_object('schema', current_schema()))::text)"
 _PLACES = re.compile(r"'[^']*'|\?|%")
 
@@ -175,6 +188,10 @@ class Connection(psycopg.Connection[Row]):
     """Whether the tables of a pool of today's version were there when it was last looked."""
     schema = ""
     """Where the pool's tables are."""
+    root = ""
+    """Of a collection: the schema of the default one, beside which its own is."""
+    vectors = ""
+    """How types and operators of the extension begin for one that has not its schema in the search path."""
     may_stray = False
     """Whether another schema comes after it in the search path, in which another pool may have its tables."""
 
@@ -369,12 +386,77 @@ def set_up(connection: Connection, address: PostgresAddress, timeout_s: float) -
             fix="Make another database: createdb --encoding=UTF8 --template=template0",
         )
     connection.schema, connection.may_stray = str(schema), schema_of_vector not in (None, schema)
+    if address.collection:
+        _enter_collection(db, address, schema_of_vector)
     names = ", ".join("set_config(?, ?, false)" for _ in _SETTINGS)
     db.execute(f"SELECT {names}", [part for setting in _SETTINGS.items() for part in setting])
     if vector is not None:
         register_vector_info(connection, TypeInfo("vector", vector, vectors))
         connection.adapters.register_loader(vector, _BytesOfVector)
         connection.adapters.register_dumper(_Vector, type("_VectorDumper", (_VectorOfBytes,), {"oid": vector}))
+
+
+def _enter_collection(db: PostgresDatabase, address: PostgresAddress, schema_of_vector: str | None) -> None:
+    """Have a connection see the tables of a collection, and no others: where it has none, not those of the default one.
+
+    Raises:
+        NotWritable: This user may not use its schema.
+        ConfigError: The name of its schema would be too long.
+    """
+    connection = db.connection
+    connection.root = connection.root or connection.schema
+    connection.schema, connection.may_stray = schema_of(connection.root, address), False
+    is_there, current, vectors = db.execute(_ENTERING, (connection.schema, connection.schema)).fetchone() or ()
+    connection.vectors = "" if schema_of_vector is None else f"{vectors}."
+    if is_there and current is None:
+        raise NotWritable(
+            f"The pool {address} cannot be used",
+            why=f"this user may not use its schema {connection.schema}",
+            fix=f'Let its owner run: GRANT USAGE, CREATE ON SCHEMA "{connection.schema}" TO the user',
+        )
+
+
+def schema_of(root: str, address: PostgresAddress) -> str:
+    """The schema of a collection, beside that of the default one; no name of a collection has a dot.
+
+    Raises:
+        ConfigError: It would be too long for PostgreSQL, which would cut it off.
+    """
+    schema = f"{root}.{address.collection}"
+    if len(schema.encode()) > _LONGEST_NAME:
+        raise ConfigError(
+            f"The pool {address} cannot be used",
+            why=f"its schema would be called {schema}, which is longer than {_LONGEST_NAME} bytes",
+            fix="Choose a shorter name for the collection",
+        )
+    return schema
+
+
+def make_schema(db: PostgresDatabase, address: PostgresAddress) -> None:
+    """Make the schema of a collection where it has none, inside a transaction, in which it then knows vectors.
+
+    Raises:
+        NotWritable: This user may not.
+    """
+    connection = db.connection
+    if not address.collection:
+        return
+    schema, root = connection.schema, connection.root
+    db.execute("SELECT pg_advisory_xact_lock(hashtext('facepool'), hashtext(?))", (schema,))
+    (is_there,) = db.execute("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = ?)", (schema,)).fetchone() or ()
+    if not is_there:
+        try:
+            connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise NotWritable(
+                f"The collection {address.collection} cannot be made",
+                why=f"it takes a schema of its own, {schema}, and the server does not allow this user to make one",
+                fix=f'Let the owner of the database run: GRANT CREATE ON DATABASE "{connection.info.dbname}" TO '
+                f'"{connection.info.user}"; or CREATE SCHEMA "{schema}" AUTHORIZATION "{connection.info.user}"',
+            ) from error
+    # In the schema of the default one: with that of the collection, its vectors would go for all.
+    connection.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS vector SCHEMA {}").format(sql.Identifier(root)))
+    db.execute(_WITH_VECTORS, (schema,))
 
 
 class Connections:
@@ -440,14 +522,14 @@ class Connections:
         connection.close()
 
 
-_SHARED: dict[tuple[str, float, int], Connections] = {}
+_SHARED: dict[tuple[PostgresAddress, float, int], Connections] = {}
 _SHARED_LOCK = threading.Lock()
 
 
 @contextmanager
 def shared(address: PostgresAddress, timeout_s: float) -> Iterator[Connections]:
     """The connections that all galleries of an address share; the last one to leave the block closes them."""
-    key = (address.url, timeout_s, os.getpid())
+    key = (address, timeout_s, os.getpid())
     with _SHARED_LOCK:
         connections = _SHARED.setdefault(key, Connections(address, timeout_s))
         connections.users += 1

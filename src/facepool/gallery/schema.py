@@ -142,6 +142,98 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "UPDATE persons SET folded = folded_name(name)",
         "CREATE INDEX persons_of_folded ON persons (folded, name)",
     ),
+    (  # who was seen, known or not, and what is to be known of people beside their faces
+        "ALTER TABLE persons ADD COLUMN notes TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE persons ADD COLUMN external_id TEXT NOT NULL DEFAULT ''",
+        "CREATE UNIQUE INDEX persons_of_external_id ON persons (external_id) WHERE external_id != ''",
+        """CREATE TABLE tags (
+            person_id INTEGER NOT NULL REFERENCES persons ON DELETE CASCADE,
+            tag TEXT NOT NULL,
+            folded TEXT NOT NULL,
+            PRIMARY KEY (person_id, folded)
+        ) WITHOUT ROWID""",
+        "CREATE INDEX tags_of_folded ON tags (folded, person_id)",
+        """CREATE TABLE inbox (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            revision INTEGER NOT NULL,
+            kept INTEGER NOT NULL,
+            dropped INTEGER NOT NULL,
+            erased INTEGER NOT NULL,
+            wiped INTEGER NOT NULL
+        )""",
+        "INSERT INTO inbox VALUES (1, 0, 0, 0, 0, 0)",
+        """CREATE TABLE unknown_groups (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            state TEXT NOT NULL,
+            revision INTEGER NOT NULL
+        )""",
+        """CREATE TABLE proposals (
+            group_id INTEGER NOT NULL REFERENCES unknown_groups ON DELETE CASCADE,
+            other_id INTEGER NOT NULL REFERENCES unknown_groups ON DELETE CASCADE,
+            similarity REAL,
+            apart INTEGER NOT NULL DEFAULT 0,
+            PRIMARY KEY (group_id, other_id),
+            CHECK (group_id < other_id)
+        ) WITHOUT ROWID""",
+        "CREATE INDEX proposals_of_other ON proposals (other_id)",
+        """CREATE TABLE sightings (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            uuid BLOB NOT NULL UNIQUE,
+            source TEXT NOT NULL,
+            began_at TEXT NOT NULL,
+            ended_at TEXT NOT NULL,
+            person_id INTEGER REFERENCES persons ON DELETE CASCADE,
+            first_person_id INTEGER REFERENCES persons ON DELETE SET NULL,
+            group_id INTEGER REFERENCES unknown_groups ON DELETE CASCADE,
+            similarity REAL,
+            threshold REAL,
+            frames INTEGER NOT NULL,
+            named_at TEXT NOT NULL DEFAULT '',
+            bytes INTEGER NOT NULL,
+            revision INTEGER NOT NULL
+        )""",
+        "CREATE INDEX sightings_of_person ON sightings (person_id, ended_at)",
+        "CREATE INDEX sightings_of_first_person ON sightings (first_person_id)",
+        "CREATE INDEX sightings_of_group ON sightings (group_id, ended_at)",
+        "CREATE INDEX sightings_of_time ON sightings (ended_at)",
+        """CREATE TABLE sighting_keys (
+            sighting_id INTEGER PRIMARY KEY,
+            key BLOB NOT NULL
+        )""",
+        """CREATE TABLE sighting_faces (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            uuid BLOB NOT NULL UNIQUE,
+            sighting_id INTEGER NOT NULL REFERENCES sightings ON DELETE CASCADE,
+            place INTEGER NOT NULL,
+            embedding BLOB NOT NULL,
+            jpeg BLOB NOT NULL,
+            quality REAL NOT NULL,
+            score REAL NOT NULL,
+            size_px REAL NOT NULL,
+            yaw REAL,
+            pitch REAL,
+            roll REAL
+        )""",
+        "CREATE INDEX faces_of_sighting ON sighting_faces (sighting_id)",
+        """CREATE TABLE suggestions (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            face_id INTEGER NOT NULL UNIQUE REFERENCES sighting_faces ON DELETE CASCADE,
+            person_id INTEGER NOT NULL REFERENCES persons ON DELETE CASCADE,
+            similarity REAL NOT NULL,
+            reason TEXT NOT NULL,
+            state TEXT NOT NULL,
+            made_at TEXT NOT NULL,
+            expires_at TEXT NOT NULL
+        )""",
+        "CREATE INDEX suggestions_of_person ON suggestions (person_id)",
+        """CREATE TABLE journal (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            at TEXT NOT NULL,
+            caller TEXT NOT NULL,
+            action TEXT NOT NULL,
+            content TEXT NOT NULL
+        )""",
+    ),
 )
 """What takes a pool from version n to n + 1. Append only: pools of every earlier version are out there.
 
@@ -153,7 +245,11 @@ is newer than what they know. Numbers are never used twice.
 anew, and ``state.wiped`` how many when its log was cut off after that, too, so that their bytes are nowhere.
 ``state.identity`` tells the pool from all others, also in a log (`logs`).
 
-``persons.folded`` is the name as `checks.folded` gives it; lists of people are in the order of ``(folded, name)``.
+``persons.folded`` is the name as `checks.folded` gives it; lists of people are in the order of ``(folded, name)``. So
+it is with ``tags.folded``.
+
+`inbox` says what the tables of `SEEN` are for. ``inbox.revision`` counts their changes, and the ``revision`` of a row
+is that of its last one; ``state.revision`` knows nothing of them.
 """
 VERSION = len(MIGRATIONS)
 
@@ -228,8 +324,19 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
     return int(version)
 
 
-CONTENT = ("persons", "samples", "templates", "pictures", "look_alikes", "space", "calibration")
-"""The tables of people and what belongs to them, each after those that it refers to. The others say what was done."""
+CONTENT = ("persons", "tags", "samples", "templates", "pictures", "look_alikes", "space", "calibration")
+"""The tables of people and what belongs to them, each after those that it refers to."""
+SEEN = (
+    "inbox",
+    "unknown_groups",
+    "proposals",
+    "sightings",
+    "sighting_keys",
+    "sighting_faces",
+    "suggestions",
+    "journal",
+)
+"""The tables of who was seen, each after those that it refers to. All others say what was done."""
 
 
 def schema_of(db: sqlite3.Connection) -> frozenset[tuple[str, ...]]:

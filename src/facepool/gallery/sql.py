@@ -7,9 +7,9 @@ import json
 import sqlite3
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, astuple, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 from uuid import uuid4
@@ -34,12 +34,12 @@ from facepool.gallery.checks import (
     name_taken,
     person_exists,
     space_needed,
-    unknown_person,
     unknown_template,
 )
 from facepool.gallery.columns import Changes, LookAlikes, Numbers, PoolMatrix
 from facepool.gallery.database import Database
 from facepool.gallery.image import ImagedGallery, delete_image
+from facepool.gallery.inbox import Inbox
 from facepool.gallery.listing import (
     GallerySize,
     PeoplePage,
@@ -52,34 +52,43 @@ from facepool.gallery.listing import (
     read_size,
 )
 from facepool.gallery.notices import Action, Notice, Owed, logs_beside, now
+from facepool.gallery.rows import (
+    ONE_MORE_ERASED,
+    PEOPLE,
+    TEMPLATES,
+    calibration_of,
+    columns_of,
+    delete_person,
+    find_or_insert_person,
+    find_person,
+    fits,
+    has_templates,
+    insert_look_alikes,
+    insert_person,
+    insert_template,
+    look_alikes_of,
+    move_look_alikes,
+    read_look_alikes,
+    read_notices,
+    read_space,
+    row_of_person,
+    template_of,
+    uuid_of,
+    write_calibration,
+    write_notice,
+    write_space,
+)
 from facepool.gallery.schema import CONTENT, count_of, uuid_bytes, uuid_text
-from facepool.types import Calibration, EmbeddingSpace, Floats, Indices, Person, Pose, Sample, Template
+from facepool.types import Calibration, EmbeddingSpace, Floats, Indices, Person, Sample, Template
 
 _ROWS_AT_ONCE = 8192
 _VECTORS_AT_ONCE = 1024
 """So many fit into a core's cache, twice."""
-_ONE_MORE_ERASED = "UPDATE state SET erased = erased + 1"
 WIPING_S = 1.0
 """How long an erasure waits for others who use the files: what is left over is wiped later."""
 _NO_LIMIT = 1 << 62
 _EVERYTHING = -(1 << 63)
 """A revision before that of any row."""
-_TEMPLATES = """
-    SELECT templates.id, templates.uuid, persons.name, persons.uuid, templates.embedding, templates.created_at,
-        templates.model, samples.source, samples.time_s, samples.yaw, samples.pitch, samples.roll, samples.quality,
-        samples.score, samples.size_px, samples.frame, samples.appearance, samples.partial, samples.frontal_yaw,
-        samples.frontal_pitch, samples.frontal_roll
-    FROM templates JOIN samples ON samples.id = templates.sample_id JOIN persons ON persons.id = samples.person_id
-"""
-_PEOPLE = """
-    SELECT persons.name, persons.uuid, count(templates.id), coalesce(min(nullif(templates.created_at, '')), '')
-    FROM persons LEFT JOIN samples ON samples.person_id = persons.id LEFT JOIN templates
-        ON templates.sample_id = samples.id
-"""
-_LOOK_ALIKES = """
-    SELECT one.name, other.name FROM look_alikes
-    JOIN persons AS one ON one.id = look_alikes.person_id JOIN persons AS other ON other.id = look_alikes.other_id
-"""
 _OLDEST_PERSON = "SELECT min(revision) FROM persons"
 _OLDEST_TEMPLATE = "SELECT min(revision) FROM templates"
 _ALL_VECTORS = """
@@ -121,6 +130,7 @@ class SqlGallery(ABC):
         self._noted: list[Notice] | None = None
         self._caller = ""
         self.changes_made = 0
+        self._inbox = Inbox(self)
 
     @abstractmethod
     def _reading(self) -> AbstractContextManager[Database]:
@@ -157,6 +167,11 @@ class SqlGallery(ABC):
         """What it is open on now."""
 
     @property
+    def inbox(self) -> Inbox:
+        """What is kept of people who were seen."""
+        return self._inbox
+
+    @property
     def imaged(self) -> ImagedGallery | None:
         """The same gallery, where an image of its index may lie on the disk; None: no image may."""
         return None
@@ -191,7 +206,7 @@ class SqlGallery(ABC):
     def space(self) -> EmbeddingSpace | None:
         """What the vectors are; for a gallery without templates that does not say, what it was opened with."""
         with self._reading() as db:
-            return read_space(db) or (None if _has_templates(db) else self._offered)
+            return read_space(db) or (None if has_templates(db) else self._offered)
 
     @property
     def dimension(self) -> int | None:
@@ -207,7 +222,7 @@ class SqlGallery(ABC):
     def people(self) -> list[Person]:
         """Everybody, sorted by name."""
         with self._reading() as db:
-            return sorted(map(person_of, db.execute(f"{_PEOPLE} GROUP BY persons.id")), key=lambda person: person.name)
+            return sorted(map(person_of, db.execute(f"{PEOPLE} GROUP BY persons.id")), key=lambda person: person.name)
 
     def people_page(
         self, prefix: str = "", *, part: str = "", after: str = "", offset: int = 0, limit: int = 100
@@ -239,14 +254,14 @@ class SqlGallery(ABC):
     def person(self, name: str) -> Person | None:
         """Somebody by name."""
         with self._reading() as db:
-            row = db.execute(f"{_PEOPLE} WHERE persons.name = ? GROUP BY persons.id", (find_name(name),)).fetchone()
+            row = db.execute(f"{PEOPLE} WHERE persons.name = ? GROUP BY persons.id", (find_name(name),)).fetchone()
             return person_of(row) if row else None
 
     def person_by_id(self, person_id: str) -> Person | None:
         """Somebody by id."""
         with self._reading() as db:
             row = db.execute(
-                f"{_PEOPLE} WHERE persons.uuid = ? GROUP BY persons.id", (uuid_bytes(person_id),)
+                f"{PEOPLE} WHERE persons.uuid = ? GROUP BY persons.id", (uuid_bytes(person_id),)
             ).fetchone()
             return person_of(row) if row else None
 
@@ -257,25 +272,25 @@ class SqlGallery(ABC):
         with self._reading() as db:
             if name is None:
                 which = "SELECT id FROM templates ORDER BY id LIMIT ? OFFSET ?"  # alone: what is left out costs less
-                query = f"{_TEMPLATES} WHERE templates.id IN ({which}) ORDER BY templates.id"
+                query = f"{TEMPLATES} WHERE templates.id IN ({which}) ORDER BY templates.id"
                 rows = db.execute(query, page).fetchall()
             else:
-                _row_of_person(db, name)
+                row_of_person(db, name)
                 whose = "WHERE persons.name = ? ORDER BY templates.id LIMIT ? OFFSET ?"
-                rows = db.execute(f"{_TEMPLATES} {whose}", (name, *page)).fetchall()
+                rows = db.execute(f"{TEMPLATES} {whose}", (name, *page)).fetchall()
             self._check_blobs(db, [row[4] for row in rows])
-            return [_template(row) for row in rows]
+            return [template_of(row) for row in rows]
 
     def template(self, template_id: int) -> Template:
         """One template."""
         with self._reading() as db:
             row = None
-            if _fits(template_id):
-                row = db.execute(f"{_TEMPLATES} WHERE templates.id = ?", (template_id,)).fetchone()
+            if fits(template_id):
+                row = db.execute(f"{TEMPLATES} WHERE templates.id = ?", (template_id,)).fetchone()
             if row is None:
                 raise unknown_template(template_id)
             self._check_blobs(db, [row[4]])
-            return _template(row)
+            return template_of(row)
 
     def template_number(self, template_uuid: str) -> int | None:
         """The number of the template of a UUID."""
@@ -288,7 +303,7 @@ class SqlGallery(ABC):
         query = """SELECT pictures.jpeg FROM templates
             LEFT JOIN pictures ON pictures.sample_id = templates.sample_id WHERE templates.id = ?"""
         with self._reading() as db:
-            row = db.execute(query, (template_id,)).fetchone() if _fits(template_id) else None
+            row = db.execute(query, (template_id,)).fetchone() if fits(template_id) else None
             if row is None:
                 raise unknown_template(template_id)
             jpeg: bytes | None = row[0]
@@ -307,7 +322,7 @@ class SqlGallery(ABC):
     def look_alikes(self, person: str | None = None) -> frozenset[LookAlikes]:
         """Pairs of people who are easily taken for each other, of everybody or of one person."""
         with self._reading() as db:
-            return _read_look_alikes(db) if person is None else _look_alikes_of(db, find_name(person))
+            return read_look_alikes(db) if person is None else look_alikes_of(db, find_name(person))
 
     def calibration(self) -> Calibration | None:
         """What was measured of the gallery in its embedding space."""
@@ -335,6 +350,11 @@ class SqlGallery(ABC):
         finally:
             self._noted = None
 
+    def make_tables(self) -> None:
+        """Have the tables there, with nobody in them, before anybody is stored."""
+        with self._writing():
+            pass
+
     @property
     def has_logs(self) -> bool:
         """Whether a server keeps logs beside it."""
@@ -352,16 +372,16 @@ class SqlGallery(ABC):
             before = _erased_in_notices(db)
             db.executemany("DELETE FROM notices WHERE uuid = ?", [(uuid_bytes(uuid),) for uuid in uuids])
             if _erased_in_notices(db) != before:  # they named those whom nothing may name any more
-                db.execute(_ONE_MORE_ERASED)
+                db.execute(ONE_MORE_ERASED)
             self._before_commit()
 
     def create(self, person: str) -> None:
         """Make a person known who has no templates yet."""
         name = clean_name(person)
         with self._change() as (db, revision):
-            if _find_person(db, name) is not None:
+            if find_person(db, name) is not None:
                 raise name_taken(name)
-            row = _insert_person(db, name, None, revision)
+            row = insert_person(db, name, None, revision)
             self._note(db, revision, "created", name, row)
 
     def register(
@@ -465,7 +485,7 @@ class SqlGallery(ABC):
         """Give a person another name."""
         old, new = find_name(old), clean_name(new)
         with self._change_of(old) as (db, person, revision):
-            if new != old and _find_person(db, new) is not None:
+            if new != old and find_person(db, new) is not None:
                 raise person_exists(old, new)
             values = (new, folded(new), revision, person)
             db.execute("UPDATE persons SET name = ?, folded = ?, revision = ? WHERE id = ?", values)
@@ -476,14 +496,14 @@ class SqlGallery(ABC):
         """Give all templates of `source` to `target`; `source` is gone."""
         source, target = clean_pair(source, target)
         with self._change_of(source) as (db, leaving, revision):
-            staying = _row_of_person(db, target)
+            staying = row_of_person(db, target)
             moved = db.execute(
                 """UPDATE templates SET revision = ?
                 WHERE sample_id IN (SELECT id FROM samples WHERE person_id = ?)""",
                 (revision, leaving),
             ).rowcount
             db.execute("UPDATE samples SET person_id = ? WHERE person_id = ?", (staying, leaving))
-            _move_look_alikes(db, leaving, staying)
+            move_look_alikes(db, leaving, staying)
             db.execute("DELETE FROM persons WHERE id = ?", (leaving,))
             self._note(db, revision, "merged", target, staying, source)
         self._leave_image()
@@ -494,7 +514,7 @@ class SqlGallery(ABC):
         name = find_name(person)
         with self._change_of(name) as (db, leaving, revision):
             self._note(db, revision, "erased", name, leaving)
-            erased = _delete_person(db, leaving, revision)
+            erased = delete_person(db, leaving, revision)
         self._leave_image()
         self._wipe_unless_noting()
         return erased
@@ -503,13 +523,13 @@ class SqlGallery(ABC):
         """Erase several people who are there in one change, and wipe the bytes as `remove` does, once."""
         names = sorted({find_name(person) for person in people})
         with self._reading() as db:
-            if not any(_find_person(db, name) for name in names):
+            if not any(find_person(db, name) for name in names):
                 return {}
         with self._change() as (db, revision):
-            rows = {name: _find_person(db, name) for name in names}
+            rows = {name: find_person(db, name) for name in names}
             for name, row in rows.items():
                 self._note(db, revision, "erased", name, row)  # logs may speak of those, too, who are not there
-            erased = {name: _delete_person(db, row, revision) for name, row in rows.items() if row is not None}
+            erased = {name: delete_person(db, row, revision) for name, row in rows.items() if row is not None}
         self._leave_image()
         self._wipe_unless_noting()
         return erased
@@ -523,8 +543,8 @@ class SqlGallery(ABC):
             sample, owner = self._check_owner(db, template_id, name)
             db.execute("INSERT INTO removed_templates VALUES (?, ?)", (template_id, revision))
             db.execute("DELETE FROM samples WHERE id = ?", (sample,))
-            db.execute(_ONE_MORE_ERASED)
-            self._note(db, revision, "erased_sample", owner, _row_of_person(db, owner), str(template_id))
+            db.execute(ONE_MORE_ERASED)
+            self._note(db, revision, "erased_sample", owner, row_of_person(db, owner), str(template_id))
         self._leave_image()
         self._wipe_unless_noting()
         return owner
@@ -551,7 +571,7 @@ class SqlGallery(ABC):
     def forget_what_was(self) -> None:
         """Leave no bytes behind of what `take_over` has replaced."""
         with self._writing() as db:
-            db.execute(_ONE_MORE_ERASED)
+            db.execute(ONE_MORE_ERASED)
         if why := self.wipe():
             self._remark(why)
 
@@ -572,6 +592,25 @@ class SqlGallery(ABC):
             self._write_revision(db, revision + 1)
             self._before_commit()
         self.changes_made += 1
+
+    @contextmanager
+    def changing(self) -> Iterator[Database]:
+        """A change of the inbox, which leaves the revision as it is: searches have nothing to follow."""
+        with self._writing() as db:
+            yield db
+            self._before_commit()
+
+    def pin_offered(self, db: Database) -> int | None:
+        """Pin a gallery to the space that it was opened with, if it has none yet; its dimension, if it is known."""
+        if self._offered is not None:
+            self._pin(db, self._offered)
+        return self._dimension(db)
+
+    def forget_keys(self, db: Database) -> None:
+        """Delete keys of sightings that are gone."""
+        db.execute(
+            "DELETE FROM sighting_keys WHERE NOT EXISTS (SELECT 1 FROM sightings WHERE id = sighting_keys.sighting_id)"
+        )
 
     def _write_revision(self, db: Database, revision: int) -> None:
         """Count a change."""
@@ -598,7 +637,7 @@ class SqlGallery(ABC):
         """
         if self._noted is None:
             return
-        person_id = "" if row is None else uuid_text(_uuid_of(db, row))
+        person_id = "" if row is None else uuid_text(uuid_of(db, row))
         notice = Notice(str(uuid4()), now(), self._caller, action, person, person_id, detail, revision)
         write_notice(db, notice)
         self._noted.append(notice)
@@ -612,9 +651,9 @@ class SqlGallery(ABC):
     def _change_of(self, name: str) -> Iterator[tuple[Database, int, int]]:
         """A change to somebody who is there, whose row it gives; a gallery without them is not even locked."""
         with self._reading() as db:
-            _row_of_person(db, name)
+            row_of_person(db, name)
         with self._change() as (db, revision):
-            yield db, _row_of_person(db, name), revision
+            yield db, row_of_person(db, name), revision
 
     def _add(
         self,
@@ -642,11 +681,11 @@ class SqlGallery(ABC):
         with self._change(expected_revision) as (db, revision):
             if space is not None and templates:
                 self._pin(db, space)
-            rows = {name: _find_or_insert_person(db, name, uuid, revision) for name, uuid in ids_of.items()}
+            rows = {name: find_or_insert_person(db, name, uuid, revision) for name, uuid in ids_of.items()}
             for name, template in zip(names, templates, strict=True):
-                _insert_template(db, rows[name], template, revision, with_image=self.keeps_images)
+                insert_template(db, rows[name], template, revision, with_image=self.keeps_images)
             for pair in look_alikes:
-                _insert_look_alikes(db, *(_row_of_person(db, name) for name in pair))
+                insert_look_alikes(db, *(row_of_person(db, name) for name in pair))
             if registering is not None:
                 self._note(db, revision, "registered", registering, rows[registering], _views(len(templates)))
             elif rows:
@@ -656,7 +695,7 @@ class SqlGallery(ABC):
     def _pin(self, db: Database, space: EmbeddingSpace) -> None:
         pinned = read_space(db)  # anew: another process may have stored the first template just now
         check_space(self.address, pinned, space)
-        if pinned is None and not _has_templates(db):
+        if pinned is None and not has_templates(db):
             write_space(db, space)
 
     def _dimension(self, db: Database) -> int | None:
@@ -729,7 +768,7 @@ class SqlGallery(ABC):
             person_ids=tuple([uuid_text(uuid) for _, uuid, _ in people]),
             names=tuple([name for _, _, name in people]),
             removed=np.array(removed, np.int64).reshape(-1),
-            look_alikes=_read_look_alikes(db),
+            look_alikes=read_look_alikes(db),
             calibration=self._fitting_calibration(db),
             whole=since == _EVERYTHING,
         )
@@ -768,7 +807,7 @@ class SqlGallery(ABC):
     def _check_owner(self, db: Database, template_id: int, name: str | None) -> tuple[int, str]:
         """The row of a template's sample, and whose it is: anybody's, or that person's."""
         row = None
-        if _fits(template_id):
+        if fits(template_id):
             row = db.execute(
                 """SELECT samples.id, persons.name FROM templates JOIN samples ON samples.id = templates.sample_id
                 JOIN persons ON persons.id = samples.person_id WHERE templates.id = ?""",
@@ -785,233 +824,9 @@ def _all_newer(db: Database, since: int) -> bool:
     return all(revision is None or int(revision) > since for revision in oldest)
 
 
-def columns_of(db: sqlite3.Connection, table: str) -> list[str]:
-    """The columns of a table of ours."""
-    return [str(name) for _, name, *_ in db.execute(f"PRAGMA table_info({table})").fetchall()]
-
-
-def insertion(table: str, columns: Sequence[str]) -> str:
-    """The statement that stores a row of a table of ours."""
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 -- tables of ours
-
-
-def read_space(db: Database) -> EmbeddingSpace | None:
-    """The space that a gallery is pinned to; None before its first template, and where its files do not say."""
-    row = db.execute("SELECT model, weights_sha256, preprocessing, template, mirrored, dimension FROM space").fetchone()
-    if row is None:
-        return None
-    model, weights_sha256, preprocessing, template, mirrored, dimension = row
-    return EmbeddingSpace(model, weights_sha256, preprocessing, template, bool(mirrored), dimension)
-
-
-def write_space(db: Database, space: EmbeddingSpace) -> None:
-    """Pin a gallery that has no space yet."""
-    values = (
-        space.model,
-        space.weights_sha256,
-        space.preprocessing,
-        space.template,
-        int(space.mirrored),
-        space.dimension,
-    )
-    db.execute(
-        "INSERT INTO space (id, model, weights_sha256, preprocessing, template, mirrored, dimension) "
-        "VALUES (1, ?, ?, ?, ?, ?, ?)",
-        values,
-    )
-
-
-def read_notices(db: Database) -> tuple[Notice, ...]:
-    """What logs are yet to be told, oldest first."""
-    query = "SELECT uuid, at, caller, action, person, person_id, detail, change FROM notices ORDER BY id"
-    return tuple(Notice(uuid_text(uuid), *rest) for uuid, *rest in db.execute(query))
-
-
 def _erased_in_notices(db: Database) -> int:
     return int(db.execute("SELECT count(*) FROM notices WHERE action = 'erased'").fetchone()[0])
 
 
 def _views(count: int) -> str:
     return f"{count} view{'' if count == 1 else 's'}"
-
-
-def write_notice(db: Database, notice: Notice) -> None:
-    """Keep a notice until logs were told."""
-    db.execute(
-        "INSERT INTO notices (uuid, at, caller, action, person, person_id, detail, change) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (uuid_bytes(notice.uuid), *astuple(notice)[1:]),
-    )
-
-
-def write_calibration(db: Database, calibration: Calibration | None) -> None:
-    """Keep a calibration in place of what was kept; None: keep nothing."""
-    db.execute("DELETE FROM calibration")
-    if calibration is not None:
-        db.execute("INSERT INTO calibration VALUES (1, ?)", (json.dumps(asdict(calibration)),))
-
-
-def calibration_of(record: Mapping[str, Any]) -> Calibration:
-    """A calibration from the JSON object that it was stored as.
-
-    Raises:
-        ValueError: It is damaged.
-        KeyError: Something is missing.
-        TypeError: Something is of another kind.
-    """
-    points = tuple((float(rate), float(similarity)) for rate, similarity in record["points"])
-    if len(points) < 2 or any(not 0 < rate <= 1 for rate, _ in points):
-        raise ValueError("its calibration has no curve")
-    return Calibration(
-        threshold=float(record["threshold"]),
-        target_fpir=float(record["target_fpir"]),
-        low=float(record["low"]),
-        high=float(record["high"]),
-        points=points,
-        people=int(record["people"]),
-        templates=int(record["templates"]),
-        comparisons=int(record["comparisons"]),
-        borrowed=float(record["borrowed"]),
-        created_at=str(record["created_at"]),
-        space_id=str(record["space_id"]),
-    )
-
-
-def plain_text(value: str) -> str:
-    """Text that can be stored, as NUL cannot, nor half characters: so file names come that are no valid Unicode."""
-    return value.encode("utf-8", "backslashreplace").decode().replace("\0", r"\x00")
-
-
-def _plain_number(value: float | None) -> float | None:
-    """A Python number in place of a NumPy one, which databases would not take for one; what is no number is nothing."""
-    return None if value is None or value != value else float(value)  # SQLite would have it so, PostgreSQL would not
-
-
-def _angles(pose: Pose | None) -> tuple[float | None, ...]:
-    return (None, None, None) if pose is None else (float(pose.yaw), float(pose.pitch), float(pose.roll))
-
-
-def _fits(number: int) -> bool:
-    """Whether a database can hold a number; others are nobody's."""
-    return 0 < number < 1 << 63
-
-
-def _has_templates(db: Database) -> bool:
-    return db.execute("SELECT 1 FROM templates LIMIT 1").fetchone() is not None
-
-
-def _look_alikes_of(db: Database, name: str) -> frozenset[LookAlikes]:
-    row = _find_person(db, name)
-    pairs = db.execute(f"{_LOOK_ALIKES} WHERE look_alikes.person_id = ? OR look_alikes.other_id = ?", (row, row))
-    return frozenset(frozenset(pair) for pair in pairs)
-
-
-def _read_look_alikes(db: Database) -> frozenset[LookAlikes]:
-    return frozenset(frozenset(row) for row in db.execute(_LOOK_ALIKES))
-
-
-def _insert_look_alikes(db: Database, person: int, other: int) -> None:
-    """Flag a pair; one that is flagged stays so."""
-    db.execute("INSERT INTO look_alikes VALUES (?, ?) ON CONFLICT DO NOTHING", sorted((person, other)))
-
-
-def _move_look_alikes(db: Database, leaving: int, staying: int) -> None:
-    """Give the pairs of a person to another who takes their place; the pair of the two is not moved."""
-    others = db.execute(
-        """SELECT other_id FROM look_alikes WHERE person_id = ?
-        UNION SELECT person_id FROM look_alikes WHERE other_id = ?""",
-        (leaving, leaving),
-    ).fetchall()
-    for (other,) in others:
-        if other != staying:
-            _insert_look_alikes(db, staying, other)
-
-
-def _find_person(db: Database, name: str) -> int | None:
-    row = db.execute("SELECT id FROM persons WHERE name = ?", (name,)).fetchone()
-    return int(row[0]) if row else None
-
-
-def _uuid_of(db: Database, row: int) -> bytes:
-    return bytes(db.execute("SELECT uuid FROM persons WHERE id = ?", (row,)).fetchone()[0])
-
-
-def _row_of_person(db: Database, name: str) -> int:
-    row = _find_person(db, name)
-    if row is None:
-        raise unknown_person(name, names_near(db, name))
-    return row
-
-
-def _find_or_insert_person(db: Database, name: str, person_id: str, revision: int) -> int:
-    row = _find_person(db, name)
-    return _insert_person(db, name, uuid_bytes(person_id), revision) if row is None else row
-
-
-def _insert_person(db: Database, name: str, uuid: bytes | None, revision: int) -> int:
-    """Make somebody known, by the id that they had elsewhere if nobody has it here."""
-    if uuid is None or db.execute("SELECT 1 FROM persons WHERE uuid = ?", (uuid,)).fetchone():
-        uuid = uuid4().bytes
-    values = (name, folded(name), uuid, revision)
-    query = "INSERT INTO persons (name, folded, uuid, revision) VALUES (?, ?, ?, ?) RETURNING id"
-    return int(db.execute(query, values).fetchone()[0])
-
-
-def _delete_person(db: Database, row: int, revision: int) -> int:
-    """Delete somebody with all that is theirs; how many templates that were."""
-    erased = db.execute(
-        """INSERT INTO removed_templates SELECT templates.id, ? FROM templates
-        JOIN samples ON samples.id = templates.sample_id WHERE samples.person_id = ?""",
-        (revision, row),
-    ).rowcount
-    db.execute("DELETE FROM persons WHERE id = ?", (row,))
-    db.execute(_ONE_MORE_ERASED)
-    return erased
-
-
-def _insert_template(db: Database, person: int, template: Template, revision: int, *, with_image: bool) -> None:
-    """Store a template, by the UUID that it had elsewhere if none has it here."""
-    sample = template.sample
-    angles = (*_angles(sample.pose), *_angles(sample.frontal_pose))
-    measures = map(_plain_number, (*angles, sample.time_s, sample.quality, sample.score, sample.size_px))
-    (row,) = db.execute(
-        """INSERT INTO samples (person_id, source, frame, appearance, partial, yaw, pitch, roll, frontal_yaw,
-            frontal_pitch, frontal_roll, time_s, quality, score, size_px)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id""",
-        (
-            person,
-            plain_text(sample.source),
-            int(sample.frame),
-            plain_text(sample.appearance),
-            int(sample.partial),
-            *measures,
-        ),
-    ).fetchone()
-    uuid = uuid_bytes(template.uuid)
-    if uuid is None or db.execute("SELECT 1 FROM templates WHERE uuid = ?", (uuid,)).fetchone():
-        uuid = uuid4().bytes
-    db.execute(
-        "INSERT INTO templates (sample_id, embedding, model, created_at, uuid, revision) VALUES (?, ?, ?, ?, ?, ?)",
-        (row, np.ascontiguousarray(sample.embedding, "<f4"), template.model, template.created_at, uuid, revision),
-    )
-    if sample.picture and with_image:
-        db.execute("INSERT INTO pictures VALUES (?, ?)", (row, sample.picture))
-
-
-def _template(row: tuple[Any, ...]) -> Template:
-    number, uuid, person, person_uuid, blob, created_at, model, source, time_s, yaw, pitch, roll, quality, *rest = row
-    score, size_px, frame, appearance, partial, *frontal = rest
-    sample = Sample(
-        embedding=np.frombuffer(blob, "<f4").astype(np.float32),
-        source=source,
-        time_s=time_s,
-        pose=None if yaw is None else Pose(yaw, pitch, roll),
-        quality=quality,
-        score=score,
-        size_px=size_px,
-        frame=frame,
-        appearance=appearance,
-        partial=bool(partial),
-        frontal_pose=None if frontal[0] is None else Pose(*frontal),
-    )
-    return Template(number, person, sample, created_at, model, uuid_text(uuid), uuid_text(person_uuid))

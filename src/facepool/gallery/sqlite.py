@@ -15,8 +15,9 @@ from facepool.gallery.columns import Changes
 from facepool.gallery.connection import Link, connect, explain, explained
 from facepool.gallery.database import Database
 from facepool.gallery.image import ImagedGallery, Mark, delete_image, delete_misfit, has_only_grown, mark_of
+from facepool.gallery.rows import insertion, read_space
 from facepool.gallery.schema import copies_of, in_memory, snapshot, undone_unless_whole
-from facepool.gallery.sql import WIPING_S, SqlGallery, insertion, read_space
+from facepool.gallery.sql import WIPING_S, SqlGallery
 from facepool.types import EmbeddingSpace
 
 _PAGES_AT_ONCE = 4096
@@ -72,6 +73,14 @@ class SqliteTables(SqlGallery):
         # Many rows go all over the indexes. What the cache does not hold of them, each would read and write again.
         db.execute(f"PRAGMA cache_size = -{_LOADING_KIB}")
         db.executemany(insertion(table, columns), rows)
+
+    def forget_keys(self, db: Database) -> None:
+        """Write the table of keys anew: SQLite blanks the pages that it empties, but not what it has moved before."""
+        left = db.execute(
+            "SELECT sighting_id, key FROM sighting_keys JOIN sightings ON sightings.id = sighting_id"
+        ).fetchall()
+        db.execute("DELETE FROM sighting_keys")
+        db.executemany("INSERT INTO sighting_keys (sighting_id, key) VALUES (?, ?)", left)
 
     def copy_to(self, target: sqlite3.Connection, report: Callable[[int, int], None]) -> None:
         """Copy all tables as they are at one moment; others may change the gallery meanwhile.

@@ -33,7 +33,7 @@ _LOOK_EVERY_S = 0.5
 _PARALLEL = "max_parallel_maintenance_workers"
 _STATE = """
     SELECT indisvalid FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
-    WHERE relname = ? AND relnamespace = current_schema()::regnamespace
+    WHERE relname = ? AND relnamespace = quote_ident(current_schema())::regnamespace
 """
 _PROGRESS = """
     SELECT coalesce(tuples_done, 0), coalesce(tuples_total, 0) FROM pg_stat_progress_create_index
@@ -141,7 +141,7 @@ def _make(connection: Connection, dimension: int) -> bool:
     connection.execute(f"SET {_PARALLEL} = {_WORKERS}")
     create = (
         f"CREATE INDEX CONCURRENTLY {NEAREST_INDEX} ON templates "
-        f"USING hnsw ((embedding::halfvec({dimension})) halfvec_ip_ops) "
+        f"USING hnsw ((embedding::{connection.vectors}halfvec({dimension})) {connection.vectors}halfvec_ip_ops) "
         f"WITH (m = {LINKS}, ef_construction = {BUILD_LINKS})"
     )
     try:

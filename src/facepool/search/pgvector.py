@@ -343,8 +343,10 @@ class _Lists:
     def __init__(self, dimension: int, db: Database, *, exactly: bool) -> None:
         self._db = db
         self._exactly = exactly = exactly or not hnsw.is_ready(db)
-        self._column = "embedding" if exactly else f"embedding::halfvec({dimension})"
-        self._kind = f"vector({dimension})" if exactly else f"halfvec({dimension})"
+        prefix = db.connection.vectors if isinstance(db, PostgresDatabase) else ""
+        self._kind = f"{prefix}vector({dimension})" if exactly else f"{prefix}halfvec({dimension})"
+        self._column = "embedding" if exactly else f"embedding::{self._kind}"
+        self._nearness = f"OPERATOR({prefix}<#>)"
         rounding = 0.0 if exactly else 2 * _HALF_UNIT_ROUNDOFF
         self.slack = np.float32(rounding + exact.rounding_slack(dimension))
         db.execute(_SETTINGS, (str(EF_SEARCH),))
@@ -358,8 +360,8 @@ class _Lists:
 
     def _some(self, views: Floats, length: int) -> Iterator[_Listed]:
         one = (
-            f"SELECT sample_id, -({self._column} <#> ?::{self._kind}) AS similarity FROM templates "  # noqa: S608
-            f"ORDER BY {self._column} <#> ?::{self._kind} LIMIT {length}"
+            f"SELECT sample_id, -({self._column} {self._nearness} ?::{self._kind}) AS similarity "  # noqa: S608
+            f"FROM templates ORDER BY {self._column} {self._nearness} ?::{self._kind} LIMIT {length}"
         )
         each = " UNION ALL ".join(
             f"SELECT {view} AS view, listed.* FROM ({one}) AS listed"  # noqa: S608 -- a number

@@ -18,6 +18,8 @@ from facepool.errors import (
     ConfigError,
     DiskFull,
     FacepoolError,
+    GroupChanged,
+    GroupGone,
     IdentityConflict,
     InputError,
     InsufficientData,
@@ -32,6 +34,7 @@ from facepool.errors import (
     SpaceMismatch,
     SystemLimit,
     UnknownPerson,
+    UnknownSighting,
     UnknownTemplate,
 )
 
@@ -210,6 +213,9 @@ class TimedOut(RequestError):
 _STATUS: tuple[tuple[type[FacepoolError], int], ...] = (
     (UnknownPerson, 404),
     (UnknownTemplate, 404),
+    (UnknownSighting, 404),
+    (GroupGone, 404),
+    (GroupChanged, 409),
     (PersonExists, 409),
     (PoolChanged, 409),
     (IdentityConflict, 409),

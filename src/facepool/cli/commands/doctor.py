@@ -15,6 +15,7 @@ from facepool.cli.context import MODELS, CommandContext, json_option, settings_o
 from facepool.cli.ui.console import people_count
 from facepool.errors import FacepoolError
 from facepool.gallery import PostgresAddress
+from facepool.gallery.collections import collections_in
 from facepool.gallery.schema import copies_of
 from facepool.models.catalog import find_pack
 from facepool.runtime import Device, Runtime, default_threads, installed_engines
@@ -59,8 +60,11 @@ def _examine(context: CommandContext) -> Iterator[Finding]:
     yield from _models(context)
     pool = _examined("pool", context, _pool)
     yield pool
-    if pool.healthy and isinstance(context.settings.pool, PostgresAddress):  # else the same is wrong with both
+    in_database = isinstance(context.settings.pool, PostgresAddress)
+    if pool.healthy and in_database:  # else the same is wrong with both
         yield _examined("PostgreSQL", context, _postgres)
+    if pool.healthy or not in_database:
+        yield from _collections(context)
     yield _display()
     for extra in extras.EXTRAS:
         found = f"not installed: {extras.command(extra)}" if extras.missing(extra) else "installed"
@@ -109,6 +113,13 @@ def _pool(context: CommandContext) -> str:
         kept = "".join(f"; {copy.name} is the pool as it was before an update" for copy in copies)
         searched = f"; {words}" if (words := describe(pool)) else ""
         return f"{address}: {people_count(pool.size().people)}, {pool.space or 'space unknown'}{kept}{searched}"
+
+
+def _collections(context: CommandContext) -> Iterator[Finding]:
+    """Those beside the one that is looked at; each can be damaged for itself."""
+    for name in collections_in(context.gallery_address):
+        if name != context.settings.collection:
+            yield _examined(f"collection {name}", context.for_collection(name), _pool)
 
 
 def _postgres(context: CommandContext) -> str:

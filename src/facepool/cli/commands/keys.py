@@ -18,7 +18,7 @@ def keys() -> None:
 @keys.command()
 @click.argument("name")
 @click.option("--role", type=click.Choice(ROLES), required=True, help="Each may do what the ones before it may.")
-@settings_options("pool")
+@settings_options("pool", whole_pool=True)
 @json_option
 def add(context: CommandContext, name: str, role: Role) -> None:
     """Make a key and show it, this once."""
@@ -29,7 +29,7 @@ def add(context: CommandContext, name: str, role: Role) -> None:
 
 
 @keys.command("list")
-@settings_options("pool")
+@settings_options("pool", whole_pool=True)
 @json_option
 def list_keys(context: CommandContext) -> None:
     """Show the names of keys, what they are for, and when they were last used."""
@@ -40,7 +40,7 @@ def list_keys(context: CommandContext) -> None:
 
 @keys.command()
 @click.argument("name")
-@settings_options("pool")
+@settings_options("pool", whole_pool=True)
 def remove(context: CommandContext, name: str) -> None:
     """Remove a key, which signs out everybody who is signed in with it."""
     _open(context).remove(name)
@@ -49,4 +49,4 @@ def remove(context: CommandContext, name: str) -> None:
 
 def _open(context: CommandContext) -> Keys:
     context.make_folder()
-    return Keys(open_store(context.pool_address))
+    return Keys(open_store(context.gallery_address))

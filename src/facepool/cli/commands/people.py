@@ -22,6 +22,7 @@ from facepool.gallery import (
     verify_transfer,
 )
 from facepool.gallery.address import PoolAddress, pool_address
+from facepool.gallery.collections import DEFAULT, collections_in
 from facepool.gallery.vectors import check_vectors_of, load, open_vectors
 from facepool.records import person_record, template_record
 from facepool.types import EmbeddingSpace, Template
@@ -139,6 +140,7 @@ def export_people(context: CommandContext, target: PoolAddress) -> None:
     context.warn_of_pool(target)
     with context.open_pool() as pool, open_pool(target, pool.space) as other, context.noting(other):
         _copy(context, pool, other)
+    _tell_of_others(context, context.gallery_address, context.settings.collection, "--collection NAME copies one")
 
 
 @people.command("import")
@@ -164,6 +166,7 @@ def import_people(context: CommandContext, source: PoolAddress) -> None:
         space = other.space or context.space_in_use()
         with context.changing_pool(space, must_exist=False) as pool:
             _copy(context, other, pool)
+    _tell_of_others(context, source, DEFAULT, "facepool pool restore takes all of them")
 
 
 @people.command("load")
@@ -258,6 +261,12 @@ def _copy(context: CommandContext, source: Pool, target: Pool) -> None:
     _report(context, target.address, copied)
     both = f"{people_count(verified.people)}, {counted(verified.templates, 'view')}"
     context.console.note(f"verified: {both} of {source.address} are in {target.address}")
+
+
+def _tell_of_others(context: CommandContext, gallery: PoolAddress, copied: str, how: str) -> None:
+    """No collection is left out without a word."""
+    if others := [name for name in collections_in(gallery) if name != copied]:
+        context.console.note(f"Only the collection {copied} was copied, not {', '.join(others)}: {how}")
 
 
 def _report(context: CommandContext, target: PoolAddress, report: TransferReport) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from facepool import extras
+from facepool.cli.commands.collections import collections
 from facepool.cli.context import CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
 from facepool.errors import ConfigError, FacepoolError, PoolCorrupt
@@ -24,6 +25,7 @@ from facepool.gallery.backup import (
     replace_damaged,
     restore,
 )
+from facepool.gallery.collections import collection_address, collections_in
 from facepool.gallery.notices import COMMAND_LINE, logs_beside
 from facepool.gallery.schema import kept_before_restoring
 
@@ -33,6 +35,9 @@ _MOST_SHOWN = 20
 @click.group()
 def pool() -> None:
     """The pool as a whole: backups that are made and restored while a server runs, and the index of a large one."""
+
+
+pool.add_command(collections)
 
 
 @pool.command("backup")
@@ -46,6 +51,10 @@ def backup_pool(context: CommandContext, file: Path, force: bool) -> None:
     \b
     facepool pool backup /backup/pool.db
     facepool pool backup /backup/pool.db --force     over the one of yesterday
+    facepool pool backup staff.db --collection staff
+
+    Of a pool with several collections all are copied, each into a file of its own: that of default is FILE, and beside
+    it, for /backup/pool.db, /backup/pool.collections has the others. With --collection only that one is.
 
     FILE is one SQLite file that only you may read, whatever the pool is kept in, and a pool itself: --pool FILE looks
     into it. It has names, vectors, pictures and calibration, but no keys, cameras or logs of a server: what was
@@ -55,10 +64,20 @@ def backup_pool(context: CommandContext, file: Path, force: bool) -> None:
 
     Of a pool in PostgreSQL, pg_dump copies keys and logs of its servers, too.
     """
-    with context.open_pool() as gallery, context.console.measuring("Copying") as report:
-        contents = back_up(_in_sql(gallery), file, replace=force, report=report)
-    context.console.emit({"backup": str(file), **_record(contents), "bytes": file.stat().st_size})
-    context.console.say(f"{_told(contents)} copied to {file}", "good")
+    console, files = context.console, _files_of(context, context.gallery_address, file)
+    for name, target in files.items():
+        if target != file:
+            make_folder_of(target)
+        with context.for_collection(name).open_pool() as gallery, console.measuring("Copying") as report:
+            contents = back_up(_in_sql(gallery), target, replace=force, report=report)
+        record = {"backup": str(target), **_record(contents), "bytes": target.stat().st_size}
+        console.emit({**record, "collection": name})
+        console.say(f"{_told(contents)}{_of(name, files)} copied to {target}", "good")
+    _tell_of_others(context, files, "Not copied")
+    if left := [name for name in collections_in(file) if name not in files]:
+        console.note(
+            f"Of an earlier backup, and not in the pool any more: {_names(left)}. Delete what must not come back"
+        )
 
 
 @pool.command("restore")
@@ -84,22 +103,22 @@ def restore_pool(context: CommandContext, file: Path, yes: bool, with_erased: bo
     is damaged is replaced while nobody has it open, and kept as .damaged.
 
     Of a pool in PostgreSQL nothing is kept: make a backup first.
+
+    A backup of several collections is restored to all of them, one after the other; with --collection, FILE is the
+    backup of one of them. Collections that are not in the backup stay as they are.
     """
-    address, console = context.pool_address, context.console
-    make_folder_of(address)
+    console, files = context.console, _files_of(context, file, file)
     with ExitStack() as stack:
-        with console.measuring("Verifying") as report:
-            backup = stack.enter_context(opened_backup(file, folder_of(address), report))
-        console.note(f"{file}: {_told(backup.contents)}, {backup.contents.space or 'of an unknown model'}")
-        try:
-            outcome = _restore(context, backup, yes=yes, with_erased=with_erased, keeps=keeps)
-        except PoolCorrupt as error:
-            if not isinstance(address, Path):
-                raise
-            outcome = _replace_damaged(context, address, backup, error, yes=yes)
-    people, views = people_count(int(str(outcome["people"]))), counted(int(str(outcome["templates"])), "view")
-    console.emit(outcome)
-    console.say(f"{people} with {views} restored to {address}", "good")
+        backups = {}
+        for name, source in files.items():  # all of them, before anything is restored
+            address = context.for_collection(name).pool_address
+            make_folder_of(address)
+            with console.measuring("Verifying") as report:
+                backup = backups[name] = stack.enter_context(opened_backup(source, folder_of(address), report))
+            console.note(f"{source}: {_told(backup.contents)}, {backup.contents.space or 'of an unknown model'}")
+        for name, backup in backups.items():
+            _restore_one(context.for_collection(name), backup, yes=yes, with_erased=with_erased, keeps=keeps)
+    _tell_of_others(context, files, "Not restored, and as before")
 
 
 @pool.command("index")
@@ -137,6 +156,43 @@ def index_pool(context: CommandContext, drop: bool) -> None:
                 outcome = "made" if hnsw.make_index(gallery, report) else "there already"
     console.emit({"index": str(address), "outcome": outcome})
     console.say(f"The index of {address} is {outcome}", "good")
+
+
+def _files_of(context: CommandContext, gallery: PoolAddress, file: Path) -> dict[str, Path]:
+    """The file of each collection of a backup: that of the one that was named, or those of all that there are.
+
+    Args:
+        context: Of the command.
+        gallery: The pool, or the backup: where collections are looked for.
+        file: What the user has named.
+    """
+    if "collection" in context.settings.model_fields_set:
+        return {context.settings.collection: file}
+    files = {name: collection_address(file, name) for name in collections_in(gallery)}
+    return {name: path for name, path in files.items() if isinstance(path, Path)}
+
+
+def _of(name: str, names: Collection[str]) -> str:
+    return f" of the collection {name}" if len(names) > 1 else ""
+
+
+def _tell_of_others(context: CommandContext, names: Collection[str], outcome: str) -> None:
+    """No collection is left out without a word."""
+    if others := [name for name in collections_in(context.gallery_address) if name not in names]:
+        context.console.note(f"{outcome}: {_names(others)}")
+
+
+def _restore_one(context: CommandContext, backup: Backup, *, yes: bool, with_erased: bool, keeps: bool) -> None:
+    address, console = context.pool_address, context.console
+    try:
+        outcome = _restore(context, backup, yes=yes, with_erased=with_erased, keeps=keeps)
+    except PoolCorrupt as error:
+        if not isinstance(address, Path):
+            raise
+        outcome = _replace_damaged(context, address, backup, error, yes=yes)
+    people, views = people_count(int(str(outcome["people"]))), counted(int(str(outcome["templates"])), "view")
+    console.emit(outcome)
+    console.say(f"{people} with {views} restored to {address}", "good")
 
 
 def _restore(

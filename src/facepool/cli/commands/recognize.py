@@ -156,7 +156,7 @@ class _EventOutput:
             return
         from facepool.sinks import EventOutputs  # noqa: PLC0415 -- HTTP takes long to import, and few commands need it
 
-        with EventOutputs(settings, partial(open_pool, settings.pool, ids_path=context.ids_path)) as others:
+        with EventOutputs(settings, partial(open_pool, context.pool_address, ids_path=context.ids_path)) as others:
             yield cls(context.console, crops, others)
 
     def watch(self, source: FrameSource) -> None:

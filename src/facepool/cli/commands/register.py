@@ -33,7 +33,8 @@ from facepool.cli.ui.registration import (
 )
 from facepool.cli.ui.sources import Sources, in_arguments, more_sources, note_turned, source_option
 from facepool.cli.ui.viewer import Viewer, is_still
-from facepool.enroll.session import EnrollmentSession, LookAlike
+from facepool.enroll.identity import LookAlike
+from facepool.enroll.session import EnrollmentSession
 from facepool.errors import ConfigError, InputError, PersonFull
 from facepool.gallery import Gallery
 from facepool.overlay import Painter

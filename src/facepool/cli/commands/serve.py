@@ -109,6 +109,7 @@ _LEAST_DECODERS, _MOST_DECODERS = 2, 4
     *LIVE,
     *KEEPING,
     *REGISTRATION,
+    whole_pool=True,
 )
 def serve(
     context: CommandContext,

@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 import click
 
 from facepool.cli.ui.console import Console
-from facepool.enroll.session import EnrollmentSession, LookAlike, Resolution
+from facepool.enroll.identity import LookAlike, Resolution
+from facepool.enroll.session import EnrollmentSession
 from facepool.errors import ConfigError, IdentityConflict
 from facepool.gallery import Gallery, find_name
 

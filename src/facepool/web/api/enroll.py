@@ -20,8 +20,9 @@ from fastapi import APIRouter, WebSocket
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from facepool.enroll.coverage import ViewReport
+from facepool.enroll.identity import Resolution
 from facepool.enroll.scan import ScanStep
-from facepool.enroll.session import EnrollmentSession, Resolution
+from facepool.enroll.session import EnrollmentSession
 from facepool.errors import FacepoolError, PersonFull
 from facepool.gallery import Pool
 from facepool.gallery.checks import NAME_LIMIT

@@ -19,7 +19,7 @@ from facepool.web.services.secrets import CameraSecrets
 from facepool.web.services.writing import WriteQueue
 
 Row = tuple[object, ...]
-Kind = Literal["keys", "settings", "cameras"]
+Kind = Literal["keys", "settings", "cameras", "collections"]
 """What other processes keep in memory of the tables, and have to read anew when it changes."""
 LAST = (1 << 63) - 1
 """Larger than any number of a row."""
