@@ -12,6 +12,9 @@ const REFRESH_AFTER_MS = 500;
 
 export async function showActivity(page, { signal, query, session }) {
   const mayCorrect = session?.role !== "recognize";
+  const settings = await api.settings(signal);
+  const keeps = settings.keep_recognized || settings.refresh === "suggest";
+  const offer = mayCorrect && !keeps ? h("p", { class: "help" }, t("correct.offer"), " ", h("a", { href: "#/settings" }, t("correct.offer.go"))) : null;
   const state = { person: query.get("person") ?? "", visits: new Map(), rows: new Map(), all: false };
   const list = h("div", { class: "section", "aria-live": "off" });
   const people = portraits(signal);
@@ -22,6 +25,7 @@ export async function showActivity(page, { signal, query, session }) {
     h("div", { class: "page-head" }, h("div", {}, h("h1", {}, t("activity.title")), h("p", { class: "help" }, t("activity.lead"))), h("div", { class: "search" }, icon("search"), chooser, suggestions(chooser, signal))),
     list,
     h("div", { class: "actions" }, more),
+    offer,
   );
 
   async function show(person) {

@@ -72,12 +72,12 @@ export async function showStranger(page, { rest, signal, session, redraw }) {
     put(
       bar,
       h("p", { role: "status" }, t("unknown.chosen", { n: chosen.size })),
+      h("button", { class: "icon-button", type: "button", "aria-label": t("unknown.sightings.delete"), title: t("unknown.sightings.delete"), onclick: removeChosen }, icon("trash")),
       h(
         "div",
         { class: "actions" },
         chosen.size < rows.length ? plain("unknown.split", split) : null,
         chosen.size < rows.length ? plain("unknown.split.name", nameChosen, "primary") : null,
-        h("button", { class: "icon-button", type: "button", "aria-label": t("unknown.sightings.delete"), title: t("unknown.sightings.delete"), onclick: removeChosen }, icon("trash")),
       ),
     );
   }
