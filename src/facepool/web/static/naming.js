@@ -155,6 +155,26 @@ async function store(steps, person, added, different = []) {
       const anew = await api.stranger(group.id); // they look like somebody who was registered meanwhile
       if (anew.looks_like.length && !added) return showAlike({ ...steps, group: anew }, person);
     }
+    if (error.code === "identity_conflict") return showConflict(steps, sent, added, error);
     throw error;
   }
+}
+
+/** What the pool knows speaks against it; somebody who has looked may know better. */
+function showConflict(steps, sent, added, error) {
+  const { content, group, stranger, close } = steps;
+  const heading = stepHeading(t("unknown.conflict"));
+  const trouble = h("div", { class: "notice bad", role: "alert" }, icon("warn"), h("div", {}, h("span", {}, error.message), detailOf(error)));
+  const force = h("button", { class: "button", type: "button" }, t("unknown.force"));
+  force.addEventListener("click", async () => {
+    force.disabled = true;
+    try {
+      const { undo } = await api.changeStranger(group.id, added ? "add" : "name", { ...sent, force: true });
+      close({ person: sent.person, added, undo });
+    } catch (further) {
+      put(trouble, icon("warn"), h("div", {}, h("span", {}, further.message), detailOf(further)));
+    }
+  });
+  put(content, h("div", { class: "form" }, heading, facesOf(group.faces, stranger), trouble, h("div", { class: "actions" }, force, h("button", { class: "button primary", type: "button", onclick: () => showName(steps, sent.person) }, t("back")))));
+  heading.focus();
 }

@@ -14,7 +14,7 @@ export async function showActivity(page, { signal, query, session }) {
   const mayCorrect = session?.role !== "recognize";
   const settings = await api.settings(signal);
   const keeps = settings.keep_recognized || settings.refresh === "suggest";
-  const offer = mayCorrect && !keeps ? h("p", { class: "help" }, t("correct.offer"), " ", h("a", { href: "#/settings" }, t("correct.offer.go"))) : null;
+  const offer = mayCorrect && !keeps ? h("p", { class: "help" }, t("correct.offer"), " ", h("a", { class: "button plain small", href: "#/settings" }, t("correct.offer.go"))) : null;
   const state = { person: query.get("person") ?? "", visits: new Map(), rows: new Map(), all: false };
   const list = h("div", { class: "section", "aria-live": "off" });
   const people = portraits(signal);

@@ -4,10 +4,12 @@ import { ask, detailOf, stepHeading } from "../dialogs.js";
 import { announce, field, h, put } from "../dom.js";
 import { listed, number, t } from "../i18n.js";
 import { icon } from "../icons.js";
+import { nameStranger } from "../naming.js";
 import { suggestions } from "../suggest.js";
 import { done } from "../undo.js";
 
 const MOST_FACES = 6;
+const SPEAKS_AGAINST = new Set(["other_person", "not_the_same_person"]);
 
 /** The button that begins a correction, or null where nothing was kept that could be corrected. */
 export function correctButton({ sighting, person, when }, after) {
@@ -20,20 +22,25 @@ export function correctButton({ sighting, person, when }, after) {
 export async function correct(id, person, after) {
   const made = await ask((close) => {
     const content = h("div", {});
-    const steps = { content, id, person, close, faces: h("div", { class: "strip" }) };
+    const steps = { content, id, person, close, faces: h("div", { class: "strip" }), group: null };
     api.sighting(id).then(
-      ({ faces }) => put(steps.faces, faces.slice(0, MOST_FACES).map((face, row) => h("img", { class: "face large", src: api.facePicture(face.id), alt: row ? "" : t("correct.face.alt") }))),
+      ({ faces, group }) => {
+        steps.group = group;
+        put(steps.faces, faces.slice(0, MOST_FACES).map((face, row) => h("img", { class: "face large", src: api.facePicture(face.id), alt: row ? "" : t("correct.face.alt") })));
+      },
       (error) => put(steps.faces, problem(error)),
     );
     showQuestion(steps);
     return content;
   });
   if (!made) return;
-  done(made.person ? t("correct.done", { person: made.person }) : t("correct.done.nobody", { person }), [made.undo], after);
+  if (made.stranger) {
+    if (!(await nameStranger(made.stranger, after, made.typed))) return;
+  } else done(made.person ? t("correct.done", { person: made.person }) : t("correct.done.nobody", { person }), [made.undo], after);
   await after?.();
 }
 
-const problem = (error) => h("div", { class: "notice bad", role: "alert" }, icon("warn"), h("div", {}, h("span", {}, error.message), detailOf(error)));
+const problem = (error, action = null) => h("div", { class: "notice bad", role: "alert" }, icon("warn"), h("div", {}, h("span", {}, error.message), detailOf(error), action));
 
 function showQuestion(steps, typed = "") {
   const { content, person, close, faces } = steps;
@@ -42,11 +49,14 @@ function showQuestion(steps, typed = "") {
   const look = async (whom) => {
     put(trouble);
     try {
-      showPreview(steps, whom, await api.correct(steps.id, whom, true));
+      showPreview(steps, whom, await api.correct(steps.id, { person: whom, preview: true }));
     } catch (error) {
-      put(trouble, problem(error));
+      put(trouble, problem(error, error.code === "person_unknown" && steps.group ? somebodyNew(whom) : null));
     }
   };
+  /** Who is not in the pool yet gets there by naming the stranger to whom the face belongs. */
+  const somebodyNew = (whom) =>
+    h("button", { class: "button small", type: "button", onclick: async () => close({ stranger: await api.stranger(steps.group), typed: whom }) }, t("correct.new", { person: whom }));
   const submit = (event) => {
     event.preventDefault();
     const whom = name.value.trim();
@@ -79,17 +89,19 @@ function showPreview(steps, whom, preview) {
   const { content, id, person, close, faces } = steps;
   const trouble = h("div", {});
   const heading = stepHeading(whom ? t("correct.is", { person: whom }) : t("correct.is.nobody", { person }));
-  const go = h("button", { class: "button primary", type: "button" }, t("correct.go"));
-  go.addEventListener("click", async () => {
-    go.disabled = true;
+  const against = SPEAKS_AGAINST.has(preview.outcome);
+  const go = async (wish) => {
+    for (const button of buttons) button.disabled = true;
     put(trouble);
     try {
-      close(await api.correct(id, whom, false));
+      close(await api.correct(id, { person: whom, preview: false, ...wish }));
     } catch (error) {
       put(trouble, problem(error));
-      go.disabled = false;
+      for (const button of buttons) button.disabled = false;
     }
-  });
+  };
+  const button = (key, wish, kind) => h("button", { class: `button ${kind}`, type: "button", onclick: () => go(wish) }, t(key));
+  const buttons = against ? [button("correct.force", { force: true }, ""), button("correct.name_only", { template: false }, "primary")] : [button("correct.go", {}, "primary")];
   const effects = effectsOf(preview);
   put(
     content,
@@ -101,26 +113,29 @@ function showPreview(steps, whom, preview) {
       h("h3", {}, t("correct.changes")),
       h("ul", { class: "effects" }, effects.map((effect) => h("li", {}, effect))),
       trouble,
-      h("div", { class: "actions" }, h("button", { class: "button", type: "button", onclick: () => showQuestion(steps, whom ?? "") }, t("back")), h("button", { class: "button", type: "button", onclick: () => close() }, t("cancel")), go),
+      h("div", { class: "actions" }, h("button", { class: "button", type: "button", onclick: () => showQuestion(steps, whom ?? "") }, t("back")), buttons),
     ),
   );
   heading.focus();
   announce(effects.join(" "));
 }
 
+const who = (name) => name ?? t("stranger");
+
 /** What a correction does, as sentences. */
-function effectsOf({ person, previous, template, look_alikes: alike, margin, changes, looked_at: looked }) {
-  const who = (name) => name ?? t("stranger");
+function effectsOf({ person, previous, template, outcome, removed, look_alikes: alike, margin, again, changes, looked_at: looked }) {
   const effects = [t("correct.effect.this", { before: who(previous), after: who(person) })];
   if (template) effects.push(t("correct.effect.template", { person }));
-  if (alike) effects.push(t("correct.effect.alike", { people: listed(alike), margin: margin === null ? "–" : number(margin, 2) }));
+  else if (person && outcome) effects.push(t("correct.effect.no_template", { person, reason: t(`outcome.${outcome}`) }));
+  if (removed) effects.push(t("correct.effect.removed", { n: removed, person: who(previous) }));
+  if (alike) effects.push(margin === null ? t("correct.effect.alike.unmeasured", { people: listed(alike) }) : t("correct.effect.alike", { people: listed(alike), margin: number(margin, 2) }));
+  if (outcome !== "no_face") effects.push(t("correct.effect.again", { person: who(again) }));
   const counts = new Map();
   for (const { before, after } of changes) {
     const words = `${who(before)} → ${who(after)}`;
     counts.set(words, (counts.get(words) ?? 0) + 1);
   }
   for (const [words, n] of counts) effects.push(t("correct.effect.others", { n, change: words }));
-  if (!changes.length) effects.push(t("correct.effect.none", { n: looked }));
-  else effects.push(t("correct.effect.looked", { n: looked }));
+  if (looked) effects.push(t(changes.length ? "correct.effect.looked" : "correct.effect.none", { n: looked }));
   return effects;
 }

@@ -104,14 +104,14 @@ export async function showStranger(page, { rest, signal, session, redraw }) {
   const splitOff = (ids) => api.changeStranger(group.id, "split", { sightings: ids });
   const split = () =>
     attempt(async () => {
-      const { group: made, undo } = await splitOff([...chosen]);
+      const { id: made, undo } = await splitOff([...chosen]);
       done(t("unknown.split.done", { stranger: strangerName(made) }), [undo], redraw);
       redraw();
     });
   /** The chosen ones become a stranger of their own, who is named at once. */
   const nameChosen = () =>
     attempt(async () => {
-      const { group: made, undo } = await splitOff([...chosen]);
+      const { id: made, undo } = await splitOff([...chosen]);
       const apart = await api.stranger(made);
       if (!(await nameStranger(apart, redraw))) await api.undo(undo);
       redraw();
@@ -133,7 +133,7 @@ export async function showStranger(page, { rest, signal, session, redraw }) {
       if (sightings && rows.length > 1) {
         const apart = await splitOff(sightings);
         undos.push(apart.undo);
-        id = apart.group;
+        id = apart.id;
       }
       undos.push((await api.changeStranger(id, "add", { person })).undo);
       done(t("unknown.added", { stranger: strangerName(id), person }), undos, redraw);
