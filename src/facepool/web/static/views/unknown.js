@@ -23,7 +23,7 @@ export const showUnknown = (page, context) => (context.rest ? showStranger : sho
 async function showCards(page, { signal, session, redraw, query }) {
   const mayChange = session?.role !== "recognize";
   const admin = session?.role === "admin";
-  const state = { kind: query.get("state") === "ignored" ? "ignored" : "open", groups: new Map(), rows: new Map(), next: null, current: null };
+  const state = { kind: query.get("state") === "ignored" ? "ignored" : "open", groups: new Map(), rows: new Map(), next: null, current: null, shelf: null };
   const list = h("ul", { class: "strangers" });
   const notices = h("div", { class: "section" });
   const proposed = h("section", { class: "section", "aria-labelledby": "proposed-heading", hidden: true });
@@ -34,7 +34,7 @@ async function showCards(page, { signal, session, redraw, query }) {
     state.kind = kind;
     reload().catch((error) => put(notices, problemBox(error, redraw)));
   });
-  const help = h("button", { class: "button", type: "button", onclick: () => showKeys(redraw) }, icon("keys"), t("unknown.keys"));
+  const help = h("button", { class: "button keys-help", type: "button", onclick: () => showKeys(redraw) }, icon("keys"), t("unknown.keys"));
   const settings = await api.settings(signal);
   put(
     page,
@@ -76,6 +76,8 @@ async function showCards(page, { signal, session, redraw, query }) {
     });
     const changed = rows.size !== state.rows.size || [...rows].some(([id, row], place) => list.children[place] !== row.item);
     state.rows = rows;
+    help.hidden = !groups.length;
+    if (state.shelf) state.shelf.hidden = !groups.length;
     if (changed) put(list, [...rows.values()].map(({ item }) => item));
     if (!state.groups.has(state.current)) state.current = groups[0]?.id ?? null;
     mark();
@@ -206,8 +208,9 @@ async function showCards(page, { signal, session, redraw, query }) {
   await load();
   if (mayChange) {
     addEventListener("keydown", press, { signal });
-    const shelf = await peopleShelf((person, what) => act.add(person, what), signal);
-    if (shelf) list.before(shelf);
+    state.shelf = await peopleShelf((person, what) => act.add(person, what), signal);
+    if (state.shelf) list.before(state.shelf);
+    draw();
   }
   let waiting = 0;
   const events = api.events();
