@@ -46,6 +46,7 @@ EXTRAS = {
     "evaluate": Extra(
         ("jinja2", "matplotlib"), "The report cannot be written", "leave out --output to see the figures only"
     ),
+    "photos": Extra(("jinja2",), "The page of groups cannot be written", "leave out --output to see the groups only"),
     "mqtt": Extra(("paho",), "Events cannot go to an MQTT broker", "use --webhook", ConfigError),
     "heif": Extra(("pillow_heif",), "HEIF pictures (HEIC, of phones) cannot be read", "export them as JPEG"),
     "jpegxl": Extra(("imagecodecs",), "JPEG XL pictures cannot be read", "export them as JPEG"),

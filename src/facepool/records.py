@@ -8,6 +8,7 @@ from pathlib import Path
 from facepool.enroll.coverage import Coverage, DirectionReport, ViewReport
 from facepool.enroll.identity import LookAlike
 from facepool.faces.analyze import Faces
+from facepool.groups.library import PhotoFace, PhotoGroups
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.pictures import RecognizedFaces
 from facepool.types import Decision, Detections, Floats, Frame, Person, Pose, Template
@@ -229,3 +230,16 @@ def _view(view: ViewReport | None) -> Record | None:
         "stored": view.stored,
         "similarity": rounded(view.similarity, 4),
     }
+
+
+def groups_record(found: PhotoGroups) -> Record:
+    """The groups of a photo library: what ``groups.json`` holds."""
+    groups = [
+        {"id": group.id, "person": group.person, "faces": list(map(_photo_face_record, group.faces))}
+        for group in found.groups
+    ]
+    return {"groups": groups, "ungrouped": list(map(_photo_face_record, found.ungrouped))}
+
+
+def _photo_face_record(face: PhotoFace) -> Record:
+    return {"path": face.path, "bbox": list(face.bbox), "score": round(face.score, 4)}

@@ -21,6 +21,7 @@ COMMANDS = {
     "demo": "Try it with photos that come along: two people and two strangers.",
     "register": "Add a person, or a folder of people, to the pool.",
     "recognize": "Say who is in a camera's view, a video or pictures.",
+    "group": "Group the faces of a folder of photos into people, without any name.",
     "verify": "Say whether two pictures show one person.",
     "serve": "Serve a page, a REST interface and CompreFace's, with live cameras.",
     "keys": "Make, list and remove the API keys of a server.",

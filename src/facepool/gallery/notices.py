@@ -83,6 +83,7 @@ class Retold:
         mark: What the entries say of when that was.
         marked: True: they get the mark. False: it is taken back, from those that have it.
         words: What was done, for the audit log: how many sightings of what.
+        events: Ids of events whose faces were not kept, so that there is no sighting: their visits are told anew.
     """
 
     sightings: tuple[str, ...]
@@ -91,6 +92,7 @@ class Retold:
     mark: Literal["named_at", "corrected_at"]
     marked: bool
     words: str
+    events: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """As the detail of a notice."""
@@ -100,7 +102,7 @@ class Retold:
     def of(cls, notice: Notice) -> Self:
         """What a notice of `RETELLING` has to tell."""
         content = json.loads(notice.detail)
-        return cls(**content | {"sightings": tuple(content["sightings"])})
+        return cls(**content | {name: tuple(content[name]) for name in ("sightings", "events") if name in content})
 
 
 @dataclass(frozen=True, slots=True)

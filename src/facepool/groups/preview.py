@@ -47,15 +47,20 @@ class PoolChange:
         flagged = self.pair is None or self.pair in index.look_alikes
         return flagged and not len(self.gained) and not self.lost
 
-    def after(self, index: Index) -> Index:
-        """The index of the gallery as it would be; the one that is given stays as it is."""
+    def after(self, index: Index, first: int = _NEWEST) -> Index:
+        """The index of the gallery as it would be; the one that is given stays as it is.
+
+        Args:
+            index: Of the gallery.
+            first: The number of the first template that is gained: higher than any that there is.
+        """
         if self.is_nothing(index):
             return index
         count = len(self.gained)
         return index.following(
             Changes(
                 revision=index.revision + 1,
-                template_ids=np.arange(_NEWEST, _NEWEST + count, dtype=np.int64),
+                template_ids=np.arange(first, first + count, dtype=np.int64),
                 person_of=np.zeros(count, np.intp),
                 vectors=self.gained.reshape(count, index.dimension or self.gained.shape[1]),
                 person_ids=(self.person_id or self.person,) if count else (),

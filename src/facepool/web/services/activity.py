@@ -5,12 +5,12 @@ import json
 import logging
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from pydantic import BaseModel, Field
 
@@ -38,8 +38,8 @@ _PASSING = (PoolLocked, PoolUnreachable, DiskFull)
 _LOG = logging.getLogger(__name__)
 _INSERT = """
     INSERT INTO server_activity
-        (at, event, person, previous, source, similarity, person_id, event_id, sighting, named_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
+        (at, event, person, previous, source, similarity, person_id, event_id, sighting, named_at, corrected_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
 """
 # That somebody came is kept before anybody knows who it is: it goes with a visit that was theirs alone.
 _FORGET_COMING = """
@@ -70,14 +70,19 @@ class ActivityEntry(BaseModel):
     corrected_at: str | None = Field(description="The same, of when somebody corrected who it was")
 
 
-# What comes before it is known that a face is kept has no sighting: it is of the same visit, and nobody's.
+# What comes before it is known that a face is kept has no sighting: it is of the same visit, and nobody's. Where no
+# face was kept, all of the visit is told anew.
 _RETELL = """
     UPDATE server_activity SET person = ?, person_id = ?, {mark} = ?
     WHERE coalesce(person_id, '') = ? AND {which} AND (
-        sighting IN ({sightings}) OR sighting IS NULL AND visit IN (
-            SELECT found.visit FROM server_activity AS found WHERE found.sighting IN ({sightings})
-        )
-    )
+        sighting IN ({each}) OR sighting IS NULL AND visit IN (
+            SELECT found.visit FROM server_activity AS found WHERE found.sighting IN ({each})
+        ) OR visit IN (SELECT found.visit FROM server_activity AS found WHERE found.event_id IN ({each}))
+    ) RETURNING id, visit
+"""
+_RETOLD = """
+    SELECT person, person_id, named_at, corrected_at FROM server_activity
+    WHERE sighting = ? AND coalesce(named_at, corrected_at) IS NOT NULL LIMIT 1
 """
 
 _COLUMNS = ", ".join(ActivityEntry.model_fields)
@@ -162,9 +167,9 @@ class Activity:
             # Inside the transaction: a name that goes from the pool after this is taken out after it, too.
             person, previous = record.get("person"), record.get("previous")
             person_id = self._id_of(person) if isinstance(person, str) else None
-            named_at = None
-            if person is None:
-                person, person_id, named_at = _named_meanwhile(db, record)
+            named_at = corrected_at = None
+            if (told := _told_meanwhile(db, record, person)) is not None:
+                person, person_id, named_at, corrected_at = told
             if isinstance(previous, str) and self._id_of(previous) is None:
                 previous = None
             if person is not None and person_id is None:
@@ -172,10 +177,10 @@ class Activity:
                     self._visits.end(record)
                 return {**record, "person": None, "person_id": None, "previous": previous}
             seen = (record["event"], person, previous, record["source"], record.get("similarity"))
-            values = (at, *seen, person_id, record.get("id"), record.get("sighting"), named_at)
+            values = (at, *seen, person_id, record.get("id"), record.get("sighting"))
             if _is_kept(db, record):
                 return {**record, "previous": previous}
-            row = int(db.execute(_INSERT, values).fetchone()[0])
+            row = int(db.execute(_INSERT, (*values, named_at, corrected_at)).fetchone()[0])
             track = self._visits.place(db, row, record | {"at": at, "person_id": person_id})
             if self._added % _TIDY_EVERY == 0:
                 oldest = datetime.now(UTC) - timedelta(days=self._days)
@@ -216,6 +221,11 @@ class Activity:
         hidden = {row.visit for row in shown if row.person in self._store.hidden}
         return self._visits.of([self._without_erased(row) for row in shown if row.visit not in hidden])
 
+    def of_event(self, event_id: str) -> ActivityEntry | None:
+        """What is kept of an event, in any thread; None: nothing, or it speaks of somebody who is being erased."""
+        query = f"SELECT {_COLUMNS} FROM server_activity WHERE event_id = ? ORDER BY id DESC LIMIT 1"  # noqa: S608
+        return next(iter(self._entries_of(self._store.read(query, (event_id,)))), None)
+
     def open_visits(self) -> list[int]:
         """The visits of those who are before a camera of this process."""
         return sorted(self._visits.open)
@@ -248,8 +258,9 @@ class Activity:
         mark, each = retold.mark, self._store.each_text
         which = "TRUE" if retold.marked else f"{mark} IS NOT NULL"
         values = (person, retold.after or None, at if retold.marked else None, retold.before)
-        sightings = json.dumps(retold.sightings)
-        db.execute(_RETELL.format(mark=mark, which=which, sightings=each), (*values, sightings, sightings))
+        sightings, events = json.dumps(retold.sightings), json.dumps(retold.events)
+        rows = db.execute(_RETELL.format(mark=mark, which=which, each=each), (*values, sightings, sightings, events))
+        self._visits.part(db, [(int(row), int(visit)) for row, visit in rows.fetchall()])
 
     def forget(self, db: Database, people: Collection[str]) -> int:
         """Erase what is known of people, as a part of a transaction of the store.
@@ -344,7 +355,9 @@ class Activity:
         return {**record, **gone, "previous": previous}
 
     async def _read(self, query: str, *values: object) -> list[ActivityEntry]:
-        rows = await asyncio.to_thread(self._store.read, query, values)
+        return self._entries_of(await asyncio.to_thread(self._store.read, query, values))
+
+    def _entries_of(self, rows: Iterable[Sequence[object]]) -> list[ActivityEntry]:
         hidden, entries = self._store.hidden, []
         for row in rows:
             entry = ActivityEntry.model_validate(dict(zip(ActivityEntry.model_fields, row, strict=True)))
@@ -408,14 +421,16 @@ def _is_kept(db: Database, record: Record) -> bool:
     return event_id is not None and db.execute(query, (event_id,)).fetchone() is not None
 
 
-def _named_meanwhile(db: Database, record: Record) -> tuple[str | None, str | None, str | None]:
-    """Who a face is that was named while it was followed, by name and id, and when it was named."""
-    query = (
-        "SELECT person, person_id, named_at FROM server_activity WHERE sighting = ? AND named_at IS NOT NULL LIMIT 1"
-    )
+def _told_meanwhile(db: Database, record: Record, person: object) -> tuple[Any, ...] | None:
+    """Who a face is that was named or corrected while it was followed: name, id, and when either was; None: it was not.
+
+    What was named later may turn out to be somebody else; what was corrected stays.
+    """
     sighting = record.get("sighting")
-    row = None if sighting is None else db.execute(query, (sighting,)).fetchone()
-    return row or (None, None, None)
+    row = None if sighting is None else db.execute(_RETOLD, (sighting,)).fetchone()
+    if row is None or (person is not None and row[3] is None):
+        return None
+    return tuple(row)
 
 
 def _put(queue: asyncio.Queue[Record], record: Record) -> None:

@@ -112,6 +112,23 @@ class Visits:
         db.executemany("UPDATE server_activity SET visit = ? WHERE id = ?", [(visit, kept) for kept in rows])
         return Track(visit, rows)
 
+    def part(self, db: Database, told: Sequence[tuple[int, int]]) -> None:
+        """Entries that turned out to be of somebody else are a visit of their own, where somebody is left of theirs.
+
+        Args:
+            db: Of the transaction.
+            told: The numbers of the entries, and of their visits.
+        """
+        rows_of: dict[int, list[int]] = {}
+        for row, visit in told:
+            rows_of.setdefault(visit, []).append(row)
+        for visit, rows in rows_of.items():
+            everybody = db.execute("SELECT id, person_id FROM server_activity WHERE visit = ?", (visit,)).fetchall()
+            others = any(person_id is not None and row not in rows for row, person_id in everybody)
+            own = next((row for row in sorted(rows) if row != visit), None)
+            if others and own is not None:
+                db.executemany("UPDATE server_activity SET visit = ? WHERE id = ?", [(own, row) for row in rows])
+
     def keep(self, record: Record, track: Track) -> None:
         """A face is followed, until it is lost."""
         if record["event"] == "lost":

@@ -1,0 +1,280 @@
+"""A folder of photos whose faces are grouped into people: what was found is kept, so that the next run goes on.
+
+`PhotoLibrary` looks at the photos that it does not know, groups all faces by the rule of ``facepool.groups.cluster``,
+and gives every group a number that stays as photos come and go. What it keeps lies in one SQLite file, see
+``facepool.groups.shelf``. The photos themselves are only read.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from facepool.capture import read_image
+from facepool.capture.folders import PictureFolder
+from facepool.errors import InputError, PathUnreadable
+from facepool.faces.analyze import Analyzer
+from facepool.faces.quality import QualityPolicy
+from facepool.groups.cluster import LooseFaces, Progress, group_faces, grouping_threshold
+from facepool.groups.shelf import KeptFaces, PhotoFile, Shelf
+from facepool.thresholds import Threshold, ThresholdPolicy
+from facepool.types import Image, Indices, counted, one_line
+
+CLEAR = QualityPolicy(min_size_px=32.0)
+"""Which faces may start a group. Faces of photos are smaller than those that are registered."""
+_PICTURES_AT_ONCE = 16
+_PIXELS_AT_ONCE = 50_000_000  # 150 MB of decoded pictures
+
+OnPicture = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoFace:
+    """One face of one photo.
+
+    Attributes:
+        id: The library's own number of it.
+        path: The photo, from the folder on, with ``/``.
+        bbox: Left, top, right and bottom in pixels of the photo as it is shown, upright.
+        score: The detector's, 0..1.
+        quality: How good the capture is, 0..100.
+        size_wh: Of the photo as it is shown, in pixels.
+    """
+
+    id: int
+    path: str
+    bbox: tuple[float, float, float, float]
+    score: float
+    quality: float
+    size_wh: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoGroup:
+    """Faces that show one person.
+
+    Attributes:
+        id: The group's number in this library; it stays.
+        person: The name of who it is in the pool; None: nobody knows.
+        person_id: Their id; None likewise.
+        faces: The best ones first.
+    """
+
+    id: int
+    person: str | None
+    person_id: str | None
+    faces: tuple[PhotoFace, ...]
+
+    def __repr__(self) -> str:
+        """Who, and how many faces."""
+        return one_line(self, f"{self.id} of {counted(len(self.faces), 'face')}")
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoGroups:
+    """The faces of a folder of photos in groups.
+
+    Attributes:
+        groups: The largest first.
+        ungrouped: Faces that are in none.
+        photos: How many photos there are.
+        threshold: How alike groups must be to become one.
+        unreadable: What could not be looked at, and why.
+    """
+
+    groups: tuple[PhotoGroup, ...]
+    ungrouped: tuple[PhotoFace, ...]
+    photos: int
+    threshold: Threshold
+    unreadable: tuple[tuple[Path, InputError], ...] = ()
+
+    @property
+    def faces(self) -> int:
+        """How many faces there are, of groups and others."""
+        return sum(len(group.faces) for group in self.groups) + len(self.ungrouped)
+
+    def __repr__(self) -> str:
+        """How many groups, faces and photos."""
+        what = f"{counted(len(self.groups), 'group')} of {counted(self.faces, 'face')}"
+        return one_line(self, f"{what} in {counted(self.photos, 'photo')}")
+
+
+class PhotoLibrary:
+    """The faces of a folder of photos.
+
+    Args:
+        folder: With photos, at any depth.
+        shelf: Where what is found is kept.
+        policy: How alike strangers get.
+
+    Attributes:
+        unreadable: What could not be looked at, and why.
+        looked_at: How many photos were looked at by `look`; the others were known.
+    """
+
+    def __init__(self, folder: Path, shelf: Shelf, policy: ThresholdPolicy) -> None:
+        self._folder = folder
+        self._shelf = shelf
+        self._policy = policy
+        self.unreadable: list[tuple[Path, InputError]] = []
+        self.looked_at = 0
+
+    def look(
+        self,
+        found: PictureFolder,
+        analyzer: Analyzer,
+        on_picture: OnPicture = lambda: None,
+        on_unreadable: Callable[[Path, InputError], None] = lambda _path, _error: None,
+    ) -> None:
+        """Find the faces of all photos that are not known yet; what was found is kept batch by batch.
+
+        Faces of photos that are gone are forgotten, unless part of the folder could not be read.
+
+        Args:
+            found: What a walk through the folder has found.
+            analyzer: Turns pictures into faces; of the shelf's embedding space.
+            on_picture: Called after each photo.
+            on_unreadable: Called for each photo that cannot be read.
+
+        Raises:
+            SourceEmpty: No photo of the folder can be read.
+            StorageError: What was found cannot be kept.
+        """
+
+        def leave_out(path: Path, error: InputError) -> None:
+            self.unreadable.append((path, error))
+            on_unreadable(path, error)
+
+        for path, error in found.unreadable:
+            leave_out(path, error)
+        known = self._shelf.files()
+        here: set[str] = set()
+        for start in range(0, len(found.pictures), _PICTURES_AT_ONCE):
+            paths = found.pictures[start : start + _PICTURES_AT_ONCE]
+            changed: dict[PhotoFile, bytes] = {}
+            for path in paths:
+                try:
+                    file = PhotoFile.of(path, self._folder)
+                    here.add(file.path)
+                    if not file.is_as(known.get(file.path)):
+                        data = path.read_bytes()
+                        changed[replace(file, content=sha256(data).hexdigest())] = data
+                except OSError as error:
+                    leave_out(path, _unreadable(path, error))
+            self._look_at(changed, analyzer, leave_out)
+            for _ in paths:
+                on_picture()
+        if not found.unreadable:
+            self._shelf.keep_only(here)
+
+    def _look_at(
+        self, changed: Mapping[PhotoFile, bytes], analyzer: Analyzer, leave_out: Callable[[Path, InputError], None]
+    ) -> None:
+        """Find the faces of a few photos that are new or were changed."""
+        unknown = {file.content: data for file, data in changed.items() if not self._shelf.has(file.content)}
+        broken: dict[str, InputError] = {}
+        for images in _decoded(unknown, broken):
+            faces = analyzer.analyze_batch(list(images.values()))
+            self.looked_at += len(images)
+            pictures = zip(images.items(), faces, strict=True)
+            found = {content: ((image.shape[1], image.shape[0]), one) for (content, image), one in pictures}
+            self._shelf.put(found, [file for file in changed if file.content in found])
+        self._shelf.put({}, [file for file in changed if file.content not in unknown])
+        for file in changed:
+            if file.content in broken:
+                leave_out(self._folder / file.path, broken[file.content])
+
+    def group(self, progress: Progress = lambda _done, _total: None) -> PhotoGroups:
+        """Put all faces into groups, and keep them.
+
+        Args:
+            progress: Told how many faces were compared.
+        """
+        kept = self._shelf.faces()
+        threshold = grouping_threshold(self._policy, len(kept))
+        clear = np.array([not flaws for flaws in CLEAR.flaws(kept.measures)], bool)
+        loose = LooseFaces(kept.embeddings, kept.pictures, clear, kept.person_numbers())
+        labels = group_faces(loose, threshold.value, progress)
+        numbers = stable_numbers(labels, kept.groups, self._shelf.next_group)
+        self._shelf.set_groups(kept, numbers)
+        return self._in_groups(kept, numbers, threshold)
+
+    def _in_groups(self, kept: KeptFaces, numbers: Indices, threshold: Threshold) -> PhotoGroups:
+        paths = self._shelf.paths()
+        quality = kept.measures.overall
+        members: dict[int, list[PhotoFace]] = {}
+        for row in np.lexsort((-quality, numbers)).tolist():
+            picture = int(kept.pictures[row])
+            box = [round(edge, 1) for edge in kept.boxes[row].tolist()]
+            members.setdefault(int(numbers[row]), []).extend(
+                PhotoFace(
+                    id=int(kept.ids[row]),
+                    path=path,
+                    bbox=(box[0], box[1], box[2], box[3]),
+                    score=float(kept.scores[row]),
+                    quality=float(quality[row]),
+                    size_wh=kept.sizes[picture],
+                )
+                for path in paths[picture]
+            )
+        ungrouped = members.pop(-1, [])
+        groups = [PhotoGroup(number, None, None, tuple(faces)) for number, faces in members.items()]
+        groups.sort(key=lambda group: (-len(group.faces), group.id))
+        photos = sum(map(len, paths.values()))
+        return PhotoGroups(tuple(groups), tuple(ungrouped), photos, threshold, tuple(self.unreadable))
+
+
+def stable_numbers(labels: Indices, before: Indices, following: int) -> Indices:
+    """Numbers for groups that stay those of before: of two groups that could have one, the one with more of its faces.
+
+    Args:
+        labels: (N,) groups as they are now, from 0 on; -1: none.
+        before: (N,) numbers of the groups of before; -1: none.
+        following: The first number that no group ever had.
+
+    Returns:
+        (N,) -1 where ``labels`` is.
+    """
+    both = (labels >= 0) & (before >= 0)
+    shared = Counter(zip(labels[both].tolist(), before[both].tolist(), strict=True))
+    number_of: dict[int, int] = {}
+    taken: set[int] = set()
+    for (label, number), _ in sorted(shared.items(), key=lambda entry: (-entry[1], entry[0])):
+        if label not in number_of and number not in taken:
+            number_of[label] = number
+            taken.add(number)
+    for label in range(int(labels.max(initial=-1)) + 1):
+        if label not in number_of:
+            number_of[label] = following
+            following += 1
+    return np.array([number_of.get(label, -1) for label in labels.tolist()], np.intp)
+
+
+def _decoded(files: Mapping[str, bytes], broken: dict[str, InputError]) -> Iterator[dict[str, Image]]:
+    """Photos by content, as many together as memory allows; those that cannot be decoded are added to the broken."""
+    images: dict[str, Image] = {}
+    pixels = 0
+    for content, data in files.items():
+        try:
+            image = read_image(data)
+        except InputError as error:
+            broken[content] = error
+            continue
+        if images and pixels + image.size // 3 > _PIXELS_AT_ONCE:
+            yield images
+            images, pixels = {}, 0
+        images[content] = image
+        pixels += image.size // 3
+    if images:
+        yield images
+
+
+def _unreadable(path: Path, error: OSError) -> PathUnreadable:
+    return PathUnreadable(
+        f"{path} cannot be read",
+        why=(error.strerror or str(error)).lower(),
+        fix="Check its permissions, or leave it out",
+    )

@@ -1,0 +1,151 @@
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facepool.capture import write_image
+from facepool.capture.folders import walk_folder
+from facepool.errors import ConfigError, SpaceMismatch
+from facepool.groups.library import PhotoGroups, PhotoLibrary, stable_numbers
+from facepool.groups.shelf import Shelf
+from facepool.records import groups_record
+from facepool.thresholds import ThresholdPolicy
+from facepool.types import EmbeddingSpace, Floats
+from support.fake_analyzer import CURVE, SPACE, FakeAnalyzer, view
+
+ADA, BO = 0, 1
+
+
+class Photos:
+    """A folder of photos of which it is known whom they show, and its library."""
+
+    def __init__(self, root: Path, shelf_path: Path) -> None:
+        self.root = root
+        self.shelf_path = shelf_path
+        self.analyzer = FakeAnalyzer()
+        root.mkdir()
+
+    def add(self, name: str, *vectors: Floats) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_image(path, self.analyzer.frame(*vectors).image_bgr)
+
+    def group(self) -> PhotoGroups:
+        with Shelf(self.shelf_path, SPACE) as shelf:
+            shelf.belong_to(self.root)
+            library = PhotoLibrary(self.root, shelf, ThresholdPolicy(CURVE))
+            library.look(walk_folder(self.root), self.analyzer)
+            return library.group()
+
+    @property
+    def looked_at(self) -> int:
+        return sum(self.analyzer.batches)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Photos:
+    return Photos(tmp_path / "photos", tmp_path / "groups" / "library.db")
+
+
+def paths_of(found: PhotoGroups) -> dict[int, list[str]]:
+    return {group.id: sorted(face.path for face in group.faces) for group in found.groups}
+
+
+def test_faces_of_photos_are_in_groups_with_their_places(photos: Photos) -> None:
+    photos.add("a.png", view(ADA, 0))
+    photos.add("deep/b.png", view(ADA, 5), view(BO, 0))
+    photos.add("c.png", view(2, 0))
+    found = photos.group()
+    assert paths_of(found) == {1: ["a.png", "deep/b.png"]}
+    assert sorted(face.path for face in found.ungrouped) == ["c.png", "deep/b.png"]
+    record = json.loads(json.dumps(groups_record(found)))
+    assert set(record) == {"groups", "ungrouped"}
+    assert record["groups"][0]["id"] == 1
+    assert record["groups"][0]["person"] is None
+    assert record["groups"][0]["faces"][0] == {"path": "a.png", "bbox": [0.0, 0.0, 100.0, 100.0], "score": 0.99}
+
+
+def test_a_second_run_looks_at_new_photos_only_and_groups_keep_their_numbers(photos: Photos) -> None:
+    photos.add("b1.png", view(BO, 0))
+    photos.add("b2.png", view(BO, 5))
+    assert paths_of(photos.group()) == {1: ["b1.png", "b2.png"]}
+    assert photos.looked_at == 2
+    photos.add("a1.png", view(ADA, 0))
+    photos.add("a2.png", view(ADA, 5))
+    photos.add("a3.png", view(ADA, 7))
+    photos.add("b3.png", view(BO, 7))
+    assert paths_of(photos.group()) == {1: ["b1.png", "b2.png", "b3.png"], 2: ["a1.png", "a2.png", "a3.png"]}
+    assert photos.looked_at == 6
+
+
+def test_a_photo_that_moved_or_was_copied_is_not_looked_at_again(photos: Photos) -> None:
+    photos.add("a1.png", view(ADA, 0))
+    photos.add("a2.png", view(ADA, 5))
+    photos.group()
+    (photos.root / "a1.png").rename(photos.root / "moved.png")
+    (photos.root / "copy.png").write_bytes((photos.root / "a2.png").read_bytes())
+    assert paths_of(photos.group()) == {1: ["a2.png", "copy.png", "moved.png"]}
+    assert photos.looked_at == 2
+
+
+def test_a_photo_that_was_changed_is_looked_at_again(photos: Photos) -> None:
+    photos.add("a1.png", view(ADA, 0))
+    photos.add("a2.png", view(ADA, 5))
+    photos.group()
+    photos.add("a2.png", view(BO, 0))
+    os.utime(photos.root / "a2.png", ns=(1, 1))
+    found = photos.group()
+    assert found.groups == ()
+    assert found.faces == 2
+
+
+def test_faces_of_photos_that_are_gone_are_forgotten_and_their_numbers_never_used_again(photos: Photos) -> None:
+    for person in (ADA, BO):
+        for angle in (0, 5):
+            photos.add(f"{person}-{angle}.png", view(person, angle))
+    assert set(paths_of(photos.group())) == {1, 2}
+    for path in photos.root.glob("1-*.png"):
+        path.unlink()
+    found = photos.group()
+    assert set(paths_of(found)) == {1}
+    assert found.faces == 2
+    embedding = view(BO, 5).astype("<f4").tobytes()
+    assert embedding not in photos.shelf_path.read_bytes()
+    photos.add("2-0.png", view(2, 0))
+    photos.add("2-5.png", view(2, 5))
+    assert set(paths_of(photos.group())) == {1, 3}
+
+
+def test_what_cannot_be_read_is_left_out_and_named(photos: Photos) -> None:
+    photos.add("a1.png", view(ADA, 0))
+    photos.add("a2.png", view(ADA, 5))
+    (photos.root / "broken.jpg").write_bytes(b"no picture")
+    found = photos.group()
+    assert paths_of(found) == {1: ["a1.png", "a2.png"]}
+    assert [path.name for path, _ in found.unreadable] == ["broken.jpg"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_what_is_kept_is_readable_by_its_owner_only(photos: Photos) -> None:
+    photos.add("a1.png", view(ADA, 0))
+    photos.group()
+    assert photos.shelf_path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_library_takes_no_other_folder_and_no_other_space(photos: Photos, tmp_path: Path) -> None:
+    photos.add("a1.png", view(ADA, 0))
+    photos.group()
+    with Shelf(photos.shelf_path, SPACE) as shelf, pytest.raises(ConfigError, match="another folder"):
+        shelf.belong_to(tmp_path)
+    other = EmbeddingSpace("other", "1" * 64, "rgb-0-1/1", "arcface-112", mirrored=False, dimension=8)
+    with pytest.raises(SpaceMismatch, match="other"):
+        Shelf(photos.shelf_path, other)
+
+
+def test_numbers_stay_with_most_of_the_faces() -> None:
+    labels = np.array([0, 0, 0, 1, 1, -1, 2, 2])
+    before = np.array([5, 5, 7, 5, -1, 5, -1, -1])
+    assert stable_numbers(labels, before, 9).tolist() == [5, 5, 5, 9, 9, -1, 10, 10]
+    assert stable_numbers(np.array([], int), np.array([], int), 1).tolist() == []
