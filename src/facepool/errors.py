@@ -16,6 +16,7 @@ FacepoolError
 │   ├── StreamUnavailable
 │   ├── StreamLost
 │   ├── VectorsUnreadable
+│   ├── SidecarUnreadable
 │   ├── NoFace
 │   ├── ImplausibleLandmarks
 │   ├── ScanIncomplete
@@ -195,6 +196,15 @@ class StreamLost(InputError):
     """
 
     code = "stream_lost"
+
+
+class SidecarUnreadable(InputError):
+    """A photo's XMP sidecar cannot be merged into, because it is no XMP or may not be read; it stays as it is.
+
+    Remedy: look at the file that the message names, and move it away if it is of no use.
+    """
+
+    code = "sidecar_unreadable"
 
 
 class VectorsUnreadable(InputError):

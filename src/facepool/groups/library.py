@@ -18,15 +18,19 @@ from facepool.capture.folders import PictureFolder
 from facepool.errors import InputError, PathUnreadable
 from facepool.faces.analyze import Analyzer
 from facepool.faces.quality import QualityPolicy
+from facepool.gallery import Gallery
 from facepool.groups.cluster import LooseFaces, Progress, group_faces, grouping_threshold
 from facepool.groups.shelf import KeptFaces, PhotoFile, Shelf
+from facepool.search import Search
 from facepool.thresholds import Threshold, ThresholdPolicy
-from facepool.types import Image, Indices, counted, one_line
+from facepool.types import Floats, Image, Indices, Mask, Person, counted, one_line
 
 CLEAR = QualityPolicy(min_size_px=32.0)
 """Which faces may start a group. Faces of photos are smaller than those that are registered."""
 _PICTURES_AT_ONCE = 16
 _PIXELS_AT_ONCE = 50_000_000  # 150 MB of decoded pictures
+_VIEWS = 16
+"""So many faces of a group are compared with people of the pool, the best ones."""
 
 OnPicture = Callable[[], None]
 
@@ -187,11 +191,15 @@ class PhotoLibrary:
             if file.content in broken:
                 leave_out(self._folder / file.path, broken[file.content])
 
-    def group(self, progress: Progress = lambda _done, _total: None) -> PhotoGroups:
+    def group(self, gallery: Gallery | None = None, progress: Progress = lambda _done, _total: None) -> PhotoGroups:
         """Put all faces into groups, and keep them.
 
         Args:
+            gallery: Who is known: groups that match somebody in it get their name. None: nobody.
             progress: Told how many faces were compared.
+
+        Raises:
+            SpaceMismatch: The gallery is of another embedding space.
         """
         kept = self._shelf.faces()
         threshold = grouping_threshold(self._policy, len(kept))
@@ -200,9 +208,38 @@ class PhotoLibrary:
         labels = group_faces(loose, threshold.value, progress)
         numbers = stable_numbers(labels, kept.groups, self._shelf.next_group)
         self._shelf.set_groups(kept, numbers)
-        return self._in_groups(kept, numbers, threshold)
+        people = {} if gallery is None else self._people(gallery, kept, numbers, clear)
+        return self._in_groups(kept, numbers, people, threshold)
 
-    def _in_groups(self, kept: KeptFaces, numbers: Indices, threshold: Threshold) -> PhotoGroups:
+    def _people(self, gallery: Gallery, kept: KeptFaces, numbers: Indices, clear: Mask) -> dict[int, Person]:
+        """Who groups are: those whom they were registered as, as far as the gallery still has them, and who matches."""
+        people = {
+            number: person
+            for number, person_id in kept.people.items()
+            if (person := gallery.person_by_id(person_id)) is not None
+        }
+        search = Search(gallery, self._shelf.space)
+        state = search.state()
+        if not state.templates:
+            return people
+        # Each group is one more chance to resemble somebody, as each template is.
+        found = sorted(set(numbers.tolist()) - {-1, *people})
+        chances = state.templates * max(1, len(found))
+        threshold = self._policy.identification(chances, state.calibration).value
+        order = np.lexsort((-kept.measures.overall, ~clear, numbers))
+        starts = np.searchsorted(numbers[order], found).tolist()
+        ends = np.searchsorted(numbers[order], found, side="right").tolist()
+        for number, start, end in zip(found, starts, ends, strict=True):
+            views = kept.embeddings[order[start : min(end, start + _VIEWS)]]
+            name = _whom_most_match(search.matching(views, threshold), threshold)
+            person = None if name is None else gallery.person(name)
+            if person is not None:
+                people[number] = person
+        return people
+
+    def _in_groups(
+        self, kept: KeptFaces, numbers: Indices, people: Mapping[int, Person], threshold: Threshold
+    ) -> PhotoGroups:
         paths = self._shelf.paths()
         quality = kept.measures.overall
         members: dict[int, list[PhotoFace]] = {}
@@ -221,7 +258,15 @@ class PhotoLibrary:
                 for path in paths[picture]
             )
         ungrouped = members.pop(-1, [])
-        groups = [PhotoGroup(number, None, None, tuple(faces)) for number, faces in members.items()]
+        groups = [
+            PhotoGroup(
+                number,
+                people[number].name if number in people else None,
+                people[number].id if number in people else None,
+                tuple(faces),
+            )
+            for number, faces in members.items()
+        ]
         groups.sort(key=lambda group: (-len(group.faces), group.id))
         photos = sum(map(len, paths.values()))
         return PhotoGroups(tuple(groups), tuple(ungrouped), photos, threshold, tuple(self.unreadable))
@@ -251,6 +296,15 @@ def stable_numbers(labels: Indices, before: Indices, following: int) -> Indices:
             number_of[label] = following
             following += 1
     return np.array([number_of.get(label, -1) for label in labels.tolist()], np.intp)
+
+
+def _whom_most_match(matching: Mapping[str, Floats], threshold: float) -> str | None:
+    """Whom more than half of the views of a group match; None: nobody, or as many match somebody else."""
+    counts = Counter({name: int((similarities >= threshold).sum()) for name, similarities in matching.items()})
+    best = counts.most_common(2)
+    if not best or 2 * best[0][1] <= len(next(iter(matching.values()))):
+        return None
+    return None if len(best) > 1 and best[1][1] == best[0][1] else best[0][0]
 
 
 def _decoded(files: Mapping[str, bytes], broken: dict[str, InputError]) -> Iterator[dict[str, Image]]:

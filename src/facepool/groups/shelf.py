@@ -19,7 +19,7 @@ from facepool.errors import ConfigError, DiskFull, SpaceMismatch, StorageError
 from facepool.faces.analyze import Faces
 from facepool.faces.quality import FaceMeasures
 from facepool.files import make_private, storage_errors
-from facepool.types import EmbeddingSpace, Floats, Indices
+from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Indices, Pose
 
 FILE_NAME = "library-1.db"
 """The number rises when the tables change."""
@@ -53,6 +53,7 @@ CREATE TABLE IF NOT EXISTS faces (
     group_id INTEGER REFERENCES groups (id)
 );
 CREATE INDEX IF NOT EXISTS faces_of_picture ON faces (picture);
+CREATE TABLE IF NOT EXISTS written (path BLOB PRIMARY KEY) WITHOUT ROWID;
 """
 
 
@@ -141,27 +142,28 @@ class Shelf:
 
     Args:
         path: The file; made where there is none. None: nothing is kept beyond this process.
-        space: The embedding space of the faces.
+        space: The embedding space of the faces; None: it does not matter, as nothing is looked at.
 
     Raises:
         SpaceMismatch: What it has is of another space.
         StorageError: It cannot be made, or is no such file.
     """
 
-    def __init__(self, path: Path | None, space: EmbeddingSpace) -> None:
+    def __init__(self, path: Path | None, space: EmbeddingSpace | None) -> None:
         self._path = path
         if path is not None:
             with storage_errors(path, "cannot be used"):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 make_private(path)
-        self._dimension = space.dimension
+        self.space = space
         with self._explained():
             self._db = sqlite3.connect(path or ":memory:", timeout=_TIMEOUT_S)
             self._db.execute("PRAGMA foreign_keys = ON")
             self._db.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten
             self._db.execute("PRAGMA journal_mode = TRUNCATE")
             self._db.executescript(_TABLES)
-        self._check_space(space)
+        if space is not None:
+            self._check_space(space)
 
     def __enter__(self) -> Self:
         """For ``with``, which closes the file."""
@@ -186,6 +188,11 @@ class Shelf:
             )
         with self._changing() as db:
             db.execute("INSERT OR REPLACE INTO about VALUES ('folder', ?)", (str(folder),))
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the photos are in."""
+        return Path(self._about("folder") or "")
 
     def files(self) -> dict[str, PhotoFile]:
         """All photos that were looked at, by path."""
@@ -252,7 +259,7 @@ class Shelf:
             pictures=np.array([row[1] for row in rows], np.intp),
             sizes={picture: (width, height) for picture, width, height in sizes},
             numbers=np.frombuffer(b"".join(row[3] for row in rows), "<f4").reshape(len(rows), _NUMBERS),
-            embeddings=np.frombuffer(b"".join(row[4] for row in rows), "<f4").reshape(len(rows), self._dimension),
+            embeddings=np.frombuffer(b"".join(row[4] for row in rows), "<f4").reshape(len(rows), -1 if rows else 0),
             groups=np.array([row[2] for row in rows], np.intp),
             people=dict(people),
         )
@@ -288,6 +295,41 @@ class Shelf:
                 ((int(groups[row]), int(faces.ids[row])) for row in changed),
             )
             db.execute(_DROP_EMPTY_GROUPS)
+
+    def written(self) -> set[str]:
+        """Sidecars, links and copies that were written, and may be removed again; absolute paths."""
+        with self._explained():
+            return {os.fsdecode(path) for (path,) in self._db.execute("SELECT path FROM written")}
+
+    def note_written(self, paths: Iterable[str]) -> None:
+        """Note what is about to be written: after a kill it is known as well."""
+        with self._changing() as db:
+            db.executemany("INSERT OR IGNORE INTO written VALUES (?)", ((os.fsencode(path),) for path in paths))
+
+    def note_removed(self, paths: Iterable[str]) -> None:
+        """Note what was removed."""
+        with self._changing() as db:
+            db.executemany("DELETE FROM written WHERE path = ?", ((os.fsencode(path),) for path in paths))
+
+    def faces_of(self, group: int) -> list[tuple[str, Faces]]:
+        """The faces of a group, each with one path of its photo, and as the analyzer has found it."""
+        query = (
+            "SELECT numbers, embedding, jpeg, (SELECT min(path) FROM files WHERE files.content = pictures.content) "
+            "FROM faces JOIN pictures ON pictures.id = picture WHERE group_id = ? ORDER BY faces.id"
+        )
+        with self._explained():
+            rows = self._db.execute(query, (group,)).fetchall()
+        return [(os.fsdecode(path), _face_of(*columns)) for *columns, path in rows]
+
+    def erase(self) -> None:
+        """Overwrite everything that is kept, and remove the file."""
+        with self._changing() as db:
+            for table in ("written", "faces", "groups", "files", "pictures", "about"):
+                db.execute(f"DELETE FROM {table}")  # noqa: S608 -- names of our own
+        self._db.close()
+        if self._path is not None:
+            with storage_errors(self._path, "cannot be removed"):
+                self._path.unlink()
 
     def name_group(self, group: int, person_id: str | None) -> None:
         """Say who a group is, by the person's id in the pool; None: nobody."""
@@ -361,3 +403,25 @@ def _columns(faces: Faces, row: int) -> tuple[bytes, bytes, bytes]:
             1
         ].tobytes()
     return numbers.tobytes(), faces.embeddings[row].astype("<f4").tobytes(), jpeg
+
+
+def _face_of(numbers: bytes, embedding: bytes, jpeg: bytes) -> Faces:
+    """The inverse of `_columns`: one face."""
+    values = np.frombuffer(numbers, "<f4").astype(np.float32)
+    size_px, sharpness, brightness, contrast, detail, misfit_mm = values[_MEASURES].reshape(-1, 1)
+    score = values[_SCORE : _SCORE + 1]
+    measures = FaceMeasures(size_px, sharpness, brightness, contrast, detail, misfit_mm, score)
+    pose = values[_POSE]
+    image_bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if jpeg else None
+    return Faces(
+        Detections(
+            values[_BOX].reshape(1, 4),
+            score,
+            values[_LANDMARKS].reshape(1, 5, 2),
+            misfit_mm=misfit_mm,
+        ),
+        np.frombuffer(embedding, "<f4").astype(np.float32)[None],
+        measures,
+        [None if np.isnan(pose).any() else Pose(*pose.tolist())],
+        None if image_bgr is None else AlignedFaces(np.asarray(image_bgr, np.uint8)[None], ""),
+    )
