@@ -88,15 +88,19 @@ export function form({ title, text, fields, go, danger = false, save }) {
 }
 
 const TOAST_MS = 6000;
+const MOST_TOASTS = 3;
 const LONG_TOAST_MS = 12_000; // there is something to do in it, or more to read
 
 /** A message that goes by itself; `action` is {text, act} of a button in it. */
 export function toast(text, name = "check", action = null) {
   const go = action ? h("button", { class: "button small", type: "button", onclick: () => (message.remove(), action.act()) }, action.text) : null;
   const message = h("div", { class: "toast" }, icon(name), h("span", {}, text), go);
-  document.getElementById("toasts").append(message);
+  const place = document.getElementById("toasts");
+  place.append(message);
+  while (place.children.length > MOST_TOASTS) place.firstElementChild.remove();
   const wait = () => setTimeout(() => (message.matches(":hover, :focus-within") ? wait() : message.remove()), action || text.length > 120 ? LONG_TOAST_MS : TOAST_MS);
   wait();
+  return message;
 }
 
 /** Says what went wrong, as a message that goes by itself. */

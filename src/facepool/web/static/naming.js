@@ -28,10 +28,11 @@ async function known(name) {
  *
  * @param group as the server lists it
  * @param after is called when it was taken back
- * @param typed the name to begin with, such as of somebody on whom a face was dropped
+ * @param typed the name to begin with
+ * @param before what led to it and is taken back with it
  * @returns the name, or undefined if nothing was stored
  */
-export async function nameStranger(group, after, typed = "") {
+export async function nameStranger(group, after, typed = "", before = []) {
   const stranger = strangerName(group.id);
   const answer = await ask((close) => {
     const content = h("div", {});
@@ -40,8 +41,36 @@ export async function nameStranger(group, after, typed = "") {
     return content;
   });
   if (!answer) return undefined;
-  done(t(answer.added ? "unknown.added" : "unknown.named", { stranger, person: answer.person }), [answer.undo], after);
+  done(t(answer.added ? "unknown.added" : "unknown.named", { stranger, person: answer.person }), [...before, answer.undo], after);
   return answer.person;
+}
+
+/**
+ * Adds a stranger to somebody who is known; asks only where the pool knows better.
+ *
+ * @param group as the server lists it
+ * @param person the name
+ * @param after is called when it was taken back
+ * @param before what led to it and is taken back with it
+ * @returns whether they were added
+ */
+export async function addStranger(group, person, after, before = []) {
+  const stranger = strangerName(group.id);
+  let undo;
+  try {
+    ({ undo } = await api.changeStranger(group.id, "add", { person }));
+  } catch (error) {
+    if (error.code !== "identity_conflict") throw error;
+    const answer = await ask((close) => {
+      const content = h("div", {});
+      showConflict({ content, group, stranger, close }, { person }, true, error);
+      return content;
+    });
+    if (!answer) return false;
+    ({ undo } = answer);
+  }
+  done(t("unknown.added", { stranger, person }), [...before, undo], after);
+  return true;
 }
 
 function showName(steps, typed) {

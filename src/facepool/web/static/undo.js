@@ -14,10 +14,13 @@ const taken = [];
  */
 export function done(text, numbers, after) {
   const entries = numbers.filter((number) => number !== null && number !== undefined);
-  if (!entries.length) return toast(text);
+  if (!entries.length) {
+    toast(text);
+    return;
+  }
   const one = { text, entries, after };
   taken.push(one);
-  return toast(text, "check", { text: t("undo.go"), act: () => takeBack(one) });
+  one.message = toast(text, "check", { text: t("undo.go"), act: () => takeBack(one) });
 }
 
 /** Takes back what was done last, here or, where nothing was done here yet, by anybody. */
@@ -37,6 +40,7 @@ export async function takeBackLast(after) {
 async function takeBack(one) {
   const place = taken.indexOf(one);
   if (place >= 0) taken.splice(place, 1);
+  one.message?.remove();
   try {
     for (const number of one.entries.toReversed()) await api.undo(number);
     toast(t("undo.done", { what: one.text }));

@@ -5,7 +5,7 @@ import { add, h, put } from "../dom.js";
 import { canBeDragged, peopleShelf } from "../drag.js";
 import { day, listed, number, t, time, times } from "../i18n.js";
 import { icon } from "../icons.js";
-import { nameStranger, strangerName } from "../naming.js";
+import { addStranger, nameStranger, strangerName } from "../naming.js";
 import { done, takeBackLast } from "../undo.js";
 import { place } from "./activity.js";
 
@@ -113,7 +113,7 @@ export async function showStranger(page, { rest, signal, session, redraw }) {
     attempt(async () => {
       const { id: made, undo } = await splitOff([...chosen]);
       const apart = await api.stranger(made);
-      if (!(await nameStranger(apart, redraw))) await api.undo(undo);
+      if (!(await nameStranger(apart, redraw, "", [undo]))) await api.undo(undo);
       redraw();
     });
   const removeChosen = async () => {
@@ -128,17 +128,14 @@ export async function showStranger(page, { rest, signal, session, redraw }) {
   /** A face that is dropped on somebody takes its sighting with it. */
   const give = (person, { sightings }) =>
     attempt(async () => {
-      const undos = [];
-      let id = group.id;
-      if (sightings && rows.length > 1) {
-        const apart = await splitOff(sightings);
-        undos.push(apart.undo);
-        id = apart.id;
+      if (!sightings || rows.length === 1) {
+        if (await addStranger(group, person, redraw)) home();
+        return;
       }
-      undos.push((await api.changeStranger(id, "add", { person })).undo);
-      done(t("unknown.added", { stranger: strangerName(id), person }), undos, redraw);
-      if (id === group.id) home();
-      else redraw();
+      const { id, undo } = await splitOff(sightings);
+      const apart = await api.stranger(id);
+      if (!(await addStranger(apart, person, redraw, [undo]))) await api.undo(undo);
+      redraw();
     });
   if (!mayChange) return;
   addEventListener(

@@ -6,7 +6,7 @@ import { canBeDragged, peopleShelf, takesStrangers } from "../drag.js";
 import { bytes, number, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { recall, remember } from "../memory.js";
-import { facesOf, nameStranger, strangerName } from "../naming.js";
+import { addStranger, facesOf, nameStranger, strangerName } from "../naming.js";
 import { done, takeBackLast } from "../undo.js";
 import { placesOf, showStranger, timesWords } from "./stranger.js";
 
@@ -144,7 +144,14 @@ async function showCards(page, { signal, session, redraw, query }) {
       await change(group, () => api.deleteStranger(group.id), t("unknown.deleted", { stranger }));
     },
     join: (into, group) => change(group, () => api.changeStranger(into.id, "join", { group: group.id }), t("unknown.joined", { stranger: strangerName(group.id), into: strangerName(into.id) })),
-    add: (person, { group }) => change(group, () => api.changeStranger(group.id, "add", { person }), t("unknown.added", { stranger: strangerName(group.id), person })),
+    async add(person, { group }) {
+      try {
+        if (await addStranger(group, person, reload)) await settle(group.id);
+      } catch (error) {
+        toastError(error);
+        await reload().catch(() => null); // somebody else may have been faster
+      }
+    },
   };
 
   async function change(group, send, words) {
