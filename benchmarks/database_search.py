@@ -127,7 +127,7 @@ def unit(rows: np.ndarray) -> Floats:
 def fill(gallery: PostgresGallery, people: People, space: EmbeddingSpace) -> float:
     """Put everybody into an empty gallery; seconds."""
     started = time.perf_counter()
-    blank = ("", 0, "", False, *[None] * (len(SAMPLE_COLUMNS) - 4))
+    blank = ("", 0, "", False, *[None] * (len(SAMPLE_COLUMNS) - 5), "")
     for first in range(0, len(people.templates), _ROWS_AT_ONCE):
         vectors = people.templates[first : first + _ROWS_AT_ONCE]
         count = len(vectors)

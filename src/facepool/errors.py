@@ -37,6 +37,7 @@ FacepoolError
 │   ├── PoolChanged
 │   ├── TransferIncomplete
 │   ├── UnknownSighting
+│   ├── UnknownSuggestion
 │   ├── GroupGone
 │   ├── GroupChanged
 │   ├── PersonFull
@@ -424,6 +425,15 @@ class UnknownSighting(PoolError):
     """
 
     code = "sighting_unknown"
+
+
+class UnknownSuggestion(PoolError):
+    """There is no such suggestion to decide on: it has expired, or somebody has decided already.
+
+    Remedy: `facepool suggestions list` shows those that there are.
+    """
+
+    code = "suggestion_unknown"
 
 
 class GroupGone(PoolError):

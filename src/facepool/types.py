@@ -240,6 +240,8 @@ class Sample:
             comes from no scan.
         picture: JPEG of the aligned face, to be kept beside the template; empty: none. Pools give templates out
             without it, and the picture when they are asked for it.
+        learned_from: The UUID of the template that it was learned from, if it was; empty: it is somebody's face as it
+            was seen.
     """
 
     embedding: Floats
@@ -254,6 +256,7 @@ class Sample:
     partial: bool = False
     frontal_pose: Pose | None = None
     picture: bytes = field(default=b"", repr=False)
+    learned_from: str = ""
 
     def __repr__(self) -> str:
         """Where it comes from, and how good it is."""

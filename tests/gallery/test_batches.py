@@ -14,7 +14,7 @@ from facepool.gallery.sql import SqlGallery
 from facepool.types import Floats, Pose, Sample
 from support.pools import BACKENDS, DIMENSION, MEASURED, opened, place, samples, space, unit, units
 
-PLAIN = ("a.npy", 0, "", 0, *[None] * (len(SAMPLE_COLUMNS) - 4))
+PLAIN = ("a.npy", 0, "", 0, *[None] * (len(SAMPLE_COLUMNS) - 5), "")
 
 
 @pytest.fixture(params=BACKENDS)

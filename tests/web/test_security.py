@@ -130,7 +130,13 @@ def test_the_page_signs_in_and_out_with_a_cookie_for_itself_alone(guarded: TestC
     key = key_for(guarded, "enroll")["x-api-key"]
     assert code(guarded.get("/v1/session")) == (401, "key_missing")
     answer = guarded.post("/v1/session", json={"key": key})
-    assert answer.json() == {"name": "enroll-key", "role": "enroll", "signed_in": True}
+    assert answer.json() == {
+        "name": "enroll-key",
+        "role": "enroll",
+        "signed_in": True,
+        "collections": [],
+        "collection": "default",
+    }
     cookie = answer.headers["set-cookie"].lower()
     assert {"httponly", "samesite=strict", "path=/"} <= {part.strip() for part in cookie.split(";")}
     assert guarded.get("/v1/persons").status_code == 200

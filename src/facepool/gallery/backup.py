@@ -34,15 +34,18 @@ from facepool.gallery.schema import (
     brought_up_to_date,
     count_of,
     damaged_of,
+    uuid_text,
     version_of,
 )
-from facepool.gallery.sql import SqlGallery
+from facepool.gallery.sighting_rows import read_faces
+from facepool.gallery.sql import TRACES, SqlGallery
 from facepool.gallery.sqlite import SqliteGallery
 from facepool.types import EmbeddingSpace
 
 _UNFINISHED = ".unfinished-restore-"
 _FINISHED_AFTER_S = 3600.0
 _ROWS_AT_ONCE = 8192
+_SIGHTINGS_AT_ONCE = 500
 _FIRST_WITH_IDS = 5
 """Of earlier formats people keep the ids that they have in the pool; those in a backup are derived from names."""
 _SEVERAL = 1000
@@ -115,16 +118,24 @@ class Comparison:
     erased_templates: int
 
 
-def back_up(gallery: SqlGallery, target: Path, *, replace: bool = False, report: Report = _nobody_hears) -> Contents:
+def back_up(
+    gallery: SqlGallery,
+    target: Path,
+    *,
+    replace: bool = False,
+    with_sightings: bool = True,
+    report: Report = _nobody_hears,
+) -> Contents:
     """Copy everybody into a file that only its owner may read; it is verified, and on the disk when the call returns.
 
-    The copy shows the pool at one moment; others may read and write it meanwhile. It has people only, nothing of what
-    is owed to logs.
+    The copy shows the pool at one moment; others may read and write it meanwhile. It has people and who was seen,
+    nothing of what is owed to logs.
 
     Args:
         gallery: The pool.
         target: The file.
         replace: Whether it may take the place of one that is there.
+        with_sightings: Whether what is kept of who was seen is copied, too.
         report: Is told how many pages were copied.
 
     Raises:
@@ -141,7 +152,7 @@ def back_up(gallery: SqlGallery, target: Path, *, replace: bool = False, report:
                 db.execute(f"PRAGMA {pragma}")
             gallery.copy_to(db, report)
             db.execute("PRAGMA journal_mode = DELETE")
-            _leave_out_what_is_owed(db)
+            _leave_out(db, with_sightings=with_sightings)
             contents = _verified(db, gallery.address, version_of(db, target), _nobody_hears)
         with unfinished.open("rb+") as file:
             os.fsync(file.fileno())
@@ -384,15 +395,19 @@ def _sweep(folder: Path) -> None:
                 shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _leave_out_what_is_owed(db: sqlite3.Connection) -> None:
+def _leave_out(db: sqlite3.Connection, *, with_sightings: bool) -> None:
     """Delete from a copy what logs are yet to be told, and traces of erased people: names of people who are gone."""
-    owed = [table for table in _tables(db) - {*CONTENT, *SEEN, "state", "removed_templates"} if count_of(db, table)]
+    seen = SEEN if with_sightings else SEEN[:1]
+    owed = [table for table in _tables(db) - {*CONTENT, *seen, "state", "removed_templates"} if count_of(db, table)]
     for table in owed:
         db.execute(f"DELETE FROM {table}")  # noqa: S608 -- tables of ours
-    (traces,) = db.execute("SELECT erased != wiped FROM state").fetchone()
+    (traces,) = db.execute(TRACES).fetchone()
     if owed or traces:
         db.execute("VACUUM")
     db.execute("UPDATE state SET rewritten = erased, wiped = erased")
+    db.execute("UPDATE inbox SET wiped = erased")
+    if not with_sightings:
+        db.execute("UPDATE inbox SET kept = 0, dropped = 0")
 
 
 def _tables(db: sqlite3.Connection) -> set[str]:
@@ -413,12 +428,13 @@ def _verified(db: sqlite3.Connection, path: PoolAddress, version: int, report: R
         raise _damaged(path, "something in it belongs to nobody")
     for table in (*CONTENT, *SEEN, "state"):
         _check_kinds(db, path, table)
-    if count_of(db, "state") != 1:
+    if (count_of(db, "state"), count_of(db, "inbox")) != (1, 1):
         raise _damaged(path, "it does not say its revision")
     try:
         for (name,) in db.execute("SELECT name FROM persons"):
             find_name(name)
         _check_embeddings(db, report)
+        _check_faces(db)
     except FacepoolError as error:
         raise _damaged(path, error.why or error.what) from error
     people, templates, images = (count_of(db, table) for table in ("persons", "templates", "pictures"))
@@ -448,6 +464,14 @@ def _check_embeddings(db: sqlite3.Connection, report: Report) -> None:
         check_vectors(vectors.astype(np.float32), what="Its row")
         done += len(part)
         report(done, total)
+
+
+def _check_faces(db: sqlite3.Connection) -> None:
+    """Of who was seen: they are compared with whoever comes."""
+    sightings = [uuid_text(uuid) for (uuid,) in db.execute("SELECT uuid FROM sightings")]
+    for first in range(0, len(sightings), _SIGHTINGS_AT_ONCE):
+        for faces in read_faces(db, sightings[first : first + _SIGHTINGS_AT_ONCE]).values():
+            check_vectors(faces.embeddings, what="Of who was seen, row")
 
 
 def _damaged(path: PoolAddress, why: str) -> PoolCorrupt:

@@ -5,10 +5,9 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Protocol, Self
 
-from facepool.errors import ConfigError
 from facepool.gallery.address import PoolAddress
 from facepool.gallery.batches import Stored, TemplateBatch
-from facepool.gallery.checks import check_dimension, check_space, clean_name
+from facepool.gallery.checks import check_dimension, check_space
 from facepool.gallery.columns import Changes, LookAlikes, PoolMatrix
 from facepool.gallery.image import ImagedGallery
 from facepool.gallery.inbox import Inbox
@@ -371,19 +370,6 @@ class Gallery(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *details: object) -> None: ...
-
-
-def pairs_of(person: str, look_alikes: Collection[str]) -> list[LookAlikes]:
-    """A person with each of their look-alikes.
-
-    Raises:
-        ConfigError: A name cannot be used, or a person is to be their own look-alike.
-    """
-    person = clean_name(person)
-    others = [clean_name(other) for other in look_alikes]
-    if person in others:
-        raise ConfigError(f"{person!r} cannot be their own look-alike", fix="Name somebody else")
-    return [frozenset((person, other)) for other in others]
 
 
 def check_gallery(gallery: Gallery, space: EmbeddingSpace) -> None:

@@ -30,6 +30,7 @@ SAMPLE_COLUMNS = (
     "quality",
     "score",
     "size_px",
+    "learned_from",
 )
 """Of the table ``samples``, where a template comes from and what was measured of its face."""
 _VALUES_AT_ONCE = 500

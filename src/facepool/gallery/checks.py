@@ -17,6 +17,7 @@ from facepool.errors import (
     UnknownTemplate,
 )
 from facepool.gallery.address import PoolAddress
+from facepool.gallery.columns import LookAlikes
 from facepool.types import EmbeddingSpace, Floats, Sample
 
 NAME_LIMIT = 200
@@ -124,6 +125,19 @@ def _meaning_elsewhere(name: str) -> str | None:
 
 def _is_visible(character: str) -> bool:
     return unicodedata.category(character) not in _INVISIBLE and character not in _BLANK_LETTERS
+
+
+def pairs_of(person: str, look_alikes: Collection[str]) -> list[LookAlikes]:
+    """A person with each of their look-alikes.
+
+    Raises:
+        ConfigError: A name cannot be used, or a person is to be their own look-alike.
+    """
+    person = clean_name(person)
+    others = [clean_name(other) for other in look_alikes]
+    if person in others:
+        raise ConfigError(f"{person!r} cannot be their own look-alike", fix="Name somebody else")
+    return [frozenset((person, other)) for other in others]
 
 
 def clean_pair(source: str, target: str) -> tuple[str, str]:

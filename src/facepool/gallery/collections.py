@@ -8,9 +8,11 @@ sees no other schema, and a process that has one open has no name of another in 
 `collection_address` says where one is, and everything else is asked of the pool there: `facepool.gallery.open_pool`.
 """
 
+import json
 import re
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 from facepool.errors import CollectionExists, ConfigError, UnknownCollection
 from facepool.extras import require
@@ -20,6 +22,8 @@ from facepool.gallery.sqlite import SqliteGallery
 
 DEFAULT = "default"
 """The collection that is meant where none is named."""
+NEWS: Final = "collections"
+"""What is announced when one was made or removed, to those who serve the pool."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _DEVICES_OF_WINDOWS = re.compile(r"con|prn|aux|nul|com[0-9]|lpt[0-9]")
 _NPY = ".npy"
@@ -108,15 +112,21 @@ def create_collection(pool: PoolAddress, name: str) -> PoolAddress:
         raise CollectionExists(f"There is a collection {name!r} already", fix="Choose another name")
     if isinstance(address, Path):
         _delete_files(address)  # of one that was removed by a process that was killed
+    make_tables(address)
+    return address
+
+
+def make_tables(address: PoolAddress) -> None:
+    """Make the tables of a pool, without anybody, where there are none: an administrator may have made the schema."""
+    if isinstance(address, Path):
         with SqliteGallery(address) as gallery:
             gallery.make_tables()
-        return address
+        return
     require("postgres")
     from facepool.gallery.postgres import PostgresGallery  # noqa: PLC0415 -- of an extra
 
     with PostgresGallery(address) as tables:
         tables.make_tables()
-    return address
 
 
 def remove_collection(pool: PoolAddress, name: str) -> None:
@@ -172,12 +182,15 @@ def _schemas_beside(pool: PostgresAddress) -> list[str]:
 def _drop_schema(pool: PoolAddress, address: PostgresAddress, name: str) -> None:
     from psycopg import sql  # noqa: PLC0415 -- an extra
 
-    from facepool.gallery.postgres_connection import connect, explained  # noqa: PLC0415 -- an extra
+    from facepool.gallery.postgres_connection import CHANNEL, connect, explained  # noqa: PLC0415 -- an extra
 
     if not has_collection(pool, name):
         raise unknown_collection(pool, name)
-    with explained(address), closing(connect(address)) as connection:
+    with explained(address), closing(connect(address)) as connection, connection.transaction():
         connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(connection.schema)))
+        # To the servers of the default one: they close it.
+        news = json.dumps({"kind": NEWS, "schema": connection.root})
+        connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, news))
 
 
 def _delete_folder(address: PostgresAddress) -> None:

@@ -79,8 +79,8 @@ _RULES = (
     ),
     (
         "it has samples that are none",
-        """SELECT 1 FROM samples WHERE typeof(source) || typeof(appearance) != 'texttext'
-        OR length(CAST(source || appearance AS BLOB)) > :text
+        """SELECT 1 FROM samples WHERE typeof(source) || typeof(appearance) || typeof(learned_from) != 'texttexttext'
+        OR length(CAST(source || appearance || learned_from AS BLOB)) > :text
         OR typeof(frame) || typeof(partial) || typeof(person_id) != 'integerintegerinteger'""",
     ),
     (

@@ -69,8 +69,8 @@ _DAMAGED_SIDECAR = (
 )
 _SAMPLES = """
     INSERT INTO samples (id, person_id, source, frame, time_s, yaw, pitch, roll, quality, score, size_px, appearance,
-        partial, frontal_yaw, frontal_pitch, frontal_roll)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        partial, frontal_yaw, frontal_pitch, frontal_roll, learned_from)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _TEMPLATES = "INSERT INTO templates (id, sample_id, embedding, model, created_at, uuid) VALUES (?1, ?1, ?, ?, ?, ?)"
 
@@ -528,7 +528,8 @@ def _fill_templates(
         measures = (row.get("time_s"), yaw, pitch, roll, row.get("quality"), row.get("score"), row.get("size_px"))
         look = (row.get("appearance", ""), row.get("partial", False))
         front = row.get("frontal_pose") or fronts.get((owner, look[0])) or (None, None, None)
-        samples.append((number, owner, row.get("source", ""), row.get("frame", 0), *measures, *look, *front))
+        learned = row.get("learned_from", "")
+        samples.append((number, owner, row.get("source", ""), row.get("frame", 0), *measures, *look, *front, learned))
         uuid = UUID(row["uuid"]).bytes if "uuid" in row else derived_template_uuid(number, embedding)
         templates.append((number, embedding, row.get("model", ""), row.get("created_at", ""), uuid))
     db.executemany(_SAMPLES, samples)
@@ -629,4 +630,5 @@ def _row(template: Template) -> Record:
         "appearance": sample.appearance,
         "partial": sample.partial,
         "frontal_pose": None if front is None else astuple(front),
+        "learned_from": sample.learned_from,
     }

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 import psycopg
 
-from facepool.errors import OutcomeUnknown, PathMissing, PoolLocked, PoolUnreachable
+from facepool.errors import OutcomeUnknown, PathMissing, PoolGone, PoolLocked, PoolUnreachable
 from facepool.gallery.address import PostgresAddress
 from facepool.gallery.base import OpenFiles
 from facepool.gallery.checks import check_space, check_vectors, damaged, gallery_changed
@@ -23,6 +23,7 @@ from facepool.gallery.postgres_connection import (
     ONE_MOMENT,
     Connection,
     PostgresDatabase,
+    Row,
     announce,
     connect,
     explained,
@@ -60,8 +61,10 @@ _COPY = """
 """
 _HEAD = len(b"PGCOPY\n\xff\r\n\0") + 8
 """Bytes of a copy before its first row."""
-_WIPED = ("persons", "samples", "templates", "pictures", "look_alikes", "notices")
-_SEQUENCES = ("persons", "samples", "templates")
+_WIPED_OF_SIGHTINGS = ("sighting_keys", "sightings", "sighting_faces", "suggestions", "journal")
+_WIPED = ("persons", "samples", "templates", "pictures", "look_alikes", "notices", "tags", *_WIPED_OF_SIGHTINGS)
+_NUMBERED = ("unknown_groups", "sightings", "sighting_faces", "suggestions", "journal")
+_SEQUENCES = ("persons", "samples", "templates", *_NUMBERED)
 
 
 class _History:
@@ -161,6 +164,7 @@ class PostgresGallery(SqlGallery):
         self._resources = ExitStack()
         self._connections = self._resources.enter_context(shared(address, timeout_s))
         self._timeout_s = timeout_s
+        self._must_exist = must_exist
         self._closed = False
         self._lent: PostgresDatabase | None = None
         self._nothing: sqlite3.Connection | None = None
@@ -171,21 +175,22 @@ class PostgresGallery(SqlGallery):
         self._stored: tuple[int, bytes] | None = None
         self._remarks: list[str] = []
         try:
-            self._open(must_exist=must_exist)
+            self._open()
         except BaseException as error:
             if isinstance(error, PoolUnreachable) and self._history is not None:
                 return
             self.close()
             raise
 
-    def _open(self, *, must_exist: bool) -> None:
-        with self._reading() as db:
-            if must_exist and not isinstance(db, PostgresDatabase):
+    def _open(self) -> None:
+        with self._connected() as there:
+            if self._must_exist and not self._has_pool(there):
                 raise PathMissing(
                     f"The pool {self.address} does not exist",
                     why="its database has no tables of facepool in that schema",
                     fix="Register somebody first, or name another pool",
                 )
+        with self._reading() as db:
             self._read_revision(db)
             check_space(self.address, read_space(db), self._offered)
 
@@ -279,6 +284,7 @@ class PostgresGallery(SqlGallery):
     def _writing(self) -> Iterator[Database]:
         with self._connected() as db:
             if not self._has_pool(db):
+                self._check_wanted()
                 self._bring_up_to_date(db)
             with db.transaction(A_CHANGE):
                 for (schema,) in db.execute("SELECT current_schema() FROM state FOR UPDATE"):
@@ -287,15 +293,15 @@ class PostgresGallery(SqlGallery):
                 yield db
                 self._commit(db)
 
-    @contextmanager
-    def _change(self, expected_revision: int | None = None) -> Iterator[tuple[Database, int]]:
+    def revise(self, db: Database, expected_revision: int | None = None) -> int:
+        """Say that a change is one of people; refused, too, where the expected revision is of another history."""
         of_the_past = expected_revision is not None and expected_revision >= 0
         if expected_revision is not None and expected_revision < 0:  # as `revision` says it of another history
             expected_revision = -1 - expected_revision
-        with super()._change(expected_revision) as change:
-            if of_the_past and self._shows_the_past:
-                raise gallery_changed(self.address)
-            yield change
+        revision = super().revise(db, expected_revision)
+        if of_the_past and self._shows_the_past:
+            raise gallery_changed(self.address)
+        return revision
 
     @contextmanager
     def _connected(self) -> Iterator[PostgresDatabase]:
@@ -318,8 +324,22 @@ class PostgresGallery(SqlGallery):
     def _explained(self) -> AbstractContextManager[None]:
         return explained(self._where)
 
+    def _check_wanted(self) -> None:
+        """Refuse to make tables anew that had to be there, and were.
+
+        Raises:
+            PoolGone: They had.
+        """
+        if self._must_exist:
+            raise PoolGone(
+                f"The pool {self.address} cannot be used",
+                why="its tables were deleted",
+                fix="Restore it from a backup",
+            )
+
     def _empty(self) -> sqlite3.Connection:
         """Tables without anybody, while there are none in the database."""
+        self._check_wanted()
         if self._nothing is None:
             self._nothing = self._resources.enter_context(closing(in_memory()))
         return self._nothing
@@ -499,16 +519,20 @@ class PostgresGallery(SqlGallery):
         with self._reading() as db:
             if not isinstance(db, PostgresDatabase):
                 return ""
-            erased, wiped = db.execute("SELECT erased, wiped FROM state").fetchone() or (0, 0)
-            if erased == wiped:
+            people = db.execute("SELECT erased, wiped FROM state").fetchone()
+            of_sightings = db.execute("SELECT erased, wiped FROM inbox").fetchone()
+            if people is None or of_sightings is None or not (_differ(people) or _differ(of_sightings)):
                 return ""
             try:
                 with self._explained(), db.waiting_for_locks(patience_s), db.patient():
-                    db.execute(f"VACUUM {', '.join(_WIPED)}")  # it passes over tables of other owners
-                    db.execute("UPDATE state SET wiped = greatest(wiped, ?)", (erased,))
+                    tables = _WIPED if _differ(people) else _WIPED_OF_SIGHTINGS[:1]
+                    db.execute(f"VACUUM {', '.join(tables)}")  # it passes over tables of other owners
+                    db.execute("UPDATE state SET wiped = greatest(wiped, ?)", people[:1])
+                    db.execute("UPDATE inbox SET wiped = greatest(wiped, ?)", of_sightings[:1])
             except PoolLocked as error:
                 return error.why
-        self._remark("")
+        if _differ(people):
+            self._remark("")
         return ""
 
     def _remark(self, traces: str) -> None:
@@ -520,6 +544,11 @@ class PostgresGallery(SqlGallery):
             remark = f"The room of what was removed from {self.address.name} is not free yet: {traces}."
         if remark not in self._remarks:
             self._remarks.append(remark)
+
+
+def _differ(erased_and_wiped: Row) -> bool:
+    erased, wiped = erased_and_wiped
+    return bool(erased != wiped)
 
 
 def _copied(db: PostgresDatabase, since: int, dimension: int) -> Iterator[Any]:

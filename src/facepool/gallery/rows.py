@@ -22,7 +22,7 @@ TEMPLATES = """
     SELECT templates.id, templates.uuid, persons.name, persons.uuid, templates.embedding, templates.created_at,
         templates.model, samples.source, samples.time_s, samples.yaw, samples.pitch, samples.roll, samples.quality,
         samples.score, samples.size_px, samples.frame, samples.appearance, samples.partial, samples.frontal_yaw,
-        samples.frontal_pitch, samples.frontal_roll
+        samples.frontal_pitch, samples.frontal_roll, samples.learned_from
     FROM templates JOIN samples ON samples.id = templates.sample_id JOIN persons ON persons.id = samples.person_id
 """
 PEOPLE = """
@@ -218,9 +218,15 @@ def delete_person(db: Database, row: int, revision: int) -> int:
         JOIN samples ON samples.id = templates.sample_id WHERE samples.person_id = ?""",
         (revision, row),
     ).rowcount
-    db.execute("DELETE FROM persons WHERE id = ?", (row,))
+    forget_journal_of(db, row)
+    db.execute("DELETE FROM persons WHERE id = ?", (row,))  # and by this their sightings, and what was suggested
     db.execute(ONE_MORE_ERASED)
     return erased
+
+
+def forget_journal_of(db: Database, row: int) -> None:
+    """Delete what could be undone of somebody."""
+    db.execute("DELETE FROM journal WHERE content LIKE ?", (f"%{uuid_text(uuid_of(db, row))}%",))
 
 
 def insert_template(db: Database, person: int, template: Template, revision: int, *, with_image: bool) -> None:
@@ -230,8 +236,8 @@ def insert_template(db: Database, person: int, template: Template, revision: int
     measures = map(plain_number, (*angles, sample.time_s, sample.quality, sample.score, sample.size_px))
     (row,) = db.execute(
         """INSERT INTO samples (person_id, source, frame, appearance, partial, yaw, pitch, roll, frontal_yaw,
-            frontal_pitch, frontal_roll, time_s, quality, score, size_px)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id""",
+            frontal_pitch, frontal_roll, time_s, quality, score, size_px, learned_from)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id""",
         (
             person,
             plain_text(sample.source),
@@ -239,6 +245,7 @@ def insert_template(db: Database, person: int, template: Template, revision: int
             plain_text(sample.appearance),
             int(sample.partial),
             *measures,
+            plain_text(sample.learned_from),
         ),
     ).fetchone()
     uuid = uuid_bytes(template.uuid)
@@ -255,7 +262,7 @@ def insert_template(db: Database, person: int, template: Template, revision: int
 def template_of(row: tuple[Any, ...]) -> Template:
     """A template from a row of `TEMPLATES`."""
     number, uuid, person, person_uuid, blob, created_at, model, source, time_s, yaw, pitch, roll, quality, *rest = row
-    score, size_px, frame, appearance, partial, *frontal = rest
+    score, size_px, frame, appearance, partial, *frontal, learned_from = rest
     sample = Sample(
         embedding=np.frombuffer(blob, "<f4").astype(np.float32),
         source=source,
@@ -268,5 +275,6 @@ def template_of(row: tuple[Any, ...]) -> Template:
         appearance=appearance,
         partial=bool(partial),
         frontal_pose=None if frontal[0] is None else Pose(*frontal),
+        learned_from=learned_from,
     )
     return Template(number, person, sample, created_at, model, uuid_text(uuid), uuid_text(person_uuid))

@@ -1,7 +1,7 @@
 """Rows of sightings, of their faces and of groups, in words of any `Database`; `inbox` says what they are for."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID, uuid4
@@ -10,10 +10,10 @@ import numpy as np
 
 from facepool.errors import GroupGone, UnknownPerson, UnknownSighting
 from facepool.gallery.database import Database
-from facepool.gallery.rows import fits, plain_number, plain_text
+from facepool.gallery.rows import fits, forget_journal_of, plain_number, plain_text
 from facepool.gallery.schema import uuid_bytes, uuid_text
 from facepool.gallery.sealing import new_key, sealed
-from facepool.gallery.sightings import GroupState, InboxBounds, InboxVectors, UnknownGroup
+from facepool.gallery.sightings import GroupState, InboxBounds, InboxUsage, InboxVectors, UnknownGroup
 from facepool.types import Floats, Pose, SightedFaces, Sighting
 
 _ROW_BYTES = 256
@@ -185,7 +185,7 @@ def store_sighting(db: Database, row: int | None, sighting: Sighting, group: int
     Raises:
         UnknownPerson: Its person is not there any more.
     """
-    person = None if sighting.person_id is None else _row_of_id(db, sighting.person_id)
+    person = None if sighting.person_id is None else row_of_id(db, sighting.person_id)
     values = (
         plain_text(sighting.source),
         clean_time(sighting.since),
@@ -215,7 +215,22 @@ def store_sighting(db: Database, row: int | None, sighting: Sighting, group: int
     return int(row)
 
 
-def _row_of_id(db: Database, person_id: str) -> int:
+def is_owed(db: Database) -> bool:
+    """Whether something is left to be wiped of sightings that are gone."""
+    return bool(db.execute("SELECT erased != wiped FROM inbox").fetchone()[0])
+
+
+def name_of(db: Database, row: int) -> str:
+    """The name of somebody who is there."""
+    return str(db.execute("SELECT name FROM persons WHERE id = ?", (row,)).fetchone()[0])
+
+
+def row_of_id(db: Database, person_id: str) -> int:
+    """The row of somebody by id.
+
+    Raises:
+        UnknownPerson: They are not there.
+    """
     row = db.execute("SELECT id FROM persons WHERE uuid = ?", (uuid_bytes(person_id),)).fetchone()
     if row is None:
         raise UnknownPerson(
@@ -299,8 +314,8 @@ def crowded_out(db: Database, bounds: InboxBounds, kept: int) -> list[int]:
 
 def delete_sightings(db: Database, sightings: Sequence[int]) -> None:
     """Delete sightings with their faces, and groups of which nothing is left."""
-    for part in _parts(sightings):
-        db.execute(f"DELETE FROM sightings WHERE id IN ({_places(part)})", part)  # noqa: S608 -- places of values
+    for part in parts(sightings):
+        db.execute(f"DELETE FROM sightings WHERE id IN ({places(part)})", part)  # noqa: S608 -- places of values
     if sightings:
         delete_empty_groups(db)
 
@@ -310,6 +325,42 @@ def delete_empty_groups(db: Database) -> None:
     db.execute(
         "DELETE FROM unknown_groups WHERE NOT EXISTS (SELECT 1 FROM sightings WHERE group_id = unknown_groups.id)"
     )
+
+
+def sightings_of_group(db: Database, number: int) -> list[int]:
+    """The rows of a group's sightings.
+
+    Raises:
+        GroupGone: It is not there.
+    """
+    query = "SELECT id FROM sightings WHERE group_id = ?"
+    found = [row for (row,) in db.execute(query, (number,)).fetchall()] if fits(number) else []
+    if not found:
+        raise group_gone(number)
+    return found
+
+
+def unnamed_sightings(db: Database) -> list[int]:
+    """The rows of all sightings of unnamed people."""
+    return [row for (row,) in db.execute("SELECT id FROM sightings WHERE person_id IS NULL").fetchall()]
+
+
+def move_sightings(db: Database, leaving: int, staying: int) -> None:
+    """Give what was seen of a person to another who takes their place."""
+    for table, column in (("sightings", "person_id"), ("sightings", "first_person_id"), ("suggestions", "person_id")):
+        query = f"UPDATE {table} SET {column} = ? WHERE {column} = ?"  # noqa: S608 -- tables of ours
+        db.execute(query, (staying, leaving))
+    forget_journal_of(db, leaving)
+
+
+def read_usage(db: Database) -> InboxUsage:
+    """How much is kept."""
+    row = db.execute(
+        """SELECT (SELECT count(*) FROM sightings), (SELECT count(*) FROM sighting_faces),
+            (SELECT count(*) FROM unknown_groups), (SELECT coalesce(sum(bytes), 0) FROM sightings), kept, dropped
+        FROM inbox"""
+    ).fetchone()
+    return InboxUsage(*map(int, row))
 
 
 def count_dropped(db: Database, count: int) -> None:
@@ -363,12 +414,10 @@ def read_faces(db: Database, sighting_ids: Collection[str]) -> dict[str, Sighted
     """The faces of those of some sightings that are there."""
     uuids = [uuid for uuid in map(uuid_bytes, dict.fromkeys(sighting_ids)) if uuid is not None]
     found: dict[str, list[tuple[Any, ...]]] = {}
-    for part in _parts(uuids):
-        there = f"SELECT uuid FROM sightings WHERE uuid IN ({_places(part)})"  # noqa: S608 -- places of values
+    for part in parts(uuids):
+        there = f"SELECT uuid FROM sightings WHERE uuid IN ({places(part)})"  # noqa: S608 -- places of values
         found.update((uuid_text(uuid), []) for (uuid,) in db.execute(there, part).fetchall())
-        for row in db.execute(
-            f"{_FACES} WHERE sightings.uuid IN ({_places(part)}) ORDER BY sighting_faces.place", part
-        ):
+        for row in db.execute(f"{_FACES} WHERE sightings.uuid IN ({places(part)}) ORDER BY sighting_faces.place", part):
             found[uuid_text(row[0])].append(row[1:])
     return {sighting_id: _sighted_faces(rows) for sighting_id, rows in found.items()}
 
@@ -440,8 +489,8 @@ def count_groups(db: Database, state: GroupState) -> int:
 def _groups(db: Database, found: Sequence[tuple[Any, ...]]) -> list[UnknownGroup]:
     sources: dict[int, set[str]] = {row[0]: set() for row in found}
     faces: dict[int, list[str]] = {row[0]: [] for row in found}
-    for part in _parts(list(sources)):
-        which = f"group_id IN ({_places(part)})"
+    for part in parts(list(sources)):
+        which = f"group_id IN ({places(part)})"
         for number, source in db.execute(f"SELECT DISTINCT group_id, source FROM sightings WHERE {which}", part):  # noqa: S608 -- places of values
             sources[number].add(source)
         for number, uuid in db.execute(_BEST_FACES.format(which=which), part):
@@ -458,7 +507,8 @@ def read_vectors(db: Database, known: InboxVectors) -> InboxVectors:
     revision = read_revision(db)
     if revision == known.revision:
         return known
-    added = _vectors(db.execute(_VECTORS, (known.revision,)).fetchall(), revision)
+    ignored = frozenset(number for (number,) in db.execute("SELECT id FROM unknown_groups WHERE state = 'ignored'"))
+    added = _vectors(db.execute(_VECTORS, (known.revision,)).fetchall(), revision, ignored)
     query = "SELECT id FROM sightings WHERE group_id IS NOT NULL AND revision <= ?"
     there = np.array(db.execute(query, (known.revision,)).fetchall(), np.int64).reshape(-1)
     stays = np.isin(known.sightings, there)
@@ -472,25 +522,29 @@ def read_vectors(db: Database, known: InboxVectors) -> InboxVectors:
         np.concatenate([known.groups[stays], added.groups]),
         np.concatenate([known.qualities[stays], added.qualities]),
         np.concatenate([known.sightings[stays], added.sightings]),
+        ignored,
     )
 
 
-def _vectors(rows: Sequence[tuple[Any, ...]], revision: int) -> InboxVectors:
+def _vectors(rows: Sequence[tuple[Any, ...]], revision: int, ignored: frozenset[int]) -> InboxVectors:
     if not rows:
-        return InboxVectors.empty(revision=revision)
+        return replace(InboxVectors.empty(), revision=revision, ignored=ignored)
     return InboxVectors(
         revision,
         _matrix([sealed(blob, key, uuid, "embedding") for _, _, key, uuid, blob, _ in rows]),
         np.array([row[1] for row in rows], np.int64),
         np.array([row[5] for row in rows], np.float32),
         np.array([row[0] for row in rows], np.int64),
+        ignored,
     )
 
 
-def _parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+def parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """So many values at a time as one query may have."""
     for first in range(0, len(values), _AT_ONCE):
         yield values[first : first + _AT_ONCE]
 
 
-def _places(values: Sequence[Any]) -> str:
+def places(values: Sequence[Any]) -> str:
+    """A place in a query for each value."""
     return ", ".join("?" * len(values))

@@ -18,7 +18,7 @@ import numpy as np
 
 from facepool.files import exists
 from facepool.gallery.address import PoolAddress
-from facepool.gallery.base import OpenFiles, check_gallery, new_templates, pairs_of
+from facepool.gallery.base import OpenFiles, check_gallery, new_templates
 from facepool.gallery.batches import Stored, TemplateBatch, count_of_uuids, read_pictures, read_rows, read_views, store
 from facepool.gallery.checks import (
     check_batch,
@@ -32,6 +32,7 @@ from facepool.gallery.checks import (
     folded,
     gallery_changed,
     name_taken,
+    pairs_of,
     person_exists,
     space_needed,
     unknown_template,
@@ -78,7 +79,9 @@ from facepool.gallery.rows import (
     write_notice,
     write_space,
 )
-from facepool.gallery.schema import CONTENT, count_of, uuid_bytes, uuid_text
+from facepool.gallery.schema import CONTENT, SEEN, count_of, uuid_bytes, uuid_text
+from facepool.gallery.seen import put_seen_back, read_seen
+from facepool.gallery.sighting_rows import move_sightings
 from facepool.types import Calibration, EmbeddingSpace, Floats, Indices, Person, Sample, Template
 
 _ROWS_AT_ONCE = 8192
@@ -86,6 +89,9 @@ _VECTORS_AT_ONCE = 1024
 """So many fit into a core's cache, twice."""
 WIPING_S = 1.0
 """How long an erasure waits for others who use the files: what is left over is wiped later."""
+TRACES = "SELECT state.erased != state.wiped OR inbox.erased != inbox.wiped FROM state, inbox"
+"""Whether bytes are left of what was erased."""
+_ORPHANS = "FROM sighting_keys WHERE NOT EXISTS (SELECT 1 FROM sightings WHERE id = sighting_keys.sighting_id)"
 _NO_LIMIT = 1 << 62
 _EVERYTHING = -(1 << 63)
 """A revision before that of any row."""
@@ -130,6 +136,7 @@ class SqlGallery(ABC):
         self._noted: list[Notice] | None = None
         self._caller = ""
         self.changes_made = 0
+        self._revised: int | None = None
         self._inbox = Inbox(self)
 
     @abstractmethod
@@ -363,7 +370,7 @@ class SqlGallery(ABC):
     def owed(self) -> Owed:
         """What was promised and is not done yet."""
         with self.reading() as db:
-            (traces,) = db.execute("SELECT erased != wiped FROM state").fetchone()
+            (traces,) = db.execute(TRACES).fetchone()
             return Owed(read_notices(db), traces=bool(traces))
 
     def forget_notices(self, uuids: Sequence[str]) -> None:
@@ -382,7 +389,7 @@ class SqlGallery(ABC):
             if find_person(db, name) is not None:
                 raise name_taken(name)
             row = insert_person(db, name, None, revision)
-            self._note(db, revision, "created", name, row)
+            self.note(db, "created", name, row)
 
     def register(
         self,
@@ -459,7 +466,7 @@ class SqlGallery(ABC):
             )
             if not anything:
                 raise _NothingStored(stored)  # which undoes the change
-            self._note(db, revision, "imported a pool", detail=_views(stored.added))
+            self.note(db, "imported a pool", detail=_views(stored.added))
         return stored
 
     def count_of(self, uuids: Collection[bytes]) -> int:
@@ -477,9 +484,9 @@ class SqlGallery(ABC):
         with self._reading() as db:
             if calibration is None and self._calibration(db) is None:
                 return
-        with self._change(expected_revision) as (db, revision):
+        with self._change(expected_revision) as (db, _):
             write_calibration(db, calibration)
-            self._note(db, revision, "forgot the calibration" if calibration is None else "calibrated the pool")
+            self.note(db, "forgot the calibration" if calibration is None else "calibrated the pool")
 
     def rename(self, old: str, new: str) -> None:
         """Give a person another name."""
@@ -489,7 +496,7 @@ class SqlGallery(ABC):
                 raise person_exists(old, new)
             values = (new, folded(new), revision, person)
             db.execute("UPDATE persons SET name = ?, folded = ?, revision = ? WHERE id = ?", values)
-            self._note(db, revision, "renamed", new, person, old)
+            self.note(db, "renamed", new, person, old)
         self._leave_image()
 
     def merge(self, source: str, target: str) -> int:
@@ -504,8 +511,9 @@ class SqlGallery(ABC):
             ).rowcount
             db.execute("UPDATE samples SET person_id = ? WHERE person_id = ?", (staying, leaving))
             move_look_alikes(db, leaving, staying)
+            move_sightings(db, leaving, staying)
             db.execute("DELETE FROM persons WHERE id = ?", (leaving,))
-            self._note(db, revision, "merged", target, staying, source)
+            self.note(db, "merged", target, staying, source)
         self._leave_image()
         return moved
 
@@ -513,10 +521,10 @@ class SqlGallery(ABC):
         """Erase a person and all their templates, and wipe the bytes."""
         name = find_name(person)
         with self._change_of(name) as (db, leaving, revision):
-            self._note(db, revision, "erased", name, leaving)
+            self.note(db, "erased", name, leaving)
             erased = delete_person(db, leaving, revision)
-        self._leave_image()
-        self._wipe_unless_noting()
+            self.forget_keys(db)
+        self.wipe_after(people=True)
         return erased
 
     def remove_many(self, people: Collection[str]) -> dict[str, int]:
@@ -528,10 +536,10 @@ class SqlGallery(ABC):
         with self._change() as (db, revision):
             rows = {name: find_person(db, name) for name in names}
             for name, row in rows.items():
-                self._note(db, revision, "erased", name, row)  # logs may speak of those, too, who are not there
+                self.note(db, "erased", name, row)  # logs may speak of those, too, who are not there
             erased = {name: delete_person(db, row, revision) for name, row in rows.items() if row is not None}
-        self._leave_image()
-        self._wipe_unless_noting()
+            self.forget_keys(db)
+        self.wipe_after(people=True)
         return erased
 
     def remove_template(self, template_id: int, person: str | None = None) -> str:
@@ -544,9 +552,8 @@ class SqlGallery(ABC):
             db.execute("INSERT INTO removed_templates VALUES (?, ?)", (template_id, revision))
             db.execute("DELETE FROM samples WHERE id = ?", (sample,))
             db.execute(ONE_MORE_ERASED)
-            self._note(db, revision, "erased_sample", owner, row_of_person(db, owner), str(template_id))
-        self._leave_image()
-        self._wipe_unless_noting()
+            self.note(db, "erased_sample", owner, row_of_person(db, owner), str(template_id))
+        self.wipe_after(people=True)
         return owner
 
     def take_over(
@@ -565,7 +572,7 @@ class SqlGallery(ABC):
         with self._change() as (db, revision):
             prepare(db)
             self._replace_content(db, source, revision, report)
-            self._note(db, revision, "restored the pool", detail=_views(count_of(db, "templates")))
+            self.note(db, "restored the pool", detail=_views(count_of(db, "templates")))
         self._leave_image()
 
     def forget_what_was(self) -> None:
@@ -583,22 +590,36 @@ class SqlGallery(ABC):
 
     @contextmanager
     def _change(self, expected_revision: int | None = None) -> Iterator[tuple[Database, int]]:
-        """One change, all or nothing; gives the revision that it leads to, too."""
-        with self._writing() as db:
-            revision = self._read_revision(db)
-            if expected_revision is not None and revision != expected_revision:
-                raise gallery_changed(self.address)
-            yield db, revision + 1
-            self._write_revision(db, revision + 1)
-            self._before_commit()
-        self.changes_made += 1
+        """One change of people, all or nothing; gives the revision that it leads to, too."""
+        with self.changing() as db:
+            yield db, self.revise(db, expected_revision)
 
     @contextmanager
     def changing(self) -> Iterator[Database]:
-        """A change of the inbox, which leaves the revision as it is: searches have nothing to follow."""
+        """One change, all or nothing. Without `revise`, the revision stays: searches have nothing to follow."""
+        self._revised = None
         with self._writing() as db:
             yield db
             self._before_commit()
+        self.changes_made += self._revised is not None
+
+    def revise(self, db: Database, expected_revision: int | None = None) -> int:
+        """Say that a change is one of people; the revision that it leads to, the same each time that it is said.
+
+        Args:
+            db: Of the change.
+            expected_revision: The revision that the decision to change rests on; None: whatever it is now.
+
+        Raises:
+            PoolChanged: The gallery is of another revision.
+        """
+        before = self._read_revision(db) if self._revised is None else self._revised - 1
+        if expected_revision is not None and before != expected_revision:
+            raise gallery_changed(self.address)
+        if self._revised is None:
+            self._revised = before + 1
+            self._write_revision(db, self._revised)
+        return before + 1
 
     def pin_offered(self, db: Database) -> int | None:
         """Pin a gallery to the space that it was opened with, if it has none yet; its dimension, if it is known."""
@@ -607,19 +628,21 @@ class SqlGallery(ABC):
         return self._dimension(db)
 
     def forget_keys(self, db: Database) -> None:
-        """Delete keys of sightings that are gone."""
-        db.execute(
-            "DELETE FROM sighting_keys WHERE NOT EXISTS (SELECT 1 FROM sightings WHERE id = sighting_keys.sighting_id)"
-        )
+        """Delete the keys of sightings that are gone, after which what is left of these is to be wiped."""
+        if db.execute(f"SELECT 1 {_ORPHANS} LIMIT 1").fetchone():
+            self._delete_orphans(db)
+            db.execute("UPDATE inbox SET erased = erased + 1")
+
+    def _delete_orphans(self, db: Database) -> None:
+        db.execute(f"DELETE {_ORPHANS}")
 
     def _write_revision(self, db: Database, revision: int) -> None:
         """Count a change."""
         db.execute("UPDATE state SET revision = ?", (revision,))
 
-    def _note(
+    def note(
         self,
         db: Database,
-        revision: int,
         action: Action,
         person: str = "",
         row: int | None = None,
@@ -629,7 +652,6 @@ class SqlGallery(ABC):
 
         Args:
             db: Of the change.
-            revision: That it leads to.
             action: What it does.
             person: To whom; empty: nobody in particular.
             row: Theirs; None: they are not there.
@@ -638,13 +660,22 @@ class SqlGallery(ABC):
         if self._noted is None:
             return
         person_id = "" if row is None else uuid_text(uuid_of(db, row))
+        revision = self._read_revision(db) if self._revised is None else self._revised
         notice = Notice(str(uuid4()), now(), self._caller, action, person, person_id, detail, revision)
         write_notice(db, notice)
         self._noted.append(notice)
 
-    def _wipe_unless_noting(self) -> None:
-        """After an erasure; where logs are to be told first, notices still name who was erased, and are wiped, too."""
-        if self._noted is None and (why := self.wipe()):
+    def wipe_after(self, *, people: bool) -> None:
+        """After an erasure leave no bytes behind; where logs are to be told first, that is left to who tells them.
+
+        Args:
+            people: Whether people or templates are gone, and not only what was kept of who was seen.
+        """
+        if people:
+            self._leave_image()
+        # Notices may still name who was erased, and are wiped, too.
+        patience_s = WIPING_S if people else 0.0  # cameras do not wait
+        if self._noted is None and (why := self.wipe(patience_s)) and people:
             self._remark(why)
 
     @contextmanager
@@ -687,9 +718,9 @@ class SqlGallery(ABC):
             for pair in look_alikes:
                 insert_look_alikes(db, *(row_of_person(db, name) for name in pair))
             if registering is not None:
-                self._note(db, revision, "registered", registering, rows[registering], _views(len(templates)))
+                self.note(db, "registered", registering, rows[registering], _views(len(templates)))
             elif rows:
-                self._note(db, revision, "imported a pool", detail=_views(len(templates)))
+                self.note(db, "imported a pool", detail=_views(len(templates)))
         return len(templates)
 
     def _pin(self, db: Database, space: EmbeddingSpace) -> None:
@@ -732,20 +763,32 @@ class SqlGallery(ABC):
     def _replace_content(
         self, db: Database, source: sqlite3.Connection, revision: int, report: Callable[[int, int], None]
     ) -> None:
-        """Fill the tables of people with those of a copy, as if all of it were new at a revision."""
+        """Fill the tables of people with those of a copy, as if all of it were new at a revision.
+
+        Who was seen stays as it is here, or is that of the copy where nothing ever was kept here: so nothing comes back
+        that was erased since the copy was made.
+        """
+        seen = read_seen(db)
         for table in reversed(CONTENT):
             db.execute(f"DELETE FROM {table}")  # noqa: S608 -- tables of ours
         tables = [table for table in CONTENT if self.keeps_images or table != "pictures"]
+        if not seen.ever:
+            db.execute("DELETE FROM inbox")
+            tables += SEEN
         total, done = sum(count_of(source, table) for table in tables), 0
         for table in tables:
             columns = columns_of(source, table)
-            read = ", ".join(str(revision) if name == "revision" else name for name in columns)
-            rows = source.execute(f"SELECT {read} FROM {table}")  # noqa: S608 -- tables of ours
+            # The revision of who was seen is another one, which goes on as it was.
+            read = [str(revision) if name == "revision" and table in CONTENT else name for name in columns]
+            rows = source.execute(f"SELECT {', '.join(read)} FROM {table}")  # noqa: S608 -- tables of ours
             while part := rows.fetchmany(_ROWS_AT_ONCE):
                 self._insert_rows(db, table, columns, part)
                 done += len(part)
                 report(done, total)
         db.execute("DELETE FROM removed_templates WHERE id IN (SELECT id FROM templates)")
+        if seen.ever:
+            put_seen_back(db, seen, read_space(db))
+        self.forget_keys(db)
 
     def _changes(self, db: Database, since: int | None) -> Changes:
         """What happened since a revision, at one moment."""

@@ -74,13 +74,12 @@ class SqliteTables(SqlGallery):
         db.execute(f"PRAGMA cache_size = -{_LOADING_KIB}")
         db.executemany(insertion(table, columns), rows)
 
-    def forget_keys(self, db: Database) -> None:
-        """Write the table of keys anew: SQLite blanks the pages that it empties, but not what it has moved before."""
-        left = db.execute(
-            "SELECT sighting_id, key FROM sighting_keys JOIN sightings ON sightings.id = sighting_id"
-        ).fetchall()
+    def _delete_orphans(self, db: Database) -> None:
+        # The table anew: SQLite blanks pages that become free, but not what it has left in others when it moved rows.
+        left = db.execute("SELECT sighting_id, key FROM sighting_keys JOIN sightings ON sightings.id = sighting_id")
+        rows = left.fetchall()
         db.execute("DELETE FROM sighting_keys")
-        db.executemany("INSERT INTO sighting_keys (sighting_id, key) VALUES (?, ?)", left)
+        db.executemany("INSERT INTO sighting_keys (sighting_id, key) VALUES (?, ?)", rows)
 
     def copy_to(self, target: sqlite3.Connection, report: Callable[[int, int], None]) -> None:
         """Copy all tables as they are at one moment; others may change the gallery meanwhile.
@@ -233,7 +232,8 @@ class SqliteGallery(SqliteTables):
     def wipe(self, patience_s: float = WIPING_S) -> str:
         """Write the file anew if anybody was erased, and truncate its log, in which pages are that were there before.
 
-        While somebody reads what the log has, that cannot be done; then the file remembers that it is owed.
+        Of sightings that are gone nothing but keys has to go, which the file has no more: truncating is enough. While
+        somebody reads what the log has, that cannot be done; then the file remembers that it is owed.
 
         Args:
             patience_s: How long to wait for others.
@@ -246,7 +246,8 @@ class SqliteGallery(SqliteTables):
             return ""
         try:
             with patient(db, patience_s):
-                return _write_anew(db, delete_copies(self.path))
+                (people,) = db.execute("SELECT erased != wiped FROM state").fetchone()
+                return _write_anew(db, delete_copies(self.path)) if people else _truncate_log(db)
         except sqlite3.OperationalError as error:
             explanation = explain(self.path, error)
             if explanation is None:
@@ -298,9 +299,18 @@ def _write_anew(db: sqlite3.Connection, why_copies: str) -> str:
         # Once: while somebody reads, each time would add the whole file to the log.
         db.execute("VACUUM")
         db.execute("UPDATE state SET rewritten = ?", (erased,))
-    (busy, *_) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    if busy:
-        return "another process is using the pool"
+    if why := _truncate_log(db):
+        return why
     if not why_copies:
         db.execute("UPDATE state SET wiped = ?", (erased,))
     return why_copies
+
+
+def _truncate_log(db: sqlite3.Connection) -> str:
+    """Write the log to the file and cut it off; why that could not be, or empty."""
+    (erased,) = db.execute("SELECT erased FROM inbox").fetchone()  # others may erase meanwhile
+    (busy, *_) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        return "another process is using the pool"
+    db.execute("UPDATE inbox SET wiped = ? WHERE wiped != ?", (erased, erased))
+    return ""

@@ -29,7 +29,7 @@ from facepool.types import EmbeddingSpace, Floats, counted
 _NAMES = ("person", "name", "subject")
 """What a column, a field or an array may be called that says whose a vector is; the first that is there."""
 _VECTORS = ("embedding", "vector", "embeddings", "vectors")
-_NOT_MEASURED = (None,) * (len(SAMPLE_COLUMNS) - 4)
+_NOT_MEASURED = (None,) * (len(SAMPLE_COLUMNS) - 5)
 _ROWS_AT_ONCE = 8192
 
 
@@ -196,7 +196,7 @@ def load(
             uuids=derived_uuids(names, vectors, space.id),
             created_at=[now] * count,
             models=[space.model] * count,
-            samples=[(checked.file.path.name, block.first + row, "", 0, *_NOT_MEASURED) for row in range(count)],
+            samples=[(checked.file.path.name, block.first + row, "", 0, *_NOT_MEASURED, "") for row in range(count)],
             derived=True,
         )
         stored = gallery.load(batch, space)

@@ -83,6 +83,7 @@ class BrokerConnection:
     Args:
         url: ``mqtt[s]://[user:password@]host[:port][/prefix]``; the prefix is ``facepool`` by default.
         client: Talks to the broker; a paho client by default.
+        below: A further level of the prefix; empty: none.
 
     Attributes:
         prefix: First levels of every topic.
@@ -92,9 +93,9 @@ class BrokerConnection:
         ConfigError: The address is no such URL, or paho-mqtt is not installed.
     """
 
-    def __init__(self, url: str, client: "Client | None" = None) -> None:
+    def __init__(self, url: str, client: "Client | None" = None, *, below: str = "") -> None:
         broker = Broker.parse(url)
-        self.prefix = broker.prefix
+        self.prefix = f"{broker.prefix}/{below}" if below else broker.prefix
         self.name = f"{broker.host}:{broker.port}"
         self._connected = threading.Event()
         self._away = "the broker cannot be reached"

@@ -9,6 +9,7 @@ from typing import Self
 from facepool.config import Settings
 from facepool.errors import ConfigError
 from facepool.gallery import Pool
+from facepool.gallery.collections import DEFAULT
 from facepool.sinks.home_assistant import HomeAssistant, PeopleWatch
 from facepool.sinks.mqtt import BrokerConnection, MqttSink
 from facepool.sinks.outbox import EventRecord, Outbox
@@ -22,7 +23,8 @@ class EventOutputs:
     """Other programs that hear of events; nothing waits for them.
 
     Args:
-        settings: ``webhook``, ``mqtt``, ``home_assistant`` and ``discovery_prefix`` say which.
+        settings: ``webhook``, ``mqtt``, ``home_assistant`` and ``discovery_prefix`` say which. Events of another
+            collection than the default one say its name, and are published below topics of their own.
         open_pool: Opens the pool, for Home Assistant, in a thread of its own.
 
     Attributes:
@@ -35,9 +37,12 @@ class EventOutputs:
     def __init__(self, settings: Settings, open_pool: Callable[[], AbstractContextManager[Pool]]) -> None:
         if settings.home_assistant and not settings.mqtt:
             raise broker_missing("--home-assistant")
+        self._collection = "" if settings.collection == DEFAULT else settings.collection
         with ExitStack() as opened:  # of several addresses, one may be none
             webhooks = [opened.enter_context(WebhookSink(url)) for url in settings.webhook]
-            brokers = [opened.enter_context(MqttSink(BrokerConnection(url))) for url in settings.mqtt]
+            brokers = [
+                opened.enter_context(MqttSink(BrokerConnection(url, below=self._collection))) for url in settings.mqtt
+            ]
             opened.pop_all()
         self._outboxes: Sequence[Outbox] = (*webhooks, *brokers)
         self.connections = tuple(sink.connection for sink in brokers)
@@ -69,6 +74,8 @@ class EventOutputs:
             event: As ``records.event_record`` makes it.
             camera: The key of the camera before which it happened.
         """
+        if self._collection:
+            event = {**event, "collection": self._collection}
         for outbox in self._outboxes:
             outbox.put(event)
         for home_assistant in self._home_assistants:

@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,12 +18,14 @@ import facepool
 from facepool.errors import FacepoolError
 from facepool.web import compreface, deepstack, problems
 from facepool.web.api import activity, cameras, enroll, keys, live, persons, pool, recognition, system
+from facepool.web.api import collections as collections_api
 from facepool.web.fallbacks import Fallbacks
 from facepool.web.hiding import HiddenFolders, usual_folders
 from facepool.web.middleware import Deployment, middleware
 from facepool.web.middleware.bounds import DEADLINE_S, MOST_BYTES
 from facepool.web.openapi import Application, operation_id
 from facepool.web.services import Services
+from facepool.web.services.collections import Collections
 
 _STATIC = Path(str(files("facepool.web") / "static"))
 _ROUTERS = (
@@ -39,6 +42,7 @@ _ROUTERS = (
     system.router,
     keys.session,
     keys.router,
+    collections_api.router,
     system.monitoring,
 )
 
@@ -56,17 +60,20 @@ def create_app(
     """Put a server together.
 
     Args:
-        services: What it works with; closed when the application ends.
+        services: What it works with, of the default collection; closed when the application ends.
         most_bytes: Largest body of a request.
         deadline_s: How long a request may take until its answer begins.
         deployment: What stands between the server and those who use it; nothing, by default.
     """
     deployment = deployment or Deployment()
+    collections = Collections(services)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         services.cameras.restore()
+        await run_in_threadpool(collections.start)
         yield
+        await run_in_threadpool(collections.close)
         services.close()
 
     hidden = HiddenFolders(usual_folders(services.settings.pool))
@@ -83,9 +90,10 @@ def create_app(
         responses=problems.PROBLEMS,
         generate_unique_id_function=operation_id,
         lifespan=lifespan,
-        middleware=middleware(services, deployment, most_bytes=most_bytes, deadline_s=deadline_s, refusal=refusal),
+        middleware=middleware(collections, deployment, most_bytes=most_bytes, deadline_s=deadline_s, refusal=refusal),
     )
     app.state.services = services
+    app.state.collections = collections
     app.state.deployment = deployment
     app.state.most_bytes = most_bytes
     app.state.hidden = hidden

@@ -24,6 +24,7 @@ from facepool.web.compreface.faces import PictureFile, PictureInBase64, TwoPictu
 from facepool.web.deepstack import errors as deepstack
 from facepool.web.deepstack import forms as vision
 from facepool.web.middleware.authentication import COOKIE, needs_key
+from facepool.web.middleware.collections import HEADER, QUERY, names_collection
 
 Document = dict[str, Any]
 
@@ -62,6 +63,27 @@ _KEYS = {
     },
 }
 """How a key may come; any one is enough."""
+
+
+_NAME = {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,39}$"}
+_MEANT = "The collection that is meant; a key that is bound to one need not say it, and others mean `default`"
+_PARAMETERS = {
+    "CollectionInQuery": {
+        "name": QUERY,
+        "in": "query",
+        "required": False,
+        "description": _MEANT,
+        "schema": _NAME,
+    },
+    "CollectionInHeader": {
+        "name": HEADER,
+        "in": "header",
+        "required": False,
+        "description": "The same, in a header",
+        "schema": _NAME,
+    },
+}
+"""How a collection is named; either is enough."""
 
 
 class Application(FastAPI):
@@ -117,6 +139,7 @@ def _complete(document: Document) -> None:
     components["schemas"] = dict(sorted((components["schemas"] | shared["$defs"]).items()))
     components["responses"] = _RESPONSES
     components["securitySchemes"] = _KEYS
+    components["parameters"] = _PARAMETERS
     for path, method, operation in _operations(document):
         answers = operation["responses"]
         # FastAPI describes in words of its own what points elsewhere.
@@ -124,6 +147,9 @@ def _complete(document: Document) -> None:
             status: {"$ref": answer["$ref"]} if "$ref" in answer else answer for status, answer in answers.items()
         }
         operation["security"] = [{name: []} for name in _KEYS] if needs_key(path, method) else []
+        if names_collection(path, method):
+            named = [{"$ref": f"#/components/parameters/{name}"} for name in _PARAMETERS]
+            operation["parameters"] = [*operation.get("parameters", []), *named]
 
 
 def _operations(document: Document) -> Iterator[tuple[str, str, Document]]:

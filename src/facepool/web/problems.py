@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from facepool.errors import (
+    CollectionExists,
     ConfigError,
     DiskFull,
     FacepoolError,
@@ -33,8 +34,10 @@ from facepool.errors import (
     PoolUnreachable,
     SpaceMismatch,
     SystemLimit,
+    UnknownCollection,
     UnknownPerson,
     UnknownSighting,
+    UnknownSuggestion,
     UnknownTemplate,
 )
 
@@ -214,9 +217,12 @@ _STATUS: tuple[tuple[type[FacepoolError], int], ...] = (
     (UnknownPerson, 404),
     (UnknownTemplate, 404),
     (UnknownSighting, 404),
+    (UnknownSuggestion, 404),
+    (UnknownCollection, 404),
     (GroupGone, 404),
     (GroupChanged, 409),
     (PersonExists, 409),
+    (CollectionExists, 409),
     (PoolChanged, 409),
     (IdentityConflict, 409),
     (PersonFull, 409),

@@ -172,7 +172,7 @@ def test_a_pair_of_npy_files_says_who_has_room_for_several(facepool: Commands) -
 
 def test_every_command_that_takes_a_pool_takes_a_collection() -> None:
     """But for those that are about the pool with all of them."""
-    whole = {"keys add", "keys list", "keys remove", "pool collections list", "pool collections create", "serve"}
+    whole = {"keys add", "keys list", "keys remove", "pool collections list", "pool collections create"}
     whole |= {"pool collections remove"}
     for path, command in _leaves(LazyGroup(), ""):
         options = {option for parameter in command.params for option in parameter.opts}

@@ -12,6 +12,7 @@ from facepool.errors import FacepoolError
 from facepool.gallery import open_pool
 from facepool.gallery.collections import (
     DEFAULT,
+    NEWS,
     collection_address,
     collections_in,
     create_collection,
@@ -116,6 +117,6 @@ def _log(context: CommandContext, action: str, name: str) -> None:
     try:
         with closing(open_store(context.gallery_address)) as store, store.transaction() as db:
             insert_entry(db, COMMAND_LINE, action, detail=name)
-            store.announce(db, "collections")
+            store.announce(db, NEWS)
     except FacepoolError as error:
         context.console.note(f"The audit log was not told: {error}")

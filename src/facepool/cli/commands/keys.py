@@ -3,6 +3,7 @@
 import click
 
 from facepool.cli.context import CommandContext, json_option, settings_options
+from facepool.gallery.collections import has_collection, unknown_collection
 from facepool.web.services.keys import ROLES, Keys, Role
 from facepool.web.services.store import open_store
 
@@ -18,12 +19,30 @@ def keys() -> None:
 @keys.command()
 @click.argument("name")
 @click.option("--role", type=click.Choice(ROLES), required=True, help="Each may do what the ones before it may.")
+@click.option(
+    "--collection",
+    "collections",
+    multiple=True,
+    metavar="NAME",
+    help="A collection that it is for; repeatable. Without it, it is for all, and for the server as a whole.",
+)
 @settings_options("pool", whole_pool=True)
 @json_option
-def add(context: CommandContext, name: str, role: Role) -> None:
-    """Make a key and show it, this once."""
-    key = _open(context).add(name, role)
-    context.console.emit({"name": name, "role": role, "key": key})
+def add(context: CommandContext, name: str, role: Role, collections: tuple[str, ...]) -> None:
+    """Make a key and show it, this once.
+
+    \b
+    facepool keys add Me --role admin
+    facepool keys add reception --role recognize --collection guests
+
+    A key that is for one collection needs no other word of it: clients of CompreFace and DeepStack, too, find its
+    people only. It learns nothing of other collections, not even whether there are any.
+    """
+    for collection in collections:
+        if not has_collection(context.gallery_address, collection):
+            raise unknown_collection(context.gallery_address, collection)
+    key = _open(context).add(name, role, collections)
+    context.console.emit({"name": name, "role": role, "collections": list(collections), "key": key})
     context.console.say(key)
     context.console.note(f"Keep it: {name}'s key is not shown again. Clients send it as x-api-key.")
 
@@ -34,8 +53,14 @@ def add(context: CommandContext, name: str, role: Role) -> None:
 def list_keys(context: CommandContext) -> None:
     """Show the names of keys, what they are for, and when they were last used."""
     found = _open(context).all()
-    entries = [(key.model_dump(), (key.name, key.role, key.created_at, key.last_used_at or "never")) for key in found]
-    context.console.results(("name", "role", "made", "last used"), entries)
+    entries = [
+        (
+            key.model_dump(),
+            (key.name, key.role, ", ".join(key.collections) or "all", key.created_at, key.last_used_at or "never"),
+        )
+        for key in found
+    ]
+    context.console.results(("name", "role", "collections", "made", "last used"), entries)
 
 
 @keys.command()

@@ -210,7 +210,7 @@ def _restore(
 
         def keep_it(target: Path) -> None:
             with _in_sql(open_pool(address)) as unchanged, console.measuring("Keeping the pool as it was") as report:
-                back_up(unchanged, target, replace=True, report=report)
+                back_up(unchanged, target, replace=True, with_sightings=False, report=report)
 
         with console.measuring("Restoring") as report, context.noting(gallery):
             restore(

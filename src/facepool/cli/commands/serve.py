@@ -33,6 +33,7 @@ from facepool.cli.ui.console import Console
 from facepool.config import Settings
 from facepool.errors import ConfigError, PathMissing
 from facepool.gallery.address import PoolAddress, PostgresAddress, make_folder_of
+from facepool.gallery.collections import has_collection, unknown_collection
 from facepool.threads import default_threads
 from facepool.web.allocator import keep_heaps_small
 from facepool.web.app import create_app
@@ -92,6 +93,13 @@ _LEAST_DECODERS, _MOST_DECODERS = 2, 4
     show_default=True,
     help="Processes that serve together and share out cores and cameras; for a pool in PostgreSQL.",
 )
+@click.option(
+    "--open-collections",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    help="Collections that may be open at once; each takes memory for its people. See facepool pool collections.",
+)
 @click.option("--open/--no-open", "open_browser", default=False, help="Open the page in the browser.")
 @licence_option
 @settings_options(
@@ -109,7 +117,6 @@ _LEAST_DECODERS, _MOST_DECODERS = 2, 4
     *LIVE,
     *KEEPING,
     *REGISTRATION,
-    whole_pool=True,
 )
 def serve(
     context: CommandContext,
@@ -123,6 +130,7 @@ def serve(
     max_request: int,
     request_timeout: float,
     keep_activity: float,
+    open_collections: int,
     open_browser: bool,
     workers: int,
 ) -> int:
@@ -134,6 +142,9 @@ def serve(
     facepool serve --host 0.0.0.0 --tls auto       so that phones give the page their camera
     facepool serve --host 0.0.0.0 --tls-certificate cert.pem --tls-key key.pem
     facepool serve --workers 4 --pool postgresql://facepool@db/faces
+
+    All collections of the pool are served. --collection says which is meant by requests that name none and whose key
+    is bound to none; --camera and --frigate are that one's.
     """
     settings, console = context.settings, context.console
     _check_workers(workers, settings.pool)
@@ -155,7 +166,9 @@ def serve(
         deadline_s=request_timeout,
         activity_days=keep_activity,
         workers=workers,
+        most_collections=open_collections,
     )
+    _check_collection(settings)
     with closing(bind(host, port)) as listener:
         address, *others = _addresses(host, listener.getsockname()[1], secure=certificate is not None)
 
@@ -199,6 +212,7 @@ class _Plan:
     deadline_s: float
     activity_days: float
     workers: int
+    most_collections: int
 
 
 def _serve(context: CommandContext, plan: _Plan, listener: socket.socket, started: Callable[[News], None]) -> None:
@@ -213,11 +227,14 @@ def _serve(context: CommandContext, plan: _Plan, listener: socket.socket, starte
         limits=Limits(plan.rate_limit),
         decoders=None if plan.workers == 1 else max(_LEAST_DECODERS, min(share, _MOST_DECODERS)),
         workers=plan.workers,
+        most_collections=plan.most_collections,
     )
     services = assemble(context.settings, context.analyzer, options)
-    for camera in context.settings.camera:
-        services.cameras.add(*_source_and_name(camera))
     app = create_app(services, most_bytes=plan.most_bytes, deadline_s=plan.deadline_s, deployment=plan.deployment)
+    if context.settings.camera or context.settings.frigate:
+        with app.state.collections.using(context.settings.collection) as meant:
+            for camera in context.settings.camera:
+                meant.cameras.add(*_source_and_name(camera))
     run(
         app,
         listener,
@@ -253,6 +270,12 @@ def _check_workers(workers: int, pool: PoolAddress) -> None:
             why="its processes have no socket in common",
             fix="Leave out --workers, or start several servers with a --port each",
         )
+
+
+def _check_collection(settings: Settings) -> None:
+    """Refuse a word that is no collection, before anything is loaded."""
+    if not has_collection(settings.pool, settings.collection):
+        raise unknown_collection(settings.pool, settings.collection)
 
 
 def _source_and_name(camera: str) -> tuple[str, str]:

@@ -9,10 +9,12 @@ from starlette.concurrency import run_in_threadpool
 
 from facepool.errors import ConfigError
 from facepool.gallery.checks import NAME_LIMIT
+from facepool.web.api.collections import collections_of, meant_by
 from facepool.web.api.schemas import Body
 from facepool.web.bodies import SignInRequest
 from facepool.web.middleware.authentication import (
     Administering,
+    AdministeringAll,
     Recognizing,
     address_of,
     drop_cookie,
@@ -24,7 +26,7 @@ from facepool.web.problems import KeyUnknown
 from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices, Services
 from facepool.web.services.audit import AuditEntry
-from facepool.web.services.keys import Caller, Keys, KnownKey, Role
+from facepool.web.services.keys import MOST_BOUND, Caller, Keys, KnownKey, Role
 
 session = APIRouter(prefix="/v1/session", tags=["session"], route_class=BoundedRoute)
 router = APIRouter(prefix="/v1", tags=["administration"], route_class=BoundedRoute)
@@ -42,12 +44,14 @@ class Session(BaseModel):
     name: str = Field(description="Of the key; `local` where none is needed")
     role: Role
     signed_in: bool = Field(description="false: no key is needed")
+    collections: list[str] = Field(description="Those that the key is for; empty: all, and the server as a whole")
+    collection: str | None = Field(description="Which is meant by requests that name none; null: they have to name one")
 
 
 @session.get("")
-async def show_session(services: CurrentServices, caller: Recognizing) -> Session:
+async def show_session(request: Request, services: CurrentServices, caller: Recognizing) -> Session:
     """Who you are, as far as the server knows."""
-    return Session(name=caller.name, role=caller.role, signed_in=await _required(services))
+    return _session(request, caller, signed_in=await _required(services))
 
 
 @session.post("")
@@ -60,7 +64,7 @@ async def sign_in(body: SignIn, request: SignInRequest, response: Response, serv
         raise KeyUnknown("There is no such API key", fix="Check that all of it was copied")
     caller, token = found
     set_cookie(response, token, request, framed=_is_framed(request))
-    return Session(name=caller.name, role=caller.role, signed_in=True)
+    return _session(request, caller, signed_in=True)
 
 
 @session.delete("", status_code=204)
@@ -77,11 +81,26 @@ def _is_framed(request: Request) -> bool:
     return bool(request.app.state.deployment.frames)
 
 
+def _session(request: Request, caller: Caller, *, signed_in: bool) -> Session:
+    return Session(
+        name=caller.name,
+        role=caller.role,
+        signed_in=signed_in,
+        collections=list(caller.collections),
+        collection=meant_by(collections_of(request), caller),
+    )
+
+
 class NewKey(Body):
     """A key to be made."""
 
     name: str = Field(min_length=1, max_length=NAME_LIMIT)
     role: Role = Field(description="Each may do what the ones before it may: recognize, enroll, admin")
+    collections: list[str] = Field(
+        default=[],
+        max_length=MOST_BOUND,
+        description="Those that it is for; empty: all, and the server as a whole. A key for one needs to name none",
+    )
 
 
 class MadeKey(BaseModel):
@@ -89,6 +108,7 @@ class MadeKey(BaseModel):
 
     name: str
     role: Role
+    collections: list[str]
     key: str
 
 
@@ -106,21 +126,22 @@ class AuditLog(BaseModel):
 
 
 @router.get("/keys")
-async def list_keys(services: CurrentServices, _: Administering) -> KnownKeys:
+async def list_keys(services: CurrentServices, _: AdministeringAll) -> KnownKeys:
     """Who may do what."""
     keys = await run_in_threadpool(services.keys.all)
     return KnownKeys(keys=keys, required=await _required(services))
 
 
 @router.post("/keys", status_code=201)
-async def add_key(body: NewKey, services: CurrentServices, caller: Administering) -> MadeKey:
+async def add_key(body: NewKey, request: Request, services: CurrentServices, caller: AdministeringAll) -> MadeKey:
     """Make a key. Once an administrator has one, everybody needs one; so the first has to be an administrator's."""
+    await run_in_threadpool(collections_of(request).check, body.collections)
     key = await services.store.queue.do(lambda: _add(services.keys, body, caller))
-    return MadeKey(name=body.name, role=body.role, key=key)
+    return MadeKey(name=body.name, role=body.role, collections=body.collections, key=key)
 
 
 @router.delete(f"/keys/{NAME}", status_code=204)
-async def remove_key(name: Annotated[str, Path()], services: CurrentServices, caller: Administering) -> None:
+async def remove_key(name: Annotated[str, Path()], services: CurrentServices, caller: AdministeringAll) -> None:
     """Remove a key; whoever is signed in with it is no longer."""
     await services.store.queue.do(lambda: _remove(services.keys, name, caller))
 
@@ -139,14 +160,14 @@ async def show_audit(
 
 def _add(keys: Keys, wanted: NewKey, caller: Caller) -> str:
     def check(administrators: Sequence[str]) -> None:
-        if wanted.role != "admin" and not administrators:
+        if (wanted.role != "admin" or wanted.collections) and not administrators:
             raise ConfigError(
                 "The first key has to be an administrator's",
                 why="until there is one, who has no key may do everything, so that other keys would protect nothing",
-                fix="Make one with the role admin first",
+                fix="Make one with the role admin first, for all collections",
             )
 
-    return keys.add(wanted.name, wanted.role, by=caller.name, check=check)
+    return keys.add(wanted.name, wanted.role, wanted.collections, by=caller.name, check=check)
 
 
 def _remove(keys: Keys, name: str, caller: Caller) -> None:

@@ -17,7 +17,7 @@ from facepool.errors import FacepoolError, PoolUnreachable
 from facepool.gallery import PoolAddress
 from facepool.search import describe
 from facepool.web.api.schemas import Body
-from facepool.web.middleware.authentication import Administering, Recognizing
+from facepool.web.middleware.authentication import Administering, Recognizing, WatchingAll
 from facepool.web.patience import is_over_within
 from facepool.web.problems import ServerBusy
 from facepool.web.routes import BoundedRoute
@@ -163,8 +163,8 @@ async def _code_of(attempt: Awaitable[object]) -> str | None:
 
 
 @monitoring.get("/metrics", response_class=PlainTextResponse)
-async def metrics(services: CurrentServices, _: Recognizing) -> Response:
-    """What was counted, for Prometheus."""
+async def metrics(services: CurrentServices, _: WatchingAll) -> Response:
+    """What was counted, for Prometheus; numbers of other collections than the default one are labelled by it."""
     return Response(services.metrics.page(), media_type=services.metrics.media_type)
 
 

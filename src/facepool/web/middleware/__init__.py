@@ -12,15 +12,16 @@ from starlette.middleware.cors import CORSMiddleware
 from facepool.web.middleware.address import OneAddress
 from facepool.web.middleware.authentication import Authenticate
 from facepool.web.middleware.bounds import Bounds
+from facepool.web.middleware.collections import InCollection
 from facepool.web.middleware.guard import Rates, RefuseForeign, SecurityHeaders
 from facepool.web.middleware.paths import KeepSlashes
 from facepool.web.middleware.proxies import Forwarded
 from facepool.web.middleware.traffic import Traffic
 from facepool.web.problems import Refusal
-from facepool.web.services import Services
+from facepool.web.services.collections import Collections
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-_SENT_BY_PAGES = ("x-api-key", "authorization", "content-type")
+_SENT_BY_PAGES = ("x-api-key", "authorization", "content-type", "facepool-collection")
 _READ_BY_PAGES = ("allow", "content-disposition", "retry-after")
 
 
@@ -44,7 +45,7 @@ class Deployment:
 
 
 def middleware(
-    services: Services, deployment: Deployment, *, most_bytes: int, deadline_s: float, refusal: Refusal
+    collections: Collections, deployment: Deployment, *, most_bytes: int, deadline_s: float, refusal: Refusal
 ) -> list[Middleware]:
     """The middleware of the server, in the order in which a request passes it.
 
@@ -58,16 +59,18 @@ def middleware(
     CORSMiddleware      tells browsers which those are; answers what they ask before they ask (preflight)
     Authenticate        finds out who asks, before anything of a body is read; routes read it from the scope
     Rates               refuses clients that ask too often, by their key or else their address
+    InCollection        finds out which collection is meant, and opens it; routes read its services from the scope
     Bounds              limits the size of a body, and the time until an answer begins
     ==================  ================================================================================
 
     Args:
-        services: Whose keys, limits and metrics are used.
+        collections: Those of the server, whose keys, limits and metrics are used.
         deployment: What stands between the server and those who use it.
         most_bytes: Largest body of a request.
         deadline_s: How long a request may take until its answer begins.
         refusal: Makes the answer to a request that is refused.
     """
+    services = collections.root
     cors = Middleware(
         CORSMiddleware,
         allow_origins=deployment.origins,
@@ -86,5 +89,6 @@ def middleware(
         *([cors] if deployment.origins else []),
         Middleware(Authenticate, keys=services.keys, limits=services.limits, refusal=refusal),
         Middleware(Rates, limits=services.limits, refusal=refusal),
+        Middleware(InCollection, collections=collections, refusal=refusal),
         Middleware(Bounds, refusal=refusal, most_bytes=most_bytes, deadline_s=deadline_s),
     ]

@@ -10,6 +10,7 @@ import base64
 import binascii
 import ipaddress
 import re
+import threading
 import time
 from typing import Annotated
 from urllib.parse import parse_qs, urlsplit
@@ -28,6 +29,7 @@ from facepool.web.middleware import form_key
 from facepool.web.middleware.proxies import is_proxied
 from facepool.web.patience import is_over_within
 from facepool.web.problems import Forbidden, KeyMissing, KeyUnknown, Refusal, refuse, turn_away
+from facepool.web.services import OF_REQUEST, Services
 from facepool.web.services.keys import LOCAL, SESSION_S, Caller, Keys, Role
 from facepool.web.services.limits import Limits
 
@@ -178,10 +180,12 @@ class Requires:
 
     Args:
         role: What the route takes.
+        everywhere: It is about the server as a whole, and not for keys that are bound to some collections.
     """
 
-    def __init__(self, role: Role) -> None:
+    def __init__(self, role: Role, *, everywhere: bool = False) -> None:
         self.role = role
+        self.everywhere = everywhere
 
     async def __call__(self, connection: HTTPConnection) -> Caller:  # async: it needs no thread
         """The caller.
@@ -199,12 +203,20 @@ class Requires:
                 why=f"it is for {caller.role}, and this takes {self.role}",
                 fix="Use another key",
             )
+        if self.everywhere and caller.collections:
+            raise Forbidden(
+                "Your key is not for this",
+                why=f"it is for {', '.join(caller.collections)} only, and this is about the server as a whole",
+                fix="Use a key that is for all collections",
+            )
         return caller
 
 
 Recognizing = Annotated[Caller, Depends(Requires("recognize"))]
 Enrolling = Annotated[Caller, Depends(Requires("enroll"))]
 Administering = Annotated[Caller, Depends(Requires("admin"))]
+AdministeringAll = Annotated[Caller, Depends(Requires("admin", everywhere=True))]
+WatchingAll = Annotated[Caller, Depends(Requires("recognize", everywhere=True))]
 
 
 class ConnectionCheck:
@@ -221,6 +233,8 @@ class ConnectionCheck:
 
     def __init__(self, connection: HTTPConnection, keys: Keys, role: Role) -> None:
         self._key, self._token = key_of(connection), session_of(connection)
+        services = connection.scope.get(OF_REQUEST)
+        self._gone = services.gone if isinstance(services, Services) else threading.Event()
         self._keys = keys
         self._role: Role = role
         self._looked_at_s = time.monotonic()
@@ -234,6 +248,8 @@ class ConnectionCheck:
         Raises:
             PoolUnreachable: Nobody can say whether its key still holds: the database that has the keys is away.
         """
+        if self._gone.is_set():  # the collection was removed
+            return False
         if not at_once and time.monotonic() - self._looked_at_s < self.every_s:
             return True
         self._looked_at_s = time.monotonic()

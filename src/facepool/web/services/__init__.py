@@ -5,6 +5,7 @@ parts depend on each other: read it first, then ``pool`` and ``store``. Other pr
 ``processes`` for who they are, ``announcements`` for what they tell each other. Nothing here knows requests or routes.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +21,7 @@ from facepool.faces.analyze import Analyzer
 from facepool.faces.turns import TurnFinder
 from facepool.gallery import Pool
 from facepool.gallery.address import PoolAddress, PostgresAddress
+from facepool.gallery.collections import DEFAULT, NEWS
 from facepool.models.catalog import ModelEntry
 from facepool.recognize.live import LiveRecognizer
 from facepool.recognize.snapshots import SnapshotRecognizer
@@ -28,7 +30,7 @@ from facepool.sinks import EventOutputs
 from facepool.thresholds import ThresholdPolicy
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
-from facepool.web.services.cameras import CameraMemory, Cameras, CameraSetup
+from facepool.web.services.cameras import Camera, CameraMemory, Cameras, CameraSetup
 from facepool.web.services.decoding import Decoder
 from facepool.web.services.engine import Engine
 from facepool.web.services.following import Follower
@@ -48,6 +50,8 @@ from facepool.web.services.tuning import Tuning
 
 _VISITS = "visits"
 """What a process tells the others: who is in front of its cameras."""
+OF_REQUEST = "facepool.services"
+"""Where the scope of a request has those of the collection that it is about: `facepool.web.middleware.collections`."""
 _TRACKS_EACH = 1_000_000_000
 """How many numbers of tracks each process has for itself: JavaScript still counts in ones there."""
 
@@ -77,6 +81,11 @@ class Services:
         models: What the networks are, and under which terms.
         tracks: Numbers for those who are followed, each given once.
         neighbours: Workers of the same parent; None: there are none.
+        root: Those of the default collection, whose networks, keys, limits and metrics these share; None: these are
+            the default one's.
+        options: What the server was started with.
+        given: The settings that it was started with; their collection is meant by requests that name none.
+        gone: Is set when the collection was removed, or is closed because others need its room.
     """
 
     engine: Engine
@@ -95,10 +104,14 @@ class Services:
     follower: Follower
     indexing: IndexMaker
     processes: Processes
+    given: Settings
+    options: "ServerOptions"
     frigate: Frigate | None = None
     models: Sequence[ModelEntry] = ()
     tracks: Iterator[int] = field(default_factory=lambda: count(1))
     neighbours: Neighbours | None = None
+    root: "Services | None" = None
+    gone: threading.Event = field(default_factory=threading.Event)
 
     @property
     def settings(self) -> Settings:
@@ -119,7 +132,10 @@ class Services:
         if self.frigate is not None:
             self.frigate.close()
         self.outputs.close()
-        self.engine.close()
+        if self.root is None:
+            self.engine.close()
+        else:
+            self.metrics.forget(self.settings.collection)
         self.activity.close()
         self.follower.close()
         self.indexing.close()
@@ -142,6 +158,7 @@ class ServerOptions:
         limits: How much one client may ask for.
         decoders: How many processes decode pictures; None: what suits the machine.
         workers: How many servers like this one are started together.
+        most_collections: How many collections may be open at the same time.
     """
 
     keys_always: bool = False
@@ -153,33 +170,38 @@ class ServerOptions:
     limits: Limits = field(default_factory=Limits)
     decoders: int | None = None
     workers: int = 1
+    most_collections: int = 16
 
 
-def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | None = None) -> Services:
+def assemble(
+    settings: Settings, analyzer: Analyzer, options: ServerOptions | None = None, root: Services | None = None
+) -> Services:
     """Put the services of a server together, and make sure that the pool can be used.
 
     Args:
         settings: As for any command.
         analyzer: With the networks, for this server alone.
         options: What only a server has to know.
+        root: Services of the default collection, which run; None: these are made now.
 
     Raises:
         ConfigError: An address of another program cannot be used.
         PoolError: The pool cannot be used.
         StorageError: What is kept beside it cannot.
     """
-    options = options or ServerOptions()
-    access = PoolAccess(settings.pool, analyzer.space, search=settings.search_choice())
+    options, given = options or ServerOptions(), settings
+    settings = _settings_of_one(given, root)
+    search, is_collection = settings.search_choice(), root is not None
+    access = PoolAccess(settings.address, analyzer.space, search=search, must_exist=is_collection)
     access.open().close()
     access.sweep()
-    store = open_store(settings.pool)
-    metrics = Metrics()
-    decoder = Decoder(options.decoders)
-    engine = Engine(analyzer, decoder, queue=options.queue, batch=options.batch, on_run=metrics.run)
+    store = open_store(settings.address)
+    metrics = Metrics() if root is None else root.metrics
+    engine = _engine(analyzer, options, metrics) if root is None else root.engine
     tuning = Tuning(settings, analyzer.fmr, store, options.pinned)
     outputs = EventOutputs(settings, access.open)
-    processes = processes_of(settings.pool, options.workers)
-    tracks = count(1 + _TRACKS_EACH * processes.number)
+    processes = processes_of(settings.address, options.workers)
+    tracks = count(1 + _TRACKS_EACH * processes.number) if root is None else root.tracks
     activity = Activity(
         store,
         access.person_id,
@@ -212,17 +234,18 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
             tracks,
             _turn_of(processes, f"events of {client.name} below {topic}"),
         )
-    cameras = Cameras(
-        setup,
-        CameraMemory(store),
-        lambda cameras: outputs.set_cameras({camera.source: camera.name for camera in cameras}),
-        processes,
-    )
+
+    def tell_of_cameras(cameras: Sequence[Camera]) -> None:
+        outputs.set_cameras({camera.source: camera.name for camera in cameras})
+        if root is not None:  # processes that do not have the collection open are to watch them, too
+            root.processes.announcements.send(NEWS)
+
+    cameras = Cameras(setup, CameraMemory(store), tell_of_cameras, processes)
     services = Services(
         engine=engine,
         pool=access,
         tuning=tuning,
-        keys=Keys(store, always_required=options.keys_always),
+        keys=Keys(store, always_required=options.keys_always) if root is None else root.keys,
         activity=activity,
         audit=audit,
         people=PersonChanges(settling, activity, audit, outputs.forget),
@@ -239,17 +262,22 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
         models=options.models,
         tracks=tracks,
         neighbours=Neighbours(processes, cameras.picture_here) if options.workers > 1 else None,
+        root=root,
+        options=options,
+        given=given,
     )
     # Numbers that are looked up whenever the metrics are asked for.
-    metrics.watch("pictures_waiting", "Pictures of requests under way", lambda: services.engine.waiting)
-    metrics.watch("sessions", "WebSockets and event streams", lambda: services.limits.sessions)
-    metrics.watch("cameras", "Cameras of the server", lambda: len(services.cameras.all()))
-    metrics.watch("cameras_watching", "Cameras that show something", lambda: services.cameras.showing)
-    metrics.watch("events_delivered", "Events that other programs have got", lambda: services.outputs.delivered)
-    metrics.watch("events_dropped", "Events that other programs never will get", lambda: services.outputs.dropped)
+    watch = partial(metrics.watch, settings.collection)
+    watch("cameras", "Cameras of the server", lambda: len(services.cameras.all()))
+    watch("cameras_watching", "Cameras that show something", lambda: services.cameras.showing)
+    watch("events_delivered", "Events that other programs have got", lambda: services.outputs.delivered)
+    watch("events_dropped", "Events that other programs never will get", lambda: services.outputs.dropped)
     if frigate is not None:
-        metrics.watch("frigate_waiting", "People of Frigate's events to look at", lambda: frigate.waiting)
-    options.limits.share(processes)
+        watch("frigate_waiting", "People of Frigate's events to look at", lambda: frigate.waiting)
+    if root is None:
+        watch("pictures_waiting", "Pictures of requests under way", lambda: services.engine.waiting)
+        watch("sessions", "WebSockets and event streams", lambda: services.limits.sessions)
+        options.limits.share(processes)
     if services.neighbours is not None:
         cameras.picture_elsewhere = services.neighbours.picture
     follow_others(services)
@@ -257,6 +285,18 @@ def assemble(settings: Settings, analyzer: Analyzer, options: ServerOptions | No
     settling.start()
     services.indexing.start()
     return services
+
+
+def _settings_of_one(given: Settings, root: Services | None) -> Settings:
+    """The settings of one collection; Frigate knows of the one only that is meant where none is named."""
+    name = DEFAULT if root is None else given.collection
+    home = given.collection if root is None else root.given.collection
+    return given.model_copy(update={"collection": name, "frigate": given.frigate if name == home else None})
+
+
+def _engine(analyzer: Analyzer, options: ServerOptions, metrics: Metrics) -> Engine:
+    decoder = Decoder(options.decoders)
+    return Engine(analyzer, decoder, queue=options.queue, batch=options.batch, on_run=metrics.run)
 
 
 def _turn_of(processes: Processes, work: str) -> Callable[[], bool]:
@@ -315,8 +355,8 @@ def snapshot_recognizer(engine: Engine, tuning: Tuning, pool: Pool) -> SnapshotR
 
 
 async def services_of(connection: HTTPConnection) -> Services:  # async: it needs no thread
-    """The services of the application that a request or WebSocket came to."""
-    found = connection.app.state.services
+    """The services of the collection that a request or WebSocket is about."""
+    found = connection.scope.get(OF_REQUEST) or connection.app.state.services
     if not isinstance(found, Services):
         raise TypeError("the application has no services")
     return found

@@ -43,7 +43,8 @@ MOST_CAMERAS = 64
 SNAPSHOTS_EVERY_S = 2.0
 """How often an address that serves one picture at a time is asked, where nothing else is said."""
 _PICTURE_QUALITY = 85
-_MEMORY = "cameras"
+MEMORY = "cameras"
+"""Under which name the store has them."""
 _LOG = logging.getLogger(__name__)
 _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 30.0
@@ -746,7 +747,7 @@ class CameraMemory:
         They stood in sources, and in names: the page called a camera by its whole address where nothing else was given.
         """
         with self._store.reading() as db:
-            cameras, kept, whole = self._read(db), self._store.kept_in(db, _MEMORY), self._secrets.read(db)
+            cameras, kept, whole = self._read(db), self._store.kept_in(db, MEMORY), self._secrets.read(db)
         names = [camera.name for camera in cameras.values() if has_secret(camera.name)]
         if names or any(map(has_secret, kept)):
             cameras = self._change(_without_logins_in_names)
@@ -774,7 +775,7 @@ class CameraMemory:
             whole.get(shown, shown): RememberedCamera(name=one)
             if isinstance(one, str)
             else RememberedCamera.model_validate(one)
-            for shown, one in self._store.kept_in(db, _MEMORY).items()
+            for shown, one in self._store.kept_in(db, MEMORY).items()
         }
 
     def _change(
@@ -797,7 +798,7 @@ class CameraMemory:
                     cameras = change(self._read(db))
                     kept, whole = _as_kept(cameras)
                     self._secrets.put(db, whole)
-                    self._store.keep_in(db, _MEMORY, kept)
+                    self._store.keep_in(db, MEMORY, kept)
                     self._store.announce(db, "cameras")
                     if by:
                         insert_entry(db, by, action, detail=detail)

@@ -8,7 +8,7 @@ import hashlib
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 
 from facepool.errors import ConfigError
 from facepool.gallery.checks import clean_name
+from facepool.gallery.collections import check_collection
 from facepool.gallery.database import Database
 from facepool.gallery.notices import COMMAND_LINE
 from facepool.web.problems import NotFound
@@ -25,6 +26,8 @@ Role = Literal["recognize", "enroll", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 """Each may do what the ones before it may."""
 
+MOST_BOUND = 100
+"""Collections that one key may be bound to."""
 SESSION_S = 7 * 24 * 3600.0
 _PREFIX = "fp_"
 _TOUCH_EVERY_S = 60.0
@@ -37,10 +40,16 @@ class Caller:
     Attributes:
         name: Of the key, or ``local`` where none is needed.
         role: What they may do.
+        collections: In which collections; empty: in all, and with the server as a whole.
     """
 
     name: str
     role: Role
+    collections: tuple[str, ...] = ()
+
+    def may_use(self, collection: str) -> bool:
+        """Whether the key is for a collection."""
+        return not self.collections or collection in self.collections
 
     def may(self, role: Role) -> bool:
         """Whether the role covers another one."""
@@ -57,6 +66,7 @@ class KnownKey(BaseModel):
     # The key itself is not among it: of that, only the digest is kept.
     name: str
     role: Role
+    collections: list[str] = Field(description="Those that it is for; empty: all, and the server as a whole")
     created_at: str
     last_used_at: str | None = Field(description="To the minute")
 
@@ -86,18 +96,25 @@ class Keys:
 
     def all(self) -> list[KnownKey]:
         """Every key, oldest first."""
-        rows = self._store.read("SELECT name, role, created_at, last_used_at FROM server_keys ORDER BY id")
+        rows = self._store.read("SELECT name, role, created_at, last_used_at, collections FROM server_keys ORDER BY id")
         return [
             KnownKey.model_validate(
-                {"name": name, "role": _role(role), "created_at": created_at, "last_used_at": last_used_at}
+                {
+                    "name": name,
+                    "role": _role(role),
+                    "collections": _collections(collections),
+                    "created_at": created_at,
+                    "last_used_at": last_used_at,
+                }
             )
-            for name, role, created_at, last_used_at in rows
+            for name, role, created_at, last_used_at, collections in rows
         ]
 
     def add(
         self,
         name: str,
         role: Role,
+        collections: Collection[str] = (),
         *,
         by: str = COMMAND_LINE,
         check: Callable[[Sequence[str]], None] = lambda _administrators: None,
@@ -107,6 +124,7 @@ class Keys:
         Args:
             name: Of the key.
             role: What it is for.
+            collections: Where; empty: in all collections, and with the server as a whole.
             by: Who does it, for the audit log, which says so in the same transaction.
             check: Given whose keys are administrators', raises what speaks against it.
 
@@ -119,18 +137,19 @@ class Keys:
         name = clean_name(name)
         if name in (LOCAL.name, COMMAND_LINE):
             raise ConfigError(f"A key cannot be called {name!r}", why="the audit log has another use for the word")
+        bound = ",".join(sorted(set(map(check_collection, collections))))
         key = _PREFIX + secrets.token_urlsafe(32)
         with self._store.transaction() as db:
             check(_administrators(db))
             made = db.execute(
-                "INSERT INTO server_keys (name, role, digest, created_at) VALUES (?, ?, ?, ?) "
+                "INSERT INTO server_keys (name, role, digest, created_at, collections) VALUES (?, ?, ?, ?, ?) "
                 "ON CONFLICT (name) DO NOTHING RETURNING id",
-                (name, role, _digest(key), now()),
+                (name, role, _digest(key), now(), bound),
             ).fetchone()
             if made is None:
                 raise ConfigError(f"There is a key {name!r} already", fix="Remove it first, or choose another name")
             self._store.announce(db, "keys")
-            insert_entry(db, by, "made a key", detail=f"{name} ({role})")
+            insert_entry(db, by, "made a key", detail=f"{name} ({role}{f' in {bound}' if bound else ''})")
         return key
 
     def remove(
@@ -187,11 +206,11 @@ class Keys:
     def session(self, token: str) -> Caller | None:
         """Who is signed in; None: nobody, or no longer."""
         rows = self._store.read(
-            "SELECT name, role FROM server_sessions JOIN server_keys ON server_keys.id = key_id "
+            "SELECT name, role, collections FROM server_sessions JOIN server_keys ON server_keys.id = key_id "
             "WHERE server_sessions.digest = ? AND ends_at > ?",
             (_digest(token), time.time()),
         )
-        return Caller(str(rows[0][0]), _role(rows[0][1])) if rows else None
+        return Caller(str(rows[0][0]), _role(rows[0][1]), _collections(rows[0][2])) if rows else None
 
     def sign_out(self, token: str) -> None:
         """End a session."""
@@ -208,10 +227,10 @@ class Keys:
         with self._lock:  # or an older table could stay for the newer one
             seen = self._store.changes()
             if seen != self._seen:
-                rows = self._store.read("SELECT id, name, role, digest FROM server_keys")
+                rows = self._store.read("SELECT id, name, role, digest, collections FROM server_keys")
                 self._by_digest = {
-                    bytes(digest): (int(str(number)), Caller(str(name), _role(role)))
-                    for number, name, role, digest in rows
+                    bytes(digest): (int(str(number)), Caller(str(name), _role(role), _collections(collections)))
+                    for number, name, role, digest, collections in rows
                     if isinstance(digest, bytes)
                 }
                 self._seen = seen
@@ -233,11 +252,17 @@ class Keys:
 
 
 def _administrators(db: Database) -> list[str]:
-    return [name for (name,) in db.execute("SELECT name FROM server_keys WHERE role = 'admin'")]
+    """Those who may do everything; who may in some collections only cannot make keys."""
+    query = "SELECT name FROM server_keys WHERE role = 'admin' AND collections = ''"
+    return [name for (name,) in db.execute(query)]
 
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+def _collections(text: object) -> tuple[str, ...]:
+    return tuple(filter(None, str(text).split(",")))
 
 
 def _role(text: object) -> Role:

@@ -9,7 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from facepool.errors import ConfigError, FacepoolError, OutcomeUnknown, PoolError, PoolGone, PoolUnreachable
+from facepool.errors import (
+    ConfigError,
+    FacepoolError,
+    OutcomeUnknown,
+    PathMissing,
+    PoolError,
+    PoolGone,
+    PoolUnreachable,
+)
 from facepool.files import PrivateFolder, exists, sweep_folders
 from facepool.gallery import Pool, open_pool
 from facepool.gallery.address import PoolAddress, folder_of, make_folder_of
@@ -37,6 +45,7 @@ class PoolAccess:
         queue: How many requests may wait for one.
         patience_s: How long a request waits for other programs that write.
         search: How the pool is searched.
+        must_exist: It is there, and where it is not any more, it is not made anew: a collection that was removed.
     """
 
     def __init__(
@@ -48,11 +57,13 @@ class PoolAccess:
         queue: int = 256,
         patience_s: float = PATIENCE_S,
         search: SearchChoice | None = None,
+        must_exist: bool = False,
     ) -> None:
         self.address = address
         self._space = space
         self._queue = queue
         self._patience_s = patience_s
+        self._must_exist = must_exist
         self._search = search or SearchChoice()
         self._under_way = 0
         self._places_apart = threading.BoundedSemaphore(_MOST_APART)
@@ -201,7 +212,10 @@ class PoolAccess:
 
     def _open(self, patience_s: float) -> Pool:
         self.check()
-        pool = open_pool(self.address, self._space, timeout_s=patience_s)
+        try:
+            pool = open_pool(self.address, self._space, must_exist=self._must_exist, timeout_s=patience_s)
+        except PathMissing as error:
+            raise PoolGone("The pool cannot be used", why="it was removed while the server ran") from error
         choose(pool, self._search)
         return pool
 
