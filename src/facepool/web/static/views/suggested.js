@@ -27,7 +27,7 @@ function row(one, person, show, redraw) {
   const answer = async (what) => {
     try {
       const { undo } = (await api.answerSuggestion(one.id, what)) ?? {};
-      done(t(`suggested.${what}ed`, { person }), [undo], redraw);
+      done(t(`suggested.answer.${what}`, { person }), [undo], redraw);
       if (what === "accept") redraw();
       else await show();
     } catch (error) {
@@ -41,7 +41,7 @@ function row(one, person, show, redraw) {
     "div",
     { class: "row wrap" },
     h("img", { class: "face large", src: api.facePicture(one.face), alt: t("suggested.alt", { person }) }),
-    h("div", { class: "row-text" }, h("span", {}, why), h("span", { class: "help" }, [t("photo.similarity", { value: number(one.similarity, 2) }), until].filter(Boolean).join(" · "))),
+    h("div", { class: "row-text" }, h("span", {}, why), h("span", { class: "help" }, [t("suggested.seen", { n: one.sightings }), t("suggested.days", { n: one.days }), t("photo.similarity", { value: number(one.similarity, 2) }), until].filter(Boolean).join(" · "))),
     h(
       "div",
       { class: "actions" },
@@ -69,8 +69,8 @@ function takeBackRow(person, accepted, redraw) {
   const back = async () => {
     if (!(await confirm({ title: t("suggested.back.title", { person }), text: t("suggested.back.help", { n: accepted }), go: t("suggested.back"), danger: true }))) return;
     try {
-      const { undo } = (await api.takeBackSuggestions(person)) ?? {};
-      done(t("suggested.taken_back", { person }), [undo], redraw);
+      await api.takeBackSuggestions(person);
+      toast(t("suggested.taken_back", { person }));
       redraw();
     } catch (error) {
       toastError(error);
