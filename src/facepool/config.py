@@ -34,6 +34,8 @@ from facepool.faces.load import PrecisionChoice
 from facepool.files import users_folder
 from facepool.gallery.address import PoolAddress, PostgresAddress, pool_address
 from facepool.gallery.collections import DEFAULT, check_collection, collection_address
+from facepool.gallery.sightings import InboxBounds
+from facepool.groups.keeper import KeepOptions
 from facepool.recognize.evidence import EvidenceOptions
 from facepool.recognize.live import LiveOptions
 from facepool.recognize.pictures import RecognizeOptions
@@ -320,6 +322,11 @@ class Settings(BaseModel):
             keep_crops=keep_crops,
             keep_faces=FACES_KEPT if self.keeps_faces else 0,
         )
+
+    def keep_options(self) -> KeepOptions:
+        """What is kept of who was seen."""
+        bounds = InboxBounds(self.keep_days, self.keep_sightings, max(1, round(self.keep_mb * 1_000_000)))
+        return KeepOptions(unknown=self.keep_unknown, recognized=self.keep_recognized, bounds=bounds)
 
     @property
     def keeps_faces(self) -> bool:

@@ -165,8 +165,9 @@ class Inbox:
             sighting: Its ``group``, ``named_at`` and ``first_person_id`` are not looked at.
             faces: The best ones; as many as there is room for are kept.
             bounds: What is beyond them goes in the same change: what has expired, then what is in no group, the oldest
-                first, then what is in one.
-            group: Which group of unnamed people it belongs to; None: the one that it has, if it has one.
+                first, then strangers who were seen once, then the others, and those who are ignored.
+            group: Which group of unnamed people it belongs to; None: the one that it has, if it has one. Somebody who
+                is known by now leaves their group.
             again: Whether it was kept before: if somebody has deleted it since, it stays deleted.
 
         Raises:
@@ -187,7 +188,8 @@ class Inbox:
                 rows.prolong(db, row, sighting, revision)
                 number = rows.group_of_sighting(db, row)
             else:
-                number = rows.group_for(db, row, group, revision)
+                is_unknown = sighting.person_id is None
+                number = rows.group_for(db, row, group, revision) if is_unknown else None
                 row = rows.store_sighting(db, row, sighting, number, revision)
                 rows.store_faces(db, row, rows.fitting(faces, bounds))
             expired, crowded_out = self._enforce(db, bounds, row)

@@ -55,9 +55,13 @@ _VECTORS = """
 """
 _OLDEST = """
     SELECT id, bytes FROM sightings WHERE id != ?
-    ORDER BY CASE WHEN group_id IS NULL THEN 0 ELSE 1 END, ended_at, id
+    ORDER BY CASE WHEN group_id IS NULL THEN 0
+        WHEN (SELECT state FROM unknown_groups WHERE id = group_id) = 'ignored' THEN 3
+        WHEN (SELECT count(*) FROM sightings AS others WHERE others.group_id = sightings.group_id) = 1 THEN 1
+        ELSE 2 END, ended_at, id
 """
-"""Those that are in no group first: nobody would miss them."""
+"""First those that are in no group, then strangers who were seen once, which nobody would miss; those who are to be
+ignored go last, for they would be new again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ import math
 import struct
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -32,6 +32,7 @@ from facepool.capture import Rhythm
 from facepool.errors import FacepoolError, InputError, PoolUnreachable
 from facepool.recognize.events import LiveView
 from facepool.recognize.live import LiveSession
+from facepool.recognize.sightings import TrackSighting
 from facepool.records import event_record, live_records
 from facepool.types import Frame
 from facepool.web.hiding import hidden_folders
@@ -40,6 +41,7 @@ from facepool.web.problems import TRY_LATER, ServerBusy
 from facepool.web.services import CurrentServices, Services, live_recognizer
 from facepool.web.services.decoding import FRAME_LIMITS
 from facepool.web.services.following import OutageInfo
+from facepool.web.services.keeping import BROWSERS
 from facepool.web.services.keys import Caller, Role
 from facepool.web.services.turns import work_for
 
@@ -369,7 +371,8 @@ class _BrowserCamera:
         self._decoder = services.engine.decoder
         self._pool = services.pool.open_for_live()
         recognizer = live_recognizer(services.engine, services.tuning, services.tracks, self._pool)
-        self._session = LiveSession(recognizer, partial(services.activity.emit, _SOURCE))
+        self._keeper, self._place = services.keeper, f"{_SOURCE} {next(BROWSERS)}"
+        self._session = LiveSession(recognizer, partial(services.activity.emit, _SOURCE), self._keep)
         self._now_s = 0.0
         self._rhythm = Rhythm()
         self._came_s = time.monotonic()
@@ -390,6 +393,9 @@ class _BrowserCamera:
         except FacepoolError as error:
             return error_message(error) | {"frame": item.number}
         return _view_message(frame, view) | {"took_ms": round(1000 * (time.perf_counter() - began_s), 1)}
+
+    def _keep(self, _frame: Frame, sightings: Sequence[TrackSighting]) -> None:
+        self._keeper.take(_SOURCE, sightings, place=self._place)
 
     def idle(self) -> None:
         """A page in the background, or a computer that sleeps, shows nobody any more, and keeps its connection."""

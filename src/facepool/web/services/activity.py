@@ -141,6 +141,17 @@ class Activity:
             self._announce(record)
             self._others(record, camera)
 
+    def tell(self, record: Record, camera: str = "") -> None:
+        """Pass on news that are of no track and are not kept here, such as that somebody unknown is there again.
+
+        Args:
+            record: With ``id``, ``at``, ``event`` and ``source``, as events have them.
+            camera: The camera's key for other programs, where it is one of the server's.
+        """
+        self.events.publish(record)
+        self._announce(record)
+        self._others(record, camera)
+
     def close(self) -> None:
         """Keep what waits to be kept, if the file is free now."""
         self._closing.set()
