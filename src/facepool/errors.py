@@ -40,6 +40,8 @@ FacepoolError
 │   ├── UnknownSuggestion
 │   ├── GroupGone
 │   ├── GroupChanged
+│   ├── UndoUnknown
+│   ├── UndoOutdated
 │   ├── PersonFull
 │   ├── InsufficientData
 │   └── IdentityConflict
@@ -452,6 +454,24 @@ class GroupChanged(PoolError):
     """
 
     code = "group_changed"
+
+
+class UndoUnknown(PoolError):
+    """There is no change of that number to undo: it was undone, has expired, or was of somebody who is erased.
+
+    Remedy: `facepool unknown undo --list` shows those that can be undone.
+    """
+
+    code = "undo_unknown"
+
+
+class UndoOutdated(PoolError):
+    """A change cannot be undone any more, because of what was done since.
+
+    Remedy: the message says what stands against it; change what there is now instead.
+    """
+
+    code = "undo_outdated"
 
 
 class PersonFull(PoolError):

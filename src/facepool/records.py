@@ -3,15 +3,19 @@
 The command line, the web and event sinks all give programs these; nothing else builds such a record.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from facepool.enroll.coverage import Coverage, DirectionReport, ViewReport
 from facepool.enroll.identity import LookAlike
 from facepool.faces.analyze import Faces
+from facepool.gallery.sightings import UnknownGroup
 from facepool.groups.library import PhotoFace, PhotoGroups
+from facepool.groups.naming import Named
+from facepool.groups.undoing import Undoable
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.pictures import RecognizedFaces
-from facepool.types import Decision, Detections, Floats, Frame, Person, Pose, Template
+from facepool.types import Decision, Detections, Floats, Frame, Person, Pose, Sighting, Template
 
 Record = dict[str, object]
 
@@ -137,6 +141,58 @@ def template_record(template: Template) -> Record:
         "partial": sample.partial,
         "created_at": template.created_at or None,
         "model": template.model or None,
+    }
+
+
+def unknown_record(group: UnknownGroup, looks_like: Sequence[LookAlike] | None = None) -> Record:
+    """A group of unknown faces; with people of the pool whom they look like, where that was asked."""
+    record: Record = {
+        "id": group.number,
+        "state": group.state,
+        "sightings": group.sightings,
+        "since": group.since,
+        "until": group.until,
+        "sources": list(group.sources),
+        "faces": list(group.faces),
+    }
+    if looks_like is not None:
+        record["looks_like"] = [
+            {"person": alike.person, "similarity": round(alike.similarity, 4)} for alike in looks_like
+        ]
+    return record
+
+
+def naming_record(named: Named) -> Record:
+    """What became of a group of unknown faces that was given to somebody."""
+    return {
+        "person": named.person,
+        "person_id": named.person_id,
+        "templates": named.templates,
+        "sightings": named.sightings,
+        "undo": named.undo,
+    }
+
+
+def undo_record(change: Undoable) -> Record:
+    """A change that can be undone."""
+    return {"id": change.number, "at": change.at, "by": change.caller, "action": change.action, "what": change.what}
+
+
+def sighting_record(sighting: Sighting) -> Record:
+    """Somebody who was seen before one camera, from when to when."""
+    return {
+        "id": sighting.id,
+        "source": sighting.source,
+        "since": sighting.since,
+        "until": sighting.until,
+        "person": sighting.person,
+        "person_id": sighting.person_id,
+        "similarity": rounded(sighting.similarity, 4),
+        "threshold": rounded(sighting.threshold, 4),
+        "frames": sighting.frames,
+        "group": sighting.group,
+        "named_at": sighting.named_at or None,
+        "first_person_id": sighting.first_person_id,
     }
 
 

@@ -26,7 +26,7 @@ from facepool.gallery import Pool, open_pool
 from facepool.gallery.address import PoolAddress, PostgresAddress, make_folder_of, pool_address
 from facepool.gallery.collections import DEFAULT, collection_address, has_collection, unknown_collection
 from facepool.gallery.notices import COMMAND_LINE
-from facepool.models.catalog import PACKS, ModelEntry, Progress, find_pack, space_of
+from facepool.models.catalog import PACKS, EmbedderSpec, ModelEntry, Progress, find_pack, space_of
 from facepool.models.store import ModelStore, default_root
 from facepool.search import choose, describe, keeping_image
 from facepool.thresholds import ThresholdPolicy
@@ -122,6 +122,14 @@ class CommandContext:
         settings = self.settings
         target_fpir = settings.target_fpir if "target_fpir" in settings.model_fields_set else None
         return ThresholdPolicy(self.analyzer.fmr, target_fpir, settings.threshold)
+
+    def policy_of(self, pool: Pool) -> ThresholdPolicy:
+        """The same for faces that a pool has already, without loading networks."""
+        settings, space = self.settings, pool.space
+        entry = self.store().entries().get(space.model) if space else None
+        curve = entry.spec.fmr if entry and isinstance(entry.spec, EmbedderSpec) else None
+        target_fpir = settings.target_fpir if "target_fpir" in settings.model_fields_set else None
+        return ThresholdPolicy(curve, target_fpir, settings.threshold)
 
     @property
     def models_in_use(self) -> tuple[str, str]:

@@ -25,6 +25,7 @@ COMMANDS = {
     "verify": "Say whether two pictures show one person.",
     "serve": "Serve a page, a REST interface and CompreFace's, with live cameras.",
     "keys": "Make, list and remove the API keys of a server.",
+    "unknown": "Who strangers were: list, show, name, add, ignore, split, join, delete, undo.",
     "people": "List, show, rename, merge, remove, export, import and load people.",
     "pool": "Back up and restore the pool, also while a server runs; index a large one.",
     "evaluate": "Measure error rates on pictures of known people.",

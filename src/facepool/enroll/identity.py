@@ -1,6 +1,6 @@
 """Whose faces are to be stored? What the pool says of it, for every registration, however the faces came."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -55,6 +55,34 @@ class Comparison:
     outcome: Outcome
     rival: str | None = None
     similarity: float | None = None
+
+
+def look_alikes(search: Search, policy: ThresholdPolicy, views: Floats) -> tuple[LookAlike, ...]:
+    """People of a pool who match a view of somebody, likeliest first, without what anybody has said of it.
+
+    Args:
+        search: Of the pool.
+        policy: From which similarity on a face is somebody.
+        views: (V, D) float32, of one person; V may be 0.
+    """
+    count = len(views)
+    if not count:
+        return ()
+    state = search.state()
+    # Each view is one more chance to resemble somebody: so many people, not views, are to raise the question.
+    threshold = policy.identification(state.templates * count, state.calibration).value
+    found = [
+        LookAlike(
+            person=name,
+            similarity=float(similarities.max()),
+            mean_similarity=float(similarities.mean()),
+            views_matched=int((similarities >= threshold).sum()),
+            views=count,
+            resolution=None,
+        )
+        for name, similarities in search.matching(views, threshold).items()
+    ]
+    return tuple(sorted(found, key=lambda alike: (-alike.views_matched, -alike.similarity, alike.person)))
 
 
 class IdentityCheck:
@@ -153,12 +181,28 @@ class IdentityCheck:
             own: (V, D) float32, every view that is taken to be the person's; V may be 0.
             views: How many the person would have, stored or to be stored.
         """
+        return self.objection(embedding, own) or self.as_view(embedding, own, views)
+
+    def objection(self, embedding: Floats, own: Floats) -> Comparison | None:
+        """Why a face is not the person's; None: nothing speaks against it.
+
+        Args:
+            embedding: (D,) of the face.
+            own: (V, D) float32, every view that is taken to be the person's; V may be 0.
+        """
+        if self._force:
+            return None
         nearest = float(np.max(own @ embedding)) if len(own) else None
         rival = self._rival(embedding)
-        if rival is not None and (nearest is None or rival.similarity > nearest) and not self._force:
+        if rival is not None and self._is_nearer(rival, nearest):
             return Comparison("other_person", rival.person, rival.similarity)
-        if nearest is not None and nearest < self._same_person and not self._force:
+        if nearest is not None and nearest < self._same_person:
             return Comparison("not_the_same_person", similarity=nearest)
+        return None
+
+    def as_view(self, embedding: Floats, own: Floats, views: int) -> Comparison:
+        """Whether a face of the person is a new view of them; arguments as of `compare`."""
+        nearest = float(np.max(own @ embedding)) if len(own) else None
         if nearest is not None and nearest >= self._novelty:
             return Comparison("known_view", similarity=nearest)
         if views >= self._most:
@@ -177,24 +221,9 @@ class IdentityCheck:
         Args:
             views: (V, D) float32, of the person; V may be 0.
         """
-        count = len(views)
-        if not count:
-            return ()
-        # Each view is one more chance to resemble somebody: so many people, not views, are to raise the question.
-        threshold = self._policy.identification(self._state.templates * count, self._state.calibration).value
-        found = [
-            LookAlike(
-                person=name,
-                similarity=float(similarities.max()),
-                mean_similarity=float(similarities.mean()),
-                views_matched=int((similarities >= threshold).sum()),
-                views=count,
-                resolution=self._resolution(name),
-            )
-            for name, similarities in self._search.matching(views, threshold).items()
-            if name != self.name
-        ]
-        return tuple(sorted(found, key=lambda alike: (-alike.views_matched, -alike.similarity, alike.person)))
+        found = look_alikes(self._search, self._policy, views)
+        others = [alike for alike in found if alike.person != self.name]
+        return tuple(replace(alike, resolution=self._resolution(alike.person)) for alike in others)
 
     def resolve(self, name: str, resolution: Resolution) -> None:
         """Decide on a look-alike: the same person, to whom the faces then go, or somebody else, flagged as a pair.
@@ -261,6 +290,12 @@ class IdentityCheck:
         nearest = self._search.nearest(embedding[None]).candidates[0]
         others = [candidate for candidate in nearest if candidate.person != self.person]
         return others[0] if others and others[0].similarity >= self._belongs_to_rival else None
+
+    def _is_nearer(self, rival: Candidate, nearest: float | None) -> bool:
+        """Whether a face is somebody else's rather than the person's, by their nearest view, if they have one."""
+        if nearest is None:
+            return self._resolution(rival.person) != "different"
+        return rival.similarity > nearest
 
     def _resolution(self, name: str) -> Resolution | None:
         flagged = frozenset((name, self.name)) in self._state.look_alikes

@@ -84,6 +84,7 @@ class Retold:
         marked: True: they get the mark. False: it is taken back, from those that have it.
         words: What was done, for the audit log: how many sightings of what.
         events: Ids of events whose faces were not kept, so that there is no sighting: their visits are told anew.
+        gone: Whether the person whom the faces were taken for has left the pool by it: then nothing says it was them.
     """
 
     sightings: tuple[str, ...]
@@ -93,6 +94,7 @@ class Retold:
     marked: bool
     words: str
     events: tuple[str, ...] = ()
+    gone: bool = False
 
     def __str__(self) -> str:
         """As the detail of a notice."""

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, astuple
 from typing import Any
 from uuid import uuid4
@@ -278,3 +278,13 @@ def template_of(row: tuple[Any, ...]) -> Template:
         learned_from=learned_from,
     )
     return Template(number, person, sample, created_at, model, uuid_text(uuid), uuid_text(person_uuid))
+
+
+def unflag_look_alikes(db: Database, person_id: str, other_ids: Collection[str]) -> None:
+    """Let people no longer be pairs that are easily taken for each other; those who are gone are passed over."""
+    query = """DELETE FROM look_alikes
+        WHERE person_id = (SELECT id FROM persons WHERE uuid = ?)
+            AND other_id = (SELECT id FROM persons WHERE uuid = ?)"""
+    for other_id in other_ids:
+        pair = (uuid_bytes(person_id), uuid_bytes(other_id))
+        db.executemany(query, [pair, pair[::-1]])

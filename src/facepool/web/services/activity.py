@@ -80,6 +80,10 @@ _RETELL = """
         ) OR visit IN (SELECT found.visit FROM server_activity AS found WHERE found.event_id IN ({each}))
     ) RETURNING id, visit
 """
+_NOBODY = """
+    UPDATE server_activity SET person = NULL, person_id = NULL, named_at = NULL, corrected_at = NULL
+    WHERE person_id = ?
+"""
 _RETOLD = """
     SELECT person, person_id, named_at, corrected_at FROM server_activity
     WHERE sighting = ? AND coalesce(named_at, corrected_at) IS NOT NULL LIMIT 1
@@ -266,6 +270,9 @@ class Activity:
             person: The name of who they are; None: nobody known.
             at: When that was done.
         """
+        if retold.gone:
+            db.execute(_NOBODY, (retold.before,))
+            return
         mark, each = retold.mark, self._store.each_text
         which = "TRUE" if retold.marked else f"{mark} IS NOT NULL"
         values = (person, retold.after or None, at if retold.marked else None, retold.before)
