@@ -310,14 +310,6 @@ def test_a_stranger_is_named_with_keys_taken_back_corrected_and_forgotten(
     page.click(".toast:has-text('Corrected') button:text-is('Undo')")
     page.wait_for_selector(".day a:text-is('Ada')")
 
-    opened.go("people/Ada")
-    page.click("text=Add notes or tags")
-    page.fill("dialog textarea", "Has the key\nof the garden")
-    page.fill("dialog input[name=tags]", "family, garden, family")
-    page.click("dialog button[type=submit]")
-    page.click(".tags a:text-is('garden')")
-    page.wait_for_selector("a.person:has-text('Ada')")
-
     opened.go("unknown")
     page.click("button:text-is('Stop keeping') >> nth=0")
     page.click("dialog button:text-is('Stop keeping')")

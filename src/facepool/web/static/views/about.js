@@ -7,6 +7,7 @@ import { icon } from "../icons.js";
 
 /** What is written about a person, with a button to change it; null where there is nothing to show or to do. */
 export function aboutSection(person, { mayChange, redraw }) {
+  if (person.notes === undefined) return null;
   const { notes = "", tags = [], external_id: outside = "" } = person;
   const empty = !notes && !tags.length && !outside;
   if (empty && !mayChange) return null;
