@@ -71,6 +71,7 @@ export default {
   sighting_unknown: { words: "Dieses Auftreten ist nicht mehr aufgehoben. Es wurde gelöscht oder ist abgelaufen.", whole: true },
   collection_unknown: { words: "Diese Sammlung gibt es nicht oder nicht mehr. Wähle eine andere.", whole: true },
   collection_exists: { words: "Eine Sammlung dieses Namens gibt es schon. Nimm einen anderen Namen.", whole: true },
+  suggestion_outdated: { words: "Die Ansichten dieser Person haben sich geändert, und der Vorschlag passt nicht mehr zu ihnen. Lehne ihn ab.", whole: true },
   suggestion_unknown: { words: "Diesen Vorschlag gibt es nicht mehr. Er wurde beantwortet oder ist abgelaufen.", whole: true },
   undo_unknown: { words: "Das lässt sich nicht mehr rückgängig machen. Es ist zu lange her, oder jemand hat es schon getan.", whole: true },
   collection_needed: { words: "Dein Schlüssel gilt für mehrere Sammlungen. Wähle eine.", whole: true },
