@@ -10,6 +10,7 @@ from facepool.enroll.coverage import Coverage, DirectionReport, ViewReport
 from facepool.enroll.identity import LookAlike
 from facepool.faces.analyze import Faces
 from facepool.gallery.sightings import UnknownGroup
+from facepool.groups.correct import Correction
 from facepool.groups.library import PhotoFace, PhotoGroups
 from facepool.groups.naming import Named
 from facepool.groups.undoing import Undoable
@@ -65,7 +66,7 @@ def named_record(faces: RecognizedFaces, row: int) -> Record:
 
 
 def live_records(frame: Frame, view: LiveView) -> list[Record]:
-    """One record a face of a frame of something that moves; the same fields, and the track."""
+    """One record a face of a frame of something that moves; the same fields, the track, and the sighting if kept."""
     records = []
     for row, (track, shown, tentative) in enumerate(zip(view.track_ids, view.decisions, view.tentative, strict=True)):
         decided = _decided(shown or tentative)
@@ -77,6 +78,7 @@ def live_records(frame: Frame, view: LiveView) -> list[Record]:
             | _box(view.detections, row)
             | decided
             | {"reason": UNDECIDED if shown is None else shown.reason}
+            | ({"sighting": view.sighting_ids[row]} if view.sighting_ids else {})
         )
     return records
 
@@ -193,6 +195,26 @@ def sighting_record(sighting: Sighting) -> Record:
         "group": sighting.group,
         "named_at": sighting.named_at or None,
         "first_person_id": sighting.first_person_id,
+    }
+
+
+def correction_record(correction: Correction) -> Record:
+    """What a correction of a sighting did, or would do."""
+    judgement, pair = correction.judgement, correction.pair
+    return {
+        "sighting": correction.sighting.id,
+        "person": correction.person,
+        "previous": correction.sighting.person,
+        "template": correction.template,
+        "outcome": None if judgement is None else judgement.outcome,
+        "removed": len(correction.lost),
+        "look_alikes": None if pair is None else sorted(pair),
+        "margin": rounded(correction.margin, 4),
+        "again": correction.again,
+        "changes": [{"sighting": one.sighting, "before": one.before, "after": one.after} for one in correction.changes],
+        "looked_at": correction.looked_at,
+        "undo": correction.entry,
+        "message": str(correction),
     }
 
 

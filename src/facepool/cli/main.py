@@ -27,6 +27,7 @@ COMMANDS = {
     "keys": "Make, list and remove the API keys of a server.",
     "unknown": "Who strangers were: list, show, name, add, ignore, split, join, delete, undo.",
     "people": "List, show, rename, merge, remove, export, import and load people.",
+    "sightings": "Who was seen, where faces are kept; say who it really was.",
     "pool": "Back up and restore the pool, also while a server runs; index a large one.",
     "evaluate": "Measure error rates on pictures of known people.",
     "calibrate": "Measure the threshold that your own pool needs.",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from facepool.errors import UndoUnknown
 from facepool.gallery import Gallery
 from facepool.gallery.sightings import JournalEntry
-from facepool.groups import naming, unknown
+from facepool.groups import correct, naming, unknown
 
 _ALL = 1 << 40
 Words = Callable[[Gallery, JournalEntry], str]
@@ -40,6 +40,7 @@ class Undoable:
 
 WAYS: Mapping[str, tuple[Words, TakeBack]] = {
     "named": (naming.naming_in_words, naming.take_back_naming),
+    correct.CORRECTED: (correct.correction_in_words, correct.take_back),
     "ignored": (unknown.change_in_words, unknown.take_back_state),
     "watched": (unknown.change_in_words, unknown.take_back_state),
     "split": (unknown.change_in_words, unknown.take_back_split),

@@ -139,6 +139,7 @@ class LiveRecognizer:
             events=tuple(self._events),
             time_s=time_s,
             sightings=tuple(self._sightings),
+            sighting_ids=tuple(one.sighting for one in identities) if self._keeping else (),
             outage=self._outage,
         )
 

@@ -17,7 +17,19 @@ from starlette.types import Scope
 import facepool
 from facepool.errors import FacepoolError
 from facepool.web import compreface, deepstack, problems
-from facepool.web.api import activity, cameras, enroll, keys, live, persons, pool, recognition, system, unknown
+from facepool.web.api import (
+    activity,
+    cameras,
+    enroll,
+    keys,
+    live,
+    persons,
+    pool,
+    recognition,
+    sightings,
+    system,
+    unknown,
+)
 from facepool.web.api import collections as collections_api
 from facepool.web.fallbacks import Fallbacks
 from facepool.web.hiding import HiddenFolders, usual_folders
@@ -33,6 +45,7 @@ _ROUTERS = (
     recognition.router,
     pool.router,
     activity.router,
+    sightings.router,
     unknown.router,
     cameras.router,
     system.settings_router,

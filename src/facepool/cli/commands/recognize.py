@@ -150,7 +150,7 @@ def _keeping(context: CommandContext, pool: Pool, event_output: "_EventOutput") 
     )
     del inbox
     keeper = SightingKeeper(
-        partial(open_pool, settings.pool, context.analyzer.space),
+        partial(open_pool, context.pool_address, context.analyzer.space),
         context.policy,
         settings.keep_options,
         on_returned=event_output.tell_of_return,

@@ -11,7 +11,8 @@ than its budget, or does not read what it is told, is closed with 1008.
     {"frame": 7, "time_s": 12.5, "size": [640, 480], "faces": [...], "events": [...], "took_ms": 31.0}
 
 Boxes are in pixels of the frame. Faces that are not ``told`` are not confirmed yet, and may be none; ``reason`` is
-``undecided`` for one that was not looked at often enough yet.
+``undecided`` for one that was not looked at often enough yet. ``sighting`` is what to say who it really is of
+(``/v1/sightings/{id}/correct``), where faces are kept; elsewhere the ``id`` of the face's latest event is.
 """
 
 import asyncio
@@ -414,9 +415,13 @@ def _view_message(frame: Frame, view: LiveView) -> Message:
         "time_s": view.time_s,
         "size": [width, height],
         "faces": [
-            {name: record[name] for name in _FACE_FIELDS} | {"told": bool(confirmed)}
+            {name: record[name] for name in _FACE_FIELDS}
+            | {"told": bool(confirmed), "sighting": record.get("sighting")}
             for record, confirmed in zip(live_records(frame, view), view.confirmed, strict=True)
         ],
         "outage": None if (away := OutageInfo.of(view.outage)) is None else away.model_dump(mode="json"),
-        "events": [{name: event_record(frame, event)[name] for name in _EVENT_FIELDS} for event in view.events],
+        "events": [
+            {name: event_record(frame, event)[name] for name in _EVENT_FIELDS} | {"sighting": event.sighting}
+            for event in view.events
+        ],
     }

@@ -236,10 +236,17 @@ class Activity:
         hidden = {row.visit for row in shown if row.person in self._store.hidden}
         return self._visits.of([self._without_erased(row) for row in shown if row.visit not in hidden])
 
-    def of_event(self, event_id: str) -> ActivityEntry | None:
-        """What is kept of an event, in any thread; None: nothing, or it speaks of somebody who is being erased."""
-        query = f"SELECT {_COLUMNS} FROM server_activity WHERE event_id = ? ORDER BY id DESC LIMIT 1"  # noqa: S608
-        return next(iter(self._entries_of(self._store.read(query, (event_id,)))), None)
+    def of_event(self, one: str) -> ActivityEntry | None:
+        """What is kept of an event, or the latest of a sighting, in any thread.
+
+        Args:
+            one: The id of either.
+
+        Returns:
+            None: nothing is, or it speaks of somebody who is being erased.
+        """
+        query = f"SELECT {_COLUMNS} FROM server_activity WHERE event_id = ? OR sighting = ? ORDER BY id DESC LIMIT 1"  # noqa: S608
+        return next(iter(self._entries_of(self._store.read(query, (one, one)))), None)
 
     def open_visits(self) -> list[int]:
         """The visits of those who are before a camera of this process."""

@@ -95,6 +95,7 @@ class FaceInView(BaseModel):
     person: str | None = Field(description="null: unknown")
     reason: str = Field(description="`match` is the only one that names a person")
     since: str
+    sighting: str | None = Field(None, description="The `id` of the sighting, where faces are kept; null: none are")
 
 
 class CameraInfo(BaseModel):
