@@ -204,7 +204,7 @@ def play(folder: Path, analyzer: Analyzer, order: Sequence[Clip], pool_file: Pat
             for group in pool.inbox.groups(limit=1000)
         }
         proposed = [(one.one, one.other) for one in pool.inbox.proposals()]
-    truth = {sighting: votes.most_common(1)[0][0] for sighting, votes in seen.items()}
+    truth = {sighting: votes.most_common(1)[0][0] for sighting, votes in seen.items() if votes}
     return Day(truth, groups, proposed, named, returned)
 
 

@@ -8,9 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from uuid import uuid4
 
-import numpy as np
 import pytest
 
 from facepool.errors import PoolLocked
@@ -19,44 +17,16 @@ from facepool.gallery.sightings import InboxBounds
 from facepool.groups.keeper import KeepOptions, SightingKeeper, UnknownReturned
 from facepool.recognize.sightings import TrackSighting
 from facepool.thresholds import ThresholdPolicy
-from facepool.types import Candidate, Decision, Floats, Pose, Sample, SightedFaces, Sighting
+from facepool.types import Sample, SightedFaces, Sighting
 from support.fake_analyzer import CURVE, SPACE, view
 from support.pools import POSTGRES, place
 from support.sightings import NOW
+from support.tracks import faces, seen
 
 KINDS = ("pool.db", pytest.param(POSTGRES, marks=pytest.mark.postgres))
 DOOR = "door"
 LIKELY = 63.0
 """Degrees at which two views are likely of one person, but not for certain."""
-
-
-def faces(*vectors: Floats) -> SightedFaces:
-    count = len(vectors)
-    return SightedFaces(
-        embeddings=np.stack(vectors).astype(np.float32),
-        pictures=(b"jpeg",) * count,
-        qualities=np.full(count, 90, np.float32),
-        scores=np.full(count, 0.99, np.float32),
-        sizes_px=np.full(count, 112, np.float32),
-        poses=(Pose(0, 0, 0),) * count,
-    )
-
-
-def seen(
-    *vectors: Floats, minutes_ago: float = 0.0, person: tuple[str, str] | None = None, ended: bool = True, id_: str = ""
-) -> TrackSighting:
-    """Somebody who was there for six seconds."""
-    since = NOW - timedelta(minutes=minutes_ago)
-    name, _ = person or (None, None)
-    decision = Decision(name, 0.2, 0.45, None, "match" if name else "below_threshold")
-    if person is not None:
-        decision = replace(decision, candidates=(candidate(*person),))
-    until = since + timedelta(seconds=6)
-    return TrackSighting(id_ or str(uuid4()), decision, since, until, 0.0, 6.0, 12, faces(*vectors), ended)
-
-
-def candidate(name: str, person_id: str) -> Candidate:
-    return Candidate(name, 0.9, 1, person_id=person_id)
 
 
 class Desk:

@@ -35,6 +35,9 @@ Action = Literal[
     "kept apart",
     "deleted",
     "forgot unknown faces",
+    "accepted a suggestion",
+    "declined a suggestion",
+    "took back what was learned",
     "took back",
 ]
 """What was done, in the words of the audit log."""

@@ -1,10 +1,14 @@
 """What a server keeps of who was seen: one keeper for its cameras, for browsers and for Frigate's people."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 
 from facepool.config import Settings
+from facepool.errors import ConfigError
 from facepool.groups.keeper import KeepOptions, SightingKeeper
+from facepool.groups.learn import Learning, Suggester
+from facepool.models.catalog import FmrCurve
 from facepool.web.services.activity import Activity
 from facepool.web.services.pool import PoolAccess
 from facepool.web.services.tuning import Tuning
@@ -15,7 +19,22 @@ BROWSERS = count(1)
 """Numbers for browsers: all are one source, and people before two of them may be one."""
 
 
-def keeper_of(pool: PoolAccess, tuning: Tuning, activity: Activity) -> SightingKeeper:
+def suggester_of(tuning: Tuning, activity: Activity, curve: FmrCurve | None) -> Suggester:
+    """Suggest new views of people where the settings say so, and tell everybody.
+
+    Args:
+        tuning: The settings.
+        activity: Tells everybody.
+        curve: How similar strangers get; None: nobody has measured it, and nothing is suggested.
+    """
+    return Suggester(
+        Learning(tuning.policy, curve),
+        lambda: tuning.settings.refresh == "suggest",
+        lambda suggested: activity.tell(suggested.record()),
+    )
+
+
+def keeper_of(pool: PoolAccess, tuning: Tuning, activity: Activity, suggester: Suggester) -> SightingKeeper:
     """Keep what the settings say, as they are at each time; switching ``keep_unknown`` off erases at once.
 
     Raises:
@@ -30,12 +49,19 @@ def keeper_of(pool: PoolAccess, tuning: Tuning, activity: Activity) -> SightingK
         tuning.policy,
         options,
         on_returned=lambda returned: activity.tell(returned.record(), returned.camera),
+        on_kept=suggester,
     )
 
     def check(settings: Settings) -> None:
         if settings.keeps_faces:
             with pool.open() as opened:
                 _ = opened.inbox  # raises where there is no place for one
+
+    def has_kept() -> bool:
+        """Whether anything is there that will be too old one day."""
+        with pool.open() as opened, suppress(ConfigError):  # a pool that has no place for it
+            return opened.inbox.usage().sightings > 0
+        return False
 
     def heed(before: Settings, after: Settings) -> None:
         if before.keep_unknown and not after.keep_unknown:
@@ -45,7 +71,7 @@ def keeper_of(pool: PoolAccess, tuning: Tuning, activity: Activity) -> SightingK
     tuning.heed(heed, check)
     if tuning.is_withdrawn("keep_unknown") and not tuning.settings.keep_unknown:
         keeper.withdraw(0)  # it may have been cut off
-    if tuning.settings.keeps_faces:
+    if tuning.settings.keeps_faces or has_kept():
         keeper.start()
     return keeper
 
