@@ -6,6 +6,8 @@ from .faces.analyze import Analyzer, Faces
 from .faces.detect import DetectOptions
 from .faces.load import ModelChoice, load_analyzer
 from .gallery import Pool, open_pool
+from .groups.undoing import undo, undoable
+from .groups.unknown import UnknownPeople
 from .models.store import ModelStore
 from .recognize.events import Event, LiveView
 from .recognize.live import LiveOptions, LiveRecognizer, LiveSession
@@ -39,11 +41,14 @@ __all__ = [
     "RecognizedFaces",
     "Recognizer",
     "ThresholdPolicy",
+    "UnknownPeople",
     "Verification",
     "load_analyzer",
     "open_pool",
     "open_source",
     "read_image",
     "register",
+    "undo",
+    "undoable",
     "verify",
 ]

@@ -34,6 +34,8 @@ from facepool.faces.load import PrecisionChoice
 from facepool.files import users_folder
 from facepool.gallery.address import PoolAddress, PostgresAddress, pool_address
 from facepool.gallery.collections import DEFAULT, check_collection, collection_address
+from facepool.gallery.sightings import InboxBounds
+from facepool.groups.keeper import KeepOptions
 from facepool.recognize.evidence import EvidenceOptions
 from facepool.recognize.live import LiveOptions
 from facepool.recognize.pictures import RecognizeOptions
@@ -179,6 +181,11 @@ class Settings(BaseModel):
     keep_days: float = Field(14, gt=0, le=3650, description="Days that faces of --keep-unknown are kept, at most")
     keep_sightings: int = Field(5000, ge=1, le=1_000_000, description="Sightings that are kept, at most")
     keep_mb: float = Field(200, gt=0, le=1_000_000, description="Megabytes that kept sightings take, at most")
+    refresh: Literal["off", "suggest"] = Field(
+        "off",
+        description="suggest: propose new views of people who come to look different from their stored ones, by what "
+        "cameras see of them; each waits for your yes (facepool suggestions)",
+    )
     camera: tuple[str, ...] = Field(
         (),
         description="Camera that facepool serve watches: number or URL, after a name for people (Door=rtsp://...); may "
@@ -321,10 +328,20 @@ class Settings(BaseModel):
             keep_faces=FACES_KEPT if self.keeps_faces else 0,
         )
 
+    def keep_options(self) -> KeepOptions:
+        """What is kept of who was seen."""
+        bounds = InboxBounds(self.keep_days, self.keep_sightings, max(1, round(self.keep_mb * 1_000_000)))
+        return KeepOptions(unknown=self.keep_unknown, recognized=self.keeps_recognized, bounds=bounds)
+
+    @property
+    def keeps_recognized(self) -> bool:
+        """Whether faces of people who are recognized are kept: for corrections, or to learn from."""
+        return self.keep_recognized or self.refresh == "suggest"
+
     @property
     def keeps_faces(self) -> bool:
         """Whether faces of live recognition are kept at all."""
-        return self.keep_unknown or self.keep_recognized
+        return self.keep_unknown or self.keeps_recognized
 
 
 def turned(options: CaptureOptions, rotate: Rotation, find_turn: MakeTurnFinder) -> CaptureOptions:

@@ -38,8 +38,11 @@ FacepoolError
 │   ├── TransferIncomplete
 │   ├── UnknownSighting
 │   ├── UnknownSuggestion
+│   ├── SuggestionOutdated
 │   ├── GroupGone
 │   ├── GroupChanged
+│   ├── UndoUnknown
+│   ├── UndoOutdated
 │   ├── PersonFull
 │   ├── InsufficientData
 │   └── IdentityConflict
@@ -436,6 +439,15 @@ class UnknownSuggestion(PoolError):
     code = "suggestion_unknown"
 
 
+class SuggestionOutdated(PoolError):
+    """What a suggestion rests on has changed: its face does not match what the person is enrolled with by now.
+
+    Remedy: decline it; what cameras see from now on is compared with the views that there are.
+    """
+
+    code = "suggestion_outdated"
+
+
 class GroupGone(PoolError):
     """There is no group of unknown faces of that number: it was named, joined to another, deleted, or has expired.
 
@@ -452,6 +464,24 @@ class GroupChanged(PoolError):
     """
 
     code = "group_changed"
+
+
+class UndoUnknown(PoolError):
+    """There is no change of that number to undo: it was undone, has expired, or was of somebody who is erased.
+
+    Remedy: `facepool unknown undo --list` shows those that can be undone.
+    """
+
+    code = "undo_unknown"
+
+
+class UndoOutdated(PoolError):
+    """A change cannot be undone any more, because of what was done since.
+
+    Remedy: the message says what stands against it; change what there is now instead.
+    """
+
+    code = "undo_outdated"
 
 
 class PersonFull(PoolError):

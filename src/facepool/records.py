@@ -3,15 +3,21 @@
 The command line, the web and event sinks all give programs these; nothing else builds such a record.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from facepool.enroll.coverage import Coverage, DirectionReport, ViewReport
 from facepool.enroll.identity import LookAlike
 from facepool.faces.analyze import Faces
+from facepool.gallery.sightings import Suggestion, UnknownGroup
+from facepool.groups.correct import Correction
+from facepool.groups.learn import Learned, Why
 from facepool.groups.library import PhotoFace, PhotoGroups
+from facepool.groups.naming import Named
+from facepool.groups.undoing import Undoable
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.pictures import RecognizedFaces
-from facepool.types import Decision, Detections, Floats, Frame, Person, Pose, Template
+from facepool.types import Decision, Detections, Floats, Frame, Person, Pose, Sighting, Template
 
 Record = dict[str, object]
 
@@ -61,7 +67,7 @@ def named_record(faces: RecognizedFaces, row: int) -> Record:
 
 
 def live_records(frame: Frame, view: LiveView) -> list[Record]:
-    """One record a face of a frame of something that moves; the same fields, and the track."""
+    """One record a face of a frame of something that moves; the same fields, the track, and the sighting if kept."""
     records = []
     for row, (track, shown, tentative) in enumerate(zip(view.track_ids, view.decisions, view.tentative, strict=True)):
         decided = _decided(shown or tentative)
@@ -73,6 +79,7 @@ def live_records(frame: Frame, view: LiveView) -> list[Record]:
             | _box(view.detections, row)
             | decided
             | {"reason": UNDECIDED if shown is None else shown.reason}
+            | ({"sighting": view.sighting_ids[row]} if view.sighting_ids else {})
         )
     return records
 
@@ -121,6 +128,41 @@ def person_record(person: Person) -> Record:
     }
 
 
+def suggestion_record(suggestion: Suggestion) -> Record:
+    """A face that may become a view of somebody, and why it is proposed."""
+    why = Why.of(suggestion)
+    return {
+        "id": suggestion.number,
+        "person": suggestion.person,
+        "person_id": suggestion.person_id,
+        "face": suggestion.face_id,
+        "sighting": suggestion.sighting_id,
+        "source": suggestion.source,
+        "seen_at": suggestion.seen_at,
+        "reason": why.lack,
+        "sightings": why.sightings,
+        "days": why.days,
+        "similarity": rounded(suggestion.similarity, 4),
+        "quality": rounded(suggestion.quality, 1),
+        "pose": pose_record(suggestion.pose, 1),
+        "made_at": suggestion.made_at,
+        "expires_at": suggestion.expires_at,
+    }
+
+
+def learned_record(learned: Learned) -> Record:
+    """What a yes to a suggestion has done."""
+    suggestion = learned.suggestion
+    return {
+        "id": suggestion.number,
+        "person": suggestion.person,
+        "person_id": suggestion.person_id,
+        "sample": learned.template,
+        "replaced": learned.replaced,
+        "undo": learned.undo,
+    }
+
+
 def template_record(template: Template) -> Record:
     """A stored view: where it came from and how good it is; never its vector."""
     sample = template.sample
@@ -138,8 +180,81 @@ def template_record(template: Template) -> Record:
         "score": sample.score,
         "appearance": sample.appearance,
         "partial": sample.partial,
+        "learned_from": sample.learned_from or None,
         "created_at": template.created_at or None,
         "model": template.model or None,
+    }
+
+
+def unknown_record(group: UnknownGroup, looks_like: Sequence[LookAlike] | None = None) -> Record:
+    """A group of unknown faces; with people of the pool whom they look like, where that was asked."""
+    record: Record = {
+        "id": group.number,
+        "state": group.state,
+        "sightings": group.sightings,
+        "since": group.since,
+        "until": group.until,
+        "sources": list(group.sources),
+        "faces": list(group.faces),
+    }
+    if looks_like is not None:
+        record["looks_like"] = [
+            {"person": alike.person, "similarity": round(alike.similarity, 4)} for alike in looks_like
+        ]
+    return record
+
+
+def naming_record(named: Named) -> Record:
+    """What became of a group of unknown faces that was given to somebody."""
+    return {
+        "person": named.person,
+        "person_id": named.person_id,
+        "templates": named.templates,
+        "sightings": named.sightings,
+        "undo": named.undo,
+    }
+
+
+def undo_record(change: Undoable) -> Record:
+    """A change that can be undone."""
+    return {"id": change.number, "at": change.at, "by": change.caller, "action": change.action, "what": change.what}
+
+
+def sighting_record(sighting: Sighting) -> Record:
+    """Somebody who was seen before one camera, from when to when."""
+    return {
+        "id": sighting.id,
+        "source": sighting.source,
+        "since": sighting.since,
+        "until": sighting.until,
+        "person": sighting.person,
+        "person_id": sighting.person_id,
+        "similarity": rounded(sighting.similarity, 4),
+        "threshold": rounded(sighting.threshold, 4),
+        "frames": sighting.frames,
+        "group": sighting.group,
+        "named_at": sighting.named_at or None,
+        "first_person_id": sighting.first_person_id,
+    }
+
+
+def correction_record(correction: Correction) -> Record:
+    """What a correction of a sighting did, or would do."""
+    judgement, pair = correction.judgement, correction.pair
+    return {
+        "sighting": correction.sighting.id,
+        "person": correction.person,
+        "previous": correction.sighting.person,
+        "template": correction.template,
+        "outcome": None if judgement is None else judgement.outcome,
+        "removed": len(correction.lost),
+        "look_alikes": None if pair is None else sorted(pair),
+        "margin": rounded(correction.margin, 4),
+        "again": correction.again,
+        "changes": [{"sighting": one.sighting, "before": one.before, "after": one.after} for one in correction.changes],
+        "looked_at": correction.looked_at,
+        "undo": correction.entry,
+        "message": str(correction),
     }
 
 

@@ -18,6 +18,13 @@ VERIFY_FMR = 1e-3
 """False match rate of ``verify``, which compares once."""
 SAME_PERSON_FMR = 1e-2
 """False match rate at which two captures are taken to show one person, while registering."""
+JOIN_FPIR = 1e-3
+"""Share of strangers who may be taken for another stranger of whom faces are kept, without anybody being asked."""
+PROPOSE_FPIR = 1e-2
+"""Share of strangers of whom people may be asked whether they are another one."""
+FEWEST_KEPT = 100
+"""So many faces are reckoned with where fewer are kept: these are of one camera and one light, and resemble each other
+more than the faces that the model's error rates were measured on."""
 SAME_SCAN_FMR = 1e-6
 """False match rate at which two frames of one guided scan are taken to show one person. Light and camera are the same
 and poses are close: on five clips nobody fell below a similarity of 0.63 to their own views, with SFace, where this
@@ -135,6 +142,28 @@ class ThresholdPolicy:
         if self._curve is None:
             return Threshold(UNMEASURED_THRESHOLD, _UNMEASURED)
         return Threshold(similarity_at(self._curve, fmr), f"{_share(fmr)} pairs of different people would pass (FMR)")
+
+    def joining(self, faces: int, fpir: float = JOIN_FPIR, calibration: Calibration | None = None) -> Threshold | None:
+        """The threshold from which on somebody unknown is one of the unknown people of whom faces are kept.
+
+        A threshold that the user insists on is one for names, and does not count here.
+
+        Args:
+            faces: How many faces are kept of all of them: a stranger is compared with every one.
+            fpir: Share of strangers who may be taken for another one.
+            calibration: What was measured of the pool, whose faces come from the same cameras; the stricter of it and
+                the embedder's curve counts.
+
+        Returns:
+            None: nobody has measured how similar strangers get, so that nobody can be joined to others by that.
+        """
+        faces = max(FEWEST_KEPT, faces)
+        values = [] if self._curve is None else [similarity_at(self._curve, fpir / faces)]
+        if calibration is not None:
+            values.append(_calibrated(calibration, fpir, faces).value)
+        if not values:
+            return None
+        return Threshold(max(values), f"{_share(fpir)} strangers would be taken for another of {_count(faces, 'face')}")
 
     def _meaning_of_fixed(self, value: float, templates: int, calibration: Calibration | None = None) -> str:
         fpir = self.expected_fpir(value, templates, calibration)

@@ -82,12 +82,12 @@ def test_each_camera_has_a_sensor_and_each_person_one_there(house: House) -> Non
             "Zoë #1/+ at Küche / 厨房",
         ]
         found = house.configurations()
-        assert len(found) == 6
-        assert len({one["unique_id"] for one in found.values()}) == 6
+        assert len(found) == 8
+        assert len({one["unique_id"] for one in found.values()}) == 8
         for topic, one in found.items():
             prefix, component, node, thing, last = topic.split("/")
             assert (prefix, node, last) == ("homeassistant", "facepool", "config")
-            assert component in {"sensor", "binary_sensor"}
+            assert component in {"sensor", "binary_sensor", "event"}
             assert SAFE.fullmatch(thing)
             assert one["availability_topic"] == "facepool/available"
             assert one["device"]["identifiers"]
@@ -118,6 +118,27 @@ def test_the_state_says_who_is_in_view(house: House) -> None:
         facepool.put(event("changed", 1, ZOE), "0")
         until(lambda: house.state("Door")["state"] == "Zoë")
     until(lambda: house.state("Door")["state"] == "nobody")
+
+
+def test_somebody_unknown_who_is_there_again_is_an_event(house: House) -> None:
+    with house.facepool() as facepool:
+        facepool.set_cameras({"0": "Door"})
+        until(lambda: len(house.configurations()) == 2)
+        (config,) = [one for topic, one in house.configurations().items() if topic.startswith("homeassistant/event/")]
+        assert config["event_types"] == ["unknown_returned"]
+        news = {"event": "unknown_returned", "group": 12, "times": 5, "since": "a", "until": "b", "person": None}
+        facepool.put(news, "0")
+        facepool.put(news, "browser")  # no camera of this house
+        until(lambda: bool(house.heard.of(config["state_topic"])))
+        (told,) = house.heard.of(config["state_topic"])
+        assert json.loads(told) == {
+            "event_type": "unknown_returned",
+            "group": 12,
+            "times": 5,
+            "since": "a",
+            "until": "b",
+        }
+        assert house.state("Door")["state"] == "nobody"
 
 
 def test_a_face_is_unknown_only_after_a_while(house: House) -> None:
@@ -195,7 +216,7 @@ def test_a_broker_that_forgets_everything_is_told_again(tmp_path: Path) -> None:
     for _ in range(2):
         with broker(port, tmp_path), listening(port) as heard:
             # Up to half a minute lies between two tries to reach a broker.
-            until(lambda: len(House(port, heard).configurations()) == 2, 60)
+            until(lambda: len(House(port, heard).configurations()) == 3, 60)
     facepool.close(0.1)
     connection.close()
 

@@ -120,6 +120,11 @@ class EnrollmentSession:
         """Who gets the views: the name that was given, or the look-alike who is the same person."""
         return self._identity.person
 
+    @property
+    def subject(self) -> str:
+        """What looks like somebody else, where the user is asked about that."""
+        return "the scan"
+
     # Pictures, or frames one by one.
 
     @property

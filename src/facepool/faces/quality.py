@@ -131,6 +131,20 @@ class QualityPolicy:
     min_detail: float = 0.05
     max_misfit_mm: float = 5.0
 
+    @property
+    def least_overall(self) -> float:
+        """0..100, what a face has overall that is just good enough in everything: one that has less is not."""
+        at_limits = FaceMeasures(
+            size_px=_twice(self.min_size_px),
+            sharpness=_twice(self.min_sharpness),
+            brightness=np.array([self.min_brightness, self.max_brightness], np.float32),
+            contrast=_twice(self.min_contrast),
+            detail=_twice(self.min_detail),
+            misfit_mm=_twice(self.max_misfit_mm),
+            score=_twice(self.min_score),
+        )
+        return float(at_limits.overall.min())
+
     def flaws(self, measures: FaceMeasures) -> list[tuple[Flaw, ...]]:
         """What is wrong with each face: nothing for a good one; what to mend first comes first."""
         failed: dict[Flaw, npt.NDArray[np.bool_]] = {
@@ -175,6 +189,10 @@ def _measure_face(face_bgr: Image) -> tuple[float, float, float, float]:
 def _mean_and_deviation(plane: cv2.typing.MatLike) -> tuple[float, float]:
     mean, deviation = cv2.meanStdDev(plane)
     return float(mean[0, 0]), float(deviation[0, 0])
+
+
+def _twice(value: float) -> Floats:
+    return np.full(2, value, np.float32)
 
 
 def _scale(values: Floats, anchors: tuple[float, float]) -> Floats:

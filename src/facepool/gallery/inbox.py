@@ -28,6 +28,7 @@ from facepool.gallery.rows import (
     insert_look_alikes,
     insert_person,
     insert_template,
+    read_learned,
     row_of_person,
     uuid_of,
 )
@@ -46,7 +47,7 @@ from facepool.gallery.sightings import (
     SuggestionState,
     UnknownGroup,
 )
-from facepool.types import Sample, SightedFaces, Sighting, counted
+from facepool.types import Floats, Sample, SightedFaces, Sighting, counted
 
 
 class Transactions(Protocol):
@@ -165,8 +166,9 @@ class Inbox:
             sighting: Its ``group``, ``named_at`` and ``first_person_id`` are not looked at.
             faces: The best ones; as many as there is room for are kept.
             bounds: What is beyond them goes in the same change: what has expired, then what is in no group, the oldest
-                first, then what is in one.
-            group: Which group of unnamed people it belongs to; None: the one that it has, if it has one.
+                first, then strangers who were seen once, then the others, and those who are ignored.
+            group: Which group of unnamed people it belongs to; None: the one that it has, if it has one. Somebody who
+                is known by now leaves their group.
             again: Whether it was kept before: if somebody has deleted it since, it stays deleted.
 
         Raises:
@@ -187,7 +189,8 @@ class Inbox:
                 rows.prolong(db, row, sighting, revision)
                 number = rows.group_of_sighting(db, row)
             else:
-                number = rows.group_for(db, row, group, revision)
+                is_unknown = sighting.person_id is None
+                number = rows.group_for(db, row, group, revision) if is_unknown else None
                 row = rows.store_sighting(db, row, sighting, number, revision)
                 rows.store_faces(db, row, rows.fitting(faces, bounds))
             expired, crowded_out = self._enforce(db, bounds, row)
@@ -308,6 +311,11 @@ class Inbox:
         """
         with self._reading() as db:
             return rows.read_vectors(db, InboxVectors.empty() if known is None else known)
+
+    def embeddings(self, groups: Collection[int]) -> dict[int, Floats]:
+        """The faces of some groups, (F, D) float32 by the number of each; those that are not there are passed over."""
+        with self._reading() as db:
+            return rows.read_embeddings(db, groups)
 
     def set_state(self, number: int, state: GroupState) -> None:
         """Ignore a group, which stays unnamed then and raises nothing; or do so no more.
@@ -595,6 +603,19 @@ class Inbox:
         """
         with self.change() as db:
             return journal.close_suggestion(db, number, state, self._time())
+
+    def learned(self, person: str | None = None) -> dict[str, tuple[str, str]]:
+        """Templates that were learned, by their UUIDs: id and name of whose they are.
+
+        Args:
+            person: Of whom; None: of everybody.
+
+        Raises:
+            UnknownPerson: Nobody has that name.
+        """
+        with self._reading() as db:
+            row = None if person is None else row_of_person(db, find_name(person))
+            return {uuid: (owner, name) for uuid, owner, name in read_learned(db, row)}
 
     def note(self, action: str, caller: str, content: Mapping[str, Any]) -> int:
         """Remember inside `change` how it can be undone.

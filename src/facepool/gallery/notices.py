@@ -36,6 +36,9 @@ Action = Literal[
     "kept apart",
     "deleted",
     "forgot unknown faces",
+    "accepted a suggestion",
+    "declined a suggestion",
+    "took back what was learned",
     "took back",
 ]
 """What was done, in the words of the audit log."""
@@ -44,6 +47,9 @@ NAME_CHANGES: tuple[Action, ...] = ("renamed", "merged")
 """Of these, the detail is the name that is gone."""
 RETELLING: tuple[Action, ...] = ("named", "took back a name", "corrected", "took back a correction")
 """Of these, the detail is that of a `Retold`: logs say of some sightings that they are somebody else."""
+
+ERASING: tuple[Action, ...] = ("erased", "erased_sample", "deleted", "forgot unknown faces", "took back a name")
+"""After these, bytes of what is gone are wiped at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,7 @@ class Retold:
         marked: True: they get the mark. False: it is taken back, from those that have it.
         words: What was done, for the audit log: how many sightings of what.
         events: Ids of events whose faces were not kept, so that there is no sighting: their visits are told anew.
+        gone: Whether the person whom the faces were taken for has left the pool by it: then nothing says it was them.
     """
 
     sightings: tuple[str, ...]
@@ -94,6 +101,7 @@ class Retold:
     marked: bool
     words: str
     events: tuple[str, ...] = ()
+    gone: bool = False
 
     def __str__(self) -> str:
         """As the detail of a notice."""

@@ -55,9 +55,13 @@ _VECTORS = """
 """
 _OLDEST = """
     SELECT id, bytes FROM sightings WHERE id != ?
-    ORDER BY CASE WHEN group_id IS NULL THEN 0 ELSE 1 END, ended_at, id
+    ORDER BY CASE WHEN group_id IS NULL THEN 0
+        WHEN (SELECT state FROM unknown_groups WHERE id = group_id) = 'ignored' THEN 3
+        WHEN (SELECT count(*) FROM sightings AS others WHERE others.group_id = sightings.group_id) = 1 THEN 1
+        ELSE 2 END, ended_at, id
 """
-"""Those that are in no group first: nobody would miss them."""
+"""First those that are in no group, then strangers who were seen once, which nobody would miss; those who are to be
+ignored go last, for they would be new again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -524,6 +528,16 @@ def read_vectors(db: Database, known: InboxVectors) -> InboxVectors:
         np.concatenate([known.sightings[stays], added.sightings]),
         ignored,
     )
+
+
+def read_embeddings(db: Database, groups: Collection[int]) -> dict[int, Floats]:
+    """The faces of some groups, (F, D) float32 by the number of each; those that are not there are passed over."""
+    query = _VECTORS.replace("sightings.revision > ?", "sightings.group_id IN ({})")
+    found: dict[int, list[bytes]] = {}
+    for part in parts([number for number in groups if fits(number)]):
+        for _, number, key, uuid, blob, _ in db.execute(query.format(places(part)), part):
+            found.setdefault(number, []).append(sealed(blob, key, uuid, "embedding"))
+    return {number: _matrix(vectors) for number, vectors in found.items()}
 
 
 def _vectors(rows: Sequence[tuple[Any, ...]], revision: int, ignored: frozenset[int]) -> InboxVectors:

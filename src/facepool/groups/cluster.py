@@ -1,35 +1,49 @@
 """Which faces belong together, without anybody's name: the rule by which photos are grouped.
 
 1. Each face is compared with every other one, block by block, and its nearest neighbours are kept, see `near_pairs`.
-2. Every clear face begins as a group of its own. The two groups that are most alike become one, again and again, until
-   no two are alike enough. How alike two groups are is the geometric mean of two figures: the mean similarity of all
-   pairs of their faces, and the cosine of the means of their faces. The first alone takes a person from different sides
-   for several; the second alone lets one face that resembles two people make one group of them.
+2. Every clear face begins as a group of its own. Two groups that are most like each other become one, again and again,
+   until no two are alike enough.
 3. Faces that are not clear (small, blurred, half hidden) join the group that they are most like. They never start a
    group, and never make one of two.
+4. All of it is done twice. The second time it is known which people there are, and a face that has much in common with
+   all of them has to be more alike (score normalization, as ``facepool.search.normalization`` does it for a pool).
 
-Two faces of one picture are two people, so groups that share a picture stay apart.
+Two groups are as alike as the means of their faces are (the cosine), a little less where their faces differ much from
+each other: a group of many faces then needs no face that is like all others, and one face that is like two people does
+not make one of them. Two faces of one picture are two people, so groups that share a picture stay apart.
+
+``benchmarks/grouping.py`` measures it; ``docs/adr/0048-photos-in-groups.md`` says what else was tried.
 """
 
-import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from facepool.search.normalization import FEW_PEOPLE
 from facepool.thresholds import Threshold, ThresholdPolicy
 from facepool.types import Floats, Indices, Mask, counted, one_line
 
-WRONGLY_JOINED = 0.005
+WRONGLY_JOINED = 0.004
 """Share of faces that may have the face of a stranger among those that are alike enough to join it."""
 _LEAST_FACES = 50
 """Fewer faces give strangers no fewer chances: a threshold for ten would be below what two photos of siblings reach."""
 NEIGHBOURS = 64
 """So many of the nearest faces are kept of each."""
+_LOOSENESS = 0.75
+"""0.5 would be the mean similarity of all pairs of faces and the cosine of the means, in equal parts; 1 the cosine."""
+_COMMON = 1.25
+"""How much what a face has in common with other people counts."""
+_PRIOR_PEOPLE = 50.0
+"""How many people, beyond those too few to know what is usual, it takes until half of that counts."""
+_BEYOND_DOUBT = 0.1
+"""How much more than enough it is beyond doubt: strangers get there a hundred times less often."""
 _BELOW = 0.1
 """By how much the most similar pair of two groups may be less alike than the groups must be."""
 _VALUES_AT_ONCE = 1 << 23
 """Similarities held at a time: 32 MiB."""
+_PAIRS_AT_ONCE = 1 << 14
+"""Pairs of groups compared at a time: their means take 32 MiB."""
 
 Progress = Callable[[int, int], None]
 """Told how much is done of how much."""
@@ -85,10 +99,14 @@ def group_faces(faces: LooseFaces, threshold: float, progress: Progress = lambda
     first, second = near_pairs(faces, threshold - _BELOW, progress)
     is_start = faces.clear | (faces.people >= 0)
     among = is_start[first] & is_start[second]
-    joined = _Groups(faces, is_start)
-    joined.join(first[among], second[among], threshold)
-    joined.attach(first[~among], second[~among], threshold)
-    return joined.labels()
+
+    def joined(common: Floats) -> Indices:
+        groups = _Groups(faces, is_start, common)
+        groups.join(first[among], second[among], threshold)
+        groups.attach(first[~among], second[~among], threshold)
+        return groups.labels()
+
+    return joined(_in_common(faces.embeddings, joined(np.zeros(len(faces), np.float32))))
 
 
 def near_pairs(
@@ -133,81 +151,115 @@ def _nearest(rows: Indices, similarities: Floats) -> Indices:
     return order[np.arange(len(rows)) - starts < NEIGHBOURS]
 
 
+def _in_common(embeddings: Floats, labels: Indices) -> Floats:
+    """How much more alike each face is to the other people than faces usually are, as it counts.
+
+    Args:
+        embeddings: (N, D) float32.
+        labels: (N,) who the people are; -1: each such face is one.
+
+    Returns:
+        (N,) float32, about -0.1..0.1; 0 among few people.
+    """
+    alone = labels < 0
+    people = labels.copy()
+    people[alone] = labels.max(initial=-1) + 1 + np.arange(np.count_nonzero(alone))
+    count = int(people.max(initial=-1)) + 1
+    more = max(0, count - FEW_PEOPLE)
+    if not more:
+        return np.zeros(len(labels), np.float32)
+    means = np.zeros((count, embeddings.shape[1]))
+    np.add.at(means, people, embeddings)
+    means /= np.bincount(people)[:, None]
+    own = np.einsum("nd,nd->n", embeddings, means[people])
+    common = (embeddings @ means.sum(axis=0) - own) / (count - 1)
+    usual = float((np.bincount(people, common) / np.bincount(people)).mean())
+    return np.asarray((common - usual) * _COMMON * more / (more + _PRIOR_PEOPLE), np.float32)
+
+
 class _Groups:
     """Groups while they are joined. A group has the number of one of its faces.
 
     Args:
         faces: All of them.
         is_start: (N,) which of them start as groups.
+        common: (N,) what each has in common with other people, see `_in_common`.
     """
 
-    def __init__(self, faces: LooseFaces, is_start: Mask) -> None:
+    def __init__(self, faces: LooseFaces, is_start: Mask, common: Floats) -> None:
         self._faces = faces
+        self._own_common = common
+        self._common = common.astype(np.float64)
         self._group_of = np.where(is_start, np.arange(len(faces)), -1)
-        self._people = faces.people.tolist()
+        self._people = faces.people.copy()
         self._sums = faces.embeddings.astype(np.float64)
-        self._counts = np.ones(len(faces))
+        self._counts = np.ones(len(faces), np.intp)
         self._pictures = [{picture} for picture in faces.pictures.tolist()]
-        self._members = [[row] for row in range(len(faces))]
-        self._neighbours: list[set[int]] = [set() for _ in range(len(faces))]
-        self._versions = [0] * len(faces)
-        first_of: dict[int, int] = {}
-        for row in np.flatnonzero(faces.people >= 0).tolist():
-            group = first_of.setdefault(self._people[row], row)
+        named = np.flatnonzero(faces.people >= 0)
+        _, places = np.unique(faces.people[named], return_index=True)
+        first_of = dict(zip(faces.people[named[places]].tolist(), named[places].tolist(), strict=True))
+        into = np.array([first_of[person] for person in faces.people[named].tolist()], np.intp)
+        for group, row in zip(into.tolist(), named.tolist(), strict=True):
             if group != row:
                 self._merge(group, row)
+        self._group_of[named] = into
         self._lengths = np.linalg.norm(self._sums, axis=1) / self._counts
 
     def join(self, first: Indices, second: Indices, threshold: float) -> None:
-        """Make one of the two groups that are most alike, until no two are alike enough.
+        """Make one of two groups that are most alike to each other, until no two are alike enough.
 
         Args:
             first: (K,) faces.
             second: (K,) faces that they may belong to.
             threshold: How alike is alike enough.
         """
-        one, other = self._group_of[first], self._group_of[second]
-        pairs = {(min(a, b), max(a, b)) for a, b in zip(one.tolist(), other.tolist(), strict=True) if a != b}
-        waiting: list[tuple[float, int, int, int, int]] = []
-        for a, b in pairs:
-            self._neighbours[a].add(b)
-            self._neighbours[b].add(a)
-        for a in {a for a, _ in pairs}:
-            self._offer(waiting, a, [b for b in self._neighbours[a] if b > a], threshold)
-        heapq.heapify(waiting)
-        while waiting:
-            _, a, b, version_of_a, version_of_b = heapq.heappop(waiting)
-            if version_of_a != self._versions[a] or version_of_b != self._versions[b] or not self._may_join(a, b):
-                continue
-            if len(self._neighbours[a]) < len(self._neighbours[b]):
-                a, b = b, a
-            self._merge(a, b)
-            self._lengths[a] = np.linalg.norm(self._sums[a]) / self._counts[a]
-            fresh: list[tuple[float, int, int, int, int]] = []
-            self._offer(fresh, a, list(self._neighbours[a]), threshold)
-            for offer in fresh:
-                heapq.heappush(waiting, offer)
+        pairs = _pairs(self._group_of[first], self._group_of[second])
+        alike = self._alike(*pairs)
+        while True:
+            places = _most_alike(*pairs, alike, threshold)
+            if not len(places):
+                return
+            into = np.arange(len(self._counts))
+            for place in places.tolist():
+                one, other = _last(into, int(pairs[0][place])), _last(into, int(pairs[1][place]))
+                if one == other:
+                    continue
+                if self._may_join(one, other):
+                    self._merge(one, other)
+                    into[other] = one
+                else:
+                    alike[place] = -np.inf
+            while (further := into[into] != into).any():
+                into[further] = into[into[further]]
+            changed = np.flatnonzero(into != np.arange(len(into)))
+            touched = np.zeros(len(into), bool)
+            touched[into[changed]] = True
+            self._lengths[into[changed]] = (
+                np.linalg.norm(self._sums[into[changed]], axis=1) / self._counts[into[changed]]
+            )
+            self._group_of = np.where(self._group_of >= 0, into[self._group_of], -1)
+            pairs, alike = self._followed(pairs, alike, into, touched)
 
     def attach(self, first: Indices, second: Indices, threshold: float) -> None:
         """Put faces that start no group into the group that each is most like; arguments as for `join`."""
-        loose = np.concatenate([first, second])
-        beside = np.concatenate([second, first])
+        loose, beside = np.concatenate([first, second]), np.concatenate([second, first])
         chosen = (self._group_of[loose] < 0) & (self._group_of[beside] >= 0)
-        loose, groups = loose[chosen], self._group_of[beside[chosen]]
+        loose, groups = _pairs_in_order(loose[chosen], self._group_of[beside[chosen]], len(self._counts))
         alike = np.einsum("kd,kd->k", self._faces.embeddings[loose], self._sums[groups])
-        alike /= self._counts[groups] * np.sqrt(self._lengths[groups])
+        alike /= self._counts[groups] * self._lengths[groups] ** _LOOSENESS
+        alike -= (self._own_common[loose] + self._common[groups] / self._counts[groups]) / 2
         for place in np.argsort(-alike, kind="stable").tolist():
             if alike[place] < threshold:
                 return
             row, group = int(loose[place]), int(groups[place])
-            if self._group_of[row] < 0 and not self._pictures[group] & self._pictures[row]:
+            if self._group_of[row] < 0 and self._pictures[group].isdisjoint(self._pictures[row]):
                 self._group_of[row] = group
                 self._pictures[group] |= self._pictures[row]
 
     def labels(self) -> Indices:
         """(N,) as of `group_faces`."""
         groups, first, counts = np.unique(self._group_of, return_index=True, return_counts=True)
-        is_group = (groups >= 0) & ((counts > 1) | (np.array(self._people, np.intp)[groups] >= 0))
+        is_group = (groups >= 0) & ((counts > 1) | (self._people[groups] >= 0))
         numbers = np.full(len(groups), -1, np.intp)
         order = np.argsort(first[is_group], kind="stable")
         numbers[np.flatnonzero(is_group)[order]] = np.arange(len(order))
@@ -217,30 +269,78 @@ class _Groups:
         strangers = self._people[a] >= 0 and self._people[b] >= 0
         return not strangers and self._pictures[a].isdisjoint(self._pictures[b])
 
-    def _offer(
-        self, waiting: list[tuple[float, int, int, int, int]], group: int, others: list[int], threshold: float
-    ) -> None:
-        """Put the pairs of a group with some others on the list, where they are alike enough."""
-        alike = (self._sums[others] @ self._sums[group]) / (self._counts[others] * self._counts[group])
-        alike /= np.sqrt(self._lengths[others] * self._lengths[group])
-        for place in np.flatnonzero(alike >= threshold).tolist():
-            other = others[place]
-            waiting.append((-float(alike[place]), group, other, self._versions[group], self._versions[other]))
-
     def _merge(self, a: int, b: int) -> None:
-        """Make one group of two, under the number of the first."""
+        """Add the second group to the first; whose faces are whose, and how long means are, is for the caller."""
         self._sums[a] += self._sums[b]
         self._counts[a] += self._counts[b]
-        self._pictures[a] |= self._pictures[b]
+        self._common[a] += self._common[b]
         self._people[a] = max(self._people[a], self._people[b])
-        self._members[a] += self._members[b]
-        self._group_of[self._members[b]] = a
-        self._members[b] = []
-        for other in self._neighbours[b]:
-            self._neighbours[other].discard(b)
-            if other != a:
-                self._neighbours[other].add(a)
-                self._neighbours[a].add(other)
-        self._neighbours[b] = set()
-        self._versions[a] += 1
-        self._versions[b] = -1
+        small, large = sorted((self._pictures[a], self._pictures[b]), key=len)
+        large |= small
+        self._pictures[a] = large
+
+    def _alike(self, a: Indices, b: Indices) -> Floats:
+        """(K,) how alike the groups of K pairs are."""
+        alike = np.empty(len(a), np.float32)
+        for start in range(0, len(a), _PAIRS_AT_ONCE):
+            part = slice(start, start + _PAIRS_AT_ONCE)
+            one, other = a[part], b[part]
+            products = np.einsum("kd,kd->k", self._sums[one], self._sums[other])
+            products /= self._counts[one] * self._counts[other]
+            products /= (self._lengths[one] * self._lengths[other]) ** _LOOSENESS
+            alike[part] = (
+                products - (self._common[one] / self._counts[one] + self._common[other] / self._counts[other]) / 2
+            )
+        return alike
+
+    def _followed(
+        self, pairs: tuple[Indices, Indices], alike: Floats, into: Indices, touched: Mask
+    ) -> tuple[tuple[Indices, Indices], Floats]:
+        """The pairs after some groups became one, and how alike they are now.
+
+        Args:
+            pairs: (K,) and (K,) groups.
+            alike: (K,) how alike they were; minus infinity for those that may never be one.
+            into: What has become of each group.
+            touched: Which groups have others in them now.
+        """
+        one, other = into[pairs[0]], into[pairs[1]]
+        stale = touched[one] | touched[other]
+        still = ~stale & (alike > -np.inf)
+        fresh = _pairs(one[stale], other[stale])
+        followed = np.concatenate([one[still], fresh[0]]), np.concatenate([other[still], fresh[1]])
+        return followed, np.concatenate([alike[still], self._alike(*fresh)])
+
+
+def _pairs(a: Indices, b: Indices) -> tuple[Indices, Indices]:
+    """Pairs of two different numbers, the smaller one first, each once."""
+    apart = a != b
+    low, high = np.minimum(a[apart], b[apart]), np.maximum(a[apart], b[apart])
+    return _pairs_in_order(low, high, int(high.max(initial=0)) + 1)
+
+
+def _pairs_in_order(a: Indices, b: Indices, end: int) -> tuple[Indices, Indices]:
+    """Each pair once, in rising order; no number is ``end`` or above."""
+    first, second = np.divmod(np.unique(a * end + b), end)
+    return first, second
+
+
+def _last(into: Indices, group: int) -> int:
+    """What has become of a group, step by step."""
+    while into[group] != group:
+        group = int(into[group])
+    return group
+
+
+def _most_alike(a: Indices, b: Indices, alike: Floats, threshold: float) -> Indices:
+    """Places of pairs that may become one in a round: those of which neither group is more like another.
+
+    Where two groups are alike beyond doubt, it is enough that one of them is not more like another: many faces join a
+    large group in one round.
+    """
+    enough = np.flatnonzero(alike >= threshold)
+    order = enough[np.argsort(-alike[enough], kind="stable")]
+    both = np.stack([a[order], b[order]], axis=1).ravel()  # the best pair of each group is where it comes first
+    best = np.unique(both, return_index=True)[1] // 2
+    places, times = np.unique(best, return_counts=True)
+    return np.asarray(order[places[(times > 1) | (alike[order[places]] >= threshold + _BEYOND_DOUBT)]], np.intp)

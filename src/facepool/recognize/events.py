@@ -80,6 +80,7 @@ class LiveView:
         time_s: Of the frame.
         outage: Why people may be named by an old state of the pool, or not at all; None: they are as they are now.
         sightings: What there is to keep of faces as of this frame, where faces are kept.
+        sighting_ids: N UUIDs, under which the faces of each track may be kept; none where faces are not kept.
     """
 
     detections: Detections
@@ -92,6 +93,7 @@ class LiveView:
     time_s: float
     outage: Outage | None = None
     sightings: tuple[TrackSighting, ...] = ()
+    sighting_ids: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Number of faces."""

@@ -61,11 +61,6 @@ class LiveOptions:
     keep_crops: bool = False
     keep_faces: int = 0
 
-    @property
-    def keep_pictures(self) -> bool:
-        """Whether pictures of faces are wanted at all."""
-        return self.keep_crops or self.keep_faces > 0
-
 
 class LiveRecognizer:
     """Recognizes the people in successive frames of one source. What it remembers is bounded by who is in view.
@@ -77,6 +72,7 @@ class LiveRecognizer:
         policy: Chooses the threshold for the pool's size; by default at most 1 % of strangers are named.
         tracker: Follows faces from frame to frame; one of its own for each source.
         options: When a decision appears, and what is spent on it.
+        keeps_faces: Whether there are sightings now, where ``options.keep_faces`` says of how many faces.
 
     Raises:
         SpaceMismatch: The pool is of another embedding space.
@@ -89,6 +85,7 @@ class LiveRecognizer:
         policy: ThresholdPolicy | None = None,
         tracker: Tracker | None = None,
         options: LiveOptions | None = None,
+        keeps_faces: Callable[[], bool] = lambda: True,
     ) -> None:
         self._analyzer = analyzer
         self._pool = pool
@@ -96,6 +93,7 @@ class LiveRecognizer:
         self._policy = policy or ThresholdPolicy(analyzer.fmr)
         self._tracker = tracker or Tracker()
         self._options = options or LiveOptions()
+        self._keeps_faces = keeps_faces
         self._sameness = Sameness(self._policy.verification().value, self._policy.same_person().value)
         self._identities: dict[int, Identity] = {}
         self._frames = 0
@@ -141,6 +139,7 @@ class LiveRecognizer:
             events=tuple(self._events),
             time_s=time_s,
             sightings=tuple(self._sightings),
+            sighting_ids=tuple(one.sighting for one in identities) if self._keeping else (),
             outage=self._outage,
         )
 
@@ -194,6 +193,7 @@ class LiveRecognizer:
         chosen = self._choose([ids[row] for row in rows], list(urgent.values()), prepared.poses, weights, time_s)
         vectors = self._analyzer.embed(prepared.aligned[np.array(chosen, np.intp)])
         sizes_px = prepared.measures.size_px
+        keep_pictures = self._options.keep_crops or self._keeping
         observations = {
             rows[place]: Observation(
                 embedding=vector,
@@ -203,7 +203,7 @@ class LiveRecognizer:
                 time_s=time_s,
                 quality=float(prepared.measures.overall[place]),
                 score=float(prepared.measures.score[place]),
-                aligned_bgr=prepared.aligned.images_bgr[place].copy() if self._options.keep_pictures else None,
+                aligned_bgr=prepared.aligned.images_bgr[place].copy() if keep_pictures else None,
             )
             for place, vector in zip(chosen, vectors, strict=True)
         }
@@ -337,7 +337,7 @@ class LiveRecognizer:
 
     def _keep(self, identity: Identity) -> None:
         """A sighting where it was not told of yet who this is taken for now."""
-        if self._options.keep_faces and identity.shown is not None and identity.kept_as != (identity.shown.person_id,):
+        if self._keeping and identity.shown is not None and identity.kept_as != (identity.shown.person_id,):
             self._tell_sighting(identity)
 
     def _tell_sighting(self, identity: Identity, *, ended: bool = False) -> None:
@@ -345,6 +345,10 @@ class LiveRecognizer:
         if sighting is not None:
             identity.kept_as = (sighting.decision.person_id,)
             self._sightings.append(sighting)
+
+    @property
+    def _keeping(self) -> bool:
+        return self._options.keep_faces > 0 and self._keeps_faces()
 
     def _decide_the_rest(self, time_s: float) -> None:
         """Let the decisions stand that are not firm and never will be."""
@@ -374,7 +378,7 @@ class LiveRecognizer:
         identity = self._identities.get(track)
         if identity is not None and identity.announced:
             self._emit("lost", track, time_s, reason)
-            if self._options.keep_faces:
+            if self._keeping:
                 self._tell_sighting(identity, ended=True)
         self._identities.pop(track, None)
         self._waited.pop(track, None)
@@ -399,7 +403,7 @@ class LiveRecognizer:
             reason=reason,
             crop_bgr=identity.crop_bgr if self._options.keep_crops else None,
             firm=identity.firm,
-            sighting=identity.sighting if self._options.keep_faces else None,
+            sighting=identity.sighting if self._keeping else None,
         )
         self._events.append(event)
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from uuid import uuid4
 
 import numpy as np
 
-from facepool.faces.analyze import face_jpeg
+from facepool.faces.analyze import Faces, face_jpeg
+from facepool.faces.pose import fit_a_head
 from facepool.recognize.evidence import Identity
-from facepool.recognize.fuse import Observation, best_of
+from facepool.recognize.fuse import Observation, best_of, weigh
 from facepool.types import Decision, Frame, SightedFaces, one_line
 
 FACES_KEPT = 5
@@ -77,6 +79,35 @@ def sighting_of(identity: Identity, most: int, *, ended: bool = False) -> TrackS
         faces=_columns(chosen),
         ended=ended,
     )
+
+
+def sightings_of_picture(faces: Faces, decisions: Sequence[Decision], min_size_px: float) -> list[TrackSighting]:
+    """What there is to keep of the people in a still picture: a sighting each, which has ended.
+
+    Args:
+        faces: The faces of the picture, with ``aligned``.
+        decisions: Who each is.
+        min_size_px: Of smaller faces, and of those that fit no head, nothing is kept.
+    """
+    if faces.aligned is None:
+        return []
+    now, found = datetime.now(UTC), []
+    heads = fit_a_head(faces.detections)
+    for row, decision in enumerate(decisions):
+        if not heads[row] or faces.measures.size_px[row] < min_size_px:
+            continue
+        observation = Observation(
+            embedding=faces.embeddings[row],
+            weight=weigh(float(faces.measures.overall[row]), faces.poses[row]),
+            pose=faces.poses[row],
+            size_px=float(faces.measures.size_px[row]),
+            time_s=0.0,
+            quality=float(faces.measures.overall[row]),
+            score=float(faces.measures.score[row]),
+            aligned_bgr=faces.aligned.images_bgr[row],
+        )
+        found.append(TrackSighting(str(uuid4()), decision, now, now, 0.0, 0.0, 1, _columns([observation]), ended=True))
+    return found
 
 
 def _columns(observations: Sequence[Observation]) -> SightedFaces:

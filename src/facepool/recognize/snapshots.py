@@ -1,5 +1,6 @@
 """Several pictures of one person, taken while they were in view, become one answer."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,6 @@ from facepool.recognize.decide import Criteria, decide
 from facepool.recognize.evidence import Identity
 from facepool.recognize.fuse import Observation, weigh
 from facepool.recognize.live import LiveOptions
-from facepool.recognize.sightings import TrackSighting, sighting_of
 from facepool.search import Search
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import Decision, Detections, Image
@@ -26,18 +26,25 @@ class SnapshotRecognizer:
         pool: Who is known; of the analyzer's embedding space. It may change meanwhile.
         policy: Chooses the threshold for the pool's size.
         options: What of live recognition holds for pictures: margins, hysteresis, which evidence is kept.
+        keeps_faces: Whether pictures of faces are kept for sightings now, where ``options.keep_faces`` says so.
 
     Raises:
         SpaceMismatch: The pool is of another embedding space.
     """
 
     def __init__(
-        self, analyzer: Analyzer, pool: Gallery, policy: ThresholdPolicy, options: LiveOptions | None = None
+        self,
+        analyzer: Analyzer,
+        pool: Gallery,
+        policy: ThresholdPolicy,
+        options: LiveOptions | None = None,
+        keeps_faces: Callable[[], bool] = lambda: True,
     ) -> None:
         self._analyzer = analyzer
         self._search = Search(pool, analyzer.space, live=True)
         self._policy = policy
         self._options = options or LiveOptions()
+        self._keeps_faces = keeps_faces
         self._search.check()
 
     def begin(self) -> Identity:
@@ -63,6 +70,7 @@ class SnapshotRecognizer:
         prepared = self._analyzer.prepare(image_bgr, detections[np.array([row])])
         (embedding,) = self._analyzer.embed(prepared.aligned)
         weight = weigh(float(prepared.measures.overall[0]), prepared.poses[0])
+        keep_picture = self._options.keep_faces > 0 and self._keeps_faces()
         observation = Observation(
             embedding=embedding,
             weight=weight,
@@ -71,16 +79,12 @@ class SnapshotRecognizer:
             time_s=float(identity.frames),  # all pictures are of one person: what they tell does not grow old
             quality=float(prepared.measures.overall[0]),
             score=float(detections.scores[row]),
-            aligned_bgr=prepared.aligned.images_bgr[0] if self._options.keep_pictures else None,
+            aligned_bgr=prepared.aligned.images_bgr[0] if keep_picture else None,
         )
         identity.absorb(observation)
         identity.see(detections.boxes[row], float(detections.scores[row]), observation.time_s)
         identity.shown = self.decide(identity)
         return identity.shown
-
-    def sighting(self, identity: Identity, *, ended: bool = False) -> TrackSighting | None:
-        """What there is to keep of somebody; None where faces are not kept, or nothing is decided, or none is good."""
-        return sighting_of(identity, self._options.keep_faces, ended=ended) if self._options.keep_faces else None
 
     def decide(self, identity: Identity) -> Decision:
         """Who it is by all pictures so far and the pool as it is now."""

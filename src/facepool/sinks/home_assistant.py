@@ -1,7 +1,8 @@
 """Home Assistant finds cameras and people by itself: its MQTT discovery.
 
-Each camera becomes a device with a sensor that says who is in view, and a binary sensor for each person of the pool.
-All of them read one kept message, ``PREFIX/cameras/CAMERA``::
+Each camera becomes a device with a sensor that says who is in view, a binary sensor for each person of the pool, and an
+event for unknown people who are there again, ``PREFIX/cameras/CAMERA/unknown``. The others read one kept message,
+``PREFIX/cameras/CAMERA``::
 
     {"state": "Ada, 1 unknown", "people": ["Ada"], "person_ids": ["9b1d..."], "unknown": 1}
 
@@ -33,6 +34,7 @@ DISCOVERY_PREFIX = "homeassistant"
 MOST_PEOPLE = 100
 """In a larger pool somebody gets sensors once they were recognized: Home Assistant is not made for thousands."""
 _LONGEST_STATE = 255
+_RETURNED = "unknown_returned"
 _LONGEST_SLUG = 40
 _SETTLED_S = 15.0
 """After so long all cameras are known that will be, and what else the broker has kept was left by an earlier run."""
@@ -199,6 +201,9 @@ class HomeAssistant:
         with self._lock:
             if camera not in self._cameras or self._closed:
                 return
+            if event.get("event") == _RETURNED:
+                self._tell_of_return(camera, event)
+                return
             in_view, track = self._in_view.setdefault(camera, {}), event.get("track")
             if not isinstance(track, int):
                 return
@@ -210,6 +215,11 @@ class HomeAssistant:
                 guest.person_id = person_id if isinstance(person_id, str) else None
                 self._note_seen(guest.person_id)
             self._tell(camera)
+
+    def _tell_of_return(self, key: str, event: EventRecord) -> None:
+        """Not kept by the broker: it happens now."""
+        told = {name: event.get(name) for name in ("group", "times", "since", "until")}
+        self._connection.publish(self._return_topic(key), _json({"event_type": _RETURNED, **told}))
 
     def close(self, timeout_s: float) -> None:
         """Nobody is in view any more, as far as anybody knows."""
@@ -263,7 +273,15 @@ class HomeAssistant:
                 "json_attributes_topic": self._state_topic(key),
                 "icon": "mdi:account-group",
                 **common,
-            }
+            },
+            f"{self._discovery}/event/{self._node}/{camera}_unknown/config": {
+                **common,
+                "name": "Unknown person again",
+                "unique_id": f"{self._node}_{camera}_unknown",
+                "event_types": [_RETURNED],
+                "state_topic": self._return_topic(key),
+                "icon": "mdi:account-question",
+            },
         }
         for person_id in people:
             found[self._person_topic(key, person_id)] = {
@@ -295,6 +313,9 @@ class HomeAssistant:
 
     def _state_topic(self, key: str) -> str:
         return self._connection.topic(f"cameras/{self._slug_of(key)}")
+
+    def _return_topic(self, key: str) -> str:
+        return f"{self._state_topic(key)}/unknown"
 
     def _slug_of(self, key: str) -> str:
         return _slug(self._cameras[key], key)

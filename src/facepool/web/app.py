@@ -17,7 +17,20 @@ from starlette.types import Scope
 import facepool
 from facepool.errors import FacepoolError
 from facepool.web import compreface, deepstack, problems
-from facepool.web.api import activity, cameras, enroll, keys, live, persons, pool, recognition, system
+from facepool.web.api import (
+    activity,
+    cameras,
+    enroll,
+    keys,
+    live,
+    persons,
+    pool,
+    recognition,
+    sightings,
+    suggestions,
+    system,
+    unknown,
+)
 from facepool.web.api import collections as collections_api
 from facepool.web.fallbacks import Fallbacks
 from facepool.web.hiding import HiddenFolders, usual_folders
@@ -32,7 +45,10 @@ _ROUTERS = (
     persons.router,
     recognition.router,
     pool.router,
+    suggestions.router,
     activity.router,
+    sightings.router,
+    unknown.router,
     cameras.router,
     system.settings_router,
     live.router,

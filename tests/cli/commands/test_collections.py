@@ -1,5 +1,6 @@
 """``--collection`` at every command that takes a pool, and ``facepool pool collections``, as a user runs them."""
 
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -15,8 +16,10 @@ from facepool.types import Sample
 from support import postgres
 from support.commands import Commands, Outcome, typed_here
 from support.fake_analyzer import SPACE
+from support.paths import ROOT
 from support.pools import POSTGRES, unit
 
+PACKAGE = ROOT / "src" / "facepool"
 Here = Callable[..., Outcome]
 
 
@@ -178,6 +181,14 @@ def test_every_command_that_takes_a_pool_takes_a_collection() -> None:
         options = {option for parameter in command.params for option in parameter.opts}
         if "--pool" in options:
             assert ("--collection" in options) == (path not in whole), path
+
+
+def test_nobody_takes_the_pool_for_the_collection_that_was_named() -> None:
+    """`settings.pool` is the pool with all of them: only who serves, lists or makes them means that."""
+    means_all = {"cli/context.py", "cli/commands/doctor.py", "cli/commands/serve.py", "web/app.py"}
+    means_all |= {"config.py", "web/services/collections.py"}
+    sources = {path.relative_to(PACKAGE).as_posix(): path.read_text("utf-8") for path in PACKAGE.rglob("*.py")}
+    assert {name for name, text in sources.items() if re.search(r"\bsettings\.pool\b", text)} <= means_all
 
 
 def _leaves(group: click.Group, before: str) -> list[tuple[str, click.Command]]:

@@ -12,7 +12,7 @@ import av
 import numpy as np
 import pytest
 
-from facepool import read_image
+from facepool import open_pool, read_image
 from facepool.capture import VideoSource, write_image
 from facepool.geometry import turn_image
 from support.broker import broker, listening
@@ -221,7 +221,7 @@ def test_home_assistant_sees_who_is_before_the_camera(crowd: Commands, photos: P
     assert "Ada" in [json.loads(text)["state"] for text in heard.of(state)]
     assert json.loads(heard.kept[state])["state"] == "nobody"
     names = {json.loads(text)["name"] for topic, text in heard.kept.items() if topic.startswith("homeassistant/")}
-    assert names == {"Ada", "Bob", "People"}
+    assert names == {"Ada", "Bob", "People", "Unknown person again"}
 
 
 def test_home_assistant_without_a_broker_is_refused_before_the_work(crowd: Commands, photos: Path) -> None:
@@ -387,3 +387,29 @@ def test_a_password_in_a_source_is_warned_of_unless_the_environment_has_it(facep
     for outcome in (named, hidden):
         assert "rtsp://***@127.0.0.1:9/1" in outcome.error
         assert "s3cret" not in outcome.out + outcome.err
+
+
+def test_strangers_of_pictures_and_films_are_kept_and_recognized_when_they_come_again(
+    crowd: Commands, photos: Path, tmp_path: Path
+) -> None:
+    first = crowd("recognize", photos, "--keep-unknown")
+    assert first.code == 0, first.err
+    assert "Faces of unknown people are kept in" in first.err
+    assert "for 14 days at most" in first.err
+    assert "facepool unknown forget erases them" in first.err
+    assert "Kept 2 sightings" in first.err
+    again = crowd("recognize", photos / "impostor_1.jpg", "--keep-unknown")
+    assert "Kept 1 sighting, 1 of them of unknown people who were seen before" in again.err
+    with open_pool(crowd.pool) as pool:
+        assert sorted(group.sightings for group in pool.inbox.groups()) == [1, 2]
+        assert all(one.person is None for one in pool.inbox.sightings())
+    silent = crowd("recognize", photos)
+    assert "kept" not in silent.err
+
+
+def test_a_pool_without_room_for_who_was_seen_is_refused(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    pair = tmp_path / "pair.npy"
+    assert crowd("people", "export", pair).code == 0
+    outcome = crowd("recognize", photos / "person_a_1.jpg", "--keep-unknown", "-p", pair)
+    assert outcome.code == 2
+    assert "cannot keep who was seen" in outcome.err

@@ -30,14 +30,17 @@ from facepool.cli.ui.sources import Sources, in_arguments, more_sources, note_to
 from facepool.cli.ui.viewer import Viewer, is_still
 from facepool.errors import ConfigError, InputError
 from facepool.files import storage_errors
-from facepool.gallery import open_pool
+from facepool.gallery import Pool, open_pool
+from facepool.groups.keeper import SightingKeeper, UnknownReturned
+from facepool.groups.learn import Learning, Suggested, Suggester, Why
 from facepool.overlay import Canvas, Painter, PresencePanel, Present, label_of, live_labels
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.live import LiveRecognizer, LiveSession
-from facepool.recognize.pictures import Recognizer
+from facepool.recognize.pictures import RecognizedFaces, Recognizer
+from facepool.recognize.sightings import Keep, TrackSighting, sightings_of_picture
 from facepool.records import event_record, face_records, live_records
 from facepool.search import Outage
-from facepool.types import Decision, Frame, Image
+from facepool.types import Decision, Frame, Image, counted
 from facepool.window import Window
 
 if TYPE_CHECKING:
@@ -86,6 +89,7 @@ def recognize(
     facepool recognize -s party.mp4 --headless -o named.mp4
     facepool recognize -s rtsp://host/stream --headless --json
     facepool recognize --webhook http://home/hook     tell another program who comes and goes
+    facepool recognize --keep-unknown                 keep strangers, to name them: facepool unknown list
     """
     outputs = Outputs(output, save_crops)
     context.warn_of_passwords(*in_arguments(sources), *more)
@@ -109,6 +113,9 @@ def recognize_sources(named: tuple[str, ...], context: CommandContext, outputs: 
         console.note(f"{people_count(pool.size().people)} in {pool.address}")
         context.say_how_searched(pool)
         console.note(f"Threshold {threshold.value:.3f}: {threshold.meaning}")
+        keeper = None
+        if settings.keeps_faces:
+            keeper = stack.enter_context(_keeping(context, pool, event_output))
         live_options = settings.live_options(keep_crops=outputs.crops is not None)
         for named_source in sources.all:
             with sources.report_errors(), sources.open(named_source) as source:
@@ -116,14 +123,55 @@ def recognize_sources(named: tuple[str, ...], context: CommandContext, outputs: 
                 show = (not is_still(source)) if window is None else window
                 viewer = Viewer(painter, screen if show else None, record)
                 if is_still(source):
-                    _recognize_pictures(source, recognizer, viewer, context, painter)
+                    _recognize_pictures(source, recognizer, viewer, context, painter, keeper)
                 else:
                     live = LiveRecognizer(context.analyzer, pool, context.policy, options=live_options)
                     event_output.watch(source)
-                    _recognize_moving(source, LiveSession(live, event_output.emit), viewer, console, painter)
+                    session = LiveSession(live, event_output.emit, None if keeper is None else _keep_by(keeper))
+                    _recognize_moving(source, session, viewer, console, painter)
                 if viewer.ended:
                     break
     return sources.exit_code
+
+
+@contextmanager
+def _keeping(context: CommandContext, pool: Pool, event_output: "_EventOutput") -> Iterator[SightingKeeper]:
+    """Keep who is seen, and say what is kept, where and for how long; at the end, what came of it.
+
+    Raises:
+        ConfigError: The pool is of a kind that has no place for that.
+    """
+    console, settings, inbox = context.console, context.settings, pool.inbox
+    whom = " and ".join(
+        who for who, kept in (("unknown", settings.keep_unknown), ("recognized", settings.keeps_recognized)) if kept
+    )
+    console.note(
+        f"Faces of {whom} people are kept in {pool.address}, for {settings.keep_days:g} days at most (no more than "
+        f"{settings.keep_sightings:,} sightings or {settings.keep_mb:g} MB). facepool unknown forget erases them"
+    )
+    del inbox
+    keeper = SightingKeeper(
+        partial(open_pool, context.pool_address, context.analyzer.space),
+        context.policy,
+        settings.keep_options,
+        on_returned=event_output.tell_of_return,
+        on_kept=Suggester(
+            Learning(context.policy, context.analyzer.fmr),
+            lambda: settings.refresh == "suggest",
+            event_output.tell_of_suggestion,
+        ),
+        say=console.note,
+    )
+    with keeper:
+        yield keeper
+    counts = keeper.counts
+    if counts.kept:
+        before = f", {counts.joined} of them of unknown people who were seen before" if counts.joined else ""
+        console.note(f"Kept {counted(counts.kept, 'sighting')}{before}")
+
+
+def _keep_by(keeper: SightingKeeper) -> Keep:
+    return lambda frame, sightings: keeper.take(frame.source, sightings)
 
 
 class _EventOutput:
@@ -174,6 +222,25 @@ class _EventOutput:
         for record in records:
             self._console.emit(record)
 
+    def tell_of_return(self, returned: UnknownReturned) -> None:
+        """Tell everybody that somebody unknown is there again."""
+        record = returned.record()
+        if self._others is not None:
+            self._others.put(record, returned.source)
+        self._console.emit(record)
+        since = returned.since[:16].replace("T", " ")
+        self._console.say(f"Stranger {returned.group} is there again: {returned.times} times since {since} UTC")
+
+    def tell_of_suggestion(self, suggested: Suggested) -> None:
+        """Tell everybody that a new view of somebody is suggested."""
+        record, suggestion = suggested.record(), suggested.suggestion
+        if self._others is not None:
+            self._others.put(record, suggestion.source)
+        self._console.emit(record)
+        self._console.say(
+            f"A new view of {suggestion.person} is suggested ({Why.of(suggestion).words}): facepool suggestions list"
+        )
+
     def _keep_crop(self, frame: Frame, event: Event) -> Path | None:
         """Where the best picture of the event's face so far is kept, if it is."""
         if self._crops is None or event.crop_bgr is None:
@@ -205,13 +272,22 @@ def _check_recording(output: Path | None, source: FrameSource, sources: Sources)
 
 
 def _recognize_pictures(
-    source: FrameSource, recognizer: Recognizer, viewer: Viewer, context: CommandContext, painter: Painter
+    source: FrameSource,
+    recognizer: Recognizer,
+    viewer: Viewer,
+    context: CommandContext,
+    painter: Painter,
+    keeper: SightingKeeper | None,
 ) -> None:
     console, detection = context.console, context.settings.detect_options()
     rows: list[tuple[str | Text, ...]] = []
     with console.counting("Recognizing", source.frame_count) as counter:
         for frame in viewer.pictures(source):
-            faces = recognizer.recognize(frame.image_bgr)
+            if keeper is None:
+                faces = recognizer.recognize(frame.image_bgr)
+            else:
+                faces, sightings = _recognize_and_prepare(frame, recognizer, context)
+                keeper.take(frame.source, sightings)
             note_turned(console, frame.source, faces.detections)
             for record in face_records(frame, faces, say_when_empty=True):
                 console.emit(record)
@@ -223,6 +299,16 @@ def _recognize_pictures(
             viewer.show(frame, partial(Canvas.paint, painter=painter, labels=labels))
             counter.step()
     console.table(("picture", ">face", "person", ">similarity", ">threshold", "reason"), rows)
+
+
+def _recognize_and_prepare(
+    frame: Frame, recognizer: Recognizer, context: CommandContext
+) -> tuple[RecognizedFaces, list[TrackSighting]]:
+    """The people in a picture, and what there is to keep of them."""
+    analyzed = context.analyzer.analyze(frame.image_bgr)
+    (faces,) = recognizer.decide([(analyzed.detections, analyzed.embeddings)])
+    min_size_px = context.settings.recognize_options().min_size_px
+    return faces, sightings_of_picture(analyzed, faces.decisions, min_size_px)
 
 
 def _recognize_moving(

@@ -1,21 +1,44 @@
-"""Who in the pool looks like the person of a scan: the same person, or somebody else? The user decides."""
+"""Who in the pool looks like the person who is registered: the same person, or somebody else? The user decides."""
 
 import sys
 from collections.abc import Collection, Sequence
+from typing import Protocol
 
 import click
 
 from facepool.cli.ui.console import Console
 from facepool.enroll.identity import LookAlike, Resolution
-from facepool.enroll.session import EnrollmentSession
+from facepool.enroll.session import EnrollOptions
 from facepool.errors import ConfigError, IdentityConflict
 from facepool.gallery import Gallery, find_name
 
 _QUESTION = "Are {person} and {other} the same person, or different people? (cancel stores nothing)"
 
 
+class Registering(Protocol):
+    """What the question is asked for: a scan, or faces that were kept of somebody."""
+
+    @property
+    def name(self) -> str:
+        """Of the person who is registered."""
+
+    @property
+    def subject(self) -> str:
+        """What looks like somebody: the scan, for example."""
+
+    @property
+    def options(self) -> EnrollOptions:
+        """Whether to ask at all."""
+
+    def look_alikes(self) -> tuple[LookAlike, ...]:
+        """Who looks alike."""
+
+    def resolve(self, name: str, resolution: Resolution) -> None:
+        """Decide on one of them."""
+
+
 def resolve_named(
-    session: EnrollmentSession, pool: Gallery, same_as: Collection[str], different_from: Collection[str]
+    session: Registering, pool: Gallery, same_as: Collection[str], different_from: Collection[str]
 ) -> None:
     """Decide on the people whom the command line names, before anything is scanned.
 
@@ -38,8 +61,8 @@ def resolve_named(
         session.resolve(name, resolution)
 
 
-def resolve_found(session: EnrollmentSession, same_as: Collection[str], console: Console) -> tuple[LookAlike, ...]:
-    """Decide on everybody who looks like the finished scan: with ``--force`` they are somebody else, else by asking.
+def resolve_found(session: Registering, same_as: Collection[str], console: Console) -> tuple[LookAlike, ...]:
+    """Decide on everybody who looks like who is registered: with ``--force`` they are somebody else, else by asking.
 
     Raises:
         IdentityConflict: Nobody can be asked, or a person who is said to be the same does not look like it.
@@ -50,7 +73,7 @@ def resolve_found(session: EnrollmentSession, same_as: Collection[str], console:
         if name not in {alike.person for alike in found}:
             raise IdentityConflict(
                 f"{session.name} was not registered",
-                why=f"the scan does not look like {name} of the pool",
+                why=f"{session.subject} does not look like {name} of the pool",
                 fix=f"Leave out --same-as {name}",
             )
     unresolved = [alike for alike in found if alike.resolution is None]
@@ -88,7 +111,7 @@ def discarded(person: str) -> click.Abort:
     return click.Abort(f"nothing was stored of {person}")
 
 
-def _ask(session: EnrollmentSession, alike: LookAlike, console: Console) -> None:
+def _ask(session: Registering, alike: LookAlike, console: Console) -> None:
     """Ask until there is an answer that can be."""
     console.note(f"{session.name} looks like {_words(alike)}")
     while True:

@@ -11,7 +11,8 @@ than its budget, or does not read what it is told, is closed with 1008.
     {"frame": 7, "time_s": 12.5, "size": [640, 480], "faces": [...], "events": [...], "took_ms": 31.0}
 
 Boxes are in pixels of the frame. Faces that are not ``told`` are not confirmed yet, and may be none; ``reason`` is
-``undecided`` for one that was not looked at often enough yet.
+``undecided`` for one that was not looked at often enough yet. ``sighting`` is what to say who it really is of
+(``/v1/sightings/{id}/correct``), where faces are kept; elsewhere the ``id`` of the face's latest event is.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ import math
 import struct
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ from facepool.capture import Rhythm
 from facepool.errors import FacepoolError, InputError, PoolUnreachable
 from facepool.recognize.events import LiveView
 from facepool.recognize.live import LiveSession
+from facepool.recognize.sightings import TrackSighting
 from facepool.records import event_record, live_records
 from facepool.types import Frame
 from facepool.web.hiding import hidden_folders
@@ -40,6 +42,7 @@ from facepool.web.problems import TRY_LATER, ServerBusy
 from facepool.web.services import CurrentServices, Services, live_recognizer
 from facepool.web.services.decoding import FRAME_LIMITS
 from facepool.web.services.following import OutageInfo
+from facepool.web.services.keeping import BROWSERS
 from facepool.web.services.keys import Caller, Role
 from facepool.web.services.turns import work_for
 
@@ -369,7 +372,8 @@ class _BrowserCamera:
         self._decoder = services.engine.decoder
         self._pool = services.pool.open_for_live()
         recognizer = live_recognizer(services.engine, services.tuning, services.tracks, self._pool)
-        self._session = LiveSession(recognizer, partial(services.activity.emit, _SOURCE))
+        self._keeper, self._place = services.keeper, f"{_SOURCE} {next(BROWSERS)}"
+        self._session = LiveSession(recognizer, partial(services.activity.emit, _SOURCE), self._keep)
         self._now_s = 0.0
         self._rhythm = Rhythm()
         self._came_s = time.monotonic()
@@ -391,6 +395,9 @@ class _BrowserCamera:
             return error_message(error) | {"frame": item.number}
         return _view_message(frame, view) | {"took_ms": round(1000 * (time.perf_counter() - began_s), 1)}
 
+    def _keep(self, _frame: Frame, sightings: Sequence[TrackSighting]) -> None:
+        self._keeper.take(_SOURCE, sightings, place=self._place)
+
     def idle(self) -> None:
         """A page in the background, or a computer that sleeps, shows nobody any more, and keeps its connection."""
         if time.monotonic() - self._came_s > self._rhythm.silent_after(_SILENT_S):
@@ -408,9 +415,13 @@ def _view_message(frame: Frame, view: LiveView) -> Message:
         "time_s": view.time_s,
         "size": [width, height],
         "faces": [
-            {name: record[name] for name in _FACE_FIELDS} | {"told": bool(confirmed)}
+            {name: record[name] for name in _FACE_FIELDS}
+            | {"told": bool(confirmed), "sighting": record.get("sighting")}
             for record, confirmed in zip(live_records(frame, view), view.confirmed, strict=True)
         ],
         "outage": None if (away := OutageInfo.of(view.outage)) is None else away.model_dump(mode="json"),
-        "events": [{name: event_record(frame, event)[name] for name in _EVENT_FIELDS} for event in view.events],
+        "events": [
+            {name: event_record(frame, event)[name] for name in _EVENT_FIELDS} | {"sighting": event.sighting}
+            for event in view.events
+        ],
     }

@@ -15,6 +15,7 @@ from facepool.enroll.pictures import Outcome
 from facepool.evaluation.calibration import MAX_TARGET_FPIR
 from facepool.gallery.checks import NAME_LIMIT
 from facepool.gallery.details import EXTERNAL_ID_LIMIT, NOTES_LIMIT, TAGS_LIMIT
+from facepool.groups.correct import LAST
 from facepool.thresholds import TARGET_FPIR
 from facepool.types import Reason
 from facepool.web.problems import Answers
@@ -196,6 +197,9 @@ class StoredSample(BaseModel):
     score: FourDigits | None
     appearance: str = Field(description="Which of the person's looks it shows; empty for the usual one")
     partial: bool = Field(description="From a guided scan that was accepted although directions were missing")
+    learned_from: str | None = Field(
+        description="`uuid` of the registered view near which it was learned, after a yes; null: it was registered"
+    )
     created_at: str | None
     model: str | None
     picture: bool = Field(description="Whether a picture of the face is kept")
@@ -382,6 +386,103 @@ class VisitPage(BaseModel):
     """Who was there from when to when, newest first."""
 
     visits: list[Visit]
+
+
+class SeenSighting(BaseModel):
+    """Somebody who was followed before one camera, from when to when, of whom faces are kept."""
+
+    id: str
+    source: str = Field(description="Which camera; `browser` for that of the page")
+    since: str = Field(description="ISO 8601 in UTC")
+    until: str = Field(description="The same, of when they were last seen")
+    person: str | None = Field(description="Who they are taken for; null: nobody known")
+    person_id: str | None
+    similarity: FourDigits | None = Field(description="Of the decision; null: it compared with nobody")
+    threshold: FourDigits | None = Field(description="That it was compared with")
+    frames: int = Field(description="How many frames the decision rests on")
+    group: int | None = Field(description="Number of the unknown person's group; null: they are in none")
+    named_at: str | None = Field(description="When they were named later, or corrected; null: never")
+    first_person_id: str | None = Field(description="Whom they were taken for at first, where that was corrected")
+
+
+class SightingPage(BaseModel):
+    """A page of sightings, the one that ended last first."""
+
+    sightings: list[SeenSighting]
+    next: str | None = Field(description="What `before` has to be for those that follow; null: none does")
+
+
+class KeptFace(BaseModel):
+    """One of the best faces of a sighting."""
+
+    id: str = Field(description="For its picture")
+    quality: Tenths
+    pose: PoseAngles | None
+
+
+class SightingDetail(SeenSighting):
+    """A sighting with its faces, best first."""
+
+    faces: list[KeptFace]
+
+
+class Correcting(Body):
+    """Who somebody is who was seen."""
+
+    person: Name | None = Field(description="null: nobody known")
+    preview: Annotated[bool, Field(description="Only say what it would do")] = False
+    template: Annotated[
+        bool, Field(description="Make the best face of the sighting a view of the person, if it is good")
+    ] = True
+    look_alikes: Annotated[
+        bool, Field(description="Flag the person, and whom it was taken for, as look-alikes, whose margin is measured")
+    ] = True
+    force: Annotated[bool, Field(description="Make the face a view although the pool speaks against it")] = False
+    last: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=5000,
+            description="How many of the newest sightings to look at for others who are named differently by it",
+        ),
+    ] = LAST
+
+
+class NamedOtherwise(BaseModel):
+    """A sighting that is named differently after a correction."""
+
+    sighting: str
+    before: str | None = Field(description="Who the pool names by its faces before; null: nobody")
+    after: str | None = Field(description="The same, afterwards")
+
+
+class Corrected(BaseModel):
+    """What a correction did, or would do."""
+
+    sighting: str | None = Field(description="Its id; null: no face was kept, and only the activity is corrected")
+    person: str | None = Field(description="Who it is now; null: nobody known")
+    previous: str | None = Field(description="Whom it was taken for")
+    template: bool = Field(description="Whether a face became a view of the person")
+    outcome: Outcome | None = Field(description="What became of the face, as when registering; null: nothing was asked")
+    removed: int = Field(description="Views that came from the sighting and left whom it is not")
+    look_alikes: tuple[str, str] | None = Field(description="Who are look-alikes by it; null: nobody")
+    margin: float | None = Field(
+        description="By how much one of them has to beat the other to be named; null: they have too few views for that "
+        "to be measured, and it is 0.1"
+    )
+    again: str | None = Field(description="Who the face would be named next time; null: nobody")
+    changes: list[NamedOtherwise] = Field(description="Who else is named differently among those looked at")
+    looked_at: int = Field(description="How many other sightings were looked at, the newest first")
+    undo: int | None = Field(description="Number by which it is taken back; null: nothing was changed")
+    message: str = Field(description="What happened to the face, in one line; empty: nothing is to be said")
+    notes: list[str] = Field(description="What could not be done yet")
+
+
+class DeletedSighting(BaseModel):
+    """Which sighting is gone, with its faces."""
+
+    id: str
+    notes: list[str]
 
 
 BYTES = "application/octet-stream"

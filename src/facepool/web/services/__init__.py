@@ -7,7 +7,7 @@ parts depend on each other: read it first, then ``pool`` and ``store``. Other pr
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from typing import Annotated
@@ -22,8 +22,10 @@ from facepool.faces.turns import TurnFinder
 from facepool.gallery import Pool
 from facepool.gallery.address import PoolAddress, PostgresAddress
 from facepool.gallery.collections import DEFAULT, NEWS
+from facepool.groups.keeper import SightingKeeper
 from facepool.models.catalog import ModelEntry
 from facepool.recognize.live import LiveRecognizer
+from facepool.recognize.sightings import FACES_KEPT
 from facepool.recognize.snapshots import SnapshotRecognizer
 from facepool.recognize.track import Tracker
 from facepool.sinks import EventOutputs
@@ -36,6 +38,7 @@ from facepool.web.services.engine import Engine
 from facepool.web.services.following import Follower
 from facepool.web.services.frigate import Frigate, FrigateClient
 from facepool.web.services.indexing import IndexMaker
+from facepool.web.services.keeping import count_kept, keeper_of, suggester_of
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import Limits
 from facepool.web.services.logs import Logs
@@ -76,6 +79,7 @@ class Services:
         outputs: Other programs that hear of events.
         follower: Keeps what is in memory of the pool up to date.
         indexing: Makes the index of a large pool in its database.
+        keeper: Keeps who was seen, where the settings say so.
         processes: Those that serve the pool, this one among them.
         frigate: Names the people of Frigate's events; None: it is not asked for.
         models: What the networks are, and under which terms.
@@ -103,6 +107,7 @@ class Services:
     outputs: EventOutputs
     follower: Follower
     indexing: IndexMaker
+    keeper: SightingKeeper
     processes: Processes
     given: Settings
     options: "ServerOptions"
@@ -131,6 +136,7 @@ class Services:
             self.neighbours.close()
         if self.frigate is not None:
             self.frigate.close()
+        self.keeper.close()
         self.outputs.close()
         if self.root is None:
             self.engine.close()
@@ -210,6 +216,8 @@ def assemble(
         processes=processes,
     )
     audit = Audit(store, access.person_id)
+    suggester = suggester_of(tuning, activity, analyzer.fmr)
+    keeper = keeper_of(access, tuning, activity, suggester)
     settling = Settling(Logs(store, activity, audit), store, access)
     setup = CameraSetup(
         recognizer=partial(live_recognizer, engine, tuning, tracks),
@@ -218,6 +226,7 @@ def assemble(
         turn_finder=partial(TurnFinder, engine.analyzer),
         capture=settings.capture_options(partial(TurnFinder, engine.analyzer)),
         rotate=settings.rotate,
+        keep=lambda camera, sightings: keeper.take(camera.name, sightings, place=camera.id, camera=camera.source),
     )
     frigate = None
     if settings.frigate is not None:
@@ -233,6 +242,7 @@ def assemble(
             activity.emit,
             tracks,
             _turn_of(processes, f"events of {client.name} below {topic}"),
+            keeper.take,
         )
 
     def tell_of_cameras(cameras: Sequence[Camera]) -> None:
@@ -257,6 +267,7 @@ def assemble(
         outputs=outputs,
         follower=Follower(access.open, announcements=processes.announcements),
         indexing=IndexMaker(access.open),
+        keeper=keeper,
         processes=processes,
         frigate=frigate,
         models=options.models,
@@ -272,6 +283,8 @@ def assemble(
     watch("cameras_watching", "Cameras that show something", lambda: services.cameras.showing)
     watch("events_delivered", "Events that other programs have got", lambda: services.outputs.delivered)
     watch("events_dropped", "Events that other programs never will get", lambda: services.outputs.dropped)
+    count_kept(keeper, watch)
+    watch("suggestions_made", "Faces suggested as new views of people", lambda: suggester.suggested)
     if frigate is not None:
         watch("frigate_waiting", "People of Frigate's events to look at", lambda: frigate.waiting)
     if root is None:
@@ -345,13 +358,15 @@ def live_recognizer(engine: Engine, tuning: Tuning, tracks: Iterator[int], pool:
     Several browsers are one source for those who hear of events, as is a camera that was restarted: no track of a
     server has the number of another.
     """
-    tracker = Tracker(numbers=tracks)
-    return LiveRecognizer(engine.analyzer, pool, tuning.policy, tracker, tuning.settings.live_options())
+    tracker, options = Tracker(numbers=tracks), replace(tuning.settings.live_options(), keep_faces=FACES_KEPT)
+    # Whether faces are kept may change while it watches.
+    return LiveRecognizer(engine.analyzer, pool, tuning.policy, tracker, options, lambda: tuning.settings.keeps_faces)
 
 
 def snapshot_recognizer(engine: Engine, tuning: Tuning, pool: Pool) -> SnapshotRecognizer:
     """A recognizer for pictures of which several show one person, with the settings as they are now."""
-    return SnapshotRecognizer(engine.analyzer, pool, tuning.policy, tuning.settings.live_options())
+    options = replace(tuning.settings.live_options(), keep_faces=FACES_KEPT)
+    return SnapshotRecognizer(engine.analyzer, pool, tuning.policy, options, lambda: tuning.settings.keeps_faces)
 
 
 async def services_of(connection: HTTPConnection) -> Services:  # async: it needs no thread

@@ -80,6 +80,10 @@ _RETELL = """
         ) OR visit IN (SELECT found.visit FROM server_activity AS found WHERE found.event_id IN ({each}))
     ) RETURNING id, visit
 """
+_NOBODY = """
+    UPDATE server_activity SET person = NULL, person_id = NULL, named_at = NULL, corrected_at = NULL
+    WHERE person_id = ?
+"""
 _RETOLD = """
     SELECT person, person_id, named_at, corrected_at FROM server_activity
     WHERE sighting = ? AND coalesce(named_at, corrected_at) IS NOT NULL LIMIT 1
@@ -140,6 +144,17 @@ class Activity:
             self.events.publish(record)
             self._announce(record)
             self._others(record, camera)
+
+    def tell(self, record: Record, camera: str = "") -> None:
+        """Pass on news that are of no track and are not kept here, such as that somebody unknown is there again.
+
+        Args:
+            record: With ``id``, ``at``, ``event`` and ``source``, as events have them.
+            camera: The camera's key for other programs, where it is one of the server's.
+        """
+        self.events.publish(record)
+        self._announce(record)
+        self._others(record, camera)
 
     def close(self) -> None:
         """Keep what waits to be kept, if the file is free now."""
@@ -221,10 +236,17 @@ class Activity:
         hidden = {row.visit for row in shown if row.person in self._store.hidden}
         return self._visits.of([self._without_erased(row) for row in shown if row.visit not in hidden])
 
-    def of_event(self, event_id: str) -> ActivityEntry | None:
-        """What is kept of an event, in any thread; None: nothing, or it speaks of somebody who is being erased."""
-        query = f"SELECT {_COLUMNS} FROM server_activity WHERE event_id = ? ORDER BY id DESC LIMIT 1"  # noqa: S608
-        return next(iter(self._entries_of(self._store.read(query, (event_id,)))), None)
+    def of_event(self, one: str) -> ActivityEntry | None:
+        """What is kept of an event, or the latest of a sighting, in any thread.
+
+        Args:
+            one: The id of either.
+
+        Returns:
+            None: nothing is, or it speaks of somebody who is being erased.
+        """
+        query = f"SELECT {_COLUMNS} FROM server_activity WHERE event_id = ? OR sighting = ? ORDER BY id DESC LIMIT 1"  # noqa: S608
+        return next(iter(self._entries_of(self._store.read(query, (one, one)))), None)
 
     def open_visits(self) -> list[int]:
         """The visits of those who are before a camera of this process."""
@@ -255,6 +277,9 @@ class Activity:
             person: The name of who they are; None: nobody known.
             at: When that was done.
         """
+        if retold.gone:
+            db.execute(_NOBODY, (retold.before,))
+            return
         mark, each = retold.mark, self._store.each_text
         which = "TRUE" if retold.marked else f"{mark} IS NOT NULL"
         values = (person, retold.after or None, at if retold.marked else None, retold.before)

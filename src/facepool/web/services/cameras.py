@@ -31,6 +31,7 @@ from facepool.gallery.database import Database
 from facepool.overlay import Painter, live_labels
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.live import LiveRecognizer, LiveSession
+from facepool.recognize.sightings import TrackSighting
 from facepool.records import live_records
 from facepool.types import Frame, Turn
 from facepool.web.problems import NotFound, RequestError, ServerBusy
@@ -94,6 +95,7 @@ class FaceInView(BaseModel):
     person: str | None = Field(description="null: unknown")
     reason: str = Field(description="`match` is the only one that names a person")
     since: str
+    sighting: str | None = Field(None, description="The `id` of the sighting, where faces are kept; null: none are")
 
 
 class CameraInfo(BaseModel):
@@ -150,6 +152,7 @@ class CameraSetup:
         emit: Passes on what happened before a camera, in the camera's thread.
         rotate: How cameras are turned that nothing else is said of.
         watches: Whether this process is to watch a camera, by its id; nothing is emitted by one that is not.
+        keep: Gets the sightings of a camera, in the camera's thread.
     """
 
     recognizer: Callable[[Pool], LiveRecognizer]
@@ -159,6 +162,7 @@ class CameraSetup:
     capture: CaptureOptions
     rotate: Rotation = "0"
     watches: Callable[[str], bool] = lambda _number: True
+    keep: Callable[["Camera", Sequence[TrackSighting]], None] = lambda _camera, _sightings: None
 
 
 class Camera:
@@ -330,7 +334,7 @@ class Camera:
         pace = None if source.live else Pace()
         self._line.connected()
         recognizer = self._setup.recognizer(pool)
-        with closing(LiveSession(recognizer, self._emit)) as session:
+        with closing(LiveSession(recognizer, self._emit, self._keep)) as session:
             silent = False
             for frame in frames_or_silence(source):
                 if self._stop.is_set() or not self._setup.watches(self.id):
@@ -355,6 +359,10 @@ class Camera:
         """Pass on what happened, unless it is for another process to say by now: this one may have stood still."""
         if self._setup.watches(self.id):
             self._setup.emit(self, frame, events)
+
+    def _keep(self, _frame: Frame, sightings: Sequence[TrackSighting]) -> None:
+        if self._setup.watches(self.id):
+            self._setup.keep(self, sightings)
 
     def _show(self, frame: Frame, view: LiveView) -> None:
         at_s = time.monotonic()

@@ -24,6 +24,7 @@ from facepool.errors import ConfigError, FacepoolError, InputError
 from facepool.gallery import Pool
 from facepool.recognize.events import Event, EventKind, EventReason
 from facepool.recognize.evidence import Identity
+from facepool.recognize.sightings import FACES_KEPT, TrackSighting, sighting_of
 from facepool.recognize.snapshots import Box, SnapshotRecognizer
 from facepool.sinks import BrokerConnection, Rejected, Unreachable
 from facepool.sinks.outbox import split_address
@@ -35,6 +36,8 @@ from facepool.web.services.decoding import LIMITS
 
 _LOG = logging.getLogger(__name__)
 
+Keep = Callable[[str, Sequence[TrackSighting]], None]
+"""Gets the sightings before a camera of Frigate, by its name here."""
 Emit = Callable[[str, Frame, Sequence[Event]], None]
 """Passes on what happened before a camera of Frigate, by its name here."""
 
@@ -287,6 +290,7 @@ class Frigate:
         emit: Passes on who came, was recognized, and went.
         tracks: Numbers for those who come.
         is_ours: Whether it is for this process to look at events, of several that hear of them.
+        keep: Gets the faces of those who came, where pictures of them are kept.
 
     Raises:
         ConfigError: There is no broker.
@@ -303,6 +307,7 @@ class Frigate:
         emit: Emit,
         tracks: Iterator[int],
         is_ours: Callable[[], bool] = lambda: True,
+        keep: Keep = lambda _source, _sightings: None,
     ) -> None:
         if not connections:
             raise broker_missing("--frigate")
@@ -311,6 +316,7 @@ class Frigate:
         self._make_recognizer = recognizer
         self._decode = decode
         self._emit = emit
+        self._keep = keep
         self._changed = threading.Condition()
         self._tracked: dict[str, _TrackedPerson] = {}
         self._ended: dict[str, None] = {}
@@ -469,8 +475,16 @@ class Frigate:
         if identity.shown is not None and identity.held != before:
             kind: EventKind = "recognized" if before is None else "changed"
             events.append(_event(kind, tracked, frame, identity.shown.reason, before))
+        if identity.shown is not None and identity.kept_as != (identity.shown.person_id,):
+            self._keep_faces(tracked, identity)
         if events:
             self._emit(tracked.source, frame, events)
+
+    def _keep_faces(self, tracked: _TrackedPerson, identity: Identity, *, ended: bool = False) -> None:
+        sighting = sighting_of(identity, FACES_KEPT, ended=ended)
+        if sighting is not None:
+            identity.kept_as = (sighting.decision.person_id,)
+            self._keep(tracked.source, [sighting])
 
     def _answer(self, tracked: _TrackedPerson, report: Report, recognizer: SnapshotRecognizer) -> None:
         """Tell Frigate who it is, unless it knows, or knows better."""
@@ -494,6 +508,7 @@ class Frigate:
             while len(self._ended) > _MOST_TRACKED:
                 self._ended.pop(next(iter(self._ended)))
         if tracked.identity is not None:
+            self._keep_faces(tracked, tracked.identity, ended=True)
             frame = Frame(_NO_PIXELS, tracked.source, max(0, tracked.looks - 1), time.monotonic() - tracked.began_s)
             self._emit(tracked.source, frame, [_event("lost", tracked, frame, "gone")])
 
@@ -532,4 +547,5 @@ def _event(
         bbox=(0.0, 0.0, 0.0, 0.0) if identity is None else identity.bbox,
         reason=reason,
         person_id=None if decision is None else decision.person_id,
+        sighting=None if identity is None or identity.crop_bgr is None else identity.sighting,
     )

@@ -1,7 +1,7 @@
 """Settings that the page may change while the server runs; what was changed is kept beside the pool."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pydantic import ValidationError
 
@@ -21,6 +21,7 @@ CHANGEABLE = frozenset(
         "detect_every",
         "keep_unknown",
         "keep_recognized",
+        "refresh",
         "register_threshold",
         "max_templates",
         "min_face",
@@ -47,6 +48,8 @@ class Tuning:
     ) -> None:
         self._store = store
         self._lock = threading.Lock()
+        self._listeners: list[Callable[[Settings, Settings], None]] = []
+        self._checks: list[Callable[[Settings], None]] = []
         self._given = self._settings = settings
         self.policy = ThresholdPolicy(fmr)
         """How thresholds are chosen; it follows the settings."""
@@ -59,10 +62,26 @@ class Tuning:
         """All of them."""
         return self._settings
 
+    def heed(self, listener: Callable[[Settings, Settings], None], check: Callable[[Settings], None]) -> None:
+        """Tell somebody of each change from now on.
+
+        Args:
+            listener: Is told the settings before and after it.
+            check: Raises what is wrong with settings before they are changed to these.
+        """
+        self._listeners.append(listener)
+        self._checks.append(check)
+
+    def is_withdrawn(self, name: str) -> bool:
+        """Whether a setting was switched off on a page."""
+        return self._store.kept(_KEPT).get(name) is False
+
     def reload(self) -> None:
         """Take what was changed on the page of another process since this one was started."""
         with self._lock:
+            before = self._settings
             self._use(self._store.kept(_KEPT))
+        self._tell(before)
 
     def change(self, changes: Mapping[str, object], by: str) -> Settings:
         """Change some, from now on and after the next start.
@@ -80,7 +99,10 @@ class Tuning:
                 f"{fixed[0]!r} cannot be changed while the server runs", fix=f"Change {', '.join(sorted(CHANGEABLE))}"
             )
         with self._lock:
-            _changed(self._settings, changes)
+            before = self._settings
+            wanted = _changed(self._settings, changes)
+            for check in self._checks:
+                check(wanted)
             if changes:
                 detail = ", ".join(f"{name} = {value}" for name, value in sorted(changes.items()))
                 with self._store.transaction() as db:
@@ -91,7 +113,12 @@ class Tuning:
                 for name in changes:
                     self._overruled.pop(name, None)
                 self._use(kept)
-            return self._settings
+        self._tell(before)
+        return self._settings
+
+    def _tell(self, before: Settings) -> None:
+        for listener in self._listeners:
+            listener(before, self._settings)
 
     def _use(self, kept: Mapping[str, object]) -> None:
         """Have settings as they were given, but for what was changed on a page."""
