@@ -192,7 +192,7 @@ def _kill(process: "subprocess.Popen[str]", after_s: float) -> None:
 
 
 def test_what_is_known_of_a_person_is_said_shown_and_found(crowd: Commands) -> None:
-    name = crowd("people", "list", "--json").records[0]["person"]
+    name = str(crowd("people", "list", "--json").records[0]["person"])
     said = crowd("people", "edit", name, "--tag", "Family", "--tag", "guest", "--notes", "Has the key", "--json")
     assert said.records[0]["tags"] == ["Family", "guest"]
     crowd("people", "edit", name, "--untag", "guest", "--external-id", "A-1815")
