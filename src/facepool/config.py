@@ -181,6 +181,11 @@ class Settings(BaseModel):
     keep_days: float = Field(14, gt=0, le=3650, description="Days that faces of --keep-unknown are kept, at most")
     keep_sightings: int = Field(5000, ge=1, le=1_000_000, description="Sightings that are kept, at most")
     keep_mb: float = Field(200, gt=0, le=1_000_000, description="Megabytes that kept sightings take, at most")
+    refresh: Literal["off", "suggest"] = Field(
+        "off",
+        description="suggest: propose new views of people who come to look different from their stored ones, by what "
+        "cameras see of them; each waits for your yes (facepool suggestions)",
+    )
     camera: tuple[str, ...] = Field(
         (),
         description="Camera that facepool serve watches: number or URL, after a name for people (Door=rtsp://...); may "
@@ -326,12 +331,17 @@ class Settings(BaseModel):
     def keep_options(self) -> KeepOptions:
         """What is kept of who was seen."""
         bounds = InboxBounds(self.keep_days, self.keep_sightings, max(1, round(self.keep_mb * 1_000_000)))
-        return KeepOptions(unknown=self.keep_unknown, recognized=self.keep_recognized, bounds=bounds)
+        return KeepOptions(unknown=self.keep_unknown, recognized=self.keeps_recognized, bounds=bounds)
+
+    @property
+    def keeps_recognized(self) -> bool:
+        """Whether faces of people who are recognized are kept: for corrections, or to learn from."""
+        return self.keep_recognized or self.refresh == "suggest"
 
     @property
     def keeps_faces(self) -> bool:
         """Whether faces of live recognition are kept at all."""
-        return self.keep_unknown or self.keep_recognized
+        return self.keep_unknown or self.keeps_recognized
 
 
 def turned(options: CaptureOptions, rotate: Rotation, find_turn: MakeTurnFinder) -> CaptureOptions:

@@ -38,6 +38,7 @@ FacepoolError
 │   ├── TransferIncomplete
 │   ├── UnknownSighting
 │   ├── UnknownSuggestion
+│   ├── SuggestionOutdated
 │   ├── GroupGone
 │   ├── GroupChanged
 │   ├── UndoUnknown
@@ -436,6 +437,15 @@ class UnknownSuggestion(PoolError):
     """
 
     code = "suggestion_unknown"
+
+
+class SuggestionOutdated(PoolError):
+    """What a suggestion rests on has changed: its face does not match what the person is enrolled with by now.
+
+    Remedy: decline it; what cameras see from now on is compared with the views that there are.
+    """
+
+    code = "suggestion_outdated"
 
 
 class GroupGone(PoolError):

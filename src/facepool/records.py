@@ -9,8 +9,9 @@ from pathlib import Path
 from facepool.enroll.coverage import Coverage, DirectionReport, ViewReport
 from facepool.enroll.identity import LookAlike
 from facepool.faces.analyze import Faces
-from facepool.gallery.sightings import UnknownGroup
+from facepool.gallery.sightings import Suggestion, UnknownGroup
 from facepool.groups.correct import Correction
+from facepool.groups.learn import Learned, Why
 from facepool.groups.library import PhotoFace, PhotoGroups
 from facepool.groups.naming import Named
 from facepool.groups.undoing import Undoable
@@ -124,6 +125,41 @@ def person_record(person: Person) -> Record:
     }
 
 
+def suggestion_record(suggestion: Suggestion) -> Record:
+    """A face that may become a view of somebody, and why it is proposed."""
+    why = Why.of(suggestion)
+    return {
+        "id": suggestion.number,
+        "person": suggestion.person,
+        "person_id": suggestion.person_id,
+        "face": suggestion.face_id,
+        "sighting": suggestion.sighting_id,
+        "source": suggestion.source,
+        "seen_at": suggestion.seen_at,
+        "reason": why.lack,
+        "sightings": why.sightings,
+        "days": why.days,
+        "similarity": rounded(suggestion.similarity, 4),
+        "quality": rounded(suggestion.quality, 1),
+        "pose": pose_record(suggestion.pose, 1),
+        "made_at": suggestion.made_at,
+        "expires_at": suggestion.expires_at,
+    }
+
+
+def learned_record(learned: Learned) -> Record:
+    """What a yes to a suggestion has done."""
+    suggestion = learned.suggestion
+    return {
+        "id": suggestion.number,
+        "person": suggestion.person,
+        "person_id": suggestion.person_id,
+        "sample": learned.template,
+        "replaced": learned.replaced,
+        "undo": learned.undo,
+    }
+
+
 def template_record(template: Template) -> Record:
     """A stored view: where it came from and how good it is; never its vector."""
     sample = template.sample
@@ -141,6 +177,7 @@ def template_record(template: Template) -> Record:
         "score": sample.score,
         "appearance": sample.appearance,
         "partial": sample.partial,
+        "learned_from": sample.learned_from or None,
         "created_at": template.created_at or None,
         "model": template.model or None,
     }

@@ -8,46 +8,26 @@ import numpy as np
 import pytest
 
 from facepool.groups.drift import (
-    TILT_DEG,
+    MOST_DEG,
     Core,
     LearnRule,
     SeenFace,
     View,
+    most_degrees,
     propose,
     tilted,
 )
-from facepool.models.catalog import FmrCurve
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import Floats, Pose
+from support.looks import CURVE, FRONTAL, at_similarity, between, somebody, unit
 
-CURVE = FmrCurve(points=((1e-1, 0.21), (1e-2, 0.3), (1e-3, 0.37), (1e-4, 0.426), (1e-5, 0.477)), source="made up")
 THRESHOLD = ThresholdPolicy(CURVE).identification(40).value
 RULE = LearnRule()
-FRONTAL, PROFILE = Pose(0, 0, 0), Pose(45, 0, 0)
+DEGREES = most_degrees(CURVE, THRESHOLD)
+PROFILE = Pose(45, 0, 0)
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 Store = Callable[[Floats, Floats], Floats]
 """From what was enrolled and a face to the vector that is stored."""
-
-
-def unit(vector: Floats) -> Floats:
-    return np.asarray(vector / np.linalg.norm(vector), np.float32)
-
-
-def somebody(seed: int) -> Floats:
-    return unit(np.random.default_rng(seed).normal(size=128).astype(np.float32))
-
-
-def between(one: Floats, other: Floats, share: float) -> Floats:
-    """On the way from one face to another, as the crow flies over the sphere."""
-    angle = np.arccos(float(one @ other))
-    return unit((np.sin((1 - share) * angle) * one + np.sin(share * angle) * other) / np.sin(angle))
-
-
-def at_similarity(one: Floats, similarity: float, seed: int) -> Floats:
-    """A face of the same person that looks different."""
-    beside = somebody(10_000 + seed)
-    beside = unit(beside - float(beside @ one) * one)
-    return unit(similarity * one + np.sqrt(1 - similarity**2) * beside)
 
 
 def view(embedding: Floats, *, learned: bool = False, pose: Pose | None = FRONTAL, days: int = 30) -> View:
@@ -75,6 +55,11 @@ def test_a_look_that_comes_again_on_other_days_is_proposed() -> None:
     assert proposal is not None
     assert (proposal.lack, proposal.sightings, proposal.days) == ("appearance", 3, 3)
     assert proposal.similarity == pytest.approx(0.65, abs=1e-4)
+
+
+def test_who_looks_as_enrolled_on_other_days_confirms_no_look() -> None:
+    usual = [replace(one, embedding=between(ADA, at_similarity(ADA, 0.65, 7), 0.4)) for one in seen(ADA, (1, 2, 3))]
+    assert propose(core_of(view(ADA)), [*seen(at_similarity(ADA, 0.65, 7), (0,)), *usual], NOW, RULE) is None
 
 
 @pytest.mark.parametrize(
@@ -138,16 +123,16 @@ def test_what_is_stored_of_a_face_is_near_what_was_enrolled() -> None:
     enrolled = np.stack([ADA, at_similarity(ADA, 0.7, 3)])
     for seed in range(20):
         face = at_similarity(enrolled[1], 0.65, seed)
-        stored = tilted(enrolled, face)
+        stored = tilted(enrolled, face, DEGREES)
         assert float(np.linalg.norm(stored)) == pytest.approx(1, abs=1e-6)
-        assert float(np.max(enrolled @ stored)) == pytest.approx(np.cos(np.radians(TILT_DEG)), abs=1e-3)
+        assert float(np.max(enrolled @ stored)) == pytest.approx(np.cos(np.radians(DEGREES)), abs=1e-3)
         assert float(stored @ face) > float(np.max(enrolled @ face)), "it is nearer to the face than before"
 
 
 def test_a_face_that_is_nearer_than_the_tilt_is_stored_as_it_is() -> None:
-    near = between(ADA, somebody(2), 0.02)
-    assert tilted(ADA[None], near) == pytest.approx(near, abs=1e-6)
-    assert tilted(ADA[None], ADA) == pytest.approx(ADA, abs=1e-6)
+    near = between(ADA, somebody(2), 0.01)
+    assert tilted(ADA[None], near, DEGREES) == pytest.approx(near, abs=1e-6)
+    assert tilted(ADA[None], ADA, DEGREES) == pytest.approx(ADA, abs=1e-6)
 
 
 def poisoned(victim: Floats, attacker: Floats, store: Store, *, rests_on_learned: bool = False) -> list[View]:
@@ -171,6 +156,10 @@ def poisoned(victim: Floats, attacker: Floats, store: Store, *, rests_on_learned
     return views
 
 
+def as_it_is_done(enrolled: Floats, face: Floats) -> Floats:
+    return tilted(enrolled, face, DEGREES)
+
+
 def as_it_is(_: Floats, face: Floats) -> Floats:
     return face
 
@@ -182,12 +171,12 @@ PAIRS = [(somebody(100 + seed), somebody(500 + seed)) for seed in range(12)]
 def test_an_attacker_who_morphs_step_by_step_is_not_taken_for_the_person(templates: int) -> None:
     for number, (victim, attacker) in enumerate(PAIRS):
         enrolled = np.stack([at_similarity(victim, 0.8, 10 * number + each) for each in range(templates)])
-        views = poisoned(enrolled, attacker, tilted)
+        views = poisoned(enrolled, attacker, as_it_is_done)
         assert len(views) > templates, "the attack did get something stored"
         reached = max(float(one.embedding @ attacker) for one in views)
         assert reached < THRESHOLD
         for one in views:
-            assert float(np.max(enrolled @ one.embedding)) >= np.cos(np.radians(TILT_DEG)) - 1e-4
+            assert float(np.max(enrolled @ one.embedding)) >= np.cos(np.radians(DEGREES)) - 1e-4
 
 
 def test_the_attack_would_succeed_if_faces_were_stored_as_they_are() -> None:
@@ -201,3 +190,20 @@ def test_an_attacker_reaches_their_own_face_where_learned_templates_count_as_enr
     victim, attacker = PAIRS[0]
     views = poisoned(victim[None], attacker, as_it_is, rests_on_learned=True)
     assert max(float(one.embedding @ attacker) for one in views) > 0.8
+
+
+def test_the_larger_the_pool_the_more_room_there_is_to_learn() -> None:
+    degrees = [most_degrees(CURVE, ThresholdPolicy(CURVE).identification(size).value) for size in (1, 100, 1000, 10**6)]
+    assert degrees[0] == 0
+    assert 0 < degrees[1] < degrees[2] < degrees[3] == MOST_DEG
+
+
+def test_nothing_is_proposed_where_there_is_no_room_to_learn() -> None:
+    core = Core([view(ADA)], CURVE, ThresholdPolicy(CURVE).identification(1).value, RULE)
+    assert core.most_learned == 0
+    assert propose(core, seen(at_similarity(ADA, 0.65, 7)), NOW, RULE) is None
+
+
+def test_nobody_has_more_learned_templates_than_enrolled_ones() -> None:
+    assert core_of(view(ADA)).most_learned == 1
+    assert core_of(*[view(at_similarity(ADA, 0.8, seed)) for seed in range(9)]).most_learned == 4

@@ -26,7 +26,7 @@ from facepool.gallery import Pool, open_pool
 from facepool.gallery.address import PoolAddress, PostgresAddress, make_folder_of, pool_address
 from facepool.gallery.collections import DEFAULT, collection_address, has_collection, unknown_collection
 from facepool.gallery.notices import COMMAND_LINE
-from facepool.models.catalog import PACKS, EmbedderSpec, ModelEntry, Progress, find_pack, space_of
+from facepool.models.catalog import PACKS, EmbedderSpec, FmrCurve, ModelEntry, Progress, find_pack, space_of
 from facepool.models.store import ModelStore, default_root
 from facepool.search import choose, describe, keeping_image
 from facepool.thresholds import ThresholdPolicy
@@ -40,7 +40,7 @@ DETECTION = ("quality", "detect_size", "detect_threshold")
 DECISION = ("threshold", "target_fpir", "min_margin")
 SEARCH = ("search", "exact")
 LIVE = ("firm_frames", "unknown_after", "detect_every")
-KEEPING = ("keep_unknown", "keep_recognized", "keep_days", "keep_sightings", "keep_mb")
+KEEPING = ("keep_unknown", "keep_recognized", "keep_days", "keep_sightings", "keep_mb", "refresh")
 SERVING = ("allow_origin", "allow_frame", "path_prefix", "tls")
 EVENTS = ("webhook", "mqtt", "home_assistant", "discovery_prefix")
 FRIGATE = ("frigate", "frigate_topic")
@@ -125,11 +125,15 @@ class CommandContext:
 
     def policy_of(self, pool: Pool) -> ThresholdPolicy:
         """The same for faces that a pool has already, without loading networks."""
-        settings, space = self.settings, pool.space
-        entry = self.store().entries().get(space.model) if space else None
-        curve = entry.spec.fmr if entry and isinstance(entry.spec, EmbedderSpec) else None
+        settings = self.settings
         target_fpir = settings.target_fpir if "target_fpir" in settings.model_fields_set else None
-        return ThresholdPolicy(curve, target_fpir, settings.threshold)
+        return ThresholdPolicy(self.curve_of(pool), target_fpir, settings.threshold)
+
+    def curve_of(self, pool: Pool) -> FmrCurve | None:
+        """How similar strangers get in a pool; None: nobody has measured its model."""
+        space = pool.space
+        entry = self.store().entries().get(space.model) if space else None
+        return entry.spec.fmr if entry and isinstance(entry.spec, EmbedderSpec) else None
 
     @property
     def models_in_use(self) -> tuple[str, str]:

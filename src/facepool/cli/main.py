@@ -26,6 +26,7 @@ COMMANDS = {
     "serve": "Serve a page, a REST interface and CompreFace's, with live cameras.",
     "keys": "Make, list and remove the API keys of a server.",
     "unknown": "Who strangers were: list, show, name, add, ignore, split, join, delete, undo.",
+    "suggestions": "Say yes or no to new views of people, which cameras proposed.",
     "people": "List, show, rename, merge, remove, export, import and load people.",
     "sightings": "Who was seen, where faces are kept; say who it really was.",
     "pool": "Back up and restore the pool, also while a server runs; index a large one.",

@@ -28,6 +28,7 @@ from facepool.gallery.rows import (
     insert_look_alikes,
     insert_person,
     insert_template,
+    read_learned,
     row_of_person,
     uuid_of,
 )
@@ -46,7 +47,7 @@ from facepool.gallery.sightings import (
     SuggestionState,
     UnknownGroup,
 )
-from facepool.types import Sample, SightedFaces, Sighting, counted
+from facepool.types import Floats, Sample, SightedFaces, Sighting, counted
 
 
 class Transactions(Protocol):
@@ -310,6 +311,11 @@ class Inbox:
         """
         with self._reading() as db:
             return rows.read_vectors(db, InboxVectors.empty() if known is None else known)
+
+    def embeddings(self, groups: Collection[int]) -> dict[int, Floats]:
+        """The faces of some groups, (F, D) float32 by the number of each; those that are not there are passed over."""
+        with self._reading() as db:
+            return rows.read_embeddings(db, groups)
 
     def set_state(self, number: int, state: GroupState) -> None:
         """Ignore a group, which stays unnamed then and raises nothing; or do so no more.
@@ -597,6 +603,19 @@ class Inbox:
         """
         with self.change() as db:
             return journal.close_suggestion(db, number, state, self._time())
+
+    def learned(self, person: str | None = None) -> dict[str, tuple[str, str]]:
+        """Templates that were learned, by their UUIDs: id and name of whose they are.
+
+        Args:
+            person: Of whom; None: of everybody.
+
+        Raises:
+            UnknownPerson: Nobody has that name.
+        """
+        with self._reading() as db:
+            row = None if person is None else row_of_person(db, find_name(person))
+            return {uuid: (owner, name) for uuid, owner, name in read_learned(db, row)}
 
     def note(self, action: str, caller: str, content: Mapping[str, Any]) -> int:
         """Remember inside `change` how it can be undone.

@@ -7,7 +7,7 @@ import numpy as np
 
 from facepool.errors import ConfigError, GroupChanged
 from facepool.gallery.database import Database
-from facepool.gallery.rows import fits, read_space
+from facepool.gallery.rows import delete_learned_from, fits, read_space
 from facepool.gallery.schema import uuid_bytes, uuid_text
 from facepool.gallery.sealing import sealed
 from facepool.gallery.sighting_rows import (
@@ -230,17 +230,23 @@ def owner_of_template(db: Database, template_uuid: str) -> int | None:
 
 
 def give_template(db: Database, template_uuid: str, person: int, revision: int) -> None:
-    """Make a template another person's."""
+    """Make a template another person's; what was learned from it of whom it is not is gone."""
     uuid = uuid_bytes(template_uuid)
+    before = owner_of_template(db, template_uuid)
+    if uuid is not None and before is not None and before != person:
+        delete_learned_from(db, uuid, before, revision)
     query = "UPDATE samples SET person_id = ? WHERE id = (SELECT sample_id FROM templates WHERE uuid = ?)"
     db.execute(query, (person, uuid))
     db.execute("UPDATE templates SET revision = ? WHERE uuid = ?", (revision, uuid))
 
 
 def delete_templates(db: Database, template_uuids: Collection[str], revision: int) -> int:
-    """Delete templates with their pictures; how many there were."""
+    """Delete templates with their pictures, and what was learned from them; how many of them there were."""
     gone = 0
-    for uuid in map(uuid_bytes, template_uuids):
+    for template_uuid in template_uuids:
+        uuid, owner = uuid_bytes(template_uuid), owner_of_template(db, template_uuid)
+        if uuid is not None and owner is not None:
+            delete_learned_from(db, uuid, owner, revision)
         db.execute("INSERT INTO removed_templates SELECT id, ? FROM templates WHERE uuid = ?", (revision, uuid))
         query = "DELETE FROM samples WHERE id IN (SELECT sample_id FROM templates WHERE uuid = ?)"
         gone += db.execute(query, (uuid,)).rowcount

@@ -35,6 +35,9 @@ Action = Literal[
     "kept apart",
     "deleted",
     "forgot unknown faces",
+    "accepted a suggestion",
+    "declined a suggestion",
+    "took back what was learned",
     "took back",
 ]
 """What was done, in the words of the audit log."""
@@ -43,6 +46,9 @@ NAME_CHANGES: tuple[Action, ...] = ("renamed", "merged")
 """Of these, the detail is the name that is gone."""
 RETELLING: tuple[Action, ...] = ("named", "took back a name", "corrected", "took back a correction")
 """Of these, the detail is that of a `Retold`: logs say of some sightings that they are somebody else."""
+
+ERASING: tuple[Action, ...] = ("erased", "erased_sample", "deleted", "forgot unknown faces", "took back a name")
+"""After these, bytes of what is gone are wiped at once."""
 
 
 @dataclass(frozen=True, slots=True)

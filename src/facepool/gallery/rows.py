@@ -259,6 +259,30 @@ def insert_template(db: Database, person: int, template: Template, revision: int
         db.execute("INSERT INTO pictures VALUES (?, ?)", (row, sample.picture))
 
 
+def delete_learned_from(db: Database, template_uuid: bytes, person: int, revision: int) -> int:
+    """Delete what a person has learned from a template that is theirs no longer; how many templates that were.
+
+    It is nearly the same vector, so whoever erases a wrong face means these, too.
+    """
+    learned = "SELECT id FROM samples WHERE person_id = ? AND learned_from = ?"
+    values = (person, uuid_text(template_uuid))
+    db.execute(
+        f"INSERT INTO removed_templates SELECT id, ? FROM templates WHERE sample_id IN ({learned})",  # noqa: S608 -- ours
+        (revision, *values),
+    )
+    return db.execute("DELETE FROM samples WHERE person_id = ? AND learned_from = ?", values).rowcount
+
+
+def read_learned(db: Database, person: int | None) -> list[tuple[str, str, str]]:
+    """UUIDs of templates that were learned, with id and name of whose they are; of one person, or of everybody."""
+    query = """SELECT templates.uuid, persons.uuid, persons.name FROM templates
+        JOIN samples ON samples.id = templates.sample_id JOIN persons ON persons.id = samples.person_id
+        WHERE samples.learned_from != ''"""
+    only, values = ("", ()) if person is None else (" AND samples.person_id = ?", (person,))
+    found = db.execute(f"{query}{only} ORDER BY templates.id", values)
+    return [(uuid_text(uuid), uuid_text(owner), str(name)) for uuid, owner, name in found]
+
+
 def template_of(row: tuple[Any, ...]) -> Template:
     """A template from a row of `TEMPLATES`."""
     number, uuid, person, person_uuid, blob, created_at, model, source, time_s, yaw, pitch, roll, quality, *rest = row

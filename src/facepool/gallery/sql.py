@@ -59,6 +59,7 @@ from facepool.gallery.rows import (
     TEMPLATES,
     calibration_of,
     columns_of,
+    delete_learned_from,
     delete_person,
     find_or_insert_person,
     find_person,
@@ -549,8 +550,10 @@ class SqlGallery(ABC):
             self._check_owner(db, template_id, name)
         with self._change() as (db, revision):
             sample, owner = self._check_owner(db, template_id, name)
+            (uuid,) = db.execute("SELECT uuid FROM templates WHERE id = ?", (template_id,)).fetchone()
             db.execute("INSERT INTO removed_templates VALUES (?, ?)", (template_id, revision))
             db.execute("DELETE FROM samples WHERE id = ?", (sample,))
+            delete_learned_from(db, bytes(uuid), row_of_person(db, owner), revision)
             db.execute(ONE_MORE_ERASED)
             self.note(db, "erased_sample", owner, row_of_person(db, owner), str(template_id))
         self.wipe_after(people=True)

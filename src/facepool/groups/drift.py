@@ -2,10 +2,10 @@
 
 A face that is proposed has to match what the person was *enrolled* with, never what was learned, at ``CORE_FMR``. That
 alone stops nobody who mixes their own face with the person's: a morph matches both. So what is stored is not the face,
-but the enrolled template that it resembles most, tilted by ``TILT_DEG`` towards the face (`tilted`). No learned
-template is ever farther than that from an enrolled one, however many there are and whoever said yes. Whoever is named
-by a learned template is nearly named by an enrolled one: at a threshold t their similarity to what was enrolled is
-at least ``cos(arccos t + TILT_DEG)``. See docs/adr/0047-learning-with-consent.md for what that costs and gains.
+but the enrolled template that it resembles most, tilted towards the face by a few degrees (`tilted`): by as many as
+leave everybody unnamed who resembles what was enrolled less than ``FLOOR_FMR`` of strangers do, whatever was learned
+(`most_degrees`). However many faces get a yes, nothing moves on from there, because only what was enrolled is ever
+tilted. See docs/adr/0047-learning-with-consent.md for what that costs and gains.
 """
 
 from collections.abc import Sequence
@@ -24,8 +24,13 @@ Lack = Literal["pose", "age", "appearance"]
 
 CORE_FMR = 1e-6
 """False match rate at which a face has to match a person's enrolled templates, all of them together."""
-TILT_DEG = 6.0
-"""How far from an enrolled template a learned one may lie."""
+FLOOR_FMR = 2e-3
+"""Share of strangers who resemble one enrolled template so much that they might be named by what was learned from it,
+if they had chosen the direction of its tilt themselves."""
+MOST_DEG = 10.0
+"""How far from an enrolled template a learned one may lie in the largest pool, whose threshold is high."""
+MOST_LEARNED = 4
+"""Learned templates of a person, and no more than enrolled ones: each raises the threshold for everybody."""
 _SAME_DIRECTION = 0.5
 """Cosine from which on two tilts of one template lead to the same look."""
 
@@ -103,6 +108,8 @@ class Proposal:
         similarity: To the enrolled template that it resembles most.
         sightings: In how many it was seen.
         days: On how many days.
+        look: (D,) float32, L2 norm 1, the mean of the faces that show the same look, each sighting counting once: what
+            of it was only the moment's is not in it.
     """
 
     face: SeenFace
@@ -110,6 +117,7 @@ class Proposal:
     similarity: float
     sightings: int
     days: int
+    look: Floats
 
 
 class Core:
@@ -126,6 +134,7 @@ class Core:
         self._views = views
         self._rule = rule
         self._threshold = threshold
+        self._degrees = most_degrees(curve, threshold)
         self._enrolled = np.stack([view.embedding for view in views if not view.learned])
         self._learned = [view.embedding for view in views if view.learned]
         self.least = max(similarity_at(curve, CORE_FMR / len(self._enrolled)), threshold + rule.min_lead)
@@ -136,7 +145,16 @@ class Core:
 
     def tilted(self, embedding: Floats) -> Floats:
         """What is stored of a face: see `tilted`."""
-        return tilted(self._enrolled, embedding)
+        return tilted(self._enrolled, embedding, self._degrees)
+
+    @property
+    def most_learned(self) -> int:
+        """How many learned templates the person may have."""
+        return min(MOST_LEARNED, len(self._enrolled)) if self._degrees > 0 else 0
+
+    def origin(self, embedding: Floats) -> Floats:
+        """The enrolled template that a face resembles most."""
+        return np.asarray(self._enrolled[int(np.argmax(self._enrolled @ embedding))])
 
     def matches(self, embedding: Floats) -> bool:
         """Whether a face matches what was enrolled at the pool's threshold."""
@@ -146,12 +164,16 @@ class Core:
         """Whether a face matches what was enrolled, at ``CORE_FMR`` and far above the pool's threshold."""
         return self.similarity(embedding) >= self.least
 
+    def is_new(self, embedding: Floats) -> bool:
+        """Whether a face shows what no enrolled template shows."""
+        return self.similarity(embedding) < self._rule.novelty
+
     def lack(self, face: SeenFace, now: datetime) -> Lack | None:
         """What the person's templates lack that a face has; None: nothing, or it is not good enough."""
         rule = self._rule
-        if face.quality < rule.min_quality or not self.holds(face.embedding):
+        if not self.most_learned or face.quality < rule.min_quality or not self.holds(face.embedding):
             return None
-        if self.similarity(face.embedding) >= rule.novelty or self._is_learned(face.embedding):
+        if not self.is_new(face.embedding) or self._is_learned(face.embedding):
             return None
         alike = [view for view in self._views if _same_pose(view.pose, face.pose, rule.pose_deg)]
         if face.pose is not None and not alike:
@@ -160,11 +182,31 @@ class Core:
             return "age"
         return "appearance"
 
+    def is_like_any(self, embedding: Floats, others: Sequence[Floats]) -> bool:
+        """Whether a face shows the look of one of some others: away from what was enrolled the same way."""
+        return any(leads_to(self._enrolled, other, embedding) for other in others)
+
     def _is_learned(self, embedding: Floats) -> bool:
-        return any(leads_to(self._enrolled, known, embedding) for known in self._learned)
+        return self.is_like_any(embedding, self._learned)
 
 
-def tilted(enrolled: Floats, embedding: Floats, degrees: float = TILT_DEG) -> Floats:
+def most_degrees(curve: FmrCurve, threshold: float) -> float:
+    """How far a template may be tilted in a pool, 0 up to ``MOST_DEG``.
+
+    Whoever is named by a template that was tilted by d has a similarity of ``cos(arccos(threshold) + d)`` at least to
+    the enrolled one (the triangle inequality of angles). That is not to fall below what ``FLOOR_FMR`` of strangers
+    have.
+    A small pool has a low threshold, which leaves little room, and misses few.
+
+    Args:
+        curve: False match rates of the embedder.
+        threshold: Of the pool.
+    """
+    room = np.degrees(np.arccos(similarity_at(curve, FLOOR_FMR)) - np.arccos(min(1.0, threshold)))
+    return float(np.clip(room, 0.0, MOST_DEG))
+
+
+def tilted(enrolled: Floats, embedding: Floats, degrees: float) -> Floats:
     """The enrolled template that a face resembles most, turned towards the face by a few degrees at most.
 
     Args:
@@ -211,9 +253,7 @@ def propose(core: Core, seen: Sequence[SeenFace], now: datetime, rule: LearnRule
         now: The time.
         rule: What makes one worth proposing.
     """
-    doubtful = {face.sighting for face in seen if not core.matches(face.embedding)}
-    sure = [face for face in seen if face.sighting not in doubtful]
-    proposals = []
+    sure, proposals = sure_faces(core, seen), []
     for face in sure:
         lack = core.lack(face, now)
         if lack is None:
@@ -222,11 +262,39 @@ def propose(core: Core, seen: Sequence[SeenFace], now: datetime, rule: LearnRule
         sightings, days = len({one.sighting for one in same}), len({one.seen.date() for one in same})
         span = max(one.seen for one in same) - min(one.seen for one in same)
         if sightings >= rule.sightings and days >= rule.days and span >= rule.span:
-            proposals.append(Proposal(face, lack, core.similarity(face.embedding), sightings, days))
+            similarity = core.similarity(face.embedding)
+            proposals.append(Proposal(face, lack, similarity, sightings, days, mean_look(same)))
     return max(proposals, key=lambda one: (one.sightings, one.face.quality), default=None)
 
 
+def mean_look(faces: Sequence[SeenFace]) -> Floats:
+    """(D,) float32, L2 norm 1, the mean of some faces, at least one, each sighting counting once."""
+    by_sighting: dict[str, list[Floats]] = {}
+    for face in faces:
+        by_sighting.setdefault(face.sighting, []).append(face.embedding)
+    mean = np.mean([np.mean(vectors, axis=0) for vectors in by_sighting.values()], axis=0)
+    return np.asarray(mean / np.linalg.norm(mean), np.float32)
+
+
+def sure_faces(core: Core, seen: Sequence[SeenFace]) -> list[SeenFace]:
+    """Faces of sightings that show the person and nobody else."""
+    doubtful = {face.sighting for face in seen if not core.matches(face.embedding)}
+    return [face for face in seen if face.sighting not in doubtful]
+
+
+def look_of(face: SeenFace, seen: Sequence[SeenFace], core: Core) -> Floats:
+    """(D,) the mean of a face and of all others that show the same look; see `Proposal`."""
+    return mean_look(_of_one_look(face, sure_faces(core, seen), core))
+
+
 def _of_one_look(face: SeenFace, seen: Sequence[SeenFace], core: Core) -> list[SeenFace]:
-    """Faces that show the same look: they are more like the face than the face is like what was enrolled."""
-    least = core.similarity(face.embedding)
-    return [one for one in seen if one is face or float(one.embedding @ face.embedding) > least]
+    """A face and all others that show the same look: new ones, more like each other than like what was enrolled."""
+    own = core.similarity(face.embedding)
+    others = [
+        one
+        for one in seen
+        if one is not face
+        and core.is_new(one.embedding)
+        and float(one.embedding @ face.embedding) > max(own, core.similarity(one.embedding))
+    ]
+    return [face, *others]

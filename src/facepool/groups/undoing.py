@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from facepool.errors import UndoUnknown
 from facepool.gallery import Gallery
 from facepool.gallery.sightings import JournalEntry
-from facepool.groups import correct, naming, unknown
+from facepool.groups import correct, learn, naming, unknown
 
 _ALL = 1 << 40
 Words = Callable[[Gallery, JournalEntry], str]
@@ -46,6 +46,8 @@ WAYS: Mapping[str, tuple[Words, TakeBack]] = {
     "split": (unknown.change_in_words, unknown.take_back_split),
     "joined": (unknown.change_in_words, unknown.take_back_join),
     "kept apart": (unknown.change_in_words, unknown.take_back_apart),
+    learn.ACCEPTED: (learn.answer_in_words, learn.take_back_answer),
+    learn.DECLINED: (learn.answer_in_words, learn.take_back_answer),
 }
 
 

@@ -27,6 +27,7 @@ from facepool.web.api import (
     pool,
     recognition,
     sightings,
+    suggestions,
     system,
     unknown,
 )
@@ -44,6 +45,7 @@ _ROUTERS = (
     persons.router,
     recognition.router,
     pool.router,
+    suggestions.router,
     activity.router,
     sightings.router,
     unknown.router,

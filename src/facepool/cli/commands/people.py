@@ -286,7 +286,7 @@ def _row(template: Template) -> tuple[str, ...]:
         _number(sample.quality),
         _number(sample.size_px),
         *(("", "", "") if pose is None else map(_number, (pose.yaw, pose.pitch, pose.roll))),
-        Path(sample.source).name,
+        f"{Path(sample.source).name}{', learned' if sample.learned_from else ''}",
         "" if sample.time_s is None else f"{sample.time_s:.1f} s",
         _local(template.created_at),
         template.model,

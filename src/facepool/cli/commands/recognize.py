@@ -32,6 +32,7 @@ from facepool.errors import ConfigError, InputError
 from facepool.files import storage_errors
 from facepool.gallery import Pool, open_pool
 from facepool.groups.keeper import SightingKeeper, UnknownReturned
+from facepool.groups.learn import Learning, Suggested, Suggester, Why
 from facepool.overlay import Canvas, Painter, PresencePanel, Present, label_of, live_labels
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.live import LiveRecognizer, LiveSession
@@ -143,7 +144,7 @@ def _keeping(context: CommandContext, pool: Pool, event_output: "_EventOutput") 
     console, settings = context.console, context.settings
     _ = pool.inbox  # raises where there is no place for one
     whom = " and ".join(
-        who for who, kept in (("unknown", settings.keep_unknown), ("recognized", settings.keep_recognized)) if kept
+        who for who, kept in (("unknown", settings.keep_unknown), ("recognized", settings.keeps_recognized)) if kept
     )
     console.note(
         f"Faces of {whom} people are kept in {pool.address}, for {settings.keep_days:g} days at most (no more than "
@@ -154,6 +155,11 @@ def _keeping(context: CommandContext, pool: Pool, event_output: "_EventOutput") 
         context.policy,
         settings.keep_options,
         on_returned=event_output.tell_of_return,
+        on_kept=Suggester(
+            Learning(context.policy, context.analyzer.fmr),
+            lambda: settings.refresh == "suggest",
+            event_output.tell_of_suggestion,
+        ),
         say=console.note,
     )
     with keeper:
@@ -224,6 +230,16 @@ class _EventOutput:
         self._console.emit(record)
         since = returned.since[:16].replace("T", " ")
         self._console.say(f"Stranger {returned.group} is there again: {returned.times} times since {since} UTC")
+
+    def tell_of_suggestion(self, suggested: Suggested) -> None:
+        """Tell everybody that a new view of somebody is suggested."""
+        record, suggestion = suggested.record(), suggested.suggestion
+        if self._others is not None:
+            self._others.put(record, suggestion.source)
+        self._console.emit(record)
+        self._console.say(
+            f"A new view of {suggestion.person} is suggested ({Why.of(suggestion).words}): facepool suggestions list"
+        )
 
     def _keep_crop(self, frame: Frame, event: Event) -> Path | None:
         """Where the best picture of the event's face so far is kept, if it is."""

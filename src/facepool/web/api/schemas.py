@@ -193,6 +193,9 @@ class StoredSample(BaseModel):
     score: FourDigits | None
     appearance: str = Field(description="Which of the person's looks it shows; empty for the usual one")
     partial: bool = Field(description="From a guided scan that was accepted although directions were missing")
+    learned_from: str | None = Field(
+        description="`uuid` of the registered view near which it was learned, after a yes; null: it was registered"
+    )
     created_at: str | None
     model: str | None
     picture: bool = Field(description="Whether a picture of the face is kept")

@@ -38,7 +38,7 @@ from facepool.web.services.engine import Engine
 from facepool.web.services.following import Follower
 from facepool.web.services.frigate import Frigate, FrigateClient
 from facepool.web.services.indexing import IndexMaker
-from facepool.web.services.keeping import count_kept, keeper_of
+from facepool.web.services.keeping import count_kept, keeper_of, suggester_of
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import Limits
 from facepool.web.services.logs import Logs
@@ -216,7 +216,8 @@ def assemble(
         processes=processes,
     )
     audit = Audit(store, access.person_id)
-    keeper = keeper_of(access, tuning, activity)
+    suggester = suggester_of(tuning, activity, analyzer.fmr)
+    keeper = keeper_of(access, tuning, activity, suggester)
     settling = Settling(Logs(store, activity, audit), store, access)
     setup = CameraSetup(
         recognizer=partial(live_recognizer, engine, tuning, tracks),
@@ -283,6 +284,7 @@ def assemble(
     watch("events_delivered", "Events that other programs have got", lambda: services.outputs.delivered)
     watch("events_dropped", "Events that other programs never will get", lambda: services.outputs.dropped)
     count_kept(keeper, watch)
+    watch("suggestions_made", "Faces suggested as new views of people", lambda: suggester.suggested)
     if frigate is not None:
         watch("frigate_waiting", "People of Frigate's events to look at", lambda: frigate.waiting)
     if root is None:

@@ -7,6 +7,8 @@ from itertools import count
 from facepool.config import Settings
 from facepool.errors import ConfigError
 from facepool.groups.keeper import KeepOptions, SightingKeeper
+from facepool.groups.learn import Learning, Suggester
+from facepool.models.catalog import FmrCurve
 from facepool.web.services.activity import Activity
 from facepool.web.services.pool import PoolAccess
 from facepool.web.services.tuning import Tuning
@@ -17,7 +19,22 @@ BROWSERS = count(1)
 """Numbers for browsers: all are one source, and people before two of them may be one."""
 
 
-def keeper_of(pool: PoolAccess, tuning: Tuning, activity: Activity) -> SightingKeeper:
+def suggester_of(tuning: Tuning, activity: Activity, curve: FmrCurve | None) -> Suggester:
+    """Suggest new views of people where the settings say so, and tell everybody.
+
+    Args:
+        tuning: The settings.
+        activity: Tells everybody.
+        curve: How similar strangers get; None: nobody has measured it, and nothing is suggested.
+    """
+    return Suggester(
+        Learning(tuning.policy, curve),
+        lambda: tuning.settings.refresh == "suggest",
+        lambda suggested: activity.tell(suggested.record()),
+    )
+
+
+def keeper_of(pool: PoolAccess, tuning: Tuning, activity: Activity, suggester: Suggester) -> SightingKeeper:
     """Keep what the settings say, as they are at each time; switching ``keep_unknown`` off erases at once.
 
     Raises:
@@ -32,6 +49,7 @@ def keeper_of(pool: PoolAccess, tuning: Tuning, activity: Activity) -> SightingK
         tuning.policy,
         options,
         on_returned=lambda returned: activity.tell(returned.record(), returned.camera),
+        on_kept=suggester,
     )
 
     def check(settings: Settings) -> None:

@@ -21,6 +21,7 @@ CHANGEABLE = frozenset(
         "detect_every",
         "keep_unknown",
         "keep_recognized",
+        "refresh",
         "register_threshold",
         "max_templates",
         "min_face",
