@@ -148,6 +148,28 @@ class Verified(BaseModel):
     faces: tuple[FoundFace, FoundFace] = Field(description="What was compared")
 
 
+class GroupedFace(BaseModel):
+    """A face of one of the pictures of a request."""
+
+    picture: int = Field(ge=0, description="Which picture of the request, from 0 on")
+    bbox: tuple[float, float, float, float] = Field(description="left, top, right, bottom; may reach beyond the border")
+    score: Share = Field(description="The detector's own score")
+
+
+class FaceGroup(BaseModel):
+    """Faces that show one person, as far as one can tell."""
+
+    id: int = Field(ge=1, description="Of this answer only")
+    faces: list[GroupedFace]
+
+
+class Grouped(BaseModel):
+    """The faces of some pictures, put together by whom they show; nobody is named, and nothing is stored."""
+
+    groups: list[FaceGroup] = Field(description="The largest first")
+    ungrouped: list[GroupedFace] = Field(description="Faces that are like no other")
+
+
 class RingPlace(BaseModel):
     """One place of the ring around straight ahead."""
 
