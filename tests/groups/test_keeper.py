@@ -254,6 +254,26 @@ def test_of_too_many_that_wait_the_oldest_are_left_out(desk: Desk) -> None:
     assert desk.said == ["more is seen than can be kept: some sightings are left out"]
 
 
+def test_films_and_pictures_wait_for_room(desk: Desk) -> None:
+    keeper = desk.new_keeper(most_waiting=1)
+    with keeper:
+        for person in range(4):
+            keeper.take(DOOR, [seen(view(person, 0), minutes_ago=10 * person)], patience_s=30)
+    assert list(desk.groups.values()) == [1, 1, 1, 1]
+    assert keeper.counts.lost == 0
+
+
+def test_who_is_named_while_they_are_still_there_has_not_come_again(desk: Desk) -> None:
+    one = seen(view(0, 0), minutes_ago=20, ended=False)
+    desk.keep(seen(view(0, 80), minutes_ago=600), one)
+    first, second = desk.pool.inbox.sightings()
+    assert first.group != second.group
+    desk.pool.inbox.to_person("Ada", [], [one.id], create=True)
+    desk.keep(replace(one, faces=faces(view(0, 80)), ended=True))
+    assert desk.pool.inbox.sighting(one.id).person == "Ada"
+    assert desk.returned == []
+
+
 def test_a_full_inbox_drops_strangers_who_were_seen_once_first_and_says_so(desk: Desk) -> None:
     desk.options = KeepOptions(unknown=True, bounds=InboxBounds(sightings=3))
     desk.keep(seen(view(0, 0), minutes_ago=900), seen(view(0, 5), minutes_ago=800))
