@@ -151,6 +151,16 @@ def test_what_is_likely_is_proposed_and_never_joined(desk: Desk) -> None:
     assert desk.returned == []
 
 
+def test_between_groups_that_were_split_nobody_chooses(desk: Desk) -> None:
+    one, other = seen(view(0, 20), minutes_ago=600), seen(view(0, -15), minutes_ago=500)
+    desk.keep(one, other)
+    (number,) = desk.groups
+    desk.pool.inbox.split(number, [other.id])
+    desk.keep(seen(view(0, 0), minutes_ago=5))
+    assert list(desk.groups.values()) == [1, 1, 1]
+    assert len(desk.pool.inbox.proposals()) == 2
+
+
 def test_an_ignored_group_takes_its_own_and_raises_nothing(desk: Desk) -> None:
     first = seen(view(0, 0), minutes_ago=600)
     desk.keep(first)

@@ -407,7 +407,14 @@ class SightingKeeper:
             own = self._own_group(inbox, followed)
             settled = own is not None and followed is not None and not followed.alone
             others = self._without(inbox, item, own)
-            found = belonging(item.seen.faces, vectors, self._policy, calibration=calibration, without=others)
+            found = belonging(
+                item.seen.faces,
+                vectors,
+                self._policy,
+                calibration=calibration,
+                without=others,
+                apart_from=inbox.apart_from,
+            )
             group = own if settled else found.group
             if group is not None and group != own:
                 returned = _returned(inbox, item, group, found)
