@@ -310,6 +310,15 @@ def test_a_stranger_is_named_with_keys_taken_back_corrected_and_forgotten(
     page.click(".toast:has-text('Corrected') button:text-is('Undo')")
     page.wait_for_selector(".day a:text-is('Ada')")
 
+    with open_pool(facepool.pool) as pool:
+        (seen,) = pool.inbox.sightings(person="Ada")
+        assert pool.inbox.suggest(pool.inbox.faces([seen.id])[seen.id].ids[-1], "Ada", 0.7, "pose 4 3")
+    opened.go("people/Ada")
+    page.wait_for_selector("#suggested-heading")
+    page.click(".row:has-text('from another side') button:text-is('No')")
+    page.click(".toast:has-text('Not stored') button")
+    page.wait_for_selector(".row:has-text('from another side') button:has-text('Yes, Ada')")
+
     opened.go("unknown")
     page.click("button:text-is('Stop keeping') >> nth=0")
     page.click("dialog button:text-is('Stop keeping')")

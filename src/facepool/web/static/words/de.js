@@ -402,6 +402,8 @@ export default {
   "audit.exported": "exportiert",
   "audit.exported_the_pool": "den Bestand exportiert",
   "audit.changed_settings": "Einstellungen geändert",
+  "audit.made_a_collection": "eine Sammlung gemacht",
+  "audit.removed_a_collection": "eine Sammlung gelöscht",
   "audit.made_a_key": "einen Schlüssel gemacht",
   "audit.removed_a_key": "einen Schlüssel entfernt",
   "audit.signed_in": "angemeldet",

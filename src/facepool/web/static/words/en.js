@@ -402,6 +402,8 @@ export default {
   "audit.exported": "exported",
   "audit.exported_the_pool": "exported the pool",
   "audit.changed_settings": "changed settings",
+  "audit.made_a_collection": "made a collection",
+  "audit.removed_a_collection": "removed a collection",
   "audit.made_a_key": "made a key",
   "audit.removed_a_key": "removed a key",
   "audit.signed_in": "signed in",
