@@ -51,7 +51,7 @@ class LearnRule:
     """
 
     novelty: float = 0.8
-    min_quality: float = 60.0
+    min_quality: float = 50.0
     min_lead: float = 0.1
     pose_deg: float = 20.0
     age: timedelta = timedelta(days=365)
