@@ -7,18 +7,20 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from fastapi.testclient import TestClient
 
 import facepool.web
 from facepool.errors import FacepoolError
+from facepool.gallery.notices import Action
 from facepool.web import problems
 
 STATIC = Path(facepool.__file__).parent / "web" / "static"
 SCRIPTS = sorted(STATIC.rglob("*.js"))
 LANGUAGES = ("en", "de")
-SMALL_BYTES = 250_000
+SMALL_BYTES = 350_000
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs node to read the page's words")
 
 # What is written on what: foreground, background, least contrast (WCAG 2.2 AA: 4.5 for text, 3 for controls).
@@ -136,6 +138,11 @@ def test_what_the_page_has_no_words_for_is_said_in_the_servers() -> None:
         {"words": "Das hat nicht geklappt", "detail": ""},
     ]
     assert error_words([("config_invalid", "'x' cannot be 3")], "en") == [{"words": "'x' cannot be 3", "detail": ""}]
+
+
+@needs_node
+def test_everything_that_the_audit_log_says_has_words() -> None:
+    assert {f"audit.{action.replace(' ', '_')}" for action in get_args(Action)} <= words("de").keys()
 
 
 @needs_node

@@ -37,7 +37,7 @@ pytestmark = [
 ]
 
 DESKTOP, PHONE, SMALL_PHONE = (1280, 800), (390, 844), (320, 568)
-PAGES = ("register", "live", "people", "people/Ada", "photo", "activity", "settings")
+PAGES = ("register", "live", "people", "people/Ada", "unknown", "photo", "activity", "settings")
 ELSEWHERE = "facepool.test"
 """A name of this machine that browsers do not take for their own."""
 DASHBOARD = free_port()
@@ -270,6 +270,53 @@ def test_a_side_is_redone_and_who_looks_alike_is_asked_about(visit: Callable[...
         assert pool.look_alikes() == {frozenset(("Ada", "Bob"))}
     opened.go("people")
     page.wait_for_selector("text=Zwei Personen sehen sich ähnlich")
+
+
+@pytest.mark.parametrize("address", [["--keep-unknown", "--keep-recognized"]], indirect=True, ids=["keeping"])
+def test_a_stranger_is_named_with_keys_taken_back_corrected_and_forgotten(
+    visit: Callable[..., Visit], facepool: Commands, photos: Path
+) -> None:
+    opened = visit()
+    page = opened.page
+    opened.go("live")
+    page.click("text=Start watching")
+    agree(page)
+    page.wait_for_selector(".present >> text=Somebody unknown")
+    page.wait_for_selector(".present button:text-is('Who is it?')")  # there are faces of them by now
+    page.click("button:text-is('Stop')")
+
+    opened.go("unknown")
+    page.wait_for_selector("article h2:text-is('Stranger 1')")
+    assert page.evaluate(UNNAMED) == []
+    page.keyboard.press("i")
+    page.wait_for_selector("text=Nobody unknown was seen yet")
+    page.keyboard.press("z")
+    page.wait_for_selector("article h2:text-is('Stranger 1')")
+    page.keyboard.press("1")
+    page.fill("dialog input[name=person]", "Ada")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".toast:has-text('Stranger 1 is now Ada')")
+    with open_pool(facepool.pool) as pool:
+        assert [person.name for person in pool.people()] == ["Ada"]
+    opened.go("activity")
+    page.wait_for_selector(".day .row:has(a:text-is('Ada')):has-text('named later')")
+
+    page.click("button:text-is('Not Ada?')")
+    page.click("dialog button:has-text('nobody known')")
+    page.wait_for_selector(".effects li")  # what it changes is shown before it does
+    assert page.locator(".day a:text-is('Ada')").count() == 1
+    page.click("dialog button:text-is('Correct it')")
+    page.wait_for_selector(".day .row:has-text('Somebody unknown'):has-text('corrected')")
+    page.click(".toast:has-text('Corrected') button:text-is('Undo')")
+    page.wait_for_selector(".day a:text-is('Ada')")
+
+    opened.go("unknown")
+    page.click("button:text-is('Stop keeping') >> nth=0")
+    page.click("dialog button:text-is('Stop keeping')")
+    page.wait_for_selector("h2:text-is('Keep unknown people?')")
+    kept = httpx.get(f"{opened.address}/v1/unknown").json()["kept"]
+    assert httpx.get(f"{opened.address}/v1/settings").json()["keep_unknown"] is False
+    assert kept["days"] == 14
 
 
 def test_photos_are_added_and_tried(visit: Callable[..., Visit], photos: Path) -> None:

@@ -152,10 +152,6 @@ class Core:
         """How many learned templates the person may have."""
         return min(MOST_LEARNED, len(self._enrolled)) if self._degrees > 0 else 0
 
-    def origin(self, embedding: Floats) -> Floats:
-        """The enrolled template that a face resembles most."""
-        return np.asarray(self._enrolled[int(np.argmax(self._enrolled @ embedding))])
-
     def matches(self, embedding: Floats) -> bool:
         """Whether a face matches what was enrolled at the pool's threshold."""
         return self.similarity(embedding) >= self._threshold

@@ -214,9 +214,9 @@ class Learning:
         core = self._core(gallery, templates)
         seen = self._seen_of(gallery, suggestion.person)
         face = next((one for one in seen if one.id == suggestion.face_id), None)
-        if core is None or face is None or not (core.most_learned and core.holds(face.embedding)):
+        faces = inbox.faces([suggestion.sighting_id]).get(suggestion.sighting_id)
+        if core is None or face is None or faces is None or not (core.most_learned and core.holds(face.embedding)):
             raise _outdated(suggestion)
-        faces = inbox.faces([suggestion.sighting_id])[suggestion.sighting_id]
         row, look = faces.ids.index(face.id), look_of(face, seen, core)
         sample = Sample(
             embedding=core.tilted(look),

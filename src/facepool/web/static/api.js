@@ -26,8 +26,18 @@ export function onSignedOut(callback) {
   signedOut = callback;
 }
 
+let collection = "";
+/** From now on, speak of the people of one collection; empty: of those of the default one, or the key's own. */
+export function chooseCollection(name) {
+  collection = name;
+}
+
 /** The address of something of this server; the page may lie below a path of a proxy. */
-export const address = (path) => new URL(path, document.baseURI).href;
+export function address(path) {
+  const found = new URL(path, document.baseURI);
+  if (collection) found.searchParams.set("collection", collection);
+  return found.href;
+}
 const encoded = encodeURIComponent;
 
 async function send(method, path, { json, form, signal } = {}) {
@@ -101,6 +111,26 @@ export const api = {
     form.append("second", other);
     return change("POST", "v1/verify", { form });
   },
+
+  describe: (name, about) => change("PATCH", `v1/persons/${encoded(name)}`, { json: about }),
+
+  unknown: (asked, signal) => get(`v1/unknown?${question(asked)}`, signal),
+  stranger: (id, signal) => get(`v1/unknown/${id}`, signal),
+  changeStranger: (id, what, json = {}) => change("POST", `v1/unknown/${id}/${what}`, { json }),
+  deleteStranger: (id) => change("DELETE", `v1/unknown/${id}`),
+  forgetUnknown: () => change("DELETE", "v1/unknown"),
+  facePicture: (id) => address(`v1/faces/${encoded(id)}/picture`),
+  sightings: (asked, signal) => get(`v1/sightings?${question(asked)}`, signal),
+  sighting: (id, signal) => get(`v1/sightings/${encoded(id)}`, signal),
+  correct: (id, wish) => change("POST", `v1/sightings/${encoded(id)}/correct`, { json: wish }),
+  deleteSighting: (id) => change("DELETE", `v1/sightings/${encoded(id)}`),
+  undoable: (signal) => get("v1/undo", signal),
+  undo: (number) => change("POST", `v1/undo/${number}`),
+  suggestions: (person, signal) => get(`v1/suggestions?${question({ person })}`, signal),
+  answerSuggestion: (id, answer) => change("POST", `v1/suggestions/${encoded(id)}/${answer}`),
+  takeBackSuggestions: (person) => change("POST", "v1/suggestions/take-back", { json: { person } }),
+  groups: (files, signal) => change("POST", "v1/groups", { form: pictures("files", files), signal }),
+  collections: (signal) => get("v1/collections", signal),
 
   pool: (signal) => get("v1/pool", signal),
   exportPool: (name) => download("v1/pool/export", name),

@@ -1,9 +1,10 @@
 // The frame around the pages: navigation, language, signing in.
-import { api, onSignedOut } from "./api.js";
+import { api, chooseCollection, onSignedOut } from "./api.js";
 import { announce, h, put } from "./dom.js";
 import { problemBox } from "./dialogs.js";
 import { icon, mark } from "./icons.js";
 import { language, t } from "./i18n.js";
+import { recall, remember } from "./memory.js";
 import { showActivity } from "./views/activity.js";
 import { showLive } from "./views/live.js";
 import { showPeople } from "./views/people.js";
@@ -12,18 +13,21 @@ import { showPhoto } from "./views/photo.js";
 import { showRegister } from "./views/register.js";
 import { showSettings } from "./views/settings.js";
 import { showSignIn } from "./views/signin.js";
+import { showUnknown } from "./views/unknown.js";
 
 const PAGES = {
   register: showRegister,
   live: showLive,
   people: (page, context) => (context.rest ? showPerson : showPeople)(page, context),
+  unknown: showUnknown,
   photo: showPhoto,
   activity: showActivity,
   settings: showSettings,
 };
 const HEALTH_EVERY_MS = 15_000;
 
-const state = { session: null, leave: null, main: null, links: {}, shown: null };
+const COLLECTION = "facepool.collection";
+const state = { session: null, collections: [], leave: null, main: null, links: {}, shown: null };
 
 /** Where the address bar says we are: #/people/Ada is {page: "people", rest: "Ada"}. */
 function whereabouts() {
@@ -65,12 +69,38 @@ function frame() {
         "header",
         { class: "sidebar" },
         h("a", { class: "brand", href: "#/" }, mark(), "facepool"),
+        state.collections.length > 1 ? collectionChooser() : null,
         h("nav", { class: "nav", "aria-label": t("nav.label") }, Object.values(state.links)),
         footer,
       ),
       state.main,
     ),
   );
+}
+
+/** Whose people are shown, where the server has several collections of them. */
+function collectionChooser() {
+  const chosen = chosenCollection();
+  const change = () => {
+    remember(COLLECTION, chooser.value);
+    chooseCollection(chooser.value);
+    location.hash = `#/${whereabouts().page}`;
+    redraw();
+  };
+  const chooser = h("select", { "aria-label": t("collections.label"), onchange: change }, state.collections.map((name) => h("option", { value: name, selected: name === chosen }, name === "default" ? t("collections.default") : name)));
+  return h("div", { class: "collections" }, chooser);
+}
+
+/** The one that was chosen here before, while it is there. */
+function chosenCollection() {
+  const chosen = recall(COLLECTION);
+  return state.collections.includes(chosen) ? chosen : (state.collections[0] ?? "");
+}
+
+async function findCollections() {
+  const answer = await api.collections().catch(() => ({ collections: [] }));
+  state.collections = answer.collections.map((one) => one.name ?? one);
+  chooseCollection(state.collections.length > 1 ? chosenCollection() : "");
 }
 
 /** Shows the page of the address; `page.title` becomes the heading's and the tab's. */
@@ -166,6 +196,7 @@ async function start() {
     state.session = null;
   }
   if (state.session && !state.session.role) return gate();
+  await findCollections();
   redraw();
 }
 

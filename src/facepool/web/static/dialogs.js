@@ -3,6 +3,11 @@ import { add, h, put } from "./dom.js";
 import { icon } from "./icons.js";
 import { t } from "./i18n.js";
 
+const HEADING = "dialog-heading";
+
+/** The heading of a dialog whose content changes from step to step. */
+export const stepHeading = (text) => h("h2", { id: HEADING, tabindex: "-1" }, text);
+
 /** Shows a dialog. `build(close)` returns its content; resolves with what was given to close, or undefined. */
 export function ask(build) {
   return new Promise((resolve) => {
@@ -19,7 +24,7 @@ export function ask(build) {
     add(dialog, build(close));
     const heading = dialog.querySelector("h2");
     if (heading) {
-      heading.id = "dialog-heading";
+      heading.id = HEADING;
       dialog.setAttribute("aria-labelledby", heading.id);
       heading.setAttribute("tabindex", "-1");
       if (!dialog.querySelector("[autofocus]")) heading.setAttribute("autofocus", ""); // what is read first, also where it has to be scrolled
@@ -83,22 +88,26 @@ export function form({ title, text, fields, go, danger = false, save }) {
 }
 
 const TOAST_MS = 6000;
+const MOST_TOASTS = 3;
 const LONG_TOAST_MS = 12_000; // there is something to do in it, or more to read
 
 /** A message that goes by itself; `action` is {text, act} of a button in it. */
 export function toast(text, name = "check", action = null) {
   const go = action ? h("button", { class: "button small", type: "button", onclick: () => (message.remove(), action.act()) }, action.text) : null;
   const message = h("div", { class: "toast" }, icon(name), h("span", {}, text), go);
-  document.getElementById("toasts").append(message);
+  const place = document.getElementById("toasts");
+  place.append(message);
+  while (place.children.length > MOST_TOASTS) place.firstElementChild.remove();
   const wait = () => setTimeout(() => (message.matches(":hover, :focus-within") ? wait() : message.remove()), action || text.length > 120 ? LONG_TOAST_MS : TOAST_MS);
   wait();
+  return message;
 }
 
 /** Says what went wrong, as a message that goes by itself. */
 export const toastError = (error) => toast([error.message, error.detail].filter(Boolean).join(" · "), "warn");
 
 /** The server's own words, where they say more than those of the page; they are English. */
-const detailOf = ({ detail }) => (detail ? h("span", { class: "help", lang: "en" }, detail) : null);
+export const detailOf = ({ detail }) => (detail ? h("span", { class: "help", lang: "en" }, detail) : null);
 
 /** A box that says what went wrong. */
 export function problemBox(error, retry) {

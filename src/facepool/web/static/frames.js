@@ -1,12 +1,13 @@
 // Frames to the server and answers back, over a WebSocket. Never more than two frames are unanswered.
+import { address } from "./api.js";
 
 const MOST_IN_FLIGHT = 2;
 const LEAST_WAIT_MS = 1000 / 30;
 const RETRY_MS = [500, 1000, 2000, 5000];
 
 /** The address of a WebSocket of this server. */
-function address(path) {
-  const url = new URL(path, document.baseURI);
+function socketAddress(path) {
+  const url = new URL(address(path));
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   return url;
 }
@@ -35,7 +36,7 @@ export class FrameStream {
   }
 
   connect() {
-    this.socket = new WebSocket(address(this.path));
+    this.socket = new WebSocket(socketAddress(this.path));
     this.socket.binaryType = "arraybuffer";
     this.ready = false;
     this.sent.clear();

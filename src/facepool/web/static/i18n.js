@@ -100,12 +100,13 @@ export function times(from, to) {
   return new Intl.DateTimeFormat(region(), { hour: "numeric", minute: "2-digit" }).formatRange(from, to);
 }
 
-export function day(date) {
+/** A day in words; `style` is how days are written that are neither today nor yesterday. */
+export function day(date, style = { weekday: "long", day: "numeric", month: "long", year: "numeric" }) {
   const today = new Date();
   const yesterday = new Date(today.getTime() - 86_400_000);
   if (date.toDateString() === today.toDateString()) return t("day.today");
   if (date.toDateString() === yesterday.toDateString()) return t("day.yesterday");
-  return new Intl.DateTimeFormat(region(), { weekday: "long", day: "numeric", month: "long", year: "numeric" }).format(date);
+  return new Intl.DateTimeFormat(region(), style).format(date);
 }
 
 export function dateTime(date) {

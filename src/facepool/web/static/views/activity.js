@@ -5,11 +5,16 @@ import { day, t, time, times } from "../i18n.js";
 import { icon } from "../icons.js";
 import { portraits } from "../portraits.js";
 import { suggestions } from "../suggest.js";
+import { correctButton } from "./correct.js";
 
 const AT_ONCE = 100;
 const REFRESH_AFTER_MS = 500;
 
-export async function showActivity(page, { signal, query }) {
+export async function showActivity(page, { signal, query, session }) {
+  const mayCorrect = session?.role !== "recognize";
+  const settings = await api.settings(signal);
+  const keeps = settings.keep_recognized || settings.refresh === "suggest";
+  const offer = mayCorrect && !keeps ? h("p", { class: "help" }, t("correct.offer"), " ", h("a", { class: "button plain small", href: "#/settings" }, t("correct.offer.go"))) : null;
   const state = { person: query.get("person") ?? "", visits: new Map(), rows: new Map(), all: false };
   const list = h("div", { class: "section", "aria-live": "off" });
   const people = portraits(signal);
@@ -20,6 +25,7 @@ export async function showActivity(page, { signal, query }) {
     h("div", { class: "page-head" }, h("div", {}, h("h1", {}, t("activity.title")), h("p", { class: "help" }, t("activity.lead"))), h("div", { class: "search" }, icon("search"), chooser, suggestions(chooser, signal))),
     list,
     h("div", { class: "actions" }, more),
+    offer,
   );
 
   async function show(person) {
@@ -47,7 +53,7 @@ export async function showActivity(page, { signal, query }) {
     for (const visit of [...state.visits.values()].sort((a, b) => b.id - a.id)) {
       const said = JSON.stringify(visit);
       const known = state.rows.get(visit.id);
-      const item = known?.said === said ? known.item : h("li", {}, row(visit, people));
+      const item = known?.said === said ? known.item : h("li", {}, row(visit, people, mayCorrect ? load : null));
       rows.set(visit.id, { said, item });
       const name = day(new Date(visit.since));
       if (!days.has(name)) days.set(name, h("ul", { class: "rows" }));
@@ -68,7 +74,7 @@ export async function showActivity(page, { signal, query }) {
       load().catch(() => null); // the next event tries again
     }, REFRESH_AFTER_MS);
   };
-  for (const kind of ["open", "message", "appeared", "recognized", "changed", "lost"]) events.addEventListener(kind, refresh);
+  for (const kind of ["open", "message", "appeared", "recognized", "changed", "lost", "unknown_returned"]) events.addEventListener(kind, refresh);
   return {
     cleanup: () => {
       clearTimeout(waiting);
@@ -77,24 +83,28 @@ export async function showActivity(page, { signal, query }) {
   };
 }
 
-function row({ person, previous, source, since, until }, people) {
+function row(visit, people, corrected) {
+  const { person, previous, source, since, until, named_at: named, corrected_at: changed } = visit;
   const from = new Date(since);
   const when = until === null ? t("live.since", { time: time(from) }) : times(from, new Date(until));
+  const later = changed ? t("activity.corrected") : named ? t("activity.named_later") : null;
   return h(
     "div",
-    { class: "row" },
+    { class: "row wrap" },
     people.face(person) ?? h("span", { class: "face", "aria-hidden": "true" }, icon("register")),
     h(
       "div",
       { class: "row-text" },
       person ? h("a", { href: `#/people/${encodeURIComponent(person)}` }, person) : h("span", {}, t("stranger")),
-      h("span", { class: "help" }, [place(source), previous ? t("activity.changed", { previous }) : null].filter(Boolean).join(" · ")),
+      h("span", { class: "help" }, [place(source), previous ? t("activity.changed", { previous }) : null, later].filter(Boolean).join(" · ")),
     ),
     until === null ? h("span", { class: "badge good" }, t("activity.present")) : null,
     h("time", { class: "row-value number", datetime: since }, when),
+    corrected ? correctButton({ ...visit, when }, corrected) : null,
   );
 }
 
-function place(source) {
+/** Where somebody was seen, in words. */
+export function place(source) {
   return source === "browser" || !source ? t("activity.browser") : t("activity.camera", { name: source });
 }

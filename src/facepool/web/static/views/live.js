@@ -8,12 +8,14 @@ import { number, t, time } from "../i18n.js";
 import { icon } from "../icons.js";
 import { drawLabels } from "../overlay.js";
 import { portraits } from "../portraits.js";
+import { correctButton } from "./correct.js";
 
 const HERE = "here";
 const PICTURE_EVERY_MS = 250;
 const RATE_OVER_MS = 3000;
 
-export async function showLive(page, { query, signal }) {
+export async function showLive(page, { query, signal, session }) {
+  const mayCorrect = session?.role !== "recognize";
   const watch = { source: query.get("camera") ?? HERE, player: null };
   const view = h("div", { class: "view" });
   const status = h("p", { class: "status-line" });
@@ -27,7 +29,7 @@ export async function showLive(page, { query, signal }) {
     h("div", { class: "live" }, h("div", {}, view, status), aside),
   );
   const people = portraits(signal);
-  const showPresent = (entries) => listPresent(present, entries, people);
+  const showPresent = (entries) => listPresent(present, entries, people, mayCorrect);
 
   function idle(error) {
     watch.player?.stop();
@@ -172,10 +174,10 @@ class ServerPlayer {
 
   /** Tells who is there only when somebody else is. */
   tellPresent(present) {
-    const said = JSON.stringify(present.map(({ track, person, reason }) => [track, person, reason]));
+    const said = JSON.stringify(present.map(({ track, person, reason, sighting }) => [track, person, reason, sighting]));
     if (said === this.present) return;
     this.present = said;
-    this.showPresent(present.map((one) => ({ track: one.track, person: one.person, reason: one.reason, since: new Date(one.since) })));
+    this.showPresent(present.map((one) => ({ track: one.track, person: one.person, reason: one.reason, sighting: one.sighting, since: new Date(one.since) })));
   }
 
   stop() {
@@ -214,22 +216,22 @@ function keepPresent(present, faces, show) {
     faces.map((face) => {
       const before = present.get(face.track);
       const since = before?.person === face.person ? before.since : new Date();
-      return [face.track, { track: face.track, person: face.person, reason: face.reason, similarity: face.similarity, since }];
+      return [face.track, { track: face.track, person: face.person, reason: face.reason, sighting: face.sighting, since }];
     }),
   );
-  const changed = now.size !== present.size || [...now].some(([track, entry]) => present.get(track)?.person !== entry.person || present.get(track)?.reason !== entry.reason);
+  const changed = now.size !== present.size || [...now].some(([track, entry]) => present.get(track)?.person !== entry.person || present.get(track)?.reason !== entry.reason || present.get(track)?.sighting !== entry.sighting);
   present.clear();
   for (const [track, entry] of now) present.set(track, entry);
   if (changed) show([...now.values()]);
 }
 
-function listPresent(list, entries, people) {
+function listPresent(list, entries, people, mayCorrect) {
   if (!entries.length) return put(list, h("li", { class: "quiet" }, t("live.present.none")));
   return put(
     list,
-    entries.map(({ person, reason, since }) => {
+    entries.map(({ person, reason, since, sighting }) => {
       const name = person ? h("a", { href: `#/people/${encodeURIComponent(person)}` }, person) : h("span", {}, reason === "undecided" ? t("live.undecided") : t("stranger"));
-      return h("li", {}, people.face(person) ?? h("span", { class: "face" }, icon("register")), h("div", { class: "row-text" }, name, h("span", { class: "help" }, t("live.since", { time: time(since) }))));
+      return h("li", {}, people.face(person) ?? h("span", { class: "face" }, icon("register")), h("div", { class: "row-text" }, name, h("span", { class: "help" }, t("live.since", { time: time(since) }))), mayCorrect && reason !== "undecided" ? correctButton({ sighting, person }) : null);
     }),
   );
 }

@@ -12,8 +12,9 @@ const SEARCH_FROM = 8;
 const AT_ONCE = 60;
 const PAUSE_MS = 150;
 
-export async function showPeople(page, { signal, redraw, session }) {
-  const first = await api.people({ limit: AT_ONCE }, signal);
+export async function showPeople(page, { signal, redraw, session, query }) {
+  const tag = query.get("tag") ?? "";
+  const first = await api.people({ limit: AT_ONCE, tag }, signal);
   const mayEnroll = session?.role !== "recognize";
   const added = (person) => person && redraw();
   const register = h("a", { class: "button primary", href: "#/register" }, icon("plus"), t("people.add"));
@@ -28,21 +29,22 @@ export async function showPeople(page, { signal, redraw, session }) {
     ),
   );
   if (mayEnroll) takesDrops(page, async (files) => added(await addPhotos("", files)));
-  if (!first.total) {
+  if (!first.total && !tag) {
     add(page, h("div", { class: "empty" }, icon("people"), h("h2", {}, t("people.empty.title")), h("p", {}, t("people.empty")), mayEnroll ? h("div", { class: "actions" }, register, photos) : null));
     return undefined;
   }
-  const list = endlessList({ signal, draw: (person) => card(person, added, mayEnroll) });
+  const list = endlessList({ signal, tag, draw: (person) => card(person, added, mayEnroll) });
   const alike = h("div", { class: "notice", hidden: true });
-  add(page, alike, first.total >= SEARCH_FROM ? list.search : null, list.status, list.grid, list.more);
+  const only = tag ? h("p", {}, t("people.tag"), " ", h("span", { class: "badge" }, tag), " ", h("a", { class: "button plain small", href: "#/people" }, t("people.all"))) : null;
+  add(page, alike, only, first.total >= SEARCH_FROM ? list.search : null, list.status, list.grid, list.more);
   list.show(first);
   warn(alike, signal);
   return { cleanup: list.stop };
 }
 
 /** People, page after page as one scrolls, or those whose names begin with what is typed. */
-function endlessList({ signal, draw }) {
-  const state = { asked: {}, next: null, busy: false };
+function endlessList({ signal, tag, draw }) {
+  const state = { asked: { tag }, next: null, busy: false };
   const grid = h("ul", { class: "people" });
   const status = h("p", { class: "quiet number", role: "status" });
   const more = h("button", { class: "button", type: "button", hidden: true, onclick: () => follow() }, t("people.more"));
@@ -65,7 +67,7 @@ function endlessList({ signal, draw }) {
 
   async function find() {
     const typed = field.value.trim();
-    for (const asked of [{ prefix: typed }, { search: typed }]) { // a surname is found by the second
+    for (const asked of [{ prefix: typed, tag }, { search: typed, tag }]) { // a surname is found by the second
       state.asked = asked;
       const found = await answer({});
       if (!found || field.value.trim() !== typed) return;

@@ -1,14 +1,16 @@
 // One person: what is stored, and everything that can be done with it.
 import { api } from "../api.js";
-import { confirm, form, toast, toastError } from "../dialogs.js";
+import { confirm, form, problemBox, toast, toastError } from "../dialogs.js";
 import { add, field, h } from "../dom.js";
 import { date, dateTime, listed, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { portrait } from "../portraits.js";
 import { coverageRing } from "../ring.js";
 import { suggestions } from "../suggest.js";
+import { aboutSection } from "./about.js";
 import { coverageWords, coveredDirections } from "./people.js";
 import { addDropped, addPhotos, takesDrops } from "./photos.js";
+import { suggestedSection } from "./suggested.js";
 
 export async function showPerson(page, { rest: name, signal, redraw, session }) {
   const person = await api.person(name, signal);
@@ -16,6 +18,7 @@ export async function showPerson(page, { rest: name, signal, redraw, session }) 
   const lastSeen = h("p", { class: "quiet" });
   showLastSeen(lastSeen, name, signal);
   const mayEnroll = session?.role !== "recognize";
+  const suggested = mayEnroll ? await suggestedSection(name, { signal, session, redraw }).catch((error) => problemBox(error)) : null;
   const covered = coveredDirections(person);
   const scan = h("a", { class: "button primary", href: `#/register?person=${encodeURIComponent(name)}` }, icon("camera"), t("person.scan"));
   const photos = h("button", { class: "button", type: "button", onclick: async () => (await addPhotos(name)) && redraw() }, icon("photo"), t("person.files"));
@@ -43,6 +46,8 @@ export async function showPerson(page, { rest: name, signal, redraw, session }) 
       h("p", { class: "help" }, samples.length ? t("person.views.help", { person: name }) : t("person.no_views", { person: name })),
       h("div", { class: "samples" }, samples.map((sample) => figure(name, sample, redraw, mayEnroll))),
     ),
+    suggested,
+    aboutSection(person, { mayChange: mayEnroll, redraw }),
     mayEnroll ? actions(name) : null,
   );
   if (mayEnroll) takesDrops(page, async (files) => (await addDropped(name, files)) && redraw());

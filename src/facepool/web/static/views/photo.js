@@ -6,9 +6,12 @@ import { number, t, translated } from "../i18n.js";
 import { icon } from "../icons.js";
 import { drawLabels } from "../overlay.js";
 import { portraits } from "../portraits.js";
+import { groupMany } from "./grouping.js";
 import { addPhotos, dropZone, imagesOf, takesDrops } from "./photos.js";
 
 const CROWD = 8; // from more faces on, only those who are known are named in the picture
+
+const MODES = { recognize: recognizeOne, verify: compareTwo, group: groupMany };
 
 export async function showPhoto(page, { signal, session }) {
   const place = h("div", {});
@@ -16,7 +19,7 @@ export async function showPhoto(page, { signal, session }) {
   const show = (mode) => {
     state.leave();
     state.mode = mode;
-    state.leave = (mode === "recognize" ? recognizeOne : compareTwo)(place, people, session) ?? (() => null);
+    state.leave = MODES[mode](place, people, session) ?? (() => null);
   };
   put(
     page,
@@ -24,7 +27,7 @@ export async function showPhoto(page, { signal, session }) {
       "div",
       { class: "page-head" },
       h("div", {}, h("h1", {}, t("photo.title")), h("p", { class: "help" }, t("photo.lead"))),
-      segments(t("photo.mode"), ["recognize", "verify"].map((mode) => [mode, t(`photo.mode.${mode}`)]), state.mode, show),
+      segments(t("photo.mode"), Object.keys(MODES).map((mode) => [mode, t(`photo.mode.${mode}`)]), state.mode, show),
     ),
     place,
   );

@@ -21,6 +21,7 @@ export async function showSettings(page, { signal, redraw, session }) {
     h("div", { class: "page-head" }, h("h1", {}, t("settings.title"))),
     thresholdSection(pool, settings, admin, redraw),
     poolSection(pool, admin, redraw),
+    seenSection(settings, admin, redraw),
     engineSection(system),
     await section("cameras", () => camerasSection(signal, redraw, admin)),
     admin ? await section("keys", () => keysSection(signal, redraw)) : null,
@@ -148,6 +149,27 @@ function poolSection(pool, admin, redraw) {
       admin ? row(t("settings.pool.import"), [take, input], t("settings.pool.import.help")) : null,
     ),
   );
+}
+
+/** What the server keeps of people whom it sees; each is off until somebody says yes. */
+function seenSection(settings, admin, redraw) {
+  const change = (name, value, off) => async (on) => {
+    const withdrawn = name === "keep_unknown" && !on;
+    if (withdrawn && !(await confirm({ title: t("unknown.stop.title"), text: t("unknown.stop.help"), go: t("unknown.stop"), danger: true }))) return redraw();
+    await attempt(async () => {
+      await api.changeSettings({ [name]: on ? value : off });
+      toast(t("settings.seen.saved"));
+    });
+    redraw();
+  };
+  const rows = [
+    toggle(t("settings.seen.unknown"), settings.keep_unknown, change("keep_unknown", true, false), t("settings.seen.unknown.help")),
+    toggle(t("settings.seen.recognized"), settings.keep_recognized || settings.refresh === "suggest", change("keep_recognized", true, false), t("settings.seen.recognized.help")),
+    toggle(t("settings.seen.suggest"), settings.refresh === "suggest", change("refresh", "suggest", "off"), t("settings.seen.suggest.help")),
+  ];
+  for (const one of rows) one.querySelector("input").disabled = !admin;
+  rows[1].querySelector("input").disabled ||= settings.refresh === "suggest"; // suggestions come out of what is kept
+  return block("settings.seen", h("p", { class: "help" }, t("settings.seen.help")), h("div", { class: "rows" }, rows));
 }
 
 function engineSection(system) {
@@ -295,7 +317,7 @@ function auditSection(signal) {
   const list = h("div", { class: "rows" });
   const show = async () => {
     const { entries } = await api.audit(signal);
-    put(list, entries.length ? entries.map((entry) => row(entry.action, dateTime(new Date(entry.at)), [entry.caller, entry.person, entry.detail].filter(Boolean).join(" · "))) : h("div", { class: "row quiet" }, t("settings.audit.empty")));
+    put(list, entries.length ? entries.map((entry) => row(translated(`audit.${entry.action.replaceAll(" ", "_")}`, entry.action), dateTime(new Date(entry.at)), [entry.caller, entry.person, entry.detail].filter(Boolean).join(" · "))) : h("div", { class: "row quiet" }, t("settings.audit.empty")));
   };
   add(list, row(t("settings.audit"), h("button", { class: "button", type: "button", onclick: () => attempt(show) }, t("settings.audit.show")), t("settings.audit.help")));
   return block("settings.audit", list);

@@ -57,7 +57,15 @@ export default {
     words: "Dafür sind es zu wenige Personen, oder sie sehen sich zu ähnlich. Erfasse mehr; bis dahin gilt die Kurve des Modells.",
     said: [[/have (?<have>\d+) people, need (?<need>\d+)/, "Zum Eichen braucht es {need} Personen, und erfasst sind {have}. Erfasse mehr; bis dahin gilt die Kurve des Modells."]],
   },
-  identity_conflict: { words: "Hier sieht jemand einer anderen Person ähnlich, und niemand hat gesagt, ob es dieselbe ist. Sag, ob sie dieselbe sind oder zwei, die sich ähnlich sehen." },
+  identity_conflict: {
+    words: "Was von den Personen gespeichert ist, spricht dagegen, und es wurde nichts gespeichert.",
+    said: [
+      [/(?<one>.+?) looks like (?<other>.+?) of the pool: nobody has said/, "{one} sieht {other} ähnlich. Sag, ob sie dieselbe Person sind oder zwei, die sich ähnlich sehen."],
+      [/far more like (?<other>.+?) \(/, "Das Gesicht sieht viel eher aus wie {other}. Sieh es noch einmal an."],
+      [/does not look like what the pool has of (?<name>.+?)(?: \(|\.|$)/, "Das Gesicht sieht nicht aus wie {name} bisher. Sieh es noch einmal an."],
+      [/does not look like (?<name>.+?) of the pool/, "Das sieht nicht aus wie {name}, so wie es gespeichert ist. Sieh die Bilder noch einmal an."],
+    ],
+  },
   group_unknown: { words: "Diese Gruppe gibt es nicht mehr. Sie wurde benannt, zusammengelegt, gelöscht oder ist abgelaufen.", whole: true },
   group_changed: { words: "Jemand anderes hat diese Gruppe gerade geändert, und es wurde nichts gespeichert. Sieh sie dir neu an.", whole: true },
   sighting_unknown: { words: "Dieses Auftreten ist nicht mehr aufgehoben. Es wurde gelöscht oder ist abgelaufen.", whole: true },
