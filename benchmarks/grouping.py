@@ -4,12 +4,12 @@ python benchmarks/grouping.py ../shared/data/lfw ../shared/data/face-api-bbt --c
 python benchmarks/grouping.py --synthetic 10000 --synthetic 100000
 
 Each folder has a folder for each person; what lies beside them is grouped, too, and does not count. All faces of all
-photos are grouped; of each photo of a person, the face that is largest and nearest to the centre counts as theirs. Faces
-of photos are kept in --cache, which has to be erased afterwards: it holds biometric data.
+photos are grouped; of each photo of a person, the face that is largest and nearest to the centre counts as theirs.
+Faces of photos are kept in --cache, which has to be erased afterwards: it holds biometric data.
 
-Pairwise precision: of all pairs of faces that are in one group, those of one person. Recall: of all pairs of one person,
-those in one group. BCubed F: the same face by face, so that large groups count no more than small ones. A face in no
-group is a group of its own.
+Pairwise precision: of all pairs of faces that are in one group, those of one person. Recall: of all pairs of one
+person, those in one group. BCubed F: the same face by face, so that large groups count no more than small ones. A face
+in no group is a group of its own.
 """
 
 import argparse

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 from xml.dom.minidom import parseString
 
 import numpy as np
@@ -47,11 +48,10 @@ def regions_of(sidecar: Path) -> list[tuple[str, tuple[float, ...]]]:
     """Name and area of each region."""
     found = []
     for area in parseString(sidecar.read_bytes()).getElementsByTagNameNS(MWG, "Area"):
-        struct = area.parentNode
-        named = struct.getAttributeNS(MWG, "Name") or "".join(
-            node.firstChild.data for node in struct.getElementsByTagNameNS(MWG, "Name")
-        )
-        found.append((named, tuple(float(area.getAttributeNS(AREA, name)) for name in "xywh")))
+        struct: Any = area.parentNode
+        inside = [node.firstChild.data for node in struct.getElementsByTagNameNS(MWG, "Name")]
+        name = struct.getAttributeNS(MWG, "Name") or "".join(inside)
+        found.append((name, tuple(float(area.getAttributeNS(AREA, edge)) for edge in "xywh")))
     return found
 
 

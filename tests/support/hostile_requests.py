@@ -77,7 +77,7 @@ class Operation:
                     files.append((name, ("face.png", values.picture, "image/png")))
                 elif isinstance(filled, str | int | float):
                     data[name] = str(filled)
-            return {"files": files or [("nothing", b"")], "data": data}
+            return {"files": files or [("nothing", ("", b"", ""))], "data": data}
         if "application/json" in content:
             return {"json": self._filled(content["application/json"]["schema"], values)}
         return {}

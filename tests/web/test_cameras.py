@@ -20,7 +20,7 @@ from facepool.faces.turns import TurnFinder
 from facepool.geometry import turn_image
 from facepool.overlay import Painter
 from facepool.recognize.events import Event, LiveView
-from facepool.recognize.live import LiveRecognizer
+from facepool.recognize.live import LiveOptions, LiveRecognizer
 from facepool.search import Outage
 from facepool.types import Detections, Image
 from facepool.web.services.cameras import (
@@ -108,6 +108,23 @@ def test_a_clip_is_watched_to_its_end_and_who_is_in_it_is_told(
     assert ("Door", "recognized", "Ada") in told
     assert told[-1] == ("Door", "lost", "Ada")
     assert camera.status.restarts == 0
+
+
+def test_what_there_is_to_keep_of_who_was_there_is_told_of_each_camera(
+    watching: CameraSetup, analyzer: Analyzer, ada: list[Image], tmp_path: Path
+) -> None:
+    kept: list[tuple[str, str | None, bool]] = []
+    setup = replace(
+        watching,
+        recognizer=lambda pool: LiveRecognizer(analyzer, pool, options=LiveOptions(keep_faces=2)),
+        keep=lambda camera, sightings: kept.extend(
+            (camera.name, sighting.decision.person, sighting.ended) for sighting in sightings
+        ),
+    )
+    with closing(Cameras(setup)) as cameras:
+        camera = cameras.add(str(write_video(tmp_path / "clip.mp4", ada)), "Door")
+        wait_for(camera, lambda: camera.status.state == "ended")
+    assert kept == [("Door", "Ada", False), ("Door", "Ada", True)]
 
 
 def test_a_camera_that_dies_is_found_again(

@@ -208,6 +208,7 @@ def test_an_event_gets_the_name_of_its_person_once(house: House, people: dict[st
 
 
 def test_strangers_and_pictures_without_a_face_get_no_sub_label(house: House, people: dict[str, Image]) -> None:
+    httpx.patch(f"{house.server.url}/v1/settings", json={"keep_unknown": True}).raise_for_status()
     house.happens("1-stranger", people["impostor_1"], "new")
     house.happens("2-wall", nobody(1)[0], "new")
     house.happens("3-gone", None, "new")
@@ -219,6 +220,11 @@ def test_strangers_and_pictures_without_a_face_get_no_sub_label(house: House, pe
     house.idle()
     assert house.frigate.labels == []
     assert [(event, person) for event, person, _ in house.activity()] == [("appeared", None), ("lost", None)]
+    until(lambda: house.server.services.keeper.waiting == 0)
+    with open_pool(house.server.services.pool.address) as pool:
+        until(lambda: len(pool.inbox.sightings()) == 1)
+        (kept,) = pool.inbox.sightings()
+        assert (kept.source, kept.person, len(pool.inbox.faces([kept.id])[kept.id])) == ("frigate/front_door", None, 1)
 
 
 def test_only_people_are_looked_at_and_nothing_but_the_two_calls_is_asked_for(

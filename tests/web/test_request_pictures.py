@@ -113,7 +113,7 @@ def test_an_address_in_a_request_is_never_fetched(web: TestClient) -> None:
             part(address.encode()),
             {"content": address.encode(), "headers": {"content-type": "image/jpeg"}},
         ]
-        for path in ("/v1/detect", "/v1/embed", "/v1/recognize", "/v1/verify", "/v1/persons/Ada/samples"):
+        for path in ("/v1/detect", "/v1/embed", "/v1/recognize", "/v1/verify", "/v1/groups", "/v1/persons/Ada/samples"):
             for request in requests:
                 assert web.post(path, **request).status_code < 500, (path, request)
         compreface = "/api/v1/recognition/recognize"

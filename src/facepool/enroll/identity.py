@@ -1,5 +1,6 @@
 """Whose faces are to be stored? What the pool says of it, for every registration, however the faces came."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -57,30 +58,42 @@ class Comparison:
     similarity: float | None = None
 
 
-def look_alikes(search: Search, policy: ThresholdPolicy, views: Floats) -> tuple[LookAlike, ...]:
-    """People of a pool who match a view of somebody, likeliest first, without what anybody has said of it.
+def look_alikes(search: Search, policy: ThresholdPolicy, views: Sequence[Floats]) -> list[tuple[LookAlike, ...]]:
+    """For each of several people, who of a pool matches a view of theirs, likeliest first, resolved by nobody.
 
     Args:
         search: Of the pool.
         policy: From which similarity on a face is somebody.
-        views: (V, D) float32, of one person; V may be 0.
+        views: (V, D) float32 of each; V may be 0.
     """
-    count = len(views)
-    if not count:
-        return ()
+    counts = [len(theirs) for theirs in views]
+    if not any(counts):
+        return [() for _ in views]
     state = search.state()
     # Each view is one more chance to resemble somebody: so many people, not views, are to raise the question.
-    threshold = policy.identification(state.templates * count, state.calibration).value
+    thresholds = [policy.identification(state.templates * max(1, count), state.calibration).value for count in counts]
+    least = min(threshold for threshold, count in zip(thresholds, counts, strict=True) if count)
+    matching = search.matching(np.concatenate([theirs for theirs in views if len(theirs)]), least)
+    ends = np.cumsum(counts)
+    return [
+        _likeliest({name: found[end - count : end] for name, found in matching.items()}, threshold)
+        for threshold, count, end in zip(thresholds, counts, ends, strict=True)
+    ]
+
+
+def _likeliest(similarities: Mapping[str, Floats], threshold: float) -> tuple[LookAlike, ...]:
+    """Those who match at least one view, by (V,) similarities of everybody."""
     found = [
         LookAlike(
             person=name,
-            similarity=float(similarities.max()),
-            mean_similarity=float(similarities.mean()),
-            views_matched=int((similarities >= threshold).sum()),
-            views=count,
+            similarity=float(theirs.max()),
+            mean_similarity=float(theirs.mean()),
+            views_matched=int((theirs >= threshold).sum()),
+            views=len(theirs),
             resolution=None,
         )
-        for name, similarities in search.matching(views, threshold).items()
+        for name, theirs in similarities.items()
+        if (theirs >= threshold).any()
     ]
     return tuple(sorted(found, key=lambda alike: (-alike.views_matched, -alike.similarity, alike.person)))
 
@@ -181,19 +194,25 @@ class IdentityCheck:
             own: (V, D) float32, every view that is taken to be the person's; V may be 0.
             views: How many the person would have, stored or to be stored.
         """
-        return self.objection(embedding, own) or self.as_view(embedding, own, views)
+        nearest = np.max(own @ embedding, keepdims=True) if len(own) else None
+        (objection,) = self.objections(embedding[None], nearest)
+        return objection or self.as_view(embedding, own, views)
 
-    def objection(self, embedding: Floats, own: Floats) -> Comparison | None:
-        """Why a face is not the person's; None: nothing speaks against it.
+    def objections(self, embeddings: Floats, nearest: Floats | None) -> list[Comparison | None]:
+        """Why faces are not the person's; None for each that nothing speaks against.
 
         Args:
-            embedding: (D,) of the face.
-            own: (V, D) float32, every view that is taken to be the person's; V may be 0.
+            embeddings: (F, D) float32, the faces.
+            nearest: (F,) how like each is to the nearest view that is taken to be the person's; None: there is none.
         """
-        if self._force:
-            return None
-        nearest = float(np.max(own @ embedding)) if len(own) else None
-        rival = self._rival(embedding)
+        if self._force or not len(embeddings):
+            return [None] * len(embeddings)
+        candidates = self._search.nearest(embeddings).candidates
+        similarities = [None] * len(embeddings) if nearest is None else [float(one) for one in nearest]
+        return [self._objection(*both) for both in zip(candidates, similarities, strict=True)]
+
+    def _objection(self, candidates: Sequence[Candidate], nearest: float | None) -> Comparison | None:
+        rival = self._rival(candidates)
         if rival is not None and self._is_nearer(rival, nearest):
             return Comparison("other_person", rival.person, rival.similarity)
         if nearest is not None and nearest < self._same_person:
@@ -221,7 +240,7 @@ class IdentityCheck:
         Args:
             views: (V, D) float32, of the person; V may be 0.
         """
-        found = look_alikes(self._search, self._policy, views)
+        (found,) = look_alikes(self._search, self._policy, [views])
         others = [alike for alike in found if alike.person != self.name]
         return tuple(replace(alike, resolution=self._resolution(alike.person)) for alike in others)
 
@@ -285,10 +304,9 @@ class IdentityCheck:
                 fix="Say whether they are the same person, or two who look alike",
             )
 
-    def _rival(self, embedding: Floats) -> Candidate | None:
+    def _rival(self, candidates: Sequence[Candidate]) -> Candidate | None:
         """Somebody else of the pool to whom a face is similar enough to be theirs."""
-        nearest = self._search.nearest(embedding[None]).candidates[0]
-        others = [candidate for candidate in nearest if candidate.person != self.person]
+        others = [candidate for candidate in candidates if candidate.person != self.person]
         return others[0] if others and others[0].similarity >= self._belongs_to_rival else None
 
     def _is_nearer(self, rival: Candidate, nearest: float | None) -> bool:

@@ -47,7 +47,7 @@ from facepool.gallery.sightings import (
     SuggestionState,
     UnknownGroup,
 )
-from facepool.types import Sample, SightedFaces, Sighting, counted
+from facepool.types import Floats, Sample, SightedFaces, Sighting, counted
 
 
 class Transactions(Protocol):
@@ -311,6 +311,11 @@ class Inbox:
         """
         with self._reading() as db:
             return rows.read_vectors(db, InboxVectors.empty() if known is None else known)
+
+    def embeddings(self, groups: Collection[int]) -> dict[int, Floats]:
+        """The faces of some groups, (F, D) float32 by the number of each; those that are not there are passed over."""
+        with self._reading() as db:
+            return rows.read_embeddings(db, groups)
 
     def set_state(self, number: int, state: GroupState) -> None:
         """Ignore a group, which stays unnamed then and raises nothing; or do so no more.

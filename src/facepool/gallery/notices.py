@@ -24,6 +24,7 @@ Action = Literal[
     "restored the pool",
     "calibrated the pool",
     "forgot the calibration",
+    "described",
     "named",
     "took back a name",
     "corrected",
@@ -46,6 +47,9 @@ NAME_CHANGES: tuple[Action, ...] = ("renamed", "merged")
 """Of these, the detail is the name that is gone."""
 RETELLING: tuple[Action, ...] = ("named", "took back a name", "corrected", "took back a correction")
 """Of these, the detail is that of a `Retold`: logs say of some sightings that they are somebody else."""
+
+ERASING: tuple[Action, ...] = ("erased", "erased_sample", "deleted", "forgot unknown faces", "took back a name")
+"""After these, bytes of what is gone are wiped at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,8 +122,8 @@ MIGRATIONS: Migrations = (
         "ALTER TABLE samples ADD COLUMN learned_from TEXT NOT NULL DEFAULT ''",
         """CREATE TABLE tags (
             person_id BIGINT NOT NULL REFERENCES persons ON DELETE CASCADE,
-            tag TEXT COLLATE "C" NOT NULL,
             folded TEXT COLLATE "C" NOT NULL,
+            tag TEXT COLLATE "C" NOT NULL,
             PRIMARY KEY (person_id, folded)
         )""",
         "CREATE INDEX tags_of_folded ON tags (folded, person_id)",

@@ -149,8 +149,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE samples ADD COLUMN learned_from TEXT NOT NULL DEFAULT ''",
         """CREATE TABLE tags (
             person_id INTEGER NOT NULL REFERENCES persons ON DELETE CASCADE,
-            tag TEXT NOT NULL,
             folded TEXT NOT NULL,
+            tag TEXT NOT NULL,
             PRIMARY KEY (person_id, folded)
         ) WITHOUT ROWID""",
         "CREATE INDEX tags_of_folded ON tags (folded, person_id)",

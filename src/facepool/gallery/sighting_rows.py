@@ -530,6 +530,16 @@ def read_vectors(db: Database, known: InboxVectors) -> InboxVectors:
     )
 
 
+def read_embeddings(db: Database, groups: Collection[int]) -> dict[int, Floats]:
+    """The faces of some groups, (F, D) float32 by the number of each; those that are not there are passed over."""
+    query = _VECTORS.replace("sightings.revision > ?", "sightings.group_id IN ({})")
+    found: dict[int, list[bytes]] = {}
+    for part in parts([number for number in groups if fits(number)]):
+        for _, number, key, uuid, blob, _ in db.execute(query.format(places(part)), part):
+            found.setdefault(number, []).append(sealed(blob, key, uuid, "embedding"))
+    return {number: _matrix(vectors) for number, vectors in found.items()}
+
+
 def _vectors(rows: Sequence[tuple[Any, ...]], revision: int, ignored: frozenset[int]) -> InboxVectors:
     if not rows:
         return replace(InboxVectors.empty(), revision=revision, ignored=ignored)

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from facepool.enroll.identity import IdentityCheck
+from facepool.enroll.identity import Comparison, IdentityCheck
 from facepool.enroll.ring import angle_between, place, relative
 from facepool.enroll.scan import View, choose
 from facepool.faces.quality import QualityPolicy
-from facepool.types import Floats, Image, Pose, Sample, SightedFaces
+from facepool.types import Image, Pose, Sample, SightedFaces
 
 _STRAIGHT = Pose(0.0, 0.0, 0.0)
 _NO_PIXELS: Image = np.empty((0, 0, 3), np.uint8)
@@ -65,8 +65,8 @@ def choose_faces(samples: Sequence[Sample], identity: IdentityCheck, quality: Qu
     Returns:
         Indices of samples, the most telling one first.
     """
-    good = [row for row, sample in enumerate(samples) if _is_good(sample, quality)]
-    good = [row for row in good if identity.objection(samples[row].embedding, _others(samples, row, identity)) is None]
+    objections = _objections(samples, identity)
+    good = [row for row, sample in enumerate(samples) if objections[row] is None and _is_good(sample, quality)]
     places = {id(samples[row]): row for row in good}
     chosen: list[int] = []
     for view in choose(_views([samples[row] for row in good]), len(good), identity.vectors()):
@@ -86,10 +86,14 @@ def _is_good(sample: Sample, quality: QualityPolicy) -> bool:
     )
 
 
-def _others(samples: Sequence[Sample], row: int, identity: IdentityCheck) -> Floats:
-    """(V, D) float32, all views that are taken to be the person's but one."""
-    others = [sample.embedding for other, sample in enumerate(samples) if other != row]
-    return np.concatenate([identity.vectors(), identity.stacked(others)])
+def _objections(samples: Sequence[Sample], identity: IdentityCheck) -> list[Comparison | None]:
+    """Why faces are not the person's, as far as the pool and all the others tell."""
+    vectors, stored = identity.stacked([sample.embedding for sample in samples]), identity.vectors()
+    if len(samples) + len(stored) < 2:  # there is no other
+        return identity.objections(vectors, None)
+    others = vectors @ vectors.T
+    np.fill_diagonal(others, -1)
+    return identity.objections(vectors, np.concatenate([others, vectors @ stored.T], axis=1).max(axis=1))
 
 
 def _views(samples: Sequence[Sample]) -> list[View]:

@@ -6,7 +6,7 @@ and gives every group a number that stays as photos come and go. What it keeps l
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 from facepool.capture import read_image
 from facepool.capture.folders import PictureFolder
 from facepool.errors import InputError, PathUnreadable
-from facepool.faces.analyze import Analyzer
+from facepool.faces.analyze import Analyzer, Faces
 from facepool.faces.quality import QualityPolicy
 from facepool.gallery import Gallery
 from facepool.groups.cluster import LooseFaces, Progress, group_faces, grouping_threshold
@@ -270,6 +270,28 @@ class PhotoLibrary:
         groups.sort(key=lambda group: (-len(group.faces), group.id))
         photos = sum(map(len, paths.values()))
         return PhotoGroups(tuple(groups), tuple(ungrouped), photos, threshold, tuple(self.unreadable))
+
+
+def group_analyzed(pictures: Sequence[Faces], policy: ThresholdPolicy) -> Indices:
+    """Which faces of some pictures show one person; nothing is kept.
+
+    Args:
+        pictures: The faces of each.
+        policy: How alike strangers get.
+
+    Returns:
+        A number for the group of each face, those of the first picture first; -1: it is in none.
+    """
+    counts = [len(faces) for faces in pictures]
+    if not sum(counts):
+        return np.empty(0, np.intp)
+    loose = LooseFaces(
+        np.concatenate([faces.embeddings for faces in pictures]),
+        np.repeat(np.arange(len(pictures)), counts),
+        np.array([not flaws for faces in pictures for flaws in CLEAR.flaws(faces.measures)], bool),
+        np.full(sum(counts), -1, np.intp),
+    )
+    return group_faces(loose, grouping_threshold(policy, len(loose)).value)
 
 
 def stable_numbers(labels: Indices, before: Indices, following: int) -> Indices:

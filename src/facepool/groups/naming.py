@@ -19,8 +19,10 @@ from facepool.gallery.rows import unflag_look_alikes
 from facepool.gallery.sightings import JournalEntry, UnknownGroup
 from facepool.groups.choosing import choose_faces, middle_first, samples_of
 from facepool.thresholds import ThresholdPolicy
-from facepool.types import EmbeddingSpace, Floats, Sample, Sighting, counted
+from facepool.types import EmbeddingSpace, Floats, Sample, SightedFaces, Sighting, counted
 
+_MOST_FACES = 300
+"""Of a group, that are looked at: the best ones of each sighting first. Somebody may come every day for a year."""
 _LAST_CHANGES = 1000
 _TRIES = 20
 """How often something is looked at anew because others were faster: who is in view changes their group each second."""
@@ -214,14 +216,15 @@ class Naming:
         group = inbox.group(self._number)
         sightings = inbox.sightings(group=self._number, limit=group.sightings)
         kept = inbox.faces([sighting.id for sighting in sightings])
-        samples: list[Sample] = []
-        ids: list[str] = []
-        for sighting in sightings:
-            if sighting.id in kept:
-                samples += samples_of(kept[sighting.id], sighting.source)
-                ids += kept[sighting.id].ids
-        order = middle_first(samples, self._identity)
-        return _Seen(group, tuple(sightings), tuple(samples[row] for row in order), tuple(ids[row] for row in order))
+        faces = [
+            (place, sample, face_id)
+            for sighting in sightings
+            for place, (sample, face_id) in enumerate(_faces_of(kept.get(sighting.id), sighting.source))
+        ]
+        faces = sorted(faces, key=lambda face: (face[0], -(face[1].quality or 0.0)))[:_MOST_FACES]
+        order = [faces[row] for row in middle_first([sample for _, sample, _ in faces], self._identity)]
+        samples, ids = tuple(sample for _, sample, _ in order), tuple(face_id for *_, face_id in order)
+        return _Seen(group, tuple(sightings), samples, ids)
 
     def _vectors(self) -> Floats:
         return self._identity.stacked([sample.embedding for sample in self._seen.samples])
@@ -240,6 +243,12 @@ class Naming:
             "small, not sharp, or of another person of the pool",
             fix="Wait until they were seen nearer, or lower --min-face",
         )
+
+
+def _faces_of(faces: SightedFaces | None, source: str) -> Iterator[tuple[Sample, str]]:
+    """What would become templates of the faces of a sighting, best first, with their ids."""
+    if faces is not None:
+        yield from zip(samples_of(faces, source), faces.ids, strict=True)
 
 
 @contextmanager

@@ -52,10 +52,9 @@ class UnknownPeople:
         """For each group, people of the pool who match a face of it, likeliest first: naming it asks about them."""
         if not groups:
             return {}
-        vectors, search = self._pool.inbox.vectors(), Search(self._pool, space_of(self._pool))
-        return {
-            group: look_alikes(search, self._policy, vectors.embeddings[vectors.groups == group]) for group in groups
-        }
+        kept, search = self._pool.inbox.embeddings(groups), Search(self._pool, space_of(self._pool))
+        found = dict(zip(kept, look_alikes(search, self._policy, list(kept.values())), strict=True))
+        return {group: found.get(group, ()) for group in groups}
 
     def naming(self, group: int, person: str, *, create: bool) -> Naming:
         """A naming of which the look-alikes can be asked for, and resolved, before it is committed. As `Naming`."""

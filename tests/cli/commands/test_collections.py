@@ -110,6 +110,16 @@ def test_they_are_made_and_removed(pool: Commands, here: Here) -> None:
     assert not [path for path in pool.folder.rglob("staff*") if path.is_file()]
 
 
+def test_a_key_is_bound_to_collections_that_are_there(here: Here) -> None:
+    made = here("keys", "add", "desk", "--role", "recognize", "--collection", "staff", "--json")
+    assert made.code == 0, made.err
+    assert made.records[0]["collections"] == ["staff"]
+    assert here("keys", "add", "Me", "--role", "admin").code == 0
+    listed = {str(key["name"]): key["collections"] for key in here("keys", "list", "--json").records}
+    assert listed == {"desk": ["staff"], "Me": []}
+    assert "[collection_unknown]" in here("keys", "add", "x", "--role", "admin", "--collection", "nobody").error
+
+
 def test_a_backup_has_all_collections_and_restores_them(pool: Commands, here: Here) -> None:
     made = here("pool", "backup", "backup.db")
     assert made.code == 0, made.err
@@ -175,7 +185,7 @@ def test_a_pair_of_npy_files_says_who_has_room_for_several(facepool: Commands) -
 
 def test_every_command_that_takes_a_pool_takes_a_collection() -> None:
     """But for those that are about the pool with all of them."""
-    whole = {"keys add", "keys list", "keys remove", "pool collections list", "pool collections create"}
+    whole = {"keys list", "keys remove", "pool collections list", "pool collections create"}
     whole |= {"pool collections remove"}
     for path, command in _leaves(LazyGroup(), ""):
         options = {option for parameter in command.params for option in parameter.opts}

@@ -396,7 +396,7 @@ def test_strangers_of_pictures_and_films_are_kept_and_recognized_when_they_come_
     assert first.code == 0, first.err
     assert "Faces of unknown people are kept in" in first.err
     assert "for 14 days at most" in first.err
-    assert "facepool unknown forget erases them" in first.err
+    assert "Erase strangers: facepool unknown forget" in first.err
     assert "Kept 2 sightings" in first.err
     again = crowd("recognize", photos / "impostor_1.jpg", "--keep-unknown")
     assert "Kept 1 sighting, 1 of them of unknown people who were seen before" in again.err

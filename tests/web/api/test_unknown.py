@@ -1,7 +1,9 @@
 """Strangers over REST: looking, naming, putting in order, forgetting, undoing; and what activity and audit say then."""
 
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from facepool.cli.context import CommandContext
-from facepool.gallery import Pool
+from facepool.gallery import Pool, open_pool
 from facepool.gallery.sightings import InboxBounds
 from facepool.groups.unknown import UnknownPeople
 from facepool.thresholds import ThresholdPolicy
@@ -237,3 +239,30 @@ def test_a_command_beside_the_server_names_in_its_activity_too(web: TestClient, 
         UnknownPeople(pool, ThresholdPolicy(CURVE)).name(bo, "Bo")
     assert names(web) == ["Bo"] * 4
     assert audited(web)[0][0] == "named"
+
+
+def test_a_naming_whose_process_was_killed_before_the_activity_knew_is_told_when_a_server_starts(
+    tmp_path: Path,
+) -> None:
+    with client_of(tmp_path, Analyzer()) as web, open_pool(tmp_path / "pool.db", SPACE) as pool:
+        group = seen(web, pool, BO, 1)
+    with open_pool(tmp_path / "pool.db", SPACE) as pool, pool.noting("command line"):  # whom nobody settles
+        UnknownPeople(pool, ThresholdPolicy(CURVE)).name(group, "Bo")
+    with client_of(tmp_path, Analyzer()) as web:
+        assert names(web) == ["Bo", "Bo"]
+        assert [action for action, *_ in audited(web)][:2] == ["named", "registered"]
+
+
+def test_no_bytes_of_who_was_forgotten_stay(web: TestClient, pool: Pool, bo: int, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "pool.db")) as db:
+        kept = [jpeg for (jpeg,) in db.execute("SELECT jpeg FROM sighting_faces")]
+    assert len(kept) == 6
+    assert left_of(kept, tmp_path) == 6
+    assert web.delete("/v1/unknown").json() == {"sightings": 2, "notes": []}
+    assert left_of(kept, tmp_path) == 0
+    assert pool.inbox.usage().sightings == 0
+
+
+def left_of(kept: list[bytes], folder: Path) -> int:
+    files = b"".join(path.read_bytes() for path in folder.glob("pool.db*"))
+    return sum(jpeg in files for jpeg in kept)

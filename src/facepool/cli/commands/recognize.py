@@ -141,15 +141,15 @@ def _keeping(context: CommandContext, pool: Pool, event_output: "_EventOutput") 
     Raises:
         ConfigError: The pool is of a kind that has no place for that.
     """
-    console, settings, inbox = context.console, context.settings, pool.inbox
+    console, settings = context.console, context.settings
+    _ = pool.inbox  # raises where there is no place for one
     whom = " and ".join(
         who for who, kept in (("unknown", settings.keep_unknown), ("recognized", settings.keeps_recognized)) if kept
     )
     console.note(
         f"Faces of {whom} people are kept in {pool.address}, for {settings.keep_days:g} days at most (no more than "
-        f"{settings.keep_sightings:,} sightings or {settings.keep_mb:g} MB). facepool unknown forget erases them"
+        f"{settings.keep_sightings:,} sightings or {settings.keep_mb:g} MB). Erase strangers: facepool unknown forget"
     )
-    del inbox
     keeper = SightingKeeper(
         partial(open_pool, context.pool_address, context.analyzer.space),
         context.policy,

@@ -1,17 +1,24 @@
-"""What is in a picture: find, embed, recognize and compare faces. Nothing of it is stored."""
+"""What is in a picture: find, embed, recognize, compare and group faces. Nothing of it is stored."""
 
+import numpy as np
 from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
 
 from facepool.errors import InputError
+from facepool.faces.analyze import Faces
 from facepool.gallery import Pool
+from facepool.groups.library import group_analyzed
 from facepool.recognize.pictures import RecognizedFaces, Recognizer
 from facepool.recognize.verify import cosine, largest_face
 from facepool.records import embedded_record, found_record, named_record
 from facepool.web.api.pictures import REQUEST_BODY, SentPictures, looked_at
-from facepool.web.api.schemas import Detected, Embedded, Recognized, Verified
+from facepool.web.api.schemas import Detected, Embedded, Grouped, Recognized, Verified
 from facepool.web.middleware.authentication import Recognizing, Share
 from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices
+
+_MOST_FACES = 5000
+"""Of the pictures of one request together, where each is compared with each."""
 
 router = APIRouter(prefix="/v1", tags=["recognition"], route_class=BoundedRoute)
 
@@ -78,4 +85,33 @@ async def verify(pictures: SentPictures, services: CurrentServices, share: Share
             "meaning": threshold.meaning,
             "faces": [found_record(first[0], rows[0]), found_record(second[0], rows[1])],
         }
+    )
+
+
+@router.post("/groups", openapi_extra=REQUEST_BODY)
+async def group(pictures: SentPictures, services: CurrentServices, share: Share, _: Recognizing) -> Grouped:
+    """Put the faces of pictures together by whom they show. Nobody is named; the pool has no part in it."""
+    analyzed = await looked_at(services.engine, share, pictures, services.engine.analyzer.analyze)
+    faces: list[Faces] = [picture.found for picture in analyzed]
+    found = sum(map(len, faces))
+    if found > _MOST_FACES:
+        raise InputError(
+            f"The pictures have {found:,} faces", why=f"{_MOST_FACES:,} are grouped at most", fix="Send fewer pictures"
+        )
+    labels = await run_in_threadpool(group_analyzed, faces, services.policy)
+    rows = [
+        {
+            "picture": number,
+            "bbox": [round(edge, 1) for edge in one.detections.boxes[row].tolist()],
+            "score": round(float(one.detections.scores[row]), 4),
+        }
+        for number, one in enumerate(faces)
+        for row in range(len(one))
+    ]
+    members = [
+        [rows[place] for place in np.flatnonzero(labels == label)] for label in range(labels.max(initial=-1) + 1)
+    ]
+    groups = [{"id": number, "faces": group} for number, group in enumerate(sorted(members, key=len, reverse=True), 1)]
+    return Grouped.model_validate(
+        {"groups": groups, "ungrouped": [rows[place] for place in np.flatnonzero(labels < 0)]}
     )

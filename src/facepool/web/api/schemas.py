@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from facepool.enroll.pictures import Outcome
 from facepool.evaluation.calibration import MAX_TARGET_FPIR
 from facepool.gallery.checks import NAME_LIMIT
+from facepool.gallery.details import EXTERNAL_ID_LIMIT, NOTES_LIMIT, TAGS_LIMIT
 from facepool.groups.correct import LAST
 from facepool.thresholds import TARGET_FPIR
 from facepool.types import Reason
@@ -147,6 +148,28 @@ class Verified(BaseModel):
     faces: tuple[FoundFace, FoundFace] = Field(description="What was compared")
 
 
+class GroupedFace(BaseModel):
+    """A face of one of the pictures of a request."""
+
+    picture: int = Field(ge=0, description="Which picture of the request, from 0 on")
+    bbox: tuple[float, float, float, float] = Field(description="left, top, right, bottom; may reach beyond the border")
+    score: Share = Field(description="The detector's own score")
+
+
+class FaceGroup(BaseModel):
+    """Faces that show one person, as far as one can tell."""
+
+    id: int = Field(ge=1, description="Of this answer only")
+    faces: list[GroupedFace]
+
+
+class Grouped(BaseModel):
+    """The faces of some pictures, put together by whom they show; nobody is named, and nothing is stored."""
+
+    groups: list[FaceGroup] = Field(description="The largest first")
+    ungrouped: list[GroupedFace] = Field(description="Faces that are like no other")
+
+
 class RingPlace(BaseModel):
     """One place of the ring around straight ahead."""
 
@@ -163,6 +186,9 @@ class PersonSummary(BaseModel):
     person_id: PersonId
     samples: int = Field(description="Stored views")
     created_at: str | None
+    notes: str = Field(description="What somebody has written of them")
+    tags: list[str] = Field(description="Words by which people are told apart, sorted")
+    external_id: str | None = Field(description="What another system calls them; nobody else has it")
     look_alikes: list[str] = Field(description="People whom they are easily taken for")
     face: int | None = Field(description="Number of the sample whose picture shows them best; null: no picture is kept")
     coverage: Share = Field(description="Share of the ring's directions that some view looks to")
@@ -213,10 +239,17 @@ class NewPerson(Body):
     person: Name
 
 
-class Renaming(Body):
-    """Another name for somebody."""
+class Describing(Body):
+    """What is to be known of somebody from now on; what is left out, or null, stays as it is."""
 
-    person: Name
+    person: Name | None = Field(default=None, description="Another name")
+    notes: str | None = Field(default=None, max_length=NOTES_LIMIT, description="Any text; empty: none")
+    tags: list[str] | None = Field(
+        default=None, max_length=TAGS_LIMIT, description="All of their tags, of at most 50 characters each"
+    )
+    external_id: str | None = Field(
+        default=None, max_length=EXTERNAL_ID_LIMIT, description="What another system calls them; empty: nothing"
+    )
 
 
 class Merging(Body):

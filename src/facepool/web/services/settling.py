@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from facepool.errors import FacepoolError
 from facepool.gallery import Pool
-from facepool.gallery.notices import Notice
+from facepool.gallery.notices import ERASING, Notice
 from facepool.gallery.sqlite import traces_remain
 from facepool.web.hiding import without_paths
 from facepool.web.problems import ServerBusy
@@ -111,7 +111,7 @@ class Settling:
         """
         told = self._tell(pool)
         notes = () if told else self._notes_on_logs()
-        if any(notice.action in ("erased", "erased_sample") for notice in noted):
+        if any(notice.action in ERASING for notice in noted):
             notes += self._wipe_now()
         changes = {notice.change for notice in noted}
         forgotten = [self._forgotten.pop(change) for change in changes if change in self._forgotten]

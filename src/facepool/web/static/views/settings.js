@@ -167,7 +167,6 @@ function seenSection(settings, admin, redraw) {
     toggle(t("settings.seen.recognized"), settings.keep_recognized || settings.refresh === "suggest", change("keep_recognized", true, false), t("settings.seen.recognized.help")),
     toggle(t("settings.seen.suggest"), settings.refresh === "suggest", change("refresh", "suggest", "off"), t("settings.seen.suggest.help")),
   ];
-  if (settings.refresh === undefined) rows.pop();
   for (const one of rows) one.querySelector("input").disabled = !admin;
   rows[1].querySelector("input").disabled ||= settings.refresh === "suggest"; // suggestions come out of what is kept
   return block("settings.seen", h("p", { class: "help" }, t("settings.seen.help")), h("div", { class: "rows" }, rows));

@@ -10,7 +10,6 @@ import { done } from "../undo.js";
 export async function suggestedSection(person, { signal, session, redraw }) {
   const section = h("section", { class: "section", "aria-labelledby": "suggested-heading", hidden: true });
   const settings = await api.settings(signal);
-  if (settings.refresh === undefined) return null;
   const admin = session?.role === "admin";
   const show = async () => {
     const { suggestions, accepted = 0 } = await api.suggestions(person, signal);
