@@ -268,3 +268,41 @@ def test_a_key_for_one_that_is_not_there_is_refused(web: TestClient) -> None:
     assert bound["collections"] == ["staff"]
     first: Services = collections_of(web).root
     assert first.keys.required
+
+
+@pytest.mark.postgres
+def test_servers_of_one_database_follow_each_other_in_each_collection(tmp_path: Path, analyzer: FakeAnalyzer) -> None:
+    gallery = place(tmp_path, POSTGRES)
+    for name in ("default", "guests", "staff"):
+        with open_pool(gallery, SPACE, collection=name) as pool:
+            pool.make_tables()  # type: ignore[attr-defined]
+    with client_of(tmp_path, analyzer, pool=gallery) as one, client_of(tmp_path, analyzer, pool=gallery) as other:
+        heard: dict[str, list[str]] = {}
+        for name in ("guests", "staff"):
+            assert people(one, query=f"?collection={name}") == people(other, query=f"?collection={name}") == []
+            with collections_of(other).using(name) as services:
+                heard[name] = _listen(services)
+        assert one.post("/v1/persons", json={"person": "Cy"}, headers=STAFF).status_code == 201
+        assert one.patch("/v1/settings", json={"threshold": 0.7}, headers=STAFF).status_code == 200
+        until(lambda: {"pool", "settings"} <= set(heard["staff"]))
+        until(lambda: other.get("/v1/settings", headers=STAFF).json()["threshold"] == 0.7)
+        assert heard["guests"] == []
+        assert other.get("/v1/settings?collection=guests").json()["threshold"] is None
+
+        camera = {"source": "rtsp://127.0.0.1:9/guests", "name": "Guests' door"}
+        assert one.post("/v1/collections", json={"name": "late"}).status_code == 201
+        assert one.post("/v1/cameras?collection=late", json=camera).status_code == 201
+        until(lambda: 'facepool_cameras{collection="late"} 1.0' in other.get("/metrics").text)
+        assert one.delete("/v1/collections/staff").status_code == 204
+        until(lambda: code(other.get("/v1/persons", headers=STAFF)) == (404, "collection_unknown"))
+        assert people(other, query="?collection=guests") == []
+
+
+def _listen(services: Services) -> list[str]:
+    """What a server is told in a collection from now on, which grows."""
+    heard: list[str] = []
+    announcements = services.processes.announcements
+    announcements.hear("pool", lambda _fields: heard.append("pool"))
+    announcements.hear("settings", lambda _fields: heard.append("settings"))
+    until(lambda: announcements.listening)
+    return heard
