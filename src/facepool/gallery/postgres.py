@@ -190,7 +190,7 @@ class PostgresGallery(SqlGallery):
                     why="its database has no tables of facepool in that schema",
                     fix="Register somebody first, or name another pool",
                 )
-        with self._reading() as db:
+            db: Database = there if self._has_pool(there) else self._empty()
             self._read_revision(db)
             check_space(self.address, read_space(db), self._offered)
 
