@@ -122,6 +122,9 @@ def person_record(person: Person) -> Record:
         "person_id": person.id,
         "templates": person.templates,
         "created_at": person.created_at or None,
+        "notes": person.notes,
+        "tags": list(person.tags),
+        "external_id": person.external_id or None,
     }
 
 

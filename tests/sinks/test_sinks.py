@@ -37,6 +37,7 @@ from facepool.sinks import (
 )
 from support.broker import broker, listening, until
 from support.ports import free_port
+from support.webhook import listener as webhooks
 
 ADA: dict[str, object] = {"event": "recognized", "track": 3, "person": "Ada", "similarity": 0.61}
 
@@ -378,6 +379,20 @@ def test_nothing_is_lost_over_a_broker_that_dies_and_what_is_repeated_has_the_sa
     assert outputs.dropped == 0
     first_of = {event["id"]: event for event in reversed(got)}
     assert sorted(first_of.values(), key=lambda event: int(str(event["track"]))) == events
+
+
+def test_events_of_another_collection_say_its_name_and_are_published_below_it() -> None:
+    with webhooks() as (url, heard):
+        for collection in ("default", "staff"):
+            settings = Settings.model_validate({"webhook": [url], "collection": collection})
+            with EventOutputs(settings, unused_pool) as outputs:
+                outputs.put(ADA, "")
+                until(lambda outputs=outputs: outputs.delivered == 1)  # type: ignore[misc]
+    assert heard == [ADA, {**ADA, "collection": "staff"}]
+    client = FakeClient()
+    sink = MqttSink(BrokerConnection("mqtt://broker/faces", cast("Client", client), below="staff"))
+    assert sink.connection.topic("events") == "faces/staff/events"
+    sink.close()
 
 
 def unused_pool() -> Gallery:

@@ -551,3 +551,23 @@ def test_people_whom_an_earlier_version_called_so_are_shown_renamed_and_erased(
         gone = web.post("/v1/vision/face/delete", files={"userid": (None, name)})
         assert gone.json()["success"] is True, gone.text
         assert web.get("/v1/persons").json()["total"] == 0
+
+
+def test_people_have_notes_tags_and_an_external_id(web: TestClient, analyzer: FakeAnalyzer) -> None:
+    for name in ("Ada", "Bob"):
+        web.post("/v1/persons", json={"person": name})
+    sent = {"notes": "Has the key", "tags": ["Family", "guest"], "external_id": "A-1815"}
+    ada = web.patch(at("Ada"), json=sent).json()
+    assert {key: ada[key] for key in sent} == sent
+    assert web.get(at("Ada")).json() == ada
+    assert web.patch(at("Ada"), json={"tags": []}).json()["notes"] == "Has the key"
+    bob = web.patch(at("Bob"), json={"person": "Bo", "tags": ["FAMILY"]}).json()
+    assert (bob["person"], bob["tags"], bob["external_id"]) == ("Bo", ["FAMILY"], None)
+    assert [one["person"] for one in web.get("/v1/persons?tag=family").json()["persons"]] == ["Bo"]
+    assert web.get("/v1/persons?external_id=A-1815").json()["total"] == 1
+    assert problem(web.patch(at("Bo"), json={"external_id": "A-1815"})) == (409, "person_exists")
+    assert problem(web.patch(at("Bo"), json={"tags": ["a,b"]})) == (400, "config_invalid")
+    assert problem(web.patch(at("Nobody"), json={"notes": "x"})) == (404, "person_unknown")
+    assert web.patch(at("Bo"), json={"notes": "x" * 10_001}).status_code in (400, 422)
+    actions = [entry["action"] for entry in web.get("/v1/audit").json()["entries"]]
+    assert actions.count("described") == 3

@@ -21,6 +21,7 @@ from facepool.gallery.batches import Stored, TemplateBatch
 from facepool.gallery.checks import clean_name, find_name, known_name
 from facepool.gallery.collections import DEFAULT, collection_address
 from facepool.gallery.columns import Changes, PoolMatrix
+from facepool.gallery.details import Details
 from facepool.gallery.foreign import ForeignGallery
 from facepool.gallery.listing import GallerySize, PeoplePage
 from facepool.gallery.npy import NpyGallery
@@ -31,6 +32,7 @@ from facepool.types import EmbeddingSpace
 
 __all__ = [
     "Changes",
+    "Details",
     "Gallery",
     "GallerySize",
     "NpyGallery",

@@ -9,6 +9,7 @@ from facepool.gallery.address import PoolAddress
 from facepool.gallery.batches import Stored, TemplateBatch
 from facepool.gallery.checks import check_dimension, check_space
 from facepool.gallery.columns import Changes, LookAlikes, PoolMatrix
+from facepool.gallery.details import Details
 from facepool.gallery.image import ImagedGallery
 from facepool.gallery.inbox import Inbox
 from facepool.gallery.listing import GallerySize, PeoplePage
@@ -80,7 +81,15 @@ class Gallery(Protocol):
         """Everybody, sorted by name; people without templates, too. For large galleries, see `people_page`."""
 
     def people_page(
-        self, prefix: str = "", *, part: str = "", after: str = "", offset: int = 0, limit: int = 100
+        self,
+        prefix: str = "",
+        *,
+        part: str = "",
+        tag: str = "",
+        external_id: str = "",
+        after: str = "",
+        offset: int = 0,
+        limit: int = 100,
     ) -> PeoplePage:
         """Some people, in the order of their names without regard to case, then by code point.
 
@@ -89,12 +98,14 @@ class Gallery(Protocol):
         Args:
             prefix: How their names begin, in either case; empty: in any way.
             part: What their names have somewhere, in either case; empty: anything.
+            tag: One of their tags, in either case; empty: any, or none.
+            external_id: What another system calls them; empty: anything.
             after: The last name of the page before, even if nobody has it any more; empty: from the first one.
             offset: How many to leave out.
             limit: How many to give, at most.
         """
 
-    def count_people(self, prefix: str = "", *, part: str = "") -> int:
+    def count_people(self, prefix: str = "", *, part: str = "", tag: str = "", external_id: str = "") -> int:
         """How many people `people_page` would give in all."""
 
     def names(self) -> list[str]:
@@ -285,8 +296,34 @@ class Gallery(Protocol):
             ConfigError: The new name cannot be used.
         """
 
+    def describe(self, person: str, details: Details, *, name: str | None = None) -> Person:
+        """Keep what is to be known of somebody beside their faces, all or nothing.
+
+        Args:
+            person: Of whom.
+            details: What is to be known.
+            name: Another name for them; None: the one that they have.
+
+        Returns:
+            The person as they are now.
+
+        Raises:
+            ConfigError: Something of it cannot be stored, or these files have no place for it.
+            PersonExists: Somebody else has the name or the external id.
+            UnknownPerson: Nobody has that name.
+        """
+
+    def add_details(self, people: Collection[Person]) -> int:
+        """Keep what is known of people elsewhere, as far as it is not known here.
+
+        Those who are not here are passed over, and so is an external id that somebody else has.
+
+        Returns:
+            Of how many something was stored; 0 where there is no place for it.
+        """
+
     def merge(self, source: str, target: str) -> int:
-        """Give all templates of one person to another; the first one is gone.
+        """Give all templates of one person to another, and what is known of them; the first one is gone.
 
         Returns:
             How many templates moved.

@@ -18,8 +18,16 @@ import numpy as np
 from facepool.errors import ConfigError, InvalidEmbedding, NotWritable, PathMissing, PoolCorrupt
 from facepool.files import exists
 from facepool.gallery.base import OpenFiles
-from facepool.gallery.checks import NAME_LIMIT, check_space, check_vectors, damaged, find_name
+from facepool.gallery.checks import NAME_LIMIT, check_space, check_vectors, damaged, find_name, folded
 from facepool.gallery.connection import explained, log_of
+from facepool.gallery.details import (
+    EXTERNAL_ID_LIMIT,
+    NOTES_LIMIT,
+    TAG_LIMIT,
+    clean_external_id,
+    clean_notes,
+    clean_tags,
+)
 from facepool.gallery.inbox import Inbox
 from facepool.gallery.rows import calibration_of, read_space
 from facepool.gallery.schema import VERSION, in_memory, version_of
@@ -33,6 +41,9 @@ MOST_PICTURE_PX = 2048
 _MOST = {
     "name": NAME_LIMIT,
     "text": 4096,
+    "notes": NOTES_LIMIT,
+    "external_id": EXTERNAL_ID_LIMIT,
+    "tag": TAG_LIMIT,
     "dimension": 4096,
     "picture": MOST_PICTURE_BYTES,
     "look_alikes": 200_000,
@@ -72,6 +83,16 @@ _RULES = (
         "it has names that are none",
         """SELECT 1 FROM persons WHERE typeof(name) || typeof(folded) != 'texttext'
         OR length(name) NOT BETWEEN 1 AND :name OR length(folded) > 3 * :name""",
+    ),
+    (
+        "what it says of people is none",
+        """SELECT 1 FROM persons WHERE typeof(notes) || typeof(external_id) != 'texttext' OR length(notes) > :notes
+        OR length(external_id) > :external_id""",
+    ),
+    (
+        "it has tags that are none",
+        """SELECT 1 FROM tags WHERE typeof(tag) || typeof(folded) || typeof(person_id) != 'texttextinteger'
+        OR length(tag) NOT BETWEEN 1 AND :tag OR length(folded) > 3 * :tag""",
     ),
     (
         "it has people whose ids are none",
@@ -252,6 +273,7 @@ class ForeignGallery(SqliteTables):
             raise damaged(self.path, "it has rows that belong to others that are not there")
         for (name,) in db.execute("SELECT name FROM persons"):
             self._check_name(name)
+        self._check_details(db)
         self._check_templates(db)
         for (jpeg,) in db.execute("SELECT jpeg FROM pictures"):
             if not is_small_jpeg(jpeg):
@@ -269,6 +291,17 @@ class ForeignGallery(SqliteTables):
             raise damaged(self.path, f"it has a name that cannot be used: {error.why}") from error
         if found != name:
             raise damaged(self.path, "it has a name that is not in its normal form")
+
+    def _check_details(self, db: sqlite3.Connection) -> None:
+        said = db.execute("SELECT notes, external_id FROM persons WHERE notes != '' OR external_id != ''")
+        tags = db.execute("SELECT tag, folded FROM tags")
+        try:
+            is_clean = all((clean_notes(notes), clean_external_id(other)) == (notes, other) for notes, other in said)
+            is_clean = is_clean and all(clean_tags([tag]) == (tag,) and folded(tag) == key for tag, key in tags)
+        except ConfigError as error:
+            raise damaged(self.path, f"what it says of people cannot be used: {error.why}") from error
+        if not is_clean:
+            raise damaged(self.path, "what it says of people is not in its normal form")
 
     def _check_templates(self, db: sqlite3.Connection) -> None:
         rows = db.execute("SELECT embedding FROM templates")

@@ -10,16 +10,20 @@ from typing import Any
 
 from facepool.gallery.checks import folded
 from facepool.gallery.database import Database
+from facepool.gallery.details import with_tags
 from facepool.gallery.schema import uuid_text
 from facepool.types import Person, counted, one_line
 
 SUGGESTED_FROM = 1000
 """How many names are looked at for those that may be meant."""
 _PAGE = """
-    SELECT page.name, page.uuid, count(templates.id), coalesce(min(nullif(templates.created_at, '')), '')
-    FROM (SELECT id, name, uuid, folded FROM persons{where} ORDER BY folded, name LIMIT ? OFFSET ?) AS page
+    SELECT page.id, page.name, page.uuid, count(templates.id), coalesce(min(nullif(templates.created_at, '')), ''),
+        page.notes, page.external_id
+    FROM (
+        SELECT id, name, uuid, folded, notes, external_id FROM persons{where} ORDER BY folded, name LIMIT ? OFFSET ?
+    ) AS page
     LEFT JOIN samples ON samples.person_id = page.id LEFT JOIN templates ON templates.sample_id = samples.id
-    GROUP BY page.id, page.name, page.uuid, page.folded ORDER BY page.folded, page.name
+    GROUP BY page.id, page.name, page.uuid, page.folded, page.notes, page.external_id ORDER BY page.folded, page.name
 """
 _LONGEST_PART = 10_000
 """Longer ones are in nobody's name, nor does SQLite look for them."""
@@ -35,16 +39,20 @@ class Wanted:
         prefix: How they begin.
         part: What they have somewhere.
         after: The last name that was seen: those that come after it. It need not be anybody's.
+        tag: One of their tags.
+        external_id: What another system calls them, to the letter.
     """
 
     prefix: str = ""
     part: str = ""
     after: str = ""
+    tag: str = ""
+    external_id: str = ""
 
     def condition(self) -> tuple[str, list[str]]:
         """The part of a query that selects them, and its values."""
         terms, values = [], []
-        if "\0" in self.prefix + self.part or len(self.part) > _LONGEST_PART:
+        if "\0" in self.prefix + self.part + self.tag + self.external_id or len(self.part) > _LONGEST_PART:
             return " WHERE 1 = 0", []
         if self.prefix:
             terms.append("folded >= ? AND folded < ?")
@@ -52,6 +60,12 @@ class Wanted:
         if self.part:
             terms.append("folded LIKE ? ESCAPE '!'")
             values.append(f"%{_literal(folded(self.part))}%")
+        if self.tag:
+            terms.append("id IN (SELECT person_id FROM tags WHERE tags.folded = ?)")
+            values.append(folded(self.tag.strip()))
+        if self.external_id:
+            terms.append("external_id = ?")
+            values.append(self.external_id)
         if self.after:
             # As it is stored: another version of Python may have folded the name otherwise.
             terms.append("(folded, name) > (coalesce((SELECT folded FROM persons WHERE name = ?), ?), ?)")
@@ -88,7 +102,7 @@ def read_page(db: Database, wanted: Wanted, limit: int, offset: int = 0) -> Peop
     """The first people that a search finds, after some that are left out."""
     where, values = wanted.condition()
     rows = db.execute(_PAGE.format(where=where), (*values, limit + 1, offset)).fetchall()
-    people = tuple(person_of(row) for row in rows[:limit])
+    people = tuple(people_of(db, rows[:limit]))
     return PeoplePage(people, people[-1].name if people and len(rows) > limit else None)
 
 
@@ -121,10 +135,13 @@ def names_near(db: Database, name: str) -> list[str]:
     return [known for query in (before, after) for (known,) in db.execute(query, (folded(name), half))]
 
 
-def person_of(row: Sequence[Any]) -> Person:
-    """Somebody from a row: name, UUID, how many templates, when the first one was stored."""
-    name, uuid, templates, created_at = row
-    return Person(name, templates, created_at, uuid_text(uuid))
+def people_of(db: Database, rows: Sequence[Sequence[Any]]) -> list[Person]:
+    """People from rows: number, name, UUID, how many templates, when the first one was stored, notes, external id."""
+    people = [
+        (int(row), Person(name, templates, created_at, uuid_text(uuid), notes, (), external_id))
+        for row, name, uuid, templates, created_at, notes, external_id in rows
+    ]
+    return with_tags(db, people)
 
 
 def _literal(text: str) -> str:

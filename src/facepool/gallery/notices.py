@@ -24,6 +24,7 @@ Action = Literal[
     "restored the pool",
     "calibrated the pool",
     "forgot the calibration",
+    "described",
     "named",
     "took back a name",
     "corrected",

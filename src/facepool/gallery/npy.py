@@ -7,7 +7,7 @@ import math
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
@@ -22,8 +22,9 @@ import numpy.typing as npt
 from facepool.errors import ConfigError, PathMissing, PoolCorrupt, PoolError, PoolLocked, PoolTooNew
 from facepool.files import PRIVATE, exists, only_writer, storage_error, storage_errors, sync_folders, write_new
 from facepool.gallery.base import OpenFiles
-from facepool.gallery.checks import check_dimension, check_space, check_vectors, find_name, folded
+from facepool.gallery.checks import check_dimension, check_space, check_vectors, clean_name, find_name, folded
 from facepool.gallery.columns import Changes
+from facepool.gallery.details import Details
 from facepool.gallery.inbox import Inbox
 from facepool.gallery.notices import Notice
 from facepool.gallery.rows import calibration_of, read_notices, read_space, write_calibration, write_notice, write_space
@@ -34,7 +35,7 @@ from facepool.gallery.schema import (
     undone_unless_whole,
 )
 from facepool.gallery.sqlite import SqliteTables, delete_copies
-from facepool.types import EmbeddingSpace, Floats, Template
+from facepool.types import EmbeddingSpace, Floats, Person, Template
 
 FORMAT = "facepool-pair"
 VERSION = 7
@@ -142,15 +143,29 @@ class NpyGallery(SqliteTables):
             return (f"{self.path.name} has no sidecar: its embedding space is unknown; checked by dimension only.",)
         return (f"{self.path.name} has rows of an unknown embedding space; checked by dimension only.",)
 
-    @property
-    def inbox(self) -> Inbox:
-        """These files have no place for it."""
+    def describe(self, person: str, details: Details, *, name: str | None = None) -> Person:
+        """These files have no place for more than names."""
+        if details == Details() and name is not None:
+            self.rename(person, name)
+            return Person(clean_name(name), len(self.templates(name)))
+        raise self._has_no_room("notes, tags and external ids")
+
+    def add_details(self, people: Collection[Person]) -> int:  # noqa: ARG002 -- there is no place for it
+        """Nothing: these files have no place for it."""
+        return 0
+
+    def _has_no_room(self, what: str) -> ConfigError:
         other = self.path.with_suffix(".db").name
-        raise ConfigError(
-            f"The pool {self.path.name} cannot keep who was seen",
+        return ConfigError(
+            f"The pool {self.path.name} cannot keep {what}",
             why="a .npy pool has room for templates only",
             fix=f"Copy it into one that has: facepool people export {other} --pool {self.path}",
         )
+
+    @property
+    def inbox(self) -> Inbox:
+        """These files have no place for it."""
+        raise self._has_no_room("who was seen")
 
     @property
     def open_files(self) -> OpenFiles:

@@ -120,10 +120,11 @@ MIGRATIONS: Migrations = (
         """ALTER TABLE persons ADD COLUMN external_id TEXT COLLATE "C" NOT NULL DEFAULT ''""",
         "CREATE UNIQUE INDEX persons_of_external_id ON persons (external_id) WHERE external_id != ''",
         "ALTER TABLE samples ADD COLUMN learned_from TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX samples_learned ON samples (person_id) WHERE learned_from != ''",
         """CREATE TABLE tags (
             person_id BIGINT NOT NULL REFERENCES persons ON DELETE CASCADE,
-            tag TEXT COLLATE "C" NOT NULL,
             folded TEXT COLLATE "C" NOT NULL,
+            tag TEXT COLLATE "C" NOT NULL,
             PRIMARY KEY (person_id, folded)
         )""",
         "CREATE INDEX tags_of_folded ON tags (folded, person_id)",

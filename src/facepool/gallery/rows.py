@@ -26,7 +26,8 @@ TEMPLATES = """
     FROM templates JOIN samples ON samples.id = templates.sample_id JOIN persons ON persons.id = samples.person_id
 """
 PEOPLE = """
-    SELECT persons.name, persons.uuid, count(templates.id), coalesce(min(nullif(templates.created_at, '')), '')
+    SELECT persons.id, persons.name, persons.uuid, count(templates.id),
+        coalesce(min(nullif(templates.created_at, '')), ''), persons.notes, persons.external_id
     FROM persons LEFT JOIN samples ON samples.person_id = persons.id LEFT JOIN templates
         ON templates.sample_id = samples.id
 """

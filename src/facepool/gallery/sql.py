@@ -39,6 +39,7 @@ from facepool.gallery.checks import (
 )
 from facepool.gallery.columns import Changes, LookAlikes, Numbers, PoolMatrix
 from facepool.gallery.database import Database
+from facepool.gallery.details import Details, missing, store_details, united
 from facepool.gallery.image import ImagedGallery, delete_image
 from facepool.gallery.inbox import Inbox
 from facepool.gallery.listing import (
@@ -47,7 +48,7 @@ from facepool.gallery.listing import (
     Wanted,
     count_people,
     names_near,
-    person_of,
+    people_of,
     read_names,
     read_page,
     read_size,
@@ -230,19 +231,28 @@ class SqlGallery(ABC):
     def people(self) -> list[Person]:
         """Everybody, sorted by name."""
         with self._reading() as db:
-            return sorted(map(person_of, db.execute(f"{PEOPLE} GROUP BY persons.id")), key=lambda person: person.name)
+            rows = db.execute(f"{PEOPLE} GROUP BY persons.id").fetchall()
+            return sorted(people_of(db, rows), key=lambda person: person.name)
 
     def people_page(
-        self, prefix: str = "", *, part: str = "", after: str = "", offset: int = 0, limit: int = 100
+        self,
+        prefix: str = "",
+        *,
+        part: str = "",
+        tag: str = "",
+        external_id: str = "",
+        after: str = "",
+        offset: int = 0,
+        limit: int = 100,
     ) -> PeoplePage:
         """Some people, in the order of their names without regard to case."""
         with self._reading() as db:
-            return read_page(db, Wanted(prefix, part, after), limit, offset)
+            return read_page(db, Wanted(prefix, part, after, tag, external_id), limit, offset)
 
-    def count_people(self, prefix: str = "", *, part: str = "") -> int:
-        """How many people there are whose names begin with something, or have it somewhere."""
+    def count_people(self, prefix: str = "", *, part: str = "", tag: str = "", external_id: str = "") -> int:
+        """How many people `people_page` would give in all."""
         with self._reading() as db:
-            return count_people(db, Wanted(prefix, part))
+            return count_people(db, Wanted(prefix, part, "", tag, external_id))
 
     def names(self) -> list[str]:
         """All names, in the order of `people_page`."""
@@ -262,16 +272,12 @@ class SqlGallery(ABC):
     def person(self, name: str) -> Person | None:
         """Somebody by name."""
         with self._reading() as db:
-            row = db.execute(f"{PEOPLE} WHERE persons.name = ? GROUP BY persons.id", (find_name(name),)).fetchone()
-            return person_of(row) if row else None
+            return _person_where(db, "name", find_name(name))
 
     def person_by_id(self, person_id: str) -> Person | None:
         """Somebody by id."""
         with self._reading() as db:
-            row = db.execute(
-                f"{PEOPLE} WHERE persons.uuid = ? GROUP BY persons.id", (uuid_bytes(person_id),)
-            ).fetchone()
-            return person_of(row) if row else None
+            return _person_where(db, "uuid", uuid_bytes(person_id))
 
     def templates(self, person: str | None = None, *, offset: int = 0, limit: int | None = None) -> list[Template]:
         """The templates of one person, or of everybody, oldest first."""
@@ -493,18 +499,55 @@ class SqlGallery(ABC):
         """Give a person another name."""
         old, new = find_name(old), clean_name(new)
         with self._change_of(old) as (db, person, revision):
-            if new != old and find_person(db, new) is not None:
-                raise person_exists(old, new)
-            values = (new, folded(new), revision, person)
-            db.execute("UPDATE persons SET name = ?, folded = ?, revision = ? WHERE id = ?", values)
-            self.note(db, "renamed", new, person, old)
+            self._rename(db, person, old, new, revision)
         self._leave_image()
+
+    def _rename(self, db: Database, person: int, old: str, new: str, revision: int) -> None:
+        if new != old and find_person(db, new) is not None:
+            raise person_exists(old, new)
+        values = (new, folded(new), revision, person)
+        db.execute("UPDATE persons SET name = ?, folded = ?, revision = ? WHERE id = ?", values)
+        self.note(db, "renamed", new, person, old)
+
+    def describe(self, person: str, details: Details, *, name: str | None = None) -> Person:
+        """Keep what is to be known of somebody, and give them another name, in one change."""
+        old, new, details = find_name(person), None if name is None else clean_name(name), details.cleaned()
+        with self._change_of(old) as (db, row, revision):
+            if new is not None and new != old:
+                self._rename(db, row, old, new, revision)
+            before = _person_where(db, "id", row)
+            if before is None:
+                raise damaged(self.address, "it has lost somebody")
+            after = details.applied(before)
+            if changed := store_details(db, row, before, after):
+                self.note(db, "described", after.name, row, ", ".join(changed))
+        if new not in (None, old):
+            self._leave_image()
+        return after
+
+    def add_details(self, people: Collection[Person]) -> int:
+        """Keep what is known of people elsewhere, as far as it is not known here."""
+        known = [(clean_name(one.name), one) for one in people if one.notes or one.tags or one.external_id]
+        if not known:
+            return 0
+        added = 0
+        with self._change() as (db, _):
+            for name, elsewhere in known:
+                row = find_person(db, name)
+                here = None if row is None else _person_where(db, "id", row)
+                if row is None or here is None:
+                    continue
+                taken = _person_where(db, "external_id", elsewhere.external_id) if elsewhere.external_id else None
+                lacking = replace(elsewhere, external_id="") if taken is not None and taken.id != here.id else elsewhere
+                added += bool(store_details(db, row, here, missing(here, lacking)))
+        return added
 
     def merge(self, source: str, target: str) -> int:
         """Give all templates of `source` to `target`; `source` is gone."""
         source, target = clean_pair(source, target)
         with self._change_of(source) as (db, leaving, revision):
             staying = row_of_person(db, target)
+            self._unite(db, leaving, staying)
             moved = db.execute(
                 """UPDATE templates SET revision = ?
                 WHERE sample_id IN (SELECT id FROM samples WHERE person_id = ?)""",
@@ -517,6 +560,13 @@ class SqlGallery(ABC):
             self.note(db, "merged", target, staying, source)
         self._leave_image()
         return moved
+
+    def _unite(self, db: Database, leaving: int, staying: int) -> None:
+        """Give what is known of a person to another who takes their place."""
+        gone, one = (_person_where(db, "id", row) for row in (leaving, staying))
+        if gone is not None and one is not None:
+            db.execute("UPDATE persons SET external_id = '' WHERE id = ?", (leaving,))
+            store_details(db, staying, one, united(one, gone))
 
     def remove(self, person: str) -> int:
         """Erase a person and all their templates, and wipe the bytes."""
@@ -862,6 +912,11 @@ class SqlGallery(ABC):
         if row is None or name not in (None, row[1]):
             raise unknown_template(template_id, name)
         return int(row[0]), str(row[1])
+
+
+def _person_where(db: Database, column: str, value: object) -> Person | None:
+    rows = db.execute(f"{PEOPLE} WHERE persons.{column} = ? GROUP BY persons.id", (value,)).fetchall()
+    return next(iter(people_of(db, rows)), None)
 
 
 def _all_newer(db: Database, since: int) -> bool:

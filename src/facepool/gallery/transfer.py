@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from facepool.errors import TransferIncomplete
 from facepool.gallery.base import Gallery, Report
 from facepool.gallery.checks import clean_name
-from facepool.types import Person
+from facepool.types import Person, counted
 
 _PEOPLE_AT_ONCE = 1000
 _MOST_NAMED = 3
@@ -74,6 +74,7 @@ def transfer(source: Gallery, target: Gallery, report: Report = lambda _done, _t
         created |= stored.created
         report(done, total)
     created |= _add_people_without_templates(source, target)
+    notes = _add_details(source, target)
     pairs = source.look_alikes() - target.look_alikes()
     if pairs:
         target.add((), space, pairs)
@@ -82,7 +83,7 @@ def transfer(source: Gallery, target: Gallery, report: Report = lambda _done, _t
         extended=tuple(sorted(extended)),
         added=added,
         skipped=skipped,
-        notes=(*source.notes, *target.notes),
+        notes=(*source.notes, *target.notes, *notes),
     )
 
 
@@ -147,6 +148,24 @@ def _add_people_without_templates(source: Gallery, target: Gallery) -> set[str]:
             created |= {clean_name(person.name) for person in new}
         after = page.following
     return created
+
+
+def _add_details(source: Gallery, target: Gallery) -> tuple[str, ...]:
+    """Copy what is known of people beside their faces; a remark where there is no place for it."""
+    known = 0
+    following: str | None = ""
+    while following is not None:
+        page = source.people_page(after=following, limit=_PEOPLE_AT_ONCE)
+        described = [person for person in page.people if person.notes or person.tags or person.external_id]
+        if described and not target.keeps_images:
+            known += len(described)
+        elif described:
+            target.add_details(described)
+        following = page.following
+    if not known:
+        return ()
+    name = target.address.name
+    return (f"{name} has no place for notes, tags and external ids: those of {counted(known, 'name')} are not copied.",)
 
 
 def _not_in(target: Gallery, people: Collection[Person]) -> list[Person]:

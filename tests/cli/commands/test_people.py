@@ -23,7 +23,8 @@ def pool(facepool: Commands, crowd: Commands) -> Commands:
 
 def test_everybody_is_listed_with_the_number_of_views(crowd: Commands) -> None:
     outcome = crowd("people", "list", "--json")
-    assert [tuple(record) for record in outcome.records] == [("person", "person_id", "templates", "created_at")] * 2
+    fields = ("person", "person_id", "templates", "created_at", "notes", "tags", "external_id")
+    assert [tuple(record) for record in outcome.records] == [fields] * 2
     assert [(record["person"], record["templates"]) for record in outcome.records] == [("Ada", 1), ("Bob", 1)]
     table = crowd("people", "list")
     assert "Ada" in table.out
@@ -188,3 +189,18 @@ def _kill(process: "subprocess.Popen[str]", after_s: float) -> None:
         process.wait(after_s)
     process.kill()
     process.communicate()
+
+
+def test_what_is_known_of_a_person_is_said_shown_and_found(crowd: Commands) -> None:
+    name = str(crowd("people", "list", "--json").records[0]["person"])
+    said = crowd("people", "edit", name, "--tag", "Family", "--tag", "guest", "--notes", "Has the key", "--json")
+    assert said.records[0]["tags"] == ["Family", "guest"]
+    crowd("people", "edit", name, "--untag", "guest", "--external-id", "A-1815")
+    shown = crowd("people", "show", name)
+    assert "external id: A-1815" in shown.err
+    assert "tags: Family" in shown.err
+    found = crowd("people", "list", "--tag", "family", "--json").records
+    assert [(one["person"], one["notes"], one["external_id"]) for one in found] == [(name, "Has the key", "A-1815")]
+    assert crowd("people", "list", "--external-id", "nobody", "--json").records == []
+    refused = crowd("people", "edit", name)
+    assert (refused.code, "--notes" in refused.error) == (2, True)

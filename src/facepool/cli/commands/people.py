@@ -12,6 +12,7 @@ from facepool.cli.context import CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
 from facepool.errors import ConfigError, PoolError, StorageError
 from facepool.gallery import (
+    Details,
     Pool,
     TransferReport,
     check_gallery,
@@ -25,7 +26,7 @@ from facepool.gallery.address import PoolAddress, pool_address
 from facepool.gallery.collections import DEFAULT, collections_in
 from facepool.gallery.vectors import check_vectors_of, load, open_vectors
 from facepool.records import person_record, template_record
-from facepool.types import EmbeddingSpace, Template
+from facepool.types import EmbeddingSpace, Person, Template
 
 _FIRST_PAGE = 100
 """Shown at once, however large the pool is."""
@@ -41,15 +42,20 @@ def people() -> None:
 @click.argument("prefix", default="")
 @click.option("-n", "--limit", type=click.IntRange(min=1), help="How many, at most.  [everybody]")
 @click.option("--after", default="", metavar="NAME", help="Those who come after NAME, the last one of a list before.")
+@click.option("--tag", default="", metavar="TAG", help="Those who have this tag, in either case.")
+@click.option("--external-id", default="", metavar="ID", help="The one whom another system calls so.")
 @settings_options("pool")
 @json_option
-def list_people(context: CommandContext, prefix: str, limit: int | None, after: str) -> None:
+def list_people(
+    context: CommandContext, prefix: str, limit: int | None, after: str, tag: str, external_id: str
+) -> None:
     """List everybody with the number of their views, or those whose names begin with PREFIX, in either case.
 
     \b
     facepool people list
     facepool people list ann                        Ann, Anna, anne...
     facepool people list --limit 100 --after Ann    the next hundred
+    facepool people list --tag family               who has the tag; `facepool people edit` gives it
     facepool people list --json                     one object a line, the first at once, however many there are
     """
     with context.open_pool() as pool:
@@ -60,14 +66,17 @@ def list_people(context: CommandContext, prefix: str, limit: int | None, after: 
             following: str | None = after
             while following is not None and (limit is None or shown < limit):
                 size = min(_FIRST_PAGE if shown == 0 else _NEXT_PAGES, limit - shown if limit else _NEXT_PAGES)
-                page = pool.people_page(prefix, after=following, limit=size)
+                page = pool.people_page(prefix, tag=tag, external_id=external_id, after=following, limit=size)
                 shown, following = shown + len(page.people), page.following
                 yield [
-                    (person_record(one), (one.name, str(one.templates), _local(one.created_at))) for one in page.people
+                    (person_record(one), (one.name, str(one.templates), _local(one.created_at), ", ".join(one.tags)))
+                    for one in page.people
                 ]
 
-        context.console.pages(("person", ">views", "since"), pages())
-        _tell_of_list(context, pool, shown, prefix, whole=limit is None and not after)
+        context.console.pages(("person", ">views", "since", "tags"), pages())
+        whole = limit is None and not after
+        found = shown if whole else pool.count_people(prefix, tag=tag, external_id=external_id)
+        _tell_of_list(context, pool, shown, prefix, found)
 
 
 @people.command()
@@ -75,12 +84,52 @@ def list_people(context: CommandContext, prefix: str, limit: int | None, after: 
 @settings_options("pool")
 @json_option
 def show(context: CommandContext, name: str) -> None:
-    """Show the views of one person: where they came from, how good they are."""
+    """Show what is known of one person, and their views: where they came from, how good they are."""
     with context.open_pool() as pool:
-        templates = pool.templates(name)
+        templates, person = pool.templates(name), pool.person(name)
+    if person is not None:
+        _tell_of_details(context, person)
     columns = (">view", ">quality", ">size", ">yaw", ">pitch", ">roll", "source", ">time", "stored", "model")
     entries = [(template_record(template), _row(template)) for template in templates]
     context.console.results(columns, entries, title=name)
+
+
+@people.command()
+@click.argument("name")
+@click.option("--notes", metavar="TEXT", help="What is to be known of them, any number of lines; '' for nothing.")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Give them a tag; may be said several times.")
+@click.option("--untag", "untags", multiple=True, metavar="TAG", help="Take a tag away; may be said several times.")
+@click.option("--external-id", metavar="ID", help="What another system calls them, nobody else; '' for nothing.")
+@settings_options("pool")
+@json_option
+def edit(
+    context: CommandContext,
+    name: str,
+    notes: str | None,
+    tags: tuple[str, ...],
+    untags: tuple[str, ...],
+    external_id: str | None,
+) -> None:
+    """Say what is to be known of NAME beside their face: notes, tags, and what another system calls them.
+
+    \b
+    facepool people edit Ada --tag family --tag "second floor"
+    facepool people edit Ada --notes "Has the key to the cellar" --external-id A-1815
+    facepool people edit Ada --untag family --notes ''
+
+    `facepool people show` tells it, and `facepool people list --tag` finds people by it. It goes where they go: into
+    copies and backups. A .npy pool has no place for it.
+    """
+    details = Details(notes, None, tags, untags, external_id)
+    if details == Details():
+        raise ConfigError(
+            "Nothing is said of anybody", fix="Add --notes, --tag, --untag or --external-id; people show tells them"
+        )
+    with context.changing_pool() as pool:
+        person = pool.describe(name, details)
+    context.console.emit(person_record(person))
+    _tell_of_details(context, person)
+    context.console.say(f"{person.name} is described anew", "good")
 
 
 @people.command()
@@ -243,11 +292,18 @@ def _space_of_vectors(context: CommandContext, pool: Pool) -> EmbeddingSpace:
     return space
 
 
-def _tell_of_list(context: CommandContext, pool: Pool, shown: int, prefix: str, *, whole: bool) -> None:
+def _tell_of_details(context: CommandContext, person: Person) -> None:
+    """What is known of somebody beside their views."""
+    said = (("tags", ", ".join(person.tags)), ("external id", person.external_id), ("notes", person.notes))
+    for what, text in said:
+        if text:
+            context.console.note(f"{what}: {text}")
+
+
+def _tell_of_list(context: CommandContext, pool: Pool, shown: int, prefix: str, found: int) -> None:
     """How many were listed, and of how many."""
-    found = shown if whole else pool.count_people(prefix)
     space = f", {pool.space}" if pool.space else ""
-    few = "" if whole else f"{shown:,} of "
+    few = "" if found == shown else f"{shown:,} of "
     such = f" whose names begin with {prefix!r}" if prefix else ""
     context.console.note(f"{few}{people_count(found)}{such} in {pool.address}{space}")
 

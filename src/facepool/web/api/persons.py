@@ -18,14 +18,16 @@ from facepool.enroll.ring import AMPLITUDES, StoredRing, stored_ring
 from facepool.enroll.session import EnrollmentSession
 from facepool.errors import InputError, UnknownPerson, UnknownTemplate
 from facepool.faces.analyze import Faces
-from facepool.gallery import Pool, clean_name, find_name
+from facepool.gallery import Details, Pool, clean_name, find_name
 from facepool.gallery.checks import NAME_LIMIT, unknown_person
+from facepool.gallery.details import EXTERNAL_ID_LIMIT, TAG_LIMIT
 from facepool.records import Record, rounded, template_record
 from facepool.types import Frame, Image, Person, Template
 from facepool.web.api.pictures import REQUEST_BODY, AnalyzedPicture, SentPicture, SentPictures, looked_at_each
 from facepool.web.api.schemas import (
     JPEG,
     ZIP,
+    Describing,
     Erased,
     ErasedSample,
     Merged,
@@ -35,7 +37,6 @@ from facepool.web.api.schemas import (
     PersonDetail,
     PersonSummary,
     Registered,
-    Renaming,
     StoredSample,
     attachment,
     head_of,
@@ -78,6 +79,8 @@ async def list_people(
         Query(description="Whole names, this parameter once for each: these people alone", max_length=_LARGEST_PAGE),
     ] = None,
     search: Annotated[str, Query(description="Part of the name, in either case")] = "",
+    tag: Annotated[str, Query(description="One of their tags, in either case", max_length=TAG_LIMIT)] = "",
+    external_id: Annotated[str, Query(description="What another system calls them", max_length=EXTERNAL_ID_LIMIT)] = "",
     page: Annotated[
         int, Query(ge=0, le=1_000_000, description="How many pages to leave out; `after` does so faster")
     ] = 0,
@@ -90,9 +93,11 @@ async def list_people(
         if name is not None:
             these = _summaries(pool, [find_name(one) for one in name])
             return PeoplePage(persons=these, total=len(these), page=0, size=length, next=None)
-        found = pool.people_page(prefix, part=search, after=after, offset=page * length, limit=length)
+        found = pool.people_page(
+            prefix, part=search, tag=tag, external_id=external_id, after=after, offset=page * length, limit=length
+        )
         summaries = _summaries(pool, [person.name for person in found.people])
-        total = pool.count_people(prefix, part=search)
+        total = pool.count_people(prefix, part=search, tag=tag, external_id=external_id)
         return PeoplePage(persons=summaries, total=total, page=page, size=length, next=found.following)
 
     return await services.pool.run(read)
@@ -132,19 +137,20 @@ async def show_person_by_id(person_id: PersonById, services: CurrentServices, _:
 
 
 @router.patch(_SOMEBODY)
-async def rename_person(name: PersonName, body: Renaming, services: CurrentServices, caller: Enrolling) -> PersonDetail:
-    """Give somebody another name, which nobody may have yet."""
-    old, new = find_name(name), clean_name(body.person)
-    return await services.pool.change(lambda pool: _rename(services, caller, pool, old, new))
+async def describe_person(
+    name: PersonName, body: Describing, services: CurrentServices, caller: Enrolling
+) -> PersonDetail:
+    """Give somebody another name, which nobody may have yet, or say what is to be known of them."""
+    old = find_name(name)
+    return await services.pool.change(lambda pool: _describe(services, caller, pool, old, body))
 
 
 @router.patch("/by-id/{id:uuid}")
-async def rename_person_by_id(
-    person_id: PersonById, body: Renaming, services: CurrentServices, caller: Enrolling
+async def describe_person_by_id(
+    person_id: PersonById, body: Describing, services: CurrentServices, caller: Enrolling
 ) -> PersonDetail:
-    """Give somebody another name by their id: no address can have a name that earlier versions took, `.` or `..`."""
-    new = clean_name(body.person)
-    return await services.pool.change(lambda pool: _rename(services, caller, pool, _name_of(pool, person_id), new))
+    """The same by their id: no address can have a name that earlier versions took, `.` or `..`."""
+    return await services.pool.change(lambda pool: _describe(services, caller, pool, _name_of(pool, person_id), body))
 
 
 @router.delete(_SOMEBODY)
@@ -249,9 +255,9 @@ async def head_of_export(name: PersonName, services: CurrentServices, _: Enrolli
     return head_of("application/zip", f"{name}.zip")
 
 
-def _rename(services: Services, caller: Caller, pool: Pool, old: str, new: str) -> PersonDetail:
-    services.people.rename(caller, pool, old, new)
-    return _detail(pool, new)
+def _describe(services: Services, caller: Caller, pool: Pool, old: str, body: Describing) -> PersonDetail:
+    new, details = body.person, Details(body.notes, body.tags, external_id=body.external_id)
+    return _detail(pool, services.people.describe(caller, pool, old, details, new).name)
 
 
 def _erase(services: Services, caller: Caller, pool: Pool, name: str) -> Erased:
@@ -291,10 +297,13 @@ def _person(pool: Pool, name: str) -> Record:
         UnknownPerson: Nobody has that name.
     """
     templates, with_image = pool.templates(name), pool.template_ids_with_image(name)
-    ring = stored_ring(templates)
+    ring, person = stored_ring(templates), _known(pool, name)
     return {
         "person": name,
-        "person_id": _known(pool, name).id,
+        "person_id": person.id,
+        "notes": person.notes,
+        "tags": list(person.tags),
+        "external_id": person.external_id or None,
         "samples": len(templates),
         "created_at": min((template.created_at for template in templates if template.created_at), default=None),
         "look_alikes": _look_alikes_of(pool, name),

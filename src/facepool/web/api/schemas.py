@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from facepool.enroll.pictures import Outcome
 from facepool.evaluation.calibration import MAX_TARGET_FPIR
 from facepool.gallery.checks import NAME_LIMIT
+from facepool.gallery.details import EXTERNAL_ID_LIMIT, NOTES_LIMIT, TAGS_LIMIT
 from facepool.groups.correct import LAST
 from facepool.thresholds import TARGET_FPIR
 from facepool.types import Reason
@@ -185,6 +186,9 @@ class PersonSummary(BaseModel):
     person_id: PersonId
     samples: int = Field(description="Stored views")
     created_at: str | None
+    notes: str = Field(description="What somebody has written of them")
+    tags: list[str] = Field(description="Words by which people are told apart, sorted")
+    external_id: str | None = Field(description="What another system calls them; nobody else has it")
     look_alikes: list[str] = Field(description="People whom they are easily taken for")
     face: int | None = Field(description="Number of the sample whose picture shows them best; null: no picture is kept")
     coverage: Share = Field(description="Share of the ring's directions that some view looks to")
@@ -235,10 +239,17 @@ class NewPerson(Body):
     person: Name
 
 
-class Renaming(Body):
-    """Another name for somebody."""
+class Describing(Body):
+    """What is to be known of somebody from now on; what is left out, or null, stays as it is."""
 
-    person: Name
+    person: Name | None = Field(default=None, description="Another name")
+    notes: str | None = Field(default=None, max_length=NOTES_LIMIT, description="Any text; empty: none")
+    tags: list[str] | None = Field(
+        default=None, max_length=TAGS_LIMIT, description="All of their tags, of at most 50 characters each"
+    )
+    external_id: str | None = Field(
+        default=None, max_length=EXTERNAL_ID_LIMIT, description="What another system calls them; empty: nothing"
+    )
 
 
 class Merging(Body):

@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from facepool.gallery import Pool
+from facepool.gallery import Details, Pool
 from facepool.gallery.checks import folded
 from facepool.gallery.notices import Notice
-from facepool.types import Template
+from facepool.types import Person, Template
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
 from facepool.web.services.keys import Caller
@@ -92,6 +92,17 @@ class PersonChanges:
         """
         with self.changing(caller, pool):
             pool.rename(old, new)
+
+    def describe(self, caller: Caller, pool: Pool, person: str, details: Details, name: str | None) -> Person:
+        """Keep what is to be known of somebody, and give them another name, where one is given.
+
+        Raises:
+            ConfigError: Something of it cannot be stored, or the pool has no place for it.
+            PersonExists: Somebody else has the name or the external id.
+            UnknownPerson: Nobody has that name.
+        """
+        with self.changing(caller, pool):
+            return pool.describe(person, details, name=name)
 
     def merge(self, caller: Caller, pool: Pool, source: str, target: str) -> int:
         """Give all views of somebody to another person.
