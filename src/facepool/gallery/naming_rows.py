@@ -154,6 +154,12 @@ def propose(db: Database, one: int, other: int, similarity: float) -> bool:
     )
 
 
+def read_apart(db: Database, number: int) -> frozenset[int]:
+    """Groups of which somebody has said that they are not of the same person as one."""
+    query = "SELECT group_id, other_id FROM proposals WHERE apart = 1 AND (group_id = ? OR other_id = ?)"
+    return frozenset({one for pair in db.execute(query, (number, number)).fetchall() for one in pair} - {number})
+
+
 def keep_apart(db: Database, one: int, other: int) -> None:
     """Never propose two groups to be one again.
 

@@ -5,13 +5,14 @@ of the group that is nearest, averaged by how much each face can tell. What is e
 grows with the number of faces that are kept (`ThresholdPolicy.joining`).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 
 from facepool.gallery.sightings import InboxVectors
+from facepool.recognize.decide import LOOK_ALIKE_MARGIN
 from facepool.recognize.fuse import fuse, weigh
 from facepool.thresholds import JOIN_FPIR, PROPOSE_FPIR, ThresholdPolicy
 from facepool.types import Calibration, SightedFaces, Sighting
@@ -70,6 +71,7 @@ def belonging(
     *,
     calibration: Calibration | None = None,
     without: Collection[int] = (),
+    apart_from: Callable[[int], Collection[int]] = lambda _group: (),
 ) -> Belonging:
     """Which group a sighting belongs to, at a stated rate of strangers that are taken for somebody else.
 
@@ -79,6 +81,8 @@ def belonging(
         policy: From which similarity on it is the same person.
         calibration: What was measured of the pool.
         without: Groups that it cannot belong to.
+        apart_from: Of which groups somebody has said that they are another person than a group: where two such are
+            nearly as similar, nobody can say which of them it is.
     """
     found = [match for match in matches(faces, vectors) if match.group not in without]
     joins = policy.joining(len(vectors), JOIN_FPIR, calibration)
@@ -87,6 +91,10 @@ def belonging(
         return Belonging(None, found[0].similarity if found else None, ())
     best = found[0]
     group = best.group if best.similarity >= joins.value else None
+    if group is not None:
+        twins = set(apart_from(group))
+        if any(one.group in twins and best.similarity - one.similarity < LOOK_ALIKE_MARGIN for one in found[1:]):
+            group = None
     likely = [match for match in found if match.group != group and match.similarity >= asks.value]
     return Belonging(group, best.similarity, tuple(likely[:MOST_PROPOSED]))
 

@@ -214,16 +214,26 @@ class SightingKeeper:
         with self._changed:
             return len(self._waiting)
 
-    def take(self, source: str, sightings: Sequence[TrackSighting], *, place: str = "", camera: str = "") -> None:
-        """Keep some sightings of one frame; returns at once.
+    def take(
+        self,
+        source: str,
+        sightings: Sequence[TrackSighting],
+        *,
+        place: str = "",
+        camera: str = "",
+        patience_s: float = 0.0,
+    ) -> None:
+        """Keep some sightings of one frame; returns at once, unless it may wait.
 
         Args:
             source: The camera, for people, as in the activity.
             sightings: What there is to keep.
             place: What those who are in view together have in common; empty: the source.
             camera: The camera's key for other programs, where it is one of the server's.
+            patience_s: How long to wait for room where too many wait to be kept, for sources that can.
         """
         with self._changed:
+            self._changed.wait_for(lambda: len(self._waiting) < self._most_waiting, patience_s)
             in_view = self._in_view.setdefault(place or source, set())
             in_view.update(seen.id for seen in sightings)
             for seen in sightings:
@@ -346,7 +356,9 @@ class SightingKeeper:
         with self._changed:
             if not (self._waiting or self._is_withdrawn) and self._deadline_s is None:
                 self._changed.wait(_TIDY_EVERY_S / 60)
-            return self._waiting.popitem(last=False)[1] if self._waiting else None
+            item = self._waiting.popitem(last=False)[1] if self._waiting else None
+            self._changed.notify_all()  # there is room
+            return item
 
     def _put_back(self, item: _Waiting) -> None:
         """To be kept first of all, unless something newer of it has come."""
@@ -395,7 +407,14 @@ class SightingKeeper:
             own = self._own_group(inbox, followed)
             settled = own is not None and followed is not None and not followed.alone
             others = self._without(inbox, item, own)
-            found = belonging(item.seen.faces, vectors, self._policy, calibration=calibration, without=others)
+            found = belonging(
+                item.seen.faces,
+                vectors,
+                self._policy,
+                calibration=calibration,
+                without=others,
+                apart_from=inbox.apart_from,
+            )
             group = own if settled else found.group
             if group is not None and group != own:
                 returned = _returned(inbox, item, group, found)
@@ -406,7 +425,7 @@ class SightingKeeper:
                     if other.group != kept.group:
                         inbox.propose(kept.group, other.group, other.similarity)
         self._follow(item.seen.id, kept, group=kept.group, alone=group is None)
-        return returned if kept.is_kept else None
+        return returned if kept.is_kept and kept.group == group else None  # else they were named meanwhile
 
     def _own_group(self, inbox: Inbox, followed: _Followed | None) -> int | None:
         """The group that a sighting was given before, while it is there and nobody has changed its mind about it."""

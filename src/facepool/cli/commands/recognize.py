@@ -47,6 +47,10 @@ if TYPE_CHECKING:
     from facepool.sinks import EventOutputs
 
 
+_KEEP_PATIENCE_S = 60.0
+"""How long pictures and films wait while the pool is too slow to keep who is in them; cameras do not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outputs:
     """Where results go beside the terminal.
@@ -127,7 +131,8 @@ def recognize_sources(named: tuple[str, ...], context: CommandContext, outputs: 
                 else:
                     live = LiveRecognizer(context.analyzer, pool, context.policy, options=live_options)
                     event_output.watch(source)
-                    session = LiveSession(live, event_output.emit, None if keeper is None else _keep_by(keeper))
+                    keep = None if keeper is None else _keep_by(keeper, 0.0 if source.live else _KEEP_PATIENCE_S)
+                    session = LiveSession(live, event_output.emit, keep)
                     _recognize_moving(source, session, viewer, console, painter)
                 if viewer.ended:
                     break
@@ -170,8 +175,8 @@ def _keeping(context: CommandContext, pool: Pool, event_output: "_EventOutput") 
         console.note(f"Kept {counted(counts.kept, 'sighting')}{before}")
 
 
-def _keep_by(keeper: SightingKeeper) -> Keep:
-    return lambda frame, sightings: keeper.take(frame.source, sightings)
+def _keep_by(keeper: SightingKeeper, patience_s: float) -> Keep:
+    return lambda frame, sightings: keeper.take(frame.source, sightings, patience_s=patience_s)
 
 
 class _EventOutput:
@@ -287,7 +292,7 @@ def _recognize_pictures(
                 faces = recognizer.recognize(frame.image_bgr)
             else:
                 faces, sightings = _recognize_and_prepare(frame, recognizer, context)
-                keeper.take(frame.source, sightings)
+                keeper.take(frame.source, sightings, patience_s=_KEEP_PATIENCE_S)
             note_turned(console, frame.source, faces.detections)
             for record in face_records(frame, faces, say_when_empty=True):
                 console.emit(record)

@@ -8,7 +8,8 @@ import { suggestions } from "../suggest.js";
 import { dropZone } from "./photos.js";
 
 const MOST = 100;
-const LONGEST_SIDE = 1920;
+const MOST_PIXELS = 2_800_000; // of one photo: faces of 100 pixels are large enough
+const ALL_PIXELS = 140_000_000; // of all, so that as JPEG they stay well below what one request may have
 const JPEG_QUALITY = 0.9;
 const AROUND = 0.6; // of a face's size, on each side: hair and chin belong to a picture of a face
 const SHOWN_PX = 112;
@@ -27,7 +28,7 @@ export function groupMany(place, _people, session) {
     put(place, h("div", { class: "section" }, h("div", { class: "spinner" }), line));
     try {
       const photos = [];
-      for (const file of chosen) photos.push(await shrunk(file));
+      for (const file of chosen) photos.push(await shrunk(file, Math.min(MOST_PIXELS, ALL_PIXELS / chosen.length)));
       const answer = await api.groups(photos.map(({ file }) => file), ended.signal);
       await show(answer, photos);
     } catch (error) {
@@ -153,10 +154,10 @@ function address(image, blob) {
 }
 
 /** A photo as it is sent: not larger than it has to be. What this browser cannot read goes as it is. */
-async function shrunk(file) {
+async function shrunk(file, most) {
   const bitmap = await createImageBitmap(file).catch(() => null);
   if (!bitmap) return { file, bitmap: null };
-  const scale = Math.min(1, LONGEST_SIDE / Math.max(bitmap.width, bitmap.height));
+  const scale = Math.min(1, Math.sqrt(most / (bitmap.width * bitmap.height)));
   const [width, height] = [Math.round(bitmap.width * scale), Math.round(bitmap.height * scale)];
   const canvas = new OffscreenCanvas(width, height);
   canvas.getContext("2d").drawImage(bitmap, 0, 0, width, height);

@@ -112,6 +112,7 @@ export default {
     said: [
       [/: (?<mib>[\d.]+) MiB are taken/, "Das ist zu groß: Angenommen werden {mib} MiB auf einmal. Schicke weniger oder kleinere Bilder."],
       [/: it has (?<own>[\d,]+) bytes, and (?<most>[\d,]+) are taken/, "Das Bild ist zu groß: Es hat {own} Bytes, angenommen werden {most}. Speichere es kleiner."],
+      [/they have more than (?<most>[\d,]+) pixels/, "Die Bilder sind zusammen zu groß: Sie haben mehr als {most} Bildpunkte. Schicke weniger auf einmal."],
       [/too many pixels: (?<most>[\d,]+) are taken, (?<side>[\d,]+) a side/, "Das Bild hat zu viele Bildpunkte: Angenommen werden {most}, je Seite {side}. Speichere es kleiner."],
     ],
   },
