@@ -15,6 +15,7 @@ from facepool.gallery.collections import (
     collection_address,
     collections_in,
     create_collection,
+    delete_leftovers,
     has_collection,
     remove_collection,
 )
@@ -137,6 +138,20 @@ def test_what_a_killed_process_left_of_one_is_gone_with_the_next(tmp_path: Path)
     assert sorted(path.name for path in folder.iterdir() if not path.name.startswith("staff.db")) == [
         "staff-2.db.index"
     ]
+
+
+def test_what_whoever_had_one_open_has_written_since_is_deleted(tmp_path: Path) -> None:
+    pool = tmp_path / "pool.db"
+    address = create_collection(pool, "staff")
+    assert isinstance(address, Path)
+    image = address.with_name("staff.db.index")
+    image.write_bytes(b"names and vectors")
+    delete_leftovers(pool, "staff")
+    assert image.exists()  # it is the index of one that is there
+    remove_collection(pool, "staff")
+    image.write_bytes(b"names and vectors")
+    delete_leftovers(pool, "staff")
+    assert not image.exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")

@@ -61,7 +61,7 @@ def test_what_the_pool_says(own: float | None, others: dict[str, float], outcome
 @pytest.mark.parametrize(
     ("one", "outcome"),
     [
-        (faces(quality=20), "blurred"),
+        (faces(quality=10), "blurred"),
         (faces(score=0.7), "uncertain_face"),
         (faces(size_px=30), "too_small"),
         (NO_FACE, "no_face"),

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -138,6 +139,24 @@ def test_what_was_learned_is_known_as_that_in_a_copy(pool: Pool, tmp_path: Path)
             assert template.sample.learned_from
     with open_pool(tmp_path / "copy.db", SPACE) as copy:
         assert take_back(copy) == {"Ada": 1}
+
+
+def test_of_two_who_say_yes_at_once_one_is_told_that_it_was_answered(
+    any_pool: Pool, tmp_path: Path, backend: str
+) -> None:
+    number = suggestion_of(any_pool)
+
+    def answer(_: int) -> bool:
+        with open_pool(place(tmp_path, backend), SPACE) as own:
+            try:
+                learning().accept(own, number, "test")
+            except UnknownSuggestion:
+                return False
+            return True
+
+    with ThreadPoolExecutor(2) as threads:
+        assert sorted(threads.map(answer, range(2))) == [False, True]
+    assert len(learned_of(any_pool, "Ada")) == 1
 
 
 def test_one_call_takes_back_what_was_learned_of_somebody_or_of_everybody(any_pool: Pool) -> None:

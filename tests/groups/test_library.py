@@ -118,6 +118,24 @@ def test_faces_of_photos_that_are_gone_are_forgotten_and_their_numbers_never_use
     assert set(paths_of(photos.group())) == {1, 3}
 
 
+def test_a_run_that_ended_early_goes_on_where_it_was(photos: Photos) -> None:
+    for number in range(20):
+        photos.add(f"{number:02}.png", view(ADA, number / 10), view(BO, number / 10))
+
+    def end() -> None:
+        raise KeyboardInterrupt
+
+    with Shelf(photos.shelf_path, SPACE) as shelf:
+        library = PhotoLibrary(photos.root, shelf, ThresholdPolicy(CURVE))
+        with pytest.raises(KeyboardInterrupt):
+            library.look(walk_folder(photos.root), photos.analyzer, end)
+    kept = photos.looked_at
+    assert 0 < kept < 20
+    found = photos.group()
+    assert photos.looked_at == 20
+    assert [len(group.faces) for group in found.groups] == [20, 20]
+
+
 def test_what_cannot_be_read_is_left_out_and_named(photos: Photos) -> None:
     photos.add("a1.png", view(ADA, 0))
     photos.add("a2.png", view(ADA, 5))

@@ -37,7 +37,7 @@ from facepool.sinks import (
 )
 from support.broker import broker, listening, until
 from support.ports import free_port
-from support.webhook import listener
+from support.webhook import listener as webhooks
 
 ADA: dict[str, object] = {"event": "recognized", "track": 3, "person": "Ada", "similarity": 0.61}
 
@@ -382,7 +382,7 @@ def test_nothing_is_lost_over_a_broker_that_dies_and_what_is_repeated_has_the_sa
 
 
 def test_events_of_another_collection_say_its_name_and_are_published_below_it() -> None:
-    with listener() as (url, heard):
+    with webhooks() as (url, heard):
         for collection in ("default", "staff"):
             settings = Settings.model_validate({"webhook": [url], "collection": collection})
             with EventOutputs(settings, unused_pool) as outputs:

@@ -95,6 +95,7 @@ def test_the_query_the_header_or_the_key_says_which_is_meant(web: TestClient, an
     assert recognized(web, both, staff) == [None, "Bob"]
 
 
+@pytest.mark.parametrize("gallery", ["pool.db"], indirect=True)
 def test_programs_of_compreface_and_deepstack_find_their_collection_by_their_key(
     web: TestClient, analyzer: FakeAnalyzer
 ) -> None:
@@ -110,6 +111,7 @@ def test_programs_of_compreface_and_deepstack_find_their_collection_by_their_key
     assert {face["userid"] for face in named} == {"unknown", "Bob"}
 
 
+@pytest.mark.parametrize("gallery", ["pool.db"], indirect=True)
 def test_a_browser_is_in_the_collection_of_the_key_that_it_signed_in_with(web: TestClient) -> None:
     staff = key_for(web, "staff", role="recognize")
     key_for(web)
@@ -166,6 +168,7 @@ def test_logs_settings_and_cameras_are_a_collections_own(web: TestClient) -> Non
     assert "facepool_cameras 0.0" in numbers
 
 
+@pytest.mark.parametrize("gallery", ["pool.db"], indirect=True)
 def test_cameras_are_watched_from_the_start_on(gallery: PoolAddress, tmp_path: Path, analyzer: FakeAnalyzer) -> None:
     with client_of(tmp_path, analyzer, pool=gallery) as web:
         camera = {"source": "rtsp://127.0.0.1:9/staff", "name": "Staff door"}
@@ -174,6 +177,7 @@ def test_cameras_are_watched_from_the_start_on(gallery: PoolAddress, tmp_path: P
         assert 'facepool_cameras{collection="staff"} 1.0' in web.get("/metrics").text
 
 
+@pytest.mark.parametrize("gallery", ["pool.db"], indirect=True)
 def test_events_of_one_are_heard_there_alone(web: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     collections = collections_of(web)
     with collections.using("staff") as staff:
@@ -248,6 +252,7 @@ def test_so_many_are_open_at_once_and_no_more(gallery: PoolAddress, tmp_path: Pa
         assert people(web, query="?collection=guests") == []
 
 
+@pytest.mark.parametrize("gallery", ["pool.db"], indirect=True)
 def test_another_than_the_default_one_may_be_meant_where_none_is_named(
     gallery: PoolAddress, analyzer: FakeAnalyzer
 ) -> None:
@@ -258,6 +263,7 @@ def test_another_than_the_default_one_may_be_meant_where_none_is_named(
         assert web.get("/v1/collections").json()["default"] == "staff"
 
 
+@pytest.mark.parametrize("gallery", ["pool.db"], indirect=True)
 def test_a_key_for_one_that_is_not_there_is_refused(web: TestClient) -> None:
     everywhere = key_for(web)
     made = web.post("/v1/keys", json={"name": "a", "role": "enroll", "collections": ["nobody"]}, headers=everywhere)

@@ -101,6 +101,17 @@ def test_a_face_that_is_corrected_while_in_view_stays_corrected(store: ServerSto
     assert said(activity) == [("Bo", WHEN), ("Bo", WHEN)]
 
 
+def test_a_visit_that_is_corrected_while_in_view_ends_so(store: ServerStore, activity: Activity) -> None:
+    happens(activity, "recognized", 1, "Ada", event_id="one")
+    assert [visit.event_id for visit in visits(activity)] == ["one"]
+    correct(store, activity, event="one")
+    happens(activity, "lost", 1, "Ada")
+    assert said(activity) == [("Bo", WHEN), ("Bo", WHEN)]
+    happens(activity, "recognized", 2, "Ada")
+    happens(activity, "lost", 2, "Ada")
+    assert said(activity)[2:] == [("Ada", None)] * 2
+
+
 def test_who_was_named_later_may_turn_out_to_be_somebody_else(store: ServerStore, activity: Activity) -> None:
     happens(activity, "appeared", 1, sighting="one")
     with store.transaction() as db:

@@ -319,6 +319,13 @@ def test_a_stranger_is_named_with_keys_taken_back_corrected_and_forgotten(
     page.click(".toast:has-text('Not stored') button")
     page.wait_for_selector(".row:has-text('from another side') button:has-text('Yes, Ada')")
 
+    page.click("text=Add notes or tags")
+    page.fill("dialog textarea", "Has the key\nof the garden")
+    page.fill("dialog input[name=tags]", "family, garden, family")
+    page.click("dialog button[type=submit]")
+    page.click(".tags a:text-is('garden')")
+    page.wait_for_selector("a.person:has-text('Ada')")
+
     opened.go("unknown")
     page.click("button:text-is('Stop keeping') >> nth=0")
     page.click("dialog button:text-is('Stop keeping')")
@@ -346,6 +353,24 @@ def test_photos_are_added_and_tried(visit: Callable[..., Visit], photos: Path) -
     page.set_input_files("#photo-0", photos / "person_b_1.jpg")
     page.set_input_files("#photo-1", photos / "impostor_1.jpg")
     page.wait_for_selector("text=Not shown to be the same person")
+
+
+def test_many_photos_are_named_at_once(visit: Callable[..., Visit], facepool: Commands, photos: Path) -> None:
+    opened = visit(PHONE)
+    page = opened.page
+    opened.go("photo")
+    page.click("label:has-text('Name many')")
+    page.set_input_files("#group-input", [photos / f"person_{who}_{number}.jpg" for number in (1, 2) for who in "ab"])
+    page.wait_for_selector("h2:has-text('4 faces, 2 people')")
+    assert page.evaluate(UNNAMED) == []
+    assert page.evaluate(HARD_TO_HIT) == []
+    page.locator(".groups input").nth(0).fill("One")
+    page.keyboard.press("Enter")
+    page.keyboard.type("Other")
+    page.click("button:text-is('Register 4 faces of 2 people')")
+    page.wait_for_selector(".toast:has-text('new views were stored')")
+    with open_pool(facepool.pool) as pool:
+        assert {person.name for person in pool.people()} == {"One", "Other"}
 
 
 def test_many_people_are_loaded_as_one_scrolls_and_found_by_how_their_names_begin(

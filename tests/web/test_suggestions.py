@@ -1,16 +1,20 @@
 """``/v1/suggestions``: what is proposed, who may answer, what an answer does, and what the audit log says of it."""
 
+import time
+from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from fastapi.testclient import TestClient
 
 from facepool.gallery import open_pool
 from facepool.groups.learn import Learning
+from facepool.recognize.sightings import TrackSighting
 from facepool.thresholds import ThresholdPolicy
-from facepool.types import Sample
+from facepool.types import Candidate, Decision, Sample
 from support.fake_analyzer import CURVE, SPACE, view
-from support.looks import FRONTAL, keep_seen
+from support.looks import FRONTAL, NOW, keep_seen, sighted
 
 ADA, BOB = 0, 1
 LOOK_DEG = 48.0
@@ -98,3 +102,27 @@ def test_who_may_only_recognize_sees_and_does_not_answer(web: TestClient, number
     assert len(web.get("/v1/suggestions", headers=headers).json()["suggestions"]) == 1
     for path in (f"{number}/accept", f"{number}/decline", "take-back"):
         assert web.post(f"/v1/suggestions/{path}", headers=headers, json={}).status_code == 403
+
+
+def test_a_server_proposes_what_its_cameras_saw_once_that_is_wanted(web: TestClient, tmp_path: Path) -> None:
+    with open_pool(tmp_path / "pool.db", SPACE) as pool:
+        for name, person in (("Ada", ADA), ("Bob", BOB)):
+            samples = [Sample(view(person, -degrees), pose=FRONTAL, quality=90) for degrees in (0, 1, 2, 3)]
+            pool.register(name, samples, SPACE)
+        ada = pool.person("Ada")
+    assert ada is not None
+    candidate = Candidate("Ada", 0.67, 1, person_id=ada.id)
+    decision = Decision("Ada", 0.67, 0.4, None, "match", candidates=(candidate,))
+    assert web.patch("/v1/settings", json={"refresh": "suggest"}).status_code == 200
+    services = web.app.state.services  # type: ignore[attr-defined]
+    for day in (2, 1, 0):
+        at = NOW - timedelta(days=day)
+        seen = TrackSighting(str(uuid4()), decision, at, at, 0.0, 1.0, 9, sighted(view(ADA, LOOK_DEG)), ended=True)
+        services.keeper.take("Front door", [seen])
+    for _ in range(200):
+        found = web.get("/v1/suggestions").json()["suggestions"]
+        if found:
+            break
+        time.sleep(0.05)
+    assert [(one["person"], one["source"]) for one in found] == [("Ada", "Front door")]
+    assert "facepool_suggestions_made 1.0" in web.get("/metrics").text

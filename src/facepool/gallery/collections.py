@@ -153,6 +153,13 @@ def remove_collection(pool: PoolAddress, name: str) -> None:
         raise unknown_collection(pool, name)
 
 
+def delete_leftovers(pool: PoolAddress, name: str) -> None:
+    """Delete what lies beside one that is not there any more: whoever had it open may have written an index since."""
+    address = collection_address(pool, name)
+    if name != DEFAULT and isinstance(address, Path) and not address.exists():
+        _delete_files(address)
+
+
 def unknown_collection(pool: PoolAddress, name: str) -> UnknownCollection:
     """The error for whoever may know which collections there are."""
     there = ", ".join(collections_in(pool))

@@ -120,6 +120,7 @@ MIGRATIONS: Migrations = (
         """ALTER TABLE persons ADD COLUMN external_id TEXT COLLATE "C" NOT NULL DEFAULT ''""",
         "CREATE UNIQUE INDEX persons_of_external_id ON persons (external_id) WHERE external_id != ''",
         "ALTER TABLE samples ADD COLUMN learned_from TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX samples_learned ON samples (person_id) WHERE learned_from != ''",
         """CREATE TABLE tags (
             person_id BIGINT NOT NULL REFERENCES persons ON DELETE CASCADE,
             folded TEXT COLLATE "C" NOT NULL,

@@ -147,6 +147,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE persons ADD COLUMN external_id TEXT NOT NULL DEFAULT ''",
         "CREATE UNIQUE INDEX persons_of_external_id ON persons (external_id) WHERE external_id != ''",
         "ALTER TABLE samples ADD COLUMN learned_from TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX samples_learned ON samples (person_id) WHERE learned_from != ''",
         """CREATE TABLE tags (
             person_id INTEGER NOT NULL REFERENCES persons ON DELETE CASCADE,
             folded TEXT NOT NULL,

@@ -51,7 +51,7 @@ class LearnRule:
     """
 
     novelty: float = 0.8
-    min_quality: float = 60.0
+    min_quality: float = 50.0
     min_lead: float = 0.1
     pose_deg: float = 20.0
     age: timedelta = timedelta(days=365)
@@ -151,10 +151,6 @@ class Core:
     def most_learned(self) -> int:
         """How many learned templates the person may have."""
         return min(MOST_LEARNED, len(self._enrolled)) if self._degrees > 0 else 0
-
-    def origin(self, embedding: Floats) -> Floats:
-        """The enrolled template that a face resembles most."""
-        return np.asarray(self._enrolled[int(np.argmax(self._enrolled @ embedding))])
 
     def matches(self, embedding: Floats) -> bool:
         """Whether a face matches what was enrolled at the pool's threshold."""

@@ -214,15 +214,19 @@ class Learning:
         core = self._core(gallery, templates)
         seen = self._seen_of(gallery, suggestion.person)
         face = next((one for one in seen if one.id == suggestion.face_id), None)
-        if core is None or face is None or not (core.most_learned and core.holds(face.embedding)):
+        faces = inbox.faces([suggestion.sighting_id]).get(suggestion.sighting_id)
+        if core is None or face is None or faces is None or not (core.most_learned and core.holds(face.embedding)):
             raise _outdated(suggestion)
+        row, look = faces.ids.index(face.id), look_of(face, seen, core)
         sample = Sample(
-            embedding=core.tilted(look_of(face, seen, core)),
+            embedding=core.tilted(look),
             source=suggestion.source,
-            pose=suggestion.pose,
-            quality=suggestion.quality,
-            learned_from=_origin(templates, face.embedding),
-            picture=inbox.picture(face.id),
+            pose=face.pose,
+            quality=face.quality,
+            score=float(faces.scores[row]),
+            size_px=float(faces.sizes_px[row]),
+            learned_from=_origin(templates, look),
+            picture=faces.pictures[row],
         )
         learned = [template.uuid for template in templates if template.sample.learned_from]
         too_many = learned[: max(0, len(learned) - core.most_learned + 1)]

@@ -85,7 +85,8 @@ def undo(pool: Gallery, number: int | None = None) -> Undoable:
 
 def _undoable(pool: Gallery, entry: JournalEntry) -> Undoable:
     words, _ = WAYS[entry.action]
-    return Undoable(entry.number, entry.at, entry.caller, entry.action, words(pool, entry))
+    what = words(pool, entry)
+    return Undoable(entry.number, entry.at, entry.caller, entry.action, what[:1].upper() + what[1:])
 
 
 def _nothing_to_undo(number: int | None) -> UndoUnknown:

@@ -49,6 +49,7 @@ def people(here: Here, *words: str | Path) -> list[object]:
     return [record["person"] for record in outcome.records]
 
 
+@pytest.mark.parametrize("pool", ["pool.db"], indirect=True)
 def test_each_has_its_own_people_by_option_environment_and_file(
     pool: Commands, here: Here, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -110,6 +111,7 @@ def test_they_are_made_and_removed(pool: Commands, here: Here) -> None:
     assert not [path for path in pool.folder.rglob("staff*") if path.is_file()]
 
 
+@pytest.mark.parametrize("pool", ["pool.db"], indirect=True)
 def test_a_key_is_bound_to_collections_that_are_there(here: Here) -> None:
     made = here("keys", "add", "desk", "--role", "recognize", "--collection", "staff", "--json")
     assert made.code == 0, made.err
@@ -137,6 +139,7 @@ def test_a_backup_has_all_collections_and_restores_them(pool: Commands, here: He
     assert people(here, "--collection", "guests") == ["Cy"]
 
 
+@pytest.mark.parametrize("pool", ["pool.db"], indirect=True)
 def test_a_backup_of_one_says_which_are_not_in_it(pool: Commands, here: Here) -> None:
     made = here("pool", "backup", "staff.db", "--collection", "staff")
     assert made.code == 0, made.err
@@ -153,6 +156,7 @@ def test_a_backup_of_one_says_which_are_not_in_it(pool: Commands, here: Here) ->
     assert "not in the pool any more: staff. Delete what must not come back" in over.err
 
 
+@pytest.mark.parametrize("pool", ["pool.db"], indirect=True)
 def test_an_export_says_which_are_not_in_it_and_the_doctor_looks_at_all(pool: Commands, here: Here) -> None:
     exported = here("people", "export", "copy.db")
     assert exported.code == 0, exported.err

@@ -266,3 +266,27 @@ def test_no_bytes_of_who_was_forgotten_stay(web: TestClient, pool: Pool, bo: int
 def left_of(kept: list[bytes], folder: Path) -> int:
     files = b"".join(path.read_bytes() for path in folder.glob("pool.db*"))
     return sum(jpeg in files for jpeg in kept)
+
+
+def test_a_correction_is_undone_in_the_same_place(web: TestClient, pool: Pool, bo: int) -> None:
+    pool.register("Ada", samples(ADA, range(4)), SPACE)
+    post(web, f"unknown/{bo}/name", person="Bo")
+    one = web.get("/v1/sightings", params={"person": "Bo"}).json()["sightings"][0]["id"]
+    corrected = post(web, f"sightings/{one}/correct", person="Ada", template=False).json()
+    assert names(web).count("Ada") == 2
+    last, first = web.get("/v1/undo").json()["entries"]
+    assert (last["id"], last["what"]) == (corrected["undo"], "Bo was corrected to Ada")
+    assert post(web, f"undo/{last['id']}").status_code == 200
+    assert names(web) == ["Bo"] * 4
+    assert post(web, f"undo/{first['id']}").status_code == 200
+    assert names(web) == [None] * 4
+
+
+def test_a_declined_suggestion_is_undone_in_the_same_place(web: TestClient, pool: Pool, bo: int) -> None:
+    post(web, f"unknown/{bo}/name", person="Bo")
+    (face, *_) = pool.inbox.faces([pool.inbox.sightings()[0].id])[pool.inbox.sightings()[0].id].ids
+    number = pool.inbox.suggest(face, "Bo", 0.7, "pose")
+    declined = post(web, f"suggestions/{number}/decline").json()
+    assert pool.inbox.suggestions() == []
+    assert post(web, f"undo/{declined['undo']}").json()["what"] == "A suggested face was declined as a view of Bo"
+    assert [one.number for one in pool.inbox.suggestions()] == [number]

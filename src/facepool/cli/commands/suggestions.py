@@ -75,6 +75,7 @@ def accept(context: CommandContext, numbers: tuple[int, ...]) -> None:
             learned = learning.accept(pool, number, COMMAND_LINE)
             context.console.emit(learned_record(learned))
             context.console.say(f"A new view of {learned.suggestion.person}", "good")
+            context.console.note(f"facepool unknown undo {learned.undo} takes it back")
             if learned.replaced:
                 context.console.note(f"{counted(learned.replaced, 'older learned view')} made room for it")
 

@@ -36,6 +36,9 @@ from facepool.web.services import CurrentServices, Services
 from facepool.web.services.activity import ActivityEntry
 from facepool.web.services.keys import Caller
 
+_PREVIEW_S = 2.0
+"""Others read in the pool, too, in a few threads."""
+
 router = APIRouter(prefix="/v1", tags=["sightings"], route_class=BoundedRoute)
 
 SightingId = Annotated[UUID, Path(alias="id", description="Of the sighting")]
@@ -136,7 +139,7 @@ async def correct_sighting(
 def _preview(services: Services, pool: Pool, one: str, wish: Wish) -> Corrected:
     found = _found(services, pool, one)
     if isinstance(found, Sighting):
-        return _of_sighting(_corrections(services, pool).preview(found.id, wish))
+        return _of_sighting(_corrections(services, pool).preview(found.id, wish, _PREVIEW_S))
     person = None if wish.person is None else known_person(pool, wish.person)
     return _of_event(found, person)
 

@@ -11,7 +11,7 @@ from facepool.gallery.sightings import GroupState, UnknownGroup
 from facepool.groups.undoing import Undoable, undo, undoable
 from facepool.groups.unknown import UnknownPeople
 from facepool.records import Record, naming_record, sighting_record, undo_record, unknown_record
-from facepool.web.api.schemas import Body, FourDigits, Name, PersonId
+from facepool.web.api.schemas import Body, FourDigits, Name, PersonId, SeenSighting
 from facepool.web.middleware.authentication import Enrolling, Recognizing
 from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices, Services
@@ -50,22 +50,10 @@ class Unknown(BaseModel):
     looks_like: list[SimilarPerson]
 
 
-class SeenUnknown(BaseModel):
+class SeenUnknown(SeenSighting):
     """One time that somebody was seen before a camera."""
 
-    id: str
-    source: str
-    since: str
-    until: str
-    person: str | None
-    person_id: str | None
-    similarity: float | None = Field(description="To the nearest person of the pool")
-    threshold: float | None
-    frames: int
-    group: int | None = Field(description="The stranger's number")
-    named_at: str | None
-    first_person_id: str | None
-    faces: list[str]
+    faces: list[str] = Field(description="Ids of the best faces, best first")
 
 
 class UnknownDetail(Unknown):

@@ -80,6 +80,10 @@ _RETELL = """
         ) OR visit IN (SELECT found.visit FROM server_activity AS found WHERE found.event_id IN ({each}))
     ) RETURNING id, visit
 """
+_CORRECTED = """
+    SELECT person, person_id, named_at, corrected_at FROM server_activity
+    WHERE visit = ? AND event IN ('recognized', 'changed') ORDER BY id DESC LIMIT 1
+"""
 _NOBODY = """
     UPDATE server_activity SET person = NULL, person_id = NULL, named_at = NULL, corrected_at = NULL
     WHERE person_id = ?
@@ -183,7 +187,7 @@ class Activity:
             person, previous = record.get("person"), record.get("previous")
             person_id = self._id_of(person) if isinstance(person, str) else None
             named_at = corrected_at = None
-            if (told := _told_meanwhile(db, record, person)) is not None:
+            if (told := _told_meanwhile(db, record, person, self._visits.visit_of(record))) is not None:
                 person, person_id, named_at, corrected_at = told
             if isinstance(previous, str) and self._id_of(previous) is None:
                 previous = None
@@ -446,13 +450,19 @@ def _is_kept(db: Database, record: Record) -> bool:
     return event_id is not None and db.execute(query, (event_id,)).fetchone() is not None
 
 
-def _told_meanwhile(db: Database, record: Record, person: object) -> tuple[Any, ...] | None:
+def _told_meanwhile(db: Database, record: Record, person: object, visit: int | None) -> tuple[Any, ...] | None:
     """Who a face is that was named or corrected while it was followed: name, id, and when either was; None: it was not.
 
-    What was named later may turn out to be somebody else; what was corrected stays.
+    What was named later may turn out to be somebody else; what was corrected stays. Where no face was kept, it is lost
+    as whom its visit was corrected to.
     """
     sighting = record.get("sighting")
-    row = None if sighting is None else db.execute(_RETOLD, (sighting,)).fetchone()
+    if sighting is not None:
+        row = db.execute(_RETOLD, (sighting,)).fetchone()
+    elif record["event"] == "lost" and visit is not None:
+        row = db.execute(_CORRECTED, (visit,)).fetchone()
+    else:
+        return None
     if row is None or (person is not None and row[3] is None):
         return None
     return tuple(row)

@@ -22,6 +22,7 @@ from facepool.gallery.collections import (
     collection_address,
     collections_in,
     create_collection,
+    delete_leftovers,
     has_collection,
     make_tables,
     remove_collection,
@@ -153,7 +154,11 @@ class Collections:
                 raise unknown(name)
             self._make_room()
             services = self._make(self.root, name)
-            services.cameras.restore()
+            try:
+                services.cameras.restore()
+            except BaseException:
+                services.close()
+                raise
             with self._lock:
                 self._open[name] = _Open(services, 1, time.monotonic())
             return services
@@ -289,6 +294,7 @@ class Collections:
             _LOG.info("The collection %s was removed", name)
             with self._opening:
                 self._drop(name)
+                delete_leftovers(self._gallery, name)
 
     def _open_those_with_cameras(self) -> None:
         for name in collections_in(self._gallery):

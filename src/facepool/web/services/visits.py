@@ -26,6 +26,9 @@ class Visit(BaseModel):
     since: str = Field(description="ISO 8601 in UTC")
     until: str | None = Field(description="The same, of when they were seen last; null: they are in view")
     similarity: float | None = Field(description="The highest at which they were recognized")
+    event_id: str | None = Field(
+        description="The `id` of the event that says who it is; null: it was kept before events had one"
+    )
     sighting: str | None = Field(description="The `id` of the latest sighting, where faces were kept; null: none were")
     named_at: str | None = Field(description="When the face was named later, ISO 8601 in UTC; null: it never was")
     corrected_at: str | None = Field(description="The same, of when somebody corrected who it was")
@@ -44,6 +47,7 @@ class VisitRow:
         previous: Who it was taken for before.
         source: Which camera.
         similarity: Of the person; None where nothing was compared.
+        event_id: Of the event; None: it was kept before events had one.
         sighting: Of the face, where it was kept.
         named_at: When the face was named later.
         corrected_at: When somebody corrected who it was.
@@ -57,6 +61,7 @@ class VisitRow:
     previous: str | None
     source: str
     similarity: float | None
+    event_id: str | None
     sighting: str | None
     named_at: str | None
     corrected_at: str | None
@@ -111,6 +116,11 @@ class Visits:
             visit = self._going_on(db, record, visit) or visit
         db.executemany("UPDATE server_activity SET visit = ? WHERE id = ?", [(visit, kept) for kept in rows])
         return Track(visit, rows)
+
+    def visit_of(self, record: Record) -> int | None:
+        """The visit of a face that is followed; None: it is not."""
+        track = self._open.get(record.get("track"))
+        return None if track is None else track.visit
 
     def part(self, db: Database, told: Sequence[tuple[int, int]]) -> None:
         """Entries that turned out to be of somebody else are a visit of their own, where somebody is left of theirs.
@@ -179,6 +189,7 @@ def _visit(rows: Sequence[VisitRow], present: bool) -> Visit:  # noqa: FBT001 --
         since=rows[0].at,
         until=None if present else rows[-1].at,
         similarity=max(similarities, default=None) if last.person is not None else None,
+        event_id=last.event_id,
         sighting=next((row.sighting for row in reversed(rows) if row.sighting is not None), None),
         named_at=last.named_at,
         corrected_at=last.corrected_at,

@@ -7,8 +7,7 @@ import { icon } from "../icons.js";
 
 /** What is written about a person, with a button to change it; null where there is nothing to show or to do. */
 export function aboutSection(person, { mayChange, redraw }) {
-  if (person.notes === undefined) return null;
-  const { notes = "", tags = [], external_id: outside = "" } = person;
+  const { notes, tags, external_id: outside } = person;
   const empty = !notes && !tags.length && !outside;
   if (empty && !mayChange) return null;
   const change = h("button", { class: "button", type: "button", onclick: () => edit(person, redraw) }, icon("edit"), t(empty ? "about.add" : "about.change"));
@@ -28,7 +27,7 @@ export function aboutSection(person, { mayChange, redraw }) {
   );
 }
 
-async function edit({ person, notes = "", tags = [], external_id: outside = "" }, redraw) {
+async function edit({ person, notes, tags, external_id: outside }, redraw) {
   const about = h("textarea", { name: "notes", rows: 4, maxlength: 4000, autofocus: true });
   about.value = notes;
   const marks = h("input", { type: "text", name: "tags", value: tags.join(", "), autocomplete: "off" });

@@ -375,6 +375,7 @@ export default {
   "settings.consent.none": "In diesem Browser nicht erteilt",
   "settings.consent.withdraw": "Zurückziehen",
   "audit.created": "angelegt",
+  "audit.described": "Notizen, Schlagwörter oder Kennung geändert",
   "audit.renamed": "umbenannt",
   "audit.merged": "zusammengelegt",
   "audit.registered": "erfasst",

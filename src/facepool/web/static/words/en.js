@@ -375,6 +375,7 @@ export default {
   "settings.consent.none": "Not given in this browser",
   "settings.consent.withdraw": "Withdraw",
   "audit.created": "created",
+  "audit.described": "changed notes, tags or external id",
   "audit.renamed": "renamed",
   "audit.merged": "merged",
   "audit.registered": "registered",
