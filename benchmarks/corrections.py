@@ -8,7 +8,8 @@ what tells them apart is left. How the photos of one person differ stays as it i
 registered are seen first: whoever is wrongly named among them is corrected, k times a pair at most. The other half is
 counted. Embeddings are biometric data: they are kept in the temporary folder.
 
-Beside it: what a preview takes, by the size of the pool.
+Beside it: how many slips are noticed (a face of somebody that is said to be somebody else, by chance, of the same 70
+people as they are), and what a preview takes, by the size of the pool.
 """
 
 import argparse
@@ -35,6 +36,7 @@ CACHE = Path(tempfile.gettempdir()) / "facepool-accuracy" / "lfw-corrections.npz
 _PHOTOS = 8
 _QUALITY, _SIZE_PX, _SCORE = 70.0, 100.0, 0.99
 _NUMBERS = 1 << 40
+_RIVALS, _SLIPS = 5, 3
 
 
 @dataclass
@@ -190,6 +192,27 @@ def measured(pairs: Sequence[Pair], policy: ThresholdPolicy, most: int, *, flagg
     return tally
 
 
+def slips(templates: int, policy: ThresholdPolicy) -> Counter[str]:
+    """What becomes of faces that are said to be somebody whom they do not show."""
+    vectors, owners, names = photos_of_lfw()
+    known = {who: vectors[owners == who][:templates] for who in range(len(names))}
+    rng, outcomes = np.random.default_rng(0), Counter[str]()
+    for who in known:
+        for face in vectors[owners == who][templates:]:
+            nearest = sorted(known, key=lambda one: -float((known[one] @ face).max()))[:_RIVALS]
+            for said in rng.choice([other for other in known if other != who], _SLIPS, replace=False).tolist():
+                core = Core(
+                    own=known[said],
+                    others={names[rival]: known[rival] for rival in nearest if rival != said},
+                    threshold=policy.identification(templates * len(known)).value,
+                    same_person=policy.same_person().value,
+                    same_scan=policy.same_person(SAME_SCAN_FMR).value,
+                )
+                judgement = judge(sighted(face), core, EnrollOptions(), wrong=names[who], force=False)
+                outcomes["asked about" if judgement.contradicts else "not noticed"] += 1
+    return outcomes
+
+
 def preview_ms(people: int, sightings: int, policy: ThresholdPolicy) -> float:
     """What a preview takes: made-up people with 4 templates, sightings of 5 faces."""
     rng = np.random.default_rng(0)
@@ -230,6 +253,8 @@ def main() -> None:
                     print(measured(pairs, policy, most, flagging=True).row(f"{most}"))
                     print(measured(pairs, policy, most, flagging=False).row(f"{most}, not flagged"))
                 sys.stdout.flush()
+        for templates in chosen.templates:
+            print(f"slips, {templates} templates each: {dict(slips(templates, policy))}", flush=True)
     for people in (100, 1000, 10_000, 100_000):
         print(f"preview over 500 sightings, {people:,} people: {preview_ms(people, 500, policy):.0f} ms", flush=True)
 

@@ -8,7 +8,7 @@ import pytest
 from facepool.capture import write_image
 from facepool.capture.folders import walk_folder
 from facepool.errors import ConfigError, SpaceMismatch
-from facepool.groups.library import PhotoGroups, PhotoLibrary, stable_numbers
+from facepool.groups.library import PhotoGroups, PhotoLibrary, group_photos, stable_numbers
 from facepool.groups.shelf import Shelf
 from facepool.records import groups_record
 from facepool.thresholds import ThresholdPolicy
@@ -118,6 +118,24 @@ def test_faces_of_photos_that_are_gone_are_forgotten_and_their_numbers_never_use
     assert set(paths_of(photos.group())) == {1, 3}
 
 
+def test_a_run_that_ended_early_goes_on_where_it_was(photos: Photos) -> None:
+    for number in range(20):
+        photos.add(f"{number:02}.png", view(ADA, number / 10), view(BO, number / 10))
+
+    def end() -> None:
+        raise KeyboardInterrupt
+
+    with Shelf(photos.shelf_path, SPACE) as shelf:
+        library = PhotoLibrary(photos.root, shelf, ThresholdPolicy(CURVE))
+        with pytest.raises(KeyboardInterrupt):
+            library.look(walk_folder(photos.root), photos.analyzer, end)
+    kept = photos.looked_at
+    assert 0 < kept < 20
+    found = photos.group()
+    assert photos.looked_at == 20
+    assert [len(group.faces) for group in found.groups] == [20, 20]
+
+
 def test_what_cannot_be_read_is_left_out_and_named(photos: Photos) -> None:
     photos.add("a1.png", view(ADA, 0))
     photos.add("a2.png", view(ADA, 5))
@@ -149,3 +167,13 @@ def test_numbers_stay_with_most_of_the_faces() -> None:
     before = np.array([5, 5, 7, 5, -1, 5, -1, -1])
     assert stable_numbers(labels, before, 9).tolist() == [5, 5, 5, 9, 9, -1, 10, 10]
     assert stable_numbers(np.array([], int), np.array([], int), 1).tolist() == []
+
+
+def test_one_call_groups_a_folder_and_keeps_nothing_unless_asked(photos: Photos) -> None:
+    photos.add("a1.png", view(ADA, 0))
+    photos.add("a2.png", view(ADA, 5))
+    assert paths_of(group_photos(photos.root, photos.analyzer)) == {1: ["a1.png", "a2.png"]}
+    assert not photos.shelf_path.exists()
+    for _ in range(2):
+        group_photos(photos.root, photos.analyzer, photos.shelf_path)
+    assert photos.looked_at == 4

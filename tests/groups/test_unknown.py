@@ -134,6 +134,13 @@ def test_a_group_that_is_not_there_is_refused(pool: Pool) -> None:
     fails(GroupGone, pool)
 
 
+def test_a_pool_in_which_nobody_was_seen_says_that_there_is_no_stranger(tmp_path: Path) -> None:
+    with open_pool(tmp_path / "new.db") as pool:
+        assert people(pool).looks_like([]) == {}
+        with pytest.raises(GroupGone):
+            people(pool).name(1, "Bo")
+
+
 def test_nobody_is_registered_by_faces_that_are_not_good_enough(pool: Pool) -> None:
     group, _ = seen(pool, 1, faces(BO, range(3), size_px=20))
     with pytest.raises(NoFace, match="too small"):

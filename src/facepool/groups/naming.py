@@ -104,6 +104,8 @@ class Naming:
         self._caller = caller
         self._create = create
         self._number = group
+        with there(pool, group):
+            pool.inbox.group(group)  # first: a pool in which nobody was seen may not know what faces it has
         self._identity = IdentityCheck(
             clean_name(person) if create else find_name(person),
             pool,

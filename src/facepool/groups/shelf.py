@@ -330,6 +330,7 @@ class Shelf:
         if self._path is not None:
             with storage_errors(self._path, "cannot be removed"):
                 self._path.unlink()
+                self._path.with_name(f"{self._path.name}-journal").unlink(missing_ok=True)
 
     def name_group(self, group: int, person_id: str | None) -> None:
         """Say who a group is, by the person's id in the pool; None: nobody."""

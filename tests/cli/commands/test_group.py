@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import signal
-import time
 from pathlib import Path
 from xml.dom.minidom import parseString
 
@@ -24,7 +22,7 @@ def library(facepool: Commands, photos: Path) -> Commands:
         for number in (1, 2):
             (folder / person).mkdir(parents=True, exist_ok=True)
             shutil.copy(photos / f"person_{person}_{number}.jpg", folder / person / f"{number}.jpg")
-    shutil.copy(photos / "stranger_1.jpg", folder / "stranger.jpg")
+    shutil.copy(photos / "impostor_1.jpg", folder / "stranger.jpg")
     return facepool
 
 
@@ -52,7 +50,7 @@ def test_from_a_folder_to_registered_people_and_back(library: Commands) -> None:
     assert named.code == 0, named.err
     assert groups_of(library)[0][1] == "Ada/../Lovelace"
     with open_pool(library.pool) as pool:
-        assert [template.sample.source for template in pool.templates("Ada/../Lovelace")] == ["a/1.jpg", "a/2.jpg"]
+        assert sorted(one.sample.source for one in pool.templates("Ada/../Lovelace")) == ["a/1.jpg", "a/2.jpg"]
 
     refused = library("group", "name", "1", "Bo", "--output", "out")
     assert refused.code == 4
@@ -129,26 +127,3 @@ def test_a_folder_where_nothing_can_be_read_is_an_error(facepool: Commands) -> N
     outcome = facepool("group", "bad", "--output", "out")
     assert outcome.code == 3
     assert "image_unreadable" in outcome.error
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
-def test_a_run_that_was_killed_goes_on_where_it_was(library: Commands) -> None:
-    folder = library.folder / "library"
-    for number in range(300):  # of another content each: something behind the end of a JPEG harms nobody
-        data = (folder / "stranger.jpg").read_bytes()
-        (folder / f"{number:03}.jpg").write_bytes(data + str(number).encode())
-    kept = library.folder / "out" / "library-1.db"
-    running = library.start("-m", "facepool", "group", "library", "--output", "out")
-    try:
-        deadline = time.monotonic() + 60
-        while not (kept.exists() and kept.stat().st_size > 200_000) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert running.poll() is None, "it was done before it could be killed"
-    finally:
-        running.send_signal(signal.SIGKILL)
-        running.wait()
-    outcome = library("group", "library", "--output", "out")
-    assert outcome.code == 0, outcome.err
-    assert "known from an earlier run" in outcome.err
-    assert len(groups_of(library)) == 3

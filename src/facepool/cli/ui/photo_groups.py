@@ -69,6 +69,7 @@ def write_sidecars(groups: PhotoGroups, photos: Path, shelf: Shelf, console: Con
     Returns:
         How many sidecars could not be used; each is named in a remark.
     """
+    photos = photos.absolute()  # as it is noted: the next run may start in another folder
     regions: dict[str, list[Region]] = {}
     for group in groups.groups:
         for face in group.faces:
@@ -77,11 +78,12 @@ def write_sidecars(groups: PhotoGroups, photos: Path, shelf: Shelf, console: Con
     for path in regions:
         by_folder.setdefault((photos / path).parent, []).append(photos / path)
     of_photo = {path: sidecar_of(photos / path, by_folder[(photos / path).parent]) for path in regions}
-    stale = {path for path in shelf.written() if path.endswith(".xmp") and Path(path) not in set(of_photo.values())}
+    current = set(map(str, of_photo.values()))
+    stale = {path for path in shelf.written() if path.endswith(".xmp") and path not in current}
     failed, written = 0, 0
     with console.counting("Writing sidecars", len(regions)) as counter:
         for path, faces in regions.items():
-            shelf.note_written([str(of_photo[path].absolute())])
+            shelf.note_written([str(of_photo[path])])
             try:
                 written += merge_regions(of_photo[path], Lie.of(photos / path), faces)
             except SidecarUnreadable as error:

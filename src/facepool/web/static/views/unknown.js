@@ -289,7 +289,7 @@ function tell(place, { kept }, settings, admin, shown, redraw, kind) {
   put(
     place,
     settings.keep_unknown ? null : offer(kept, admin, redraw),
-    full || dropped ? h("div", { class: "notice" }, icon("warn"), h("div", {}, h("strong", {}, t(full ? "unknown.full" : "unknown.was_full")), dropped ? h("span", {}, dropped) : null, h("span", { class: "help" }, t("unknown.full.help", { n: kept.most_sightings, size: bytes(kept.most_bytes) })))) : null,
+    full || dropped ? h("div", { class: "notice" }, icon("warn"), h("div", {}, h("strong", {}, t(full ? "unknown.full" : "unknown.was_full")), dropped ? h("span", {}, dropped) : null, h("span", { class: "help" }, t("unknown.full.help", { n: kept.most_sightings, size: roomOf(kept) })))) : null,
     settings.keep_unknown && !shown ? h("div", { class: "empty" }, icon("unknown"), h("h2", {}, t(`unknown.empty.${kind}`)), h("p", {}, t(`unknown.empty.${kind}.help`))) : null,
   );
 }
@@ -315,12 +315,15 @@ function offer(kept, admin, redraw) {
       { class: "terms" },
       h("div", {}, h("dt", {}, t("unknown.offer.what")), h("dd", {}, t("unknown.offer.what.is"))),
       h("div", {}, h("dt", {}, t("unknown.offer.where")), h("dd", {}, t("unknown.offer.where.is", { host: location.host }))),
-      h("div", {}, h("dt", {}, t("unknown.offer.long")), h("dd", {}, t("unknown.offer.long.is", { n: kept.days, most: kept.most_sightings, size: bytes(kept.most_bytes) }))),
+      h("div", {}, h("dt", {}, t("unknown.offer.long")), h("dd", {}, t("unknown.offer.long.is", { n: kept.days, most: kept.most_sightings, size: roomOf(kept) }))),
     ),
     h("p", { class: "help" }, t("unknown.offer.law")),
     admin ? h("div", { class: "actions" }, h("button", { class: "button primary", type: "button", onclick: agree }, t("unknown.offer.go"))) : h("p", {}, t("unknown.offer.admin")),
   );
 }
+
+/** As --keep-mb says it. */
+const roomOf = ({ most_bytes: most }) => bytes(Math.round(most / 2 ** 20) * 1_000_000);
 
 function keptSection(kept, settings, { admin, mayChange, redraw }) {
   if (!settings.keep_unknown && !kept.sightings) return null;
@@ -343,7 +346,7 @@ function keptSection(kept, settings, { admin, mayChange, redraw }) {
     }
   };
   const row = (name, help, button) => h("div", { class: "row wrap" }, h("div", { class: "row-text" }, h("span", {}, name), h("span", { class: "help" }, help)), button);
-  const rows = [row(t("unknown.kept", { n: kept.sightings }), t("unknown.kept.help", { faces: kept.faces, size: bytes(kept.bytes), most: kept.most_sightings, room: bytes(kept.most_bytes), days: kept.days }))];
+  const rows = [row(t("unknown.kept", { n: kept.sightings }), t("unknown.kept.help", { faces: kept.faces, size: bytes(kept.bytes), most: kept.most_sightings, room: roomOf(kept), days: kept.days }))];
   if (mayChange) rows.push(row(t("unknown.forget"), t("unknown.forget.short"), h("button", { class: "button plain bad", type: "button", onclick: forget }, icon("trash"), t("unknown.forget"))));
   if (admin && settings.keep_unknown) rows.push(row(t("unknown.stop"), t("unknown.stop.short"), h("button", { class: "button", type: "button", onclick: stop }, t("unknown.stop"))));
   return add(h("section", { class: "section", "aria-labelledby": "kept-heading" }), h("h2", { id: "kept-heading" }, t("unknown.kept.title")), h("div", { class: "rows" }, rows));
