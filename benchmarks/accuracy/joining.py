@@ -50,7 +50,7 @@ class Stream:
         self.owners: list[str] = []
         self.proposed: list[tuple[str, str]] = []
 
-    def add(self, embedding: Floats, quality: float, yaw: float, person: str) -> tuple[str | None, bool]:
+    def add(self, embedding: Floats, quality: float, score: float, yaw: float, person: str) -> tuple[str | None, bool]:
         """Whose group somebody joins, if they join one."""
         kept = InboxVectors(
             self._count,
@@ -61,7 +61,7 @@ class Stream:
         )
         pose = None if np.isnan(yaw) else Pose(float(yaw), 0.0, 0.0)
         one = np.ones(1, np.float32)
-        faces = SightedFaces(embedding[None], (b"",), one * quality, one, one, (pose,))
+        faces = SightedFaces(embedding[None], (b"",), one * quality, one * score, one, (pose,))
         found = belonging(faces, kept, self._policy)
         joined = None if found.group is None else self.owners[found.group]
         group = found.group
@@ -97,7 +97,9 @@ def main() -> None:
         stream, seen = Stream(policy, vectors.shape[1], len(vectors)), set[str]()
         for row in np.random.default_rng(number).permutation(np.flatnonzero(good)):
             person = same.get(str(people[row]), str(people[row]))
-            owner, joined = stream.add(vectors[row], float(quality[row]), float(yaw[row]), person)
+            owner, joined = stream.add(
+                vectors[row], float(quality[row]), float(plain.score[row]), float(yaw[row]), person
+            )
             totals["photos"] += 1
             totals["strangers" if person not in seen else "again"] += 1
             totals["wrong"] += joined and owner != person

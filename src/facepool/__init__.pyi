@@ -6,6 +6,7 @@ from .faces.analyze import Analyzer, Faces
 from .faces.detect import DetectOptions
 from .faces.load import ModelChoice, load_analyzer
 from .gallery import Pool, open_pool
+from .groups.library import PhotoGroups, group_photos
 from .groups.undoing import undo, undoable
 from .groups.unknown import UnknownPeople
 from .models.store import ModelStore
@@ -36,6 +37,7 @@ __all__ = [
     "ModelChoice",
     "ModelStore",
     "Offer",
+    "PhotoGroups",
     "Pool",
     "RecognizeOptions",
     "RecognizedFaces",
@@ -43,6 +45,7 @@ __all__ = [
     "ThresholdPolicy",
     "UnknownPeople",
     "Verification",
+    "group_photos",
     "load_analyzer",
     "open_pool",
     "open_source",

@@ -167,6 +167,16 @@ def test_sightings_of_a_person_are_told_from_others(pool: Pool) -> None:
         pool.inbox.keep(sighting(person_id=str(uuid4())), faces(4), ROOMY)
 
 
+def test_a_stranger_who_turns_out_to_be_known_leaves_their_group(pool: Pool) -> None:
+    pool.register("Ada", samples(1), space())
+    ada = pool.person("Ada")
+    assert ada is not None
+    one = keep(pool, 2)
+    kept = pool.inbox.keep(replace(one, person_id=ada.id), faces(2), ROOMY, again=True)
+    assert (kept.group, pool.inbox.sighting(one.id).person, pool.inbox.groups()) == (None, "Ada", [])
+    assert len(pool.inbox.vectors()) == 0
+
+
 def test_pages_of_sightings_lose_nobody_of_the_same_moment(pool: Pool) -> None:
     ids = {keep(pool, seed, hours_ago=2).id for seed in range(5)}
     newest, oldest = keep(pool, 7, hours_ago=1), keep(pool, 8, hours_ago=4)

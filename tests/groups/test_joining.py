@@ -92,6 +92,15 @@ def test_two_groups_that_fit_are_proposed_to_be_one() -> None:
     assert (found.group, [match.group for match in found.likely]) == (2, [1])
 
 
+def test_nobody_is_joined_by_a_face_that_is_hardly_one() -> None:
+    inbox = kept({1: [view(0, 0)]})
+    turned_away = replace(seen(view(0, 5)), scores=np.array([0.96], np.float32))
+    found = belonging(turned_away, inbox, POLICY)
+    assert (found.group, [match.group for match in found.likely]) == (None, [1])
+    both = replace(seen(view(0, 5), view(1, 0)), scores=np.array([0.99, 0.96], np.float32))
+    assert belonging(both, inbox, POLICY).group == 1
+
+
 def test_between_two_who_are_said_to_be_two_people_nobody_chooses() -> None:
     inbox = kept({1: [view(0, 20)], 2: [view(0, -15)]})
 

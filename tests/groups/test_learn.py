@@ -296,6 +296,6 @@ def test_an_answer_is_undone_by_its_number_and_says_what_it_was(pool: Pool) -> N
     number = suggestion_of(pool)
     learned = learning().accept(pool, number, "Me")
     change = undo(pool, learned.undo)
-    assert (change.caller, change.what) == ("Me", "a suggested face became a view of Ada")
+    assert (change.caller, change.what) == ("Me", "A suggested face became a view of Ada")
     assert learned_of(pool, "Ada") == []
     assert undoable(pool) == []

@@ -8,7 +8,7 @@ import pytest
 from facepool.capture import write_image
 from facepool.capture.folders import walk_folder
 from facepool.errors import ConfigError, SpaceMismatch
-from facepool.groups.library import PhotoGroups, PhotoLibrary, stable_numbers
+from facepool.groups.library import PhotoGroups, PhotoLibrary, group_photos, stable_numbers
 from facepool.groups.shelf import Shelf
 from facepool.records import groups_record
 from facepool.thresholds import ThresholdPolicy
@@ -167,3 +167,13 @@ def test_numbers_stay_with_most_of_the_faces() -> None:
     before = np.array([5, 5, 7, 5, -1, 5, -1, -1])
     assert stable_numbers(labels, before, 9).tolist() == [5, 5, 5, 9, 9, -1, 10, 10]
     assert stable_numbers(np.array([], int), np.array([], int), 1).tolist() == []
+
+
+def test_one_call_groups_a_folder_and_keeps_nothing_unless_asked(photos: Photos) -> None:
+    photos.add("a1.png", view(ADA, 0))
+    photos.add("a2.png", view(ADA, 5))
+    assert paths_of(group_photos(photos.root, photos.analyzer)) == {1: ["a1.png", "a2.png"]}
+    assert not photos.shelf_path.exists()
+    for _ in range(2):
+        group_photos(photos.root, photos.analyzer, photos.shelf_path)
+    assert photos.looked_at == 4

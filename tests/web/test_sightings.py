@@ -131,6 +131,23 @@ def test_a_correction_is_previewed_made_and_told(web: TestClient, pool: Pool) ->
     assert pair["margin"] == pytest.approx(done["margin"], abs=1e-4)
 
 
+def test_a_correction_is_taken_back_with_what_the_activity_says(web: TestClient, pool: Pool) -> None:
+    one = see(pool, MISTAKEN)
+    happens(web, "Ada", sighting=one)
+    event = happens(web, "Ada", track=2)
+    numbers = [correct(web, which, "Bo")["undo"] for which in (one, event)]
+    assert entries(web) == [("Bo", True)] * 2
+    shown = web.get("/v1/undo").json()["entries"]
+    assert [(entry["id"], entry["what"]) for entry in shown] == [
+        (number, "Ada was corrected to Bo") for number in reversed(numbers)
+    ]
+    for number in numbers:
+        assert web.post(f"/v1/undo/{number}").status_code == 200
+    assert entries(web) == [("Ada", False)] * 2
+    assert (len(pool.templates("Bo")), pool.look_alikes(), pool.inbox.sighting(one).person) == (4, frozenset(), "Ada")
+    assert problem(web.post(f"/v1/undo/{numbers[0]}")) == (404, "undo_unknown")
+
+
 def test_an_event_is_corrected_by_its_sighting(web: TestClient, pool: Pool) -> None:
     one = see(pool, MISTAKEN)
     event = happens(web, "Ada", sighting=one)

@@ -51,7 +51,8 @@ _VECTORS = """
         sighting_faces.quality
     FROM sighting_faces JOIN sightings ON sightings.id = sighting_faces.sighting_id
     JOIN sighting_keys ON sighting_keys.sighting_id = sightings.id
-    WHERE sightings.group_id IS NOT NULL AND sightings.revision > ? ORDER BY sighting_faces.id
+    WHERE sighting_faces.sighting_id IN (SELECT id FROM sightings WHERE group_id IS NOT NULL AND revision > ?)
+    ORDER BY sighting_faces.id
 """
 _OLDEST = """
     SELECT id, bytes FROM sightings WHERE id != ?

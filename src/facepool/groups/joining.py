@@ -19,6 +19,10 @@ from facepool.types import Calibration, SightedFaces, Sighting
 
 MOST_PROPOSED = 3
 """Groups that a sighting is proposed to belong to, too."""
+SURE_SCORE = 0.98
+"""Nobody is joined by faces of which the detector is less sure. Those that are turned away by far, of which little more
+than hair and an ear can be seen, are among them, and resemble each other. Of LFW's photos 99 in 100 score above 0.99.
+"""
 VISIT_GAP_S = 60.0
 """Somebody who is seen again within this time has not gone: it is one visit."""
 
@@ -84,13 +88,15 @@ def belonging(
         apart_from: Of which groups somebody has said that they are another person than a group: where two such are
             nearly as similar, nobody can say which of them it is.
     """
-    found = [match for match in matches(faces, vectors) if match.group not in without]
+    sure = np.flatnonzero(faces.scores >= SURE_SCORE)
+    compared = faces[sure] if len(sure) else faces
+    found = [match for match in matches(compared, vectors) if match.group not in without]
     joins = policy.joining(len(vectors), JOIN_FPIR, calibration)
     asks = policy.joining(len(vectors), PROPOSE_FPIR, calibration)
     if not found or joins is None or asks is None:
         return Belonging(None, found[0].similarity if found else None, ())
     best = found[0]
-    group = best.group if best.similarity >= joins.value else None
+    group = best.group if len(sure) and best.similarity >= joins.value else None
     if group is not None:
         twins = set(apart_from(group))
         if any(one.group in twins and best.similarity - one.similarity < LOOK_ALIKE_MARGIN for one in found[1:]):

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from facepool.capture import read_image
-from facepool.capture.folders import PictureFolder
+from facepool.capture.folders import PictureFolder, pictures_or_error
 from facepool.errors import InputError, PathUnreadable
 from facepool.faces.analyze import Analyzer, Faces
 from facepool.faces.quality import QualityPolicy
@@ -270,6 +270,34 @@ class PhotoLibrary:
         groups.sort(key=lambda group: (-len(group.faces), group.id))
         photos = sum(map(len, paths.values()))
         return PhotoGroups(tuple(groups), tuple(ungrouped), photos, threshold, tuple(self.unreadable))
+
+
+def group_photos(
+    folder: str | Path, analyzer: Analyzer, kept: str | Path | None = None, pool: Gallery | None = None
+) -> PhotoGroups:
+    """Group the faces of a folder of photos into people, without any name.
+
+    Args:
+        folder: With photos, at any depth; they are only read.
+        analyzer: Turns pictures into faces.
+        kept: File in which what was found is kept, so that the next call looks at new photos only and groups keep their
+            numbers; None: nothing is kept. It holds biometric data, and is readable by its owner only.
+        pool: Who is known: groups that match somebody in it get the name.
+
+    Returns:
+        The groups, faces that are in none, and what could not be read.
+
+    Raises:
+        SourceEmpty: The folder holds no picture.
+        SpaceMismatch: What was kept, or the pool, is of another embedding space.
+        StorageError: What was found cannot be kept.
+    """
+    found = pictures_or_error(folder)
+    with Shelf(None if kept is None else Path(kept), analyzer.space) as shelf:
+        shelf.belong_to(found.root.resolve())
+        library = PhotoLibrary(found.root, shelf, ThresholdPolicy(analyzer.fmr))
+        library.look(found, analyzer)
+        return library.group(pool)
 
 
 def group_analyzed(pictures: Sequence[Faces], policy: ThresholdPolicy) -> Indices:

@@ -57,8 +57,8 @@ def backup_pool(context: CommandContext, file: Path, force: bool) -> None:
     it, for /backup/pool.db, /backup/pool.collections has the others. With --collection only that one is.
 
     FILE is one SQLite file that only you may read, whatever the pool is kept in, and a pool itself: --pool FILE looks
-    into it. It has names, vectors, pictures and calibration, but no keys, cameras or logs of a server: what was
-    removed or erased there is not to come back.
+    into it. It has names, vectors, pictures, calibration and what is kept of who was seen, but no keys, cameras or logs
+    of a server: what was removed or erased there is not to come back.
 
     Whoever is erased from the pool stays in its backups: delete those after the time that you have promised.
 
@@ -97,7 +97,8 @@ def restore_pool(context: CommandContext, file: Path, yes: bool, with_erased: bo
 
     FILE is verified first, and says who comes and who goes. A server that runs sees the pool of before, then that of
     FILE, without a restart; killed in between, it is one of the two. Who was erased from the pool since the backup
-    stays erased, unless you say --with-erased.
+    stays erased, unless you say --with-erased. Who was seen, named or not, stays what the pool has of it, so that no
+    stranger comes back who was forgotten; a pool that never kept anybody who was seen takes what FILE has.
 
     The pool as it was is kept as a file beside it that ends in .before-restore, until anybody is erased. A pool that
     is damaged is replaced while nobody has it open, and kept as .damaged.

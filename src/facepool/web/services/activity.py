@@ -75,9 +75,10 @@ class ActivityEntry(BaseModel):
 _RETELL = """
     UPDATE server_activity SET person = ?, person_id = ?, {mark} = ?
     WHERE coalesce(person_id, '') = ? AND {which} AND (
-        sighting IN ({each}) OR sighting IS NULL AND visit IN (
-            SELECT found.visit FROM server_activity AS found WHERE found.sighting IN ({each})
-        ) OR visit IN (SELECT found.visit FROM server_activity AS found WHERE found.event_id IN ({each}))
+        sighting IN ({each}) OR sighting IS NULL
+            AND (person_id IS NULL OR named_at IS NOT NULL OR corrected_at IS NOT NULL)
+            AND visit IN (SELECT found.visit FROM server_activity AS found WHERE found.sighting IN ({each}))
+        OR visit IN (SELECT found.visit FROM server_activity AS found WHERE found.event_id IN ({each}))
     ) RETURNING id, visit
 """
 _CORRECTED = """
