@@ -1,5 +1,6 @@
 // Activity: who was there from when to when, newest first, as it happens.
 import { api } from "../api.js";
+import { toastError } from "../dialogs.js";
 import { add, h, put } from "../dom.js";
 import { day, t, time, times } from "../i18n.js";
 import { icon } from "../icons.js";
@@ -46,6 +47,9 @@ export async function showActivity(page, { signal, query, session }) {
     draw();
   }
 
+  /** After a correction; whoever has left the page meanwhile is told nothing. */
+  const reload = () => load().catch((error) => signal.aborted || toastError(error));
+
   /** Puts the rows in order; those that are as before stay as they are. */
   function draw() {
     const rows = new Map();
@@ -53,7 +57,7 @@ export async function showActivity(page, { signal, query, session }) {
     for (const visit of [...state.visits.values()].sort((a, b) => b.id - a.id)) {
       const said = JSON.stringify(visit);
       const known = state.rows.get(visit.id);
-      const item = known?.said === said ? known.item : h("li", {}, row(visit, people, mayCorrect ? load : null));
+      const item = known?.said === said ? known.item : h("li", {}, row(visit, people, mayCorrect ? reload : null));
       rows.set(visit.id, { said, item });
       const name = day(new Date(visit.since));
       if (!days.has(name)) days.set(name, h("ul", { class: "rows" }));

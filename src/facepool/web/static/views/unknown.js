@@ -29,10 +29,10 @@ async function showCards(page, { signal, session, redraw, query }) {
   const proposed = h("section", { class: "section", "aria-labelledby": "proposed-heading", hidden: true });
   const below = h("div", { class: "section" });
   const status = h("p", { class: "quiet number", role: "status" });
-  const more = h("button", { class: "button", type: "button", hidden: true, onclick: () => load({ after: state.next }).catch(toastError) }, t("people.more"));
+  const more = h("button", { class: "button", type: "button", hidden: true, onclick: () => load({ after: state.next }).catch((error) => signal.aborted || toastError(error)) }, t("people.more"));
   const kinds = segments(t("unknown.kinds"), ["open", "ignored"].map((kind) => [kind, t(`unknown.kind.${kind}`)]), state.kind, (kind) => {
     state.kind = kind;
-    reload().catch((error) => put(notices, problemBox(error, redraw)));
+    load().catch((error) => signal.aborted || put(notices, problemBox(error, redraw)));
   });
   const help = h("button", { class: "button keys-help", type: "button", onclick: () => showKeys(redraw) }, icon("keys"), t("unknown.keys"));
   const settings = await api.settings(signal);
@@ -61,7 +61,8 @@ async function showCards(page, { signal, session, redraw, query }) {
     put(below, keptSection(answer.kept, settings, { admin, mayChange, redraw }));
     await propose(kind === "open" ? answer.proposals : []);
   }
-  const reload = () => load();
+  /** After a change; whoever has left the page meanwhile is told nothing. */
+  const reload = () => load().catch((error) => signal.aborted || toastError(error));
 
   /** Puts the cards in order; those that are as before stay as they are, and so does the focus. */
   function draw() {
@@ -149,7 +150,7 @@ async function showCards(page, { signal, session, redraw, query }) {
         if (await addStranger(group, person, reload)) await settle(group.id);
       } catch (error) {
         toastError(error);
-        await reload().catch(() => null); // somebody else may have been faster
+        await reload(); // somebody else may have been faster
       }
     },
   };
@@ -161,7 +162,7 @@ async function showCards(page, { signal, session, redraw, query }) {
       await settle(group.id);
     } catch (error) {
       toastError(error);
-      await reload().catch(() => null); // somebody else may have been faster
+      await reload(); // somebody else may have been faster
     }
   }
 
@@ -224,7 +225,7 @@ async function showCards(page, { signal, session, redraw, query }) {
   const soon = () => {
     waiting ||= setTimeout(() => {
       waiting = 0;
-      if (!document.querySelector("dialog[open], .dragging")) reload().catch(() => null); // the next event tries again
+      if (!document.querySelector("dialog[open], .dragging")) load().catch(() => null); // the next event tries again
     }, REFRESH_AFTER_MS);
   };
   for (const kind of ["lost", "unknown_returned"]) events.addEventListener(kind, soon);
