@@ -205,6 +205,18 @@ def test_vectors_are_followed(pool: Pool, tmp_path: Path, backend: str) -> None:
         assert as_set(followed) == as_set(other.inbox.vectors())
 
 
+def test_faces_are_read_of_the_groups_that_are_asked_for(pool: Pool) -> None:
+    first, second, third = keep(pool, 1, 2), keep(pool, 3), keep(pool, 4)
+    assert first.group is not None
+    assert third.group is not None
+    found = pool.inbox.embeddings([first.group, third.group, 99])
+    assert {number: rows.tolist() for number, rows in found.items()} == {
+        first.group: [unit(1).tolist(), unit(2).tolist()],
+        third.group: [unit(4).tolist()],
+    }
+    assert pool.inbox.embeddings([]) == {}
+
+
 def as_set(vectors: InboxVectors) -> set[tuple[int, tuple[float, ...]]]:
     rows = zip(vectors.groups.tolist(), vectors.embeddings.tolist(), strict=True)
     return {(number, tuple(vector)) for number, vector in rows}

@@ -51,7 +51,7 @@ _VECTORS = """
         sighting_faces.quality
     FROM sighting_faces JOIN sightings ON sightings.id = sighting_faces.sighting_id
     JOIN sighting_keys ON sighting_keys.sighting_id = sightings.id
-    WHERE sighting_faces.sighting_id IN (SELECT id FROM sightings WHERE group_id IS NOT NULL AND revision > ?)
+    WHERE sighting_faces.sighting_id IN (SELECT id FROM sightings WHERE {which})
     ORDER BY sighting_faces.id
 """
 _OLDEST = """
@@ -513,7 +513,8 @@ def read_vectors(db: Database, known: InboxVectors) -> InboxVectors:
     if revision == known.revision:
         return known
     ignored = frozenset(number for (number,) in db.execute("SELECT id FROM unknown_groups WHERE state = 'ignored'"))
-    added = _vectors(db.execute(_VECTORS, (known.revision,)).fetchall(), revision, ignored)
+    newer = _VECTORS.format(which="group_id IS NOT NULL AND revision > ?")
+    added = _vectors(db.execute(newer, (known.revision,)).fetchall(), revision, ignored)
     query = "SELECT id FROM sightings WHERE group_id IS NOT NULL AND revision <= ?"
     there = np.array(db.execute(query, (known.revision,)).fetchall(), np.int64).reshape(-1)
     stays = np.isin(known.sightings, there)
@@ -533,10 +534,10 @@ def read_vectors(db: Database, known: InboxVectors) -> InboxVectors:
 
 def read_embeddings(db: Database, groups: Collection[int]) -> dict[int, Floats]:
     """The faces of some groups, (F, D) float32 by the number of each; those that are not there are passed over."""
-    query = _VECTORS.replace("sightings.revision > ?", "sightings.group_id IN ({})")
     found: dict[int, list[bytes]] = {}
     for part in parts([number for number in groups if fits(number)]):
-        for _, number, key, uuid, blob, _ in db.execute(query.format(places(part)), part):
+        which = f"group_id IN ({places(part)})"
+        for _, number, key, uuid, blob, _ in db.execute(_VECTORS.format(which=which), part):
             found.setdefault(number, []).append(sealed(blob, key, uuid, "embedding"))
     return {number: _matrix(vectors) for number, vectors in found.items()}
 
