@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 import facepool
 from facepool.cli.commands import original
+from facepool.cli.commands.group import FolderGroup
 from facepool.cli.main import cli
 from facepool.config import Settings
 from facepool.errors import FacepoolError
@@ -119,7 +120,7 @@ def test_every_command_line_that_is_shown_is_understood(where: str, line: str) -
     if "..." in words:
         return
     while isinstance(command, click.Group):
-        name = words.pop(0)
+        name, *words = command.in_full(context, words) if isinstance(command, FolderGroup) else words
         found = command.get_command(context, name)
         assert found is not None, f"{where}: there is no command {name}"
         command = found

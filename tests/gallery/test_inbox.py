@@ -206,7 +206,7 @@ def test_vectors_are_followed(pool: Pool, tmp_path: Path, backend: str) -> None:
 
 
 def test_faces_are_read_of_the_groups_that_are_asked_for(pool: Pool) -> None:
-    first, second, third = keep(pool, 1, 2), keep(pool, 3), keep(pool, 4)
+    first, _, third = keep(pool, 1, 2), keep(pool, 3), keep(pool, 4)
     assert first.group is not None
     assert third.group is not None
     found = pool.inbox.embeddings([first.group, third.group, 99])

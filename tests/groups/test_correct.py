@@ -284,6 +284,21 @@ def test_what_is_suggested_or_learned_of_a_wrong_sighting_goes(pool: Pool, mista
     assert (len(pool.templates("Ada")), len(pool.templates("Bo"))) == (3, 3)
 
 
+def test_what_was_learned_from_a_view_that_leaves_is_seen_to_leave_with_it(pool: Pool, mistaken: str) -> None:
+    corrections(pool).correct(mistaken, Wish("Bo"), "Me")
+    (view,) = set(templates_of(pool, "Bo")) & set(pool.inbox.faces([mistaken])[mistaken].ids)
+    later = see(pool, twins(3, 8, 0.5)[1, 5:6], "Bo")
+    (face,) = pool.inbox.faces([later])[later].ids
+    learned = Sample(pool.inbox.faces([later])[later].embeddings[0], learned_from=view)
+    pool.inbox.to_person("Bo", [face], (), create=False, samples={face: learned})
+    told = corrections(pool).preview(mistaken, Wish("Cy", force=True))
+    there = {one.id for one in pool.templates("Bo")}
+    corrections(pool).correct(mistaken, Wish("Cy", force=True), "Me")
+    gone = there - {one.id for one in pool.templates("Bo")}
+    assert len(gone) == 2
+    assert set(told.lost) == gone
+
+
 def test_one_of_two_who_correct_at_once_looks_again(pool: Pool, mistaken: str) -> None:
     class Slow(ThresholdPolicy):
         """While it is asked, somebody else says that it is Cy."""

@@ -284,6 +284,46 @@ def test_who_is_named_while_they_are_still_there_has_not_come_again(desk: Desk) 
     assert desk.returned == []
 
 
+def test_who_was_named_by_hand_is_kept_when_the_camera_names_them_too(desk: Desk) -> None:
+    one = seen(view(0, 0), ended=False)
+    desk.keep(one)
+    group = desk.pool.inbox.sighting(one.id).group
+    given = desk.pool.inbox.to_person("Ada", [], [one.id], create=True)
+    desk.keep(seen(view(0, 10), person=("Ada", given.person_id), id_=one.id))
+    assert desk.pool.inbox.sighting(one.id).person == "Ada", "or the naming could not be undone"
+    assert desk.pool.inbox.put_back(given.before) == 1
+    assert desk.pool.inbox.sighting(one.id).group == group
+    desk.keep(seen(view(0, 10), person=("Ada", given.person_id), id_=one.id))
+    assert desk.pool.inbox.sightings() == [], "nobody says so by hand any more"
+
+
+def test_who_is_in_view_stays_in_the_group_that_somebody_has_put_them_in(desk: Desk) -> None:
+    one, other = seen(view(0, 20), minutes_ago=1, ended=False), seen(view(1, 0), minutes_ago=300)
+    desk.keep(seen(view(0, 0), minutes_ago=600), other, one)
+    inbox = desk.pool.inbox
+    first = inbox.sighting(one.id).group
+    assert first is not None
+    apart = inbox.split(first, [one.id])
+    desk.keep(one)
+    assert inbox.sighting(one.id).group == apart
+    into = inbox.sighting(other.id).group
+    assert into is not None
+    inbox.join(into, apart)
+    desk.keep(replace(one, ended=True))
+    assert inbox.sighting(one.id).group == into
+    assert desk.groups == {first: 1, into: 2}
+    assert [one.group for one in desk.returned] == [first], "of the time before that"
+
+
+def test_who_is_forgotten_while_they_are_in_view_is_no_failure(desk: Desk) -> None:
+    one = seen(view(0, 0), ended=False)
+    desk.keep(one)
+    desk.options = KeepOptions()
+    assert desk.keeper.withdraw()
+    desk.keep(replace(one, ended=True))
+    assert (desk.keeper.counts.lost, desk.said) == (0, [])
+
+
 def test_a_full_inbox_drops_strangers_who_were_seen_once_first_and_says_so(desk: Desk) -> None:
     desk.options = KeepOptions(unknown=True, bounds=InboxBounds(sightings=3))
     desk.keep(seen(view(0, 0), minutes_ago=900), seen(view(0, 5), minutes_ago=800))

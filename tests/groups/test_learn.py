@@ -194,6 +194,18 @@ def test_a_yes_and_a_no_are_undone(any_pool: Pool) -> None:
         assert [one.number for one in any_pool.inbox.suggestions("Ada")] == [number]
 
 
+def test_a_yes_is_undone_without_taking_what_is_somebody_elses_by_now(any_pool: Pool) -> None:
+    number = suggestion_of(any_pool)
+    face = any_pool.inbox.suggestion(number).face_id
+    learning().accept(any_pool, number, "test")
+    any_pool.inbox.take_back((), [face])
+    any_pool.inbox.to_person("Bo", [face], (), create=False)  # as a correction does
+    entry = any_pool.inbox.journal()[0]
+    with any_pool.inbox.change():
+        take_back_answer(any_pool, entry)
+    assert face in {one.uuid for one in any_pool.templates("Bo")}
+
+
 def test_nothing_is_left_of_somebody_who_was_erased(any_pool: Pool) -> None:
     number = suggestion_of(any_pool)
     learning().accept(any_pool, number, "test")

@@ -27,7 +27,7 @@ from facepool.groups.undoing import undo, undoable
 from facepool.groups.unknown import UnknownPeople
 from facepool.search import Search
 from facepool.thresholds import ThresholdPolicy
-from facepool.types import SightedFaces
+from facepool.types import Sample, SightedFaces
 from support.fake_scan_analyzer import CURVE
 from support.pools import POSTGRES, place
 from support.strangers import SPACE, face, faces, samples, sighting
@@ -281,6 +281,34 @@ def test_adding_is_undone_and_what_was_there_stays(pool: Pool, bo: int) -> None:
     assert [one.sample.source for one in pool.templates("Bo")] == [f"{view}.jpg" for view in range(60, 64)]
     assert pool.look_alikes() == frozenset()
     assert pool.inbox.group(bo).state == "ignored"
+
+
+def test_undoing_a_naming_leaves_what_is_somebody_elses_since(pool: Pool, bo: int) -> None:
+    people(pool).name(bo, "Bo")
+    pool.register("Cy", samples(CY, range(3)), SPACE)
+    face = pool.templates("Bo")[0].uuid
+    pool.inbox.to_person("Cy", [face], (), create=False)
+    assert face in {one.uuid for one in pool.templates("Cy")}
+    undo(pool)
+    assert pool.person("Bo") is None
+    assert face in {one.uuid for one in pool.templates("Cy")}
+
+
+def test_undoing_a_naming_takes_what_was_learned_of_the_faces_with_it(pool: Pool, bo: int) -> None:
+    pool.register("Bo", samples(BO, range(500, 503)), SPACE)
+    enrolled = [one.uuid for one in pool.templates("Bo")]
+    seen(pool, 4, faces(BO, range(3)), bo)  # the very faces of an earlier time: one of each two is no new view
+    named = people(pool).add(bo, "Bo")
+    stored = {one.uuid for one in pool.templates("Bo")}
+    kept = pool.inbox.faces([one.id for one in pool.inbox.sightings(person="Bo")]).values()
+    vectors = {face: one.embeddings[row] for one in kept for row, face in enumerate(one.ids) if face not in stored}
+    known, other = list(vectors)[:2]
+    learned = Sample(vectors[known], learned_from=enrolled[0])
+    pool.inbox.to_person("Bo", [known], (), create=False, samples={known: learned})
+    pool.inbox.suggest(other, "Bo", 0.8, "pose 3 2")
+    undo(pool, named.undo)
+    assert [one.uuid for one in pool.templates("Bo")] == enrolled, "the faces are a stranger's again"
+    assert pool.inbox.suggestions() == []
 
 
 def test_a_naming_of_which_nothing_is_kept_cannot_be_undone(pool: Pool, bo: int) -> None:

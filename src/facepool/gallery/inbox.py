@@ -521,6 +521,7 @@ class Inbox:
         before: Sequence[Sighting],
         template_uuids: Collection[str],
         *,
+        of: str | None = None,
         created: str | None = None,
         expected_revision: int | None = None,
     ) -> int:
@@ -529,6 +530,8 @@ class Inbox:
         Args:
             before: What it has said that sightings were.
             template_uuids: Which templates it has stored; those that are not there any more are passed over.
+            of: The id of the person whose they have to be: what a correction has made somebody else's since stays
+                theirs. None: whoever has them.
             created: The id of the person, if it has made them known: they go if nothing else is theirs.
             expected_revision: The pool's revision that the decision rests on; None: whatever it is now.
 
@@ -541,7 +544,8 @@ class Inbox:
         with self.change() as db:
             revision = self._gallery.revise(db, expected_revision)
             naming.put_back(db, before, rows.next_revision(db))
-            gone = naming.delete_templates(db, template_uuids, revision)
+            theirs = [one for one in template_uuids if of is None or naming.is_theirs(db, one, of)]
+            gone = naming.delete_templates(db, theirs, revision)
             if gone:
                 db.execute(ONE_MORE_ERASED)
                 self._erased.add("people")

@@ -235,6 +235,12 @@ def owner_of_template(db: Database, template_uuid: str) -> int | None:
     return None if row is None else int(row[0])
 
 
+def is_theirs(db: Database, template_uuid: str, person_id: str) -> bool:
+    """Whether a template is there and of somebody, by id."""
+    owner = owner_of_template(db, template_uuid)
+    return owner is not None and owner == _row_of(db, person_id)
+
+
 def give_template(db: Database, template_uuid: str, person: int, revision: int) -> None:
     """Make a template another person's; what was learned from it of whom it is not is gone."""
     uuid = uuid_bytes(template_uuid)

@@ -24,6 +24,7 @@ from facepool.gallery.notices import Retold
 from facepool.gallery.rows import unflag_look_alikes
 from facepool.gallery.sightings import JournalEntry
 from facepool.groups.judge import Core, Judgement, judge
+from facepool.groups.naming import forget_learned_of
 from facepool.groups.preview import NamedDifferently, PoolChange, SightingRule, named_differently
 from facepool.recognize.decide import LOOK_ALIKE_MARGIN
 from facepool.recognize.live import LiveOptions
@@ -73,7 +74,7 @@ class Correction:
         sighting: As it was before.
         person: Who it is now; None: nobody known.
         judgement: What becomes of its faces; None: it was not to be asked.
-        lost: Numbers of templates that came from it and leave whom it is not.
+        lost: Numbers of templates that came from it, or were learned from such, and leave whom it is not.
         pair: Who are flagged as look-alikes by it, or were already; None: nobody.
         margin: By how much one of the two has to beat the other from now on; None: they have too few templates, and
             ``facepool.recognize.decide.LOOK_ALIKE_MARGIN`` is taken.
@@ -132,6 +133,7 @@ class _Plan:
         right: Who it is; None: nobody known.
         judgement: What becomes of the faces; None: that is not to be asked.
         leaving: Faces that are templates of whom it is not, with their numbers.
+        learned: Numbers of templates that were learned from these, and go with them.
         pair: Who are to be look-alikes.
         index: Of the pool; None: it is too large.
     """
@@ -142,6 +144,7 @@ class _Plan:
     right: Person | None
     judgement: Judgement | None
     leaving: Mapping[str, int]
+    learned: tuple[int, ...]
     pair: LookAlikes | None
     index: Index | None
 
@@ -159,12 +162,17 @@ class _Plan:
             return ()
         return (self.faces.ids[judgement.row],)
 
+    @property
+    def lost(self) -> tuple[int, ...]:
+        """Numbers of all templates that go."""
+        return (*self.leaving.values(), *self.learned)
+
     def change(self) -> PoolChange:
         """What it does to the pool."""
         rows = [self.faces.ids.index(face) for face in self.gained]
         vectors = self.faces.embeddings[np.array(rows, np.intp)]
         name, person_id = (self.right.name, self.right.id) if self.right else ("", "")
-        return PoolChange(name, person_id, vectors, tuple(self.leaving.values()), self.pair)
+        return PoolChange(name, person_id, vectors, self.lost, self.pair)
 
 
 class Corrections:
@@ -246,7 +254,9 @@ class Corrections:
             if judgement.contradicts:
                 raise _conflict(right.name, judgement)
         pair = frozenset((wrong, right.name)) if wish.flag and wrong is not None and right is not None else None
-        return _Plan(revision, sighting, faces, right, judgement, self._leaving(faces, right), pair, self._index())
+        leaving = self._leaving(faces, right)
+        learned = self._learned_from(leaving)
+        return _Plan(revision, sighting, faces, right, judgement, leaving, learned, pair, self._index())
 
     def _index(self) -> Index | None:
         """Everybody of the pool; None: they are too many to be compared here with what was seen."""
@@ -261,7 +271,7 @@ class Corrections:
             sighting=plan.sighting,
             person=plan.right.name if plan.right else None,
             judgement=plan.judgement,
-            lost=tuple(plan.leaving.values()),
+            lost=plan.lost,
             pair=plan.pair,
         )
         before = plan.index
@@ -325,6 +335,16 @@ class Corrections:
             for face, number in numbers.items()
             if number is not None and (right is None or self._pool.template(number).person_id != right.id)
         }
+
+    def _learned_from(self, leaving: Mapping[str, int]) -> tuple[int, ...]:
+        """Numbers of templates that were learned from some, which they are deleted with."""
+        owners = {self._pool.template(number).person for number in leaving.values()}
+        return tuple(
+            one.id
+            for owner in sorted(owners)
+            for one in self._pool.templates(owner)
+            if one.sample.learned_from in leaving and one.uuid not in leaving
+        )
 
     def _store(self, plan: _Plan, wish: Wish, caller: str) -> int:
         """All of it in one transaction; the number in the journal."""
@@ -428,8 +448,10 @@ def _take_back_sighting(pool: Gallery, content: Mapping[str, Any]) -> None:
     with inbox.change() as db:
         sighting = _unchanged(pool, content)
         owned = owners_of(db, faces)
-        gone = [face for face in faces if owned.get(face) == content["after"]]
+        gone = {face for face in faces if owned.get(face) == content["after"]}
         before = () if sighting is None else (sighting,)
+        if content["after"]:
+            gone |= forget_learned_of(pool, [one.id for one in before], content["after"])
         if gone or content["pair"]:
             inbox.take_back(before, gone)
             for person_id in content["pair"][:1]:

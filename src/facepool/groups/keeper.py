@@ -10,13 +10,22 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal, Self
 from uuid import uuid4
 
-from facepool.errors import DiskFull, FacepoolError, GroupGone, PoolGone, PoolLocked, PoolUnreachable, UnknownPerson
+from facepool.errors import (
+    DiskFull,
+    FacepoolError,
+    GroupGone,
+    PoolGone,
+    PoolLocked,
+    PoolUnreachable,
+    UnknownPerson,
+    UnknownSighting,
+)
 from facepool.gallery import Gallery
 from facepool.gallery.inbox import Inbox
 from facepool.gallery.sightings import InboxBounds, InboxVectors, Kept
@@ -386,8 +395,8 @@ class SightingKeeper:
         options, inbox, seen = self._options(), gallery.inbox, item.seen
         is_named = seen.decision.person is not None
         if not (options.recognized if is_named else options.unknown):
-            if self._followed.pop(seen.id, None) is not None:  # it was somebody else before
-                inbox.delete_sighting(seen.id)
+            if seen.id in self._followed:  # it was somebody else before
+                self._drop(inbox, seen.id)
             return None
         if is_named:
             kept = inbox.keep(item.sighting, seen.faces, options.bounds, again=seen.id in self._followed)
@@ -398,13 +407,22 @@ class SightingKeeper:
         except GroupGone:  # somebody named it, or deleted it, at this very moment
             return self._keep_unknown(gallery, item, options.bounds)
 
+    def _drop(self, inbox: Inbox, sighting_id: str) -> None:
+        """Delete a sighting that is to be kept no more, unless somebody has said who it is: that can be undone."""
+        with inbox.change(), suppress(UnknownSighting):
+            sighting = inbox.sighting(sighting_id)
+            if sighting.named_at and sighting.person_id is not None:
+                return
+            inbox.delete_sighting(sighting_id)
+        self._followed.pop(sighting_id, None)
+
     def _keep_unknown(self, gallery: Gallery, item: _Waiting, bounds: InboxBounds) -> UnknownReturned | None:
         inbox, sighting, followed = gallery.inbox, item.sighting, self._followed.get(item.seen.id)
         self._vectors = inbox.vectors(self._vectors)  # most of it is read before others have to wait
         returned, calibration = None, gallery.calibration()
         with inbox.change():
             vectors = inbox.vectors(self._vectors)
-            own = self._own_group(inbox, followed)
+            own = self._own_group(inbox, item.seen.id)
             settled = own is not None and followed is not None and not followed.alone
             others = self._without(inbox, item, own)
             found = belonging(
@@ -427,16 +445,21 @@ class SightingKeeper:
         self._follow(item.seen.id, kept, group=kept.group, alone=group is None)
         return returned if kept.is_kept and kept.group == group else None  # else they were named meanwhile
 
-    def _own_group(self, inbox: Inbox, followed: _Followed | None) -> int | None:
-        """The group that a sighting was given before, while it is there and nobody has changed its mind about it."""
-        if followed is None or followed.group is None:
+    def _own_group(self, inbox: Inbox, sighting_id: str) -> int | None:
+        """The group that a sighting is in by now, into which somebody may have put it: then it stays there."""
+        followed = self._followed.get(sighting_id)
+        if followed is None:
             return None
         try:
-            group = inbox.group(followed.group)
-        except GroupGone:
+            number = inbox.sighting(sighting_id).group
+        except UnknownSighting:
             return None
-        followed.alone = followed.alone and group.sightings == 1 and group.state == "open"
-        return group.number
+        if number is None:
+            return None
+        group = inbox.group(number)
+        is_ours = number == followed.group and group.sightings == 1 and group.state == "open"
+        followed.alone = followed.alone and is_ours
+        return number
 
     def _without(self, inbox: Inbox, item: _Waiting, own: int | None) -> set[int]:
         """Groups that a sighting cannot belong to: its own, and those of who was before the camera at the same time."""

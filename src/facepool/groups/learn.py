@@ -332,7 +332,7 @@ def take_back_answer(gallery: Gallery, entry: JournalEntry) -> None:
     """
     inbox = gallery.inbox
     if entry.action == ACCEPTED:
-        inbox.take_back((), [str(uuid) for uuid in entry.content["templates"]])
+        inbox.take_back((), entry.content["templates"], of=str(entry.content["person_id"]))
     with suppress(UnknownSuggestion):  # its face has gone since: there is nothing to ask about any more
         inbox.close_suggestion(int(entry.content["suggestion"]), "open")
     inbox.tell("took back", str(entry.content["person_id"]), entry.action)

@@ -14,6 +14,7 @@ from facepool.enroll.session import EnrollOptions
 from facepool.errors import GroupChanged, GroupGone, NoFace, PoolChanged, UndoOutdated, UnknownSighting
 from facepool.gallery import Gallery, clean_name, find_name
 from facepool.gallery.checks import name_taken, space_needed, unknown_person
+from facepool.gallery.corrections import drop_suggestions
 from facepool.gallery.notices import COMMAND_LINE, Retold
 from facepool.gallery.rows import unflag_look_alikes
 from facepool.gallery.sightings import JournalEntry, UnknownGroup
@@ -309,14 +310,28 @@ def take_back_naming(pool: Gallery, entry: JournalEntry) -> None:
         if not before:
             raise outdated("nothing is kept any more of when they were seen, or it was corrected since")
         ids = tuple(sighting.id for sighting in before)
+        templates = {*content["templates"], *forget_learned_of(pool, ids, person_id)}
         words = f"unknown {number}: {counted(len(ids), 'sighting')}"
-        goes = content["created"] and _has_nothing_else(pool, person_id, content["templates"], ids)
+        goes = content["created"] and _has_nothing_else(pool, person_id, templates, ids)
         retold = Retold(ids, person_id, "", "named_at", marked=False, words=words, gone=goes)
         inbox.tell("took back a name", person_id, str(retold))  # first: they may be gone after it
         unflag_look_alikes(db, person_id, content["look_alikes"])
-        inbox.take_back(before, content["templates"], created=person_id if goes else None)
+        inbox.take_back(before, templates, of=person_id, created=person_id if goes else None)
         if content["state"] != "open":
             inbox.set_state(number, content["state"])
+
+
+def forget_learned_of(pool: Gallery, sightings: Collection[str], person_id: str) -> set[str]:
+    """Sightings turn out to be of somebody else than a person: faces of theirs are suggested for nobody any more.
+
+    Returns:
+        The UUIDs of templates that the person has learned of them, which are to be taken back.
+    """
+    faces = {face for kept in pool.inbox.faces(sightings).values() for face in kept.ids}
+    with pool.inbox.change() as db:
+        for sighting in sightings:
+            drop_suggestions(db, sighting)
+        return {uuid for uuid, (owner, _) in pool.inbox.learned().items() if uuid in faces and owner == person_id}
 
 
 def _has_nothing_else(pool: Gallery, person_id: str, templates: Collection[str], sightings: Collection[str]) -> bool:

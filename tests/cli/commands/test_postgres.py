@@ -219,16 +219,20 @@ def test_the_library_takes_the_address(pool: Commands) -> None:
 
 
 # What each command that takes a pool is given; one that is not here fails the test below.
-PICTURE, POOL, VECTORS = "@photo", "@pool", "@vectors"
+PICTURE, POOL, VECTORS, PHOTOS, GROUPS = "@photo", "@pool", "@vectors", "@photos", "@groups"
+SIGHTING = "6f1c7d1e-0a4b-4c39-9d56-2f6f0f6d9a11"
 WORDS: dict[str, tuple[str, ...]] = {
     "register": ("Ada", PICTURE),
     "recognize": (PICTURE,),
+    "group folder": (PHOTOS,),
+    "group name": ("1", "Ada", "--output", GROUPS),
     "serve": ("--port", "0"),
     "keys add": ("Me", "--role", "admin"),
     "keys list": (),
     "keys remove": ("Me",),
     "people list": (),
     "people show": ("Ada",),
+    "people edit": ("Ada", "--tag", "family"),
     "people rename": ("Ada", "Bob"),
     "people merge": ("Ada", "Bob"),
     "people remove": ("Ada", "--yes"),
@@ -238,6 +242,29 @@ WORDS: dict[str, tuple[str, ...]] = {
     "pool backup": ("copy.db",),
     "pool restore": (POOL, "--yes"),
     "pool index": (),
+    "pool collections create": ("annex",),
+    "pool collections list": (),
+    "pool collections remove": ("annex", "--yes"),
+    "unknown list": (),
+    "unknown show": ("1",),
+    "unknown name": ("1", "Bo"),
+    "unknown add": ("1", "Ada"),
+    "unknown ignore": ("1",),
+    "unknown watch": ("1",),
+    "unknown split": ("1", "4f1c"),
+    "unknown join": ("1", "2"),
+    "unknown apart": ("1", "2"),
+    "unknown delete": ("1", "--yes"),
+    "unknown forget": ("--yes",),
+    "unknown undo": (),
+    "sightings list": (),
+    "sightings show": (SIGHTING,),
+    "sightings correct": (SIGHTING, "Bo"),
+    "sightings delete": (SIGHTING, "--yes"),
+    "suggestions list": (),
+    "suggestions accept": ("1",),
+    "suggestions decline": ("1",),
+    "suggestions take-back": ("Ada", "--yes"),
     "calibrate": (),
     "doctor": (),
 }
@@ -269,8 +296,11 @@ def test_no_command_shows_the_password_of_a_server_that_is_away(
     path: str, style: str, away: str, anywhere: Here, crowd: Commands, photos: Path, tmp_path: Path
 ) -> None:
     given = {PICTURE: str(photos / "person_a_1.jpg"), POOL: str(crowd.pool), VECTORS: "people.jsonl"}
+    given |= {PHOTOS: str(photos), GROUPS: str(tmp_path / "groups")}
     (tmp_path / "people.jsonl").write_text(json.dumps({"name": "Ada", "vector": [1.0] + [0.0] * 127}))
     words = [given.get(word, word) for word in WORDS[path]]
+    if path == "group name":
+        assert anywhere("group", str(photos), "--output", given[GROUPS]).code == 0
     command: click.Command = cli
     for name in path.split():
         assert isinstance(command, click.Group)

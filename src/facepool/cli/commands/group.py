@@ -45,10 +45,14 @@ class FolderGroup(click.Group):
     """A group of commands whose first argument may be a folder, which is then grouped."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the name of the usual command before what names none."""
+        """Understand what names no command as what is meant by it."""
+        return super().parse_args(ctx, self.in_full(ctx, args))
+
+    def in_full(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The arguments with the name of the command that is meant by none."""
         if args and args[0] not in {*self.commands, *self.get_help_option_names(ctx)}:
-            args = ["folder", *args]
-        return super().parse_args(ctx, args)
+            return ["folder", *args]
+        return args
 
 
 @click.group(cls=FolderGroup)
