@@ -118,6 +118,30 @@ def test_faces_of_photos_that_are_gone_are_forgotten_and_their_numbers_never_use
     assert set(paths_of(photos.group())) == {1, 3}
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links take permission there")
+def test_a_photo_that_is_gone_is_forgotten_whatever_else_cannot_be_read(photos: Photos) -> None:
+    for name in ("a.png", "b.png", "away/c.png", "broken.png"):
+        photos.add(name, view(ADA, 0))
+    assert photos.group().faces == 4
+    (photos.root / "a.png").unlink()
+    (photos.root / "broken.png").write_bytes(b"no picture any more")
+    (photos.root / "away").rename(photos.root.parent / "elsewhere")
+    (photos.root / "away").symlink_to("nowhere")  # as a drive that is not plugged in
+    found = photos.group()
+    assert [face.path for group in found.groups for face in group.faces] == ["away/c.png", "b.png"]
+    assert [path.name for path, _ in found.unreadable] == ["away", "broken.png"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="such a file is not sparse there")
+def test_a_file_that_no_memory_could_hold_is_left_out(photos: Photos) -> None:
+    photos.add("a.png", view(ADA, 0))
+    with (photos.root / "huge.jpg").open("wb") as huge:
+        huge.truncate((1 << 30) + 1)
+    found = photos.group()
+    assert found.faces == 1
+    assert [(path.name, "MB" in error.why) for path, error in found.unreadable] == [("huge.jpg", True)]
+
+
 def test_a_run_that_ended_early_goes_on_where_it_was(photos: Photos) -> None:
     for number in range(20):
         photos.add(f"{number:02}.png", view(ADA, number / 10), view(BO, number / 10))

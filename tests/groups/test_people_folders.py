@@ -53,6 +53,19 @@ def test_each_person_has_a_folder_with_their_photos(photos: Path, tmp_path: Path
     assert (photos / "a.jpg").read_bytes() == b"a.jpg"
 
 
+@pytest.mark.parametrize("other", ["2019 - a.jpg", "2019 - A.jpg", "2019 _ a.jpg"])
+def test_no_photo_takes_the_place_of_another(photos: Path, tmp_path: Path, other: str) -> None:
+    first = "2019/a.jpg" if "-" in other else "2019 : a.jpg"
+    for path in (first, other):
+        (photos / path).write_bytes(path.encode())
+    output = tmp_path / "out"
+    with Shelf(None, None) as shelf:
+        for _ in range(2):
+            assert place_photos([group(1, "Ada", first, other)], photos, output, "copy", shelf) == 2
+            found = {path.read_bytes().decode() for path in (output / FOLDER_NAME / "Ada").iterdir()}
+            assert found == {first, other}
+
+
 def test_what_others_have_put_there_stays(photos: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     with Shelf(None, None) as shelf:

@@ -6,10 +6,10 @@ and gives every group a number that stays as photos come and go. What it keeps l
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -29,6 +29,9 @@ CLEAR = QualityPolicy(min_size_px=32.0)
 """Which faces may start a group. Faces of photos are smaller than those that are registered."""
 _PICTURES_AT_ONCE = 16
 _PIXELS_AT_ONCE = 50_000_000  # 150 MB of decoded pictures
+_MOST_BYTES = 1 << 30
+"""Of a file. An uncompressed picture of as many pixels as are read is no larger."""
+_BYTES_AT_ONCE = 1 << 28
 _VIEWS = 16
 """So many faces of a group are compared with people of the pool, the best ones."""
 
@@ -135,7 +138,7 @@ class PhotoLibrary:
     ) -> None:
         """Find the faces of all photos that are not known yet; what was found is kept batch by batch.
 
-        Faces of photos that are gone are forgotten, unless part of the folder could not be read.
+        Faces of photos that are gone are forgotten, but for those of a part of the folder that could not be read.
 
         Args:
             found: What a walk through the folder has found.
@@ -163,21 +166,28 @@ class PhotoLibrary:
                 try:
                     file = PhotoFile.of(path, self._folder)
                     here.add(file.path)
-                    if not file.is_as(known.get(file.path)):
-                        data = path.read_bytes()
-                        changed[replace(file, content=sha256(data).hexdigest())] = data
+                    if file.is_as(known.get(file.path)):
+                        continue
+                    if file.bytes > _MOST_BYTES:
+                        here.discard(file.path)
+                        leave_out(path, _too_large(path, file.bytes))
+                        continue
+                    data = path.read_bytes()
+                    changed[replace(file, content=sha256(data).hexdigest())] = data
                 except OSError as error:
                     leave_out(path, _unreadable(path, error))
-            self._look_at(changed, analyzer, leave_out)
+                if sum(map(len, changed.values())) > _BYTES_AT_ONCE:
+                    here -= self._look_at(changed, analyzer, leave_out)
+                    changed = {}
+            here -= self._look_at(changed, analyzer, leave_out)
             for _ in paths:
                 on_picture()
-        if not found.unreadable:
-            self._shelf.keep_only(here)
+        self._shelf.keep_only(here | _beneath(found, known))
 
     def _look_at(
         self, changed: Mapping[PhotoFile, bytes], analyzer: Analyzer, leave_out: Callable[[Path, InputError], None]
-    ) -> None:
-        """Find the faces of a few photos that are new or were changed."""
+    ) -> set[str]:
+        """Find the faces of a few photos that are new or were changed; the paths of those that are no pictures."""
         unknown = {file.content: data for file, data in changed.items() if not self._shelf.has(file.content)}
         broken: dict[str, InputError] = {}
         for images in _decoded(unknown, broken):
@@ -190,6 +200,7 @@ class PhotoLibrary:
         for file in changed:
             if file.content in broken:
                 leave_out(self._folder / file.path, broken[file.content])
+        return {file.path for file in changed if file.content in broken}
 
     def group(self, gallery: Gallery | None = None, progress: Progress = lambda _done, _total: None) -> PhotoGroups:
         """Put all faces into groups, and keep them.
@@ -374,6 +385,20 @@ def _decoded(files: Mapping[str, bytes], broken: dict[str, InputError]) -> Itera
         pixels += image.size // 3
     if images:
         yield images
+
+
+def _beneath(found: PictureFolder, paths: Iterable[str]) -> set[str]:
+    """Those of some paths that may still be there: they lie in what could not be read of a folder."""
+    unreadable = {path.relative_to(found.root).as_posix() for path, _ in found.unreadable}
+    return {path for path in paths if unreadable.intersection((path, *map(str, PurePosixPath(path).parents)))}
+
+
+def _too_large(path: Path, size: int) -> PathUnreadable:
+    return PathUnreadable(
+        f"{path} was not read",
+        why=f"it has {size / 1e6:,.0f} MB, and no photo has more than {_MOST_BYTES / 1e6:,.0f}",
+        fix="Leave it out",
+    )
 
 
 def _unreadable(path: Path, error: OSError) -> PathUnreadable:

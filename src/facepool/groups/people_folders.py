@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -108,14 +109,23 @@ def _wanted(groups: Iterable[PhotoGroup], root: Path) -> Mapping[str, str]:
     """The photo that belongs at each place."""
     groups = list(groups)
     names = folder_names(groups)
-    return {str(root / names[group.id] / _file_name(face.path)): face.path for group in groups for face in group.faces}
+    files = _file_names({face.path for group in groups for face in group.faces})
+    return {str(root / names[group.id] / files[face.path]): face.path for group in groups for face in group.faces}
 
 
-def _file_name(photo: str) -> str:
-    """One name for a photo of any depth: two of one name are in two folders."""
-    path = PurePosixPath(photo)
-    stem = " - ".join((*path.parent.parts, path.stem))
-    return safe_stem(stem, "photo") + path.suffix
+def _file_names(photos: Iterable[str]) -> Mapping[str, str]:
+    """A name for each photo, of any depth; those that would have the same one are told apart by digits of a digest."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for photo in sorted(photos):
+        path = PurePosixPath(photo)
+        stem = safe_stem(" - ".join((*path.parent.parts, path.stem)), "photo")
+        name = stem + path.suffix
+        if name.casefold() in taken:  # many file systems tell no case
+            name = f"{stem} ({sha256(os.fsencode(photo)).hexdigest()[:12]}){path.suffix}"
+        taken.add(name.casefold())
+        names[photo] = name
+    return names
 
 
 def _is_placed(target: Path, source: Path, kind: Kind) -> bool:

@@ -390,20 +390,21 @@ def test_a_password_in_a_source_is_warned_of_unless_the_environment_has_it(facep
 
 
 def test_strangers_of_pictures_and_films_are_kept_and_recognized_when_they_come_again(
-    crowd: Commands, photos: Path, tmp_path: Path
+    facepool: Commands, crowd: Commands, photos: Path
 ) -> None:
-    first = crowd("recognize", photos, "--keep-unknown")
+    facepool.take_pool_of(crowd)
+    first = facepool("recognize", photos, "--keep-unknown")
     assert first.code == 0, first.err
     assert "Faces of unknown people are kept in" in first.err
     assert "for 14 days at most" in first.err
     assert "Erase strangers: facepool unknown forget" in first.err
     assert "Kept 2 sightings" in first.err
-    again = crowd("recognize", photos / "impostor_1.jpg", "--keep-unknown")
+    again = facepool("recognize", photos / "impostor_1.jpg", "--keep-unknown")
     assert "Kept 1 sighting, 1 of them of unknown people who were seen before" in again.err
-    with open_pool(crowd.pool) as pool:
+    with open_pool(facepool.pool) as pool:
         assert sorted(group.sightings for group in pool.inbox.groups()) == [1, 2]
         assert all(one.person is None for one in pool.inbox.sightings())
-    silent = crowd("recognize", photos)
+    silent = facepool("recognize", photos)
     assert "kept" not in silent.err
 
 
