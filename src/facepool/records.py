@@ -251,6 +251,7 @@ def correction_record(correction: Correction) -> Record:
         "look_alikes": None if pair is None else sorted(pair),
         "margin": rounded(correction.margin, 4),
         "again": correction.again,
+        "erased": correction.erased,
         "changes": [{"sighting": one.sighting, "before": one.before, "after": one.after} for one in correction.changes],
         "looked_at": correction.looked_at,
         "undo": correction.entry,

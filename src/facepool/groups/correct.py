@@ -82,6 +82,7 @@ class Correction:
         changes: Who else among those looked at would be named differently, newest first.
         looked_at: How many others were looked at; none in a pool that is too large for the memory.
         entry: Number in the journal, by which it is taken back; None: nothing was changed.
+        erased: Whether the faces go for good: they are of nobody known, and none of unknown people are kept.
     """
 
     sighting: Sighting
@@ -94,9 +95,10 @@ class Correction:
     changes: tuple[NamedDifferently, ...] = ()
     looked_at: int = 0
     entry: int | None = None
+    erased: bool = False
 
     def __str__(self) -> str:
-        """What becomes of the face, and of the two who were taken for each other, in one line."""
+        """What becomes of the faces, and of the two who were taken for each other, in one line."""
         return ". ".join(filter(None, (self._of_face(), self._of_pair())))
 
     @property
@@ -105,6 +107,8 @@ class Correction:
         return self.judgement is not None and self.judgement.outcome == "taken"
 
     def _of_face(self) -> str:
+        if self.erased:
+            return "The faces that were kept of it are erased for good, as nobody has asked to --keep-unknown"
         if self.judgement is None or self.person is None:
             return ""
         if self.template:
@@ -273,6 +277,7 @@ class Corrections:
             judgement=plan.judgement,
             lost=plan.lost,
             pair=plan.pair,
+            erased=plan.right is None and not wish.keep_nobody,
         )
         before = plan.index
         if before is None:

@@ -129,7 +129,7 @@ def edit(
         person = pool.describe(name, details)
     context.console.emit(person_record(person))
     _tell_of_details(context, person)
-    context.console.say(f"{person.name} is described anew", "good")
+    context.console.say(f"{person.name} has the notes and tags above", "good")
 
 
 @people.command()

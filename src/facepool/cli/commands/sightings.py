@@ -92,7 +92,7 @@ def show(context: CommandContext, sighting: str, pictures: Path | None) -> None:
 @sightings.command()
 @click.argument("sighting")
 @click.argument("person", required=False)
-@click.option("--nobody", is_flag=True, help="It is nobody known.")
+@click.option("--nobody", is_flag=True, help="It is nobody known; without --keep-unknown its faces are erased.")
 @click.option("--preview", is_flag=True, help="Only say what would change.")
 @click.option("--no-template", is_flag=True, help="Correct the name, and make no view of the face.")
 @click.option("--no-look-alikes", is_flag=True, help="Do not flag the two who were taken for each other.")
@@ -213,7 +213,7 @@ def _tell(context: CommandContext, found: Correction, *, preview: bool) -> None:
         console.say(f"It is {now} already")
     else:
         console.say(f"{before} is {now}", "good")
-        console.note(f"Take it back: facepool unknown undo {found.entry}")
+        console.note(f"facepool unknown undo {found.entry} takes it back")
 
 
 def _row(sighting: Sighting) -> tuple[str, ...]:

@@ -217,9 +217,8 @@ def split(context: CommandContext, stranger: int, sightings: tuple[str, ...]) ->
     with context.changing_pool() as pool:
         whole = [_whole_id(pool, stranger, sighting) for sighting in sightings]
         other, entry = _people(context, pool).split(stranger, whole)
-        _changed(
-            context, other, entry, f"{counted(len(set(whole)), 'sighting')} of stranger {stranger} are {other} now"
-        )
+        words = f"{counted(len(set(whole)), 'sighting')} of stranger {stranger} became stranger {other}"
+        _changed(context, other, entry, words)
 
 
 @unknown.command()
@@ -236,7 +235,7 @@ def join(context: CommandContext, stranger: int, others: tuple[int, ...]) -> Non
     with context.changing_pool() as pool:
         for other in dict.fromkeys(others):
             entry = _people(context, pool).join(stranger, other)
-            _changed(context, stranger, entry, f"Stranger {other} is stranger {stranger} now")
+            _changed(context, stranger, entry, f"Stranger {other} was joined to stranger {stranger}")
 
 
 @unknown.command()
@@ -358,6 +357,8 @@ def _give(
 def _changed(context: CommandContext, stranger: int, entry: int | None, words: str) -> None:
     context.console.emit({"id": stranger, "undo": entry})
     context.console.say(words, "good")
+    if entry is not None:
+        context.console.note(f"facepool unknown undo {entry} takes it back")
 
 
 def _whole_id(pool: Pool, stranger: int, beginning: str) -> str:

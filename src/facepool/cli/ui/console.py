@@ -101,7 +101,8 @@ class Console:
         """Results of one kind: each is a record for programs, or a row of a table for people."""
         for record, _ in entries:
             self.emit(record)
-        self.table(columns, [row for _, row in entries], title)
+        if entries or title:
+            self.table(columns, [row for _, row in entries], title)
 
     def pages(
         self, columns: Sequence[str], pages: Iterable[Sequence[tuple[Mapping[str, object], Sequence[str]]]]

@@ -494,6 +494,7 @@ class Corrected(BaseModel):
     )
     again: str | None = Field(description="Who the face would be named next time; null: nobody")
     changes: list[NamedOtherwise] = Field(description="Who else is named differently among those looked at")
+    erased: bool = Field(description="The kept faces go for good: nobody known, and `keep_unknown` is off")
     looked_at: int = Field(description="How many other sightings were looked at, the newest first")
     undo: int | None = Field(description="Number by which it is taken back; null: nothing was changed")
     message: str = Field(description="What happened to the face, in one line; empty: nothing is to be said")

@@ -200,6 +200,7 @@ def _of_event(entry: ActivityEntry, person: Person | None, number: int | None = 
         look_alikes=None,
         margin=None,
         again=None,
+        erased=False,
         changes=[],
         looked_at=0,
         undo=number,

@@ -108,7 +108,14 @@ function row(visit, people, corrected) {
   );
 }
 
+/** A camera by its name; of a film or a picture, that of its file. */
+export function cameraName(source) {
+  if (!source || source === "browser") return t("activity.browser");
+  return /^(\/|[A-Za-z]:\\)/.test(source) ? source.split(/[\\/]/).at(-1) : source;
+}
+
 /** Where somebody was seen, in words. */
 export function place(source) {
-  return source === "browser" || !source ? t("activity.browser") : t("activity.camera", { name: source });
+  const name = cameraName(source);
+  return name === t("activity.browser") ? name : t("activity.camera", { name });
 }

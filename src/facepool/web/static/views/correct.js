@@ -123,10 +123,11 @@ function showPreview(steps, whom, preview) {
 const who = (name) => name ?? t("stranger");
 
 /** What a correction does, as sentences. */
-function effectsOf({ person, previous, template, outcome, removed, look_alikes: alike, margin, again, changes, looked_at: looked }) {
+function effectsOf({ person, previous, template, outcome, removed, look_alikes: alike, margin, again, erased, changes, looked_at: looked }) {
   const effects = [t("correct.effect.this", { before: who(previous), after: who(person) })];
   if (template) effects.push(t("correct.effect.template", { person }));
   else if (person && outcome) effects.push(t("correct.effect.no_template", { person, reason: t(`outcome.${outcome}`) }));
+  if (erased) effects.push(t("correct.effect.erased"));
   if (removed) effects.push(t("correct.effect.removed", { n: removed, person: who(previous) }));
   if (alike) effects.push(margin === null ? t("correct.effect.alike.unmeasured", { people: listed(alike) }) : t("correct.effect.alike", { people: listed(alike), margin: number(margin, 2) }));
   if (outcome !== "no_face") effects.push(t("correct.effect.again", { person: who(again) }));

@@ -7,7 +7,7 @@ import { day, listed, number, t, time, times } from "../i18n.js";
 import { icon } from "../icons.js";
 import { addStranger, nameStranger, strangerName } from "../naming.js";
 import { done, takeBackLast } from "../undo.js";
-import { place } from "./activity.js";
+import { cameraName, place } from "./activity.js";
 
 const WEEK_MS = 6 * 86_400_000;
 const FACES_OF_A_TIME = 6;
@@ -24,7 +24,7 @@ export function timesWords({ sightings, since }) {
 }
 
 /** Before which cameras, in few words. */
-export const placesOf = ({ sources }) => listed(sources.map((source) => (source && source !== "browser" ? source : t("activity.browser"))));
+export const placesOf = ({ sources }) => listed(sources.map(cameraName));
 
 export async function showStranger(page, { rest, signal, session, redraw }) {
   const group = await api.stranger(rest, signal);

@@ -544,6 +544,7 @@ export default {
   "correct.name_only": "Nur den Namen berichtigen",
   "correct.force": "Gesicht trotzdem speichern",
   "correct.effect.no_template": "Das Gesicht wird keine Ansicht von {person}: {reason}.",
+  "correct.effect.erased": "Die aufgehobenen Gesichter davon werden endgültig gelöscht, weil keine von Unbekannten aufgehoben werden.",
   "correct.effect.removed": { one: "{n} Ansicht daraus verliert {person}.", other: "{n} Ansichten daraus verliert {person}." },
   "correct.effect.alike.unmeasured": "{people} sehen sich ähnlich: Erkannt wird von nun an nur, wer deutlich vor dem anderen liegt.",
   "correct.effect.again": "Beim nächsten Mal ist dieses Gesicht: {person}.",

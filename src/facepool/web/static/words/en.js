@@ -544,6 +544,7 @@ export default {
   "correct.name_only": "Correct the name only",
   "correct.force": "Store the face all the same",
   "correct.effect.no_template": "The face becomes no view of {person}: {reason}.",
+  "correct.effect.erased": "The faces that were kept of it are erased for good, because no faces of unknown people are kept.",
   "correct.effect.removed": { one: "{n} view that came from it leaves {person}.", other: "{n} views that came from it leave {person}." },
   "correct.effect.alike.unmeasured": "{people} look alike: recognition asks for a clear lead of one over the other from now on.",
   "correct.effect.again": "Next time this face is: {person}.",
