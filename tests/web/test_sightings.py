@@ -225,6 +225,9 @@ def test_a_sighting_is_deleted_with_its_faces(web: TestClient, pool: Pool) -> No
     assert problem(web.delete(f"/v1/sightings/{one}")) == (404, "sighting_unknown")
     assert problem(web.get(f"/v1/faces/{face}/picture")) == (404, "sighting_unknown")
     assert entries(web) == [("Ada", False)]
+    (audit, *_) = web.get("/v1/audit").json()["entries"]
+    assert (audit["action"], audit["person"], audit["detail"]) == ("deleted", "Ada", "1 sighting")
+    assert not pool.owed(), "its bytes are wiped, too"
 
 
 def test_erasing_somebody_erases_their_sightings(web: TestClient, pool: Pool) -> None:

@@ -48,7 +48,14 @@ NAME_CHANGES: tuple[Action, ...] = ("renamed", "merged")
 RETELLING: tuple[Action, ...] = ("named", "took back a name", "corrected", "took back a correction")
 """Of these, the detail is that of a `Retold`: logs say of some sightings that they are somebody else."""
 
-ERASING: tuple[Action, ...] = ("erased", "erased_sample", "deleted", "forgot unknown faces", "took back a name")
+ERASING: tuple[Action, ...] = (
+    "erased",
+    "erased_sample",
+    "deleted",
+    "forgot unknown faces",
+    "took back a name",
+    "took back what was learned",
+)
 """After these, bytes of what is gone are wiped at once."""
 
 

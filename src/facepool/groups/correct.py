@@ -400,6 +400,23 @@ def _changed() -> PoolChanged:
     )
 
 
+def delete_sighting(pool: Gallery, sighting_id: str) -> None:
+    """Erase a sighting with its faces, and tell the logs. There is no way back.
+
+    Args:
+        pool: Where it is kept.
+        sighting_id: Which.
+
+    Raises:
+        UnknownSighting: It is not there, or not any more.
+    """
+    inbox = pool.inbox
+    with inbox.change():
+        person_id = inbox.sighting(sighting_id).person_id
+        inbox.delete_sighting(sighting_id)
+        inbox.tell("deleted", person_id, "1 sighting")
+
+
 def correct_event(pool: Gallery, event_id: str, before: str | None, person: Person | None, caller: str) -> int | None:
     """Correct what the activity says of an event of which no face was kept.
 

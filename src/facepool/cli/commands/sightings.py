@@ -13,7 +13,7 @@ from facepool.cli.ui.console import counted
 from facepool.errors import ConfigError, IdentityConflict
 from facepool.files import write_new
 from facepool.gallery.notices import COMMAND_LINE
-from facepool.groups.correct import HOW_TO_KEEP, LAST, Correction, Corrections, Wish
+from facepool.groups.correct import HOW_TO_KEEP, LAST, Correction, Corrections, Wish, delete_sighting
 from facepool.records import correction_record, pose_record, rounded, sighting_record
 from facepool.types import SightedFaces, Sighting
 
@@ -167,7 +167,7 @@ def delete(context: CommandContext, sighting: str, yes: bool) -> None:
         who = one.person or "an unknown person"
         if not (yes or click.confirm(f"Delete the faces of {who}, {_local(one.since)} at {one.source}?", err=True)):
             raise click.Abort("nothing was deleted")
-        pool.inbox.delete_sighting(sighting)
+        delete_sighting(pool, sighting)
     context.console.say("The sighting is deleted", "good")
 
 

@@ -19,6 +19,9 @@ from facepool.groups.correct import (
     correct_event,
     known_person,
 )
+from facepool.groups.correct import (
+    delete_sighting as erase,
+)
 from facepool.records import correction_record, pose_record, rounded, sighting_record
 from facepool.types import Person, SightedFaces, Sighting
 from facepool.web.api.schemas import (
@@ -105,7 +108,7 @@ async def delete_sighting(sighting_id: SightingId, services: CurrentServices, ca
 
     def delete(pool: Pool) -> DeletedSighting:
         with services.people.changing(caller, pool) as notes:
-            pool.inbox.delete_sighting(str(sighting_id))
+            erase(pool, str(sighting_id))
         return DeletedSighting(id=str(sighting_id), notes=notes)
 
     return await services.pool.change(delete)
