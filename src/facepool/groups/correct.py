@@ -108,7 +108,9 @@ class Correction:
 
     def _of_face(self) -> str:
         if self.erased:
-            return "The faces that were kept of it are erased for good, as nobody has asked to --keep-unknown"
+            return (
+                "Its faces are erased for good: none of unknown people are kept (--keep-unknown)"
+            )
         if self.judgement is None or self.person is None:
             return ""
         if self.template:

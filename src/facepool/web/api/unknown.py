@@ -1,10 +1,11 @@
 """Unknown people: who was seen whom nobody has named, and what is done with them; and undoing it."""
 
 from collections.abc import Callable, Sequence
+from datetime import UTC
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from facepool.gallery import Pool
 from facepool.gallery.sightings import GroupState, UnknownGroup
@@ -158,14 +159,15 @@ async def list_unknown(
     services: CurrentServices,
     _: Recognizing,
     state: Annotated[GroupState, Query(description="`ignored`: those who stay unnamed and raise nothing")] = "open",
-    after: Annotated[str, Query(max_length=40, description="`next` of the page before")] = "",
+    after: Annotated[AwareDatetime | None, Query(description="`next` of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=_LARGEST_PAGE)] = _PAGE,
 ) -> UnknownPage:
     """Who was seen whom nobody has named, grouped into people, the one who was seen last first."""
 
     def read(pool: Pool) -> UnknownPage:
         inbox, settings = pool.inbox, services.settings
-        groups = inbox.groups(state, before=after, limit=limit)
+        before = after.astimezone(UTC).isoformat(timespec="milliseconds") if after else ""
+        groups = inbox.groups(state, before=before, limit=limit)
         usage, total = inbox.usage(), inbox.count_groups(state)
         return UnknownPage(
             groups=[Unknown.model_validate(record) for record in _records(services, pool, groups)],

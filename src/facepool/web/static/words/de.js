@@ -600,7 +600,7 @@ export default {
   "people.tag": "Mit dem Schlagwort",
   "people.all": "Alle zeigen",
   "collections.label": "Sammlung",
-  "collections.default": "Standard-Sammlung",
+  "collections.default": "Hauptsammlung",
   "photo.mode.group": "Viele benennen",
   "group.drop": "Zieh bis zu {n} Fotos hierher. Zusammengehörige Gesichter werden auf einmal benannt. Oder",
   "group.working": { one: "In {n} Foto werden Gesichter gesucht …", other: "In {n} Fotos werden Gesichter gesucht …" },
