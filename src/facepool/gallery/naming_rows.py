@@ -41,11 +41,11 @@ _PROPOSALS = """
 
 
 def group_changed(number: int) -> GroupChanged:
-    """The error for a decision that rests on what a group was before."""
+    """The error for a group that somebody else has changed since it was looked at."""
     return GroupChanged(
         f"Stranger {number} was not changed",
-        why="somebody else has changed or named them meanwhile",
-        fix="Look at them again",
+        why="somebody else has named, joined, split or deleted them meanwhile",
+        fix="Look at the list again",
     )
 
 

@@ -15,6 +15,7 @@ from facepool.errors import GroupChanged, GroupGone, NoFace, PoolChanged, UndoOu
 from facepool.gallery import Gallery, clean_name, find_name
 from facepool.gallery.checks import name_taken, space_needed, unknown_person
 from facepool.gallery.corrections import drop_suggestions
+from facepool.gallery.naming_rows import group_changed
 from facepool.gallery.notices import COMMAND_LINE, Retold
 from facepool.gallery.rows import unflag_look_alikes
 from facepool.gallery.sightings import JournalEntry, UnknownGroup
@@ -166,7 +167,7 @@ class Naming:
                 return self._store()
             except (PoolChanged, GroupChanged):
                 continue  # another process was faster: look again
-        raise changed(self._number)
+        raise group_changed(self._number)
 
     def _store(self) -> Named:
         seen, person = self._seen, self.person
@@ -262,16 +263,7 @@ def there(pool: Gallery, *groups: int) -> Iterator[None]:
     except GroupGone as error:
         known = {entry.content.get(key) for entry in pool.inbox.journal(_LAST_CHANGES) for key in ("group", "other")}
         gone = next((group for group in groups if group in known), None)
-        raise (error if gone is None else changed(gone)) from error
-
-
-def changed(number: int) -> GroupChanged:
-    """The error for a group that somebody else has changed while it was being changed."""
-    return GroupChanged(
-        f"Stranger {number} was not changed",
-        why="somebody else has named, joined, split or deleted them meanwhile",
-        fix="Look at the list again",
-    )
+        raise (error if gone is None else group_changed(gone)) from error
 
 
 def space_of(pool: Gallery) -> EmbeddingSpace:

@@ -408,6 +408,13 @@ def test_strangers_of_pictures_and_films_are_kept_and_recognized_when_they_come_
     assert "kept" not in silent.err
 
 
+def test_strangers_are_kept_where_nobody_is_registered_yet(facepool: Commands, photos: Path) -> None:
+    outcome = facepool("recognize", photos / "impostor_1.jpg", "--keep-unknown")
+    assert outcome.code == 0, outcome.err
+    assert "Kept 1 sighting" in outcome.err
+    assert [one["id"] for one in facepool("unknown", "list", "--json").records] == [1]
+
+
 def test_a_pool_without_room_for_who_was_seen_is_refused(crowd: Commands, photos: Path, tmp_path: Path) -> None:
     pair = tmp_path / "pair.npy"
     assert crowd("people", "export", pair).code == 0

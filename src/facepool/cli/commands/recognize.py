@@ -107,7 +107,7 @@ def recognize_sources(named: tuple[str, ...], context: CommandContext, outputs: 
     sources.check(window)
     with ExitStack() as stack:
         event_output = stack.enter_context(_EventOutput.of(context, outputs.crops))
-        pool = stack.enter_context(context.open_pool(context.analyzer.space))
+        pool = stack.enter_context(context.open_pool(context.analyzer.space, must_exist=not settings.keep_unknown))
         recognizer = Recognizer(context.analyzer, pool, context.policy, settings.recognize_options())
         threshold = recognizer.threshold
         record = None

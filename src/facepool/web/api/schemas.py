@@ -410,7 +410,7 @@ class VisitPage(BaseModel):
     visits: list[Visit]
 
 
-class SeenSighting(BaseModel):
+class SightingSummary(BaseModel):
     """Somebody who was followed before one camera, from when to when, of whom faces are kept."""
 
     id: str
@@ -430,7 +430,7 @@ class SeenSighting(BaseModel):
 class SightingPage(BaseModel):
     """A page of sightings, the one that ended last first."""
 
-    sightings: list[SeenSighting]
+    sightings: list[SightingSummary]
     next: str | None = Field(description="What `before` has to be for those that follow; null: none does")
 
 
@@ -442,7 +442,7 @@ class KeptFace(BaseModel):
     pose: PoseAngles | None
 
 
-class SightingDetail(SeenSighting):
+class SightingDetail(SightingSummary):
     """A sighting with its faces, best first."""
 
     faces: list[KeptFace]

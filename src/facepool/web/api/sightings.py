@@ -29,9 +29,9 @@ from facepool.web.api.schemas import (
     Corrected,
     Correcting,
     DeletedSighting,
-    SeenSighting,
     SightingDetail,
     SightingPage,
+    SightingSummary,
 )
 from facepool.web.middleware.authentication import Enrolling, Recognizing
 from facepool.web.routes import BoundedRoute
@@ -180,8 +180,8 @@ def _found(services: Services, pool: Pool, one: str) -> Sighting | ActivityEntry
         return entry
 
 
-def _seen(sighting: Sighting) -> SeenSighting:
-    return SeenSighting.model_validate(sighting_record(sighting))
+def _seen(sighting: Sighting) -> SightingSummary:
+    return SightingSummary.model_validate(sighting_record(sighting))
 
 
 def _of_sighting(correction: Correction) -> Corrected:

@@ -11,7 +11,7 @@ from facepool.gallery.sightings import GroupState, UnknownGroup
 from facepool.groups.undoing import Undoable, undo, undoable
 from facepool.groups.unknown import UnknownPeople
 from facepool.records import Record, naming_record, sighting_record, undo_record, unknown_record
-from facepool.web.api.schemas import Body, FourDigits, Name, PersonId, SeenSighting
+from facepool.web.api.schemas import Body, FourDigits, Name, PersonId, SightingSummary
 from facepool.web.middleware.authentication import Enrolling, Recognizing
 from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices, Services
@@ -50,7 +50,7 @@ class Unknown(BaseModel):
     looks_like: list[SimilarPerson]
 
 
-class SeenUnknown(SeenSighting):
+class SightingOfUnknown(SightingSummary):
     """One time that somebody was seen before a camera."""
 
     faces: list[str] = Field(description="Ids of the best faces, best first")
@@ -59,7 +59,7 @@ class SeenUnknown(SeenSighting):
 class UnknownDetail(Unknown):
     """The same with each time that they were seen, newest first."""
 
-    times: list[SeenUnknown]
+    times: list[SightingOfUnknown]
 
 
 class Proposal(BaseModel):
