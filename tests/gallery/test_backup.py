@@ -20,6 +20,7 @@ from facepool.search import Search
 from facepool.types import EmbeddingSpace
 from support.paths import TESTS
 from support.pools import FILES, MEASURED, samples, space, unit
+from support.sightings import ROOMY, faces, sighting
 
 for_every_backend = pytest.mark.parametrize("backend", FILES)
 OLD_POOL = Path(__file__).with_name("pool_of_version_4.sql")
@@ -180,6 +181,23 @@ def test_erasing_somebody_deletes_what_was_kept_of_the_pool(pool: SqliteTables) 
     assert copies_of(pool.path) == [kept]
     pool.remove("Ada")
     assert copies_of(pool.path) == []
+
+
+def test_what_could_be_undone_of_who_was_erased_does_not_come_back_either(tmp_path: Path) -> None:
+    with opened(tmp_path / "pool.db", space()) as pool:
+        for number, name in enumerate(("Ada", "Bob")):
+            pool.register(name, samples(number), space())
+            person = pool.person(name)
+            assert person is not None
+            pool.inbox.keep(sighting(person_id=person.id), faces(number), ROOMY)
+            pool.inbox.note("corrected", "test", {"after": person.id})
+        back_up(pool, tmp_path / "backup.db")
+    with opened(tmp_path / "new.db", space()) as new, opened_backup(tmp_path / "backup.db", tmp_path) as backup:
+        restore(new, backup, erased_names=["Ada"])
+        assert [one.person for one in new.inbox.sightings()] == ["Bob"]
+        bob = new.person("Bob")
+        assert bob is not None
+        assert [entry.content for entry in new.inbox.journal()] == [{"after": bob.id}]
 
 
 def test_a_backup_has_no_trace_of_who_was_erased_although_logs_were_not_told_yet(

@@ -203,6 +203,23 @@ def test_where_recognized_people_are_kept_they_keep_their_sighting(desk: Desk) -
     assert (handed_on.id, len(its_faces.ids)) == (one.id, 1)
 
 
+def test_no_log_names_who_is_erased_while_their_sighting_is_looked_at(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.options = replace(desk.options, recognized=True)
+
+    def look(gallery: Gallery, sighting: Sighting, _faces: SightedFaces) -> None:
+        desk.pool.remove("Ada")
+        gallery.templates(sighting.person)
+
+    keeper = SightingKeeper(desk.open, ThresholdPolicy(CURVE), lambda: desk.options, on_kept=look)
+    with caplog.at_level("DEBUG"):
+        keeper.take(DOOR, [seen(view(0, 10), person=ada(desk))])
+        keeper.close(30)
+    assert "a sighting is not handed on" in caplog.text
+    assert "Ada" not in caplog.text
+
+
 def test_only_what_was_asked_for_is_kept(desk: Desk) -> None:
     desk.options = KeepOptions(recognized=True)
     desk.keep(seen(view(1, 0)), seen(view(0, 10), person=ada(desk)))

@@ -129,6 +129,19 @@ def test_a_withdrawal_that_was_cut_off_is_made_good_at_the_next_start(pool: Path
         until(lambda: kept(pool) == [])
 
 
+def test_after_a_withdrawal_a_start_leaves_what_can_be_undone(pool: Path) -> None:
+    analyzer = FakeLiveAnalyzer()
+    with serving(pool, analyzer, settings=KEEPING) as server:
+        httpx.patch(f"{server.url}/v1/settings", json={"keep_unknown": False}).raise_for_status()
+    with open_pool(pool) as opened:
+        number = opened.inbox.note("corrected", "test", {"event": "an event", "before": None, "after": None})
+    with serving(pool, analyzer) as server:
+        server.services.keeper.start()
+        server.services.keeper.close()
+    with open_pool(pool) as opened:
+        assert [entry.number for entry in opened.inbox.journal()] == [number]
+
+
 def test_a_pool_without_room_for_it_is_refused_at_the_start_and_on_the_page(tmp_path: Path) -> None:
     path = tmp_path / "pool.npy"
     with open_pool(path, SPACE) as opened:

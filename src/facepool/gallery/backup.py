@@ -26,7 +26,7 @@ from facepool.gallery.checks import check_space, check_vectors, find_name
 from facepool.gallery.connection import explained
 from facepool.gallery.database import Database
 from facepool.gallery.image import delete_image
-from facepool.gallery.rows import read_space
+from facepool.gallery.rows import forget_journal_of, read_space
 from facepool.gallery.schema import (
     APPLICATION_ID,
     CONTENT,
@@ -262,6 +262,7 @@ def restore(
             return
         people, templates = _erased(live, backup.db, erased_names)
         for row, _ in people:
+            forget_journal_of(backup.db, row)
             backup.db.execute("DELETE FROM persons WHERE id = ?", (row,))
         for number in templates:
             backup.db.execute(

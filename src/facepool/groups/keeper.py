@@ -500,7 +500,7 @@ class SightingKeeper:
             faces = gallery.inbox.faces([item.seen.id])[item.seen.id]
             self._on_kept(gallery, sighting, faces)
         except (FacepoolError, KeyError) as error:
-            _LOG.info("a sighting is not handed on: %s", error)
+            _LOG.info("a sighting is not handed on: %s", type(error).__name__)  # its words may name who was erased
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:

@@ -63,14 +63,22 @@ def keeper_of(pool: PoolAccess, tuning: Tuning, activity: Activity, suggester: S
             return opened.inbox.usage().sightings > 0
         return False
 
+    def is_left_of_unknown() -> bool:
+        """Whether anything is there that a withdrawal erases."""
+        with pool.open() as opened, suppress(ConfigError):
+            inbox = opened.inbox
+            groups = inbox.count_groups("open") + inbox.count_groups("ignored")
+            return groups > 0 or bool(inbox.sightings(ungrouped=True, limit=1))
+        return False
+
     def heed(before: Settings, after: Settings) -> None:
         if before.keep_unknown and not after.keep_unknown:
             keeper.withdraw()
 
     check(tuning.settings)
     tuning.heed(heed, check)
-    if tuning.is_withdrawn("keep_unknown") and not tuning.settings.keep_unknown:
-        keeper.withdraw(0)  # it may have been cut off
+    if tuning.is_withdrawn("keep_unknown") and not tuning.settings.keep_unknown and is_left_of_unknown():
+        keeper.withdraw(0)  # it was cut off; else what was done since can still be undone
     if tuning.settings.keeps_faces or has_kept():
         keeper.start()
     return keeper
