@@ -108,9 +108,7 @@ class Correction:
 
     def _of_face(self) -> str:
         if self.erased:
-            return (
-                "Its faces are erased for good: none of unknown people are kept (--keep-unknown)"
-            )
+            return "Its faces are erased for good: none of unknown people are kept (--keep-unknown)"
         if self.judgement is None or self.person is None:
             return ""
         if self.template:
