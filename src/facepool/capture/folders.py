@@ -116,6 +116,8 @@ def walk_folder(folder: str | Path) -> PictureFolder:
         PathUnreadable: It may not be opened.
     """
     root = Path(folder)
+    if root.is_file():
+        raise PathMissing(f"{root} is a file, not a folder", fix="Name the folder that it is in")
     if not root.is_dir():
         raise PathMissing(f"There is no folder {root}", fix="Check the spelling of the path")
     walk = _Walk()

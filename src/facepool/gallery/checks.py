@@ -176,9 +176,9 @@ def unknown_template(number: int, person: str | None = None) -> UnknownTemplate:
     )
 
 
-def name_taken(name: str) -> PersonExists:
+def name_taken(name: str, fix: str = "Take another name, or add views to theirs") -> PersonExists:
     """The error for a person who is to be made and is there already."""
-    return PersonExists(f"There is a person called {name!r} already", fix="Take another name, or add views to theirs")
+    return PersonExists(f"There is a person called {name!r} already", fix=fix)
 
 
 def check_vectors(vectors: Floats, *, what: str) -> None:

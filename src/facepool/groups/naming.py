@@ -236,7 +236,8 @@ class Naming:
     def _check_name(self) -> None:
         known = self._pool.person(self.name) is not None
         if self._create and known:
-            raise name_taken(self.name)
+            same = f"facepool unknown add {self._number} {self.name!r}"
+            raise name_taken(self.name, fix=f"Take another name, or, if they are the same person: {same}")
         if not self._create and not known:
             raise unknown_person(self.name, self._pool.names_near(self.name))
 
