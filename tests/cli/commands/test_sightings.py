@@ -1,5 +1,6 @@
 """``facepool sightings``: list, show, correct, delete."""
 
+import io
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -11,7 +12,7 @@ from facepool import open_pool
 from facepool.gallery import Pool
 from facepool.gallery.sightings import InboxBounds
 from facepool.types import Floats, Pose, SightedFaces, Sighting
-from support.commands import Commands
+from support.commands import Commands, typed_here
 
 JPEG = b"\xff\xd8 a jpeg \xff\xd9"
 
@@ -99,6 +100,18 @@ def test_a_slip_of_the_hand_is_asked_about(pool: Commands) -> None:
     assert pool("sightings", "correct", one, "Ada").code == 0
     assert pool("sightings", "correct", one, "Bob", "--force").code == 0
     assert views(pool) == {"Ada": 1, "Bob": 2}
+
+
+def test_somebody_at_a_terminal_is_asked_before_faces_go_for_good(
+    pool: Commands, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    one = see(pool, 0.45)
+    monkeypatch.setattr("facepool.cli.commands.sightings._is_asked", lambda _context: True)
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    asked = typed_here(pool, monkeypatch, capfd)("sightings", "correct", one, "--nobody")
+    assert asked.code == 130
+    assert "erased for good" in asked.err
+    assert pool("sightings", "show", one, "--json").records[0]["person"] == "Ada"
 
 
 @pytest.mark.parametrize("arguments", [[], ["Bob", "--nobody"]])

@@ -3,13 +3,12 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 
 import click
 
 from facepool.cli.context import CommandContext, json_option, settings_options
-from facepool.cli.ui.console import counted, people_count
+from facepool.cli.ui.console import counted, people_count, wall_clock
 from facepool.errors import ConfigError, PoolError, StorageError
 from facepool.gallery import (
     Details,
@@ -69,7 +68,10 @@ def list_people(
                 page = pool.people_page(prefix, tag=tag, external_id=external_id, after=following, limit=size)
                 shown, following = shown + len(page.people), page.following
                 yield [
-                    (person_record(one), (one.name, str(one.templates), _local(one.created_at), ", ".join(one.tags)))
+                    (
+                        person_record(one),
+                        (one.name, str(one.templates), wall_clock(one.created_at), ", ".join(one.tags)),
+                    )
                     for one in page.people
                 ]
 
@@ -344,14 +346,9 @@ def _row(template: Template) -> tuple[str, ...]:
         *(("", "", "") if pose is None else map(_number, (pose.yaw, pose.pitch, pose.roll))),
         f"{Path(sample.source).name}{', learned' if sample.learned_from else ''}",
         "" if sample.time_s is None else f"{sample.time_s:.1f} s",
-        _local(template.created_at),
+        wall_clock(template.created_at),
         template.model,
     )
-
-
-def _local(iso: str) -> str:
-    """A stored UTC time as the clock on the wall shows it; empty for empty."""
-    return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M") if iso else ""
 
 
 def _number(value: float | None) -> str:

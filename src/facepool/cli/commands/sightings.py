@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from facepool.cli.context import DECISION, REGISTRATION, CommandContext, json_option, settings_options
-from facepool.cli.ui.console import counted
+from facepool.cli.ui.console import counted, wall_clock
 from facepool.errors import ConfigError, IdentityConflict
 from facepool.files import write_new
 from facepool.gallery.notices import COMMAND_LINE
@@ -80,7 +80,7 @@ def show(context: CommandContext, sighting: str, pictures: Path | None) -> None:
         faces = pool.inbox.faces([sighting]).get(sighting) or SightedFaces.empty()
     who = one.person or "unknown"
     entries = [_face(one, faces, row) for row in range(len(faces))]
-    title = f"{who}, {one.source}, {_local(one.since)} to {_local(one.until)}"
+    title = f"{who}, {one.source}, {wall_clock(one.since, seconds=True)} to {wall_clock(one.until, seconds=True)}"
     context.console.results(("face", ">quality", ">yaw", ">pitch", ">size"), entries, title)
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
@@ -146,6 +146,8 @@ def correct(
         settings = context.settings
         corrections = Corrections(pool, context.policy_of(pool), settings.enroll_options(), settings.live_options())
         found, wish = _looked_through(context, corrections, sighting, wish)
+        if found.erased and not preview and _is_asked(context):
+            click.confirm(f"{found}. Go on?", abort=True, err=True)
         if not preview:
             done = corrections.correct(sighting, wish, COMMAND_LINE)
             found = replace(done, changes=found.changes, looked_at=found.looked_at)
@@ -165,7 +167,12 @@ def delete(context: CommandContext, sighting: str, yes: bool) -> None:
     with context.changing_pool() as pool:
         one = pool.inbox.sighting(sighting)
         who = one.person or "an unknown person"
-        if not (yes or click.confirm(f"Delete the faces of {who}, {_local(one.since)} at {one.source}?", err=True)):
+        if not (
+            yes
+            or click.confirm(
+                f"Delete the faces of {who}, {wall_clock(one.since, seconds=True)} at {one.source}?", err=True
+            )
+        ):
             raise click.Abort("nothing was deleted")
         delete_sighting(pool, sighting)
     context.console.say("The sighting is deleted", "good")
@@ -179,13 +186,18 @@ def _looked_through(
         with context.console.working("Looking who else it would change"):
             return corrections.preview(sighting, wish), wish
     except IdentityConflict as error:
-        if context.json_lines or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if not _is_asked(context):
             raise
         context.console.note(f"{error.what}: {error.why}")
         if not click.confirm(f"Make it a view of {wish.person} all the same?", default=False, err=True):
             raise click.Abort("nothing was changed") from None
     wish = replace(wish, force=True)
     return corrections.preview(sighting, wish), wish
+
+
+def _is_asked(context: CommandContext) -> bool:
+    """Whether there is somebody to ask."""
+    return not context.json_lines and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _tell(context: CommandContext, found: Correction, *, preview: bool) -> None:
@@ -222,11 +234,11 @@ def _row(sighting: Sighting) -> tuple[str, ...]:
     return (
         sighting.id,
         sighting.person or stranger,
-        _local(sighting.since),
-        _local(sighting.until),
+        wall_clock(sighting.since, seconds=True),
+        wall_clock(sighting.until, seconds=True),
         sighting.source,
         similarity,
-        _local(sighting.named_at),
+        wall_clock(sighting.named_at, seconds=True),
     )
 
 
@@ -239,8 +251,3 @@ def _face(sighting: Sighting, faces: SightedFaces, row: int) -> tuple[Mapping[st
     }
     angles = ("", "") if pose is None else (f"{pose.yaw:.0f}", f"{pose.pitch:.0f}")
     return record, (faces.ids[row], f"{quality:.0f}", *angles, f"{faces.sizes_px[row]:.0f}")
-
-
-def _local(iso: str) -> str:
-    """A stored UTC time as the clock on the wall shows it; empty for empty."""
-    return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M:%S") if iso else ""

@@ -1,11 +1,9 @@
 """``facepool suggestions``."""
 
-from datetime import datetime
-
 import click
 
 from facepool.cli.context import DECISION, CommandContext, json_option, settings_options
-from facepool.cli.ui.console import counted
+from facepool.cli.ui.console import counted, wall_clock
 from facepool.gallery import Pool
 from facepool.gallery.notices import COMMAND_LINE
 from facepool.gallery.sightings import Suggestion
@@ -132,11 +130,11 @@ def _row(suggestion: Suggestion) -> tuple[str, ...]:
     return (
         str(suggestion.number),
         suggestion.person,
-        _local(suggestion.seen_at),
+        wall_clock(suggestion.seen_at),
         suggestion.source,
         f"{suggestion.similarity:.2f}",
         f"{suggestion.quality:.0f}",
-        _local(suggestion.expires_at)[:10],
+        wall_clock(suggestion.expires_at)[:10],
         Why.of(suggestion).words,
     )
 
@@ -157,8 +155,3 @@ def _why_nothing(context: CommandContext, pool: Pool) -> str:
     if context.settings.refresh == "off":
         return "Nothing is suggested: facepool serve --refresh suggest, or facepool recognize --refresh suggest"
     return "Nothing is suggested now. A look has to be seen three times, on two days"
-
-
-def _local(iso: str) -> str:
-    """A stored UTC time as the clock on the wall shows it."""
-    return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M")

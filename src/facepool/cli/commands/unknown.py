@@ -1,14 +1,13 @@
 """``facepool unknown``."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 
 import click
 
 from facepool.capture import read_image, write_image
 from facepool.cli.context import DECISION, REGISTRATION, CommandContext, json_option, settings_options
-from facepool.cli.ui.console import counted
+from facepool.cli.ui.console import counted, wall_clock
 from facepool.cli.ui.look_alikes import discarded, resolve_found, resolve_named, say_look_alikes
 from facepool.enroll.identity import LookAlike
 from facepool.gallery import Pool
@@ -100,8 +99,8 @@ def show(context: CommandContext, stranger: int, picture: Path | None) -> None:
             sighting_record(sighting) | {"faces": list(faces[sighting.id].ids) if sighting.id in faces else []},
             (
                 sighting.id,
-                _local(sighting.since),
-                _local(sighting.until),
+                wall_clock(sighting.since),
+                wall_clock(sighting.until),
                 _camera(sighting.source),
                 _count(faces, sighting),
             ),
@@ -314,7 +313,7 @@ def undo_change(context: CommandContext, change: int | None, is_list: bool) -> N
     if is_list:
         with context.open_pool() as pool:
             changes = undoable(pool)
-        rows = [(undo_record(one), (str(one.number), _local(one.at), one.caller, one.what)) for one in changes]
+        rows = [(undo_record(one), (str(one.number), wall_clock(one.at), one.caller, one.what)) for one in changes]
         context.console.results((">change", "when", "by", "what"), rows)
         return
     with context.changing_pool() as pool:
@@ -376,7 +375,13 @@ def _whole_id(pool: Pool, stranger: int, beginning: str) -> str:
 
 def _row(group: UnknownGroup) -> tuple[str, ...]:
     times = f"{group.sightings} time{'' if group.sightings == 1 else 's'}"
-    return str(group.number), times, _local(group.since), _local(group.until), ", ".join(map(_camera, group.sources))
+    return (
+        str(group.number),
+        times,
+        wall_clock(group.since),
+        wall_clock(group.until),
+        ", ".join(map(_camera, group.sources)),
+    )
 
 
 def _names(alike: Sequence[LookAlike]) -> str:
@@ -390,7 +395,9 @@ def _sheet(sightings: Sequence[Sighting], faces: Mapping[str, SightedFaces]) -> 
         kept = faces.get(sighting.id) or SightedFaces.empty()
         for row, jpeg in enumerate(kept.pictures):
             pictures.append(read_image(jpeg))
-            captions.append(f"{_local(sighting.since)}, {_camera(sighting.source)}\n{sighting.id[:8]}, face {row + 1}")
+            captions.append(
+                f"{wall_clock(sighting.since)}, {_camera(sighting.source)}\n{sighting.id[:8]}, face {row + 1}"
+            )
     return contact_sheet(pictures[:_SHOWN], captions[:_SHOWN], _COLUMNS)
 
 
@@ -401,8 +408,3 @@ def _count(faces: Mapping[str, SightedFaces], sighting: Sighting) -> str:
 def _camera(source: str) -> str:
     """A camera by its name; of a file, the last part of its path."""
     return Path(source).name or source
-
-
-def _local(iso: str) -> str:
-    """A stored UTC time as the clock on the wall shows it."""
-    return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M")

@@ -6,6 +6,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -247,6 +248,12 @@ class Counter:
     def describe(self, text: str) -> None:
         """Change the label."""
         self._progress.update(self._task, description=escape(printable(text)))
+
+
+def wall_clock(iso: str, *, seconds: bool = False) -> str:
+    """A stored UTC time as the clock on the wall shows it; empty for empty."""
+    form = "%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M"
+    return datetime.fromisoformat(iso).astimezone().strftime(form) if iso else ""
 
 
 def people_count(number: int) -> str:
