@@ -41,13 +41,14 @@ def test_the_readme_shows_commands() -> None:
 def test_each_command_of_the_readme_is_understood(line: str) -> None:
     import click
 
+    from facepool.cli.commands.group import FolderGroup
     from facepool.cli.main import cli
 
     command: click.Command = cli
     context = click.Context(cli)
     words = line.split()[1:]
     while isinstance(command, click.Group):
-        name = words.pop(0)
+        name, *words = command.in_full(context, words) if isinstance(command, FolderGroup) else words
         found = command.get_command(context, name)
         assert found is not None, f"there is no command {name}"
         command = found
