@@ -1,9 +1,16 @@
-"""How many CPU threads this process may use at a time: one number for networks, linear algebra and search."""
+"""How many CPU threads this process may use at a time: one number for networks, linear algebra and search.
+
+And what the main thread alone gets from outside: Ctrl-C, which some work has to be done before.
+"""
 
 import os
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
+from types import FrameType
 
 _limit: int | None = None
 
@@ -27,6 +34,30 @@ def set_allowed_threads(threads: int | None) -> None:
     """
     global _limit  # noqa: PLW0603 -- see above
     _limit = threads
+
+
+@contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Ctrl-C, and what else ends a program, is heard at the end of the block.
+
+    For libraries written in C that take any exception of theirs for "this part is not installed" while they are
+    loaded: a KeyboardInterrupt that is raised there is never heard of again. In another thread it does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    known = (getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
+    handlers = {number: handler for number in known if callable(handler := signal.getsignal(number))}
+    for number in handlers:
+        signal.signal(number, lambda sent, frame: came.append((sent, frame)))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for sent, frame in came[:1]:
+        handlers[signal.Signals(sent)](sent, frame)
 
 
 def on_threads(work: Callable[[], None], threads: int) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from facepool import extras
 from facepool.errors import DisplayUnavailable
+from facepool.threads import interrupts_wait
 from facepool.types import Image
 
 if TYPE_CHECKING:
@@ -118,9 +119,11 @@ class Window:
 
 def _open(title: str, image_bgr: Image) -> "SdlWindow":
     check_display()
-    from facepool.window.sdl import SdlError, SdlWindow  # noqa: PLC0415 -- loads pygame, which only a window needs
+    with interrupts_wait():  # pygame forgets those that come while it is loaded
+        from facepool.window.sdl import SdlError, SdlWindow  # noqa: PLC0415 -- loads pygame, which only a window needs
 
     try:
-        return SdlWindow(title, (image_bgr.shape[1], image_bgr.shape[0]))
+        with interrupts_wait():
+            return SdlWindow(title, (image_bgr.shape[1], image_bgr.shape[0]))
     except SdlError as error:
         raise DisplayUnavailable("No window can be opened", why=str(error), fix=_HINT) from error
