@@ -6,8 +6,8 @@ evaluations uses it. It may be deleted at any time.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -15,10 +15,10 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from facepool.capture import read_image
-from facepool.errors import DiskFull, InputError, StorageError
+from facepool.capture.pictures import read_together
+from facepool.errors import InputError
 from facepool.faces.analyze import Analyzer, Faces
-from facepool.files import make_private, storage_errors
+from facepool.files import make_private, sqlite_errors, storage_errors
 from facepool.types import Floats, Image, Indices, Mask
 
 NO_FACE = "no face was found"
@@ -26,7 +26,6 @@ FILE_NAME = "embeddings-1.db"
 """The number rises when the table changes; a file of another number is not looked at."""
 
 _BATCH = 16
-_BATCH_PIXELS = 50_000_000  # 150 MB of decoded pictures
 _TABLE = """CREATE TABLE IF NOT EXISTS captures (
     recipe TEXT NOT NULL,
     content TEXT NOT NULL,
@@ -154,18 +153,9 @@ class EmbeddingCache:
         with self._explained(), self._db:
             self._db.executemany("INSERT OR REPLACE INTO captures VALUES (?, ?, ?, ?)", rows)
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-            kind = DiskFull if code & 0xFF == sqlite3.SQLITE_FULL else StorageError
-            raise kind(
-                f"The cache {self.path} cannot be used",
-                why=str(error),
-                fix="Delete it, name another folder with --cache, or add --no-cache",
-            ) from error
+    def _explained(self) -> AbstractContextManager[None]:
+        fix = "Delete it, name another folder with --cache, or add --no-cache"
+        return sqlite_errors(f"The cache {self.path}", fix=fix)
 
 
 def embed_pictures(
@@ -199,11 +189,13 @@ def embed_pictures(
         known = {content: face for content, _, _ in files if cache and (face := cache.find(content))}
         from_cache += sum(content in known for content, _, _ in files)
         unknown = {content: data for content, data, problem in files if not problem and content not in known}
-        for images in _decoded(unknown, problems):
+        broken: dict[str, InputError] = {}
+        for images in read_together(unknown, broken):
             fresh = _take_faces(images, analyzer)
             if cache:
                 cache.keep(fresh)
             known |= fresh
+        problems |= {content: error.why or str(error) for content, error in broken.items()}
         for content, _, _ in files:
             face = known.get(content, _NOBODY)
             taken.append(face)
@@ -247,25 +239,6 @@ def _read(path: Path) -> tuple[str, bytes, str]:
     except OSError as error:
         return f"unread {path}", b"", (error.strerror or str(error)).lower()
     return sha256(data).hexdigest(), data, ""
-
-
-def _decoded(files: Mapping[str, bytes], problems: dict[str, str]) -> Iterator[dict[str, Image]]:
-    """The pictures, as many together as memory allows; those that cannot be decoded are added to the problems."""
-    images: dict[str, Image] = {}
-    pixels = 0
-    for content, data in files.items():
-        try:
-            image = read_image(data)
-        except InputError as error:
-            problems[content] = error.why or str(error)
-            continue
-        if images and pixels + image.size // 3 > _BATCH_PIXELS:
-            yield images
-            images, pixels = {}, 0
-        images[content] = image
-        pixels += image.size // 3
-    if images:
-        yield images
 
 
 def _take_faces(images: Mapping[str, Image], analyzer: Analyzer) -> dict[str, _Face]:

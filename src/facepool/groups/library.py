@@ -6,15 +6,15 @@ and gives every group a number that stays as photos come and go. What it keeps l
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from facepool.capture import read_image
 from facepool.capture.folders import PictureFolder, pictures_or_error
+from facepool.capture.pictures import read_together
 from facepool.errors import InputError, PathUnreadable
 from facepool.faces.analyze import Analyzer, Faces
 from facepool.faces.quality import QualityPolicy
@@ -23,12 +23,11 @@ from facepool.groups.cluster import LooseFaces, Progress, group_faces, grouping_
 from facepool.groups.shelf import KeptFaces, PhotoFile, Shelf
 from facepool.search import Search
 from facepool.thresholds import Threshold, ThresholdPolicy
-from facepool.types import Floats, Image, Indices, Mask, Person, counted, one_line
+from facepool.types import Floats, Indices, Mask, Person, counted, one_line
 
 CLEAR = QualityPolicy(min_size_px=32.0)
 """Which faces may start a group. Faces of photos are smaller than those that are registered."""
 _PICTURES_AT_ONCE = 16
-_PIXELS_AT_ONCE = 50_000_000  # 150 MB of decoded pictures
 _MOST_BYTES = 1 << 30
 """Of a file. An uncompressed picture of as many pixels as are read is no larger."""
 _BYTES_AT_ONCE = 1 << 28
@@ -190,7 +189,7 @@ class PhotoLibrary:
         """Find the faces of a few photos that are new or were changed; the paths of those that are no pictures."""
         unknown = {file.content: data for file, data in changed.items() if not self._shelf.has(file.content)}
         broken: dict[str, InputError] = {}
-        for images in _decoded(unknown, broken):
+        for images in read_together(unknown, broken):
             faces = analyzer.analyze_batch(list(images.values()))
             self.looked_at += len(images)
             pictures = zip(images.items(), faces, strict=True)
@@ -366,25 +365,6 @@ def _whom_most_match(matching: Mapping[str, Floats], threshold: float) -> str | 
     if not best or 2 * best[0][1] <= len(next(iter(matching.values()))):
         return None
     return None if len(best) > 1 and best[1][1] == best[0][1] else best[0][0]
-
-
-def _decoded(files: Mapping[str, bytes], broken: dict[str, InputError]) -> Iterator[dict[str, Image]]:
-    """Photos by content, as many together as memory allows; those that cannot be decoded are added to the broken."""
-    images: dict[str, Image] = {}
-    pixels = 0
-    for content, data in files.items():
-        try:
-            image = read_image(data)
-        except InputError as error:
-            broken[content] = error
-            continue
-        if images and pixels + image.size // 3 > _PIXELS_AT_ONCE:
-            yield images
-            images, pixels = {}, 0
-        images[content] = image
-        pixels += image.size // 3
-    if images:
-        yield images
 
 
 def _beneath(found: PictureFolder, paths: Iterable[str]) -> set[str]:

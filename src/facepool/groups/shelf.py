@@ -7,7 +7,7 @@ are the pool's, and only ids are kept), and what is erased is overwritten. `Shel
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -15,10 +15,10 @@ from typing import Self
 import cv2
 import numpy as np
 
-from facepool.errors import ConfigError, DiskFull, SpaceMismatch, StorageError
+from facepool.errors import ConfigError, SpaceMismatch
 from facepool.faces.analyze import Faces
 from facepool.faces.quality import FaceMeasures
-from facepool.files import make_private, storage_errors
+from facepool.files import make_private, sqlite_errors, storage_errors
 from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Indices, Pose
 
 FILE_NAME = "library-1.db"
@@ -359,18 +359,9 @@ class Shelf:
         with self._explained(), self._db:
             yield self._db
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-            kind = DiskFull if code & 0xFF == sqlite3.SQLITE_FULL else StorageError
-            raise kind(
-                f"{self._path or 'The memory of groups'} cannot be used",
-                why=str(error),
-                fix="Free some space and run it again" if kind is DiskFull else "Delete it, and run it again",
-            ) from error
+    def _explained(self) -> AbstractContextManager[None]:
+        name = self._path or "The memory of groups"
+        return sqlite_errors(name, fix="Delete it, and run it again", when_full="Free some space and run it again")
 
 
 _DROP_EMPTY_GROUPS = "DELETE FROM groups WHERE id NOT IN (SELECT group_id FROM faces WHERE group_id IS NOT NULL)"
