@@ -515,7 +515,9 @@ def _omz_0095() -> ModelEntry:
         licence=_APACHE_OMZ,
         sources=(Download(f"{_OMZ}{folder}{name}.bin"),),
         preparation="from-ir",
-        spec=EmbedderSpec(dimension=256, channel_order="bgr", template="omz-128", mirrored=False),
+        spec=EmbedderSpec(
+            dimension=256, channel_order="bgr", template="omz-128", mirrored=False, supports_bfloat16=True
+        ),
         beside=(structure,),
         proof=_OMZ_PROOF,
     )

@@ -109,13 +109,13 @@ def _better_pack(context: CommandContext, here: set[str]) -> str:
     """What would be more accurate than the default, and what has to be done for it."""
     store, pack = context.store(), PACKS[BETTER_PACK]
     missing = [network for network in store.embedder(pack.embedder).networks if network.name not in here]
-    use = f"use it with --pack {BETTER_PACK}, and take a pool there with: facepool people reembed"
+    use = f"Use it with --pack {BETTER_PACK}; `facepool people reembed` takes a pool there"
     if not missing:
-        return f"here; {pack.description} To {use}"
+        return f"here. {pack.description} {use}"
     size = sum(network.whole_size_bytes or 0 for network in missing) / 1e6
     terms = ", ".join(dict.fromkeys(network.licence.name for network in missing))
     pull = f"facepool models pull {BETTER_PACK} ({size:.1f} MB, {terms})"
-    return f"not here: {pull}. {pack.description} To {use}"
+    return f"not here: {pull}. {pack.description} {use}"
 
 
 def _pool(context: CommandContext) -> str:
