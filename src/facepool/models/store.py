@@ -36,6 +36,7 @@ from facepool.models.catalog import (
     ModelEntry,
     Progress,
     PublishedFile,
+    RetinaFaceSpec,
     embedder_of,
     unknown,
 )
@@ -458,8 +459,11 @@ def _prepared(entry: ModelEntry, weights: bytes, structure: bytes = b"") -> byte
     """The graph to run of a model's files, in the order of ``_files``."""
     # onnx takes 0.2 s to import, and most runs find the graph prepared
     from facepool.models.graphs import check_proof, clean, free_batch  # noqa: PLC0415 -- see above
+    from facepool.models.heads import expose_heads  # noqa: PLC0415 -- see above
     from facepool.models.openvino_ir import onnx_of_ir  # noqa: PLC0415 -- see above
 
+    if isinstance(entry.spec, RetinaFaceSpec):
+        return expose_heads(weights, entry.spec)
     if entry.preparation == "dequantize":
         return clean(weights)
     if entry.preparation == "free-batch":
