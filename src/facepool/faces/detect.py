@@ -52,6 +52,8 @@ class DetectOptions:
             it, ``ENLARGED`` times at most. None: one pass.
         closer_size: Long side of one more pass over large still pictures in which no large face is, for faces down to
             1/40 of the picture's long side; see ``facepool.faces.find``. None: there is none.
+        refine_all: Whether the landmarks of every face of a still picture come from a look at it alone, not only those
+            of faces that are turned aside or very large.
         threshold: Detector score in 0..1 from which on a box is a face.
         iou_threshold: Overlap in 0..1 above which two boxes are one face.
     """
@@ -61,6 +63,7 @@ class DetectOptions:
     iou_threshold: float = 0.4
     second_size: int | None = None
     closer_size: int | None = 1280
+    refine_all: bool = False
 
     @property
     def reach(self) -> int:
@@ -78,7 +81,7 @@ DETECTOR_PRESETS: Mapping[DetectorPreset, DetectOptions] = MappingProxyType(
         "fast": DetectOptions(size=384, closer_size=None),
         "balanced": DetectOptions(),
         # The first pass is for faces too large for the second, which is as close as the closer one.
-        "best": DetectOptions(size=320, second_size=1280, closer_size=None),
+        "best": DetectOptions(size=320, second_size=1280, closer_size=None, refine_all=True),
     }
 )
 """What the settings offer; ``docs/accuracy.md`` has what each finds and takes."""
