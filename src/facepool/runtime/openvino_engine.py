@@ -14,6 +14,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -70,10 +71,20 @@ def bfloat16(cache: Path | None) -> Outcome | None:
     """
     with limits_named("OpenVINO cannot start"):
         openvino = import_openvino()
-        core = openvino.Core()
+        core = _core()
         if "BF16" not in core.get_property(CPU, _CAPABILITIES):
             return None
         return trial.outcome({"engine": openvino.__version__, **_processor(core)}, cache)
+
+
+def start() -> None:
+    """Import it and load its plugin.
+
+    Raises:
+        SystemLimit: Memory is short.
+    """
+    with limits_named("OpenVINO cannot start"):
+        _core().get_property(CPU, _CAPABILITIES)
 
 
 def load(request: GraphRequest) -> Graph:
@@ -128,7 +139,7 @@ class _Maker:
         self._own: mmap.mmap | None = None
         self._kept = CompiledGraphs(request.cache) if request.cache else None
         self._feed = request.feed
-        self._core = import_openvino().Core()
+        self._core = _core()
         # How many threads there are is decided at every start.
         self._lasting = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -364,18 +375,29 @@ def _time_of_use(path: Path) -> int:
     return 0
 
 
-def import_openvino() -> ModuleType:
-    """The engine, imported when it is first asked for, and without its telemetry.
+_UNWANTED = ("openvino_telemetry", "openvino.tools.ovc")
+"""What ``import openvino`` can do without. The first reports the start to an analytics server from a forked process and
+writes an identifier into the user's home: nothing that sees faces may do that. The second converts models, and takes a
+third of the time to import; it can still be imported by who asks for it."""
 
-    ``import openvino`` reports the start to an analytics server from a forked process and writes an identifier into
-    the user's home. Nothing that sees faces may do that; OpenVINO goes on with an empty stand-in when the package
-    that reports cannot be imported.
-    """
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None forbids the import
+
+@cache
+def import_openvino() -> ModuleType:
+    """The engine, imported when it is first asked for; it goes on without what is unwanted of it."""
+    kept_out = [name for name in _UNWANTED if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(kept_out))  # type: ignore[arg-type]  # None forbids the import
     import openvino  # noqa: PLC0415 -- see above
 
+    if "openvino.tools.ovc" in kept_out:
+        del sys.modules["openvino.tools.ovc"]
     module: ModuleType = openvino
     return module
+
+
+@cache
+def _core() -> Any:  # noqa: ANN401 -- OpenVINO ships no types
+    """One for all graphs: it loads the plugin once."""
+    return import_openvino().Core()
 
 
 def _version(openvino: ModuleType) -> str:
