@@ -113,7 +113,9 @@ def load_network(model: InstalledModel, runtime: Runtime) -> Embedder:
 
 def _load_part(model: InstalledModel, weight: float, runtime: Runtime) -> Part:
     spec = embedder_spec(model.entry)
-    return Part(runtime.load(model.graph, spec.feed, bfloat16=model.precision == "bfloat16"), spec, weight)
+    views = 2 if spec.mirrored else 1
+    graph = runtime.load(model.graph, spec.feed, bfloat16=model.precision == "bfloat16", together=views)
+    return Part(graph, spec, weight)
 
 
 def _at_precision(

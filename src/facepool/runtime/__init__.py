@@ -114,19 +114,20 @@ class Runtime:
             else:
                 onnxruntime_engine.start()
 
-    def load(self, path: Path, feed: PixelFeed | None = None, *, bfloat16: bool = False) -> Graph:
+    def load(self, path: Path, feed: PixelFeed | None = None, *, bfloat16: bool = False, together: int = 1) -> Graph:
         """Load an ONNX file.
 
         Args:
             path: The file.
             feed: Makes a graph that takes pixels; None for one that takes what the file says.
             bfloat16: Numbers may be rounded to bfloat16 inside the graph; 8 significant bits in place of 24.
+            together: So many images come in a batch at least, which may be run side by side.
 
         Raises:
             ModelCorrupt: The engine cannot read the file.
             DeviceUnavailable: The named device refused the network.
         """
-        graph = self._load(GraphRequest(path, self.device, self.threads, self._cache, feed, bfloat16))
+        graph = self._load(GraphRequest(path, self.device, self.threads, self._cache, feed, bfloat16, together))
         log.info("%s: %s on %s, %d threads", path.name, graph.engine, graph.device, self.threads)
         return graph
 
