@@ -28,8 +28,8 @@ from facepool.types import (
 )
 
 PREPARATION = 2
-"""Which way faces are prepared for the embedder: raised where the same picture gives another vector, so that results kept
-of an older way are not taken up."""
+"""Which way faces are prepared for the embedder: raised where the same picture gives another vector, so that results
+kept of an older way are not used."""
 _PICTURE_QUALITY = 90
 
 Embed = Callable[[AlignedFaces], Floats]
