@@ -11,6 +11,7 @@ from facepool.faces.align import Aligner
 from facepool.faces.detect import RetinaFace
 from facepool.faces.embed import Embedder
 from facepool.faces.find import Detect, FoundFaces, PictureFinder
+from facepool.faces.light import brighten_faces, brighten_picture
 from facepool.faces.quality import FaceMeasures, measure
 from facepool.models.catalog import FmrCurve
 from facepool.types import (
@@ -27,6 +28,9 @@ from facepool.types import (
     one_line,
 )
 
+PREPARATION = 2
+"""Which way faces are prepared for the embedder: raised where the same picture gives another vector, so that results
+kept of an older way are not used."""
 _PICTURE_QUALITY = 90
 _LEAST_SIDE = 1280
 """Long side that a picture keeps at least where it is reduced, whatever the detector is given."""
@@ -114,7 +118,7 @@ class Analyzer:
 
     Images are taken for still pictures: where no face is clearly one, or a large picture has none that is large, they
     are looked at again, see ``facepool.faces.find``. Say ``moving`` for frames of what moves: these are looked at
-    once, as they lie.
+    once, as they lie. Where it is dark, networks are given a brighter copy; what is measured and kept is as captured.
 
     Args:
         detector: Finds faces.
@@ -218,7 +222,7 @@ class Analyzer:
         """
         if moving and isinstance(image_bgr, np.ndarray):
             _check_image(image_bgr)
-            return self._detect([image_bgr])[0]
+            return self._detect([brighten_picture(image_bgr)])[0]
         return self._find([image_bgr], moving=moving)[0].detections
 
     def prepare(self, image_bgr: Image, detections: Detections) -> PreparedFaces:
@@ -231,8 +235,8 @@ class Analyzer:
         return self._prepare(image_bgr, FoundFaces.of(detections, (image_bgr.shape[1], image_bgr.shape[0])))
 
     def embed(self, aligned: AlignedFaces) -> Floats:
-        """Embed prepared faces: (N, D) float32, L2 norm 1; (0, D) for no face."""
-        return self._embed(aligned)
+        """Embed prepared faces, dark ones brightened: (N, D) float32, L2 norm 1; (0, D) for no face."""
+        return self._embed(AlignedFaces(brighten_faces(aligned.images_bgr), aligned.template))
 
     def describe(self, image_bgr: Image, detections: Detections) -> Faces:
         """Prepare some faces of an image and embed them; ``analyze`` is ``find`` and then ``describe``."""
@@ -243,11 +247,12 @@ class Analyzer:
         pixels = list(map(pixels_of, images_bgr))
         for image in pixels:
             _check_image(image)
+        bright = list(map(brighten_picture, pixels))
         if moving:
-            sizes_wh = [(image.shape[1], image.shape[0]) for image in pixels]
-            found = list(map(FoundFaces.of, self._detect(pixels), sizes_wh))
+            sizes_wh = [(image.shape[1], image.shape[0]) for image in bright]
+            found = list(map(FoundFaces.of, self._detect(bright), sizes_wh))
         else:
-            found = self._pictures.find(pixels)
+            found = self._pictures.find(bright)
         return list(map(_in_picture, images_bgr, found))
 
     def _cut_out(self, picture: Picture, detections: Detections) -> AlignedFaces:
@@ -255,6 +260,8 @@ class Analyzer:
         if not isinstance(picture, ReducedImage):
             return self._aligner.align(picture, detections.landmarks)
         picture.settle(whole=bool((detections.sizes < _ENOUGH * picture.scale).any()))
+        if picture.scale == 1:
+            return self._aligner.align(picture.image_bgr, detections.landmarks)
         # The middle of the first pixel is at 0 here, and a reduced one has its own middle.
         landmarks = (detections.landmarks + 0.5) / picture.scale - 0.5
         return self._aligner.align(picture.image_bgr, landmarks.astype(np.float32))
