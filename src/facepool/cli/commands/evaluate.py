@@ -29,7 +29,7 @@ from facepool.evaluation.identification import IdentificationResults, evaluate_s
 from facepool.evaluation.protocols import read_ground_truth, read_pairs, read_people, split
 from facepool.evaluation.report.summary import Results, Run, summarize, to_record
 from facepool.evaluation.verification import evaluate_all_pairs, evaluate_pairs
-from facepool.faces.analyze import Analyzer
+from facepool.faces.analyze import PREPARATION, Analyzer
 from facepool.files import digest_of, exists, in_a_home, users_folder, write_whole
 from facepool.runtime import installed_engines
 from facepool.thresholds import ThresholdPolicy
@@ -170,8 +170,8 @@ class Evaluation:
         return Run(
             command=shlex.join(["facepool", *sys.argv[1:]]),
             subject=str(self._subject),
-            model=space.model if embedded else self._context.models_in_use[0],
-            detector=self._context.models_in_use[0],
+            model=space.model if embedded else self._context.detector_in_use,
+            detector=self._context.detector_in_use,
             embedder=space.model if embedded else None,
             space=str(space) if embedded else None,
             device=self.analyzer.runs_on,
@@ -196,13 +196,14 @@ class Evaluation:
 
     def _recipe(self) -> str:
         """Everything beside a picture that its embedding depends on."""
-        detector = self._context.models_in_use[0]
+        detector = self._context.detector_in_use
         named = Path(detector)
         parts = {
             "facepool": facepool.__version__,
             "detector": digest_of(named) if exists(named) else self._context.store().resolve(detector).sha256,
             "detection": asdict(self._context.settings.detect_options()),
             "space": self.analyzer.space.id,
+            "preparation": PREPARATION,
             "engines": self.analyzer.runs_on,
         }
         return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
