@@ -27,7 +27,7 @@ from facepool.types import (
     one_line,
 )
 
-PREPARATION = 2
+PREPARATION = 3
 """Which way faces are prepared for the embedder: raised where the same picture gives another vector, so that results
 kept of an older way are not used."""
 _PICTURE_QUALITY = 90
