@@ -35,6 +35,7 @@ __all__ = [
     "default_threads",
     "installed_engines",
     "limit_threads",
+    "work_side_by_side",
 ]
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,15 @@ def limit_threads(threads: int) -> None:
     set_allowed_threads(threads)
     cv2.setNumThreads(threads)
     threadpool_limits(limits=threads)
+
+
+def work_side_by_side() -> None:
+    """Let OpenCV do what one thread asks of it in that thread.
+
+    For a process whose threads look at pictures of their own: what is to be done on one takes OpenCV less than a
+    millisecond, and its other threads then wait for more, which takes as long of a core that somebody else needs.
+    """
+    cv2.setNumThreads(1)
 
 
 class Runtime:
