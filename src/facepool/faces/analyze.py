@@ -11,6 +11,7 @@ from facepool.faces.align import Aligner
 from facepool.faces.detect import RetinaFace
 from facepool.faces.embed import Embedder
 from facepool.faces.find import Detect, FoundFaces, PictureFinder
+from facepool.faces.light import brighten_faces, brighten_picture
 from facepool.faces.quality import FaceMeasures, measure
 from facepool.models.catalog import FmrCurve
 from facepool.types import (
@@ -26,6 +27,9 @@ from facepool.types import (
     one_line,
 )
 
+PREPARATION = 3
+"""Which way faces are prepared for the embedder: raised where the same picture gives another vector, so that results
+kept of an older way are not used."""
 _PICTURE_QUALITY = 90
 
 Embed = Callable[[AlignedFaces], Floats]
@@ -100,7 +104,7 @@ class Analyzer:
 
     Images are taken for still pictures: where no face is clearly one, or a large picture has none that is large, they
     are looked at again, see ``facepool.faces.find``. Say ``moving`` for frames of what moves: these are looked at
-    once, as they lie.
+    once, as they lie. Where it is dark, networks are given a brighter copy; what is measured and kept is as captured.
 
     Args:
         detector: Finds faces.
@@ -199,7 +203,7 @@ class Analyzer:
         """
         if moving:
             _check_image(image_bgr)
-            return self._detect([image_bgr])[0]
+            return self._detect([brighten_picture(image_bgr)])[0]
         return self._find([image_bgr], moving=False)[0].detections
 
     def prepare(self, image_bgr: Image, detections: Detections) -> PreparedFaces:
@@ -212,8 +216,8 @@ class Analyzer:
         return self._prepare(image_bgr, FoundFaces.of(detections, (image_bgr.shape[1], image_bgr.shape[0])))
 
     def embed(self, aligned: AlignedFaces) -> Floats:
-        """Embed prepared faces: (N, D) float32, L2 norm 1; (0, D) for no face."""
-        return self._embed(aligned)
+        """Embed prepared faces, dark ones brightened: (N, D) float32, L2 norm 1; (0, D) for no face."""
+        return self._embed(AlignedFaces(brighten_faces(aligned.images_bgr), aligned.template))
 
     def describe(self, image_bgr: Image, detections: Detections) -> Faces:
         """Prepare some faces of an image and embed them; ``analyze`` is ``find`` and then ``describe``."""
@@ -223,9 +227,10 @@ class Analyzer:
     def _find(self, images_bgr: Sequence[Image], *, moving: bool) -> list[FoundFaces]:
         for image_bgr in images_bgr:
             _check_image(image_bgr)
+        bright = [brighten_picture(image_bgr) for image_bgr in images_bgr]
         if not moving:
-            return self._pictures.find(images_bgr)
-        found = zip(images_bgr, self._detect(images_bgr), strict=True)
+            return self._pictures.find(bright)
+        found = zip(images_bgr, self._detect(bright), strict=True)
         return [FoundFaces.of(detections, (image.shape[1], image.shape[0])) for image, detections in found]
 
     def _prepare(self, image_bgr: Image, found: FoundFaces) -> PreparedFaces:
