@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from facepool.recognize.decide import Claim, Criteria, decide, decide_together
-from facepool.recognize.fuse import LEAST_WEIGHT, Observation, fuse, keep, likeness, weigh, weight_to_beat
+from facepool.recognize.fuse import LEAST_WEIGHT, Observation, fuse, keep, likeness, promise_to_beat, weigh
 from facepool.types import Candidate, Floats, Pose
 
 PEOPLE = 3
@@ -16,7 +16,7 @@ ROWS = st.lists(st.tuples(*[st.floats(-1, 1, width=32)] * PEOPLE), min_size=1, m
 
 def observation(weight: float, yaw: float | None = 0.0, time_s: float = 0.0) -> Observation:
     pose = None if yaw is None else Pose(yaw, 0.0, 0.0)
-    return Observation(np.eye(4, dtype=np.float32)[0], weight, pose, 100.0, time_s)
+    return Observation(np.eye(4, dtype=np.float32)[0], weight, weight, pose, 100.0, time_s)
 
 
 def kept(*observations: Observation, capacity: int = 8, per_pose: int = 3) -> tuple[Observation, ...]:
@@ -84,10 +84,10 @@ def test_one_pose_does_not_crowd_out_the_others() -> None:
 
 def test_an_observation_has_to_beat_the_weakest_of_its_pose() -> None:
     remembered = kept(observation(0.5, 0), observation(0.3, 3), observation(0.8, 30), observation(0.1, None))
-    assert weight_to_beat(remembered, Pose(5, 0, 0), 12) == 0.3
-    assert weight_to_beat(remembered, Pose(25, 0, 0), 12) == 0.8
-    assert weight_to_beat(remembered, Pose(15, 0, 0), 12) is None
-    assert weight_to_beat(remembered, None, 12) == 0.1
+    assert promise_to_beat(remembered, Pose(5, 0, 0), 12) == 0.3
+    assert promise_to_beat(remembered, Pose(25, 0, 0), 12) == 0.8
+    assert promise_to_beat(remembered, Pose(15, 0, 0), 12) is None
+    assert promise_to_beat(remembered, None, 12) == 0.1
 
 
 def test_likeness_is_to_the_nearest_observation() -> None:

@@ -1,7 +1,7 @@
 """From an image to faces with embeddings: detection, alignment, quality, pose and embedding in one pass."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from facepool.errors import ImageUnreadable
 from facepool.faces.align import Aligner
 from facepool.faces.detect import RetinaFace
-from facepool.faces.embed import Embedder
+from facepool.faces.embed import EmbeddedFaces, Embedder
 from facepool.faces.find import Detect, FoundFaces, PictureFinder
 from facepool.faces.quality import FaceMeasures, measure
 from facepool.models.catalog import FmrCurve
@@ -20,6 +20,7 @@ from facepool.types import (
     Floats,
     Frame,
     Image,
+    Indices,
     Pose,
     Sample,
     counted,
@@ -28,8 +29,8 @@ from facepool.types import (
 
 _PICTURE_QUALITY = 90
 
-Embed = Callable[[AlignedFaces], Floats]
-"""Turns aligned faces into vectors, as ``Embedder.embed``."""
+Embed = Callable[[AlignedFaces], EmbeddedFaces]
+"""Turns aligned faces into vectors, as ``Embedder.embed_with_quality``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,15 @@ class PreparedFaces:
         """Number of faces."""
         return len(self.detections)
 
+    def __getitem__(self, rows: Indices) -> "PreparedFaces":
+        poses = [self.poses[row] for row in rows.tolist()]
+        return PreparedFaces(self.detections[rows], self.aligned[rows], self.measures[rows], poses)
+
+    def embedded(self, result: EmbeddedFaces) -> Faces:
+        """The same faces with what the embedder made of them."""
+        measures = replace(self.measures, unified=result.qualities)
+        return Faces(self.detections, result.vectors, measures, self.poses, self.aligned)
+
 
 class Analyzer:
     """Finds, aligns, measures and embeds the faces of images.
@@ -116,7 +126,7 @@ class Analyzer:
         self._pictures = PictureFinder(detector, detector.detect, detector.detect_closer)
         self._aligner = aligner
         self._embedder = embedder
-        self._embed: Embed = embedder.embed
+        self._embed: Embed = embedder.embed_with_quality
 
     def with_stages(self, detect: Callable[[Detect, str], Detect], embed: Callable[[Embed, str], Embed]) -> "Analyzer":
         """The same analyzer with something before its networks, for example a queue.
@@ -167,8 +177,8 @@ class Analyzer:
         """
         found = zip(images_bgr, self._find(images_bgr, moving=moving), strict=True)
         prepared = [self._prepare(image, faces) for image, faces in found]
-        vectors = self._embed_together([faces.aligned for faces in prepared])
-        return [_faces(faces, embeddings) for faces, embeddings in zip(prepared, vectors, strict=True)]
+        results = self._embed_together([faces.aligned for faces in prepared])
+        return [faces.embedded(result) for faces, result in zip(prepared, results, strict=True)]
 
     def embed_batch(self, images_bgr: Sequence[Image]) -> list[tuple[Detections, Floats]]:
         """Find and embed the faces of several still pictures, without pose and quality.
@@ -185,7 +195,7 @@ class Analyzer:
         found = [faces.detections for faces in self._find(images_bgr, moving=False)]
         pictures = zip(images_bgr, found, strict=True)
         aligned = [self._aligner.align(image, detections.landmarks) for image, detections in pictures]
-        return list(zip(found, self._embed_together(aligned), strict=True))
+        return list(zip(found, [result.vectors for result in self._embed_together(aligned)], strict=True))
 
     def find(self, image_bgr: Image, *, moving: bool = False) -> Detections:
         """Find the faces of one image, and nothing else.
@@ -213,12 +223,15 @@ class Analyzer:
 
     def embed(self, aligned: AlignedFaces) -> Floats:
         """Embed prepared faces: (N, D) float32, L2 norm 1; (0, D) for no face."""
-        return self._embed(aligned)
+        return self._embed(aligned).vectors
+
+    def embed_prepared(self, prepared: PreparedFaces) -> Faces:
+        """Embed prepared faces, and judge them by what comes of it."""
+        return prepared.embedded(self._embed(prepared.aligned))
 
     def describe(self, image_bgr: Image, detections: Detections) -> Faces:
         """Prepare some faces of an image and embed them; ``analyze`` is ``find`` and then ``describe``."""
-        prepared = self.prepare(image_bgr, detections)
-        return _faces(prepared, self.embed(prepared.aligned))
+        return self.embed_prepared(self.prepare(image_bgr, detections))
 
     def _find(self, images_bgr: Sequence[Image], *, moving: bool) -> list[FoundFaces]:
         for image_bgr in images_bgr:
@@ -233,16 +246,11 @@ class Analyzer:
         aligned = self._aligner.align(image_bgr, detections.landmarks)
         return PreparedFaces(detections, aligned, measure(detections, aligned, heads.misfit_mm), heads.poses)
 
-    def _embed_together(self, aligned: Sequence[AlignedFaces]) -> list[Floats]:
+    def _embed_together(self, aligned: Sequence[AlignedFaces]) -> list[EmbeddedFaces]:
         if not aligned:
             return []
         crops = AlignedFaces(np.concatenate([faces.images_bgr for faces in aligned]), self._aligner.template)
-        ends = np.cumsum([len(faces) for faces in aligned])
-        return np.split(self.embed(crops), ends[:-1])
-
-
-def _faces(prepared: PreparedFaces, embeddings: Floats) -> Faces:
-    return Faces(prepared.detections, embeddings, prepared.measures, prepared.poses, prepared.aligned)
+        return self._embed(crops).split([len(faces) for faces in aligned])
 
 
 def face_jpeg(image_bgr: Image) -> bytes:

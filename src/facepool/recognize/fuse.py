@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from facepool.faces.analyze import Faces
 from facepool.types import Floats, Image, Pose
 
 LEAST_WEIGHT = 0.05
@@ -25,6 +26,7 @@ class Observation:
     Attributes:
         embedding: (D,) float32, L2 norm 1.
         weight: How much it counts, above 0 and at most 1; see ``weigh``.
+        promise: The same as it was expected before the face was embedded.
         pose: None where it could not be measured.
         size_px: Shorter side of the face's box in source pixels.
         time_s: When it was seen.
@@ -35,12 +37,37 @@ class Observation:
 
     embedding: Floats
     weight: float
+    promise: float
     pose: Pose | None
     size_px: float
     time_s: float
     quality: float = 0.0
     score: float = 0.0
     aligned_bgr: Image | None = field(default=None, repr=False)
+
+
+def observe(faces: Faces, row: int, time_s: float, promise: float = 1.0, *, with_picture: bool) -> Observation:
+    """One face of an image as an observation.
+
+    Args:
+        faces: Of the image.
+        row: Which of them.
+        time_s: When it was seen.
+        promise: What it was expected to weigh before it was embedded; of no account where nothing is chosen by that.
+        with_picture: Whether to remember what it looks like, if that was kept.
+    """
+    quality, pose = float(faces.measures.overall[row]), faces.poses[row]
+    return Observation(
+        embedding=faces.embeddings[row],
+        weight=weigh(quality, pose),
+        promise=promise,
+        pose=pose,
+        size_px=float(faces.measures.size_px[row]),
+        time_s=time_s,
+        quality=quality,
+        score=float(faces.measures.score[row]),
+        aligned_bgr=faces.aligned.images_bgr[row].copy() if with_picture and faces.aligned is not None else None,
+    )
 
 
 def weigh(quality: float, pose: Pose | None) -> float:
@@ -124,9 +151,10 @@ def likeness(observations: Sequence[Observation], embedding: Floats) -> float:
     return float(np.max(np.stack([observation.embedding for observation in observations]) @ embedding))
 
 
-def weight_to_beat(observations: Sequence[Observation], pose: Pose | None, same_pose_degrees: float) -> float | None:
-    """The weight of the weakest observation of a pose; None where nothing shows the face from there."""
-    return min((old.weight for old in observations if _same_pose(old.pose, pose, same_pose_degrees)), default=None)
+def promise_to_beat(observations: Sequence[Observation], pose: Pose | None, same_pose_degrees: float) -> float | None:
+    """What the weakest observation of a pose promised; None where nothing shows the face from there."""
+    alike = [old for old in observations if _same_pose(old.pose, pose, same_pose_degrees)]
+    return min(alike, key=lambda old: (old.weight, old.promise)).promise if alike else None
 
 
 def _same_pose(one: Pose | None, other: Pose | None, degrees: float) -> bool:
