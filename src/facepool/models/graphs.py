@@ -124,7 +124,7 @@ class _Cleaner:
             )
         del graph.initializer[:], graph.value_info[:]
         graph.initializer.extend(numpy_helper.from_array(self._constants[name], name) for name in used)
-        _keep(graph.input, inputs)
+        keep(graph.input, inputs)
         for value in (*graph.input, *graph.output):
             value.type.tensor_type.shape.dim[0].dim_param = "batch"
         onnx.checker.check_model(self._model, full_check=True)
@@ -156,12 +156,12 @@ class _Cleaner:
         output = norm.output[0]
         self._constants[f"{output}_weight"] = (weight * scale.reshape(shape)).astype(np.float32)
         self._constants[f"{output}_bias"] = shift.astype(np.float32)
-        _keep(maker.input, [maker.input[0], f"{output}_weight", f"{output}_bias"])
+        keep(maker.input, [maker.input[0], f"{output}_weight", f"{output}_bias"])
         maker.output[0] = output
         return True
 
     def _replace_nodes(self, nodes: Iterable[NodeProto]) -> None:
-        _keep(self._graph.node, list(nodes))
+        keep(self._graph.node, list(nodes))
 
 
 def _is_plain(node: NodeProto) -> bool:
@@ -176,7 +176,7 @@ def _attribute(node: NodeProto, name: str, default: float) -> float:
     return float(found)
 
 
-def _keep(field: MutableSequence[_Item], items: Sequence[_Item]) -> None:
+def keep(field: MutableSequence[_Item], items: Sequence[_Item]) -> None:
     """Make a repeated field of a protobuf message hold these items, which may come from itself."""
     copies = [deepcopy(item) for item in items]
     del field[:]
@@ -218,7 +218,7 @@ def free_batch(original: bytes) -> bytes:
     """
     model = parse(original)
     graph = model.graph
-    (image,) = _true_inputs(model)
+    (image,) = true_inputs(model)
     _free_reshapes(model, image)
     del graph.value_info[:]
     for value in (image, *graph.output):
@@ -230,7 +230,7 @@ def free_batch(original: bytes) -> bytes:
 def _free_reshapes(model: ModelProto, image: ValueInfoProto) -> None:
     """Have each reshape of what comes from the image take over the batch, if it names its fixed number."""
     graph, fixed = model.graph, _sides(image)[0]
-    shapes = {tensor.name: tensor for tensor in graph.initializer} | _constants(graph.node)
+    shapes = constants_of(model)
     from_image = {image.name}
     for node in graph.node:
         if from_image.isdisjoint(node.input):
@@ -246,9 +246,10 @@ def _free_reshapes(model: ModelProto, image: ValueInfoProto) -> None:
             node.input[1] = name
 
 
-def _constants(nodes: Iterable[NodeProto]) -> dict[str, TensorProto]:
-    values = {node.output[0]: node.attribute[0].t for node in nodes if node.op_type == "Constant"}
-    return {name: tensor for name, tensor in values.items() if tensor.data_type == TensorProto.INT64}
+def constants_of(model: ModelProto) -> dict[str, TensorProto]:
+    """The tensors that a graph holds, as initializers and as nodes, by name."""
+    nodes = [node for node in model.graph.node if node.op_type == "Constant" and node.attribute[0].name == "value"]
+    return {t.name: t for t in model.graph.initializer} | {node.output[0]: node.attribute[0].t for node in nodes}
 
 
 def check_fit(content: bytes, file: str, spec: NetworkSpec) -> Preparation:
@@ -280,12 +281,12 @@ class _Misfit(Exception):
 
 def _find_preparation(content: bytes, spec: NetworkSpec) -> Preparation:
     graph = parse(content)
-    inputs = [_sides(value) for value in _true_inputs(graph)]
+    inputs = [_sides(value) for value in true_inputs(graph)]
     if len(inputs) != 1 or len(inputs[0]) != 4 or inputs[0][1] not in (0, 3):
         raise _Misfit("it does not have one input of shape (N, 3, H, W)")
     if isinstance(spec, RetinaFaceSpec):
         _check_detector(graph, inputs[0], spec)
-        return "none"
+        return "heads"
     if inputs[0][0] == 0:
         _check_embedder(graph, inputs[0], spec)
         return "none"
@@ -333,7 +334,7 @@ def _output_sides(model: ModelProto, image_sides: Sides) -> dict[str, Sides]:
     """The shape of each output for an input of the given shape, by shape inference."""
     asked = deepcopy(model)
     graph = asked.graph
-    (image,) = _true_inputs(asked)
+    (image,) = true_inputs(asked)
     image.type.CopyFrom(helper.make_tensor_type_proto(TensorProto.FLOAT, image_sides))
     del graph.value_info[:]
     for value in graph.output:  # what the export claims need not hold for this input
@@ -346,7 +347,7 @@ def _output_sides(model: ModelProto, image_sides: Sides) -> dict[str, Sides]:
     return {value.name: _sides(value) for value in inferred.graph.output}
 
 
-def _true_inputs(model: ModelProto) -> list[ValueInfoProto]:
+def true_inputs(model: ModelProto) -> list[ValueInfoProto]:
     """The inputs without the weights, which older exports declare as inputs, too."""
     weights = {tensor.name for tensor in model.graph.initializer}
     return [value for value in model.graph.input if value.name not in weights]

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from facepool.errors import ConfigError, LicenceNotAccepted, ModelCorrupt, NotWritable, PathMissing
 from facepool.files import digest_of, in_a_home, only_writer, storage_errors, sweep, users_folder, write_whole
-from facepool.models.catalog import CATALOG, PACKS, Asset, InstalledModel, ModelEntry, Progress, unknown
+from facepool.models.catalog import CATALOG, PACKS, Asset, InstalledModel, ModelEntry, Progress, RetinaFaceSpec, unknown
 from facepool.models.checkpoints import CHECKPOINT_SUFFIXES
 
 if TYPE_CHECKING:
@@ -279,14 +279,10 @@ class ModelStore:
             self._prepare(entry, problem)
 
     def _prepare(self, entry: ModelEntry, problem: str) -> None:
-        # onnx takes 0.2 s to import, and most runs find the graph prepared
-        from facepool.models.graphs import clean, free_batch  # noqa: PLC0415 -- see above
-
         graph, manifest = _pair(self.root / "prepared", entry)
         if manifest.exists():
             _log.warning("The prepared graph of %s cannot be used (%s); it is made again", entry.name, problem)
-        make = clean if entry.preparation == "dequantize" else free_batch
-        content = make(self._original(entry.sha256).read_bytes())
+        content = _prepared(self._original(entry.sha256).read_bytes(), entry)
         record = {"sha256": hashlib.sha256(content).hexdigest(), "recipe": _recipe(entry)}
         write_whole(graph, content)
         write_whole(manifest, json.dumps(record, indent=1).encode())
@@ -410,6 +406,17 @@ class OptimizedGraphs:
                 for path in paths:
                     path.unlink(missing_ok=True)
         return bool(paths)
+
+
+def _prepared(original: bytes, entry: ModelEntry) -> bytes:
+    """The graph to run in place of a model's own."""
+    # onnx takes 0.2 s to import, and most runs find the graph prepared
+    from facepool.models.graphs import clean, free_batch  # noqa: PLC0415 -- see above
+    from facepool.models.heads import expose_heads  # noqa: PLC0415 -- see above
+
+    if isinstance(entry.spec, RetinaFaceSpec):
+        return expose_heads(original, entry.spec)
+    return clean(original) if entry.preparation == "dequantize" else free_batch(original)
 
 
 def _pair(folder: Path, entry: ModelEntry) -> tuple[Path, Path]:

@@ -19,6 +19,7 @@ from facepool.errors import DeviceUnavailable, EngineMissing
 from facepool.runtime import onnxruntime_engine, openvino_engine
 from facepool.runtime.graph import Device, DeviceKind, EngineReport, Graph, GraphRequest, Loader
 from facepool.runtime.openvino_engine import default_cache
+from facepool.runtime.trial import Outcome
 from facepool.threads import default_threads, set_allowed_threads
 from facepool.types import PixelFeed
 
@@ -28,11 +29,13 @@ __all__ = [
     "Graph",
     "GraphRequest",
     "Loader",
+    "Outcome",
     "Runtime",
     "default_cache",
     "default_threads",
     "installed_engines",
     "limit_threads",
+    "work_side_by_side",
 ]
 
 log = logging.getLogger(__name__)
@@ -46,6 +49,15 @@ def limit_threads(threads: int) -> None:
     set_allowed_threads(threads)
     cv2.setNumThreads(threads)
     threadpool_limits(limits=threads)
+
+
+def work_side_by_side() -> None:
+    """Let OpenCV do what one thread asks of it in that thread.
+
+    For a process whose threads look at pictures of their own: what is to be done on one takes OpenCV less than a
+    millisecond, and its other threads then wait for more, which takes as long of a core that somebody else needs.
+    """
+    cv2.setNumThreads(1)
 
 
 class Runtime:
@@ -74,8 +86,17 @@ class Runtime:
 
     @property
     def multiplies_bfloat16(self) -> bool:
-        """Whether graphs that may be rounded to bfloat16 run faster for it; imports the engine."""
-        return self._load is openvino_engine.load and openvino_engine.multiplies_bfloat16()
+        """Whether graphs that may be rounded to bfloat16 run faster for it; imports the engine.
+
+        What the engine promises is tried once, in a process of its own, and remembered in the cache.
+        """
+        tried = self.bfloat16_tried
+        return tried is not None and tried.kept
+
+    @property
+    def bfloat16_tried(self) -> Outcome | None:
+        """What trying bfloat16 showed on this machine; None where no engine in use promises it."""
+        return openvino_engine.bfloat16(self._cache) if self._load is openvino_engine.load else None
 
     def load(self, path: Path, feed: PixelFeed | None = None, *, bfloat16: bool = False) -> Graph:
         """Load an ONNX file.

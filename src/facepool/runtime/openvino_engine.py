@@ -25,12 +25,14 @@ import numpy as np
 
 from facepool.errors import StorageError
 from facepool.files import PRIVATE, digest_of, sweep, users_folder, write_whole
+from facepool.runtime import trial
 from facepool.runtime.graph import EngineReport, Graph, GraphRequest, limits_named, unreadable
+from facepool.runtime.trial import Outcome
 from facepool.types import Floats, Image, PixelFeed
 
 log = logging.getLogger(__name__)
 
-_CPU = "CPU"
+CPU = "CPU"
 _CAPABILITIES = "OPTIMIZATION_CAPABILITIES"
 KEPT = 12
 """How many compiled graphs stay; the ones used longest ago go first."""
@@ -57,18 +59,32 @@ def is_usable() -> bool:
 
 def report() -> EngineReport:
     """What is installed."""
-    return EngineReport("OpenVINO", _version(_openvino()), ("cpu",))
+    return EngineReport("OpenVINO", _version(import_openvino()), ("cpu",))
 
 
-def multiplies_bfloat16() -> bool:
-    """Whether this processor has instructions for bfloat16; imports OpenVINO."""
+def bfloat16(cache: Path | None) -> Outcome | None:
+    """Whether bfloat16 works and pays on this processor; None where OpenVINO does not promise it, which it imports for.
+
+    Args:
+        cache: Folder in which it is remembered what trying showed; None for nowhere.
+    """
     with limits_named("OpenVINO cannot start"):
-        return "BF16" in _openvino().Core().get_property(_CPU, _CAPABILITIES)
+        openvino = import_openvino()
+        core = openvino.Core()
+        if "BF16" not in core.get_property(CPU, _CAPABILITIES):
+            return None
+        return trial.outcome({"engine": openvino.__version__, **_processor(core)}, cache)
 
 
 def load(request: GraphRequest) -> Graph:
     """Load a graph on the CPU, for any kind of device; see ``Loader``."""
     return _OpenVinoGraph(_Maker(request))
+
+
+def _processor(core: Any) -> dict[str, object]:  # noqa: ANN401 -- OpenVINO ships no types
+    """What decides which instructions are used."""
+    properties = [core.get_property(CPU, name) for name in ("FULL_DEVICE_NAME", _CAPABILITIES)]
+    return {"processor": properties, "held back by": trial.held_back_by()}
 
 
 class _Compiled:
@@ -106,13 +122,13 @@ class _Maker:
     """Makes what runs out of an ONNX file."""
 
     def __init__(self, request: GraphRequest) -> None:
-        self.version = _version(_openvino())
+        self.version = _version(import_openvino())
         self._path = request.path
         self._file: tuple[str, int, int] | None = None
         self._own: mmap.mmap | None = None
         self._kept = CompiledGraphs(request.cache) if request.cache else None
         self._feed = request.feed
-        self._core = _openvino().Core()
+        self._core = import_openvino().Core()
         # How many threads there are is decided at every start.
         self._lasting = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -144,8 +160,8 @@ class _Maker:
         if self._kept is None:
             return _Compiled(self._compile(shape))
         circumstances = {
-            "engine": _openvino().__version__,
-            "processor": [self._core.get_property(_CPU, name) for name in ("FULL_DEVICE_NAME", _CAPABILITIES)],
+            "engine": import_openvino().__version__,
+            **_processor(self._core),
             "settings": self._lasting,
             "feed": self._feed,
             "shape": shape,
@@ -168,8 +184,8 @@ class _Maker:
             log.info("What was compiled before cannot be copied, so it is compiled again: %s", error)
             return None
         try:
-            tensor = _openvino().Tensor(np.frombuffer(weights, np.uint8), shared_memory=True)
-            return _Compiled(self._core.import_model(tensor, _CPU, self._settings), weights)
+            tensor = import_openvino().Tensor(np.frombuffer(weights, np.uint8), shared_memory=True)
+            return _Compiled(self._core.import_model(tensor, CPU, self._settings), weights)
         except RuntimeError as error:
             log.info("OpenVINO does not take what it compiled before, so it compiles again: %s", error)
             return None
@@ -180,7 +196,7 @@ class _Maker:
             model = _taking_pixels(model, self._feed)
         if shape is not None:
             model.reshape(shape)
-        return self._core.compile_model(model, _CPU, self._settings)
+        return self._core.compile_model(model, CPU, self._settings)
 
     def _read_model(self) -> Any:  # noqa: ANN401 -- OpenVINO ships no types
         return self._core.read_model(self._path if self._own is None else bytes(self._own))
@@ -217,7 +233,7 @@ def _keep(kept: "CompiledGraphs", key: str, compiled: Any) -> None:  # noqa: ANN
 
 def _taking_pixels(model: Any, feed: PixelFeed) -> Any:  # noqa: ANN401 -- OpenVINO ships no types
     """The model with a feed in front of it, from (N, H, W, 3) uint8 BGR on."""
-    openvino = _openvino()
+    openvino = import_openvino()
     processor = openvino.preprocess.PrePostProcessor(model)
     taken = processor.input()
     taken.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
@@ -348,7 +364,7 @@ def _time_of_use(path: Path) -> int:
     return 0
 
 
-def _openvino() -> ModuleType:
+def import_openvino() -> ModuleType:
     """The engine, imported when it is first asked for, and without its telemetry.
 
     ``import openvino`` reports the start to an analytics server from a forked process and writes an identifier into

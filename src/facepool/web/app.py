@@ -42,8 +42,8 @@ from facepool.web.services.collections import Collections
 
 _STATIC = Path(str(files("facepool.web") / "static"))
 _ROUTERS = (
+    recognition.router,  # asked most; whatever comes before the one that is meant is tried in vain
     persons.router,
-    recognition.router,
     pool.router,
     suggestions.router,
     activity.router,

@@ -34,6 +34,7 @@ from facepool.config import Settings
 from facepool.errors import ConfigError, PathMissing
 from facepool.gallery.address import PoolAddress, PostgresAddress, make_folder_of
 from facepool.gallery.collections import has_collection, unknown_collection
+from facepool.runtime import work_side_by_side
 from facepool.threads import default_threads
 from facepool.web.allocator import keep_heaps_small
 from facepool.web.app import create_app
@@ -229,7 +230,9 @@ def _serve(context: CommandContext, plan: _Plan, listener: socket.socket, starte
         workers=plan.workers,
         most_collections=plan.most_collections,
     )
-    services = assemble(context.settings, context.analyzer, options)
+    analyzer = context.analyzer
+    work_side_by_side()
+    services = assemble(context.settings, analyzer, options)
     app = create_app(services, most_bytes=plan.most_bytes, deadline_s=plan.deadline_s, deployment=plan.deployment)
     if context.settings.camera or context.settings.frigate:
         with app.state.collections.using(context.settings.collection) as meant:

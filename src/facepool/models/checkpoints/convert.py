@@ -30,8 +30,9 @@ from facepool.errors import ModelCorrupt, ModelUnavailable, ModelUnsupported, Pa
 from facepool.files import digest_of, write_whole
 from facepool.models.catalog import EmbedderSpec, InstalledModel, Licence, ModelEntry, NetworkSpec, RetinaFaceSpec, Task
 from facepool.models.checkpoints.torch_file import is_checkpoint, read_state_dict
+from facepool.models.heads import expose_heads
 
-_VERSION = 1
+_VERSION = 2
 """Part of the cached file's name: raise it when the graphs that are written change."""
 
 _EXPECTED = (
@@ -102,7 +103,7 @@ def convert_checkpoint(path: Path, cache_dir: Path) -> InstalledModel:
     spec, build = _recognize(weights, path.name)
     graph = cache_dir / f"{sha256}.v{_VERSION}.onnx"
     if not _is_intact(graph):
-        written = build(weights).SerializeToString()
+        written = build(weights)
         write_whole(graph, written)
         write_whole(_digest_file(graph), hashlib.sha256(written).hexdigest().encode())
     task: Task = "detect" if isinstance(spec, RetinaFaceSpec) else "embed"
@@ -408,6 +409,11 @@ def build_retinaface(weights: StateDict) -> onnx.ModelProto:
     )
 
 
+def _write_retinaface(weights: StateDict) -> bytes:
+    """The detector's file, as the store has those of other detectors."""
+    return expose_heads(build_retinaface(weights).SerializeToString(), RETINAFACE_SPEC)
+
+
 def _body(writer: GraphWriter) -> list[Feature]:
     stem = _conv(writer, writer.input, "body.stage1.0", _STEM, stride=2)
     stage1 = _stage(writer, stem, "body.stage1", _STAGE_1, first=1)
@@ -541,14 +547,14 @@ def _embedding(writer: GraphWriter, weights: StateDict, x: Feature) -> int:
     return dimension
 
 
-def _recognize(weights: StateDict, name: str) -> tuple[NetworkSpec, Callable[[StateDict], onnx.ModelProto]]:
+def _recognize(weights: StateDict, name: str) -> tuple[NetworkSpec, Callable[[StateDict], bytes]]:
     keys = set(weights)
     if "body.stage1.0.0.weight" in keys:
-        return RETINAFACE_SPEC, build_retinaface
+        return RETINAFACE_SPEC, _write_retinaface
     if "input_layer.0.weight" in keys:
         if any(".res_layer.5." in key for key in keys):
             raise ModelUnsupported(f"{name} is an IR-SE embedder, which is not supported", why=_EXPECTED)
-        return ir_spec_of(weights), build_ir_embedder
+        return ir_spec_of(weights), lambda checked: build_ir_embedder(checked).SerializeToString()
     if any(key.startswith("body.layer1.") for key in keys):
         raise ModelUnsupported(
             f"{name} is a RetinaFace with a ResNet-50 body, which is not supported",
