@@ -30,6 +30,7 @@ from facepool import ModelChoice, load_analyzer, read_image
 from facepool.evaluation.embeddings import choose_face
 from facepool.faces.analyze import Analyzer
 from facepool.faces.quality import measure
+from facepool.geometry import CROP
 from facepool.groups.drift import MOST_LEARNED, Core, LearnRule, SeenFace, View, most_degrees, propose, tilted
 from facepool.models.catalog import FmrCurve
 from facepool.recognize.decide import Criteria, decide
@@ -490,9 +491,8 @@ def main() -> None:
     faces, pools = look_at(arguments.root, arguments.cache, analyzer), Pools(analyzer.fmr)
 
     def embed(pictures: Sequence[Image]) -> Floats:
-        template = analyzer.space.template
         parts = [pictures[start : start + _BATCH] for start in range(0, len(pictures), _BATCH)]
-        return np.concatenate([analyzer.embed(AlignedFaces(np.stack(part), template)) for part in parts])
+        return np.concatenate([analyzer.embed(AlignedFaces(np.stack(part), CROP)) for part in parts])
 
     for size in arguments.size:
         for templates in arguments.templates:

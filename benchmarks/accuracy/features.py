@@ -22,7 +22,7 @@ import numpy.typing as npt
 from facepool import ModelStore, read_image
 from facepool.faces.align import Aligner
 from facepool.faces.detect import DETECTOR_PRESETS, DetectOptions, RetinaFace
-from facepool.faces.embed import Embedder
+from facepool.faces.embed import Embedder, Part
 from facepool.faces.pose import fit_heads
 from facepool.faces.quality import measure
 from facepool.models.catalog import EmbedderSpec, InstalledModel, RetinaFaceSpec, space_of
@@ -117,11 +117,8 @@ class Networks:
         assert isinstance(detector.entry.spec, RetinaFaceSpec)
         assert isinstance(chosen.entry.spec, EmbedderSpec)
         self._graph, self._spec = runtime.load(detector.graph, detector.entry.spec.feed), detector.entry.spec
-        self.embedder = Embedder(
-            runtime.load(chosen.graph, chosen.entry.spec.feed),
-            replace(chosen.entry.spec, mirrored=False),
-            space_of(chosen.entry),
-        )
+        graph, spec = runtime.load(chosen.graph, chosen.entry.spec.feed), replace(chosen.entry.spec, mirrored=False)
+        self.embedder = Embedder([Part(graph, spec)], space_of(chosen.entry))
 
     def detector(self, options: DetectOptions) -> RetinaFace:
         return RetinaFace(self._graph, self._spec, options)

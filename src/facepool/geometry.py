@@ -24,7 +24,22 @@ ARCFACE_112: Floats = np.array(
 Source: the alignment of ArcFace (Deng et al., 2019), as used by the whole family of embedders.
 """
 
-TEMPLATES: dict[str, tuple[Floats, int]] = {"arcface-112": (ARCFACE_112, 112)}
+_OMZ_128: Floats = np.array(
+    [
+        [40.3928, 59.0815],
+        [87.3757, 59.0815],
+        [64.0335, 81.9846],
+        [44.7324, 105.5606],
+        [83.6398, 105.5606],
+    ],
+    dtype=np.float32,
+)
+"""The same on the 128x128 picture of Open Model Zoo's face-reidentification-retail-0095, whose description has them."""
+
+CROP = "arcface-112"
+"""The template that faces are cut out on. Networks of another template see a part of that crop, enlarged."""
+
+TEMPLATES: dict[str, tuple[Floats, int]] = {CROP: (ARCFACE_112, 112), "omz-128": (_OMZ_128, 128)}
 """Alignment templates: name to (landmarks, side in pixels). A name is part of the embedding space: change a template,
 change its name."""
 

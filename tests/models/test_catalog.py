@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -8,9 +9,11 @@ from facepool.models.catalog import (
     DEFAULT_PACK,
     DEMO_PHOTOS,
     PACKS,
+    EmbedderEntry,
     EmbedderSpec,
     ModelEntry,
     PackageMember,
+    embedder_of,
     find_pack,
     space_of,
 )
@@ -20,7 +23,8 @@ HEX = re.compile(r"[0-9a-f]{64}")
 
 def test_packs_name_a_detector_and_an_embedder_of_the_catalog() -> None:
     for pack in PACKS.values():
-        assert (CATALOG[pack.detector].task, CATALOG[pack.embedder].task) == ("detect", "embed")
+        networks = embedder_of(pack.embedder, CATALOG).networks
+        assert (CATALOG[pack.detector].task, *{network.task for network in networks}) == ("detect", "embed")
 
 
 def test_the_default_pack_is_free_to_use_and_comes_from_the_package_index_first() -> None:
@@ -49,6 +53,40 @@ def test_faces_with_and_without_their_mirror_image_are_never_compared() -> None:
     averaged, alone = space_of(CATALOG["sface"]), space_of(CATALOG["sface-single"])
     assert averaged.weights_sha256 == alone.weights_sha256
     assert averaged.id != alone.id
+
+
+def test_the_spaces_of_pools_that_exist_stay_what_they_are() -> None:
+    ids = {name: space_of(CATALOG[name]).id for name in ("sface", "sface-single", "arcface-mbf", "adaface-ir18")}
+    assert ids == {
+        "sface": "04c6545fde82247f",
+        "sface-single": "3f98c4b70a8eef6d",
+        "arcface-mbf": "91fa84f7caa00a64",
+        "adaface-ir18": "12ca6418a265ebd4",
+    }
+
+
+def test_the_space_of_several_networks_is_of_all_weights_views_and_files() -> None:
+    both = embedder_of("sface-omz", CATALOG)
+    single, omz = both.networks
+    unlike = [
+        replace(both, weights=(0.6, 0.8)),
+        replace(both, networks=(CATALOG["sface"], omz)),
+        replace(both, networks=(single, replace(omz, sha256="ab" * 32))),
+        replace(both, networks=(single, replace(omz, beside=()))),
+        EmbedderEntry("other", (omz, single), both.weights, None),
+    ]
+    assert len({embedder.space.id for embedder in (both, *unlike)}) == 1 + len(unlike)
+    assert (both.space.dimension, both.space.template, both.space.mirrored) == (384, "arcface-112", False)
+    assert replace(both, name="called otherwise").space.id == both.space.id
+
+
+def test_an_embedder_of_one_network_is_of_that_networks_space() -> None:
+    alone = embedder_of("sface", CATALOG)
+    assert (alone.space, alone.weights, alone.fmr) == (space_of(CATALOG["sface"]), (1.0,), CATALOG["sface"].spec.fmr)  # type: ignore[union-attr]
+    with pytest.raises(ModelUnsupported, match="makes no embeddings"):
+        embedder_of("retinaface-r18", CATALOG)
+    with pytest.raises(UnknownModel, match="Perhaps 'sface-omz'"):
+        embedder_of("sface-oms", CATALOG)
 
 
 def test_weights_without_clear_terms_count_as_restricted() -> None:

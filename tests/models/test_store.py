@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from facepool.errors import DiskFull, LicenceNotAccepted, ModelCorrupt, ModelUnavailable, NotWritable, UnknownModel
-from facepool.models.catalog import Asset, AssetFile, Download
+from facepool.models.catalog import Asset, Download, PublishedFile
 from facepool.models.store import ModelStore, default_root
 from support.model_sources import CONTENT, NO_INDEX, RESTRICTED, FakeIndex, FakeServer, entry, serve, sha256
 from support.paths import TESTS
@@ -184,7 +184,7 @@ def test_a_removed_model_is_gone(open_store: ModelStore, tmp_path: Path) -> None
 
 
 def test_an_asset_is_a_folder_of_verified_files(store: ModelStore, server: FakeServer) -> None:
-    asset = Asset("photos", RESTRICTED, (AssetFile("a.bin", sha256(CONTENT), 1, (Download(server.url),)),))
+    asset = Asset("photos", RESTRICTED, (PublishedFile("a.bin", sha256(CONTENT), 1, (Download(server.url),)),))
     assert (store.pull_asset(asset) / "a.bin").read_bytes() == CONTENT
     (store.root / "assets" / "photos" / "a.bin").write_bytes(b"damaged")
     assert (store.pull_asset(asset) / "a.bin").read_bytes() == CONTENT

@@ -1,13 +1,27 @@
 """Fusion of observations into one answer, and the answers of several faces together."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from facepool.faces.analyze import Faces
+from facepool.faces.quality import FaceMeasures
 from facepool.recognize.decide import Claim, Criteria, decide, decide_together
-from facepool.recognize.fuse import LEAST_WEIGHT, Observation, fuse, keep, likeness, promise_to_beat, weigh
-from facepool.types import Candidate, Floats, Pose
+from facepool.recognize.fuse import (
+    LEAST_WEIGHT,
+    Observation,
+    fuse,
+    keep,
+    likeness,
+    observe,
+    promise_to_beat,
+    weigh,
+    weigh_capture,
+)
+from facepool.types import Candidate, Detections, Floats, Pose
 
 PEOPLE = 3
 WEIGHTS = st.floats(LEAST_WEIGHT, 1)
@@ -17,6 +31,12 @@ ROWS = st.lists(st.tuples(*[st.floats(-1, 1, width=32)] * PEOPLE), min_size=1, m
 def observation(weight: float, yaw: float | None = 0.0, time_s: float = 0.0) -> Observation:
     pose = None if yaw is None else Pose(yaw, 0.0, 0.0)
     return Observation(np.eye(4, dtype=np.float32)[0], weight, weight, pose, 100.0, time_s)
+
+
+def seen(measures: FaceMeasures, pose: Pose) -> Faces:
+    """One face."""
+    detections = Detections(np.zeros((1, 4), np.float32), measures.score, np.zeros((1, 5, 2), np.float32))
+    return Faces(detections, np.eye(1, 4, dtype=np.float32), measures, [pose])
 
 
 def kept(*observations: Observation, capacity: int = 8, per_pose: int = 3) -> tuple[Observation, ...]:
@@ -61,10 +81,20 @@ def test_no_person_is_nearer_than_in_the_best_observation(rows: list[tuple[float
 
 
 def test_a_sharp_frontal_observation_counts_more_than_a_turned_or_poor_one() -> None:
-    frontal = weigh(90, Pose(5, 0, 0))
-    assert frontal > weigh(90, Pose(60, 0, 0)) > weigh(90, Pose(100, 0, 0)) == LEAST_WEIGHT
-    assert frontal > weigh(40, Pose(5, 0, 0))
-    assert frontal > weigh(90, None) > LEAST_WEIGHT
+    frontal = weigh_capture(90, Pose(5, 0, 0))
+    assert weigh(90) > frontal > weigh_capture(90, Pose(60, 0, 0)) > weigh_capture(90, Pose(100, 0, 0)) == LEAST_WEIGHT
+    assert frontal > weigh_capture(40, Pose(5, 0, 0))
+    assert frontal > weigh_capture(90, None) > LEAST_WEIGHT
+
+
+def test_what_the_embedder_made_of_a_face_counts_by_itself() -> None:
+    turned = Pose(60, 0, 0)
+    row = np.ones(1, np.float32)
+    capture = FaceMeasures(112 * row, 200 * row, 128 * row, 50 * row, row, row, row)
+    assert [
+        observe(seen(replace(capture, unified=unified), turned), 0, 0.0, with_picture=False).weight
+        for unified in (80 * row, np.nan * row, None)
+    ] == pytest.approx([0.64, 0.5**0.5, 0.5**0.5])
 
 
 @given(st.lists(st.tuples(WEIGHTS, st.floats(-90, 90)), min_size=1, max_size=30), st.integers(1, 8), st.integers(1, 4))

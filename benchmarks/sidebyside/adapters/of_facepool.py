@@ -21,6 +21,7 @@ from facepool import (
     open_source,
     read_image,
 )
+from facepool.geometry import CROP
 from facepool.runtime import Graph, Runtime
 from facepool.types import AlignedFaces, Frame, Sample, Template
 from sidebyside.adapters.base import Adapter, Array, Case, Step
@@ -58,7 +59,7 @@ class Facepool(Adapter):
         return self._timing(lambda: len(self._analyzer.embed_batch([image])[0][0]))
 
     def embed(self, case: Case) -> Step:
-        faces = AlignedFaces(np.load(case["crops"])[: case["batch"]], self._analyzer.space.template)
+        faces = AlignedFaces(np.load(case["crops"])[: case["batch"]], CROP)
         return lambda: len(self._analyzer.embed(faces))
 
     def recognize(self, case: Case) -> Step:

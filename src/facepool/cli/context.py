@@ -26,7 +26,8 @@ from facepool.gallery import Pool, open_pool
 from facepool.gallery.address import PoolAddress, PostgresAddress, make_folder_of, pool_address
 from facepool.gallery.collections import DEFAULT, collection_address, has_collection, unknown_collection
 from facepool.gallery.notices import COMMAND_LINE
-from facepool.models.catalog import PACKS, EmbedderSpec, FmrCurve, ModelEntry, Progress, find_pack, space_of
+from facepool.models.catalog import ENSEMBLES, PACKS, EmbedderEntry, FmrCurve, ModelEntry, Progress, find_pack
+from facepool.models.checkpoints import CHECKPOINT_SUFFIXES
 from facepool.models.store import ModelStore, default_root
 from facepool.search import choose, describe, keeping_image
 from facepool.thresholds import ThresholdPolicy
@@ -131,16 +132,34 @@ class CommandContext:
 
     def curve_of(self, pool: Pool) -> FmrCurve | None:
         """How similar strangers get in a pool; None: nobody has measured its model."""
-        space = pool.space
-        entry = self.store().entries().get(space.model) if space else None
-        return entry.spec.fmr if entry and isinstance(entry.spec, EmbedderSpec) else None
+        embedder = self.store().embedder_of_space(pool.space) if pool.space else None
+        return embedder.fmr if embedder else None
 
     @property
-    def models_in_use(self) -> tuple[str, str]:
-        """The names of the detector and of the embedder."""
-        settings = self.settings
-        pack = find_pack(settings.pack)
-        return settings.detector or pack.detector, settings.embedder or pack.embedder
+    def models_in_use(self) -> list[str]:
+        """The names of the networks: the detector's first, then those of the embedder; paths of checkpoints."""
+        embedder = self._named_embedder
+        if Path(embedder).suffix in CHECKPOINT_SUFFIXES:
+            return [self.detector_in_use, embedder]
+        return [self.detector_in_use, *(network.name for network in self.embedder_in_use.networks)]
+
+    @property
+    def detector_in_use(self) -> str:
+        """The name of the detector, or the path of a checkpoint."""
+        return self.settings.detector or find_pack(self.settings.pack).detector
+
+    @property
+    def embedder_in_use(self) -> EmbedderEntry:
+        """What embeds faces.
+
+        Raises:
+            UnknownModel: There is none of that name, which may be the path of a checkpoint.
+        """
+        return self.store().embedder(self._named_embedder)
+
+    @property
+    def _named_embedder(self) -> str:
+        return self.settings.embedder or find_pack(self.settings.pack).embedder
 
     @cached_property
     def pool_address(self) -> PoolAddress:
@@ -170,7 +189,7 @@ class CommandContext:
 
     def space_in_use(self) -> EmbeddingSpace:
         """The space of the embedder in use, without loading it."""
-        return space_of(self.store().resolve(self.models_in_use[1]))
+        return self.embedder_in_use.space
 
     def open_pool(self, space: EmbeddingSpace | None = None, *, must_exist: bool = True) -> Pool:
         """The pool of the settings; passes its remarks on.
@@ -312,9 +331,14 @@ def keep_attribute(context: click.Context, parameter: click.Parameter, value: ob
 
 
 def members(names: Sequence[str]) -> list[str]:
-    """The models of packs and models by name, each once."""
-    pairs = [(PACKS[name].detector, PACKS[name].embedder) if name in PACKS else (name,) for name in names]
-    return list(dict.fromkeys(name for pair in pairs for name in pair))
+    """The networks of packs, ensembles and networks by name, each once."""
+    packs = [(PACKS[name].detector, PACKS[name].embedder) if name in PACKS else (name,) for name in names]
+    parts = [
+        [network for network, _ in ENSEMBLES[name].parts] if name in ENSEMBLES else [name]
+        for pack in packs
+        for name in pack
+    ]
+    return list(dict.fromkeys(name for part in parts for name in part))
 
 
 _config_option = click.option(

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from facepool.errors import ModelUnsupported
-from facepool.geometry import TEMPLATES, similarity_transforms
+from facepool.geometry import CROP, TEMPLATES, similarity_transforms
 from facepool.types import AlignedFaces, Floats, Image
 
 
@@ -18,7 +18,7 @@ class Aligner:
         ModelUnsupported: There is no such template.
     """
 
-    def __init__(self, template: str = "arcface-112") -> None:
+    def __init__(self, template: str = CROP) -> None:
         if template not in TEMPLATES:
             raise ModelUnsupported(
                 f"There is no alignment template {template!r}", fix=f"Known templates: {', '.join(TEMPLATES)}"

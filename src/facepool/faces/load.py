@@ -1,5 +1,6 @@
 """Assembly: from names of models to a working analyzer."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,13 +10,14 @@ from facepool.errors import DeviceUnavailable, ModelUnavailable, ModelUnsupporte
 from facepool.faces.align import Aligner
 from facepool.faces.analyze import Analyzer
 from facepool.faces.detect import DetectOptions, RetinaFace
-from facepool.faces.embed import Embedder
+from facepool.faces.embed import Embedder, Part
 from facepool.models.catalog import (
-    EmbedderSpec,
+    EmbedderEntry,
     InstalledModel,
     RetinaFaceSpec,
+    embedder_of,
+    embedder_spec,
     find_pack,
-    space_of,
 )
 from facepool.models.checkpoints import CHECKPOINT_SUFFIXES
 from facepool.models.store import ModelStore, default_root
@@ -73,12 +75,12 @@ def load_analyzer(
     store = store or ModelStore(default_root())
     pack = find_pack(choice.pack)
     detector = _at_precision(_find(choice.detector or pack.detector, store), choice.precision, runtime, store)
-    embedder = _at_precision(_find(choice.embedder or pack.embedder, store), choice.precision, runtime, store)
+    entry, networks = _find_embedder(choice.embedder or pack.embedder, store)
+    parts = [_at_precision(network, choice.precision, runtime, store) for network in networks]
     with ThreadPoolExecutor(2) as loading:
         finding = loading.submit(load_detector, detector, runtime, detect)
-        embedding = loading.submit(load_embedder, embedder, runtime)
-    embed = embedding.result()
-    return Analyzer(finding.result(), Aligner(embed.space.template), embed, _remark(detector, embedder))
+        embedding = loading.submit(load_embedder, entry, parts, runtime)
+    return Analyzer(finding.result(), Aligner(), embedding.result(), _remark(detector, parts))
 
 
 def load_detector(model: InstalledModel, runtime: Runtime, options: DetectOptions | None = None) -> RetinaFace:
@@ -90,13 +92,26 @@ def load_detector(model: InstalledModel, runtime: Runtime, options: DetectOption
     return RetinaFace(graph, spec, options)
 
 
-def load_embedder(model: InstalledModel, runtime: Runtime) -> Embedder:
-    """Load an embedder; errors as ``load_analyzer``."""
-    if not isinstance(model.entry.spec, EmbedderSpec):
-        raise ModelUnsupported(f"{model.entry.name} is not an embedder", fix="Name one: facepool models list")
-    spec = model.entry.spec
-    graph = runtime.load(model.graph, spec.feed, bfloat16=model.precision == "bfloat16")
-    return Embedder(graph, spec, space_of(model.entry))
+def load_embedder(entry: EmbedderEntry, networks: Sequence[InstalledModel], runtime: Runtime) -> Embedder:
+    """Load an embedder; errors as ``load_analyzer``.
+
+    Args:
+        entry: What is asked for.
+        networks: Its networks, in its order, each at the precision that it is to run at.
+        runtime: Runs them.
+    """
+    pairs = zip(networks, entry.weights, strict=True)
+    return Embedder([_load_part(network, weight, runtime) for network, weight in pairs], entry.space, entry.fmr)
+
+
+def load_network(model: InstalledModel, runtime: Runtime) -> Embedder:
+    """Load one network as an embedder of its own; errors as ``load_analyzer``."""
+    return load_embedder(embedder_of(model.entry.name, {model.entry.name: model.entry}), [model], runtime)
+
+
+def _load_part(model: InstalledModel, weight: float, runtime: Runtime) -> Part:
+    spec = embedder_spec(model.entry)
+    return Part(runtime.load(model.graph, spec.feed, bfloat16=model.precision == "bfloat16"), spec, weight)
 
 
 def _at_precision(
@@ -125,12 +140,21 @@ def rounded(model: InstalledModel, runtime: Runtime) -> InstalledModel:
     return replace(model, precision="bfloat16") if gains else model
 
 
-def _remark(detector: InstalledModel, embedder: InstalledModel) -> str:
-    """The precision in words: nothing where both are float32, else that of each network that is not."""
-    if detector.precision == embedder.precision:
+def _remark(detector: InstalledModel, parts: Sequence[InstalledModel]) -> str:
+    """The precision in words: nothing where all are float32, else that of each network that is not."""
+    if len({model.precision for model in (detector, *parts)}) == 1:
         return "" if detector.precision == "float32" else detector.precision
-    named = (("detector", detector.precision), ("embedder", embedder.precision))
-    return ", ".join(f"{task} {precision}" for task, precision in named if precision != "float32")
+    named = [("detector", detector.precision)]
+    named += [("embedder" if len(parts) == 1 else part.entry.name, part.precision) for part in parts]
+    return ", ".join(f"{what} {precision}" for what, precision in named if precision != "float32")
+
+
+def _find_embedder(name: str, store: ModelStore) -> tuple[EmbedderEntry, list[InstalledModel]]:
+    if Path(name).suffix in CHECKPOINT_SUFFIXES:
+        model = _find(name, store)
+        return embedder_of(name, {name: model.entry}), [model]
+    entry = store.embedder(name)
+    return entry, [store.load(network.name) for network in entry.networks]
 
 
 def _find(name: str, store: ModelStore) -> InstalledModel:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facepool.types import AlignedFaces, Detections, Floats, Image, Indices, counted, one_line
+from facepool.types import AlignedFaces, Detections, Floats, Image, Indices, Mask, counted, one_line
 
 Flaw = Literal[
     "uncertain_face",
@@ -120,10 +120,15 @@ class FaceMeasures:
         }
 
     @property
+    def is_unified(self) -> Mask:
+        """(N,) bool, whether the overall figure is the embedder's."""
+        return np.zeros(len(self), np.bool_) if self.unified is None else ~np.isnan(self.unified)
+
+    @property
     def overall(self) -> Floats:
         """(N,) float32, 0..100: ``unified`` where it is known, else the worst component."""
         worst = np.asarray(np.min(list(self.components.values()), axis=0), np.float32)
-        return worst if self.unified is None else np.where(np.isnan(self.unified), worst, self.unified)
+        return worst if self.unified is None else np.where(self.is_unified, self.unified, worst)
 
 
 @dataclass(frozen=True, slots=True)

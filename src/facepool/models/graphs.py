@@ -57,6 +57,37 @@ def clean(original: bytes) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
+def check_proof(content: bytes, proof: Sequence[float]) -> bytes:
+    """The graph itself, if it gives the vector that its original gives.
+
+    Args:
+        content: An ONNX file that takes a picture and gives a vector.
+        proof: The first numbers of the unit vector for ``proof_picture``; none: nothing is checked.
+
+    Raises:
+        ModelUnsupported: It gives others.
+    """
+    if not proof:
+        return content
+    model = parse(content)
+    (image,) = true_inputs(model)
+    outputs = cast("list[Floats]", ReferenceEvaluator(model).run(None, {image.name: proof_picture(_sides(image)[2])}))
+    given = outputs[0].reshape(-1)
+    apart = float(np.abs(given[: len(proof)] / np.linalg.norm(given) - proof).max())
+    if apart > _TOLERANCE:
+        raise ModelUnsupported(
+            "Converting the graph changed what it computes", why=f"a vector differs by {apart:.2g} from the original's"
+        )
+    return content
+
+
+def proof_picture(side: int) -> Floats:
+    """(1, 3, side, side) float32 in 0..255: three ramps, the same everywhere."""
+    rows, columns = np.mgrid[:side, :side]
+    ramps = np.stack([3 * rows + columns, rows + 2 * columns, 5 * rows + 7 * columns])
+    return (ramps % 256).astype(np.float32)[np.newaxis]
+
+
 def parse(content: bytes) -> ModelProto:
     """The graph in an ONNX file.
 

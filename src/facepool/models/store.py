@@ -2,7 +2,7 @@
 
 Layout of the store's folder::
 
-    originals/<sha256>.onnx    what the sources deliver, byte for byte
+    originals/<sha256>.*       what the sources deliver, byte for byte
     prepared/<sha256>.onnx     the clean graph made from it, where the entry asks for one
     prepared/<sha256>.json     digest of the clean graph, and the recipe it was made by
     optimized/<sha256>.onnx    the graph of 8 bits that was made on this machine
@@ -26,8 +26,22 @@ from typing import TYPE_CHECKING
 
 from facepool.errors import ConfigError, LicenceNotAccepted, ModelCorrupt, NotWritable, PathMissing
 from facepool.files import digest_of, in_a_home, only_writer, storage_errors, sweep, users_folder, write_whole
-from facepool.models.catalog import CATALOG, PACKS, Asset, InstalledModel, ModelEntry, Progress, RetinaFaceSpec, unknown
+from facepool.models.catalog import (
+    CATALOG,
+    ENSEMBLES,
+    PACKS,
+    Asset,
+    EmbedderEntry,
+    InstalledModel,
+    ModelEntry,
+    Progress,
+    PublishedFile,
+    RetinaFaceSpec,
+    embedder_of,
+    unknown,
+)
 from facepool.models.checkpoints import CHECKPOINT_SUFFIXES
+from facepool.types import EmbeddingSpace
 
 if TYPE_CHECKING:
     from facepool.models.package_index import PackageIndex
@@ -124,6 +138,22 @@ class ModelStore:
         """All models that can be named: the catalog's, then the imported ones by name."""
         return CATALOG | {entry.name: entry for entry in self._imported()}
 
+    def embedder(self, name: str) -> EmbedderEntry:
+        """The embedder of that name: an ensemble, or one network of the catalog or that was imported.
+
+        Raises:
+            UnknownModel: There is none; suggests close names.
+            ModelUnsupported: It is a detector.
+        """
+        return embedder_of(name, self.entries())
+
+    def embedder_of_space(self, space: EmbeddingSpace) -> EmbedderEntry | None:
+        """The embedder whose vectors are of a space; None: it is not known here."""
+        entries = self.entries()
+        names = [*ENSEMBLES, *(name for name, entry in entries.items() if entry.task == "embed")]
+        known = (embedder_of(name, entries) for name in names)
+        return next((embedder for embedder in known if embedder.space.id == space.id), None)
+
     def load(self, name: str) -> InstalledModel:
         """A model by name, ready to run; fetched if it is not here yet. Errors as ``resolve`` and ``pull``."""
         entry = self.resolve(name)
@@ -164,14 +194,16 @@ class ModelStore:
             NotWritable: No permission.
         """
         if isinstance(item, ModelEntry):
-            _copy(self._original(item.sha256), folder / f"{item.name}.onnx", item.sha256)
+            for file in _files(item):
+                _copy(self._original(file), folder / file.name, file.sha256)
             return
         for file in item.files:
             _copy(self.root / "assets" / item.name / file.name, folder / file.name, file.sha256)
 
     def installed(self) -> list[InstalledModel]:
         """The models whose files are here, not verified."""
-        present = [entry for entry in self.entries().values() if self._original(entry.sha256).exists()]
+        known = self.entries().values()
+        present = [entry for entry in known if all(self._original(file).exists() for file in _files(entry))]
         return [InstalledModel(entry, self._graph(entry)) for entry in present]
 
     def verify(self) -> list[Verdict]:
@@ -190,7 +222,7 @@ class ModelStore:
             self._description(entry.name).unlink(missing_ok=True)
             if any(_keeps_file_of(other, entry) for other in self.entries().values()):
                 return
-            for path in (self._original(entry.sha256), *_pair(self.root / "prepared", entry)):
+            for path in (*map(self._original, _files(entry)), *_pair(self.root / "prepared", entry)):
                 path.unlink(missing_ok=True)
         self.optimized.remove(entry)
 
@@ -219,9 +251,9 @@ class ModelStore:
             preparation = check_fit(content, description.file, description.spec)
             sha256 = hashlib.sha256(content).hexdigest()
             record = {"sha256": sha256, "size_bytes": len(content), "preparation": preparation, "description": tables}
-            write_whole(self._original(sha256), content)
-            write_whole(self._description(description.name), json.dumps(record, indent=1).encode())
             entry = entry_of(description, sha256, len(content), preparation)
+            write_whole(self._original(_files(entry)[0]), content)
+            write_whole(self._description(description.name), json.dumps(record, indent=1).encode())
             self._install(entry)
             return entry
 
@@ -253,36 +285,45 @@ class ModelStore:
     def _problem(self, entry: ModelEntry) -> str | None:
         """What is wrong with the file to run; None if it may be run."""
         if entry.preparation == "none":
-            return _mismatch(self._original(entry.sha256), entry.sha256)
+            return self._problem_of_originals(entry)
         graph, manifest = _pair(self.root / "prepared", entry)
         digest = _manifest_digest(manifest, _recipe(entry))
         return _mismatch(graph, digest) if digest else "it has not been prepared"
 
     def _thorough_problem(self, entry: ModelEntry) -> str | None:
-        own = _mismatch(self._original(entry.sha256), entry.sha256) or self._problem(entry)
+        own = self._problem_of_originals(entry) or self._problem(entry)
         int8 = self.optimized.problem(entry)
         return own or (f"optimized graph: {int8}; make it again: facepool models optimize" if int8 else None)
 
+    def _problem_of_originals(self, entry: ModelEntry) -> str | None:
+        problems = (_mismatch(self._original(file), file.sha256) for file in _files(entry))
+        return next((problem for problem in problems if problem is not None), None)
+
     def _install(self, entry: ModelEntry) -> None:
         """Bring everything into place, as the only writer; another process may have done so by now."""
-        original = self._original(entry.sha256)
         for folder in ("", "originals", "prepared", "optimized", "imported"):
             sweep(self.root / folder)
-        problem = _mismatch(original, entry.sha256)
-        if problem is not None:
-            if original.exists():
-                _log.warning("The file of %s was damaged on the disk (%s); it is fetched again", entry.name, problem)
-            with self._fetching() as fetcher:
-                write_whole(original, fetcher.fetch(entry.name, entry.sha256, entry.sources))
+        for file in _files(entry):
+            self._fetch(entry, file)
         problem = self._problem(entry)
         if problem is not None:
             self._prepare(entry, problem)
+
+    def _fetch(self, entry: ModelEntry, file: PublishedFile) -> None:
+        original = self._original(file)
+        problem = _mismatch(original, file.sha256)
+        if problem is None:
+            return
+        if original.exists():
+            _log.warning("The file of %s was damaged on the disk (%s); it is fetched again", entry.name, problem)
+        with self._fetching() as fetcher:
+            write_whole(original, fetcher.fetch(entry.name, file.sha256, file.sources))
 
     def _prepare(self, entry: ModelEntry, problem: str) -> None:
         graph, manifest = _pair(self.root / "prepared", entry)
         if manifest.exists():
             _log.warning("The prepared graph of %s cannot be used (%s); it is made again", entry.name, problem)
-        content = _prepared(self._original(entry.sha256).read_bytes(), entry)
+        content = _prepared(entry, *(self._original(file).read_bytes() for file in _files(entry)))
         record = {"sha256": hashlib.sha256(content).hexdigest(), "recipe": _recipe(entry)}
         write_whole(graph, content)
         write_whole(manifest, json.dumps(record, indent=1).encode())
@@ -303,10 +344,10 @@ class ModelStore:
 
     def _graph(self, entry: ModelEntry) -> Path:
         is_ready = entry.preparation == "none"
-        return self._original(entry.sha256) if is_ready else _pair(self.root / "prepared", entry)[0]
+        return self._original(_files(entry)[0]) if is_ready else _pair(self.root / "prepared", entry)[0]
 
-    def _original(self, sha256: str) -> Path:
-        return self.root / "originals" / f"{sha256}.onnx"
+    def _original(self, file: PublishedFile) -> Path:
+        return self.root / "originals" / f"{file.sha256}{Path(file.name).suffix}"
 
     def _description(self, name: str) -> Path:
         return self.root / "imported" / f"{name}.json"
@@ -408,15 +449,26 @@ class OptimizedGraphs:
         return bool(paths)
 
 
-def _prepared(original: bytes, entry: ModelEntry) -> bytes:
-    """The graph to run in place of a model's own."""
+def _files(entry: ModelEntry) -> tuple[PublishedFile, ...]:
+    """Everything that a model is fetched as, its weights first."""
+    weights = PublishedFile(entry.file_name, entry.sha256, entry.size_bytes or 0, entry.sources)
+    return (weights, *entry.beside)
+
+
+def _prepared(entry: ModelEntry, weights: bytes, structure: bytes = b"") -> bytes:
+    """The graph to run of a model's files, in the order of ``_files``."""
     # onnx takes 0.2 s to import, and most runs find the graph prepared
-    from facepool.models.graphs import clean, free_batch  # noqa: PLC0415 -- see above
+    from facepool.models.graphs import check_proof, clean, free_batch  # noqa: PLC0415 -- see above
     from facepool.models.heads import expose_heads  # noqa: PLC0415 -- see above
+    from facepool.models.openvino_ir import onnx_of_ir  # noqa: PLC0415 -- see above
 
     if isinstance(entry.spec, RetinaFaceSpec):
-        return expose_heads(original, entry.spec)
-    return clean(original) if entry.preparation == "dequantize" else free_batch(original)
+        return expose_heads(weights, entry.spec)
+    if entry.preparation == "dequantize":
+        return clean(weights)
+    if entry.preparation == "free-batch":
+        return free_batch(weights)
+    return check_proof(onnx_of_ir(structure, weights), entry.proof)
 
 
 def _pair(folder: Path, entry: ModelEntry) -> tuple[Path, Path]:
@@ -430,7 +482,7 @@ def _keeps_file_of(other: ModelEntry, entry: ModelEntry) -> bool:
 
 
 def _require_free_name(name: str, path: Path) -> None:
-    if name in CATALOG or name in PACKS:
+    if name in CATALOG or name in PACKS or name in ENSEMBLES:
         raise ConfigError(f"{path}: `name` is {name}, which the catalog has", fix="Choose another name")
     if name.endswith(CHECKPOINT_SUFFIXES):
         suffix = Path(name).suffix

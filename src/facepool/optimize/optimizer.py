@@ -12,8 +12,8 @@ import numpy as np
 from facepool.errors import NoFace
 from facepool.faces.align import Aligner
 from facepool.faces.detect import DetectOptions, RetinaFace
-from facepool.faces.embed import Embedder
-from facepool.faces.load import load_detector, load_embedder, rounded
+from facepool.faces.embed import Embedder, Part
+from facepool.faces.load import load_detector, load_network, rounded
 from facepool.models.catalog import InstalledModel, RetinaFaceSpec, space_of
 from facepool.models.store import ModelStore
 from facepool.optimize.acceptance import (
@@ -86,7 +86,7 @@ class Optimizer:
 
     Args:
         detector: Finds the faces that an embedder is optimized with; float32.
-        embedder: Shows what a detector's landmarks do to vectors; float32.
+        embedder: Shows what a detector's landmarks do to vectors, one network of the embedder suffices; float32.
         runtime: For CPUs; without a cache, which graphs that are refused would fill.
         store: Where accepted graphs are kept.
         images_bgr: (H, W, 3) uint8 BGR each, with faces; every second one serves to judge only.
@@ -118,7 +118,7 @@ class Optimizer:
         self._options = options
         self._time_ratio = time_ratio
         self._detector = load_detector(detector, runtime, options)
-        self._embedder = load_embedder(embedder, runtime)
+        self._embedder = load_network(embedder, runtime)
         self._shown = list(varied(images_bgr[::2], seed=0))
         self._held_out = list(varied(images_bgr[1::2], seed=1))
 
@@ -152,8 +152,7 @@ class Optimizer:
         if isinstance(spec, RetinaFaceSpec):
             RetinaFace(recorder, spec, self._options).detect(self._shown)
         else:
-            faces = self._faces(Aligner(spec.template), self._shown)
-            Embedder(recorder, spec, space_of(model.entry)).embed(faces)
+            Embedder([Part(recorder, spec)], space_of(model.entry)).embed(self._faces(self._shown))
         return recorder.batches
 
     def _compare(self, before: InstalledModel, after: InstalledModel) -> AcceptanceReport:
@@ -163,7 +162,7 @@ class Optimizer:
                 load_detector(before, self._runtime, self._options),
                 load_detector(after, self._runtime, self._options),
                 load_detector(rounded(before, self._runtime), self._runtime, self._options),
-                Aligner(self._embedder.space.template),
+                Aligner(),
                 self._embedder,
                 self._held_out,
                 self._time_ratio,
@@ -171,15 +170,16 @@ class Optimizer:
         # The same weights may serve with and without averaging over the mirror image, which only lessens differences.
         alone = replace(before.entry, spec=replace(spec, mirrored=False))
         return compare_embedders(
-            load_embedder(replace(before, entry=alone), self._runtime),
-            load_embedder(replace(after, entry=alone), self._runtime),
-            load_embedder(rounded(replace(before, entry=alone), self._runtime), self._runtime),
-            self._faces(Aligner(spec.template), self._held_out),
+            load_network(replace(before, entry=alone), self._runtime),
+            load_network(replace(after, entry=alone), self._runtime),
+            load_network(rounded(replace(before, entry=alone), self._runtime), self._runtime),
+            self._faces(self._held_out),
             len(self._held_out),
             self._time_ratio,
         )
 
-    def _faces(self, aligner: Aligner, images_bgr: Sequence[Image]) -> AlignedFaces:
+    def _faces(self, images_bgr: Sequence[Image]) -> AlignedFaces:
+        aligner = Aligner()
         found = zip(images_bgr, self._detector.detect(images_bgr), strict=True)
         crops = np.concatenate([aligner.align(image, faces.landmarks).images_bgr for image, faces in found])
         crops = crops[:: max(1, len(crops) // FACES)]

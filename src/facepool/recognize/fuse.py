@@ -26,7 +26,7 @@ class Observation:
     Attributes:
         embedding: (D,) float32, L2 norm 1.
         weight: How much it counts, above 0 and at most 1; see ``weigh``.
-        promise: The same as it was expected before the face was embedded.
+        promise: The same as it was expected before the face was embedded; see ``weigh_capture``.
         pose: None where it could not be measured.
         size_px: Shorter side of the face's box in source pixels.
         time_s: When it was seen.
@@ -59,7 +59,7 @@ def observe(faces: Faces, row: int, time_s: float, promise: float = 1.0, *, with
     quality, pose = float(faces.measures.overall[row]), faces.poses[row]
     return Observation(
         embedding=faces.embeddings[row],
-        weight=weigh(quality, pose),
+        weight=weigh(quality) if faces.measures.is_unified[row] else weigh_capture(quality, pose),
         promise=promise,
         pose=pose,
         size_px=float(faces.measures.size_px[row]),
@@ -70,19 +70,31 @@ def observe(faces: Faces, row: int, time_s: float, promise: float = 1.0, *, with
     )
 
 
-def weigh(quality: float, pose: Pose | None) -> float:
-    """How much an observation counts: its quality, less the more the face is turned away.
+def weigh(quality: float) -> float:
+    """How much an observation counts, by what the embedder made of the face, which has seen its pose as well.
 
     Args:
         quality: 0..100.
+
+    Returns:
+        ``LEAST_WEIGHT``..1; 1 for a perfect face.
+    """
+    # Squared: what is half as good tells far less than half.
+    return float(max(LEAST_WEIGHT, (quality / 100) ** 2))
+
+
+def weigh_capture(quality: float, pose: Pose | None) -> float:
+    """How much an observation promises to count, by its capture alone: less the more the face is turned away.
+
+    Args:
+        quality: 0..100, of a face that was not embedded, or by a network that tells nothing of it.
         pose: None where it could not be measured.
 
     Returns:
         ``LEAST_WEIGHT``..1; 1 for a perfect frontal face.
     """
     frontal = _POSE_UNKNOWN if pose is None else np.cos(np.radians(pose.yaw)) * np.cos(np.radians(pose.pitch))
-    # Squared: what is half as good tells far less than half, and is what occlusion and blur look like.
-    return float(max(LEAST_WEIGHT, (quality / 100) ** 2 * np.sqrt(max(0.0, frontal))))
+    return max(LEAST_WEIGHT, weigh(quality) * float(np.sqrt(max(0.0, frontal))))
 
 
 def fuse(similarities: Floats, weights: Sequence[float]) -> Floats:

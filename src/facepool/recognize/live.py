@@ -18,7 +18,7 @@ from facepool.recognize.assignment import assign
 from facepool.recognize.decide import Claim, Criteria, decide_together
 from facepool.recognize.events import Event, EventKind, EventReason, LiveView
 from facepool.recognize.evidence import EvidenceOptions, Identity, Need, Sameness
-from facepool.recognize.fuse import Observation, likeness, observe, weigh
+from facepool.recognize.fuse import Observation, likeness, observe, weigh_capture
 from facepool.recognize.sightings import Keep, TrackSighting, sighting_of
 from facepool.recognize.track import Tracker, Tracks
 from facepool.search import GalleryState, Outage, Search, outage
@@ -189,7 +189,8 @@ class LiveRecognizer:
             return []
         rows = list(urgent)
         prepared = self._analyzer.prepare(frame.image_bgr, detections[np.array(rows)])
-        promises = [weigh(float(q), pose) for q, pose in zip(prepared.measures.overall, prepared.poses, strict=True)]
+        captures = zip(prepared.measures.overall, prepared.poses, strict=True)
+        promises = [weigh_capture(float(quality), pose) for quality, pose in captures]
         chosen = self._choose([ids[row] for row in rows], list(urgent.values()), prepared.poses, promises, time_s)
         faces = self._analyzer.embed_prepared(prepared[np.array(chosen, np.intp)])
         keep_pictures = self._options.keep_crops or self._keeping

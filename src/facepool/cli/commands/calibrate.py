@@ -10,7 +10,7 @@ from facepool.errors import ConfigError
 from facepool.evaluation.bootstrap import LEVEL
 from facepool.evaluation.calibration import Measured, calibrate_gallery
 from facepool.gallery import Gallery
-from facepool.models.catalog import EmbedderSpec, FmrCurve, space_of
+from facepool.models.catalog import FmrCurve
 from facepool.recognize.decide import LOOK_ALIKE_MARGIN
 from facepool.search import GalleryState, Search
 from facepool.types import EmbeddingSpace
@@ -48,12 +48,8 @@ def _calibrate(context: CommandContext, pool: Gallery, *, keep: bool) -> None:
 
 def _cohort(context: CommandContext, space: EmbeddingSpace | None) -> FmrCurve | None:
     """What is known of the pool's embedder; None where it or its pool is not known."""
-    if space is None:
-        return None
-    for entry in context.store().entries().values():
-        if isinstance(entry.spec, EmbedderSpec) and space_of(entry).id == space.id:
-            return entry.spec.fmr
-    return None
+    embedder = context.store().embedder_of_space(space) if space else None
+    return embedder.fmr if embedder else None
 
 
 def _report(

@@ -17,7 +17,7 @@ from facepool.errors import FacepoolError
 from facepool.gallery import PostgresAddress
 from facepool.gallery.collections import collections_in
 from facepool.gallery.schema import copies_of
-from facepool.models.catalog import find_pack
+from facepool.models.catalog import BETTER_PACK, DEFAULT_PACK, PACKS, find_pack
 from facepool.runtime import Device, Runtime, default_threads, installed_engines
 from facepool.search import describe
 from facepool.window import check_display
@@ -80,8 +80,7 @@ def _examined(subject: str, context: CommandContext, examine: Callable[[CommandC
 
 def _device(context: CommandContext) -> str:
     settings = context.settings
-    pack = find_pack(settings.pack)
-    if {pack.detector, pack.embedder} <= {model.entry.name for model in context.store().installed()}:
+    if set(context.models_in_use) <= {model.entry.name for model in context.store().installed()}:
         threads = settings.threads or default_threads()
         return f"{settings.device}: {context.analyzer.runs_on}, {threads} CPU threads"
     Runtime(Device.parse(settings.device), settings.threads)
@@ -89,19 +88,34 @@ def _device(context: CommandContext) -> str:
 
 
 def _models(context: CommandContext) -> Iterator[Finding]:
-    settings, store = context.settings, context.store()
+    store = context.store()
     try:
-        pack = find_pack(settings.pack)
+        names = context.models_in_use
     except FacepoolError as error:
         yield Finding("models", str(error), healthy=False)
         return
     here = {model.entry.name for model in store.installed()}
     problems = {verdict.entry.name: verdict.problem for verdict in store.verify() if verdict.problem}
-    for name in (pack.detector, pack.embedder):
+    for name in names:
         if name in problems:
             yield Finding(name, f"damaged: {problems[name]}; it is fetched again when it is used", healthy=False)
         else:
             yield Finding(name, "here, verified" if name in here else "not here yet: facepool models pull")
+    if context.models_in_use[1:] == [find_pack(DEFAULT_PACK).embedder]:
+        yield Finding(f"pack {BETTER_PACK}", _better_pack(context, here))
+
+
+def _better_pack(context: CommandContext, here: set[str]) -> str:
+    """What would be more accurate than the default, and what has to be done for it."""
+    store, pack = context.store(), PACKS[BETTER_PACK]
+    missing = [network for network in store.embedder(pack.embedder).networks if network.name not in here]
+    use = f"Use it with --pack {BETTER_PACK}; `facepool people reembed` takes a pool there"
+    if not missing:
+        return f"here. {pack.description} {use}"
+    size = sum(network.whole_size_bytes or 0 for network in missing) / 1e6
+    terms = ", ".join(dict.fromkeys(network.licence.name for network in missing))
+    pull = f"facepool models pull {BETTER_PACK} ({size:.1f} MB, {terms})"
+    return f"not here: {pull}. {pack.description} {use}"
 
 
 def _pool(context: CommandContext) -> str:

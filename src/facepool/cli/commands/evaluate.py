@@ -170,8 +170,8 @@ class Evaluation:
         return Run(
             command=shlex.join(["facepool", *sys.argv[1:]]),
             subject=str(self._subject),
-            model=space.model if embedded else self._context.models_in_use[0],
-            detector=self._context.models_in_use[0],
+            model=space.model if embedded else self._context.detector_in_use,
+            detector=self._context.detector_in_use,
             embedder=space.model if embedded else None,
             space=str(space) if embedded else None,
             device=self.analyzer.runs_on,
@@ -196,7 +196,7 @@ class Evaluation:
 
     def _recipe(self) -> str:
         """Everything beside a picture that its embedding depends on."""
-        detector = self._context.models_in_use[0]
+        detector = self._context.detector_in_use
         named = Path(detector)
         parts = {
             "facepool": facepool.__version__,

@@ -1,6 +1,7 @@
 """``facepool models``."""
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -39,7 +40,7 @@ def list_models(context: CommandContext) -> None:
     entries = []
     for entry in store.entries().values():
         is_here, is_int8 = entry.name in here, store.optimized.known(entry) is not None
-        size = "" if entry.size_bytes is None else f"{entry.size_bytes / 1e6:.1f} MB"
+        size = "" if entry.whole_size_bytes is None else f"{entry.whole_size_bytes / 1e6:.1f} MB"
         place = ("here, int8" if is_int8 else "here") if is_here else ""
         terms = Text(entry.licence.name, style="yellow" if entry.licence.restricts_use else "")
         row = (entry.name, entry.task, size, place, terms)
@@ -142,8 +143,8 @@ def _record(entry: ModelEntry, *, here: bool) -> dict[str, object]:
         "restricts_use": entry.licence.restricts_use,
         "terms": f"{entry.licence.summary} {entry.licence.url}".strip(),
         "sha256": entry.sha256,
-        "size_bytes": entry.size_bytes,
-        "sources": [str(source) for source in entry.sources],
+        "size_bytes": entry.whole_size_bytes,
+        "sources": [str(source) for source in chain(entry.sources, *(file.sources for file in entry.beside))],
     }
     if isinstance(entry.spec, EmbedderSpec):
         record["space"] = space_of(entry).id
@@ -182,7 +183,7 @@ def optimize(context: CommandContext, names: tuple[str, ...], pictures: Path | N
     facepool models optimize sface --pictures people/
     facepool models optimize --remove
     """
-    names = tuple(members(names)) or context.models_in_use
+    names = tuple(members(names)) or tuple(context.models_in_use)
     if remove:
         _remove(context, names)
         return 0
@@ -191,7 +192,7 @@ def optimize(context: CommandContext, names: tuple[str, ...], pictures: Path | N
         store = context.store(progress)
         models = [store.load(name) for name in names]
         images = _pictures(pictures or store.pull_asset(DEMO_PHOTOS), context.console)
-        detector, embedder = map(store.load, context.models_in_use)
+        detector, embedder = map(store.load, context.models_in_use[:2])
     runtime = Runtime(Device("cpu"), context.settings.threads)
     optimizer = Optimizer(detector, embedder, runtime, store, images, context.settings.detect_options())
     halves = (

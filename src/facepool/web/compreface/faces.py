@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from facepool.faces.analyze import Analyzer
 from facepool.faces.pose import fit_a_head, fit_heads
-from facepool.geometry import TEMPLATES
+from facepool.geometry import CROP, TEMPLATES
 from facepool.records import Record
 from facepool.types import AlignedFaces, Detections, Floats, Image, Indices, Pose
 from facepool.web.api.pictures import decode_base64, open_form, picture_of_part
@@ -273,10 +273,9 @@ def select(analyzer: Analyzer, image_bgr: Image, options: FaceOptions, *, embed:
 def take_for_face(analyzer: Analyzer, image_bgr: Image) -> FaceSelection:
     """A picture that is a face, cut out already; best one that facepool itself has cut out."""
     began_s = time.perf_counter()
-    template = analyzer.space.template
-    points, side = TEMPLATES[template]
+    points, side = TEMPLATES[CROP]
     crop = np.asarray(cv2.resize(image_bgr, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
-    embeddings = analyzer.embed(AlignedFaces(crop[None], template))
+    embeddings = analyzer.embed(AlignedFaces(crop[None], CROP))
     width, height = _size_wh(image_bgr)
     detections = Detections(
         boxes=np.array([[0, 0, width, height]], np.float32),
