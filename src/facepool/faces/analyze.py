@@ -11,6 +11,7 @@ from facepool.faces.align import Aligner
 from facepool.faces.detect import RetinaFace
 from facepool.faces.embed import EmbeddedFaces, Embedder
 from facepool.faces.find import Detect, FoundFaces, PictureFinder
+from facepool.faces.light import brighten_faces, brighten_picture
 from facepool.faces.quality import FaceMeasures, measure
 from facepool.models.catalog import FmrCurve
 from facepool.types import (
@@ -27,6 +28,9 @@ from facepool.types import (
     one_line,
 )
 
+PREPARATION = 3
+"""Which way faces are prepared for the embedder: raised where the same picture gives another vector, so that results
+kept of an older way are not used."""
 _PICTURE_QUALITY = 90
 
 Embed = Callable[[AlignedFaces], EmbeddedFaces]
@@ -110,7 +114,7 @@ class Analyzer:
 
     Images are taken for still pictures: where no face is clearly one, or a large picture has none that is large, they
     are looked at again, see ``facepool.faces.find``. Say ``moving`` for frames of what moves: these are looked at
-    once, as they lie.
+    once, as they lie. Where it is dark, networks are given a brighter copy; what is measured and kept is as captured.
 
     Args:
         detector: Finds faces.
@@ -209,7 +213,7 @@ class Analyzer:
         """
         if moving:
             _check_image(image_bgr)
-            return self._detect([image_bgr])[0]
+            return self._detect([brighten_picture(image_bgr)])[0]
         return self._find([image_bgr], moving=False)[0].detections
 
     def prepare(self, image_bgr: Image, detections: Detections) -> PreparedFaces:
@@ -222,12 +226,12 @@ class Analyzer:
         return self._prepare(image_bgr, FoundFaces.of(detections, (image_bgr.shape[1], image_bgr.shape[0])))
 
     def embed(self, aligned: AlignedFaces) -> Floats:
-        """Embed prepared faces: (N, D) float32, L2 norm 1; (0, D) for no face."""
-        return self._embed(aligned).vectors
+        """Embed prepared faces, dark ones brightened: (N, D) float32, L2 norm 1; (0, D) for no face."""
+        return self._embed_bright(aligned).vectors
 
     def embed_prepared(self, prepared: PreparedFaces) -> Faces:
-        """Embed prepared faces, and judge them by what comes of it."""
-        return prepared.embedded(self._embed(prepared.aligned))
+        """Embed prepared faces, dark ones brightened, and judge them by what comes of it."""
+        return prepared.embedded(self._embed_bright(prepared.aligned))
 
     def describe(self, image_bgr: Image, detections: Detections) -> Faces:
         """Prepare some faces of an image and embed them; ``analyze`` is ``find`` and then ``describe``."""
@@ -236,9 +240,10 @@ class Analyzer:
     def _find(self, images_bgr: Sequence[Image], *, moving: bool) -> list[FoundFaces]:
         for image_bgr in images_bgr:
             _check_image(image_bgr)
+        bright = [brighten_picture(image_bgr) for image_bgr in images_bgr]
         if not moving:
-            return self._pictures.find(images_bgr)
-        found = zip(images_bgr, self._detect(images_bgr), strict=True)
+            return self._pictures.find(bright)
+        found = zip(images_bgr, self._detect(bright), strict=True)
         return [FoundFaces.of(detections, (image.shape[1], image.shape[0])) for image, detections in found]
 
     def _prepare(self, image_bgr: Image, found: FoundFaces) -> PreparedFaces:
@@ -250,7 +255,10 @@ class Analyzer:
         if not aligned:
             return []
         crops = AlignedFaces(np.concatenate([faces.images_bgr for faces in aligned]), self._aligner.template)
-        return self._embed(crops).split([len(faces) for faces in aligned])
+        return self._embed_bright(crops).split([len(faces) for faces in aligned])
+
+    def _embed_bright(self, aligned: AlignedFaces) -> EmbeddedFaces:
+        return self._embed(AlignedFaces(brighten_faces(aligned.images_bgr), aligned.template))
 
 
 def face_jpeg(image_bgr: Image) -> bytes:

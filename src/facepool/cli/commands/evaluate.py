@@ -29,7 +29,7 @@ from facepool.evaluation.identification import IdentificationResults, evaluate_s
 from facepool.evaluation.protocols import read_ground_truth, read_pairs, read_people, split
 from facepool.evaluation.report.summary import Results, Run, summarize, to_record
 from facepool.evaluation.verification import evaluate_all_pairs, evaluate_pairs
-from facepool.faces.analyze import Analyzer
+from facepool.faces.analyze import PREPARATION, Analyzer
 from facepool.files import digest_of, exists, in_a_home, users_folder, write_whole
 from facepool.runtime import installed_engines
 from facepool.thresholds import ThresholdPolicy
@@ -203,6 +203,7 @@ class Evaluation:
             "detector": digest_of(named) if exists(named) else self._context.store().resolve(detector).sha256,
             "detection": asdict(self._context.settings.detect_options()),
             "space": self.analyzer.space.id,
+            "preparation": PREPARATION,
             "engines": self.analyzer.runs_on,
         }
         return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
