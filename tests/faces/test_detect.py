@@ -7,6 +7,7 @@ from facepool.faces.detect import (
     DETECTOR_PRESETS,
     DetectOptions,
     RetinaFace,
+    average_landmarks,
     decode_boxes,
     decode_landmarks,
     prior_boxes,
@@ -180,3 +181,12 @@ def test_the_threshold_itself_is_a_face(threshold: float, faces: int) -> None:
 
 def test_no_picture_gives_no_answer() -> None:
     assert RetinaFace(OneFaceGraph(0), SPEC).detect([]) == []
+
+
+def test_the_landmarks_of_a_face_are_the_mean_of_what_its_boxes_say() -> None:
+    boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [6, 0, 16, 10], [50, 50, 60, 60]], np.float32)
+    landmarks = np.repeat(np.array([1, 4, 100, 7], np.float32), 10).reshape(4, 5, 2)
+    scores = np.array([1.0, 0.5, 0.9, 0.8], np.float32)
+    averaged = average_landmarks(boxes[[0, 3]], boxes, scores, landmarks)
+    np.testing.assert_allclose(averaged[:, 0, 0], [2, 7])  # the third overlaps too little to speak for the first
+    assert average_landmarks(boxes[:0], boxes, scores, landmarks).shape == (0, 5, 2)

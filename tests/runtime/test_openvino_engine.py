@@ -164,3 +164,18 @@ def _resident_bytes(path: Path) -> int:
     mapped = [block for block in blocks if str(path) in block]
     assert mapped
     return sum(1024 * int(size) for block in mapped for size in re.findall(r"Rss: +(\d+) kB", block))
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_images_side_by_side_give_what_they_give_in_turn(
+    open_embedder: InstalledModel, tmp_path: Path, bfloat16: bool
+) -> None:
+    pytest.importorskip("openvino")
+    in_turn, side_by_side = (
+        openvino_engine.load(GraphRequest(open_embedder.graph, CPU, 2, tmp_path, None, bfloat16, together))
+        for together in (1, 2)
+    )
+    faces = np.random.default_rng(0).uniform(0, 255, (3, 3, 112, 112)).astype(np.float32)
+    for count in (1, 2, 3):
+        np.testing.assert_array_equal(side_by_side.run(faces[:count])[0], in_turn.run(faces[:count])[0])
+    assert len(list(tmp_path.iterdir())) == 1, "what is kept serves any number of streams"

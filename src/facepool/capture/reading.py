@@ -48,6 +48,7 @@ _FINAL = (TOO_LARGE, MemoryError, TooCostly)
 """Of these, what no mending helps against."""
 
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "TGA", "AVIF", "ICO", "HEIF", "JXL")
+_COMMON = frozenset({"JPEG", "PNG", "GIF", "BMP"})
 _INTEGER_SCALES = (255, 1023, 4095, 16383, 65535, 2**24 - 1, 2**31 - 1)
 """Full white of whole numbers: a 12-bit sensor's picture comes in a file of 16 bits a pixel."""
 _MOST_STOPS_OVER = 16.0
@@ -126,8 +127,11 @@ def open_picture(source: Picture, formats: Collection[str] = _FORMATS) -> PIL.Im
         source: The picture.
         formats: Pillow's names of those that may be read.
     """
-    PIL.Image.init()  # loads the readers, once; Pillow's build decides which there are
     kind = kind_of(head_of(source))
+    if kind is not None and kind.format in _COMMON:
+        PIL.Image.preinit()  # all of Pillow's readers take longer to load than a face to recognize
+    else:
+        PIL.Image.init()  # loads them, once; Pillow's build decides which there are
     if kind is not None and kind.format:
         codecs.prepare(kind.format)
     data = _in_memory(source)

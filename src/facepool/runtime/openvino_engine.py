@@ -14,6 +14,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -70,10 +71,20 @@ def bfloat16(cache: Path | None) -> Outcome | None:
     """
     with limits_named("OpenVINO cannot start"):
         openvino = import_openvino()
-        core = openvino.Core()
+        core = _core()
         if "BF16" not in core.get_property(CPU, _CAPABILITIES):
             return None
         return trial.outcome({"engine": openvino.__version__, **_processor(core)}, cache)
+
+
+def start() -> None:
+    """Import it and load its plugin.
+
+    Raises:
+        SystemLimit: Memory is short.
+    """
+    with limits_named("OpenVINO cannot start"):
+        _core().get_property(CPU, _CAPABILITIES)
 
 
 def load(request: GraphRequest) -> Graph:
@@ -92,22 +103,49 @@ class _Compiled:
 
     Args:
         model: OpenVINO's compiled model.
+        streams: Parts of a batch that it runs side by side, each on threads of its own.
         weights: Copy of a file that it reads its weights from without owning the memory.
     """
 
-    def __init__(self, model: Any, weights: mmap.mmap | None = None) -> None:  # noqa: ANN401 -- OpenVINO ships no types
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401 -- OpenVINO ships no types
+        streams: int,
+        weights: mmap.mmap | None = None,
+    ) -> None:
         self.model = model
-        self._request = model.create_infer_request()
+        self._requests = [model.create_infer_request() for _ in range(streams)]
+        self._outputs = range(len(model.outputs))
         self._weights = weights
         self._has_run = False
 
-    def run(self, batch: Floats | Image) -> Any:  # noqa: ANN401 -- OpenVINO ships no types
-        """Run it on one batch; OpenVINO's result."""
-        result = self._request.infer([batch])
+    def run(self, batch: Floats | Image) -> tuple[Floats, ...]:
+        """Run it on one batch; arrays that belong to the caller."""
+        # Inputs are copied (0.1 ms at 640x480): sharing NumPy's memory with the plugin corrupted the heap when the
+        # shape changed from call to call (seen with OpenVINO 2026.4).
+        parts = min(len(self._requests), len(batch))
+        results = self._run_at_once(batch) if parts == 1 else self._run_side_by_side(batch, parts)
         if not self._has_run:
             self._has_run = True
             self._forget_weights()
-        return result
+        return results
+
+    def _run_at_once(self, batch: Floats | Image) -> tuple[Floats, ...]:
+        result = self._requests[0].infer([batch])
+        return tuple(np.asarray(result[i], np.float32) for i in self._outputs)
+
+    def _run_side_by_side(self, batch: Floats | Image, parts: int) -> tuple[Floats, ...]:
+        begun = []
+        try:
+            for request, part in zip(self._requests, np.array_split(batch, parts), strict=False):
+                request.start_async([part])
+                begun.append(request)
+        finally:
+            failed = [error for error in map(_wait, begun) if error is not None]
+        if failed:
+            raise failed[0]
+        tensors = ([request.get_output_tensor(i).data for request in begun] for i in self._outputs)
+        return tuple(np.concatenate(of_parts, dtype=np.float32) for of_parts in tensors)
 
     def _forget_weights(self) -> None:
         """Give back the memory of the weights, 38 MB of SFace's, once the first run has made its own layout of them.
@@ -116,6 +154,15 @@ class _Compiled:
         """
         if self._weights is not None and sys.platform == "linux":  # elsewhere the same call means something else
             self._weights.madvise(mmap.MADV_DONTNEED)
+
+
+def _wait(request: Any) -> RuntimeError | None:  # noqa: ANN401 -- OpenVINO ships no types
+    """Wait until a request is done; why it failed, so that none is left running."""
+    try:
+        request.wait()
+    except RuntimeError as error:
+        return error
+    return None
 
 
 class _Maker:
@@ -128,13 +175,16 @@ class _Maker:
         self._own: mmap.mmap | None = None
         self._kept = CompiledGraphs(request.cache) if request.cache else None
         self._feed = request.feed
-        self._core = import_openvino().Core()
-        # How many threads there are is decided at every start.
+        self._core = _core()
+        self._streams = max(1, min(request.together, request.threads))
+        # How many threads there are, and how they are shared out, is decided at every start.
         self._lasting = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "bf16" if request.bfloat16 else "f32",
         }
         self._settings = {**self._lasting, "INFERENCE_NUM_THREADS": request.threads}
+        if self._streams > 1:
+            self._settings["NUM_STREAMS"] = self._streams
 
     def keep_file(self) -> None:
         """Make from now on what the file holds now, whatever becomes of it; without room on the disk, from the file."""
@@ -158,7 +208,7 @@ class _Maker:
 
     def _make(self, shape: tuple[int, ...] | None) -> _Compiled:
         if self._kept is None:
-            return _Compiled(self._compile(shape))
+            return _Compiled(self._compile(shape), self._streams)
         circumstances = {
             "engine": import_openvino().__version__,
             **_processor(self._core),
@@ -172,7 +222,7 @@ class _Maker:
         if kept is None:
             compiled = self._compile(shape)
             _keep(self._kept, key, compiled)
-            kept = _Compiled(compiled)
+            kept = _Compiled(compiled, self._streams)
         return kept
 
     def _import(self, found: Path | None) -> _Compiled | None:
@@ -185,7 +235,7 @@ class _Maker:
             return None
         try:
             tensor = import_openvino().Tensor(np.frombuffer(weights, np.uint8), shared_memory=True)
-            return _Compiled(self._core.import_model(tensor, CPU, self._settings), weights)
+            return _Compiled(self._core.import_model(tensor, CPU, self._settings), self._streams, weights)
         except RuntimeError as error:
             log.info("OpenVINO does not take what it compiled before, so it compiles again: %s", error)
             return None
@@ -273,11 +323,8 @@ class _OpenVinoGraph:
         self._lock = Lock()  # a request serves one caller at a time; the CPU is busy with one anyway
 
     def run(self, batch: Floats | Image) -> tuple[Floats, ...]:
-        # The input is copied (0.1 ms at 640x480): sharing NumPy's memory with the plugin corrupted the heap when the
-        # shape changed from call to call (seen with OpenVINO 2026.4).
         with self._lock, limits_named("The network cannot be run"):
-            result = self._suited_to(batch.shape).run(batch)
-            return tuple(np.asarray(result[i], np.float32) for i in range(len(self.outputs)))
+            return self._suited_to(batch.shape).run(batch)
 
     def _suited_to(self, shape: tuple[int, ...]) -> _Compiled:
         if self._has_sizes:
@@ -364,18 +411,29 @@ def _time_of_use(path: Path) -> int:
     return 0
 
 
-def import_openvino() -> ModuleType:
-    """The engine, imported when it is first asked for, and without its telemetry.
+_UNWANTED = ("openvino_telemetry", "openvino.tools.ovc")
+"""What ``import openvino`` can do without. The first reports the start to an analytics server from a forked process and
+writes an identifier into the user's home: nothing that sees faces may do that. The second converts models, and takes a
+third of the time to import; it can still be imported by who asks for it."""
 
-    ``import openvino`` reports the start to an analytics server from a forked process and writes an identifier into
-    the user's home. Nothing that sees faces may do that; OpenVINO goes on with an empty stand-in when the package
-    that reports cannot be imported.
-    """
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None forbids the import
+
+@cache
+def import_openvino() -> ModuleType:
+    """The engine, imported when it is first asked for; it goes on without what is unwanted of it."""
+    kept_out = [name for name in _UNWANTED if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(kept_out))  # type: ignore[arg-type]  # None forbids the import
     import openvino  # noqa: PLC0415 -- see above
 
+    if "openvino.tools.ovc" in kept_out:
+        del sys.modules["openvino.tools.ovc"]
     module: ModuleType = openvino
     return module
+
+
+@cache
+def _core() -> Any:  # noqa: ANN401 -- OpenVINO ships no types
+    """One for all graphs: it loads the plugin once."""
+    return import_openvino().Core()
 
 
 def _version(openvino: ModuleType) -> str:
