@@ -29,7 +29,7 @@ from facepool.types import (
 )
 
 PREPARATION = 3
-"""Which way faces are prepared for the embedder: raised where the same picture gives another vector, so that results
+"""Which way faces are prepared for the embedder: raised where the same picture gives another vector or quality, so that results
 kept of an older way are not used."""
 _PICTURE_QUALITY = 90
 
