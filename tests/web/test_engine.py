@@ -15,7 +15,7 @@ from facepool import Analyzer, load_analyzer, read_image
 from facepool.faces.analyze import Embed, Faces
 from facepool.faces.embed import EmbeddedFaces
 from facepool.models.store import ModelStore
-from facepool.types import AlignedFaces, Image
+from facepool.types import AlignedFaces, ReducedImage
 from facepool.web.problems import ServerBusy
 from facepool.web.services.engine import Batcher, Engine
 from facepool.web.services.turns import work_for
@@ -26,6 +26,10 @@ SMALL = png(np.zeros((8, 8, 3), np.uint8))
 
 
 LARGE = png(np.zeros((4000, 6000, 3), np.uint8))
+
+
+def size_of(picture: ReducedImage) -> tuple[int, int]:
+    return picture.size_wh
 
 
 class Gate:
@@ -159,7 +163,7 @@ def test_one_client_is_turned_away_while_there_is_room_for_others() -> None:
         await asyncio.sleep(0)
         refused = [look.exception() for look in many if look.done()]
         assert [isinstance(error, ServerBusy) and "of yours" in error.why for error in refused] == [True, True]
-        assert await asyncio.wait_for(engine.look("modest", SMALL, np.shape), 60) == (8, 8, 3)
+        assert await asyncio.wait_for(engine.look("modest", SMALL, size_of), 60) == (8, 8)
         gate.set()
         await asyncio.gather(*many, return_exceptions=True)
 
@@ -171,9 +175,9 @@ def test_a_flood_of_large_pictures_of_one_client_keeps_nobody_else_waiting() -> 
     """The attack: pictures that take long, more of them than there are threads, and than fit into memory."""
     may_go_on = threading.Event()
 
-    def look(image_bgr: Image) -> int:
+    def look(picture: ReducedImage) -> tuple[int, int]:
         may_go_on.wait(60)
-        return image_bgr.size
+        return picture.size_wh
 
     engine = Engine(FakeAnalyzer())
 
@@ -181,13 +185,13 @@ def test_a_flood_of_large_pictures_of_one_client_keeps_nobody_else_waiting() -> 
         flood = [asyncio.ensure_future(engine.look("attacker", LARGE, look)) for _ in range(32)]
         await asyncio.sleep(0.05)
         for client in ("Ada", "Bob"):
-            answers = (engine.look(client, SMALL, np.shape) for _ in range(4))
-            assert await asyncio.wait_for(asyncio.gather(*answers), 30) == [(8, 8, 3)] * 4
+            answers = (engine.look(client, SMALL, size_of) for _ in range(4))
+            assert await asyncio.wait_for(asyncio.gather(*answers), 30) == [(8, 8)] * 4
         assert not any(look.done() for look in flood)
         may_go_on.set()
         for look_at_one in flood[2:]:
             look_at_one.cancel()
-        assert await asyncio.gather(*flood[:2]) == [3 * 6000 * 4000] * 2
+        assert await asyncio.gather(*flood[:2]) == [(6000, 4000)] * 2
 
     asyncio.run(ask())
     engine.close()
@@ -196,7 +200,7 @@ def test_a_flood_of_large_pictures_of_one_client_keeps_nobody_else_waiting() -> 
 def test_large_pictures_are_looked_at_one_after_the_other() -> None:
     now, most, lock = 0, 0, threading.Lock()
 
-    def look(_: Image) -> None:
+    def look(_: ReducedImage) -> None:
         nonlocal now, most
         with lock:
             now += 1

@@ -17,7 +17,7 @@ import numpy as np
 from facepool.faces.analyze import Analyzer, Embed
 from facepool.faces.embed import EmbeddedFaces
 from facepool.faces.find import Detect
-from facepool.types import AlignedFaces, Detections, Floats, Image
+from facepool.types import AlignedFaces, Detections, Floats, ReducedImage
 from facepool.web.problems import ServerBusy
 from facepool.web.services.decoding import Decoder, OnSize, ignore_size
 from facepool.web.services.turns import Line, Workers, ended, whose_turn
@@ -96,14 +96,14 @@ class Engine:
         return len(self._workers)
 
     async def look(
-        self, client: str, picture: bytes, work: Callable[[Image], Result], on_size: OnSize = ignore_size
+        self, client: str, picture: bytes, work: Callable[[ReducedImage], Result], on_size: OnSize = ignore_size
     ) -> Result:
         """Decode a picture of a request and do something with it, both in one of the engine's threads.
 
         Args:
             client: Whose picture it is. Clients take turns, and one may take half of the places.
             picture: The file, of any kind that the decoder takes.
-            work: What to do with it, given as (H, W, 3) uint8 BGR, upright.
+            work: What to do with it, given no larger than its faces need to be found.
             on_size: Is told how many pixels it has, before it is decoded, and may refuse it.
 
         Raises:
@@ -116,9 +116,9 @@ class Engine:
         # Although its client may be gone, a picture takes its place until it was looked at.
         return await asyncio.wrap_future(self._workers.submit(client, partial(self._look, picture, work, on_size)))
 
-    def embed(self, image_bgr: Image) -> tuple[Detections, Floats]:
-        """Find and embed the faces of one image, without what it takes to judge them; in a thread."""
-        return self.analyzer.embed_batch([image_bgr])[0]
+    def embed(self, picture: ReducedImage) -> tuple[Detections, Floats]:
+        """Find and embed the faces of one picture, without what it takes to judge them; in a thread."""
+        return self.analyzer.embed_batch([picture])[0]
 
     def close(self) -> None:
         """Take nothing more."""
@@ -127,9 +127,9 @@ class Engine:
         self.decoder.close()
         self._workers.close()
 
-    def _look(self, picture: bytes, work: Callable[[Image], Result], on_size: OnSize) -> Result:
-        with self.decoder.decoded(picture, on_size=on_size) as image_bgr:
-            return work(image_bgr)
+    def _look(self, picture: bytes, work: Callable[[ReducedImage], Result], on_size: OnSize) -> Result:
+        with self.decoder.reduced(picture, self.analyzer.least_side, on_size=on_size) as reduced:
+            return work(reduced)
 
 
 def _embed_together(embed: Embed, items: Sequence[AlignedFaces]) -> list[EmbeddedFaces]:
