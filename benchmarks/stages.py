@@ -185,10 +185,12 @@ def tapped(threads: int) -> Iterator[list[Tap]]:
     load = Runtime.load
     bare = Runtime(Device("cpu"), threads)
 
-    def loading(runtime: Runtime, path: Path, feed: PixelFeed | None = None, *, bfloat16: bool = False) -> Graph:
-        graph = load(runtime, path, feed, bfloat16=bfloat16)
+    def loading(
+        runtime: Runtime, path: Path, feed: PixelFeed | None = None, *, bfloat16: bool = False, together: int = 1
+    ) -> Graph:
+        graph = load(runtime, path, feed, bfloat16=bfloat16, together=together)
         title = "embedder network" if len(graph.outputs) == 1 else "detector network"
-        tap = Tap(graph, load(bare, path, bfloat16=bfloat16), title)
+        tap = Tap(graph, load(bare, path, bfloat16=bfloat16, together=together), title)
         taps.append(tap)
         return tap
 

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,13 +30,23 @@ def test_recognizing_pictures_loads_no_codec_no_camera_and_no_engine_before_it_i
     assert shown.stdout.strip() == "[]"
 
 
-def test_a_picture_is_analyzed_with_one_engine_and_without_codecs(photos: Path, open_store: ModelStore) -> None:
+def test_the_first_decision_imports_one_engine_and_nothing_that_it_does_not_use(
+    photos: Path, open_store: ModelStore, tmp_path: Path
+) -> None:
+    """Time is not measured here: what takes it at the start is what is imported."""
+    unused = ["av", "onnx", "nncf", "pygame", "pydantic", "rich", "click", "openvino.tools.ovc", "openvino_telemetry"]
+    unused += ["numpy.ma", "PIL.PdfImagePlugin", "threadpoolctl", "urllib.request"]
     code = (
-        "import sys; from pathlib import Path; from facepool import load_analyzer, open_source, ModelStore\n"
-        f"analyzer = load_analyzer(store=ModelStore(Path({str(open_store.root)!r})), device='cpu')\n"
-        f"assert [len(analyzer.analyze(f.image_bgr)) for f in open_source({str(photos / 'person_a_1.jpg')!r})] == [1]\n"
+        "import sys; from pathlib import Path\n"
+        "from facepool import load_analyzer, read_image, open_pool, Recognizer, ModelStore\n"
+        "from facepool.threads import default_threads\n"
+        f"store = ModelStore(Path({str(open_store.root)!r}))\n"
+        "analyzer = load_analyzer(store=store, device='cpu', threads=default_threads())\n"
+        f"pool = open_pool({str(tmp_path / 'pool.db')!r}, analyzer.space, must_exist=False)\n"
+        f"assert len(Recognizer(analyzer, pool).recognize(read_image({str(photos / 'person_a_1.jpg')!r}))) == 1\n"
         "engines = {'openvino', 'onnxruntime'} & set(sys.modules)\n"
-        "print(len(engines), [name for name in ('av', 'onnx', 'nncf', 'pygame', 'pydantic') if name in sys.modules])"
+        f"print(len(engines), [name for name in {unused} if sys.modules.get(name)])"
     )
-    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
     assert shown.stdout.strip() == "1 []"

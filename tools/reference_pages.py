@@ -172,6 +172,8 @@ def _allowed(field: FieldInfo) -> str:
     kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
     if field.annotation == tuple[str, ...]:
         return "addresses: a list in the file, with spaces between them in the environment"
+    if field.annotation == Settings.model_fields["detect_every"].annotation:
+        return "`auto` or a whole number from 1"
     words = {
         "Path": "a path",
         "PostgresAddress": "an address",

@@ -17,7 +17,7 @@ import numpy as np
 from features import CACHE, SHARED, Features, Find, Look, Networks, Way, central, cut, extract, lfw_pairs
 
 from facepool.evaluation.bootstrap import draws
-from facepool.evaluation.metrics import error_rates, fold_accuracy
+from facepool.evaluation.metrics import Values, error_rates, fold_accuracy
 from facepool.faces.detect import DETECTOR_PRESETS, DetectOptions, RetinaFace
 from facepool.faces.find import PictureFinder
 from facepool.types import Detections, Floats, Image
@@ -103,7 +103,7 @@ class Judged:
         accuracy = fold_accuracy(self.similarities, self.same, folds).mean
         return accuracy, pairs, error_rates(self.genuine, self.impostor).equal_error().rate
 
-    def drawn(self, times: Floats) -> Floats:
+    def drawn(self, times: Values) -> Floats:
         """Error of landmarks, frontal and profile, and the share of genuine pairs above the threshold."""
         weights = times[self.people]
         means = [
@@ -133,7 +133,7 @@ def main() -> None:
         count = int(judged.people.max()) + 1
         samples = np.array([judged.drawn(times) for times in draws(count, 500, 0)])
         reference = samples if reference is None else reference
-        point, less = judged.drawn(np.ones(count, np.float32)), samples - reference
+        point, less = judged.drawn(np.ones(count)), samples - reference
         ends, ends_less = (np.quantile(values, (0.025, 0.975), axis=0) for values in (samples, less))
         accuracy, pairs_error, error = judged.rates()
         print(f"{way}: pairs {accuracy:.2%}, EER {pairs_error:.2%}; all frontal-profile pairs EER {error:.2%}")

@@ -53,6 +53,7 @@ class Launch:
         threads = str(self.options["threads"])
         budget = {f"{name}_NUM_THREADS": threads for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR")}
         inherited = dict(os.environ)
+        inherited.pop("PYTHONDONTWRITEBYTECODE", None)  # what was installed has been compiled, so our own source, too
         if self.peer.environment is not None:
             inherited.pop("PYTHONPATH", None)
         return inherited | budget | dict(self.environment)

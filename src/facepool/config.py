@@ -60,6 +60,19 @@ Rotation = Annotated[Literal["0", "90", "180", "270", "auto"], BeforeValidator(_
 """How far the pictures of a camera are turned clockwise, in degrees; ``auto``: as the faces in them lie."""
 
 
+def _auto_or_whole(given: object) -> object:
+    """Command line and environment have texts only."""
+    if given == "auto" or (isinstance(given, int) and not isinstance(given, bool) and given >= 1):
+        return given
+    if isinstance(given, str) and given.isascii() and given.isdigit() and int(given) >= 1:
+        return int(given)
+    raise ValueError("it is auto, or a whole number from 1")
+
+
+DetectFrames = Annotated[Literal["auto"] | Annotated[int, Field(ge=1)], BeforeValidator(_auto_or_whole)]
+"""In which frames of what moves faces are sought; see ``facepool.recognize.cadence``."""
+
+
 def _address_of_pool(value: object) -> PoolAddress:
     """A file, or a database. What is neither is not shown: its password may be anywhere in it."""
     if isinstance(value, str | PoolAddress):
@@ -168,8 +181,10 @@ class Settings(BaseModel):
     unknown_after: float = Field(
         _LIVE.unknown_after_s, ge=0, description="Seconds that a moving face is looked at before it is called unknown"
     )
-    detect_every: int = Field(
-        _LIVE.detect_every, ge=1, description="Seek faces in every k-th frame only; boxes move on in between"
+    detect_every: DetectFrames = Field(
+        _LIVE.detect_every,
+        description="Seek faces in every k-th frame, and follow them in between; auto: five times a second, and in "
+        "every frame in which somebody is new or the picture changes",
     )
     keep_unknown: bool = Field(
         default=False,

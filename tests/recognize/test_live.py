@@ -251,7 +251,7 @@ def test_who_leaves_is_lost_after_the_gap_and_told_with_their_name(analyzer: Fak
     show = Show(analyzer, pool)
     show.play(face(ADA), frames=30)
     show.play(frames=FPS // 2)
-    assert show.play(face(ADA)).names == ("Ada",)
+    assert show.play(face(ADA), frames=FPS // 5).names == ("Ada",)
     show.play(frames=FPS * 2)
     assert show.story[-1] == ("lost", "Ada")
     assert show.events[-1].reason == "gone"
@@ -278,16 +278,6 @@ def test_crops_come_with_events_on_request(analyzer: FakeLiveAnalyzer, pool: Poo
     without = Show(FakeLiveAnalyzer(), pool)
     without.play(face(ADA), frames=10)
     assert [event.crop_bgr for event in without.events] == [None, None]
-
-
-def test_every_other_frame_may_go_without_detection(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:
-    show = Show(analyzer, pool, LiveOptions(detect_every=2))
-    for frame in range(40):
-        seen = show.play(face(ADA, x=100 + 2 * frame))
-    assert analyzer.found == 20
-    assert seen.names == ("Ada",)
-    assert float(seen.detections.boxes[0, [0, 2]].mean()) == pytest.approx(178, abs=2)
-    assert show.story == [("appeared", None), ("recognized", "Ada")]
 
 
 def test_memory_does_not_grow_with_time(analyzer: FakeLiveAnalyzer, pool: Pool) -> None:

@@ -157,14 +157,32 @@ def test_a_split_face_goes_on_under_a_new_number() -> None:
     assert ids(tracker, FRAME_S, (101, 100)) == [2]
 
 
-def test_between_detections_faces_are_where_they_were_going() -> None:
+def test_a_followed_face_goes_on_from_where_it_has_got_to() -> None:
     tracker = Tracker()
-    for frame in range(20):
-        ids(tracker, frame * FRAME_S, (100 + 4 * frame, 100))
-    detections, tracks = tracker.coast(20 * FRAME_S)
+    assert ids(tracker, 0.0, (100, 100)) == [1]
+    assert tracker.in_view.shape == (1, 4)
+    detections, tracks = tracker.follow(np.array([[30, 5]], np.float32), np.array([1.5], np.float32), FRAME_S)
     assert tracks.ids.tolist() == [1]
-    assert abs(float(detections.boxes[0, [0, 2]].mean()) - 180) < 1
-    assert ids(tracker, 21 * FRAME_S, (184, 100)) == [1]
+    assert tracks.hits.tolist() == [1], "it was not detected"
+    assert detections.boxes[0, [0, 2]].mean() == pytest.approx(130)
+    assert np.ptp(detections.boxes[0, [0, 2]]) == pytest.approx(1.5 * 40)
+
+
+def test_nobody_is_followed_who_was_not_in_the_last_frame() -> None:
+    tracker = Tracker()
+    ids(tracker, 0.0, (100, 100))
+    ids(tracker, FRAME_S)
+    assert len(tracker.in_view) == 0
+    detections, tracks = tracker.follow(np.empty((0, 2), np.float32), np.empty(0, np.float32), 2 * FRAME_S)
+    assert (len(detections), len(tracks)) == (0, 0)
+    assert ids(tracker, 3 * FRAME_S, (100, 100)) == [1]
+
+
+def test_after_a_change_of_picture_no_link_is_sure() -> None:
+    tracker = Tracker()
+    tracker.update(faces((100, 100)), 0.0)
+    tracks = tracker.update(faces((100, 100), (300, 100)), FRAME_S, same_picture=False)
+    assert (tracks.ids.tolist(), tracks.sure.tolist()) == ([1, 2], [False, True])
 
 
 def test_a_clock_that_goes_back_breaks_nothing() -> None:

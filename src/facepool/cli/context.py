@@ -47,7 +47,7 @@ EVENTS = ("webhook", "mqtt", "home_assistant", "discovery_prefix")
 FRIGATE = ("frigate", "frigate_topic")
 REGISTRATION = ("register_threshold", "max_templates", "min_face", "min_sharpness")
 
-_METAVARS = {"collection": "NAME", "camera": "[NAME=]SOURCE", "pool": "POOL"}
+_METAVARS = {"detect_every": "auto|K", "collection": "NAME", "camera": "[NAME=]SOURCE", "pool": "POOL"}
 _ADDRESSES = ("pool", "camera", "webhook", "mqtt", "frigate")
 """Settings that may have a password in them."""
 _ELSEWHERE = {"pool": ", or leave the password out and keep it in ~/.pgpass, or in the file that PGPASSFILE names,"}
@@ -403,7 +403,7 @@ def _kind(setting: FieldInfo) -> _Kind:
         return click.Path(path_type=Path)
     if get_origin(setting.annotation) is Literal:
         return click.Choice(get_args(setting.annotation))
-    if setting.annotation == tuple[str, ...]:
+    if setting.annotation in (tuple[str, ...], Settings.model_fields["detect_every"].annotation):
         return str
     for kind in (bool, float, int, str):
         if setting.annotation in (kind, kind | None):

@@ -15,10 +15,12 @@ from facepool.errors import InputError, PoolUnreachable
 from facepool.faces.analyze import Analyzer
 from facepool.gallery import Gallery
 from facepool.recognize.assignment import assign
+from facepool.recognize.cadence import DetectEvery, DetectionCadence
 from facepool.recognize.decide import Claim, Criteria, decide_together
 from facepool.recognize.events import Event, EventKind, EventReason, LiveView
 from facepool.recognize.evidence import EvidenceOptions, Identity, Need, Sameness
-from facepool.recognize.fuse import Observation, likeness, weigh
+from facepool.recognize.fuse import Observation, likeness, observe, weigh_capture
+from facepool.recognize.motion import MotionEstimator
 from facepool.recognize.sightings import Keep, TrackSighting, sighting_of
 from facepool.recognize.track import Tracker, Tracks
 from facepool.search import GalleryState, Outage, Search, outage
@@ -45,7 +47,8 @@ class LiveOptions:
         unknown_after_s: How long a face is looked at before it is called unknown; names come sooner.
         max_embeddings: Faces embedded in one frame; more where more may have jumped to another face, and no limit where
             frames are few.
-        detect_every: Detect in every k-th frame, and let boxes move on as they did in between.
+        detect_every: Seek faces in every k-th frame, and follow those that are known of in between. ``auto``: five
+            times a second, and in every frame in which anything happens that following cannot answer; see ``cadence``.
         keep_crops: Keep the best aligned face of each track for its events.
         keep_faces: Faces that are kept of a track for its sighting; 0: there are no sightings.
     """
@@ -57,7 +60,7 @@ class LiveOptions:
     min_score: float = 0.9
     unknown_after_s: float = 0.6
     max_embeddings: int = 2
-    detect_every: int = 1
+    detect_every: DetectEvery = "auto"
     keep_crops: bool = False
     keep_faces: int = 0
 
@@ -96,7 +99,9 @@ class LiveRecognizer:
         self._keeps_faces = keeps_faces
         self._sameness = Sameness(self._policy.verification().value, self._policy.same_person().value)
         self._identities: dict[int, Identity] = {}
-        self._frames = 0
+        self._cadence = DetectionCadence(self._options.detect_every)
+        self._motion = MotionEstimator()
+        self._in_view: list[int] = []
         self._waited: dict[int, int] = {}
         self._events: list[Event] = []
         self._sightings: list[TrackSighting] = []
@@ -111,10 +116,8 @@ class LiveRecognizer:
     def process(self, frame: Frame) -> LiveView:
         """Take in the next frame of the source."""
         time_s = frame.index / _FPS_UNKNOWN if frame.time_s is None else frame.time_s
-        detecting = self._frames % self._options.detect_every == 0
-        self._frames += 1
         self._events, self._sightings = [], []
-        detections, tracks = self._find(frame, time_s, detecting=detecting)
+        detections, tracks, detecting = self._find(frame, time_s)
         for track in tracks.lost:
             self._forget(track, time_s, "scene_cut" if tracks.cut else "gone")
         ids: list[int] = tracks.ids.tolist()
@@ -123,6 +126,7 @@ class LiveRecognizer:
         embedded = np.zeros(len(ids), np.bool_)
         if detecting:
             embedded[self._embed_some(frame, detections, ids, tracks.sure, time_s)] = True
+            self._in_view = list(ids)
         identities = [self._identities[track] for track in ids]
         for row, identity in enumerate(identities):
             identity.see(detections.boxes[row], float(detections.scores[row]), time_s)
@@ -153,6 +157,8 @@ class LiveRecognizer:
         self._events, self._sightings = [], []
         self._forget_everybody(time_s, "source_silent")
         self._tracker.forget()
+        self._motion.forget()
+        self._in_view = []
         return tuple(self._events)
 
     def finish(self, time_s: float, *, film: bool = False) -> tuple[Event, ...]:
@@ -169,11 +175,24 @@ class LiveRecognizer:
         self._forget_everybody(time_s, "gone")
         return tuple(self._events)
 
-    def _find(self, frame: Frame, time_s: float, *, detecting: bool) -> tuple[Detections, Tracks]:
-        if not detecting:
-            return self._tracker.coast(time_s)
+    def _find(self, frame: Frame, time_s: float) -> tuple[Detections, Tracks, bool]:
+        """Where the faces of a frame are, and whether they were sought in it, or followed from the last one."""
+        tracker, motion = self._tracker, None
+        if not self._cadence.is_due(time_s, tracker.interval_s, pressing=self._is_pressing(time_s)):
+            motion = self._motion.compare(frame.image_bgr, tracker.in_view)
+            if motion is not None and not self._cadence.is_called_for(motion, time_s):
+                return *tracker.follow(motion.moves, motion.scales, time_s), False
+        cut = self._cadence.follows and self._motion.begin(frame.image_bgr)
         detections = self._analyzer.find(frame.image_bgr, moving=True)
-        return detections, self._tracker.update(detections, time_s)
+        tracks = tracker.update(detections, time_s, same_picture=not cut)
+        news = set(tracks.ids.tolist()) != set(self._in_view)
+        self._cadence.detected(time_s, news=news, motion=motion)
+        return detections, tracks, True
+
+    def _is_pressing(self, time_s: float) -> bool:
+        """Whether a face in view waits to be embedded before it can be decided, or stays what it is taken for."""
+        needs = (self._identities[track].urgent_need(time_s, sure=True) for track in self._in_view)
+        return any(need is not None and need <= Need.UNDECIDED for need in needs)
 
     def _embed_some(self, frame: Frame, detections: Detections, ids: list[int], sure: Mask, time_s: float) -> list[int]:
         """Embed the faces that may change a decision, and return their rows.
@@ -189,23 +208,14 @@ class LiveRecognizer:
             return []
         rows = list(urgent)
         prepared = self._analyzer.prepare(frame.image_bgr, detections[np.array(rows)])
-        weights = [weigh(float(q), pose) for q, pose in zip(prepared.measures.overall, prepared.poses, strict=True)]
-        chosen = self._choose([ids[row] for row in rows], list(urgent.values()), prepared.poses, weights, time_s)
-        vectors = self._analyzer.embed(prepared.aligned[np.array(chosen, np.intp)])
-        sizes_px = prepared.measures.size_px
+        captures = zip(prepared.measures.overall, prepared.poses, strict=True)
+        promises = [weigh_capture(float(quality), pose) for quality, pose in captures]
+        chosen = self._choose([ids[row] for row in rows], list(urgent.values()), prepared.poses, promises, time_s)
+        faces = self._analyzer.embed_prepared(prepared[np.array(chosen, np.intp)])
         keep_pictures = self._options.keep_crops or self._keeping
         observations = {
-            rows[place]: Observation(
-                embedding=vector,
-                weight=weights[place],
-                pose=prepared.poses[place],
-                size_px=float(sizes_px[place]),
-                time_s=time_s,
-                quality=float(prepared.measures.overall[place]),
-                score=float(prepared.measures.score[place]),
-                aligned_bgr=prepared.aligned.images_bgr[place].copy() if keep_pictures else None,
-            )
-            for place, vector in zip(chosen, vectors, strict=True)
+            rows[place]: observe(faces, row, time_s, promises[place], with_picture=keep_pictures)
+            for row, place in enumerate(chosen)
         }
         if self._tracker.sparse:
             self._exchange(ids, observations)
@@ -248,13 +258,13 @@ class LiveRecognizer:
         tracks: Sequence[int],
         urgent: Sequence[Need | None],
         poses: Sequence[Pose | None],
-        weights: Sequence[float],
+        promises: Sequence[float],
         time_s: float,
     ) -> list[int]:
         """Which of some measured faces to embed now: the most urgent, then those that have waited longest."""
         needs: list[tuple[Need, int, int]] = []
         for place, track in enumerate(tracks):
-            measured = self._identities[track].need_as_measured(poses[place], weights[place], time_s)
+            measured = self._identities[track].need_as_measured(poses[place], promises[place], time_s)
             need = measured if urgent[place] is None else urgent[place]
             if need is not None:
                 needs.append((need, -self._waited.get(track, 0), place))

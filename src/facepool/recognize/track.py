@@ -6,7 +6,7 @@ a pipeline that has embeddings can verify it.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 import numpy as np
@@ -101,6 +101,16 @@ class _Track:
             self.velocity = _MEMORY * self.velocity + (1 - _MEMORY) * moved
         self.hits += 1
 
+    def carry(self, move: Floats, scale: float, time_s: float) -> None:
+        """It was not looked at, but followed: its centre has moved, and it is so many times as large."""
+        elapsed_s = time_s - self.seen_s
+        centre = self.box.reshape(2, 2).mean(axis=0)
+        self.box = (centre + move + scale * (self.box.reshape(2, 2) - centre)).reshape(4)
+        self.landmarks = np.asarray(centre + move + scale * (self.landmarks - centre), np.float32)
+        self.seen_s = time_s
+        if elapsed_s > 0:
+            self.velocity = _MEMORY * self.velocity + (1 - _MEMORY) * move / elapsed_s
+
     def shift(self, time_s: float) -> Floats:
         """(2,) pixels that the face is expected to have moved since it was seen."""
         return np.asarray(self.velocity * np.clip(time_s - self.seen_s, 0, _COAST_S), np.float32)
@@ -134,21 +144,21 @@ class Tracker:
         """Whether frames are so far apart that people change places between two of them, and no link is sure."""
         return self._rhythm.sparse
 
-    def update(self, detections: Detections, time_s: float) -> Tracks:
+    def update(self, detections: Detections, time_s: float, *, same_picture: bool = True) -> Tracks:
         """Take in the faces of the next frame.
 
         Args:
             detections: N faces, in any order: it does not change which face gets which number.
             time_s: Seconds on any clock; a time before the last one is taken for the last one.
+            same_picture: False where the picture changed as it does at a cut: then no link is sure.
 
         Returns:
             One row a detection; tracks can be lost in a frame without any.
         """
         time_s = self._forward(time_s)
         self._rhythm.look(time_s)
-        lost = [track.id for track in self._tracks if time_s - track.seen_s > self.gap_s]
-        self._tracks = [track for track in self._tracks if track.id not in lost]
-        visible = [track for track in self._tracks if track.seen_s == self._last_s]
+        lost = self._drop_gone(time_s)
+        visible = self._visible()
         expected = _stack([track.box_at(time_s) for track in self._tracks])
         pairs = self._pairs(expected, detections.boxes, time_s)
         cut = self._is_cut(visible, pairs, detections, time_s)
@@ -156,20 +166,42 @@ class Tracker:
             lost += [track.id for track in self._tracks]
             self._tracks, pairs, expected = [], [], _stack([])
         self._last_s = time_s
-        return self._follow(detections, time_s, pairs, expected, lost, cut=cut)
+        tracks = self._link(detections, time_s, pairs, expected, lost, cut=cut)
+        return tracks if same_picture else replace(tracks, sure=tracks.sure & (tracks.hits == 1))
 
-    def coast(self, time_s: float) -> tuple[Detections, Tracks]:
-        """Where the faces of the last detected frame are expected now, for frames without detection."""
+    @property
+    def interval_s(self) -> float:
+        """Usual time between two frames, lately; 0 before the second."""
+        return self._rhythm.interval_s
+
+    @property
+    def in_view(self) -> Floats:
+        """(N, 4) boxes of the faces of the last frame, where they were in it, in the order of ``follow``."""
+        return _stack([np.asarray(track.box, np.float32) for track in self._visible()])
+
+    def follow(self, moves: Floats, scales: Floats, time_s: float) -> tuple[Detections, Tracks]:
+        """Take in a frame in which faces were not sought: those of the last one have moved.
+
+        Args:
+            moves: (N, 2) pixels by which the centres of the faces ``in_view`` moved.
+            scales: (N,) how many times as large they became.
+            time_s: Seconds on the clock of ``update``.
+        """
         time_s = self._forward(time_s)
-        seen = [track for track in self._tracks if track.seen_s == self._last_s]
+        self._rhythm.look(time_s)
+        seen = self._visible()
+        for track, move, scale in zip(seen, moves, scales, strict=True):
+            track.carry(move, float(scale), time_s)
+        self._last_s = time_s
+        lost = tuple(self._drop_gone(time_s))
         if not seen:
-            return Detections.empty(), _columns([], [], time_s)
+            return Detections.empty(), _columns([], [], time_s, lost)
         detections = Detections(
-            boxes=_stack([track.box_at(time_s) for track in seen]),
+            boxes=_stack([np.asarray(track.box, np.float32) for track in seen]),
             scores=np.array([track.score for track in seen], np.float32),
-            landmarks=np.stack([track.landmarks + track.shift(time_s) for track in seen]).astype(np.float32),
+            landmarks=np.stack([track.landmarks for track in seen]).astype(np.float32),
         )
-        return detections, _columns(seen, [True] * len(seen), time_s)
+        return detections, _columns(seen, [True] * len(seen), time_s, lost)
 
     def forget(self) -> None:
         """Every track has ended: whoever is seen next is new. The numbers go on."""
@@ -197,6 +229,16 @@ class Tracker:
         pasts = {track.id: (track.id, track.began_s, track.hits) for track in self._tracks}
         for track in self._tracks:
             track.id, track.began_s, track.hits = pasts[numbers.get(track.id, track.id)]
+
+    def _drop_gone(self, time_s: float) -> list[int]:
+        """Numbers of the tracks that were away for too long, which end."""
+        gone = [track.id for track in self._tracks if time_s - track.seen_s > self.gap_s]
+        self._tracks = [track for track in self._tracks if track.id not in gone]
+        return gone
+
+    def _visible(self) -> list[_Track]:
+        """Those that the last frame showed."""
+        return [track for track in self._tracks if track.seen_s == self._last_s]
 
     def _forward(self, time_s: float) -> float:
         return max(time_s, self._last_s)
@@ -239,7 +281,7 @@ class Tracker:
         together = len(linked) >= 2 and np.abs(moves - np.median(moves, axis=0)).max() < self.options.jump
         return not together
 
-    def _follow(
+    def _link(
         self,
         detections: Detections,
         time_s: float,

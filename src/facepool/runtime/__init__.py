@@ -9,18 +9,20 @@ picture size, so they are taken only by name); a device that was named and canno
 """
 
 import logging
+import os
+from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import cv2
-from threadpoolctl import threadpool_limits
 
-from facepool.errors import DeviceUnavailable, EngineMissing
+from facepool.errors import DeviceUnavailable, EngineMissing, FacepoolError
 from facepool.runtime import onnxruntime_engine, openvino_engine
 from facepool.runtime.graph import Device, DeviceKind, EngineReport, Graph, GraphRequest, Loader
-from facepool.runtime.openvino_engine import default_cache
+from facepool.runtime.openvino_engine import default_cache, runs_at_once
 from facepool.runtime.trial import Outcome
-from facepool.threads import default_threads, set_allowed_threads
+from facepool.threads import allowed_threads, default_threads, set_allowed_threads
 from facepool.types import PixelFeed
 
 __all__ = [
@@ -35,10 +37,14 @@ __all__ = [
     "default_threads",
     "installed_engines",
     "limit_threads",
+    "runs_at_once",
     "work_side_by_side",
 ]
 
 log = logging.getLogger(__name__)
+
+_BLAS_VARIABLES = [f"{name}_NUM_THREADS" for name in ("OMP", "OPENBLAS", "GOTO", "MKL", "BLIS")]
+"""What may have told BLAS another number of threads than that of the cores."""
 
 
 def limit_threads(threads: int) -> None:
@@ -46,9 +52,13 @@ def limit_threads(threads: int) -> None:
 
     The networks get it from their ``Runtime``. Stages run in turn, so one budget for all keeps the promise.
     """
-    set_allowed_threads(threads)
     cv2.setNumThreads(threads)
-    threadpool_limits(limits=threads)
+    if threads != allowed_threads() or {os.environ.get(name) for name in _BLAS_VARIABLES} - {None, str(threads)}:
+        # It begins with all cores, as we do; to find it takes as long as to recognize a face.
+        from threadpoolctl import threadpool_limits  # noqa: PLC0415 -- see above
+
+        threadpool_limits(limits=threads)
+    set_allowed_threads(threads)
 
 
 def work_side_by_side() -> None:
@@ -93,24 +103,38 @@ class Runtime:
         tried = self.bfloat16_tried
         return tried is not None and tried.kept
 
-    @property
+    @cached_property
     def bfloat16_tried(self) -> Outcome | None:
         """What trying bfloat16 showed on this machine; None where no engine in use promises it."""
-        return openvino_engine.bfloat16(self._cache) if self._load is openvino_engine.load else None
+        return openvino_engine.tried("bfloat16", self._cache) if self._load is openvino_engine.load else None
 
-    def load(self, path: Path, feed: PixelFeed | None = None, *, bfloat16: bool = False) -> Graph:
+    @cached_property
+    def int8_tried(self) -> Outcome | None:
+        """What trying 8 bits showed on this machine; None where the engine in use gains nothing by them."""
+        return openvino_engine.tried("int8", self._cache) if self._load is openvino_engine.load else None
+
+    def start(self) -> None:
+        """Import the engine, which may be done beside other work; what is wrong with it, ``load`` says."""
+        with suppress(ImportError, FacepoolError):
+            if self._load is openvino_engine.load:
+                openvino_engine.start()
+            else:
+                onnxruntime_engine.start()
+
+    def load(self, path: Path, feed: PixelFeed | None = None, *, bfloat16: bool = False, together: int = 1) -> Graph:
         """Load an ONNX file.
 
         Args:
             path: The file.
             feed: Makes a graph that takes pixels; None for one that takes what the file says.
             bfloat16: Numbers may be rounded to bfloat16 inside the graph; 8 significant bits in place of 24.
+            together: So many images come in a batch at least, which may be run side by side.
 
         Raises:
             ModelCorrupt: The engine cannot read the file.
             DeviceUnavailable: The named device refused the network.
         """
-        graph = self._load(GraphRequest(path, self.device, self.threads, self._cache, feed, bfloat16))
+        graph = self._load(GraphRequest(path, self.device, self.threads, self._cache, feed, bfloat16, together))
         log.info("%s: %s on %s, %d threads", path.name, graph.engine, graph.device, self.threads)
         return graph
 

@@ -86,6 +86,7 @@ class GraphRequest:
         feed: Makes a graph that takes pixels; None for one that takes what the file says.
         bfloat16: Numbers may be rounded to bfloat16 inside the graph, 8 significant bits in place of 24, where that is
             faster.
+        together: So many images come in a batch at least; an engine may run them side by side, on fewer threads each.
     """
 
     path: Path
@@ -94,6 +95,7 @@ class GraphRequest:
     cache: Path | None = None
     feed: PixelFeed | None = None
     bfloat16: bool = False
+    together: int = 1
 
 
 Loader = Callable[[GraphRequest], Graph]

@@ -51,6 +51,11 @@ def report() -> EngineReport:
     return EngineReport("ONNX Runtime", _onnxruntime().__version__, tuple(kind for kind in PROVIDERS if offers(kind)))
 
 
+def start() -> None:
+    """Import it."""
+    _onnxruntime()
+
+
 def load(request: GraphRequest) -> Graph:
     """Load a graph on exactly the device that is named; see ``Loader``. It is prepared anew at every start."""
     onnxruntime = _onnxruntime()

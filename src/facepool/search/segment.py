@@ -267,8 +267,9 @@ class People:
         """
         starts = np.cumsum(self.counts) - self.counts
         parts = -(-len(self.rows) // most_rows)
-        cuts = np.unique(np.searchsorted(starts, np.arange(1, parts) * len(self.rows) // parts))
-        bounds = [0, *cuts[(cuts > 0) & (cuts < len(starts))].tolist(), len(starts)]
+        cuts = np.searchsorted(starts, np.arange(1, parts) * len(self.rows) // parts)
+        # In order already, and np.unique would import masked arrays when a pool is opened.
+        bounds = [0, *dict.fromkeys(cuts[(cuts > 0) & (cuts < len(starts))].tolist()), len(starts)]
         row_bounds = [*starts[bounds[:-1]].tolist(), len(self.rows)]
         for place, first in enumerate(bounds[:-1]):
             people, rows = slice(first, bounds[place + 1]), slice(row_bounds[place], row_bounds[place + 1])

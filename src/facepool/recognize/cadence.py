@@ -1,0 +1,76 @@
+"""In which frames faces are sought, and in which those that are known of are followed only.
+
+Detection is what most frames cost. A face that is followed (``motion``) needs none, and nobody who comes is to be
+missed for long: so faces are sought five times a second at least, and at once where anything happens that following
+cannot answer.
+"""
+
+from typing import Literal
+
+import numpy as np
+
+from facepool.recognize.motion import Motion
+
+DetectEvery = int | Literal["auto"]
+"""Faces are sought in every k-th frame; ``auto``: as often as it takes."""
+
+LONGEST_S = 0.2
+"""Nobody who comes into view is missed for longer than this."""
+_SLOW_S = 0.11
+"""Faces are sought in every frame where frames are farther apart than this: they move too far to be followed."""
+_CALM_S = 0.1
+"""After change elsewhere that brought nobody, as of trees and screens, the next such change is looked at so much later
+at the earliest."""
+
+
+class DetectionCadence:
+    """Says of each frame whether faces are to be sought in it.
+
+    Args:
+        every: In every k-th frame, or ``auto``.
+    """
+
+    def __init__(self, every: DetectEvery = "auto") -> None:
+        self._every = every
+        self._frames = 0
+        self._detected_s = -np.inf
+        self._restless = True
+        self._in_vain_s = -np.inf
+
+    @property
+    def follows(self) -> bool:
+        """Whether there are frames at all in which faces are not sought."""
+        return self._every != 1
+
+    def is_due(self, time_s: float, interval_s: float, *, pressing: bool) -> bool:
+        """Whether faces have to be sought in the next frame, whatever it shows.
+
+        Args:
+            time_s: Of the frame.
+            interval_s: Usual seconds between frames.
+            pressing: Whether a face is in view that has to be embedded.
+        """
+        self._frames += 1
+        if self._every != "auto":
+            return (self._frames - 1) % self._every == 0
+        slow = interval_s > _SLOW_S or not 0 <= time_s - self._detected_s < LONGEST_S
+        return slow or pressing or self._restless
+
+    def is_called_for(self, motion: Motion | None, time_s: float) -> bool:
+        """Whether faces have to be sought in a frame for what moved in it."""
+        if motion is None or motion.cut or not motion.followed.all():
+            return True
+        return self._every == "auto" and motion.elsewhere and time_s - self._in_vain_s >= _CALM_S
+
+    def detected(self, time_s: float, *, news: bool, motion: Motion | None) -> None:
+        """Faces were sought.
+
+        Args:
+            time_s: Of the frame.
+            news: Whether other faces are in view than were followed. Then the next frame is looked at, too.
+            motion: What called for it; None: nothing did.
+        """
+        self._detected_s = time_s
+        self._restless = news
+        if motion is not None and motion.elsewhere and not news:
+            self._in_vain_s = time_s
