@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from facepool.faces.align import Aligner
-from facepool.faces.analyze import Analyzer, Faces, Picture, pixels_of
+from facepool.faces.analyze import Analyzer, Faces, Picture, PreparedFaces, pixels_of
+from facepool.faces.embed import EmbeddedFaces
 from facepool.faces.quality import FaceMeasures
 from facepool.models.catalog import FmrCurve
 from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame
@@ -98,6 +99,10 @@ class FakeAnalyzer(Analyzer):
 
     def embed(self, aligned: AlignedFaces) -> Floats:
         return np.tile(view(0, 0), (len(aligned), 1))
+
+    def embed_prepared(self, prepared: PreparedFaces) -> Faces:
+        vectors = self.embed(prepared.aligned)
+        return prepared.embedded(EmbeddedFaces(vectors, np.full(len(vectors), np.nan, np.float32)))
 
     def embed_batch(self, images_bgr: Sequence[Picture]) -> list[tuple[Detections, Floats]]:
         return [(faces.detections, faces.embeddings) for faces in self.analyze_batch(images_bgr)]

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from facepool.faces.align import Aligner
-from facepool.faces.analyze import Analyzer, Picture, PreparedFaces, pixels_of
+from facepool.faces.analyze import Analyzer, Faces, Picture, PreparedFaces, pixels_of
+from facepool.faces.embed import EmbeddedFaces
 from facepool.faces.quality import FaceMeasures
 from facepool.models.catalog import FmrCurve
 from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Image, Pose
@@ -101,6 +102,10 @@ class FakeLiveAnalyzer(Analyzer):
         self.embedded.append(len(codes))
         actors = [self._scenes[number][row] for number, row in codes]
         return np.array([actor.vector for actor in actors], np.float32).reshape(len(actors), SPACE.dimension)
+
+    def embed_prepared(self, prepared: PreparedFaces) -> Faces:
+        vectors = self.embed(prepared.aligned)
+        return prepared.embedded(EmbeddedFaces(vectors, np.full(len(vectors), np.nan, np.float32)))
 
     def _actors(self, codes: Floats) -> list[Actor]:
         return [self._scenes[int(number)][int(row)] for number, row in codes]

@@ -13,8 +13,9 @@ import pytest
 
 from facepool import Analyzer, load_analyzer, read_image
 from facepool.faces.analyze import Embed, Faces
+from facepool.faces.embed import EmbeddedFaces
 from facepool.models.store import ModelStore
-from facepool.types import AlignedFaces, Floats, ReducedImage
+from facepool.types import AlignedFaces, ReducedImage
 from facepool.web.problems import ServerBusy
 from facepool.web.services.engine import Batcher, Engine
 from facepool.web.services.turns import work_for
@@ -227,19 +228,21 @@ def test_a_crowd_is_embedded_in_parts_so_that_others_have_their_turn() -> None:
         def with_stages(self, *stages: object) -> Analyzer:
             stage_embed = cast("Callable[[Embed, str], Embed]", stages[1])
 
-            def embed(faces: AlignedFaces) -> Floats:
+            def embed(faces: AlignedFaces) -> EmbeddedFaces:
                 self.given.append(len(faces))
-                return np.full((len(faces), 2), len(self.given), np.float32)
+                numbers = np.full((len(faces), 2), len(self.given), np.float32)
+                return EmbeddedFaces(numbers, numbers[:, 0])
 
             self.embed_crowd = stage_embed(embed, "cpu")
             return self
 
     analyzer = Crowd()
     engine = Engine(analyzer)
-    vectors = analyzer.embed_crowd(AlignedFaces(np.zeros((100, 2, 2, 3), np.uint8), "arcface-112"))
+    embedded = analyzer.embed_crowd(AlignedFaces(np.zeros((100, 2, 2, 3), np.uint8), "arcface-112"))
     engine.close()
     assert analyzer.given == [32, 32, 32, 4]
-    assert vectors[:, 0].tolist() == [1] * 32 + [2] * 32 + [3] * 32 + [4] * 4
+    assert embedded.vectors[:, 0].tolist() == [1] * 32 + [2] * 32 + [3] * 32 + [4] * 4
+    assert embedded.qualities.tolist() == embedded.vectors[:, 0].tolist()
 
 
 def test_clients_take_turns_before_a_network(gate: Gate) -> None:

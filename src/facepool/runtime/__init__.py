@@ -12,6 +12,7 @@ import logging
 import os
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -101,10 +102,15 @@ class Runtime:
         tried = self.bfloat16_tried
         return tried is not None and tried.kept
 
-    @property
+    @cached_property
     def bfloat16_tried(self) -> Outcome | None:
         """What trying bfloat16 showed on this machine; None where no engine in use promises it."""
-        return openvino_engine.bfloat16(self._cache) if self._load is openvino_engine.load else None
+        return openvino_engine.tried("bfloat16", self._cache) if self._load is openvino_engine.load else None
+
+    @cached_property
+    def int8_tried(self) -> Outcome | None:
+        """What trying 8 bits showed on this machine; None where the engine in use gains nothing by them."""
+        return openvino_engine.tried("int8", self._cache) if self._load is openvino_engine.load else None
 
     def start(self) -> None:
         """Import the engine, which may be done beside other work; what is wrong with it, ``load`` says."""

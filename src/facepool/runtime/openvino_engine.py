@@ -28,13 +28,14 @@ from facepool.errors import StorageError
 from facepool.files import PRIVATE, digest_of, sweep, users_folder, write_whole
 from facepool.runtime import trial
 from facepool.runtime.graph import EngineReport, Graph, GraphRequest, limits_named, unreadable
-from facepool.runtime.trial import Outcome
+from facepool.runtime.trial import Outcome, Precision
 from facepool.types import Floats, Image, PixelFeed
 
 log = logging.getLogger(__name__)
 
 CPU = "CPU"
 _CAPABILITIES = "OPTIMIZATION_CAPABILITIES"
+_PROMISES: dict[Precision, str] = {"bfloat16": "BF16", "int8": "INT8"}
 KEPT = 12
 """How many compiled graphs stay; the ones used longest ago go first."""
 
@@ -63,18 +64,19 @@ def report() -> EngineReport:
     return EngineReport("OpenVINO", _version(import_openvino()), ("cpu",))
 
 
-def bfloat16(cache: Path | None) -> Outcome | None:
-    """Whether bfloat16 works and pays on this processor; None where OpenVINO does not promise it, which it imports for.
+def tried(precision: Precision, cache: Path | None) -> Outcome | None:
+    """What smaller numbers do on this processor; None where OpenVINO does not promise them, which it imports for.
 
     Args:
+        precision: Which numbers.
         cache: Folder in which it is remembered what trying showed; None for nowhere.
     """
     with limits_named("OpenVINO cannot start"):
         openvino = import_openvino()
         core = _core()
-        if "BF16" not in core.get_property(CPU, _CAPABILITIES):
+        if _PROMISES[precision] not in core.get_property(CPU, _CAPABILITIES):
             return None
-        return trial.outcome({"engine": openvino.__version__, **_processor(core)}, cache)
+        return trial.outcome(precision, {"engine": openvino.__version__, **_processor(core)}, cache)
 
 
 def start() -> None:

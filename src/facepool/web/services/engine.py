@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
-from itertools import pairwise
 from typing import Generic, TypeVar
 
 import numpy as np
 
 from facepool.faces.analyze import Analyzer, Embed
+from facepool.faces.embed import EmbeddedFaces
 from facepool.faces.find import Detect
 from facepool.types import AlignedFaces, Detections, Floats, ReducedImage
 from facepool.web.problems import ServerBusy
@@ -74,11 +74,11 @@ class Engine:
         def queued_embed(embed: Embed, device: str) -> Embed:
             together = batcher("embedder", partial(_embed_together, embed), device)
 
-            def embed_in_turn(faces: AlignedFaces) -> Floats:
+            def embed_in_turn(faces: AlignedFaces) -> EmbeddedFaces:
                 if not len(faces):
                     return embed(faces)
                 parts = range(0, len(faces), _FACES_AT_ONCE)
-                return np.concatenate([together.do([faces[at : at + _FACES_AT_ONCE]])[0] for at in parts])
+                return EmbeddedFaces.joined([together.do([faces[at : at + _FACES_AT_ONCE]])[0] for at in parts])
 
             return embed_in_turn
 
@@ -132,13 +132,12 @@ class Engine:
             return work(reduced)
 
 
-def _embed_together(embed: Embed, items: Sequence[AlignedFaces]) -> list[Floats]:
+def _embed_together(embed: Embed, items: Sequence[AlignedFaces]) -> list[EmbeddedFaces]:
     """Embed the faces of several pictures as one batch."""
     if len(items) == 1:
         return [embed(items[0])]
-    vectors = embed(AlignedFaces(np.concatenate([faces.images_bgr for faces in items]), items[0].template))
-    ends = np.cumsum([0, *(len(faces) for faces in items)])
-    return [vectors[start:end] for start, end in pairwise(ends)]
+    together = AlignedFaces(np.concatenate([faces.images_bgr for faces in items]), items[0].template)
+    return embed(together).split([len(faces) for faces in items])
 
 
 def _batch_on(device: str) -> int:
