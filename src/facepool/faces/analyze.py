@@ -1,7 +1,7 @@
 """From an image to faces with embeddings: detection, alignment, quality, pose and embedding in one pass."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -217,7 +217,7 @@ class Analyzer:
 
     def embed(self, aligned: AlignedFaces) -> Floats:
         """Embed prepared faces, dark ones brightened: (N, D) float32, L2 norm 1; (0, D) for no face."""
-        return self._embed(AlignedFaces(brighten_faces(aligned.images_bgr), aligned.template))
+        return self._embed(replace(aligned, images_bgr=brighten_faces(aligned.images_bgr)))
 
     def describe(self, image_bgr: Image, detections: Detections) -> Faces:
         """Prepare some faces of an image and embed them; ``analyze`` is ``find`` and then ``describe``."""

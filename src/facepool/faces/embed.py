@@ -36,14 +36,18 @@ class Part:
     spec: EmbedderSpec
     weight: float = 1.0
 
-    def embed(self, images_bgr: Image) -> Floats:
+    def embed(self, images_bgr: Image, *, one_view: bool = False) -> Floats:
         """(N, D) float32, L2 norm 1 each, of (N, S, S, 3) uint8 BGR on ``CROP``, N of at least 1.
+
+        Args:
+            images_bgr: The faces.
+            one_view: Whether they are taken as they lie, without their mirror images.
 
         Raises:
             ModelUnsupported: The network's output is not the D numbers that its description promises.
         """
         views = self._views(images_bgr)
-        if not self.spec.mirrored:
+        if one_view or not self.spec.mirrored:
             return normalize(self._run(views))
         both = self._run(np.concatenate([views, views[:, :, ::-1]]))
         half = len(views)
@@ -120,15 +124,16 @@ class Embedder:
             )
         vectors = np.empty((len(faces), self.space.dimension), np.float32)
         for start in range(0, len(faces), BATCH):
-            vectors[start : start + BATCH] = self._embed_batch(faces.images_bgr[start : start + BATCH])
+            vectors[start : start + BATCH] = self._embed_batch(
+                faces.images_bgr[start : start + BATCH], one_view=faces.one_view
+            )
         return vectors
 
-    def _embed_batch(self, images_bgr: Image) -> Floats:
+    def _embed_batch(self, images_bgr: Image, *, one_view: bool) -> Floats:
         if len(self._parts) == 1:
-            return self._parts[0].embed(images_bgr)
-        return normalize(
-            np.concatenate([np.float32(part.weight) * part.embed(images_bgr) for part in self._parts], axis=1)
-        )
+            return self._parts[0].embed(images_bgr, one_view=one_view)
+        vectors = [np.float32(part.weight) * part.embed(images_bgr, one_view=one_view) for part in self._parts]
+        return normalize(np.concatenate(vectors, axis=1))
 
 
 def normalize(vectors: Floats) -> Floats:

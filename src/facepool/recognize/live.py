@@ -25,7 +25,7 @@ from facepool.recognize.sightings import Keep, TrackSighting, sighting_of
 from facepool.recognize.track import Tracker, Tracks
 from facepool.search import GalleryState, Outage, Search, outage
 from facepool.thresholds import Threshold, ThresholdPolicy
-from facepool.types import Decision, Detections, Frame, Mask, Pose
+from facepool.types import AlignedFaces, Decision, Detections, Floats, Frame, Mask, Pose
 
 _FPS_UNKNOWN = 25.0
 _NO_PIXELS = np.empty((0, 0, 3), np.uint8)
@@ -210,7 +210,9 @@ class LiveRecognizer:
         prepared = self._analyzer.prepare(frame.image_bgr, detections[np.array(rows)])
         weights = [weigh(float(q), pose) for q, pose in zip(prepared.measures.overall, prepared.poses, strict=True)]
         chosen = self._choose([ids[row] for row in rows], list(urgent.values()), prepared.poses, weights, time_s)
-        vectors = self._analyzer.embed(prepared.aligned[np.array(chosen, np.intp)])
+        vectors = self._embed(
+            [(ids[rows[place]], urgent[rows[place]]) for place in chosen], prepared.aligned[np.array(chosen, np.intp)]
+        )
         sizes_px = prepared.measures.size_px
         keep_pictures = self._options.keep_crops or self._keeping
         observations = {
@@ -232,6 +234,28 @@ class LiveRecognizer:
             row = rows[place]
             ids[row] = self._absorb(ids[row], observations[row], sure=bool(sure[row]))
         return list(observations)
+
+    def _embed(self, faces: Sequence[tuple[int, Need | None]], aligned: AlignedFaces) -> Floats:
+        """Embed faces, one view after the other of a track whose similarities are averaged anyway.
+
+        Both views are taken where one comparison decides, and of what is kept, which may become a template.
+
+        Args:
+            faces: Track of each and why it has to be embedded.
+            aligned: Likewise.
+        """
+        whole = np.array([need is not None and need <= Need.DOUBTED for _, need in faces], np.bool_)
+        if self._keeping or not self._analyzer.space.mirrored or whole.all():
+            return self._analyzer.embed(aligned)
+        images_bgr = aligned.images_bgr.copy()
+        for place, (track, _) in enumerate(faces):
+            if self._identities[track].frames % 2:
+                images_bgr[place] = images_bgr[place, :, ::-1]
+        vectors = np.empty((len(faces), self._analyzer.space.dimension), np.float32)
+        vectors[~whole] = self._analyzer.embed(replace(aligned, images_bgr=images_bgr, one_view=True)[~whole])
+        if whole.any():
+            vectors[whole] = self._analyzer.embed(aligned[whole])
+        return vectors
 
     def _exchange(self, ids: list[int], observations: Mapping[int, Observation]) -> None:
         """Between sparse frames people change places: give faces to the tracks whose faces they are.

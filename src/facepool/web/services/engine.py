@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from typing import Generic, TypeVar
@@ -133,10 +134,10 @@ class Engine:
 
 
 def _embed_together(embed: Embed, items: Sequence[AlignedFaces]) -> list[Floats]:
-    """Embed the faces of several pictures as one batch."""
-    if len(items) == 1:
-        return [embed(items[0])]
-    vectors = embed(AlignedFaces(np.concatenate([faces.images_bgr for faces in items]), items[0].template))
+    """Embed the faces of several pictures as one batch, where all are embedded in the same way."""
+    if len(items) == 1 or len({faces.one_view for faces in items}) > 1:
+        return [embed(faces) for faces in items]
+    vectors = embed(replace(items[0], images_bgr=np.concatenate([faces.images_bgr for faces in items])))
     ends = np.cumsum([0, *(len(faces) for faces in items)])
     return [vectors[start:end] for start, end in pairwise(ends)]
 
