@@ -6,7 +6,7 @@ x to the right, y downwards, origin at the top-left corner of the top-left pixel
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 Image = npt.NDArray[np.uint8]
 """(H, W, 3) uint8, channel order given by the variable's suffix (``_bgr`` or ``_rgb``)."""
+_NO_PIXELS: Image = np.empty((0, 0, 3), np.uint8)
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
@@ -64,6 +65,53 @@ class PixelFeed:
     channel_order: ChannelOrder
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     scale: float = 1.0
+
+
+class ReducedImage:
+    """A still picture that may have been decoded smaller than it is.
+
+    Its faces are found in fewer pixels, and those that are large in it are cut out of these. For others there is
+    ``settle``, which has it decoded as it is.
+
+    Args:
+        image_bgr: (h, w, 3) uint8 BGR, upright.
+        size_wh: Of the picture, in pixels.
+        scale: Pixels of the picture for one of the image, along a side; 1: the image is the picture.
+        enlarge: Gives the picture as it is, (H, W, 3).
+        forget: It will not be needed as it is.
+    """
+
+    def __init__(
+        self,
+        image_bgr: Image,
+        size_wh: tuple[int, int],
+        scale: int = 1,
+        enlarge: Callable[[], Image] = lambda: _NO_PIXELS,
+        forget: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.image_bgr = image_bgr
+        self.size_wh = size_wh
+        self.scale = scale
+        self._enlarge = enlarge
+        self._forget = forget
+
+    @classmethod
+    def whole(cls, image_bgr: Image) -> Self:
+        """One that is a picture as it is."""
+        return cls(image_bgr, (image_bgr.shape[1], image_bgr.shape[0]))
+
+    def settle(self, *, whole: bool) -> None:
+        """Say once whether the picture is needed as it is; then ``image_bgr`` is that, and ``scale`` is 1.
+
+        Where nobody says, what it takes to have it is kept for as long as the picture is.
+        """
+        if self.scale == 1:
+            return
+        if not whole:
+            self._forget()
+            return
+        self.image_bgr = _NO_PIXELS  # both at once would take more room than the picture
+        self.image_bgr, self.scale = self._enlarge(), 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,34 @@ def test_no_face_gives_no_vector() -> None:
     assert alone(EmbedderSpec(dimension=3)).embed(faces()).shape == (0, 3)
 
 
+def test_quality_follows_the_length_of_what_the_network_gives() -> None:
+    spec = EmbedderSpec(dimension=3, mirrored=False, norms=(50, 150))
+    lengths = faces((0, 0, 40), (0, 0, 100), (0, 90, 120), (0, 0, 200))
+    embedded = alone(spec).embed_with_quality(lengths)
+    np.testing.assert_allclose(embedded.qualities, [0, 50, 100, 100])
+    assert len(alone(spec).embed_with_quality(faces())) == 0
+
+
+def test_quality_of_two_views_is_that_of_their_mean_length() -> None:
+    crop = faces((0, 0, 60))
+    crop.images_bgr[0, 0, -1] = (0, 0, 160)
+    embedded = alone(EmbedderSpec(dimension=3, norms=(50, 150))).embed_with_quality(crop)
+    np.testing.assert_allclose(embedded.qualities, [60])
+
+
+def test_lengths_without_a_scale_tell_no_quality() -> None:
+    spec = EmbedderSpec(dimension=3, mirrored=False)
+    embedded = alone(spec).embed_with_quality(faces((1, 2, 3)))
+    assert np.isnan(embedded.qualities).tolist() == [True]
+
+
+def test_what_was_embedded_together_is_split_again() -> None:
+    embedder = alone(EmbedderSpec(dimension=3, mirrored=False, norms=(0, 200)))
+    one, none, two = embedder.embed_with_quality(faces((0, 0, 100), (0, 50, 0), (200, 0, 0))).split([1, 0, 2])
+    assert [len(part) for part in (one, none, two)] == [1, 0, 2]
+    assert [*one.qualities, *two.qualities] == [50, 25, 100]
+
+
 def test_more_faces_than_a_batch_come_back_in_order() -> None:
     crops = faces(*[(0, 0, i + 1) if i % 2 else (0, i + 1, 0) for i in range(70)])
     vectors = alone(EmbedderSpec(dimension=3, mirrored=False)).embed(crops)

@@ -149,3 +149,30 @@ def test_what_fits_no_head_says_by_how_much(analyzer: Analyzer, photo: Image) ->
     assert found.misfit_mm is not None
     assert found.misfit_mm.max() < NO_HEAD_MM / 2
     assert found[:0].misfit_mm is not None
+
+
+def shrunk(photo: Image, face_px: float, face_of: Detections) -> tuple[Image, float]:
+    """The photo so small that its face has so many pixels, and by what it was shrunk."""
+    scale = face_px / float(face_of.sizes[0])
+    return np.asarray(cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8), scale
+
+
+@pytest.mark.parametrize("turn", [0, 180])
+def test_a_face_of_few_pixels_in_a_small_picture_is_found(analyzer: Analyzer, photo: Image, turn: Turn) -> None:
+    large = analyzer.find(photo)
+    small, scale = shrunk(photo, 20, large)
+    found = analyzer.find(turn_image(small, turn))
+    assert (len(found), found.turn) == (1, BACK[turn])
+    points = turn_points(large.landmarks * scale, (small.shape[1], small.shape[0]), turn)
+    eyes_apart = np.linalg.norm(points[0, 0] - points[0, 1])
+    assert np.linalg.norm(found.landmarks - points, axis=2).mean() < 0.12 * eyes_apart
+
+
+def test_a_small_picture_is_enlarged_for_small_faces_only(analyzer: Analyzer, looks: Looks, photos: Path) -> None:
+    photo = read_image(photos / "person_b_1.jpg")
+    for face_px, times in ((20, 4), (60, 1)):
+        small, _ = shrunk(photo, face_px, analyzer.find(photo))
+        looks.shapes.clear()
+        looks.analyzer.find(small)
+        assert looks.shapes[0] == small.shape[:2]
+        assert [max(shape) for shape in looks.shapes[1:]] == [times * max(small.shape)][: times > 1]

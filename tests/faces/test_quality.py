@@ -91,6 +91,18 @@ def test_overall_is_the_worst_component() -> None:
     assert replace(GOOD, misfit_mm=one(np.inf)).overall[0] == 0
 
 
+def test_overall_is_what_the_embedder_made_of_it_once_that_is_known() -> None:
+    small = replace(GOOD, size_px=one(66))
+    assert replace(small, unified=one(80)).overall[0] == 80
+    assert replace(small, unified=one(np.nan)).overall[0] == pytest.approx(50)
+
+
+def test_rows_of_measures() -> None:
+    both = FaceMeasures(*np.array([[1, 2]] * 7 + [[3, 4]], np.float32))
+    assert both[np.array([1])].overall.tolist() == [4]
+    assert replace(both, unified=None)[np.array([1])].score.tolist() == [2]
+
+
 def test_measuring_knows_no_policy() -> None:
     small = measured(textured(), size=30)
     assert QualityPolicy(min_size_px=20).flaws(small) == [()]

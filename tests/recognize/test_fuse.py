@@ -1,13 +1,27 @@
 """Fusion of observations into one answer, and the answers of several faces together."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from facepool.faces.analyze import Faces
+from facepool.faces.quality import FaceMeasures
 from facepool.recognize.decide import Claim, Criteria, decide, decide_together
-from facepool.recognize.fuse import LEAST_WEIGHT, Observation, fuse, keep, likeness, weigh, weight_to_beat
-from facepool.types import Candidate, Floats, Pose
+from facepool.recognize.fuse import (
+    LEAST_WEIGHT,
+    Observation,
+    fuse,
+    keep,
+    likeness,
+    observe,
+    promise_to_beat,
+    weigh,
+    weigh_capture,
+)
+from facepool.types import Candidate, Detections, Floats, Pose
 
 PEOPLE = 3
 WEIGHTS = st.floats(LEAST_WEIGHT, 1)
@@ -16,7 +30,13 @@ ROWS = st.lists(st.tuples(*[st.floats(-1, 1, width=32)] * PEOPLE), min_size=1, m
 
 def observation(weight: float, yaw: float | None = 0.0, time_s: float = 0.0) -> Observation:
     pose = None if yaw is None else Pose(yaw, 0.0, 0.0)
-    return Observation(np.eye(4, dtype=np.float32)[0], weight, pose, 100.0, time_s)
+    return Observation(np.eye(4, dtype=np.float32)[0], weight, weight, pose, 100.0, time_s)
+
+
+def seen(measures: FaceMeasures, pose: Pose) -> Faces:
+    """One face."""
+    detections = Detections(np.zeros((1, 4), np.float32), measures.score, np.zeros((1, 5, 2), np.float32))
+    return Faces(detections, np.eye(1, 4, dtype=np.float32), measures, [pose])
 
 
 def kept(*observations: Observation, capacity: int = 8, per_pose: int = 3) -> tuple[Observation, ...]:
@@ -61,10 +81,20 @@ def test_no_person_is_nearer_than_in_the_best_observation(rows: list[tuple[float
 
 
 def test_a_sharp_frontal_observation_counts_more_than_a_turned_or_poor_one() -> None:
-    frontal = weigh(90, Pose(5, 0, 0))
-    assert frontal > weigh(90, Pose(60, 0, 0)) > weigh(90, Pose(100, 0, 0)) == LEAST_WEIGHT
-    assert frontal > weigh(40, Pose(5, 0, 0))
-    assert frontal > weigh(90, None) > LEAST_WEIGHT
+    frontal = weigh_capture(90, Pose(5, 0, 0))
+    assert weigh(90) > frontal > weigh_capture(90, Pose(60, 0, 0)) > weigh_capture(90, Pose(100, 0, 0)) == LEAST_WEIGHT
+    assert frontal > weigh_capture(40, Pose(5, 0, 0))
+    assert frontal > weigh_capture(90, None) > LEAST_WEIGHT
+
+
+def test_what_the_embedder_made_of_a_face_counts_by_itself() -> None:
+    turned = Pose(60, 0, 0)
+    row = np.ones(1, np.float32)
+    capture = FaceMeasures(112 * row, 200 * row, 128 * row, 50 * row, row, row, row)
+    assert [
+        observe(seen(replace(capture, unified=unified), turned), 0, 0.0, with_picture=False).weight
+        for unified in (80 * row, np.nan * row, None)
+    ] == pytest.approx([0.64, 0.5**0.5, 0.5**0.5])
 
 
 @given(st.lists(st.tuples(WEIGHTS, st.floats(-90, 90)), min_size=1, max_size=30), st.integers(1, 8), st.integers(1, 4))
@@ -84,10 +114,10 @@ def test_one_pose_does_not_crowd_out_the_others() -> None:
 
 def test_an_observation_has_to_beat_the_weakest_of_its_pose() -> None:
     remembered = kept(observation(0.5, 0), observation(0.3, 3), observation(0.8, 30), observation(0.1, None))
-    assert weight_to_beat(remembered, Pose(5, 0, 0), 12) == 0.3
-    assert weight_to_beat(remembered, Pose(25, 0, 0), 12) == 0.8
-    assert weight_to_beat(remembered, Pose(15, 0, 0), 12) is None
-    assert weight_to_beat(remembered, None, 12) == 0.1
+    assert promise_to_beat(remembered, Pose(5, 0, 0), 12) == 0.3
+    assert promise_to_beat(remembered, Pose(25, 0, 0), 12) == 0.8
+    assert promise_to_beat(remembered, Pose(15, 0, 0), 12) is None
+    assert promise_to_beat(remembered, None, 12) == 0.1
 
 
 def test_likeness_is_to_the_nearest_observation() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from facepool.runtime import trial
+from facepool.runtime import openvino_engine, trial
 from facepool.runtime.trial import MOST_ERROR, MOST_TIME, Outcome, outcome
 
 
@@ -23,10 +23,10 @@ def test_a_promise_that_is_kept_is_remembered_and_never_tried_again(
 ) -> None:
     _tells_figures(monkeypatch, error=0.004, time=0.6)
     folder = tmp_path / "new"
-    first = outcome({"engine": "1"}, folder)
+    first = outcome("bfloat16", {"engine": "1"}, folder)
     assert first.kept
     monkeypatch.setattr(trial, "_try_once", lambda *_: pytest.fail("tried again"))
-    assert outcome({"engine": "1"}, folder) == first
+    assert outcome("bfloat16", {"engine": "1"}, folder) == first
     assert [path.suffix for path in folder.iterdir()] == [".tried"]
 
 
@@ -47,10 +47,10 @@ def test_a_process_that_dies_hangs_or_talks_nonsense_means_no(
     _tells(monkeypatch, code)
     if "sleep" in code:
         monkeypatch.setattr(trial, "_PATIENCE_S", 0.3)
-    found = outcome({"code": code}, tmp_path)
+    found = outcome("bfloat16", {"code": code}, tmp_path)
     assert not found.kept
     assert why in found.why
-    assert outcome({"code": code}, tmp_path) == found
+    assert outcome("bfloat16", {"code": code}, tmp_path) == found
 
 
 @pytest.mark.parametrize(
@@ -61,25 +61,25 @@ def test_wrong_numbers_and_slow_ones_mean_no(
     error: float, time: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _tells_figures(monkeypatch, error=error, time=time)
-    assert not outcome({"figures": (error, time)}, tmp_path).kept
+    assert not outcome("bfloat16", {"figures": (error, time)}, tmp_path).kept
 
 
 def test_where_no_interpreter_is_nothing_is_promised_and_nothing_remembered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "frozen", True, raising=False)
-    assert not outcome({}, tmp_path).kept
+    assert not outcome("bfloat16", {}, tmp_path).kept
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_memory_that_is_damaged_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _tells_figures(monkeypatch, error=0.004, time=0.6)
-    outcome({}, tmp_path)
+    outcome("bfloat16", {}, tmp_path)
     (place,) = tmp_path.iterdir()
-    for damage in (b"", b"[1]", b'{"kept": true}', b"\xff"):
+    for damage in (b"", b"[1]", b'{"kept": true}', b'{"kept": true, "why": "", "time": "?"}', b"\xff"):
         place.write_bytes(damage)
         trial._try_once.cache_clear()
-        assert outcome({}, tmp_path).kept
+        assert outcome("bfloat16", {}, tmp_path).kept
         assert json.loads(place.read_bytes())["kept"]
 
 
@@ -88,10 +88,10 @@ def test_without_a_folder_that_can_be_written_it_is_tried_once_a_process(
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
     tries = iter([Outcome(kept=True, why="first"), Outcome(kept=True, why="second")])
-    monkeypatch.setattr(trial, "_try", lambda: next(tries))
+    monkeypatch.setattr(trial, "_try", lambda _precision: next(tries))
     for folder in (None, tmp_path / "file" / "folder"):
         trial._try_once.cache_clear()
-        assert [outcome({}, folder).kept for _ in range(3)] == [True] * 3
+        assert [outcome("bfloat16", {}, folder).kept for _ in range(3)] == [True] * 3
     assert next(tries, None) is None
 
 
@@ -100,22 +100,32 @@ def test_another_processor_or_variable_is_another_question(tmp_path: Path, monke
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
     assert trial.held_back_by()["ONEDNN_MAX_CPU_ISA"] == "AVX2"
     assert "PATH" not in trial.held_back_by()
-    outcome({"held back by": trial.held_back_by()}, tmp_path)
+    outcome("bfloat16", {"held back by": trial.held_back_by()}, tmp_path)
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE")
-    outcome({"held back by": trial.held_back_by()}, tmp_path)
+    outcome("bfloat16", {"held back by": trial.held_back_by()}, tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_the_process_knows_no_settings_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEPOOL_POOL", "postgresql://ada:secret@host/faces")
     _tells(monkeypatch, """import os; print('{"error": 0, "time": %d}' % ("FACEPOOL_POOL" in os.environ))""")
-    assert outcome({}, tmp_path).kept
+    assert outcome("bfloat16", {}, tmp_path).kept
 
 
 def test_an_engine_that_is_held_back_to_avx2_does_not_keep_its_promise(monkeypatch: pytest.MonkeyPatch) -> None:
     """It ended the process, and the promise stood, with OpenVINO 2026.4."""
     pytest.importorskip("openvino")
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
-    found = trial._try()
+    found = trial._try("bfloat16")
     assert found is not None
     assert not found.kept
+
+
+def test_what_8_bits_gain_is_told_in_figures(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    found = openvino_engine.tried("int8", tmp_path)
+    assert found is not None
+    assert found.time is not None
+    assert "errs by 0.0" in found.why
+    assert openvino_engine.tried("int8", tmp_path) == found
+    assert len(list(tmp_path.iterdir())) == 1

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from facepool.faces.align import Aligner
-from facepool.faces.analyze import Analyzer, Faces
+from facepool.faces.analyze import Analyzer, Faces, Picture, PreparedFaces, pixels_of
+from facepool.faces.embed import EmbeddedFaces
 from facepool.faces.quality import FaceMeasures
 from facepool.models.catalog import FmrCurve
-from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Image
+from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame
 
 SPACE = EmbeddingSpace("stand-in", "0" * 64, "rgb-0-1/1", "arcface-112", mirrored=False, dimension=8)
 CURVE = FmrCurve(((1e-2, 0.303), (1e-3, 0.370), (1e-4, 0.426), (1e-5, 0.477)), "made up")
@@ -65,6 +66,14 @@ class FakeAnalyzer(Analyzer):
         return CURVE
 
     @property
+    def runs_at_once(self) -> int:
+        return 1
+
+    @property
+    def least_side(self) -> int:
+        return 1280
+
+    @property
     def runs_on(self) -> str:
         return "nothing"
 
@@ -83,19 +92,23 @@ class FakeAnalyzer(Analyzer):
         image[0, 0, 0] = len(self._scenes) - 1
         return Frame(image, f"picture-{len(self._scenes) - 1}", len(self._scenes) - 1)
 
-    def analyze_batch(self, images_bgr: Sequence[Image], *, moving: bool = False) -> list[Faces]:
+    def analyze_batch(self, images_bgr: Sequence[Picture], *, moving: bool = False) -> list[Faces]:
         del moving
         self.batches.append(len(images_bgr))
-        return [self._faces(self._scenes[int(image[0, 0, 0])]) for image in images_bgr]
+        return [self._faces(self._scenes[int(image[0, 0, 0])]) for image in map(pixels_of, images_bgr)]
 
-    def find(self, image_bgr: Image, *, moving: bool = False) -> Detections:
+    def find(self, image_bgr: Picture, *, moving: bool = False) -> Detections:
         del moving
         return self.analyze(image_bgr).detections
 
     def embed(self, aligned: AlignedFaces) -> Floats:
         return np.tile(view(0, 0), (len(aligned), 1))
 
-    def embed_batch(self, images_bgr: Sequence[Image]) -> list[tuple[Detections, Floats]]:
+    def embed_prepared(self, prepared: PreparedFaces) -> Faces:
+        vectors = self.embed(prepared.aligned)
+        return prepared.embedded(EmbeddedFaces(vectors, np.full(len(vectors), np.nan, np.float32)))
+
+    def embed_batch(self, images_bgr: Sequence[Picture]) -> list[tuple[Detections, Floats]]:
         return [(faces.detections, faces.embeddings) for faces in self.analyze_batch(images_bgr)]
 
     def _faces(self, scene: Scene) -> Faces:

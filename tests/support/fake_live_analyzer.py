@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from facepool.faces.align import Aligner
-from facepool.faces.analyze import Analyzer, PreparedFaces
+from facepool.faces.analyze import Analyzer, Faces, Picture, PreparedFaces, pixels_of
+from facepool.faces.embed import EmbeddedFaces
 from facepool.faces.quality import FaceMeasures
 from facepool.models.catalog import FmrCurve
 from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Image, Pose
@@ -61,10 +62,10 @@ class FakeLiveAnalyzer(Analyzer):
         image[0, 0] = number // 65536, number // 256 % 256, number % 256
         return Frame(image, "fake", number, number / FPS if time_s is None else time_s)
 
-    def find(self, image_bgr: Image, *, moving: bool = False) -> Detections:
+    def find(self, image_bgr: Picture, *, moving: bool = False) -> Detections:
         assert moving, "frames of what moves are looked at once"
         self.found += 1
-        high, middle, low = (int(value) for value in image_bgr[0, 0])
+        high, middle, low = (int(value) for value in pixels_of(image_bgr)[0, 0])
         number = high * 65536 + middle * 256 + low
         actors = self._scenes[number]
         boxes = [[a.x - a.size / 2, a.y - a.size / 2, a.x + a.size / 2, a.y + a.size / 2] for a in actors]
@@ -101,6 +102,10 @@ class FakeLiveAnalyzer(Analyzer):
         self.embedded.append(len(codes))
         actors = [self._scenes[number][row] for number, row in codes]
         return np.array([actor.vector for actor in actors], np.float32).reshape(len(actors), SPACE.dimension)
+
+    def embed_prepared(self, prepared: PreparedFaces) -> Faces:
+        vectors = self.embed(prepared.aligned)
+        return prepared.embedded(EmbeddedFaces(vectors, np.full(len(vectors), np.nan, np.float32)))
 
     def _actors(self, codes: Floats) -> list[Actor]:
         return [self._scenes[int(number)][int(row)] for number, row in codes]

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facepool.faces.analyze import Analyzer, Faces
+from facepool.faces.analyze import Analyzer, Faces, Picture, pixels_of
 from facepool.faces.quality import FaceMeasures
 from facepool.models.catalog import FmrCurve
-from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Image, Pose
+from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Pose
 
 SPACE = EmbeddingSpace("fake-scan", "0" * 64, "rgb-0-1/1", "arcface-112", mirrored=False, dimension=32)
 CURVE = FmrCurve(((1e-2, 0.303), (1e-3, 0.370), (1e-4, 0.426), (1e-5, 0.477)), "made up")
@@ -75,9 +75,12 @@ class FakeScanAnalyzer(Analyzer):
     def frames(self, heads: Sequence[Head]) -> Iterator[Frame]:
         return (self.frame(head) for head in heads)
 
-    def analyze_batch(self, images_bgr: Sequence[Image], *, moving: bool = False) -> list[Faces]:
+    def analyze_batch(self, images_bgr: Sequence[Picture], *, moving: bool = False) -> list[Faces]:
         del moving
-        return [_faces(self._scenes[int(image[0, 0, 0]) + 256 * int(image[0, 0, 1])]) for image in images_bgr]
+        return [
+            _faces(self._scenes[int(image[0, 0, 0]) + 256 * int(image[0, 0, 1])])
+            for image in map(pixels_of, images_bgr)
+        ]
 
 
 def still(count: int = 8, **changes: float) -> list[Head]:

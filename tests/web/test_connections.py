@@ -21,7 +21,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from facepool.errors import ImageUnreadable
 from facepool.gallery import open_pool
-from facepool.types import Image
+from facepool.types import ReducedImage
 from facepool.web.connections import Bounds
 from facepool.web.middleware.authentication import ConnectionCheck
 from facepool.web.problems import ServerBusy, TooManyRequests
@@ -168,9 +168,12 @@ def test_a_frame_has_no_more_pixels_than_a_camera(tmp_path: Path, path: str) -> 
 def test_pictures_wait_for_a_few_threads_and_too_many_are_turned_away() -> None:
     may_go_on = threading.Event()
 
-    def look(image_bgr: Image) -> tuple[int, ...]:
+    def size_of(picture: ReducedImage) -> tuple[int, int]:
+        return picture.size_wh
+
+    def look(picture: ReducedImage) -> tuple[int, int]:
         may_go_on.wait(60)
-        return image_bgr.shape
+        return size_of(picture)
 
     picture = png(np.zeros((8, 8, 3), np.uint8))
 
@@ -179,12 +182,12 @@ def test_pictures_wait_for_a_few_threads_and_too_many_are_turned_away() -> None:
         both = [asyncio.ensure_future(engine.look(client, picture, look)) for client in ("Ada", "Bob")]
         await asyncio.sleep(0)
         with pytest.raises(ServerBusy):
-            await engine.look("Eve", picture, np.shape)
+            await engine.look("Eve", picture, size_of)
         may_go_on.set()
-        assert await asyncio.gather(*both) == [(8, 8, 3)] * 2
+        assert await asyncio.gather(*both) == [(8, 8)] * 2
         with pytest.raises(ImageUnreadable):
-            await engine.look("Eve", b"no picture", np.shape)
-        assert await engine.look("Eve", picture, np.shape) == (8, 8, 3)
+            await engine.look("Eve", b"no picture", size_of)
+        assert await engine.look("Eve", picture, size_of) == (8, 8)
         engine.close()
 
     asyncio.run(run())

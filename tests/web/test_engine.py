@@ -13,10 +13,12 @@ import pytest
 
 from facepool import Analyzer, load_analyzer, read_image
 from facepool.faces.analyze import Embed, Faces
+from facepool.faces.embed import EmbeddedFaces
 from facepool.models.store import ModelStore
-from facepool.types import AlignedFaces, Floats, Image
+from facepool.threads import default_threads
+from facepool.types import AlignedFaces, ReducedImage
 from facepool.web.problems import ServerBusy
-from facepool.web.services.engine import Batcher, Engine
+from facepool.web.services.engine import Batcher, Engine, Lanes
 from facepool.web.services.turns import work_for
 from support.fake_analyzer import FakeAnalyzer
 from support.web_client import png
@@ -25,6 +27,10 @@ SMALL = png(np.zeros((8, 8, 3), np.uint8))
 
 
 LARGE = png(np.zeros((4000, 6000, 3), np.uint8))
+
+
+def size_of(picture: ReducedImage) -> tuple[int, int]:
+    return picture.size_wh
 
 
 class Gate:
@@ -122,6 +128,50 @@ def test_many_at_once_see_what_one_sees(engine: Engine, networks: Analyzer, phot
         assert_same(one, other)
 
 
+def test_where_runs_go_side_by_side_each_thread_runs_the_networks_itself(networks: Analyzer, photos: Path) -> None:
+    assert networks.runs_at_once in (1, default_threads())  # by the engine
+    ran: list[str] = []
+    engine = Engine(networks, on_run=lambda network, count, _took_s: ran.append(f"{network} {count}"))
+    images = [read_image(path) for path in sorted(photos.glob("*.jpg"))[:2]] * 3
+    alone = [networks.analyze(image) for image in images[:2]] * 3
+    with ThreadPoolExecutor(6) as threads:
+        for one, other in zip(alone, threads.map(engine.analyzer.analyze, images), strict=True):
+            assert_same(one, other)
+    assert ran.count("embedder 1") == 6
+    assert ran.count("detector 1") >= 6
+    engine.close()
+    with pytest.raises(ServerBusy, match="ends"):
+        engine.analyzer.analyze(images[0])
+
+
+def test_clients_take_turns_for_the_lanes(gate: Gate) -> None:
+    lanes = Lanes(1)
+
+    def ask(client: str, number: int) -> int:
+        work_for(client)
+        return lanes.run(gate, [number], lambda _took_s: None)[0]
+
+    def asked(client: str, number: int, waiting: int) -> Future[int]:
+        future = threads.submit(ask, client, number)
+        while len(lanes) < waiting:
+            pass
+        return future
+
+    with ThreadPoolExecutor(5) as threads:
+        first = threads.submit(ask, "greedy", 0)
+        assert gate.begun.wait(10)
+        others = [asked("greedy", 1, 1), asked("greedy", 2, 2), asked("modest", 3, 3)]
+        gate.open.set()
+        assert [future.result() for future in (first, *others)] == [0, 1, 4, 9]
+        assert gate.batches.index([3]) <= 2
+        with pytest.raises(ValueError, match="13"):
+            ask("anybody", 13)
+        assert ask("anybody", 4) == 16
+        lanes.close()
+        with pytest.raises(ServerBusy):
+            ask("anybody", 5)
+
+
 def assert_same(one: Faces, other: Faces) -> None:
     np.testing.assert_allclose(one.detections.boxes, other.detections.boxes, atol=0.01)
     np.testing.assert_allclose(one.embeddings, other.embeddings, atol=1e-4)
@@ -158,7 +208,7 @@ def test_one_client_is_turned_away_while_there_is_room_for_others() -> None:
         await asyncio.sleep(0)
         refused = [look.exception() for look in many if look.done()]
         assert [isinstance(error, ServerBusy) and "of yours" in error.why for error in refused] == [True, True]
-        assert await asyncio.wait_for(engine.look("modest", SMALL, np.shape), 60) == (8, 8, 3)
+        assert await asyncio.wait_for(engine.look("modest", SMALL, size_of), 60) == (8, 8)
         gate.set()
         await asyncio.gather(*many, return_exceptions=True)
 
@@ -170,9 +220,9 @@ def test_a_flood_of_large_pictures_of_one_client_keeps_nobody_else_waiting() -> 
     """The attack: pictures that take long, more of them than there are threads, and than fit into memory."""
     may_go_on = threading.Event()
 
-    def look(image_bgr: Image) -> int:
+    def look(picture: ReducedImage) -> tuple[int, int]:
         may_go_on.wait(60)
-        return image_bgr.size
+        return picture.size_wh
 
     engine = Engine(FakeAnalyzer())
 
@@ -180,13 +230,13 @@ def test_a_flood_of_large_pictures_of_one_client_keeps_nobody_else_waiting() -> 
         flood = [asyncio.ensure_future(engine.look("attacker", LARGE, look)) for _ in range(32)]
         await asyncio.sleep(0.05)
         for client in ("Ada", "Bob"):
-            answers = (engine.look(client, SMALL, np.shape) for _ in range(4))
-            assert await asyncio.wait_for(asyncio.gather(*answers), 30) == [(8, 8, 3)] * 4
+            answers = (engine.look(client, SMALL, size_of) for _ in range(4))
+            assert await asyncio.wait_for(asyncio.gather(*answers), 30) == [(8, 8)] * 4
         assert not any(look.done() for look in flood)
         may_go_on.set()
         for look_at_one in flood[2:]:
             look_at_one.cancel()
-        assert await asyncio.gather(*flood[:2]) == [3 * 6000 * 4000] * 2
+        assert await asyncio.gather(*flood[:2]) == [(6000, 4000)] * 2
 
     asyncio.run(ask())
     engine.close()
@@ -195,7 +245,7 @@ def test_a_flood_of_large_pictures_of_one_client_keeps_nobody_else_waiting() -> 
 def test_large_pictures_are_looked_at_one_after_the_other() -> None:
     now, most, lock = 0, 0, threading.Lock()
 
-    def look(_: Image) -> None:
+    def look(_: ReducedImage) -> None:
         nonlocal now, most
         with lock:
             now += 1
@@ -223,19 +273,21 @@ def test_a_crowd_is_embedded_in_parts_so_that_others_have_their_turn() -> None:
         def with_stages(self, *stages: object) -> Analyzer:
             stage_embed = cast("Callable[[Embed, str], Embed]", stages[1])
 
-            def embed(faces: AlignedFaces) -> Floats:
+            def embed(faces: AlignedFaces) -> EmbeddedFaces:
                 self.given.append(len(faces))
-                return np.full((len(faces), 2), len(self.given), np.float32)
+                numbers = np.full((len(faces), 2), len(self.given), np.float32)
+                return EmbeddedFaces(numbers, numbers[:, 0])
 
             self.embed_crowd = stage_embed(embed, "cpu")
             return self
 
     analyzer = Crowd()
     engine = Engine(analyzer)
-    vectors = analyzer.embed_crowd(AlignedFaces(np.zeros((100, 2, 2, 3), np.uint8), "arcface-112"))
+    embedded = analyzer.embed_crowd(AlignedFaces(np.zeros((100, 2, 2, 3), np.uint8), "arcface-112"))
     engine.close()
-    assert analyzer.given == [32, 32, 32, 4]
-    assert vectors[:, 0].tolist() == [1] * 32 + [2] * 32 + [3] * 32 + [4] * 4
+    assert analyzer.given == [16] * 6 + [4]
+    assert embedded.vectors[:, 0].tolist() == [1 + face // 16 for face in range(100)]
+    assert embedded.qualities.tolist() == embedded.vectors[:, 0].tolist()
 
 
 def test_clients_take_turns_before_a_network(gate: Gate) -> None:

@@ -75,10 +75,25 @@ def decoding_bytes(data: bytes, kind: str, pixels: int) -> int:
         pixels: How many it has.
     """
     head = _jpeg_head(data) if data.startswith(_JPEG_START) else None
-    if head is not None and (head.progressive or head.scanned < len(head.samples)):
+    if head is not None and _is_kept_whole(head):
         largest = max(1, *head.samples)
         return int(pixels * (_LOADED_BYTES + _COEFFICIENT_BYTES * sum(head.samples) / largest))
     return pixels * _DECODER_BYTES.get(kind, _LOADED_BYTES)
+
+
+def is_cheaper_reduced(data: bytes) -> bool:
+    """Whether a picture takes less memory and work where it is decoded smaller than it is: an ordinary JPEG.
+
+    Of one that appears bit by bit, all that it has of all pixels is kept until the end.
+    """
+    if not data.startswith(_JPEG_START):
+        return False
+    head = _jpeg_head(data)
+    return head.pixels > 0 and not _is_kept_whole(head)
+
+
+def _is_kept_whole(head: "_JpegHead") -> bool:
+    return head.progressive or head.scanned < len(head.samples)
 
 
 def webp_size(data: bytes) -> tuple[int, int]:

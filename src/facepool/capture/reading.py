@@ -67,6 +67,8 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT", b"eXIf"})
 _DNG_VERSION, _SUBFILE_TYPE = 50706, 254
 _BAND_BYTES = 512 * 1024
+_SCALES = (8, 4, 2)
+"""By which libjpeg reduces a picture while it decodes it."""
 
 _TURNS = {
     2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
@@ -219,10 +221,20 @@ class DecodedPicture:
     white: float | None
 
     @property
+    def on_its_side(self) -> bool:
+        """Whether its rows are columns when it is upright."""
+        return self.turn in _ON_ITS_SIDE
+
+    @property
     def size_wh(self) -> tuple[int, int]:
         """Upright."""
         width, height = self.image.size
-        return (height, width) if self.turn in _ON_ITS_SIDE else (width, height)
+        return (height, width) if self.on_its_side else (width, height)
+
+    def reduced_wh(self, scale: int) -> tuple[int, int]:
+        """What ``bands`` makes of that size."""
+        width, height = self.size_wh
+        return -(-width // scale), -(-height // scale)
 
     def bgr(self) -> Image:
         """(H, W, 3) uint8 BGR, upright, C-contiguous."""
@@ -234,18 +246,23 @@ class DecodedPicture:
             first += rows
         return pixels
 
-    def bands(self) -> Iterator[bytes]:
-        """The same, some rows at a time: what is made of a picture on the way takes no room worth mentioning."""
-        width, height = self.size_wh
-        rows = max(1, _BAND_BYTES // (3 * max(1, width)))
-        for first in range(0, height, rows):
-            yield self._band(first, min(height, first + rows))
+    def bands(self, scale: int = 1) -> Iterator[bytes]:
+        """The same, some rows at a time: what is made of a picture on the way takes no room worth mentioning.
 
-    def _band(self, first: int, end: int) -> bytes:
+        Args:
+            scale: Makes one pixel of the mean of so many, along each side.
+        """
+        width, height = self.size_wh
+        rows = scale * max(1, _BAND_BYTES // (3 * scale * max(1, width)))
+        for first in range(0, height, rows):
+            band = self._band(first, min(height, first + rows))
+            yield (band if scale == 1 else band.reduce(scale)).tobytes("raw", "BGR")
+
+    def _band(self, first: int, end: int) -> PIL.Image.Image:
         image = self.image.crop(self._place(first, end))
         if self.turn is not None:
             image = image.transpose(self.turn)
-        return _to_rgb(image, self.white).tobytes("raw", "BGR")
+        return _to_rgb(image, self.white)
 
     def _place(self, first: int, end: int) -> tuple[int, int, int, int]:
         """Where some rows of the upright picture lie in the file's."""
@@ -253,15 +270,43 @@ class DecodedPicture:
         if self.turn in _FROM_THE_END:
             length = self.size_wh[1]
             first, end = length - end, length - first
-        return (first, 0, end, height) if self.turn in _ON_ITS_SIDE else (0, first, width, end)
+        return (first, 0, end, height) if self.on_its_side else (0, first, width, end)
 
 
-def load(image: PIL.Image.Image, source: Picture) -> DecodedPicture:
+def scale_for(size_wh: tuple[int, int], least: int) -> int:
+    """By how much a picture may be reduced so that its long side keeps so many pixels: 1, 2, 4 or 8.
+
+    Args:
+        size_wh: Of the picture.
+        least: Pixels; 0: it is wanted as it is.
+    """
+    fitting = (scale for scale in _SCALES if max(size_wh) // scale >= least and min(size_wh) >= scale)
+    return next(fitting, 1) if least else 1
+
+
+def reduce(image: PIL.Image.Image, scale: int) -> int:
+    """Have an opened picture reduced while it is decoded, which takes a fraction of the work: a JPEG can be.
+
+    Args:
+        image: Opened, not decoded yet.
+        scale: By how much; see `scale_for`.
+
+    Returns:
+        By how much it will be: ``scale``, or 1.
+    """
+    width, height = image.size
+    if scale > 1:
+        image.draft(None, (width // scale, height // scale))
+    return scale if image.size != (width, height) else 1
+
+
+def load(image: PIL.Image.Image, source: Picture, scale: int = 1) -> DecodedPicture:
     """Decode an opened picture, or, where it breaks off, what is left of it; errors are Pillow's.
 
     Args:
         image: Opened by `open_picture`.
         source: Of which it was opened.
+        scale: What `reduce` has made of it.
     """
     try:
         return decoded(image)
@@ -273,7 +318,7 @@ def load(image: PIL.Image.Image, source: Picture) -> DecodedPicture:
         image.close()  # the error keeps it, and with it the memory of its pixels
         mended = None
         with suppress(*DECODE_ERRORS):  # the first error says what is wrong with it
-            mended = _load_mended(source, str(image.format))
+            mended = _load_mended(source, str(image.format), scale)
         if mended is None:
             raise error from None
         return mended
@@ -346,7 +391,7 @@ def _full_scale(most: float, *, whole_numbers: bool) -> float:
     return float(next((scale for scale in _INTEGER_SCALES if most <= scale), most))
 
 
-def _load_mended(source: Picture, kind: str) -> DecodedPicture | None:
+def _load_mended(source: Picture, kind: str, scale: int) -> DecodedPicture | None:
     """What can be read of a picture that opens and then breaks off; None where that is nothing good.
 
     Raises:
@@ -359,6 +404,7 @@ def _load_mended(source: Picture, kind: str) -> DecodedPicture | None:
     if repaired is None and not is_jpeg:
         return None
     with open_picture(picture + _JPEG_END if is_jpeg else picture, (kind,)) as image:
+        reduce(image, scale)
         mended = decoded(image)
         return None if is_jpeg and _missing_share(image) > _MOST_MISSING else mended
 

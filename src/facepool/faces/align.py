@@ -7,6 +7,9 @@ from facepool.errors import ModelUnsupported
 from facepool.geometry import CROP, TEMPLATES, similarity_transforms
 from facepool.types import AlignedFaces, Floats, Image
 
+_MUCH_ENLARGED = 2.5
+"""By how much a face of fewer than about 44 pixels is enlarged: cubic interpolation tells more of it then."""
+
 
 class Aligner:
     """Cuts faces out on one template.
@@ -34,10 +37,12 @@ class Aligner:
             landmarks: (N, 5, 2) float32 in pixels of the image.
 
         Returns:
-            N upright faces, bilinear, black beyond the image's border; none for no landmarks.
+            N upright faces, bilinear, small ones bicubic; black beyond the image's border; none for no landmarks.
         """
         matrices = similarity_transforms(landmarks, self._points)
         faces = np.empty((len(landmarks), self._side, self._side, 3), np.uint8)
         for face, matrix in zip(faces, matrices, strict=True):
-            cv2.warpAffine(image_bgr, matrix, (self._side, self._side), dst=face, flags=cv2.INTER_LINEAR)
+            enlarged = float(np.hypot(*matrix[:, 0])) > _MUCH_ENLARGED
+            flags = cv2.INTER_CUBIC if enlarged else cv2.INTER_LINEAR
+            cv2.warpAffine(image_bgr, matrix, (self._side, self._side), dst=face, flags=flags)
         return AlignedFaces(faces, self.template)

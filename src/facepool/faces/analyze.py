@@ -9,7 +9,7 @@ import numpy as np
 from facepool.errors import ImageUnreadable
 from facepool.faces.align import Aligner
 from facepool.faces.detect import RetinaFace
-from facepool.faces.embed import Embedder
+from facepool.faces.embed import EmbeddedFaces, Embedder
 from facepool.faces.find import Detect, FoundFaces, PictureFinder
 from facepool.faces.light import brighten_faces, brighten_picture
 from facepool.faces.quality import FaceMeasures, measure
@@ -21,19 +21,25 @@ from facepool.types import (
     Floats,
     Frame,
     Image,
+    Indices,
     Pose,
+    ReducedImage,
     Sample,
     counted,
     one_line,
 )
 
 PREPARATION = 3
-"""Which way faces are prepared for the embedder: raised where the same picture gives another vector, so that results
-kept of an older way are not used."""
+"""Which way faces are prepared for the embedder: raised where the same picture gives another vector or quality, so that
+results kept of an older way are not used."""
 _PICTURE_QUALITY = 90
+_LEAST_SIDE = 1280
+"""Long side that a picture keeps at least where it is reduced, whatever the detector is given."""
+_ENOUGH = 112
+"""Pixels of a face in a reduced picture that tell as much of it as all of them: as many as what is cut out has."""
 
-Embed = Callable[[AlignedFaces], Floats]
-"""Turns aligned faces into vectors, as ``Embedder.embed``."""
+Embed = Callable[[AlignedFaces], EmbeddedFaces]
+"""Turns aligned faces into vectors, as ``Embedder.embed_with_quality``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,24 @@ class PreparedFaces:
         """Number of faces."""
         return len(self.detections)
 
+    def __getitem__(self, rows: Indices) -> "PreparedFaces":
+        poses = [self.poses[row] for row in rows.tolist()]
+        return PreparedFaces(self.detections[rows], self.aligned[rows], self.measures[rows], poses)
+
+    def embedded(self, result: EmbeddedFaces) -> Faces:
+        """The same faces with what the embedder made of them."""
+        measures = replace(self.measures, unified=result.qualities)
+        return Faces(self.detections, result.vectors, measures, self.poses, self.aligned)
+
+
+Picture = Image | ReducedImage
+"""(H, W, 3) uint8 BGR, or a picture that may have been decoded smaller: what is found is in pixels of the picture."""
+
+
+def pixels_of(picture: Picture) -> Image:
+    """(H, W, 3) uint8 BGR, as it was decoded."""
+    return picture.image_bgr if isinstance(picture, ReducedImage) else picture
+
 
 class Analyzer:
     """Finds, aligns, measures and embeds the faces of images.
@@ -120,7 +144,7 @@ class Analyzer:
         self._pictures = PictureFinder(detector, detector.detect, detector.detect_closer)
         self._aligner = aligner
         self._embedder = embedder
-        self._embed: Embed = embedder.embed
+        self._embed: Embed = embedder.embed_with_quality
 
     def with_stages(self, detect: Callable[[Detect, str], Detect], embed: Callable[[Embed, str], Embed]) -> "Analyzer":
         """The same analyzer with something before its networks, for example a queue.
@@ -152,15 +176,25 @@ class Analyzer:
         engines = " and ".join(dict.fromkeys((self._detector.runs_on, self._embedder.runs_on)))
         return f"{engines}, {self._remark}" if self._remark else engines
 
-    def analyze(self, image_bgr: Image, *, moving: bool = False) -> Faces:
+    @property
+    def runs_at_once(self) -> int:
+        """How many runs of the networks go side by side, each on a core; 1: they wait for each other."""
+        return self._detector.runs_at_once
+
+    @property
+    def least_side(self) -> int:
+        """Pixels that the long side of a picture keeps where it is reduced: its faces are found as in all of it."""
+        return max(self._detector.options.longest, _LEAST_SIDE)
+
+    def analyze(self, image_bgr: Picture, *, moving: bool = False) -> Faces:
         """Analyze one image, (H, W, 3) uint8 BGR. Without a face every column has length 0."""
         return self.analyze_batch([image_bgr], moving=moving)[0]
 
-    def analyze_batch(self, images_bgr: Sequence[Image], *, moving: bool = False) -> list[Faces]:
+    def analyze_batch(self, images_bgr: Sequence[Picture], *, moving: bool = False) -> list[Faces]:
         """Analyze several images with few runs of the networks.
 
         Args:
-            images_bgr: (H, W, 3) uint8 BGR each; sizes may differ.
+            images_bgr: (H, W, 3) uint8 BGR each, or reduced to ``least_side`` at least; sizes may differ.
             moving: They are frames of what moves: each is looked at once, as it lies.
 
         Returns:
@@ -171,10 +205,10 @@ class Analyzer:
         """
         found = zip(images_bgr, self._find(images_bgr, moving=moving), strict=True)
         prepared = [self._prepare(image, faces) for image, faces in found]
-        vectors = self._embed_together([faces.aligned for faces in prepared])
-        return [_faces(faces, embeddings) for faces, embeddings in zip(prepared, vectors, strict=True)]
+        results = self._embed_together([faces.aligned for faces in prepared])
+        return [faces.embedded(result) for faces, result in zip(prepared, results, strict=True)]
 
-    def embed_batch(self, images_bgr: Sequence[Image]) -> list[tuple[Detections, Floats]]:
+    def embed_batch(self, images_bgr: Sequence[Picture]) -> list[tuple[Detections, Floats]]:
         """Find and embed the faces of several still pictures, without pose and quality.
 
         Args:
@@ -188,23 +222,23 @@ class Analyzer:
         """
         found = [faces.detections for faces in self._find(images_bgr, moving=False)]
         pictures = zip(images_bgr, found, strict=True)
-        aligned = [self._aligner.align(image, detections.landmarks) for image, detections in pictures]
-        return list(zip(found, self._embed_together(aligned), strict=True))
+        aligned = [self._cut_out(image, detections) for image, detections in pictures]
+        return list(zip(found, [result.vectors for result in self._embed_together(aligned)], strict=True))
 
-    def find(self, image_bgr: Image, *, moving: bool = False) -> Detections:
+    def find(self, image_bgr: Picture, *, moving: bool = False) -> Detections:
         """Find the faces of one image, and nothing else.
 
         Args:
-            image_bgr: (H, W, 3) uint8 BGR.
+            image_bgr: (H, W, 3) uint8 BGR, or reduced.
             moving: It is a frame of what moves: it is looked at once, as it lies.
 
         Raises:
             ImageUnreadable: It is not such an array.
         """
-        if moving:
+        if moving and isinstance(image_bgr, np.ndarray):
             _check_image(image_bgr)
             return self._detect([brighten_picture(image_bgr)])[0]
-        return self._find([image_bgr], moving=False)[0].detections
+        return self._find([image_bgr], moving=moving)[0].detections
 
     def prepare(self, image_bgr: Image, detections: Detections) -> PreparedFaces:
         """Align and measure some faces of an image without embedding them, which costs most.
@@ -217,37 +251,61 @@ class Analyzer:
 
     def embed(self, aligned: AlignedFaces) -> Floats:
         """Embed prepared faces, dark ones brightened: (N, D) float32, L2 norm 1; (0, D) for no face."""
-        return self._embed(replace(aligned, images_bgr=brighten_faces(aligned.images_bgr)))
+        return self._embed_bright(aligned).vectors
+
+    def embed_prepared(self, prepared: PreparedFaces) -> Faces:
+        """Embed prepared faces, dark ones brightened, and judge them by what comes of it."""
+        return prepared.embedded(self._embed_bright(prepared.aligned))
 
     def describe(self, image_bgr: Image, detections: Detections) -> Faces:
         """Prepare some faces of an image and embed them; ``analyze`` is ``find`` and then ``describe``."""
-        prepared = self.prepare(image_bgr, detections)
-        return _faces(prepared, self.embed(prepared.aligned))
+        return self.embed_prepared(self.prepare(image_bgr, detections))
 
-    def _find(self, images_bgr: Sequence[Image], *, moving: bool) -> list[FoundFaces]:
-        for image_bgr in images_bgr:
-            _check_image(image_bgr)
-        bright = [brighten_picture(image_bgr) for image_bgr in images_bgr]
-        if not moving:
-            return self._pictures.find(bright)
-        found = zip(images_bgr, self._detect(bright), strict=True)
-        return [FoundFaces.of(detections, (image.shape[1], image.shape[0])) for image, detections in found]
+    def _find(self, images_bgr: Sequence[Picture], *, moving: bool) -> list[FoundFaces]:
+        pixels = list(map(pixels_of, images_bgr))
+        for image in pixels:
+            _check_image(image)
+        bright = list(map(brighten_picture, pixels))
+        if moving:
+            sizes_wh = [(image.shape[1], image.shape[0]) for image in bright]
+            found = list(map(FoundFaces.of, self._detect(bright), sizes_wh))
+        else:
+            found = self._pictures.find(bright)
+        return list(map(_in_picture, images_bgr, found))
 
-    def _prepare(self, image_bgr: Image, found: FoundFaces) -> PreparedFaces:
+    def _cut_out(self, picture: Picture, detections: Detections) -> AlignedFaces:
+        """Align the faces of a picture, out of as few of its pixels as tell all of them."""
+        if not isinstance(picture, ReducedImage):
+            return self._aligner.align(picture, detections.landmarks)
+        picture.settle(whole=bool((detections.sizes < _ENOUGH * picture.scale).any()))
+        if picture.scale == 1:
+            return self._aligner.align(picture.image_bgr, detections.landmarks)
+        # The middle of the first pixel is at 0 here, and a reduced one has its own middle.
+        landmarks = (detections.landmarks + 0.5) / picture.scale - 0.5
+        return self._aligner.align(picture.image_bgr, landmarks.astype(np.float32))
+
+    def _prepare(self, picture: Picture, found: FoundFaces) -> PreparedFaces:
         detections, heads = found.detections, found.heads
-        aligned = self._aligner.align(image_bgr, detections.landmarks)
+        aligned = self._cut_out(picture, detections)
         return PreparedFaces(detections, aligned, measure(detections, aligned, heads.misfit_mm), heads.poses)
 
-    def _embed_together(self, aligned: Sequence[AlignedFaces]) -> list[Floats]:
+    def _embed_together(self, aligned: Sequence[AlignedFaces]) -> list[EmbeddedFaces]:
         if not aligned:
             return []
         crops = AlignedFaces(np.concatenate([faces.images_bgr for faces in aligned]), self._aligner.template)
-        ends = np.cumsum([len(faces) for faces in aligned])
-        return np.split(self.embed(crops), ends[:-1])
+        return self._embed_bright(crops).split([len(faces) for faces in aligned])
+
+    def _embed_bright(self, aligned: AlignedFaces) -> EmbeddedFaces:
+        return self._embed(replace(aligned, images_bgr=brighten_faces(aligned.images_bgr)))
 
 
-def _faces(prepared: PreparedFaces, embeddings: Floats) -> Faces:
-    return Faces(prepared.detections, embeddings, prepared.measures, prepared.poses, prepared.aligned)
+def _in_picture(picture: Picture, found: FoundFaces) -> FoundFaces:
+    """What was found in a reduced picture, in pixels of the picture."""
+    if not isinstance(picture, ReducedImage) or picture.scale == 1:
+        return found
+    detections, scale = found.detections, np.float32(picture.scale)
+    detections = replace(detections, boxes=detections.boxes * scale, landmarks=detections.landmarks * scale)
+    return replace(found, detections=detections)
 
 
 def face_jpeg(image_bgr: Image) -> bytes:

@@ -8,6 +8,7 @@ whose cosine is the mean of theirs, weighted by the squares of the weights.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import cv2
 import numpy as np
@@ -20,6 +21,37 @@ from facepool.types import AlignedFaces, EmbeddingSpace, Floats, Image
 
 BATCH = 32
 """Faces in one run of the network: past this a CPU gains nothing and memory grows."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedFaces:
+    """What the network made of some faces, one row a face.
+
+    Attributes:
+        vectors: (N, D) float32, L2 norm 1.
+        qualities: (N,) float32, 0..100: how well each will be recognized, by the length of its vector before it was
+            normalized, the mean of its views, of the first network whose lengths have a scale; NaN where none has. A
+            network that learns to tell people apart lengthens what it is sure of. MagFace (Meng et al., CVPR 2021)
+            made it a rule, and OFIQ, the reference of ISO/IEC 29794-5, its unified quality score; others do it unasked.
+    """
+
+    vectors: Floats
+    qualities: Floats
+
+    def __len__(self) -> int:
+        """Number of faces."""
+        return len(self.vectors)
+
+    def split(self, counts: Sequence[int]) -> list["EmbeddedFaces"]:
+        """The first so many rows, the next so many, and so on; the counts add up to all."""
+        ends = np.cumsum(counts)[:-1]
+        pairs = zip(np.split(self.vectors, ends), np.split(self.qualities, ends), strict=True)
+        return [EmbeddedFaces(vectors, qualities) for vectors, qualities in pairs]
+
+    @classmethod
+    def joined(cls, parts: Sequence["EmbeddedFaces"]) -> Self:
+        """All rows of at least one part, in their order."""
+        return cls(np.concatenate([part.vectors for part in parts]), np.concatenate([part.qualities for part in parts]))
 
 
 @dataclass(frozen=True)
@@ -36,8 +68,8 @@ class Part:
     spec: EmbedderSpec
     weight: float = 1.0
 
-    def embed(self, images_bgr: Image, *, one_view: bool = False) -> Floats:
-        """(N, D) float32, L2 norm 1 each, of (N, S, S, 3) uint8 BGR on ``CROP``, N of at least 1.
+    def embed(self, images_bgr: Image, *, one_view: bool = False) -> EmbeddedFaces:
+        """Embed (N, S, S, 3) uint8 BGR on ``CROP``, N of at least 1.
 
         Args:
             images_bgr: The faces.
@@ -48,11 +80,21 @@ class Part:
         """
         views = self._views(images_bgr)
         if one_view or not self.spec.mirrored:
-            return normalize(self._run(views))
+            vectors = self._run(views)
+            norms = _norms(vectors)
+            return EmbeddedFaces(vectors / norms, self._qualities(norms[:, 0]))
         both = self._run(np.concatenate([views, views[:, :, ::-1]]))
-        half = len(views)
+        norms = _norms(both)
         # Each view is normalized before averaging, so that the longer vector does not outvote the other.
-        return normalize(normalize(both[:half]) + normalize(both[half:]))
+        straight, mirrored = np.split(both / norms, 2)
+        return EmbeddedFaces(normalize(straight + mirrored), self._qualities(norms.reshape(2, -1).mean(axis=0)))
+
+    def _qualities(self, norms: Floats) -> Floats:
+        """(N,) 0..100 of (N,) lengths."""
+        if self.spec.norms is None:
+            return np.full(len(norms), np.nan, np.float32)
+        worst, best = self.spec.norms
+        return np.asarray(np.clip((norms - worst) / (best - worst), 0, 1) * 100, np.float32)
 
     def _views(self, images_bgr: Image) -> Image:
         """What the network sees of the crops: where it has a template of its own, its part of them, bilinear."""
@@ -105,13 +147,17 @@ class Embedder:
         return self._parts[0].graph.device
 
     def embed(self, faces: AlignedFaces) -> Floats:
+        """The vectors of ``embed_with_quality`` alone: (N, D) float32, L2 norm 1 each; (0, D) for no face."""
+        return self.embed_with_quality(faces).vectors
+
+    def embed_with_quality(self, faces: AlignedFaces) -> EmbeddedFaces:
         """Embed faces.
 
         Args:
             faces: Aligned on the template ``geometry.CROP``.
 
         Returns:
-            (N, D) float32, L2 norm 1 each; (0, D) for no face.
+            N rows; none for no face.
 
         Raises:
             SpaceMismatch: The faces were aligned on another template.
@@ -122,20 +168,26 @@ class Embedder:
                 f"Faces aligned on {faces.template!r} cannot be embedded by {self.space.model}",
                 why=f"it takes those aligned on {CROP!r}",
             )
-        vectors = np.empty((len(faces), self.space.dimension), np.float32)
-        for start in range(0, len(faces), BATCH):
-            vectors[start : start + BATCH] = self._embed_batch(
-                faces.images_bgr[start : start + BATCH], one_view=faces.one_view
-            )
-        return vectors
+        if not len(faces):
+            return EmbeddedFaces(np.empty((0, self.space.dimension), np.float32), np.empty(0, np.float32))
+        starts = range(0, len(faces), BATCH)
+        return EmbeddedFaces.joined([self._embed_batch(faces[start : start + BATCH]) for start in starts])
 
-    def _embed_batch(self, images_bgr: Image, *, one_view: bool) -> Floats:
-        if len(self._parts) == 1:
-            return self._parts[0].embed(images_bgr, one_view=one_view)
-        vectors = [np.float32(part.weight) * part.embed(images_bgr, one_view=one_view) for part in self._parts]
-        return normalize(np.concatenate(vectors, axis=1))
+    def _embed_batch(self, faces: AlignedFaces) -> EmbeddedFaces:
+        results = [part.embed(faces.images_bgr, one_view=faces.one_view) for part in self._parts]
+        if len(results) == 1:
+            return results[0]
+        pairs = zip(self._parts, results, strict=True)
+        vectors = np.concatenate([np.float32(part.weight) * result.vectors for part, result in pairs], axis=1)
+        scaled = [result for part, result in zip(self._parts, results, strict=True) if part.spec.norms is not None]
+        return EmbeddedFaces(normalize(vectors), (scaled or results)[0].qualities)
 
 
 def normalize(vectors: Floats) -> Floats:
     """(N, D) float32 rows of length 1, of rows that are not all zero."""
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+    return np.asarray(vectors / _norms(vectors), np.float32)
+
+
+def _norms(vectors: Floats) -> Floats:
+    """(N, 1) float32."""
+    return np.asarray(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)

@@ -113,8 +113,10 @@ def load_network(model: InstalledModel, runtime: Runtime) -> Embedder:
 
 def _load_part(model: InstalledModel, weight: float, runtime: Runtime) -> Part:
     spec = embedder_spec(model.entry)
+    # Also what is not of 8 bits in an int8 graph. A detector's landmarks would err by 0.70 px of 112 for it, not 0.43.
+    bfloat16 = model.precision != "float32" and _gains_by_bfloat16(model, runtime)
     views = 2 if spec.mirrored else 1
-    graph = runtime.load(model.graph, spec.feed, bfloat16=model.precision == "bfloat16", together=views)
+    graph = runtime.load(model.graph, spec.feed, bfloat16=bfloat16, together=views)
     return Part(graph, spec, weight)
 
 
@@ -140,8 +142,11 @@ def _at_precision(
 
 def rounded(model: InstalledModel, runtime: Runtime) -> InstalledModel:
     """The model in bfloat16 where its results stay what they are and the processor gains by it, else as it is."""
-    gains = model.entry.spec.supports_bfloat16 and runtime.multiplies_bfloat16
-    return replace(model, precision="bfloat16") if gains else model
+    return replace(model, precision="bfloat16") if _gains_by_bfloat16(model, runtime) else model
+
+
+def _gains_by_bfloat16(model: InstalledModel, runtime: Runtime) -> bool:
+    return model.entry.spec.supports_bfloat16 and runtime.multiplies_bfloat16
 
 
 def _remark(detector: InstalledModel, parts: Sequence[InstalledModel]) -> str:

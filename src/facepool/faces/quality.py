@@ -1,8 +1,11 @@
 """Quality: measures of a captured face, and, apart from them, a policy that says which faces are good enough.
 
 Each measure is one actionable thing (come closer, hold still, more light). On scales of 0 to 100 they are components
-after ISO/IEC 29794-5; the overall figure is the worst of them, because a face is as useful as its worst flaw lets it
-be. The policy reads the measures in their own units and answers with reason codes.
+after ISO/IEC 29794-5. The policy reads the measures in their own units and answers with reason codes.
+
+The overall figure says how well a face will be recognized. The best judge of that is the network that recognizes it,
+see ``facepool.faces.embed.EmbeddedFaces``; before a face is embedded, the worst component stands in for it, because a
+face is as useful as its worst flaw lets it be (docs/adr/0053-quality-that-predicts.md).
 """
 
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facepool.types import AlignedFaces, Detections, Floats, Image, counted, one_line
+from facepool.types import AlignedFaces, Detections, Floats, Image, Indices, Mask, counted, one_line
 
 Flaw = Literal[
     "uncertain_face",
@@ -68,6 +71,8 @@ class FaceMeasures:
             three; a hand, a mask or a scarf over one of them has little.
         misfit_mm: (N,) float32, how far the landmarks are from those of a head; see ``facepool.faces.pose``.
         score: (N,) float32, the detector's, 0..1.
+        unified: (N,) float32, 0..100, ISO/IEC 29794-5's unified quality: how well each will be recognized by what the
+            embedder made of it; NaN where that tells nothing. None for faces that were not embedded.
     """
 
     size_px: Floats
@@ -77,6 +82,7 @@ class FaceMeasures:
     detail: Floats
     misfit_mm: Floats
     score: Floats
+    unified: Floats | None = None
 
     def __len__(self) -> int:
         """Number of faces."""
@@ -85,6 +91,18 @@ class FaceMeasures:
     def __repr__(self) -> str:
         """Of how many faces."""
         return one_line(self, counted(len(self), "face"))
+
+    def __getitem__(self, rows: Indices) -> "FaceMeasures":
+        return FaceMeasures(
+            size_px=self.size_px[rows],
+            sharpness=self.sharpness[rows],
+            brightness=self.brightness[rows],
+            contrast=self.contrast[rows],
+            detail=self.detail[rows],
+            misfit_mm=self.misfit_mm[rows],
+            score=self.score[rows],
+            unified=None if self.unified is None else self.unified[rows],
+        )
 
     @property
     def components(self) -> dict[Component, Floats]:
@@ -102,9 +120,15 @@ class FaceMeasures:
         }
 
     @property
+    def is_unified(self) -> Mask:
+        """(N,) bool, whether the overall figure is the embedder's."""
+        return np.zeros(len(self), np.bool_) if self.unified is None else ~np.isnan(self.unified)
+
+    @property
     def overall(self) -> Floats:
-        """(N,) float32, 0..100: the worst component."""
-        return np.asarray(np.min(list(self.components.values()), axis=0), np.float32)
+        """(N,) float32, 0..100: ``unified`` where it is known, else the worst component."""
+        worst = np.asarray(np.min(list(self.components.values()), axis=0), np.float32)
+        return worst if self.unified is None else np.where(self.is_unified, self.unified, worst)
 
 
 @dataclass(frozen=True, slots=True)

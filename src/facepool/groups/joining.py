@@ -63,7 +63,7 @@ def matches(faces: SightedFaces, vectors: InboxVectors) -> list[GroupMatch]:
     groups, starts = np.unique(vectors.groups[order], return_index=True)
     similarities = faces.embeddings @ vectors.embeddings[order].T
     nearest = np.maximum.reduceat(similarities, starts, axis=1)
-    weights = [weigh(float(quality), pose) for quality, pose in zip(faces.qualities, faces.poses, strict=True)]
+    weights = [weigh(float(quality)) for quality in faces.qualities]
     fused = fuse(nearest, weights)
     return [GroupMatch(int(groups[row]), float(fused[row])) for row in np.argsort(-fused, kind="stable")]
 

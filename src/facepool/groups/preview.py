@@ -94,7 +94,7 @@ class SightingRule:
         )
         if not len(faces):
             return decide((), criteria)
-        weights = [weigh(float(quality), pose) for quality, pose in zip(faces.qualities, faces.poses, strict=True)]
+        weights = [weigh(float(quality)) for quality in faces.qualities]
         evidence = self._options.evidence
         proving = [
             row

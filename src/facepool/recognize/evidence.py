@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from facepool.recognize.fuse import Observation, fuse, keep, likeness, weight_to_beat
+from facepool.recognize.fuse import Observation, fuse, keep, likeness, promise_to_beat
 from facepool.search import Search
 from facepool.types import Candidate, Decision, Floats, Image, Pose
 
@@ -37,7 +37,7 @@ class EvidenceOptions:
         capacity: Observations remembered of a track.
         per_pose: How many of them of one pose.
         same_pose_degrees: Observations that differ by less in yaw and pitch together are of one pose.
-        better: How many times the weight of the weakest of its pose makes an observation worth embedding.
+        better: How many times what the weakest of its pose promised makes an observation worth embedding.
         look_every_s: How often a decided track is looked at for a new pose or a better observation.
         confirm_every_s: How often a named track is embedded to see whether it still is the same face.
         retry_every_s: How often a track that nobody could be found for is embedded to see whether it is anybody.
@@ -161,15 +161,15 @@ class Identity:
         """Whether it is time to measure if the face shows a new pose, or an old one better."""
         return time_s - self._measured_s >= self.options.look_every_s
 
-    def need_as_measured(self, pose: Pose | None, weight: float, time_s: float) -> Need | None:
+    def need_as_measured(self, pose: Pose | None, promise: float, time_s: float) -> Need | None:
         """Why the face is worth embedding as it was just measured; None: it is not."""
         self._measured_s = time_s
-        if pose is None or weight < self.options.min_weight:
+        if pose is None or promise < self.options.min_weight:
             return None
-        to_beat = weight_to_beat(self.observations, pose, self.options.same_pose_degrees)
+        to_beat = promise_to_beat(self.observations, pose, self.options.same_pose_degrees)
         if to_beat is None:
             return Need.NEW_POSE
-        return Need.BETTER if weight > self.options.better * to_beat else None
+        return Need.BETTER if promise > self.options.better * to_beat else None
 
     def is_somebody_else(self, new: Observation, sameness: Sameness, *, sure: bool, recent_s: float) -> bool:
         """Whether an observation shows that the track has passed to another face.

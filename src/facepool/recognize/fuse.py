@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from facepool.faces.analyze import Faces
 from facepool.types import Floats, Image, Pose
 
 LEAST_WEIGHT = 0.05
@@ -25,6 +26,7 @@ class Observation:
     Attributes:
         embedding: (D,) float32, L2 norm 1.
         weight: How much it counts, above 0 and at most 1; see ``weigh``.
+        promise: The same as it was expected before the face was embedded; see ``weigh_capture``.
         pose: None where it could not be measured.
         size_px: Shorter side of the face's box in source pixels.
         time_s: When it was seen.
@@ -35,6 +37,7 @@ class Observation:
 
     embedding: Floats
     weight: float
+    promise: float
     pose: Pose | None
     size_px: float
     time_s: float
@@ -43,19 +46,55 @@ class Observation:
     aligned_bgr: Image | None = field(default=None, repr=False)
 
 
-def weigh(quality: float, pose: Pose | None) -> float:
-    """How much an observation counts: its quality, less the more the face is turned away.
+def observe(faces: Faces, row: int, time_s: float, promise: float = 1.0, *, with_picture: bool) -> Observation:
+    """One face of an image as an observation.
+
+    Args:
+        faces: Of the image.
+        row: Which of them.
+        time_s: When it was seen.
+        promise: What it was expected to weigh before it was embedded; of no account where nothing is chosen by that.
+        with_picture: Whether to remember what it looks like, if that was kept.
+    """
+    quality, pose = float(faces.measures.overall[row]), faces.poses[row]
+    return Observation(
+        embedding=faces.embeddings[row],
+        weight=weigh(quality) if faces.measures.is_unified[row] else weigh_capture(quality, pose),
+        promise=promise,
+        pose=pose,
+        size_px=float(faces.measures.size_px[row]),
+        time_s=time_s,
+        quality=quality,
+        score=float(faces.measures.score[row]),
+        aligned_bgr=faces.aligned.images_bgr[row].copy() if with_picture and faces.aligned is not None else None,
+    )
+
+
+def weigh(quality: float) -> float:
+    """How much an observation counts, by what the embedder made of the face, which has seen its pose as well.
 
     Args:
         quality: 0..100.
+
+    Returns:
+        ``LEAST_WEIGHT``..1; 1 for a perfect face.
+    """
+    # Squared: what is half as good tells far less than half.
+    return float(max(LEAST_WEIGHT, (quality / 100) ** 2))
+
+
+def weigh_capture(quality: float, pose: Pose | None) -> float:
+    """How much an observation promises to count, by its capture alone: less the more the face is turned away.
+
+    Args:
+        quality: 0..100, of a face that was not embedded, or by a network that tells nothing of it.
         pose: None where it could not be measured.
 
     Returns:
         ``LEAST_WEIGHT``..1; 1 for a perfect frontal face.
     """
     frontal = _POSE_UNKNOWN if pose is None else np.cos(np.radians(pose.yaw)) * np.cos(np.radians(pose.pitch))
-    # Squared: what is half as good tells far less than half, and is what occlusion and blur look like.
-    return float(max(LEAST_WEIGHT, (quality / 100) ** 2 * np.sqrt(max(0.0, frontal))))
+    return max(LEAST_WEIGHT, weigh(quality) * float(np.sqrt(max(0.0, frontal))))
 
 
 def fuse(similarities: Floats, weights: Sequence[float]) -> Floats:
@@ -124,9 +163,10 @@ def likeness(observations: Sequence[Observation], embedding: Floats) -> float:
     return float(np.max(np.stack([observation.embedding for observation in observations]) @ embedding))
 
 
-def weight_to_beat(observations: Sequence[Observation], pose: Pose | None, same_pose_degrees: float) -> float | None:
-    """The weight of the weakest observation of a pose; None where nothing shows the face from there."""
-    return min((old.weight for old in observations if _same_pose(old.pose, pose, same_pose_degrees)), default=None)
+def promise_to_beat(observations: Sequence[Observation], pose: Pose | None, same_pose_degrees: float) -> float | None:
+    """What the weakest observation of a pose promised; None where nothing shows the face from there."""
+    alike = [old for old in observations if _same_pose(old.pose, pose, same_pose_degrees)]
+    return min(alike, key=lambda old: (old.weight, old.promise)).promise if alike else None
 
 
 def _same_pose(one: Pose | None, other: Pose | None, degrees: float) -> bool:

@@ -12,20 +12,20 @@ import numpy as np
 
 from facepool.capture import FrameSource, frames_or_silence
 from facepool.errors import InputError, PoolUnreachable
-from facepool.faces.analyze import Analyzer
+from facepool.faces.analyze import Analyzer, Faces, PreparedFaces
 from facepool.gallery import Gallery
 from facepool.recognize.assignment import assign
 from facepool.recognize.cadence import DetectEvery, DetectionCadence
 from facepool.recognize.decide import Claim, Criteria, decide_together
 from facepool.recognize.events import Event, EventKind, EventReason, LiveView
 from facepool.recognize.evidence import EvidenceOptions, Identity, Need, Sameness
-from facepool.recognize.fuse import Observation, likeness, weigh
+from facepool.recognize.fuse import Observation, likeness, observe, weigh_capture
 from facepool.recognize.motion import MotionEstimator
 from facepool.recognize.sightings import Keep, TrackSighting, sighting_of
 from facepool.recognize.track import Tracker, Tracks
 from facepool.search import GalleryState, Outage, Search, outage
 from facepool.thresholds import Threshold, ThresholdPolicy
-from facepool.types import AlignedFaces, Decision, Detections, Floats, Frame, Mask, Pose
+from facepool.types import AlignedFaces, Decision, Detections, Frame, Mask, Pose
 
 _FPS_UNKNOWN = 25.0
 _NO_PIXELS = np.empty((0, 0, 3), np.uint8)
@@ -208,25 +208,14 @@ class LiveRecognizer:
             return []
         rows = list(urgent)
         prepared = self._analyzer.prepare(frame.image_bgr, detections[np.array(rows)])
-        weights = [weigh(float(q), pose) for q, pose in zip(prepared.measures.overall, prepared.poses, strict=True)]
-        chosen = self._choose([ids[row] for row in rows], list(urgent.values()), prepared.poses, weights, time_s)
-        vectors = self._embed(
-            [(ids[rows[place]], urgent[rows[place]]) for place in chosen], prepared.aligned[np.array(chosen, np.intp)]
-        )
-        sizes_px = prepared.measures.size_px
+        captures = zip(prepared.measures.overall, prepared.poses, strict=True)
+        promises = [weigh_capture(float(quality), pose) for quality, pose in captures]
+        chosen = self._choose([ids[row] for row in rows], list(urgent.values()), prepared.poses, promises, time_s)
+        embedded = self._embed(prepared, [(place, ids[rows[place]], urgent[rows[place]]) for place in chosen])
         keep_pictures = self._options.keep_crops or self._keeping
         observations = {
-            rows[place]: Observation(
-                embedding=vector,
-                weight=weights[place],
-                pose=prepared.poses[place],
-                size_px=float(sizes_px[place]),
-                time_s=time_s,
-                quality=float(prepared.measures.overall[place]),
-                score=float(prepared.measures.score[place]),
-                aligned_bgr=prepared.aligned.images_bgr[place].copy() if keep_pictures else None,
-            )
-            for place, vector in zip(chosen, vectors, strict=True)
+            rows[place]: observe(*embedded[place], time_s, promises[place], with_picture=keep_pictures)
+            for place in chosen
         }
         if self._tracker.sparse:
             self._exchange(ids, observations)
@@ -235,27 +224,47 @@ class LiveRecognizer:
             ids[row] = self._absorb(ids[row], observations[row], sure=bool(sure[row]))
         return list(observations)
 
-    def _embed(self, faces: Sequence[tuple[int, Need | None]], aligned: AlignedFaces) -> Floats:
-        """Embed faces, one view after the other of a track whose similarities are averaged anyway.
+    def _embed(
+        self, prepared: PreparedFaces, chosen: Sequence[tuple[int, int, Need | None]]
+    ) -> dict[int, tuple[Faces, int]]:
+        """Embed faces: a face and its mirror image in turn, where similarities of a track are averaged anyway.
 
-        Both views are taken where one comparison decides, and of what is kept, which may become a template.
+        Both are taken where one comparison decides, and of what is kept, which may become a template.
 
         Args:
-            faces: Track of each and why it has to be embedded.
-            aligned: Likewise.
+            prepared: Faces of a frame.
+            chosen: Row of each that is to be embedded, its track, and why it has to be.
+
+        Returns:
+            What it became a row of, and of which.
         """
-        whole = np.array([need is not None and need <= Need.DOUBTED for _, need in faces], np.bool_)
-        if self._keeping or not self._analyzer.space.mirrored or whole.all():
-            return self._analyzer.embed(aligned)
-        images_bgr = aligned.images_bgr.copy()
-        for place, (track, _) in enumerate(faces):
+        if self._keeping or not self._analyzer.space.mirrored:
+            return self._embed_rows(prepared, [row for row, _, _ in chosen])
+        deciding = [row for row, _, need in chosen if need is not None and need <= Need.DOUBTED]
+        others = {row: track for row, track, _ in chosen if row not in deciding}
+        images_bgr = prepared.aligned.images_bgr.copy()
+        for row, track in others.items():
             if self._identities[track].frames % 2:
-                images_bgr[place] = images_bgr[place, :, ::-1]
-        vectors = np.empty((len(faces), self._analyzer.space.dimension), np.float32)
-        vectors[~whole] = self._analyzer.embed(replace(aligned, images_bgr=images_bgr, one_view=True)[~whole])
-        if whole.any():
-            vectors[whole] = self._analyzer.embed(aligned[whole])
-        return vectors
+                images_bgr[row] = images_bgr[row, :, ::-1]
+        in_turn = replace(prepared, aligned=replace(prepared.aligned, images_bgr=images_bgr, one_view=True))
+        return {**self._embed_rows(prepared, deciding), **self._embed_rows(in_turn, list(others), prepared.aligned)}
+
+    def _embed_rows(
+        self, prepared: PreparedFaces, rows: Sequence[int], upright: AlignedFaces | None = None
+    ) -> dict[int, tuple[Faces, int]]:
+        """Embed some rows.
+
+        Args:
+            prepared: Faces of a frame, as they are to be embedded.
+            rows: Which of them.
+            upright: What they look like, where that is another thing.
+        """
+        if not rows:
+            return {}
+        some = np.array(rows, np.intp)
+        faces = self._analyzer.embed_prepared(prepared[some])
+        faces = faces if upright is None else replace(faces, aligned=upright[some])
+        return {row: (faces, place) for place, row in enumerate(rows)}
 
     def _exchange(self, ids: list[int], observations: Mapping[int, Observation]) -> None:
         """Between sparse frames people change places: give faces to the tracks whose faces they are.
@@ -291,13 +300,13 @@ class LiveRecognizer:
         tracks: Sequence[int],
         urgent: Sequence[Need | None],
         poses: Sequence[Pose | None],
-        weights: Sequence[float],
+        promises: Sequence[float],
         time_s: float,
     ) -> list[int]:
         """Which of some measured faces to embed now: the most urgent, then those that have waited longest."""
         needs: list[tuple[Need, int, int]] = []
         for place, track in enumerate(tracks):
-            measured = self._identities[track].need_as_measured(poses[place], weights[place], time_s)
+            measured = self._identities[track].need_as_measured(poses[place], promises[place], time_s)
             need = measured if urgent[place] is None else urgent[place]
             if need is not None:
                 needs.append((need, -self._waited.get(track, 0), place))

@@ -10,7 +10,7 @@ import numpy as np
 from facepool.faces.analyze import Faces, face_jpeg
 from facepool.faces.pose import fit_a_head
 from facepool.recognize.evidence import Identity
-from facepool.recognize.fuse import Observation, best_of, weigh
+from facepool.recognize.fuse import Observation, best_of, observe
 from facepool.types import Decision, Frame, SightedFaces, one_line
 
 FACES_KEPT = 5
@@ -96,16 +96,7 @@ def sightings_of_picture(faces: Faces, decisions: Sequence[Decision], min_size_p
     for row, decision in enumerate(decisions):
         if not heads[row] or faces.measures.size_px[row] < min_size_px:
             continue
-        observation = Observation(
-            embedding=faces.embeddings[row],
-            weight=weigh(float(faces.measures.overall[row]), faces.poses[row]),
-            pose=faces.poses[row],
-            size_px=float(faces.measures.size_px[row]),
-            time_s=0.0,
-            quality=float(faces.measures.overall[row]),
-            score=float(faces.measures.score[row]),
-            aligned_bgr=faces.aligned.images_bgr[row],
-        )
+        observation = observe(faces, row, 0.0, with_picture=True)
         found.append(TrackSighting(str(uuid4()), decision, now, now, 0.0, 0.0, 1, _columns([observation]), ended=True))
     return found
 

@@ -9,7 +9,7 @@ from facepool.faces.analyze import Analyzer
 from facepool.gallery import Gallery
 from facepool.recognize.decide import Criteria, decide
 from facepool.recognize.evidence import Identity
-from facepool.recognize.fuse import Observation, weigh
+from facepool.recognize.fuse import observe
 from facepool.recognize.live import LiveOptions
 from facepool.search import Search
 from facepool.thresholds import ThresholdPolicy
@@ -67,20 +67,10 @@ class SnapshotRecognizer:
         row = face_in_the_middle(detections, image_bgr.shape[1], inside)
         if row is None:
             return None
-        prepared = self._analyzer.prepare(image_bgr, detections[np.array([row])])
-        (embedding,) = self._analyzer.embed(prepared.aligned)
-        weight = weigh(float(prepared.measures.overall[0]), prepared.poses[0])
+        faces = self._analyzer.describe(image_bgr, detections[np.array([row])])
         keep_picture = self._options.keep_faces > 0 and self._keeps_faces()
-        observation = Observation(
-            embedding=embedding,
-            weight=weight,
-            pose=prepared.poses[0],
-            size_px=float(prepared.measures.size_px[0]),
-            time_s=float(identity.frames),  # all pictures are of one person: what they tell does not grow old
-            quality=float(prepared.measures.overall[0]),
-            score=float(detections.scores[row]),
-            aligned_bgr=prepared.aligned.images_bgr[0] if keep_picture else None,
-        )
+        # All pictures are of one person: what they tell does not grow old.
+        observation = observe(faces, 0, float(identity.frames), with_picture=keep_picture)
         identity.absorb(observation)
         identity.see(detections.boxes[row], float(detections.scores[row]), observation.time_s)
         identity.shown = self.decide(identity)

@@ -12,6 +12,7 @@ import logging
 import os
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -19,7 +20,7 @@ import cv2
 from facepool.errors import DeviceUnavailable, EngineMissing, FacepoolError
 from facepool.runtime import onnxruntime_engine, openvino_engine
 from facepool.runtime.graph import Device, DeviceKind, EngineReport, Graph, GraphRequest, Loader
-from facepool.runtime.openvino_engine import default_cache
+from facepool.runtime.openvino_engine import default_cache, runs_at_once
 from facepool.runtime.trial import Outcome
 from facepool.threads import allowed_threads, default_threads, set_allowed_threads
 from facepool.types import PixelFeed
@@ -36,6 +37,7 @@ __all__ = [
     "default_threads",
     "installed_engines",
     "limit_threads",
+    "runs_at_once",
     "work_side_by_side",
 ]
 
@@ -101,10 +103,15 @@ class Runtime:
         tried = self.bfloat16_tried
         return tried is not None and tried.kept
 
-    @property
+    @cached_property
     def bfloat16_tried(self) -> Outcome | None:
         """What trying bfloat16 showed on this machine; None where no engine in use promises it."""
-        return openvino_engine.bfloat16(self._cache) if self._load is openvino_engine.load else None
+        return openvino_engine.tried("bfloat16", self._cache) if self._load is openvino_engine.load else None
+
+    @cached_property
+    def int8_tried(self) -> Outcome | None:
+        """What trying 8 bits showed on this machine; None where the engine in use gains nothing by them."""
+        return openvino_engine.tried("int8", self._cache) if self._load is openvino_engine.load else None
 
     def start(self) -> None:
         """Import the engine, which may be done beside other work; what is wrong with it, ``load`` says."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _OPSET = 13
 """ONNX states ranges channel by channel since this version."""
 
+_MULTIPLYING = frozenset({"Conv", "Gemm", "MatMul"})
+
 
 def quantize(path: Path, batches: Sequence[Image], feed: PixelFeed, *, careful: bool = False) -> bytes:
     """Quantize an ONNX file.
@@ -32,8 +34,9 @@ def quantize(path: Path, batches: Sequence[Image], feed: PixelFeed, *, careful: 
         path: A graph with one input.
         batches: What it is to see, (N, H, W, 3) uint8 BGR each, as ``Graph.run`` takes it. About 100 are enough.
         feed: What happens to pixels before the graph sees them.
-        careful: Leave the first convolution and the depthwise ones as they are. They take little of the time, and for
-            SFace they bring the largest error of a vector from 0.054 to 0.004 (1 - cosine).
+        careful: Leave the first layer that multiplies, the last ones and the depthwise ones as they are. They take
+            little of the time; with them SFace's largest error of a vector is 0.006 (1 - cosine) in place of 0.24, and
+            RetinaFace's landmarks err by 0.45 px of 112 in place of 0.67.
 
     Returns:
         The ONNX file, with the same input and outputs.
@@ -85,8 +88,21 @@ def _input_of(model: "ModelProto") -> str:
 
 
 def _delicate(nodes: "Sequence[NodeProto]") -> list[str]:
-    convolutions = [node for node in nodes if node.op_type == "Conv"]
-    return [node.name for node in convolutions if node is convolutions[0] or _groups(node) > 1]
+    multiplying = [node for node in nodes if node.op_type in _MULTIPLYING]
+    return [node.name for node in multiplying if node is multiplying[0] or _groups(node) > 1] + _last(nodes)
+
+
+def _last(nodes: "Sequence[NodeProto]") -> list[str]:
+    """Those after which nothing multiplies any more: what they make is the result, or nearly."""
+    multiplied_later: set[str] = set()
+    last = []
+    for node in reversed(nodes):
+        goes_on = not multiplied_later.isdisjoint(node.output)
+        if node.op_type in _MULTIPLYING and not goes_on:
+            last.append(node.name)
+        if node.op_type in _MULTIPLYING or goes_on:
+            multiplied_later.update(node.input)
+    return last
 
 
 def _groups(node: "NodeProto") -> int:

@@ -3,12 +3,17 @@
 `facepool.web.services.decoding` starts it and talks with it: bytes of a picture come through standard input, its size
 and then its pixels go out through standard output. Nothing is imported that decoding does not need.
 
-    server    length of the picture (8 bytes), the picture
-    process   ``S``, width, height, memory that decoding takes (8 bytes each)
+    server    length of the picture, what its long side needs at least or 0 for all of it (8 bytes each), the picture
+    process   ``S``, width, height, memory that decoding takes, by how much it is reduced, whether it is kept as it is
     server    ``g``: go on; ``n``: leave it
-    process   ``P``, width, height, 0, then the pixels: (H, W, 3) uint8 BGR, upright
+    process   ``P``, width, height, whether it lies on its side, then the pixels: (H, W, 3) uint8 BGR, upright, reduced
 
-or, in place of either answer, ``E`` and the length of a JSON object with ``code``, ``what``, ``why`` and ``fix``.
+    where it is kept as it is:
+    server    ``g``: it is needed; ``n``: it is not
+    process   ``P`` as above, not reduced
+
+Answers are a letter and five numbers of 8 bytes each. In place of any of them there may be ``E`` and the length of a
+JSON object with ``code``, ``what``, ``why`` and ``fix``.
 """
 
 import json
@@ -24,12 +29,24 @@ import PIL.Image
 if sys.platform != "win32":
     import resource
 
-from facepool.capture.costs import TooCostly, decoding_bytes, webp_size
+from facepool.capture.costs import TooCostly, decoding_bytes, is_cheaper_reduced, webp_size
 from facepool.capture.formats import REQUEST_FORMATS, kind_of
-from facepool.capture.reading import DECODE_ERRORS, TOO_LARGE, explain, head_of, load, open_picture, quiet_pillow
+from facepool.capture.reading import (
+    DECODE_ERRORS,
+    TOO_LARGE,
+    DecodedPicture,
+    explain,
+    head_of,
+    load,
+    open_picture,
+    quiet_pillow,
+    reduce,
+    scale_for,
+)
 
-LENGTH = struct.Struct(">Q")
-ANSWER = struct.Struct(">cQQQ")
+REQUEST = struct.Struct(">QQ")
+ANSWER = struct.Struct(">cQQQQQ")
+_NUMBERS = 5
 GO_ON = b"g"
 MOST_DECODING_BYTES = 400_000_000
 """Of memory, to decode one picture: 50 million pixels of a JPEG or PNG take 200 MB."""
@@ -52,8 +69,8 @@ def main() -> None:
     PIL.Image.init()
     channel = _Channel()
     with quiet_pillow():
-        while _answer(channel, channel.picture()):
-            pass
+        while (asked := channel.picture()) is not None:
+            _answer(channel, *asked)
 
 
 def decoding_cpu_s(pixels: int) -> float:
@@ -71,10 +88,14 @@ class _Channel:
         os.dup2(nowhere, 1)
         os.close(nowhere)
 
-    def picture(self) -> bytes | None:
-        """The next one; None: there is none any more."""
-        head = self._read(LENGTH.size)
-        return None if head is None else self._read(LENGTH.unpack(head)[0])
+    def picture(self) -> tuple[bytes, int] | None:
+        """The next one, and what its long side needs at least; None: there is none any more."""
+        head = self._read(REQUEST.size)
+        if head is None:
+            return None
+        length, least = REQUEST.unpack(head)
+        picture = self._read(length)
+        return None if picture is None else (picture, least)
 
     def may_go_on(self) -> bool:
         """Whether the server wants what was announced."""
@@ -82,7 +103,7 @@ class _Channel:
 
     def tell(self, kind: bytes, *numbers: int, then: Iterable[bytes] = ()) -> None:
         """Answer."""
-        self._write(ANSWER.pack(kind, *numbers, *[0] * (3 - len(numbers))))
+        self._write(ANSWER.pack(kind, *numbers, *[0] * (_NUMBERS - len(numbers))))
         for part in then:
             self._write(part)
 
@@ -103,35 +124,42 @@ class _Channel:
             at += os.write(self._out, view[at:])
 
 
-def _answer(channel: _Channel, picture: bytes | None) -> bool:
-    """Decode a picture, or say why not; False: there is none any more."""
-    if picture is None:
-        return False
+def _answer(channel: _Channel, picture: bytes, least: int) -> None:
+    """Decode a picture, or say why not."""
     try:
         kind = kind_of(head_of(picture.lstrip(b"\r\n")))
         name = kind.format if kind is not None else ""
         width, height = webp_size(picture) if name == "WEBP" else (0, 0)
         takes = decoding_bytes(picture, name, width * height)
         if takes > MOST_DECODING_BYTES:
-            channel.tell(b"S", width, height, takes)
+            channel.tell(b"S", width, height, takes, 1)
             channel.may_go_on()
-            return True
+            return
         _allow(OPENING_CPU_S, takes + len(picture) + _room_to_work(name))
         with open_picture(picture, (name,) if name else REQUEST_FORMATS) as image:
             width, height = image.size
             takes = decoding_bytes(picture, name, width * height)
-            channel.tell(b"S", width, height, takes)
+            scale = scale_for(image.size, least)
+            first = reduce(image, scale) if is_cheaper_reduced(picture) else 1
+            takes //= first * first
+            kept = scale > first
+            channel.tell(b"S", width, height, takes, scale, kept)
             if not channel.may_go_on():
-                return True
+                return
             _allow(decoding_cpu_s(width * height), 2 * takes + 3 * len(picture) + _room_to_work(name))
-            decoded = load(image, picture)
+            decoded = load(image, picture, first)
     except DECODE_ERRORS as error:
         error.__traceback__ = None
         text = json.dumps(_told(picture, error)).encode()
         channel.tell(b"E", len(text), then=[text])
-        return True
-    channel.tell(b"P", *decoded.size_wh, then=decoded.bands())
-    return True
+        return
+    _hand_over(channel, decoded, scale // first)
+    if kept and channel.may_go_on():
+        _hand_over(channel, decoded)
+
+
+def _hand_over(channel: _Channel, decoded: DecodedPicture, scale: int = 1) -> None:
+    channel.tell(b"P", *decoded.reduced_wh(scale), decoded.on_its_side, then=decoded.bands(scale))
 
 
 def _room_to_work(kind: str) -> int:

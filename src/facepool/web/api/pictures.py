@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from facepool.capture.formats import HEAD_BYTES, is_picture
 from facepool.errors import ImageUnreadable, InputError, SourceEmpty
 from facepool.records import Record
-from facepool.types import Image, Turn
+from facepool.types import ReducedImage, Turn
 from facepool.web.api.schemas import BYTES, Body
 from facepool.web.bodies import ENCODED, MOST_ESCAPES, BoundedRequest, PictureRequest, check_encoded, off_the_loop
 from facepool.web.problems import UnsupportedBody, schema_of
@@ -287,7 +287,7 @@ def _decoded(picture: NamedPicture) -> bytes:
 
 
 async def looked_at(
-    engine: Engine, share: str, pictures: Sequence[SentPicture], work: Callable[[Image], Found]
+    engine: Engine, share: str, pictures: Sequence[SentPicture], work: Callable[[ReducedImage], Found]
 ) -> list[AnalyzedPicture[Found]]:
     """Decode pictures and look at them, in their order.
 
@@ -310,7 +310,7 @@ async def looked_at(
 
 
 async def looked_at_each(
-    engine: Engine, share: str, pictures: Sequence[SentPicture], work: Callable[[Image], Found]
+    engine: Engine, share: str, pictures: Sequence[SentPicture], work: Callable[[ReducedImage], Found]
 ) -> AsyncIterator[AnalyzedPicture[Found] | InputError]:
     """The same; a picture that cannot be used gives its error in its place."""
     allowance = PixelAllowance(_MOST_PIXELS)
@@ -318,7 +318,7 @@ async def looked_at_each(
     async def look(picture: SentPicture) -> AnalyzedPicture[Found] | InputError:
         try:
             return await engine.look(
-                share, picture.data, lambda image_bgr: _analyzed(picture, image_bgr, work), allowance.take
+                share, picture.data, lambda reduced: _analyzed(picture, reduced, work), allowance.take
             )
         except InputError as error:
             return error
@@ -328,6 +328,8 @@ async def looked_at_each(
             yield one
 
 
-def _analyzed(picture: SentPicture, image_bgr: Image, work: Callable[[Image], Found]) -> AnalyzedPicture[Found]:
-    height, width = image_bgr.shape[:2]
-    return AnalyzedPicture(picture.name, width, height, work(image_bgr))
+def _analyzed(
+    picture: SentPicture, reduced: ReducedImage, work: Callable[[ReducedImage], Found]
+) -> AnalyzedPicture[Found]:
+    width, height = reduced.size_wh
+    return AnalyzedPicture(picture.name, width, height, work(reduced))

@@ -65,7 +65,7 @@ class EmbeddedFace(FoundFace):
     """A face with its vector, and how well it was captured."""
 
     embedding: list[float] = Field(description="L2 norm 1, comparable within one embedding space only")
-    quality: float = Field(ge=0, le=100, description="The worst of its components")
+    quality: float = Field(ge=0, le=100, description="How well it is to be recognized; 100 is best")
     pose: PoseAngles | None
 
 

@@ -19,7 +19,7 @@ from facepool.faces.analyze import Analyzer
 from facepool.faces.pose import fit_a_head, fit_heads
 from facepool.geometry import CROP, TEMPLATES
 from facepool.records import Record
-from facepool.types import AlignedFaces, Detections, Floats, Image, Indices, Pose
+from facepool.types import AlignedFaces, Detections, Floats, Indices, Pose, ReducedImage
 from facepool.web.api.pictures import decode_base64, open_form, picture_of_part
 from facepool.web.bodies import BoundedRequest, off_the_loop
 from facepool.web.compreface.errors import CompreFaceError, no_face, undefined
@@ -250,7 +250,7 @@ class FaceSelection:
         }
 
 
-def select(analyzer: Analyzer, image_bgr: Image, options: FaceOptions, *, embed: bool) -> FaceSelection:
+def select(analyzer: Analyzer, picture: ReducedImage, options: FaceOptions, *, embed: bool) -> FaceSelection:
     """The faces of a picture, with what was asked for; in a thread of the engine.
 
     Raises:
@@ -258,25 +258,25 @@ def select(analyzer: Analyzer, image_bgr: Image, options: FaceOptions, *, embed:
     """
     began_s = time.perf_counter()
     if embed:
-        ((detections, embeddings),) = analyzer.embed_batch([image_bgr])
+        ((detections, embeddings),) = analyzer.embed_batch([picture])
     else:
-        detections = analyzer.find(image_bgr)
+        detections = analyzer.find(picture)
         embeddings = np.empty((len(detections), 0), np.float32)
     rows = chosen(detections, options)
-    size_wh = _size_wh(image_bgr)
+    size_wh = picture.size_wh
     poses = fit_heads(detections.landmarks, size_wh, detections.turn).poses if "pose" in options.plugins else ()
     return FaceSelection(
         detections[rows], size_wh, _since_ms(began_s), embeddings[rows], tuple(poses[row] for row in rows if poses)
     )
 
 
-def take_for_face(analyzer: Analyzer, image_bgr: Image) -> FaceSelection:
+def take_for_face(analyzer: Analyzer, picture: ReducedImage) -> FaceSelection:
     """A picture that is a face, cut out already; best one that facepool itself has cut out."""
     began_s = time.perf_counter()
     points, side = TEMPLATES[CROP]
-    crop = np.asarray(cv2.resize(image_bgr, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+    crop = np.asarray(cv2.resize(picture.image_bgr, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
     embeddings = analyzer.embed(AlignedFaces(crop[None], CROP))
-    width, height = _size_wh(image_bgr)
+    width, height = picture.size_wh
     detections = Detections(
         boxes=np.array([[0, 0, width, height]], np.float32),
         scores=np.ones(1, np.float32),
@@ -297,10 +297,6 @@ def chosen(detections: Detections, options: FaceOptions) -> Indices:
     if not len(rows):
         raise no_face()
     return rows[: options.limit] if options.limit else rows
-
-
-def _size_wh(image_bgr: Image) -> tuple[int, int]:
-    return image_bgr.shape[1], image_bgr.shape[0]
 
 
 def _since_ms(began_s: float) -> float:

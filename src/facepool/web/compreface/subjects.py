@@ -10,7 +10,7 @@ from pydantic import BaseModel, FailFast
 
 from facepool.errors import ConfigError, PersonExists, UnknownTemplate
 from facepool.gallery import Pool, clean_name, known_name
-from facepool.types import EmbeddingSpace, Frame, Image, Sample, Template
+from facepool.types import EmbeddingSpace, Frame, ReducedImage, Sample, Template
 from facepool.web.api.schemas import JPEG
 from facepool.web.bodies import PictureRequest, PlainRequest
 from facepool.web.compreface.answers import Deleted, Example, ExamplePage, SubjectName, SubjectNames, Updated
@@ -166,12 +166,12 @@ async def add_example(
         raise missing_parameter("subject")
     name = _usable(subject, "; ")
 
-    def examine(image_bgr: Image) -> Sample:
-        faces = analyzer.analyze(image_bgr)
+    def examine(picture: ReducedImage) -> Sample:
+        faces = analyzer.analyze(picture)
         rows = chosen(faces.detections, sent.options)
         if len(rows) > 1:
             raise too_many_faces()
-        return faces.sample(int(rows[0]), Frame(image_bgr, _SOURCE), with_picture=True)
+        return faces.sample(int(rows[0]), Frame(picture.image_bgr, _SOURCE), with_picture=True)
 
     sample = await services.engine.look(share, sent.picture, examine)
 

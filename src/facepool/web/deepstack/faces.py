@@ -13,7 +13,7 @@ from facepool.faces.pose import fit_a_head
 from facepool.gallery import Pool
 from facepool.recognize.pictures import Recognizer
 from facepool.recognize.verify import cosine, largest_face
-from facepool.types import Decision, Detections, Floats, Frame, Image, Indices, Sample
+from facepool.types import Decision, Detections, Floats, Frame, Indices, ReducedImage, Sample
 from facepool.web.api.pictures import looked_at
 from facepool.web.bodies import PictureRequest, PlainRequest
 from facepool.web.deepstack.answers import (
@@ -57,7 +57,7 @@ async def detect_faces(request: PictureRequest, services: CurrentServices, share
     """The faces of a picture."""
     form, began_s = await read_form(request), time.perf_counter()
     least = form.min_confidence
-    found = await services.engine.look(share, form.picture, lambda image_bgr: _found(services, image_bgr))
+    found = await services.engine.look(share, form.picture, lambda picture: _found(services, picture))
     rows = found.rows[found.detections.scores[found.rows] >= least]
     predictions = [VisionFace(confidence=found.score(row), **found.box(row).model_dump()) for row in rows]
     return VisionFaces(predictions=predictions, count=len(predictions), duration=_since_s(began_s))
@@ -70,7 +70,7 @@ async def recognize_faces(
     """Name the faces of a picture; who is not sure enough is `unknown`."""
     form, began_s = await read_form(request), time.perf_counter()
     least = max(form.min_confidence, DECISION)
-    found = await services.engine.look(share, form.picture, lambda image_bgr: _found(services, image_bgr, embed=True))
+    found = await services.engine.look(share, form.picture, lambda picture: _found(services, picture, embed=True))
 
     def decide(pool: Pool) -> tuple[Decision, ...]:
         recognizer = Recognizer(services.engine.analyzer, pool, services.policy, services.settings.recognize_options())
@@ -105,14 +105,14 @@ async def register_face(
     if not form.pictures:
         raise DeepStackError("No valid image file found")
 
-    def examine(image_bgr: Image) -> Sample | None:
-        faces = analyzer.analyze(image_bgr)
+    def examine(picture: ReducedImage) -> Sample | None:
+        faces = analyzer.analyze(picture)
         rows = np.flatnonzero(fit_a_head(faces.detections))
         if len(rows) > 1:
             raise DeepStackError(f"More than one face in an image of {name}: {len(rows)} were found")
         if len(faces) and not len(rows):
             raise DeepStackError(f"No face detected: what was found in an image of {name} fits no head")
-        return faces.sample(int(rows[0]), Frame(image_bgr, _SOURCE), with_picture=True) if len(rows) else None
+        return faces.sample(int(rows[0]), Frame(picture.image_bgr, _SOURCE), with_picture=True) if len(rows) else None
 
     examined = await looked_at(services.engine, share, form.sent, examine)
     samples = [picture.found for picture in examined if picture.found is not None]
@@ -190,16 +190,15 @@ class _Found:
         return VisionBox(x_min=max(x1, 0), y_min=max(y1, 0), x_max=min(x2, width), y_max=min(y2, height))
 
 
-def _found(services: Services, image_bgr: Image, *, embed: bool = False) -> _Found:
+def _found(services: Services, picture: ReducedImage, *, embed: bool = False) -> _Found:
     """In a thread of the engine."""
-    size_wh = (image_bgr.shape[1], image_bgr.shape[0])
     if embed:
-        detections, embeddings = services.engine.embed(image_bgr)
+        detections, embeddings = services.engine.embed(picture)
     else:
-        detections = services.engine.analyzer.find(image_bgr)
+        detections = services.engine.analyzer.find(picture)
         embeddings = np.empty((len(detections), 0), np.float32)
     heads = fit_a_head(detections)
-    return _Found(detections[heads], embeddings[heads], size_wh)
+    return _Found(detections[heads], embeddings[heads], picture.size_wh)
 
 
 def _named(decision: Decision, least: float) -> tuple[str, float]:

@@ -3,6 +3,10 @@
 `Decoder` has a few small processes, which are started when they are first needed and do one picture after the other
 (`facepool.web.decoder_process`). One that takes too long, or dies of what it was given, costs that picture: another
 takes its place. Before a picture is decoded, room in memory is made for it; large ones come one after the other.
+
+A picture may be wanted no larger than its faces need to be found (`Decoder.reduced`). A JPEG is then decoded so, and
+anew where small faces need all of it; any other is kept in the process that has decoded it, until it is known whether
+they do.
 """
 
 import io
@@ -16,22 +20,23 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from functools import partial
+from typing import NamedTuple, Self, cast
 
 import numpy as np
 
 from facepool.capture.formats import HEAD_BYTES, REQUEST_FORMATS_IN_WORDS, is_refused_in_requests
 from facepool.errors import FacepoolError, ImageUnreadable, OutOfMemory
 from facepool.threads import default_threads
-from facepool.types import Image
+from facepool.types import Image, ReducedImage
 from facepool.web.decoder_process import (
     ANSWER,
     GO_ON,
-    LENGTH,
     MOST_DECODING_BYTES,
     OPENING_CPU_S,
+    REQUEST,
     TOO_COSTLY,
     TOO_MANY_PIXELS,
     decoding_cpu_s,
@@ -165,25 +170,24 @@ class Decoder:
             limits: Looked at before a pixel is decoded.
             on_size: Likewise; may refuse it.
         """
+        with self.reduced(data, 0, limits, on_size) as picture:
+            yield picture.image_bgr
+
+    @contextmanager
+    def reduced(
+        self, data: bytes, least: int, limits: PictureLimits = LIMITS, on_size: OnSize = ignore_size
+    ) -> Iterator[ReducedImage]:
+        """The same, no larger than need be; it has to be settled in the thread that it is given to.
+
+        Args:
+            data: The file.
+            least: Pixels that the picture's long side needs, if it has them; 0: all of them.
+            limits: Looked at before a pixel is decoded.
+            on_size: Likewise; may refuse it.
+        """
         _check_file(data, limits)
-
-        room = _Room(self._room, self._one_large)
-
-        def has_room(announced: _Announced) -> bool:
-            _check_size(announced, limits)
-            return room.take_now(announced.takes + _PIXEL_BYTES * announced.pixels)
-
-        try:
-            image_bgr = self._decode(data, has_room, on_size)
-            if image_bgr is None:  # others have their turn in the meantime
-                room.wait()
-                image_bgr = self._decode(data, has_room, on_size)
-            if image_bgr is None:
-                raise _unreadable("its size is another one when it is read again")
-            room.shrink(image_bgr.nbytes)
-            yield image_bgr
-        finally:
-            room.give_back()
+        with _Picture(data, limits, self._process, partial(_Room, self._room, self._one_large)) as picture:
+            yield picture.decode(least, on_size)
 
     def close(self) -> None:
         """End the processes."""
@@ -192,21 +196,6 @@ class Decoder:
             process.close()
         if self._watcher is not None:
             self._watcher.join()
-
-    def _decode(self, data: bytes, has_room: "Callable[[_Announced], bool]", on_size: OnSize) -> Image | None:
-        with self._process() as process:
-            announced = process.announce(data)
-            try:
-                may_go_on = has_room(announced)
-                if may_go_on:
-                    on_size(announced.pixels)
-            except FacepoolError:
-                process.leave()
-                raise
-            if may_go_on:
-                return process.pixels(announced)
-            process.leave()
-            return None
 
     @contextmanager
     def _process(self) -> Iterator["_Process"]:
@@ -232,15 +221,139 @@ class Decoder:
 
 
 class _Announced(NamedTuple):
-    """What a process has found in a picture's head: its size, and what memory it takes to decode it."""
+    """What a process has found in a picture's head.
+
+    Attributes:
+        width: Of the picture as it lies in the file.
+        height: Likewise.
+        takes: Bytes of memory to decode it.
+        scale: By how much it is reduced.
+        kept: Whether the process keeps it as it is until it is known whether that is needed.
+    """
 
     width: int
     height: int
     takes: int
+    scale: int
+    kept: int
 
     @property
     def pixels(self) -> int:
         return self.width * self.height
+
+    @property
+    def reduced_pixels(self) -> int:
+        return -(-self.width // self.scale) * -(-self.height // self.scale)
+
+    @property
+    def room(self) -> int:
+        """Bytes of memory that it takes altogether."""
+        return self.takes + _PIXEL_BYTES * (self.pixels if self.kept else self.reduced_pixels)
+
+
+class _Pixels(NamedTuple):
+    """What a process has made of a picture.
+
+    Attributes:
+        image_bgr: (H, W, 3) uint8 BGR, upright.
+        on_its_side: It lies so in the file.
+    """
+
+    image_bgr: Image
+    on_its_side: bool
+
+
+class _Picture:
+    """One picture, from its file to the pixels that are needed of it, and the room that these take.
+
+    Args:
+        data: The file.
+        limits: Of its size.
+        process: Takes a process, for as long as its block lasts.
+        make_room: Room that is not taken yet.
+    """
+
+    def __init__(
+        self,
+        data: bytes,
+        limits: PictureLimits,
+        process: "Callable[[], AbstractContextManager[_Process]]",
+        make_room: "Callable[[], _Room]",
+    ) -> None:
+        self._data = data
+        self._limits = limits
+        self._take_process = process
+        self._room = make_room()
+        self._keeps = ExitStack()
+        self._process: _Process | None = None
+        """That keeps the picture as it is."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Nothing more is needed."""
+        self._let_go()
+        self._room.give_back()
+
+    def decode(self, least: int, on_size: OnSize = ignore_size) -> ReducedImage:
+        """Decode it; see ``Decoder.reduced``."""
+        found = self._decode(least, on_size)
+        if found is None:  # others have their turn in the meantime
+            self._room.wait()
+            found = self._decode(least, on_size)
+        if found is None:
+            raise _unreadable("its size is another one when it is read again")
+        announced, pixels = found
+        if self._process is None:
+            self._room.shrink(pixels.image_bgr.nbytes)
+        if announced.scale == 1:
+            return ReducedImage.whole(pixels.image_bgr)
+        size_wh = announced.height, announced.width
+        size_wh = size_wh if pixels.on_its_side else size_wh[::-1]
+        enlarge, forget = partial(self._whole, announced), partial(self._forget, announced)
+        return ReducedImage(pixels.image_bgr, size_wh, announced.scale, enlarge, forget)
+
+    def _whole(self, announced: _Announced) -> Image:
+        if self._process is None:  # a JPEG, which is decoded anew
+            self._room.give_back()
+            return self.decode(0).image_bgr
+        process, self._process = self._process, None
+        with self._keeps:
+            image_bgr = process.whole(announced)
+        self._room.shrink(image_bgr.nbytes)
+        return image_bgr
+
+    def _decode(self, least: int, on_size: OnSize) -> "tuple[_Announced, _Pixels] | None":
+        with ExitStack() as working:
+            process = working.enter_context(self._take_process())
+            announced = process.announce(self._data, least)
+            try:
+                _check_size(announced, self._limits)
+                may_go_on = self._room.take_now(announced.room)
+                if may_go_on:
+                    on_size(announced.pixels)
+            except FacepoolError:
+                process.leave()
+                raise
+            if not may_go_on:
+                process.leave()
+                return None
+            pixels = process.reduced(announced)
+            if announced.kept:
+                self._process, self._keeps = process, working.pop_all()
+            return announced, pixels
+
+    def _forget(self, announced: _Announced) -> None:
+        self._let_go()
+        self._room.shrink(_PIXEL_BYTES * announced.reduced_pixels)
+
+    def _let_go(self) -> None:
+        """Of the process that keeps the picture; if it has died meanwhile, nobody needs to know."""
+        process, self._process = self._process, None
+        if process is not None:
+            with suppress(FacepoolError), self._keeps:
+                process.leave()
 
 
 class _Process:
@@ -278,36 +391,59 @@ class _Process:
             raise
         finally:
             self._grant(None)
+            if self._closed:
+                self._end()
 
-    def announce(self, data: bytes) -> _Announced:
+    def announce(self, data: bytes, least: int) -> _Announced:
         """Give it a picture, and hear how large it is.
+
+        Args:
+            data: The file.
+            least: Pixels that its long side needs, if it has them; 0: all of them.
 
         Raises:
             FacepoolError: It cannot be read.
         """
         self._grant(OPENING_CPU_S)
-        self._write(LENGTH.pack(len(data)))
+        self._write(REQUEST.pack(len(data), least))
         self._write(data)
-        return _Announced(*self._hear(b"S"))
+        announced = _Announced(*self._hear(b"S"))
+        if not announced.scale:
+            raise EOFError
+        return announced
 
     def leave(self) -> None:
-        """Have the picture not decoded."""
+        """Have the picture not decoded, or not kept any longer."""
         self._write(b"n")
 
-    def pixels(self, announced: _Announced) -> Image:
-        """Have the picture decoded, which was announced.
+    def reduced(self, announced: _Announced) -> _Pixels:
+        """Have the picture decoded, which was announced; where it is kept, it is not late until it is needed.
 
         Raises:
             FacepoolError: It cannot be read.
         """
+        pixels = self._pixels(announced, announced.reduced_pixels)
+        if announced.kept:
+            self._grant(math.inf)
+        return pixels
+
+    def whole(self, announced: _Announced) -> Image:
+        """The picture as it is, which was kept.
+
+        Raises:
+            FacepoolError: The process has died meanwhile.
+        """
+        return self._pixels(announced, announced.pixels).image_bgr
+
+    def _pixels(self, announced: _Announced, count: int) -> _Pixels:
         self._grant(decoding_cpu_s(announced.pixels))
         self._write(GO_ON)
-        width, height, _ = self._hear(b"P")
-        if width * height != announced.pixels:  # upright it may lie on its side
+        width, height, on_its_side, *_ = self._hear(b"P")
+        if width * height != count:
             raise EOFError
         image_bgr = np.empty((height, width, 3), np.uint8)
         self._read_into(image_bgr.reshape(-1).data)
-        return image_bgr
+        return _Pixels(image_bgr, bool(on_its_side))
 
     def end_if_late(self) -> None:
         """End it if it has had its time."""
@@ -344,12 +480,12 @@ class _Process:
         with self._lock:
             self._late_s = None if cpu_s is None else time.monotonic() + _GRACE * cpu_s + self._extra_s
 
-    def _hear(self, wanted: bytes) -> tuple[int, int, int]:
+    def _hear(self, wanted: bytes) -> list[int]:
         head = bytearray(ANSWER.size)
         self._read_into(memoryview(head))
         kind, *numbers = ANSWER.unpack(head)
         if kind == wanted:
-            return numbers[0], numbers[1], numbers[2]
+            return numbers
         if kind != b"E" or numbers[0] > _MOST_ERROR_BYTES:
             raise EOFError
         text = bytearray(numbers[0])
