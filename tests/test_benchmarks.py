@@ -101,3 +101,16 @@ def test_the_curves_over_the_size_of_the_pool_are_measured_and_drawn(open_store:
     assert "failed" not in case
     assert min(case[name] for name in ("cold_s", "warm_s", "seen_p50_s", "erase_s", "probe_p50_s", "command_s")) > 0
     assert (tmp_path / "scale.png").read_bytes().startswith(_SIGNATURE)
+
+
+def test_what_a_gpu_is_asked_for_runs_on_a_processor(open_store: ModelStore, tmp_path: Path) -> None:
+    script, found = ROOT / "benchmarks" / "gpu.py", tmp_path / "gpu.json"
+    flags = ["--quick", "--device", "cpu", "--threads", "1", "--seconds", "0.1", "--models-dir", str(open_store.root)]
+    done = subprocess.run(
+        [sys.executable, str(script), *flags, "--json", str(found)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (results,) = json.loads(found.read_text(encoding="utf-8")).values()
+    assert results["same"]
+    assert results["search"]["found"] == 1
+    assert [row["batch"] for row in results["speeds"]] == [1, 3]

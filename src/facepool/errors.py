@@ -342,7 +342,7 @@ class PoolTooNew(PoolError):
 class SpaceMismatch(PoolError):
     """Embeddings of one space were offered to a pool of another.
 
-    Remedy: use the models that the pool was made with, or register again into another pool.
+    Remedy: use the models that the pool was made with, or take it to others: ``facepool people reembed``.
     """
 
     code = "space_mismatch"

@@ -7,9 +7,12 @@ import onnx
 import onnxruntime
 import pytest
 
+from facepool.faces.load import load_embedder
 from facepool.models.catalog import DEMO_PHOTOS, InstalledModel, RetinaFaceSpec
 from facepool.models.store import ModelStore
-from facepool.types import Floats
+from facepool.runtime import Device, Runtime
+from facepool.types import AlignedFaces, Floats
+from support.paths import DATA
 from support.reference_runs import detector_rows, one_by_one
 
 
@@ -59,3 +62,18 @@ def test_the_demo_photos_come_with_their_credits(open_store: ModelStore) -> None
     folder = open_store.pull_asset(DEMO_PHOTOS)
     assert all((folder / file.name).is_file() for file in DEMO_PHOTOS.files)
     assert "person_a_1.jpg" in (folder / "CREDITS.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not (DATA / "models" / "omz-0095").is_dir(), reason="the published files are not in ../shared")
+def test_open_plus_gives_for_several_faces_what_it_gives_for_each(open_store: ModelStore, tmp_path: Path) -> None:
+    carried = ModelStore(tmp_path, offline_dir=DATA / "models" / "omz-0095")
+    pack = open_store.embedder("sface-omz")
+    networks = [open_store.load("sface-single"), carried.load("omz-0095")]
+    embedder = load_embedder(pack, networks, Runtime(Device("cpu"), 1))
+    faces = AlignedFaces(np.random.default_rng(0).integers(0, 255, (3, 112, 112, 3), np.uint8), "arcface-112")
+    vectors = embedder.embed(faces)
+    assert (vectors.shape, embedder.space.id) == ((3, 384), "106229792f86b29d")
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(
+        vectors, np.concatenate([embedder.embed(faces[row : row + 1]) for row in range(3)]), atol=1e-3
+    )

@@ -7,14 +7,28 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx.reference import ReferenceEvaluator
 
-from facepool.errors import DiskFull, LicenceNotAccepted, ModelCorrupt, ModelUnavailable, NotWritable, UnknownModel
-from facepool.models.catalog import Asset, Download, PublishedFile
+from facepool.errors import (
+    DiskFull,
+    LicenceNotAccepted,
+    ModelCorrupt,
+    ModelUnavailable,
+    ModelUnsupported,
+    NotWritable,
+    UnknownModel,
+)
+from facepool.models.catalog import Asset, Download, EmbedderSpec, ModelEntry, PublishedFile
+from facepool.models.graphs import proof_picture
 from facepool.models.store import ModelStore, default_root
-from support.model_sources import CONTENT, NO_INDEX, RESTRICTED, FakeIndex, FakeServer, entry, serve, sha256
+from support.ir_files import IrNet
+from support.model_sources import CONTENT, FREE, NO_INDEX, RESTRICTED, FakeIndex, FakeServer, entry, serve, sha256
 from support.paths import TESTS
 from support.permissions import permissions_apply
 
@@ -199,3 +213,51 @@ def test_a_mistyped_model_brings_up_the_right_one(store: ModelStore) -> None:
 
 def test_models_are_kept_in_the_users_own_data() -> None:
     assert "facepool" in default_root().parts
+
+
+def net_of_two_files(*sources: Download) -> ModelEntry:
+    """A network as OpenVINO keeps it: an embedder that takes the mean of each plane, with its proof."""
+    structure, weights = contents_of_two_files()
+    mean = proof_picture(8).mean(axis=(2, 3))[0]
+    return ModelEntry(
+        *("net", "embed", sha256(weights), len(weights), FREE, sources[:1], "from-ir"),
+        EmbedderSpec(3, mirrored=False),
+        beside=(PublishedFile("published.xml", sha256(structure), len(structure), sources[1:]),),
+        proof=tuple((mean / np.linalg.norm(mean)).tolist()),
+    )
+
+
+def contents_of_two_files() -> tuple[bytes, bytes]:
+    net = IrNet()
+    return net.files(net.average(net.add("Multiply", (net.parameter(8), net.constant([[[[1.0]]]]))), 8))
+
+
+def test_a_model_of_two_files_is_fetched_carried_over_verified_and_removed_whole(
+    store: ModelStore, server: FakeServer, tmp_path: Path
+) -> None:
+    structure, server.content = contents_of_two_files()
+    with serve() as other:
+        other.content = structure
+        net = net_of_two_files(Download(server.url), Download(other.url))
+        graph = store.pull(net)
+    assert ReferenceEvaluator(onnx.load(graph)).run(None, {"image": np.ones((2, 3, 8, 8), np.float32)})
+    carried = tmp_path / "carried"
+    store.export(net, carried)
+    assert sorted(path.name for path in carried.iterdir()) == ["published.bin", "published.xml"]
+    elsewhere = ModelStore(tmp_path / "elsewhere", index=NO_INDEX, offline_dir=carried)
+    assert elsewhere.pull(net).read_bytes() == graph.read_bytes()
+    (carried / "published.xml").unlink()
+    with pytest.raises(ModelUnavailable, match="net could not be fetched"):
+        ModelStore(tmp_path / "half", index=NO_INDEX, offline_dir=carried).pull(net_of_two_files())
+    elsewhere.remove(net)
+    assert files(elsewhere.root) == []
+
+
+def test_a_converted_graph_that_gives_another_vector_is_not_kept(store: ModelStore, tmp_path: Path) -> None:
+    for name, content in zip(("a", "b"), contents_of_two_files(), strict=True):
+        (tmp_path / name).write_bytes(content)
+    carried = ModelStore(store.root, index=NO_INDEX, offline_dir=tmp_path)
+    net = net_of_two_files()
+    with pytest.raises(ModelUnsupported, match="changed what it computes"):
+        carried.pull(replace(net, proof=(1.0, *net.proof[1:])))
+    assert not list((store.root / "prepared").glob("*"))

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,7 @@ def test_imported_weights_do_not_stay_in_memory_beside_the_engines_own(
 
 _RUN_ON_A_FILE_THAT_IS_CUT = """
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np
 from facepool.runtime import Device, GraphRequest, openvino_engine
@@ -179,3 +181,15 @@ def test_images_side_by_side_give_what_they_give_in_turn(
     for count in (1, 2, 3):
         np.testing.assert_array_equal(side_by_side.run(faces[:count])[0], in_turn.run(faces[:count])[0])
     assert len(list(tmp_path.iterdir())) == 1, "what is kept serves any number of streams"
+
+
+def test_runs_that_meet_give_what_they_give_alone(open_detector: InstalledModel, tmp_path: Path) -> None:
+    graph = openvino_engine.load(GraphRequest(open_detector.graph, CPU, 2, tmp_path, open_detector.entry.spec.feed))
+    assert openvino_engine.runs_at_once(graph) == 2
+    images = [np.random.default_rng(number).integers(0, 255, (1, 64, 96, 3), np.uint8) for number in range(4)]
+    alone = [graph.run(image) for image in images]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(graph.run, images * 12))
+    for outputs, expected in zip(together, alone * 12, strict=True):
+        for one, other in zip(outputs, expected, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-3)

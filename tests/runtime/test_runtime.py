@@ -46,6 +46,22 @@ def test_a_gpu_that_is_not_there_is_an_error_and_never_the_cpu() -> None:
     assert "pip install onnxruntime-gpu" in str(refused.value)
 
 
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_libraries_of_cuda_that_came_as_packages_are_loaded_before_a_gpu_is_used(
+    open_embedder: InstalledModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this machine's ONNX Runtime has CUDA")
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: print("loaded"), raising=False)
+    with pytest.raises(DeviceUnavailable):
+        onnxruntime_engine.load(GraphRequest(open_embedder.graph, Device("cuda", 0), 1))
+    written = capsys.readouterr()
+    assert (written.out, written.err) == ("", "loaded\n")
+    onnxruntime_engine.load(GraphRequest(open_embedder.graph, Device("cpu"), 1))
+    assert capsys.readouterr().err == ""
+
+
 def test_a_gpu_that_was_not_asked_for_and_does_not_work_gives_way_to_the_cpu(
     open_embedder: InstalledModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

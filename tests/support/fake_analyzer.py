@@ -66,6 +66,10 @@ class FakeAnalyzer(Analyzer):
         return CURVE
 
     @property
+    def runs_at_once(self) -> int:
+        return 1
+
+    @property
     def least_side(self) -> int:
         return 1280
 

@@ -15,9 +15,10 @@ from facepool import Analyzer, load_analyzer, read_image
 from facepool.faces.analyze import Embed, Faces
 from facepool.faces.embed import EmbeddedFaces
 from facepool.models.store import ModelStore
+from facepool.threads import default_threads
 from facepool.types import AlignedFaces, ReducedImage
 from facepool.web.problems import ServerBusy
-from facepool.web.services.engine import Batcher, Engine
+from facepool.web.services.engine import Batcher, Engine, Lanes
 from facepool.web.services.turns import work_for
 from support.fake_analyzer import FakeAnalyzer
 from support.web_client import png
@@ -125,6 +126,50 @@ def test_many_at_once_see_what_one_sees(engine: Engine, networks: Analyzer, phot
         together = list(threads.map(engine.analyzer.analyze, images))
     for one, other in zip(alone, together, strict=True):
         assert_same(one, other)
+
+
+def test_where_runs_go_side_by_side_each_thread_runs_the_networks_itself(networks: Analyzer, photos: Path) -> None:
+    assert networks.runs_at_once in (1, default_threads())  # by the engine
+    ran: list[str] = []
+    engine = Engine(networks, on_run=lambda network, count, _took_s: ran.append(f"{network} {count}"))
+    images = [read_image(path) for path in sorted(photos.glob("*.jpg"))[:2]] * 3
+    alone = [networks.analyze(image) for image in images[:2]] * 3
+    with ThreadPoolExecutor(6) as threads:
+        for one, other in zip(alone, threads.map(engine.analyzer.analyze, images), strict=True):
+            assert_same(one, other)
+    assert ran.count("embedder 1") == 6
+    assert ran.count("detector 1") >= 6
+    engine.close()
+    with pytest.raises(ServerBusy, match="ends"):
+        engine.analyzer.analyze(images[0])
+
+
+def test_clients_take_turns_for_the_lanes(gate: Gate) -> None:
+    lanes = Lanes(1)
+
+    def ask(client: str, number: int) -> int:
+        work_for(client)
+        return lanes.run(gate, [number], lambda _took_s: None)[0]
+
+    def asked(client: str, number: int, waiting: int) -> Future[int]:
+        future = threads.submit(ask, client, number)
+        while len(lanes) < waiting:
+            pass
+        return future
+
+    with ThreadPoolExecutor(5) as threads:
+        first = threads.submit(ask, "greedy", 0)
+        assert gate.begun.wait(10)
+        others = [asked("greedy", 1, 1), asked("greedy", 2, 2), asked("modest", 3, 3)]
+        gate.open.set()
+        assert [future.result() for future in (first, *others)] == [0, 1, 4, 9]
+        assert gate.batches.index([3]) <= 2
+        with pytest.raises(ValueError, match="13"):
+            ask("anybody", 13)
+        assert ask("anybody", 4) == 16
+        lanes.close()
+        with pytest.raises(ServerBusy):
+            ask("anybody", 5)
 
 
 def assert_same(one: Faces, other: Faces) -> None:
@@ -240,8 +285,8 @@ def test_a_crowd_is_embedded_in_parts_so_that_others_have_their_turn() -> None:
     engine = Engine(analyzer)
     embedded = analyzer.embed_crowd(AlignedFaces(np.zeros((100, 2, 2, 3), np.uint8), "arcface-112"))
     engine.close()
-    assert analyzer.given == [32, 32, 32, 4]
-    assert embedded.vectors[:, 0].tolist() == [1] * 32 + [2] * 32 + [3] * 32 + [4] * 4
+    assert analyzer.given == [16] * 6 + [4]
+    assert embedded.vectors[:, 0].tolist() == [1 + face // 16 for face in range(100)]
     assert embedded.qualities.tolist() == embedded.vectors[:, 0].tolist()
 
 

@@ -177,6 +177,11 @@ class Analyzer:
         return f"{engines}, {self._remark}" if self._remark else engines
 
     @property
+    def runs_at_once(self) -> int:
+        """How many runs of the networks go side by side, each on a core; 1: they wait for each other."""
+        return self._detector.runs_at_once
+
+    @property
     def least_side(self) -> int:
         """Pixels that the long side of a picture keeps where it is reduced: its faces are found as in all of it."""
         return max(self._detector.options.longest, _LEAST_SIDE)

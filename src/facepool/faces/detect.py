@@ -16,7 +16,7 @@ import numpy as np
 from facepool.faces.heads import Candidates, reader_of
 from facepool.geometry import iou, non_maximum_suppression, shares_inside
 from facepool.models.catalog import RetinaFaceSpec
-from facepool.runtime import Graph
+from facepool.runtime import Graph, runs_at_once
 from facepool.types import Detections, Floats, Image, Mask
 
 CANDIDATES = 1000
@@ -105,6 +105,11 @@ class RetinaFace:
     def runs_on(self) -> str:
         """Engine and device, for people."""
         return f"{self._graph.engine} ({self._graph.device})"
+
+    @property
+    def runs_at_once(self) -> int:
+        """How many threads may find faces side by side, each on a core; 1: they wait for each other."""
+        return runs_at_once(self._graph)
 
     @property
     def device(self) -> str:

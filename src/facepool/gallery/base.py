@@ -1,6 +1,6 @@
 """What every gallery can do, whatever it is kept in."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Protocol, Self
@@ -14,7 +14,7 @@ from facepool.gallery.image import ImagedGallery
 from facepool.gallery.inbox import Inbox
 from facepool.gallery.listing import GallerySize, PeoplePage
 from facepool.gallery.notices import Notice, Owed
-from facepool.types import Calibration, EmbeddingSpace, Person, Sample, Template
+from facepool.types import Calibration, EmbeddingSpace, Floats, Person, Sample, Template
 
 Report = Callable[[int, int], None]
 """Is told how much is done, of how much."""
@@ -284,6 +284,24 @@ class Gallery(Protocol):
             expected_revision: The revision that it was measured on; None: whatever it is now.
 
         Raises:
+            PoolChanged: The gallery is of another revision than the expected one.
+        """
+
+    def replace_vectors(
+        self, vectors: Mapping[int, Floats], space: EmbeddingSpace, *, expected_revision: int | None = None
+    ) -> None:
+        """Give all templates vectors of another space, in one change; all else of them stays as it is.
+
+        Templates without a new vector go, whose people stay. So does what was kept of who was seen, all suggestions and
+        what could be undone, and what was measured of the gallery: it was about the old vectors.
+
+        Args:
+            vectors: (D,) float32 of norm 1 each, by the template's number.
+            space: Which space they are of.
+            expected_revision: The revision that they were made from; None: whatever it is now.
+
+        Raises:
+            InvalidEmbedding: A vector is not (D,) float32 of norm 1.
             PoolChanged: The gallery is of another revision than the expected one.
         """
 

@@ -254,8 +254,8 @@ def check_space(pool: PoolAddress, pinned: EmbeddingSpace | None, offered: Embed
     raise SpaceMismatch(
         f"The pool {pool.name} holds embeddings of {pinned}, not of {offered}",
         why="vectors of different embedding spaces cannot be compared",
-        fix=f"Recognize with the model {pinned.model}, or register the people again into a new pool with "
-        f"{offered.model}: facepool register --source FOLDER --pool NEW.db",
+        fix=f"Recognize with the model {pinned.model}, or take the pool to {offered.model} by its stored pictures: "
+        f"facepool people reembed --embedder {offered.model}",
     )
 
 

@@ -22,6 +22,7 @@ Action = Literal[
     "erased_sample",
     "imported a pool",
     "restored the pool",
+    "took the pool to another model",
     "calibrated the pool",
     "forgot the calibration",
     "described",

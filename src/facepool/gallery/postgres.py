@@ -482,13 +482,16 @@ class PostgresGallery(SqlGallery):
         revision: int,
         report: Callable[[int, int], None],
     ) -> None:
-        db.execute(f"DROP INDEX IF EXISTS {NEAREST_INDEX}")  # it takes vectors of one length only
+        self._drop_vector_index(db)
         super()._replace_content(db, source, revision, report)
         for table in _SEQUENCES:  # numbers are never used twice
             db.execute(
                 f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table} "  # noqa: S608 -- tables of ours
                 f"HAVING max(id) >= (SELECT last_value FROM {table}_id_seq)"
             )
+
+    def _drop_vector_index(self, db: Database) -> None:
+        db.execute(f"DROP INDEX IF EXISTS {NEAREST_INDEX}")
 
     def _next_ids(self, db: Database, table: str, count: int) -> Sequence[int]:
         query = "SELECT nextval(pg_get_serial_sequence(?, 'id')) FROM generate_series(1, ?)"

@@ -7,7 +7,7 @@ import json
 import sqlite3
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -83,7 +83,7 @@ from facepool.gallery.rows import (
 )
 from facepool.gallery.schema import CONTENT, SEEN, count_of, uuid_bytes, uuid_text
 from facepool.gallery.seen import put_seen_back, read_seen
-from facepool.gallery.sighting_rows import move_sightings
+from facepool.gallery.sighting_rows import delete_empty_groups, move_sightings, next_revision
 from facepool.types import Calibration, EmbeddingSpace, Floats, Indices, Person, Sample, Template
 
 _ROWS_AT_ONCE = 8192
@@ -193,6 +193,10 @@ class SqlGallery(ABC):
     @abstractmethod
     def _next_ids(self, db: Database, table: str, count: int) -> Sequence[int]:
         """So many numbers of a table that no row has had, for a change that is the only one at its time."""
+
+    @abstractmethod
+    def _drop_vector_index(self, db: Database) -> None:
+        """Let go of an index that takes vectors of one length only, if there is one."""
 
     @abstractmethod
     def _insert_rows(self, db: Database, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -494,6 +498,40 @@ class SqlGallery(ABC):
         with self._change(expected_revision) as (db, _):
             write_calibration(db, calibration)
             self.note(db, "forgot the calibration" if calibration is None else "calibrated the pool")
+
+    def replace_vectors(
+        self, vectors: Mapping[int, Floats], space: EmbeddingSpace, *, expected_revision: int | None = None
+    ) -> None:
+        """Give all templates vectors of another space, all or none, and wipe the bytes of the old ones."""
+        check_batch(np.array(list(vectors.values()), np.float32).reshape(len(vectors), -1), space.dimension)
+        with self._change(expected_revision) as (db, revision):
+            self._drop_vector_index(db)
+            db.execute("DELETE FROM space")
+            write_space(db, space)
+            held = [int(row[0]) for row in db.execute("SELECT id FROM templates").fetchall()]
+            gone = [number for number in held if number not in vectors]
+            db.executemany("INSERT INTO removed_templates VALUES (?, ?)", [(number, revision) for number in gone])
+            db.executemany(
+                "DELETE FROM samples WHERE id = (SELECT sample_id FROM templates WHERE id = ?)",
+                [(number,) for number in gone],
+            )
+            db.executemany(
+                "UPDATE templates SET embedding = ?, model = ?, revision = ? WHERE id = ?",
+                [
+                    (np.ascontiguousarray(vector, "<f4"), space.model, revision, number)
+                    for number, vector in vectors.items()
+                ],
+            )
+            db.execute("UPDATE persons SET revision = ?", (revision,))  # nobody who follows has anything to go on with
+            write_calibration(db, None)
+            for table in ("sightings", "suggestions", "journal"):
+                db.execute(f"DELETE FROM {table}")  # noqa: S608 -- tables of ours
+            delete_empty_groups(db)
+            next_revision(db)
+            self.forget_keys(db)
+            db.execute(ONE_MORE_ERASED)
+            self.note(db, "took the pool to another model", detail=space.model)
+        self.wipe_after(people=True)
 
     def rename(self, old: str, new: str) -> None:
         """Give a person another name."""

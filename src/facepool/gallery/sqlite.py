@@ -69,6 +69,9 @@ class SqliteTables(SqlGallery):
         first = row[0] + 1 if row else 1
         return range(first, first + count)
 
+    def _drop_vector_index(self, db: Database) -> None:
+        """There is none."""
+
     def _insert_rows(self, db: Database, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         # Many rows go all over the indexes. What the cache does not hold of them, each would read and write again.
         db.execute(f"PRAGMA cache_size = -{_LOADING_KIB}")

@@ -473,7 +473,6 @@ _SFACE_FMR = FmrCurve(
 )
 # Of LFW's photos and worsened copies, 5 and below are never matched and 14 and above always; half are missed at 8.5.
 _SFACE_NORMS = (4.0, 14.0)
-_SFACE_OMZ_FMR = None
 _OMZ_PROOF = (0.09327, 0.02055, -0.06459, -0.07385, 0.02477, -0.02468, 0.03286, -0.01272)
 _SFACE_SINGLE_FMR = FmrCurve(
     points=(
@@ -483,6 +482,24 @@ _SFACE_SINGLE_FMR = FmrCurve(
         (1e-5, 0.4758),
     ),
     source="LFW deep-funneled, RetinaFace alignment: 29.6 million impostor and 8,101 genuine pairs",
+)
+_OMZ_FMR = FmrCurve(
+    points=(
+        *((0.9, -0.1115), (0.8413, -0.086), (0.7, -0.0433), (0.5, 0.0039), (0.3, 0.0519), (0.1587, 0.097)),
+        *((0.1, 0.1248), (0.05, 0.1626), (0.02, 0.2084), (1e-2, 0.241), (5e-3, 0.2725), (2e-3, 0.3122)),
+        *((1e-3, 0.3406), (5e-4, 0.3682), (2e-4, 0.4019), (1e-4, 0.4269), (5e-5, 0.4492), (2e-5, 0.4794)),
+        (1e-5, 0.5012),
+    ),
+    source="LFW deep-funneled, RetinaFace alignment: 29.6 million impostor and 8,101 genuine pairs",
+)
+_SFACE_OMZ_FMR = FmrCurve(
+    points=(
+        *((0.9, -0.0433), (0.8413, -0.0213), (0.7, 0.0157), (0.5, 0.0569), (0.3, 0.0984), (0.1587, 0.1368)),
+        *((0.1, 0.1602), (0.05, 0.191), (0.02, 0.2272), (1e-2, 0.2523), (5e-3, 0.2762), (2e-3, 0.3058)),
+        *((1e-3, 0.327), (5e-4, 0.3475), (2e-4, 0.373), (1e-4, 0.3914), (5e-5, 0.4082), (2e-5, 0.43)),
+        (1e-5, 0.4478),
+    ),
+    source="LFW deep-funneled, RetinaFace alignment, one view each: 29.6 million impostor and 8,101 genuine pairs",
 )
 
 
@@ -592,7 +609,7 @@ _ENTRIES = (
 )
 CATALOG: dict[str, ModelEntry] = {entry.name: entry for entry in _ENTRIES}
 
-_ENSEMBLES = (Ensemble("sface-omz", (("sface-single", 0.8), ("omz-0095", 0.6)), _SFACE_OMZ_FMR),)
+_ENSEMBLES = (Ensemble("sface-omz", (("sface-single", 1.0), ("omz-0095", 0.9)), _SFACE_OMZ_FMR),)
 ENSEMBLES: dict[str, Ensemble] = {ensemble.name: ensemble for ensemble in _ENSEMBLES}
 
 DEFAULT_PACK = "open"

@@ -20,7 +20,7 @@ import cv2
 from facepool.errors import DeviceUnavailable, EngineMissing, FacepoolError
 from facepool.runtime import onnxruntime_engine, openvino_engine
 from facepool.runtime.graph import Device, DeviceKind, EngineReport, Graph, GraphRequest, Loader
-from facepool.runtime.openvino_engine import default_cache
+from facepool.runtime.openvino_engine import default_cache, runs_at_once
 from facepool.runtime.trial import Outcome
 from facepool.threads import allowed_threads, default_threads, set_allowed_threads
 from facepool.types import PixelFeed
@@ -37,6 +37,7 @@ __all__ = [
     "default_threads",
     "installed_engines",
     "limit_threads",
+    "runs_at_once",
     "work_side_by_side",
 ]
 

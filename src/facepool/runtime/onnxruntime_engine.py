@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -64,6 +66,8 @@ def load(request: GraphRequest) -> Graph:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = request.threads
     options.log_severity_level = 3
+    if kind in NUMBERED:
+        _find_libraries(onnxruntime)
     placed = (PROVIDERS[kind], {"device_id": device.index}) if kind in NUMBERED else PROVIDERS[kind]
     try:
         # The fall-back would take the CPU without being asked, and say so on standard output.
@@ -124,6 +128,13 @@ def _onnxruntime() -> ModuleType:
     onnxruntime.disable_telemetry_events()
     module: ModuleType = onnxruntime
     return module
+
+
+def _find_libraries(onnxruntime: ModuleType) -> None:
+    """Load CUDA and cuDNN from packages, where they came that way: the system's loader does not look there."""
+    if hasattr(onnxruntime, "preload_dlls"):  # since 1.21
+        with redirect_stdout(sys.stderr):  # where remarks belong
+            onnxruntime.preload_dlls()
 
 
 def _refused(device: Device, why: str) -> DeviceUnavailable:

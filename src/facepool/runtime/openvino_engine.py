@@ -12,11 +12,12 @@ import mmap
 import platform
 import shutil
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from tempfile import TemporaryFile
 from threading import Lock
 from types import ModuleType
@@ -94,6 +95,11 @@ def load(request: GraphRequest) -> Graph:
     return _OpenVinoGraph(_Maker(request))
 
 
+def runs_at_once(graph: Graph) -> int:
+    """How many runs of a graph go side by side, each on a core; 1: they share what there is, with another engine."""
+    return graph.at_once if isinstance(graph, _OpenVinoGraph) else 1
+
+
 def _processor(core: Any) -> dict[str, object]:  # noqa: ANN401 -- OpenVINO ships no types
     """What decides which instructions are used."""
     properties = [core.get_property(CPU, name) for name in ("FULL_DEVICE_NAME", _CAPABILITIES)]
@@ -105,7 +111,7 @@ class _Compiled:
 
     Args:
         model: OpenVINO's compiled model.
-        streams: Parts of a batch that it runs side by side, each on threads of its own.
+        streams: Runs, or parts of a batch, that go side by side, each on threads of its own.
         weights: Copy of a file that it reads its weights from without owning the memory.
     """
 
@@ -116,30 +122,51 @@ class _Compiled:
         weights: mmap.mmap | None = None,
     ) -> None:
         self.model = model
-        self._requests = [model.create_infer_request() for _ in range(streams)]
+        self._streams = streams
+        self._idle: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(streams):
+            self._idle.put(model.create_infer_request())
         self._outputs = range(len(model.outputs))
         self._weights = weights
         self._has_run = False
 
-    def run(self, batch: Floats | Image) -> tuple[Floats, ...]:
-        """Run it on one batch; arrays that belong to the caller."""
+    def run(self, batch: Floats | Image, *, alone: bool) -> tuple[Floats, ...]:
+        """Run it on one batch; arrays that belong to the caller. Several threads may do so at a time.
+
+        Args:
+            batch: As for ``Graph.run``.
+            alone: Nothing else runs: the parts of the batch do, side by side.
+        """
         # Inputs are copied (0.1 ms at 640x480): sharing NumPy's memory with the plugin corrupted the heap when the
         # shape changed from call to call (seen with OpenVINO 2026.4).
-        parts = min(len(self._requests), len(batch))
-        results = self._run_at_once(batch) if parts == 1 else self._run_side_by_side(batch, parts)
+        requests = self._take(min(self._streams, len(batch)) if alone else 1)
+        try:
+            parts = len(requests)
+            results = self._run_one(requests[0], batch) if parts == 1 else self._run_side_by_side(requests, batch)
+        finally:
+            for request in requests:
+                self._idle.put(request)
         if not self._has_run:
             self._has_run = True
             self._forget_weights()
         return results
 
-    def _run_at_once(self, batch: Floats | Image) -> tuple[Floats, ...]:
-        result = self._requests[0].infer([batch])
+    def _take(self, most: int) -> list[Any]:
+        """Requests that nobody uses: one, which is waited for, and more if there are."""
+        requests = [self._idle.get()]
+        with suppress(Empty):
+            while len(requests) < most:
+                requests.append(self._idle.get_nowait())
+        return requests
+
+    def _run_one(self, request: Any, batch: Floats | Image) -> tuple[Floats, ...]:  # noqa: ANN401 -- OpenVINO ships no types
+        result = request.infer([batch])
         return tuple(np.asarray(result[i], np.float32) for i in self._outputs)
 
-    def _run_side_by_side(self, batch: Floats | Image, parts: int) -> tuple[Floats, ...]:
+    def _run_side_by_side(self, requests: Sequence[Any], batch: Floats | Image) -> tuple[Floats, ...]:
         begun = []
         try:
-            for request, part in zip(self._requests, np.array_split(batch, parts), strict=False):
+            for request, part in zip(requests, np.array_split(batch, len(requests)), strict=True):
                 request.start_async([part])
                 begun.append(request)
         finally:
@@ -178,25 +205,26 @@ class _Maker:
         self._kept = CompiledGraphs(request.cache) if request.cache else None
         self._feed = request.feed
         self._core = _core()
-        self._streams = max(1, min(request.together, request.threads))
+        self.threads = request.threads
+        self.together = max(1, min(request.together, request.threads))
         # How many threads there are, and how they are shared out, is decided at every start.
         self._lasting = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "bf16" if request.bfloat16 else "f32",
         }
         self._settings = {**self._lasting, "INFERENCE_NUM_THREADS": request.threads}
-        if self._streams > 1:
-            self._settings["NUM_STREAMS"] = self._streams
 
     def keep_file(self) -> None:
         """Make from now on what the file holds now, whatever becomes of it; without room on the disk, from the file."""
-        with suppress(OSError):
-            self._own = _own_copy(self._path)
+        if self._own is None:
+            with suppress(OSError):
+                self._own = _own_copy(self._path)
 
-    def make(self, shape: tuple[int, ...] | None = None) -> _Compiled:
+    def make(self, streams: int, shape: tuple[int, ...] | None = None) -> _Compiled:
         """Take what was compiled in an earlier run, or compile now and keep it.
 
         Args:
+            streams: Among which the threads are shared out.
             shape: Of every batch from now on; None for a graph that takes batches and images of any size.
 
         Raises:
@@ -204,13 +232,14 @@ class _Maker:
             SystemLimit: There is no memory for it, or too many files are open.
         """
         try:
-            return self._make(shape)
+            return self._make(streams, shape)
         except (RuntimeError, OSError, MemoryError) as error:
             raise unreadable(self._path, "OpenVINO", error) from error
 
-    def _make(self, shape: tuple[int, ...] | None) -> _Compiled:
+    def _make(self, streams: int, shape: tuple[int, ...] | None) -> _Compiled:
+        settings = self._settings if streams == 1 else {**self._settings, "NUM_STREAMS": streams}
         if self._kept is None:
-            return _Compiled(self._compile(shape), self._streams)
+            return _Compiled(self._compile(shape, settings), streams)
         circumstances = {
             "engine": import_openvino().__version__,
             **_processor(self._core),
@@ -220,14 +249,14 @@ class _Maker:
         }
         self._file = self._file or known_file(self._path)
         key = key_of(self._file, circumstances)
-        kept = self._import(self._kept.find(key))
+        kept = self._import(self._kept.find(key), streams, settings)
         if kept is None:
-            compiled = self._compile(shape)
+            compiled = self._compile(shape, settings)
             _keep(self._kept, key, compiled)
-            kept = _Compiled(compiled, self._streams)
+            kept = _Compiled(compiled, streams)
         return kept
 
-    def _import(self, found: Path | None) -> _Compiled | None:
+    def _import(self, found: Path | None, streams: int, settings: Mapping[str, object]) -> _Compiled | None:
         if found is None:
             return None
         try:
@@ -237,18 +266,18 @@ class _Maker:
             return None
         try:
             tensor = import_openvino().Tensor(np.frombuffer(weights, np.uint8), shared_memory=True)
-            return _Compiled(self._core.import_model(tensor, CPU, self._settings), self._streams, weights)
+            return _Compiled(self._core.import_model(tensor, CPU, settings), streams, weights)
         except RuntimeError as error:
             log.info("OpenVINO does not take what it compiled before, so it compiles again: %s", error)
             return None
 
-    def _compile(self, shape: tuple[int, ...] | None) -> Any:  # noqa: ANN401 -- OpenVINO ships no types
+    def _compile(self, shape: tuple[int, ...] | None, settings: Mapping[str, object]) -> Any:  # noqa: ANN401 -- OpenVINO ships no types
         model = self._read_model()
         if self._feed is not None:
             model = _taking_pixels(model, self._feed)
         if shape is not None:
             model.reshape(shape)
-        return self._core.compile_model(model, CPU, self._settings)
+        return self._core.compile_model(model, CPU, settings)
 
     def _read_model(self) -> Any:  # noqa: ANN401 -- OpenVINO ships no types
         return self._core.read_model(self._path if self._own is None else bytes(self._own))
@@ -303,8 +332,8 @@ def _taking_pixels(model: Any, feed: PixelFeed) -> Any:  # noqa: ANN401 -- OpenV
 class _OpenVinoGraph:
     """A graph on the CPU plugin, for batches and images of any size.
 
-    Where the size of the images is open, one that keeps coming gets a graph of its own, which need not ask at every
-    run what follows from it: 5 to 13 % faster at 640 to 320 pixels, and the same results to the last bit.
+    A run that is alone in the process has all cores. Those that meet have one each: sharing them out among the parts of
+    one run costs a third of the work, most of it waiting for each other.
 
     Args:
         maker: Of what runs.
@@ -314,27 +343,57 @@ class _OpenVinoGraph:
 
     def __init__(self, maker: _Maker) -> None:
         self.engine = f"OpenVINO {maker.version}"
+        self.at_once = maker.threads
         self._maker = maker
-        self._any: _Compiled | None = maker.make()
+        self._alone = _Sizes(maker, maker.together)
+        self.outputs = self._alone.outputs
+        self._side_by_side = self._alone if maker.together == maker.threads else None
+        self._lock = Lock()
+
+    def run(self, batch: Floats | Image) -> tuple[Floats, ...]:
+        with _RUNS.one() as alone, limits_named("The network cannot be run"):
+            with self._lock:
+                compiled = self._sizes(alone=alone).suited_to(batch.shape)
+            return compiled.run(batch, alone=alone)
+
+    def _sizes(self, *, alone: bool) -> "_Sizes":
+        if alone:
+            return self._alone
+        if self._side_by_side is None:
+            self._side_by_side = _Sizes(self._maker, self._maker.threads)
+        return self._side_by_side
+
+
+class _Sizes:
+    """What runs, by the size of the images.
+
+    Where that is open, one that keeps coming gets a graph of its own, which need not ask at every run what follows from
+    it: 5 to 13 % faster at 640 to 320 pixels, and the same results to the last bit.
+
+    Args:
+        maker: Of what runs.
+        streams: Among which it shares out its threads.
+    """
+
+    def __init__(self, maker: _Maker, streams: int) -> None:
+        self._maker = maker
+        self._streams = streams
+        self._any: _Compiled | None = maker.make(streams)
         self.outputs = tuple(port.get_any_name() for port in self._any.model.outputs)
         self._has_sizes = any(side.is_dynamic for side in list(self._any.model.input(0).partial_shape)[1:])
         if self._has_sizes:
             maker.keep_file()
         self._runs: dict[tuple[int, ...], int] = {}
         self._fixed: dict[tuple[int, ...], _Compiled] = {}
-        self._lock = Lock()  # a request serves one caller at a time; the CPU is busy with one anyway
 
-    def run(self, batch: Floats | Image) -> tuple[Floats, ...]:
-        with self._lock, limits_named("The network cannot be run"):
-            return self._suited_to(batch.shape).run(batch)
-
-    def _suited_to(self, shape: tuple[int, ...]) -> _Compiled:
+    def suited_to(self, shape: tuple[int, ...]) -> _Compiled:
+        """What runs a batch of a shape; for one thread at a time."""
         if self._has_sizes:
             self._count(shape)
         if shape in self._fixed:
             return self._fixed[shape]
         if self._any is None:
-            self._any = self._maker.make()
+            self._any = self._maker.make(self._streams)
         return self._any
 
     def _count(self, shape: tuple[int, ...]) -> None:
@@ -345,7 +404,30 @@ class _OpenVinoGraph:
         self._runs[shape] = self._runs.pop(shape, 0) + 1
         if self._runs[shape] == _STEADY:
             self._any = None  # both at once would take the memory of two
-            self._fixed[shape] = self._maker.make(shape)
+            self._fixed[shape] = self._maker.make(self._streams, shape)
+
+
+class _Runs:
+    """How many networks run in this process at the moment: they share its cores."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._lock = Lock()
+
+    @contextmanager
+    def one(self) -> Iterator[bool]:
+        """One more, until the end of the block: whether it is the only one."""
+        with self._lock:
+            self._count += 1
+            alone = self._count == 1
+        try:
+            yield alone
+        finally:
+            with self._lock:
+                self._count -= 1
+
+
+_RUNS = _Runs()
 
 
 def known_file(graph: Path) -> tuple[str, int, int]:

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from facepool import open_pool
+from facepool.faces.analyze import face_jpeg
 from facepool.gallery import GallerySize
+from facepool.models.catalog import CATALOG, space_of
+from facepool.types import Sample
 from support import postgres
 from support.commands import Commands
 from support.paths import SEED
@@ -204,3 +207,21 @@ def test_what_is_known_of_a_person_is_said_shown_and_found(crowd: Commands) -> N
     assert crowd("people", "list", "--external-id", "nobody", "--json").records == []
     refused = crowd("people", "edit", name)
     assert (refused.code, "--notes" in refused.error) == (2, True)
+
+
+def test_a_pool_goes_over_to_another_model_by_its_pictures_and_loses_nobody_unasked(pool: Commands) -> None:
+    grey = face_jpeg(np.full((112, 112, 3), 128, np.uint8))
+    with open_pool(pool.pool) as gallery:
+        space = gallery.space
+        assert space is not None
+        gallery.register("Cy", [Sample(np.eye(1, 128, dtype=np.float32)[0], picture=grey)], space)
+    refused = pool("people", "reembed", "--embedder", "sface-single")
+    assert refused.code == 2
+    assert "people without a view, until they are registered again: Ada, Bob" in refused.err
+    assert "facepool people reembed --drop" in refused.err
+    (record,) = pool("people", "reembed", "--embedder", "sface-single", "--drop", "--json").records
+    assert (record["views"], record["dropped_views"], record["without_views"]) == (1, 2, ["Ada", "Bob"])
+    with open_pool(pool.pool) as gallery:
+        assert gallery.space == space_of(CATALOG["sface-single"])
+    again = pool("people", "reembed", "--pack", "open-fast")
+    assert (again.code, "is of sface-single" in again.err) == (2, True)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from facepool.cli.context import CommandContext, json_option, settings_options
+from facepool.cli.context import MODELS, CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count, wall_clock
+from facepool.enroll.reembed import reembed
 from facepool.errors import ConfigError, PoolError, StorageError
 from facepool.gallery import (
     Details,
@@ -265,6 +266,42 @@ def load_people(context: CommandContext, vectors: Path, names: Path | None, norm
     )
     speed = f", {rate:,} a second" if loaded.added else ""
     context.console.say(f"{counted(loaded.added, 'view')} loaded into {pool.address}{speed}", "good")
+
+
+@people.command("reembed")
+@click.option("--drop", is_flag=True, help="Let go what cannot come along: views without a picture, and sightings.")
+@settings_options("pool", *MODELS)
+@json_option
+def reembed_people(context: CommandContext, drop: bool) -> None:
+    """Take the pool to the model of --pack or --embedder: every view is embedded again, from its stored picture.
+
+    Names, ids, dates, pictures and look-alikes stay; a calibration goes, as it is of the old model. If something would
+    be lost, it is said and nothing is done, unless --drop lets it go: views whose picture was not stored, and what was
+    kept of who was seen before cameras. It is one change: if it is interrupted, the pool is as it was.
+
+    \b
+    facepool models pull open-plus
+    facepool people reembed --pack open-plus
+    facepool recognize 0 --pack open-plus
+    """
+    with context.changing_pool() as pool, context.console.measuring("Embedding", "view") as report:
+        was = pool.space
+        done = reembed(pool, context.analyzer, drop=drop, report=report)
+    context.console.emit(
+        {
+            "views": done.views,
+            "dropped_views": done.lost.views,
+            "without_views": list(done.lost.unknown),
+            "dropped_sightings": done.lost.sightings,
+            "dropped_calibration": done.had_calibration,
+            "space": context.analyzer.space.id,
+        }
+    )
+    if done.lost:
+        context.console.note(f"Gone: {done.lost}")
+    if done.had_calibration:
+        context.console.note("The calibration is gone, as it was of the old model: facepool calibrate")
+    context.console.say(f"{counted(done.views, 'view')} embedded again, from {was} to {context.analyzer.space}", "good")
 
 
 @contextmanager

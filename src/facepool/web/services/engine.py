@@ -1,7 +1,8 @@
 """The networks, shared by everybody: pictures wait in bounded queues, and what waits runs together.
 
-`Engine` decodes a picture of a request and looks at it in one of its threads. Before each network stands a `Batcher`,
-which runs together what several threads ask for at the same time.
+`Engine` decodes a picture of a request and looks at it in one of its threads. On a CPU these threads run the networks
+themselves, as many at a time as there are cores (`Lanes`). Elsewhere a `Batcher` stands before each network, which runs
+together what several threads ask for at the same time.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from facepool.faces.find import Detect
 from facepool.types import AlignedFaces, Detections, Floats, ReducedImage
 from facepool.web.problems import ServerBusy
 from facepool.web.services.decoding import Decoder, OnSize, ignore_size
-from facepool.web.services.turns import Line, Workers, ended, whose_turn
+from facepool.web.services.turns import Line, Places, Workers, ended, whose_turn
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -28,7 +29,7 @@ OnRun = Callable[[str, int, float], None]
 
 _BATCH = 8
 _PATIENCE_S = 30.0
-_FACES_AT_ONCE = 32
+_FACES_AT_ONCE = 16
 """So many of one picture are embedded before others have their turn: a crowd is not waited for."""
 
 
@@ -55,7 +56,11 @@ class Engine:
         batch: int | None = None,
         on_run: OnRun = lambda _network, _count, _took_s: None,
     ) -> None:
-        self._close_batchers: list[Callable[[], None]] = []
+        self._closing: list[Callable[[], None]] = []
+        # Where runs go side by side there is nothing to be won by running together what waits.
+        lanes = Lanes(analyzer.runs_at_once) if batch is None and analyzer.runs_at_once > 1 else None
+        if lanes is not None:
+            self._closing.append(lanes.close)
 
         def batcher(name: str, work: Callable[[Sequence[Item]], list[Result]], device: str) -> Batcher[Item, Result]:
             made = Batcher(
@@ -65,22 +70,19 @@ class Engine:
                 name=f"facepool-{name}",
                 on_run=partial(on_run, name),
             )
-            self._close_batchers.append(made.close)
+            self._closing.append(made.close)
             return made
 
         def queued_detect(detect: Detect, device: str) -> Detect:
-            return batcher("detector", detect, device).do
+            if lanes is None:
+                return batcher("detector", detect, device).do
+            return lambda images: lanes.run(detect, images, partial(on_run, "detector", len(images)))
 
         def queued_embed(embed: Embed, device: str) -> Embed:
-            together = batcher("embedder", partial(_embed_together, embed), device)
-
-            def embed_in_turn(faces: AlignedFaces) -> EmbeddedFaces:
-                if not len(faces):
-                    return embed(faces)
-                parts = range(0, len(faces), _FACES_AT_ONCE)
-                return EmbeddedFaces.joined([together.do([faces[at : at + _FACES_AT_ONCE]])[0] for at in parts])
-
-            return embed_in_turn
+            if lanes is None:
+                together = batcher("embedder", partial(_embed_together, embed), device)
+                return _in_parts(embed, lambda faces: together.do([faces])[0])
+            return _in_parts(embed, lambda faces: lanes.run(embed, faces, partial(on_run, "embedder", 1)))
 
         self.analyzer = analyzer.with_stages(queued_detect, queued_embed)
         """As an ``Analyzer``, for any number of threads at once."""
@@ -122,7 +124,7 @@ class Engine:
 
     def close(self) -> None:
         """Take nothing more."""
-        for close in self._close_batchers:
+        for close in self._closing:
             close()
         self.decoder.close()
         self._workers.close()
@@ -130,6 +132,59 @@ class Engine:
     def _look(self, picture: bytes, work: Callable[[ReducedImage], Result], on_size: OnSize) -> Result:
         with self.decoder.reduced(picture, self.analyzer.least_side, on_size=on_size) as reduced:
             return work(reduced)
+
+
+def _in_parts(embed: Embed, some: Embed) -> Embed:
+    """Embed a few faces at a time, in turn with others."""
+
+    def embed_in_turn(faces: AlignedFaces) -> EmbeddedFaces:
+        if not len(faces):
+            return embed(faces)
+        parts = range(0, len(faces), _FACES_AT_ONCE)
+        return EmbeddedFaces.joined([some(faces[at : at + _FACES_AT_ONCE]) for at in parts])
+
+    return embed_in_turn
+
+
+class Lanes:
+    """Lets a few threads run networks at a time: of those that wait, clients in turn.
+
+    Where each run has a core of its own, this takes less than a thread for each network that is handed its work.
+
+    Args:
+        count: How many.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._places = Places(count, count)
+        self._closed = False
+
+    def __len__(self) -> int:
+        """How many threads wait."""
+        return len(self._places)
+
+    def run(self, work: Callable[[Item], Result], item: Item, on_run: Callable[[float], None]) -> Result:
+        """Do some work in this thread, when it is its turn.
+
+        Args:
+            work: Runs a network.
+            item: What it is given.
+            on_run: Is told how long it took, in seconds.
+
+        Raises:
+            ServerBusy: The server ends.
+        """
+        with self._places.place():
+            if self._closed:
+                raise ended()
+            began = time.perf_counter()
+            result = work(item)
+            on_run(time.perf_counter() - began)
+            return result
+
+    def close(self) -> None:
+        """Take nothing more; those that wait get an error that says so."""
+        self._closed = True
 
 
 def _embed_together(embed: Embed, items: Sequence[AlignedFaces]) -> list[EmbeddedFaces]:

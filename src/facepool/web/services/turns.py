@@ -116,6 +116,10 @@ class Places:
         self._line: Line[_Wish] = Line()
         self._taken: Counter[str] = Counter()
 
+    def __len__(self) -> int:
+        """How many threads wait."""
+        return len(self._line)
+
     @contextmanager
     def place(self, size: int = 1) -> Iterator[None]:
         """Room for the block, for the client that this thread works for."""

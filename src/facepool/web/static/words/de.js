@@ -383,6 +383,7 @@ export default {
   "audit.erased_sample": "eine Ansicht gelöscht",
   "audit.imported_a_pool": "einen Bestand importiert",
   "audit.restored_the_pool": "den Bestand wiederhergestellt",
+  "audit.took_the_pool_to_another_model": "den Bestand auf ein anderes Modell umgestellt",
   "audit.calibrated_the_pool": "geeicht",
   "audit.forgot_the_calibration": "die Eichung vergessen",
   "audit.named": "benannt",

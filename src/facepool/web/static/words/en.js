@@ -383,6 +383,7 @@ export default {
   "audit.erased_sample": "erased a view",
   "audit.imported_a_pool": "imported a pool",
   "audit.restored_the_pool": "restored the pool",
+  "audit.took_the_pool_to_another_model": "took the pool to another model",
   "audit.calibrated_the_pool": "calibrated the pool",
   "audit.forgot_the_calibration": "forgot the calibration",
   "audit.named": "named",
