@@ -1,23 +1,32 @@
 """What poor pictures cost: dark, small, blurred, masked, turned or half-hidden faces against one good photo each.
 
-    python benchmarks/accuracy/limits.py                  # LFW beside this checkout, about 4 minutes on two cores
+    python benchmarks/accuracy/limits.py                  # LFW beside this checkout, about 10 minutes on two cores
+    python benchmarks/accuracy/limits.py --ways none all --changes dark small upside  # without and with mends
     python benchmarks/accuracy/limits.py --clips a.mp4 b.mp4    # one person each, turning the head: misses by yaw
 
 Two photos each of some people: the first is registered as it is, the second is changed and looked for. Misses are
 shares of the changed photos, those in which no face is found included; intervals are drawn over people. The changes are
 made by arithmetic and paint, so they tell which way and how much, not what your camera at night will do.
+
+With ``--both``, a second table has both photos changed: templates that were registered from such pictures, too, and
+strangers who have the dark in common. ``--ways`` names what is done about dark and small faces; with ``none`` and
+another one, the table of both also holds templates that were registered without against probes with it. ``--half``
+takes half of the people: choices are made on half 0, and reported on half 1.
 """
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import patch
+from zlib import crc32
 
 import cv2
 import numpy as np
 
 from facepool import Analyzer, load_analyzer, open_source, read_image
-from facepool.evaluation.bootstrap import rate_interval
+from facepool.evaluation.bootstrap import draws, percentiles, rate_interval
 from facepool.evaluation.embeddings import choose_face
 from facepool.search import Index
 from facepool.search.exact import nearest
@@ -25,6 +34,13 @@ from facepool.thresholds import ThresholdPolicy
 from facepool.types import Floats, Image, Mask
 
 LFW = Path(__file__).parents[2].parent / "shared" / "data" / "lfw"
+LEVERS: Mapping[str, tuple[str, object]] = {
+    "dark pictures": ("facepool.faces.analyze.brighten_picture", lambda image_bgr: image_bgr),
+    "dark faces": ("facepool.faces.analyze.brighten_faces", lambda faces_bgr: faces_bgr),
+    "small pictures": ("facepool.faces.find._SMALL_PX", 0.0),
+    "small faces": ("facepool.faces.align._MUCH_ENLARGED", np.inf),
+}
+"""What is done about dark and small faces: where it is, and what takes its place to be without it."""
 YAW_EDGES = (0, 15, 30, 45, 60, 90)
 EVERY = 5
 """Frames of a clip between two that are looked at."""
@@ -105,6 +121,8 @@ CHANGES: Mapping[str, Change] = {
     "blurred: sigma 3 px": blurred(3),
     "turned by 30°": rolled(30),
     "upside down": rolled(180),
+    "small: 20 px, upside down": lambda image, points: rolled(180)(small(20)(image, points), points),
+    "dark: 1/10 of the light, upside down": lambda image, points: rolled(180)(dark(0.1)(image, points), points),
     "mask": masked,
     "sunglasses": sunglasses,
     "half outside the picture": cut_off,
@@ -176,36 +194,97 @@ def percent(share: float) -> str:
     return f"{share:.1%}"
 
 
-def by_change(analyzer: Analyzer, root: Path, people: int) -> None:
-    """Changed photos of people of whom another photo is registered as it is."""
+@contextmanager
+def only(way: str) -> Iterator[None]:
+    """With one of ``LEVERS``, ``none`` or ``all`` of them."""
+    with ExitStack() as without:
+        for name, (place, instead) in LEVERS.items():
+            if way not in {"all", name}:
+                without.enter_context(patch(place, instead))
+        yield
+
+
+def pairs_of(root: Path, people: int, half: int | None) -> list[list[Path]]:
+    """The first two photos of some people who have them."""
     folders = sorted(path for path in root.iterdir() if len(list(path.glob("*.jpg"))) > 1)
-    folders = [folders[row] for row in np.random.default_rng(0).permutation(len(folders))[:people]]
-    pairs = [sorted(folder.glob("*.jpg"))[:2] for folder in folders]
-    looks = [look(analyzer, read_image(first)) for first, _ in pairs]
-    probes = [read_image(second) for (_, second), seen in zip(pairs, looks, strict=True) if seen]
-    rows = np.arange(len(probes))
-    references = np.array([seen[0] for seen in looks if seen])
-    pool = Index.of_rows(references, rows, [f"{row:04d}" for row in rows])
-    there = [look(analyzer, probe) for probe in probes]
+    if half is not None:
+        folders = [folder for folder in folders if crc32(folder.name.encode()) % 2 == half]
+    drawn = np.random.default_rng(0).permutation(len(folders))[:people]
+    return [sorted(folders[row].glob("*.jpg"))[:2] for row in drawn]
+
+
+def looks_of(analyzer: Analyzer, images: Sequence[Image], landmarks: Sequence[Floats], change: Change) -> Floats:
+    """(N, D) embeddings of the changed pictures; NaN where no face is found."""
+    vectors = np.full((len(images), analyzer.space.dimension), np.nan, np.float32)
+    for row, (image, points) in enumerate(zip(images, landmarks, strict=True)):
+        found = look(analyzer, change(image, points))
+        if found:
+            vectors[row] = found[0]
+    return vectors
+
+
+def by_change(
+    analyzer: Analyzer, pairs: Sequence[Sequence[Path]], changes: Sequence[str], ways: Sequence[str], *, both: bool
+) -> None:
+    """Changed photos of people of whom another photo is registered, as it is or changed likewise."""
+    loaded = [[read_image(path) for path in pair] for pair in pairs]
+    looked = [[look(analyzer, image) for image in images] for images in loaded]
+    rows = [row for row, seen in enumerate(looked) if all(seen)]
+    first, second = ([loaded[row][side] for row in rows] for side in (0, 1))
+    marks = [[seen[1] for row in rows if (seen := looked[row][side])] for side in (0, 1)]
+    references = np.array([seen[0] for row in rows if (seen := looked[row][0])])
     policy = ThresholdPolicy(analyzer.fmr)
-    verify, identify = policy.verification().value, policy.identification(len(pool)).value
+    verify, identify = policy.verification().value, policy.identification(len(rows)).value
     print(f"{len(rows)} people; verify at {verify:.3f}, {len(rows) * (len(rows) - 1):,} comparisons of strangers; "
           f"recognize at {identify:.3f} in the pool of all of them")  # fmt: skip
-    print("| second photo | no face found | refused by verify | not named by recognize | strangers that pass verify |")
-    print("|---|---|---|---|---|")
-    for name, change in CHANGES.items():
-        similarities = np.full((len(rows), len(rows)), -np.inf)
-        named = np.zeros(len(rows), np.bool_)
-        for row, (probe, seen) in enumerate(zip(probes, there, strict=True)):
-            found = look(analyzer, change(probe, seen[1])) if seen else None
-            if found:
-                similarities[row] = references @ found[0]
-                best = nearest(pool, found[0][None], k=1)[0][0]
-                named[row] = best.similarity >= identify and best.person == f"{row:04d}"
-        own = np.diag(similarities)
-        others = similarities[~np.eye(len(rows), dtype=bool)]
-        cells = [percent(float(np.isinf(own).mean())), missed(own < verify), missed(~named)]
-        print(f"| {name} | {' | '.join(cells)} | {float((others >= verify).mean()):.2%} |", flush=True)
+    print("| second photo | with | no face found | refused by verify | not named by recognize "
+          "| strangers that pass verify |\n|---|---|---|---|---|---|")  # fmt: skip
+    of_both: list[str] = []
+    for name in changes:
+        before: Floats | None = None
+        for way in ways:
+            with only(way):
+                probes = looks_of(analyzer, second, marks[1], CHANGES[name])
+                templates = looks_of(analyzer, first, marks[0], CHANGES[name]) if both else references
+            lost = np.isnan(probes[:, 0])
+            cells = [percent(float(lost.mean())), refused(references, probes, verify),
+                     missed(~named(references, probes, identify)), strangers(references, probes, verify)]  # fmt: skip
+            print(f"| {name} | {way} | {' | '.join(cells)} |", flush=True)
+            before = templates if way == "none" else before
+            registered = {way: templates} | ({"none": before} if before is not None else {})
+            of_both += [
+                f"| {name} | {how} | {way} | {refused(known, probes, verify)} | {strangers(known, probes, verify)} |"
+                for how, known in registered.items()
+            ]
+    if both:
+        print("\n| both photos | registered with | looked for with | refused by verify | strangers that pass verify |")
+        print("\n".join(["|---|---|---|---|---|", *of_both]))
+
+
+def named(references: Floats, probes: Floats, threshold: float) -> Mask:
+    """(N,) whether each probe is named rightly in the pool of all references."""
+    people = [f"{row:04d}" for row in range(len(probes))]
+    pool = Index.of_rows(references, np.arange(len(probes)), people)
+    right = np.zeros(len(probes), np.bool_)
+    for row in np.flatnonzero(~np.isnan(probes[:, 0])):
+        best = nearest(pool, probes[row][None], k=1)[0][0]
+        right[row] = best.similarity >= threshold and best.person == people[row]
+    return right
+
+
+def refused(templates: Floats, probes: Floats, threshold: float) -> str:
+    """Share of the people who are not taken for themselves; a face that was not found never is."""
+    return missed(~((templates * probes).sum(axis=1) >= threshold))
+
+
+def strangers(templates: Floats, probes: Floats, threshold: float) -> str:
+    """Share of the comparisons of two people that pass, with its interval over people; none passes without a face."""
+    passed = np.asarray(templates @ probes.T >= threshold, np.float64)
+    np.fill_diagonal(passed, 0)
+    others = 1 - np.eye(len(passed))
+    rates = [float(drawn @ passed @ drawn / (drawn @ others @ drawn)) for drawn in draws(len(passed), 500, 0)]
+    interval = percentiles(rates)
+    return f"{passed.sum() / others.sum():.2%} ({interval.low * 100:.2f} to {interval.high * 100:.2f})"
 
 
 def missed(wrong: Mask) -> str:
@@ -218,13 +297,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, default=LFW, help="folder with a folder for each person")
     parser.add_argument("--people", type=int, default=200)
+    parser.add_argument("--half", type=int, choices=(0, 1), help="only this half of the people")
+    parser.add_argument("--ways", nargs="+", choices=("none", *LEVERS, "all"), default=["all"])
+    parser.add_argument("--changes", nargs="+", help="only those whose name has one of these words")
+    parser.add_argument("--both", action="store_true", help="a second table, in which both photos are changed")
+    parser.add_argument("--threads", type=int)
     parser.add_argument("--clips", type=Path, nargs="+", help="videos, one person each, instead of photos")
     arguments = parser.parse_args()
-    analyzer = load_analyzer()
+    analyzer = load_analyzer(threads=arguments.threads)
     if arguments.clips:
         by_yaw(analyzer, arguments.clips, ThresholdPolicy(analyzer.fmr).verification().value)
     else:
-        by_change(analyzer, arguments.root, arguments.people)
+        changes = [name for name in CHANGES if any(word in name for word in arguments.changes or [""])]
+        pairs = pairs_of(arguments.root, arguments.people, arguments.half)
+        by_change(analyzer, pairs, changes, arguments.ways, both=arguments.both)
 
 
 if __name__ == "__main__":

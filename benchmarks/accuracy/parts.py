@@ -2,6 +2,7 @@
 
     python benchmarks/accuracy/parts.py                  # chosen on half of the people, reported on the other half
     python benchmarks/accuracy/parts.py --curve          # and the false match rates that the catalog has
+    python benchmarks/accuracy/parts.py --time           # what embedding takes, beside that of open
 
 The second network sees its part of the 112-pixel crop that facepool keeps anyhow. Weights are chosen on the people of
 LFW and CFP whose names have an even CRC-32 and reported on the others. Intervals are 95 %, people drawn with
@@ -13,6 +14,7 @@ facepool does, over random galleries; FNIR at the threshold that names 1 % of th
 """
 
 import argparse
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,10 +29,11 @@ from facepool.evaluation.bootstrap import draws, percentiles
 from facepool.evaluation.metrics import fold_accuracy
 from facepool.faces.align import Aligner
 from facepool.faces.load import load_network, rounded
+from facepool.geometry import CROP
 from facepool.models.store import default_root
 from facepool.runtime import Device, Runtime
 from facepool.search import Index, normalized_scores
-from facepool.types import AlignedFaces, Floats
+from facepool.types import AlignedFaces, Floats, Image
 
 CFP = SHARED / "cfp"
 _PROBES = 10
@@ -96,7 +99,7 @@ def look(names: Sequence[str], root: Path, cache: Path) -> Looked:
             one = faces.landmarks[central(faces, image_bgr)][np.newaxis]
             found[row], crops[row] = True, Aligner().align(image_bgr, one).images_bgr[0]
     sface, mirrored, omz = (
-        np.where(found[:, None], networks[name].embed(AlignedFaces(np.ascontiguousarray(seen), "arcface-112")), 0)
+        np.where(found[:, None], networks[name].embed(AlignedFaces(np.ascontiguousarray(seen), CROP)), 0)
         for name, seen in (("sface-single", crops), ("sface-single", crops[:, :, ::-1]), ("omz-0095", crops))
     )
     cache.parent.mkdir(parents=True, exist_ok=True)
@@ -290,6 +293,28 @@ def report_curve(lfw: Looked, weight: float) -> None:
         print(f"{name}: {counts.sum():,} impostor pairs\n  {points}", flush=True)
 
 
+def report_time(crops_bgr: Image, repetitions: int) -> None:
+    """What embedding takes, on one core, the packs taking turns: lower quartiles."""
+    packs = {name: load_analyzer(ModelChoice(name), threads=1) for name in ("open", "open-plus")}
+    for faces in (1, 8):
+        batch = AlignedFaces(crops_bgr[:faces], CROP)
+        spent: dict[str, list[tuple[float, float]]] = {name: [] for name in packs}
+        for turn in range(repetitions):
+            for name in sorted(packs, reverse=bool(turn % 2)):
+                began = time.perf_counter(), time.process_time()
+                packs[name].embed(batch)
+                spent[name].append((time.perf_counter() - began[0], time.process_time() - began[1]))
+        wall, own = (
+            {name: float(np.quantile([row[kind] for row in rows], 0.25)) for name, rows in spent.items()}
+            for kind in (0, 1)
+        )
+        clock, processor = (spent_["open-plus"] / spent_["open"] for spent_ in (wall, own))
+        ratios = f"{clock:.2f} by the clock, {processor:.2f} of the processor"
+        print(
+            f"{faces} faces: open {wall['open'] * 1000:.1f} ms, open-plus {wall['open-plus'] * 1000:.1f} ms: {ratios}"
+        )
+
+
 def _weighted(hits: npt.NDArray[np.bool_], times: npt.NDArray[np.float64]) -> float:
     return float(times @ hits / times.sum())
 
@@ -319,7 +344,11 @@ def main() -> None:
     parser.add_argument("--replicates", type=int, default=300)
     parser.add_argument("--galleries", type=int, default=100)
     parser.add_argument("--curve", action="store_true")
+    parser.add_argument("--time", action="store_true", help="only what embedding takes beside that of open")
     arguments = parser.parse_args()
+    if arguments.time:
+        report_time(np.random.default_rng(0).integers(0, 255, (8, 112, 112, 3), np.uint8), 60)
+        return
     weight, galleries = arguments.weight, arguments.galleries
     cfp_names = sorted(path.relative_to(CFP).as_posix() for path in CFP.glob("*/*.jpg"))
     cfp = look(cfp_names, CFP, arguments.cache / "parts-cfp.npz")

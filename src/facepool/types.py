@@ -203,10 +203,13 @@ class AlignedFaces:
     Attributes:
         images_bgr: (N, S, S, 3) uint8, BGR.
         template: Name of the alignment template, part of the embedding space.
+        one_view: Each is embedded as it lies here, also where the space averages a face and its mirror image: half the
+            work, and a vector of the same space that tells nearly as much (docs/adr/0056-live-cost.md).
     """
 
     images_bgr: Image
     template: str
+    one_view: bool = False
 
     def __len__(self) -> int:
         """Number of faces."""
@@ -214,7 +217,7 @@ class AlignedFaces:
 
     def __getitem__(self, rows: Indices | Mask | slice) -> "AlignedFaces":
         """The given rows, in the given order: an index array, a boolean mask or a slice."""
-        return AlignedFaces(self.images_bgr[rows], self.template)
+        return AlignedFaces(self.images_bgr[rows], self.template, self.one_view)
 
     def __repr__(self) -> str:
         """How many faces, and how large."""

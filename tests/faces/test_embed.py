@@ -49,6 +49,15 @@ def test_mirror_averaging_weighs_both_views_alike() -> None:
     np.testing.assert_allclose(embedder.embed(crop), np.array([[1, 0, 1]]) / np.sqrt(2), rtol=1e-6)
 
 
+def test_one_view_is_a_face_as_it_lies() -> None:
+    crop = faces((0, 0, 200))
+    crop.images_bgr[0, 0, -1] = (10, 0, 0)
+    embedder = alone(EmbedderSpec(dimension=3))
+    one_view = replace(crop, one_view=True)
+    np.testing.assert_allclose(embedder.embed(one_view), [[1, 0, 0]])
+    assert one_view[np.array([0])].one_view
+
+
 def test_no_face_gives_no_vector() -> None:
     assert alone(EmbedderSpec(dimension=3)).embed(faces()).shape == (0, 3)
 

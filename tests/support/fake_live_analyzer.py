@@ -50,6 +50,10 @@ class FakeLiveAnalyzer(Analyzer):
     def runs_on(self) -> str:
         return "nothing"
 
+    @property
+    def runs_at_once(self) -> int:
+        return 1
+
     def with_stages(self, *_stages: object) -> Analyzer:
         """Any number of threads may use it as it is."""
         return self

@@ -296,7 +296,7 @@ class Analyzer:
         return self._embed_bright(crops).split([len(faces) for faces in aligned])
 
     def _embed_bright(self, aligned: AlignedFaces) -> EmbeddedFaces:
-        return self._embed(AlignedFaces(brighten_faces(aligned.images_bgr), aligned.template))
+        return self._embed(replace(aligned, images_bgr=brighten_faces(aligned.images_bgr)))
 
 
 def _in_picture(picture: Picture, found: FoundFaces) -> FoundFaces:

@@ -68,14 +68,18 @@ class Part:
     spec: EmbedderSpec
     weight: float = 1.0
 
-    def embed(self, images_bgr: Image) -> EmbeddedFaces:
+    def embed(self, images_bgr: Image, *, one_view: bool = False) -> EmbeddedFaces:
         """Embed (N, S, S, 3) uint8 BGR on ``CROP``, N of at least 1.
+
+        Args:
+            images_bgr: The faces.
+            one_view: Whether they are taken as they lie, without their mirror images.
 
         Raises:
             ModelUnsupported: The network's output is not the D numbers that its description promises.
         """
         views = self._views(images_bgr)
-        if not self.spec.mirrored:
+        if one_view or not self.spec.mirrored:
             vectors = self._run(views)
             norms = _norms(vectors)
             return EmbeddedFaces(vectors / norms, self._qualities(norms[:, 0]))
@@ -167,10 +171,10 @@ class Embedder:
         if not len(faces):
             return EmbeddedFaces(np.empty((0, self.space.dimension), np.float32), np.empty(0, np.float32))
         starts = range(0, len(faces), BATCH)
-        return EmbeddedFaces.joined([self._embed_batch(faces.images_bgr[start : start + BATCH]) for start in starts])
+        return EmbeddedFaces.joined([self._embed_batch(faces[start : start + BATCH]) for start in starts])
 
-    def _embed_batch(self, images_bgr: Image) -> EmbeddedFaces:
-        results = [part.embed(images_bgr) for part in self._parts]
+    def _embed_batch(self, faces: AlignedFaces) -> EmbeddedFaces:
+        results = [part.embed(faces.images_bgr, one_view=faces.one_view) for part in self._parts]
         if len(results) == 1:
             return results[0]
         pairs = zip(self._parts, results, strict=True)

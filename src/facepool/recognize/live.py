@@ -12,7 +12,7 @@ import numpy as np
 
 from facepool.capture import FrameSource, frames_or_silence
 from facepool.errors import InputError, PoolUnreachable
-from facepool.faces.analyze import Analyzer
+from facepool.faces.analyze import Analyzer, Faces, PreparedFaces
 from facepool.gallery import Gallery
 from facepool.recognize.assignment import assign
 from facepool.recognize.cadence import DetectEvery, DetectionCadence
@@ -25,7 +25,7 @@ from facepool.recognize.sightings import Keep, TrackSighting, sighting_of
 from facepool.recognize.track import Tracker, Tracks
 from facepool.search import GalleryState, Outage, Search, outage
 from facepool.thresholds import Threshold, ThresholdPolicy
-from facepool.types import Decision, Detections, Frame, Mask, Pose
+from facepool.types import AlignedFaces, Decision, Detections, Frame, Mask, Pose
 
 _FPS_UNKNOWN = 25.0
 _NO_PIXELS = np.empty((0, 0, 3), np.uint8)
@@ -211,11 +211,11 @@ class LiveRecognizer:
         captures = zip(prepared.measures.overall, prepared.poses, strict=True)
         promises = [weigh_capture(float(quality), pose) for quality, pose in captures]
         chosen = self._choose([ids[row] for row in rows], list(urgent.values()), prepared.poses, promises, time_s)
-        faces = self._analyzer.embed_prepared(prepared[np.array(chosen, np.intp)])
+        embedded = self._embed(prepared, [(place, ids[rows[place]], urgent[rows[place]]) for place in chosen])
         keep_pictures = self._options.keep_crops or self._keeping
         observations = {
-            rows[place]: observe(faces, row, time_s, promises[place], with_picture=keep_pictures)
-            for row, place in enumerate(chosen)
+            rows[place]: observe(*embedded[place], time_s, promises[place], with_picture=keep_pictures)
+            for place in chosen
         }
         if self._tracker.sparse:
             self._exchange(ids, observations)
@@ -223,6 +223,48 @@ class LiveRecognizer:
             row = rows[place]
             ids[row] = self._absorb(ids[row], observations[row], sure=bool(sure[row]))
         return list(observations)
+
+    def _embed(
+        self, prepared: PreparedFaces, chosen: Sequence[tuple[int, int, Need | None]]
+    ) -> dict[int, tuple[Faces, int]]:
+        """Embed faces: a face and its mirror image in turn, where similarities of a track are averaged anyway.
+
+        Both are taken where one comparison decides, and of what is kept, which may become a template.
+
+        Args:
+            prepared: Faces of a frame.
+            chosen: Row of each that is to be embedded, its track, and why it has to be.
+
+        Returns:
+            What it became a row of, and of which.
+        """
+        if self._keeping or not self._analyzer.space.mirrored:
+            return self._embed_rows(prepared, [row for row, _, _ in chosen])
+        deciding = [row for row, _, need in chosen if need is not None and need <= Need.DOUBTED]
+        others = {row: track for row, track, _ in chosen if row not in deciding}
+        images_bgr = prepared.aligned.images_bgr.copy()
+        for row, track in others.items():
+            if self._identities[track].frames % 2:
+                images_bgr[row] = images_bgr[row, :, ::-1]
+        in_turn = replace(prepared, aligned=replace(prepared.aligned, images_bgr=images_bgr, one_view=True))
+        return {**self._embed_rows(prepared, deciding), **self._embed_rows(in_turn, list(others), prepared.aligned)}
+
+    def _embed_rows(
+        self, prepared: PreparedFaces, rows: Sequence[int], upright: AlignedFaces | None = None
+    ) -> dict[int, tuple[Faces, int]]:
+        """Embed some rows.
+
+        Args:
+            prepared: Faces of a frame, as they are to be embedded.
+            rows: Which of them.
+            upright: What they look like, where that is another thing.
+        """
+        if not rows:
+            return {}
+        some = np.array(rows, np.intp)
+        faces = self._analyzer.embed_prepared(prepared[some])
+        faces = faces if upright is None else replace(faces, aligned=upright[some])
+        return {row: (faces, place) for place, row in enumerate(rows)}
 
     def _exchange(self, ids: list[int], observations: Mapping[int, Observation]) -> None:
         """Between sparse frames people change places: give faces to the tracks whose faces they are.

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -188,10 +189,10 @@ class Lanes:
 
 
 def _embed_together(embed: Embed, items: Sequence[AlignedFaces]) -> list[EmbeddedFaces]:
-    """Embed the faces of several pictures as one batch."""
-    if len(items) == 1:
-        return [embed(items[0])]
-    together = AlignedFaces(np.concatenate([faces.images_bgr for faces in items]), items[0].template)
+    """Embed the faces of several pictures as one batch, where all are embedded in the same way."""
+    if len(items) == 1 or len({faces.one_view for faces in items}) > 1:
+        return [embed(faces) for faces in items]
+    together = replace(items[0], images_bgr=np.concatenate([faces.images_bgr for faces in items]))
     return embed(together).split([len(faces) for faces in items])
 
 
