@@ -46,7 +46,7 @@ class Counting:
         self._analyzer = analyzer
         self.found = 0
         self.fmr, self.space = analyzer.fmr, analyzer.space
-        self.prepare, self.embed = analyzer.prepare, analyzer.embed
+        self.prepare, self.embed_prepared = analyzer.prepare, analyzer.embed_prepared
 
     def find(self, image_bgr: Image, *, moving: bool = False) -> Detections:
         self.found += 1

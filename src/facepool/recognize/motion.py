@@ -137,17 +137,23 @@ def _flow(before: Image, after: Image, boxes: Floats) -> tuple[Floats, Floats, M
     sides = np.sqrt(np.maximum(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), 1.0))
     begin = _grids(boxes)
     flat = begin.reshape(-1, 1, 2)
-    end, there = _follow_points(before, after, flat)
-    back, again = _follow_points(after, before, end)
-    errors = np.linalg.norm((back - flat).reshape(count, points, 2), axis=2)
-    errors[~(there & again).reshape(count, points)] = np.inf
-    middle = np.median(errors, axis=1)
-    followed: Mask = np.asarray(middle <= np.maximum(_LOST * sides, _LEAST_ERROR_PX))
-    moves, scales = np.zeros((count, 2), np.float32), np.ones(count, np.float32)
-    for row in np.flatnonzero(followed):
-        good = errors[row] <= middle[row]
-        moves[row], scales[row] = _median_move(begin[row][good], end.reshape(count, points, 2)[row][good])
-    return moves, scales, followed
+    end, found = _follow_points(before, after, flat)
+    again, found_again = _follow_points(after, before, end)
+    errors = np.linalg.norm((again - flat).reshape(count, points, 2), axis=2)
+    errors[~(found & found_again).reshape(count, points)] = np.inf
+    followed: Mask = np.asarray(np.median(errors, axis=1) <= np.maximum(_LOST * sides, _LEAST_ERROR_PX))
+    best = np.argsort(errors, axis=1)[:, : points // 2, np.newaxis]
+    was = np.take_along_axis(begin, best, axis=1)
+    now = np.take_along_axis(end.reshape(begin.shape), best, axis=1)
+    moves = np.where(followed[:, np.newaxis], np.median(now - was, axis=1), 0)
+    scales = np.where(followed, np.median(_distances(now) / np.maximum(_distances(was), 1e-3), axis=1), 1)
+    return moves.astype(np.float32), scales.astype(np.float32), followed
+
+
+def _distances(points: Floats) -> Floats:
+    """(N, P * (P - 1) / 2) between each two of (N, P, 2) points."""
+    one, other = np.triu_indices(points.shape[1], 1)
+    return np.asarray(np.linalg.norm(points[:, one] - points[:, other], axis=2), np.float32)
 
 
 def _follow_points(before: Image, after: Image, points: Floats) -> tuple[Floats, Mask]:
@@ -163,16 +169,6 @@ def _grids(boxes: Floats) -> Floats:
     offsets = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(1, -1, 2)
     centres, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     return np.asarray(centres[:, None] + offsets * sides[:, None], np.float32)
-
-
-def _median_move(begin: Floats, end: Floats) -> tuple[Floats, float]:
-    """The median move of some points, and the median ratio of their distances."""
-    move = np.median(end - begin, axis=0)
-    pairs = np.triu_indices(len(begin), 1)
-    apart = np.linalg.norm(begin[pairs[0]] - begin[pairs[1]], axis=1)
-    apart_now = np.linalg.norm(end[pairs[0]] - end[pairs[1]], axis=1)
-    ratios = apart_now[apart > 0] / apart[apart > 0]
-    return move, float(np.median(ratios)) if len(ratios) else 1.0
 
 
 def _came_into_view(changed: Mask, boxes: Floats) -> bool:
