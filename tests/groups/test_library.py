@@ -1,5 +1,7 @@
 import json
 import os
+import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +160,17 @@ def test_a_run_that_ended_early_goes_on_where_it_was(photos: Photos) -> None:
     found = photos.group()
     assert photos.looked_at == 20
     assert [len(group.faces) for group in found.groups] == [20, 20]
+
+
+def test_faces_kept_before_their_quality_was_unified_have_that_of_their_capture(photos: Photos) -> None:
+    analyzer, unified = FakeAnalyzer(), np.array([80], np.float32)
+    faces = analyzer.analyze(analyzer.frame(view(0, 0)).image_bgr)
+    with Shelf(photos.shelf_path, SPACE) as shelf:
+        shelf.put({"new": ((8, 8), replace(faces, measures=replace(faces.measures, unified=unified)))}, [])
+        shelf.put({"old": ((8, 8), faces)}, [])
+        with sqlite3.connect(photos.shelf_path) as database:
+            database.execute("UPDATE faces SET numbers = substr(numbers, 1, 96) WHERE id = 2")
+        assert shelf.faces().measures.overall.tolist() == [80, faces.measures.overall[0]]
 
 
 def test_what_cannot_be_read_is_left_out_and_named(photos: Photos) -> None:

@@ -27,7 +27,8 @@ FILE_NAME = "library-1.db"
 _TIMEOUT_S = 30.0
 _JPEG_QUALITY = 85
 _BOX, _LANDMARKS, _SCORE, _MEASURES, _POSE = slice(0, 4), slice(4, 14), 14, slice(15, 21), slice(21, 24)
-_NUMBERS = 24
+_UNIFIED = slice(24, 25)
+_NUMBERS = 25
 _TABLES = """
 CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS pictures (
@@ -96,7 +97,7 @@ class KeptFaces:
         ids: (N,) the shelf's own numbers.
         pictures: (N,) the number of the picture that each is in.
         sizes: Width and height of each picture by its number.
-        numbers: (N, 24) float32: box, landmarks, score, measures, pose.
+        numbers: (N, 25) float32: box, landmarks, score, measures, pose, unified quality.
         embeddings: (N, D) float32, L2 norm 1.
         groups: (N,) the number of the group of each; -1: none.
         people: The ids of the people whom groups were registered as, by the group's number.
@@ -128,7 +129,8 @@ class KeptFaces:
     def measures(self) -> FaceMeasures:
         """How good each capture is."""
         size_px, sharpness, brightness, contrast, detail, misfit_mm = self.numbers[:, _MEASURES].T
-        return FaceMeasures(size_px, sharpness, brightness, contrast, detail, misfit_mm, self.scores)
+        unified = self.numbers[:, _UNIFIED][:, 0]
+        return FaceMeasures(size_px, sharpness, brightness, contrast, detail, misfit_mm, self.scores, unified)
 
     def person_numbers(self) -> Indices:
         """(N,) a number for whom each face was registered as; -1: nobody."""
@@ -258,7 +260,7 @@ class Shelf:
             ids=np.array([row[0] for row in rows], np.intp),
             pictures=np.array([row[1] for row in rows], np.intp),
             sizes={picture: (width, height) for picture, width, height in sizes},
-            numbers=np.frombuffer(b"".join(row[3] for row in rows), "<f4").reshape(len(rows), _NUMBERS),
+            numbers=np.array([_numbers_of(row[3]) for row in rows], np.float32).reshape(len(rows), _NUMBERS),
             embeddings=np.frombuffer(b"".join(row[4] for row in rows), "<f4").reshape(len(rows), -1 if rows else 0),
             groups=np.array([row[2] for row in rows], np.intp),
             people=dict(people),
@@ -387,6 +389,7 @@ def _columns(faces: Faces, row: int) -> tuple[bytes, bytes, bytes]:
                 )
             ],
             (np.nan,) * 3 if pose is None else (pose.yaw, pose.pitch, pose.roll),
+            [np.nan if measures.unified is None else measures.unified[row]],
         ]
     ).astype("<f4")
     jpeg = b""
@@ -397,12 +400,18 @@ def _columns(faces: Faces, row: int) -> tuple[bytes, bytes, bytes]:
     return numbers.tobytes(), faces.embeddings[row].astype("<f4").tobytes(), jpeg
 
 
+def _numbers_of(blob: bytes) -> Floats:
+    """The numbers of one face; older files have none of the unified quality."""
+    read = np.frombuffer(blob, "<f4")
+    return np.concatenate([read, np.full(_NUMBERS - len(read), np.nan)]).astype(np.float32)
+
+
 def _face_of(numbers: bytes, embedding: bytes, jpeg: bytes) -> Faces:
     """The inverse of `_columns`: one face."""
-    values = np.frombuffer(numbers, "<f4").astype(np.float32)
+    values = _numbers_of(numbers)
     size_px, sharpness, brightness, contrast, detail, misfit_mm = values[_MEASURES].reshape(-1, 1)
     score = values[_SCORE : _SCORE + 1]
-    measures = FaceMeasures(size_px, sharpness, brightness, contrast, detail, misfit_mm, score)
+    measures = FaceMeasures(size_px, sharpness, brightness, contrast, detail, misfit_mm, score, values[_UNIFIED])
     pose = values[_POSE]
     image_bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if jpeg else None
     return Faces(
