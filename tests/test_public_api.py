@@ -44,6 +44,7 @@ def test_the_first_decision_imports_one_engine_and_nothing_that_it_does_not_use(
         "analyzer = load_analyzer(store=store, device='cpu', threads=default_threads())\n"
         f"pool = open_pool({str(tmp_path / 'pool.db')!r}, analyzer.space, must_exist=False)\n"
         f"assert len(Recognizer(analyzer, pool).recognize(read_image({str(photos / 'person_a_1.jpg')!r}))) == 1\n"
+        "import gc; assert gc.isenabled()\n"
         "engines = {'openvino', 'onnxruntime'} & set(sys.modules)\n"
         f"print(len(engines), [name for name in {unused} if sys.modules.get(name)])"
     )

@@ -16,6 +16,7 @@ from facepool.cli.signals import Termination, leave_no_core
 from facepool.cli.ui.console import Console
 from facepool.errors import ConfigError, FacepoolError, system_limit
 from facepool.files import storage_error
+from facepool.lazy import importing
 
 # In the order in which a newcomer meets them; the module of each has its name and is imported when it is called.
 COMMANDS = {
@@ -54,7 +55,8 @@ class LazyGroup(click.Group):
             return None
         if cmd_name in _OF_THE_SERVER:
             extras.require("server")
-        command: click.Command = getattr(importlib.import_module(f"facepool.cli.commands.{cmd_name}"), cmd_name)
+        with importing():
+            command: click.Command = getattr(importlib.import_module(f"facepool.cli.commands.{cmd_name}"), cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

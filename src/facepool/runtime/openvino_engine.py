@@ -27,6 +27,7 @@ import numpy as np
 
 from facepool.errors import StorageError
 from facepool.files import PRIVATE, digest_of, sweep, users_folder, write_whole
+from facepool.lazy import importing
 from facepool.runtime import trial
 from facepool.runtime.graph import EngineReport, Graph, GraphRequest, limits_named, unreadable
 from facepool.runtime.trial import Outcome, Precision
@@ -506,7 +507,8 @@ def import_openvino() -> ModuleType:
     """The engine, imported when it is first asked for; it goes on without what is unwanted of it."""
     kept_out = [name for name in _UNWANTED if name not in sys.modules]
     sys.modules.update(dict.fromkeys(kept_out))  # type: ignore[arg-type]  # None forbids the import
-    import openvino  # noqa: PLC0415 -- see above
+    with importing():
+        import openvino  # noqa: PLC0415 -- see above
 
     if "openvino.tools.ovc" in kept_out:
         del sys.modules["openvino.tools.ovc"]
