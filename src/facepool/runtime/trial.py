@@ -114,7 +114,7 @@ def _try(precision: Precision) -> Outcome | None:
         return None  # an application in one file: what starts it is no interpreter
     try:
         done = subprocess.run(  # noqa: S603 -- this interpreter
-            [sys.executable, "-B", "-P", "-c", _CHILD, _modules(), precision],
+            [sys.executable, "-B", "-P", "-c", _CHILD, json.dumps(sys.path, default=str), precision],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -134,11 +134,6 @@ def _try(precision: Precision) -> Outcome | None:
     if done.returncode:
         return Outcome(kept=False, why=f"a process that tried it ended with {done.returncode}")
     return _judge(done.stdout)
-
-
-def _modules() -> str:
-    """Where modules are; programs that put paths of another type there go on without them."""
-    return json.dumps([place for place in sys.path if isinstance(place, str)])
 
 
 def _judge(told: bytes) -> Outcome:
