@@ -151,6 +151,15 @@ def test_a_key_is_needed_where_keys_are(tmp_path: Path) -> None:
             assert closed.value.code == 4401
 
 
+def test_a_pool_of_another_model_is_no_reason_to_try_again(tmp_path: Path) -> None:
+    with client_of(tmp_path, FakeScanAnalyzer()) as client:
+        with open_pool(tmp_path / "pool.db") as pool:
+            pool.replace_vectors({}, LIVE_SPACE)
+        with client.websocket_connect(f"{HERE}/v1/live") as socket, pytest.raises(WebSocketDisconnect) as closed:
+            socket.receive_json()
+        assert closed.value.code == 4409
+
+
 def test_there_are_only_so_many_at_once(tmp_path: Path) -> None:
     options = ServerOptions(limits=Limits(sessions=1))
     with client_of(tmp_path, FakeScanAnalyzer(), options) as client, client.websocket_connect(f"{HERE}/v1/live"):

@@ -47,6 +47,7 @@ from facepool.errors import (
 MEDIA_TYPE = "application/problem+json"
 _SIGN_IN_AGAIN = 4401
 _FORBIDDEN = 4403
+_OTHER_MODEL = 4409
 TRY_LATER = 1013
 """How a WebSocket is closed that is to be opened again."""
 _REFUSED = 1008
@@ -395,7 +396,8 @@ async def refuse(socket: WebSocket, error: FacepoolError) -> None:
     """Open a WebSocket and close it for an error, with a reason that the client can read."""
     await socket.accept()  # the reason of one that was never open reaches no browser
     status = status_of(error)
-    number = {401: _SIGN_IN_AGAIN, 403: _FORBIDDEN, 429: TRY_LATER, 503: TRY_LATER}.get(status, _REFUSED)
+    by_status = {401: _SIGN_IN_AGAIN, 403: _FORBIDDEN, 429: TRY_LATER, 503: TRY_LATER}
+    number = _OTHER_MODEL if isinstance(error, SpaceMismatch) else by_status.get(status, _REFUSED)
     await socket.close(number, str(error).encode()[:_MOST_REASON_BYTES].decode(errors="ignore"))
 
 
