@@ -97,6 +97,20 @@ def test_nothing_is_lost_unasked_and_the_names_are_said(pool: Pool) -> None:
     assert {person.name: person.templates for person in pool.people()} == {"Ada": 2, "Bo": 1, "Cy": 0}
 
 
+@pytest.mark.parametrize("harm", ["cut", "vast", "nonsense"])
+def test_a_picture_that_is_damaged_counts_as_none(pool: Pool, harm: str) -> None:
+    whole = pictured(8, 120)
+    size = whole.picture.index(b"\xff\xc0") + 5
+    damaged = {
+        "cut": whole.picture[: len(whole.picture) * 3 // 4],
+        "vast": whole.picture[:size] + b"\xff\xdc" * 2 + whole.picture[size + 4 :],
+        "nonsense": b"\xff\xd8 nothing \xff\xd9",
+    }
+    pool.register("Bo", [replace(whole, picture=damaged[harm])], space())
+    with pytest.raises(ConfigError, match="views without a picture: 1, of Bo"):
+        reembed(pool, Grey())
+
+
 def test_what_was_kept_of_who_was_seen_goes_only_when_told(pool: Pool) -> None:
     pool.inbox.keep(sighting(), faces(5), ROOMY, "new")
     with pytest.raises(ConfigError, match="sightings that are kept, all of the old model: 1"):

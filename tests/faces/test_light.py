@@ -44,6 +44,15 @@ def test_a_dark_picture_with_a_lit_part_stays_as_it_is() -> None:
     assert brighten_picture(picture) is picture
 
 
+@pytest.mark.parametrize("brightest", [240, 120, 70])
+def test_a_lit_face_before_a_dark_background_does_not_turn_white(brightest: int) -> None:
+    picture = at_night(wall(60, (720, 1280, 3)), noise=2)
+    picture[300:400, 600:700] = np.linspace(brightest / 3, brightest, 100, dtype=np.uint8)[None, :, None]
+    face, seen = (image[310:390, 610:690, 0].astype(int) for image in (picture, brighten_picture(picture)))
+    assert (seen == 255).mean() < 0.25
+    assert seen.std() >= face.std()
+
+
 def test_a_dark_picture_is_brighter_and_no_noisier_than_its_brightening_allows() -> None:
     dark = at_night(wall(100))
     bright = brighten_picture(dark)

@@ -178,6 +178,22 @@ def test_a_read_only_folder_is_told(tmp_path: Path) -> None:
         ModelStore(tmp_path / "store", index=NO_INDEX).pull(entry())
 
 
+def test_a_read_only_store_of_an_older_version_still_finds_faces(open_store: ModelStore, tmp_path: Path) -> None:
+    detector = open_store.resolve("retinaface-mnet025")
+    original = tmp_path / "originals" / f"{detector.sha256}.onnx"
+    original.parent.mkdir()
+    original.write_bytes((open_store.root / "originals" / original.name).read_bytes())
+    store = ModelStore(tmp_path, index=NO_INDEX)
+    tmp_path.chmod(0o500)
+    try:
+        with permissions_apply():
+            assert store.load(detector.name).graph == original
+    finally:
+        tmp_path.chmod(0o700)
+    assert [verdict.problem for verdict in store.verify()] == [None]
+    assert store.load(detector.name).graph.parent.name == "prepared"
+
+
 def test_verify_hashes_what_is_installed(open_store: ModelStore, tmp_path: Path) -> None:
     store = ModelStore(tmp_path, offline_dir=open_store.root / "originals", index=NO_INDEX)
     open_store.load("retinaface-mnet025")

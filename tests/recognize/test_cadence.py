@@ -137,6 +137,20 @@ def test_a_frame_of_another_size_is_compared_with_nothing() -> None:
     assert not motion.begin(ROOM)
 
 
+def test_a_source_that_changes_its_size_begins_anew_even_if_its_picture_looks_the_same() -> None:
+    larger = np.repeat(np.repeat(ROOM, 2, axis=0), 2, axis=1)
+    motion = MotionEstimator()
+    motion.begin(ROOM)
+    assert motion.compare(larger, np.array([[100, 60, 160, 120]], np.float32)) is None
+    assert motion.begin(larger)
+
+
+@pytest.mark.parametrize("fps", [np.inf, -FPS])
+def test_a_clock_that_stands_still_or_goes_back_hides_nobody(stage: Theatre, fps: float) -> None:
+    stage.play(ada(), frames=20, fps=fps)
+    assert stage.analyzer.found == 20
+
+
 def test_motion_is_measured_in_pixels_of_a_large_picture() -> None:
     fine = texture(*SIZE_HW, 4)
     large = np.repeat(np.repeat(fine, 4, axis=0), 4, axis=1)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facepool.errors import DeviceUnavailable
 from facepool.models.catalog import InstalledModel
 from facepool.runtime import Device, GraphRequest, openvino_engine
 from facepool.runtime.openvino_engine import KEPT, CompiledGraphs, key_of, known_file
@@ -97,6 +98,25 @@ def test_what_the_engine_does_not_take_is_compiled_again(open_detector: Installe
     CompiledGraphs(tmp_path).keep(key, b"of another program, but whole")
     graph = openvino_engine.load(GraphRequest(open_detector.graph, CPU, 1, tmp_path))
     assert graph.run(np.zeros((1, 3, 64, 64), np.float32))[0].shape == (1, 32, 8, 8)
+
+
+@pytest.mark.parametrize("nothing", [True, False])
+def test_a_processor_that_the_engine_has_no_code_for_is_told_with_what_holds_it_back(
+    open_embedder: InstalledModel, monkeypatch: pytest.MonkeyPatch, *, nothing: bool
+) -> None:
+    """As OpenVINO 2026.4 does of RetinaFace with ``SSE41``: it raises, or its cached graph gives arrays of no rows."""
+    pytest.importorskip("openvino")
+    graph = openvino_engine.load(GraphRequest(open_embedder.graph, CPU, 1))
+
+    def run(*_: object, **__: object) -> tuple[np.ndarray, ...]:
+        if nothing:
+            return (np.empty((0, 128), np.float32),)
+        raise RuntimeError("Exception from src/inference\n[CPU] Interpolate node bad combination\n\n")
+
+    monkeypatch.setattr(openvino_engine._Compiled, "run", run)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
+    with pytest.raises(DeviceUnavailable, match=r"ONEDNN_MAX_CPU_ISA=SSE41\. Unset"):
+        graph.run(FACES)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what lies in memory, and gives pages back so")

@@ -64,6 +64,27 @@ def test_wrong_numbers_and_slow_ones_mean_no(
     assert not outcome("bfloat16", {"figures": (error, time)}, tmp_path).kept
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("sent", ["SIGKILL", "SIGTERM", "SIGINT"])
+def test_a_trial_that_somebody_ended_says_nothing_of_the_engine(
+    sent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _tells(
+        monkeypatch,
+        f"import os, signal; signal.signal(signal.SIGINT, signal.SIG_DFL); os.kill(os.getpid(), signal.{sent})",
+    )
+    assert not outcome("bfloat16", {"sent": sent}, tmp_path).kept
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_program_with_odd_module_paths_and_talkative_modules_is_no_hindrance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path, Path("/nowhere"), None])
+    _tells(monkeypatch, """print('welcome'); print('{"error": 0.004, "time": 0.6}')""")
+    assert outcome("bfloat16", {}, tmp_path).kept
+
+
 def test_where_no_interpreter_is_nothing_is_promised_and_nothing_remembered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

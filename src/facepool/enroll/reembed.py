@@ -15,6 +15,7 @@ from facepool.types import AlignedFaces, Floats, Image
 
 _AT_ONCE = 64
 _SHOWN = 20
+_JPEG_END = b"\xff\xd9"
 
 Report = Callable[[int, int], None]
 """Is told how many views are done, of how many."""
@@ -131,10 +132,13 @@ def _embedded(gallery: Gallery, analyzer: Analyzer, report: Report) -> tuple[dic
 
 
 def _crop_of(jpeg: bytes | None) -> Image | None:
-    """The aligned face in a stored picture; None where there is none, or not of the size that faces are cut out at."""
-    if not jpeg:
+    """The aligned face in a stored picture; None where there is no whole one of the size that faces are cut out at."""
+    if not jpeg or not jpeg.rstrip(b"\0").endswith(_JPEG_END):  # OpenCV makes grey of what is missing
         return None
-    image_bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    try:
+        image_bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # it says that it is larger than pictures are
+        return None
     side = TEMPLATES[CROP][1]
     return None if image_bgr is None or image_bgr.shape != (side, side, 3) else np.asarray(image_bgr, np.uint8)
 

@@ -24,6 +24,10 @@ _DARK_FACE = 40.0
 _LIT_FACE = 100.0
 """The level up to which a dark one is brightened."""
 _LARGEST_GAIN = 16.0
+_WORTH_IT = 1.2
+"""Gain from which on a picture is brightened at all."""
+_LIT_PART = 500
+"""What one of so many pixels reaches stays below white: a lit face before a dark background would lose its features."""
 
 _NOISE_LEFT_IN_PICTURE = 5.0
 _NOISE_LEFT_IN_FACE = 3.0
@@ -48,14 +52,15 @@ def brighten_picture(image_bgr: Image) -> Image:
         image_bgr: (H, W, 3) uint8 BGR.
 
     Returns:
-        The picture itself, unless it is dark as a whole; else a brightened and smoothed copy.
+        The picture itself, unless it is dark as a whole, without a lit part; else a brightened and smoothed copy.
     """
     height, width = image_bgr.shape[:2]
     few = image_bgr[:: max(1, height // _SAMPLES), :: max(1, width // _SAMPLES)].max(axis=2)
-    level = float(np.partition(few, few.size * 19 // 20, axis=None)[few.size * 19 // 20])
-    if level >= _DARK_PICTURE:
+    places = few.size * 19 // 20, few.size - 1 - few.size // _LIT_PART
+    level, brightest = (max(float(value), 1.0) for value in np.partition(few, places, axis=None)[list(places)])
+    gain = min(_LARGEST_GAIN, _LIT_PICTURE / level, 255 / brightest)
+    if level >= _DARK_PICTURE or gain < _WORTH_IT:
         return image_bgr
-    gain = min(_LARGEST_GAIN, _LIT_PICTURE / max(level, 1.0))
     top, left = max(0, height - _WINDOW) // 2, max(0, width - _WINDOW) // 2
     middle = image_bgr[top : top + _WINDOW, left : left + _WINDOW, 1]
     bright = cv2.convertScaleAbs(image_bgr, alpha=gain)

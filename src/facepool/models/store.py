@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facepool.errors import ConfigError, LicenceNotAccepted, ModelCorrupt, NotWritable, PathMissing
+from facepool.errors import ConfigError, LicenceNotAccepted, ModelCorrupt, NotWritable, PathMissing, StorageError
 from facepool.files import digest_of, in_a_home, only_writer, storage_errors, sweep, users_folder, write_whole
 from facepool.models.catalog import (
     CATALOG,
@@ -170,9 +170,16 @@ class ModelStore:
             NotWritable: No permission.
         """
         self._require_licence(entry)
-        if self._problem(entry) is not None:
+        if self._problem(entry) is None:
+            return self._graph(entry)
+        try:
             with only_writer_of(self.root):
                 self._install(entry)
+        except StorageError as error:
+            if not self._runs_unprepared(entry):
+                raise
+            _log.info("%s runs as it was published, which is slower, for no other can be kept: %s", entry.name, error)
+            return self._original(_files(entry)[0])
         return self._graph(entry)
 
     def pull_asset(self, asset: Asset) -> Path:
@@ -290,8 +297,14 @@ class ModelStore:
         digest = _manifest_digest(manifest, _recipe(entry))
         return _mismatch(graph, digest) if digest else "it has not been prepared"
 
+    def _runs_unprepared(self, entry: ModelEntry) -> bool:
+        """Whether the original does, too: stores that cannot be written to may have been filled by older versions."""
+        return entry.preparation == "heads" and self._problem_of_originals(entry) is None
+
     def _thorough_problem(self, entry: ModelEntry) -> str | None:
         own = self._problem_of_originals(entry) or self._problem(entry)
+        if own and self._runs_unprepared(entry) and not _pair(self.root / "prepared", entry)[1].exists():
+            own = None
         int8 = self.optimized.problem(entry)
         return own or (f"optimized graph: {int8}; make it again: facepool models optimize" if int8 else None)
 

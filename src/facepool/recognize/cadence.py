@@ -53,7 +53,8 @@ class DetectionCadence:
         self._frames += 1
         if self._every != "auto":
             return (self._frames - 1) % self._every == 0
-        slow = interval_s > _SLOW_S or not 0 <= time_s - self._detected_s < LONGEST_S
+        # A clock that stands still, or goes back, does not tell how long nobody has looked.
+        slow = interval_s > _SLOW_S or not 0 < time_s - self._detected_s < LONGEST_S
         return slow or pressing or self._restless
 
     def is_called_for(self, motion: Motion | None, time_s: float) -> bool:

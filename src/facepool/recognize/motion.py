@@ -59,6 +59,7 @@ class MotionEstimator:
     """Compares each frame of a source with the last one, and with the last in which faces were sought."""
 
     def __init__(self) -> None:
+        self._size_hw: tuple[int, ...] = ()
         self._grey: Image | None = None
         self._bounds: tuple[Image, Image] | None = None
 
@@ -72,11 +73,14 @@ class MotionEstimator:
         Returns:
             Whether it is another picture than when they were sought last.
         """
+        same_size, self._size_hw = self._size_hw == image_bgr.shape[:2], image_bgr.shape[:2]
         self._grey = _small_grey(image_bgr)
         still_smaller = _still_smaller(self._grey)
         before, self._bounds = self._bounds, _bounds(still_smaller)
-        if before is None or before[0].shape != still_smaller.shape:
+        if before is None:
             return False
+        if not same_size:  # what was seen lies elsewhere, even if the small copies look alike
+            return True
         return bool(_changed(still_smaller, before).mean() > _CUT)
 
     def compare(self, image_bgr: Image, boxes: Floats) -> Motion | None:
@@ -91,7 +95,7 @@ class MotionEstimator:
         """
         grey = _small_grey(image_bgr)
         before, self._grey = self._grey, grey
-        if before is None or self._bounds is None or before.shape != grey.shape:
+        if before is None or self._bounds is None or self._size_hw != image_bgr.shape[:2]:
             return None
         scale = grey.shape[1] / image_bgr.shape[1]
         changed = _changed(_still_smaller(grey), self._bounds)

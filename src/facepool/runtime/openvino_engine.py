@@ -25,7 +25,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from facepool.errors import StorageError
+from facepool.errors import DeviceUnavailable, StorageError
 from facepool.files import PRIVATE, digest_of, sweep, users_folder, write_whole
 from facepool.lazy import importing
 from facepool.runtime import trial
@@ -352,10 +352,16 @@ class _OpenVinoGraph:
         self._lock = Lock()
 
     def run(self, batch: Floats | Image) -> tuple[Floats, ...]:
-        with _RUNS.one() as alone, limits_named("The network cannot be run"):
-            with self._lock:
-                compiled = self._sizes(alone=alone).suited_to(batch.shape)
-            return compiled.run(batch, alone=alone)
+        try:
+            with _RUNS.one() as alone, limits_named("The network cannot be run"):
+                with self._lock:
+                    compiled = self._sizes(alone=alone).suited_to(batch.shape)
+                results = compiled.run(batch, alone=alone)
+        except RuntimeError as error:
+            raise _refused(str(error)) from error
+        if any(len(result) != len(batch) for result in results):  # so ends a graph of the cache that it cannot run
+            raise _refused("it gave no result")
+        return results
 
     def _sizes(self, *, alone: bool) -> "_Sizes":
         if alone:
@@ -363,6 +369,18 @@ class _OpenVinoGraph:
         if self._side_by_side is None:
             self._side_by_side = _Sizes(self._maker, self._maker.threads)
         return self._side_by_side
+
+
+def _refused(why: str) -> DeviceUnavailable:
+    """The error of a processor, or of a part of one, that OpenVINO has no code for; its last line says what for."""
+    words = why.strip().splitlines()
+    held_back = ", ".join(f"{name}={value}" for name, value in trial.held_back_by().items())
+    return DeviceUnavailable(
+        "OpenVINO cannot run a network on this processor",
+        why="; ".join(part for part in (words[-1] if words else "", held_back and f"with {held_back}") if part),
+        fix=f"{'Unset that variable, or r' if held_back else 'R'}un it with ONNX Runtime: pip uninstall openvino; "
+        "pip install onnxruntime",
+    )
 
 
 class _Sizes:

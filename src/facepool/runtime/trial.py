@@ -10,6 +10,7 @@ computes rightly, the same tells what they would gain.
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -36,6 +37,9 @@ _PATIENCE_S = 60
 _SUFFIX = ".tried"
 _HOLDS_BACK = ("ONEDNN_", "DNNL_", "OV_")
 """How variables begin that tell OpenVINO, or the library of kernels in it, what not to use."""
+
+_SENT = tuple(getattr(signal, name) for name in ("SIGHUP", "SIGINT", "SIGKILL", "SIGTERM") if hasattr(signal, name))
+"""By which the user, or a system that is short of memory, ends a process; a fault of the engine has others."""
 
 _SECRETIVE = ("FACEPOOL_", "PG")
 _CHILD = """
@@ -94,7 +98,7 @@ def _remembered(place: Path) -> Outcome | None:
 def _try_once(precision: Precision, _key: str, place: Path | None) -> Outcome:
     shown = _try(precision)
     if shown is None:
-        return Outcome(kept=False, why="no process could be started to try it")
+        return Outcome(kept=False, why="no process could be started and left alone to try it")
     log.info("%s tried: %s", precision, shown.why)
     if place is not None:
         try:
@@ -105,12 +109,12 @@ def _try_once(precision: Precision, _key: str, place: Path | None) -> Outcome:
 
 
 def _try(precision: Precision) -> Outcome | None:
-    """None where no process can be started, which says nothing of the engine."""
+    """None where no process can be started, or somebody ended it, which says nothing of the engine."""
     if getattr(sys, "frozen", False) or not sys.executable:
         return None  # an application in one file: what starts it is no interpreter
     try:
         done = subprocess.run(  # noqa: S603 -- this interpreter
-            [sys.executable, "-B", "-P", "-c", _CHILD, json.dumps(sys.path), precision],
+            [sys.executable, "-B", "-P", "-c", _CHILD, json.dumps(sys.path, default=str), precision],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -124,6 +128,9 @@ def _try(precision: Precision) -> Outcome | None:
     except OSError as error:
         log.info("No process can be started to try %s: %s", precision, error)
         return None
+    if -done.returncode in _SENT:
+        log.info("Trying %s was interrupted by signal %d", precision, -done.returncode)
+        return None
     if done.returncode:
         return Outcome(kept=False, why=f"a process that tried it ended with {done.returncode}")
     return _judge(done.stdout)
@@ -131,9 +138,9 @@ def _try(precision: Precision) -> Outcome | None:
 
 def _judge(told: bytes) -> Outcome:
     try:
-        record = json.loads(told)
+        record = json.loads(told.splitlines()[-1])  # what is imported may have said something before
         error, time = float(record["error"]), float(record["time"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError):
         return Outcome(kept=False, why="a process that tried it told nothing")
     seen = f"it takes {time:.2f} of float32's time and errs by {error:.4f}"
     return Outcome(kept=error <= MOST_ERROR and time <= MOST_TIME, why=seen, time=time)

@@ -551,7 +551,7 @@ def _start_process() -> "subprocess.Popen[bytes]":
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETIVE)}
     environment |= _THRIFTY
     started = subprocess.Popen(  # noqa: S603 -- this interpreter
-        [sys.executable, "-B", "-P", "-c", code, json.dumps(sys.path)],
+        [sys.executable, "-B", "-P", "-c", code, json.dumps(sys.path, default=str)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
