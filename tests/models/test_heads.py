@@ -8,7 +8,7 @@ import pytest
 from onnx import helper
 
 from facepool import read_image
-from facepool.faces.heads import read_maps, read_rows
+from facepool.faces.proposals import read_maps, read_rows
 from facepool.models.catalog import InstalledModel, RetinaFaceSpec
 from facepool.models.heads import expose_heads
 from facepool.models.store import ModelStore
@@ -67,5 +67,14 @@ def test_a_graph_that_is_laid_out_in_another_way_stays_as_it_is(published: Path)
     (joined,) = (node for node in model.graph.node if "loc" in node.output)
     joined.output[0] = "joined"
     model.graph.node.append(helper.make_node("Identity", ["joined"], ["loc"]))
+    original = model.SerializeToString()
+    assert expose_heads(original, SPEC) == original
+
+
+def test_a_graph_with_layers_of_one_engine_alone_stays_as_it_is(published: Path) -> None:
+    model = onnx.load(published)
+    first = next(node for node in model.graph.node if node.op_type == "Conv")
+    first.op_type, first.domain = "FusedConv", "com.microsoft"
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     original = model.SerializeToString()
     assert expose_heads(original, SPEC) == original

@@ -1,12 +1,14 @@
 """Faces are sought in few frames, and nothing is lost by it: painted scenes that really move."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from facepool import Pool, open_pool
+from facepool.errors import OutOfMemory
 from facepool.recognize.cadence import LONGEST_S, DetectEvery
 from facepool.recognize.events import LiveView
 from facepool.recognize.live import LiveOptions, LiveRecognizer
@@ -135,6 +137,26 @@ def test_a_frame_of_another_size_is_compared_with_nothing() -> None:
     motion.begin(ROOM)
     assert motion.compare(ROOM[:100], np.empty((0, 4), np.float32)) is None
     assert not motion.begin(ROOM)
+
+
+def test_a_frame_that_fails_is_one_frame(stage: Theatre, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.play(ada(), frames=10)
+    later = [replace(stage.analyzer.paint([stranger()]), time_s=5 + step / FPS) for step in range(4)]
+
+    def fail(*_: object) -> None:
+        raise OutOfMemory("There is no memory for it")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(stage.analyzer, "prepare", fail)
+        with pytest.raises(OutOfMemory):
+            stage.live.process(later[0])  # Ada is gone since long
+    assert [len(stage.live.process(frame)) for frame in later[1:]] == [1, 1, 1]
+
+
+def test_what_comes_after_the_end_is_looked_at_anew(stage: Theatre) -> None:
+    stage.play(ada(), frames=10)
+    stage.live.finish(1.0)
+    assert stage.play(ada(), frames=8).names == ("Ada",)
 
 
 def test_a_source_that_changes_its_size_begins_anew_even_if_its_picture_looks_the_same() -> None:

@@ -191,7 +191,9 @@ class LiveRecognizer:
 
     def _is_pressing(self, time_s: float) -> bool:
         """Whether a face in view waits to be embedded before it can be decided, or stays what it is taken for."""
-        needs = (self._identities[track].urgent_need(time_s, sure=True) for track in self._in_view)
+        # A frame that could not be looked at to its end, and the end itself, leave numbers of faces that are forgotten.
+        seen = [self._identities[track] for track in self._in_view if track in self._identities]
+        needs = (identity.urgent_need(time_s, sure=True) for identity in seen)
         return any(need is not None and need <= Need.UNDECIDED for need in needs)
 
     def _embed_some(self, frame: Frame, detections: Detections, ids: list[int], sure: Mask, time_s: float) -> list[int]:
