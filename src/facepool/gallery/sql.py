@@ -503,7 +503,8 @@ class SqlGallery(ABC):
         self, vectors: Mapping[int, Floats], space: EmbeddingSpace, *, expected_revision: int | None = None
     ) -> None:
         """Give all templates vectors of another space, all or none, and wipe the bytes of the old ones."""
-        check_batch(np.array(list(vectors.values()), np.float32).reshape(len(vectors), -1), space.dimension)
+        if vectors:
+            check_batch(np.stack(list(vectors.values())).astype(np.float32), space.dimension)
         with self._change(expected_revision) as (db, revision):
             self._drop_vector_index(db)
             db.execute("DELETE FROM space")
