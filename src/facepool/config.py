@@ -60,6 +60,10 @@ Rotation = Annotated[Literal["0", "90", "180", "270", "auto"], BeforeValidator(_
 """How far the pictures of a camera are turned clockwise, in degrees; ``auto``: as the faces in them lie."""
 
 
+PYDANTICS_WORDS = "Value error, "
+"""What it puts before the reason that a check of ours gives."""
+
+
 def _auto_or_whole(given: object) -> object:
     """Command line and environment have texts only."""
     if given == "auto" or (isinstance(given, int) and not isinstance(given, bool) and given >= 1):
@@ -416,6 +420,6 @@ def _explain(error: ValidationError, file: Path) -> ConfigError:
     shown = mask_credentials(repr(first["input"]))  # addresses have passwords in them
     return ConfigError(
         f"The setting {name!r} cannot be {shown}",
-        why=first["msg"],
+        why=first["msg"].removeprefix(PYDANTICS_WORDS),
         fix=f"Change --{name.replace('_', '-')}, {ENVIRONMENT_PREFIX}{name.upper()} or {file}",
     )

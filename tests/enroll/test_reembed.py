@@ -146,3 +146,11 @@ def test_a_pool_of_npy_files_has_no_pictures(tmp_path: Path) -> None:
 def test_a_pool_of_another_model_names_the_command(pool: Pool) -> None:
     with pytest.raises(SpaceMismatch, match="facepool people reembed --embedder other-net"):
         pool.register("Dee", [replace(samples(4)[0], embedding=unit(4, 12))], OTHER)
+
+
+def test_a_pool_without_any_picture_keeps_its_people_if_told(tmp_path: Path) -> None:
+    with open_pool(tmp_path / FILES[0], space()) as filled:
+        filled.register("Ada", samples(1), space())
+    with open_pool(tmp_path / FILES[0]) as opened:
+        assert reembed(opened, Grey(), drop=True).lost.unknown == ("Ada",)
+        assert (opened.space, [person.name for person in opened.people()]) == (OTHER, ["Ada"])

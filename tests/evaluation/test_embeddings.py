@@ -18,7 +18,7 @@ from facepool.evaluation.embeddings import (
     choose_face,
     embed_pictures,
 )
-from facepool.faces.analyze import Faces, Picture
+from facepool.faces.analyze import AnyImage, Faces
 from support.fake_analyzer import FakeAnalyzer, Scene, unit, view
 from support.pools import DIMENSION
 
@@ -122,7 +122,7 @@ def test_the_same_content_twice_is_looked_at_once(analyzer: FakeAnalyzer, tmp_pa
 class Interrupted(FakeAnalyzer):
     """Somebody presses Ctrl-C while it looks at the third batch."""
 
-    def analyze_batch(self, images_bgr: Sequence[Picture], *, moving: bool = False) -> list[Faces]:
+    def analyze_batch(self, images_bgr: Sequence[AnyImage], *, moving: bool = False) -> list[Faces]:
         if len(self.batches) == 2:
             raise KeyboardInterrupt
         return super().analyze_batch(images_bgr, moving=moving)

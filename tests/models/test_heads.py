@@ -8,7 +8,7 @@ import pytest
 from onnx import helper
 
 from facepool import read_image
-from facepool.faces.heads import read_maps, read_rows
+from facepool.faces.proposals import read_maps, read_rows
 from facepool.models.catalog import InstalledModel, RetinaFaceSpec
 from facepool.models.heads import expose_heads
 from facepool.models.store import ModelStore

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from facepool.faces.align import Aligner
-from facepool.faces.analyze import Analyzer, Faces, Picture, PreparedFaces, pixels_of
+from facepool.faces.analyze import Analyzer, AnyImage, Faces, PreparedFaces, pixels_of
 from facepool.faces.embed import EmbeddedFaces
 from facepool.faces.quality import FaceMeasures
 from facepool.models.catalog import FmrCurve
@@ -92,12 +92,12 @@ class FakeAnalyzer(Analyzer):
         image[0, 0, 0] = len(self._scenes) - 1
         return Frame(image, f"picture-{len(self._scenes) - 1}", len(self._scenes) - 1)
 
-    def analyze_batch(self, images_bgr: Sequence[Picture], *, moving: bool = False) -> list[Faces]:
+    def analyze_batch(self, images_bgr: Sequence[AnyImage], *, moving: bool = False) -> list[Faces]:
         del moving
         self.batches.append(len(images_bgr))
         return [self._faces(self._scenes[int(image[0, 0, 0])]) for image in map(pixels_of, images_bgr)]
 
-    def find(self, image_bgr: Picture, *, moving: bool = False) -> Detections:
+    def find(self, image_bgr: AnyImage, *, moving: bool = False) -> Detections:
         del moving
         return self.analyze(image_bgr).detections
 
@@ -108,7 +108,7 @@ class FakeAnalyzer(Analyzer):
         vectors = self.embed(prepared.aligned)
         return prepared.embedded(EmbeddedFaces(vectors, np.full(len(vectors), np.nan, np.float32)))
 
-    def embed_batch(self, images_bgr: Sequence[Picture]) -> list[tuple[Detections, Floats]]:
+    def embed_batch(self, images_bgr: Sequence[AnyImage]) -> list[tuple[Detections, Floats]]:
         return [(faces.detections, faces.embeddings) for faces in self.analyze_batch(images_bgr)]
 
     def _faces(self, scene: Scene) -> Faces:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facepool.faces.align import Aligner
-from facepool.faces.analyze import Analyzer, Faces, Picture, PreparedFaces, pixels_of
+from facepool.faces.analyze import Analyzer, AnyImage, Faces, PreparedFaces, pixels_of
 from facepool.faces.embed import EmbeddedFaces
 from facepool.faces.quality import FaceMeasures
 from facepool.models.catalog import FmrCurve
@@ -66,7 +66,7 @@ class FakeLiveAnalyzer(Analyzer):
         image[0, 0] = number // 65536, number // 256 % 256, number % 256
         return Frame(image, "fake", number, number / FPS if time_s is None else time_s)
 
-    def find(self, image_bgr: Picture, *, moving: bool = False) -> Detections:
+    def find(self, image_bgr: AnyImage, *, moving: bool = False) -> Detections:
         assert moving, "frames of what moves are looked at once"
         self.found += 1
         high, middle, low = (int(value) for value in pixels_of(image_bgr)[0, 0])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facepool.faces.analyze import Analyzer, Faces, Picture, pixels_of
+from facepool.faces.analyze import Analyzer, AnyImage, Faces, pixels_of
 from facepool.faces.quality import FaceMeasures
 from facepool.models.catalog import FmrCurve
 from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Pose
@@ -79,7 +79,7 @@ class FakeScanAnalyzer(Analyzer):
     def frames(self, heads: Sequence[Head]) -> Iterator[Frame]:
         return (self.frame(head) for head in heads)
 
-    def analyze_batch(self, images_bgr: Sequence[Picture], *, moving: bool = False) -> list[Faces]:
+    def analyze_batch(self, images_bgr: Sequence[AnyImage], *, moving: bool = False) -> list[Faces]:
         del moving
         return [
             _faces(self._scenes[int(image[0, 0, 0]) + 256 * int(image[0, 0, 1])])

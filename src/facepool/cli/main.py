@@ -29,7 +29,7 @@ COMMANDS = {
     "keys": "Make, list and remove the API keys of a server.",
     "unknown": "Who strangers were: list, show, name, add, ignore, split, join, delete, undo.",
     "suggestions": "Say yes or no to new views of people, which cameras proposed.",
-    "people": "List, show, rename, merge, remove, export, import and load people.",
+    "people": "List, show, rename, merge, remove, export, import, load and re-embed people.",
     "sightings": "Who was seen, where faces are kept; say who it really was.",
     "pool": "Back up and restore the pool, also while a server runs; index a large one.",
     "evaluate": "Measure error rates on pictures of known people.",

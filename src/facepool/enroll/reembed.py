@@ -104,7 +104,8 @@ def reembed(
         raise ConfigError(
             f"The pool {gallery.address.name} would lose something on the way to {analyzer.space.model}",
             why=str(loss),
-            fix="Register those people again with pictures, or let it go: facepool people reembed --drop",
+            fix=f"Let it go: facepool people reembed --drop --embedder {analyzer.space.model}"
+            + (", and register those people again" if loss.views else ""),
         )
     had_calibration = gallery.calibration() is not None
     gallery.replace_vectors(vectors, analyzer.space, expected_revision=revision)

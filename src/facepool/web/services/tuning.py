@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 from pydantic import ValidationError
 
-from facepool.config import Settings
+from facepool.config import PYDANTICS_WORDS, Settings
 from facepool.errors import ConfigError
 from facepool.models.catalog import FmrCurve
 from facepool.thresholds import ThresholdPolicy
@@ -142,5 +142,6 @@ def _changed(settings: Settings, changes: Mapping[str, object]) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{name!r} cannot be {first['input']!r}", why=first["msg"], fix="Choose another") from error
+        why = first["msg"].removeprefix(PYDANTICS_WORDS)
+        raise ConfigError(f"{name!r} cannot be {first['input']!r}", why=why, fix="Choose another") from error
     return settings.model_copy(update={name: getattr(checked, name) for name in changes})

@@ -30,7 +30,7 @@ export default {
   pool_unreachable: { words: "Die Datenbank mit den Personen ist nicht erreichbar. Sobald sie wieder da ist, geht es von selbst weiter.", whole: true },
   outcome_unknown: { words: "Ob die Änderung gespeichert wurde, ist ungewiss, weil die Datenbank dabei ausfiel. Sieh nach, bevor du es wiederholst.", whole: true },
   pool_too_new: { words: "Die Datei mit den Personen stammt von einem neueren facepool. Dieser Server muss erst aktualisiert werden.", whole: true },
-  space_mismatch: { words: "Diese Personen wurden mit anderen Modellen erfasst, und die Zahlen lassen sich nicht vergleichen. Nimm dieselben Modelle, oder erfasse sie neu." },
+  space_mismatch: { words: "Diese Personen wurden mit anderen Modellen erfasst, und die Zahlen lassen sich nicht vergleichen. Starte den Server mit deren Modellen, oder stelle den Bestand um: facepool people reembed." },
   embedding_invalid: { words: "Die Zahlen eines Gesichts sind unbrauchbar. Nimm das Bild noch einmal." },
   person_unknown: {
     words: "Diese Person gibt es nicht oder nicht mehr. Vielleicht wurde sie umbenannt, zusammengelegt oder gelöscht.",

@@ -20,7 +20,7 @@ _LEAST, _MOST = 1e-30, 1 - 1e-7
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
+class Proposals:
     """Priors of one picture that may be faces, in the order of ``prior_boxes``.
 
     Attributes:
@@ -39,12 +39,12 @@ class Candidates:
         """How many."""
         return len(self.rows)
 
-    def __getitem__(self, chosen: Indices) -> "Candidates":
+    def __getitem__(self, chosen: Indices) -> "Proposals":
         """Some of them."""
-        return Candidates(self.rows[chosen], self.scores[chosen], self.boxes[chosen], self.landmarks[chosen])
+        return Proposals(self.rows[chosen], self.scores[chosen], self.boxes[chosen], self.landmarks[chosen])
 
 
-Read = Callable[[Sequence[Floats], int, float], Candidates]
+Read = Callable[[Sequence[Floats], int, float], Proposals]
 """Given what a graph put out, the number of a picture in the batch and the least score, what may be faces in it."""
 
 
@@ -62,25 +62,25 @@ def reader_of(outputs: Sequence[str], spec: RetinaFaceSpec) -> Read:
     return lambda raw, number, least: read_rows(raw[boxes][number], raw[scores][number], raw[landmarks][number], least)
 
 
-def read_rows(boxes: Floats, scores: Floats, landmarks: Floats, least: float) -> Candidates:
+def read_rows(boxes: Floats, scores: Floats, landmarks: Floats, least: float) -> Proposals:
     """Read the rows of one picture: (A, 4), (A, 2) with the probability of a face in column 1, (A, 10)."""
     rows = np.flatnonzero(scores[:, 1] >= least)
-    return Candidates(rows, scores[rows, 1], boxes[rows], landmarks[rows])
+    return Proposals(rows, scores[rows, 1], boxes[rows], landmarks[rows])
 
 
-def read_maps(levels: Sequence[Floats], least: float) -> Candidates:
+def read_maps(levels: Sequence[Floats], least: float) -> Proposals:
     """Read the maps of one picture: (P * 16, H, W) a level, laid out as ``HEAD_VALUES`` says."""
     found, before = [], 0
     for level in levels:
         found.append(_read_map(level, least, before))
         before += level[0].size * (len(level) // sum(HEAD_VALUES))
     columns = zip(*((part.rows, part.scores, part.boxes, part.landmarks) for part in found), strict=True)
-    read = Candidates(*(np.concatenate(column) for column in columns))
+    read = Proposals(*(np.concatenate(column) for column in columns))
     kept = np.flatnonzero(read.scores >= least)
     return read if len(kept) == len(read) else read[kept]
 
 
-def _read_map(level: Floats, least: float, before: int) -> Candidates:
+def _read_map(level: Floats, least: float, before: int) -> Proposals:
     squares = len(level) // sum(HEAD_VALUES)
     cells = level.reshape(len(level), -1)
     logits = cells[: 2 * squares].reshape(squares, 2, -1)
@@ -91,7 +91,7 @@ def _read_map(level: Floats, least: float, before: int) -> Candidates:
     square, cell = square[order], cell[order]
     boxes, landmarks = (_values(cells, square, cell, squares, part) for part in (1, 2))
     scores = np.asarray(1 / (1 + np.exp(-margins[square, cell])), np.float32)
-    return Candidates(before + rows[order], scores, boxes, landmarks)
+    return Proposals(before + rows[order], scores, boxes, landmarks)
 
 
 def _values(cells: Floats, square: Indices, cell: Indices, squares: int, part: int) -> Floats:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from facepool.faces.heads import read_maps, reader_of
+from facepool.faces.proposals import read_maps, reader_of
 from facepool.models.catalog import RetinaFaceSpec
 from facepool.types import Floats
 
