@@ -151,7 +151,7 @@ def test_a_partial_scan_has_the_best_views_that_there_are_where_nobody_keeps_sti
     assert (coverage.partial, coverage.steady) == (True, False)
     assert coverage.frontal is not None
     assert any("nearest to it stands for it" in line for line in coverage_summary(coverage))
-    assert [view.slot and view.slot.direction for view in ada.views] == [None, 0, 1, 7, 9]
+    assert [view.slot and view.slot.direction for view in ada.views] == [None, 0, 1, 6, 9]
     assert ada.commit() == 5
     assert stored_people(pool) == {ME}
     assert pool.person("Ada") is not None

@@ -24,9 +24,10 @@ DIRECTIONS = 12
 """Into how many equal parts the ring is divided; the first is centred on angle 0."""
 # Degrees from the person's own frontal pose, as (yaw, pitch). Turned less than the first counts as frontal; from the
 # second on a direction is covered; from the third on a view is of the outer ring, which nobody has to reach.
-_FRONTAL_DEG = (8.0, 4.0)
-_NEAR_DEG = (12.0, 7.0)
-_FAR_DEG = (22.0, 12.0)
+# Landmarks show 0.78 of a pitch and all of a yaw (a pose network on a film of a turning head), hence the ellipse.
+_FRONTAL_DEG = (8.0, 4.7)
+_NEAR_DEG = (12.0, 8.3)
+_FAR_DEG = (22.0, 14.2)
 
 _STRAIGHT = Pose(0.0, 0.0, 0.0)
 _WORDS = ("left", "up and left", "up", "up and right", "right", "down and right", "down", "down and left")
