@@ -97,6 +97,17 @@ def test_nothing_is_lost_unasked_and_the_names_are_said(pool: Pool) -> None:
     assert {person.name: person.templates for person in pool.people()} == {"Ada": 2, "Bo": 1, "Cy": 0}
 
 
+def test_people_without_any_picture_keep_their_place_when_told(pool: Pool) -> None:
+    for name in ("Ada", "Bo"):
+        pool.remove(name)
+    pool.register("Cy", samples(9), space())
+    done = reembed(pool, Grey(), drop=True)
+    assert (done.views, done.lost.unknown) == (0, ("Cy",))
+    assert (pool.space, [person.name for person in pool.people()]) == (OTHER, ["Cy"])
+    pool.register("Cy", [replace(samples(9)[0], embedding=unit(4, 12))], OTHER)
+    assert Search(pool, OTHER).nearest(unit(4, 12)[None], 1).candidates[0][0].person == "Cy"
+
+
 @pytest.mark.parametrize("harm", ["cut", "vast", "nonsense"])
 def test_a_picture_that_is_damaged_counts_as_none(pool: Pool, harm: str) -> None:
     whole = pictured(8, 120)
