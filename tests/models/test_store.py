@@ -203,6 +203,17 @@ def test_verify_hashes_what_is_installed(open_store: ModelStore, tmp_path: Path)
     assert "its sha256 is" in (store.verify()[0].problem or "")
 
 
+def test_pulling_mends_what_a_graph_was_prepared_from(open_store: ModelStore, tmp_path: Path) -> None:
+    store = ModelStore(tmp_path, offline_dir=open_store.root / "originals", index=NO_INDEX)
+    open_store.load("retinaface-mnet025")
+    detector = store.load("retinaface-mnet025").entry
+    (tmp_path / "originals" / f"{detector.sha256}.onnx").write_bytes(b"")
+    store.pull(detector)
+    assert "its sha256 is" in (store.verify()[0].problem or "")
+    store.pull(detector, thorough=True)
+    assert store.verify()[0].problem is None
+
+
 def test_a_removed_model_is_gone(open_store: ModelStore, tmp_path: Path) -> None:
     open_store.load("retinaface-mnet025")
     store = ModelStore(tmp_path, offline_dir=open_store.root / "originals", index=NO_INDEX)

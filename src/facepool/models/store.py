@@ -159,8 +159,12 @@ class ModelStore:
         entry = self.resolve(name)
         return InstalledModel(entry, self.pull(entry))
 
-    def pull(self, entry: ModelEntry) -> Path:
+    def pull(self, entry: ModelEntry, *, thorough: bool = False) -> Path:
         """The ONNX file to run, fetched and prepared if need be. Its bytes are verified on every call.
+
+        Args:
+            entry: The model.
+            thorough: Whether what it was prepared from has to be here and whole, too.
 
         Raises:
             LicenceNotAccepted: Its terms restrict use and were not accepted.
@@ -170,7 +174,7 @@ class ModelStore:
             NotWritable: No permission.
         """
         self._require_licence(entry)
-        if self._problem(entry) is None:
+        if self._problem(entry) is None and not (thorough and self._problem_of_originals(entry)):
             return self._graph(entry)
         try:
             with only_writer_of(self.root):

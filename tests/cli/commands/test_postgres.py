@@ -234,6 +234,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "people edit": ("Ada", "--tag", "family"),
     "people rename": ("Ada", "Bob"),
     "people merge": ("Ada", "Bob"),
+    "people reembed": ("--embedder", "sface-single"),
     "people remove": ("Ada", "--yes"),
     "people export": ("copy.db",),
     "people import": (POOL,),

@@ -100,7 +100,7 @@ def _models(context: CommandContext) -> Iterator[Finding]:
     problems = {verdict.entry.name: verdict.problem for verdict in store.verify() if verdict.problem}
     for name in names:
         if name in problems:
-            yield Finding(name, f"damaged: {problems[name]}; it is fetched again when it is used", healthy=False)
+            yield Finding(name, f"damaged: {problems[name]}; fetch it again: facepool models pull", healthy=False)
         else:
             yield Finding(name, "here, verified" if name in here else "not here yet: facepool models pull")
     if context.models_in_use[1:] == [find_pack(DEFAULT_PACK).embedder]:

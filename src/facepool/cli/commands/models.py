@@ -61,7 +61,7 @@ def pull(context: CommandContext, names: tuple[str, ...]) -> None:
     with console.downloads() as progress:
         store = context.store(progress)
         for entry in [store.resolve(name) for name in members(names or (settings.pack,))]:
-            path = store.pull(entry)
+            path = store.pull(entry, thorough=True)
             console.say(f"{entry.name}: {path}", "good")
             console.note(f"  licence: {entry.licence.name}. {entry.licence.summary}")
             if settings.offline_dir is not None:
@@ -81,7 +81,7 @@ def verify(context: CommandContext) -> int:
         outcome = "good" if verdict.problem is None else verdict.problem
         context.console.say(f"{verdict.entry.name}: {outcome}", "bad" if verdict.problem else "good")
     if any(verdict.problem for verdict in verdicts):
-        context.console.note("A damaged file is fetched again when it is next used, or now: facepool models pull")
+        context.console.note("A damaged file is fetched again by: facepool models pull")
         return CORRUPT
     return 0
 
