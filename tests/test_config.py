@@ -30,9 +30,8 @@ def test_quality_chooses_how_faces_are_sought() -> None:
 
 
 def test_a_size_that_is_given_wins_over_the_quality() -> None:
-    """Landmarks are still looked at as the quality says."""
     assert load_settings({"quality": "best", "detect_size": 320}).detect_options() == DetectOptions(
-        size=320, closer_size=None, refine_all=True
+        size=320, closer_size=None
     )
 
 

@@ -13,7 +13,7 @@ from facepool.faces.detect import (
     prior_boxes,
 )
 from facepool.models.catalog import RetinaFaceSpec
-from facepool.types import Floats, Image
+from facepool.types import Detections, Floats, Image
 
 SPEC = RetinaFaceSpec()
 STRIDES, SIZES = SPEC.strides, SPEC.prior_sizes
@@ -115,8 +115,24 @@ def test_a_second_look_enlarges_a_picture_and_finds_smaller_faces() -> None:
     options = DetectOptions(second_size=200, iou_threshold=0.2)
     found = RetinaFace(graph, SPEC, options).detect([np.zeros((64, 64, 3), np.uint8)])[0]
     assert [batch.shape[1:3] for batch in graph.batches] == [(64, 64), (128, 128)]  # enlarged twice at most
-    np.testing.assert_allclose(found.scores, [0.9])  # the surer look speaks where both see a face
-    np.testing.assert_allclose(found.boxes, [[-2, -2, 6, 6]])
+    np.testing.assert_allclose(found.scores, [0.9])  # of the surer look, where both see a face
+    np.testing.assert_allclose(
+        found.boxes, [[-4, -4, 12, 12]]
+    )  # the first look has it, unless the other one's size is better
+
+
+@pytest.mark.parametrize(("first_px", "taken"), [(90, 0), (60, 1), (30, 1)])
+def test_of_two_looks_the_one_speaks_that_sees_a_face_at_a_good_size(first_px: float, taken: int) -> None:
+    """Landmarks err least between 80 and 224 pixels; within them what the first look says stays."""
+    boxes = [np.array([[0, 0, first_px - less, first_px]], np.float32) for less in (0, 1)]
+    looks = [
+        Detections(box, np.array([score], np.float32), np.full((1, 5, 2), number, np.float32))
+        for number, (box, score) in enumerate(zip(boxes, (0.7, 0.9), strict=True))
+    ]
+    merged = RetinaFace(OneFaceGraph(prior=0), SPEC).merge(looks[0], looks[1], (1.0, 2.0))
+    assert merged.scores.tolist() == [np.float32(0.9)]
+    assert merged.landmarks[0, 0, 0] == taken
+    np.testing.assert_array_equal(merged.boxes, boxes[taken])
 
 
 def test_looks_that_see_different_faces_both_count() -> None:

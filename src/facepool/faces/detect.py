@@ -33,6 +33,8 @@ ENLARGED = 2.0
 _SAME_FACE = 0.7
 """Overlap in 0..1 from which on a box that is not kept says where the landmarks of the one that is are."""
 
+_PLACED_WELL_PX = (80.0, 224.0)
+"""Long sides of a face, as the network sees it, between which its landmarks have about the same error: ADR 51."""
 _PART_INSIDE = 0.7
 """A box of a second pass that lies inside a larger face by more than this share is a part of that face,
 unless it is the surer one."""
@@ -52,8 +54,6 @@ class DetectOptions:
             it, ``ENLARGED`` times at most. None: one pass.
         closer_size: Long side of one more pass over large still pictures in which no large face is, for faces down to
             1/40 of the picture's long side; see ``facepool.faces.find``. None: there is none.
-        refine_all: Whether the landmarks of every face of a still picture come from a look at it alone, not only those
-            of faces that are turned aside or very large.
         threshold: Detector score in 0..1 from which on a box is a face.
         iou_threshold: Overlap in 0..1 above which two boxes are one face.
     """
@@ -63,7 +63,6 @@ class DetectOptions:
     iou_threshold: float = 0.4
     second_size: int | None = None
     closer_size: int | None = 1280
-    refine_all: bool = False
 
     @property
     def reach(self) -> int:
@@ -80,8 +79,8 @@ DETECTOR_PRESETS: Mapping[DetectorPreset, DetectOptions] = MappingProxyType(
     {
         "fast": DetectOptions(size=384, closer_size=None),
         "balanced": DetectOptions(),
-        # The first pass is for faces too large for the second, which is as close as the closer one.
-        "best": DetectOptions(size=320, second_size=1280, closer_size=None, refine_all=True),
+        # The first pass is what ``balanced`` sees; the second is for small faces, and as close as the closer one.
+        "best": DetectOptions(second_size=1280, closer_size=None),
     }
 )
 """What the settings offer; ``docs/accuracy.md`` has what each finds and takes."""
@@ -140,7 +139,7 @@ class RetinaFace:
             results = self._detect_at(scale, images)
             if closer > scale:
                 seconds = self._detect_at(closer, images)
-                results = [self.merge(*passes, closer) for passes in zip(results, seconds, strict=True)]
+                results = [self.merge(*passes, (scale, closer)) for passes in zip(results, seconds, strict=True)]
             for i, detections in zip(members, results, strict=True):
                 found[i] = detections
         return found
@@ -175,8 +174,8 @@ class RetinaFace:
         read = (self._read(raw, i, self.options.threshold) for i in range(len(images_bgr)))
         return [self._decode(proposals, priors, to_source) for proposals in read]
 
-    def merge(self, first: Detections, second: Detections, scale: float) -> Detections:
-        """One face for what two passes say of it: what the surer one says.
+    def merge(self, first: Detections, second: Detections, scales: tuple[float, float]) -> Detections:
+        """One face for what two passes say of it: what the one says that sees it at a good size.
 
         A face that fills the second pass beyond the network's largest prior comes out of it as eyes and mouths that
         look like faces.
@@ -184,10 +183,12 @@ class RetinaFace:
         Args:
             first: Of the pass at the smaller scale, in pixels of the image.
             second: Of the other one, likewise, and as turned.
-            scale: Of the second pass: its pixels for one of the image.
+            scales: Of both passes: their pixels for one of the image.
         """
+        if not len(first) and not len(second):
+            return first
         largest = max(side for squares in self._spec.prior_sizes for side in squares)
-        filling = (first.boxes[:, 2:] - first.boxes[:, :2]).max(axis=1, initial=0) * scale > largest
+        filling = (first.boxes[:, 2:] - first.boxes[:, :2]).max(axis=1, initial=0) * scales[1] > largest
         inside = shares_inside(second.boxes, first.boxes[filling]) > _PART_INSIDE
         parts: Mask = np.asarray((inside & (second.scores[:, None] < first.scores[filling])).any(axis=1))
         second = second[~parts]
@@ -200,7 +201,11 @@ class RetinaFace:
             )
         )
         kept = non_maximum_suppression(boxes, scores, self.options.iou_threshold)
-        return Detections(boxes[kept], scores[kept], landmarks[kept], first.turn)
+        seen_px = (boxes[:, 2:] - boxes[:, :2]).max(axis=1).clip(1) * np.repeat(scales, (len(first), len(second)))
+        misfit = np.abs(np.log(seen_px / seen_px.clip(*_PLACED_WELL_PX)))
+        same = iou(boxes[kept], boxes) > self.options.iou_threshold
+        placed = np.where(same, misfit, np.inf).argmin(axis=1)
+        return Detections(boxes[placed], scores[kept], landmarks[placed], first.turn)
 
     def _fill_batch(self, images_bgr: Sequence[Image], scaled_wh: tuple[int, int]) -> Image:
         """(N, H, W, 3) uint8, H and W rounded up to the coarsest stride; padded with the mean, which becomes 0."""

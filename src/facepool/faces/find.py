@@ -169,7 +169,7 @@ class PictureFinder:
         options, boxes = self._detector.options, found.detections.boxes
         sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
         too_large = sides * min(1.0, options.size / long_side) > _TOO_LARGE_PX
-        rows = np.flatnonzero(found.aside | too_large | options.refine_all)
+        rows = np.flatnonzero(found.aside | too_large)
         return rows[np.argsort(-sides[rows], kind="stable")[:_REFINED]]
 
     def _settled(self, image_bgr: Image, first: Detections) -> FoundFaces:
@@ -224,7 +224,8 @@ class PictureFinder:
             return found
         closer_side = min(long_side, options.closer_size)
         closer = picture.look(self._detect_closer, closer_side, found.detections.turn)
-        return picture.fitted(self._detector.merge(found.detections, closer, closer_side / long_side))
+        scales = min(1.0, options.size / long_side), closer_side / long_side
+        return picture.fitted(self._detector.merge(found.detections, closer, scales))
 
 
 class _Picture:
