@@ -51,6 +51,7 @@ from facepool.types import Frame, Image
 SIZE_WH = (640, 480)
 WARM_UP = 40
 IN_FLIGHT = 2
+FRAMES_PER_S = 60
 REGISTERED = {"Person A": "person_a_1.jpg", "Person B": "person_b_1.jpg"}
 EXPECTED = "Person A"
 _HEAD = struct.Struct(">Qd")
@@ -201,16 +202,20 @@ async def ask(host: str, port: int, picture: bytes, number: int, seconds: float,
 
 
 async def look(host: str, port: int, picture: bytes, number: int, seconds: float, latencies: Latencies) -> None:
-    """One client over a WebSocket, two frames in flight: adds its latencies; dropped frames do not count."""
+    """One client over a WebSocket, two frames in flight: adds its latencies; dropped frames do not count.
+
+    It sends no faster than a camera does: a server ends connections that send 120 messages a second.
+    """
     sent: dict[int, float] = {}
-    until = time.perf_counter() + seconds
-    frame = 0
+    started = time.perf_counter()
+    until, frame = started + seconds, 0
     async with websockets.asyncio.client.connect(
         f"ws://{host}:{port}/v1/live", compression=None, local_addr=own_address(number)
     ) as socket_:
         while time.perf_counter() < until or sent:
             while len(sent) < IN_FLIGHT and time.perf_counter() < until:
                 frame += 1
+                await asyncio.sleep(max(0.0, started + frame / FRAMES_PER_S - time.perf_counter()))
                 sent[frame] = time.perf_counter()
                 await socket_.send(_HEAD.pack(frame, sent[frame]) + picture)
             message = json.loads(await socket_.recv())

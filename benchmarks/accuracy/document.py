@@ -89,7 +89,7 @@ def verification(sets: Sets) -> str:
 def profiles(sets: Sets) -> str:
     """Frontal against profile."""
     rows = ["| pack | detector preset | accuracy | equal error rate | no face found |", "|---|---|---|---|---|"]
-    for pack in _PACKS:
+    for pack in _PACKS[:2]:
         for preset in ("balanced", "best"):
             found = evaluated("pairs", (*sets.cfp, "--pack", pack, "--quality", preset))
             accuracy = _share(found["accuracy"]["mean"], found["accuracy"]["interval"])
