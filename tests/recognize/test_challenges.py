@@ -14,11 +14,12 @@ from facepool.recognize.live import LiveOptions, LiveRecognizer
 from facepool.records import event_record, live_records
 from facepool.types import Floats, Frame, Sample
 from support.fake_analyzer import SPACE, view
-from support.fake_live_analyzer import FPS, Actor, FakeLiveAnalyzer
+from support.fake_live_analyzer import Actor, FakeLiveAnalyzer
 
 ADA, BOB, STRANGER = 0, 1, 2
-ENOUGH_S = 15
-TURN_DEG_PER_FRAME = 3.0
+FPS = 12
+ENOUGH_S = 12
+TURN_DEG_PER_FRAME = 6.0
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ class Player:
         self, vector: Floats, x: float = 100, *, flat: bool = False, contrary: bool = False, deaf: bool = False
     ) -> None:
         self.vector = vector
-        self._x = x
+        self.x = x
         self._flat = flat
         self._sign = 0 if deaf else -1 if contrary else 1
         self._pose = np.zeros(2)
@@ -56,25 +57,24 @@ class Player:
         way = far * np.array([24 * np.cos(angle), 16 * np.sin(angle)]) - self._pose
         self._pose += way * min(1.0, TURN_DEG_PER_FRAME / max(float(np.hypot(*way)), 1e-9))
         yaw, pitch = (float(degrees) for degrees in self._pose)
-        return Actor(self.vector, x=self._x, yaw=yaw, pitch=pitch, flat=self._flat)
+        return Actor(self.vector, x=self.x, yaw=yaw, pitch=pitch, nose=not self._flat)
 
 
 class Door:
     """A camera that names nobody who has not passed."""
 
-    def __init__(self, pool: Pool, **options: float) -> None:
+    def __init__(self, pool: Pool, challenge: ChallengeOptions | None = None) -> None:
         self._analyzer = FakeLiveAnalyzer()
-        challenge = ChallengeOptions(most=int(options.pop("most", 3)), **options)
-        self.recognizer = LiveRecognizer(
-            self._analyzer, pool, options=LiveOptions(challenge=challenge, keep_faces=0), random=Random(5)
-        )
+        options = LiveOptions(challenge=challenge or ChallengeOptions())
+        self.recognizer = LiveRecognizer(self._analyzer, pool, options=options, random=Random(5))
         self.views: list[LiveView] = []
         self.frames: list[Frame] = []
 
     def watch(self, *players: Player, seconds: float = ENOUGH_S) -> LiveView:
         for _ in range(round(seconds * FPS)):
             asked = self._asked()
-            frame = self._analyzer.frame(*(player.act(asked.get(player._x)) for player in players))
+            time_s = len(self.views) / FPS
+            frame = self._analyzer.frame(*(player.act(asked.get(player.x)) for player in players), time_s=time_s)
             self.frames.append(frame)
             self.views.append(self.recognizer.process(frame))
         return self.views[-1]
@@ -101,8 +101,8 @@ class Door:
 
 def reasons(door: Door) -> list[str | None]:
     """Of the first face, each once, in order."""
-    found = [seen.decisions[0] and seen.decisions[0].reason for seen in door.views if len(seen)]
-    return list(dict.fromkeys(found))
+    found = [seen.decisions[0] for seen in door.views if len(seen)]
+    return list(dict.fromkeys(None if decision is None else decision.reason for decision in found))
 
 
 def test_who_does_what_is_asked_is_named_and_nobody_before(pool: Pool) -> None:
@@ -151,22 +151,22 @@ def test_each_face_is_asked_for_itself_and_a_photo_takes_no_name_from_anybody(po
     door = Door(pool)
     photo, ada, bob = Player(view(ADA, 0), 100, deaf=True), Player(view(ADA, 20), 500), Player(view(BOB, 5), 900)
     assert door.watch(photo, ada, bob).names == (None, "Ada", "Bob")
-    asked = [tuple(step.angle_deg for step in seen.challenges if step is not None) for seen in door.views]
-    assert any(len(set(angles)) == 3 for angles in asked), "they were all asked the same"
+    asked = [[step and step.angle_deg for step in seen.challenges] for seen in door.views if len(seen) == 3]
+    assert len({tuple(dict.fromkeys(way for way in face if way is not None)) for face in zip(*asked, strict=True)}) == 3
 
 
 def test_no_more_are_asked_at_a_time_than_there_may_be(pool: Pool) -> None:
-    door = Door(pool, most=1)
-    door.watch(Player(view(ADA, 5), 100), Player(view(BOB, 5), 500), seconds=25)
+    door = Door(pool, ChallengeOptions(most=1))
+    door.watch(Player(view(ADA, 5), 100), Player(view(BOB, 5), 500), seconds=17)
     assert {sum(step is not None for step in seen.challenges) for seen in door.views} == {0, 1}
     assert door.views[-1].names == ("Ada", "Bob")
 
 
 def test_whoever_has_not_passed_waits_longer_each_time_also_as_another_track(pool: Pool) -> None:
-    door = Door(pool, pause_s=2, longest_pause_s=5)
+    door = Door(pool, ChallengeOptions(pause_s=2, longest_pause_s=3))
     contrary = Player(view(ADA, 5), contrary=True)
-    for _ in range(4):
-        door.watch(contrary, seconds=9)
+    for _ in range(3):
+        door.watch(contrary, seconds=7)
         door.watch(seconds=1.5)
     ends = [event.time_s for event in door.events if event.kind == "challenged"]
     begins = [
@@ -176,8 +176,8 @@ def test_whoever_has_not_passed_waits_longer_each_time_also_as_another_track(poo
     ]
     waits = [min(begin - end for begin in begins if begin > end) for end in ends[:-1]]
     assert waits[0] == pytest.approx(2, abs=0.2)
-    assert waits == sorted(waits)
-    assert max(waits) < 5 + 3
+    assert len(waits) > 1
+    assert all(3 <= wait < 3 + 3 for wait in waits[1:])
 
 
 def test_somebody_else_under_the_same_number_has_not_passed(pool: Pool) -> None:
@@ -199,8 +199,11 @@ def test_who_was_gone_is_asked_again(pool: Pool) -> None:
 def test_one_who_passes_does_not_lend_the_name_of_a_photo_that_was_shown_first(pool: Pool) -> None:
     """A photo of Ada, then, without a gap, a stranger who resembles her a little and does all that is asked."""
     door = Door(pool)
-    door.watch(Player(view(ADA, 0), deaf=True), seconds=1)
-    door.watch(Player(np.float32(0.45) * view(ADA, 0) + np.float32(np.sqrt(1 - 0.45**2)) * view(STRANGER, 0)))
+    door.watch(Player(view(ADA, 0), deaf=True), seconds=0.5)
+    resembles = np.float32(0.31)
+    door.watch(Player(resembles * view(ADA, 0) + np.sqrt(1 - resembles**2) * view(STRANGER, 0)))
+    assert {event.track for event in door.events} == {1}
+    assert "live" in {event.reason for event in door.events}
     assert "Ada" not in {name for seen in door.views for name in seen.names}
 
 
@@ -209,12 +212,15 @@ def test_a_face_that_leaves_while_it_is_asked_is_told_of(pool: Pool) -> None:
     door.watch(Player(view(ADA, 5), deaf=True), seconds=2)
     door.watch(seconds=2)
     assert door.story[1:] == [("challenged", None, "no_face"), ("lost", None, "gone")]
+    assert door.events[-1].liveness == door.events[1].liveness
 
 
 def test_records_say_what_is_asked_and_what_came_of_it_and_name_nobody(pool: Pool) -> None:
     door = Door(pool)
     door.watch(Player(view(ADA, 5)))
-    records = [record for frame, seen in zip(door.frames, door.views, strict=True) for record in live_records(frame, seen)]
+    records = [
+        record for frame, seen in zip(door.frames, door.views, strict=True) for record in live_records(frame, seen)
+    ]
     asked = [record["challenge"] for record in records if record["challenge"]]
     assert isinstance(asked[-1], dict)
     assert {"step", "steps", "phase", "hint", "text", "angle_deg", "progress", "seconds_left"} == asked[-1].keys()

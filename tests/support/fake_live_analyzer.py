@@ -19,7 +19,7 @@ FPS = 25
 
 @dataclass(frozen=True)
 class Actor:
-    """One face of a picture. Sharpness 200 is perfect, 8 useless; what is flat is a photo of a face."""
+    """One face of a picture. Sharpness 200 is perfect, 8 useless; without a nose it is a photo."""
 
     vector: Floats
     x: float = 100
@@ -29,7 +29,7 @@ class Actor:
     yaw: float | None = 0
     score: float = 0.99
     pitch: float = 0
-    flat: bool = False
+    nose: float = 1
 
 
 class FakeLiveAnalyzer(Analyzer):
@@ -124,4 +124,4 @@ def _boxes(actors: Sequence[Actor]) -> Floats:
 
 def _head(actor: Actor) -> Head:
     """The same for what knows where points of a head lie."""
-    return Head(yaw=actor.yaw or 0.0, pitch=actor.pitch, at=(actor.x, actor.y), size=actor.size, flat=actor.flat)
+    return Head(yaw=actor.yaw or 0.0, pitch=actor.pitch, at=(actor.x, actor.y), size=actor.size, flat=actor.nose == 0)

@@ -17,7 +17,7 @@ from facepool.capture import FrameSource, frames_or_silence
 from facepool.errors import InputError, PoolUnreachable
 from facepool.faces.analyze import Analyzer, Faces, PreparedFaces
 from facepool.gallery import Gallery
-from facepool.liveness.session import LivenessReason, LivenessResult, SeenFace
+from facepool.liveness.session import LivenessReason, SeenFace
 from facepool.recognize.assignment import assign
 from facepool.recognize.cadence import DetectEvery, DetectionCadence
 from facepool.recognize.challenges import ChallengeOptions, TrackChallenges
@@ -113,7 +113,6 @@ class LiveRecognizer:
         if self._options.challenge is not None:
             same = self._policy.same_person(SAME_SCAN_FMR).value
             self._challenges = TrackChallenges(self._options.challenge, same, random)
-        self._ended: dict[int, LivenessResult] = {}
         self._identities: dict[int, Identity] = {}
         self._cadence = DetectionCadence(self._options.detect_every)
         self._motion = MotionEstimator()
@@ -132,7 +131,7 @@ class LiveRecognizer:
     def process(self, frame: Frame) -> LiveView:
         """Take in the next frame of the source."""
         time_s = frame.moment_s
-        self._events, self._sightings, self._ended = [], [], {}
+        self._events, self._sightings = [], []
         detections, tracks, detecting = self._find(frame, time_s)
         for track in tracks.lost:
             self._forget(track, time_s, "scene_cut" if tracks.cut else "gone")
@@ -267,10 +266,13 @@ class LiveRecognizer:
         if self._challenges is None:
             return
         for track in self._challenges.running:
-            result = self._challenges.look(track, _seen_face(*looked_at.get(track, (None, 0)), time_s), time_s)
-            if result is not None:
-                self._ended[track] = result
-            if result is not None and result.passed and result.embedding is not None:
+            faces, row = looked_at.get(track, (None, 0))
+            face = None if faces is None else _seen_face(faces, row, time_s)
+            result = self._challenges.look(track, face, time_s)
+            if result is None:
+                continue
+            self._emit("challenged", track, time_s, result.reason)
+            if result.passed and result.embedding is not None:
                 self._identities[track].bind(result.embedding, self._sameness.after_a_jump)
 
     def _challenge(self, track: int, time_s: float) -> None:
@@ -278,7 +280,7 @@ class LiveRecognizer:
         shown = self._identities[track].shown
         if self._challenges is None or shown is None or shown.reason != "not_live":
             return
-        if track not in self._challenges.running and self._is_surely_a_face(self._identities[track]):
+        if track not in self._challenges.running and self._identities[track].announced:
             self._challenges.begin(track, shown.candidates[0].person_id, time_s)
 
     def _embed(
@@ -445,8 +447,6 @@ class LiveRecognizer:
         if not identity.announced:
             identity.announced = True
             self._emit("appeared", track, time_s, "new")
-        if track in self._ended:
-            self._emit("challenged", track, time_s, self._ended[track].reason)
         if identity.shown is None:
             return
         previous = None if before is None else before.person
@@ -513,15 +513,14 @@ class LiveRecognizer:
         if self._challenges is None:
             return
         result = self._challenges.interrupt(track, _ENDS.get(reason, "interrupted"), time_s)
-        identity = self._identities.get(track)
-        if result is not None and identity is not None and identity.announced:
+        if result is not None:
             self._emit("challenged", track, time_s, result.reason)
 
     def _emit(
         self, kind: EventKind, track: int, time_s: float, reason: EventReason, previous: str | None = None
     ) -> None:
         identity = self._identities[track]
-        decision = None if kind == "appeared" else identity.shown
+        decision = None if kind in ("appeared", "challenged") else identity.shown
         event = Event(
             kind=kind,
             track=track,
@@ -543,10 +542,10 @@ class LiveRecognizer:
         self._events.append(event)
 
 
-def _seen_face(faces: Faces | None, row: int, time_s: float) -> SeenFace | None:
+def _seen_face(faces: Faces, row: int, time_s: float) -> SeenFace | None:
     """A face as a challenge looks at it; None where its pose could not be measured."""
-    pose = None if faces is None else faces.poses[row]
-    if faces is None or pose is None:
+    pose = faces.poses[row]
+    if pose is None:
         return None
     detections = faces.detections
     return SeenFace(time_s, detections.boxes[row], detections.landmarks[row], pose, faces.embeddings[row])

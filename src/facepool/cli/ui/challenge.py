@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 
 from facepool.capture import FrameSource
 from facepool.cli.ui.console import Console
@@ -50,13 +51,12 @@ class ChallengeScreen:
             InputError: The source broke.
         """
         with closing(viewer.play(source, self._look, self._draw)) as played:
-            for frame, (step, box) in played:
-                self._tell(step)
-                if step.result is None:
-                    continue
-                viewer.show(frame, lambda canvas, last=(step, box): self._draw(last, canvas))
-                viewer.wait_for_next(_SEEN_S)
-                return
+            for frame, shown in played:
+                self._tell(shown[0])
+                if shown[0].result is not None:
+                    viewer.show(frame, partial(self._draw, shown))
+                    viewer.wait_for_next(_SEEN_S)
+                    return
 
     def _tell(self, step: LivenessStep) -> None:
         """Say what is asked, once."""
