@@ -31,7 +31,11 @@ def face_records(frame: Frame, faces: RecognizedFaces, *, say_when_empty: bool) 
     if len(faces) == 0:
         return [_where(frame) | _nothing("no_face")] if say_when_empty else []
     return [
-        _where(frame) | _box(faces.detections, row) | _decided(decision) | {"reason": decision.reason}
+        _where(frame)
+        | _box(faces.detections, row)
+        | _decided(decision)
+        | {"reason": decision.reason}
+        | ({} if faces.passive is None else {"passive": rounded(faces.passive[row], 4)})
         for row, decision in enumerate(faces.decisions)
     ]
 
@@ -63,7 +67,8 @@ def named_record(faces: RecognizedFaces, row: int) -> Record:
         for candidate in decision.candidates
     ]
     decided = _decided(decision) | {"reason": decision.reason, "candidates": candidates}
-    return found_record(faces.detections, row) | decided
+    passive = None if faces.passive is None else rounded(faces.passive[row], 4)
+    return found_record(faces.detections, row) | decided | {"passive": passive}
 
 
 def live_records(frame: Frame, view: LiveView) -> list[Record]:
