@@ -19,7 +19,7 @@ from facepool.liveness.challenge import Challenge
 from facepool.liveness.session import LivenessResult
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.pictures import RecognizedFaces
-from facepool.types import Decision, Detections, Floats, Frame, Person, Pose, Sighting, Template
+from facepool.types import Consent, Decision, Detections, Floats, Frame, Person, Pose, Sighting, Template
 
 Record = dict[str, object]
 
@@ -132,6 +132,17 @@ def person_record(person: Person) -> Record:
         "notes": person.notes,
         "tags": list(person.tags),
         "external_id": person.external_id or None,
+    }
+
+
+def consent_record(consent: Consent) -> Record:
+    """To what somebody has agreed."""
+    return {
+        "id": consent.id,
+        "given_at": consent.given_at,
+        "recorded_by": consent.recorded_by,
+        "method": consent.method,
+        "text": consent.text,
     }
 
 
