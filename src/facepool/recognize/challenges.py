@@ -4,6 +4,7 @@ A track is challenged as soon as it would be named, and is named once it has pas
 passed whoever would be named has to wait, longer each time, so that nobody tries film after film.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from facepool.liveness.challenge import draw_challenge
 from facepool.liveness.session import LivenessReason, LivenessResult, LivenessSession, LivenessStep, SeenFace
+from facepool.types import Floats
 
 _MOST_REMEMBERED = 1000
 """People whose waits are remembered."""
@@ -110,13 +112,16 @@ class TrackChallenges:
         known.session, known.person_id = LivenessSession(challenge, self._same), person_id
         return True
 
-    def look(self, track: int, face: SeenFace | None, time_s: float) -> LivenessResult | None:
+    def look(
+        self, track: int, face: SeenFace | None, time_s: float, passive_scores: Callable[[], Floats | None]
+    ) -> LivenessResult | None:
         """One more frame of a track that is challenged.
 
         Args:
             track: Of which.
             face: What the frame shows of it; None where that is nothing.
             time_s: Of the frame.
+            passive_scores: What networks that look at one picture say of that face, (1,); None without any.
 
         Returns:
             How the challenge ended, if it did with this frame, and if anything was asked.
@@ -124,7 +129,11 @@ class TrackChallenges:
         known = self._tracks[track]
         if known.session is None:
             return None
-        known.step = known.session.miss(time_s, "no_face") if face is None else known.session.see(face)
+        if face is None:
+            known.step = known.session.miss(time_s, "no_face")
+        else:
+            known.step = known.session.see(face)
+            known.session.ask(passive_scores)
         return None if known.step.result is None else self._end(known, known.step.result, time_s)
 
     def interrupt(self, track: int, reason: LivenessReason, time_s: float) -> LivenessResult | None:

@@ -143,7 +143,7 @@ class LiveRecognizer:
             looked_at = self._embed_some(frame, detections, ids, tracks.sure, time_s)
             embedded[list(looked_at)] = True
             self._in_view = list(ids)
-            self._look_at_challenged({ids[row]: seen for row, seen in looked_at.items()}, time_s)
+            self._look_at_challenged(frame, {ids[row]: seen for row, seen in looked_at.items()}, time_s)
         identities = [self._identities[track] for track in ids]
         for row, identity in enumerate(identities):
             identity.see(detections.boxes[row], float(detections.scores[row]), time_s)
@@ -256,10 +256,11 @@ class LiveRecognizer:
             ids[row] = self._absorb(ids[row], observations[row], sure=bool(sure[row]))
         return {rows[place]: embedded[place] for place in chosen}
 
-    def _look_at_challenged(self, looked_at: Mapping[int, tuple[Faces, int]], time_s: float) -> None:
+    def _look_at_challenged(self, frame: Frame, looked_at: Mapping[int, tuple[Faces, int]], time_s: float) -> None:
         """Let the challenges that run see a frame.
 
         Args:
+            frame: The frame.
             looked_at: The tracks that were embedded in it: each is a row of some faces.
             time_s: Of the frame.
         """
@@ -268,7 +269,9 @@ class LiveRecognizer:
         for track in self._challenges.running:
             faces, row = looked_at.get(track, (None, 0))
             face = None if faces is None else _seen_face(faces, row, time_s)
-            result = self._challenges.look(track, face, time_s)
+            detections = Detections.empty() if faces is None else faces.detections[row : row + 1]
+            judge = partial(self._analyzer.passive_scores, frame.image_bgr, detections)
+            result = self._challenges.look(track, face, time_s, judge)
             if result is None:
                 continue
             self._emit("challenged", track, time_s, result.reason)

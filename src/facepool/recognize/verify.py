@@ -1,6 +1,7 @@
 """Verification: do two images show the same person, or a picture and somebody alive before a camera?"""
 
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 import numpy as np
@@ -23,12 +24,15 @@ class Verification:
         threshold: What it was held against.
         rows: Which face of each image was compared: the largest whose landmarks fit a head.
         faces: What was found in each image.
+        passive: How alive the two look to the networks that the user brought for it, 0..1, which decides nothing; None
+            without such networks.
     """
 
     similarity: float
     threshold: Threshold
     rows: tuple[int, int]
     faces: tuple[Faces, Faces]
+    passive: tuple[float, float] | None = None
 
     def __repr__(self) -> str:
         """The verdict, and the figures that it rests on."""
@@ -60,7 +64,14 @@ def verify(
     row_a, row_b = largest_face(faces_a.detections, "first"), largest_face(faces_b.detections, "second")
     similarity = cosine(faces_a.embeddings[row_a], faces_b.embeddings[row_b])
     policy = policy or ThresholdPolicy(analyzer.fmr)
-    return Verification(similarity, policy.verification(), (row_a, row_b), (faces_a, faces_b))
+    sides = ((image_a_bgr, faces_a, row_a), (image_b_bgr, faces_b, row_b))
+    scores = [analyzer.passive_scores(image, faces.detections[row : row + 1]) for image, faces, row in sides]
+    return Verification(similarity, policy.verification(), (row_a, row_b), (faces_a, faces_b), passive_pair(*scores))
+
+
+def passive_pair(first: Floats | None, second: Floats | None) -> tuple[float, float] | None:
+    """Of two faces that are compared, how alive each looks: (1,) scores of each, None without a network for it."""
+    return None if first is None or second is None else (float(first[0]), float(second[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +149,12 @@ class LiveVerifier:
         """Look at the next frame of the camera, and say what is to be done next; nothing changes after the end."""
         faces = self._analyzer.analyze(frame.image_bgr, moving=True)
         step = self._session.add(frame.moment_s, faces, (frame.image_bgr.shape[0], frame.image_bgr.shape[1]))
-        self.box = None if step.row is None else np.asarray(faces.detections.boxes[step.row])
+        if step.row is None:
+            self.box = None
+            return step
+        found = faces.detections[step.row : step.row + 1]
+        self.box = np.asarray(found.boxes[0])
+        self._session.ask(partial(self._analyzer.passive_scores, frame.image_bgr, found))
         return step
 
     def end(self) -> LiveVerification:

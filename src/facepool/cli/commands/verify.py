@@ -20,6 +20,7 @@ from facepool.thresholds import Threshold
 from facepool.window import Window
 
 NO_MATCH = 1
+PASSIVE_MEANING = "1 looks alive, 0 like a picture of a face: an opinion, often wrong, that decides nothing"
 
 
 @click.command()
@@ -71,7 +72,11 @@ def _verify_pictures(context: CommandContext, pictures: tuple[str, str]) -> int:
     verdict = "same person" if result.match else "different people"
     console.say(f"similarity {result.similarity:.3f}, threshold {result.threshold.value:.3f}: {verdict}")
     console.note(result.threshold.meaning)
-    console.emit(_record(result.similarity, result.threshold, match=result.match))
+    record = _record(result.similarity, result.threshold, match=result.match)
+    if result.passive is not None:
+        record["passive"] = [round(score, 4) for score in result.passive]
+        console.note(f"Passive check: {result.passive[0]:.2f} and {result.passive[1]:.2f}; {PASSIVE_MEANING}")
+    console.emit(record)
     return 0 if result.match else NO_MATCH
 
 
