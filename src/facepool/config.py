@@ -42,7 +42,7 @@ from facepool.recognize.pictures import RecognizeOptions
 from facepool.recognize.sightings import FACES_KEPT
 from facepool.search import Place, SearchChoice
 from facepool.thresholds import TARGET_FPIR
-from facepool.types import Turn
+from facepool.types import Consent, Turn
 
 ENVIRONMENT_PREFIX = "FACEPOOL_"
 _DETECT = DetectOptions()
@@ -319,7 +319,13 @@ class Settings(BaseModel):
         return turned(CaptureOptions(threads=self.threads, every_s=self.every), self.rotate, find_turn)
 
     def enroll_options(
-        self, *, force: bool = False, keep_pictures: bool = False, appearance: str = "", partial: bool = False
+        self,
+        *,
+        force: bool = False,
+        keep_pictures: bool = False,
+        appearance: str = "",
+        partial: bool = False,
+        consent: Consent | None = None,
     ) -> EnrollOptions:
         """Which views are worth keeping."""
         return EnrollOptions(
@@ -331,6 +337,7 @@ class Settings(BaseModel):
             keep_pictures=keep_pictures,
             appearance=appearance,
             partial=partial,
+            consent=consent,
         )
 
     def recognize_options(self) -> RecognizeOptions:

@@ -15,9 +15,11 @@ from facepool.groups.learn import Learned, Why
 from facepool.groups.library import PhotoFace, PhotoGroups
 from facepool.groups.naming import Named
 from facepool.groups.undoing import Undoable
+from facepool.liveness.challenge import Challenge
+from facepool.liveness.session import LivenessResult
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.pictures import RecognizedFaces
-from facepool.types import Decision, Detections, Floats, Frame, Person, Pose, Sighting, Template
+from facepool.types import Consent, Decision, Detections, Floats, Frame, Person, Pose, Sighting, Template
 
 Record = dict[str, object]
 
@@ -31,7 +33,11 @@ def face_records(frame: Frame, faces: RecognizedFaces, *, say_when_empty: bool) 
     if len(faces) == 0:
         return [_where(frame) | _nothing("no_face")] if say_when_empty else []
     return [
-        _where(frame) | _box(faces.detections, row) | _decided(decision) | {"reason": decision.reason}
+        _where(frame)
+        | _box(faces.detections, row)
+        | _decided(decision)
+        | {"reason": decision.reason}
+        | ({} if faces.passive is None else {"passive": rounded(faces.passive[row], 4)})
         for row, decision in enumerate(faces.decisions)
     ]
 
@@ -63,7 +69,8 @@ def named_record(faces: RecognizedFaces, row: int) -> Record:
         for candidate in decision.candidates
     ]
     decided = _decided(decision) | {"reason": decision.reason, "candidates": candidates}
-    return found_record(faces.detections, row) | decided
+    passive = None if faces.passive is None else rounded(faces.passive[row], 4)
+    return found_record(faces.detections, row) | decided | {"passive": passive}
 
 
 def live_records(frame: Frame, view: LiveView) -> list[Record]:
@@ -125,6 +132,17 @@ def person_record(person: Person) -> Record:
         "notes": person.notes,
         "tags": list(person.tags),
         "external_id": person.external_id or None,
+    }
+
+
+def consent_record(consent: Consent) -> Record:
+    """To what somebody has agreed."""
+    return {
+        "id": consent.id,
+        "given_at": consent.given_at,
+        "recorded_by": consent.recorded_by,
+        "method": consent.method,
+        "text": consent.text,
     }
 
 
@@ -256,6 +274,31 @@ def correction_record(correction: Correction) -> Record:
         "looked_at": correction.looked_at,
         "undo": correction.entry,
         "message": str(correction),
+    }
+
+
+def liveness_record(result: LivenessResult) -> Record:
+    """What came of a liveness check: ``liveness`` of events, answers and the audit. Nobody's name, nobody's face."""
+    return {
+        "passed": result.passed,
+        "method": result.method,
+        "reason": result.reason,
+        "score": round(result.score, 4),
+        "flatness": rounded(result.flatness, 4),
+        "steps": result.steps,
+        "steps_passed": result.steps_passed,
+        "passive": rounded(result.passive, 4),
+    }
+
+
+def challenge_record(challenge: Challenge) -> Record:
+    """What is asked; ``facepool.liveness.challenge.challenge_from`` reads it."""
+    return {
+        "steps": [
+            {"direction": step.direction, "angle_deg": step.angle_deg, "limit_s": step.limit_s}
+            for step in challenge.steps
+        ],
+        "partial": challenge.partial,
     }
 
 

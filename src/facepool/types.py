@@ -273,6 +273,21 @@ class Pose:
 
 
 @dataclass(frozen=True, slots=True)
+class Hint:
+    """One line for the person in front of the camera.
+
+    Attributes:
+        code: For programs; stays.
+        text: For people, in English. ``left`` is the person's own left.
+        angle_deg: Where to turn, as on the ring (0: the picture's right side, 90: up); None where it is not about that.
+    """
+
+    code: str
+    text: str
+    angle_deg: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One captured face, ready to become a template.
 
@@ -466,6 +481,27 @@ class Person:
     notes: str = field(default="", repr=False)
     tags: tuple[str, ...] = ()
     external_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """That somebody has agreed to be registered: which text they have agreed to, when, and who has recorded it.
+
+    It is evidence, not a switch: nobody is recognized or forgotten by it.
+
+    Attributes:
+        text: What they have agreed to, word by word; any number of lines.
+        recorded_by: Who has recorded it: the name of a key, or of a user of the machine.
+        given_at: When it was given, ISO 8601 in UTC with seconds; empty: now, when it is recorded.
+        method: How it was given, in few words: ``signed form``. Empty: nobody has said so.
+        id: A UUID, which the pool gives and copies keep; empty: it is new.
+    """
+
+    text: str = field(repr=False)
+    recorded_by: str = field(repr=False)
+    given_at: str = ""
+    method: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

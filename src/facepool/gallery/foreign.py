@@ -21,6 +21,7 @@ from facepool.gallery.address import FileAddress, key_of
 from facepool.gallery.base import OpenFiles
 from facepool.gallery.checks import NAME_LIMIT, check_space, check_vectors, damaged, find_name, folded
 from facepool.gallery.connection import explained, log_of
+from facepool.gallery.consents import METHOD_LIMIT, RECORDER_LIMIT, TEXT_LIMIT, clean_consent
 from facepool.gallery.details import (
     EXTERNAL_ID_LIMIT,
     NOTES_LIMIT,
@@ -34,7 +35,7 @@ from facepool.gallery.inbox import Inbox
 from facepool.gallery.rows import calibration_of, read_space
 from facepool.gallery.schema import VERSION, in_memory, version_of
 from facepool.gallery.sqlite import SqliteTables
-from facepool.types import EmbeddingSpace
+from facepool.types import Consent, EmbeddingSpace
 
 DEADLINE_S = 30.0
 """How long reading a pool may take that somebody sent."""
@@ -50,6 +51,9 @@ _MOST = {
     "picture": MOST_PICTURE_BYTES,
     "look_alikes": 200_000,
     "calibration": 1 << 20,
+    "consent": TEXT_LIMIT,
+    "method": METHOD_LIMIT,
+    "recorder": RECORDER_LIMIT,
 }
 _STEPS_AT_ONCE = 200_000
 """Of SQLite's machine between two looks at the clock: some milliseconds."""
@@ -134,6 +138,18 @@ _RULES = (
         "SELECT 1 FROM pictures WHERE typeof(jpeg) != 'blob' OR length(jpeg) > :picture",
     ),
     ("it has too many look-alikes", "SELECT count(*) > :look_alikes FROM look_alikes"),
+    (
+        "it has texts of consents that are none",
+        """SELECT 1 FROM consent_texts WHERE typeof(text) || typeof(sha256) != 'textblob'
+        OR length(text) NOT BETWEEN 1 AND :consent OR length(sha256) != 32""",
+    ),
+    (
+        "it has consents that are none",
+        """SELECT 1 FROM consents WHERE typeof(uuid) != 'blob' OR length(uuid) != 16
+        OR typeof(person_id) || typeof(text_id) != 'integerinteger'
+        OR typeof(given_at) || typeof(recorded_by) || typeof(method) != 'texttexttext'
+        OR length(given_at) > 40 OR length(recorded_by) > :recorder OR length(method) > :method""",
+    ),
     (
         "its calibration is none",
         "SELECT 1 FROM calibration WHERE typeof(content) != 'text' OR length(content) > :calibration",
@@ -277,6 +293,7 @@ class ForeignGallery(SqliteTables):
         for (name,) in db.execute("SELECT name FROM persons"):
             self._check_name(name)
         self._check_details(db)
+        self._check_consents(db)
         self._check_templates(db)
         for (jpeg,) in db.execute("SELECT jpeg FROM pictures"):
             if not is_small_jpeg(jpeg):
@@ -305,6 +322,18 @@ class ForeignGallery(SqliteTables):
             raise damaged(self.path, f"what it says of people cannot be used: {error.why}") from error
         if not is_clean:
             raise damaged(self.path, "what it says of people is not in its normal form")
+
+    def _check_consents(self, db: Connection) -> None:
+        said = db.execute(
+            "SELECT text, recorded_by, given_at, method FROM consents "
+            "JOIN consent_texts ON consent_texts.id = consents.text_id"
+        )
+        try:
+            is_clean = all(clean_consent(consent) == consent for consent in (Consent(*row) for row in said))
+        except ConfigError as error:
+            raise damaged(self.path, f"it has a consent that cannot be used: {error.why}") from error
+        if not is_clean:
+            raise damaged(self.path, "it has a consent that is not in its normal form")
 
     def _check_templates(self, db: Connection) -> None:
         rows = db.execute("SELECT embedding FROM templates")

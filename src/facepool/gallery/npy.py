@@ -7,7 +7,7 @@ import math
 import shutil
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
@@ -36,9 +36,10 @@ from facepool.gallery.schema import (
     undone_unless_whole,
 )
 from facepool.gallery.sqlite import SqliteTables, delete_copies
-from facepool.types import EmbeddingSpace, Floats, Person, Template
+from facepool.types import Consent, EmbeddingSpace, Floats, Person, Sample, Template
 
 FORMAT = "facepool-pair"
+_CONSENTS = "what people have agreed to"
 VERSION = 7
 
 Signature = tuple[tuple[int, int, int], ...]
@@ -152,6 +153,29 @@ class NpyGallery(SqliteTables):
         raise self._has_no_room("notes, tags and external ids")
 
     def add_details(self, people: Collection[Person]) -> int:  # noqa: ARG002 -- there is no place for it
+        """Nothing: these files have no place for it."""
+        return 0
+
+    def register(
+        self,
+        person: str,
+        samples: Sequence[Sample],
+        space: EmbeddingSpace,
+        *,
+        look_alikes: Collection[str] = (),
+        expected_revision: int | None = None,
+        consent: Consent | None = None,
+    ) -> int:
+        """Store samples of a new or known person, all or none."""
+        if consent is not None:
+            raise self._has_no_room(_CONSENTS)
+        return super().register(person, samples, space, look_alikes=look_alikes, expected_revision=expected_revision)
+
+    def record_consent(self, person: str, consent: Consent) -> Consent:  # noqa: ARG002 -- there is no place for it
+        """These files have no place for it."""
+        raise self._has_no_room(_CONSENTS)
+
+    def add_consents(self, consents: Mapping[str, Collection[Consent]]) -> int:  # noqa: ARG002 -- there is no place
         """Nothing: these files have no place for it."""
         return 0
 

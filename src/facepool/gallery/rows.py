@@ -10,6 +10,7 @@ import numpy as np
 
 from facepool.gallery.checks import folded, unknown_person
 from facepool.gallery.columns import LookAlikes
+from facepool.gallery.consents import delete_unused_texts
 from facepool.gallery.database import Database
 from facepool.gallery.driver import Connection
 from facepool.gallery.listing import names_near
@@ -220,7 +221,9 @@ def delete_person(db: Database, row: int, revision: int) -> int:
         (revision, row),
     ).rowcount
     forget_journal_of(db, row)
-    db.execute("DELETE FROM persons WHERE id = ?", (row,))  # and by this their sightings, and what was suggested
+    # And by this their sightings, what was suggested, and to what they have agreed.
+    db.execute("DELETE FROM persons WHERE id = ?", (row,))
+    delete_unused_texts(db)
     db.execute(ONE_MORE_ERASED)
     return erased
 

@@ -239,6 +239,24 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             content TEXT NOT NULL
         )""",
     ),
+    (  # what people have agreed to: many agree to the same text, which is there once
+        """CREATE TABLE consent_texts (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            sha256 BLOB NOT NULL UNIQUE,
+            text TEXT NOT NULL
+        )""",
+        """CREATE TABLE consents (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            uuid BLOB NOT NULL UNIQUE,
+            person_id INTEGER NOT NULL REFERENCES persons ON DELETE CASCADE,
+            text_id INTEGER NOT NULL REFERENCES consent_texts,
+            given_at TEXT NOT NULL,
+            recorded_by TEXT NOT NULL,
+            method TEXT NOT NULL
+        )""",
+        "CREATE INDEX consents_of_person ON consents (person_id)",
+        "CREATE INDEX consents_of_text ON consents (text_id)",
+    ),
 )
 """What takes a pool from version n to n + 1. Append only: pools of every earlier version are out there.
 
@@ -329,7 +347,18 @@ def version_of(db: Connection, path: Path) -> int:
     return int(version)
 
 
-CONTENT = ("persons", "tags", "samples", "templates", "pictures", "look_alikes", "space", "calibration")
+CONTENT = (
+    "persons",
+    "tags",
+    "samples",
+    "templates",
+    "pictures",
+    "look_alikes",
+    "space",
+    "calibration",
+    "consent_texts",
+    "consents",
+)
 """The tables of people and what belongs to them, each after those that it refers to."""
 SEEN = (
     "inbox",
