@@ -32,11 +32,12 @@ from facepool.errors import ConfigError, PathMissing
 from facepool.faces.detect import DETECTOR_PRESETS, DetectOptions, DetectorPreset
 from facepool.faces.load import PrecisionChoice
 from facepool.files import users_folder
-from facepool.gallery.address import PoolAddress, PostgresAddress, pool_address
+from facepool.gallery.address import EncryptedFile, PoolAddress, PostgresAddress, pool_address
 from facepool.gallery.collections import DEFAULT, check_collection, collection_address
 from facepool.gallery.sightings import InboxBounds
 from facepool.groups.keeper import KeepOptions
 from facepool.privacy.holdings import Limits
+from facepool.recognize.challenges import ChallengeOptions
 from facepool.recognize.evidence import EvidenceOptions
 from facepool.recognize.live import LiveOptions
 from facepool.recognize.pictures import RecognizeOptions
@@ -95,7 +96,9 @@ def _shown_address(pool: PoolAddress, info: SerializationInfo) -> object:
 
 
 PoolSetting = Annotated[
-    Path | InstanceOf[PostgresAddress], BeforeValidator(_address_of_pool), PlainSerializer(_shown_address)
+    Path | InstanceOf[EncryptedFile] | InstanceOf[PostgresAddress],
+    BeforeValidator(_address_of_pool),
+    PlainSerializer(_shown_address),
 ]
 """Where people are kept."""
 LEAST_EVERY_S = 0.1
@@ -136,6 +139,9 @@ class Settings(BaseModel):
     pool: PoolSetting = Field(
         default_factory=default_pool,
         description="Where people are kept: a .db file, a .npy file or postgresql://user@host/database",
+    )
+    key_file: Path | None = Field(
+        None, description="File with the key of an encrypted pool; without it nobody can read the pool"
     )
     collection: str = Field(
         DEFAULT,
@@ -190,6 +196,11 @@ class Settings(BaseModel):
         _LIVE.detect_every,
         description="Seek faces in every k-th frame, and follow them in between; auto: five times a second, and in "
         "every frame in which somebody is new or the picture changes",
+    )
+    require_live: bool = Field(
+        default=False,
+        description="Name a moving face only once it has shown that it is somebody alive: it is asked to look in three "
+        "random directions",
     )
     keep_unknown: bool = Field(
         default=False,
@@ -292,7 +303,7 @@ class Settings(BaseModel):
             raise ValueError("it is no topic")
         return prefix.strip("/")
 
-    @field_validator("pool", "models_dir", "offline_dir")
+    @field_validator("pool", "key_file", "models_dir", "offline_dir")
     @classmethod
     def _expand_home(cls, path: PoolAddress | None) -> PoolAddress | None:
         """``~`` means the home folder here as it does in a shell; it stays for a user without one."""
@@ -354,8 +365,13 @@ class Settings(BaseModel):
         """How the pool is searched."""
         return SearchChoice(self.search, self.exact)
 
-    def live_options(self, *, keep_crops: bool = False) -> LiveOptions:
-        """When a face that moves is named, and what is spent on it."""
+    def live_options(self, *, keep_crops: bool = False, challenge: ChallengeOptions | None = None) -> LiveOptions:
+        """When a face that moves is named, and what is spent on it.
+
+        Args:
+            keep_crops: Keep the best face of each track for its events.
+            challenge: How it is asked to show that it is alive, where somebody sees what it is asked; None: it is not.
+        """
         return LiveOptions(
             evidence=EvidenceOptions(min_frames=self.firm_frames),
             min_margin=self.min_margin,
@@ -363,6 +379,7 @@ class Settings(BaseModel):
             detect_every=self.detect_every,
             keep_crops=keep_crops,
             keep_faces=FACES_KEPT if self.keeps_faces else 0,
+            challenge=challenge,
         )
 
     def keep_options(self) -> KeepOptions:

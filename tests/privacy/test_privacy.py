@@ -99,7 +99,7 @@ def test_nothing_is_left_of_somebody_erased_but_for_copies_that_say_so(file_pool
 def is_gone(pool: Pool, marks: Marks) -> bool:
     wait_for_wiping(pool)
     report = privacy_report(pool, marks.name, person_id=marks.person_id)
-    return all(one.is_good for one in findings_of(report, pool, marks))
+    return all(one.is_good for one in findings_of(report, pool.address, marks))
 
 
 def test_bytes_that_are_left_are_found(file_pool: SqlGallery, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_name_that_is_a_part_of_what_others_have_is_told_apart(file_pool: SqlG
     marks = marks_of(file_pool, NAME)
     file_pool.remove(NAME)
     wait_for_wiping(file_pool)
-    found = findings_of(privacy_report(file_pool, NAME, person_id=marks.person_id), file_pool, marks)
+    found = findings_of(privacy_report(file_pool, NAME, person_id=marks.person_id), file_pool.address, marks)
     (mentioned,) = [one for one in found if one.outcome == "mentioned"]
     assert "persons.notes (1)" in mentioned.detail
     assert mentions_of(tmp_path / "pool.db", NAME) == {"persons.notes": 1}
@@ -129,7 +129,7 @@ def test_a_name_that_is_a_part_of_what_others_have_is_told_apart(file_pool: SqlG
 def test_a_short_name_is_not_looked_for_in_bytes(file_pool: SqlGallery) -> None:
     marks = marks_of(file_pool, "Bo")
     file_pool.remove("Bo")
-    found = findings_of(privacy_report(file_pool, "Bo", person_id=marks.person_id), file_pool, marks)
+    found = findings_of(privacy_report(file_pool, "Bo", person_id=marks.person_id), file_pool.address, marks)
     assert any("too short" in one.detail for one in found)
     assert all(one.is_good for one in found)
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from facepool.gallery import Gallery
+from facepool.gallery.address import PoolAddress, file_of
 from facepool.privacy.holdings import Holding
-from facepool.privacy.places import file_of_pool, files_beside
+from facepool.privacy.places import files_beside
 from facepool.privacy.report import PrivacyReport
 from facepool.privacy.traces import MarkKind, Marks, mentions_of, traces_in
 
@@ -50,16 +51,18 @@ def wait_for_wiping(gallery: Gallery) -> None:
         time.sleep(_PAUSE_S)
 
 
-def findings_of(report: PrivacyReport, gallery: Gallery, marks: Marks) -> list[Finding]:
+def findings_of(report: PrivacyReport, pool: PoolAddress, marks: Marks) -> list[Finding]:
     """What is left of somebody.
+
+    Nothing of this process may have the pool open: to close a file lets go of the locks that a process has on it.
 
     Args:
         report: Of every place, made after the erasure.
-        gallery: The pool.
+        pool: Where the pool is.
         marks: By what they are found in files, noted before it.
     """
     found = [_of_place(one) for one in report.holdings]
-    path = file_of_pool(gallery.address)
+    path = file_of(pool)
     if path is None:
         return found
     known = {one.place for one in report.left}

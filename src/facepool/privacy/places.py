@@ -1,7 +1,6 @@
 """What lies beside a pool, and in folders that the user names: copies, backups, photo libraries, an index."""
 
 import os
-import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -10,10 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from facepool.errors import FacepoolError, PoolCorrupt
-from facepool.files import sqlite_errors
-from facepool.gallery.address import PoolAddress
+from facepool.gallery import driver
+from facepool.gallery.address import FileAddress, PoolAddress, file_of, is_of_collections, key_of, keyed, path_of
 from facepool.gallery.connection import explained
+from facepool.gallery.driver import sqlite_errors
 from facepool.gallery.image import image_of, unfinished_image_of
+from facepool.gallery.keys import is_plain, looks_encrypted
 from facepool.gallery.notices import logs_beside
 from facepool.gallery.schema import APPLICATION_ID, copies_of, uuid_bytes, version_of
 from facepool.groups.shelf import FILE_NAME
@@ -23,6 +24,7 @@ _SQLITE = b"SQLite format 3\0"
 _HEAD_BYTES = 100
 _PROGRAM = slice(68, 72)
 _LOGS = ("-wal", "-shm", "-journal")
+_SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3", ".bak"})
 _FIRST_WITH_IDS = 5
 _DEEPEST = 4
 """So many folders below one that is named are looked into."""
@@ -55,7 +57,7 @@ def held_in_files(
         whole_paths: Whether places are whole paths, or the names of files alone.
     """
     shown = (lambda path: path) if whole_paths else (lambda path: Path(path.name))
-    path = file_of_pool(pool)
+    path, key = file_of(pool), key_of(pool)
     found: list[Holding] = []
     own: set[Path] = set()
     if path is not None:
@@ -64,25 +66,33 @@ def held_in_files(
         if path.suffix.lower() == ".npy":
             own |= {file.resolve() for file in path.parent.glob("*_ids.npy")}
         found += [_index(path, shown(image_of(path)), limits)]
-        found += [_look_into("copy", copy, shown(copy), person, limits) for copy in copies]
+        found += [_look_into("copy", keyed(copy, key), shown(copy), person, limits) for copy in copies]
     for file in _files([*([] if path is None else [path.parent]), *also], deep=also):
-        if file.resolve() in own:
+        if file.resolve() in own or (path is not None and _is_of_another_collection(file, path)):
             continue
-        kind = _kind_of(file)
+        kind = _kind_of(file, has_key=key is not None)
         if kind is not None:
-            found.append(_look_into(kind, file, shown(file), person, limits))
+            address = file if is_plain(file) else keyed(file, key)
+            found.append(_look_into(kind, address, shown(file), person, limits))
     return found
-
-
-def file_of_pool(pool: PoolAddress) -> Path | None:
-    """The file that a pool is in; None: it is in a database."""
-    return pool if isinstance(pool, Path) else None
 
 
 def files_beside(path: Path) -> list[Path]:
     """The files in which bytes of a pool's people may be: those called like it, and others of facepool's beside it."""
-    begin = f"{path.stem}."
-    return [file for file in _files([path.parent], deep=()) if file.name.startswith(begin) or _kind_of(file)]
+    return [file for file in _files([path.parent], deep=()) if _is_its(file, path) or _may_be_its(file, path)]
+
+
+def _is_of_another_collection(file: Path, pool: Path) -> bool:
+    return file.parent == pool.parent and is_of_collections(pool.parent) and not _is_its(file, pool)
+
+
+def _is_its(file: Path, pool: Path) -> bool:
+    return file.name.startswith(f"{pool.stem}.")
+
+
+def _may_be_its(file: Path, pool: Path) -> bool:
+    """Whether a file beside a pool may be a copy of it; one beside a collection is another collection's."""
+    return not is_of_collections(pool.parent) and _kind_of(file, has_key=False) is not None
 
 
 def _files(folders: Iterable[Path], deep: Collection[Path]) -> Iterator[Path]:
@@ -105,8 +115,13 @@ def _walk(folder: Path, depth: int) -> Iterator[Path]:
                 yield from _walk(Path(entry.path), depth - 1)
 
 
-def _kind_of(file: Path) -> HoldingKind | None:
-    """What a file may be that has somebody in it; None: it is nothing of facepool's."""
+def _kind_of(file: Path, *, has_key: bool) -> HoldingKind | None:
+    """What a file may be that has somebody in it; None: it is nothing of facepool's.
+
+    Args:
+        file: Any.
+        has_key: Whether there is a key, so that an encrypted database can be looked into.
+    """
     if file.name == FILE_NAME:
         return "photos"
     if file.name.endswith(_LOGS) or file.name.endswith((".index", ".server.db", ".lock")):
@@ -119,7 +134,7 @@ def _kind_of(file: Path) -> HoldingKind | None:
         head = opened.read(_HEAD_BYTES)
         if head.startswith(_SQLITE) and int.from_bytes(head[_PROGRAM], "big") == APPLICATION_ID:
             return "backup"
-    return None
+    return "backup" if has_key and file.suffix in _SUFFIXES and looks_encrypted(file) else None
 
 
 def _index(path: Path, place: Path, limits: Limits) -> Holding:
@@ -127,26 +142,29 @@ def _index(path: Path, place: Path, limits: Limits) -> Holding:
     return holding("index", place, count, limits)
 
 
-def _look_into(kind: HoldingKind, file: Path, place: Path, person: Somebody, limits: Limits) -> Holding:
+def _look_into(kind: HoldingKind, address: FileAddress, place: Path, person: Somebody, limits: Limits) -> Holding:
     """What a file has of somebody; that it could not be found out is said, and counts as kept."""
+    file = path_of(address)
     if kind == "unfinished":
         return holding(kind, place, 1, limits, detail="nobody looked into it")
+    if file.name.endswith(_LOGS):
+        return holding(kind, place, None, limits, detail="it is the log of a damaged file")
     try:
         if kind == "photos":
-            count, words = _faces_in_library(file, person), "faces"
+            count, words = _faces_in_library(address, person), "faces"
         elif file.suffix == ".npy":
             count, words = _rows_of_names(file, person.name), "rows of the name"
         else:
-            count, words = _templates_in_pool(file, person), "views"
+            count, words = _templates_in_pool(address, person), "views"
     except FacepoolError as error:
         return holding(kind, place, None, limits, detail=f"it could not be looked into: {error.why or error.code}")
-    return holding(kind, place, max(count, 0), limits, detail=f"{count} {words}" if count > 0 else "")
+    return holding(kind, place, count, limits, detail=f"{count} {words}" if count else "")
 
 
-def _templates_in_pool(file: Path, person: Somebody) -> int:
+def _templates_in_pool(address: FileAddress, person: Somebody) -> int:
     """How many templates of somebody a pool has; 1 for somebody without any."""
-    with explained(file), closing(_opened(file)) as db:
-        version = version_of(db, file)
+    with explained(address), closing(_opened(address)) as db:
+        version = version_of(db, path_of(address))
         if version == 0:
             return 0
         terms, values = ["name = ?"], list[object]([person.name])
@@ -159,10 +177,10 @@ def _templates_in_pool(file: Path, person: Somebody) -> int:
         return sum(max(count, 1) for count in counts)
 
 
-def _faces_in_library(file: Path, person: Somebody) -> int:
+def _faces_in_library(address: FileAddress, person: Somebody) -> int:
     """How many faces of photos are in groups that were named as somebody."""
     query = "SELECT count(*) FROM faces JOIN groups ON groups.id = faces.group_id WHERE groups.person_id = ?"
-    with sqlite_errors(file.name, fix="Look into it by hand"), closing(_opened(file)) as db:
+    with sqlite_errors(address.name, fix="Look into it by hand"), closing(_opened(address)) as db:
         return int(db.execute(query, (person.person_id,)).fetchone()[0])
 
 
@@ -175,10 +193,10 @@ def _rows_of_names(file: Path, name: str) -> int:
     return int(np.count_nonzero(names == name)) if isinstance(names, np.ndarray) and names.dtype.kind == "U" else 0
 
 
-def _opened(file: Path) -> sqlite3.Connection:
+def _opened(address: FileAddress) -> driver.Connection:
     """A database that nobody changes by being looked at."""
+    file = path_of(address)
     has_log = any(file.with_name(file.name + ending).exists() for ending in ("-wal", "-journal"))
-    mode = "mode=ro" if has_log else "immutable=1"
-    db = sqlite3.connect(f"{file.resolve().as_uri()}?{mode}", uri=True, isolation_level=None)
+    db = driver.connect(file, key_of(address), mode="mode=ro" if has_log else "immutable=1")
     db.execute("PRAGMA trusted_schema = OFF")
     return db

@@ -90,7 +90,7 @@ def say_whether_gone(context: CommandContext, name: str, marks: Marks, also: Seq
     with context.open_pool() as pool:
         wait_for_wiping(pool)
         report = report_of(context, pool, name, marks.person_id, also)
-        findings = findings_of(report, pool, marks)
+    findings = findings_of(report, context.pool_address, marks)
     is_gone = all(one.is_good for one in findings)
     context.console.emit({"gone": is_gone, "findings": [_record(one) for one in findings]})
     context.console.table(
