@@ -53,7 +53,11 @@ def embedded_record(faces: Faces, row: int) -> Record:
 
 def named_record(faces: RecognizedFaces, row: int) -> Record:
     """A face with its decision, and the nearest people."""
-    decision = faces.decisions[row]
+    return found_record(faces.detections, row) | decision_record(faces.decisions[row])
+
+
+def decision_record(decision: Decision) -> Record:
+    """A decision about a face, whatever it was found in, and the nearest people."""
     candidates = [
         {
             "person": candidate.person,
@@ -62,8 +66,7 @@ def named_record(faces: RecognizedFaces, row: int) -> Record:
         }
         for candidate in decision.candidates
     ]
-    decided = _decided(decision) | {"reason": decision.reason, "candidates": candidates}
-    return found_record(faces.detections, row) | decided
+    return _decided(decision) | {"reason": decision.reason, "candidates": candidates}
 
 
 def live_records(frame: Frame, view: LiveView) -> list[Record]:

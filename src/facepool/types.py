@@ -32,6 +32,7 @@ Reason = Literal[
     "already_in_view",
     "low_quality",
     "implausible_landmarks",
+    "not_live",
     "empty_pool",
 ]
 """Why a decision came out as it did. ``match`` is the only one that names a person."""

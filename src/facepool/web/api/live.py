@@ -85,11 +85,13 @@ class SentFrame:
         number: The client's own, for the answer.
         time_s: When it was captured, by the client's clock.
         picture: JPEG, or any other format that pictures may have.
+        came_s: When it was here, by the server's monotonic clock, which no client sets.
     """
 
     number: int
     time_s: float
     picture: bytes = field(repr=False)
+    came_s: float = field(default_factory=time.monotonic, compare=False)
 
 
 def parse_frame(message: bytes) -> SentFrame:

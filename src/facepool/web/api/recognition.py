@@ -1,5 +1,8 @@
 """What is in a picture: find, embed, recognize, compare and group faces. Nothing of it is stored."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
@@ -10,12 +13,15 @@ from facepool.gallery import Pool
 from facepool.groups.library import group_analyzed
 from facepool.recognize.pictures import RecognizedFaces, Recognizer
 from facepool.recognize.verify import cosine, largest_face
-from facepool.records import embedded_record, found_record, named_record
-from facepool.web.api.pictures import REQUEST_BODY, SentPictures, looked_at
+from facepool.records import Record, decision_record, embedded_record, found_record, named_record
+from facepool.types import Decision
+from facepool.web.api.pictures import REQUEST_BODY, PicturesIfAny, SentPictures, looked_at, no_picture
+from facepool.web.api.proof import LiveProof
 from facepool.web.api.schemas import Detected, Embedded, Grouped, Recognized, Verified
 from facepool.web.middleware.authentication import Recognizing, Share
 from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices
+from facepool.web.services.liveness.results import PassedCheck
 
 _MOST_FACES = 5000
 """Of the pictures of one request together, where each is compared with each."""
@@ -49,41 +55,96 @@ async def embed(pictures: SentPictures, services: CurrentServices, share: Share,
 
 
 @router.post("/recognize", openapi_extra=REQUEST_BODY)
-async def recognize(pictures: SentPictures, services: CurrentServices, share: Share, _: Recognizing) -> Recognized:
-    """Name everybody: each face is somebody of the pool, or unknown and why."""
-    analyzed = await looked_at(services.engine, share, pictures, services.engine.embed)
+async def recognize(
+    proof: LiveProof,
+    pictures: PicturesIfAny,
+    services: CurrentServices,
+    share: Share,
+    caller: Recognizing,
+) -> Recognized:
+    """Name everybody: each face is somebody of the pool, or unknown and why.
 
-    def decide(pool: Pool) -> list[RecognizedFaces]:
+    With a liveness check, who has made it is named, and nobody else: pictures are not needed then.
+    """
+    if not pictures and not proof.given:
+        raise no_picture()
+    analyzed = await looked_at(services.engine, share, pictures, services.engine.embed)
+    seen = await proof.take()
+
+    def decide(pool: Pool) -> tuple[list[RecognizedFaces], Decision | None]:
         options = services.settings.recognize_options()
         recognizer = Recognizer(services.engine.analyzer, pool, services.policy, options)
-        return recognizer.decide([picture.found for picture in analyzed])
+        named = recognizer.decide([picture.found for picture in analyzed])
+        if seen is None:
+            return named, None
+        live = recognizer.decide_embeddings(seen.embedding[np.newaxis])[0]
+        shown = [[proof.shows(seen, face) for face in picture.found[1]] for picture in analyzed]
+        return [_only_live(faces, live, rows) for faces, rows in zip(named, shown, strict=True)], live
 
-    named = await services.pool.run(decide)
+    named, live = await services.pool.run(decide)
     found = [
         picture.record((named_record(faces, row) for row in range(len(faces))), faces.detections.turn)
         for picture, faces in zip(analyzed, named, strict=True)
     ]
-    return Recognized.model_validate({"pictures": found})
+    await proof.note(caller, "recognized live", seen, (live and live.person) or "")
+    return Recognized.model_validate({"pictures": found, "live": _live_record(live, seen)})
+
+
+def _only_live(faces: RecognizedFaces, live: Decision, shown: Sequence[bool]) -> RecognizedFaces:
+    """The faces of a picture, of which none is named but that of the person who has made the check.
+
+    Args:
+        faces: As they are named by the picture.
+        live: Who has made the check.
+        shown: Whether each face is theirs.
+    """
+    decisions = tuple(
+        decision
+        if is_theirs and decision.person == live.person
+        else replace(decision, person=None, reason="not_live" if decision.person else decision.reason)
+        for decision, is_theirs in zip(faces.decisions, shown, strict=True)
+    )
+    return replace(faces, decisions=decisions)
+
+
+def _live_record(live: Decision | None, seen: PassedCheck | None) -> Record | None:
+    if live is None or seen is None:
+        return None
+    return decision_record(live) | {"liveness": seen.liveness.model_dump()}
 
 
 @router.post("/verify", openapi_extra=REQUEST_BODY)
-async def verify(pictures: SentPictures, services: CurrentServices, share: Share, _: Recognizing) -> Verified:
-    """Compare the largest faces of two pictures: is it the same person? The pool has no part in it."""
-    if len(pictures) != 2:
-        raise InputError(f"Two pictures are compared, not {len(pictures)}", fix="Send two")
-    first, second = [
-        picture.found for picture in await looked_at(services.engine, share, pictures, services.engine.embed)
-    ]
-    rows = largest_face(first[0], "first"), largest_face(second[0], "second")
-    similarity = cosine(first[1][rows[0]], second[1][rows[1]])
+async def verify(
+    proof: LiveProof, pictures: SentPictures, services: CurrentServices, share: Share, caller: Recognizing
+) -> Verified:
+    """Compare the largest faces of two pictures: is it the same person? The pool has no part in it.
+
+    With a liveness check, one picture is compared with the person who has made it.
+    """
+    expected = 1 if proof.given else 2
+    if len(pictures) != expected:
+        whom = (
+            "One picture is compared with the person of the liveness check"
+            if proof.given
+            else ("Two pictures are compared")
+        )
+        raise InputError(f"{whom}, not {len(pictures)}", fix=f"Send {'one' if proof.given else 'two'}")
+    analyzed = [picture.found for picture in await looked_at(services.engine, share, pictures, services.engine.embed)]
+    rows = [largest_face(found[0], which) for found, which in zip(analyzed, ("first", "second"), strict=False)]
+    faces = [embeddings[row] for (_, embeddings), row in zip(analyzed, rows, strict=True)]
+    seen = await proof.take()
+    similarity = cosine(faces[0], faces[1] if seen is None else seen.embedding)
     threshold = services.policy.verification()
+    match = similarity >= threshold.value
+    await proof.note(caller, "verified live" if match else "refused live", seen)
     return Verified.model_validate(
         {
-            "match": similarity >= threshold.value,
+            "match": match,
             "similarity": round(similarity, 4),
             "threshold": round(threshold.value, 4),
             "meaning": threshold.meaning,
-            "faces": [found_record(first[0], rows[0]), found_record(second[0], rows[1])],
+            "faces": [found_record(found, row) for (found, _), row in zip(analyzed, rows, strict=True)],
+            "liveness": None if seen is None else seen.liveness,
         }
     )
 
