@@ -9,6 +9,8 @@ from .gallery import Pool, open_pool
 from .groups.library import PhotoGroups, group_photos
 from .groups.undoing import undo, undoable
 from .groups.unknown import UnknownPeople
+from .liveness.challenge import Challenge, draw_challenge
+from .liveness.session import LivenessResult, LivenessSession
 from .models.store import ModelStore
 from .recognize.events import Event, LiveView
 from .recognize.live import LiveOptions, LiveRecognizer, LiveSession
@@ -21,6 +23,7 @@ __version__: str
 
 __all__ = [
     "Analyzer",
+    "Challenge",
     "Decision",
     "DetectOptions",
     "Detections",
@@ -34,6 +37,8 @@ __all__ = [
     "LiveRecognizer",
     "LiveSession",
     "LiveView",
+    "LivenessResult",
+    "LivenessSession",
     "ModelChoice",
     "ModelStore",
     "Offer",
@@ -45,6 +50,7 @@ __all__ = [
     "ThresholdPolicy",
     "UnknownPeople",
     "Verification",
+    "draw_challenge",
     "group_photos",
     "load_analyzer",
     "open_pool",

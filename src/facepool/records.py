@@ -15,6 +15,8 @@ from facepool.groups.learn import Learned, Why
 from facepool.groups.library import PhotoFace, PhotoGroups
 from facepool.groups.naming import Named
 from facepool.groups.undoing import Undoable
+from facepool.liveness.challenge import Challenge
+from facepool.liveness.session import LivenessResult
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.pictures import RecognizedFaces
 from facepool.types import Decision, Detections, Floats, Frame, Person, Pose, Sighting, Template
@@ -259,6 +261,31 @@ def correction_record(correction: Correction) -> Record:
         "looked_at": correction.looked_at,
         "undo": correction.entry,
         "message": str(correction),
+    }
+
+
+def liveness_record(result: LivenessResult) -> Record:
+    """What came of a liveness check: ``liveness`` of events, answers and the audit. Nobody's name, nobody's face."""
+    return {
+        "passed": result.passed,
+        "method": result.method,
+        "reason": result.reason,
+        "score": round(result.score, 4),
+        "flatness": rounded(result.flatness, 4),
+        "steps": result.steps,
+        "steps_passed": result.steps_passed,
+        "passive": rounded(result.passive, 4),
+    }
+
+
+def challenge_record(challenge: Challenge) -> Record:
+    """What is asked; ``facepool.liveness.challenge.challenge_from`` reads it."""
+    return {
+        "steps": [
+            {"direction": step.direction, "angle_deg": step.angle_deg, "limit_s": step.limit_s}
+            for step in challenge.steps
+        ],
+        "partial": challenge.partial,
     }
 
 

@@ -274,6 +274,21 @@ class Pose:
 
 
 @dataclass(frozen=True, slots=True)
+class Hint:
+    """One line for the person in front of the camera.
+
+    Attributes:
+        code: For programs; stays.
+        text: For people, in English. ``left`` is the person's own left.
+        angle_deg: Where to turn, as on the ring (0: the picture's right side, 90: up); None where it is not about that.
+    """
+
+    code: str
+    text: str
+    angle_deg: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One captured face, ready to become a template.
 

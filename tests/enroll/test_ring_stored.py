@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facepool.enroll.ring import DIRECTIONS, RingPart, stored_ring
+from facepool.enroll.ring import RingPart, stored_ring
+from facepool.faces.facing import DIRECTIONS
 from facepool.types import Pose, Sample, Template
 from support.pools import unit
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from facepool.enroll.coverage import Coverage, DirectionReport, ViewReport
-from facepool.enroll.ring import DIRECTIONS, Slot, direction_angle, direction_words
+from facepool.enroll.ring import Slot
+from facepool.faces.facing import DIRECTIONS, direction_angle, direction_words
 from facepool.overlay import COLUMNS, coverage_advice, coverage_picture, coverage_rows, coverage_summary, coverage_title
 from facepool.thresholds import Threshold
 from facepool.types import Image

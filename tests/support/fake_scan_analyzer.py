@@ -29,6 +29,7 @@ class Head:
     brightness: float = 128.0
     score: float = 0.995
     measurable: bool = True
+    flat: bool = False
 
 
 def embedding(head: Head) -> Floats:
@@ -100,6 +101,15 @@ def circle(
     return [Head(person, float(yaw * np.cos(a)), float(pitch * np.sin(a))) for a in angles]
 
 
+def landmarks(head: Head) -> Floats:
+    """(5, 2) float32, where the points of such a head are in the picture; those of a flat one lie in a plane."""
+    yaw, pitch = np.radians(head.yaw), np.radians(head.pitch)
+    x, y, z = np.array([[-31.5, 0, 0], [31.5, 0, 0], [0, 37, 0 if head.flat else 31], [-28, 68, 0], [28, 68, 0]]).T
+    y, z = y * np.cos(pitch) - z * np.sin(pitch), z * np.cos(pitch) + y * np.sin(pitch)
+    x = x * np.cos(yaw) + z * np.sin(yaw)
+    return np.asarray(np.stack([x, y - 34], axis=1) * head.size / 120 + head.at, np.float32)
+
+
 def _faces(heads: tuple[Head, ...]) -> Faces:
     count = len(heads)
     boxes = [(h.at[0] - h.size / 2, h.at[1] - h.size / 2, h.at[0] + h.size / 2, h.at[1] + h.size / 2) for h in heads]
@@ -109,7 +119,11 @@ def _faces(heads: tuple[Head, ...]) -> Faces:
 
     scores = column([head.score for head in heads])
     return Faces(
-        Detections(np.array(boxes, np.float32).reshape(count, 4), scores, np.zeros((count, 5, 2), np.float32)),
+        Detections(
+            np.array(boxes, np.float32).reshape(count, 4),
+            scores,
+            np.array([landmarks(head) for head in heads], np.float32).reshape(count, 5, 2),
+        ),
         np.array([embedding(head) for head in heads], np.float32).reshape(count, SPACE.dimension),
         FaceMeasures(
             size_px=column([head.size for head in heads]),

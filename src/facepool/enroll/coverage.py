@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facepool.enroll.ring import AMPLITUDES, DIRECTIONS, Amplitude, Slot, direction_angle, direction_words
+from facepool.enroll.ring import AMPLITUDES, Amplitude, Slot
 from facepool.enroll.scan import RingScan, View
+from facepool.faces.facing import DIRECTIONS, direction_angle, direction_words
 from facepool.thresholds import Threshold
 from facepool.types import Floats, counted, one_line
 

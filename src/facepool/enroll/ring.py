@@ -1,36 +1,19 @@
-"""The ring around a person's frontal pose: which way a head is turned, how far, which way is missing, what is stored.
+"""The ring around a person's frontal pose: its places, which of them are covered, which way is missing, what is stored.
 
-Pure geometry. Angles on the ring are those of the picture, counter-clockwise, in degrees: 0 is a face turned towards
-the picture's right side (the person's own left), 90 one that looks up. A head turns less far up and down than
-sideways, and five landmarks see it less well there, so the ring is an ellipse in yaw and pitch.
+Pure geometry; which way a head is turned is told by ``facepool.faces.facing``.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
+from facepool.faces.facing import DIRECTIONS, HeadTurn, angle_between, apart, direction_angle, place, relative
 from facepool.types import Pose, Template
 
-Zone = Literal["frontal", "between", "near", "far"]
-"""How far a head is turned; ``between`` is too far for frontal and not far enough for the ring."""
 Amplitude = Literal["near", "far"]
 AMPLITUDES: tuple[Amplitude, ...] = ("near", "far")
-Doubles = npt.NDArray[np.float64]
-
-DIRECTIONS = 12
-"""Into how many equal parts the ring is divided; the first is centred on angle 0."""
-# Degrees from the person's own frontal pose, as (yaw, pitch). Turned less than the first counts as frontal; from the
-# second on a direction is covered; from the third on a view is of the outer ring, which nobody has to reach.
-# Landmarks show 0.78 of a pitch and all of a yaw (a pose network on a film of a turning head), hence the ellipse.
-_FRONTAL_DEG = (8.0, 4.7)
-_NEAR_DEG = (12.0, 8.3)
-_FAR_DEG = (22.0, 14.2)
 
 _STRAIGHT = Pose(0.0, 0.0, 0.0)
-_WORDS = ("left", "up and left", "up", "up and right", "right", "down and right", "down", "down and left")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,30 +27,6 @@ class Slot:
 
     direction: int
     amplitude: Amplitude
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A head's pose as seen from the ring's centre.
-
-    Attributes:
-        angle_deg: 0 up to 360, the way that it is turned.
-        reach: How far: 1 is the near ring's inner edge.
-        direction: The part of the ring that the angle lies in.
-        zone: How far, in words.
-    """
-
-    angle_deg: float
-    reach: float
-    direction: int
-    zone: Zone
-
-    @property
-    def slot(self) -> Slot | None:
-        """The place that keeps such a view; None inside the ring."""
-        if self.zone == "near" or self.zone == "far":
-            return Slot(self.direction, self.zone)
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,42 +67,11 @@ class StoredRing:
         return sum(part.covered for part in self.parts) / DIRECTIONS
 
 
-def relative(pose: Pose, reference: Pose) -> Pose:
-    """A pose as the reference pose's owner feels it: (0, 0, 0) is the reference itself.
-
-    The reference is undone as a rotation. Subtracting its angles would bend the ring of a person who is seen from
-    above or below, whose turns to the side the camera sees as turns to the side and upwards.
-    """
-    x, y, z = _upright(reference) @ _facing(pose)
-    return Pose(
-        yaw=float(np.degrees(np.arctan2(x, z))),
-        pitch=float(np.degrees(np.arcsin(np.clip(y, -1, 1)))),
-        roll=(pose.roll - reference.roll + 180) % 360 - 180,
-    )
-
-
-def angle_between(pose_a: Pose, pose_b: Pose) -> float:
-    """Degrees between the directions that two heads face, 0 to 180; roll does not count."""
-    return float(np.degrees(np.arccos(np.clip(_facing(pose_a) @ _facing(pose_b), -1, 1))))
-
-
-def place(offset: Pose) -> Turn:
-    """Where on the ring a relative pose lies."""
-    width = 360 / DIRECTIONS
-    yaw, pitch = _NEAR_DEG
-    angle = float(np.degrees(np.arctan2(offset.pitch / pitch, offset.yaw / yaw))) % 360
-    direction = int((angle + width / 2) // width) % DIRECTIONS
-    return Turn(angle, _reach(offset, _NEAR_DEG), direction, _zone(offset))
-
-
-def direction_angle(direction: int) -> float:
-    """The angle of a direction's middle, 0 up to 360."""
-    return direction * 360 / DIRECTIONS
-
-
-def direction_words(angle_deg: float) -> str:
-    """The way as the person feels it: ``left`` is the person's own left, the picture's right."""
-    return _WORDS[round(angle_deg / 45) % 8]
+def slot_of(turn: HeadTurn) -> Slot | None:
+    """The place that keeps a view turned like this; None inside the ring."""
+    if turn.zone == "near" or turn.zone == "far":
+        return Slot(turn.direction, turn.zone)
+    return None
 
 
 def largest_gap(covered: Sequence[bool]) -> list[int]:
@@ -162,7 +90,7 @@ def largest_gap(covered: Sequence[bool]) -> list[int]:
     return max(runs, key=len)
 
 
-def next_direction(covered: Sequence[bool], turn: Turn | None) -> int | None:
+def next_direction(covered: Sequence[bool], turn: HeadTurn | None) -> int | None:
     """Where to send the person: into the largest gap, at its end that is nearest to where the head is now.
 
     Returns:
@@ -173,7 +101,7 @@ def next_direction(covered: Sequence[bool], turn: Turn | None) -> int | None:
         return None
     if turn is None or turn.zone == "frontal":
         return gap[0] if len(gap) == DIRECTIONS else gap[len(gap) // 2]
-    return min(gap, key=lambda direction: (_apart(direction_angle(direction), turn.angle_deg), direction))
+    return min(gap, key=lambda direction: (apart(direction_angle(direction), turn.angle_deg), direction))
 
 
 def ring_parts(quality: Mapping[Slot, float]) -> tuple[RingPart, ...]:
@@ -208,37 +136,7 @@ def stored_ring(templates: Sequence[Template]) -> StoredRing:
     middle, _ = min(offsets, key=lambda view: angle_between(view[1], _STRAIGHT))
     best: dict[Slot, float] = {}
     for template, offset in offsets:
-        slot = place(offset).slot
+        slot = slot_of(place(offset))
         if slot is not None:
             best[slot] = max(best.get(slot, 0.0), template.sample.quality or 0.0)
     return StoredRing(middle.id, ring_parts(best))
-
-
-def _apart(angle_a: float, angle_b: float) -> float:
-    return abs((angle_a - angle_b + 180) % 360 - 180)
-
-
-def _reach(offset: Pose, radii: tuple[float, float]) -> float:
-    return float(np.hypot(offset.yaw / radii[0], offset.pitch / radii[1]))
-
-
-def _zone(offset: Pose) -> Zone:
-    if _reach(offset, _FAR_DEG) >= 1:
-        return "far"
-    if _reach(offset, _NEAR_DEG) >= 1:
-        return "near"
-    return "frontal" if _reach(offset, _FRONTAL_DEG) < 1 else "between"
-
-
-def _facing(pose: Pose) -> Doubles:
-    """The way a head faces as a unit vector: x to the picture's right, y up, z towards the camera."""
-    yaw, pitch = np.radians((pose.yaw, pose.pitch))
-    return np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
-
-
-def _upright(pose: Pose) -> Doubles:
-    """The rotation that turns a pose's facing to the z axis: pitch undone after yaw."""
-    yaw, pitch = np.radians((pose.yaw, pose.pitch))
-    undo_yaw = np.array([[np.cos(yaw), 0, -np.sin(yaw)], [0, 1, 0], [np.sin(yaw), 0, np.cos(yaw)]])
-    undo_pitch = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
-    return np.asarray(undo_pitch @ undo_yaw)

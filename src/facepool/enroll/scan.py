@@ -13,37 +13,31 @@ from typing import Literal
 import numpy as np
 
 from facepool.capture import Rhythm
-from facepool.enroll.ring import (
-    AMPLITUDES,
+from facepool.enroll.ring import AMPLITUDES, RingPart, Slot, next_direction, ring_parts, slot_of
+from facepool.faces.analyze import Faces
+from facepool.faces.facing import (
     DIRECTIONS,
-    RingPart,
-    Slot,
-    Turn,
+    HeadTurn,
     angle_between,
     direction_angle,
     direction_words,
-    next_direction,
     place,
     relative,
-    ring_parts,
 )
-from facepool.faces.analyze import Faces
-from facepool.faces.quality import Flaw, QualityPolicy
-from facepool.geometry import iou
-from facepool.types import Floats, Frame, Image, Pose, Sample, one_line
+from facepool.faces.framing import FRAMING_HINTS, FramingFlaw, find_face, stays
+from facepool.faces.quality import QualityPolicy
+from facepool.types import Floats, Frame, Hint, Image, Pose, Sample, one_line
 
 Phase = Literal["frontal", "ring", "enough", "done", "paused"]
 """``frontal``: the person is to look straight ahead. ``ring``: to look around. ``enough``: they may finish. ``done``:
 the ring is closed. ``paused``: nothing is taken until the hint is followed, and nothing is lost."""
 Keeping = Literal["taken", "better", "not_better"]
 """What became of a view: the first of its place, better than the one there, or not."""
-ScanFlaw = Flaw | Literal["no_face", "several_faces", "too_large", "cut_off", "no_pose"]
-"""Why a frame is of no use."""
 Straightness = Literal["steady", "collecting", "not_straight", "moving", "another_face"]
 """What a frame does for the row that makes the frontal reference; ``steady`` completes it."""
 Verdict = Literal["same", "returning", "other"]
 """``returning``: it looks like the person, but comes out of nowhere, so one more frame has to say so."""
-ScanOutcome = Keeping | ScanFlaw | Straightness | Verdict | Literal["between", "not_the_registered"]
+ScanOutcome = Keeping | FramingFlaw | Straightness | Verdict | Literal["between", "not_the_registered"]
 """What became of a frame. ``taken`` and ``better`` keep it."""
 
 ENOUGH = 0.8
@@ -65,8 +59,6 @@ _HALF = 0.5
 _SPARSE_PATIENCE_S, _SPARSE_PATIENCE = 15.0, 10
 # Of sparse frames, so many that lie so far apart show that somebody keeps still.
 _SPARSE_FRAMES, _SPARSE_STILL_S = 3, 1.0
-# Between sparse frames a head may move by so many of its sides, and by so many more in a second.
-_REACH, _REACH_PER_S = 0.6, 2.0
 # A face that is the same overlaps itself by this from frame to frame: while it keeps still, and while it turns.
 _STILL_IOU = 0.4
 _TURNING_IOU = 0.25
@@ -77,12 +69,6 @@ _RETURN_FRAMES = 2
 # A face is kept for reports with this much around it, as a share of its box, and about this many pixels wide at most.
 _FACE_MARGIN = 1.25
 _LARGEST_FACE = 256
-# A second face counts as one from this share of the largest one's size on; smaller ones are in the background.
-_BESIDE = 0.4
-# The shorter side of the face's box may be this share of the picture's, and this share of the box outside the picture.
-_MAX_FILL = 0.8
-_MAX_CUT = 0.1
-
 # Of frames in which nobody looks straight ahead: the best of each so many degrees is kept, of so many people at most,
 # and one of them is meant if they were seen this many times as often as anybody else.
 _STEP_DEG = 8.0
@@ -94,18 +80,12 @@ _BREAKING: frozenset[ScanOutcome] = frozenset({"no_face", "uncertain_face", "sev
 _PAUSING: frozenset[ScanOutcome] = frozenset(
     {"no_face", "several_faces", "other", "another_face", "not_the_registered"}
 )
-# Every hint: its code, which stays, for programs; its words for people; and the outcomes that it answers to.
+# Every hint that is not about how a face stands in the frame: its code, which stays, for programs; its words for
+# people; and the outcomes that it answers to.
 _HINTS: tuple[tuple[str, str, tuple[ScanOutcome, ...]], ...] = (
-    ("come_into_view", "come into the picture", ("no_face",)),
     ("come_back", "come back into the picture, the scan goes on", ()),
-    ("come_closer", "come closer", ("too_small",)),
-    ("move_back", "move back a little", ("too_large",)),
-    ("move_to_the_middle", "move to the middle of the picture", ("cut_off",)),
-    ("more_light", "more light", ("too_dark", "low_contrast")),
-    ("less_light", "less light", ("too_bright",)),
-    ("hold_still", "hold still", ("blurred", "moving", "returning")),
-    ("show_the_face", "show the whole face", ("uncertain_face", "covered", "implausible_landmarks", "no_pose")),
-    ("one_person_only", "one person only", ("several_faces", "another_face")),
+    ("hold_still", "hold still", ("moving", "returning")),
+    ("one_person_only", "one person only", ("another_face",)),
     ("somebody_else", "this is somebody else; only {person}, please", ("other",)),
     ("not_the_registered", "this does not look like {person} as registered", ("not_the_registered",)),
     ("look_straight", "look straight at the camera", ("not_straight",)),
@@ -116,22 +96,10 @@ _HINTS: tuple[tuple[str, str, tuple[ScanOutcome, ...]], ...] = (
     ("done", "done", ()),
 )
 _WORDS = {code: words for code, words, _ in _HINTS}
-_HINT_OF = {outcome: code for code, _, outcomes in _HINTS for outcome in outcomes}
-
-
-@dataclass(frozen=True, slots=True)
-class Hint:
-    """One line for the person in front of the camera.
-
-    Attributes:
-        code: For programs; stays.
-        text: For people, in English. ``left`` is the person's own left.
-        angle_deg: Where to turn, as on the ring (0: the picture's right side, 90: up); None where it is not about that.
-    """
-
-    code: str
-    text: str
-    angle_deg: float | None = None
+_HINT_OF: dict[ScanOutcome, tuple[str, str]] = {
+    **{flaw: (hint.code, hint.text) for flaw, hint in FRAMING_HINTS.items()},
+    **{outcome: (code, words) for code, words, outcomes in _HINTS for outcome in outcomes},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +124,7 @@ class ScanStep:
     outcome: ScanOutcome
     faces: Faces
     row: int | None
-    turn: Turn | None
+    turn: HeadTurn | None
     steady: float
     ring: tuple[RingPart, ...]
     can_finish: bool
@@ -327,7 +295,7 @@ class RingScan:
         outcome = self._look_around(seen, offset) if verdict == "same" else verdict
         return self._step(outcome, faces, row, offset)
 
-    def _useless(self, flaw: ScanFlaw) -> ScanOutcome:
+    def _useless(self, flaw: FramingFlaw) -> ScanOutcome:
         """A frame that tells nothing. One that may show nobody, or anybody, breaks the track."""
         if flaw in _BREAKING:
             self._row.interrupt()
@@ -357,7 +325,7 @@ class RingScan:
         turn = place(offset)
         if turn.zone == "between":
             return "between"
-        return self._keep(View(seen.sample, offset, turn.slot, seen.face_bgr))
+        return self._keep(View(seen.sample, offset, slot_of(turn), seen.face_bgr))
 
     def _keep(self, view: View) -> Keeping:
         """Keep a view if it is the best of its place: a place that has one keeps one, and its quality never falls."""
@@ -390,56 +358,19 @@ class RingScan:
             return "frontal"
         return "ring" if self.is_partial else "enough"
 
-    def _hint(self, outcome: ScanOutcome, turn: Turn | None) -> Hint:
+    def _hint(self, outcome: ScanOutcome, turn: HeadTurn | None) -> Hint:
         missing = next_direction(self.covered, turn)
         if missing is None:
             return Hint("done", _WORDS["done"])
         if outcome in _HINT_OF:
-            code = "come_back" if outcome == "no_face" and self.frontal is not None else _HINT_OF[outcome]
-            return Hint(code, _WORDS[code].format(person=self._person))
+            if outcome == "no_face" and self.frontal is not None:
+                return Hint("come_back", _WORDS["come_back"])
+            code, words = _HINT_OF[outcome]
+            return Hint(code, words.format(person=self._person))
         on_the_way = turn is not None and turn.zone == "between" and turn.direction == missing
         code = "finish_or_turn" if not self.is_partial else "turn_further" if on_the_way else "turn"
         angle_deg = direction_angle(missing)
         return Hint(code, _WORDS[code].format(way=direction_words(angle_deg)), angle_deg)
-
-
-def find_face(faces: Faces, image_hw: tuple[int, int], quality: QualityPolicy) -> tuple[int | None, ScanFlaw | None]:
-    """The row of the one face that a frame is about, and what is wrong with it or with where it is.
-
-    Args:
-        faces: Of the frame.
-        image_hw: Height and width of the frame.
-        quality: Which faces are good enough.
-
-    Returns:
-        The row, None where there is no clear face or more than one, and the flaw, None for a good face.
-    """
-    if len(faces) == 0:
-        return None, "no_face"
-    clear = np.flatnonzero(faces.detections.scores >= quality.min_score)
-    if len(clear) == 0:
-        return None, "uncertain_face"
-    sizes = faces.detections.sizes[clear]
-    if np.count_nonzero(sizes >= _BESIDE * sizes.max()) > 1:
-        return None, "several_faces"
-    row = int(clear[np.argmax(sizes)])
-    framing = _framing_flaw(faces, row, image_hw)
-    if framing is not None:
-        return row, framing
-    flaws = quality.flaws(faces.measures)[row]
-    if flaws:
-        return row, flaws[0]
-    return row, "no_pose" if faces.poses[row] is None else None
-
-
-def _framing_flaw(faces: Faces, row: int, image_hw: tuple[int, int]) -> ScanFlaw | None:
-    if faces.detections.sizes[row] > _MAX_FILL * min(image_hw):
-        return "too_large"
-    left, top, right, bottom = (float(edge) for edge in faces.detections.boxes[row])
-    width = max(0.0, min(right, image_hw[1]) - max(left, 0.0))
-    height = max(0.0, min(bottom, image_hw[0]) - max(top, 0.0))
-    inside = width * height / max((right - left) * (bottom - top), 1e-6)
-    return "cut_off" if inside < 1 - _MAX_CUT else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -457,24 +388,6 @@ def _is_straight(pose: Pose) -> bool:
     """Whether a head looks straight ahead as the camera sees it."""
     angles = (pose.yaw, pose.pitch, pose.roll)
     return all(abs(angle) <= limit for angle, limit in zip(angles, _STRAIGHT_DEG, strict=True))
-
-
-def _stays(before: Floats, seen: _Seen, least_iou: float, elapsed_s: float | None) -> bool:
-    """Whether a face is where it was: it overlaps itself or, between sparse frames, came no farther than a head may.
-
-    Args:
-        before: (4,) float32 xyxy, where it was.
-        seen: Where it is.
-        least_iou: How much it has to overlap itself.
-        elapsed_s: Time since, of sparse frames; None of others.
-    """
-    if iou(before[None], seen.box[None])[0, 0] >= least_iou:
-        return True
-    if elapsed_s is None:
-        return False
-    centres = [(box[:2] + box[2:]) / 2 for box in (before, seen.box)]
-    side = float(np.sqrt(np.prod(before[2:] - before[:2])))
-    return float(np.linalg.norm(centres[0] - centres[1])) < (_REACH + _REACH_PER_S * elapsed_s) * side
 
 
 def _face(image_bgr: Image, box: Floats) -> Image:
@@ -562,8 +475,8 @@ class _FrontalRow:
     def _continues(self, seen: _Seen) -> bool:
         last = self.frames[-1]
         alike = all(float(each.sample.embedding @ seen.sample.embedding) >= self._same for each in self.frames)
-        return alike and _stays(
-            last.box, seen, _STILL_IOU, _elapsed_s(last.time_s, seen.time_s) if self._sparse else None
+        return alike and stays(
+            last.box, seen.box, _STILL_IOU, _elapsed_s(last.time_s, seen.time_s) if self._sparse else None
         )
 
 
@@ -682,7 +595,7 @@ class _Binding:
             self.lose()
             return "other"
         elapsed_s = _elapsed_s(self._time_s, seen.time_s) if sparse else None
-        if self._box is None or not _stays(self._box, seen, _TURNING_IOU, elapsed_s):
+        if self._box is None or not stays(self._box, seen.box, _TURNING_IOU, elapsed_s):
             self._in_a_row = 0
         self._box, self._time_s = seen.box, seen.time_s
         self._in_a_row += 1

@@ -15,10 +15,10 @@ import numpy as np
 from facepool.enroll.coverage import Coverage, report
 from facepool.enroll.identity import IdentityCheck, LookAlike, Resolution
 from facepool.enroll.pictures import Offer, flaw_of, typical_first, without_pixels
-from facepool.enroll.ring import direction_angle, direction_words
 from facepool.enroll.scan import RingScan, ScanStep, View, choose
 from facepool.errors import PoolChanged, ScanIncomplete
 from facepool.faces.analyze import Analyzer, Faces
+from facepool.faces.facing import direction_angle, direction_words
 from facepool.faces.quality import QualityPolicy
 from facepool.gallery import Gallery, clean_name
 from facepool.thresholds import SAME_SCAN_FMR, ThresholdPolicy

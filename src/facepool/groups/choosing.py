@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from facepool.enroll.identity import Comparison, IdentityCheck
-from facepool.enroll.ring import angle_between, place, relative
+from facepool.enroll.ring import slot_of
 from facepool.enroll.scan import View, choose
+from facepool.faces.facing import angle_between, place, relative
 from facepool.faces.quality import QualityPolicy
 from facepool.types import Image, Pose, Sample, SightedFaces
 
@@ -102,5 +103,6 @@ def _views(samples: Sequence[Sample]) -> list[View]:
     middle = min(poses, key=lambda pose: sum(angle_between(pose, other) for other in poses), default=_STRAIGHT)
     offsets = [_STRAIGHT if sample.pose is None else relative(sample.pose, middle) for sample in samples]
     return [
-        View(sample, offset, place(offset).slot, _NO_PIXELS) for sample, offset in zip(samples, offsets, strict=True)
+        View(sample, offset, slot_of(place(offset)), _NO_PIXELS)
+        for sample, offset in zip(samples, offsets, strict=True)
     ]

@@ -7,16 +7,21 @@ caller's role comes before all this.
 
 import json
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
+from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers
+from starlette.datastructures import FormData, Headers
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.types import Message, Receive
 
 from facepool.web.problems import InvalidRequest, TooLarge
+from facepool.web.spool import SealedForms
 
 ENCODED = "application/x-www-form-urlencoded"
 
@@ -109,6 +114,26 @@ class BoundedRequest(Request):
             body = await self.json_bytes()
             self._value = (await off_the_loop(len(body), _loads, body),)
         return self._value[0]
+
+    async def _get_form(
+        self, *, max_files: float = 1000, max_fields: float = 1000, max_part_size: int = 1024 * 1024
+    ) -> FormData:
+        """As Starlette's, but nobody can read its files on the disk: `facepool.web.spool`."""
+        kind, _ = parse_options_header(self.headers.get("content-type"))
+        if self._form is None and kind == b"multipart/form-data":
+            try:
+                async with aclosing(self.stream()) as stream:
+                    forms = SealedForms(
+                        self.headers,
+                        stream,
+                        max_files=max_files,
+                        max_fields=max_fields,
+                        max_part_size=max_part_size,
+                    )
+                    self._form = await forms.parse()
+            except MultiPartException as error:
+                raise HTTPException(400, error.message) from error
+        return await super()._get_form(max_files=max_files, max_fields=max_fields, max_part_size=max_part_size)
 
 
 PlainRequest = Annotated[BoundedRequest, Depends(Takes(PLAIN))]

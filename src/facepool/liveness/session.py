@@ -1,0 +1,437 @@
+"""One challenge while it is done, frame by frame: ``LivenessSession``.
+
+First the person looks straight ahead, which says what straight ahead is for them and who they are. Then they turn to
+each direction that is asked, and back in between. It is one face from the first frame to the last, without a gap.
+Whoever clearly turns elsewhere has failed: a film that runs through all directions does.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from facepool.faces.analyze import Faces
+from facepool.faces.facing import HeadTurn, apart, direction_words, place, relative
+from facepool.faces.framing import FRAMING_HINTS, FramingFlaw, find_face, stays
+from facepool.faces.quality import QualityPolicy
+from facepool.liveness.challenge import Challenge, Step
+from facepool.liveness.flat import FlatTest
+from facepool.types import Floats, Hint, Pose, one_line
+
+Method = Literal["challenge", "challenge_partial"]
+LivenessReason = Literal[
+    "live",
+    "flat",
+    "not_enough_motion",
+    "wrong_direction",
+    "too_slow",
+    "no_face",
+    "several_faces",
+    "another_face",
+    "cut",
+    "interrupted",
+    "not_the_person",
+]
+"""Why a check came out as it did. ``live`` is the only one that passes."""
+Phase = Literal["straight", "turn", "back", "ended"]
+"""``straight``: the person is to look straight ahead. ``turn``: to turn where the hint says. ``back``: to come back to
+straight ahead. ``ended``: there is a result."""
+
+MEANINGS: Mapping[LivenessReason, str] = {
+    "live": "a head did all that was asked",
+    "flat": "it moves like a flat picture",
+    "not_enough_motion": "the head did not turn far enough to tell it from a picture",
+    "wrong_direction": "the head turned somewhere else than asked",
+    "too_slow": "time was up",
+    "no_face": "the face was gone",
+    "several_faces": "there was more than one face",
+    "another_face": "the face became that of somebody else",
+    "cut": "the face jumped, as when a film is cut or pictures are changed",
+    "interrupted": "pictures stopped coming",
+    "not_the_person": "it is not the person who was to be checked",
+}
+"""One phrase for people."""
+
+# How far a head has to turn, as reach on the ring, and back; and a head for which much is too much.
+_TURN, _PARTIAL_TURN = 1.3, 0.85
+_BACK, _PARTIAL_BACK = 0.6, 0.45
+# Degrees around the ring: so far from what is asked still counts, and from there on it is somewhere else.
+_TOLERANCE_DEG, _ELSEWHERE_DEG = 35.0, 60.0
+# A pose is the median of so much time, of so many frames at least; it stands when it is the same for so long.
+_SMOOTH_S, _SMOOTH_FRAMES = 0.35, 3
+_HOLD_S = 0.25
+# Straight ahead is known after so long and so many frames that differ by no more, as the camera sees it within limits.
+_STEADY_S, _STEADY_FRAMES, _STEADY_DEG = 0.6, 4, 8.0
+_STRAIGHT_DEG = (20.0, 40.0, 30.0)
+_FIND_LIMIT_S, _BACK_LIMIT_S = 20.0, 8.0
+# A face may be gone, or another's, or have company for so long, and frames may lie so far apart.
+_GONE_S = 0.7
+_STRANGERS = 3
+_SILENT_S = 2.0
+_LEAST_IOU = 0.25
+_LENIENT = QualityPolicy(min_sharpness=0.0)
+
+_BREAKING: frozenset[FramingFlaw] = frozenset({"no_face", "uncertain_face", "several_faces"})
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFace:
+    """The face of one frame.
+
+    Attributes:
+        time_s: When; any zero.
+        box: (4,) float32 xyxy in pixels.
+        landmarks: (5, 2) float32 in pixels.
+        pose: As the camera sees it.
+        embedding: (D,) float32, L2 norm 1.
+    """
+
+    time_s: float
+    box: Floats
+    landmarks: Floats
+    pose: Pose
+    embedding: Floats = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LivenessResult:
+    """What came of a challenge.
+
+    Attributes:
+        passed: Whether a live head did what was asked.
+        method: How it was checked; ``challenge_partial`` is weaker.
+        reason: Why.
+        score: 0..1, higher is more alive: the share of the steps that were done, times how much of a head's relief the
+            nose has shown.
+        flatness: 0..1: 0 where the nose has moved against eyes and mouth like a head's, 1 where like a plane's; None
+            where nothing was measured.
+        steps_passed: How many were done.
+        steps: How many were asked.
+        started_s: Time of the first frame.
+        ended_s: Time of the last one that counted.
+        passive: 0..1, what a network says of the pictures, where a user brought one. It decides nothing.
+        embedding: (D,) float32, the person as they looked straight ahead, L2 norm 1; None where they never did.
+    """
+
+    passed: bool
+    method: Method
+    reason: LivenessReason
+    score: float
+    flatness: float | None
+    steps_passed: int
+    steps: int
+    started_s: float
+    ended_s: float
+    passive: float | None = None
+    embedding: Floats | None = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        """Whether it passed, and why."""
+        return one_line(self, f"{'passed' if self.passed else 'failed'}: {self.meaning}")
+
+    @property
+    def meaning(self) -> str:
+        """Why, as a phrase for people."""
+        return MEANINGS[self.reason]
+
+    def refused(self, reason: LivenessReason) -> "LivenessResult":
+        """The same, but not passed, for example because it is not the person whom the check was about."""
+        return replace(self, passed=False, reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class LivenessStep:
+    """What one frame did, and what comes next.
+
+    Attributes:
+        phase: Where the check is.
+        hint: What the person does next; its ``angle_deg`` is where to turn.
+        row: Which of the frame's faces it is about; None where it is none.
+        turn: How the head is turned from the person's own straight ahead; None before that is known, or without a face.
+        number: Of the step that is asked, from 1; 0 before the first.
+        steps: How many there are.
+        progress: 0..1, of the whole check.
+        seconds_left: Until time is up.
+        result: Once there is one.
+    """
+
+    phase: Phase
+    hint: Hint
+    row: int | None
+    turn: HeadTurn | None
+    number: int
+    steps: int
+    progress: float
+    seconds_left: float
+    result: LivenessResult | None = None
+
+    def __repr__(self) -> str:
+        """Which step, and what to do."""
+        return one_line(self, f"step {self.number} of {self.steps}; {self.hint.text}")
+
+    @property
+    def angle_deg(self) -> float | None:
+        """Where to turn, as on the ring; None where it is not about that."""
+        return self.hint.angle_deg
+
+
+class LivenessSession:
+    """One challenge. After its result, further frames change nothing.
+
+    Args:
+        challenge: What is asked.
+        same: The similarity from which on two frames show one person, see ``ThresholdPolicy.same_person``.
+        quality: Which faces are good enough.
+
+    Attributes:
+        challenge: What is asked.
+        result: Once there is one.
+    """
+
+    def __init__(self, challenge: Challenge, same: float, quality: QualityPolicy = _LENIENT) -> None:
+        self.challenge = challenge
+        self.result: LivenessResult | None = None
+        self._same = same
+        self._quality = quality
+        self._turn, self._back = (_PARTIAL_TURN, _PARTIAL_BACK) if challenge.partial else (_TURN, _BACK)
+        self._flat = FlatTest()
+        self._straight: deque[SeenFace] = deque()
+        self._reference: Pose | None = None
+        self._known: list[Floats] = []
+        self._recent: deque[tuple[float, Pose]] = deque()
+        self._last: SeenFace | None = None
+        self._strangers = 0
+        self._started_s: float | None = None
+        self._time_s = 0.0
+        self._gone_since_s: float | None = None
+        self._held_since_s: float | None = None
+        self._held = ""
+        self._phase: Phase = "straight"
+        self._phase_since_s = 0.0
+        self._astray = False
+        self._passed = 0
+
+    @property
+    def embedding(self) -> Floats | None:
+        """(D,) float32, the person as they looked straight ahead; None before that."""
+        return self._known[0] if self._known else None
+
+    def add(self, time_s: float, faces: Faces, image_hw: tuple[int, int]) -> LivenessStep:
+        """Look at one frame.
+
+        Args:
+            time_s: When it was taken, from any zero; times grow.
+            faces: What the analyzer has found in it.
+            image_hw: Height and width of the frame.
+        """
+        row, flaw = find_face(faces, image_hw, self._quality)
+        pose = None if row is None else faces.poses[row]
+        if flaw is not None or row is None or pose is None:
+            return self.miss(time_s, flaw or "no_pose", row)
+        detections = faces.detections
+        face = SeenFace(time_s, detections.boxes[row], detections.landmarks[row], pose, faces.embeddings[row])
+        return self.see(face, row)
+
+    def miss(self, time_s: float, flaw: FramingFlaw, row: int | None = None) -> LivenessStep:
+        """A frame without a face that can be used."""
+        if self.result is None and self._goes_on(time_s):
+            self._miss(flaw)
+        return self._step(FRAMING_HINTS[flaw], row, None)
+
+    def see(self, face: SeenFace, row: int | None = None) -> LivenessStep:
+        """The face of a frame, for those who choose it themselves.
+
+        Args:
+            face: It.
+            row: Of the frame's faces, to be told again.
+        """
+        if self.result is not None or not self._goes_on(face.time_s) or not self._is_theirs(face):
+            return self._step(None, row, None)
+        self._gone_since_s = None
+        self._last = face
+        self._flat.add(face.time_s, face.landmarks)
+        if self._reference is None:
+            self._look_straight(face)
+            return self._step(None, row, None)
+        turn = self._smoothed(face.time_s, relative(face.pose, self._reference))
+        if turn is not None:
+            self._follow(face, turn)
+        return self._step(None, row, turn)
+
+    def interrupt(self) -> LivenessResult:
+        """No more frames will come: what the result is."""
+        if self.result is None:
+            self._end("interrupted")
+        assert self.result is not None  # noqa: S101 # for the type checker: it was just made
+        return self.result
+
+    # One face, all the time.
+
+    def _goes_on(self, time_s: float) -> bool:
+        """Take the time of a frame; whether the check goes on."""
+        if self._started_s is None:
+            self._started_s = self._phase_since_s = time_s
+        elif time_s - self._time_s > _SILENT_S:
+            self._end("interrupted")
+            return False
+        self._time_s = max(self._time_s, time_s)
+        if self._seconds_left() <= 0:
+            self._end(self._out_of_time())
+        return self.result is None
+
+    def _out_of_time(self) -> LivenessReason:
+        if self._reference is None:
+            return "no_face" if self._last is None else "too_slow"
+        return "flat" if self._flat.measure().verdict == "flat" else "too_slow"
+
+    def _miss(self, flaw: FramingFlaw) -> None:
+        self._held = ""
+        if flaw not in _BREAKING:
+            return
+        if self._reference is None:
+            self._straight.clear()
+            return
+        self._gone_since_s = self._time_s if self._gone_since_s is None else self._gone_since_s
+        if self._time_s - self._gone_since_s > _GONE_S:
+            self._end("several_faces" if flaw == "several_faces" else "no_face")
+
+    def _is_theirs(self, face: SeenFace) -> bool:
+        """Whether it is the face of the frame before, and of the person who began."""
+        if self._last is None:
+            return True
+        if not stays(self._last.box, face.box, _LEAST_IOU, face.time_s - self._last.time_s):
+            if self._reference is None:
+                self._straight.clear()
+                return True
+            self._end("cut")
+            return False
+        known = self._known or [one.embedding for one in self._straight]
+        if known and float(np.max(np.stack(known) @ face.embedding)) < self._same:
+            self._strangers += 1
+            if self._reference is None:
+                self._straight.clear()
+            elif self._strangers >= _STRANGERS:
+                self._end("another_face")
+            return False
+        self._strangers = 0
+        return True
+
+    # What it does.
+
+    def _look_straight(self, face: SeenFace) -> None:
+        angles = (face.pose.yaw, face.pose.pitch, face.pose.roll)
+        if any(abs(angle) > limit for angle, limit in zip(angles, _STRAIGHT_DEG, strict=True)):
+            self._straight.clear()
+            return
+        self._straight.append(face)
+        while np.ptp([(one.pose.yaw, one.pose.pitch) for one in self._straight], axis=0).max() > _STEADY_DEG:
+            self._straight.popleft()
+        if len(self._straight) < _STEADY_FRAMES or face.time_s - self._straight[0].time_s < _STEADY_S:
+            return
+        poses = np.array([(one.pose.yaw, one.pose.pitch, one.pose.roll) for one in self._straight])
+        self._reference = Pose(*(float(angle) for angle in np.median(poses, axis=0)))
+        mean = np.mean([one.embedding for one in self._straight], axis=0)
+        self._known.append(np.asarray(mean / np.linalg.norm(mean), np.float32))
+        self._enter("turn")
+
+    def _smoothed(self, time_s: float, offset: Pose) -> HeadTurn | None:
+        self._recent.append((time_s, offset))
+        while len(self._recent) > _SMOOTH_FRAMES and self._recent[0][0] < time_s - _SMOOTH_S:
+            self._recent.popleft()
+        if len(self._recent) < _SMOOTH_FRAMES:
+            return None
+        yaw, pitch = np.median([(pose.yaw, pose.pitch) for _, pose in self._recent], axis=0)
+        return place(Pose(float(yaw), float(pitch), 0.0))
+
+    def _follow(self, face: SeenFace, turn: HeadTurn) -> None:
+        if self._phase == "back":
+            if self._holds("back", holds=turn.reach <= self._back):
+                self._enter("turn")
+            return
+        away = apart(turn.angle_deg, self._asked.angle_deg)
+        far = turn.reach >= self._turn
+        # Beside what is asked a head may still find its way; who comes back from there has gone elsewhere.
+        self._astray = self._astray or (far and away > _TOLERANCE_DEG)
+        gave_up = self._astray and turn.reach <= self._back
+        if gave_up or self._holds("elsewhere", holds=far and away >= _ELSEWHERE_DEG):
+            self._end("wrong_direction")
+        elif self._holds("there", holds=far and away <= _TOLERANCE_DEG):
+            self._known.append(face.embedding)
+            self._passed += 1
+            if self._passed == len(self.challenge.steps):
+                self._judge()
+            else:
+                self._enter("back")
+
+    def _holds(self, what: str, *, holds: bool) -> bool:
+        """Whether something has been so for long enough."""
+        if not holds:
+            self._held = "" if self._held == what else self._held
+            return False
+        if self._held != what:
+            self._held, self._held_since_s = what, self._time_s
+        return self._held_since_s is not None and self._time_s - self._held_since_s >= _HOLD_S
+
+    def _judge(self) -> None:
+        verdict = self._flat.measure().verdict
+        self._end("live" if verdict == "solid" else verdict)
+
+    # Where it is.
+
+    @property
+    def _asked(self) -> Step:
+        return self.challenge.steps[min(self._passed, len(self.challenge.steps) - 1)]
+
+    def _enter(self, phase: Phase) -> None:
+        self._phase, self._phase_since_s, self._held, self._astray = phase, self._time_s, "", False
+
+    def _limit_s(self) -> float:
+        if self._phase == "straight":
+            return _FIND_LIMIT_S
+        return self._asked.limit_s if self._phase == "turn" else _BACK_LIMIT_S
+
+    def _seconds_left(self) -> float:
+        return max(0.0, self._limit_s() - (self._time_s - self._phase_since_s))
+
+    def _end(self, reason: LivenessReason) -> None:
+        self._phase = "ended"
+        flat = self._flat.measure()
+        steps = len(self.challenge.steps)
+        self.result = LivenessResult(
+            passed=reason == "live",
+            method="challenge_partial" if self.challenge.partial else "challenge",
+            reason=reason,
+            score=self._passed / steps * flat.score,
+            flatness=None if self._reference is None else 1 - flat.score,
+            steps_passed=self._passed,
+            steps=steps,
+            started_s=self._started_s or 0.0,
+            ended_s=self._time_s,
+            embedding=self.embedding,
+        )
+
+    def _step(self, hint: Hint | None, row: int | None, turn: HeadTurn | None) -> LivenessStep:
+        steps = len(self.challenge.steps)
+        if self.result is not None:
+            hint = Hint("live" if self.result.passed else "not_live", self.result.meaning)
+        return LivenessStep(
+            phase=self._phase,
+            hint=hint or self._usual_hint(),
+            row=row,
+            turn=turn,
+            number=0 if self._reference is None else min(self._passed + 1, steps),
+            steps=steps,
+            progress=self._passed / steps,
+            seconds_left=0.0 if self.result is not None else self._seconds_left(),
+            result=self.result,
+        )
+
+    def _usual_hint(self) -> Hint:
+        if self._phase == "straight":
+            return Hint("keep_looking_straight", "look straight at the camera")
+        if self._phase == "back":
+            return Hint("back_to_the_middle", "and back, straight at the camera")
+        angle_deg = self._asked.angle_deg
+        return Hint("turn", f"turn your head: {direction_words(angle_deg)}", angle_deg)

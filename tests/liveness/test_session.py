@@ -1,0 +1,101 @@
+from collections.abc import Iterable
+from random import Random
+
+import numpy as np
+import pytest
+
+from facepool.liveness.challenge import DIRECTIONS, Challenge, Step, draw_challenge
+from facepool.liveness.session import LivenessSession, LivenessStep
+from facepool.records import liveness_record
+from support.fake_scan_analyzer import OTHER, PICTURE_HW, FakeScanAnalyzer, Head, embedding
+from support.liveness import FPS, follow, to_and_fro
+
+SAME = 0.5
+LEFT_UP_RIGHT = Challenge((Step("left", 6), Step("up", 6), Step("right", 6)))
+
+
+def watch(session: LivenessSession, heads: Iterable[Head | None]) -> list[LivenessStep]:
+    """Show one frame after the other, None for one without a face."""
+    analyzer = FakeScanAnalyzer()
+    pictures = [analyzer.frame(*([] if head is None else [head])) for head in heads]
+    return [
+        session.add(number / FPS, analyzer.analyze(picture.image_bgr), PICTURE_HW)
+        for number, picture in enumerate(pictures)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_head_that_does_what_is_asked_is_live(seed: int) -> None:
+    challenge = draw_challenge(random=Random(seed))
+    session = LivenessSession(challenge, SAME)
+    steps = watch(session, follow(challenge))
+    result = steps[-1].result
+    assert result is not None
+    assert (result.passed, result.reason, result.steps_passed, result.steps) == (True, "live", 3, 3)
+    assert result.score == 1
+    assert result.embedding is not None
+    assert float(result.embedding @ embedding(Head())) > 0.99
+    asked = [step.angle_deg for step in steps if step.angle_deg is not None]
+    assert list(dict.fromkeys(asked)) == list(dict.fromkeys(step.angle_deg for step in challenge.steps))
+
+
+def test_after_the_result_nothing_changes() -> None:
+    session = LivenessSession(LEFT_UP_RIGHT, SAME)
+    result = watch(session, follow(LEFT_UP_RIGHT))[-1].result
+    (later,) = watch(session, [Head(OTHER)])
+    assert later.result is result
+    assert session.interrupt() is result
+
+
+def test_a_film_that_runs_through_all_directions_fails() -> None:
+    film = follow([Step(direction, 6) for direction in DIRECTIONS])
+    result = watch(LivenessSession(LEFT_UP_RIGHT, SAME), film)[-1].result
+    assert result is not None
+    assert (result.passed, result.reason, result.steps_passed) == (False, "wrong_direction", 1)
+
+
+def test_a_flat_picture_that_is_turned_as_asked_is_flat() -> None:
+    result = watch(LivenessSession(LEFT_UP_RIGHT, SAME), follow(LEFT_UP_RIGHT, Head(flat=True), far=1.6))[-1].result
+    assert result is not None
+    assert (result.passed, result.reason) == (False, "flat")
+
+
+def test_somebody_else_in_between_is_another_face() -> None:
+    heads = [*[Head()] * FPS, *to_and_fro(0, Head(OTHER)), *[Head()] * FPS]
+    result = watch(LivenessSession(LEFT_UP_RIGHT, SAME), heads)[-1].result
+    assert result is not None
+    assert result.reason == "another_face"
+
+
+def test_a_face_that_jumps_is_a_cut() -> None:
+    heads = [*[Head(size=60)] * FPS, *[Head(size=60, at=(280, 200))] * FPS]
+    result = watch(LivenessSession(LEFT_UP_RIGHT, SAME), heads)[-1].result
+    assert result is not None
+    assert result.reason == "cut"
+
+
+@pytest.mark.parametrize(
+    ("heads", "reason"),
+    [
+        ([Head()] * FPS * 9, "too_slow"),
+        ([None] * FPS * 21, "no_face"),
+        ([Head()] * FPS + [None] * FPS, "no_face"),
+        ([Head()] * FPS + [Head(yaw=20)] * FPS * 10, "too_slow"),
+    ],
+)
+def test_time_is_limited(heads: list[Head | None], reason: str) -> None:
+    result = watch(LivenessSession(LEFT_UP_RIGHT, SAME), heads)[-1].result
+    assert result is not None
+    assert (result.passed, result.reason) == (False, reason)
+
+
+def test_a_record_says_how_and_why_and_nothing_of_the_person() -> None:
+    session = LivenessSession(LEFT_UP_RIGHT, SAME)
+    watch(session, follow(LEFT_UP_RIGHT))
+    assert session.result is not None
+    assert liveness_record(session.result) == {
+        "passed": True, "method": "challenge", "reason": "live", "score": 1.0, "flatness": 0.0,
+        "steps": 3, "steps_passed": 3, "passive": None,
+    }  # fmt: skip
+    assert np.asarray(session.result.embedding).shape == (32,)
+    assert repr(session.result) == "<LivenessResult: passed: a head did all that was asked>"
