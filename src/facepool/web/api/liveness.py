@@ -15,7 +15,6 @@ The token stands for the person who was seen, once, for the same client: ``/v1/v
 ``/v1/persons/{name}/samples`` take it as the header ``Facepool-Liveness``.
 """
 
-import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -31,7 +30,7 @@ from facepool.records import bbox_record
 from facepool.types import Floats
 from facepool.web.api.live import Message, SentFrame, converse, dropped, error_message
 from facepool.web.api.pictures import REQUEST_BODY, SentPictures, looked_at
-from facepool.web.api.schemas import Body, Tenths
+from facepool.web.api.schemas import Body, FourDigits, Tenths
 from facepool.web.middleware.authentication import Recognizing, Share, share_of
 from facepool.web.problems import InvalidRequest, ServerBusy
 from facepool.web.routes import BoundedRoute
@@ -73,6 +72,13 @@ class CheckHint(BaseModel):
     angle_deg: float | None = Field(description="Where to turn: 0 is the picture's right side, 90 up; null: nowhere")
 
 
+class CheckTurn(BaseModel):
+    """Where the head is turned to, from the person's own straight ahead."""
+
+    angle_deg: Tenths = Field(description="0 is the picture's right side, 90 up")
+    reach: FourDigits = Field(description="How far: 1 is the edge of the ring")
+
+
 class CheckProgress(BaseModel):
     """How far a check is."""
 
@@ -82,7 +88,8 @@ class CheckProgress(BaseModel):
     steps: int
     progress: float = Field(ge=0, le=1)
     seconds_left: Tenths = Field(description="For what the hint says")
-    bbox: tuple[float, float, float, float] | None = Field(description="Of the face in the last frame; null: none")
+    turn: CheckTurn | None = Field(description="null: straight ahead is not known yet, or there is no face")
+    bbox: list[float] | None = Field(description="Of the face in the last frame; null: none")
     liveness: LivenessRecord | None = Field(description="What came out; null: it is not over")
     meaning: str | None = Field(description="The same as a phrase")
     liveness_token: str | None = Field(description="Stands for the person, once; null: it is not over, or not passed")
@@ -124,7 +131,7 @@ async def follow_liveness(
     They count as taken between the frames before and now, whatever they say of themselves. The last answer is given
     again to whoever asks again.
     """
-    came_s = time.monotonic()
+    came_s = services.liveness.clock()
     check = await run_in_threadpool(services.liveness.find, check_id, token, share)
     if check.turn.locked():
         raise ServerBusy("The frames before are still looked at", fix="Send the next when they are answered")
@@ -239,7 +246,7 @@ class _Checker:
 
 
 def _progress(step: LivenessStep, box: Floats | None, concluded: Concluded | None) -> CheckProgress:
-    hint = step.hint
+    hint, turn = step.hint, step.turn
     ends_at = None if concluded is None else concluded.token_ends_at
     return CheckProgress(
         phase=step.phase,
@@ -248,6 +255,7 @@ def _progress(step: LivenessStep, box: Floats | None, concluded: Concluded | Non
         steps=step.steps,
         progress=round(step.progress, 4),
         seconds_left=step.seconds_left,
+        turn=None if turn is None else CheckTurn(angle_deg=turn.angle_deg, reach=turn.reach),
         bbox=None if box is None else bbox_record(box),
         liveness=None if concluded is None else concluded.liveness,
         meaning=None if concluded is None else concluded.meaning,

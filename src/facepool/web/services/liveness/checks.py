@@ -86,7 +86,7 @@ class LivenessCheck:
         caller: Caller,
         challenge: Challenge,
         same: float,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float],
     ) -> None:
         self.drawn = drawn
         self.caller = caller
@@ -141,10 +141,22 @@ class LivenessChecks:
         results: Of all processes.
         audit: Is told how each has ended.
         policy: From which similarity on two frames show one person.
+        clock: Seconds of a monotonic clock.
+
+    Attributes:
+        results: Of all processes.
+        clock: By which frames come.
     """
 
-    def __init__(self, results: LivenessResults, audit: Audit, policy: Callable[[], ThresholdPolicy]) -> None:
+    def __init__(
+        self,
+        results: LivenessResults,
+        audit: Audit,
+        policy: Callable[[], ThresholdPolicy],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.results = results
+        self.clock = clock
         self._audit = audit
         self._policy = policy
         self._lock = threading.Lock()
@@ -162,7 +174,7 @@ class LivenessChecks:
             lambda steps: longest_s(draw_challenge(steps, partial=partial)) + _SPARE_S,
         )
         challenge = draw_challenge(drawn.steps, partial=partial)
-        return LivenessCheck(drawn, caller, challenge, self._policy().same_person(SAME_SCAN_FMR).value)
+        return LivenessCheck(drawn, caller, challenge, self._policy().same_person(SAME_SCAN_FMR).value, self.clock)
 
     def begin_posted(self, client: str, caller: Caller, *, partial: bool) -> LivenessCheck:
         """Draw a challenge for a client who posts frames, one request after another, to this process.
