@@ -19,7 +19,7 @@ from facepool.liveness.challenge import Challenge
 from facepool.liveness.session import LivenessResult
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.pictures import RecognizedFaces
-from facepool.types import Decision, Detections, Floats, Frame, Person, Pose, Sighting, Template
+from facepool.types import Consent, Decision, Detections, Floats, Frame, Person, Pose, Sighting, Template
 
 Record = dict[str, object]
 
@@ -33,7 +33,11 @@ def face_records(frame: Frame, faces: RecognizedFaces, *, say_when_empty: bool) 
     if len(faces) == 0:
         return [_where(frame) | _nothing("no_face")] if say_when_empty else []
     return [
-        _where(frame) | _box(faces.detections, row) | _decided(decision) | {"reason": decision.reason}
+        _where(frame)
+        | _box(faces.detections, row)
+        | _decided(decision)
+        | {"reason": decision.reason}
+        | ({} if faces.passive is None else {"passive": rounded(faces.passive[row], 4)})
         for row, decision in enumerate(faces.decisions)
     ]
 
@@ -55,7 +59,8 @@ def embedded_record(faces: Faces, row: int) -> Record:
 
 def named_record(faces: RecognizedFaces, row: int) -> Record:
     """A face with its decision, and the nearest people."""
-    return found_record(faces.detections, row) | decision_record(faces.decisions[row])
+    passive = None if faces.passive is None else rounded(faces.passive[row], 4)
+    return found_record(faces.detections, row) | decision_record(faces.decisions[row]) | {"passive": passive}
 
 
 def decision_record(decision: Decision) -> Record:
@@ -130,6 +135,17 @@ def person_record(person: Person) -> Record:
         "notes": person.notes,
         "tags": list(person.tags),
         "external_id": person.external_id or None,
+    }
+
+
+def consent_record(consent: Consent) -> Record:
+    """To what somebody has agreed."""
+    return {
+        "id": consent.id,
+        "given_at": consent.given_at,
+        "recorded_by": consent.recorded_by,
+        "method": consent.method,
+        "text": consent.text,
     }
 
 

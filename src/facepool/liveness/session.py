@@ -6,7 +6,7 @@ Whoever clearly turns elsewhere has failed: a film that runs through all directi
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -71,6 +71,7 @@ _GONE_S = 0.7
 _STRANGERS = 3
 _SILENT_S = 2.0
 _LEAST_IOU = 0.25
+_PASSIVE_EVERY_S = 0.5
 _LENIENT = QualityPolicy(min_sharpness=0.0)
 
 _BREAKING: frozenset[FramingFlaw] = frozenset({"no_face", "uncertain_face", "several_faces"})
@@ -111,7 +112,8 @@ class LivenessResult:
         steps: How many were asked.
         started_s: Time of the first frame.
         ended_s: Time of the last one that counted.
-        passive: 0..1, what a network says of the pictures, where a user brought one. It decides nothing.
+        passive: 0..1, what networks say of the pictures in which they looked straight ahead, on average, where a user
+            brought any. It decides nothing.
         embedding: (D,) float32, the person as they looked straight ahead, L2 norm 1; None where they never did.
     """
 
@@ -217,6 +219,9 @@ class LivenessSession:
         self._phase_since_s = 0.0
         self._astray = False
         self._passed = 0
+        self._is_straight = False
+        self._passive: list[float] = []
+        self._passive_at_s = -_PASSIVE_EVERY_S
 
     @property
     def embedding(self) -> Floats | None:
@@ -254,7 +259,7 @@ class LivenessSession:
         """
         if self.result is not None or not self._goes_on(face.time_s) or not self._is_theirs(face):
             return self._step(None, row, None)
-        self._gone_since_s = None
+        self._gone_since_s, self._is_straight = None, False
         self._last = face
         self._flat.add(face.time_s, face.landmarks)
         if self._reference is None:
@@ -264,6 +269,22 @@ class LivenessSession:
         if turn is not None:
             self._follow(face, turn)
         return self._step(None, row, turn)
+
+    def ask(self, passive_scores: Callable[[], Floats | None]) -> None:
+        """Have networks that look at one picture judge the face of the last frame, while it looks straight ahead.
+
+        Twice a second at most; what they say becomes ``passive`` of the result, and decides nothing.
+
+        Args:
+            passive_scores: Is called if it is time for that: (1,) of that face, None without such networks; see
+                ``Analyzer.passive_scores``.
+        """
+        if self.result is not None or not self._is_straight or self._time_s - self._passive_at_s < _PASSIVE_EVERY_S:
+            return
+        scores = passive_scores()
+        if scores is not None:
+            self._passive.append(float(scores[0]))
+            self._passive_at_s = self._time_s
 
     def interrupt(self) -> LivenessResult:
         """No more frames will come: what the result is."""
@@ -292,7 +313,7 @@ class LivenessSession:
         return "flat" if self._flat.measure().verdict == "flat" else "too_slow"
 
     def _miss(self, flaw: FramingFlaw) -> None:
-        self._held = ""
+        self._held, self._is_straight = "", False
         if flaw not in _BREAKING:
             return
         if self._reference is None:
@@ -331,6 +352,7 @@ class LivenessSession:
             self._straight.clear()
             return
         self._straight.append(face)
+        self._is_straight = True
         while np.ptp([(one.pose.yaw, one.pose.pitch) for one in self._straight], axis=0).max() > _STEADY_DEG:
             self._straight.popleft()
         if len(self._straight) < _STEADY_FRAMES or face.time_s - self._straight[0].time_s < _STEADY_S:
@@ -351,6 +373,7 @@ class LivenessSession:
         return place(Pose(float(yaw), float(pitch), 0.0))
 
     def _follow(self, face: SeenFace, turn: HeadTurn) -> None:
+        self._is_straight = turn.reach <= self._back
         if self._phase == "back":
             if self._holds("back", holds=turn.reach <= self._back):
                 self._enter("turn")
@@ -414,6 +437,7 @@ class LivenessSession:
             steps=steps,
             started_s=self._started_s or 0.0,
             ended_s=self._time_s,
+            passive=float(np.mean(self._passive)) if self._passive else None,
             embedding=self.embedding,
         )
 

@@ -17,6 +17,7 @@ from facepool.web.services.liveness.record import LivenessRecord
 from facepool.web.services.liveness.results import PassedCheck
 from support.fake_scan_analyzer import ME, OTHER, SPACE, FakeScanAnalyzer, Head, embedding, still
 from support.liveness import turned
+from support.screen import until
 from support.web_client import HERE, client_of, png, sent
 
 FPS = 8
@@ -275,7 +276,7 @@ def test_who_gives_up_or_leaves_has_failed(web: TestClient, analyzer: FakeScanAn
             if not leave:
                 socket.send_json({"do": "stop"})
                 assert socket.receive_json()["liveness"]["reason"] == "interrupted"
-    assert actions(web)[:2] == 2 * ["failed a liveness check"]
+    assert until(lambda: actions(web) == 2 * ["failed a liveness check"])
     with web.websocket_connect(f"{HERE}/v1/liveness") as socket:
         assert Camera(socket, analyzer, clock).start()["steps"] == 5
 

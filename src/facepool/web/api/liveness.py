@@ -20,14 +20,16 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Literal
 
+import numpy as np
 from fastapi import APIRouter, Header, Path, WebSocket
 from pydantic import BaseModel, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from facepool.errors import FacepoolError
+from facepool.faces.analyze import Analyzer, Faces
 from facepool.liveness.session import LivenessStep, Phase
 from facepool.records import bbox_record
-from facepool.types import Floats
+from facepool.types import Floats, ReducedImage
 from facepool.web.api.live import Message, SentFrame, converse, dropped, error_message
 from facepool.web.api.pictures import REQUEST_BODY, SentPictures, looked_at
 from facepool.web.api.schemas import Body, FourDigits, Tenths
@@ -136,20 +138,27 @@ async def follow_liveness(
     if check.turn.locked():
         raise ServerBusy("The frames before are still looked at", fix="Send the next when they are answered")
     async with check.turn:
-        analyze = partial(services.engine.analyzer.analyze, moving=True)
+        analyze = partial(_analyze, services.engine.analyzer)
         analyzed = await looked_at(services.engine, share, pictures, analyze)
 
         def follow() -> CheckProgress:
             times = check.times(len(analyzed), came_s)
             for picture, time_s in zip(analyzed, times, strict=True):
-                step = check.add(picture.found, (picture.height, picture.width), time_s)
+                faces, passive = picture.found
+                step = check.add(faces, (picture.height, picture.width), time_s, passive)
                 if step.result is not None:
                     break
-            boxes = picture.found.detections.boxes
+            boxes = faces.detections.boxes
             concluded = None if step.result is None else services.liveness.conclude(check, step.result)
             return _progress(step, None if step.row is None else boxes[step.row], concluded)
 
         return await run_in_threadpool(follow)
+
+
+def _analyze(analyzer: Analyzer, picture: ReducedImage) -> tuple[Faces, Floats | None]:
+    """The faces of a frame; of a single one, also what networks for pictures say of it, where there are any."""
+    faces = analyzer.analyze(picture, moving=True)
+    return faces, analyzer.passive_scores(picture, faces.detections) if len(faces) == 1 else None
 
 
 @router.websocket("")
@@ -215,7 +224,12 @@ class _Checker:
         image_bgr = engine.decoder.decode(sent.picture, FRAME_LIMITS)
         faces = engine.analyzer.analyze(image_bgr, moving=True)
         height, width = image_bgr.shape[:2]
-        step = check.add(faces, (height, width), sent.came_s)
+        step = check.add(
+            faces,
+            (height, width),
+            sent.came_s,
+            lambda row: engine.analyzer.passive_scores(image_bgr, faces.detections[np.array([row])]),
+        )
         if step.result is not None:
             return {"frame": sent.number} | self._result(self._services.liveness.conclude(check, step.result))
         box = None if step.row is None else faces.detections.boxes[step.row]

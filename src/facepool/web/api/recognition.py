@@ -68,17 +68,18 @@ async def recognize(
     """
     if not pictures and not proof.given:
         raise no_picture()
-    analyzed = await looked_at(services.engine, share, pictures, services.engine.embed)
+    analyzed = await looked_at(services.engine, share, pictures, services.engine.embed_and_score)
     seen = await proof.take()
 
     def decide(pool: Pool) -> tuple[list[RecognizedFaces], Decision | None]:
         options = services.settings.recognize_options()
         recognizer = Recognizer(services.engine.analyzer, pool, services.policy, options)
-        named = recognizer.decide([picture.found for picture in analyzed])
+        named = recognizer.decide([picture.found.embedded for picture in analyzed])
+        named = [replace(faces, passive=one.found.passive) for faces, one in zip(named, analyzed, strict=True)]
         if seen is None:
             return named, None
         live = recognizer.decide_embeddings(seen.embedding[np.newaxis])[0]
-        shown = [[proof.shows(seen, face) for face in picture.found[1]] for picture in analyzed]
+        shown = [[proof.shows(seen, face) for face in picture.found.embedded[1]] for picture in analyzed]
         return [_only_live(faces, live, rows) for faces, rows in zip(named, shown, strict=True)], live
 
     named, live = await services.pool.run(decide)
@@ -121,17 +122,14 @@ async def verify(
 
     With a liveness check, one picture is compared with the person who has made it.
     """
-    expected = 1 if proof.given else 2
-    if len(pictures) != expected:
-        whom = (
-            "One picture is compared with the person of the liveness check"
-            if proof.given
-            else ("Two pictures are compared")
-        )
-        raise InputError(f"{whom}, not {len(pictures)}", fix=f"Send {'one' if proof.given else 'two'}")
-    analyzed = [picture.found for picture in await looked_at(services.engine, share, pictures, services.engine.embed)]
-    rows = [largest_face(found[0], which) for found, which in zip(analyzed, ("first", "second"), strict=False)]
-    faces = [embeddings[row] for (_, embeddings), row in zip(analyzed, rows, strict=True)]
+    if len(pictures) != (1 if proof.given else 2):
+        raise _wrong_count(len(pictures), is_live=proof.given)
+    looks = [
+        picture.found for picture in await looked_at(services.engine, share, pictures, services.engine.embed_and_score)
+    ]
+    rows = [largest_face(one.embedded[0], which) for one, which in zip(looks, ("first", "second"), strict=False)]
+    faces = [one.embedded[1][row] for one, row in zip(looks, rows, strict=True)]
+    passive = [scores for one, row in zip(looks, rows, strict=True) if (scores := one.passive_of(row)) is not None]
     seen = await proof.take()
     similarity = cosine(faces[0], faces[1] if seen is None else seen.embedding)
     threshold = services.policy.verification()
@@ -143,10 +141,17 @@ async def verify(
             "similarity": round(similarity, 4),
             "threshold": round(threshold.value, 4),
             "meaning": threshold.meaning,
-            "faces": [found_record(found, row) for (found, _), row in zip(analyzed, rows, strict=True)],
+            "faces": [found_record(one.embedded[0], row) for one, row in zip(looks, rows, strict=True)],
+            "passive": [round(float(scores[0]), 4) for scores in passive] or None,
             "liveness": None if seen is None else seen.liveness,
         }
     )
+
+
+def _wrong_count(count: int, *, is_live: bool) -> InputError:
+    if is_live:
+        return InputError(f"One picture is compared with the person of the check, not {count}", fix="Send one")
+    return InputError(f"Two pictures are compared, not {count}", fix="Send two")
 
 
 @router.post("/groups", openapi_extra=REQUEST_BODY)

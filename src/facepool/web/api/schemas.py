@@ -70,6 +70,9 @@ class EmbeddedFace(FoundFace):
     pose: PoseAngles | None
 
 
+_PASSIVE = "Of networks of the operator's (task `pad`), 1: alive; an opinion that decides nothing. null: there are none"
+
+
 class CandidatePerson(BaseModel):
     """Somebody whom a face resembles."""
 
@@ -88,6 +91,7 @@ class Decided(BaseModel):
     margin: float | None = Field(description="Best candidate minus runner-up")
     reason: Reason = Field(description="`match` is the only one that names a person")
     candidates: list[CandidatePerson] = Field(description="The nearest people, best first")
+    passive: Share | None = Field(None, description=f"How alive the face looks. {_PASSIVE}")
 
 
 class NamedFace(Decided, FoundFace):
@@ -158,6 +162,7 @@ class Verified(BaseModel):
     threshold: float
     meaning: str = Field(description="What the threshold stands for")
     faces: list[FoundFace] = Field(description="What was compared, one of each picture")
+    passive: list[Share] | None = Field(None, description=f"How alive the faces of the pictures look. {_PASSIVE}")
     liveness: LivenessRecord | None = Field(description="The liveness check; null: none was sent")
 
 

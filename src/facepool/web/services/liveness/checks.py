@@ -16,6 +16,7 @@ from facepool.liveness.challenge import FEWEST_STEPS, PARTIAL_STEPS, Challenge, 
 from facepool.liveness.session import LivenessResult, LivenessSession, LivenessStep, longest_s
 from facepool.records import liveness_record
 from facepool.thresholds import SAME_SCAN_FMR, ThresholdPolicy
+from facepool.types import Floats
 from facepool.web.problems import RequestError, ServerBusy, TooManyRequests
 from facepool.web.services.audit import Audit
 from facepool.web.services.keys import Caller
@@ -108,16 +109,27 @@ class LivenessCheck:
         now_s = self._clock()
         return now_s > self._ends_s or now_s - self._last_s > _SILENT_S
 
-    def add(self, faces: Faces, image_hw: tuple[int, int], came_s: float) -> LivenessStep:
+    def add(
+        self,
+        faces: Faces,
+        image_hw: tuple[int, int],
+        came_s: float,
+        passive: Callable[[int], Floats | None] | Floats | None = None,
+    ) -> LivenessStep:
         """Look at one frame.
 
         Args:
             faces: What was found in it.
             image_hw: Its height and width.
             came_s: When it was here, by the clock.
+            passive: (1,) of the one face, what networks for pictures say of it, or how to ask them of that of a row;
+                None: there are none.
         """
         self._last_s = max(self._last_s, came_s)
-        return self._session.add(self._last_s - self._began_s, faces, image_hw)
+        step = self._session.add(self._last_s - self._began_s, faces, image_hw)
+        if (row := step.row) is not None:
+            self._session.ask(lambda: passive(row) if callable(passive) else passive)
+        return step
 
     def times(self, count: int, came_s: float) -> list[float]:
         """When frames that came together count as taken: evenly between the one before and now, by the clock.
