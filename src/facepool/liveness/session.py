@@ -156,6 +156,7 @@ class LivenessStep:
         steps: How many there are.
         progress: 0..1, of the whole check.
         seconds_left: Until time is up.
+        limit_s: How many there were when it was asked.
         result: Once there is one.
     """
 
@@ -167,6 +168,7 @@ class LivenessStep:
     steps: int
     progress: float
     seconds_left: float
+    limit_s: float
     result: LivenessResult | None = None
 
     def __repr__(self) -> str:
@@ -454,6 +456,7 @@ class LivenessSession:
             steps=steps,
             progress=self._passed / steps,
             seconds_left=0.0 if self.result is not None else self._seconds_left(),
+            limit_s=self._limit_s(),
             result=self.result,
         )
 
