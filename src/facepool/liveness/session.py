@@ -13,11 +13,11 @@ from typing import Literal
 import numpy as np
 
 from facepool.faces.analyze import Faces
-from facepool.faces.facing import HeadTurn, apart, direction_words, place, relative
+from facepool.faces.facing import HeadTurn, apart, direction_words
 from facepool.faces.framing import FRAMING_HINTS, FramingFlaw, find_face, stays
 from facepool.faces.quality import QualityPolicy
 from facepool.liveness.challenge import Challenge, Step
-from facepool.liveness.flat import FlatTest
+from facepool.liveness.flat import Flatness, NosePlace, NoseTrack, Parallax, judge, parallax_of, typical
 from facepool.types import Floats, Hint, Pose, one_line
 
 Method = Literal["challenge", "challenge_partial"]
@@ -54,17 +54,18 @@ MEANINGS: Mapping[LivenessReason, str] = {
 }
 """One phrase for people."""
 
-# How far a head has to turn, as reach on the ring, and back; and a head for which much is too much.
-_TURN, _PARTIAL_TURN = 1.3, 0.85
-_BACK, _PARTIAL_BACK = 0.6, 0.45
+# How far a head has to turn, in clear turns, and back; and a head for which much is too much.
+_TURN, _PARTIAL_TURN = 1.0, 0.65
+_BACK, _PARTIAL_BACK = 0.5, 0.35
+_ASTRAY = 1.5
+_TILTED = 0.8
 # Degrees around the ring: so far from what is asked still counts, and from there on it is somewhere else.
 _TOLERANCE_DEG, _ELSEWHERE_DEG = 35.0, 60.0
-# A pose is the median of so much time, of so many frames at least; it stands when it is the same for so long.
-_SMOOTH_S, _SMOOTH_FRAMES = 0.35, 3
+# A turn counts when it is held for so long.
 _HOLD_S = 0.25
 # Straight ahead is known after so long and so many frames that differ by no more, as the camera sees it within limits.
 _STEADY_S, _STEADY_FRAMES, _STEADY_DEG = 0.6, 4, 8.0
-_STRAIGHT_DEG = (20.0, 40.0, 30.0)
+_STRAIGHT_DEG = (20.0, 40.0, 20.0)
 _FIND_LIMIT_S, _BACK_LIMIT_S = 20.0, 8.0
 # A face may be gone, or another's, or have company for so long, and frames may lie so far apart.
 _GONE_S = 0.7
@@ -196,11 +197,13 @@ class LivenessSession:
         self._same = same
         self._quality = quality
         self._turn, self._back = (_PARTIAL_TURN, _PARTIAL_BACK) if challenge.partial else (_TURN, _BACK)
-        self._flat = FlatTest()
+        self._track = NoseTrack()
         self._straight: deque[SeenFace] = deque()
-        self._reference: Pose | None = None
+        self._places: deque[NosePlace] = deque()
+        self._reference: NosePlace | None = None
+        self._turned: list[Parallax] = []
+        self._tilted: list[Parallax] = []
         self._known: list[Floats] = []
-        self._recent: deque[tuple[float, Pose]] = deque()
         self._last: SeenFace | None = None
         self._strangers = 0
         self._started_s: float | None = None
@@ -251,14 +254,18 @@ class LivenessSession:
             return self._step(None, row, None)
         self._gone_since_s = None
         self._last = face
-        self._flat.add(face.time_s, face.landmarks)
-        if self._reference is None:
-            self._look_straight(face)
+        place = self._track.add(face.time_s, face.landmarks)
+        if place is None:
             return self._step(None, row, None)
-        turn = self._smoothed(face.time_s, relative(face.pose, self._reference))
-        if turn is not None:
-            self._follow(face, turn)
-        return self._step(None, row, turn)
+        if self._reference is None:
+            self._look_straight(face, place)
+            return self._step(None, row, None)
+        parallax = parallax_of(place, self._reference)
+        if parallax is None:
+            self._held = ""
+            return self._step(Hint("hold_upright", "keep your head upright"), row, None)
+        self._follow(face, parallax)
+        return self._step(None, row, parallax.turn)
 
     def interrupt(self) -> LivenessResult:
         """No more frames will come: what the result is."""
@@ -284,7 +291,7 @@ class LivenessSession:
     def _out_of_time(self) -> LivenessReason:
         if self._reference is None:
             return "no_face" if self._last is None else "too_slow"
-        return "flat" if self._flat.measure().verdict == "flat" else "too_slow"
+        return "flat" if judge([], self._tilted).verdict == "flat" else "too_slow"
 
     def _miss(self, flaw: FramingFlaw) -> None:
         self._held = ""
@@ -320,44 +327,41 @@ class LivenessSession:
 
     # What it does.
 
-    def _look_straight(self, face: SeenFace) -> None:
+    def _look_straight(self, face: SeenFace, place: NosePlace) -> None:
         angles = (face.pose.yaw, face.pose.pitch, face.pose.roll)
         if any(abs(angle) > limit for angle, limit in zip(angles, _STRAIGHT_DEG, strict=True)):
             self._straight.clear()
+            self._places.clear()
             return
         self._straight.append(face)
+        self._places.append(place)
         while np.ptp([(one.pose.yaw, one.pose.pitch) for one in self._straight], axis=0).max() > _STEADY_DEG:
             self._straight.popleft()
+            self._places.popleft()
         if len(self._straight) < _STEADY_FRAMES or face.time_s - self._straight[0].time_s < _STEADY_S:
             return
-        poses = np.array([(one.pose.yaw, one.pose.pitch, one.pose.roll) for one in self._straight])
-        self._reference = Pose(*(float(angle) for angle in np.median(poses, axis=0)))
+        self._reference = typical(self._places)
         mean = np.mean([one.embedding for one in self._straight], axis=0)
         self._known.append(np.asarray(mean / np.linalg.norm(mean), np.float32))
         self._enter("turn")
 
-    def _smoothed(self, time_s: float, offset: Pose) -> HeadTurn | None:
-        self._recent.append((time_s, offset))
-        while len(self._recent) > _SMOOTH_FRAMES and self._recent[0][0] < time_s - _SMOOTH_S:
-            self._recent.popleft()
-        if len(self._recent) < _SMOOTH_FRAMES:
-            return None
-        yaw, pitch = np.median([(pose.yaw, pose.pitch) for _, pose in self._recent], axis=0)
-        return place(Pose(float(yaw), float(pitch), 0.0))
-
-    def _follow(self, face: SeenFace, turn: HeadTurn) -> None:
+    def _follow(self, face: SeenFace, parallax: Parallax) -> None:
+        turn = parallax.turn
         if self._phase == "back":
             if self._holds("back", holds=turn.reach <= self._back):
                 self._enter("turn")
             return
+        if parallax.tilt >= _TILTED:
+            self._tilted.append(parallax)
         away = apart(turn.angle_deg, self._asked.angle_deg)
-        far = turn.reach >= self._turn
         # Beside what is asked a head may still find its way; who comes back from there has gone elsewhere.
-        self._astray = self._astray or (far and away > _TOLERANCE_DEG)
+        self._astray = self._astray or (turn.reach >= _ASTRAY * self._turn and away > _TOLERANCE_DEG)
         gave_up = self._astray and turn.reach <= self._back
-        if gave_up or self._holds("elsewhere", holds=far and away >= _ELSEWHERE_DEG):
+        elsewhere = turn.reach >= _ASTRAY * self._turn and away >= _ELSEWHERE_DEG
+        if gave_up or self._holds("elsewhere", holds=elsewhere):
             self._end("wrong_direction")
-        elif self._holds("there", holds=far and away <= _TOLERANCE_DEG):
+        elif self._holds("there", holds=turn.reach >= self._turn and away <= _TOLERANCE_DEG):
+            self._turned.append(parallax)
             self._known.append(face.embedding)
             self._passed += 1
             if self._passed == len(self.challenge.steps):
@@ -375,8 +379,11 @@ class LivenessSession:
         return self._held_since_s is not None and self._time_s - self._held_since_s >= _HOLD_S
 
     def _judge(self) -> None:
-        verdict = self._flat.measure().verdict
+        verdict = self._flatness().verdict
         self._end("live" if verdict == "solid" else verdict)
+
+    def _flatness(self) -> Flatness:
+        return judge(self._turned, self._tilted)
 
     # Where it is.
 
@@ -397,7 +404,7 @@ class LivenessSession:
 
     def _end(self, reason: LivenessReason) -> None:
         self._phase = "ended"
-        flat = self._flat.measure()
+        flat = self._flatness()
         steps = len(self.challenge.steps)
         self.result = LivenessResult(
             passed=reason == "live",
