@@ -32,7 +32,7 @@ from facepool.errors import ConfigError, PathMissing
 from facepool.faces.detect import DETECTOR_PRESETS, DetectOptions, DetectorPreset
 from facepool.faces.load import PrecisionChoice
 from facepool.files import users_folder
-from facepool.gallery.address import PoolAddress, PostgresAddress, pool_address
+from facepool.gallery.address import EncryptedFile, PoolAddress, PostgresAddress, pool_address
 from facepool.gallery.collections import DEFAULT, check_collection, collection_address
 from facepool.gallery.sightings import InboxBounds
 from facepool.groups.keeper import KeepOptions
@@ -42,7 +42,7 @@ from facepool.recognize.pictures import RecognizeOptions
 from facepool.recognize.sightings import FACES_KEPT
 from facepool.search import Place, SearchChoice
 from facepool.thresholds import TARGET_FPIR
-from facepool.types import Turn
+from facepool.types import Consent, Turn
 
 ENVIRONMENT_PREFIX = "FACEPOOL_"
 _DETECT = DetectOptions()
@@ -94,7 +94,9 @@ def _shown_address(pool: PoolAddress, info: SerializationInfo) -> object:
 
 
 PoolSetting = Annotated[
-    Path | InstanceOf[PostgresAddress], BeforeValidator(_address_of_pool), PlainSerializer(_shown_address)
+    Path | InstanceOf[EncryptedFile] | InstanceOf[PostgresAddress],
+    BeforeValidator(_address_of_pool),
+    PlainSerializer(_shown_address),
 ]
 """Where people are kept."""
 LEAST_EVERY_S = 0.1
@@ -135,6 +137,9 @@ class Settings(BaseModel):
     pool: PoolSetting = Field(
         default_factory=default_pool,
         description="Where people are kept: a .db file, a .npy file or postgresql://user@host/database",
+    )
+    key_file: Path | None = Field(
+        None, description="File with the key of an encrypted pool; without it nobody can read the pool"
     )
     collection: str = Field(
         DEFAULT,
@@ -281,7 +286,7 @@ class Settings(BaseModel):
             raise ValueError("it is no topic")
         return prefix.strip("/")
 
-    @field_validator("pool", "models_dir", "offline_dir")
+    @field_validator("pool", "key_file", "models_dir", "offline_dir")
     @classmethod
     def _expand_home(cls, path: PoolAddress | None) -> PoolAddress | None:
         """``~`` means the home folder here as it does in a shell; it stays for a user without one."""
@@ -314,7 +319,13 @@ class Settings(BaseModel):
         return turned(CaptureOptions(threads=self.threads, every_s=self.every), self.rotate, find_turn)
 
     def enroll_options(
-        self, *, force: bool = False, keep_pictures: bool = False, appearance: str = "", partial: bool = False
+        self,
+        *,
+        force: bool = False,
+        keep_pictures: bool = False,
+        appearance: str = "",
+        partial: bool = False,
+        consent: Consent | None = None,
     ) -> EnrollOptions:
         """Which views are worth keeping."""
         return EnrollOptions(
@@ -326,6 +337,7 @@ class Settings(BaseModel):
             keep_pictures=keep_pictures,
             appearance=appearance,
             partial=partial,
+            consent=consent,
         )
 
     def recognize_options(self) -> RecognizeOptions:

@@ -19,7 +19,7 @@ from facepool.liveness.challenge import Challenge
 from facepool.liveness.session import LivenessResult
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.pictures import RecognizedFaces
-from facepool.types import Decision, Detections, Floats, Frame, Person, Pose, Sighting, Template
+from facepool.types import Consent, Decision, Detections, Floats, Frame, Person, Pose, Sighting, Template
 
 Record = dict[str, object]
 
@@ -33,7 +33,11 @@ def face_records(frame: Frame, faces: RecognizedFaces, *, say_when_empty: bool) 
     if len(faces) == 0:
         return [_where(frame) | _nothing("no_face")] if say_when_empty else []
     return [
-        _where(frame) | _box(faces.detections, row) | _decided(decision) | {"reason": decision.reason}
+        _where(frame)
+        | _box(faces.detections, row)
+        | _decided(decision)
+        | {"reason": decision.reason}
+        | ({} if faces.passive is None else {"passive": rounded(faces.passive[row], 4)})
         for row, decision in enumerate(faces.decisions)
     ]
 
@@ -65,7 +69,8 @@ def named_record(faces: RecognizedFaces, row: int) -> Record:
         for candidate in decision.candidates
     ]
     decided = _decided(decision) | {"reason": decision.reason, "candidates": candidates}
-    return found_record(faces.detections, row) | decided
+    passive = None if faces.passive is None else rounded(faces.passive[row], 4)
+    return found_record(faces.detections, row) | decided | {"passive": passive}
 
 
 def live_records(frame: Frame, view: LiveView) -> list[Record]:
@@ -127,6 +132,17 @@ def person_record(person: Person) -> Record:
         "notes": person.notes,
         "tags": list(person.tags),
         "external_id": person.external_id or None,
+    }
+
+
+def consent_record(consent: Consent) -> Record:
+    """To what somebody has agreed."""
+    return {
+        "id": consent.id,
+        "given_at": consent.given_at,
+        "recorded_by": consent.recorded_by,
+        "method": consent.method,
+        "text": consent.text,
     }
 
 

@@ -484,6 +484,27 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class Consent:
+    """That somebody has agreed to be registered: which text they have agreed to, when, and who has recorded it.
+
+    It is evidence, not a switch: nobody is recognized or forgotten by it.
+
+    Attributes:
+        text: What they have agreed to, word by word; any number of lines.
+        recorded_by: Who has recorded it: the name of a key, or of a user of the machine.
+        given_at: When it was given, ISO 8601 in UTC with seconds; empty: now, when it is recorded.
+        method: How it was given, in few words: ``signed form``. Empty: nobody has said so.
+        id: A UUID, which the pool gives and copies keep; empty: it is new.
+    """
+
+    text: str = field(repr=False)
+    recorded_by: str = field(repr=False)
+    given_at: str = ""
+    method: str = ""
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """How often a pool would name strangers, as measured on the pool itself.
 

@@ -1,4 +1,5 @@
 from collections.abc import Iterable
+from functools import partial
 from random import Random
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from facepool.liveness.challenge import DIRECTIONS, Challenge, Step, draw_challenge
 from facepool.liveness.session import LivenessSession, LivenessStep
 from facepool.records import liveness_record
+from facepool.types import Floats
 from support.fake_scan_analyzer import OTHER, PICTURE_HW, FakeScanAnalyzer, Head, embedding
 from support.liveness import FPS, follow, to_and_fro
 
@@ -99,3 +101,22 @@ def test_a_record_says_how_and_why_and_nothing_of_the_person() -> None:
     }  # fmt: skip
     assert np.asarray(session.result.embedding).shape == (32,)
     assert repr(session.result) == "<LivenessResult: passed: a head did all that was asked>"
+
+
+def test_networks_are_asked_twice_a_second_while_the_head_is_straight_and_decide_nothing() -> None:
+    analyzer, session, asked = FakeScanAnalyzer(), LivenessSession(LEFT_UP_RIGHT, SAME), list[float]()
+
+    def score(time_s: float) -> Floats:
+        asked.append(time_s)
+        return np.array([0.5 if len(asked) == 1 else 0.0], np.float32)
+
+    for number, head in enumerate(follow(LEFT_UP_RIGHT)):
+        step = session.add(number / FPS, analyzer.analyze(analyzer.frame(head).image_bgr), PICTURE_HW)
+        before = len(asked)
+        session.ask(partial(score, number / FPS))
+        assert len(asked) == before or step.turn is None or step.turn.reach < 1
+    assert session.result is not None
+    assert session.result.passed
+    assert len(asked) >= 4
+    assert min(np.diff(asked)) >= 0.5
+    assert session.result.passive == pytest.approx(0.5 / len(asked))

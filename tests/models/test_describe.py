@@ -8,7 +8,7 @@ import pytest
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from facepool.errors import ConfigError, LicenceNotAccepted, ModelUnsupported, PathMissing, UnknownModel
-from facepool.models.catalog import EmbedderSpec, RetinaFaceSpec
+from facepool.models.catalog import EmbedderSpec, PadSpec, RetinaFaceSpec
 from facepool.models.store import ModelStore
 from support.model_sources import NO_INDEX
 
@@ -37,6 +37,17 @@ name = "MIT"
 outputs = ["loc", "conf", "marks"]
 strides = [16, 32]
 prior_sizes = [[16], [32, 64]]
+"""
+PAD = """
+name = "my-pad"
+task = "pad"
+file = "net.onnx"
+[licence]
+name = "Apache-2.0"
+[pad]
+crop_scale = 2.7
+side = 112
+classes = 12
 """
 
 
@@ -95,7 +106,7 @@ def detector(*sides: int | str, outputs: tuple[str, str, str] = ("loc", "conf", 
 
 
 def write(tmp_path: Path, text: str, content: bytes | None = None) -> Path:
-    (tmp_path / "net.onnx").write_bytes(content or (embedder() if 'task = "embed"' in text else detector()))
+    (tmp_path / "net.onnx").write_bytes(content or (detector() if 'task = "detect"' in text else embedder()))
     path = tmp_path / "net.toml"
     path.write_text(text, encoding="utf-8")
     return path
@@ -119,6 +130,34 @@ def test_an_imported_detector_keeps_the_usual_values_where_it_says_nothing(tmp_p
     assert entry.spec == RetinaFaceSpec(
         strides=(16, 32), prior_sizes=((16,), (32, 64)), outputs=("loc", "conf", "marks")
     )
+
+
+def test_networks_for_liveness_are_known_by_their_task(tmp_path: Path, store: ModelStore) -> None:
+    assert store.pad_networks() == []
+    entry = store.import_model(write(tmp_path, PAD, embedder(1, side=112, reshape="one_row")))
+    assert entry.spec == PadSpec(crop_scale=2.7, side=112, classes=12)
+    store.import_model(write(tmp_path, EMBEDDER))
+    assert ModelStore(store.root, index=NO_INDEX).pad_networks() == [entry]
+    with pytest.raises(ModelUnsupported, match="its task is pad"):
+        store.embedder("my-pad")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "complaint"),
+    [
+        ("crop_scale = 2.7", "", "`pad.crop_scale` is missing; it should be a number"),
+        ("crop_scale = 2.7", "crop_scale = 0", "`pad.crop_scale` should be above 0"),
+        ("classes = 12", "classes = 1", "`pad.classes` should be at least 2"),
+        ("classes = 12", "live_class = 3", "`pad.live_class` should be one of its 3 classes, 0 to 2"),
+        ("[pad]", "[embed]", "`pad` is missing; it should be a table"),
+    ],
+)
+def test_a_mistake_in_a_description_for_liveness_is_named(
+    tmp_path: Path, store: ModelStore, before: str, after: str, complaint: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        store.import_model(write(tmp_path, PAD.replace(before, after)))
+    assert complaint in str(caught.value)
 
 
 def test_a_name_that_was_imported_is_replaced(tmp_path: Path, store: ModelStore) -> None:
@@ -208,6 +247,8 @@ def test_a_mistake_in_a_detectors_description_is_named(
             detector(),
             "conf has the shape (2, 36, 2), not (2, 36, 4)",
         ),
+        (PAD.replace("side = 112", ""), embedder(), "takes pictures of 112x112, and faces come as 80x80"),
+        (PAD.replace("classes = 12", ""), embedder(), "`pad.classes` is 3, but its first output is 12 wide"),
         (DETECTOR.replace("[32, 64]", "[32]"), detector(), "loc has the shape (2, 36, 4), not (2, 30, 4)"),
         (DETECTOR, detector(1, 3, "h", "w"), "is fixed to (1, 3, free, free)"),
         (DETECTOR, detector("n", 3, 640, 640), "is fixed to (free, 3, 640, 640)"),

@@ -128,6 +128,19 @@ def test_faces_are_found_embedded_named_and_compared(web: TestClient, analyzer: 
     assert problem(web.post("/v1/verify", files=pair)) == (400, "no_face")
 
 
+def test_how_alive_faces_look_stands_beside_decisions(
+    web: TestClient, analyzer: FakeAnalyzer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(web, "Ada", picture(analyzer, view(ADA, 0)))
+    pair = [("first", picture(analyzer, view(ADA, 0))), ("second", picture(analyzer, view(ADA, 1), view(EVE, 0)))]
+    assert web.post("/v1/verify", files=pair).json()["passive"] is None
+    monkeypatch.setattr(analyzer, "passive_scores", lambda _image, faces: 0.25 * np.arange(1, 1 + len(faces)))
+    compared = web.post("/v1/verify", files=pair).json()
+    assert (compared["match"], compared["passive"]) == (True, [0.25, 0.25])
+    _, second = web.post("/v1/recognize", files=pair).json()["pictures"]
+    assert [(face["person"], face["passive"]) for face in second["faces"]] == [("Ada", 0.25), (None, 0.5)]
+
+
 def test_a_face_whose_landmarks_fit_no_head_is_refused_by_that_reason(web: TestClient, analyzer: FakeAnalyzer) -> None:
     register(web, "Ada", picture(analyzer, view(ADA, 0)))
     bad = png(analyzer.frame_of(Scene(view(ADA, 0), misfit_mm=9)).image_bgr)

@@ -22,9 +22,18 @@ from facepool.config import ENVIRONMENT_PREFIX, Settings, default_config, load_s
 from facepool.faces.analyze import Analyzer
 from facepool.faces.load import ModelChoice, load_analyzer
 from facepool.files import in_a_home
-from facepool.gallery import Pool, open_pool
-from facepool.gallery.address import PoolAddress, PostgresAddress, make_folder_of, pool_address
+from facepool.gallery import Pool, open_pool, with_key
+from facepool.gallery.address import (
+    EncryptedFile,
+    PoolAddress,
+    PostgresAddress,
+    file_of,
+    keyed,
+    make_folder_of,
+    pool_address,
+)
 from facepool.gallery.collections import DEFAULT, collection_address, has_collection, unknown_collection
+from facepool.gallery.keys import find_key, read_key_file
 from facepool.gallery.notices import COMMAND_LINE
 from facepool.models.catalog import ENSEMBLES, PACKS, EmbedderEntry, FmrCurve, ModelEntry, Progress, find_pack
 from facepool.models.checkpoints import CHECKPOINT_SUFFIXES
@@ -89,6 +98,8 @@ class CommandContext:
         other.config, other.json_lines, other.ids_path = self.config, self.json_lines, self.ids_path
         other.accept_licence, other.is_quiet, other.console = self.accept_licence, self.is_quiet, self.console
         other._warned = self._warned
+        if "gallery_address" in self.__dict__:  # a keyring may ask the user each time
+            other.gallery_address = self.gallery_address
         return other
 
     @cached_property
@@ -168,14 +179,29 @@ class CommandContext:
 
     @cached_property
     def gallery_address(self) -> PoolAddress:
-        """Where the pool with all of its collections is: the address of the default one."""
-        pool = self.settings.pool
+        """Where the pool with all of its collections is: the address of the default one, with its key if it has one.
+
+        Raises:
+            KeyUnusable: The key cannot be read where it is said to be.
+            ConfigError: A key file was named for a pool in a database.
+        """
+        pool, key_file = self.settings.pool, self.settings.key_file
         self._warn_of("pool")
-        return in_a_home(pool, "FACEPOOL_POOL") if isinstance(pool, Path) else pool
+        if isinstance(pool, EncryptedFile):
+            return pool
+        if isinstance(pool, PostgresAddress):
+            return pool if key_file is None else with_key(pool, read_key_file(key_file))
+        path = in_a_home(pool, "FACEPOOL_POOL")
+        found = find_key(path, key_file)
+        return keyed(path, None if found is None else found.key)
+
+    def put_key_into_settings(self) -> None:
+        """From here on whoever gets the settings, a server for example, has the key of the pool with its address."""
+        self.settings = self.settings.model_copy(update={"pool": self.gallery_address})
 
     def make_folder(self) -> None:
         """Make the folder of a pool that is a file; that of its collections is made with the first of them."""
-        if isinstance(self.gallery_address, Path):
+        if file_of(self.gallery_address) is not None:
             make_folder_of(self.gallery_address)
 
     def store(self, progress: Progress = lambda _name, _done, _total: None) -> ModelStore:
@@ -302,12 +328,12 @@ def settings_options(*names: str, whole_pool: bool = False) -> Callable[[Command
     """Add ``--config`` and an option for each of some settings, with the setting's words and default, in this order.
 
     Args:
-        names: Of the settings. A command that takes ``pool`` takes ``collection``, too.
+        names: Of the settings. A command that takes ``pool`` takes ``key_file`` and ``collection``, too.
         whole_pool: The command is about the pool with all of its collections, and takes none.
     """
-    if "pool" in names and not whole_pool:
+    if "pool" in names:
         place = names.index("pool") + 1
-        names = (*names[:place], "collection", *names[place:])
+        names = (*names[:place], "key_file", *(() if whole_pool else ("collection",)), *names[place:])
 
     def decorate(command: Command) -> Command:
         decorated = _config_option(pass_context(command))

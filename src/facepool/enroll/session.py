@@ -22,7 +22,7 @@ from facepool.faces.facing import direction_angle, direction_words
 from facepool.faces.quality import QualityPolicy
 from facepool.gallery import Gallery, clean_name
 from facepool.thresholds import SAME_SCAN_FMR, ThresholdPolicy
-from facepool.types import Floats, Frame, Image, Pose, Sample, counted, one_line
+from facepool.types import Consent, Floats, Frame, Image, Pose, Sample, counted, one_line
 
 PICTURES_AT_ONCE = 8
 """Stills that are in memory together, to run the networks on; photos of 24 megapixels take 72 MB each."""
@@ -43,6 +43,7 @@ class EnrollOptions:
         keep_pictures: Keep the aligned face as a small JPEG beside its template.
         appearance: Name of the look that is scanned, for example ``glasses``; empty for the usual one.
         partial: Accept any coverage of a scan, on purpose; what is stored is marked as partial if it is.
+        consent: To what the person has agreed, to be kept with what is stored of them; None: nothing is kept of it.
     """
 
     novelty: float = 0.8
@@ -54,6 +55,7 @@ class EnrollOptions:
     keep_pictures: bool = False
     appearance: str = ""
     partial: bool = False
+    consent: Consent | None = None
 
     @property
     def quality(self) -> QualityPolicy:
@@ -280,6 +282,7 @@ class EnrollmentSession:
                     self._analyzer.space,
                     look_alikes=self._identity.different(),
                     expected_revision=self._identity.revision,
+                    consent=self.options.consent,
                 )
             except PoolChanged:
                 continue  # another process was faster: look again
@@ -287,6 +290,8 @@ class EnrollmentSession:
             if stored:
                 self._identity.was_stored(samples)
             return stored
+        if self.options.consent is not None and self._pool.person(self.person) is not None:
+            self._pool.record_consent(self.person, self.options.consent)  # there is nothing new to see of them
         return 0
 
     # The pool as it was read last, and what it says of a face.

@@ -12,7 +12,9 @@ from facepool.faces.detect import RetinaFace
 from facepool.faces.embed import EmbeddedFaces, Embedder
 from facepool.faces.find import Detect, FoundFaces, PictureFinder
 from facepool.faces.light import brighten_faces, brighten_picture
+from facepool.faces.pad import PassivePad
 from facepool.faces.quality import FaceMeasures, measure
+from facepool.geometry import turn_boxes, turn_image
 from facepool.models.catalog import FmrCurve
 from facepool.types import (
     AlignedFaces,
@@ -135,10 +137,21 @@ class Analyzer:
         aligner: Cuts them out on the embedder's template.
         embedder: Turns them into vectors.
         remark: What people should know beside engine and device, for example ``int8``.
+        passive: Says how alive faces look; None: the user has no network that does.
     """
 
-    def __init__(self, detector: RetinaFace, aligner: Aligner, embedder: Embedder, remark: str = "") -> None:
+    _passive: PassivePad | None = None
+
+    def __init__(
+        self,
+        detector: RetinaFace,
+        aligner: Aligner,
+        embedder: Embedder,
+        remark: str = "",
+        passive: PassivePad | None = None,
+    ) -> None:
         self._remark = remark
+        self._passive = passive
         self._detector = detector
         self._detect: Detect = detector.detect
         self._pictures = PictureFinder(detector, detector.detect, detector.detect_closer)
@@ -153,7 +166,7 @@ class Analyzer:
             detect: Given a function of the detector's and its device, makes what is called instead.
             embed: Likewise for the embedder.
         """
-        other = Analyzer(self._detector, self._aligner, self._embedder, self._remark)
+        other = Analyzer(self._detector, self._aligner, self._embedder, self._remark, self._passive)
         detector, device = self._detector, self._detector.device
         other._detect = detect(self._detect, device)
         other._pictures = PictureFinder(detector, other._detect, detect(detector.detect_closer, device))
@@ -241,6 +254,26 @@ class Analyzer:
         _check_image(pixels)
         (found,) = self._detect([brighten_picture(pixels)])
         return _in_picture(image_bgr, found)
+
+    def passive_scores(self, image_bgr: AnyImage, detections: Detections) -> Floats | None:
+        """How alive faces of an image look to the networks that the user brought for it (``facepool.faces.pad``).
+
+        An opinion beside others: of attacks and of living faces it takes many for the other. Nothing is decided by it.
+
+        Args:
+            image_bgr: (H, W, 3) uint8 BGR, or reduced.
+            detections: What ``find`` found in it, or some rows of that.
+
+        Returns:
+            (N,) float32 in 0..1, 1: alive; None without such networks.
+        """
+        if self._passive is None:
+            return None
+        pixels, boxes = pixels_of(image_bgr), detections.boxes
+        if isinstance(image_bgr, ReducedImage):
+            boxes = np.asarray(boxes / image_bgr.scale, np.float32)
+        upright = turn_boxes(boxes, (pixels.shape[1], pixels.shape[0]), detections.turn)
+        return self._passive.scores(turn_image(pixels, detections.turn), upright)
 
     def prepare(self, image_bgr: Image, detections: Detections) -> PreparedFaces:
         """Align and measure some faces of an image without embedding them, which costs most.

@@ -11,9 +11,11 @@ from facepool.faces.align import Aligner
 from facepool.faces.analyze import Analyzer
 from facepool.faces.detect import DetectOptions, RetinaFace
 from facepool.faces.embed import Embedder, Part
+from facepool.faces.pad import PadNetwork, PassivePad
 from facepool.models.catalog import (
     EmbedderEntry,
     InstalledModel,
+    PadSpec,
     RetinaFaceSpec,
     embedder_of,
     embedder_spec,
@@ -82,7 +84,8 @@ def load_analyzer(
         parts = [_at_precision(network, choice.precision, runtime, store) for network in networks]
         finding = loading.submit(load_detector, detector, runtime, detect)
         embedding = loading.submit(load_embedder, entry, parts, runtime)
-    return Analyzer(finding.result(), Aligner(), embedding.result(), _remark(detector, parts))
+        passive = load_passive(store, runtime)
+    return Analyzer(finding.result(), Aligner(), embedding.result(), _remark(detector, parts), passive)
 
 
 def load_detector(model: InstalledModel, runtime: Runtime, options: DetectOptions | None = None) -> RetinaFace:
@@ -104,6 +107,20 @@ def load_embedder(entry: EmbedderEntry, networks: Sequence[InstalledModel], runt
     """
     pairs = zip(networks, entry.weights, strict=True)
     return Embedder([_load_part(network, weight, runtime) for network, weight in pairs], entry.space, entry.fmr)
+
+
+def load_passive(store: ModelStore, runtime: Runtime) -> PassivePad | None:
+    """Load the networks that a user imported to tell living faces from pictures of faces; None: there are none.
+
+    Errors as ``load_analyzer``.
+    """
+    models = [InstalledModel(entry, store.pull(entry)) for entry in store.pad_networks()]
+    networks = [
+        PadNetwork(runtime.load(model.graph, model.entry.spec.feed), model.entry.spec)
+        for model in models
+        if isinstance(model.entry.spec, PadSpec)
+    ]
+    return PassivePad(networks) if networks else None
 
 
 def load_network(model: InstalledModel, runtime: Runtime) -> Embedder:
@@ -146,7 +163,8 @@ def rounded(model: InstalledModel, runtime: Runtime) -> InstalledModel:
 
 
 def _gains_by_bfloat16(model: InstalledModel, runtime: Runtime) -> bool:
-    return model.entry.spec.supports_bfloat16 and runtime.multiplies_bfloat16
+    spec = model.entry.spec
+    return not isinstance(spec, PadSpec) and spec.supports_bfloat16 and runtime.multiplies_bfloat16
 
 
 def _remark(detector: InstalledModel, parts: Sequence[InstalledModel]) -> str:

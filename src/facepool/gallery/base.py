@@ -14,7 +14,7 @@ from facepool.gallery.image import ImagedGallery
 from facepool.gallery.inbox import Inbox
 from facepool.gallery.listing import GallerySize, PeoplePage
 from facepool.gallery.notices import Notice, Owed
-from facepool.types import Calibration, EmbeddingSpace, Floats, Person, Sample, Template
+from facepool.types import Calibration, Consent, EmbeddingSpace, Floats, Person, Sample, Template
 
 Report = Callable[[int, int], None]
 """Is told how much is done, of how much."""
@@ -188,6 +188,7 @@ class Gallery(Protocol):
         *,
         look_alikes: Collection[str] = (),
         expected_revision: int | None = None,
+        consent: Consent | None = None,
     ) -> int:
         """Store samples of a new or known person.
 
@@ -197,12 +198,14 @@ class Gallery(Protocol):
             space: Which space they are of: that of the model that made them.
             look_alikes: People of the gallery who are easily taken for this one; ``look_alikes()`` has the pairs.
             expected_revision: The revision that the decision to store them rests on; None: whatever it is now.
+            consent: To what the person has agreed, to be kept in the same change; None: nothing is kept of it.
 
         Returns:
             How many were stored. No samples store nothing, and make nobody known.
 
         Raises:
-            ConfigError: The name cannot be used, or is among its own look-alikes.
+            ConfigError: The name or the consent cannot be used, these files have no place for a consent, or the name is
+                among its own look-alikes.
             UnknownPerson: A look-alike is not there.
             InvalidEmbedding: An embedding is not (D,) float32 of norm 1.
             PoolChanged: The gallery is of another revision than the expected one.
@@ -338,6 +341,36 @@ class Gallery(Protocol):
 
         Returns:
             Of how many something was stored; 0 where there is no place for it.
+        """
+
+    def consents(self, person: str) -> tuple[Consent, ...]:
+        """To what somebody has agreed, oldest first; nothing where there is no place for it.
+
+        Raises:
+            UnknownPerson: Nobody has that name.
+        """
+
+    def consents_of(self, people: Collection[str]) -> dict[str, tuple[Consent, ...]]:
+        """The same of some people by name; without those who are not there or have agreed to nothing."""
+
+    def record_consent(self, person: str, consent: Consent) -> Consent:
+        """Keep that somebody has agreed to something, beside what they have agreed to before.
+
+        It is erased with the person. Who takes a consent back is to be erased: `remove`.
+
+        Returns:
+            What is kept of it, with its id.
+
+        Raises:
+            ConfigError: Something of it cannot be stored, or these files have no place for it.
+            UnknownPerson: Nobody has that name.
+        """
+
+    def add_consents(self, consents: Mapping[str, Collection[Consent]]) -> int:
+        """Keep to what people have agreed elsewhere, as far as it is not kept here; who is not here is passed over.
+
+        Returns:
+            How many were stored; 0 where there is no place for it.
         """
 
     def merge(self, source: str, target: str) -> int:

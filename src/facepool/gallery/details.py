@@ -76,7 +76,7 @@ def clean_notes(text: str) -> str:
         ConfigError: They are too long, or have characters that are no text.
     """
     cleaned = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
-    _check(cleaned, "The notes", NOTES_LIMIT, _ALLOWED)
+    check_text(cleaned, "The notes", NOTES_LIMIT, _ALLOWED)
     return cleaned
 
 
@@ -104,7 +104,7 @@ def _clean_tag(tag: str) -> str:
             why="it has a comma, which stands between tags" if cleaned else "it is empty",
             fix="Give tags of letters, digits and blanks",
         )
-    _check(cleaned, f"The tag {cleaned[:20]!a}", TAG_LIMIT)
+    check_text(cleaned, f"The tag {cleaned[:20]!a}", TAG_LIMIT)
     return cleaned
 
 
@@ -115,11 +115,16 @@ def clean_external_id(text: str) -> str:
         ConfigError: It is too long, or has characters that are no text.
     """
     cleaned = text.strip()
-    _check(cleaned, "The external id", EXTERNAL_ID_LIMIT)
+    check_text(cleaned, "The external id", EXTERNAL_ID_LIMIT)
     return cleaned
 
 
-def _check(text: str, what: str, limit: int, allowed: Collection[str] = ()) -> None:
+def check_text(text: str, what: str, limit: int, allowed: Collection[str] = ()) -> None:
+    """Refuse text that cannot be stored.
+
+    Raises:
+        ConfigError: It is longer than the limit, or has control characters other than those that are allowed.
+    """
     if len(text) > limit:
         why = f"there are {len(text)} characters, the limit is {limit}"
         raise ConfigError(f"{what} cannot be stored", why=why, fix="Give less")

@@ -11,15 +11,17 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 
 import numpy as np
 
 from facepool.errors import ConfigError, InvalidEmbedding, NotWritable, PathMissing, PoolCorrupt
 from facepool.files import exists
+from facepool.gallery import driver
+from facepool.gallery.address import FileAddress, key_of
 from facepool.gallery.base import OpenFiles
 from facepool.gallery.checks import NAME_LIMIT, check_space, check_vectors, damaged, find_name, folded
 from facepool.gallery.connection import explained, log_of
+from facepool.gallery.consents import METHOD_LIMIT, RECORDER_LIMIT, TEXT_LIMIT, clean_consent
 from facepool.gallery.details import (
     EXTERNAL_ID_LIMIT,
     NOTES_LIMIT,
@@ -28,11 +30,12 @@ from facepool.gallery.details import (
     clean_notes,
     clean_tags,
 )
+from facepool.gallery.driver import Connection, database_errors, error_code
 from facepool.gallery.inbox import Inbox
 from facepool.gallery.rows import calibration_of, read_space
 from facepool.gallery.schema import VERSION, in_memory, version_of
 from facepool.gallery.sqlite import SqliteTables
-from facepool.types import EmbeddingSpace
+from facepool.types import Consent, EmbeddingSpace
 
 DEADLINE_S = 30.0
 """How long reading a pool may take that somebody sent."""
@@ -48,6 +51,9 @@ _MOST = {
     "picture": MOST_PICTURE_BYTES,
     "look_alikes": 200_000,
     "calibration": 1 << 20,
+    "consent": TEXT_LIMIT,
+    "method": METHOD_LIMIT,
+    "recorder": RECORDER_LIMIT,
 }
 _STEPS_AT_ONCE = 200_000
 """Of SQLite's machine between two looks at the clock: some milliseconds."""
@@ -133,6 +139,18 @@ _RULES = (
     ),
     ("it has too many look-alikes", "SELECT count(*) > :look_alikes FROM look_alikes"),
     (
+        "it has texts of consents that are none",
+        """SELECT 1 FROM consent_texts WHERE typeof(text) || typeof(sha256) != 'textblob'
+        OR length(text) NOT BETWEEN 1 AND :consent OR length(sha256) != 32""",
+    ),
+    (
+        "it has consents that are none",
+        """SELECT 1 FROM consents WHERE typeof(uuid) != 'blob' OR length(uuid) != 16
+        OR typeof(person_id) || typeof(text_id) != 'integerinteger'
+        OR typeof(given_at) || typeof(recorded_by) || typeof(method) != 'texttexttext'
+        OR length(given_at) > 40 OR length(recorded_by) > :recorder OR length(method) > :method""",
+    ),
+    (
         "its calibration is none",
         "SELECT 1 FROM calibration WHERE typeof(content) != 'text' OR length(content) > :calibration",
     ),
@@ -144,7 +162,7 @@ class ForeignGallery(SqliteTables):
     """A pool that somebody sent or named, to be copied from. Nothing is written to it.
 
     Args:
-        path: The file.
+        address: The file, with its key if it is encrypted.
         space: What the caller's embeddings are; None: only what the pool itself says.
         deadline_s: How long reading it may take, all in all; None: as long as it takes.
 
@@ -155,12 +173,14 @@ class ForeignGallery(SqliteTables):
         SpaceMismatch: It holds embeddings of another space.
     """
 
-    def __init__(self, path: Path, space: EmbeddingSpace | None = None, *, deadline_s: float | None = None) -> None:
-        super().__init__(path, space)
+    def __init__(
+        self, address: FileAddress, space: EmbeddingSpace | None = None, *, deadline_s: float | None = None
+    ) -> None:
+        super().__init__(address, space)
         self.flaw: PoolCorrupt | None = None
         """What turned out to be wrong with it; None: nothing yet."""
-        if not exists(path):
-            raise PathMissing(f"The pool {path} does not exist", fix="Name another pool")
+        if not exists(self.path):
+            raise PathMissing(f"The pool {self.path} does not exist", fix="Name another pool")
         self._ends_at_s = math.inf if deadline_s is None else time.monotonic() + deadline_s
         self._deadline_s = deadline_s
         self._open_files = OpenFiles()
@@ -168,7 +188,7 @@ class ForeignGallery(SqliteTables):
             self._db = self._opened()
         try:
             with self._reading() as db:
-                check_space(path, read_space(db), space)
+                check_space(address, read_space(db), space)
         except BaseException:
             self.close()
             raise
@@ -192,10 +212,10 @@ class ForeignGallery(SqliteTables):
         """Let go of the file."""
         self._db.close()
 
-    def _connection(self) -> sqlite3.Connection:
+    def _connection(self) -> Connection:
         return self._db
 
-    def _writable(self) -> AbstractContextManager[sqlite3.Connection]:
+    def _writable(self) -> AbstractContextManager[Connection]:
         raise NotWritable(f"The pool {self.path} can only be read", why="it was opened to be copied from")
 
     def _before_commit(self) -> None:
@@ -209,7 +229,7 @@ class ForeignGallery(SqliteTables):
         """There is nothing to remark."""
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def _reading(self) -> Iterator[Connection]:
         with self._explained():
             yield self._db
 
@@ -217,27 +237,26 @@ class ForeignGallery(SqliteTables):
     def _explained(self) -> Iterator[None]:
         """Whatever SQLite says of the file, the file is to blame; but for the disk's errors and Ctrl-C."""
         try:
-            with explained(self.path):
+            with explained(self._file):
                 yield
         except PoolCorrupt as error:
             self.flaw = error
             raise
-        except sqlite3.Error as error:
+        except database_errors() as error:
             self.flaw = self._flaw(error)
             raise self.flaw from error
 
-    def _flaw(self, error: sqlite3.Error) -> PoolCorrupt:
-        if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_INTERRUPT:
+    def _flaw(self, error: sqlite3.DatabaseError) -> PoolCorrupt:
+        if error_code(error) != sqlite3.SQLITE_INTERRUPT:
             return damaged(self.path, str(error))
         if time.monotonic() < self._ends_at_s:  # the look at the clock raised what was raised meanwhile
             raise KeyboardInterrupt from error
         return damaged(self.path, f"it takes longer than {self._deadline_s or 0:.0f} s to read")
 
-    def _opened(self) -> sqlite3.Connection:
+    def _opened(self) -> Connection:
         # A log is part of the pool; without one, nothing may change the file, nor make files beside it.
-        mode = "mode=ro" if log_of(self.path).exists() else "immutable=1"
-        uri = f"{self.path.resolve().as_uri()}?{mode}"
-        db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+        mode: driver.Mode = "mode=ro" if log_of(self.path).exists() else "immutable=1"
+        db = driver.connect(self.path, key_of(self._file), mode=mode, any_thread=True)
         try:
             _limit(db)
             self._watch(db)
@@ -255,16 +274,16 @@ class ForeignGallery(SqliteTables):
             raise
         return db
 
-    def _watch(self, db: sqlite3.Connection) -> None:
+    def _watch(self, db: Connection) -> None:
         """End what goes on for too long, and let Ctrl-C in: Python hears of it only between two calls of SQLite."""
         db.set_progress_handler(lambda: time.monotonic() > self._ends_at_s, _STEPS_AT_ONCE)
 
-    def _check_pages(self, db: sqlite3.Connection) -> None:
+    def _check_pages(self, db: Connection) -> None:
         (verdict,) = db.execute("PRAGMA integrity_check(1)").fetchone()
         if verdict != "ok":
             raise damaged(self.path, str(verdict).splitlines()[-1])
 
-    def _check_rows(self, db: sqlite3.Connection) -> None:
+    def _check_rows(self, db: Connection) -> None:
         for why, query in _RULES:
             row = db.execute(query, _MOST).fetchone()
             if row is not None and row[0]:
@@ -274,6 +293,7 @@ class ForeignGallery(SqliteTables):
         for (name,) in db.execute("SELECT name FROM persons"):
             self._check_name(name)
         self._check_details(db)
+        self._check_consents(db)
         self._check_templates(db)
         for (jpeg,) in db.execute("SELECT jpeg FROM pictures"):
             if not is_small_jpeg(jpeg):
@@ -292,7 +312,7 @@ class ForeignGallery(SqliteTables):
         if found != name:
             raise damaged(self.path, "it has a name that is not in its normal form")
 
-    def _check_details(self, db: sqlite3.Connection) -> None:
+    def _check_details(self, db: Connection) -> None:
         said = db.execute("SELECT notes, external_id FROM persons WHERE notes != '' OR external_id != ''")
         tags = db.execute("SELECT tag, folded FROM tags")
         try:
@@ -303,7 +323,19 @@ class ForeignGallery(SqliteTables):
         if not is_clean:
             raise damaged(self.path, "what it says of people is not in its normal form")
 
-    def _check_templates(self, db: sqlite3.Connection) -> None:
+    def _check_consents(self, db: Connection) -> None:
+        said = db.execute(
+            "SELECT text, recorded_by, given_at, method FROM consents "
+            "JOIN consent_texts ON consent_texts.id = consents.text_id"
+        )
+        try:
+            is_clean = all(clean_consent(consent) == consent for consent in (Consent(*row) for row in said))
+        except ConfigError as error:
+            raise damaged(self.path, f"it has a consent that cannot be used: {error.why}") from error
+        if not is_clean:
+            raise damaged(self.path, "it has a consent that is not in its normal form")
+
+    def _check_templates(self, db: Connection) -> None:
         rows = db.execute("SELECT embedding FROM templates")
         while blobs := [blob for (blob,) in rows.fetchmany(_ROWS_AT_ONCE)]:
             self._check_blobs(db, blobs)
@@ -329,8 +361,9 @@ def is_small_jpeg(data: bytes) -> bool:
     return False
 
 
-def _limit(db: sqlite3.Connection) -> None:
-    for limit, value in _LIMITS.items():
-        db.setlimit(limit, value)
+def _limit(db: Connection) -> None:
+    if not driver.is_encrypted(db):  # whoever could write an encrypted one had its key; that driver has no limits
+        for limit, value in _LIMITS.items():
+            db.setlimit(limit, value)
     db.execute("PRAGMA trusted_schema = OFF")
     db.execute("PRAGMA cell_size_check = ON")

@@ -331,10 +331,10 @@ def row_of_person_id(db: Database, person_id: str) -> int | None:
 
 
 def has_nothing(db: Database, person: int) -> bool:
-    """Whether a person has neither a template nor a sighting."""
+    """Whether a person has neither a template nor a sighting, and has agreed to nothing."""
     found = (
         db.execute(f"SELECT 1 FROM {table} WHERE person_id = ? LIMIT 1", (person,)).fetchone()  # noqa: S608 -- ours
-        for table in ("samples", "sightings")
+        for table in ("samples", "sightings", "consents")
     )
     return not any(found)
 

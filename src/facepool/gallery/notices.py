@@ -26,6 +26,7 @@ Action = Literal[
     "calibrated the pool",
     "forgot the calibration",
     "described",
+    "recorded consent",
     "named",
     "took back a name",
     "corrected",

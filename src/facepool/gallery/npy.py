@@ -7,7 +7,7 @@ import math
 import shutil
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from facepool.gallery.base import OpenFiles
 from facepool.gallery.checks import check_dimension, check_space, check_vectors, clean_name, find_name, folded
 from facepool.gallery.columns import Changes
 from facepool.gallery.details import Details
+from facepool.gallery.driver import Connection
 from facepool.gallery.inbox import Inbox
 from facepool.gallery.notices import Notice
 from facepool.gallery.rows import calibration_of, read_notices, read_space, write_calibration, write_notice, write_space
@@ -35,9 +36,10 @@ from facepool.gallery.schema import (
     undone_unless_whole,
 )
 from facepool.gallery.sqlite import SqliteTables, delete_copies
-from facepool.types import EmbeddingSpace, Floats, Person, Template
+from facepool.types import Consent, EmbeddingSpace, Floats, Person, Sample, Template
 
 FORMAT = "facepool-pair"
+_CONSENTS = "what people have agreed to"
 VERSION = 7
 
 Signature = tuple[tuple[int, int, int], ...]
@@ -118,7 +120,7 @@ class NpyGallery(SqliteTables):
         self._files = _Files(vectors_path.resolve(), ids_path.resolve())
         self._timeout_s = timeout_s
         self._closed = False
-        self._db: sqlite3.Connection | None = None
+        self._db: Connection | None = None
         self._seen: Signature = ()
         self._open_files = _open_files(self._files)
         if must_exist and not (exists(vectors_path) or exists(ids_path)):
@@ -151,6 +153,29 @@ class NpyGallery(SqliteTables):
         raise self._has_no_room("notes, tags and external ids")
 
     def add_details(self, people: Collection[Person]) -> int:  # noqa: ARG002 -- there is no place for it
+        """Nothing: these files have no place for it."""
+        return 0
+
+    def register(
+        self,
+        person: str,
+        samples: Sequence[Sample],
+        space: EmbeddingSpace,
+        *,
+        look_alikes: Collection[str] = (),
+        expected_revision: int | None = None,
+        consent: Consent | None = None,
+    ) -> int:
+        """Store samples of a new or known person, all or none."""
+        if consent is not None:
+            raise self._has_no_room(_CONSENTS)
+        return super().register(person, samples, space, look_alikes=look_alikes, expected_revision=expected_revision)
+
+    def record_consent(self, person: str, consent: Consent) -> Consent:  # noqa: ARG002 -- there is no place for it
+        """These files have no place for it."""
+        raise self._has_no_room(_CONSENTS)
+
+    def add_consents(self, consents: Mapping[str, Collection[Consent]]) -> int:  # noqa: ARG002 -- there is no place
         """Nothing: these files have no place for it."""
         return 0
 
@@ -187,7 +212,7 @@ class NpyGallery(SqliteTables):
             self._db.close()
         self._db = None
 
-    def _connection(self) -> sqlite3.Connection:
+    def _connection(self) -> Connection:
         """What the files say now, read without a lock: again until no other process wrote meanwhile."""
         if self._closed:
             raise ValueError(f"the pool {self.path} is closed")
@@ -205,7 +230,7 @@ class NpyGallery(SqliteTables):
             self._db = self._read_unless_changed(seen)
             self._seen = seen
 
-    def _read_unless_changed(self, seen: Signature) -> sqlite3.Connection | None:
+    def _read_unless_changed(self, seen: Signature) -> Connection | None:
         """None when another process wrote while the files were read; then what was found wrong may not be."""
         db = in_memory()
         try:
@@ -241,7 +266,7 @@ class NpyGallery(SqliteTables):
             yield
 
     @contextmanager
-    def _writable(self) -> Iterator[sqlite3.Connection]:
+    def _writable(self) -> Iterator[Connection]:
         with self._lock():
             self._files.recover()
             yield self._connection()
@@ -252,7 +277,7 @@ class NpyGallery(SqliteTables):
         self._seen = self._files.signature()
         db.execute("UPDATE state SET revision = ?", (hash(self._seen),))
 
-    def _contents(self, db: sqlite3.Connection) -> dict[Path, bytes]:
+    def _contents(self, db: Connection) -> dict[Path, bytes]:
         """The bytes of the three files."""
         space, calibration, people, templates = read_space(db), self._calibration(db), self.people(), self.templates()
         rows = [template.sample.embedding for template in templates]
@@ -423,7 +448,7 @@ def _identity(path: Path) -> tuple[int, int, int]:
     return (status.st_ino, status.st_mtime_ns, status.st_size)
 
 
-def _read(files: _Files, db: sqlite3.Connection) -> None:
+def _read(files: _Files, db: Connection) -> None:
     """Fill empty tables with what the files say.
 
     Raises:
@@ -496,7 +521,7 @@ def _damaged_sidecar(path: Path, why: object) -> PoolCorrupt:
     )
 
 
-def _fill(db: sqlite3.Connection, vectors: Floats, names: list[str], rows: Iterable[Record], sidecar: Record) -> None:
+def _fill(db: Connection, vectors: Floats, names: list[str], rows: Iterable[Record], sidecar: Record) -> None:
     """Store what was read; versions of the sidecar before this one, and pairs without one, leave some of it out."""
     if sidecar.get("space"):
         space = EmbeddingSpace(**sidecar["space"])
@@ -519,7 +544,7 @@ def _fill(db: sqlite3.Connection, vectors: Floats, names: list[str], rows: Itera
             write_calibration(db, calibration_of(sidecar["calibration"]))
 
 
-def _fill_people(db: sqlite3.Connection, names: Iterable[str], ids: Mapping[str, str]) -> dict[str, int]:
+def _fill_people(db: Connection, names: Iterable[str], ids: Mapping[str, str]) -> dict[str, int]:
     """Store everybody; gives the row of each."""
     people = [
         (row, name, folded(name), UUID(ids[name]).bytes if name in ids else derived_person_uuid(name))
@@ -530,7 +555,7 @@ def _fill_people(db: sqlite3.Connection, names: Iterable[str], ids: Mapping[str,
 
 
 def _fill_templates(
-    db: sqlite3.Connection,
+    db: Connection,
     vectors: Floats,
     owners: Iterable[int],
     rows: Iterable[Record],

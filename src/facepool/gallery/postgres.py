@@ -64,7 +64,7 @@ _HEAD = len(b"PGCOPY\n\xff\r\n\0") + 8
 _WIPED_OF_SIGHTINGS = ("sighting_keys", "sightings", "sighting_faces", "suggestions", "journal")
 _WIPED = ("persons", "samples", "templates", "pictures", "look_alikes", "notices", "tags", *_WIPED_OF_SIGHTINGS)
 _NUMBERED = ("unknown_groups", "sightings", "sighting_faces", "suggestions", "journal")
-_SEQUENCES = ("persons", "samples", "templates", *_NUMBERED)
+_SEQUENCES = ("persons", "samples", "templates", "consent_texts", "consents", *_NUMBERED)
 
 
 class _History:

@@ -4,7 +4,6 @@ What differs, `sqlite` and `postgres` have: how a change begins and ends, what e
 """
 
 import json
-import sqlite3
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -38,8 +37,10 @@ from facepool.gallery.checks import (
     unknown_template,
 )
 from facepool.gallery.columns import Changes, LookAlikes, Numbers, PoolMatrix
+from facepool.gallery.consents import add_consents, clean_consent, move_consents, read_consents, store_consent
 from facepool.gallery.database import Database
 from facepool.gallery.details import Details, missing, store_details, united
+from facepool.gallery.driver import Connection
 from facepool.gallery.image import ImagedGallery, delete_image
 from facepool.gallery.inbox import Inbox
 from facepool.gallery.listing import (
@@ -84,7 +85,7 @@ from facepool.gallery.rows import (
 from facepool.gallery.schema import CONTENT, SEEN, count_of, uuid_bytes, uuid_text
 from facepool.gallery.seen import put_seen_back, read_seen
 from facepool.gallery.sighting_rows import delete_empty_groups, move_sightings, next_revision
-from facepool.types import Calibration, EmbeddingSpace, Floats, Indices, Person, Sample, Template
+from facepool.types import Calibration, Consent, EmbeddingSpace, Floats, Indices, Person, Sample, Template
 
 _ROWS_AT_ONCE = 8192
 _VECTORS_AT_ONCE = 1024
@@ -203,7 +204,7 @@ class SqlGallery(ABC):
         """Store many rows in the way that is the fastest here."""
 
     @abstractmethod
-    def copy_to(self, target: sqlite3.Connection, report: Callable[[int, int], None]) -> None:
+    def copy_to(self, target: Connection, report: Callable[[int, int], None]) -> None:
         """Copy all tables as they are at one moment; others may change the gallery meanwhile.
 
         Args:
@@ -410,13 +411,17 @@ class SqlGallery(ABC):
         *,
         look_alikes: Collection[str] = (),
         expected_revision: int | None = None,
+        consent: Consent | None = None,
     ) -> int:
-        """Store samples of a new or known person, all or none."""
+        """Store samples of a new or known person, and to what they have agreed, all or none."""
         pairs = pairs_of(person, look_alikes)
+        consent = None if consent is None else clean_consent(consent)
         if not samples:
             return 0
         templates = new_templates(person, samples, space.model)
-        return self._add(templates, space, pairs, (), expected_revision, registering=clean_name(person))
+        return self._add(
+            templates, space, pairs, (), expected_revision, registering=clean_name(person), consent=consent
+        )
 
     def add(
         self,
@@ -581,6 +586,40 @@ class SqlGallery(ABC):
                 added += bool(store_details(db, row, here, missing(here, lacking)))
         return added
 
+    def consents(self, person: str) -> tuple[Consent, ...]:
+        """To what somebody has agreed, oldest first."""
+        name = find_name(person)
+        with self._reading() as db:
+            row_of_person(db, name)
+            return read_consents(db, [name]).get(name, ())
+
+    def consents_of(self, people: Collection[str]) -> dict[str, tuple[Consent, ...]]:
+        """To what some people have agreed, by name; nobody who is not there or has agreed to nothing."""
+        with self._reading() as db:
+            return read_consents(db, [*people])
+
+    def record_consent(self, person: str, consent: Consent) -> Consent:
+        """Keep that somebody has agreed to something, beside what they have agreed to before."""
+        name, consent = find_name(person), clean_consent(consent)
+        with self._change_of(name) as (db, row, _):
+            return self._keep_consent(db, name, row, consent)
+
+    def add_consents(self, consents: Mapping[str, Collection[Consent]]) -> int:
+        """Keep to what people have agreed elsewhere, as far as it is not kept here."""
+        if not any(consents.values()):
+            return 0
+        added = 0
+        with self._change() as (db, _):
+            for name, theirs in consents.items():
+                row = find_person(db, clean_name(name))
+                added += 0 if row is None else add_consents(db, row, theirs)
+        return added
+
+    def _keep_consent(self, db: Database, name: str, row: int, consent: Consent) -> Consent:
+        kept = store_consent(db, row, consent)
+        self.note(db, "recorded consent", name, row, kept.method)
+        return kept
+
     def merge(self, source: str, target: str) -> int:
         """Give all templates of `source` to `target`; `source` is gone."""
         source, target = clean_pair(source, target)
@@ -595,6 +634,7 @@ class SqlGallery(ABC):
             db.execute("UPDATE samples SET person_id = ? WHERE person_id = ?", (staying, leaving))
             move_look_alikes(db, leaving, staying)
             move_sightings(db, leaving, staying)
+            move_consents(db, leaving, staying)
             db.execute("DELETE FROM persons WHERE id = ?", (leaving,))
             self.note(db, "merged", target, staying, source)
         self._leave_image()
@@ -650,7 +690,7 @@ class SqlGallery(ABC):
 
     def take_over(
         self,
-        source: sqlite3.Connection,
+        source: Connection,
         prepare: Callable[[Database], None],
         report: Callable[[int, int], None],
     ) -> None:
@@ -787,6 +827,7 @@ class SqlGallery(ABC):
         expected_revision: int | None,
         *,
         registering: str | None = None,
+        consent: Consent | None = None,
     ) -> int:
         names = [clean_name(template.person) for template in templates]
         ids_of = {clean_name(one): "" for one in people if isinstance(one, str)}
@@ -810,10 +851,15 @@ class SqlGallery(ABC):
             for pair in look_alikes:
                 insert_look_alikes(db, *(row_of_person(db, name) for name in pair))
             if registering is not None:
-                self.note(db, "registered", registering, rows[registering], _views(len(templates)))
+                self._note_registration(db, registering, rows[registering], len(templates), consent)
             elif rows:
                 self.note(db, "imported a pool", detail=_views(len(templates)))
         return len(templates)
+
+    def _note_registration(self, db: Database, name: str, row: int, views: int, consent: Consent | None) -> None:
+        self.note(db, "registered", name, row, _views(views))
+        if consent is not None:
+            self._keep_consent(db, name, row, consent)
 
     def _pin(self, db: Database, space: EmbeddingSpace) -> None:
         pinned = read_space(db)  # anew: another process may have stored the first template just now
@@ -853,7 +899,7 @@ class SqlGallery(ABC):
         return calibration
 
     def _replace_content(
-        self, db: Database, source: sqlite3.Connection, revision: int, report: Callable[[int, int], None]
+        self, db: Database, source: Connection, revision: int, report: Callable[[int, int], None]
     ) -> None:
         """Fill the tables of people with those of a copy, as if all of it were new at a revision.
 

@@ -74,7 +74,7 @@ def transfer(source: Gallery, target: Gallery, report: Report = lambda _done, _t
         created |= stored.created
         report(done, total)
     created |= _add_people_without_templates(source, target)
-    notes = _add_details(source, target)
+    notes = (*_add_details(source, target), *_add_consents(source, target))
     pairs = source.look_alikes() - target.look_alikes()
     if pairs:
         target.add((), space, pairs)
@@ -166,6 +166,23 @@ def _add_details(source: Gallery, target: Gallery) -> tuple[str, ...]:
         return ()
     name = target.address.name
     return (f"{name} has no place for notes, tags and external ids: those of {counted(known, 'name')} are not copied.",)
+
+
+def _add_consents(source: Gallery, target: Gallery) -> tuple[str, ...]:
+    """Copy to what people have agreed; a remark where there is no place for it."""
+    known = 0
+    following: str | None = ""
+    while following is not None:
+        page = source.people_page(after=following, limit=_PEOPLE_AT_ONCE)
+        consents = source.consents_of([person.name for person in page.people])
+        if target.keeps_images:
+            target.add_consents(consents)
+        else:
+            known += len(consents)
+        following = page.following
+    if not known:
+        return ()
+    return (f"{target.address.name} has no place for consents: those of {counted(known, 'name')} are not copied.",)
 
 
 def _not_in(target: Gallery, people: Collection[Person]) -> list[Person]:

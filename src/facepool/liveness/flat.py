@@ -167,20 +167,22 @@ class FlatTest:
             return Flatness("not_enough_motion", None)
         straight = self._straight or typical(self._places)
         seen = [parallax for place in self._places if (parallax := parallax_of(place, straight)) is not None]
-        return judge([one for one in seen if one.turn.reach >= 1], [one for one in seen if one.tilt >= _TILTED])
+        return judge([one for one in seen if one.turn.reach >= 1], seen)
 
 
-def judge(turned: Sequence[Parallax], tilted: Sequence[Parallax] = ()) -> Flatness:
+def judge(turned: Sequence[Parallax], looked_at: Sequence[Parallax]) -> Flatness:
     """Plane or head.
 
     Args:
         turned: Views in which the nose has clearly moved.
-        tilted: Views in which the face is clearly foreshortened.
+        looked_at: All views.
     """
-    relief = relief_of(turned or tilted)
-    if relief is None or len(turned or tilted) < (1 if turned else _TILTED_SAMPLES):
-        return Flatness("not_enough_motion", relief)
-    return Flatness("solid" if turned and relief >= _RELIEF else "flat", relief)
+    if turned:
+        relief = relief_of(turned)
+        return Flatness("flat" if relief is not None and relief < _RELIEF else "solid", relief)
+    tilted = [one for one in looked_at if one.tilt >= _TILTED]
+    relief = relief_of(tilted)
+    return Flatness("not_enough_motion" if len(tilted) < _TILTED_SAMPLES else "flat", relief)
 
 
 def relief_of(seen: Sequence[Parallax]) -> float | None:
@@ -213,11 +215,20 @@ def typical(places: Sequence[NosePlace] | deque[NosePlace]) -> NosePlace:
     )
 
 
-def parallax_of(place: NosePlace, straight: NosePlace) -> Parallax | None:
-    """How the nose has moved; None for a head that is tilted too far to the shoulder."""
+def parallax_of(place: NosePlace, straight: NosePlace, enough: float = 1.0) -> Parallax | None:
+    """How the nose has moved.
+
+    Args:
+        place: Where it is.
+        straight: Where it was, straight ahead.
+        enough: What is to count as a clear turn, as a share of one.
+
+    Returns:
+        None for a head that is tilted too far to the shoulder.
+    """
     if abs((place.roll_deg - straight.roll_deg + 180) % 360 - 180) > _MOST_ROLL_DEG:
         return None
     right, down = place.nose - straight.nose
     wide, narrow = np.linalg.svd(np.linalg.inv(straight.across) @ place.across, compute_uv=False)
     tilt = float(np.sqrt(max((wide / narrow) ** 2 - 1, 0.0)))
-    return Parallax(np.array([right / _FULL[0], -down / _FULL[1]]), float(np.hypot(right, down)), tilt)
+    return Parallax(np.array([right / _FULL[0], -down / _FULL[1]]) / enough, float(np.hypot(right, down)), tilt)

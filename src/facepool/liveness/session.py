@@ -6,7 +6,7 @@ Whoever clearly turns elsewhere has failed: a film that runs through all directi
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -54,17 +54,17 @@ MEANINGS: Mapping[LivenessReason, str] = {
 }
 """One phrase for people."""
 
-# How far a head has to turn, in clear turns, and back; and a head for which much is too much.
-_TURN, _PARTIAL_TURN = 1.0, 0.65
-_BACK, _PARTIAL_BACK = 0.5, 0.35
-_ASTRAY = 1.5
-_TILTED = 0.8
+# A turn that is enough, in clear turns, for those who can and for those who cannot turn as far. What follows is in such
+# turns: how far back is straight ahead, how far elsewhere is elsewhere, and how far is still when it all begins.
+_TURN, _PARTIAL_TURN = 1.0, 0.75
+_BACK, _ASTRAY, _STILL = 0.5, 1.5, 0.6
 # Degrees around the ring: so far from what is asked still counts, and from there on it is somewhere else.
-_TOLERANCE_DEG, _ELSEWHERE_DEG = 35.0, 60.0
+_TOLERANCE_DEG, _ELSEWHERE_DEG = 30.0, 60.0
 # A turn counts when it is held for so long.
 _HOLD_S = 0.25
-# Straight ahead is known after so long and so many frames that differ by no more, as the camera sees it within limits.
-_STEADY_S, _STEADY_FRAMES, _STEADY_DEG = 0.6, 4, 8.0
+# Straight ahead is known after so long and so many frames of a face that keeps still, within limits of yaw, pitch and
+# roll as the camera sees it.
+_STEADY_S, _STEADY_FRAMES = 0.6, 4
 _STRAIGHT_DEG = (20.0, 40.0, 20.0)
 _FIND_LIMIT_S, _BACK_LIMIT_S = 20.0, 8.0
 # A face may be gone, or another's, or have company for so long, and frames may lie so far apart.
@@ -72,6 +72,7 @@ _GONE_S = 0.7
 _STRANGERS = 3
 _SILENT_S = 2.0
 _LEAST_IOU = 0.25
+_PASSIVE_EVERY_S = 0.5
 _LENIENT = QualityPolicy(min_sharpness=0.0)
 
 _BREAKING: frozenset[FramingFlaw] = frozenset({"no_face", "uncertain_face", "several_faces"})
@@ -112,7 +113,8 @@ class LivenessResult:
         steps: How many were asked.
         started_s: Time of the first frame.
         ended_s: Time of the last one that counted.
-        passive: 0..1, what a network says of the pictures, where a user brought one. It decides nothing.
+        passive: 0..1, what networks say of the pictures in which they looked straight ahead, on average, where a user
+            brought any. It decides nothing.
         embedding: (D,) float32, the person as they looked straight ahead, L2 norm 1; None where they never did.
     """
 
@@ -150,7 +152,8 @@ class LivenessStep:
         phase: Where the check is.
         hint: What the person does next; its ``angle_deg`` is where to turn.
         row: Which of the frame's faces it is about; None where it is none.
-        turn: How the head is turned from the person's own straight ahead; None before that is known, or without a face.
+        turn: How the head is turned from the person's own straight ahead, by the parallax of the nose; a reach of 1 is
+            far enough. None before straight ahead is known, or without a face.
         number: Of the step that is asked, from 1; 0 before the first.
         steps: How many there are.
         progress: 0..1, of the whole check.
@@ -196,13 +199,12 @@ class LivenessSession:
         self.result: LivenessResult | None = None
         self._same = same
         self._quality = quality
-        self._turn, self._back = (_PARTIAL_TURN, _PARTIAL_BACK) if challenge.partial else (_TURN, _BACK)
+        self._enough = _PARTIAL_TURN if challenge.partial else _TURN
         self._track = NoseTrack()
-        self._straight: deque[SeenFace] = deque()
-        self._places: deque[NosePlace] = deque()
+        self._straight: deque[tuple[SeenFace, NosePlace]] = deque()
         self._reference: NosePlace | None = None
         self._turned: list[Parallax] = []
-        self._tilted: list[Parallax] = []
+        self._looked_at: list[Parallax] = []
         self._known: list[Floats] = []
         self._last: SeenFace | None = None
         self._strangers = 0
@@ -215,6 +217,9 @@ class LivenessSession:
         self._phase_since_s = 0.0
         self._astray = False
         self._passed = 0
+        self._is_straight = False
+        self._passive: list[float] = []
+        self._passive_at_s = -_PASSIVE_EVERY_S
 
     @property
     def embedding(self) -> Floats | None:
@@ -252,7 +257,7 @@ class LivenessSession:
         """
         if self.result is not None or not self._goes_on(face.time_s) or not self._is_theirs(face):
             return self._step(None, row, None)
-        self._gone_since_s = None
+        self._gone_since_s, self._is_straight = None, False
         self._last = face
         place = self._track.add(face.time_s, face.landmarks)
         if place is None:
@@ -260,12 +265,28 @@ class LivenessSession:
         if self._reference is None:
             self._look_straight(face, place)
             return self._step(None, row, None)
-        parallax = parallax_of(place, self._reference)
+        parallax = parallax_of(place, self._reference, self._enough)
         if parallax is None:
             self._held = ""
             return self._step(Hint("hold_upright", "keep your head upright"), row, None)
         self._follow(face, parallax)
         return self._step(None, row, parallax.turn)
+
+    def ask(self, passive_scores: Callable[[], Floats | None]) -> None:
+        """Have networks that look at one picture judge the face of the last frame, while it looks straight ahead.
+
+        Twice a second at most; what they say becomes ``passive`` of the result, and decides nothing.
+
+        Args:
+            passive_scores: Is called if it is time for that: (1,) of that face, None without such networks; see
+                ``Analyzer.passive_scores``.
+        """
+        if self.result is not None or not self._is_straight or self._time_s - self._passive_at_s < _PASSIVE_EVERY_S:
+            return
+        scores = passive_scores()
+        if scores is not None:
+            self._passive.append(float(scores[0]))
+            self._passive_at_s = self._time_s
 
     def interrupt(self) -> LivenessResult:
         """No more frames will come: what the result is."""
@@ -291,10 +312,10 @@ class LivenessSession:
     def _out_of_time(self) -> LivenessReason:
         if self._reference is None:
             return "no_face" if self._last is None else "too_slow"
-        return "flat" if judge([], self._tilted).verdict == "flat" else "too_slow"
+        return "flat" if judge([], self._looked_at).verdict == "flat" else "too_slow"
 
     def _miss(self, flaw: FramingFlaw) -> None:
-        self._held = ""
+        self._held, self._is_straight = "", False
         if flaw not in _BREAKING:
             return
         if self._reference is None:
@@ -314,7 +335,7 @@ class LivenessSession:
                 return True
             self._end("cut")
             return False
-        known = self._known or [one.embedding for one in self._straight]
+        known = self._known or [one.embedding for one, _ in self._straight]
         if known and float(np.max(np.stack(known) @ face.embedding)) < self._same:
             self._strangers += 1
             if self._reference is None:
@@ -328,39 +349,36 @@ class LivenessSession:
     # What it does.
 
     def _look_straight(self, face: SeenFace, place: NosePlace) -> None:
-        angles = (face.pose.yaw, face.pose.pitch, face.pose.roll)
-        if any(abs(angle) > limit for angle, limit in zip(angles, _STRAIGHT_DEG, strict=True)):
-            self._straight.clear()
-            self._places.clear()
-            return
-        self._straight.append(face)
-        self._places.append(place)
-        while np.ptp([(one.pose.yaw, one.pose.pitch) for one in self._straight], axis=0).max() > _STEADY_DEG:
+        self._straight.append((face, place))
+        while not _is_still(place, self._straight[0][1]):
             self._straight.popleft()
-            self._places.popleft()
-        if len(self._straight) < _STEADY_FRAMES or face.time_s - self._straight[0].time_s < _STEADY_S:
+        poses = [(one.pose.yaw, one.pose.pitch, one.pose.roll) for one, _ in self._straight]
+        self._is_straight = bool((np.abs(np.median(poses, axis=0)) <= _STRAIGHT_DEG).all())
+        if len(self._straight) < _STEADY_FRAMES or face.time_s - self._straight[0][0].time_s < _STEADY_S:
             return
-        self._reference = typical(self._places)
-        mean = np.mean([one.embedding for one in self._straight], axis=0)
+        if not self._is_straight:
+            self._straight.popleft()
+            return
+        self._reference = typical([one for _, one in self._straight])
+        mean = np.mean([one.embedding for one, _ in self._straight], axis=0)
         self._known.append(np.asarray(mean / np.linalg.norm(mean), np.float32))
         self._enter("turn")
 
     def _follow(self, face: SeenFace, parallax: Parallax) -> None:
         turn = parallax.turn
+        self._is_straight = turn.reach <= _BACK
         if self._phase == "back":
-            if self._holds("back", holds=turn.reach <= self._back):
+            if self._holds("back", holds=turn.reach <= _BACK):
                 self._enter("turn")
             return
-        if parallax.tilt >= _TILTED:
-            self._tilted.append(parallax)
-        away = apart(turn.angle_deg, self._asked.angle_deg)
+        self._looked_at.append(parallax)
+        away, far = apart(turn.angle_deg, self._asked.angle_deg), turn.reach >= _ASTRAY
         # Beside what is asked a head may still find its way; who comes back from there has gone elsewhere.
-        self._astray = self._astray or (turn.reach >= _ASTRAY * self._turn and away > _TOLERANCE_DEG)
-        gave_up = self._astray and turn.reach <= self._back
-        elsewhere = turn.reach >= _ASTRAY * self._turn and away >= _ELSEWHERE_DEG
-        if gave_up or self._holds("elsewhere", holds=elsewhere):
+        self._astray = self._astray or self._holds("beside", holds=far and _TOLERANCE_DEG < away < _ELSEWHERE_DEG)
+        gave_up = self._astray and turn.reach <= _BACK
+        if gave_up or self._holds("elsewhere", holds=far and away >= _ELSEWHERE_DEG):
             self._end("wrong_direction")
-        elif self._holds("there", holds=turn.reach >= self._turn and away <= _TOLERANCE_DEG):
+        elif self._holds("there", holds=turn.reach >= 1 and away <= _TOLERANCE_DEG):
             self._turned.append(parallax)
             self._known.append(face.embedding)
             self._passed += 1
@@ -383,7 +401,7 @@ class LivenessSession:
         self._end("live" if verdict == "solid" else verdict)
 
     def _flatness(self) -> Flatness:
-        return judge(self._turned, self._tilted)
+        return judge(self._turned, self._looked_at)
 
     # Where it is.
 
@@ -416,6 +434,7 @@ class LivenessSession:
             steps=steps,
             started_s=self._started_s or 0.0,
             ended_s=self._time_s,
+            passive=float(np.mean(self._passive)) if self._passive else None,
             embedding=self.embedding,
         )
 
@@ -425,7 +444,7 @@ class LivenessSession:
             hint = Hint("live" if self.result.passed else "not_live", self.result.meaning)
         return LivenessStep(
             phase=self._phase,
-            hint=hint or self._usual_hint(),
+            hint=hint or self._usual_hint(turn),
             row=row,
             turn=turn,
             number=0 if self._reference is None else min(self._passed + 1, steps),
@@ -435,10 +454,25 @@ class LivenessSession:
             result=self.result,
         )
 
-    def _usual_hint(self) -> Hint:
+    def _usual_hint(self, turn: HeadTurn | None) -> Hint:
         if self._phase == "straight":
             return Hint("keep_looking_straight", "look straight at the camera")
         if self._phase == "back":
             return Hint("back_to_the_middle", "and back, straight at the camera")
-        angle_deg = self._asked.angle_deg
-        return Hint("turn", f"turn your head: {direction_words(angle_deg)}", angle_deg)
+        way, angle_deg = self._asked.direction, self._asked.angle_deg
+        if turn is None or turn.reach < _BACK:
+            return Hint("turn", f"turn your head: {way}", angle_deg)
+        if apart(turn.angle_deg, angle_deg) <= _TOLERANCE_DEG:
+            return Hint("turn_further", f"a little further {way}" if turn.reach < 1 else "hold it there", angle_deg)
+        return Hint("turn_towards", f"more {_correction(turn, angle_deg)}", angle_deg)
+
+
+def _is_still(place: NosePlace, before: NosePlace) -> bool:
+    parallax = parallax_of(place, before)
+    return parallax is not None and parallax.turn.reach < _STILL
+
+
+def _correction(turn: HeadTurn, angle_deg: float) -> str:
+    """Where to go from a turn to come to another as far around the ring."""
+    way = np.exp(1j * np.radians(angle_deg)) - np.exp(1j * np.radians(turn.angle_deg))
+    return direction_words(float(np.degrees(np.angle(way))) % 360)

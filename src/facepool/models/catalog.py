@@ -15,7 +15,7 @@ from facepool.errors import ModelUnsupported, UnknownModel
 from facepool.geometry import CROP
 from facepool.types import ChannelOrder, EmbeddingSpace, PixelFeed
 
-Task = Literal["detect", "embed"]
+Task = Literal["detect", "embed", "pad"]
 Precision = Literal["float32", "bfloat16", "int8"]
 Archive = Literal["wheel", "sdist"]
 Preparation = Literal["none", "dequantize", "free-batch", "from-ir", "heads"]
@@ -171,7 +171,37 @@ class EmbedderSpec:
         return f"{self.channel_order}-{self.mean:g}-{self.scale:g}/1"
 
 
-NetworkSpec = RetinaFaceSpec | EmbedderSpec
+@dataclass(frozen=True, slots=True)
+class PadSpec:
+    """A network that says whether a face, with some of what is around it, looks alive.
+
+    Attributes:
+        crop_scale: How much of the picture it sees: the box of the face, its sides multiplied by this.
+        side: Pixels of the square that it takes.
+        classes: How many kinds of pictures it tells apart.
+        live_class: Which of them, from 0 on, is a living face.
+        softmax: Whether its outputs still have to be made shares that add up to 1.
+        channel_order: Order of the three planes that the graph takes.
+        mean: Subtracted from every value on the 0..255 scale.
+        scale: Divides what is left.
+    """
+
+    crop_scale: float
+    side: int = 80
+    classes: int = 3
+    live_class: int = 1
+    softmax: bool = True
+    channel_order: ChannelOrder = "bgr"
+    mean: float = 0.0
+    scale: float = 1.0
+
+    @property
+    def feed(self) -> PixelFeed:
+        """What the graph is to be loaded with."""
+        return PixelFeed(self.channel_order, (self.mean, self.mean, self.mean), self.scale)
+
+
+NetworkSpec = RetinaFaceSpec | EmbedderSpec | PadSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,7 +413,9 @@ def embedder_spec(entry: ModelEntry) -> EmbedderSpec:
     if isinstance(entry.spec, EmbedderSpec):
         return entry.spec
     raise ModelUnsupported(
-        f"{entry.name} makes no embeddings", why="it is a detector", fix="Name an embedder: `facepool models list`"
+        f"{entry.name} makes no embeddings",
+        why=f"its task is {entry.task}",
+        fix="Name an embedder: `facepool models list`",
     )
 
 

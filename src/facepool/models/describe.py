@@ -34,6 +34,19 @@ A detector of the RetinaFace family takes any number of pictures of any size, ha
     prior_sizes = [[16, 32], [64, 128], [256, 512]]
     variances = [0.1, 0.2]
     outputs = ["loc", "conf", "landmarks"]   # boxes, scores, landmarks
+
+A network that says whether a face looks alive or like a picture of one (PAD) takes the face with what is around it. It
+has ``task = "pad"`` and, instead of ``[embed]``; those that are imported run together, and their answers are averaged::
+
+    [pad]
+    crop_scale = 2.7                 # the sides of the face's box are multiplied by this
+    side = 80                        # optional from here on: of the square that it takes, in pixels
+    classes = 3                      # kinds of pictures that it tells apart
+    live_class = 1                   # which of them is a living face, from 0 on
+    softmax = true                   # its outputs are no shares yet
+    channel_order = "bgr"
+    mean = 0.0
+    scale = 1.0
 """
 
 import json
@@ -57,11 +70,21 @@ from pydantic import (
 )
 
 from facepool.errors import ConfigError, PathMissing
-from facepool.models.catalog import EmbedderSpec, FmrCurve, Licence, ModelEntry, Preparation, RetinaFaceSpec, Task
+from facepool.models.catalog import (
+    EmbedderSpec,
+    FmrCurve,
+    Licence,
+    ModelEntry,
+    PadSpec,
+    Preparation,
+    RetinaFaceSpec,
+    Task,
+)
 from facepool.types import ChannelOrder
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 _DETECTOR = RetinaFaceSpec()
+_PAD = PadSpec(crop_scale=1.0)
 
 
 def _rule(is_kept: Callable[[Any], bool], complaint: str) -> AfterValidator:
@@ -85,6 +108,10 @@ _Text = Annotated[StrictStr, Field(description="text")]
 _Flag = Annotated[StrictBool, Field(description="true or false")]
 _Number = Annotated[float, Field(strict=True, description="a number")]
 _Numbers = Annotated[tuple[_Number, ...], Field(min_length=1, description="some numbers")]
+_Count = Annotated[
+    StrictInt, Field(description="a whole number"), _rule(lambda count: count >= 1, "should be at least 1")
+]
+_Divisor = Annotated[_Number, _rule(lambda scale: scale != 0, "divides, so it cannot be 0")]
 _Order = Annotated[ChannelOrder, Field(description="one of bgr, rgb")]
 _Points = Annotated[
     tuple[tuple[_Number, _Number], ...],
@@ -111,12 +138,10 @@ class _FmrTable(_TomlTable):
 
 
 class _EmbedTable(_TomlTable):
-    dimension: Annotated[
-        StrictInt, Field(description="a whole number"), _rule(lambda count: count >= 1, "should be at least 1")
-    ]
+    dimension: _Count
     channel_order: _Order
     mean: _Number = 0.0
-    scale: Annotated[_Number, _rule(lambda scale: scale != 0, "divides, so it cannot be 0")] = 1.0
+    scale: _Divisor = 1.0
     template: Literal["arcface-112"] = Field(default="arcface-112", description="one of arcface-112")
     mirrored: _Flag = True
     fmr: _FmrTable | None = Field(default=None, description="a table")
@@ -143,9 +168,30 @@ class _DetectTable(_TomlTable):
         return prior_sizes
 
 
+class _PadTable(_TomlTable):
+    crop_scale: Annotated[_Number, _rule(lambda scale: scale > 0, "should be above 0")]
+    side: _Count = _PAD.side
+    classes: Annotated[_Count, _rule(lambda count: count >= 2, "should be at least 2")] = _PAD.classes
+    live_class: Annotated[StrictInt, Field(description="a whole number")] = Field(
+        default=_PAD.live_class, description="a whole number", validate_default=True
+    )
+    softmax: _Flag = _PAD.softmax
+    channel_order: _Order = _PAD.channel_order
+    mean: _Number = _PAD.mean
+    scale: _Divisor = _PAD.scale
+
+    @field_validator("live_class")
+    @classmethod
+    def _is_a_class(cls, live_class: int, others: ValidationInfo) -> int:
+        classes = others.data.get("classes", live_class + 1)
+        if not 0 <= live_class < classes:
+            raise ValueError(f"should be one of its {classes} classes, 0 to {classes - 1}")
+        return live_class
+
+
 class _ModelTable(_TomlTable):
     name: Annotated[_Text, _rule(_NAME.fullmatch, "may have lower-case letters, digits, hyphens and dots only")]
-    task: Task = Field(description="one of detect, embed")
+    task: Task = Field(description="one of detect, embed, pad")
     file: _Text
     licence: _LicenceTable = Field(description="a table")
 
@@ -189,7 +235,29 @@ class DetectorDescription(_ModelTable):
         )
 
 
-Description = EmbedderDescription | DetectorDescription
+class PadDescription(_ModelTable):
+    """What a description of a network says that tells living faces from pictures of faces."""
+
+    pad: _PadTable = Field(description="a table")
+
+    @property
+    def spec(self) -> PadSpec:
+        """How the network is fed and read."""
+        pad = self.pad
+        return PadSpec(
+            crop_scale=pad.crop_scale,
+            side=pad.side,
+            classes=pad.classes,
+            live_class=pad.live_class,
+            softmax=pad.softmax,
+            channel_order=pad.channel_order,
+            mean=pad.mean,
+            scale=pad.scale,
+        )
+
+
+Description = EmbedderDescription | DetectorDescription | PadDescription
+_DESCRIPTIONS: dict[object, type[Description]] = {"detect": DetectorDescription, "pad": PadDescription}
 
 
 def read_tables(path: Path) -> dict[str, object]:
@@ -217,7 +285,8 @@ def parse_description(tables: Mapping[str, object], origin: str) -> Description:
     Raises:
         ConfigError: A key is missing, unknown or of the wrong kind; names the key.
     """
-    model = DetectorDescription if tables.get("task") == "detect" else EmbedderDescription
+    task = tables.get("task")
+    model = _DESCRIPTIONS.get(task, EmbedderDescription) if isinstance(task, str) else EmbedderDescription
     try:
         return model.model_validate(tables)
     except ValidationError as error:

@@ -19,7 +19,7 @@ from onnx.reference import ReferenceEvaluator
 
 from facepool.errors import ModelUnsupported
 from facepool.geometry import TEMPLATES
-from facepool.models.catalog import EmbedderSpec, NetworkSpec, Preparation, RetinaFaceSpec
+from facepool.models.catalog import EmbedderSpec, NetworkSpec, PadSpec, Preparation, RetinaFaceSpec
 from facepool.types import Floats
 
 _TOLERANCE = 1e-4
@@ -319,24 +319,28 @@ def _find_preparation(content: bytes, spec: NetworkSpec) -> Preparation:
         _check_detector(graph, inputs[0], spec)
         return "heads"
     if inputs[0][0] == 0:
-        _check_embedder(graph, inputs[0], spec)
+        _check_rows(graph, inputs[0], spec)
         return "none"
-    _check_embedder(parse(free_batch(content)), inputs[0], spec)
+    _check_rows(parse(free_batch(content)), inputs[0], spec)
     return "free-batch"
 
 
-def _check_embedder(graph: ModelProto, image: Sides, spec: EmbedderSpec) -> None:
-    _, side = TEMPLATES[spec.template]
+def _check_rows(graph: ModelProto, image: Sides, spec: EmbedderSpec | PadSpec) -> None:
+    """Of a network that takes squares of one size and gives a row of numbers for each."""
+    if isinstance(spec, PadSpec):
+        side, width, key = spec.side, spec.classes, "pad.classes"
+    else:
+        side, width, key = TEMPLATES[spec.template][1], spec.dimension, "embed.dimension"
     if any(given not in (0, side) for given in image[2:]):
         raise _Misfit(f"it takes pictures of {image[3]}x{image[2]}, and faces come as {side}x{side}")
     found = _output_sides(graph, (_BATCH, 3, side, side))[graph.graph.output[0].name]
-    if _agree(found, (_BATCH, spec.dimension)):
+    if _agree(found, (_BATCH, width)):
         return
     if len(found) == 2 and found[0] in (0, _BATCH):
-        raise _Misfit(f"`embed.dimension` is {spec.dimension}, but its first output is {found[1]} wide")
+        raise _Misfit(f"`{key}` is {width}, but its first output is {found[1]} wide")
     raise _Misfit(
-        f"two pictures at once give an output of shape {found}, not {(_BATCH, spec.dimension)}",
-        "Export it with a dynamic batch and one vector a picture as its first output",
+        f"two pictures at once give an output of shape {found}, not {(_BATCH, width)}",
+        "Export it with a dynamic batch and one row of numbers a picture as its first output",
     )
 
 

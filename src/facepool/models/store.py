@@ -138,6 +138,10 @@ class ModelStore:
         """All models that can be named: the catalog's, then the imported ones by name."""
         return CATALOG | {entry.name: entry for entry in self._imported()}
 
+    def pad_networks(self) -> list[ModelEntry]:
+        """The networks that the user imported to tell living faces from pictures of faces, by name."""
+        return [entry for entry in self._imported() if entry.task == "pad"]
+
     def embedder(self, name: str) -> EmbedderEntry:
         """The embedder of that name: an ensemble, or one network of the catalog or that was imported.
 

@@ -14,7 +14,7 @@ from facepool.faces.align import Aligner
 from facepool.faces.detect import DetectOptions, RetinaFace
 from facepool.faces.embed import Embedder, Part
 from facepool.faces.load import load_detector, load_network, rounded
-from facepool.models.catalog import InstalledModel, RetinaFaceSpec, space_of
+from facepool.models.catalog import InstalledModel, RetinaFaceSpec, embedder_spec, space_of
 from facepool.models.store import ModelStore
 from facepool.optimize.acceptance import (
     AcceptanceReport,
@@ -152,7 +152,9 @@ class Optimizer:
         if isinstance(spec, RetinaFaceSpec):
             RetinaFace(recorder, spec, self._options).detect(self._shown)
         else:
-            Embedder([Part(recorder, spec)], space_of(model.entry)).embed(self._faces(self._shown))
+            Embedder([Part(recorder, embedder_spec(model.entry))], space_of(model.entry)).embed(
+                self._faces(self._shown)
+            )
         return recorder.batches
 
     def _compare(self, before: InstalledModel, after: InstalledModel) -> AcceptanceReport:
@@ -168,7 +170,7 @@ class Optimizer:
                 self._time_ratio,
             )
         # The same weights may serve with and without averaging over the mirror image, which only lessens differences.
-        alone = replace(before.entry, spec=replace(spec, mirrored=False))
+        alone = replace(before.entry, spec=replace(embedder_spec(before.entry), mirrored=False))
         return compare_embedders(
             load_network(replace(before, entry=alone), self._runtime),
             load_network(replace(after, entry=alone), self._runtime),

@@ -39,10 +39,13 @@ class RecognizedFaces:
     Attributes:
         detections: N boxes, scores and landmarks in pixels of the image.
         decisions: N decisions.
+        passive: (N,) float32 in 0..1, how alive each looks to the networks that the user brought for it, which decides
+            nothing; None without such networks.
     """
 
     detections: Detections
     decisions: tuple[Decision, ...]
+    passive: Floats | None = None
 
     def __len__(self) -> int:
         """Number of faces."""
@@ -102,7 +105,11 @@ class Recognizer:
         Returns:
             One ``RecognizedFaces`` an image; an empty list for an empty list.
         """
-        return self.decide(self._analyzer.embed_batch(images_bgr))
+        named = self.decide(self._analyzer.embed_batch(images_bgr))
+        return [
+            replace(faces, passive=self._analyzer.passive_scores(image, faces.detections))
+            for image, faces in zip(images_bgr, named, strict=True)
+        ]
 
     def decide(self, found: Sequence[tuple[Detections, Floats]]) -> list[RecognizedFaces]:
         """Name faces that are embedded already, by one state of the pool. Nobody is two faces of one image.

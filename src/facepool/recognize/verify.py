@@ -20,12 +20,15 @@ class Verification:
         threshold: What it was held against.
         rows: Which face of each image was compared: the largest whose landmarks fit a head.
         faces: What was found in each image.
+        passive: How alive the two look to the networks that the user brought for it, 0..1, which decides nothing; None
+            without such networks.
     """
 
     similarity: float
     threshold: Threshold
     rows: tuple[int, int]
     faces: tuple[Faces, Faces]
+    passive: tuple[float, float] | None = None
 
     def __repr__(self) -> str:
         """The verdict, and the figures that it rests on."""
@@ -57,7 +60,14 @@ def verify(
     row_a, row_b = largest_face(faces_a.detections, "first"), largest_face(faces_b.detections, "second")
     similarity = cosine(faces_a.embeddings[row_a], faces_b.embeddings[row_b])
     policy = policy or ThresholdPolicy(analyzer.fmr)
-    return Verification(similarity, policy.verification(), (row_a, row_b), (faces_a, faces_b))
+    sides = ((image_a_bgr, faces_a, row_a), (image_b_bgr, faces_b, row_b))
+    scores = [analyzer.passive_scores(image, faces.detections[row : row + 1]) for image, faces, row in sides]
+    return Verification(similarity, policy.verification(), (row_a, row_b), (faces_a, faces_b), passive_pair(*scores))
+
+
+def passive_pair(first: Floats | None, second: Floats | None) -> tuple[float, float] | None:
+    """Of two faces that are compared, how alive each looks: (1,) scores of each, None without a network for it."""
+    return None if first is None or second is None else (float(first[0]), float(second[0]))
 
 
 def largest_face(detections: Detections, which: str) -> int:

@@ -38,6 +38,16 @@ channel_order = "rgb"
 mean = 127.5
 scale = 127.5
 """
+OWN_PAD = """
+name = "{name}"
+task = "pad"
+file = "{file}"
+[licence]
+name = "Apache-2.0 (Minivision)"
+[pad]
+crop_scale = {scale}
+"""
+MINIFASNETS = {"v2": ("2.7_80x80_MiniFASNetV2.onnx", 2.7), "v1se": ("4_0_0_80x80_MiniFASNetV1SE.onnx", 4.0)}
 
 
 @pytest.fixture
@@ -100,6 +110,29 @@ def test_an_arcface_of_the_users_registers_and_recognizes(own_store: Commands, p
     assert sample.code == 0, sample.err
     assert sample.err.count("no sidecar") == 1
     assert sample.records[0]["person"] is None
+
+
+@pytest.mark.shared
+def test_networks_for_liveness_score_faces_and_change_no_decision(
+    own_store: Commands, crowd: Commands, tmp_path: Path
+) -> None:
+    own_store.take_pool_of(crowd)
+    living, screen = (DATA / "spoof" / "silent-fas" / name for name in ("image_T1.jpg", "image_F2.jpg"))
+    before = own_store("verify", living, screen, "--json").records
+    for name, (file, scale) in MINIFASNETS.items():
+        (tmp_path / "my.toml").write_text(OWN_PAD.format(name=name, file=DATA / "models" / "pad" / file, scale=scale))
+        imported = own_store("models", "import", "my.toml")
+        assert imported.code == 0, imported.err
+        assert f"models remove {name}" in imported.out
+    compared = own_store("verify", living, screen, "--json")
+    (record,) = compared.records
+    assert isinstance(scores := record.pop("passive"), list)
+    assert scores[0] > 0.95
+    assert scores[1] < 0.05
+    assert [record] == before
+    assert "decides nothing" in compared.err
+    named = own_store("recognize", living, screen, "--json")
+    assert [record["passive"] for record in named.records] == scores
 
 
 def test_a_description_with_a_mistake_says_which(own_store: Commands, tmp_path: Path) -> None:

@@ -232,6 +232,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "people list": (),
     "people show": ("Ada",),
     "people edit": ("Ada", "--tag", "family"),
+    "people consent": ("Ada", "I agree"),
     "people rename": ("Ada", "Bob"),
     "people merge": ("Ada", "Bob"),
     "people reembed": ("--embedder", "sface-single"),

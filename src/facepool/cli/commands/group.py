@@ -25,6 +25,7 @@ from facepool.enroll.session import EnrollmentSession
 from facepool.errors import ConfigError, IdentityConflict, ImageUnreadable, InputError, PoolLocked, SourceEmpty
 from facepool.files import exists, only_writer, storage_errors
 from facepool.gallery import Gallery
+from facepool.gallery.address import file_of, key_of
 from facepool.groups.library import PhotoGroups, PhotoLibrary
 from facepool.groups.people_folders import Kind
 from facepool.groups.shelf import FILE_NAME, Shelf
@@ -112,7 +113,7 @@ def folder(context: CommandContext, folder: Path, output: Path | None, kind: Kin
     for remark in found.remarks():
         console.note(remark)
     space = context.analyzer.space
-    with _open_shelf(output, space) as shelf, _names(context) as pool:
+    with _open_shelf(context, output, space) as shelf, _names(context) as pool:
         shelf.belong_to(folder.resolve())
         library = PhotoLibrary(folder, shelf, context.policy)
         _look(library, found, context, is_kept=output is not None)
@@ -152,7 +153,7 @@ def name(context: CommandContext, number: int, person: str, output: Path, force:
     console, analyzer = context.console, context.analyzer
     extras.require("photos")
     with (
-        _open_shelf(output, analyzer.space, must_exist=True) as shelf,
+        _open_shelf(context, output, analyzer.space, must_exist=True) as shelf,
         context.changing_pool(analyzer.space, must_exist=False) as pool,
     ):
         faces = shelf.faces_of(number)
@@ -195,7 +196,7 @@ def forget(context: CommandContext, output: Path, yes: bool) -> None:
     """
     if not yes:
         click.confirm(f"Erase all faces and groups of {output}?", abort=True, err=True)
-    with _open_shelf(output, None, must_exist=True) as shelf:
+    with _open_shelf(context, output, None, must_exist=True) as shelf:
         erase_written(output, shelf, context.console)
         shelf.erase()
     (output / _LOCK_NAME).unlink(missing_ok=True)
@@ -207,7 +208,9 @@ _LOCK_NAME = "library.lock"
 
 
 @contextmanager
-def _open_shelf(output: Path | None, space: EmbeddingSpace | None, *, must_exist: bool = False) -> Iterator[Shelf]:
+def _open_shelf(
+    context: CommandContext, output: Path | None, space: EmbeddingSpace | None, *, must_exist: bool = False
+) -> Iterator[Shelf]:
     """What is kept of a library, which no other process works on meanwhile."""
     if output is None:
         with Shelf(None, space) as shelf:
@@ -222,15 +225,16 @@ def _open_shelf(output: Path | None, space: EmbeddingSpace | None, *, must_exist
     busy = PoolLocked(
         f"{output} is in use", why="another facepool group works on it", fix="Wait until that is done, or end it"
     )
-    with only_writer(output / _LOCK_NAME, 1.0, busy), Shelf(output / FILE_NAME, space) as shelf:
+    key = key_of(context.gallery_address)
+    with only_writer(output / _LOCK_NAME, 1.0, busy), Shelf(output / FILE_NAME, space, key) as shelf:
         yield shelf
 
 
 @contextmanager
 def _names(context: CommandContext) -> Iterator[Gallery | None]:
     """The pool, where there is one: it knows names."""
-    address = context.pool_address
-    if isinstance(address, Path) and not exists(address):
+    file = file_of(context.pool_address)
+    if file is not None and not exists(file):
         yield None
         return
     with context.open_pool(context.analyzer.space) as pool:

@@ -12,7 +12,7 @@ from facepool.capture import read_image, walk_folder
 from facepool.cli.context import DETECTION, CommandContext, json_option, licence_option, members, settings_options
 from facepool.cli.ui.console import Console
 from facepool.errors import InputError
-from facepool.models.catalog import DEMO_PHOTOS, PACKS, EmbedderSpec, InstalledModel, ModelEntry, space_of
+from facepool.models.catalog import DEMO_PHOTOS, PACKS, EmbedderSpec, InstalledModel, ModelEntry, PadSpec, space_of
 from facepool.models.store import ModelStore
 from facepool.optimize.acceptance import AcceptanceReport
 from facepool.optimize.optimizer import FEW, MANY, Optimizer, shrunk
@@ -115,11 +115,11 @@ def remove(context: CommandContext, name: str) -> None:
 @click.argument("description", type=click.Path(path_type=Path))
 @settings_options("models_dir")
 def import_model(context: CommandContext, description: Path) -> None:
-    """Take in an ONNX detector or embedder of your own, described by a small TOML file beside it.
+    """Take in an ONNX network of your own, described by a small TOML file beside it.
 
     \b
     name = "my-embedder"
-    task = "embed"                  # or "detect", for a RetinaFace, with a table [detect]
+    task = "embed"                  # or "detect", a RetinaFace, with [detect]; or "pad", with [pad]
     file = "my-embedder.onnx"
     [licence]
     name = "MIT"
@@ -130,8 +130,17 @@ def import_model(context: CommandContext, description: Path) -> None:
     scale = 127.5
     """
     entry = context.store().import_model(description)
+    context.console.say(f"{entry.name} imported; {_use_of(entry)}", "good")
+
+
+def _use_of(entry: ModelEntry) -> str:
+    if entry.task == "pad":
+        return (
+            "from now on faces of pictures have a score `passive` beside their decision, which it does not change; "
+            f"to end that: facepool models remove {entry.name}"
+        )
     option = "--detector" if entry.task == "detect" else "--embedder"
-    context.console.say(f"{entry.name} imported; use it with {option} {entry.name}", "good")
+    return f"use it with {option} {entry.name}"
 
 
 def _record(entry: ModelEntry, *, here: bool) -> dict[str, object]:
@@ -151,6 +160,8 @@ def _record(entry: ModelEntry, *, here: bool) -> dict[str, object]:
         record["dimension"] = entry.spec.dimension
         record["mirrored"] = entry.spec.mirrored
         record["error_rates"] = entry.spec.fmr.source if entry.spec.fmr else None
+    if isinstance(entry.spec, PadSpec):
+        record["crop_scale"] = entry.spec.crop_scale
     return record
 
 

@@ -1,13 +1,14 @@
 """``facepool people``."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from facepool.cli.context import MODELS, CommandContext, json_option, settings_options
+from facepool.cli.ui.consent import consent_of
 from facepool.cli.ui.console import counted, people_count, wall_clock
 from facepool.enroll.reembed import reembed
 from facepool.errors import ConfigError, PoolError, StorageError
@@ -25,12 +26,13 @@ from facepool.gallery import (
 from facepool.gallery.address import PoolAddress, pool_address
 from facepool.gallery.collections import DEFAULT, collections_in
 from facepool.gallery.vectors import check_vectors_of, load, open_vectors
-from facepool.records import person_record, template_record
-from facepool.types import EmbeddingSpace, Person, Template
+from facepool.records import consent_record, person_record, template_record
+from facepool.types import Consent, EmbeddingSpace, Person, Template
 
 _FIRST_PAGE = 100
 """Shown at once, however large the pool is."""
 _NEXT_PAGES = 2000
+_SHOWN_OF_TEXT = 60
 
 
 @click.group()
@@ -133,6 +135,36 @@ def edit(
     context.console.emit(person_record(person))
     _tell_of_details(context, person)
     context.console.say(f"{person.name} has the notes and tags above", "good")
+
+
+@people.command()
+@click.argument("name")
+@click.argument("text", required=False, metavar="[FILE|TEXT]")
+@click.option("--given", default="", metavar="DAY", help="When it was given, such as 2026-05-31.  [now]")
+@click.option("--method", default="", metavar="TEXT", help="How it was given, such as 'signed form'.")
+@settings_options("pool")
+@json_option
+def consent(context: CommandContext, name: str, text: str | None, given: str, method: str) -> None:
+    """Show to what NAME has agreed, or record that they have agreed to a text, from a FILE or as it is.
+
+    \b
+    facepool people consent Ada
+    facepool people consent Ada consent.txt --method "signed form" --given 2026-05-31
+
+    It is kept with the person: it goes into copies and backups, and is erased with them. Somebody who takes their
+    consent back is erased: `facepool people remove`.
+    """
+    if text is None:
+        if given or method:
+            raise ConfigError("Nothing is recorded", why="no text is named", fix="Name the text, or a file that has it")
+        with context.open_pool() as pool:
+            _tell_of_consents(context, name, pool.consents(name))
+        return
+    agreed = consent_of(text, method, given)
+    with context.changing_pool() as pool:
+        kept = pool.record_consent(name, agreed)
+    context.console.emit(consent_record(kept))
+    context.console.say(f"It is recorded that {name} agreed on {kept.given_at}", "good")
 
 
 @people.command()
@@ -337,6 +369,23 @@ def _tell_of_details(context: CommandContext, person: Person) -> None:
     for what, text in said:
         if text:
             context.console.note(f"{what}: {text}")
+
+
+def _tell_of_consents(context: CommandContext, name: str, consents: Sequence[Consent]) -> None:
+    """To what somebody has agreed, each with its text."""
+    if not consents:
+        context.console.note(f"Nothing is recorded of what {name} has agreed to")
+    entries = [
+        (consent_record(one), (wall_clock(one.given_at), one.recorded_by, one.method, _begin_of(one.text)))
+        for one in consents
+    ]
+    if entries:
+        context.console.results(("given", "recorded by", "how", "text"), entries, title=name)
+
+
+def _begin_of(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN_OF_TEXT else f"{line[: _SHOWN_OF_TEXT - 3]}..."
 
 
 def _tell_of_list(context: CommandContext, pool: Pool, shown: int, prefix: str, found: int) -> None:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -12,6 +12,7 @@ import click
 from rich.text import Text
 
 from facepool.capture import FrameSource, write_image
+from facepool.cli.commands.verify import PASSIVE_MEANING
 from facepool.cli.context import (
     DECISION,
     DETECTION,
@@ -286,6 +287,7 @@ def _recognize_pictures(
 ) -> None:
     console, detection = context.console, context.settings.detect_options()
     rows: list[tuple[str | Text, ...]] = []
+    has_passive = False
     with console.counting("Recognizing", source.frame_count) as counter:
         for frame in viewer.pictures(source):
             if keeper is None:
@@ -296,14 +298,29 @@ def _recognize_pictures(
             note_turned(console, frame.source, faces.detections)
             for record in face_records(frame, faces, say_when_empty=True):
                 console.emit(record)
-            rows += [(frame.source, str(row + 1), *decision_cells(one)) for row, one in enumerate(faces.decisions)]
+            passive = _passive_cells(faces)
+            rows += [
+                (frame.source, str(row + 1), *decision_cells(one), *passive[row])
+                for row, one in enumerate(faces.decisions)
+            ]
+            has_passive = has_passive or faces.passive is not None
             if not faces.decisions:
                 rows.append((frame.source, "", Text("no face", style="dim"), "", "", "no_face"))
                 note_too_small(console, frame, detection)
             labels = [label_of(faces, row) for row in range(len(faces))]
             viewer.show(frame, partial(Canvas.paint, painter=painter, labels=labels))
             counter.step()
-    console.table(("picture", ">face", "person", ">similarity", ">threshold", "reason"), rows)
+    columns: tuple[str, ...] = ("picture", ">face", "person", ">similarity", ">threshold", "reason")
+    if has_passive:
+        console.note(f"passive: {PASSIVE_MEANING}")
+        columns += (">passive",)
+        rows = [row if len(row) == len(columns) else (*row, "") for row in rows]
+    console.table(columns, rows)
+
+
+def _passive_cells(faces: RecognizedFaces) -> list[tuple[str, ...]]:
+    """How alive each face looks, for the table: a cell each, or none without a network for it."""
+    return [()] * len(faces) if faces.passive is None else [(f"{score:.2f}",) for score in faces.passive]
 
 
 def _recognize_and_prepare(
@@ -312,6 +329,7 @@ def _recognize_and_prepare(
     """The people in a picture, and what there is to keep of them."""
     analyzed = context.analyzer.analyze(frame.image_bgr)
     (faces,) = recognizer.decide([(analyzed.detections, analyzed.embeddings)])
+    faces = replace(faces, passive=context.analyzer.passive_scores(frame.image_bgr, faces.detections))
     min_size_px = context.settings.recognize_options().min_size_px
     return faces, sightings_of_picture(analyzed, faces.decisions, min_size_px)
 

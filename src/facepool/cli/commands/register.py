@@ -19,6 +19,7 @@ from facepool.cli.context import (
     json_option,
     settings_options,
 )
+from facepool.cli.ui.consent import consent_of
 from facepool.cli.ui.console import Console, counted, people_count
 from facepool.cli.ui.look_alikes import discarded, resolve_found, resolve_named, say_look_alikes
 from facepool.cli.ui.registration import (
@@ -39,7 +40,7 @@ from facepool.errors import ConfigError, InputError, PersonFull
 from facepool.gallery import Gallery
 from facepool.overlay import Painter
 from facepool.records import coverage_record, look_alike_record
-from facepool.types import Frame
+from facepool.types import Consent, Frame
 from facepool.window import Window
 
 
@@ -54,6 +55,7 @@ class RegisterOptions:
         different_from: People of the pool who only look alike.
         report: Where the report's picture goes; None for nowhere.
         force: Store although the face speaks against it; everybody who looks alike is somebody else.
+        consent: To what they have agreed; None: nothing is kept of it.
     """
 
     partial: bool = False
@@ -62,6 +64,7 @@ class RegisterOptions:
     different_from: tuple[str, ...] = ()
     report: Path | None = None
     force: bool = False
+    consent: Consent | None = None
 
     @property
     def about_scans(self) -> list[str]:
@@ -131,6 +134,12 @@ class LeftOut:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Keep a picture of what was captured, with the faces in it.",
 )
+@click.option(
+    "--consent",
+    metavar="FILE|TEXT",
+    help="Record that the person has agreed to this text: when, and who recorded it. Kept and erased with them.",
+)
+@click.option("--consent-method", default="", metavar="TEXT", help="How they have agreed, such as 'signed form'.")
 @click.option("--window/--headless", default=None, help="Show a window or not; by default for anything that moves.")
 @json_option
 def register(
@@ -144,6 +153,8 @@ def register(
     different_from: tuple[str, ...],
     force: bool,
     report: Path | None,
+    consent: str | None,
+    consent_method: str,
     window: bool | None,
 ) -> int:
     """Add a person, or a folder of people, to the pool.
@@ -155,6 +166,7 @@ def register(
     facepool register Ada --appearance glasses       a second look of the same person
     facepool register Ada ada1.jpg ada2.jpg          from pictures
     facepool register -s people/                     everybody in people/NAME/*.jpg and people/NAME.jpg
+    facepool register Ada --consent consent.txt      keep what Ada has agreed to, when, and who recorded it
 
     Before a camera, and in a video, a ring shows which directions are captured; hints say what to do. It saves by
     itself when the ring is closed. Enter saves as soon as enough is captured; Q ends, and saves if that is enough;
@@ -168,7 +180,8 @@ def register(
     named = (*sources, *more)
     if name is not None and not named and Path(name).exists():
         raise _name_forgotten(name)
-    options = RegisterOptions(partial, appearance, same_as, different_from, report, force)
+    agreed = consent_of(consent, consent_method) if consent is not None else None
+    options = RegisterOptions(partial, appearance, same_as, different_from, report, force, agreed)
     if report is not None:
         check_report_name(report)
     if name is None:
@@ -255,7 +268,7 @@ def register_person(
 def new_session(name: str, context: CommandContext, pool: Gallery, options: RegisterOptions) -> EnrollmentSession:
     """The registration of one person with the options of the settings and of the command line."""
     enroll_options = context.settings.enroll_options(
-        force=options.force, appearance=options.appearance, partial=options.partial
+        force=options.force, appearance=options.appearance, partial=options.partial, consent=options.consent
     )
     return EnrollmentSession(name, context.analyzer, pool, context.policy, enroll_options)
 

@@ -147,6 +147,7 @@ def serve(
     All collections of the pool are served. --collection says which is meant by requests that name none and whose key
     is bound to none; --camera and --frigate are that one's.
     """
+    context.put_key_into_settings()
     settings, console = context.settings, context.console
     _check_workers(workers, settings.pool)
     context.make_folder()

@@ -8,6 +8,7 @@ from facepool.cli.ui.sources import note_turned
 from facepool.recognize.verify import verify as compare
 
 NO_MATCH = 1
+PASSIVE_MEANING = "1 looks alive, 0 like a picture of a face: an opinion, often wrong, that decides nothing"
 
 
 @click.command()
@@ -32,12 +33,14 @@ def verify(context: CommandContext, picture_a: str, picture_b: str) -> int:
     verdict = "same person" if result.match else "different people"
     console.say(f"similarity {result.similarity:.3f}, threshold {result.threshold.value:.3f}: {verdict}")
     console.note(result.threshold.meaning)
-    console.emit(
-        {
-            "similarity": round(result.similarity, 4),
-            "threshold": round(result.threshold.value, 4),
-            "match": result.match,
-            "meaning": result.threshold.meaning,
-        }
-    )
+    record: dict[str, object] = {
+        "similarity": round(result.similarity, 4),
+        "threshold": round(result.threshold.value, 4),
+        "match": result.match,
+        "meaning": result.threshold.meaning,
+    }
+    if result.passive is not None:
+        record["passive"] = [round(score, 4) for score in result.passive]
+        console.note(f"Passive check: {result.passive[0]:.2f} and {result.passive[1]:.2f}; {PASSIVE_MEANING}")
+    console.emit(record)
     return 0 if result.match else NO_MATCH

@@ -1,5 +1,7 @@
 """What is in a picture: find, embed, recognize, compare and group faces. Nothing of it is stored."""
 
+from dataclasses import replace
+
 import numpy as np
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
@@ -9,7 +11,7 @@ from facepool.faces.analyze import Faces
 from facepool.gallery import Pool
 from facepool.groups.library import group_analyzed
 from facepool.recognize.pictures import RecognizedFaces, Recognizer
-from facepool.recognize.verify import cosine, largest_face
+from facepool.recognize.verify import cosine, largest_face, passive_pair
 from facepool.records import embedded_record, found_record, named_record
 from facepool.web.api.pictures import REQUEST_BODY, SentPictures, looked_at
 from facepool.web.api.schemas import Detected, Embedded, Grouped, Recognized, Verified
@@ -51,12 +53,13 @@ async def embed(pictures: SentPictures, services: CurrentServices, share: Share,
 @router.post("/recognize", openapi_extra=REQUEST_BODY)
 async def recognize(pictures: SentPictures, services: CurrentServices, share: Share, _: Recognizing) -> Recognized:
     """Name everybody: each face is somebody of the pool, or unknown and why."""
-    analyzed = await looked_at(services.engine, share, pictures, services.engine.embed)
+    analyzed = await looked_at(services.engine, share, pictures, services.engine.embed_and_score)
 
     def decide(pool: Pool) -> list[RecognizedFaces]:
         options = services.settings.recognize_options()
         recognizer = Recognizer(services.engine.analyzer, pool, services.policy, options)
-        return recognizer.decide([picture.found for picture in analyzed])
+        named = recognizer.decide([picture.found.embedded for picture in analyzed])
+        return [replace(faces, passive=one.found.passive) for faces, one in zip(named, analyzed, strict=True)]
 
     named = await services.pool.run(decide)
     found = [
@@ -71,11 +74,13 @@ async def verify(pictures: SentPictures, services: CurrentServices, share: Share
     """Compare the largest faces of two pictures: is it the same person? The pool has no part in it."""
     if len(pictures) != 2:
         raise InputError(f"Two pictures are compared, not {len(pictures)}", fix="Send two")
-    first, second = [
-        picture.found for picture in await looked_at(services.engine, share, pictures, services.engine.embed)
+    looks = [
+        picture.found for picture in await looked_at(services.engine, share, pictures, services.engine.embed_and_score)
     ]
+    first, second = [one.embedded for one in looks]
     rows = largest_face(first[0], "first"), largest_face(second[0], "second")
     similarity = cosine(first[1][rows[0]], second[1][rows[1]])
+    passive = passive_pair(*(one.passive_of(row) for one, row in zip(looks, rows, strict=True)))
     threshold = services.policy.verification()
     return Verified.model_validate(
         {
@@ -84,6 +89,7 @@ async def verify(pictures: SentPictures, services: CurrentServices, share: Share
             "threshold": round(threshold.value, 4),
             "meaning": threshold.meaning,
             "faces": [found_record(first[0], rows[0]), found_record(second[0], rows[1])],
+            "passive": None if passive is None else [round(score, 4) for score in passive],
         }
     )
 

@@ -69,6 +69,9 @@ class EmbeddedFace(FoundFace):
     pose: PoseAngles | None
 
 
+_PASSIVE = "Of networks of the operator's (task `pad`), 1: alive; an opinion that decides nothing. null: there are none"
+
+
 class CandidatePerson(BaseModel):
     """Somebody whom a face resembles."""
 
@@ -87,6 +90,7 @@ class NamedFace(FoundFace):
     margin: float | None = Field(description="Best candidate minus runner-up")
     reason: Reason = Field(description="`match` is the only one that names a person")
     candidates: list[CandidatePerson] = Field(description="The nearest people, best first")
+    passive: Share | None = Field(None, description=f"How alive the face looks. {_PASSIVE}")
 
 
 class _PictureWithFaces(BaseModel):
@@ -146,6 +150,7 @@ class Verified(BaseModel):
     threshold: float
     meaning: str = Field(description="What the threshold stands for")
     faces: tuple[FoundFace, FoundFace] = Field(description="What was compared")
+    passive: tuple[Share, Share] | None = Field(None, description=f"How alive the two faces look. {_PASSIVE}")
 
 
 class GroupedFace(BaseModel):

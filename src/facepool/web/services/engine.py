@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -32,6 +32,23 @@ _BATCH = 8
 _PATIENCE_S = 30.0
 _FACES_AT_ONCE = 16
 """So many of one picture are embedded before others have their turn: a crowd is not waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredFaces:
+    """The faces of a picture, embedded.
+
+    Attributes:
+        embedded: N faces and their (N, D) embeddings.
+        passive: (N,) how alive each looks to the operator's networks for it; None without any.
+    """
+
+    embedded: tuple[Detections, Floats]
+    passive: Floats | None
+
+    def passive_of(self, row: int) -> Floats | None:
+        """(1,) of one face."""
+        return None if self.passive is None else self.passive[row : row + 1]
 
 
 class Engine:
@@ -122,6 +139,11 @@ class Engine:
     def embed(self, picture: ReducedImage) -> tuple[Detections, Floats]:
         """Find and embed the faces of one picture, without what it takes to judge them; in a thread."""
         return self.analyzer.embed_batch([picture])[0]
+
+    def embed_and_score(self, picture: ReducedImage) -> ScoredFaces:
+        """The same, and how alive the faces look, where the operator has networks for it; in a thread."""
+        embedded = self.embed(picture)
+        return ScoredFaces(embedded, self.analyzer.passive_scores(picture, embedded[0]))
 
     def close(self) -> None:
         """Take nothing more."""

@@ -6,7 +6,6 @@ cannot be done at once is remembered in the files, tried again every few seconds
 """
 
 import logging
-import sqlite3
 import threading
 from collections.abc import Collection, Sequence
 from contextlib import closing, suppress
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 
 from facepool.errors import FacepoolError
 from facepool.gallery import Pool
+from facepool.gallery.driver import database_errors
 from facepool.gallery.notices import ERASING, Notice
 from facepool.gallery.sqlite import traces_remain
 from facepool.web.hiding import without_paths
@@ -32,7 +32,10 @@ _FIRST_TRY_S = 0.5
 _QUICK_TRY_S = 0.05
 """Who waits for readers keeps writers waiting, too."""
 _MOST_REMEMBERED = 1000
-_FAILURES = (FacepoolError, sqlite3.Error, OSError)
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    return (FacepoolError, OSError, *database_errors())
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,7 @@ class Settling:
             while len(self._forgotten) > _MOST_REMEMBERED:
                 del self._forgotten[next(iter(self._forgotten))]
             self._behind = ""
-        except _FAILURES as error:
+        except _failures() as error:
             self._behind = _reason(error)
             self._hide(pool)
         finally:
@@ -156,7 +159,7 @@ class Settling:
         return not self._behind
 
     def _hide(self, pool: Pool) -> None:
-        with suppress(*_FAILURES):
+        with suppress(*_failures()):
             self._logs.hide(pool)
 
     def _wipe_now(self) -> tuple[str, ...]:
@@ -212,7 +215,7 @@ class Settling:
         for name, wipe in ((self._access.address.name, self._settle_pool), (self._store.name, self._store.wipe)):
             try:
                 why = wipe(patience_s)
-            except _FAILURES as error:
+            except _failures() as error:
                 why = _reason(error) if is_asked or name in self._traces else ""
             if why:
                 traces[name] = why
@@ -225,7 +228,7 @@ class Settling:
             if self._pool.owed().notices or self._behind:
                 self._tell(self._pool)
             return self._pool.wipe(patience_s)
-        except _FAILURES:  # it was moved away, perhaps: the next one is another
+        except _failures():  # it was moved away, perhaps: the next one is another
             self._let_go()
             raise
 
@@ -249,7 +252,7 @@ def settle_once(pool: Pool) -> tuple[str, ...]:
             logs.tell(pool)
             if why := store.wipe(_FIRST_TRY_S):
                 notes.append(traces_remain(name, why))
-    except _FAILURES as error:
+    except _failures() as error:
         notes.append(f"The logs in {name} were not told yet: {_reason(error)}.")
     if why := pool.wipe(_FIRST_TRY_S):
         notes.append(traces_remain(pool.address.name, why))

@@ -30,6 +30,11 @@ export default {
   pool_unreachable: { words: "Die Datenbank mit den Personen ist nicht erreichbar. Sobald sie wieder da ist, geht es von selbst weiter.", whole: true },
   outcome_unknown: { words: "Ob die Änderung gespeichert wurde, ist ungewiss, weil die Datenbank dabei ausfiel. Sieh nach, bevor du es wiederholst.", whole: true },
   pool_too_new: { words: "Die Datei mit den Personen stammt von einem neueren facepool. Dieser Server muss erst aktualisiert werden.", whole: true },
+  key_needed: { words: "Die Datei mit den Personen ist verschlüsselt, und der Server hat ihren Schlüssel nicht. Starte ihn mit --key-file.", whole: true },
+  wrong_key: { words: "Die Datei mit den Personen ist mit einem anderen Schlüssel verschlüsselt als dem des Servers. Ohne den richtigen kann sie niemand lesen.", whole: true },
+  pool_not_encrypted: { words: "Der Server hat einen Schlüssel, aber die Datei mit den Personen ist nicht verschlüsselt. Verschlüssle sie: facepool pool encrypt.", whole: true },
+  conversion_unfinished: { words: "Das Verschlüsseln oder Entschlüsseln der Personen wurde unterbrochen. Führe denselben Befehl auf dem Server noch einmal aus.", whole: true },
+  key_unusable: { words: "Der Schlüssel der verschlüsselten Personen ist nicht lesbar. Prüfe auf dem Server die Schlüsseldatei und ihre Rechte.", whole: true },
   space_mismatch: { words: "Diese Personen wurden mit anderen Modellen erfasst, und die Zahlen lassen sich nicht vergleichen. Starte den Server mit deren Modellen, oder stelle den Bestand um: facepool people reembed." },
   embedding_invalid: { words: "Die Zahlen eines Gesichts sind unbrauchbar. Nimm das Bild noch einmal." },
   person_unknown: {
