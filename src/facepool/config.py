@@ -36,6 +36,7 @@ from facepool.gallery.address import EncryptedFile, PoolAddress, PostgresAddress
 from facepool.gallery.collections import DEFAULT, check_collection, collection_address
 from facepool.gallery.sightings import InboxBounds
 from facepool.groups.keeper import KeepOptions
+from facepool.recognize.challenges import ChallengeOptions
 from facepool.recognize.evidence import EvidenceOptions
 from facepool.recognize.live import LiveOptions
 from facepool.recognize.pictures import RecognizeOptions
@@ -195,6 +196,11 @@ class Settings(BaseModel):
         description="Seek faces in every k-th frame, and follow them in between; auto: five times a second, and in "
         "every frame in which somebody is new or the picture changes",
     )
+    require_live: bool = Field(
+        default=False,
+        description="Name a moving face only once it has shown that it is somebody alive: it is asked to look in three "
+        "random directions",
+    )
     keep_unknown: bool = Field(
         default=False,
         description="Keep the best faces of people whom nobody knows, grouped, beside the pool, to name them later",
@@ -348,8 +354,13 @@ class Settings(BaseModel):
         """How the pool is searched."""
         return SearchChoice(self.search, self.exact)
 
-    def live_options(self, *, keep_crops: bool = False) -> LiveOptions:
-        """When a face that moves is named, and what is spent on it."""
+    def live_options(self, *, keep_crops: bool = False, challenge: ChallengeOptions | None = None) -> LiveOptions:
+        """When a face that moves is named, and what is spent on it.
+
+        Args:
+            keep_crops: Keep the best face of each track for its events.
+            challenge: How it is asked to show that it is alive, where somebody sees what it is asked; None: it is not.
+        """
         return LiveOptions(
             evidence=EvidenceOptions(min_frames=self.firm_frames),
             min_margin=self.min_margin,
@@ -357,6 +368,7 @@ class Settings(BaseModel):
             detect_every=self.detect_every,
             keep_crops=keep_crops,
             keep_faces=FACES_KEPT if self.keeps_faces else 0,
+            challenge=challenge,
         )
 
     def keep_options(self) -> KeepOptions:

@@ -16,7 +16,7 @@ from facepool.groups.library import PhotoFace, PhotoGroups
 from facepool.groups.naming import Named
 from facepool.groups.undoing import Undoable
 from facepool.liveness.challenge import Challenge
-from facepool.liveness.session import LivenessResult
+from facepool.liveness.session import LivenessResult, LivenessStep
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.pictures import RecognizedFaces
 from facepool.types import Consent, Decision, Detections, Floats, Frame, Person, Pose, Sighting, Template
@@ -87,8 +87,34 @@ def live_records(frame: Frame, view: LiveView) -> list[Record]:
             | decided
             | {"reason": UNDECIDED if shown is None else shown.reason}
             | ({"sighting": view.sighting_ids[row]} if view.sighting_ids else {})
+            | _liveness(view, row)
         )
     return records
+
+
+def _liveness(view: LiveView, row: int) -> Record:
+    """How a face has shown that it is alive, and what it is to do for that; nothing where nobody has to."""
+    if not view.challenges:
+        return {}
+    result, step = view.liveness[row], view.challenges[row]
+    return {
+        "liveness": None if result is None else liveness_record(result),
+        "challenge": None if step is None else liveness_step_record(step),
+    }
+
+
+def liveness_step_record(step: LivenessStep) -> Record:
+    """What somebody who is challenged is to do now."""
+    return {
+        "step": step.number,
+        "steps": step.steps,
+        "phase": step.phase,
+        "hint": step.hint.code,
+        "text": step.hint.text,
+        "angle_deg": step.angle_deg,
+        "progress": round(step.progress, 3),
+        "seconds_left": round(step.seconds_left, 1),
+    }
 
 
 def event_record(frame: Frame, event: Event, crop: Path | None = None) -> Record:
@@ -119,7 +145,11 @@ def event_record(frame: Frame, event: Event, crop: Path | None = None) -> Record
         "reason": event.reason,
         "crop": None if crop is None else str(crop),
     }
-    return record if event.sighting is None else record | {"sighting": event.sighting}
+    if event.sighting is not None:
+        record["sighting"] = event.sighting
+    if event.liveness is not None:
+        record["liveness"] = liveness_record(event.liveness)
+    return record
 
 
 def person_record(person: Person) -> Record:

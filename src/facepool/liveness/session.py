@@ -158,6 +158,7 @@ class LivenessStep:
         steps: How many there are.
         progress: 0..1, of the whole check.
         seconds_left: Until time is up.
+        limit_s: How many there were when it was asked.
         result: Once there is one.
     """
 
@@ -169,6 +170,7 @@ class LivenessStep:
     steps: int
     progress: float
     seconds_left: float
+    limit_s: float
     result: LivenessResult | None = None
 
     def __repr__(self) -> str:
@@ -451,6 +453,7 @@ class LivenessSession:
             steps=steps,
             progress=self._passed / steps,
             seconds_left=0.0 if self.result is not None else self._seconds_left(),
+            limit_s=self._limit_s(),
             result=self.result,
         )
 
