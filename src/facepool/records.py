@@ -61,7 +61,12 @@ def embedded_record(faces: Faces, row: int) -> Record:
 
 def named_record(faces: RecognizedFaces, row: int) -> Record:
     """A face with its decision, and the nearest people."""
-    decision = faces.decisions[row]
+    passive = None if faces.passive is None else rounded(faces.passive[row], 4)
+    return found_record(faces.detections, row) | decision_record(faces.decisions[row]) | {"passive": passive}
+
+
+def decision_record(decision: Decision) -> Record:
+    """A decision about a face, whatever it was found in, and the nearest people."""
     candidates = [
         {
             "person": candidate.person,
@@ -70,9 +75,7 @@ def named_record(faces: RecognizedFaces, row: int) -> Record:
         }
         for candidate in decision.candidates
     ]
-    decided = _decided(decision) | {"reason": decision.reason, "candidates": candidates}
-    passive = None if faces.passive is None else rounded(faces.passive[row], 4)
-    return found_record(faces.detections, row) | decided | {"passive": passive}
+    return _decided(decision) | {"reason": decision.reason, "candidates": candidates}
 
 
 def live_records(frame: Frame, view: LiveView) -> list[Record]:

@@ -41,6 +41,8 @@ from facepool.web.services.indexing import IndexMaker
 from facepool.web.services.keeping import count_kept, keeper_of, suggester_of
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import Limits
+from facepool.web.services.liveness.checks import LivenessChecks
+from facepool.web.services.liveness.results import LivenessResults
 from facepool.web.services.logs import Logs
 from facepool.web.services.metrics import Metrics
 from facepool.web.services.neighbours import Neighbours
@@ -82,6 +84,7 @@ class Services:
         indexing: Makes the index of a large pool in its database.
         keeper: Keeps who was seen, where the settings say so.
         processes: Those that serve the pool, this one among them.
+        liveness: Checks that clients make, and what came out.
         frigate: Names the people of Frigate's events; None: it is not asked for.
         models: What the networks are, and under which terms.
         tracks: Numbers for those who are followed, each given once.
@@ -110,6 +113,7 @@ class Services:
     indexing: IndexMaker
     keeper: SightingKeeper
     processes: Processes
+    liveness: LivenessChecks
     given: Settings
     options: "ServerOptions"
     frigate: Frigate | None = None
@@ -165,6 +169,7 @@ class ServerOptions:
         decoders: How many processes decode pictures; None: what suits the machine.
         workers: How many servers like this one are started together.
         most_collections: How many collections may be open at the same time.
+        require_live: Requests name, compare and register only people who have made a liveness check.
     """
 
     keys_always: bool = False
@@ -176,6 +181,7 @@ class ServerOptions:
     decoders: int | None = None
     workers: int = 1
     most_collections: int = 16
+    require_live: bool = False
 
 
 def assemble(
@@ -268,6 +274,7 @@ def assemble(
         indexing=IndexMaker(access.open),
         keeper=keeper,
         processes=processes,
+        liveness=LivenessChecks(LivenessResults(store, analyzer.space.id), audit, lambda: tuning.policy),
         frigate=frigate,
         models=options.models,
         tracks=tracks,

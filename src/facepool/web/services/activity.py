@@ -21,6 +21,7 @@ from facepool.recognize.events import Event
 from facepool.records import Record, event_record
 from facepool.types import Frame
 from facepool.web.services.announcements import Fields, fits
+from facepool.web.services.liveness.record import KeptLiveness
 from facepool.web.services.processes import OneProcess, Processes
 from facepool.web.services.retention import tidy_activity
 from facepool.web.services.store import LAST, ServerStore, now
@@ -36,9 +37,10 @@ _PASSING = (PoolLocked, PoolUnreachable, DiskFull)
 """What keeps events from being written down for a while."""
 _LOG = logging.getLogger(__name__)
 _INSERT = """
-    INSERT INTO server_activity
-        (at, event, person, previous, source, similarity, person_id, event_id, sighting, named_at, corrected_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
+    INSERT INTO server_activity (
+        at, event, person, previous, source, similarity, person_id, event_id, sighting, named_at, corrected_at, liveness
+    )
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
 """
 # That somebody came is kept before anybody knows who it is: it goes with a visit that was theirs alone.
 _FORGET_COMING = """
@@ -67,6 +69,7 @@ class ActivityEntry(BaseModel):
     sighting: str | None = Field(description="The `id` of the sighting, where the face was kept; null: it was not")
     named_at: str | None = Field(description="When the face was named later, ISO 8601 in UTC; null: it never was")
     corrected_at: str | None = Field(description="The same, of when somebody corrected who it was")
+    liveness: KeptLiveness
 
 
 # What comes before it is known that a face is kept has no sighting: it is of the same visit, and nobody's. Where no
@@ -199,7 +202,9 @@ class Activity:
             values = (at, *seen, person_id, record.get("id"), record.get("sighting"))
             if _is_kept(db, record):
                 return {**record, "previous": previous}
-            row = int(db.execute(_INSERT, (*values, named_at, corrected_at)).fetchone()[0])
+            alive = record.get("liveness")
+            alive = None if alive is None else json.dumps(alive)
+            row = int(db.execute(_INSERT, (*values, named_at, corrected_at, alive)).fetchone()[0])
             track = self._visits.place(db, row, record | {"at": at, "person_id": person_id})
             if self._added % _TIDY_EVERY == 0:
                 tidy_activity(db, self._limits)
