@@ -12,7 +12,7 @@ from starlette.testclient import WebSocketTestSession
 
 from facepool.faces.analyze import AnyImage
 from facepool.types import Detections, Floats, Sample
-from facepool.web.services import ServerOptions, Services
+from facepool.web.services import Services
 from facepool.web.services.liveness.record import LivenessRecord
 from facepool.web.services.liveness.results import PassedCheck
 from support.fake_scan_analyzer import ME, OTHER, SPACE, FakeScanAnalyzer, Head, embedding, still
@@ -84,8 +84,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def started(folder: Path, analyzer: FakeScanAnalyzer, clock: Clock, **options: Any) -> Iterator[TestClient]:
-    with client_of(folder, analyzer, ServerOptions(**options)) as client:
+def started(folder: Path, analyzer: FakeScanAnalyzer, clock: Clock, **settings: object) -> Iterator[TestClient]:
+    with client_of(folder, analyzer, settings=settings) as client:
         services_of(client).liveness.clock = clock
         yield client
 
