@@ -17,6 +17,8 @@ from facepool.groups.naming import Named
 from facepool.groups.undoing import Undoable
 from facepool.liveness.challenge import Challenge
 from facepool.liveness.session import LivenessResult, LivenessStep
+from facepool.privacy.holdings import Holding
+from facepool.privacy.report import PrivacyReport
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.pictures import RecognizedFaces
 from facepool.types import Consent, Decision, Detections, Floats, Frame, Person, Pose, Sighting, Template
@@ -176,6 +178,31 @@ def consent_record(consent: Consent) -> Record:
         "recorded_by": consent.recorded_by,
         "method": consent.method,
         "text": consent.text,
+    }
+
+
+def holding_record(one: Holding) -> Record:
+    """What one place keeps of a person."""
+    return {
+        "kind": one.kind,
+        "what": one.what,
+        "place": one.place,
+        "count": one.count,
+        "detail": one.detail,
+        "since": one.since or None,
+        "until": one.until or None,
+        "stays": one.stays,
+        "removed_by": one.removed_by,
+    }
+
+
+def privacy_record(report: PrivacyReport) -> Record:
+    """All that is kept of a person."""
+    return {
+        "person": report.person,
+        "person_id": report.person_id or None,
+        "kept": [holding_record(one) for one in report.kept],
+        "elsewhere": list(report.elsewhere),
     }
 
 

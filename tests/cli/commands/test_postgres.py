@@ -237,6 +237,8 @@ WORDS: dict[str, tuple[str, ...]] = {
     "people merge": ("Ada", "Bob"),
     "people reembed": ("--embedder", "sface-single"),
     "people remove": ("Ada", "--yes"),
+    "privacy report": ("Ada",),
+    "privacy tidy": (),
     "people export": ("copy.db",),
     "people import": (POOL,),
     "people load": (VECTORS,),

@@ -18,6 +18,7 @@ from facepool.cli.context import (
     EVENTS,
     FRIGATE,
     KEEPING,
+    KEEPING_LOGS,
     LIVE,
     MODELS,
     REGISTRATION,
@@ -81,13 +82,6 @@ _LEAST_DECODERS, _MOST_DECODERS = 2, 4
     "--request-timeout", type=click.FloatRange(min=1), default=DEADLINE_S, show_default=True, help="In seconds."
 )
 @click.option(
-    "--keep-activity",
-    type=click.FloatRange(min=0),
-    default=30,
-    show_default=True,
-    help="Days; who was seen when, at most a million entries.",
-)
-@click.option(
     "--workers",
     type=click.IntRange(1, _MOST_WORKERS),
     default=1,
@@ -118,6 +112,7 @@ _LEAST_DECODERS, _MOST_DECODERS = 2, 4
     *LIVE,
     "require_live",
     *KEEPING,
+    *KEEPING_LOGS,
     *REGISTRATION,
 )
 def serve(
@@ -131,7 +126,6 @@ def serve(
     rate_limit: str,
     max_request: int,
     request_timeout: float,
-    keep_activity: float,
     open_collections: int,
     open_browser: bool,
     workers: int,
@@ -167,7 +161,6 @@ def serve(
         rate_limit=rate_limit,
         most_bytes=max_request * _MIB,
         deadline_s=request_timeout,
-        activity_days=keep_activity,
         workers=workers,
         most_collections=open_collections,
     )
@@ -213,7 +206,6 @@ class _Plan:
     rate_limit: str
     most_bytes: int
     deadline_s: float
-    activity_days: float
     workers: int
     most_collections: int
 
@@ -226,7 +218,6 @@ def _serve(context: CommandContext, plan: _Plan, listener: socket.socket, starte
         keys_always=plan.keys_always,
         pinned=frozenset(context.given),
         models=tuple(map(context.store().resolve, context.models_in_use)),
-        activity_days=plan.activity_days,
         limits=Limits(plan.rate_limit),
         decoders=None if plan.workers == 1 else max(_LEAST_DECODERS, min(share, _MOST_DECODERS)),
         workers=plan.workers,

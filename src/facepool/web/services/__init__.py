@@ -49,6 +49,7 @@ from facepool.web.services.neighbours import Neighbours
 from facepool.web.services.people import PersonChanges
 from facepool.web.services.pool import PoolAccess
 from facepool.web.services.processes import OneProcess, Processes
+from facepool.web.services.retention import tidy_logs
 from facepool.web.services.settling import Settling
 from facepool.web.services.store import ServerStore, open_store
 from facepool.web.services.tuning import Tuning
@@ -162,7 +163,6 @@ class ServerOptions:
         keys_always: Ask for a key even while no administrator has one.
         pinned: Settings that hold whatever was changed on the page in an earlier run.
         models: What the networks are, and under which terms.
-        activity_days: How long it is kept who was seen.
         queue: How many pictures of requests may be under way at once.
         batch: How many pictures a network looks at together; None: what suits its device.
         limits: How much one client may ask for.
@@ -174,7 +174,6 @@ class ServerOptions:
     keys_always: bool = False
     pinned: frozenset[str] = frozenset()
     models: Sequence[ModelEntry] = ()
-    activity_days: float = 30
     queue: int = 64
     batch: int | None = None
     limits: Limits = field(default_factory=Limits)
@@ -215,14 +214,14 @@ def assemble(
     activity = Activity(
         store,
         access.person_id,
-        days=options.activity_days,
+        limits=settings.limits(),
         others=outputs.put,
         processes=processes,
     )
     audit = Audit(store, access.person_id)
     suggester = suggester_of(tuning, activity, analyzer.fmr)
     keeper = keeper_of(access, tuning, activity, suggester)
-    settling = Settling(Logs(store, activity, audit), store, access)
+    settling = Settling(Logs(store, activity, audit), store, access, tidy=partial(tidy_logs, store, settings.limits()))
     setup = CameraSetup(
         recognizer=partial(live_recognizer, engine, tuning, tracks),
         open_pool=access.open_for_live,

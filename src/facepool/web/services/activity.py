@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
-from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any, TypeGuard
 
@@ -17,18 +16,18 @@ from pydantic import BaseModel, Field
 from facepool.errors import DiskFull, FacepoolError, PoolLocked, PoolUnreachable
 from facepool.gallery.database import Database
 from facepool.gallery.notices import Retold
+from facepool.privacy.holdings import Limits
 from facepool.recognize.events import Event
 from facepool.records import Record, event_record
 from facepool.types import Frame
 from facepool.web.services.announcements import Fields, fits
 from facepool.web.services.liveness.record import KeptLiveness
 from facepool.web.services.processes import OneProcess, Processes
+from facepool.web.services.retention import tidy_activity
 from facepool.web.services.store import LAST, ServerStore, now
 from facepool.web.services.visits import Visit, VisitRow, Visits
 
 _TIDY_EVERY = 1000
-_MOST_ENTRIES = 1_000_000
-"""Pages before which much is held up would fill the disk otherwise; with 100 people a day it is a year."""
 _MOST_WAITING = 200
 _CAMERAS_PATIENCE_S = 0.2
 """A camera does not stop looking for longer than that because another program writes."""
@@ -107,7 +106,7 @@ class Activity:
     Args:
         store: Where it is kept.
         id_of: The id of somebody who is in the pool now; None: nobody has that name.
-        days: How long.
+        limits: How long.
         others: Passes an event on to other programs, with the key of the camera.
         processes: Those that serve the same pool: their listeners hear of events, too.
     """
@@ -117,7 +116,7 @@ class Activity:
         store: ServerStore,
         id_of: Callable[[str], str | None],
         *,
-        days: float = 30,
+        limits: Limits = Limits(),  # noqa: B008 -- it never changes
         others: Callable[[Record, str], None] = lambda _record, _camera: None,
         processes: Processes | None = None,
     ) -> None:
@@ -127,7 +126,7 @@ class Activity:
         self._announcements.hear("event", self._hear)
         self._others = others
         self._id_of = id_of
-        self._days = days
+        self._limits = limits
         self._added = 0
         self._late: deque[tuple[Record, str]] = deque(maxlen=_MOST_LATE)
         self._late_lock = threading.Lock()
@@ -208,9 +207,7 @@ class Activity:
             row = int(db.execute(_INSERT, (*values, named_at, corrected_at, alive)).fetchone()[0])
             track = self._visits.place(db, row, record | {"at": at, "person_id": person_id})
             if self._added % _TIDY_EVERY == 0:
-                oldest = datetime.now(UTC) - timedelta(days=self._days)
-                db.execute("DELETE FROM server_activity WHERE at < ?", (oldest.isoformat(timespec="seconds"),))
-                db.execute("DELETE FROM server_activity WHERE id <= ?", (row - _MOST_ENTRIES,))
+                tidy_activity(db, self._limits)
         self._visits.keep(record, track)
         self._added += 1
         return {**record, "previous": previous}

@@ -108,13 +108,18 @@ class Audit:
 
     async def of(self, person: str) -> list[dict[str, object]]:
         """Everything that was done to a person, under earlier names, too; oldest first."""
+        found = await asyncio.to_thread(self.about, person)
+        return [entry.model_dump(exclude={"id"}) for entry in found]
 
-        def read() -> list[dict[str, object]]:
-            with self._store.reading() as db:
-                found = [self._without_erased(entry) for entry in reversed(_about(db, [person]))]
-            return [entry.model_dump(exclude={"id"}) for entry in found]
+    def about(self, person: str) -> list[AuditEntry]:
+        """The same in any thread."""
+        with self._store.reading() as db:
+            return [self._without_erased(entry) for entry in reversed(_about(db, [person]))]
 
-        return await asyncio.to_thread(read)
+    def times_of_erased(self, person: str) -> list[str]:
+        """When something was done, oldest first, to somebody who was erased and was called so."""
+        query = "SELECT at FROM server_audit WHERE person = ? ORDER BY id"
+        return [str(at) for (at,) in self._store.read(query, (self._pseudonym(person),))]
 
     async def entries(
         self, *, person: str | None = None, before: int | None = None, limit: int = 100
