@@ -57,7 +57,7 @@ def test_a_film_that_runs_through_all_directions_fails() -> None:
 
 
 def test_a_flat_picture_that_is_turned_as_asked_is_flat() -> None:
-    result = watch(LivenessSession(LEFT_UP_RIGHT, SAME), follow(LEFT_UP_RIGHT, Head(flat=True), far=1.6))[-1].result
+    result = watch(LivenessSession(LEFT_UP_RIGHT, SAME), follow(LEFT_UP_RIGHT, Head(flat=True), far=1.8))[-1].result
     assert result is not None
     assert (result.passed, result.reason) == (False, "flat")
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from facepool.liveness.session import LivenessResult, LivenessStep
 from facepool.overlay.placement import Edges, Rect, Wanted, arrange
 from facepool.overlay.text import Alpha, TextRenderer, after_number, with_number
 from facepool.recognize.events import LiveView
@@ -399,15 +400,38 @@ def label_of(faces: RecognizedFaces, row: int) -> Label:
 
 
 def live_labels(view: LiveView) -> list[Label]:
-    """The same for confirmed faces; a white box for one that is not decided yet."""
+    """The same for confirmed faces; a white box for one that is not decided yet, or not shown to be alive."""
+    asked = view.challenges or (None,) * len(view)
     return [
-        Label(_edges(view.detections, row)) if decision is None else _label(view.detections, row, decision)
-        for row, decision in enumerate(view.decisions)
+        _asked_label(view.detections, row, step)
+        if step is not None
+        else Label(_edges(view.detections, row))
+        if decision is None
+        else _label(view.detections, row, decision)
+        for row, (decision, step) in enumerate(zip(view.decisions, asked, strict=True))
         if view.confirmed[row]
     ]
 
 
+def challenge_words(step: LivenessStep) -> str:
+    """What is to be done, and how long there is for it where something is asked: ``Turn your head: left · 4 s``."""
+    words = step.hint.text[:1].upper() + step.hint.text[1:]
+    return f"{words} · {math.ceil(step.seconds_left)} s" if step.phase in ("turn", "back") else words
+
+
+def outcome_words(result: LivenessResult) -> str:
+    """How a challenge ended: ``Passed: a head did all that was asked``."""
+    weaker = " (a partial challenge, which is weaker)" if result.passed and result.method == "challenge_partial" else ""
+    return f"{'Passed' if result.passed else 'Not passed'}: {result.meaning}{weaker}"
+
+
+def _asked_label(detections: Detections, row: int, step: LivenessStep) -> Label:
+    return Label(_edges(detections, row), challenge_words(step), shorter=(step.hint.text,))
+
+
 def _label(detections: Detections, row: int, decision: Decision) -> Label:
+    if decision.reason == "not_live":
+        return Label(_edges(detections, row), "not shown to be alive", shorter=("not alive?", ""))
     if decision.person is None:
         return Label(_edges(detections, row), UNKNOWN_LABEL, "unknown", shorter=("",))  # the red box says it, too
     text = with_number(decision.person, f"{decision.similarity:.2f}")

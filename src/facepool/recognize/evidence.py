@@ -20,12 +20,13 @@ _DOUBTS = 2
 class Need(IntEnum):
     """Why a face should be embedded now, the most pressing first."""
 
-    UNSURE = 0
-    DOUBTED = 1
-    UNDECIDED = 2
-    CONFIRMATION = 3
-    NEW_POSE = 4
-    BETTER = 5
+    CHALLENGED = 0
+    UNSURE = 1
+    DOUBTED = 2
+    UNDECIDED = 3
+    CONFIRMATION = 4
+    NEW_POSE = 5
+    BETTER = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +214,12 @@ class Identity:
             same_pose_degrees=self.options.same_pose_degrees,
         )
         self._nearest_revision = None
+
+    def bind(self, embedding: Floats, least: float) -> None:
+        """Forget what does not resemble a face, (D,) float32, by so much: it is that face that is to be named."""
+        self.observations = tuple(one for one in self.observations if float(one.embedding @ embedding) >= least)
+        self.frames = self.frames if self.observations else 0
+        self._latest, self._doubts, self._nearest_revision = None, (), None
 
     def successor(self, new: Observation) -> "Identity":
         """Who the track has passed to: it begins with what did not fit, the newest observation not yet absorbed."""

@@ -61,9 +61,9 @@ def encrypt(context: CommandContext, in_keyring: bool, yes: bool) -> None:
             fix="Copy it into an encrypted .db file: facepool people export pool.db --other-key-file FILE",
         )
     require("encrypted")
-    if not is_plain(path) and isinstance(address := context.gallery_address, EncryptedFile) and path.exists():
-        with context.open_pool():
-            pass
+    is_there = path.exists() and path.stat().st_size > 0
+    if is_there and not is_plain(path):
+        address = _encrypted(context)
         context.console.emit({"encrypted": str(path), "files": 0, "fingerprint": address.key.fingerprint})
         context.console.say(f"{path} is encrypted already, with this key", "good")
         return
@@ -72,7 +72,7 @@ def encrypt(context: CommandContext, in_keyring: bool, yes: bool) -> None:
     _ask(f"Encrypt {path} with {place}?", "encrypted", yes=yes)
     keep()
     make_folder_of(path)
-    if path.exists():
+    if is_there:
         with context.console.measuring("Encrypting") as report:
             count = convert(path, key, report=report)
     else:

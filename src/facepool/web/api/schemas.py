@@ -20,6 +20,7 @@ from facepool.thresholds import TARGET_FPIR
 from facepool.types import Reason
 from facepool.web.problems import Answers
 from facepool.web.services.activity import ActivityEntry
+from facepool.web.services.liveness.record import LivenessRecord
 from facepool.web.services.visits import Visit
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT, description="A person's name, in any script")]
@@ -80,8 +81,8 @@ class CandidatePerson(BaseModel):
     similarity: float
 
 
-class NamedFace(FoundFace):
-    """A face with a decision: a person, or unknown and why."""
+class Decided(BaseModel):
+    """A decision: a person, or unknown and why."""
 
     person: str | None = Field(description="null: unknown")
     person_id: str | None = Field(description="The same for as long as the pool has the person; null: unknown")
@@ -91,6 +92,16 @@ class NamedFace(FoundFace):
     reason: Reason = Field(description="`match` is the only one that names a person")
     candidates: list[CandidatePerson] = Field(description="The nearest people, best first")
     passive: Share | None = Field(None, description=f"How alive the face looks. {_PASSIVE}")
+
+
+class NamedFace(Decided, FoundFace):
+    """A face with a decision: a person, or unknown and why."""
+
+
+class LivePerson(Decided):
+    """Who has made a liveness check."""
+
+    liveness: LivenessRecord
 
 
 class _PictureWithFaces(BaseModel):
@@ -140,17 +151,19 @@ class Recognized(BaseModel):
     """The faces of each picture with a decision each."""
 
     pictures: list[RecognizedPicture]
+    live: LivePerson | None = Field(description="Who has made the liveness check; null: none was sent")
 
 
 class Verified(BaseModel):
-    """Whether the largest faces of two pictures show one person."""
+    """Whether the largest faces of two pictures, or of one and of who made a liveness check, are one person's."""
 
     match: bool
     similarity: float
     threshold: float
     meaning: str = Field(description="What the threshold stands for")
-    faces: tuple[FoundFace, FoundFace] = Field(description="What was compared")
-    passive: tuple[Share, Share] | None = Field(None, description=f"How alive the two faces look. {_PASSIVE}")
+    faces: list[FoundFace] = Field(description="What was compared, one of each picture")
+    passive: list[Share] | None = Field(None, description=f"How alive the faces of the pictures look. {_PASSIVE}")
+    liveness: LivenessRecord | None = Field(description="The liveness check; null: none was sent")
 
 
 class GroupedFace(BaseModel):
@@ -292,7 +305,9 @@ class OfferedPicture(BaseModel):
     """What became of one picture."""
 
     name: str
-    outcome: Outcome | Literal["unreadable"] = Field(description="`taken` is the only one that stores a view")
+    outcome: Outcome | Literal["unreadable", "not_live"] = Field(
+        description="`taken` is the only one that stores a view; `not_live`: not the person of the liveness check"
+    )
     message: str = Field(description="The outcome in words")
     rival: str | None = Field(description="Whose face it is, for `other_person`")
     similarity: float | None = Field(description="To the rival, or to the person's own nearest view")
@@ -307,6 +322,7 @@ class Registered(BaseModel):
     person_id: str | None = Field(description="null: nothing was stored of somebody who is not in the pool")
     stored: int
     pictures: list[OfferedPicture]
+    liveness: LivenessRecord | None = Field(description="The liveness check; null: none was sent")
 
 
 class Space(BaseModel):

@@ -41,12 +41,15 @@ from facepool.web.services.indexing import IndexMaker
 from facepool.web.services.keeping import count_kept, keeper_of, suggester_of
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import Limits
+from facepool.web.services.liveness.checks import LivenessChecks
+from facepool.web.services.liveness.results import LivenessResults
 from facepool.web.services.logs import Logs
 from facepool.web.services.metrics import Metrics
 from facepool.web.services.neighbours import Neighbours
 from facepool.web.services.people import PersonChanges
 from facepool.web.services.pool import PoolAccess
 from facepool.web.services.processes import OneProcess, Processes
+from facepool.web.services.retention import tidy_logs
 from facepool.web.services.settling import Settling
 from facepool.web.services.store import ServerStore, open_store
 from facepool.web.services.tuning import Tuning
@@ -81,6 +84,7 @@ class Services:
         indexing: Makes the index of a large pool in its database.
         keeper: Keeps who was seen, where the settings say so.
         processes: Those that serve the pool, this one among them.
+        liveness: Checks that clients make, and what came out.
         frigate: Names the people of Frigate's events; None: it is not asked for.
         models: What the networks are, and under which terms.
         tracks: Numbers for those who are followed, each given once.
@@ -109,6 +113,7 @@ class Services:
     indexing: IndexMaker
     keeper: SightingKeeper
     processes: Processes
+    liveness: LivenessChecks
     given: Settings
     options: "ServerOptions"
     frigate: Frigate | None = None
@@ -158,25 +163,25 @@ class ServerOptions:
         keys_always: Ask for a key even while no administrator has one.
         pinned: Settings that hold whatever was changed on the page in an earlier run.
         models: What the networks are, and under which terms.
-        activity_days: How long it is kept who was seen.
         queue: How many pictures of requests may be under way at once.
         batch: How many pictures a network looks at together; None: what suits its device.
         limits: How much one client may ask for.
         decoders: How many processes decode pictures; None: what suits the machine.
         workers: How many servers like this one are started together.
         most_collections: How many collections may be open at the same time.
+        require_live: Requests name, compare and register only people who have made a liveness check.
     """
 
     keys_always: bool = False
     pinned: frozenset[str] = frozenset()
     models: Sequence[ModelEntry] = ()
-    activity_days: float = 30
     queue: int = 64
     batch: int | None = None
     limits: Limits = field(default_factory=Limits)
     decoders: int | None = None
     workers: int = 1
     most_collections: int = 16
+    require_live: bool = False
 
 
 def assemble(
@@ -211,14 +216,14 @@ def assemble(
     activity = Activity(
         store,
         access.person_id,
-        days=options.activity_days,
+        limits=settings.limits(),
         others=outputs.put,
         processes=processes,
     )
     audit = Audit(store, access.person_id)
     suggester = suggester_of(tuning, activity, analyzer.fmr)
     keeper = keeper_of(access, tuning, activity, suggester)
-    settling = Settling(Logs(store, activity, audit), store, access)
+    settling = Settling(Logs(store, activity, audit), store, access, tidy=partial(tidy_logs, store, settings.limits()))
     setup = CameraSetup(
         recognizer=partial(live_recognizer, engine, tuning, tracks),
         open_pool=access.open_for_live,
@@ -269,6 +274,7 @@ def assemble(
         indexing=IndexMaker(access.open),
         keeper=keeper,
         processes=processes,
+        liveness=LivenessChecks(LivenessResults(store, analyzer.space.id), audit, lambda: tuning.policy),
         frigate=frigate,
         models=options.models,
         tracks=tracks,

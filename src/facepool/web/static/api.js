@@ -40,8 +40,9 @@ export function address(path) {
 }
 const encoded = encodeURIComponent;
 
-async function send(method, path, { json, form, signal } = {}) {
+async function send(method, path, { json, form, signal, live } = {}) {
   const headers = { Accept: "application/json" };
+  if (live) headers["Facepool-Liveness"] = live;
   if (json !== undefined) headers["Content-Type"] = "application/json";
   let response;
   try {
@@ -111,6 +112,9 @@ export const api = {
     form.append("second", other);
     return change("POST", "v1/verify", { form });
   },
+
+  recognizeLive: (live) => change("POST", "v1/recognize", { live }),
+  verifyLive: (live, file) => change("POST", "v1/verify", { live, form: pictures("file", [file]) }),
 
   describe: (name, about) => change("PATCH", `v1/persons/${encoded(name)}`, { json: about }),
 
