@@ -17,7 +17,7 @@ from facepool.faces.facing import HeadTurn, apart, direction_words
 from facepool.faces.framing import FRAMING_HINTS, FramingFlaw, find_face, stays
 from facepool.faces.quality import QualityPolicy
 from facepool.liveness.challenge import Challenge, Step
-from facepool.liveness.flat import Flatness, NosePlace, NoseTrack, Parallax, judge, parallax_of, typical
+from facepool.liveness.flat import NosePlace, NoseTrack, Parallax, Relief, parallax_of, typical
 from facepool.types import Floats, Hint, Pose, one_line
 
 Method = Literal["challenge", "challenge_partial"]
@@ -205,8 +205,7 @@ class LivenessSession:
         self._track = NoseTrack()
         self._straight: deque[tuple[SeenFace, NosePlace]] = deque()
         self._reference: NosePlace | None = None
-        self._turned: list[Parallax] = []
-        self._looked_at: list[Parallax] = []
+        self._relief = Relief()
         self._known: list[Floats] = []
         self._last: SeenFace | None = None
         self._strangers = 0
@@ -314,7 +313,7 @@ class LivenessSession:
     def _out_of_time(self) -> LivenessReason:
         if self._reference is None:
             return "no_face" if self._last is None else "too_slow"
-        return "flat" if judge([], self._looked_at).verdict == "flat" else "too_slow"
+        return "flat" if self._relief.judge().verdict == "flat" else "too_slow"
 
     def _miss(self, flaw: FramingFlaw) -> None:
         self._held, self._is_straight = "", False
@@ -373,7 +372,7 @@ class LivenessSession:
             if self._holds("back", holds=turn.reach <= _BACK):
                 self._enter("turn")
             return
-        self._looked_at.append(parallax)
+        self._relief.add(parallax)
         away, far = apart(turn.angle_deg, self._asked.angle_deg), turn.reach >= _ASTRAY
         # Beside what is asked a head may still find its way; who comes back from there has gone elsewhere.
         self._astray = self._astray or self._holds("beside", holds=far and _TOLERANCE_DEG < away < _ELSEWHERE_DEG)
@@ -381,7 +380,6 @@ class LivenessSession:
         if gave_up or self._holds("elsewhere", holds=far and away >= _ELSEWHERE_DEG):
             self._end("wrong_direction")
         elif self._holds("there", holds=turn.reach >= 1 and away <= _TOLERANCE_DEG):
-            self._turned.append(parallax)
             self._known.append(face.embedding)
             self._passed += 1
             if self._passed == len(self.challenge.steps):
@@ -399,11 +397,8 @@ class LivenessSession:
         return self._held_since_s is not None and self._time_s - self._held_since_s >= _HOLD_S
 
     def _judge(self) -> None:
-        verdict = self._flatness().verdict
+        verdict = self._relief.judge().verdict
         self._end("live" if verdict == "solid" else verdict)
-
-    def _flatness(self) -> Flatness:
-        return judge(self._turned, self._looked_at)
 
     # Where it is.
 
@@ -424,7 +419,7 @@ class LivenessSession:
 
     def _end(self, reason: LivenessReason) -> None:
         self._phase = "ended"
-        flat = self._flatness()
+        flat = self._relief.judge()
         steps = len(self.challenge.steps)
         self.result = LivenessResult(
             passed=reason == "live",
