@@ -36,6 +36,7 @@ from facepool.gallery.address import EncryptedFile, PoolAddress, PostgresAddress
 from facepool.gallery.collections import DEFAULT, check_collection, collection_address
 from facepool.gallery.sightings import InboxBounds
 from facepool.groups.keeper import KeepOptions
+from facepool.privacy.holdings import Limits
 from facepool.recognize.challenges import ChallengeOptions
 from facepool.recognize.evidence import EvidenceOptions
 from facepool.recognize.live import LiveOptions
@@ -211,6 +212,21 @@ class Settings(BaseModel):
     keep_days: float = Field(14, gt=0, le=3650, description="Days that faces of --keep-unknown are kept, at most")
     keep_sightings: int = Field(5000, ge=1, le=1_000_000, description="Sightings that are kept, at most")
     keep_mb: float = Field(200, gt=0, le=1_000_000, description="Megabytes that kept sightings take, at most")
+    consent_text: str = Field(
+        "",
+        description="Text that people agree to when they are registered on the page, or the file that has it; the page "
+        "asks for a tick, and it is recorded",
+    )
+    keep_activity: float = Field(30, ge=0, le=36500, description="Days that a server keeps who was seen when, at most")
+    keep_activity_entries: int = Field(
+        1_000_000, ge=1, le=100_000_000, description="Entries of who was seen when that a server keeps, at most"
+    )
+    keep_audit: float = Field(
+        0, ge=0, le=36500, description="Days that a server keeps who did what to whom; 0: for ever"
+    )
+    keep_audit_entries: int = Field(
+        0, ge=0, le=100_000_000, description="Entries of who did what to whom that a server keeps; 0: any number"
+    )
     refresh: Literal["off", "suggest"] = Field(
         "off",
         description="suggest: propose new views of people who come to look different from their stored ones, by what "
@@ -375,6 +391,18 @@ class Settings(BaseModel):
         """What is kept of who was seen."""
         bounds = InboxBounds(self.keep_days, self.keep_sightings, max(1, round(self.keep_mb * 1_000_000)))
         return KeepOptions(unknown=self.keep_unknown, recognized=self.keeps_recognized, bounds=bounds)
+
+    def limits(self) -> Limits:
+        """How long what is kept stays that goes by itself."""
+        return Limits(
+            inbox_days=self.keep_days,
+            inbox_sightings=self.keep_sightings,
+            inbox_mb=self.keep_mb,
+            activity_days=self.keep_activity,
+            activity_entries=self.keep_activity_entries,
+            audit_days=self.keep_audit,
+            audit_entries=self.keep_audit_entries,
+        )
 
     @property
     def keeps_recognized(self) -> bool:

@@ -17,6 +17,8 @@ from facepool.groups.naming import Named
 from facepool.groups.undoing import Undoable
 from facepool.liveness.challenge import Challenge
 from facepool.liveness.session import LivenessResult, LivenessStep
+from facepool.privacy.holdings import Holding
+from facepool.privacy.report import PrivacyReport
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.pictures import RecognizedFaces
 from facepool.types import Consent, Decision, Detections, Floats, Frame, Person, Pose, Sighting, Template
@@ -59,7 +61,12 @@ def embedded_record(faces: Faces, row: int) -> Record:
 
 def named_record(faces: RecognizedFaces, row: int) -> Record:
     """A face with its decision, and the nearest people."""
-    decision = faces.decisions[row]
+    passive = None if faces.passive is None else rounded(faces.passive[row], 4)
+    return found_record(faces.detections, row) | decision_record(faces.decisions[row]) | {"passive": passive}
+
+
+def decision_record(decision: Decision) -> Record:
+    """A decision about a face, whatever it was found in, and the nearest people."""
     candidates = [
         {
             "person": candidate.person,
@@ -68,9 +75,7 @@ def named_record(faces: RecognizedFaces, row: int) -> Record:
         }
         for candidate in decision.candidates
     ]
-    decided = _decided(decision) | {"reason": decision.reason, "candidates": candidates}
-    passive = None if faces.passive is None else rounded(faces.passive[row], 4)
-    return found_record(faces.detections, row) | decided | {"passive": passive}
+    return _decided(decision) | {"reason": decision.reason, "candidates": candidates}
 
 
 def live_records(frame: Frame, view: LiveView) -> list[Record]:
@@ -173,6 +178,31 @@ def consent_record(consent: Consent) -> Record:
         "recorded_by": consent.recorded_by,
         "method": consent.method,
         "text": consent.text,
+    }
+
+
+def holding_record(one: Holding) -> Record:
+    """What one place keeps of a person."""
+    return {
+        "kind": one.kind,
+        "what": one.what,
+        "place": one.place,
+        "count": one.count,
+        "detail": one.detail,
+        "since": one.since or None,
+        "until": one.until or None,
+        "stays": one.stays,
+        "removed_by": one.removed_by,
+    }
+
+
+def privacy_record(report: PrivacyReport) -> Record:
+    """All that is kept of a person."""
+    return {
+        "person": report.person,
+        "person_id": report.person_id or None,
+        "kept": [holding_record(one) for one in report.kept],
+        "elsewhere": list(report.elsewhere),
     }
 
 

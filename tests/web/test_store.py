@@ -14,6 +14,7 @@ from facepool.config import Settings
 from facepool.errors import ConfigError, PoolLocked, PoolTooNew
 from facepool.gallery.address import PoolAddress
 from facepool.gallery.notices import Notice
+from facepool.privacy.holdings import Limits
 from facepool.web.problems import NotFound
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
@@ -205,7 +206,7 @@ def test_who_is_erased_is_in_the_audit_log_under_no_name_that_was_theirs(store: 
 
 
 def test_events_become_visits(store: ServerStore) -> None:
-    activity = Activity(store, id_of, days=10_000)
+    activity = Activity(store, id_of, limits=Limits(activity_days=10_000))
     for at, record in [
         ("10:00:00", happened("appeared")),
         ("10:00:01", happened("recognized", "Ada")),
@@ -254,7 +255,7 @@ def test_an_event_is_kept_once_however_often_it_is_tried(store: ServerStore) -> 
 def test_the_oldest_events_go_first(store: ServerStore) -> None:
     activity = Activity(store, id_of)
     activity.add(happened("recognized", "Ada"), "2020-01-01T00:00:00+00:00")
-    Activity(store, id_of, days=1).add(happened("recognized", "Bob"))
+    Activity(store, id_of, limits=Limits(activity_days=1)).add(happened("recognized", "Bob"))
     assert activity.names() == {"Bob"}
 
 

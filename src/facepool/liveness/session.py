@@ -183,6 +183,11 @@ class LivenessStep:
         return self.hint.angle_deg
 
 
+def longest_s(challenge: Challenge) -> float:
+    """How many seconds a challenge may take, from the first frame to the result."""
+    return _FIND_LIMIT_S + sum(step.limit_s + _BACK_LIMIT_S for step in challenge.steps)
+
+
 class LivenessSession:
     """One challenge. After its result, further frames change nothing.
 

@@ -18,6 +18,7 @@ from facepool.cli.context import (
     EVENTS,
     FRIGATE,
     KEEPING,
+    KEEPING_LOGS,
     LIVE,
     MODELS,
     REGISTRATION,
@@ -71,6 +72,11 @@ _LEAST_DECODERS, _MOST_DECODERS = 2, 4
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its key, if it is not in the same file.")
 @click.option("--require-keys", is_flag=True, help="Ask for an API key on the loopback, too.")
 @click.option(
+    "--require-live",
+    is_flag=True,
+    help="Name, compare and register only people who have made a liveness check, except before the server's cameras.",
+)
+@click.option(
     "--proxy", "proxies", multiple=True, help="Address of a proxy whose X-Forwarded-... headers count; repeatable."
 )
 @click.option("--rate-limit", default=REQUESTS, show_default=True, help="How often one client may ask.")
@@ -79,13 +85,6 @@ _LEAST_DECODERS, _MOST_DECODERS = 2, 4
 )
 @click.option(
     "--request-timeout", type=click.FloatRange(min=1), default=DEADLINE_S, show_default=True, help="In seconds."
-)
-@click.option(
-    "--keep-activity",
-    type=click.FloatRange(min=0),
-    default=30,
-    show_default=True,
-    help="Days; who was seen when, at most a million entries.",
 )
 @click.option(
     "--workers",
@@ -117,6 +116,7 @@ _LEAST_DECODERS, _MOST_DECODERS = 2, 4
     *SEARCH,
     *LIVE,
     *KEEPING,
+    *KEEPING_LOGS,
     *REGISTRATION,
 )
 def serve(
@@ -126,11 +126,11 @@ def serve(
     tls_certificate: Path | None,
     tls_key: Path | None,
     require_keys: bool,
+    require_live: bool,
     proxies: tuple[str, ...],
     rate_limit: str,
     max_request: int,
     request_timeout: float,
-    keep_activity: float,
     open_collections: int,
     open_browser: bool,
     workers: int,
@@ -166,9 +166,9 @@ def serve(
         rate_limit=rate_limit,
         most_bytes=max_request * _MIB,
         deadline_s=request_timeout,
-        activity_days=keep_activity,
         workers=workers,
         most_collections=open_collections,
+        require_live=require_live,
     )
     _check_collection(settings)
     with closing(bind(host, port)) as listener:
@@ -212,9 +212,9 @@ class _Plan:
     rate_limit: str
     most_bytes: int
     deadline_s: float
-    activity_days: float
     workers: int
     most_collections: int
+    require_live: bool
 
 
 def _serve(context: CommandContext, plan: _Plan, listener: socket.socket, started: Callable[[News], None]) -> None:
@@ -225,11 +225,11 @@ def _serve(context: CommandContext, plan: _Plan, listener: socket.socket, starte
         keys_always=plan.keys_always,
         pinned=frozenset(context.given),
         models=tuple(map(context.store().resolve, context.models_in_use)),
-        activity_days=plan.activity_days,
         limits=Limits(plan.rate_limit),
         decoders=None if plan.workers == 1 else max(_LEAST_DECODERS, min(share, _MOST_DECODERS)),
         workers=plan.workers,
         most_collections=plan.most_collections,
+        require_live=plan.require_live,
     )
     analyzer = context.analyzer
     work_side_by_side()

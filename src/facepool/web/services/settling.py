@@ -7,7 +7,8 @@ cannot be done at once is remembered in the files, tried again every few seconds
 
 import logging
 import threading
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ from facepool.web.services.store import ServerStore, name_of_store, open_store
 
 _LOG = logging.getLogger("facepool.web")
 _AGAIN_S = 3.0
+_TIDY_EVERY_S = 3600.0
 _ANSWER_S = 2.0
 """How long an answer waits for the logs, and for bytes to be wiped."""
 _FIRST_TRY_S = 0.5
@@ -58,12 +60,17 @@ class Settling:
         logs: Activity and audit log.
         store: Where they are kept.
         access: The pool.
+        tidy: Lets go of what the logs have kept for long enough; called at the start, and every hour.
     """
 
-    def __init__(self, logs: Logs, store: ServerStore, access: PoolAccess) -> None:
+    def __init__(
+        self, logs: Logs, store: ServerStore, access: PoolAccess, tidy: Callable[[], object] = lambda: None
+    ) -> None:
         self._logs = logs
         self._store = store
         self._access = access
+        self._tidy = tidy
+        self._tidy_at_s = 0.0
         self._telling = threading.Lock()
         self._forgotten: dict[int, Forgotten] = {}
         self._behind = ""
@@ -198,11 +205,21 @@ class Settling:
                 if self._closing:
                     break
                 asked = self._asked
+            self._tidy_now_and_then()
             self._round(is_asked=asked > self._done)
             with self._changed:
                 self._done = asked
                 self._changed.notify_all()
         self._let_go()
+
+    def _tidy_now_and_then(self) -> None:
+        if time.monotonic() < self._tidy_at_s:
+            return
+        self._tidy_at_s = time.monotonic() + _TIDY_EVERY_S
+        try:
+            self._tidy()
+        except _failures() as error:
+            _LOG.warning("what the logs have kept for long enough is still there: %s", _reason(error))
 
     def _round(self, *, is_asked: bool) -> None:
         """Do what is owed, whoever has promised it: other processes change the pool, too.

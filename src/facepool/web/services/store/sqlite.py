@@ -88,7 +88,32 @@ ALTER TABLE server_activity ADD COLUMN corrected_at TEXT;
 CREATE INDEX activity_of_sighting ON server_activity (sighting);
 ALTER TABLE server_keys ADD COLUMN collections TEXT NOT NULL DEFAULT ''
 """
-MIGRATIONS = (_SCHEMA, _IDS_OF_PEOPLE, _IDS_OF_EVENTS, _VISITS, _TOLD, _NAMES_AS_IN_POSTGRESQL, _NAMED_LATER)
+_LIVENESS = """
+CREATE TABLE server_liveness (
+    id TEXT PRIMARY KEY,
+    client TEXT NOT NULL,
+    drawn_at REAL NOT NULL,
+    ends_at REAL NOT NULL,
+    state TEXT NOT NULL,
+    digest BLOB,
+    seen BLOB,
+    space TEXT,
+    result TEXT
+) STRICT;
+CREATE INDEX liveness_of_client ON server_liveness (client);
+ALTER TABLE server_activity ADD COLUMN liveness TEXT;
+ALTER TABLE server_audit ADD COLUMN liveness TEXT
+"""
+MIGRATIONS = (
+    _SCHEMA,
+    _IDS_OF_PEOPLE,
+    _IDS_OF_EVENTS,
+    _VISITS,
+    _TOLD,
+    _NAMES_AS_IN_POSTGRESQL,
+    _NAMED_LATER,
+    _LIVENESS,
+)
 """What takes the file from version n to n + 1. Append only: files of every earlier version are out there."""
 
 _READERS_KEPT = 8

@@ -141,4 +141,8 @@ export default {
   camera_elsewhere: { words: "Dieser Kamera sieht ein anderer Prozess des Servers zu, und nur der hat ihre Bilder." },
   store_gone: { words: "Die Datei mit Schlüsseln und Verlauf ist weg. Liegt sie wieder an ihrem Platz, geht es von selbst weiter.", whole: true },
   message_invalid: { words: "Der Server versteht diese Seite nicht. Lade sie neu.", whole: true },
+  liveness_needed: { words: "Dieser Server nennt und erfasst nur, wer gezeigt hat, dass er wirklich da ist. Mach zuerst eine Lebenderkennung.", whole: true },
+  liveness_unknown: { words: "Diese Lebenderkennung gibt es hier nicht, oder es ist die von jemand anderem. Beginne noch einmal.", whole: true },
+  liveness_over: { words: "Diese Lebenderkennung ist schon verwendet oder zu lange her. Beginne noch einmal.", whole: true },
+  liveness_elsewhere: { words: "Ein anderer Teil des Servers macht diese Lebenderkennung. Beginne noch einmal.", whole: true },
 };

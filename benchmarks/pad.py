@@ -1,0 +1,284 @@
+"""Who passes the liveness challenge before a rendered camera: attack detection as ISO/IEC 30107-3 measures it.
+
+    python benchmarks/pad.py                                   the whole table; goes on where a run was stopped
+    python benchmarks/pad.py --processes 2 --output pad        two at a time; pad.json and pad.md
+    python benchmarks/pad.py --only print head --share 0.1     a tenth of two instruments
+    python benchmarks/pad.py --sheet "prints in turn" --output sheet    pictures of six attempts, to look at
+    python benchmarks/pad.py --document docs/liveness.md       ... and put the table there
+
+Needs LFW and the films of ../shared, and fetches the face mesh of `liveness/heads.py` (Apache-2.0) through the package
+index. Every attempt follows its number: the same in each run. The challenge is drawn for it, and what stands before the
+camera reacts to what the session asks. Clips are kept under the user's cache as landmarks, embeddings and results, by a
+digest of the code that they depend on; pictures are not kept.
+"""
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from functools import cache
+from hashlib import sha256
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+from liveness.attempts import REPORT, TUNING, Casting, People
+from liveness.heads import HeadMaker
+from liveness.trial import Clip, attempt_a_challenge
+from platformdirs import user_cache_path
+from sidebyside import machine, marks
+
+from facepool import load_analyzer
+from facepool.faces.analyze import Analyzer
+from facepool.types import Image
+
+REPOSITORY = Path(__file__).parents[1]
+SHARED = REPOSITORY.parent / "shared" / "data"
+ATTEMPTS: Mapping[str, int] = {
+    "head": 300,
+    "print": 400,
+    "bent": 100,
+    "bent actively": 100,
+    "folded": 50,
+    "screen": 400,
+    "turns": 200,
+    "prints in turn": 100,
+    "screen, operated": 50,
+}
+WORDS: Mapping[str, str] = {
+    "head": "genuine heads",
+    "print": "prints, flat",
+    "bent": "prints, bent and held so",
+    "bent actively": "prints, bent while they are turned",
+    "folded": "prints, folded along the nose",
+    "screen": "screens: films in another order",
+    "turns": "two people in turn",
+    "prints in turn": "nine prints of one person in turn",
+    "screen, operated": "screens: an operator has a film of each direction",
+}
+_CODE = (
+    "benchmarks/liveness/*.py",
+    "src/facepool/liveness/*.py",
+    "src/facepool/faces/*.py",
+    "src/facepool/thresholds.py",
+    "src/facepool/geometry.py",
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        instrument: Its key.
+        attempts: How many there were.
+        people: Of how many people.
+        unseen: Attempts in which no face was found at all.
+        passed: Who passed.
+        wrong: Who passed and is an attack, or did not and is genuine.
+        rate: Of ``wrong``, 0..1: APCER, or BPCER.
+        low, high: Its 95 % interval (Clopper and Pearson).
+        reasons: How often the session gave each.
+        median_s: How long an attempt took at the median.
+    """
+
+    instrument: str
+    attempts: int
+    people: int
+    unseen: int
+    passed: int
+    wrong: int
+    rate: float
+    low: float
+    high: float
+    reasons: dict[str, int]
+    median_s: float
+
+
+def main() -> None:
+    arguments = _arguments()
+    names = arguments.only or list(ATTEMPTS)
+    if arguments.sheet:
+        sheet = contact_sheet(arguments.sheet, arguments.first, arguments.half)
+        cv2.imwrite(f"{arguments.output or 'sheet'}.png", sheet)
+        return
+    wanted = [(name, number) for name in names for number in range(round(ATTEMPTS[name] * arguments.share))]
+    folder = (
+        (arguments.work or user_cache_path("facepool") / "benchmarks" / "liveness") / digest() / str(arguments.half)
+    )
+    film_all(wanted, folder, arguments.half, arguments.processes)
+    rows = [judge(name, list(_clips(folder, [task for task in wanted if task[0] == name]))) for name in names]
+    text = table(rows)
+    print(text)
+    if arguments.output:
+        found = {
+            "machine": machine.describe(),
+            "half": arguments.half,
+            "code": digest(),
+            "rows": [asdict(row) for row in rows],
+        }
+        Path(f"{arguments.output}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        Path(f"{arguments.output}.md").write_text(text, encoding="utf-8")
+    if arguments.document:
+        marks.insert(arguments.document, "benchmarks/pad.py", text)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Who passes the liveness challenge.")
+    parser.add_argument("--only", nargs="+", choices=list(ATTEMPTS), help="some instruments")
+    parser.add_argument("--share", type=float, default=1.0, help="this part of the attempts")
+    parser.add_argument("--half", type=int, choices=(TUNING, REPORT), default=REPORT, help="of the people")
+    parser.add_argument("--processes", type=int, default=1, help="how many film at once, each on one core")
+    parser.add_argument("--work", type=Path, help="where clips are kept; the user's cache by default")
+    parser.add_argument("--output", help="name of the files to write, without suffix")
+    parser.add_argument("--document", type=Path, help="put the table between the marks of this document")
+    parser.add_argument("--sheet", choices=list(ATTEMPTS), help="film six attempts, and write a contact sheet")
+    parser.add_argument("--first", type=int, default=0, help="number of the first attempt of the contact sheet")
+    return parser.parse_args()
+
+
+@cache
+def _cast(half: int) -> tuple[Casting, Analyzer]:
+    """One a process."""
+    cv2.setNumThreads(1)
+    analyzer = load_analyzer(threads=1)
+    return Casting(People(SHARED / "lfw", analyzer, HeadMaker(analyzer), half), SHARED / "videos", analyzer), analyzer
+
+
+def film_all(wanted: Sequence[tuple[str, int]], folder: Path, half: int, processes: int) -> None:
+    """Film what is not there yet; whatever stops it, what is done is done."""
+    missing = [task for task in wanted if not path_of(folder, *task).is_file()]
+    # One of each instrument after the other, so that an unfinished run has something of all.
+    missing.sort(key=lambda task: (task[1] / ATTEMPTS[task[0]], task[0]))
+    began = time.monotonic()
+    for done, _ in enumerate(_filmed(missing, folder, half, processes), 1):
+        if done % 50 == 0 or done == len(missing):
+            spent = time.monotonic() - began
+            print(f"{done} of {len(missing)} attempts, {spent:.0f} s", file=sys.stderr, flush=True)
+
+
+def _filmed(tasks: Sequence[tuple[str, int]], folder: Path, half: int, processes: int) -> Iterator[None]:
+    if processes == 1:
+        for task in tasks:
+            film(*task, folder, half)
+            yield
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(film, *task, folder, half) for task in tasks]):
+            future.result()
+            yield
+
+
+def film(instrument: str, number: int, folder: Path, half: int) -> None:
+    """One attempt, kept."""
+    casting, analyzer = _cast(half)
+    clip = attempt_a_challenge(casting.make(instrument, number), number, analyzer)
+    clip.save(path_of(folder, instrument, number))
+
+
+def path_of(folder: Path, instrument: str, number: int) -> Path:
+    """Where a clip is kept."""
+    return folder / f"{instrument.replace(', ', '_').replace(' ', '_')}-{number:04d}.npz"
+
+
+def _clips(folder: Path, tasks: Sequence[tuple[str, int]]) -> Iterator[Clip]:
+    return (Clip.load(path_of(folder, *task)) for task in tasks)
+
+
+def digest() -> str:
+    """Of all code that a clip depends on."""
+    files = sorted(file for pattern in _CODE for file in REPOSITORY.glob(pattern))
+    return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+
+
+def judge(instrument: str, clips: Sequence[Clip]) -> Row:
+    """The line of one instrument."""
+    passed = sum(clip.passed for clip in clips)
+    genuine = clips[0].kind == "genuine"
+    wrong = len(clips) - passed if genuine else passed
+    low, high = clopper_pearson(wrong, len(clips))
+    return Row(
+        instrument=instrument,
+        attempts=len(clips),
+        people=len({clip.person for clip in clips}),
+        unseen=sum(not clip.seen for clip in clips),
+        passed=passed,
+        wrong=wrong,
+        rate=wrong / len(clips),
+        low=low,
+        high=high,
+        reasons=dict(Counter(clip.reason for clip in clips).most_common()),
+        median_s=float(np.median([clip.seconds for clip in clips])),
+    )
+
+
+def clopper_pearson(errors: int, trials: int, level: float = 0.95) -> tuple[float, float]:
+    """The exact two-sided interval of a rate (Clopper and Pearson, Biometrika 26, 1934), 0..1."""
+    tail = (1 - level) / 2
+    low = 0.0 if errors == 0 else _root(lambda rate: 1 - _at_most(errors - 1, trials, rate) - tail)
+    high = 1.0 if errors == trials else _root(lambda rate: tail - _at_most(errors, trials, rate))
+    return low, high
+
+
+def _at_most(errors: int, trials: int, rate: float) -> float:
+    return math.fsum(math.comb(trials, k) * rate**k * (1 - rate) ** (trials - k) for k in range(errors + 1))
+
+
+def _root(rising: Callable[[float], float]) -> float:
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if rising(middle) < 0 else (low, middle)
+    return (low + high) / 2
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Markdown."""
+    lines = [
+        "| before the camera | attempts | people | no face found | wrong | rate | 95 % interval | reasons | median |",
+        "|---|---:|---:|---:|---:|---|---|---|---:|",
+    ]
+    for row in rows:
+        name = "BPCER" if row.instrument == "head" else "APCER"
+        why = ", ".join(f"{reason} {count}" for reason, count in row.reasons.items())
+        interval = f"{100 * row.low:.2f} to {100 * row.high:.2f} %"
+        lines.append(
+            f"| {WORDS[row.instrument]} | {row.attempts} | {row.people} | {row.unseen} | {row.wrong} "
+            f"| {name} {100 * row.rate:.2f} % | {interval} | {why} | {row.median_s:.1f} s |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def contact_sheet(instrument: str, first: int, half: int) -> Image:
+    """Six attempts, ten frames of each, with landmarks, what was asked, and what came of it."""
+    casting, analyzer = _cast(half)
+    strips = []
+    for number in range(first, first + 6):
+        frames: list[Image] = []
+        clip = attempt_a_challenge(casting.make(instrument, number), number, analyzer, keep=frames)
+        chosen = np.linspace(0, len(frames) - 1, 10).round().astype(int)
+        strips.append(np.hstack([_labelled(frames[row], clip, row) for row in chosen]))
+    return np.vstack(strips)
+
+
+def _labelled(frame: Image, clip: Clip, row: int) -> Image:
+    picture = frame.copy()
+    for point in clip.landmarks[row]:
+        if np.isfinite(point).all():
+            cv2.circle(picture, (int(point[0]), int(point[1])), 2, (0, 255, 0), -1)
+    heard = "ahead" if np.isnan(clip.heard[row]) else f"{clip.heard[row]:.0f} deg"
+    end = f" {clip.reason} {clip.variant}" if row == len(clip.times_s) - 1 else ""
+    cv2.putText(
+        picture, f"{clip.times_s[row]:.1f} s {heard}{end}", (6, 350), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (0, 255, 255), 2
+    )
+    return np.asarray(cv2.resize(picture, (240, 180), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+if __name__ == "__main__":
+    main()
