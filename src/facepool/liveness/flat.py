@@ -114,9 +114,14 @@ class Flatness:
 
 
 class NoseTrack:
-    """Follows a nose through the frames of one face."""
+    """Follows a nose through the frames of one face.
+
+    Attributes:
+        latest: Where it is by the last frame alone; None before the first.
+    """
 
     def __init__(self) -> None:
+        self.latest: NosePlace | None = None
         self._recent: deque[NosePlace] = deque()
 
     def add(self, time_s: float, landmarks: Floats) -> NosePlace | None:
@@ -132,6 +137,7 @@ class NoseTrack:
         place = nose_place(time_s, landmarks)
         if place is None:
             return None
+        self.latest = place
         self._recent.append(place)
         while len(self._recent) > _SMOOTH_FRAMES and self._recent[0].time_s < time_s - _SMOOTH_S:
             self._recent.popleft()
@@ -199,7 +205,7 @@ class Relief:
     def judge(self) -> Flatness:
         """Plane or head: by the views in which the nose has clearly moved, if there are any."""
         turned, tilted = self._turned, self._tilted
-        if tilted.points > max(turned.points, _FEW_VIEWS):
+        if tilted.points > max(turned.points / 4, _FEW_VIEWS):
             return Flatness("flat", tilted.slope)
         if turned.points < 1:
             return Flatness("not_enough_motion", None)
