@@ -1,7 +1,7 @@
 """How people move: late, a little beside what was asked, and never quite still."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -59,6 +59,17 @@ class Habit:
             tremor_deg=float(random.uniform(0.3, 1.0)),
             tremor_mm=float(random.uniform(1, 4)),
             tremor_s=0.8,
+        )
+
+    def stiff(self, random: np.random.Generator) -> "Habit":
+        """The same person with a neck that turns neither far nor quickly."""
+        return replace(
+            self,
+            yaw_deg=float(random.uniform(11, 17)),
+            pitch_deg=float(random.uniform(7, 11)),
+            quick=float(random.uniform(2, 4)),
+            most_yaw_deg=20.0,
+            most_pitch_deg=13.0,
         )
 
 
