@@ -12,10 +12,11 @@ from .groups.unknown import UnknownPeople
 from .liveness.challenge import Challenge, draw_challenge
 from .liveness.session import LivenessResult, LivenessSession
 from .models.store import ModelStore
+from .recognize.challenges import ChallengeOptions
 from .recognize.events import Event, LiveView
 from .recognize.live import LiveOptions, LiveRecognizer, LiveSession
 from .recognize.pictures import RecognizedFaces, RecognizeOptions, Recognizer
-from .recognize.verify import Verification, verify
+from .recognize.verify import LiveVerification, LiveVerifier, Verification, verify
 from .thresholds import ThresholdPolicy
 from .types import Decision, Detections, Frame
 
@@ -24,6 +25,7 @@ __version__: str
 __all__ = [
     "Analyzer",
     "Challenge",
+    "ChallengeOptions",
     "Decision",
     "DetectOptions",
     "Detections",
@@ -36,6 +38,8 @@ __all__ = [
     "LiveOptions",
     "LiveRecognizer",
     "LiveSession",
+    "LiveVerification",
+    "LiveVerifier",
     "LiveView",
     "LivenessResult",
     "LivenessSession",

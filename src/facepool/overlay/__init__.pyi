@@ -1,4 +1,4 @@
-from .challenge import challenge_view, mark_challenges
+from .challenge import challenge_labels, challenge_view, mark_challenges
 from .coverage import COLUMNS, coverage_advice, coverage_picture, coverage_rows, coverage_summary, coverage_title
 from .painter import (
     UNKNOWN_LABEL,
@@ -27,6 +27,7 @@ __all__ = [
     "RingPainter",
     "RingView",
     "Style",
+    "challenge_labels",
     "challenge_view",
     "challenge_words",
     "contact_sheet",

@@ -1,10 +1,12 @@
 """What is drawn of a challenge: the whole screen for one person, or a mark around each face of several."""
 
+from dataclasses import replace
+
 from facepool.enroll.ring import RingPart
 from facepool.faces.facing import DIRECTIONS, direction_angle
 from facepool.liveness.session import LivenessStep
-from facepool.overlay.painter import Canvas, challenge_words, outcome_words
-from facepool.overlay.ring import Oval, RingView, ScreenPhase, draw_challenge
+from facepool.overlay.painter import Box, Canvas, Label, challenge_words, outcome_words
+from facepool.overlay.ring import RING, Oval, RingView, ScreenPhase, draw_challenge
 from facepool.recognize.events import LiveView
 from facepool.types import Floats, Image
 
@@ -32,7 +34,7 @@ def challenge_view(step: LivenessStep, box: Floats | None, canvas: Canvas, title
         person=" · ".join(filter(None, (title, f"{step.number} of {step.steps}" if asked else ""))),
         keys="" if step.result else keys,
         progress=step.progress,
-        box=None if box is None else canvas.place((float(box[0]), float(box[1]), float(box[2]), float(box[3]))),
+        box=None if box is None else canvas.place(_edges(box)),
         heading_deg=None if turn is None else turn.angle_deg,
         reach=0.0 if turn is None else turn.reach,
         target_deg=step.angle_deg,
@@ -48,18 +50,39 @@ def mark_challenges(image_bgr: Image, view: LiveView, canvas: Canvas) -> Image:
         view: The frame's faces.
         canvas: What was painted on.
     """
-    width = image_bgr.shape[1]
-    for box, step in zip(view.detections.boxes, view.challenges, strict=False):
-        if step is None or step.phase != "turn":
-            continue
-        left, top, right, bottom = canvas.place((float(box[0]), float(box[1]), float(box[2]), float(box[3])))
-        x, target_deg = (left + right) / 2, step.angle_deg
+    for row, step in _asked(view):
+        oval, target_deg = _oval(canvas.place(_edges(view.detections.boxes[row]))), step.angle_deg
         if canvas.mirrored:
-            x, target_deg = width - x, None if target_deg is None else 180 - target_deg
-        draw_challenge(
-            image_bgr, Oval(x, (top + bottom) / 2, _FACE_SHARE * (bottom - top)), target_deg, _time_left(step)
-        )
+            oval = replace(oval, x=image_bgr.shape[1] - oval.x)
+            target_deg = None if target_deg is None else 180 - target_deg
+        draw_challenge(image_bgr, oval, target_deg, _time_left(step))
     return image_bgr
+
+
+def challenge_labels(view: LiveView) -> list[Label]:
+    """What each face that is challenged is to do, beside its mark, in pixels of the frame."""
+    labels = []
+    for row, step in _asked(view):
+        oval = _oval(_edges(view.detections.boxes[row]))
+        wide, high = oval.half_w + RING * oval.half_h, (1 + RING) * oval.half_h
+        box = oval.x - wide, oval.y - high, oval.x + wide, oval.y + high
+        labels.append(Label(box, challenge_words(step), shorter=(step.hint.text,), outlined=False))
+    return labels
+
+
+def _asked(view: LiveView) -> list[tuple[int, LivenessStep]]:
+    return [(row, step) for row, step in enumerate(view.challenges) if step is not None]
+
+
+def _oval(box: Box) -> Oval:
+    """Around a face, xyxy in pixels."""
+    left, top, right, bottom = box
+    return Oval((left + right) / 2, (top + bottom) / 2, _FACE_SHARE * (bottom - top))
+
+
+def _edges(box: Floats) -> Box:
+    left, top, right, bottom = (float(edge) for edge in box)
+    return left, top, right, bottom
 
 
 def _phase(step: LivenessStep) -> ScreenPhase:

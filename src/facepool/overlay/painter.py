@@ -51,12 +51,14 @@ class Label:
         style: ``known`` is green, ``unknown`` red, ``neutral`` white.
         shorter: What is written instead where faces or other labels leave no room, longest first; an empty one at the
             end: it may be left out.
+        outlined: Whether the box is drawn, too.
     """
 
     box: Box
     text: str = ""
     style: Style = "neutral"
     shorter: tuple[str, ...] = ()
+    outlined: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ class Painter:
         height, width = canvas.shape[:2]
         sizes = _LabelSizes.of(height, width)
         boxes = [(label, box) for label in labels if (box := _clip(label.box, height, width, sizes.line))]
-        for label, box in boxes:
+        for label, box in (each for each in boxes if each[0].outlined):
             _draw_box(canvas, box, _PALETTES[label.style], sizes)
         taken = self._draw_hud(canvas, [line for line in hud if line], sizes)
         self._draw_texts(canvas, boxes, sizes, taken)
@@ -400,16 +402,15 @@ def label_of(faces: RecognizedFaces, row: int) -> Label:
 
 
 def live_labels(view: LiveView) -> list[Label]:
-    """The same for confirmed faces; a white box for one that is not decided yet, or not shown to be alive."""
+    """The same for confirmed faces; a white box for one that is not decided yet, or not shown to be alive.
+
+    Faces that are challenged are left out: see ``challenge_labels``.
+    """
     asked = view.challenges or (None,) * len(view)
     return [
-        _asked_label(view.detections, row, step)
-        if step is not None
-        else Label(_edges(view.detections, row))
-        if decision is None
-        else _label(view.detections, row, decision)
-        for row, (decision, step) in enumerate(zip(view.decisions, asked, strict=True))
-        if view.confirmed[row]
+        Label(_edges(view.detections, row)) if decision is None else _label(view.detections, row, decision)
+        for row, decision in enumerate(view.decisions)
+        if view.confirmed[row] and asked[row] is None
     ]
 
 
@@ -425,13 +426,9 @@ def outcome_words(result: LivenessResult) -> str:
     return f"{'Passed' if result.passed else 'Not passed'}: {result.meaning}{weaker}"
 
 
-def _asked_label(detections: Detections, row: int, step: LivenessStep) -> Label:
-    return Label(_edges(detections, row), challenge_words(step), shorter=(step.hint.text,))
-
-
 def _label(detections: Detections, row: int, decision: Decision) -> Label:
     if decision.reason == "not_live":
-        return Label(_edges(detections, row), "not shown to be alive", shorter=("not alive?", ""))
+        return Label(_edges(detections, row), "not shown to be alive", shorter=("alive?", ""))
     if decision.person is None:
         return Label(_edges(detections, row), UNKNOWN_LABEL, "unknown", shorter=("",))  # the red box says it, too
     text = with_number(decision.person, f"{decision.similarity:.2f}")

@@ -368,8 +368,9 @@ def draw_challenge(canvas: Image, oval: Oval, target_deg: float | None, time_lef
         target_deg: 0 is the canvas' right side, 90 up; None for straight ahead.
         time_left: 0..1.
     """
-    color = _WHITE if time_left > _HURRY else _AMBER
-    _draw_arc(canvas, oval, min(max(time_left, 0.0), 1.0), color, 2 * _edge_width(oval))
+    color, width = _WHITE if time_left > _HURRY else _AMBER, 2 * _edge_width(oval)
+    _draw_arc(canvas, oval, 1.0, _DARK, width + 2)
+    _draw_arc(canvas, oval, min(max(time_left, 0.0), 1.0), color, width)
     if target_deg is not None:
         _draw_arrow(canvas, oval, target_deg, color)
 

@@ -39,6 +39,7 @@ from facepool.overlay import (
     Painter,
     PresencePanel,
     Present,
+    challenge_labels,
     label_of,
     live_labels,
     mark_challenges,
@@ -381,7 +382,8 @@ def _recognize_moving(
 
     def draw(view: LiveView, canvas: Canvas) -> Image:
         hud = () if view.outage is None else (view.outage.words, canvas.keys)
-        painted = mark_challenges(canvas.paint(painter, live_labels(view), hud), view, canvas)
+        labels = [*live_labels(view), *challenge_labels(view)]
+        painted = mark_challenges(canvas.paint(painter, labels, hud), view, canvas)
         return panel.draw(painted, presence.people())
 
     def say(*changes: str | None) -> None:

@@ -9,7 +9,7 @@ from facepool.cli.context import DETECTION, MODELS, CommandContext, json_option,
 from facepool.cli.ui.challenge import ChallengeScreen
 from facepool.cli.ui.console import Console
 from facepool.cli.ui.sources import Sources, note_turned
-from facepool.cli.ui.viewer import Viewer, is_still
+from facepool.cli.ui.viewer import Viewer
 from facepool.errors import ConfigError
 from facepool.faces.analyze import Faces
 from facepool.overlay import Painter, outcome_words
@@ -91,14 +91,14 @@ def _verify_live(context: CommandContext, picture: str, named: str, *, partial: 
     context.warn_of_passwords(named)
     sources = Sources((named,), context)
     sources.check(window)
+    if sources.is_pictures(sources.all[0]):
+        raise ConfigError(
+            f"{named} cannot show that somebody is alive", why="it is a picture", fix="Name a camera or a video"
+        )
     verifier = LiveVerifier(read_image(picture), context.analyzer, context.policy, partial=partial)
     _note_faces(console, picture, verifier.faces)
     with ExitStack() as stack:
         source = stack.enter_context(sources.open(sources.all[0]))
-        if is_still(source):
-            raise ConfigError(
-                f"{named} cannot show that somebody is alive", why="it is a picture", fix="Name a camera or a video"
-            )
         screen = None if window is False else stack.enter_context(Window())
         challenge = ChallengeScreen(
             lambda frame: (verifier.look(frame), verifier.box), painter, console, title="", headless=screen is None

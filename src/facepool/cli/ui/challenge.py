@@ -1,7 +1,7 @@
 """A challenge as people see it: in a window, or line by line in the terminal."""
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 
 from facepool.capture import FrameSource
@@ -15,6 +15,14 @@ from facepool.types import Floats, Frame, Image
 _SEEN_S = 1.5
 """How long the outcome stays on the screen."""
 _KEYS = "Q ends · M mirrors · F full screen"
+
+
+class _Silence(Exception):
+    """A camera gives no pictures."""
+
+
+def _give_up() -> None:
+    raise _Silence
 
 
 class ChallengeScreen:
@@ -45,12 +53,12 @@ class ChallengeScreen:
         self._asked: tuple[int, str] | None = None
 
     def run(self, source: FrameSource, viewer: Viewer) -> None:
-        """Show frame after frame until the challenge, the source or the user ends.
+        """Show frame after frame until the challenge, the source or the user ends, or a camera falls silent.
 
         Raises:
             InputError: The source broke.
         """
-        with closing(viewer.play(source, self._look, self._draw)) as played:
+        with suppress(_Silence), closing(viewer.play(source, self._look, self._draw, _give_up)) as played:
             for frame, shown in played:
                 self._tell(shown[0])
                 if shown[0].result is not None:
