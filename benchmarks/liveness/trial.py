@@ -15,7 +15,7 @@ from facepool.faces.pose import estimate_pose
 from facepool.faces.quality import QualityPolicy
 from facepool.liveness.challenge import DIRECTIONS, Challenge, Step, draw_challenge
 from facepool.liveness.session import LivenessResult, LivenessSession, SeenFace
-from facepool.thresholds import ThresholdPolicy
+from facepool.thresholds import SAME_SCAN_FMR, ThresholdPolicy
 from facepool.types import Floats, Image
 from liveness.attempts import WH, Attempt, Kind
 
@@ -167,8 +167,8 @@ def replay(clip: Clip, same: float) -> Clip:
 
 
 def same_person(analyzer: Analyzer) -> float:
-    """The similarity from which on two frames show one person."""
-    return ThresholdPolicy(analyzer.fmr).same_person().value
+    """The similarity from which on two frames show one person, as everywhere in facepool."""
+    return ThresholdPolicy(analyzer.fmr).same_person(SAME_SCAN_FMR).value
 
 
 def _challenge(clip: Clip) -> Challenge:
