@@ -212,6 +212,11 @@ class Settings(BaseModel):
     keep_days: float = Field(14, gt=0, le=3650, description="Days that faces of --keep-unknown are kept, at most")
     keep_sightings: int = Field(5000, ge=1, le=1_000_000, description="Sightings that are kept, at most")
     keep_mb: float = Field(200, gt=0, le=1_000_000, description="Megabytes that kept sightings take, at most")
+    consent_text: str = Field(
+        "",
+        description="Text that people agree to when they are registered on the page, or the file that has it; the page "
+        "asks for a tick, and it is recorded",
+    )
     keep_activity: float = Field(30, ge=0, le=36500, description="Days that a server keeps who was seen when, at most")
     keep_activity_entries: int = Field(
         1_000_000, ge=1, le=100_000_000, description="Entries of who was seen when that a server keeps, at most"
