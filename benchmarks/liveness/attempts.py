@@ -12,10 +12,10 @@ from facepool import read_image
 from facepool.faces.analyze import Analyzer
 from facepool.types import Floats, Image, Pose
 from liveness.heads import PIVOT_MM, Build, Head, HeadMaker, NoHead
-from liveness.motion import Follower, Habit
+from liveness.motion import Asked, Follower, Habit, Instruction
 from liveness.operators import Film, Guess, Playing, Recording, Showing, Swap
 from liveness.optics import Lens, Sensor
-from liveness.scenes import Asked, HeadSubject, InTurn, ScreenSubject, SheetSubject, Studio, Subject, room_of
+from liveness.scenes import HeadSubject, InTurn, ScreenSubject, SheetSubject, Studio, Subject, room_of
 from liveness.sheets import Bend, Photo, Screen, Sheet, flat, folded, rolled
 from liveness.surfaces import Camera, Doubles, Placement, draw, project
 
@@ -199,7 +199,9 @@ class Casting:
 
     def operated(self, number: int, random: np.random.Generator) -> Attempt:
         """Films of one person who turns to each direction: an operator plays the one that is asked for."""
-        return self._refilmed("screen, operated", "", number, random, lambda _time_s, asked: asked)
+        return self._refilmed(
+            "screen, operated", "", number, random, lambda _time_s, asked: asked and Instruction(asked.angle_deg)
+        )
 
     def partial_screen(self, number: int, random: np.random.Generator) -> Attempt:
         """A guess at the challenge for people who cannot turn far."""

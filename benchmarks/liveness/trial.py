@@ -14,13 +14,15 @@ from facepool.faces.framing import FramingFlaw, find_face
 from facepool.faces.pose import estimate_pose
 from facepool.faces.quality import QualityPolicy
 from facepool.liveness.challenge import DIRECTIONS, Challenge, Step, draw_challenge
-from facepool.liveness.session import LivenessResult, LivenessSession, SeenFace
+from facepool.liveness.session import LivenessResult, LivenessSession, LivenessStep, SeenFace
 from facepool.thresholds import SAME_SCAN_FMR, ThresholdPolicy
 from facepool.types import Floats, Image
 from liveness.attempts import WH, Attempt, Kind
+from liveness.motion import Asked, Instruction
 
 _MOST_S = 90.0
 _HW = (WH[1], WH[0])
+_FURTHER = ("turn", "turn_further")
 _LENIENT = QualityPolicy(min_sharpness=0.0)
 _FRAME_RATES = (8, 10, 12, 15)
 
@@ -112,7 +114,7 @@ def attempt_a_challenge(attempt: Attempt, number: int, analyzer: Analyzer, *, ke
     heards: list[float] = []
     flaws: list[str] = []
     faces_seen: list[_Largest] = []
-    heard: float | None = None
+    heard: Asked = None
     while session.result is None and len(times_s) * period_s < _MOST_S:
         time_s = len(times_s) * period_s
         picture = attempt.take(time_s, heard)
@@ -121,10 +123,10 @@ def attempt_a_challenge(attempt: Attempt, number: int, analyzer: Analyzer, *, ke
         faces = _analyzed(analyzer, picture)
         step = session.add(time_s, faces, _HW)
         times_s.append(time_s)
-        heards.append(np.nan if heard is None else heard)
+        heards.append(np.nan if heard is None else heard.angle_deg)
         flaws.append(find_face(faces, _HW, _LENIENT)[1] or "")
         faces_seen.append(_largest(faces, analyzer.space.dimension))
-        heard = step.angle_deg if step.phase == "turn" else None
+        heard = _instruction(step, challenge)
     boxes, landmarks, scores, embeddings = (np.array(column, np.float32) for column in zip(*faces_seen, strict=True))
     return Clip(
         instrument=attempt.instrument,
@@ -143,6 +145,17 @@ def attempt_a_challenge(attempt: Attempt, number: int, analyzer: Analyzer, *, ke
         embeddings=embeddings,
         **_outcome(session.result or session.interrupt()),
     )
+
+
+def _instruction(step: LivenessStep, challenge: Challenge) -> Asked:
+    """What somebody hears and sees of a step: where to turn, the dot that shows where the head is, and the hint."""
+    if step.phase != "turn":
+        return None
+    angle_deg = challenge.steps[step.number - 1].angle_deg
+    off_deg = None
+    if step.hint.code == "turn_towards" and step.turn is not None:
+        off_deg = (step.turn.angle_deg - angle_deg + 180) % 360 - 180
+    return Instruction(angle_deg, off_deg, further=step.hint.code in _FURTHER)
 
 
 def replay(clip: Clip, same: float) -> Clip:
