@@ -200,7 +200,8 @@ class Settings(BaseModel):
     require_live: bool = Field(
         default=False,
         description="Name a moving face only once it has shown that it is somebody alive: it is asked to look in three "
-        "random directions",
+        "random directions. A server names, compares and registers only who has made such a check with it, except "
+        "before its own cameras",
     )
     keep_unknown: bool = Field(
         default=False,

@@ -173,7 +173,6 @@ class ServerOptions:
         decoders: How many processes decode pictures; None: what suits the machine.
         workers: How many servers like this one are started together.
         most_collections: How many collections may be open at the same time.
-        require_live: Requests name, compare and register only people who have made a liveness check.
     """
 
     keys_always: bool = False
@@ -185,7 +184,6 @@ class ServerOptions:
     decoders: int | None = None
     workers: int = 1
     most_collections: int = 16
-    require_live: bool = False
 
 
 def assemble(

@@ -12,7 +12,7 @@ export class ApiError extends Error {
   }
 }
 
-const CLOSED = { 4401: "key_unknown", 4403: "forbidden", 4409: "space_mismatch", 1013: "server_busy" };
+const CLOSED = { 4401: "key_unknown", 4403: "forbidden", 4409: "space_mismatch", 4428: "liveness_needed", 1013: "server_busy" };
 
 /** Why the server has closed a WebSocket: {code, reason} of the event. */
 export function closedError({ code, reason }) {

@@ -128,6 +128,8 @@ export default {
   "hint.back_to_the_middle": "Und zurück, gerade in die Kamera",
   "hint.turn": "Sieh langsam nach {way}",
   "hint.turn_further": "Etwas weiter nach {way}",
+  "hint.turn_towards": "Mehr nach {way}",
+  "hint.hold_upright": "Halt den Kopf aufrecht",
   "hint.finish_or_turn": "Es reicht. Fertig, oder noch nach {way}",
   "hint.done": "Fertig",
   "way.0": "links", "way.1": "links oben", "way.2": "oben", "way.3": "rechts oben",
@@ -240,7 +242,7 @@ export default {
   "outcome.unreadable": "kein lesbares Bild",
 
   "check.title": "Ist jemand wirklich da?",
-  "check.lead": "Wende den Kopf, wie es hier steht, einige Male hintereinander. Wohin, lost der Server aus: Einem Foto oder Film gelingt das nicht.",
+  "check.lead": "Wende den Kopf, wie es hier steht, einige Male hintereinander. Wohin, lost der Server aus: Kein Foto und kein Film weiß das vorher.",
   "check.limits": "Gegen Masken, Gesichter aus dem Rechner und eine vorgetäuschte Kamera hilft das nicht.",
   "check.partial": "Ich kann den Kopf nur wenig drehen",
   "check.partial.help": "Kleinere Bewegungen und mehr Zeit. Das beweist etwas weniger, und es wird vermerkt.",
