@@ -130,6 +130,7 @@ export default {
   "hint.turn": "Sieh langsam nach {way}",
   "hint.turn_further": "Etwas weiter nach {way}",
   "hint.turn_towards": "Mehr nach {way}",
+  "hint.more_slowly": "Zurück zur Mitte, und langsamer",
   "hint.hold_upright": "Halt den Kopf aufrecht",
   "hint.finish_or_turn": "Es reicht. Fertig, oder noch nach {way}",
   "hint.flat": "Das bewegt sich wie ein flaches Bild",

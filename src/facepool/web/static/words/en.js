@@ -130,6 +130,7 @@ export default {
   "hint.turn": "Slowly look {way}",
   "hint.turn_further": "A little further {way}",
   "hint.turn_towards": "More {way}",
+  "hint.more_slowly": "Back to the middle, and more slowly",
   "hint.hold_upright": "Keep your head upright",
   "hint.finish_or_turn": "Enough. Finish, or look {way} too",
   "hint.flat": "This moves like a flat picture",
