@@ -185,6 +185,10 @@ def test_a_client_who_asks_for_one_after_another_and_takes_none_up_gets_no_more(
     draw(results, "key Bo")
 
 
+def test_whoever_begins_many_at_once_is_asked_for_more(results: LivenessResults) -> None:
+    assert [draw(results).steps for _ in range(9)] == [3, 3, 3, 3, 4, 5, 6, 6, 6]
+
+
 def test_one_failure_in_ten_costs_those_nothing_who_pass(results: LivenessResults) -> None:
     for _ in range(10):
         passed(results)

@@ -33,6 +33,8 @@ MORE_STEPS = 3
 MOST_FAILED = 60
 """So many checks of one client may fail in an hour, more than can be expected."""
 _REMEMBERED_S = 3600.0
+_AT_ONCE = 4
+"""So many checks of one client may be under way without making the next ones longer."""
 _EXPECTED = 10
 """One in so many that pass may fail without making the next ones longer."""
 _NAME = "liveness key"
@@ -69,6 +71,16 @@ class LivenessOver(RequestError):
     """
 
     code = "liveness_over"
+    status = 409
+
+
+class LivenessOther(RequestError):
+    """The face that is to be stored is not that of the person who has made the liveness check.
+
+    Remedy: let the person who is registered make the check, and be scanned right after it.
+    """
+
+    code = "liveness_other"
     status = 409
 
 
@@ -259,14 +271,18 @@ class LivenessResults:
 
 
 def _failed(db: Database, client: str, now: float) -> int:
-    """How many of a client's checks have failed lately, or were given up, beyond those of people who did pass."""
-    failed, passed = db.execute(
+    """How many of a client's checks have failed lately, or were given up, beyond those of people who did pass.
+
+    Of checks that are under way together, all but a few count as well: else somebody could begin many at once.
+    """
+    failed, passed, begun = db.execute(
         "SELECT coalesce(sum(CASE WHEN state = 'failed' OR state = 'open' AND ends_at < ? THEN 1 ELSE 0 END), 0), "
-        "coalesce(sum(CASE WHEN state IN ('passed', 'used') THEN 1 ELSE 0 END), 0) "
+        "coalesce(sum(CASE WHEN state IN ('passed', 'used') THEN 1 ELSE 0 END), 0), "
+        "coalesce(sum(CASE WHEN state = 'open' AND ends_at >= ? THEN 1 ELSE 0 END), 0) "
         "FROM server_liveness WHERE client = ?",
-        (now, client),
+        (now, now, client),
     ).fetchone()
-    return max(0, int(failed) - int(passed) // _EXPECTED)
+    return max(0, int(failed) + max(0, int(begun) - _AT_ONCE + 1) - int(passed) // _EXPECTED)
 
 
 def _client_digest(key: bytes, client: str) -> str:
