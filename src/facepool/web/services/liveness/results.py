@@ -28,12 +28,12 @@ from facepool.web.services.store import ServerStore
 
 RESULT_S = 120
 """How long a result may wait to be used."""
-MORE_STEPS = 3
-"""So many directions more, at most, are asked of clients whose checks have failed: one for each that did."""
+MOST_LONGER = 3
+"""So many checks that failed make the next ones longer."""
 MOST_FAILED = 60
 """So many checks of one client may fail in an hour, more than can be expected."""
 _REMEMBERED_S = 3600.0
-_AT_ONCE = 4
+_AT_ONCE = 2
 """So many checks of one client may be under way without making the next ones longer."""
 _EXPECTED = 10
 """One in so many that pass may fail without making the next ones longer."""
@@ -136,7 +136,7 @@ class LivenessResults:
         kept = store.kept(_NAME) or store.keep_first(_NAME, {"key": secrets.token_hex(32)})
         self._key = bytes.fromhex(str(kept["key"]))
 
-    def draw(self, client: str, steps: int, seconds: Callable[[int], float]) -> DrawnCheck:
+    def draw(self, client: str, steps: int, seconds: Callable[[int], float], *, more: int = 1) -> DrawnCheck:
         """Let a client make a check. The more of its checks have failed, the more directions it is asked for.
 
         So a film of a head that happens to turn as asked does not get there by being tried again and again.
@@ -145,6 +145,7 @@ class LivenessResults:
             client: Whose it is.
             steps: How many directions a check has at least.
             seconds: How long a check of so many directions may take.
+            more: By how many directions it becomes longer for each that has failed.
 
         Raises:
             TooManyRequests: Too many of the client's checks have failed.
@@ -161,7 +162,7 @@ class LivenessResults:
                     why=f"{MOST_FAILED} in an hour are allowed",
                     fix="Wait some minutes; look whether the camera sees the whole face in good light",
                 )
-            steps += min(failed, MORE_STEPS)
+            steps += more * min(failed, MOST_LONGER)
             ends_at = now + seconds(steps)
             db.execute(
                 "INSERT INTO server_liveness (id, client, drawn_at, ends_at, state) VALUES (?, ?, ?, ?, 'open')",
