@@ -11,6 +11,7 @@ import pytest
 
 from facepool.errors import ConfigError
 from facepool.gallery import Details, Pool, SqlGallery, open_pool, transfer
+from facepool.gallery.address import keyed
 from facepool.gallery.backup import back_up
 from facepool.gallery.collections import collection_address, create_collection
 from facepool.gallery.schema import copy_of
@@ -20,7 +21,8 @@ from facepool.privacy.holdings import KINDS, HoldingKind, Limits, holding
 from facepool.privacy.report import PrivacyReport, privacy_report
 from facepool.privacy.traces import Marks, marks_of, mentions_of, traces_in
 from facepool.types import Consent
-from support.pools import POSTGRES, opened, samples, space
+from support.paths import ROOT
+from support.pools import KEY, POSTGRES, opened, samples, space
 from support.sightings import ROOMY, faces, sighting
 
 NAME = "Ada Lovelace"
@@ -115,6 +117,25 @@ def test_bytes_that_are_left_are_found(file_pool: SqlGallery, tmp_path: Path) ->
     assert not is_gone(file_pool, marks)
 
 
+def test_what_is_left_in_encrypted_files_is_found_or_said_to_be_out_of_reach(tmp_path: Path) -> None:
+    path, left = tmp_path / "pool.db", tmp_path / "pool.db.old"
+    with open_pool(path, space(), key=KEY) as pool:
+        fill(pool)
+        pool.describe("Bo", Details(f"Married to {NAME}"))
+        marks = marks_of(pool, NAME)
+    before = path.read_bytes()
+    assert traces_in(keyed(path, KEY), marks) == {"id", "name", "vector", "picture"}
+    with open_pool(path, key=KEY) as pool:
+        pool.remove(NAME)
+        report = privacy_report(pool, NAME, person_id=marks.person_id)
+    outcomes = {one.outcome for one in findings_of(report, keyed(path, KEY), marks)}
+    assert outcomes == {"gone", "mentioned"}
+    for content, outcome in ((before, "left"), (bytes(reversed(before)), "unknown")):
+        left.write_bytes(content)
+        found = findings_of(report, keyed(path, KEY), marks)
+        assert [one.outcome for one in found if one.place == str(left)] == [outcome]
+
+
 def test_a_name_that_is_a_part_of_what_others_have_is_told_apart(file_pool: SqlGallery, tmp_path: Path) -> None:
     file_pool.describe("Bo", Details(f"Married to {NAME}"))
     marks = marks_of(file_pool, NAME)
@@ -205,3 +226,9 @@ def test_each_kind_says_what_it_is_how_long_it_stays_and_what_removes_it() -> No
     assert holding("audit", "", 1, Limits(audit_days=365, audit_entries=1000)).stays == (
         "365 days at most, and no more than 1,000 entries"
     )
+
+
+def test_the_page_on_privacy_has_every_kind() -> None:
+    page = (ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
+    for kind, told in KINDS.items():
+        assert f"| `{kind}` | {told.what}" in page

@@ -1,6 +1,7 @@
 """What people have agreed to, and all that is kept of them, as clients of a server get it; logs with limits."""
 
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -12,10 +13,8 @@ from fastapi.testclient import TestClient
 
 from facepool.config import Settings
 from facepool.errors import PathMissing
-from facepool.privacy.holdings import Limits
 from facepool.web.app import create_app
 from facepool.web.services import Services, assemble
-from facepool.web.services.retention import tidy_logs
 from support.fake_analyzer import FakeAnalyzer, view
 from support.web_client import LOCAL, client_of, png
 
@@ -115,16 +114,17 @@ def test_only_an_administrator_is_told_all(web: TestClient) -> None:
     assert web.get("/v1/persons/Ada Lovelace/consents", headers=registers).status_code == 200
 
 
-def test_logs_let_go_of_what_is_too_old_or_too_much(web: TestClient) -> None:
-    services = services_of(web)
-    for number in range(4):
-        services.activity.add({"event": "recognized", "person": "Ada Lovelace", "source": "door", "track": number})
+def test_a_server_lets_go_of_what_is_too_old_when_it_starts(tmp_path: Path) -> None:
     old = (datetime.now(UTC) - timedelta(days=50)).isoformat(timespec="seconds")
-    with services.store.transaction() as db:
-        db.execute("UPDATE server_activity SET at = ? WHERE id = 1", (old,))
-        db.execute("UPDATE server_audit SET at = ?", (old,))
-    assert not tidy_logs(services.store, Limits(activity_days=60))
-    told = tidy_logs(services.store, Limits(activity_entries=2))
-    assert (told.activity, told.audit) == (2, 0)
-    assert tidy_logs(services.store, Limits(audit_days=10)).audit == 1
-    assert services.store.owes()
+    with client_of(tmp_path, FakeAnalyzer()) as web:
+        web.post("/v1/persons", json={"person": "Ada Lovelace"})
+        services_of(web).activity.add({"event": "recognized", "person": "Ada Lovelace", "source": "door", "track": 1})
+        with services_of(web).store.transaction() as db:
+            db.execute("UPDATE server_activity SET at = ?", (old,))
+    with client_of(tmp_path, FakeAnalyzer()) as web:
+        ends_at_s = time.monotonic() + 20
+        while (services_of(web).activity.names() or services_of(web).store.owes()) and time.monotonic() < ends_at_s:
+            time.sleep(0.02)
+        assert web.get("/v1/activity").json()["entries"] == []
+        assert not services_of(web).store.owes()
+        assert len(web.get("/v1/audit").json()["entries"]) == 1

@@ -138,11 +138,12 @@ def move_consents(db: Database, leaving: int, staying: int) -> None:
     db.execute("UPDATE consents SET person_id = ? WHERE person_id = ?", (staying, leaving))
 
 
-def delete_unused_texts(db: Database) -> None:
-    """Delete texts of which no record is left: who wrote them may have named the person in them."""
-    db.execute(
-        "DELETE FROM consent_texts WHERE NOT EXISTS (SELECT 1 FROM consents WHERE consents.text_id = consent_texts.id)"
-    )
+def delete_consents(db: Database, person: int) -> None:
+    """Delete the records of somebody, and texts of which none is left: who wrote them may have named the person."""
+    texts = db.execute("SELECT DISTINCT text_id FROM consents WHERE person_id = ?", (person,)).fetchall()
+    db.execute("DELETE FROM consents WHERE person_id = ?", (person,))
+    unused = "DELETE FROM consent_texts WHERE id = ? AND NOT EXISTS (SELECT 1 FROM consents WHERE text_id = ?)"
+    db.executemany(unused, [(text, text) for (text,) in texts])
 
 
 def _row_of_text(db: Database, text: str) -> int:

@@ -168,4 +168,4 @@ def test_a_database_takes_no_key(here: Here, tmp_path: Path) -> None:
 def test_every_command_that_opens_a_pool_takes_a_key() -> None:
     for page in commands():
         names = {option.name for option in page.command.params}
-        assert ("pool" in names) == ("key_file" in names), page.path
+        assert "pool" not in names or "key_file" in names, page.path

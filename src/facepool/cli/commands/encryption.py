@@ -10,9 +10,9 @@ import click
 from facepool.cli.context import CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted
 from facepool.errors import ConfigError, KeyUnusable
-from facepool.extras import require
-from facepool.gallery.address import EncryptedFile, PostgresAddress, make_folder_of
-from facepool.gallery.collections import make_tables
+from facepool.extras import missing, require
+from facepool.gallery.address import EncryptedFile, FileAddress, PostgresAddress, make_folder_of
+from facepool.gallery.collections import collection_address, collections_in, make_tables
 from facepool.gallery.conversion import convert, files_of, room_needed
 from facepool.gallery.keys import (
     NEXT,
@@ -24,6 +24,7 @@ from facepool.gallery.keys import (
     write_key_file,
     write_keyring,
 )
+from facepool.gallery.notices import logs_beside
 
 _WARNING = (
     "Whoever loses the key loses the pool: without it nobody can read one name or face any more, neither you nor the "
@@ -78,6 +79,7 @@ def encrypt(context: CommandContext, in_keyring: bool, yes: bool) -> None:
     else:
         make_tables(EncryptedFile(path, key))
         count = 1
+    _move_logins(context, EncryptedFile(path, key))
     _tell_of_plain(context, path)
     context.console.emit({"encrypted": str(path), "files": count, "fingerprint": key.fingerprint})
     context.console.say(f"{path} is encrypted, {counted(count, 'file')} in all, with {place}", "good")
@@ -99,6 +101,7 @@ def decrypt(context: CommandContext, yes: bool) -> None:
     _ask(f"Decrypt {address}, so that whoever has the file can read it?", "decrypted", yes=yes)
     with context.console.measuring("Decrypting") as report:
         count = convert(address, None, report=report)
+    _move_logins(context, address.path)
     context.console.emit({"decrypted": str(address), "files": count})
     context.console.say(f"{address} is not encrypted any more, {counted(count, 'file')} in all", "good")
     context.console.note(
@@ -211,6 +214,19 @@ def _warn(context: CommandContext, path: Path, key_file: Path | None) -> None:
         needed, free = room_needed(path)
         if needed > free:
             note(f"It takes {needed / 1e6:,.0f} MB for a while, and {free / 1e6:,.0f} are free")
+
+
+def _move_logins(context: CommandContext, pool: FileAddress) -> None:
+    """Have a server's stores take the logins of cameras in, or give them back to a file: each does at its opening."""
+    pools = [collection_address(pool, name) for name in collections_in(pool)]
+    stores = [address for address in pools if logs_beside(address).exists()]
+    if stores and missing("server"):
+        context.console.note("The logins of cameras stay as they are until a server is started, which takes them along")
+        return
+    for address in stores:
+        from facepool.web.services.store import open_store  # noqa: PLC0415 -- an extra
+
+        open_store(address).close()
 
 
 def _tell_of_plain(context: CommandContext, path: Path) -> None:

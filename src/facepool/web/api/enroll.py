@@ -223,6 +223,7 @@ def step_message(frame: Frame, step: ScanStep) -> Message:
         "steady": round(step.steady, 3),
         "coverage": round(step.coverage, 4),
         "can_finish": step.can_finish,
+        "motion": step.motion,
         "bbox": None if step.box is None else bbox_record(step.box),
         "size": [width, height],
     }
@@ -241,6 +242,7 @@ def report_message(session: EnrollmentSession, pool: Pool) -> Message:
         "person": session.person,
         "appearance": coverage.appearance,
         "partial": coverage.partial,
+        "motion": coverage.motion,
         "views": len(stored),
         "room": session.room,
         "quality": round(statistics.median(view.quality for view in stored), 1) if stored else None,

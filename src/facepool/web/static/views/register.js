@@ -189,6 +189,7 @@ class ScanPage extends HeadStage {
       this.result,
       report.look_alikes.map((alike) => this.lookAlike(alike, report)),
       report.views === 0 ? notice("warn", t("register.report.none", { person })) : null,
+      report.motion === "flat" ? notice("warn", t("register.report.flat", { person })) : null,
       report.partial ? notice("warn", t("register.report.partial", { person })) : null,
       thin.length ? notice("warn", t("register.report.thin", { ways: listed([...new Set(thin.map((index) => way(report.ring[index].angle_deg)))]) })) : null,
       facts([
