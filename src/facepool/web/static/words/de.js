@@ -260,6 +260,7 @@ export default {
   "check.failed": "Das ist nicht gezeigt",
   "check.failed.help": "Beginne aus der Mitte, wende nur den Kopf und komm jedes Mal zurück. Nach einem Fehlschlag wird eine Richtung mehr verlangt.",
   "check.again": "Noch einmal",
+  "check.register": "Und jetzt erfassen",
   "check.is": "Es ist {person}",
   "check.unknown": "Niemand aus dem Bestand",
   "check.same": "Die Person auf dem Foto",

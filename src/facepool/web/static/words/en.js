@@ -260,6 +260,7 @@ export default {
   "check.failed": "That is not shown",
   "check.failed.help": "Begin in the middle, turn the head alone, and come back each time. After a failure, one direction more is asked for.",
   "check.again": "Once more",
+  "check.register": "And now register",
   "check.is": "It is {person}",
   "check.unknown": "Nobody of the pool",
   "check.same": "The person of the photo",
