@@ -15,11 +15,10 @@ digest of the code that they depend on; pictures are not kept.
 
 import argparse
 import json
-import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -33,6 +32,7 @@ import numpy as np
 from liveness.attempts import REPORT, TUNING, Casting, People
 from liveness.films import REAL_HEADS, WINDOW_S, verdict_of, windows
 from liveness.heads import HeadMaker
+from liveness.intervals import clopper_pearson
 from liveness.trial import Clip, attempt_a_challenge, replay, same_person
 from platformdirs import user_cache_path
 from sidebyside import machine, marks
@@ -47,15 +47,15 @@ SHARED = REPOSITORY.parent / "shared" / "data"
 ATTEMPTS: Mapping[str, int] = {
     "head": 300,
     "print": 400,
-    "bent": 100,
-    "bent actively": 100,
-    "folded": 50,
+    "bent": 80,
+    "bent actively": 80,
+    "folded": 40,
     "screen": 400,
-    "turns": 200,
+    "turns": 150,
     "prints in turn": 100,
-    "screen, operated": 50,
-    "head, partial": 100,
-    "screen, partial": 100,
+    "screen, operated": 40,
+    "head, partial": 80,
+    "screen, partial": 80,
 }
 WORDS: Mapping[str, str] = {
     "head": "genuine heads",
@@ -77,7 +77,7 @@ _CODE = (
     "src/facepool/thresholds.py",
     "src/facepool/geometry.py",
 )
-_OTHERS = ("__init__.py", "passive.py", "films.py")
+_OTHERS = ("__init__.py", "passive.py", "films.py", "intervals.py")
 
 
 @dataclass(frozen=True)
@@ -279,26 +279,6 @@ def judge(instrument: str, clips: Sequence[Clip]) -> Row:
         reasons=dict(Counter(clip.reason for clip in clips).most_common()),
         median_s=float(np.median([clip.seconds for clip in clips])),
     )
-
-
-def clopper_pearson(errors: int, trials: int, level: float = 0.95) -> tuple[float, float]:
-    """The exact two-sided interval of a rate (Clopper and Pearson, Biometrika 26, 1934), 0..1."""
-    tail = (1 - level) / 2
-    low = 0.0 if errors == 0 else _root(lambda rate: 1 - _at_most(errors - 1, trials, rate) - tail)
-    high = 1.0 if errors == trials else _root(lambda rate: tail - _at_most(errors, trials, rate))
-    return low, high
-
-
-def _at_most(errors: int, trials: int, rate: float) -> float:
-    return math.fsum(math.comb(trials, k) * rate**k * (1 - rate) ** (trials - k) for k in range(errors + 1))
-
-
-def _root(rising: Callable[[float], float]) -> float:
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if rising(middle) < 0 else (low, middle)
-    return (low + high) / 2
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -24,7 +24,7 @@ _MOST_S = 90.0
 _HW = (WH[1], WH[0])
 _FURTHER = ("turn", "turn_further")
 _LENIENT = QualityPolicy(min_sharpness=0.0)
-_FRAME_RATES = (8, 10, 12, 15)
+_FRAME_RATES = (8, 10, 12)
 
 _Largest = tuple[Floats, Floats, float, Floats]
 """Box, landmarks, score and embedding."""

@@ -145,5 +145,6 @@ export default {
   liveness_needed: { words: "Dieser Server nennt und erfasst nur, wer gezeigt hat, dass er wirklich da ist. Mach zuerst eine Lebenderkennung.", whole: true },
   liveness_unknown: { words: "Diese Lebenderkennung gibt es hier nicht, oder es ist die von jemand anderem. Beginne noch einmal.", whole: true },
   liveness_over: { words: "Diese Lebenderkennung ist schon verwendet oder zu lange her. Beginne noch einmal.", whole: true },
+  liveness_other: { words: "Das ist nicht die Person, die sich eben gezeigt hat. Lass dieselbe Person beides machen.", whole: true },
   liveness_elsewhere: { words: "Ein anderer Teil des Servers macht diese Lebenderkennung. Beginne noch einmal.", whole: true },
 };
