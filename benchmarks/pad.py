@@ -3,6 +3,7 @@
     python benchmarks/pad.py                                   the whole table; goes on where a run was stopped
     python benchmarks/pad.py --processes 2 --output pad        two at a time; pad.json and pad.md
     python benchmarks/pad.py --only print head --share 0.1     a tenth of two instruments
+    python benchmarks/pad.py --replay FOLDER                   clips of another digest before the session as it is now
     python benchmarks/pad.py --sheet "prints in turn" --output sheet    pictures of six attempts, to look at
     python benchmarks/pad.py --document docs/liveness.md       ... and put the table there
 
@@ -14,42 +15,47 @@ digest of the code that they depend on; pictures are not kept.
 
 import argparse
 import json
-import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import cache
 from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
 from liveness.attempts import REPORT, TUNING, Casting, People
+from liveness.films import REAL_HEADS, WINDOW_S, verdict_of, windows
 from liveness.heads import HeadMaker
-from liveness.trial import Clip, attempt_a_challenge
+from liveness.intervals import clopper_pearson
+from liveness.trial import Clip, attempt_a_challenge, replay, same_person
 from platformdirs import user_cache_path
 from sidebyside import machine, marks
 
 from facepool import load_analyzer
 from facepool.faces.analyze import Analyzer
-from facepool.types import Image
+from facepool.liveness.flat import Verdict
+from facepool.types import Floats, Image
 
 REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared" / "data"
 ATTEMPTS: Mapping[str, int] = {
     "head": 300,
     "print": 400,
-    "bent": 100,
-    "bent actively": 100,
-    "folded": 50,
+    "bent": 80,
+    "bent actively": 80,
+    "folded": 40,
     "screen": 400,
-    "turns": 200,
+    "turns": 150,
     "prints in turn": 100,
-    "screen, operated": 50,
+    "screen, operated": 40,
+    "head, partial": 80,
+    "screen, partial": 80,
 }
 WORDS: Mapping[str, str] = {
     "head": "genuine heads",
@@ -61,6 +67,8 @@ WORDS: Mapping[str, str] = {
     "turns": "two people in turn",
     "prints in turn": "nine prints of one person in turn",
     "screen, operated": "screens: an operator has a film of each direction",
+    "head, partial": "genuine heads that cannot turn far, `--partial`",
+    "screen, partial": "screens: films in another order, `--partial`",
 }
 _CODE = (
     "benchmarks/liveness/*.py",
@@ -69,6 +77,7 @@ _CODE = (
     "src/facepool/thresholds.py",
     "src/facepool/geometry.py",
 )
+_OTHERS = ("__init__.py", "passive.py", "films.py", "intervals.py")
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,26 @@ class Row:
     median_s: float
 
 
+@dataclass(frozen=True)
+class FlatRow:
+    """What the flat check says by itself, without a challenge.
+
+    Attributes:
+        what: Whose films.
+        films: How many.
+        verdicts: How often it gave each verdict.
+        wrong: ``flat`` for heads, ``solid`` for what is flat.
+        low, high: The 95 % interval of their rate.
+    """
+
+    what: str
+    films: int
+    verdicts: dict[str, int]
+    wrong: int
+    low: float
+    high: float
+
+
 def main() -> None:
     arguments = _arguments()
     names = arguments.only or list(ATTEMPTS)
@@ -108,13 +137,17 @@ def main() -> None:
         sheet = contact_sheet(arguments.sheet, arguments.first, arguments.half)
         cv2.imwrite(f"{arguments.output or 'sheet'}.png", sheet)
         return
-    wanted = [(name, number) for name in names for number in range(round(ATTEMPTS[name] * arguments.share))]
+    wanted = [(name, number) for name in names for number in range(max(round(ATTEMPTS[name] * arguments.share), 1))]
     folder = (
         (arguments.work or user_cache_path("facepool") / "benchmarks" / "liveness") / digest() / str(arguments.half)
     )
-    film_all(wanted, folder, arguments.half, arguments.processes)
-    rows = [judge(name, list(_clips(folder, [task for task in wanted if task[0] == name]))) for name in names]
-    text = table(rows)
+    if arguments.replay:
+        rows = list(_replayed(arguments.replay, names))
+    else:
+        film_all(wanted, folder, arguments.half, arguments.processes)
+        rows = [judge(name, list(_clips(folder, [task for task in wanted if task[0] == name]))) for name in names]
+    alone = list(_flat_alone(folder, wanted, arguments.half, films="head" in names) if not arguments.replay else [])
+    text = table(rows) + ("\n" + flat_table(alone) if alone else "")
     print(text)
     if arguments.output:
         found = {
@@ -122,6 +155,7 @@ def main() -> None:
             "half": arguments.half,
             "code": digest(),
             "rows": [asdict(row) for row in rows],
+            "flat_alone": [asdict(row) for row in alone],
         }
         Path(f"{arguments.output}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         Path(f"{arguments.output}.md").write_text(text, encoding="utf-8")
@@ -136,6 +170,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--half", type=int, choices=(TUNING, REPORT), default=REPORT, help="of the people")
     parser.add_argument("--processes", type=int, default=1, help="how many film at once, each on one core")
     parser.add_argument("--work", type=Path, help="where clips are kept; the user's cache by default")
+    parser.add_argument("--replay", type=Path, help="judge the clips of this folder anew, without filming")
     parser.add_argument("--output", help="name of the files to write, without suffix")
     parser.add_argument("--document", type=Path, help="put the table between the marks of this document")
     parser.add_argument("--sheet", choices=list(ATTEMPTS), help="film six attempts, and write a contact sheet")
@@ -191,9 +226,37 @@ def _clips(folder: Path, tasks: Sequence[tuple[str, int]]) -> Iterator[Clip]:
     return (Clip.load(path_of(folder, *task)) for task in tasks)
 
 
+def _flat_alone(folder: Path, wanted: Sequence[tuple[str, int]], half: int, *, films: bool) -> Iterator[FlatRow]:
+    if films:
+        analyzer = _cast(half)[1]
+        parts = [part for name in REAL_HEADS for part in windows(SHARED / "videos" / name, analyzer)]
+        yield _flat_row(
+            f"shared films of {len(REAL_HEADS)} scenes with real heads, {WINDOW_S:.0f} s each", parts, "flat"
+        )
+    for name, wrong in (("head", "flat"), ("print", "solid"), ("bent", "solid"), ("bent actively", "solid")):
+        clips = list(_clips(folder, [task for task in wanted if task[0] == name]))
+        if clips:
+            yield _flat_row(WORDS[name], [(clip.times_s, clip.landmarks) for clip in clips], wrong)
+
+
+def _flat_row(what: str, parts: Sequence[tuple[Floats, Floats]], wrong: str) -> FlatRow:
+    verdicts = Counter(verdict_of(*part) for part in parts)
+    count = verdicts[cast("Verdict", wrong)]
+    return FlatRow(what, len(parts), dict(verdicts.most_common()), count, *clopper_pearson(count, len(parts)))
+
+
+def _replayed(folder: Path, names: Sequence[str]) -> Iterator[Row]:
+    same = same_person(load_analyzer(threads=1))
+    clips = [replay(Clip.load(path), same) for path in sorted(folder.rglob("*.npz"))]
+    for name in names:
+        of_it = [clip for clip in clips if clip.instrument == name]
+        if of_it:
+            yield judge(name, of_it)
+
+
 def digest() -> str:
     """Of all code that a clip depends on."""
-    files = sorted(file for pattern in _CODE for file in REPOSITORY.glob(pattern))
+    files = sorted(file for pattern in _CODE for file in REPOSITORY.glob(pattern) if file.name not in _OTHERS)
     return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
@@ -218,26 +281,6 @@ def judge(instrument: str, clips: Sequence[Clip]) -> Row:
     )
 
 
-def clopper_pearson(errors: int, trials: int, level: float = 0.95) -> tuple[float, float]:
-    """The exact two-sided interval of a rate (Clopper and Pearson, Biometrika 26, 1934), 0..1."""
-    tail = (1 - level) / 2
-    low = 0.0 if errors == 0 else _root(lambda rate: 1 - _at_most(errors - 1, trials, rate) - tail)
-    high = 1.0 if errors == trials else _root(lambda rate: tail - _at_most(errors, trials, rate))
-    return low, high
-
-
-def _at_most(errors: int, trials: int, rate: float) -> float:
-    return math.fsum(math.comb(trials, k) * rate**k * (1 - rate) ** (trials - k) for k in range(errors + 1))
-
-
-def _root(rising: Callable[[float], float]) -> float:
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if rising(middle) < 0 else (low, middle)
-    return (low + high) / 2
-
-
 def table(rows: Sequence[Row]) -> str:
     """Markdown."""
     lines = [
@@ -245,13 +288,23 @@ def table(rows: Sequence[Row]) -> str:
         "|---|---:|---:|---:|---:|---|---|---|---:|",
     ]
     for row in rows:
-        name = "BPCER" if row.instrument == "head" else "APCER"
+        name = "BPCER" if row.instrument.startswith("head") else "APCER"
         why = ", ".join(f"{reason} {count}" for reason, count in row.reasons.items())
         interval = f"{100 * row.low:.2f} to {100 * row.high:.2f} %"
         lines.append(
             f"| {WORDS[row.instrument]} | {row.attempts} | {row.people} | {row.unseen} | {row.wrong} "
             f"| {name} {100 * row.rate:.2f} % | {interval} | {why} | {row.median_s:.1f} s |"
         )
+    return "\n".join(lines) + "\n"
+
+
+def flat_table(rows: Sequence[FlatRow]) -> str:
+    """Markdown."""
+    lines = ["| the flat check alone | films | verdicts | wrong | 95 % interval |", "|---|---:|---|---:|---|"]
+    for row in rows:
+        verdicts = ", ".join(f"{verdict} {count}" for verdict, count in row.verdicts.items())
+        interval = f"{100 * row.low:.2f} to {100 * row.high:.2f} %"
+        lines.append(f"| {row.what} | {row.films} | {verdicts} | {row.wrong} | {interval} |")
     return "\n".join(lines) + "\n"
 
 

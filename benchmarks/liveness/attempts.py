@@ -12,10 +12,10 @@ from facepool import read_image
 from facepool.faces.analyze import Analyzer
 from facepool.types import Floats, Image, Pose
 from liveness.heads import PIVOT_MM, Build, Head, HeadMaker, NoHead
-from liveness.motion import Follower, Habit
+from liveness.motion import Asked, Follower, Habit, Instruction
 from liveness.operators import Film, Guess, Playing, Recording, Showing, Swap
 from liveness.optics import Lens, Sensor
-from liveness.scenes import Asked, HeadSubject, InTurn, ScreenSubject, SheetSubject, Studio, Subject, room_of
+from liveness.scenes import HeadSubject, InTurn, ScreenSubject, SheetSubject, Studio, Subject, room_of
 from liveness.sheets import Bend, Photo, Screen, Sheet, flat, folded, rolled
 from liveness.surfaces import Camera, Doubles, Placement, draw, project
 
@@ -135,6 +135,16 @@ class Casting:
         subject = HeadSubject(head.built(build), Follower(Habit.of_a_person(random), random), stand.at_mm(build.size))
         return _filmed("head", "genuine", photo.name, "", stand, photo, subject, random)
 
+    def stiff_head(self, number: int, random: np.random.Generator) -> Attempt:
+        """A person who cannot turn far, before the challenge for such people."""
+        photo, head = self._people.head(number)
+        build = Build.draw(np.random.default_rng(crc32(photo.name.encode())))
+        stand = _Stand.draw(random)
+        follower = Follower(Habit.of_a_person(random).stiff(random), random)
+        subject = HeadSubject(head.built(build), follower, stand.at_mm(build.size))
+        filmed = _filmed("head, partial", "genuine", photo.name, "", stand, photo, subject, random)
+        return replace(filmed, partial=True)
+
     def print(self, number: int, random: np.random.Generator) -> Attempt:
         """A stiff photo, turned and moved."""
         return self._sheet("print", number, random, lambda _right, _up: flat)
@@ -189,7 +199,15 @@ class Casting:
 
     def operated(self, number: int, random: np.random.Generator) -> Attempt:
         """Films of one person who turns to each direction: an operator plays the one that is asked for."""
-        return self._refilmed("screen, operated", "", number, random, lambda _time_s, asked: asked)
+        return self._refilmed(
+            "screen, operated", "", number, random, lambda _time_s, asked: asked and Instruction(asked.angle_deg)
+        )
+
+    def partial_screen(self, number: int, random: np.random.Generator) -> Attempt:
+        """A guess at the challenge for people who cannot turn far."""
+        order = [float(at) * 90 for at in np.cumsum(random.integers(1, 4, 8)) % 4]
+        filmed = self._refilmed("screen, partial", "guessed", number, random, Guess(order).hears)
+        return replace(filmed, partial=True)
 
     def turns(self, number: int, random: np.random.Generator) -> Attempt:
         """Two people take turns: the second appears when some step is asked for, in place of the first."""
@@ -393,6 +411,8 @@ INSTRUMENTS: Mapping[str, Callable[[Casting, int, np.random.Generator], Attempt]
     "folded": Casting.folded,
     "screen": Casting.screen,
     "screen, operated": Casting.operated,
+    "head, partial": Casting.stiff_head,
+    "screen, partial": Casting.partial_screen,
     "turns": Casting.turns,
     "prints in turn": Casting.prints_in_turn,
 }

@@ -1,13 +1,34 @@
 """How people move: late, a little beside what was asked, and never quite still."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from liveness.surfaces import Doubles
 
 _STEP_S = 0.03
+_ARRIVED = 3.5  # radians of its own frequency, after which a movement is nearly over
+_CORRECTS_EACH_S = 0.5
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """Where to turn, and what the picture on the screen tells about the way there.
+
+    Attributes:
+        angle_deg: Of the direction, on the ring.
+        off_deg: Around the ring, how far beside it the head is seen to be turned; None where that is not said.
+        further: Whether it is said to turn further.
+    """
+
+    angle_deg: float
+    off_deg: float | None = None
+    further: bool = False
+
+
+Asked = Instruction | None
+"""What is asked for; None: to look straight ahead."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +46,7 @@ class Habit:
         rest_deg: (yaw, pitch, roll) of straight ahead.
         tremor_deg, tremor_mm: Deviation of what never keeps still.
         tremor_s: How long a tremor lasts.
-        most_yaw_deg, most_pitch_deg: How far it goes at most, where nothing happens for some time.
+        most_yaw_deg, most_pitch_deg: How far it goes at most, where it is told to turn further.
     """
 
     reaction_s: float
@@ -61,6 +82,17 @@ class Habit:
             tremor_s=0.8,
         )
 
+    def stiff(self, random: np.random.Generator) -> "Habit":
+        """The same person with a neck that turns neither far nor quickly."""
+        return replace(
+            self,
+            yaw_deg=float(random.uniform(11, 17)),
+            pitch_deg=float(random.uniform(7, 11)),
+            quick=float(random.uniform(2, 4)),
+            most_yaw_deg=20.0,
+            most_pitch_deg=13.0,
+        )
+
 
 @dataclass(frozen=True)
 class Place:
@@ -94,7 +126,7 @@ class Wavering:
 
 
 class Follower:
-    """Turns as it is asked to.
+    """Turns as it is asked to, and corrects itself by what it is told.
 
     Args:
         habit: How it moves.
@@ -103,46 +135,60 @@ class Follower:
 
     def __init__(self, habit: Habit, random: np.random.Generator) -> None:
         self._habit, self._random = habit, random
-        self._heard: tuple[float | None, float] = (None, 0.0)  # what, when
+        self._heard_deg: float | None = None
+        self._heard_s = 0.0
         self._target = np.zeros(6)  # yaw, pitch and roll in degrees, and the lean in millimetres
         self._at, self._speed = np.zeros(6), np.zeros(6)
         self._tremor_deg = Wavering([habit.tremor_deg] * 3, habit.tremor_s, random)
         self._tremor_mm = Wavering([habit.tremor_mm] * 3, habit.tremor_s * 1.5, random)
         self._error_deg = self._roll_deg = 0.0
+        self._further = 1.0
+        self._corrected_s = 0.0
         self._time_s = 0.0
 
-    def step(self, time_s: float, asked_deg: float | None) -> Place:
+    def step(self, time_s: float, asked: Asked) -> Place:
         """Where it is now.
 
         Args:
             time_s: Never less than before.
-            asked_deg: The direction on the ring that is asked for; None for straight ahead.
+            asked: What it hears and sees now.
         """
         habit, passed_s = self._habit, max(time_s - self._time_s, 1e-3)
         self._time_s = time_s
-        if asked_deg != self._heard[0]:
-            self._heard = (asked_deg, time_s)
+        angle_deg = None if asked is None else asked.angle_deg
+        if angle_deg != self._heard_deg:
+            self._heard_deg, self._heard_s = angle_deg, time_s
             self._error_deg = float(self._random.normal(0, habit.error_deg))
             self._roll_deg = float(self._random.normal(0, habit.roll_deg))
-        since_s = time_s - self._heard[1] - habit.reaction_s
-        if since_s >= 0:
-            self._target = self._aim(self._heard[0], since_s)
+            self._further = 1.0
+        if time_s - self._heard_s >= habit.reaction_s:
+            self._correct(asked)
+            self._target = self._aim()
         steps = int(np.ceil(passed_s / _STEP_S))
         for _ in range(steps):
             pull = habit.quick**2 * (self._target - self._at) - 2 * habit.damping * habit.quick * self._speed
             self._speed = self._speed + pull * passed_s / steps
             self._at = self._at + self._speed * passed_s / steps
         yaw, pitch, roll = self._at[:3] + habit.rest_deg + self._tremor_deg.step(passed_s)
-        lean = self._at[3:] + self._tremor_mm.step(passed_s)
-        return Place(float(yaw), float(pitch), float(roll), lean)
+        return Place(float(yaw), float(pitch), float(roll), self._at[3:] + self._tremor_mm.step(passed_s))
 
-    def _aim(self, asked_deg: float | None, since_s: float) -> Doubles:
-        """(6,) who gets no further goes further: a fifth more each second after the first one and a half."""
-        if asked_deg is None:
+    def _correct(self, asked: Asked) -> None:
+        """Once it has arrived, half of what is seen to be wrong each half second, and a tenth further if told so."""
+        arrived_s = self._heard_s + self._habit.reaction_s + _ARRIVED / self._habit.quick
+        if asked is None or self._time_s < max(arrived_s, self._corrected_s + _CORRECTS_EACH_S):
+            return
+        if asked.off_deg is not None:
+            self._error_deg -= asked.off_deg / 2
+        if asked.further:
+            self._further += 0.1
+        self._corrected_s = self._time_s
+
+    def _aim(self) -> Doubles:
+        """(6,)."""
+        if self._heard_deg is None:
             return np.zeros(6)
-        habit, angle = self._habit, np.radians(asked_deg + self._error_deg)
-        further = 1 + 0.2 * max(since_s - 1.5, 0)
-        yaw = min(habit.yaw_deg * further, habit.most_yaw_deg) * np.cos(angle)
-        pitch = min(habit.pitch_deg * further, habit.most_pitch_deg) * np.sin(angle)
+        habit, angle = self._habit, np.radians(self._heard_deg + self._error_deg)
+        yaw = min(habit.yaw_deg * self._further, habit.most_yaw_deg) * np.cos(angle)
+        pitch = min(habit.pitch_deg * self._further, habit.most_pitch_deg) * np.sin(angle)
         aside, up, near = np.array(habit.lean_mm) * (np.cos(angle), -np.sin(angle), -1)
         return np.array([yaw, pitch, self._roll_deg, aside, up, near])

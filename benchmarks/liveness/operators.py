@@ -9,7 +9,7 @@ import numpy as np
 from facepool import open_source
 from facepool.faces.analyze import Analyzer
 from facepool.types import Image
-from liveness.scenes import Asked
+from liveness.motion import Asked, Instruction
 from liveness.surfaces import Doubles
 
 _FILM_S = 30.0
@@ -21,14 +21,14 @@ class Guess:
 
     def __init__(self, order: list[float]) -> None:
         self._order, self._next = order, -1
-        self._before: Asked = None
+        self._before: float | None = None
 
     def hears(self, _time_s: float, asked: Asked) -> Asked:
         """What the person in the film was asked."""
-        if asked is not None and asked != self._before:
+        if asked is not None and asked.angle_deg != self._before:
             self._next += 1
-        self._before = asked
-        return None if asked is None else self._order[self._next % len(self._order)]
+        self._before = None if asked is None else asked.angle_deg
+        return None if asked is None else Instruction(self._order[self._next % len(self._order)])
 
 
 class Recording:
@@ -49,7 +49,7 @@ class Recording:
         if self._began_s is None:
             return None
         step, within_s = divmod(time_s - self._began_s, self._turn_s + self._back_s)
-        return None if within_s > self._turn_s else self._order[int(step) % len(self._order)]
+        return None if within_s > self._turn_s else Instruction(self._order[int(step) % len(self._order)])
 
 
 class Swap:
@@ -58,14 +58,14 @@ class Swap:
     def __init__(self, after: int, gap_s: float) -> None:
         self._after, self._gap_s = after, gap_s
         self._asked = 0
-        self._before: Asked = None
+        self._before: float | None = None
         self._since_s: float | None = None
 
     def chosen(self, time_s: float, asked: Asked) -> int | None:
         """Who is there."""
-        if asked is not None and asked != self._before:
+        if asked is not None and asked.angle_deg != self._before:
             self._asked += 1
-        self._before = asked
+        self._before = None if asked is None else asked.angle_deg
         if self._asked < self._after:
             return 0
         self._since_s = time_s if self._since_s is None else self._since_s
@@ -78,15 +78,14 @@ class Showing:
     def __init__(self, reaction_s: float, gap_s: float) -> None:
         self.gap_s = gap_s
         self._reaction_s = reaction_s
-        self._asked: Asked = None
+        self._wanted = 0
         self._since_s, self._shown = 0.0, 0
 
     def chosen(self, time_s: float, asked: Asked) -> int | None:
         """Which print is there."""
-        if asked != self._asked:
-            self._asked = asked
-            self._since_s = time_s
-        wanted = 0 if asked is None else 1 + round(asked / 45) % 8
+        wanted = 0 if asked is None else 1 + round(asked.angle_deg / 45) % 8
+        if wanted != self._wanted:
+            self._wanted, self._since_s = wanted, time_s
         if wanted == self._shown or time_s - self._since_s < self._reaction_s:
             return self._shown
         if time_s - self._since_s < self._reaction_s + self.gap_s:

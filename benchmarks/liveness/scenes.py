@@ -8,14 +8,10 @@ import numpy as np
 
 from facepool.types import Image, Pose
 from liveness.heads import PIVOT_MM, Head
-from liveness.motion import Follower, Place
+from liveness.motion import Asked, Follower, Place
 from liveness.optics import Sensor
 from liveness.sheets import Bend, Photo, Screen, Sheet, flat
 from liveness.surfaces import Camera, Doubles, Placement, draw, project
-
-Asked = float | None
-"""Degrees on the ring of the direction that is asked for; None: straight ahead."""
-
 
 _FACE_BEFORE_NECK_MM = 100.0
 

@@ -97,7 +97,8 @@ def draw(picture_bgr: Image, camera: Camera, surface: Surface, placement: Placem
         return
     corners = seen[surface.triangles] - (left, top)
     nearness = 1 / placed[surface.triangles, 2]
-    facing = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    (ax, ay), (bx, by) = (corners[:, 1] - corners[:, 0]).T, (corners[:, 2] - corners[:, 0]).T
+    facing = ax * by - ay * bx
     shown = np.flatnonzero((np.abs(facing) > 1e-6) if surface.two_sided else (facing > 1e-6))
     far_first = shown[np.argsort(nearness[shown].mean(axis=1))]
     owner = np.full((bottom - top, right - left), -1, np.int32)

@@ -1,21 +1,33 @@
 """One attempt before a liveness session: the camera shows what the session has asked for so far."""
 
-from dataclasses import asdict, dataclass, replace
+import dataclasses
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from facepool.faces.analyze import Analyzer, Faces
-from facepool.liveness.challenge import draw_challenge
-from facepool.liveness.session import LivenessResult, LivenessSession
-from facepool.thresholds import ThresholdPolicy
+from facepool.faces.framing import FramingFlaw, find_face
+from facepool.faces.pose import estimate_pose
+from facepool.faces.quality import QualityPolicy
+from facepool.liveness.challenge import DIRECTIONS, Challenge, Step, draw_challenge
+from facepool.liveness.session import LivenessResult, LivenessSession, LivenessStep, SeenFace
+from facepool.thresholds import SAME_SCAN_FMR, ThresholdPolicy
 from facepool.types import Floats, Image
 from liveness.attempts import WH, Attempt, Kind
+from liveness.motion import Asked, Instruction
 
-_MOST_S = 60.0
-_FRAME_RATES = (8, 10, 12, 15)
+_MOST_S = 90.0
+_HW = (WH[1], WH[0])
+_FURTHER = ("turn", "turn_further")
+_LENIENT = QualityPolicy(min_sharpness=0.0)
+_FRAME_RATES = (8, 10, 12)
+
+_Largest = tuple[Floats, Floats, float, Floats]
+"""Box, landmarks, score and embedding."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +40,12 @@ class Clip:
         kind: Whether it ought to pass.
         person: Whose face is shown first.
         variant: What is particular about it.
-        asked: The directions of the challenge in degrees.
+        partial: Whether it was the challenge for people who cannot turn far.
+        asked: Its directions in degrees.
         times_s: (T,) of its frames.
         heard: (T,) what was asked when a frame was taken; NaN: straight ahead.
-        counts: (T,) faces in each.
-        boxes, landmarks, scores: (T, 4), (T, 5, 2), (T,) of the largest face; NaN where there is none.
+        flaws: (T,) why a frame was of no use, see ``facepool.faces.framing``; empty where it was.
+        boxes, landmarks, scores: (T, 4), (T, 5, 2), (T,) of the largest face; NaN and 0 where there is none.
         embeddings: (T, D) of it, one view.
         passed, reason, score, flatness, steps_passed: The session's result.
     """
@@ -42,10 +55,11 @@ class Clip:
     kind: Kind
     person: str
     variant: str
+    partial: bool
     asked: tuple[float, ...]
     times_s: Floats
     heard: Floats
-    counts: Floats
+    flaws: npt.NDArray[np.str_]
     boxes: Floats
     landmarks: Floats
     scores: Floats
@@ -64,7 +78,7 @@ class Clip:
     @property
     def seen(self) -> bool:
         """Whether there was a face at all."""
-        return bool((self.counts > 0).any())
+        return bool((self.scores > 0).any())
 
     def save(self, path: Path) -> None:
         """Keep it, whole or not at all."""
@@ -94,40 +108,85 @@ def attempt_a_challenge(attempt: Attempt, number: int, analyzer: Analyzer, *, ke
     """
     random = Random(f"{attempt.instrument} {number}")
     challenge = draw_challenge(partial=attempt.partial, random=random)
-    session = LivenessSession(challenge, ThresholdPolicy(analyzer.fmr).same_person().value)
+    session = LivenessSession(challenge, same_person(analyzer))
     period_s = 1 / random.choice(_FRAME_RATES)
-    rows: list[tuple[float, float, int, Floats, Floats, float, Floats]] = []
-    heard: float | None = None
-    time_s = 0.0
-    while session.result is None and time_s < _MOST_S:
+    times_s: list[float] = []
+    heards: list[float] = []
+    flaws: list[str] = []
+    faces_seen: list[_Largest] = []
+    heard: Asked = None
+    while session.result is None and len(times_s) * period_s < _MOST_S:
+        time_s = len(times_s) * period_s
         picture = attempt.take(time_s, heard)
         if keep is not None:
             keep.append(picture)
         faces = _analyzed(analyzer, picture)
-        step = session.add(time_s, faces, (WH[1], WH[0]))
-        rows.append(
-            (time_s, np.nan if heard is None else heard, len(faces), *_largest(faces, analyzer.space.dimension))
-        )
-        heard = step.angle_deg if step.phase == "turn" else None
-        time_s += period_s
-    columns = [np.array(column, np.float32) for column in zip(*rows, strict=True)]
-    times_s, heards, counts, boxes, landmarks, scores, embeddings = columns
+        step = session.add(time_s, faces, _HW)
+        times_s.append(time_s)
+        heards.append(np.nan if heard is None else heard.angle_deg)
+        flaws.append(find_face(faces, _HW, _LENIENT)[1] or "")
+        faces_seen.append(_largest(faces, analyzer.space.dimension))
+        heard = _instruction(step, challenge)
+    boxes, landmarks, scores, embeddings = (np.array(column, np.float32) for column in zip(*faces_seen, strict=True))
     return Clip(
         instrument=attempt.instrument,
         number=number,
         kind=attempt.kind,
         person=attempt.person,
         variant=attempt.variant,
+        partial=attempt.partial,
         asked=tuple(one.angle_deg for one in challenge.steps),
-        times_s=times_s,
-        heard=heards,
-        counts=counts,
+        times_s=np.array(times_s, np.float32),
+        heard=np.array(heards, np.float32),
+        flaws=np.array(flaws),
         boxes=boxes,
         landmarks=landmarks,
         scores=scores,
         embeddings=embeddings,
         **_outcome(session.result or session.interrupt()),
     )
+
+
+def _instruction(step: LivenessStep, challenge: Challenge) -> Asked:
+    """What somebody hears and sees of a step: where to turn, the dot that shows where the head is, and the hint."""
+    if step.phase != "turn":
+        return None
+    angle_deg = challenge.steps[step.number - 1].angle_deg
+    off_deg = None
+    if step.hint.code == "turn_towards" and step.turn is not None:
+        off_deg = (step.turn.angle_deg - angle_deg + 180) % 360 - 180
+    return Instruction(angle_deg, off_deg, further=step.hint.code in _FURTHER)
+
+
+def replay(clip: Clip, same: float) -> Clip:
+    """The same frames before the session as it is now.
+
+    An approximation: whoever was filmed reacted to the session as it was then. Where that one ended sooner, what comes
+    of it is ``interrupted``.
+
+    Args:
+        clip: What was filmed.
+        same: As for the session.
+    """
+    session = LivenessSession(_challenge(clip), same)
+    poses = estimate_pose(np.nan_to_num(clip.landmarks), WH)
+    for row, time_s in enumerate(clip.times_s.tolist()):
+        pose, flaw = poses[row], str(clip.flaws[row])
+        if flaw or pose is None:
+            session.miss(time_s, cast("FramingFlaw", flaw or "no_pose"))
+        else:
+            session.see(SeenFace(time_s, clip.boxes[row], clip.landmarks[row], pose, clip.embeddings[row]))
+    return dataclasses.replace(clip, **_outcome(session.result or session.interrupt()))
+
+
+def same_person(analyzer: Analyzer) -> float:
+    """The similarity from which on two frames show one person, as everywhere in facepool."""
+    return ThresholdPolicy(analyzer.fmr).same_person(SAME_SCAN_FMR).value
+
+
+def _challenge(clip: Clip) -> Challenge:
+    limit_s = draw_challenge(partial=clip.partial).steps[0].limit_s
+    return Challenge(tuple(Step(DIRECTIONS[round(at / 45)], limit_s) for at in clip.asked), clip.partial)
 
 
 def _outcome(result: LivenessResult) -> dict[str, Any]:
@@ -137,10 +196,12 @@ def _outcome(result: LivenessResult) -> dict[str, Any]:
 
 def _analyzed(analyzer: Analyzer, picture: Image) -> Faces:
     prepared = analyzer.prepare(picture, analyzer.find(picture, moving=True))
-    return analyzer.embed_prepared(replace(prepared, aligned=replace(prepared.aligned, one_view=True)))
+    return analyzer.embed_prepared(
+        dataclasses.replace(prepared, aligned=dataclasses.replace(prepared.aligned, one_view=True))
+    )
 
 
-def _largest(faces: Faces, dimension: int) -> tuple[Floats, Floats, float, Floats]:
+def _largest(faces: Faces, dimension: int) -> _Largest:
     if len(faces) == 0:
         nothing = np.float32(np.nan)
         return np.full(4, nothing), np.full((5, 2), nothing), 0.0, np.full(dimension, nothing)

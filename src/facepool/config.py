@@ -200,7 +200,8 @@ class Settings(BaseModel):
     require_live: bool = Field(
         default=False,
         description="Name a moving face only once it has shown that it is somebody alive: it is asked to look in three "
-        "random directions",
+        "random directions. A server names, compares and registers only who has made such a check with it, except "
+        "before its own cameras",
     )
     keep_unknown: bool = Field(
         default=False,
@@ -212,6 +213,11 @@ class Settings(BaseModel):
     keep_days: float = Field(14, gt=0, le=3650, description="Days that faces of --keep-unknown are kept, at most")
     keep_sightings: int = Field(5000, ge=1, le=1_000_000, description="Sightings that are kept, at most")
     keep_mb: float = Field(200, gt=0, le=1_000_000, description="Megabytes that kept sightings take, at most")
+    consent_text: str = Field(
+        "",
+        description="Text that people agree to when they are registered on the page, or the file that has it; the page "
+        "asks for a tick, and it is recorded",
+    )
     keep_activity: float = Field(30, ge=0, le=36500, description="Days that a server keeps who was seen when, at most")
     keep_activity_entries: int = Field(
         1_000_000, ge=1, le=100_000_000, description="Entries of who was seen when that a server keeps, at most"

@@ -377,6 +377,7 @@ def coverage_record(coverage: Coverage) -> Record:
         "views": len(coverage.views),
         "threshold": round(coverage.threshold.value, 4),
         "steady": coverage.steady,
+        "motion": coverage.motion,
         "frontal": _view(coverage.frontal),
         "directions": [_direction(direction) for direction in coverage.directions],
     }

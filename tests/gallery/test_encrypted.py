@@ -12,6 +12,7 @@ from facepool.gallery.collections import collection_address, collections_in, cre
 from facepool.gallery.connection import log_of
 from facepool.gallery.image import image_of
 from facepool.gallery.keys import find_key, read_key_file, write_key_file
+from facepool.gallery.pages import decrypted
 from support.pools import KEY, samples, space, unit
 
 OTHER = PoolKey(bytes(32))
@@ -73,6 +74,39 @@ def test_a_damaged_page_is_no_wrong_key(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(PoolCorrupt), open_pool(path, key=KEY) as pool:
         pool.people()
+
+
+def test_pages_are_read_with_what_sqlite_has_left_in_them(tmp_path: Path) -> None:
+    path = tmp_path / "pool.db"
+    address = EncryptedFile(path, KEY)
+    with open_pool(address, space()) as pool:
+        pool.register("Ada Lovelace", samples(1), space())
+        assert log_of(path).stat().st_size
+        assert any(b"Ada Lovelace" in page for page in decrypted(address)), "in the log"
+    assert any(unit(1).tobytes() in page for page in decrypted(address))
+    with open_pool(address) as pool:
+        pool.remove("Ada Lovelace")
+    assert not any(b"Ada Lovelace" in page or unit(1).tobytes() in page for page in decrypted(address))
+    assert not any(b"CREATE TABLE" in page for page in decrypted(EncryptedFile(path, OTHER)))
+
+
+def test_a_log_of_another_time_is_refused_before_it_is_merged(tmp_path: Path) -> None:
+    path, copy = registered(tmp_path / "pool.db"), tmp_path / "copy.db"
+    copy.write_bytes(path.read_bytes())
+    with open_pool(path, key=KEY) as pool:
+        for name in ("Bob", "Cleo", "Dan"):
+            pool.create(name)
+        open_pool(path, key=KEY).close()  # its own log is taken
+        left = log_of(path).read_bytes()
+    with open_pool(copy, key=KEY) as pool:
+        for number in range(9):
+            pool.create(f"Person {number}")
+    for wrong in (copy, registered(tmp_path / "other.db")):
+        log_of(wrong).write_bytes(left)
+        before = wrong.read_bytes()
+        with pytest.raises(PoolCorrupt, match="belongs to another pool"):
+            open_pool(wrong, key=KEY)
+        assert wrong.read_bytes() == before
 
 
 def test_no_image_of_the_index_lies_beside_it(tmp_path: Path) -> None:

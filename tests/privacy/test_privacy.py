@@ -20,6 +20,7 @@ from facepool.privacy.holdings import KINDS, HoldingKind, Limits, holding
 from facepool.privacy.report import PrivacyReport, privacy_report
 from facepool.privacy.traces import Marks, marks_of, mentions_of, traces_in
 from facepool.types import Consent
+from support.paths import ROOT
 from support.pools import POSTGRES, opened, samples, space
 from support.sightings import ROOMY, faces, sighting
 
@@ -205,3 +206,9 @@ def test_each_kind_says_what_it_is_how_long_it_stays_and_what_removes_it() -> No
     assert holding("audit", "", 1, Limits(audit_days=365, audit_entries=1000)).stays == (
         "365 days at most, and no more than 1,000 entries"
     )
+
+
+def test_the_page_on_privacy_has_every_kind() -> None:
+    page = (ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
+    for kind, told in KINDS.items():
+        assert f"| `{kind}` | {told.what}" in page

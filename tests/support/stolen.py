@@ -12,6 +12,7 @@ import select
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -52,6 +53,7 @@ class Thief:
             "known": {name: [part.hex() for part in parts] for name, parts in known.items()},
             "processes": list(processes),
         }
+        self._asking = threading.Lock()
         self.found: dict[str, list[str]] = {}
         self.files: list[str] = []
         self.rounds = 0
@@ -65,10 +67,11 @@ class Thief:
         return self
 
     def look(self) -> None:
-        """Return when everything that is there now was read."""
-        self._say("look")
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "looked\n"
+        """Return when everything that is there now was read; in any thread."""
+        with self._asking:
+            self._say("look")
+            assert self._process.stdout is not None
+            assert self._process.stdout.readline() == "looked\n"
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

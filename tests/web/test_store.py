@@ -20,6 +20,8 @@ from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
 from facepool.web.services.cameras import CameraMemory, RememberedCamera
 from facepool.web.services.keys import LOCAL, Caller, Keys
+from facepool.web.services.privacy import held_by_logs
+from facepool.web.services.retention import Tidied, tidy_logs
 from facepool.web.services.store import ServerStore, insert_entry, open_store
 from facepool.web.services.tuning import Tuning
 from support.stores import KINDS, Open, fresh_address, store_of_version, stores_of
@@ -358,3 +360,20 @@ def test_what_a_newer_facepool_made_is_refused(address: PoolAddress, store: Serv
 def test_who_has_no_key_is_local_and_is_noted_so(store: ServerStore) -> None:
     Audit(store, id_of).note(LOCAL, "exported", "Ada")
     assert store.read("SELECT caller, person FROM server_audit") == [("local", "Ada")]
+
+
+def test_logs_tell_what_they_keep_of_somebody_and_let_go_of_what_is_old(store: ServerStore) -> None:
+    audit, activity = Audit(store, id_of), Activity(store, id_of)
+    audit.note(LOCAL, "registered", "Ada")
+    for track in (1, 2):
+        activity.add(happened("recognized", "Ada", track=track))
+    activity.add(happened("recognized", "Bob", track=3))
+    told = {one.kind: one.count for one in held_by_logs(store, audit, "Ada", "", Limits(), "logs")}
+    assert told == {"activity": 2, "visits": 1, "audit": 1, "erasure": 0}
+    with store.transaction() as db:
+        db.execute("UPDATE server_activity SET at = ? WHERE id = 1", ("2020-01-01T00:00:00+00:00",))
+        db.execute("UPDATE server_audit SET at = ?", ("2020-01-01T00:00:00+00:00",))
+    assert not tidy_logs(store, Limits(activity_days=10_000))
+    assert tidy_logs(store, Limits(activity_entries=1)) == Tidied(activity=2)
+    assert tidy_logs(store, Limits(audit_days=10)) == Tidied(audit=1)
+    assert store.owes()

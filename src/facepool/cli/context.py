@@ -33,6 +33,7 @@ from facepool.gallery.address import (
     pool_address,
 )
 from facepool.gallery.collections import DEFAULT, collection_address, has_collection, unknown_collection
+from facepool.gallery.conversion import finish, is_unfinished
 from facepool.gallery.keys import find_key, read_key_file
 from facepool.gallery.notices import COMMAND_LINE
 from facepool.models.catalog import ENSEMBLES, PACKS, EmbedderEntry, FmrCurve, ModelEntry, Progress, find_pack
@@ -52,7 +53,7 @@ SEARCH = ("search", "exact")
 LIVE = ("firm_frames", "unknown_after", "detect_every")
 KEEPING = ("keep_unknown", "keep_recognized", "keep_days", "keep_sightings", "keep_mb", "refresh")
 KEEPING_LOGS = ("keep_activity", "keep_activity_entries", "keep_audit", "keep_audit_entries")
-SERVING = ("allow_origin", "allow_frame", "path_prefix", "tls")
+SERVING = ("allow_origin", "allow_frame", "path_prefix", "tls", "consent_text")
 EVENTS = ("webhook", "mqtt", "home_assistant", "discovery_prefix")
 FRIGATE = ("frigate", "frigate_topic")
 REGISTRATION = ("register_threshold", "max_templates", "min_face", "min_sharpness")
@@ -192,9 +193,21 @@ class CommandContext:
             return pool
         if isinstance(pool, PostgresAddress):
             return pool if key_file is None else with_key(pool, read_key_file(key_file))
-        path = in_a_home(pool, "FACEPOOL_POOL")
+        path = self.path_of_pool
         found = find_key(path, key_file)
         return keyed(path, None if found is None else found.key)
+
+    @cached_property
+    def path_of_pool(self) -> Path:
+        """The file of a pool that is in one; a conversion of it that was interrupted is brought to its end."""
+        path = file_of(self.settings.pool)
+        if path is None:
+            raise TypeError("a pool in a database")
+        path = in_a_home(path, "FACEPOOL_POOL")
+        if is_unfinished(path):
+            finish(path)
+            self.console.note(f"Encrypting or decrypting {path} was interrupted; what was left to be done is done now")
+        return path
 
     def put_key_into_settings(self) -> None:
         """From here on whoever gets the settings, a server for example, has the key of the pool with its address."""

@@ -21,6 +21,7 @@ from facepool.faces.analyze import Analyzer, Faces
 from facepool.faces.facing import direction_angle, direction_words
 from facepool.faces.quality import QualityPolicy
 from facepool.gallery import Gallery, clean_name
+from facepool.gallery.consents import clean_consent
 from facepool.thresholds import SAME_SCAN_FMR, ThresholdPolicy
 from facepool.types import Consent, Floats, Frame, Image, Pose, Sample, counted, one_line
 
@@ -290,9 +291,17 @@ class EnrollmentSession:
             if stored:
                 self._identity.was_stored(samples)
             return stored
-        if self.options.consent is not None and self._pool.person(self.person) is not None:
-            self._pool.record_consent(self.person, self.options.consent)  # there is nothing new to see of them
+        self._record_consent()
         return 0
+
+    def _record_consent(self) -> None:
+        """Somebody of whom there is nothing new to store may agree to something new all the same."""
+        consent, person = self.options.consent, self.person
+        if consent is None or self._pool.person(person) is None:
+            return
+        consent = clean_consent(consent)
+        if all(one.text != consent.text for one in self._pool.consents(person)):
+            self._pool.record_consent(person, consent)
 
     # The pool as it was read last, and what it says of a face.
 

@@ -24,7 +24,7 @@ from facepool.gallery.address import FileAddress, PoolAddress, at, file_of, key_
 from facepool.gallery.base import Report
 from facepool.gallery.checks import check_space, check_vectors, find_name
 from facepool.gallery.connection import explained
-from facepool.gallery.consents import delete_unused_texts
+from facepool.gallery.consents import delete_consents
 from facepool.gallery.database import Database
 from facepool.gallery.driver import Connection, copy_database
 from facepool.gallery.image import delete_image
@@ -276,8 +276,8 @@ def restore(
         people, templates = _erased(live, backup.db, erased_names)
         for row, _ in people:
             forget_journal_of(backup.db, row)
+            delete_consents(backup.db, row)
             backup.db.execute("DELETE FROM persons WHERE id = ?", (row,))
-        delete_unused_texts(backup.db)
         for number in templates:
             backup.db.execute(
                 "DELETE FROM samples WHERE id = (SELECT sample_id FROM templates WHERE id = ?)", (number,)

@@ -12,6 +12,7 @@ from typing import Literal
 from weakref import WeakValueDictionary
 
 from facepool.errors import (
+    ConversionUnfinished,
     DiskFull,
     FacepoolError,
     KeyNeeded,
@@ -141,6 +142,7 @@ def connect(address: FileAddress, timeout_s: float, *, create: bool) -> Link:
         make_folder_of(path)
     with explained(address):
         _check_place(path, create=create)
+        _check_conversion(path)
         _check_other_driver(address)
         if _size(log_of(path)) > 0:
             check_log(address, log_of(path))
@@ -187,6 +189,27 @@ def _check_other_driver(address: FileAddress) -> None:
         raise _not_encrypted(address) if has_key else _key_needed(address)
 
 
+def journal_of(path: Path) -> Path:
+    """What lies beside a pool while it is being encrypted or decrypted, from when its copies count until they are used.
+
+    Args:
+        path: The pool, or one of its collections: they are converted together.
+    """
+    path = path.resolve()
+    root = path.parent.with_suffix(path.suffix) if is_of_collections(path.parent) else path
+    return root.with_name(f"{root.name}.conversion")
+
+
+def _check_conversion(path: Path) -> None:
+    """Refuse files of which some may be encrypted already, and others not yet."""
+    if journal_of(path).exists():
+        raise ConversionUnfinished(
+            f"The pool {path} cannot be used yet",
+            why="encrypting or decrypting it was interrupted, or goes on just now",
+            fix="Run any command of facepool on this pool, such as facepool people list: it goes on where it was",
+        )
+
+
 @contextmanager
 def explained(address: FileAddress) -> Iterator[None]:
     """Turn what SQLite raises inside the block into facepool's errors."""
@@ -215,7 +238,7 @@ def explain(address: FileAddress, error: sqlite3.DatabaseError) -> FacepoolError
         return None
     kind, why, fix = _READABLE_REASONS[primary]
     if primary == sqlite3.SQLITE_IOERR:
-        why += f" ({error.sqlite_errorname})"
+        why += f" ({getattr(error, 'sqlite_errorname', error)})"
     return kind(f"The pool {address} cannot be used", why=why, fix=fix)
 
 
@@ -227,8 +250,8 @@ def _of_the_key(address: FileAddress) -> FacepoolError | None:
         return _not_encrypted(address)
     return WrongKey(
         f"The pool {address} cannot be opened with this key",
-        why=f"it was encrypted with another one than that of the fingerprint {address.key.fingerprint}, or is damaged "
-        "from its first page on",
+        why=f"it was encrypted with another one (this one has the fingerprint {address.key.fingerprint}), or is "
+        "damaged from its first page on",
         fix="Name the key of this pool with --key-file; without it nobody can read the pool, and only a backup whose "
         "key you have brings people back",
     )

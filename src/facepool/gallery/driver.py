@@ -26,6 +26,14 @@ Mode = Literal["", "mode=rw", "mode=ro", "immutable=1"]
 Report = Callable[[int, int], None]
 _DRIVER = "sqlcipher3.dbapi2"
 _PAGES_AT_ONCE = 4096
+_CODES = {
+    "file is not a database": sqlite3.SQLITE_NOTADB,
+    "database disk image is malformed": sqlite3.SQLITE_CORRUPT,
+    "database is locked": sqlite3.SQLITE_BUSY,
+    "database or disk is full": sqlite3.SQLITE_FULL,
+    "disk I/O error": sqlite3.SQLITE_IOERR,
+}
+"""By SQLite's own words (``sqlite3_errstr``): what `Connection.backup` of sqlcipher3 raises has no number."""
 
 
 def connect(
@@ -128,7 +136,7 @@ def database_errors() -> tuple[type[sqlite3.DatabaseError], ...]:
 def error_code(error: sqlite3.Error) -> int:
     """SQLite's own number of an error; SQLITE_ERROR where it has none."""
     code = getattr(error, "sqlite_errorcode", None)
-    return sqlite3.SQLITE_ERROR if code is None else int(code)
+    return _CODES.get(str(error), sqlite3.SQLITE_ERROR) if code is None else int(code)
 
 
 @contextmanager

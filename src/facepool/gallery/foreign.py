@@ -67,6 +67,8 @@ _LIMITS = {
     sqlite3.SQLITE_LIMIT_ATTACHED: 0,
     sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 1,
 }
+_LOGGING = slice(18, 20)
+"""Where a file says whether it has a write-ahead log: https://sqlite.org/fileformat2.html, section 1.3.3."""
 _START_OF_FRAME = frozenset({0xC0, 0xC1, 0xC2})
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
 _RULES = (
@@ -164,6 +166,7 @@ class ForeignGallery(SqliteTables):
     Args:
         address: The file, with its key if it is encrypted.
         space: What the caller's embeddings are; None: only what the pool itself says.
+        content: All of a file that is not encrypted, where that must not lie on a disk; the address is its name then.
         deadline_s: How long reading it may take, all in all; None: as long as it takes.
 
     Raises:
@@ -174,18 +177,23 @@ class ForeignGallery(SqliteTables):
     """
 
     def __init__(
-        self, address: FileAddress, space: EmbeddingSpace | None = None, *, deadline_s: float | None = None
+        self,
+        address: FileAddress,
+        space: EmbeddingSpace | None = None,
+        *,
+        content: bytearray | None = None,
+        deadline_s: float | None = None,
     ) -> None:
         super().__init__(address, space)
         self.flaw: PoolCorrupt | None = None
         """What turned out to be wrong with it; None: nothing yet."""
-        if not exists(self.path):
+        if content is None and not exists(self.path):
             raise PathMissing(f"The pool {self.path} does not exist", fix="Name another pool")
         self._ends_at_s = math.inf if deadline_s is None else time.monotonic() + deadline_s
         self._deadline_s = deadline_s
         self._open_files = OpenFiles()
         with self._explained():
-            self._db = self._opened()
+            self._db = self._opened(content)
         try:
             with self._reading() as db:
                 check_space(address, read_space(db), space)
@@ -253,11 +261,12 @@ class ForeignGallery(SqliteTables):
             raise KeyboardInterrupt from error
         return damaged(self.path, f"it takes longer than {self._deadline_s or 0:.0f} s to read")
 
-    def _opened(self) -> Connection:
-        # A log is part of the pool; without one, nothing may change the file, nor make files beside it.
-        mode: driver.Mode = "mode=ro" if log_of(self.path).exists() else "immutable=1"
-        db = driver.connect(self.path, key_of(self._file), mode=mode, any_thread=True)
+    def _opened(self, content: bytearray | None) -> Connection:
+        db = self._of_file() if content is None else driver.connect(None, any_thread=True)
         try:
+            if content is not None:
+                content[_LOGGING] = b"\1\1"  # there is no log in memory, and SQLite opens none that says it has one
+                db.deserialize(content)
             _limit(db)
             self._watch(db)
             version = version_of(db, self.path)
@@ -273,6 +282,11 @@ class ForeignGallery(SqliteTables):
             db.close()
             raise
         return db
+
+    def _of_file(self) -> Connection:
+        # A log is part of the pool; without one, nothing may change the file, nor make files beside it.
+        mode: driver.Mode = "mode=ro" if log_of(self.path).exists() else "immutable=1"
+        return driver.connect(self.path, key_of(self._file), mode=mode, any_thread=True)
 
     def _watch(self, db: Connection) -> None:
         """End what goes on for too long, and let Ctrl-C in: Python hears of it only between two calls of SQLite."""

@@ -27,6 +27,8 @@ CREDENTIAL = "facepool-key"
 KEY_VARIABLE = "FACEPOOL_KEY"
 SERVICE = "facepool"
 """Under which keyrings keep keys, each by the path of its pool."""
+NEXT = "next"
+"""The entry of a key that becomes that of a pool when all of its files are converted."""
 _HEX = re.compile(r"[0-9A-Fa-f]{64}")
 _LONGEST_FILE = 4096
 _REMARKS = "#"
@@ -276,6 +278,21 @@ def write_keyring(pool: Path, key: PoolKey, entry: str = "") -> None:
         why = "what was kept there cannot be read again"
     if kept is None or PoolKey(bytes.fromhex(kept)) != key:
         raise KeyUnusable("The key cannot be kept in the keyring", why=why, fix="Keep it in a file: --key-file FILE")
+
+
+def promote_keyring(pool: Path) -> None:
+    """Make the key that waits in the keyring that of the pool; the one before stays there, by its fingerprint.
+
+    Backups that were made before need that one.
+    """
+    waiting = read_keyring(pool, NEXT)
+    if waiting is None:
+        return
+    key, before = PoolKey(bytes.fromhex(waiting)), read_keyring(pool)
+    if before is not None and before != waiting:
+        write_keyring(pool, PoolKey(bytes.fromhex(before)), PoolKey(bytes.fromhex(before)).fingerprint)
+    write_keyring(pool, key)
+    delete_from_keyring(pool, NEXT)
 
 
 def delete_from_keyring(pool: Path, entry: str = "") -> None:

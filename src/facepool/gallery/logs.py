@@ -14,9 +14,11 @@ The layout of both is SQLite's own: https://sqlite.org/fileformat2.html, section
 import os
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from facepool.errors import PoolCorrupt
@@ -107,7 +109,7 @@ def _belongs(address: FileAddress, log: Path) -> bool:
     try:
         with _decrypting(address, first) if isinstance(address, EncryptedFile) else _plainly(first) as read:
             # The log before the file: what leaves it meanwhile is in the file then.
-            states = [found for page in _pages(log, first.root) if (found := read(page)) is not None]
+            states = [found for page in _ends(_pages(log, first.root)) if (found := read(page)) is not None]
     except _OfOthers:
         return False
     known = _state_of_file(address)
@@ -155,10 +157,11 @@ def _decrypting(file: EncryptedFile, known: _Found) -> Iterator[_Read]:
     with tempfile.TemporaryDirectory() as folder:
         scaffold = Path(folder) / "page.db"
         with closing(driver.connect(scaffold, file.key, salt=known.salt)) as db:
-            db.execute("PRAGMA journal_mode = OFF")
+            for pragma in ("journal_mode = OFF", "synchronous = OFF"):
+                db.execute(f"PRAGMA {pragma}")
             db.execute("CREATE TABLE room (content BLOB)")
-            (size,) = db.execute("PRAGMA page_size").fetchone()
-            db.execute("INSERT INTO room VALUES (zeroblob(?))", (known.root * size,))
+            (size,) = db.execute("PRAGMA page_size").fetchone()  # that driver gives it as text
+            db.execute("INSERT INTO room VALUES (zeroblob(?))", (known.root * int(size),))
             db.execute("PRAGMA writable_schema = ON")
             statement = f"CREATE TABLE state ({', '.join(known.columns)})"
             db.execute("INSERT INTO sqlite_master VALUES ('table', 'state', 'state', ?, ?)", (known.root, statement))
@@ -194,6 +197,12 @@ def _pages(log: Path, number: int) -> Iterator[bytes]:
             if frame[4:8] != b"\0\0\0\0":
                 yield from uncommitted
                 uncommitted.clear()
+
+
+def _ends(pages: Iterator[bytes]) -> list[bytes]:
+    """The first and the last: those between are of the same pool, as SQLite ties each frame to the one before it."""
+    ends = list(islice(pages, 1))
+    return [*ends, *deque(pages, maxlen=1)]
 
 
 def _state_of_page(page: bytes, columns: list[str]) -> _State | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from facepool.gallery.checks import folded, unknown_person
 from facepool.gallery.columns import LookAlikes
-from facepool.gallery.consents import delete_unused_texts
+from facepool.gallery.consents import delete_consents
 from facepool.gallery.database import Database
 from facepool.gallery.driver import Connection
 from facepool.gallery.listing import names_near
@@ -221,9 +221,8 @@ def delete_person(db: Database, row: int, revision: int) -> int:
         (revision, row),
     ).rowcount
     forget_journal_of(db, row)
-    # And by this their sightings, what was suggested, and to what they have agreed.
-    db.execute("DELETE FROM persons WHERE id = ?", (row,))
-    delete_unused_texts(db)
+    delete_consents(db, row)
+    db.execute("DELETE FROM persons WHERE id = ?", (row,))  # and by this their sightings, and what was suggested
     db.execute(ONE_MORE_ERASED)
     return erased
 

@@ -157,6 +157,7 @@ class Shelf:
 
     def __init__(self, path: Path | None, space: EmbeddingSpace | None, key: PoolKey | None = None) -> None:
         self._path = path
+        self._has_key = key is not None
         if path is not None:
             with storage_errors(path, "cannot be used"):
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -367,7 +368,10 @@ class Shelf:
 
     def _explained(self) -> AbstractContextManager[None]:
         name = self._path or "The memory of groups"
-        return sqlite_errors(name, fix="Delete it, and run it again", when_full="Free some space and run it again")
+        fix = "Delete it, and run it again"
+        if self._has_key:
+            fix = "Name the --key-file that it was made with; or, if it was made without, delete it, and run it again"
+        return sqlite_errors(name, fix=fix, when_full="Free some space and run it again")
 
 
 _DROP_EMPTY_GROUPS = "DELETE FROM groups WHERE id NOT IN (SELECT group_id FROM faces WHERE group_id IS NOT NULL)"

@@ -38,18 +38,20 @@ _OTHERS = [0, 1, 3, 4]
 
 _FULL = (0.14, 0.07)
 """Parallax of a clear turn to the side and up or down, in that unit: 16 and 9 degrees of an average head."""
-_RELIEF = 0.25
-"""Least relief of a head, in the same unit. Heads have 0.35 to 0.5."""
+_LEAST_RELIEF = 0.2
+"""Of a head, in the same unit. Heads have 0.3 to 0.6."""
+_ENOUGH_TO_TELL = 0.75
+"""A turn that tells head from plane where nobody asks for turns, as a share of a clear one."""
 _MOST_ROLL_DEG = 12.0
 """Tilted further to the shoulder than when it looked straight ahead, a face is not measured: detectors draw the nose to
 where that of an upright face would be."""
 # Of a face narrower than this nothing is known.
 _LEAST_NARROW = 0.25
 _SMOOTH_S, _SMOOTH_FRAMES = 0.35, 3
-# Without parallax, a face that is foreshortened like this (its tangent) is flat: by 40 degrees. A mouth that opens
-# makes a face longer, too, though not that much.
-_TILTED = 0.8
-_TILTED_SAMPLES = 5
+# Without parallax, a face that is foreshortened like this (its tangent) is flat: by 33 degrees. A mouth that opens
+# makes a face longer as well, though not that much. A few such views may be errors.
+_TILTED = 0.65
+_FEW_VIEWS = 4
 _KEPT = 2000
 
 
@@ -97,7 +99,7 @@ class Flatness:
     Attributes:
         verdict: Plane or head.
         relief: How far the nose stands out, in units of the distance between eyes and mouth; about 0.4 for a head, 0
-            for a plane. None where nothing turned.
+            for a plane. None where nothing turned or was foreshortened.
     """
 
     verdict: Verdict
@@ -106,13 +108,20 @@ class Flatness:
     @property
     def score(self) -> float:
         """0..1: the relief as a share of what a head has at least; 0 where nothing turned."""
-        return 0.0 if self.relief is None else min(1.0, max(0.0, self.relief / _RELIEF))
+        if self.relief is None:
+            return 1.0 if self.verdict == "solid" else 0.0
+        return min(1.0, max(0.0, self.relief / _LEAST_RELIEF))
 
 
 class NoseTrack:
-    """Follows a nose through the frames of one face."""
+    """Follows a nose through the frames of one face.
+
+    Attributes:
+        latest: Where it is by the last frame alone; None before the first.
+    """
 
     def __init__(self) -> None:
+        self.latest: NosePlace | None = None
         self._recent: deque[NosePlace] = deque()
 
     def add(self, time_s: float, landmarks: Floats) -> NosePlace | None:
@@ -128,6 +137,7 @@ class NoseTrack:
         place = nose_place(time_s, landmarks)
         if place is None:
             return None
+        self.latest = place
         self._recent.append(place)
         while len(self._recent) > _SMOOTH_FRAMES and self._recent[0].time_s < time_s - _SMOOTH_S:
             self._recent.popleft()
@@ -135,15 +145,16 @@ class NoseTrack:
 
 
 class FlatTest:
-    """Collects what a face does and says whether it is a plane's: for films, and for scans without a challenge.
+    """Says of a face that moves whether it is a plane's: for films, and for scans without a challenge.
 
     Until it is told how the face looks straight ahead, the usual view of it stands for that.
     """
 
     def __init__(self) -> None:
         self._track = NoseTrack()
-        self._places: deque[NosePlace] = deque(maxlen=_KEPT)
+        self._before: deque[NosePlace] = deque(maxlen=_KEPT)
         self._straight: NosePlace | None = None
+        self._relief = Relief()
 
     def add(self, time_s: float, landmarks: Floats) -> None:
         """One more frame of the same face.
@@ -153,52 +164,82 @@ class FlatTest:
             landmarks: (5, 2) float32 in pixels; those that span no face are left out.
         """
         place = self._track.add(time_s, landmarks)
-        if place is not None:
-            self._places.append(place)
+        if place is None:
+            return
+        if self._straight is None:
+            self._before.append(place)
+        else:
+            self._relief.add(parallax_of(place, self._straight, _ENOUGH_TO_TELL))
 
     def look_straight(self, since_s: float) -> None:
-        """Take the frames since then for those in which the face looks straight ahead."""
-        straight = [place for place in self._places if place.time_s >= since_s]
-        self._straight = typical(straight) if straight else self._straight
+        """Take the frames since then for those in which the face looks straight ahead; what was before is forgotten."""
+        straight = [place for place in self._before if place.time_s >= since_s]
+        if straight:
+            self._straight = typical(straight)
+            self._before.clear()
 
     def measure(self) -> Flatness:
         """What all frames so far say."""
-        if not self._places:
+        if self._straight is not None or not self._before:
+            return self._relief.judge()
+        usual, relief = typical(self._before), Relief()
+        for place in self._before:
+            relief.add(parallax_of(place, usual, _ENOUGH_TO_TELL))
+        return relief.judge()
+
+
+class Relief:
+    """How far a nose stands out by many views together: the slope of parallax over foreshortening (least squares)."""
+
+    def __init__(self) -> None:
+        self._turned = _Line()
+        self._tilted = _Line()
+
+    def add(self, parallax: Parallax | None) -> None:
+        """One more view; None tells nothing."""
+        if parallax is not None and parallax.turn.reach >= 1:
+            self._turned.add(parallax.tilt, parallax.length)
+        elif parallax is not None and parallax.tilt >= _TILTED:
+            self._tilted.add(parallax.tilt, parallax.length)
+
+    def judge(self) -> Flatness:
+        """Plane or head: by the views in which the nose has clearly moved, if there are any."""
+        turned, tilted = self._turned, self._tilted
+        if tilted.points > max(turned.points / 4, _FEW_VIEWS):
+            return Flatness("flat", tilted.slope)
+        if turned.points < 1:
             return Flatness("not_enough_motion", None)
-        straight = self._straight or typical(self._places)
-        seen = [parallax for place in self._places if (parallax := parallax_of(place, straight)) is not None]
-        return judge([one for one in seen if one.turn.reach >= 1], seen)
+        return Flatness("flat" if turned.slope is not None and turned.slope < _LEAST_RELIEF else "solid", turned.slope)
 
 
-def judge(turned: Sequence[Parallax], looked_at: Sequence[Parallax]) -> Flatness:
-    """Plane or head.
+class _Line:
+    """A line through the origin."""
 
-    Args:
-        turned: Views in which the nose has clearly moved.
-        looked_at: All views.
-    """
-    if turned:
-        relief = relief_of(turned)
-        return Flatness("flat" if relief is not None and relief < _RELIEF else "solid", relief)
-    tilted = [one for one in looked_at if one.tilt >= _TILTED]
-    relief = relief_of(tilted)
-    return Flatness("not_enough_motion" if len(tilted) < _TILTED_SAMPLES else "flat", relief)
+    def __init__(self) -> None:
+        self.points = 0
+        self._products = self._squares = 0.0
 
+    def add(self, x: float, y: float) -> None:
+        self.points += 1
+        self._products += x * y
+        self._squares += x * x
 
-def relief_of(seen: Sequence[Parallax]) -> float | None:
-    """How far a nose stands out by all views together (least squares); None without any that are foreshortened."""
-    lengths, tilts = np.array([one.length for one in seen]), np.array([one.tilt for one in seen])
-    return float(lengths @ tilts / (tilts @ tilts)) if len(seen) and tilts.any() else None
+    @property
+    def slope(self) -> float | None:
+        """None for a line through points that all lie above the origin."""
+        return self._products / self._squares if self._squares else None
 
 
 def nose_place(time_s: float, landmarks: Floats) -> NosePlace | None:
     """Where the nose is in one frame; None for points that span no face."""
     points = np.asarray(landmarks, np.float64)
+    if not np.isfinite(points).all():
+        return None
     corners = points[_OTHERS]
     middle = corners.mean(axis=0)
     across = _TO_CORNERS @ (corners - middle)
     wide, narrow = np.linalg.svd(across, compute_uv=False)
-    if not np.isfinite(wide) or narrow < max(1.0, _LEAST_NARROW * wide):
+    if narrow < max(1.0, _LEAST_NARROW * wide):
         return None
     right, down = points[1] - points[0]
     roll_deg = float(np.degrees(np.arctan2(down, right)))

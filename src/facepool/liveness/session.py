@@ -17,7 +17,7 @@ from facepool.faces.facing import HeadTurn, apart, direction_words
 from facepool.faces.framing import FRAMING_HINTS, FramingFlaw, find_face, stays
 from facepool.faces.quality import QualityPolicy
 from facepool.liveness.challenge import Challenge, Step
-from facepool.liveness.flat import Flatness, NosePlace, NoseTrack, Parallax, judge, parallax_of, typical
+from facepool.liveness.flat import NosePlace, NoseTrack, Parallax, Relief, parallax_of, typical
 from facepool.types import Floats, Hint, Pose, one_line
 
 Method = Literal["challenge", "challenge_partial"]
@@ -58,6 +58,9 @@ MEANINGS: Mapping[LivenessReason, str] = {
 # turns: how far back is straight ahead, how far elsewhere is elsewhere, and how far is still when it all begins.
 _TURN, _PARTIAL_TURN = 1.0, 0.75
 _BACK, _ASTRAY, _STILL = 0.5, 1.5, 0.6
+# A head is seen on its way: two frames in a row have no more than this share of a turn between them. Pictures that are
+# shown one after the other have all of it. So many times somebody may be too quick to be seen.
+_LEAP, _LEAPS = 0.7, 3
 # Degrees around the ring: so far from what is asked still counts, and from there on it is somewhere else.
 _TOLERANCE_DEG, _ELSEWHERE_DEG = 30.0, 60.0
 # A turn counts when it is held for so long.
@@ -210,8 +213,7 @@ class LivenessSession:
         self._track = NoseTrack()
         self._straight: deque[tuple[SeenFace, NosePlace]] = deque()
         self._reference: NosePlace | None = None
-        self._turned: list[Parallax] = []
-        self._looked_at: list[Parallax] = []
+        self._relief = Relief()
         self._known: list[Floats] = []
         self._last: SeenFace | None = None
         self._strangers = 0
@@ -222,7 +224,10 @@ class LivenessSession:
         self._held = ""
         self._phase: Phase = "straight"
         self._phase_since_s = 0.0
-        self._astray = False
+        self._astray = self._too_quick = False
+        self._leap = 0.0
+        self._leaps = 0
+        self._before: Parallax | None = None
         self._passed = 0
         self._is_straight = False
         self._passive: list[float] = []
@@ -266,16 +271,18 @@ class LivenessSession:
             return self._step(None, row, None)
         self._gone_since_s, self._is_straight = None, False
         self._last = face
-        place = self._track.add(face.time_s, face.landmarks)
-        if place is None:
+        place, latest = self._track.add(face.time_s, face.landmarks), self._track.latest
+        if place is None or latest is None:
             return self._step(None, row, None)
         if self._reference is None:
             self._look_straight(face, place)
             return self._step(None, row, None)
+        now = parallax_of(latest, self._reference, self._enough)
         parallax = parallax_of(place, self._reference, self._enough)
-        if parallax is None:
+        if parallax is None or now is None:
             self._held = ""
             return self._step(Hint("hold_upright", "keep your head upright"), row, None)
+        self._see_the_way(now)
         self._follow(face, parallax)
         return self._step(None, row, parallax.turn)
 
@@ -319,7 +326,7 @@ class LivenessSession:
     def _out_of_time(self) -> LivenessReason:
         if self._reference is None:
             return "no_face" if self._last is None else "too_slow"
-        return "flat" if judge([], self._looked_at).verdict == "flat" else "too_slow"
+        return "flat" if self._relief.judge().verdict == "flat" else "too_slow"
 
     def _miss(self, flaw: FramingFlaw) -> None:
         self._held, self._is_straight = "", False
@@ -371,6 +378,12 @@ class LivenessSession:
         self._known.append(np.asarray(mean / np.linalg.norm(mean), np.float32))
         self._enter("turn")
 
+    def _see_the_way(self, now: Parallax) -> None:
+        """Take the longest leap of a turn."""
+        leap = 0.0 if self._before is None else float(np.linalg.norm(now.moved - self._before.moved))
+        self._leap = 0.0 if now.turn.reach <= _BACK else max(self._leap, leap)
+        self._before = now
+
     def _follow(self, face: SeenFace, parallax: Parallax) -> None:
         turn = parallax.turn
         self._is_straight = turn.reach <= _BACK
@@ -378,7 +391,7 @@ class LivenessSession:
             if self._holds("back", holds=turn.reach <= _BACK):
                 self._enter("turn")
             return
-        self._looked_at.append(parallax)
+        self._relief.add(parallax)
         away, far = apart(turn.angle_deg, self._asked.angle_deg), turn.reach >= _ASTRAY
         # Beside what is asked a head may still find its way; who comes back from there has gone elsewhere.
         self._astray = self._astray or self._holds("beside", holds=far and _TOLERANCE_DEG < away < _ELSEWHERE_DEG)
@@ -386,13 +399,22 @@ class LivenessSession:
         if gave_up or self._holds("elsewhere", holds=far and away >= _ELSEWHERE_DEG):
             self._end("wrong_direction")
         elif self._holds("there", holds=turn.reach >= 1 and away <= _TOLERANCE_DEG):
-            self._turned.append(parallax)
-            self._known.append(face.embedding)
-            self._passed += 1
-            if self._passed == len(self.challenge.steps):
-                self._judge()
-            else:
-                self._enter("back")
+            self._arrive(face, turn)
+
+    def _arrive(self, face: SeenFace, turn: HeadTurn) -> None:
+        self._too_quick = self._leap > _LEAP * turn.reach
+        if self._too_quick:
+            self._leaps += 1
+            self._enter("back")
+            if self._leaps >= _LEAPS:
+                self._end("cut")
+            return
+        self._known.append(face.embedding)
+        self._passed += 1
+        if self._passed == len(self.challenge.steps):
+            self._judge()
+        else:
+            self._enter("back")
 
     def _holds(self, what: str, *, holds: bool) -> bool:
         """Whether something has been so for long enough."""
@@ -404,11 +426,8 @@ class LivenessSession:
         return self._held_since_s is not None and self._time_s - self._held_since_s >= _HOLD_S
 
     def _judge(self) -> None:
-        verdict = self._flatness().verdict
+        verdict = self._relief.judge().verdict
         self._end("live" if verdict == "solid" else verdict)
-
-    def _flatness(self) -> Flatness:
-        return judge(self._turned, self._looked_at)
 
     # Where it is.
 
@@ -429,7 +448,7 @@ class LivenessSession:
 
     def _end(self, reason: LivenessReason) -> None:
         self._phase = "ended"
-        flat = self._flatness()
+        flat = self._relief.judge()
         steps = len(self.challenge.steps)
         self.result = LivenessResult(
             passed=reason == "live",
@@ -465,6 +484,8 @@ class LivenessSession:
     def _usual_hint(self, turn: HeadTurn | None) -> Hint:
         if self._phase == "straight":
             return Hint("keep_looking_straight", "look straight at the camera")
+        if self._phase == "back" and self._too_quick:
+            return Hint("more_slowly", "back to the middle, and more slowly")
         if self._phase == "back":
             return Hint("back_to_the_middle", "and back, straight at the camera")
         way, angle_deg = self._asked.direction, self._asked.angle_deg

@@ -26,6 +26,7 @@ from facepool.web.api import (
     liveness,
     persons,
     pool,
+    privacy,
     recognition,
     sightings,
     suggestions,
@@ -45,6 +46,7 @@ _STATIC = Path(str(files("facepool.web") / "static"))
 _ROUTERS = (
     recognition.router,  # asked most; whatever comes before the one that is meant is tried in vain
     persons.router,
+    privacy.router,
     pool.router,
     suggestions.router,
     activity.router,

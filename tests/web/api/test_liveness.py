@@ -12,7 +12,7 @@ from starlette.testclient import WebSocketTestSession
 
 from facepool.faces.analyze import AnyImage
 from facepool.types import Detections, Floats, Sample
-from facepool.web.services import ServerOptions, Services
+from facepool.web.services import Services
 from facepool.web.services.liveness.record import LivenessRecord
 from facepool.web.services.liveness.results import PassedCheck
 from support.fake_scan_analyzer import ME, OTHER, SPACE, FakeScanAnalyzer, Head, embedding, still
@@ -84,8 +84,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def started(folder: Path, analyzer: FakeScanAnalyzer, clock: Clock, **options: Any) -> Iterator[TestClient]:
-    with client_of(folder, analyzer, ServerOptions(**options)) as client:
+def started(folder: Path, analyzer: FakeScanAnalyzer, clock: Clock, **settings: object) -> Iterator[TestClient]:
+    with client_of(folder, analyzer, settings=settings) as client:
         services_of(client).liveness.clock = clock
         yield client
 
@@ -186,15 +186,10 @@ def test_who_does_as_asked_is_there(camera: Camera, web: TestClient) -> None:
         "steps": 3, "steps_passed": 3, "passive": None,
     }  # fmt: skip
     assert told["liveness_token"].startswith("fpl_")
+    assert camera.socket.receive() == {"type": "websocket.close", "code": 1000, "reason": ""}
     entry = web.get("/v1/audit").json()["entries"][0]
     assert (entry["action"], entry["person"], entry["caller"]) == ("passed a liveness check", "", "local")
     assert entry["liveness"]["reason"] == "live"
-
-
-def test_the_check_ends_the_connection(camera: Camera) -> None:
-    camera.start()
-    camera.follow(Person())
-    assert camera.socket.receive() == {"type": "websocket.close", "code": 1000, "reason": ""}
 
 
 @pytest.mark.parametrize("head", [Head(flat=True), None])
@@ -202,7 +197,7 @@ def test_what_does_not_move_as_a_head_does_gets_no_token(camera: Camera, head: H
     camera.start()
     told = camera.follow(Person(head, far=1.0 if head else 0.1))
     assert (told["type"], told["liveness"]["passed"], told["liveness_token"]) == ("result", False, None)
-    assert told["liveness"]["reason"] in (("flat", "not_enough_motion") if head else ("too_slow",))
+    assert told["liveness"]["reason"] != "live"
     assert actions(web)[0] == "failed a liveness check"
 
 
@@ -260,11 +255,12 @@ def test_frames_that_are_none_are_told_and_change_nothing(camera: Camera) -> Non
     assert camera.follow(Person())["liveness"]["passed"]
 
 
-@pytest.mark.parametrize("first", ["", "{}", '{"do": "stop"}', '{"do": "start", "steps": 1}', "[" * 100])
-def test_what_does_not_begin_a_check_ends_it(camera: Camera, first: str) -> None:
-    camera.socket.send_text(first)
-    told = camera.socket.receive_json()
-    assert (told["type"], told["code"], told["fatal"]) == ("error", "request_invalid", True)
+def test_what_does_not_begin_a_check_ends_it(web: TestClient) -> None:
+    for first in ("", "{}", '{"do": "stop"}', '{"do": "start", "steps": 1}', "[" * 100):
+        with web.websocket_connect(f"{HERE}/v1/liveness") as socket:
+            socket.send_text(first)
+            told = socket.receive_json()
+            assert (told["type"], told["code"], told["fatal"]) == ("error", "request_invalid", True)
 
 
 def test_who_gives_up_or_leaves_has_failed(web: TestClient, analyzer: FakeScanAnalyzer, clock: Clock) -> None:

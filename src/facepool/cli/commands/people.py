@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from facepool.cli.commands.other_files import other_key_option, plain_option, to_read, to_write
 from facepool.cli.commands.privacy import also_option
 from facepool.cli.context import MODELS, CommandContext, json_option, settings_options
 from facepool.cli.ui.consent import consent_of
@@ -231,8 +232,10 @@ def remove(context: CommandContext, name: str, yes: bool, verify: bool, also: tu
 
 @people.command("export")
 @click.argument("target", type=pool_address)
+@other_key_option
+@plain_option
 @settings_options("pool")
-def export_people(context: CommandContext, target: PoolAddress) -> None:
+def export_people(context: CommandContext, target: PoolAddress, other_key_file: Path | None, plain: bool) -> None:
     """Copy everybody into TARGET: a .db file, a model_faces.npy or postgresql://user@host/database.
 
     \b
@@ -240,11 +243,14 @@ def export_people(context: CommandContext, target: PoolAddress) -> None:
     facepool people export model_faces.npy          for other programs; they keep no pictures
     facepool people export postgresql://me@db/faces
 
+    A .db file gets the key of the pool, if that is encrypted.
+
     What is there already stays and is added to. If it is interrupted, run it again: it goes on where it was. At the end
     everybody is compared with their copy, vectors and pictures. Calibrations, and settings, keys and logs of a server,
     are not copied.
     """
     context.warn_of_pool(target)
+    target = to_write(context, target, other_key_file, plain=plain)
     with context.open_pool() as pool, open_pool(target, pool.space) as other, context.noting(other):
         _copy(context, pool, other)
     _tell_of_others(context, context.gallery_address, context.settings.collection, "--collection NAME copies one")
@@ -252,8 +258,9 @@ def export_people(context: CommandContext, target: PoolAddress) -> None:
 
 @people.command("import")
 @click.argument("source", type=pool_address)
+@other_key_option
 @settings_options("pool", "pack", "embedder", "models_dir")
-def import_people(context: CommandContext, source: PoolAddress) -> None:
+def import_people(context: CommandContext, source: PoolAddress, other_key_file: Path | None) -> None:
     """Copy everybody of SOURCE, also a .db file, a model_faces.npy or postgresql://..., into the pool.
 
     People who are in both get the views of both.
@@ -267,6 +274,7 @@ def import_people(context: CommandContext, source: PoolAddress) -> None:
     interrupted, run it again: it goes on where it was. At the end everybody is compared with their copy.
     """
     context.warn_of_pool(source)
+    source = to_read(context, source, other_key_file)
     with context.console.working(f"Looking at {source}"):
         other = open_foreign(source)
     with other:

@@ -72,11 +72,6 @@ _LEAST_DECODERS, _MOST_DECODERS = 2, 4
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its key, if it is not in the same file.")
 @click.option("--require-keys", is_flag=True, help="Ask for an API key on the loopback, too.")
 @click.option(
-    "--require-live",
-    is_flag=True,
-    help="Name, compare and register only people who have made a liveness check, except before the server's cameras.",
-)
-@click.option(
     "--proxy", "proxies", multiple=True, help="Address of a proxy whose X-Forwarded-... headers count; repeatable."
 )
 @click.option("--rate-limit", default=REQUESTS, show_default=True, help="How often one client may ask.")
@@ -115,6 +110,7 @@ _LEAST_DECODERS, _MOST_DECODERS = 2, 4
     *DECISION,
     *SEARCH,
     *LIVE,
+    "require_live",
     *KEEPING,
     *KEEPING_LOGS,
     *REGISTRATION,
@@ -126,7 +122,6 @@ def serve(
     tls_certificate: Path | None,
     tls_key: Path | None,
     require_keys: bool,
-    require_live: bool,
     proxies: tuple[str, ...],
     rate_limit: str,
     max_request: int,
@@ -168,7 +163,6 @@ def serve(
         deadline_s=request_timeout,
         workers=workers,
         most_collections=open_collections,
-        require_live=require_live,
     )
     _check_collection(settings)
     with closing(bind(host, port)) as listener:
@@ -214,7 +208,6 @@ class _Plan:
     deadline_s: float
     workers: int
     most_collections: int
-    require_live: bool
 
 
 def _serve(context: CommandContext, plan: _Plan, listener: socket.socket, started: Callable[[News], None]) -> None:
@@ -229,7 +222,6 @@ def _serve(context: CommandContext, plan: _Plan, listener: socket.socket, starte
         decoders=None if plan.workers == 1 else max(_LEAST_DECODERS, min(share, _MOST_DECODERS)),
         workers=plan.workers,
         most_collections=plan.most_collections,
-        require_live=plan.require_live,
     )
     analyzer = context.analyzer
     work_side_by_side()

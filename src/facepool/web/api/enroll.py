@@ -1,6 +1,7 @@
 """``/v1/enroll``: a browser sends what its camera sees, and follows the guided scan of one person.
 
-The first message is ``{"do": "start", "person": "Ada", "appearance": "", "partial": false}``. Then come frames, as
+The first message is ``{"do": "start", "person": "Ada", "appearance": "", "partial": false}``, and ``"consent": true``
+where the person has agreed to ``consent_text`` of ``/v1/system``, which is recorded. Then come frames, as
 ``facepool.web.api.live`` says, each answered with ``{"type": "scan", "frame": 7, "phase": ..., "hint": ...,
 "ring": [...], "can_finish": ...}``, and, at any time, commands:
 
@@ -32,6 +33,7 @@ from facepool.web.api.live import Message, SentFrame, converse, dropped, error_m
 from facepool.web.middleware.authentication import Enrolling
 from facepool.web.problems import InvalidRequest, ServerBusy
 from facepool.web.services import CurrentServices, Services
+from facepool.web.services.consent import agreed
 from facepool.web.services.decoding import FRAME_LIMITS
 from facepool.web.services.keys import Caller
 from facepool.web.services.people import best_view
@@ -54,6 +56,8 @@ class Start(_Command):
     appearance: Annotated[str, Field(max_length=NAME_LIMIT)] = ""
     partial: bool = False
     force: bool = False
+    consent: bool = False
+    """They have agreed to the text of the server's settings, which is recorded."""
 
 
 class Finish(_Command):
@@ -129,7 +133,11 @@ class _Enroller:
             raise InvalidRequest("The first message has to say whom to scan", why=_why(error)) from error
         services = self._services
         options = services.settings.enroll_options(
-            appearance=wanted.appearance, partial=wanted.partial, force=wanted.force, keep_pictures=True
+            appearance=wanted.appearance,
+            partial=wanted.partial,
+            force=wanted.force,
+            keep_pictures=True,
+            consent=agreed(services, self._caller, wanted.consent),
         )
         session = EnrollmentSession(wanted.person, services.engine.analyzer, self._pool, services.policy, options)
         if session.room == 0:
@@ -193,6 +201,7 @@ def step_message(frame: Frame, step: ScanStep) -> Message:
         "steady": round(step.steady, 3),
         "coverage": round(step.coverage, 4),
         "can_finish": step.can_finish,
+        "motion": step.motion,
         "bbox": None if step.box is None else bbox_record(step.box),
         "size": [width, height],
     }
@@ -211,6 +220,7 @@ def report_message(session: EnrollmentSession, pool: Pool) -> Message:
         "person": session.person,
         "appearance": coverage.appearance,
         "partial": coverage.partial,
+        "motion": coverage.motion,
         "views": len(stored),
         "room": session.room,
         "quality": round(statistics.median(view.quality for view in stored), 1) if stored else None,

@@ -90,6 +90,7 @@ class CheckProgress(BaseModel):
     steps: int
     progress: float = Field(ge=0, le=1)
     seconds_left: Tenths = Field(description="For what the hint says")
+    limit_s: Tenths = Field(description="Of so many seconds")
     turn: CheckTurn | None = Field(description="null: straight ahead is not known yet, or there is no face")
     bbox: list[float] | None = Field(description="Of the face in the last frame; null: none")
     liveness: LivenessRecord | None = Field(description="What came out; null: it is not over")
@@ -269,6 +270,7 @@ def _progress(step: LivenessStep, box: Floats | None, concluded: Concluded | Non
         steps=step.steps,
         progress=round(step.progress, 4),
         seconds_left=step.seconds_left,
+        limit_s=step.limit_s,
         turn=None if turn is None else CheckTurn(angle_deg=turn.angle_deg, reach=turn.reach),
         bbox=None if box is None else bbox_record(box),
         liveness=None if concluded is None else concluded.liveness,

@@ -22,7 +22,7 @@ from facepool.faces.analyze import Faces
 from facepool.gallery import Details, Pool, clean_name, find_name
 from facepool.gallery.checks import NAME_LIMIT, unknown_person
 from facepool.gallery.details import EXTERNAL_ID_LIMIT, TAG_LIMIT
-from facepool.records import Record, rounded, template_record
+from facepool.records import Record, consent_record, rounded, template_record
 from facepool.types import Floats, Frame, Image, Person, Template
 from facepool.web.api.pictures import REQUEST_BODY, AnalyzedPicture, SentPicture, SentPictures, looked_at_each
 from facepool.web.api.proof import LiveProof
@@ -47,6 +47,7 @@ from facepool.web.middleware.authentication import Enrolling, Recognizing, Share
 from facepool.web.middleware.paths import NAME
 from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices, Services
+from facepool.web.services.consent import agreed
 from facepool.web.services.keys import Caller
 from facepool.web.services.people import best_view
 
@@ -200,15 +201,18 @@ async def register(
     force: Annotated[
         bool, Query(description="Store faces that belong to somebody else, or do not look like this person")
     ] = False,
+    consent: Annotated[
+        bool, Query(description="The person has agreed to `consent_text` of the system, which is to be recorded")
+    ] = False,
 ) -> Registered:
     """Register somebody, new or known, from one or many pictures with one face in each.
 
     Only good views that differ from those that are stored already are stored; what became of each picture is told.
     With a liveness check, only views of the person who has made it are.
     """
-    name = clean_name(name)
+    name, record = clean_name(name), agreed(services, caller, consent)
     analyzed = [one async for one in looked_at_each(services.engine, share, pictures, services.engine.analyzer.analyze)]
-    options = services.settings.enroll_options(force=force, keep_pictures=True)
+    options = services.settings.enroll_options(force=force, keep_pictures=True, consent=record)
     seen = await proof.take()
     if seen is not None:
         analyzed = [_of_who_is_live(one, partial(proof.shows, seen)) for one in analyzed]
@@ -423,13 +427,17 @@ def _archive(
     Raises:
         UnknownPerson: Nobody has that name.
     """
-    templates = pool.templates(name)
+    templates, known = pool.templates(name), _known(pool, name)
     pictures = {template.id: pool.picture(template.id) for template in templates}
     person = {
         "about": _ABOUT,
         "person": name,
-        "person_id": _known(pool, name).id,
+        "person_id": known.id,
         "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "notes": known.notes,
+        "tags": list(known.tags),
+        "external_id": known.external_id or None,
+        "consents": [consent_record(one) for one in pool.consents(name)],
         "embedding_space": str(pool.space) if pool.space else None,
         "look_alikes": _look_alikes_of(pool, name),
         "samples": [_sample(template, pictures[template.id]) for template in templates],

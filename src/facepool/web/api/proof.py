@@ -49,7 +49,7 @@ class Proof:
         """
         if self._token:
             await run_in_threadpool(self._services.liveness.results.look, self._token, self._share)
-        elif self._services.options.require_live:
+        elif self._services.settings.require_live:
             raise needed()
 
     async def take(self) -> PassedCheck | None:
@@ -99,7 +99,7 @@ async def no_check_needed(services: CurrentServices) -> None:
     Raises:
         LivenessNeeded: The server asks for one.
     """
-    if services.options.require_live:
+    if services.settings.require_live:
         raise needed()
 
 
@@ -110,6 +110,6 @@ def needed() -> LivenessNeeded:
     """The server asks for a check, and there is none."""
     return LivenessNeeded(
         "A liveness check is needed",
-        why="this server was started with --require-live",
+        why="this server takes nobody's word for being there (--require-live)",
         fix="Make one at /v1/liveness, and send its token as Facepool-Liveness",
     )

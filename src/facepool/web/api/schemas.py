@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from facepool.enroll.pictures import Outcome
 from facepool.evaluation.calibration import MAX_TARGET_FPIR
 from facepool.gallery.checks import NAME_LIMIT
+from facepool.gallery.consents import METHOD_LIMIT, TEXT_LIMIT
 from facepool.gallery.details import EXTERNAL_ID_LIMIT, NOTES_LIMIT, TAGS_LIMIT
 from facepool.groups.correct import LAST
 from facepool.thresholds import TARGET_FPIR
@@ -268,6 +269,49 @@ class Describing(Body):
     external_id: str | None = Field(
         default=None, max_length=EXTERNAL_ID_LIMIT, description="What another system calls them; empty: nothing"
     )
+
+
+class NewConsent(Body):
+    """To what somebody has agreed."""
+
+    text: str = Field(min_length=1, max_length=TEXT_LIMIT, description="What they have agreed to, word by word")
+    given_at: str = Field(
+        default="", max_length=40, description="When, ISO 8601; without a zone, in UTC; empty: now, when it is recorded"
+    )
+    method: str = Field(default="", max_length=METHOD_LIMIT, description="How, such as `signed form`")
+
+
+class RecordedConsent(BaseModel):
+    """To what somebody has agreed, and who has recorded it."""
+
+    id: str
+    given_at: str = Field(description="ISO 8601 in UTC")
+    recorded_by: str = Field(description="Name of the key, `local`, or a user of the machine")
+    method: str
+    text: str
+
+
+class Holding(BaseModel):
+    """What one place keeps of a person."""
+
+    kind: str
+    what: str = Field(description="The kind in words")
+    place: str = Field(description="The name of a file or database")
+    count: int | None = Field(description="How many; null: it could not be found out, `detail` says why")
+    detail: str
+    since: str | None = Field(description="Of when the oldest is, ISO 8601 in UTC")
+    until: str | None = Field(description="Of when the newest is")
+    stays: str = Field(description="Until when it stays by itself")
+    removed_by: str = Field(description="What removes it before that")
+
+
+class PrivacyReport(BaseModel):
+    """All that is kept of a person, as far as the server knows."""
+
+    person: str
+    person_id: str | None = Field(description="null: the person is not in the pool any more")
+    kept: list[Holding]
+    elsewhere: list[str] = Field(description="What nobody here can look into, one line each")
 
 
 class Merging(Body):

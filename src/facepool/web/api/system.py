@@ -68,6 +68,7 @@ class SystemInfo(BaseModel):
     outage: OutageInfo | None
     process: str = Field(description="Which process of the server answers: its machine and number")
     processes: int = Field(description="How many serve the same pool, as far as this one knows")
+    consent_text: str = Field(description="What people agree to who are registered; empty: nothing is asked")
 
 
 @router.get("")
@@ -86,6 +87,7 @@ async def show_system(services: CurrentServices, _: Recognizing) -> SystemInfo:
         outage=OutageInfo.of(services.follower.outage),
         process=services.processes.name,
         processes=1 + len(services.processes.peers),
+        consent_text=services.consent_text,
     )
 
 

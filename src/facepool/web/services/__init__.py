@@ -22,6 +22,7 @@ from facepool.faces.turns import TurnFinder
 from facepool.gallery import Pool
 from facepool.gallery.address import PoolAddress, PostgresAddress
 from facepool.gallery.collections import DEFAULT, NEWS
+from facepool.gallery.consents import clean_consent, text_of
 from facepool.groups.keeper import SightingKeeper
 from facepool.models.catalog import ModelEntry
 from facepool.recognize.live import LiveRecognizer
@@ -30,6 +31,7 @@ from facepool.recognize.snapshots import SnapshotRecognizer
 from facepool.recognize.track import Tracker
 from facepool.sinks import EventOutputs
 from facepool.thresholds import ThresholdPolicy
+from facepool.types import Consent
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
 from facepool.web.services.cameras import Camera, CameraMemory, Cameras, CameraSetup
@@ -93,6 +95,7 @@ class Services:
             the default one's.
         options: What the server was started with.
         given: The settings that it was started with; their collection is meant by requests that name none.
+        consent_text: What people agree to who are registered; empty: the server has no text.
         gone: Is set when the collection was removed, or is closed because others need its room.
     """
 
@@ -121,6 +124,7 @@ class Services:
     tracks: Iterator[int] = field(default_factory=lambda: count(1))
     neighbours: Neighbours | None = None
     root: "Services | None" = None
+    consent_text: str = ""
     gone: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -169,7 +173,6 @@ class ServerOptions:
         decoders: How many processes decode pictures; None: what suits the machine.
         workers: How many servers like this one are started together.
         most_collections: How many collections may be open at the same time.
-        require_live: Requests name, compare and register only people who have made a liveness check.
     """
 
     keys_always: bool = False
@@ -181,7 +184,6 @@ class ServerOptions:
     decoders: int | None = None
     workers: int = 1
     most_collections: int = 16
-    require_live: bool = False
 
 
 def assemble(
@@ -282,6 +284,7 @@ def assemble(
         root=root,
         options=options,
         given=given,
+        consent_text=_consent_text(settings),
     )
     # Numbers that are looked up whenever the metrics are asked for.
     watch = partial(metrics.watch, settings.collection)
@@ -311,6 +314,12 @@ def _settings_of_one(given: Settings, root: Services | None) -> Settings:
     name = DEFAULT if root is None else given.collection
     home = given.collection if root is None else root.given.collection
     return given.model_copy(update={"collection": name, "frigate": given.frigate if name == home else None})
+
+
+def _consent_text(settings: Settings) -> str:
+    """What people agree to, read now, so that a file that is not there is an error at the start."""
+    text = text_of(settings.consent_text)
+    return clean_consent(Consent(text, "")).text if text.strip() else ""
 
 
 def _engine(analyzer: Analyzer, options: ServerOptions, metrics: Metrics) -> Engine:

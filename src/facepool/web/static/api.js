@@ -12,7 +12,7 @@ export class ApiError extends Error {
   }
 }
 
-const CLOSED = { 4401: "key_unknown", 4403: "forbidden", 4409: "space_mismatch", 1013: "server_busy" };
+const CLOSED = { 4401: "key_unknown", 4403: "forbidden", 4409: "space_mismatch", 4428: "liveness_needed", 1013: "server_busy" };
 
 /** Why the server has closed a WebSocket: {code, reason} of the event. */
 export function closedError({ code, reason }) {
@@ -100,7 +100,8 @@ export const api = {
   merge: (name, into) => change("POST", `v1/persons/${encoded(name)}/merge`, { json: { into } }),
   erase: (name) => change("DELETE", `v1/persons/${encoded(name)}`),
   samples: (name, signal) => get(`v1/persons/${encoded(name)}/samples`, signal),
-  addSamples: (name, files) => change("POST", `v1/persons/${encoded(name)}/samples`, { form: pictures("files", files) }),
+  addSamples: (name, files, consent = false) => change("POST", `v1/persons/${encoded(name)}/samples${consent ? "?consent=true" : ""}`, { form: pictures("files", files) }),
+  consents: (name, signal) => get(`v1/persons/${encoded(name)}/consents`, signal),
   removeSample: (name, id) => change("DELETE", `v1/persons/${encoded(name)}/samples/${id}`),
   picture: (name, id) => address(`v1/persons/${encoded(name)}/samples/${id}/picture`),
   exportPerson: (name) => download(`v1/persons/${encoded(name)}/export`, `${name}.zip`),

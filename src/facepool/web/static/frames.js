@@ -52,7 +52,7 @@ export class FrameStream {
   broken({ code, reason }) {
     this.ready = false;
     if (this.closed) return;
-    const again = this.again && ![1008, 4401, 4403, 4409].includes(code);
+    const again = this.again && ![1008, 4401, 4403, 4409, 4428].includes(code);
     this.lost({ code, reason, again });
     if (!again) return this.close();
     this.retry = setTimeout(() => this.connect(), RETRY_MS[Math.min(this.breaks, RETRY_MS.length - 1)]);

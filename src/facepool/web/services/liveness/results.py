@@ -49,6 +49,7 @@ class LivenessNeeded(RequestError):
 
     code = "liveness_needed"
     status = 403
+    closes_with = 4428
 
 
 class LivenessUnknown(RequestError):

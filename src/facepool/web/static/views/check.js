@@ -78,7 +78,8 @@ class CheckPage extends HeadStage {
     super(page, { heading: t("check.title"), ring: t("check.ring"), back });
     this.options = options;
     this.done = [];
-    this.phase = { key: "", left: 0 };
+    this.wanted = null;
+    this.phase = "";
     this.drawRing();
     put(this.below, h("button", { class: "button", type: "button", onclick: () => this.cancel() }, t("cancel")));
   }
@@ -108,14 +109,11 @@ class CheckPage extends HeadStage {
 
   showStep(told) {
     const { hint, step, steps, phase } = told;
-    const key = `${phase} ${step}`;
-    if (key !== this.phase.key) {
-      if (phase === "back" && this.wanted !== null) this.done.push(this.wanted);
-      this.phase = { key, left: told.seconds_left };
-    }
-    this.wanted = phase === "turn" ? hint.angle_deg ?? this.wanted : phase === "back" ? this.wanted : null;
+    if (phase === "back" && this.phase === "turn") this.done.push(this.wanted);
+    if (phase === "turn") this.wanted = hint.angle_deg ?? this.wanted;
+    this.phase = phase;
     this.say(hintWords(hint), { atOnce: hint.code === "turn" });
-    this.drawRing({ facing: told.turn, wanted: phase === "turn" ? this.wanted : null, left: told.seconds_left / Math.max(this.phase.left, 0.1) });
+    this.drawRing({ facing: told.turn, wanted: phase === "turn" ? this.wanted : null, left: told.seconds_left / told.limit_s });
     this.progress.textContent = step ? t("check.step", { step, steps, n: Math.ceil(told.seconds_left) }) : t("check.first");
     this.follow(told);
   }

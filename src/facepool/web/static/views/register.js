@@ -16,6 +16,7 @@ const EMPTY_RING = Array.from({ length: 12 }, (_, index) => ({ angle_deg: index 
 export async function showRegister(page, { query, ready }) {
   page.classList.add("narrow");
   const session = { scan: null };
+  const asked = (await api.system().catch(() => ({}))).consent_text;
   const begin = async (options) => {
     try {
       if (!(await askForConsent())) return;
@@ -29,7 +30,7 @@ export async function showRegister(page, { query, ready }) {
   const showForm = (options = {}, problem = null) => {
     session.scan?.stop();
     session.scan = null;
-    put(page, form(options, begin, problem));
+    put(page, form(options, begin, problem, asked));
     ready();
   };
   showForm({ person: query.get("person") ?? "", appearance: query.get("appearance") ?? "" }, await cameraProblem());
@@ -41,13 +42,14 @@ export async function showRegister(page, { query, ready }) {
   };
 }
 
-function form({ person = "", appearance = "", partial = false }, begin, problem) {
+function form({ person = "", appearance = "", partial = false }, begin, problem, asked) {
   const name = h("input", { type: "text", value: person, placeholder: t("register.name.placeholder"), autocomplete: "off", maxlength: 100, required: true, name: "person" });
   const look = h("input", { type: "text", value: appearance, placeholder: t("register.appearance.placeholder"), autocomplete: "off", maxlength: 60, name: "appearance" });
   const options = { partial };
+  const tick = asked ? h("input", { type: "checkbox", required: true, name: "consent" }) : null;
   const submit = (event) => {
     event.preventDefault();
-    begin({ person: name.value.trim(), appearance: look.value.trim(), ...options });
+    begin({ person: name.value.trim(), appearance: look.value.trim(), consent: Boolean(tick?.checked), ...options });
   };
   const more = h(
     "details",
@@ -58,7 +60,7 @@ function form({ person = "", appearance = "", partial = false }, begin, problem)
     toggle(t("register.partial"), partial, (on) => (options.partial = on), t("register.partial.help")),
   );
   const start = h("button", { class: `button ${problem ? "" : "primary"} large`, type: "submit" }, icon("camera"), t(problem ? "retry" : "register.start"));
-  const files = h("button", { class: `button ${problem ? "primary large" : "plain"}`, type: "button", onclick: () => addPhotos(name.value.trim()) }, problem ? icon("photo") : null, t("register.files"));
+  const files = h("button", { class: `button ${problem ? "primary large" : "plain"}`, type: "button", onclick: () => (!tick || tick.reportValidity()) && addPhotos(name.value.trim(), [], Boolean(tick)) }, problem ? icon("photo") : null, t("register.files"));
   const ring = new Ring(t("register.ring"), true, () => null);
   ring.show({ parts: EMPTY_RING, steady: 0, words: () => "" });
   ring.element.setAttribute("aria-hidden", "true");
@@ -72,6 +74,7 @@ function form({ person = "", appearance = "", partial = false }, begin, problem)
       { class: "form result", onsubmit: submit },
       problem ? problemBox(problem) : null,
       field(t("register.name"), name),
+      tick ? h("label", { class: "card agree" }, h("span", { class: "notes" }, asked), h("span", {}, tick, " ", t("register.agree"))) : null,
       more,
       h("div", { class: "actions" }, problem ? [files, start] : [start, files]),
     ),
@@ -94,10 +97,10 @@ class ScanPage extends HeadStage {
   async start() {
     if (!(await this.openCamera())) return;
     this.say(t("hint.look_straight"));
-    const { person, appearance, partial } = this.options;
+    const { person, appearance, partial, consent } = this.options;
     this.stream = new FrameStream({
       path: "v1/enroll",
-      hello: { do: "start", person, appearance, partial },
+      hello: { do: "start", person, appearance, partial, consent },
       take: () => this.camera.take(),
       answer: (message) => this.take(message),
       lost: (closed) => this.fail(closedError(closed)),
@@ -183,6 +186,7 @@ class ScanPage extends HeadStage {
       this.result,
       report.look_alikes.map((alike) => this.lookAlike(alike, report)),
       report.views === 0 ? notice("warn", t("register.report.none", { person })) : null,
+      report.motion === "flat" ? notice("warn", t("register.report.flat", { person })) : null,
       report.partial ? notice("warn", t("register.report.partial", { person })) : null,
       thin.length ? notice("warn", t("register.report.thin", { ways: listed([...new Set(thin.map((index) => way(report.ring[index].angle_deg)))]) })) : null,
       facts([
