@@ -11,6 +11,7 @@ import pytest
 
 from facepool.errors import ConfigError
 from facepool.gallery import Details, Pool, SqlGallery, open_pool, transfer
+from facepool.gallery.address import keyed
 from facepool.gallery.backup import back_up
 from facepool.gallery.collections import collection_address, create_collection
 from facepool.gallery.schema import copy_of
@@ -21,7 +22,7 @@ from facepool.privacy.report import PrivacyReport, privacy_report
 from facepool.privacy.traces import Marks, marks_of, mentions_of, traces_in
 from facepool.types import Consent
 from support.paths import ROOT
-from support.pools import POSTGRES, opened, samples, space
+from support.pools import KEY, POSTGRES, opened, samples, space
 from support.sightings import ROOMY, faces, sighting
 
 NAME = "Ada Lovelace"
@@ -114,6 +115,25 @@ def test_bytes_that_are_left_are_found(file_pool: SqlGallery, tmp_path: Path) ->
         assert not is_gone(file_pool, marks)
     (tmp_path / "pool.db.old").write_bytes(bytes(8 << 20) + marks.parts[0][1])  # where one piece ends
     assert not is_gone(file_pool, marks)
+
+
+def test_what_is_left_in_encrypted_files_is_found_or_said_to_be_out_of_reach(tmp_path: Path) -> None:
+    path, left = tmp_path / "pool.db", tmp_path / "pool.db.old"
+    with open_pool(path, space(), key=KEY) as pool:
+        fill(pool)
+        pool.describe("Bo", Details(f"Married to {NAME}"))
+        marks = marks_of(pool, NAME)
+    before = path.read_bytes()
+    assert traces_in(keyed(path, KEY), marks) == {"id", "name", "vector", "picture"}
+    with open_pool(path, key=KEY) as pool:
+        pool.remove(NAME)
+        report = privacy_report(pool, NAME, person_id=marks.person_id)
+    outcomes = {one.outcome for one in findings_of(report, keyed(path, KEY), marks)}
+    assert outcomes == {"gone", "mentioned"}
+    for content, outcome in ((before, "left"), (bytes(reversed(before)), "unknown")):
+        left.write_bytes(content)
+        found = findings_of(report, keyed(path, KEY), marks)
+        assert [one.outcome for one in found if one.place == str(left)] == [outcome]
 
 
 def test_a_name_that_is_a_part_of_what_others_have_is_told_apart(file_pool: SqlGallery, tmp_path: Path) -> None:

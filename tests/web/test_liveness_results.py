@@ -13,8 +13,8 @@ from facepool.types import Floats
 from facepool.web.problems import TooManyRequests
 from facepool.web.services.liveness.record import LivenessRecord
 from facepool.web.services.liveness.results import (
-    MORE_STEPS,
     MOST_FAILED,
+    MOST_LONGER,
     RESULT_S,
     DrawnCheck,
     LivenessOver,
@@ -168,7 +168,7 @@ def test_checks_become_longer_for_those_who_fail_and_then_end(results: LivenessR
         drawn = draw(results)
         steps.append(drawn.steps)
         results.fail(drawn)
-    assert steps == [3, 4, 5, 3 + MORE_STEPS, 3 + MORE_STEPS]
+    assert steps == [3, 4, 5, 3 + MOST_LONGER, 3 + MOST_LONGER]
     assert draw(results, "key Bo").steps == 3
     clock.now += 3601
     assert draw(results).steps == 3
@@ -183,6 +183,10 @@ def test_a_client_who_asks_for_one_after_another_and_takes_none_up_gets_no_more(
     with pytest.raises(TooManyRequests):
         draw(results)
     draw(results, "key Bo")
+
+
+def test_whoever_begins_many_at_once_is_asked_for_more(results: LivenessResults) -> None:
+    assert [draw(results).steps for _ in range(9)] == [3, 3, 4, 5, 6, 6, 6, 6, 6]
 
 
 def test_one_failure_in_ten_costs_those_nothing_who_pass(results: LivenessResults) -> None:

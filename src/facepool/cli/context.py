@@ -245,7 +245,12 @@ class CommandContext:
             if must_exist:
                 raise unknown_collection(self.gallery_address, collection)
             self.console.note(f"The collection {collection} is new: it is made as soon as somebody is stored")
-        pool = open_pool(self.pool_address, space, ids_path=self.ids_path, must_exist=must_exist)
+        address = self.pool_address
+        if isinstance(address, EncryptedFile) and not must_exist and not address.path.exists():
+            self.console.note(
+                f"{address} is new and will be encrypted: whoever loses the key loses the pool. Keep a copy of the key"
+            )
+        pool = open_pool(address, space, ids_path=self.ids_path, must_exist=must_exist)
         choose(pool, self.settings.search_choice())
         for remark in pool.notes:
             self.console.note(remark)

@@ -261,7 +261,7 @@ def _key_needed(address: FileAddress) -> KeyNeeded:
     return KeyNeeded(
         f"The pool {address} cannot be opened without its key",
         why="it is encrypted, or no pool at all, and no key was given",
-        fix="Name the file of its key with --key-file",
+        fix="Name the file of its key with --key-file, or unlock the keyring that has it",
     )
 
 

@@ -105,7 +105,7 @@ class FoundKey:
 def find_key(pool: Path, key_file: Path | None = None) -> FoundKey | None:
     """The key of a pool in a file, from the first place that has one; None: none has.
 
-    The keyring is asked only where the pool is not a plain one: asking may unlock it, and takes a while.
+    The keyring is asked only about a pool that is there and not plain: asking may unlock it, and takes a while.
 
     Args:
         pool: Its file, which need not be there.
@@ -119,7 +119,7 @@ def find_key(pool: Path, key_file: Path | None = None) -> FoundKey | None:
     credential = _credential()
     if credential is not None:
         return FoundKey(read_key_file(credential, trusted=True), f"the credential {CREDENTIAL}")
-    if not is_plain(pool) and importlib.util.find_spec("keyring") is not None:
+    if looks_encrypted(pool) and importlib.util.find_spec("keyring") is not None:
         text = read_keyring(pool)
         if text is not None:
             return FoundKey(_parsed(text, "The key in the keyring"), "the keyring")

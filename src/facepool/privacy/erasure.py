@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from facepool.errors import FacepoolError
 from facepool.gallery import Gallery
-from facepool.gallery.address import PoolAddress, file_of
+from facepool.gallery.address import PoolAddress, file_of, key_of, keyed
+from facepool.gallery.driver import database_errors
+from facepool.gallery.keys import PoolKey, looks_encrypted
 from facepool.privacy.holdings import Holding
 from facepool.privacy.places import files_beside
 from facepool.privacy.report import PrivacyReport
@@ -67,7 +70,7 @@ def findings_of(report: PrivacyReport, pool: PoolAddress, marks: Marks) -> list[
         return found
     known = {one.place for one in report.left}
     # What is known to have them has their bytes, too.
-    found += [_of_bytes(file, marks) for file in files_beside(path) if str(file) not in known]
+    found += [_of_bytes(file, key_of(pool), marks) for file in files_beside(path) if str(file) not in known]
     if not marks.is_name_long_enough:
         detail = "it is too short to be told from chance, so files were searched for the rest only"
         found.append(Finding("bytes of the name", str(path.parent), "stays", detail))
@@ -83,20 +86,26 @@ def _of_place(one: Holding) -> Finding:
     return Finding(one.what, one.place, "left" if one.is_left else "stays", detail)
 
 
-def _of_bytes(file: Path, marks: Marks) -> Finding:
+def _of_bytes(file: Path, key: PoolKey | None, marks: Marks) -> Finding:
     """Whether a file has bytes of them; where only the name was found, whether it is a part of what others have."""
     what = "bytes of name, id, vectors and pictures"
+    is_encrypted = looks_encrypted(file)
+    if is_encrypted and key is None:
+        return Finding(what, str(file), "unknown", "it is encrypted, and the pool is not")
+    address = keyed(file, key) if is_encrypted else file
     try:
-        kinds: frozenset[MarkKind] = traces_in(file, marks)
+        kinds: frozenset[MarkKind] = traces_in(address, marks)
     except FileNotFoundError:  # a log that was there a moment ago
         return Finding(what, str(file), "gone")
     except OSError as error:
         return Finding(what, str(file), "unknown", error.strerror or type(error).__name__)
+    except FacepoolError as error:  # another key, or what decrypts is not installed
+        return Finding(what, str(file), "unknown", f"{error.what}: {error.why}" if error.why else error.what)
     if not kinds:
         return Finding(what, str(file), "gone")
     if kinds == {"name"}:
-        with suppress(sqlite3.Error):
-            if mentions := mentions_of(file, marks.name):
+        with suppress(sqlite3.Error, *database_errors()):
+            if mentions := mentions_of(address, marks.name):
                 columns = ", ".join(f"{column} ({count})" for column, count in mentions.items())
                 return Finding(what, str(file), "mentioned", f"the name is a part of what is kept of others: {columns}")
     return Finding(what, str(file), "left", f"found: {', '.join(sorted(kinds))}")

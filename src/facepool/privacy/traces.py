@@ -5,16 +5,17 @@ name where it is long enough to be told from chance. Afterwards `traces_in` read
 a name may be another's, such as a file name that somebody else's view came from: `mentions_of` says in which columns.
 """
 
-import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from facepool.gallery import Gallery
+from facepool.gallery import Gallery, driver
+from facepool.gallery.address import EncryptedFile, FileAddress, key_of, path_of
+from facepool.gallery.connection import explained
+from facepool.gallery.pages import decrypted
 from facepool.gallery.schema import uuid_bytes
 
 MarkKind = Literal["name", "id", "vector", "picture"]
@@ -73,28 +74,29 @@ def _is_telling(part: bytes) -> bool:
     return len(set(part)) >= _FEWEST_VALUES
 
 
-def traces_in(file: Path, marks: Marks) -> frozenset[MarkKind]:
-    """What a file has of somebody.
+def traces_in(file: FileAddress, marks: Marks) -> frozenset[MarkKind]:
+    """What a file has of somebody; of an encrypted one, what its pages have and those of its log.
 
     Raises:
         OSError: It cannot be read.
+        WrongKey: It is encrypted with another key.
+        ExtraMissing: It is encrypted, and what decrypts its pages is not installed.
     """
     found: set[MarkKind] = set()
     longest = max((len(part) for _, part in marks.parts), default=1)
-    for piece in _pieces(file, longest - 1):
+    for piece in _overlapping(_contents(file), longest - 1):
         found |= {kind for kind, part in marks.parts if kind not in found and part in piece}
     return frozenset(found)
 
 
-def mentions_of(file: Path, name: str) -> dict[str, int]:
+def mentions_of(file: FileAddress, name: str) -> dict[str, int]:
     """In which columns of a database of ours a name stands as a part of what is kept there, and how often.
 
     Raises:
-        sqlite3.Error: It is none.
+        sqlite3.Error: It is none; or that of the other driver, see `driver.database_errors`.
     """
     found = {}
-    uri = f"{file.resolve().as_uri()}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as db:
+    with closing(driver.connect(path_of(file), key_of(file), mode="mode=ro")) as db:
         for table, column in _text_columns(db):
             query = f'SELECT count(*) FROM "{table}" WHERE instr("{column}", ?)'  # noqa: S608 -- its own names
             (count,) = db.execute(query, (name,)).fetchone()
@@ -103,7 +105,7 @@ def mentions_of(file: Path, name: str) -> dict[str, int]:
     return found
 
 
-def _text_columns(db: sqlite3.Connection) -> list[tuple[str, str]]:
+def _text_columns(db: driver.Connection) -> list[tuple[str, str]]:
     tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
     return [
         (table, str(column))
@@ -113,10 +115,20 @@ def _text_columns(db: sqlite3.Connection) -> list[tuple[str, str]]:
     ]
 
 
-def _pieces(file: Path, overlap: int) -> Iterator[bytes]:
-    """What is in a file, in pieces of which each begins with the end of the one before."""
-    with file.open("rb") as opened:
-        end = b""
-        while piece := opened.read(_CHUNK_BYTES):
-            yield end + piece
-            end = (end + piece)[-overlap:] if overlap else b""
+def _contents(file: FileAddress) -> Iterator[bytes]:
+    if not isinstance(file, EncryptedFile):
+        with file.open("rb") as opened:
+            while piece := opened.read(_CHUNK_BYTES):
+                yield piece
+        return
+    with explained(file), closing(driver.connect(file.path, file.key, mode="mode=ro")) as db:
+        db.execute("SELECT count(*) FROM sqlite_master").fetchone()  # what another key decrypts is noise
+    yield from decrypted(file)
+
+
+def _overlapping(pieces: Iterable[bytes], overlap: int) -> Iterator[bytes]:
+    """The same pieces, of which each begins with the end of the one before."""
+    end = b""
+    for piece in pieces:
+        yield end + piece
+        end = (end + piece)[-overlap:] if overlap else b""

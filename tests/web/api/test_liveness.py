@@ -15,7 +15,7 @@ from facepool.types import Detections, Floats, Sample
 from facepool.web.services import Services
 from facepool.web.services.liveness.record import LivenessRecord
 from facepool.web.services.liveness.results import PassedCheck
-from support.fake_scan_analyzer import ME, OTHER, SPACE, FakeScanAnalyzer, Head, embedding, still
+from support.fake_scan_analyzer import ME, OTHER, SPACE, FakeScanAnalyzer, Head, circle, embedding, still
 from support.liveness import turned
 from support.screen import until
 from support.web_client import HERE, client_of, png, sent
@@ -374,6 +374,25 @@ def test_a_server_may_ask_for_checks(strict: TestClient, analyzer: FakeScanAnaly
     assert strict.post("/v1/recognize", headers=brings(token)).json()["live"]["person"] == "Ada"
     with strict.websocket_connect(f"{HERE}/v1/live") as socket:
         assert "liveness check" in socket.receive()["reason"]
+
+
+def test_a_guided_scan_takes_the_person_of_the_check_alone(strict: TestClient, analyzer: FakeScanAnalyzer) -> None:
+    for person, tokens in ((ME, [""]), (OTHER, [checked(strict)]), (ME, [checked(strict)])):
+        with strict.websocket_connect(f"{HERE}/v1/enroll") as socket:
+            socket.send_json({"do": "start", "person": "Ada", "liveness": tokens[0]})
+            if not tokens[0]:
+                assert socket.receive_json()["code"] == "liveness_needed"
+                continue
+            for head in [*still(10), *circle()]:
+                socket.send_bytes(sent(analyzer.frame(replace(head, person=person))))
+                told = socket.receive_json()
+            assert told["phase"] == "done"
+            socket.send_json({"do": "finish"})
+            assert socket.receive_json()["type"] == "report"
+            socket.send_json({"do": "store"})
+            told = socket.receive_json()
+            assert (told["type"], told.get("code")) == (("error", "liveness_other") if person else ("stored", None))
+    assert actions(strict)[0] == "registered live"
 
 
 class Poster:

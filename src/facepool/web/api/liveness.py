@@ -32,6 +32,7 @@ from facepool.records import bbox_record
 from facepool.types import Floats, ReducedImage
 from facepool.web.api.live import Message, SentFrame, converse, dropped, error_message
 from facepool.web.api.pictures import REQUEST_BODY, SentPictures, looked_at
+from facepool.web.api.proof import LONGEST_TOKEN
 from facepool.web.api.schemas import Body, FourDigits, Tenths
 from facepool.web.middleware.authentication import Recognizing, Share, share_of
 from facepool.web.problems import InvalidRequest, ServerBusy
@@ -44,7 +45,6 @@ from facepool.web.services.liveness.record import LivenessRecord
 
 router = APIRouter(prefix="/v1/liveness", tags=["liveness"], route_class=BoundedRoute)
 
-_LONGEST_TOKEN = 200
 _STOP = '{"do":"stop"}'
 
 
@@ -122,7 +122,7 @@ async def begin_liveness(body: NewCheck, services: CurrentServices, caller: Reco
 async def follow_liveness(
     check_id: Annotated[str, Path(alias="id", pattern="^[0-9a-f]{32}$", description="Of the check")],
     token: Annotated[
-        str, Header(alias="Facepool-Liveness", max_length=_LONGEST_TOKEN, description="The token of the check")
+        str, Header(alias="Facepool-Liveness", max_length=LONGEST_TOKEN, description="The token of the check")
     ],
     pictures: SentPictures,
     services: CurrentServices,

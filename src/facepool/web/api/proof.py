@@ -16,23 +16,73 @@ from facepool.web.services import CurrentServices, Services
 from facepool.web.services.keys import Caller
 from facepool.web.services.liveness.results import LivenessNeeded, PassedCheck
 
-_LONGEST = 200
+LONGEST_TOKEN = 200
 _WORDS = "The token that a liveness check has ended with; it is used once"
 
 
 class Proof:
-    """A client's liveness check, or that it has made none.
+    """Takes the liveness checks of one client; in a thread.
 
     Args:
         services: Of the collection.
-        share: Whose check it has to be.
+        client: Whose checks they have to be.
+    """
+
+    def __init__(self, services: Services, client: str) -> None:
+        self._services = services
+        self._client = client
+
+    def look(self, token: str) -> None:
+        """Make sure that there is a check where the server asks for one, and that it could be used.
+
+        Args:
+            token: As it was sent; empty: none.
+
+        Raises:
+            LivenessNeeded: There is none.
+            LivenessUnknown: It is none of this server's for this client and collection.
+            LivenessOver: It was used, or has expired.
+        """
+        if token:
+            self._services.liveness.results.look(token, self._client)
+        elif self._services.settings.require_live:
+            raise needed()
+
+    def take(self, token: str) -> PassedCheck | None:
+        """The person who has made the check, who is given out once; None: no token was sent, and none is needed.
+
+        Raises:
+            LivenessNeeded: None was sent, and the server asks for one.
+            LivenessUnknown: It is none of this server's for this client and collection.
+            LivenessOver: It was used, or has expired.
+        """
+        if token:
+            return self._services.liveness.results.use(token, self._client)
+        self.look(token)
+        return None
+
+    def note(self, caller: Caller, action: str, seen: PassedCheck | None, person: str = "") -> None:
+        """Have the audit log say what a check was used for; nothing where there was none."""
+        if seen is not None:
+            self._services.audit.note(caller, action, person, liveness=seen.liveness)
+
+    def shows(self, seen: PassedCheck, embedding: Floats) -> bool:
+        """Whether a face is that of the person who has made the check."""
+        return cosine(seen.embedding, embedding) >= self._services.policy.verification().value
+
+
+class SentProof:
+    """What a request brings of a check.
+
+    Args:
+        proof: Of the client.
         token: As it was sent; empty: none.
     """
 
-    def __init__(self, services: Services, share: str, token: str) -> None:
-        self._services = services
-        self._share = share
+    def __init__(self, proof: Proof, token: str) -> None:
+        self._proof = proof
         self._token = token
+        self.shows = proof.shows
 
     @property
     def given(self) -> bool:
@@ -40,44 +90,30 @@ class Proof:
         return bool(self._token)
 
     async def look(self) -> None:
-        """Make sure that there is a check where the server asks for one, and that it could be used.
-
-        Raises:
-            LivenessNeeded: There is none.
-            LivenessUnknown: It is none of this server's for this client and collection.
-            LivenessOver: It was used, or has expired.
-        """
+        """`Proof.look`."""
         if self._token:
-            await run_in_threadpool(self._services.liveness.results.look, self._token, self._share)
-        elif self._services.settings.require_live:
-            raise needed()
+            await run_in_threadpool(self._proof.look, self._token)
+        else:
+            self._proof.look("")
 
     async def take(self) -> PassedCheck | None:
-        """The person who has made the check, who is given out once; None: no token was sent.
-
-        Raises:
-            LivenessOver: Somebody else was faster, or it has expired meanwhile.
-        """
-        if not self._token:
-            return None
-        return await run_in_threadpool(self._services.liveness.results.use, self._token, self._share)
+        """`Proof.take`."""
+        return await run_in_threadpool(self._proof.take, self._token) if self._token else None
 
     async def note(self, caller: Caller, action: str, seen: PassedCheck | None, person: str = "") -> None:
-        """Have the audit log say what a check was used for; nothing where there was none."""
+        """`Proof.note`."""
         if seen is not None:
-            await run_in_threadpool(self._services.audit.note, caller, action, person, liveness=seen.liveness)
-
-    def shows(self, seen: PassedCheck, embedding: Floats) -> bool:
-        """Whether a face is that of the person who has made the check."""
-        return cosine(seen.embedding, embedding) >= self._services.policy.verification().value
+            await run_in_threadpool(self._proof.note, caller, action, seen, person)
 
 
 async def proof_of(
     services: CurrentServices,
     share: Share,
-    in_header: Annotated[str, Header(alias="Facepool-Liveness", max_length=_LONGEST, description=_WORDS)] = "",
-    in_query: Annotated[str, Query(alias="liveness", max_length=_LONGEST, description="The same, in the address")] = "",
-) -> Proof:
+    in_header: Annotated[str, Header(alias="Facepool-Liveness", max_length=LONGEST_TOKEN, description=_WORDS)] = "",
+    in_query: Annotated[
+        str, Query(alias="liveness", max_length=LONGEST_TOKEN, description="The same, in the address")
+    ] = "",
+) -> SentProof:
     """The check that a request brings, looked at.
 
     Raises:
@@ -85,12 +121,12 @@ async def proof_of(
         LivenessUnknown: It is none of this server's for this client and collection.
         LivenessOver: It was used, or has expired.
     """
-    proof = Proof(services, share, in_header or in_query)
+    proof = SentProof(Proof(services, share), in_header or in_query)
     await proof.look()
     return proof
 
 
-LiveProof = Annotated[Proof, Depends(proof_of)]
+LiveProof = Annotated[SentProof, Depends(proof_of)]
 
 
 async def no_check_needed(services: CurrentServices) -> None:

@@ -110,7 +110,10 @@ export const toastError = (error) => toast([error.message, error.detail].filter(
 export const detailOf = ({ detail }) => (detail ? h("span", { class: "help", lang: "en" }, detail) : null);
 
 /** Where somebody can show that they are there, if that is what is missing. */
-export const checkLink = ({ code }) => (code === "liveness_needed" ? h("a", { class: "button", href: "#/check" }, t("check.title")) : null);
+export const checkLink = ({ code, person }) => {
+  const way = person ? `#/check?register=${encodeURIComponent(person)}` : "#/check";
+  return code === "liveness_needed" ? h("a", { class: "button", href: way }, t("check.title")) : null;
+};
 
 /** A box that says what went wrong. */
 export function problemBox(error, retry) {

@@ -92,7 +92,7 @@ export class FrameStream {
   async send(frame) {
     if (!frame) return;
     const jpeg = new Uint8Array(await frame.blob.arrayBuffer());
-    if (!this.ready || !this.sending || this.closed) return;
+    if (!this.ready || !this.sending || this.closed || this.socket.readyState !== WebSocket.OPEN) return;
     this.number += 1;
     const message = new Uint8Array(16 + jpeg.length);
     const head = new DataView(message.buffer);

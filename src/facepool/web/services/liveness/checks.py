@@ -184,6 +184,7 @@ class LivenessChecks:
             client,
             PARTIAL_STEPS if partial else FEWEST_STEPS,
             lambda steps: longest_s(draw_challenge(steps, partial=partial)) + _SPARE_S,
+            more=2 if partial else 1,  # there are half as many directions to guess
         )
         challenge = draw_challenge(drawn.steps, partial=partial)
         return LivenessCheck(drawn, caller, challenge, self._policy().same_person(SAME_SCAN_FMR).value, self.clock)

@@ -28,11 +28,13 @@ from facepool.web.services.store import ServerStore
 
 RESULT_S = 120
 """How long a result may wait to be used."""
-MORE_STEPS = 3
-"""So many directions more, at most, are asked of clients whose checks have failed: one for each that did."""
+MOST_LONGER = 3
+"""So many checks that failed make the next ones longer."""
 MOST_FAILED = 60
 """So many checks of one client may fail in an hour, more than can be expected."""
 _REMEMBERED_S = 3600.0
+_AT_ONCE = 2
+"""So many checks of one client may be under way without making the next ones longer."""
 _EXPECTED = 10
 """One in so many that pass may fail without making the next ones longer."""
 _NAME = "liveness key"
@@ -69,6 +71,16 @@ class LivenessOver(RequestError):
     """
 
     code = "liveness_over"
+    status = 409
+
+
+class LivenessOther(RequestError):
+    """The face that is to be stored is not that of the person who has made the liveness check.
+
+    Remedy: let the person who is registered make the check, and be scanned right after it.
+    """
+
+    code = "liveness_other"
     status = 409
 
 
@@ -124,7 +136,7 @@ class LivenessResults:
         kept = store.kept(_NAME) or store.keep_first(_NAME, {"key": secrets.token_hex(32)})
         self._key = bytes.fromhex(str(kept["key"]))
 
-    def draw(self, client: str, steps: int, seconds: Callable[[int], float]) -> DrawnCheck:
+    def draw(self, client: str, steps: int, seconds: Callable[[int], float], *, more: int = 1) -> DrawnCheck:
         """Let a client make a check. The more of its checks have failed, the more directions it is asked for.
 
         So a film of a head that happens to turn as asked does not get there by being tried again and again.
@@ -133,6 +145,7 @@ class LivenessResults:
             client: Whose it is.
             steps: How many directions a check has at least.
             seconds: How long a check of so many directions may take.
+            more: By how many directions it becomes longer for each that has failed.
 
         Raises:
             TooManyRequests: Too many of the client's checks have failed.
@@ -149,7 +162,7 @@ class LivenessResults:
                     why=f"{MOST_FAILED} in an hour are allowed",
                     fix="Wait some minutes; look whether the camera sees the whole face in good light",
                 )
-            steps += min(failed, MORE_STEPS)
+            steps += more * min(failed, MOST_LONGER)
             ends_at = now + seconds(steps)
             db.execute(
                 "INSERT INTO server_liveness (id, client, drawn_at, ends_at, state) VALUES (?, ?, ?, ?, 'open')",
@@ -259,14 +272,18 @@ class LivenessResults:
 
 
 def _failed(db: Database, client: str, now: float) -> int:
-    """How many of a client's checks have failed lately, or were given up, beyond those of people who did pass."""
-    failed, passed = db.execute(
+    """How many of a client's checks have failed lately, or were given up, beyond those of people who did pass.
+
+    Of checks that are under way together, all but a few count as well: else somebody could begin many at once.
+    """
+    failed, passed, begun = db.execute(
         "SELECT coalesce(sum(CASE WHEN state = 'failed' OR state = 'open' AND ends_at < ? THEN 1 ELSE 0 END), 0), "
-        "coalesce(sum(CASE WHEN state IN ('passed', 'used') THEN 1 ELSE 0 END), 0) "
+        "coalesce(sum(CASE WHEN state IN ('passed', 'used') THEN 1 ELSE 0 END), 0), "
+        "coalesce(sum(CASE WHEN state = 'open' AND ends_at >= ? THEN 1 ELSE 0 END), 0) "
         "FROM server_liveness WHERE client = ?",
-        (now, client),
+        (now, now, client),
     ).fetchone()
-    return max(0, int(failed) - int(passed) // _EXPECTED)
+    return max(0, int(failed) + max(0, int(begun) - _AT_ONCE + 1) - int(passed) // _EXPECTED)
 
 
 def _client_digest(key: bytes, client: str) -> str:

@@ -14,7 +14,15 @@ import { dropZone } from "./photos.js";
 
 const EMPTY_RING = Array.from({ length: 8 }, (_, index) => ({ angle_deg: index * 45, near: null, far: null }));
 
-export async function showCheck(page, { ready }) {
+const shown = { token: null };
+/** The token of a check that was made to register somebody; it is handed out once. */
+export function takeToken() {
+  const { token } = shown;
+  shown.token = null;
+  return token;
+}
+
+export async function showCheck(page, { query, ready }) {
   page.classList.add("narrow");
   const session = { check: null };
   const begin = async (options) => {
@@ -23,7 +31,7 @@ export async function showCheck(page, { ready }) {
     } catch (error) {
       return showForm(options, error);
     }
-    session.check = new CheckPage(page, options, () => showForm(options));
+    session.check = new CheckPage(page, { ...options, register: query.get("register") }, () => showForm(options));
     ready();
     await session.check.start();
   };
@@ -135,6 +143,7 @@ class CheckPage extends HeadStage {
     const again = h("button", { class: `button ${liveness.passed ? "" : "primary"} large`, type: "button", onclick: () => this.back() }, t(liveness.passed ? "check.again" : "retry"));
     put(this.below, again);
     again.focus();
+    if (token && this.options.register) return this.goOn(token);
     if (!token) return put(this.result, liveness.reason === "interrupted" ? null : notice(t("check.failed.help")));
     put(this.result, h("div", { class: "spinner", role: "status", "aria-label": t("loading") }));
     try {
@@ -143,6 +152,15 @@ class CheckPage extends HeadStage {
       put(this.result, problemBox(error));
     }
     if (liveness.method === "challenge_partial") this.result.append(notice(t("check.partial.weaker")));
+  }
+
+  /** The person who was seen is registered next. */
+  goOn(token) {
+    shown.token = token;
+    const go = h("a", { class: "button primary large", href: `#/register?person=${encodeURIComponent(this.options.register)}` }, icon("register"), t("check.register"));
+    put(this.below, go);
+    put(this.result);
+    go.focus();
   }
 
   showError(message) {

@@ -9,6 +9,7 @@ import { listed, number, percent, t, translated } from "../i18n.js";
 import { icon } from "../icons.js";
 import { remember } from "../memory.js";
 import { Ring, side, way } from "../ring.js";
+import { takeToken } from "./check.js";
 import { addPhotos } from "./photos.js";
 
 const EMPTY_RING = Array.from({ length: 12 }, (_, index) => ({ angle_deg: index * 30, near: null, far: null }));
@@ -98,9 +99,11 @@ class ScanPage extends HeadStage {
     if (!(await this.openCamera())) return;
     this.say(t("hint.look_straight"));
     const { person, appearance, partial, consent } = this.options;
+    const token = takeToken();
+    const live = token ? { liveness: token } : {};
     this.stream = new FrameStream({
       path: "v1/enroll",
-      hello: { do: "start", person, appearance, partial, consent },
+      hello: { do: "start", ...live, person, appearance, partial, consent },
       take: () => this.camera.take(),
       answer: (message) => this.take(message),
       lost: (closed) => this.fail(closedError(closed)),
@@ -244,7 +247,7 @@ class ScanPage extends HeadStage {
 
   showError(message) {
     const error = Object.assign(new ApiError(0, message), { title: message.fatal ? t("register.failed.title") : undefined });
-    if (message.fatal) this.fail(error);
+    if (message.fatal) this.fail(Object.assign(error, { person: this.options.person }));
     else {
       this.result.querySelectorAll(".notice.bad").forEach((old) => old.remove());
       this.result.prepend(problemBox(error));
