@@ -25,12 +25,12 @@ def test_who_does_what_is_asked_and_is_the_person_of_the_picture_is_verified(
     words: list[str | Path] = ["-m", "facepool", "verify", "--live", photos / "person_a_1.jpg"]
     last: dict[str, object] = {}
     for _ in range(TRIES):
-        with camera_before([head.room((640, 480))]) as camera:
-            with (
-                Live(facepool, [*words, camera.url, "--headless", "--json"], IN_MEMORY) as live,
-                ObedientHead(head, camera, lambda: live.said),
-            ):
-                code = live.ends()
+        with (
+            camera_before([head.room((640, 480))]) as camera,
+            Live(facepool, [*words, camera.url, "--headless", "--json"], IN_MEMORY) as live,
+            ObedientHead(head, camera, lambda: live.said),
+        ):
+            code = live.ends()
         last = json.loads(live.said.splitlines()[-1])
         assert (code == 0) == last["match"], live.said
         if last["match"]:
