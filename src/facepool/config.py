@@ -348,6 +348,7 @@ class Settings(BaseModel):
         keep_pictures: bool = False,
         appearance: str = "",
         partial: bool = False,
+        live: bool = False,
         consent: Consent | None = None,
     ) -> EnrollOptions:
         """Which views are worth keeping."""
@@ -360,6 +361,7 @@ class Settings(BaseModel):
             keep_pictures=keep_pictures,
             appearance=appearance,
             partial=partial,
+            live=live,
             consent=consent,
         )
 

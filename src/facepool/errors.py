@@ -261,6 +261,16 @@ class ScanIncomplete(InputError):
     code = "scan_incomplete"
 
 
+class NotLive(InputError):
+    """Somebody who was to be registered alive did not do what was asked, or moved like a flat picture.
+
+    Remedy: try again, slowly and in good light, with one face before the camera; add `--partial` for people who cannot
+    turn far.
+    """
+
+    code = "not_live"
+
+
 class NotEnoughScores(InputError):
     """There are too few comparisons, or only of one kind, to measure an error rate.
 

@@ -121,10 +121,14 @@ def test_a_server_lets_go_of_what_is_too_old_when_it_starts(tmp_path: Path) -> N
         services_of(web).activity.add({"event": "recognized", "person": "Ada Lovelace", "source": "door", "track": 1})
         with services_of(web).store.transaction() as db:
             db.execute("UPDATE server_activity SET at = ?", (old,))
+            db.execute(
+                "INSERT INTO server_liveness (id, client, drawn_at, ends_at, state) VALUES ('a', 'b', 1, 2, 'open')"
+            )
     with client_of(tmp_path, FakeAnalyzer()) as web:
         ends_at_s = time.monotonic() + 20
         while (services_of(web).activity.names() or services_of(web).store.owes()) and time.monotonic() < ends_at_s:
             time.sleep(0.02)
         assert web.get("/v1/activity").json()["entries"] == []
         assert not services_of(web).store.owes()
+        assert services_of(web).store.read("SELECT count(*) FROM server_liveness") == [(0,)]
         assert len(web.get("/v1/audit").json()["entries"]) == 1

@@ -71,6 +71,12 @@ def test_a_pool_is_encrypted_used_and_decrypted(here: Here, facepool: Commands, 
     (tmp_path / "config.toml").write_text(f"key_file = '{key}'\n", encoding="utf-8")
     assert people(here, "--config", tmp_path / "config.toml") == ["Ada"]
     assert "already" in here("pool", "encrypt", "--key-file", key, "--yes").out
+    moved_in = facepool.pool.with_suffix(".collections") / "guests.db"
+    with open_pool(moved_in, SPACE) as pool:
+        pool.create("Cleo")
+    assert "[pool_not_encrypted]" in here("people", "list", "--key-file", key, "--collection", "guests").error
+    assert "guests.db was not, and is now" in here("pool", "encrypt", "--key-file", key, "--yes").out
+    assert people(here, "--key-file", key, "--collection", "guests") == ["Cleo"]
     changed = here("pool", "rekey", "--key-file", key, "--new-key-file", new, "--yes")
     assert changed.code == 0, changed.err
     assert "Backups that were made before need the old key" in changed.err

@@ -64,9 +64,7 @@ def encrypt(context: CommandContext, in_keyring: bool, yes: bool) -> None:
     require("encrypted")
     is_there = path.exists() and path.stat().st_size > 0
     if is_there and not is_plain(path):
-        address = _encrypted(context)
-        context.console.emit({"encrypted": str(path), "files": 0, "fingerprint": address.key.fingerprint})
-        context.console.say(f"{path} is encrypted already, with this key", "good")
+        _encrypt_rest(context, _encrypted(context))
         return
     key, place, keep = _key_to_be(context, path, in_keyring=in_keyring)
     _warn(context, path, context.settings.key_file)
@@ -83,6 +81,17 @@ def encrypt(context: CommandContext, in_keyring: bool, yes: bool) -> None:
     _tell_of_plain(context, path)
     context.console.emit({"encrypted": str(path), "files": count, "fingerprint": key.fingerprint})
     context.console.say(f"{path} is encrypted, {counted(count, 'file')} in all, with {place}", "good")
+
+
+def _encrypt_rest(context: CommandContext, address: EncryptedFile) -> None:
+    """Encrypt what belongs to an encrypted pool and is not, because somebody has put it there, with the same key."""
+    left = [file.name for file in files_of(address) if is_plain(file)]
+    if left:
+        convert(address, address.key)
+        _move_logins(context, address)
+    context.console.emit({"encrypted": str(address), "files": len(left), "fingerprint": address.key.fingerprint})
+    also = f"; {', '.join(left)} was not, and is now" if left else ""
+    context.console.say(f"{address} is encrypted already, with this key{also}", "good")
 
 
 @click.command()

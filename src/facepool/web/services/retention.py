@@ -1,5 +1,6 @@
 """Lets go of what a server's logs have kept for longer than they may, or more than there is room for."""
 
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,9 @@ from facepool.gallery.address import PoolAddress
 from facepool.gallery.database import Database
 from facepool.privacy.holdings import Limits
 from facepool.web.services.store import ServerStore, open_store
+
+_CHECKS_S = 3600.0
+"""Liveness checks are looked back at for so long; each new one lets older ones go, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +37,17 @@ def tidy_logs(store: ServerStore, limits: Limits) -> Tidied:
     Raises:
         FacepoolError: The store cannot be written; nothing went.
     """
+    checks, audit_days = (time.time() - _CHECKS_S,), limits.audit_days or None
     with store.reading() as db:
-        if not _is_beyond(db, "server_activity", limits.activity_days, limits.activity_entries) and not (
-            _is_beyond(db, "server_audit", limits.audit_days or None, limits.audit_entries)
-        ):
+        old_checks = db.execute("SELECT count(*) FROM server_liveness WHERE drawn_at < ?", checks).fetchone()[0]
+        old_activity = _is_beyond(db, "server_activity", limits.activity_days, limits.activity_entries)
+        if not (old_checks or old_activity or _is_beyond(db, "server_audit", audit_days, limits.audit_entries)):
             return Tidied()
     with store.transaction() as db:
-        audit = _tidy(db, "server_audit", limits.audit_days or None, limits.audit_entries)
+        db.execute("DELETE FROM server_liveness WHERE drawn_at < ?", checks)
+        audit = _tidy(db, "server_audit", audit_days, limits.audit_entries)
         tidied = Tidied(tidy_activity(db, limits), audit)
-        if tidied:
+        if tidied or old_checks:
             store.owe(db)
     return tidied
 

@@ -63,7 +63,7 @@ async function showLastSeen(line, name, signal) {
 
 async function showConsents(place, name, signal) {
   const consents = await api.consents(name, signal).catch(() => []);
-  const rows = consents.map(({ given_at: at, recorded_by: by, method, text }) => h("details", { class: "card" }, h("summary", {}, t("person.agreed", { date: date(new Date(at)), by }), method ? ` (${method})` : ""), h("p", { class: "notes" }, text)));
+  const rows = consents.map(({ given_at: at, recorded_by: by, method, text }) => h("details", { class: "rows" }, h("summary", { class: "row" }, t("person.agreed", { date: date(new Date(at)), by }), method ? ` (${method})` : ""), h("p", { class: "row notes" }, text)));
   if (rows.length) add(place, h("section", { class: "section", "aria-labelledby": "consents-heading" }, h("h2", { id: "consents-heading" }, t("person.consents")), rows));
 }
 

@@ -19,6 +19,7 @@ export default {
   vectors_unreadable: { words: "Die Zahlen der Gesichter in dieser Datei lassen sich nicht lesen." },
   no_face: { words: "Es wurde kein Gesicht gefunden. Nimm ein Bild mit einem ganzen, aufrechten, gut beleuchteten Gesicht.", whole: true },
   implausible_landmarks: { words: "Augen, Nase und Mund liegen nicht wie in einem Kopf. Nimm ein Bild mit einem ganzen, aufrechten Gesicht.", whole: true },
+  not_live: { words: "Es ließ sich nicht zeigen, dass wirklich jemand da ist. Versuch es noch einmal, langsam, bei gutem Licht und allein vor der Kamera.", whole: true },
   scan_incomplete: { words: "Die Aufnahme ist nicht vollständig. Nimm noch einmal auf und folge den Hinweisen, oder lass einen Teil des Kreises gelten.", whole: true },
   not_enough_scores: { words: "Es sind zu wenige Vergleiche. Gib mehr Bilder von mehr Personen." },
   scores_invalid: { words: "Diese Ähnlichkeiten lassen sich nicht verwenden." },
