@@ -20,7 +20,7 @@ from facepool.gallery import Gallery
 from facepool.liveness.session import LivenessReason, SeenFace
 from facepool.recognize.assignment import assign
 from facepool.recognize.cadence import DetectEvery, DetectionCadence
-from facepool.recognize.challenges import ChallengeOptions, TrackChallenges
+from facepool.recognize.challenges import ChallengeOptions, TrackChallenges, may_begin
 from facepool.recognize.decide import Claim, Criteria, decide_together
 from facepool.recognize.events import Event, EventKind, EventReason, LiveView
 from facepool.recognize.evidence import EvidenceOptions, Identity, Need, Sameness
@@ -279,12 +279,12 @@ class LiveRecognizer:
                 self._identities[track].bind(result.embedding, self._sameness.after_a_jump)
 
     def _challenge(self, track: int, time_s: float) -> None:
-        """Challenge a face that would be named."""
-        shown = self._identities[track].shown
-        if self._challenges is None or shown is None or shown.reason != "not_live":
+        """Challenge a face that would be named, and looks this way."""
+        identity = self._identities[track]
+        if self._challenges is None or identity.shown is None or identity.shown.reason != "not_live":
             return
-        if track not in self._challenges.running and self._identities[track].announced:
-            self._challenges.begin(track, shown.candidates[0].person_id, time_s)
+        if track not in self._challenges.running and identity.announced and may_begin(identity.pose):
+            self._challenges.begin(track, identity.shown.candidates[0].person_id, time_s)
 
     def _embed(
         self, prepared: PreparedFaces, chosen: Sequence[tuple[int, int, Need | None]]
